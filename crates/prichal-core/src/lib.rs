@@ -2,6 +2,25 @@
 //!
 //! Nothing here does I/O, knows HTTP or SQL, or reads the clock: time and fresh ids are arguments.
 
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
+)]
+
+pub mod custom_field;
+pub mod entity;
+pub mod event;
+pub mod filter;
+pub mod health;
 pub mod id;
+pub mod identifier;
+pub mod integration;
+mod json;
+pub mod names;
 pub mod offset;
+pub mod patch;
+pub mod retry;
+pub mod schema;
 pub mod time;
+pub mod update_info;
+mod words;

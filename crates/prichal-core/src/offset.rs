@@ -10,17 +10,16 @@ use crate::id::WorkspaceId;
 
 /// The offset of event number `seq` of a workspace.
 pub fn of(workspace: WorkspaceId, seq: i64) -> Uuid {
-    let low = workspace.0.as_u128() as u64;
-    Uuid::from_u128(u128::from(seq.cast_unsigned()) << 64 | u128::from(low))
+    let (_, low) = workspace.0.as_u64_pair();
+    Uuid::from_u64_pair(seq.cast_unsigned(), low)
 }
 
 /// The number after which a reader with this cursor goes on: events with a greater one are strictly
 /// after the cursor. Any well-formed GUID is a position, also one that no event has.
 pub fn seq_at(workspace: WorkspaceId, cursor: Uuid) -> i64 {
-    let seq = (cursor.as_u128() >> 64) as u64;
-    let low = cursor.as_u128() as u64;
+    let (seq, low) = cursor.as_u64_pair();
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-    if low < workspace.0.as_u128() as u64 {
+    if low < workspace.0.as_u64_pair().1 {
         (seq - 1).max(0)
     } else {
         seq
@@ -45,12 +44,12 @@ mod tests {
     fn a_foreign_cursor_is_a_position_too() {
         let mine = WorkspaceId(Uuid::from_u128(500));
         assert_eq!(
-            seq_at(mine, Uuid::from_u128(7 << 64 | 499)),
+            seq_at(mine, Uuid::from_u64_pair(7, 499)),
             6,
             "just before event 7"
         );
         assert_eq!(
-            seq_at(mine, Uuid::from_u128(7 << 64 | 501)),
+            seq_at(mine, Uuid::from_u64_pair(7, 501)),
             7,
             "just after event 7"
         );

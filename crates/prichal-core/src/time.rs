@@ -2,6 +2,11 @@
 
 use std::{fmt, ops, time::Duration};
 
+use jiff::{
+    fmt::{StdFmtWrite, temporal::DateTimePrinter},
+    tz::Offset,
+};
+
 /// A moment, in whole microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -62,8 +67,9 @@ impl fmt::Display for Timestamp {
         let Ok(at) = jiff::Timestamp::from_microsecond(self.0) else {
             return f.write_str("0001-01-01T00:00:00+00:00");
         };
-        let text = at.to_string();
-        write!(f, "{}+00:00", text.trim_end_matches('Z'))
+        DateTimePrinter::new()
+            .print_timestamp_with_offset(&at, Offset::UTC, StdFmtWrite(f))
+            .map_err(|_| fmt::Error)
     }
 }
 

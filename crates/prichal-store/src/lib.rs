@@ -1,1 +1,82 @@
-//! Store (being built).
+//! Prichal's state, in SQLite or PostgreSQL. Nobody else writes SQL.
+//!
+//! [`Db::write`] is the only way to change anything: it hands a closure to a writer, which runs all
+//! that wait as one transaction ([`writer`]). [`Db::read`] runs a closure on a read-only connection.
+//! Both run on threads of the store's own, so neither may block on anything but the database.
+
+mod conn;
+pub mod delivery;
+pub mod entity;
+mod error;
+pub mod event;
+pub mod file;
+pub mod idempotency;
+mod insert;
+pub mod integration;
+mod migration;
+mod open;
+mod reader;
+pub mod setting;
+mod stamps;
+pub mod token;
+pub mod ui_setting;
+mod value;
+pub mod webhook;
+pub mod workspace;
+mod writer;
+
+use std::sync::Arc;
+
+use prichal_core::id::WorkspaceId;
+
+pub use conn::{Conn, Engine};
+pub use error::{Error, Result};
+pub use event::LoggedEvent;
+pub use open::Options;
+pub use value::Row;
+pub use writer::{OnBatch, OnCommit, Tx};
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    engine: Engine,
+    readers: reader::Readers,
+    writers: Arc<[writer::Writer]>,
+}
+
+impl Db {
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Runs `work` in a transaction together with other waiting writes, and returns when it is
+    /// committed. `work` may run more than once; it must not do anything but use its [`Tx`].
+    ///
+    /// Writes of one workspace go to one writer of this node, in the order in which they were given.
+    pub async fn write<T, E>(
+        &self,
+        workspace: WorkspaceId,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let lane = workspace.0.as_u128() % self.writers.len() as u128;
+        self.writers[usize::try_from(lane).unwrap_or(0)]
+            .write(work)
+            .await
+    }
+
+    /// Runs `work` on a read-only connection.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.readers.read(work).await
+    }
+}

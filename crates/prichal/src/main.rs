@@ -1,1 +1,8 @@
-fn main() {}
+//! The `prichal` program.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    prichal::cli::run().await
+}

@@ -1,0 +1,53 @@
+//! The drills: each starts a fresh server, measures one thing, and leaves nothing behind.
+
+mod crash;
+mod feed;
+mod growth;
+mod idle;
+mod latency;
+mod memory;
+mod neighbour;
+mod throughput;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{database::Engine, lab::Lab, report::Report};
+
+/// Messages a second where the pace is steady.
+const RATE: f64 = 50.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Drill {
+    /// Events a second, beside the limit of generator and sink
+    Throughput,
+    /// From request to receiver at 50 a second, beside direct calls and single commits
+    Latency,
+    /// One webhook beside another whose receiver hangs
+    Neighbour,
+    /// SIGKILL under load, and what comes after
+    Crash,
+    /// Memory at rest and after many events
+    Memory,
+    /// Events a second beside many webhooks that do not match
+    Growth,
+    /// Processor time at rest with many webhooks
+    Idle,
+    /// A page of the feed when the feed is long
+    Feed,
+}
+
+impl Drill {
+    pub fn run(self, lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
+        match self {
+            Self::Throughput => throughput::run(lab, engine, report),
+            Self::Latency => latency::run(lab, engine, report),
+            Self::Neighbour => neighbour::run(lab, engine, report),
+            Self::Crash => crash::run(lab, engine, report),
+            Self::Memory => memory::run(lab, engine, report),
+            Self::Growth => growth::run(lab, engine, report),
+            Self::Idle => idle::run(lab, engine, report),
+            Self::Feed => feed::run(lab, engine, report),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What all drills share: where the program and the folders are, how long things take, and one
+//! measured run of a load.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::{
+    cleanup::Cleanup,
+    clock,
+    database::Engine,
+    load::{Load, Outcome},
+    process::Meter,
+    report::Report,
+    server::{Home, load_to},
+    sink::{Counts, Sink},
+    stats::{self, Summary},
+};
+
+pub struct Lab {
+    /// The server that is measured.
+    pub program: PathBuf,
+    /// Where the servers' data goes for the time of a drill.
+    pub folder: PathBuf,
+    pub size: Size,
+    pub cleanup: Cleanup,
+    runs: AtomicU32,
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// How often each pair of measurements is taken.
+    pub rounds: u32,
+    pub direct: Duration,
+    pub load: Duration,
+    /// One stretch at a steady pace.
+    pub steady: Duration,
+    /// How long to wait for the rest of the deliveries after a load.
+    pub drain: Duration,
+    /// Events that wait for the receiver that hangs.
+    pub waiting: u64,
+    /// Events before the memory is looked at.
+    pub events: u64,
+    pub hooks: [usize; 3],
+    pub idle: Duration,
+    /// Events in the feed, first few, then many.
+    pub feed: [u64; 2],
+    pub pages: usize,
+}
+
+impl Size {
+    pub const FULL: Self = Self {
+        rounds: 3,
+        direct: Duration::from_secs(3),
+        load: Duration::from_secs(5),
+        steady: Duration::from_secs(10),
+        drain: Duration::from_mins(2),
+        waiting: 2_000,
+        events: 200_000,
+        hooks: [1, 100, 10_000],
+        idle: Duration::from_secs(10),
+        feed: [1_000, 1_000_000],
+        pages: 1_000,
+    };
+
+    /// To see in two minutes that everything works. Its figures mean nothing.
+    pub const QUICK: Self = Self {
+        rounds: 1,
+        direct: Duration::from_secs(1),
+        load: Duration::from_secs(1),
+        steady: Duration::from_secs(3),
+        drain: Duration::from_mins(1),
+        waiting: 200,
+        events: 5_000,
+        hooks: [1, 10, 300],
+        idle: Duration::from_secs(2),
+        feed: [1_000, 20_000],
+        pages: 100,
+    };
+}
+
+/// A load and what arrived of it.
+pub struct Measured {
+    pub sent: Outcome,
+    pub counts: Counts,
+    pub latencies_ns: Vec<u64>,
+    /// The share of processor time that was neither the server's nor ours.
+    pub others: f64,
+}
+
+impl Measured {
+    /// Messages a second, from the first request to the last arrival.
+    pub fn rate(&self) -> f64 {
+        let time = clock::between(self.sent.started_ns, self.counts.last_ns);
+        stats::rate(self.counts.unique, time)
+    }
+
+    /// What makes the figures of this run worthless.
+    pub fn flaw(&self) -> Option<String> {
+        if let Some(complaint) = &self.sent.complaint {
+            return Some(format!("not all was accepted: {complaint}"));
+        }
+        let missing = self.sent.accepted().saturating_sub(self.counts.unique);
+        (missing > 0).then(|| {
+            format!(
+                "{missing} of {} did not arrive in time",
+                self.sent.accepted()
+            )
+        })
+    }
+
+    pub fn to_json(&self) -> Value {
+        json!({
+            "sent": self.sent.to_json(), "arrived": self.counts, "perSecond": self.rate(),
+            "latencyMs": Summary::of(self.latencies_ns.clone()), "others": self.others,
+        })
+    }
+
+    /// Tells the reader what he must know about this run.
+    pub fn warn(&self, report: &mut Report, what: &str) {
+        if let Some(flaw) = self.flaw() {
+            report.note(format!("{what}: {flaw}"));
+        }
+        if self.counts.duplicates > 0 {
+            let n = self.counts.duplicates;
+            report.note(format!("{what}: {n} arrived twice without a crash"));
+        }
+        if self.others > 0.1 {
+            let share = self.others * 100.0;
+            report.note(format!(
+                "{what}: other programs had {share:.0} % of the used processor time"
+            ));
+        }
+    }
+}
+
+impl Lab {
+    pub fn new(program: PathBuf, folder: PathBuf, size: Size, cleanup: Cleanup) -> Self {
+        let first = u32::try_from(clock::unix_seconds() % 100_000 * 1_000).unwrap_or(0);
+        Self {
+            program,
+            folder,
+            size,
+            cleanup,
+            runs: AtomicU32::new(first),
+        }
+    }
+
+    /// A number that no other run of this program has.
+    pub fn next_run(&self) -> u32 {
+        self.runs.fetch_add(1, Relaxed)
+    }
+
+    pub fn home(&self, engine: &Engine) -> Result<Home> {
+        Home::new(self, engine)
+    }
+
+    /// Runs `load`, waits for what it caused to arrive, and tells what came of it.
+    pub fn measure(&self, load: &Load, sink: &Sink, processes: &[u32]) -> Result<Measured> {
+        sink.begin(load.run);
+        let meter = Meter::start(processes);
+        let sent = load.run(&Arc::default())?;
+        sink.wait(self.size.drain, |counts| counts.unique >= sent.accepted());
+        Ok(Measured {
+            others: meter.others(),
+            counts: sink.counts(),
+            latencies_ns: sink.latencies_ns(),
+            sent,
+        })
+    }
+
+    /// The limit: the same messages straight to the sink.
+    pub fn direct(
+        &self,
+        sink: &Sink,
+        connections: usize,
+        time: Duration,
+        rate: Option<f64>,
+    ) -> Result<Measured> {
+        let address = sink.address().to_string();
+        let load = Load {
+            rate,
+            ..load_to(address, self.next_run(), connections, time)?
+        };
+        self.measure(&load, sink, &[])
+    }
+}

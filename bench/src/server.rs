@@ -1,0 +1,407 @@
+//! A Prichal server as a child process, and what a drill sets up in it, all over HTTP.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use hyper::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    cleanup::{Cleanup, Undo},
+    client::Api,
+    clock,
+    database::Engine,
+    lab::Lab,
+    load::{self, Load},
+    sink::Sink,
+    stamp::Template,
+};
+
+/// The body of one entity, and its whole length.
+const ENTITY: &str = r#"{"name":"bench","customFields":{{payload}}}"#;
+pub const ENTITY_BYTES: usize = 500;
+
+const START: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(15);
+/// How long the first call of a new webhook may take.
+const FIRST_CALL: Duration = Duration::from_secs(15);
+/// How many webhooks one integration gets, and one PATCH adds.
+const HOOKS_EACH: usize = 100;
+const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What outlives a server process: its data and its admin token.
+pub struct Home {
+    program: PathBuf,
+    folder: PathBuf,
+    database_url: Option<String>,
+    token: String,
+    postgres: Option<u32>,
+    cleanup: Cleanup,
+    // In this order: the database before the folder.
+    _database: Option<Undo>,
+    _folder: Undo,
+}
+
+impl Home {
+    /// A new, empty one, removed with the result.
+    pub fn new(lab: &Lab, engine: &Engine) -> Result<Self> {
+        let folder = lab.folder.join(format!("data-{}", lab.next_run()));
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let removed = folder.clone();
+        let undo = lab.cleanup.defer(move || {
+            if let Err(error) = fs::remove_dir_all(&removed) {
+                eprintln!("removing {}: {error}", removed.display());
+            }
+        });
+        let (url, database, postgres) = match engine {
+            Engine::Sqlite => (None, None, None),
+            Engine::Postgres(server) => {
+                let (name, undo) = server.create(&lab.cleanup)?;
+                (Some(server.url(&name)), Some(undo), server.pid)
+            }
+        };
+        Ok(Self {
+            program: lab.program.clone(),
+            folder,
+            database_url: url,
+            token: format!("bench-{:016x}{:016x}", clock::now_ns(), std::process::id()),
+            postgres,
+            cleanup: lab.cleanup.clone(),
+            _database: database,
+            _folder: undo,
+        })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts a server on this data and waits until it is ready.
+    pub fn start(&self) -> Result<Server> {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let address = format!("127.0.0.1:{port}");
+        let log = self.folder.join("server.log");
+        let output = File::options().create(true).append(true).open(&log)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["serve", "--listen", &address, "--admin-token", &self.token])
+            .args(["--allow-private-targets", "true", "--data-dir"])
+            .arg(self.folder.join("prichal-data"))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        if let Some(url) = &self.database_url {
+            command.args(["--database-url", url]);
+        }
+        // What the caller has set for a server of his own is not for this one.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PRICHAL_") {
+                command.env_remove(name);
+            }
+        }
+        let started_ns = clock::now_ns();
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", self.program.display()))?;
+        let pid = child.id();
+        let child = Arc::new(Mutex::new(child));
+        let killed = child.clone();
+        let undo = self.cleanup.defer(move || {
+            let mut child = killed.lock().expect("nobody panics while holding it");
+            // Both fail only when it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        });
+        let server = Server {
+            child,
+            pid,
+            postgres: self.postgres,
+            address,
+            token: self.token.clone(),
+            log,
+            started_ns,
+            _undo: undo,
+        };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+}
+
+/// A running server. It is killed when this is dropped.
+pub struct Server {
+    child: Arc<Mutex<Child>>,
+    pub pid: u32,
+    postgres: Option<u32>,
+    pub address: String,
+    token: String,
+    log: PathBuf,
+    pub started_ns: u64,
+    _undo: Undo,
+}
+
+impl Server {
+    /// The server's process, and the database server's first one where it is known.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut pids = vec![self.pid];
+        pids.extend(self.postgres);
+        pids
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(self) -> Result<()> {
+        let mut child = self.child.lock().expect("nobody panics while holding it");
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for the end, which has to be a good one.
+    pub fn stop(self) -> Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("the server has no process id")?, Signal::TERM)?;
+        let end = Instant::now() + STOP;
+        while Instant::now() < end {
+            if let Some(status) = self.ended()? {
+                ensure!(
+                    status.success(),
+                    "on SIGTERM the server ended with {status}\n{}",
+                    self.last_words()
+                );
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        bail!(
+            "the server did not end within {STOP:?} after SIGTERM\n{}",
+            self.last_words()
+        )
+    }
+
+    /// An error with the end of the server's log below it.
+    pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
+        result.with_context(|| format!("the server's last words:\n{}", self.last_words()))
+    }
+
+    fn ended(&self) -> Result<Option<std::process::ExitStatus>> {
+        let mut child = self.child.lock().expect("nobody panics while holding it");
+        Ok(child.try_wait()?)
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        let mut api = Api::new(&self.address, &self.token)?;
+        let end = Instant::now() + START;
+        loop {
+            if let Some(status) = self.ended()? {
+                bail!(
+                    "the server ended at once with {status}:\n{}",
+                    self.last_words()
+                );
+            }
+            match api.call(&Method::GET, "/readyz", Bytes::new()) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() >= end => {
+                    let error = error.context(format!("the server was not ready within {START:?}"));
+                    return self.explain(Err(error));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// Makes a workspace and a token for it.
+    pub fn workspace(&self, name: &str) -> Result<Workspace> {
+        self.explain(self.make_workspace(name))
+            .with_context(|| format!("making the workspace {name}"))
+    }
+
+    fn make_workspace(&self, name: &str) -> Result<Workspace> {
+        let mut admin = Api::new(&self.address, &self.token)?;
+        admin.post("/admin/v1/workspaces", &json!({ "name": name }))?;
+        let path = format!("/admin/v1/workspaces/{name}/tokens");
+        let token = admin.post(&path, &json!({ "name": "bench", "role": "admin" }))?;
+        let token = token["token"].as_str().context("the answer has no token")?;
+        self.open(name, token)
+    }
+
+    /// A workspace that an earlier process has made on the same data.
+    pub fn open(&self, name: &str, token: &str) -> Result<Workspace> {
+        Ok(Workspace {
+            name: name.into(),
+            token: token.into(),
+            address: self.address.clone(),
+            api: Api::new(&self.address, token)?,
+            quiet: 0,
+        })
+    }
+}
+
+/// A workspace of a running server, with an administrator's token.
+pub struct Workspace {
+    pub name: String,
+    pub token: String,
+    address: String,
+    api: Api,
+    /// Webhooks that match nothing of what is posted.
+    quiet: usize,
+}
+
+/// A page of the feed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    pub items: Vec<Box<RawValue>>,
+    pub last_offset: String,
+    pub has_more: bool,
+}
+
+impl Workspace {
+    /// Installs an integration whose receiver is `sink`, with a webhook for all that happens to
+    /// companies, and waits until the sink has got a first one.
+    pub fn subscribe(&mut self, server: &Server, sink: &Sink, run: u32) -> Result<()> {
+        sink.begin(run);
+        let integration = self.install("bench.receiver", sink)?;
+        self.add_hooks(&integration, 1, "company")?;
+        let body = Template::new(ENTITY, ENTITY_BYTES)?.fill(run, 0);
+        self.api
+            .call(&Method::POST, &self.path("companies"), body.into())?;
+        if !sink.wait(FIRST_CALL, |counts| counts.unique >= 1) {
+            let path = self.path(&format!(
+                "integrations/instances/{integration}/deliveries?limit=1"
+            ));
+            let attempts = self.api.get::<Value>(&path);
+            let attempts =
+                attempts.map_or_else(|error| format!("{error:#}"), |list| list.to_string());
+            let error = anyhow::anyhow!(
+                "the webhook was not called within {FIRST_CALL:?}; its attempts: {attempts}"
+            );
+            return server.explain(Err(error));
+        }
+        Ok(())
+    }
+
+    /// Registers webhooks for deals, of which there are none, until there are `total`.
+    pub fn add_quiet_hooks(&mut self, sink: &Sink, total: usize) -> Result<()> {
+        while self.quiet < total {
+            let count = HOOKS_EACH.min(total - self.quiet);
+            let integration = self.install(&format!("bench.quiet{}", self.quiet), sink)?;
+            self.add_hooks(&integration, count, "deal")?;
+            self.quiet += count;
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, name: &str, sink: &Sink) -> Result<String> {
+        let base_url = format!("http://{}", sink.address());
+        let manifest = json!({ "name": name, "version": "1.0", "baseUrl": base_url });
+        let made = self
+            .api
+            .post(&self.path("private-integrations"), &manifest)?;
+        let id = made["id"].as_str().context("the integration has no id")?;
+        let path = self.path(&format!("integrations/{id}/install"));
+        self.api.post(&path, &json!({}))?;
+        Ok(id.into())
+    }
+
+    fn add_hooks(&mut self, integration: &str, count: usize, entity_type: &str) -> Result<()> {
+        let hook = json!({
+            "id": NO_ID, "relativeUrl": "hook", "triggerType": "entityEvent",
+            "filter": { "items": [{ "entityType": entity_type }] }, "schedule": {}, "disabled": false,
+        });
+        let add = json!({ "op": "add", "path": "/webHooks", "value": hook });
+        let path = self.path(&format!("integrations/instances/{integration}"));
+        self.api
+            .patch(&path, &json!({ "operations": vec![add; count] }))?;
+        Ok(())
+    }
+
+    /// A load of entities, without a bound of its own.
+    pub fn load(&self, run: u32, connections: usize, time: Duration) -> Result<Load> {
+        Ok(Load {
+            path: self.path("companies"),
+            headers: load::headers(&self.address, Some(&self.token))?,
+            ..load_to(self.address.clone(), run, connections, time)?
+        })
+    }
+
+    /// Makes `count` entities in one call.
+    pub fn create_batch(&mut self, run: u32, first: u64, count: u64) -> Result<()> {
+        let template = Template::new(ENTITY, ENTITY_BYTES)?;
+        let items: Vec<_> = (first..first + count)
+            .map(|id| template.fill(run, id))
+            .collect();
+        let body = format!(r#"{{"items":[{}]}}"#, items.join(","));
+        self.api
+            .call(&Method::POST, &self.path("companies/create"), body.into())?;
+        Ok(())
+    }
+
+    pub fn page(&mut self, offset: &str, limit: u32) -> Result<Page> {
+        self.api.get(&self.page_path(offset, limit))
+    }
+
+    /// The time that a page takes from the request to the whole answer, and the answer's length.
+    pub fn time_page(&mut self, offset: &str, limit: u32) -> Result<(u64, usize)> {
+        let path = self.page_path(offset, limit);
+        let begun_ns = clock::now_ns();
+        let body = self.api.call(&Method::GET, &path, Bytes::new())?;
+        Ok((clock::now_ns() - begun_ns, body.len()))
+    }
+
+    /// Reads the whole feed from its beginning in pages of a thousand.
+    pub fn read_feed(&mut self, mut each: impl FnMut(&Page)) -> Result<()> {
+        let mut offset = String::from(NO_ID);
+        loop {
+            let page = self.page(&offset, 1000)?;
+            each(&page);
+            if !page.has_more {
+                return Ok(());
+            }
+            ensure!(
+                page.last_offset != offset,
+                "the feed has more after {offset}, and does not get on"
+            );
+            offset = page.last_offset;
+        }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/api/v1/{}/{rest}", self.name)
+    }
+
+    fn page_path(&self, offset: &str, limit: u32) -> String {
+        self.path(&format!("events?offset={offset}&limit={limit}"))
+    }
+}
+
+/// A load of the same entities to any address, such as the sink's own.
+pub fn load_to(address: String, run: u32, connections: usize, time: Duration) -> Result<Load> {
+    Ok(Load {
+        path: "/hook".into(),
+        headers: load::headers(&address, None)?,
+        address,
+        body: Template::new(ENTITY, ENTITY_BYTES)?,
+        run,
+        connections,
+        rate: None,
+        count: u64::MAX,
+        time,
+    })
+}

@@ -1,0 +1,131 @@
+//! The mark by which a message is known again at the receiver, however a server wraps it, and the
+//! template that puts it into a body.
+
+use std::{fmt::Write as _, sync::LazyLock};
+
+use anyhow::{Context as _, Result, ensure};
+use memchr::memmem::Finder;
+
+use crate::clock::now_ns;
+
+const MARK: &str = "prichal-bench:";
+const PLACEHOLDER: &str = "{{payload}}";
+
+static FIND_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
+
+/// Which message of which run, and when its body was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub run: u32,
+    pub id: u64,
+    pub sent_ns: u64,
+}
+
+impl Stamp {
+    /// The first stamp in `body`.
+    pub fn find(body: &[u8]) -> Option<Self> {
+        let mut rest = &body[FIND_MARK.find(body)? + MARK.len()..];
+        Some(Self {
+            run: u32::try_from(number(&mut rest)?).ok()?,
+            id: number(&mut rest)?,
+            sent_ns: number(&mut rest)?,
+        })
+    }
+}
+
+/// Reads digits up to a colon, and the colon.
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let end = rest.iter().take(21).position(|&byte| byte == b':')?;
+    let digits = std::str::from_utf8(&rest[..end]).ok()?;
+    *rest = &rest[end + 1..];
+    digits.parse().ok()
+}
+
+/// A request body with a place for the payload: a JSON object that carries the stamp and is padded
+/// so that the whole body has a wanted length.
+#[derive(Clone, Debug)]
+pub struct Template {
+    before: String,
+    after: String,
+    bytes: usize,
+}
+
+impl Template {
+    /// `text` has one `{{payload}}` in it; `bytes` is the length of the whole body.
+    pub fn new(text: &str, bytes: usize) -> Result<Self> {
+        let (before, after) = text
+            .split_once(PLACEHOLDER)
+            .with_context(|| format!("the body has no {PLACEHOLDER} in it"))?;
+        // 100: the longest payload without padding.
+        let least = before.len() + after.len() + 100;
+        ensure!(bytes >= least, "such a body has at least {least} bytes");
+        Ok(Self {
+            before: before.into(),
+            after: after.into(),
+            bytes,
+        })
+    }
+
+    /// The body of message `id`, stamped with the present moment.
+    pub fn fill(&self, run: u32, id: u64) -> String {
+        let mut body = String::with_capacity(self.bytes + 16);
+        body.push_str(&self.before);
+        let sent = now_ns();
+        write!(body, r#"{{"stamp":"{MARK}{run}:{id}:{sent}:","pad":""#)
+            .expect("writing to a string succeeds");
+        pad(&mut body, self.bytes - self.after.len() - 2, id);
+        body.push_str(r#""}"#);
+        body.push_str(&self.after);
+        body
+    }
+}
+
+/// Fills up with letters that do not compress to nothing, other ones for each message.
+fn pad(body: &mut String, length: usize, seed: u64) {
+    let mut state = seed.wrapping_mul(0x2545_F491_4F6C_DD1D) | 1;
+    while body.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        for byte in state.to_le_bytes().into_iter().take(length - body.len()) {
+            body.push(char::from(b'a' + byte % 26));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_the_wanted_length_and_is_json() {
+        let text = r#"{"name":"bench","customFields":{{payload}}}"#;
+        for bytes in [200, 500, 1001] {
+            let body = Template::new(text, bytes).expect("long enough").fill(7, 42);
+            assert_eq!(body.len(), bytes);
+            serde_json::from_str::<serde_json::Value>(&body).expect("is JSON");
+        }
+        assert!(Template::new(text, 100).is_err());
+        assert!(Template::new("{}", 500).is_err());
+    }
+
+    #[test]
+    fn a_stamp_is_found_however_the_body_is_wrapped() {
+        let body = Template::new(PLACEHOLDER, 300)
+            .expect("long enough")
+            .fill(7, 42);
+        let wrapped = serde_json::json!({ "data": body }).to_string();
+        for text in [&body, &wrapped] {
+            let stamp = Stamp::find(text.as_bytes()).expect("is there");
+            assert_eq!((stamp.run, stamp.id), (7, 42));
+            assert!(stamp.sent_ns > 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_stamp_is_none() {
+        for text in ["", "{}", MARK, "prichal-bench:1:2:", "prichal-bench:1:x:3:"] {
+            assert_eq!(Stamp::find(text.as_bytes()), None, "{text}");
+        }
+    }
+}

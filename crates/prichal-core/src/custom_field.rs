@@ -1,0 +1,226 @@
+//! Custom fields: how a workspace declares them, and the files that values of type `files` mention
+//! (`reference/kontur.md` §5, `contract-details.md`).
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    event::EntityKind,
+    id,
+    schema::{Elements, Fault, Field, Key, Object, Preset, Type, Words},
+};
+
+/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular.
+pub const SETTINGS: &[Field] =
+    &[Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object)];
+
+const BY_ENTITY: &[Field] = &[
+    of("user"),
+    of("group"),
+    of("role"),
+    of("company"),
+    of("contact"),
+    of("deal"),
+    of("task"),
+    of("notification"),
+    of("catalogItem"),
+];
+
+const fn of(entity: &'static str) -> Field {
+    Field::new(entity, Type::Elements(&CUSTOM_FIELD))
+}
+
+/// One declaration: the vendor's `CustomFieldSettings`.
+pub static CUSTOM_FIELD: Elements = Elements::new(
+    Key::TextOrFresh,
+    &[
+        Field::new("name", Type::Text),
+        Field::new("description", Type::Text),
+        Field::new("type", Type::Enum(&TYPE)).or(Preset::Text("text")),
+        Field::new("hidden", Type::Bool).or(Preset::False),
+        Field::new("readOnly", Type::Bool).or(Preset::False),
+        Field::new("permanent", Type::Bool).or(Preset::False),
+        Field::new("options", Type::Elements(&OPTIONS)).or(Preset::List),
+        Field::new("catalogId", Type::Guid),
+        Field::new("integrationId", Type::Guid),
+        Field::new("uiSettings", Type::Free).or(Preset::Object),
+        Field::new("version", Type::Any),
+    ],
+);
+
+static OPTIONS: Elements = Elements::new(
+    Key::TextOrFresh,
+    &[
+        Field::new("name", Type::Text),
+        Field::new("color", Type::Text),
+        Field::new("order", Type::Int).or(Preset::Zero),
+    ],
+);
+
+static TYPE: Words = Words {
+    type_name: "CustomFields.CustomFieldType",
+    words: &[
+        "text",
+        "number",
+        "id",
+        "timestamp",
+        "select",
+        "multiSelect",
+        "boolean",
+        "files",
+        "url",
+        "selectFromCatalog",
+        "multiSelectFromCatalog",
+    ],
+};
+
+/// The ids of the custom fields of a kind that hold files, from a workspace's settings.
+pub fn files_fields(settings: &Object, kind: EntityKind) -> Vec<String> {
+    let declared = settings
+        .get("customFields")
+        .and_then(|fields| fields.get(kind.name()));
+    let declared = declared.and_then(Value::as_array).into_iter().flatten();
+    let of_files = declared.filter(|field| field["type"] == "files");
+    of_files
+        .filter_map(|field| field["id"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The files that an entity mentions: in custom fields of type `files`, and a task's attachments.
+pub fn files(
+    kind: EntityKind,
+    members: &Object,
+    fields: &[String],
+) -> Result<Vec<Uuid>, Vec<Fault>> {
+    let mut files = Vec::new();
+    let mut faults = Vec::new();
+    let custom = members.get("customFields").and_then(Value::as_object);
+    for field in fields {
+        let value = custom
+            .and_then(|custom| custom.get(field))
+            .filter(|value| !value.is_null());
+        if let Some(value) = value {
+            collect(
+                &format!("customFields.{field}"),
+                value,
+                &mut files,
+                &mut faults,
+            );
+        }
+    }
+    if kind == EntityKind::Task
+        && let Some(value) = members.get(ATTACHMENTS)
+    {
+        collect(ATTACHMENTS, value, &mut files, &mut faults);
+    }
+    if faults.is_empty() {
+        Ok(files)
+    } else {
+        Err(faults)
+    }
+}
+
+const ATTACHMENTS: &str = "attachmentFileIds";
+
+fn collect(path: &str, value: &Value, files: &mut Vec<Uuid>, faults: &mut Vec<Fault>) {
+    let Some(items) = value.as_array() else {
+        faults.push(Fault::conversion(path, value, Type::Guids));
+        return;
+    };
+    for (n, item) in items.iter().enumerate() {
+        match item.as_str().and_then(id::parse) {
+            Some(file) if files.contains(&file) => {}
+            Some(file) => files.push(file),
+            None => faults.push(Fault::conversion(&format!("{path}[{n}]"), item, Type::Guid)),
+        }
+    }
+}
+
+/// Puts other ids in the place of the files that [`files`] found: permanent for temporary ones.
+pub fn replace_files(
+    kind: EntityKind,
+    members: &mut Object,
+    fields: &[String],
+    new: &mut dyn FnMut(Uuid) -> Uuid,
+) {
+    if let Some(custom) = members
+        .get_mut("customFields")
+        .and_then(Value::as_object_mut)
+    {
+        for field in fields {
+            replace(custom.get_mut(field), new);
+        }
+    }
+    if kind == EntityKind::Task {
+        replace(members.get_mut(ATTACHMENTS), new);
+    }
+}
+
+fn replace(value: Option<&mut Value>, new: &mut dyn FnMut(Uuid) -> Uuid) {
+    let items = value.and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten() {
+        if let Some(file) = item.as_str().and_then(id::parse) {
+            *item = Value::String(new(file).to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: &Value) -> Object {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn only_fields_of_files_count() {
+        let settings = object(&json!({"customFields": {"company": [
+            {"id": "scan", "type": "files"}, {"id": "note", "type": "text"}, {"id": "act", "type": "files"},
+        ]}}));
+        assert_eq!(
+            files_fields(&settings, EntityKind::Company),
+            ["scan", "act"]
+        );
+        assert!(files_fields(&settings, EntityKind::Deal).is_empty());
+        assert!(files_fields(&Object::new(), EntityKind::Company).is_empty());
+    }
+
+    #[test]
+    fn files_are_found_and_replaced() {
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut members = object(&json!({
+            "attachmentFileIds": [two.to_string()],
+            "customFields": {"scan": [one.to_string(), two.to_string()], "note": [one.to_string()], "act": null},
+        }));
+        let fields = ["scan".to_owned(), "act".to_owned(), "gone".to_owned()];
+        assert_eq!(
+            files(EntityKind::Task, &members, &fields),
+            Ok(vec![one, two])
+        );
+        replace_files(EntityKind::Task, &mut members, &fields, &mut |file| {
+            Uuid::from_u128(file.as_u128() + 10)
+        });
+        let (new_one, new_two) = (
+            Uuid::from_u128(11).to_string(),
+            Uuid::from_u128(12).to_string(),
+        );
+        assert_eq!(members["customFields"]["scan"], json!([new_one, new_two]));
+        assert_eq!(members["customFields"]["note"], json!([one.to_string()]));
+        assert_eq!(members["attachmentFileIds"], json!([new_two]));
+    }
+
+    #[test]
+    fn values_that_are_not_lists_of_ids_are_faults() {
+        for (value, path) in [
+            (json!("x"), "customFields.scan"),
+            (json!(["x"]), "customFields.scan[0]"),
+        ] {
+            let members = object(&json!({"customFields": {"scan": value}}));
+            let faults = files(EntityKind::Company, &members, &["scan".to_owned()]).unwrap_err();
+            assert_eq!(faults[0].path, path);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Entities of the collections that clients write themselves: what they are made of, and what
+//! creating and patching does to them (`contract.md` §5, `reference/kontur.md` §5).
+//!
+//! An entity is kept as its *members*: the model without `id`, `updateInfo` and `links`. Models and
+//! snapshots are put together from the members' text without reading it again.
+
+mod model;
+mod user;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    event::{Entity, EntityKind},
+    id,
+    patch::{self, Operation, PatchErrors},
+    schema::{self, Elements, Fault, Field, Key, NewId, Object, Preset, Type, complete},
+    time::Timestamp,
+};
+
+pub use user::{PERMISSIONS, has_permission};
+
+/// The most bytes of members' text. Single bodies are bounded anyway; this stops an entity that grows
+/// patch by patch.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// What a new entity takes from its workspace and its moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults<'a> {
+    /// The workspace's region, for users that name none.
+    pub region: &'a str,
+    pub now: Timestamp,
+}
+
+/// An entity that is to be created.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    pub members: Object,
+    /// What it shall be linked to; `None` when the client does not say.
+    pub links: Option<Vec<Entity>>,
+}
+
+/// An entity after a patch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patched {
+    pub members: Object,
+    /// Whether the members differ from those before: else there is no event and no new `updateInfo`.
+    pub changed: bool,
+    /// All links there shall be now; `None` when the patch leaves them alone.
+    pub links: Option<Vec<Entity>>,
+}
+
+/// The members of an entity of this kind, in the order of its model.
+pub const fn fields(kind: EntityKind) -> &'static [Field] {
+    match kind {
+        EntityKind::User => user::FIELDS,
+        EntityKind::Group | EntityKind::CatalogItem => NAMED,
+        EntityKind::Role => ROLE,
+        EntityKind::Company => COMPANY,
+        EntityKind::Contact => CONTACT,
+        EntityKind::Deal => DEAL,
+        EntityKind::Task => TASK,
+        EntityKind::Notification => NOTIFICATION,
+        _ => &[],
+    }
+}
+
+const NAME: Field = Field::new("name", Type::Text);
+const REGION: Field = Field::new("regionCode", Type::Text);
+const CUSTOM_FIELDS: Field = Field::new("customFields", Type::Free).or(Preset::Object);
+const TAGS: Field = list("tags", Type::Texts);
+const ASSIGNED_USER: Field = Field::new("assignedToUserId", Type::Guid);
+const ASSIGNED_GROUP: Field = none_id("assignedToGroupId");
+const MESSENGERS: Field = list("messengerContacts", Type::Elements(&CHANNELS));
+const PHONES: Field = list("phones", Type::Elements(&CHANNELS));
+const EMAILS: Field = list("emails", Type::Elements(&CHANNELS));
+
+const NAMED: &[Field] = &[NAME, CUSTOM_FIELDS];
+const NOTIFICATION: &[Field] = &[Field::new("text", Type::Text), CUSTOM_FIELDS];
+
+const CONTACT: &[Field] = &[
+    Field::new("position", Type::Text),
+    NAME,
+    MESSENGERS,
+    PHONES,
+    EMAILS,
+    REGION,
+    CUSTOM_FIELDS,
+    TAGS,
+];
+
+const COMPANY: &[Field] = &[
+    Field::new("inn", Type::Text),
+    Field::new("kpp", Type::Text),
+    NAME,
+    Field::new("description", Type::Text),
+    MESSENGERS,
+    PHONES,
+    EMAILS,
+    REGION,
+    CUSTOM_FIELDS,
+    TAGS,
+];
+
+const DEAL: &[Field] = &[
+    NAME,
+    ASSIGNED_USER,
+    ASSIGNED_GROUP,
+    Field::new("workflowId", Type::Guid),
+    Field::new("stageId", Type::Int).or(Preset::Zero),
+    CUSTOM_FIELDS,
+];
+
+const TASK: &[Field] = &[
+    Field::new("date", Type::Moment),
+    Field::new("text", Type::Text),
+    none_id("typeId"),
+    list("contactIds", Type::Guids),
+    flag("isCompleted"),
+    list("supervisors", Type::Values),
+    ASSIGNED_USER,
+    ASSIGNED_GROUP,
+    list("attachmentFileIds", Type::Guids),
+    flag("sendToExternalChannels"),
+    CUSTOM_FIELDS,
+];
+
+const ROLE: &[Field] = &[
+    NAME,
+    ACCESS_RIGHTS,
+    // Which routes the role opens in the channels' dialect (`reference/era.md` §8).
+    Field::new("routes", Type::Objects(ROUTE)),
+    CUSTOM_FIELDS,
+];
+
+const ROUTE: &[Field] = &[list("methods", Type::Texts), Field::new("url", Type::Text)];
+
+const ACCESS_RIGHTS: Field = list("accessRights", Type::Elements(&RIGHTS));
+
+static RIGHTS: Elements = Elements::new(Key::Text, &[Field::new("level", Type::Int)]);
+
+/// Phones, e-mails and messengers. Only some of their types are documented, so any word is taken.
+static CHANNELS: Elements = Elements::new(
+    Key::Guid,
+    &[
+        Field::new("type", Type::Text).or(Preset::Text("unknown")),
+        Field::new("value", Type::Text),
+    ],
+);
+
+const fn list(name: &'static str, ty: Type) -> Field {
+    Field::new(name, ty).or(Preset::List)
+}
+
+const fn flag(name: &'static str) -> Field {
+    Field::new(name, Type::Bool).or(Preset::False)
+}
+
+const fn none_id(name: &'static str) -> Field {
+    Field::new(name, Type::GuidOrNone).or(Preset::NoGuid)
+}
+
+/// The links a model of this kind has inside itself: their member, and the kind at their other end.
+pub const fn inner_links(kind: EntityKind) -> Option<(&'static str, EntityKind)> {
+    match kind {
+        EntityKind::Contact => Some(("companyIds", EntityKind::Company)),
+        EntityKind::Company => Some(("contactIds", EntityKind::Contact)),
+        _ => None,
+    }
+}
+
+const fn links_field(kind: EntityKind) -> Option<Field> {
+    const CONTACT_LINKS: &[Field] = &[Field::new("companyIds", Type::Guids)];
+    const COMPANY_LINKS: &[Field] = &[Field::new("contactIds", Type::Guids)];
+    match kind {
+        EntityKind::Contact => Some(Field::new("links", Type::Object(CONTACT_LINKS))),
+        EntityKind::Company => Some(Field::new("links", Type::Object(COMPANY_LINKS))),
+        _ => None,
+    }
+}
+
+/// Reads the model a client sent and fills in what it left out.
+pub fn create(
+    kind: EntityKind,
+    body: &Object,
+    defaults: Defaults<'_>,
+    new_id: NewId<'_>,
+) -> Result<Draft, Vec<Fault>> {
+    let mut object = schema::read(&with_links(kind), body, new_id)?;
+    let links = take_links(kind, &mut object);
+    if kind == EntityKind::User {
+        user::settle_new(&mut object, defaults);
+    }
+    Ok(Draft {
+        members: complete(fields(kind), object),
+        links,
+    })
+}
+
+/// Applies a patch to an entity with these members and these inner links.
+pub fn patch(
+    kind: EntityKind,
+    members: &Object,
+    links: &[Uuid],
+    operations: &[Operation],
+    new_id: NewId<'_>,
+) -> Result<Patched, PatchErrors> {
+    let mut object = members.clone();
+    if let Some((member, _)) = inner_links(kind) {
+        let ids: Vec<Value> = links
+            .iter()
+            .map(|id| Value::String(id.to_string()))
+            .collect();
+        let links = Map::from_iter([(member.to_owned(), Value::Array(ids))]);
+        object.insert("links".to_owned(), Value::Object(links));
+    }
+    patch::apply(&with_links(kind), &mut object, operations, new_id)?;
+    let wanted = take_links(kind, &mut object);
+    if kind == EntityKind::User {
+        user::compose_name(&mut object);
+    }
+    let moved = |wanted: &Vec<Entity>| {
+        wanted.len() != links.len() || wanted.iter().any(|(_, id)| !links.contains(id))
+    };
+    Ok(Patched {
+        changed: object != *members,
+        members: object,
+        links: wanted.filter(moved),
+    })
+}
+
+fn with_links(kind: EntityKind) -> Vec<Field> {
+    links_field(kind)
+        .iter()
+        .chain(fields(kind))
+        .copied()
+        .collect()
+}
+
+/// Takes the inner links out of a model, each once.
+fn take_links(kind: EntityKind, object: &mut Object) -> Option<Vec<Entity>> {
+    let (member, other) = inner_links(kind)?;
+    let links = object.shift_remove("links")?;
+    let ids = links.get(member)?.as_array()?;
+    let mut out: Vec<Entity> = Vec::with_capacity(ids.len());
+    for id in ids.iter().filter_map(Value::as_str).filter_map(id::parse) {
+        if !out.contains(&(other, id)) {
+            out.push((other, id));
+        }
+    }
+    Some(out)
+}
+
+/// The text the store keeps. Refused when it has grown too long.
+pub fn to_text(members: &Object) -> Result<String, Fault> {
+    let text = serde_json::to_string(members)
+        .ok()
+        .filter(|text| text.len() <= MAX_TEXT);
+    text.ok_or_else(|| Fault::rule("", format!("The entity is longer than {MAX_TEXT} bytes.")))
+}
+
+/// Reads the text the store keeps.
+pub fn from_text(text: &str) -> Option<Object> {
+    serde_json::from_str(text).ok()
+}
+
+pub use model::{model, snapshot};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Users: at once people of the CRM and employees of the document exchange (`contract.md` §1).
+
+use serde_json::{Value, json};
+
+use super::{ACCESS_RIGHTS, CUSTOM_FIELDS, Defaults, NAME, REGION, flag, list, none_id};
+use crate::schema::{Elements, Field, Key, Object, Preset, Type, Words};
+
+/// What an employee may do with documents (`reference/edo.md`, `contract-details.md`).
+pub const PERMISSIONS: &[&str] = &[
+    "DOCUMENT_CREATE",
+    "DOCUMENT_VIEW",
+    "ROUTE_CREATE",
+    "DOCUMENT_SIGN",
+    "DOCUMENT_APPROVE",
+    "DOCUMENT_REJECT",
+    "DOCUMENT_DOWNLOAD",
+    "EMPLOYEE_VIEW",
+    "WEBHOOK_MANAGE",
+];
+
+static PERMISSION: Words = Words {
+    type_name: "Users.Permission",
+    words: PERMISSIONS,
+};
+
+static STATUS: Words = Words {
+    type_name: "Users.UserStatus",
+    words: &["active", "inactive"],
+};
+
+pub(super) const FIELDS: &[Field] = &[
+    none_id("groupId"),
+    // Composed of the three parts; taken as given only while there are none.
+    NAME.fixed(),
+    Field::new("login", Type::Text).required(),
+    Field::new("firstName", Type::Text),
+    Field::new("middleName", Type::Text),
+    Field::new("lastName", Type::Text),
+    flag("isAdmin"),
+    flag("isHidden"),
+    flag("isAuthorized").server(),
+    Field::new("status", Type::Enum(&STATUS)).or(Preset::Text("inactive")),
+    Field::new("settings", Type::Object(SETTINGS)).or(Preset::Object),
+    CUSTOM_FIELDS,
+    ACCESS_RIGHTS,
+    Field::new("iin", Type::Text),
+    Field::new("position", Type::Text),
+    Field::new("email", Type::Text),
+    list("permissions", Type::Enums(&PERMISSION)),
+];
+
+const SETTINGS: &[Field] = &[
+    REGION,
+    Field::new("notifications", Type::Object(NOTIFICATIONS)),
+];
+
+const NOTIFICATIONS: &[Field] = &[
+    Field::new("channels", Type::Object(CHANNELS)),
+    Field::new("types", Type::Elements(&TYPES)),
+];
+
+const CHANNELS: &[Field] = &[
+    Field::new("webAppEnabled", Type::Bool),
+    Field::new("emailEnabled", Type::Bool),
+    Field::new("telegramEnabled", Type::Bool),
+    Field::new("webAppEnabledAt", Type::Moment),
+];
+
+static TYPES: Elements = Elements::new(
+    Key::Text,
+    &[
+        Field::new("channels", Type::Object(CHANNELS)).or(Preset::Object),
+        Field::new("schedule", Type::Object(SCHEDULE)).or(Preset::Object),
+    ],
+);
+
+const SCHEDULE: &[Field] = &[
+    Field::new("time", Type::TimeSpan),
+    Field::new("skipHolidays", Type::Bool),
+];
+
+/// Fills in what a new user gets by itself (`reference/kontur.md` §5, User).
+pub(super) fn settle_new(user: &mut Object, defaults: Defaults<'_>) {
+    compose_name(user);
+    if !user.contains_key("name") {
+        let login = user.get("login").cloned().unwrap_or_default();
+        user.insert("name".to_owned(), login);
+    }
+    let is_admin = user.get("isAdmin") == Some(&Value::Bool(true));
+    if is_admin && !user.contains_key("permissions") {
+        user.insert("permissions".to_owned(), json!(PERMISSIONS));
+    }
+    let settings = user.entry("settings").or_insert_with(|| json!({}));
+    let Some(settings) = settings.as_object_mut() else {
+        return;
+    };
+    let region = settings.entry("regionCode");
+    region.or_insert_with(|| Value::from(defaults.region));
+    let preset = notifications(defaults);
+    let given = settings.entry("notifications").or_insert_with(|| json!({}));
+    if let (Some(given), Value::Object(preset)) = (given.as_object_mut(), preset) {
+        for (member, value) in preset {
+            given.entry(member).or_insert(value);
+        }
+    }
+}
+
+/// Three kinds of notification, in the web application only; the daily list at nine on working days.
+fn notifications(defaults: Defaults<'_>) -> Value {
+    let since = defaults.now.to_string();
+    let web_only = json!({
+        "webAppEnabled": true,
+        "emailEnabled": false,
+        "telegramEnabled": false,
+        "webAppEnabledAt": since,
+    });
+    json!({
+        "channels": {"webAppEnabled": true, "webAppEnabledAt": since},
+        "types": [
+            {"id": "hotDeals", "channels": web_only, "schedule": {}},
+            {"id": "task", "channels": web_only, "schedule": {}},
+            {
+                "id": "currentTasks",
+                "channels": web_only,
+                "schedule": {"time": "09:00:00", "skipHolidays": true},
+            },
+        ],
+    })
+}
+
+/// Sets `name` to "last first middle" when any of them is there.
+pub(super) fn compose_name(user: &mut Object) {
+    let part = |name: &str| user.get(name).and_then(Value::as_str).map(str::trim);
+    let parts = ["lastName", "firstName", "middleName"].map(part);
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    if !parts.is_empty() {
+        let name = parts.join(" ");
+        user.insert("name".to_owned(), Value::String(name));
+    }
+}
+
+/// Whether a user's members grant a permission.
+pub fn has_permission(user: &Object, permission: &str) -> bool {
+    let granted = user.get("permissions").and_then(Value::as_array);
+    granted.is_some_and(|granted| granted.iter().any(|one| one == permission))
+}

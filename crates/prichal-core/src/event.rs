@@ -1,0 +1,400 @@
+//! Events: what a workspace's log says about one change (`reference/kontur.md` §5, §8).
+//!
+//! An event is rendered once, when it is written, and that text is what the feed, the webhooks and
+//! the websocket subscriptions send. So the text here is the wire format, byte for byte.
+
+use std::{fmt::Write, ops::Deref};
+
+use uuid::Uuid;
+
+use crate::{
+    id::{EventId, UserId, WorkspaceId},
+    json,
+    time::Timestamp,
+    words::words,
+};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $name:literal $id:literal $collection:expr;)*) => {
+        /// What an event can be about. The order is that of the bits in a compiled filter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EntityKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl EntityKind {
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+            pub const NAMES: &[&'static str] = &[$($name,)*];
+
+            /// The name in filters and in the feed's `entityIds`, without `Id`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+
+            /// The member of `entityIds` and of a link's body that holds an id of this kind.
+            pub const fn id_member(self) -> &'static str {
+                match self { $(Self::$kind => $id,)* }
+            }
+
+            /// The name in `<TypeName> <id> not found`.
+            pub const fn type_name(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+
+            /// The collection under `/api/v1/{ws}/`, for kinds that clients write there themselves.
+            pub const fn collection(self) -> Option<&'static str> {
+                match self { $(Self::$kind => $collection,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    User "user" "userId" Some("users");
+    Group "group" "groupId" Some("groups");
+    Role "role" "roleId" Some("roles");
+    Company "company" "companyId" Some("companies");
+    Contact "contact" "contactId" Some("contacts");
+    Deal "deal" "dealId" Some("deals");
+    Task "task" "taskId" Some("tasks");
+    Notification "notification" "notificationId" Some("notifications");
+    CatalogItem "catalogItem" "catalogItemId" Some("catalog-items");
+    Communication "communication" "communicationId" None;
+    Integration "integration" "integrationId" None;
+    Document "document" "documentId" None;
+    Route "route" "routeId" None;
+    Workflow "workflow" "workflowId" None;
+    IntegrationPoint "integrationPoint" "integrationPointId" None;
+    Svcscript "svcscript" "svcscriptId" None;
+}
+
+impl EntityKind {
+    pub fn from_collection(collection: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.collection() == Some(collection))
+    }
+
+    /// Finds a kind by its name, in either case, as the vendor's server reads names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Finds a kind by the member that holds its id, such as `companyId`, in either case.
+    pub fn from_id_member(member: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.id_member().eq_ignore_ascii_case(member))
+    }
+}
+
+words! {
+    /// What a change did to its entity.
+    ChangeType { Create "create", Patch "patch", Delete "delete", Restore "restore" }
+}
+
+words! {
+    /// An event's `type` without the detail of a change, as filters name it.
+    EventKind { Change "change", Link "link", Unlink "unlink" }
+}
+
+/// An event's `type`, with the detail that only changes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    Change(ChangeType),
+    Link,
+    Unlink,
+}
+
+impl EventType {
+    pub const fn kind(self) -> EventKind {
+        match self {
+            Self::Change(_) => EventKind::Change,
+            Self::Link => EventKind::Link,
+            Self::Unlink => EventKind::Unlink,
+        }
+    }
+
+    pub const fn change(self) -> Option<ChangeType> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Link | Self::Unlink => None,
+        }
+    }
+}
+
+/// An entity that an event is about.
+pub type Entity = (EntityKind, Uuid);
+
+/// The entities of one event: one for a change, both ends for a link. Kept in place, because every
+/// event that passes a reader has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entities {
+    ends: [Entity; 2],
+    both: bool,
+}
+
+impl Entities {
+    pub const fn one(entity: Entity) -> Self {
+        Self {
+            ends: [entity, entity],
+            both: false,
+        }
+    }
+
+    pub const fn two(one: Entity, other: Entity) -> Self {
+        Self {
+            ends: [one, other],
+            both: true,
+        }
+    }
+
+    /// Reads what [`Self::to_text`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut ends = text.split(' ').map(|end| {
+            let (name, id) = end.split_once(':')?;
+            Some((EntityKind::from_name(name)?, crate::id::parse(id)?))
+        });
+        let first = ends.next()??;
+        match (ends.next(), ends.next()) {
+            (None, _) => Some(Self::one(first)),
+            (Some(second), None) => Some(Self::two(first, second?)),
+            _ => None,
+        }
+    }
+
+    /// `company:<uuid>`, or `company:<uuid> deal:<uuid>` for both ends of a link.
+    pub fn to_text(self) -> String {
+        let mut out = String::with_capacity(self.len() * 56);
+        for (kind, id) in self.iter() {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            out.push_str(kind.name());
+            out.push(':');
+            json::push_bare_guid(&mut out, *id);
+        }
+        out
+    }
+}
+
+impl Deref for Entities {
+    type Target = [Entity];
+
+    fn deref(&self) -> &[Entity] {
+        &self.ends[..if self.both { 2 } else { 1 }]
+    }
+}
+
+/// Who made a change: the `createdByUserId` and `createdWith` of the vendor's author stamp
+/// (`reference/kontur.md` §1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    pub user: Option<UserId>,
+    pub with: String,
+}
+
+impl Author {
+    /// Somebody with a token, or an administrator without a user.
+    pub fn web_app(user: Option<UserId>) -> Self {
+        Self {
+            user,
+            with: "WebApp".to_owned(),
+        }
+    }
+
+    /// An integration with an access key. It has no user.
+    pub fn integration(name: &str) -> Self {
+        Self {
+            user: None,
+            with: format!("Integration.{name}"),
+        }
+    }
+
+    /// The server itself.
+    pub fn system() -> Self {
+        Self {
+            user: None,
+            with: "xcom".to_owned(),
+        }
+    }
+}
+
+/// Where a change happens, by whom and when: what all events of one request share.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub workspace: WorkspaceId,
+    pub author: Author,
+    pub at: Timestamp,
+}
+
+/// One event before it has its offset.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub id: EventId,
+    pub workspace: WorkspaceId,
+    pub kind: EventType,
+    pub entities: Entities,
+    /// The snapshot before: the text of a JSON object, id first, without `updateInfo`.
+    pub old: Option<String>,
+    /// The snapshot after, in the same form.
+    pub new: Option<String>,
+    pub author: Author,
+    pub at: Timestamp,
+}
+
+impl NewEvent {
+    pub fn create(id: EventId, origin: &Origin, entity: Entity, new: String) -> Self {
+        Self::change(id, origin, ChangeType::Create, entity).with(None, Some(new))
+    }
+
+    pub fn patch(id: EventId, origin: &Origin, entity: Entity, old: String, new: String) -> Self {
+        Self::change(id, origin, ChangeType::Patch, entity).with(Some(old), Some(new))
+    }
+
+    pub fn delete(id: EventId, origin: &Origin, entity: Entity, old: String) -> Self {
+        Self::change(id, origin, ChangeType::Delete, entity).with(Some(old), None)
+    }
+
+    pub fn restore(id: EventId, origin: &Origin, entity: Entity, new: String) -> Self {
+        Self::change(id, origin, ChangeType::Restore, entity).with(None, Some(new))
+    }
+
+    pub fn link(id: EventId, origin: &Origin, one: Entity, other: Entity) -> Self {
+        Self::new(id, origin, EventType::Link, Entities::two(one, other))
+    }
+
+    pub fn unlink(id: EventId, origin: &Origin, one: Entity, other: Entity) -> Self {
+        Self::new(id, origin, EventType::Unlink, Entities::two(one, other))
+    }
+
+    fn change(id: EventId, origin: &Origin, change: ChangeType, entity: Entity) -> Self {
+        Self::new(id, origin, EventType::Change(change), Entities::one(entity))
+    }
+
+    fn new(id: EventId, origin: &Origin, kind: EventType, entities: Entities) -> Self {
+        Self {
+            id,
+            workspace: origin.workspace,
+            kind,
+            entities,
+            old: None,
+            new: None,
+            author: origin.author.clone(),
+            at: origin.at,
+        }
+    }
+
+    fn with(self, old: Option<String>, new: Option<String>) -> Self {
+        Self { old, new, ..self }
+    }
+
+    pub const fn head(&self) -> EventHead {
+        EventHead {
+            kind: self.kind,
+            entities: self.entities,
+        }
+    }
+
+    /// The `ObjectEvent` as the feed serves it. Null members are left out (`reference/kontur.md` §5).
+    pub fn render(&self, offset: Uuid) -> String {
+        // Room for everything of fixed size: ids, names, the time.
+        const FRAME: usize = 480;
+        let (old, new) = (self.old.as_deref(), self.new.as_deref());
+        let room =
+            FRAME + old.map_or(0, str::len) + new.map_or(0, str::len) + self.author.with.len();
+        let mut out = String::with_capacity(room);
+        out.push_str("{\"id\":");
+        json::push_guid(&mut out, self.id.0);
+        out.push_str(",\"offset\":");
+        json::push_guid(&mut out, offset);
+        out.push_str(",\"type\":\"");
+        out.push_str(self.kind.kind().name());
+        out.push('"');
+        if let EventType::Change(change) = self.kind {
+            out.push_str(",\"changeData\":{\"type\":\"");
+            out.push_str(change.name());
+            out.push('"');
+            for (member, snapshot) in [(",\"old\":", old), (",\"new\":", new)] {
+                if let Some(snapshot) = snapshot {
+                    out.push_str(member);
+                    out.push_str(snapshot);
+                }
+            }
+            out.push('}');
+        }
+        self.push_entities(&mut out);
+        self.push_origin(&mut out);
+        out.push('}');
+        out
+    }
+
+    fn push_entities(&self, out: &mut String) {
+        out.push_str(",\"entityIds\":{");
+        for (n, (kind, id)) in self.entities.iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            out.push('"');
+            out.push_str(kind.id_member());
+            out.push_str("\":");
+            json::push_guid(out, *id);
+        }
+        out.push('}');
+    }
+
+    fn push_origin(&self, out: &mut String) {
+        // Writing into a `String` cannot fail.
+        let _ = write!(out, ",\"createInfo\":{{\"createdAt\":\"{}\"", self.at);
+        if let Some(user) = self.author.user {
+            out.push_str(",\"createdByUserId\":");
+            json::push_guid(out, user.0);
+        }
+        out.push_str(",\"createdWith\":");
+        json::push_text(out, &self.author.with);
+        out.push('}');
+    }
+}
+
+/// What a filter needs to know of an event, and how three columns of the log keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventHead {
+    pub kind: EventType,
+    pub entities: Entities,
+}
+
+impl EventHead {
+    /// Reads the columns: `change`, `link` or `unlink`; the change's type; the entities.
+    pub fn from_columns(kind: &str, change: Option<&str>, entities: &str) -> Option<Self> {
+        let kind = match (EventKind::from_name(kind)?, change) {
+            (EventKind::Change, Some(change)) => EventType::Change(ChangeType::from_name(change)?),
+            (EventKind::Link, None) => EventType::Link,
+            (EventKind::Unlink, None) => EventType::Unlink,
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            entities: Entities::parse(entities)?,
+        })
+    }
+
+    pub const fn kind_column(&self) -> &'static str {
+        self.kind.kind().name()
+    }
+
+    pub fn change_column(&self) -> Option<&'static str> {
+        self.kind.change().map(ChangeType::name)
+    }
+
+    pub fn entities_column(&self) -> String {
+        self.entities.to_text()
+    }
+}
+
+#[cfg(test)]
+mod tests;

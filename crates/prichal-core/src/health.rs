@@ -1,0 +1,155 @@
+//! How a webhook fares, and what becomes of it and of its instance's status (`contract.md` §6).
+
+use std::time::Duration;
+
+use crate::{integration::Status, time::Timestamp};
+
+/// Failures in a row after which the instance shows `hasErrors`.
+const ERRORS_FROM: u32 = 5;
+/// Failures in a row after which a hook may be switched off, and the time they must span.
+const OFF_FROM: u32 = 100;
+const OFF_SPAN: Duration = Duration::from_hours(1);
+/// Events in a row that used up every retry, after which a hook is switched off.
+const OFF_EXHAUSTED: u32 = 3;
+
+/// What failed in a row at one webhook. Any success ends it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streak {
+    /// Failed calls.
+    pub failures: u32,
+    /// When the first of them failed.
+    pub since: Option<Timestamp>,
+    /// Events that used up every retry.
+    pub exhausted: u32,
+}
+
+/// What a failure leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The instance shows `hasErrors`. Said again at each further failure: another hook's success may
+    /// have cleared it meanwhile.
+    HasErrors,
+    /// The hook is switched off and the instance shows `failed`.
+    SwitchOff,
+}
+
+impl Streak {
+    /// Counts a failed call; `exhausted` when it was the last retry of its event.
+    pub fn on_failure(&mut self, now: Timestamp, exhausted: bool) -> Option<Effect> {
+        self.failures = self.failures.saturating_add(1);
+        self.exhausted = self.exhausted.saturating_add(u32::from(exhausted));
+        let since = *self.since.get_or_insert(now);
+        let long = self.failures >= OFF_FROM && now.since(since) >= OFF_SPAN;
+        if long || self.exhausted >= OFF_EXHAUSTED {
+            Some(Effect::SwitchOff)
+        } else {
+            (self.failures >= ERRORS_FROM).then_some(Effect::HasErrors)
+        }
+    }
+
+    /// Ends the streak. True when there was one, so that its owner knows what to save.
+    pub fn on_success(&mut self) -> bool {
+        let had = *self != Self::default();
+        *self = Self::default();
+        had
+    }
+}
+
+/// The instance's status after a failure. Somebody's decision to pause outweighs it.
+pub const fn after_failure(status: Status, effect: Effect) -> Status {
+    match (status, effect) {
+        (Status::NotConfigured | Status::Paused, _) => status,
+        (_, Effect::SwitchOff) | (Status::Failed, Effect::HasErrors) => Status::Failed,
+        (_, Effect::HasErrors) => Status::HasErrors,
+    }
+}
+
+/// The instance's status after a success.
+pub const fn after_success(status: Status) -> Status {
+    match status {
+        Status::NotConfigured | Status::Paused => status,
+        Status::Active | Status::HasErrors | Status::Failed => Status::Active,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_micros(0);
+
+    /// The effect of the last of `failures`, spread evenly over `span`.
+    fn last_effect(failures: u32, span: Duration) -> Option<Effect> {
+        let mut streak = Streak::default();
+        let step = span / (failures - 1).max(1);
+        (0..failures).fold(None, |_, n| streak.on_failure(START + step * n, false))
+    }
+
+    #[test]
+    fn failed_calls_in_a_row() {
+        let (minute, hour) = (Duration::from_mins(1), Duration::from_mins(61));
+        for (failures, span, effect) in [
+            (1, minute, None),
+            (4, minute, None),
+            (5, minute, Some(Effect::HasErrors)),
+            (99, hour, Some(Effect::HasErrors)),
+            (100, minute, Some(Effect::HasErrors)),
+            (100, hour, Some(Effect::SwitchOff)),
+            (2000, minute, Some(Effect::HasErrors)),
+        ] {
+            assert_eq!(
+                last_effect(failures, span),
+                effect,
+                "{failures} in {span:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn three_exhausted_events_in_a_row_switch_off() {
+        let mut streak = Streak::default();
+        assert_eq!(streak.on_failure(START, true), None);
+        assert_eq!(streak.on_failure(START, false), None);
+        assert_eq!(streak.on_failure(START, true), None);
+        assert_eq!(streak.on_failure(START, true), Some(Effect::SwitchOff));
+    }
+
+    #[test]
+    fn a_success_forgives() {
+        let mut streak = Streak::default();
+        assert!(!streak.on_success());
+        streak.on_failure(START, true);
+        streak.on_failure(START, true);
+        assert!(streak.on_success());
+        assert_eq!(streak, Streak::default());
+        assert_eq!(streak.on_failure(START, true), None);
+    }
+
+    #[test]
+    fn what_the_instance_shows() {
+        use Status::{Active, Failed, HasErrors, NotConfigured, Paused};
+        for (before, effect, after) in [
+            (Active, Effect::HasErrors, HasErrors),
+            (Active, Effect::SwitchOff, Failed),
+            (HasErrors, Effect::SwitchOff, Failed),
+            (Failed, Effect::HasErrors, Failed),
+            (Paused, Effect::SwitchOff, Paused),
+            (NotConfigured, Effect::HasErrors, NotConfigured),
+        ] {
+            assert_eq!(
+                after_failure(before, effect),
+                after,
+                "{before:?} {effect:?}"
+            );
+        }
+        for (before, after) in [
+            (Active, Active),
+            (HasErrors, Active),
+            (Failed, Active),
+            (Paused, Paused),
+            (NotConfigured, NotConfigured),
+        ] {
+            assert_eq!(after_success(before), after, "{before:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Integrations: what is installed into a workspace, set up there, and called with its events
+//! (`reference/kontur.md` §4.2, §5, §9).
+
+mod instance;
+mod manifest;
+mod secret;
+mod setup;
+mod url;
+mod webhook;
+
+pub use instance::{Features, Instance, Secrets, Setting};
+pub use manifest::Manifest;
+pub use secret::{SIGNING_SECRET, Secret};
+pub use setup::{Setup, setup};
+pub use url::{is_http_url, target_url};
+pub use webhook::{MIN_PERIOD, Trigger, Webhook};
+
+use crate::words::words;
+
+words! {
+    /// Who may install an integration: the workspace that made it, or everybody.
+    Kind { Private "private", Public "public" }
+}
+
+words! {
+    /// The state of an instance. The vendor numbers them in this order, from 0.
+    Status {
+        NotConfigured "notConfigured",
+        Active "active",
+        Paused "paused",
+        /// Calls fail, but it works.
+        HasErrors "hasErrors",
+        /// It does not work.
+        Failed "failed",
+    }
+}
+
+impl Kind {
+    /// The status right after the installation: a public integration has to be set up first
+    /// (`contract.md` §4).
+    pub const fn installed(self) -> Status {
+        match self {
+            Self::Private => Status::Active,
+            Self::Public => Status::NotConfigured,
+        }
+    }
+}
+
+impl Status {
+    /// Whether webhooks and system calls are sent.
+    pub const fn is_running(self) -> bool {
+        matches!(self, Self::Active | Self::HasErrors | Self::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

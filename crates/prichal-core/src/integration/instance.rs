@@ -1,0 +1,247 @@
+//! An integration in one workspace (`reference/kontur.md` §5, `IntegrationInstance`).
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
+use crate::{
+    patch::{self, Op, Operation, PatchErrors},
+    schema::{Elements, Field, Key, NewId, Object, Preset, Type},
+    update_info::UpdateInfo,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    pub base_url: Option<String>,
+    pub features: Features,
+    pub status: Status,
+    pub secrets: Vec<Secret>,
+    pub settings: Vec<Setting>,
+    pub webhooks: Vec<Webhook>,
+}
+
+/// The system calls an integration takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    pub call: bool,
+    pub hangup: bool,
+    pub send_sms: bool,
+}
+
+/// One setting. Its value is always text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub id: String,
+    pub value: String,
+}
+
+/// How secrets are shown: as they are to the integration itself and to administrators, masked to
+/// others and in the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    Shown,
+    Masked,
+}
+
+const FIELDS: &[Field] = &[
+    Field::new("features", Type::Object(FEATURES)).or(Preset::Object),
+    Field::new("secrets", Type::Elements(&SECRETS)).or(Preset::List),
+    Field::new("settings", Type::Elements(&SETTINGS)).or(Preset::List),
+    Field::new("webHooks", Type::Elements(&WEBHOOKS)).or(Preset::List),
+];
+
+const FEATURES: &[Field] = &[
+    Field::new("call", Type::Bool).or(Preset::False),
+    Field::new("hangup", Type::Bool).or(Preset::False),
+    Field::new("sendSms", Type::Bool).or(Preset::False),
+];
+
+static SETTINGS: Elements = Elements::new(
+    Key::Text,
+    &[Field::new("value", Type::Text).or(Preset::Text(""))],
+);
+
+impl Instance {
+    /// An instance right after its installation.
+    pub const fn new(base_url: Option<String>, status: Status) -> Self {
+        Self {
+            base_url,
+            features: Features {
+                call: false,
+                hangup: false,
+                send_sms: false,
+            },
+            status,
+            secrets: Vec::new(),
+            settings: Vec::new(),
+            webhooks: Vec::new(),
+        }
+    }
+
+    pub fn secret(&self, id: &str) -> Option<&Secret> {
+        self.secrets.iter().find(|secret| secret.id == id)
+    }
+
+    pub fn setting(&self, id: &str) -> Option<&str> {
+        let setting = self.settings.iter().find(|setting| setting.id == id)?;
+        Some(&setting.value)
+    }
+
+    /// The instance after a patch. The rest of its members are the server's: paths to them do not
+    /// exist here, so they are reported as invalid.
+    pub fn patch(&self, operations: &[Operation], new_id: NewId<'_>) -> Result<Self, PatchErrors> {
+        let operations: Vec<Operation> = operations.iter().map(usual_form).collect();
+        let mut object = self.writable();
+        patch::apply(FIELDS, &mut object, &operations, new_id)?;
+        Ok(self.with_writable(&object))
+    }
+
+    /// Takes over what a setup brought. What it does not name stays.
+    pub fn set_up(&mut self, setup: Setup) {
+        for secret in setup.secrets {
+            self.put_secret(secret);
+        }
+        for setting in setup.settings {
+            match self
+                .settings
+                .iter_mut()
+                .find(|known| known.id == setting.id)
+            {
+                Some(known) => *known = setting,
+                None => self.settings.push(setting),
+            }
+        }
+    }
+
+    /// Sets a secret, in the place of one with the same id.
+    pub fn put_secret(&mut self, secret: Secret) {
+        match self.secrets.iter_mut().find(|known| known.id == secret.id) {
+            Some(known) => *known = secret,
+            None => self.secrets.push(secret),
+        }
+    }
+
+    /// The model as answers show it.
+    pub fn model(&self, id: Uuid, secrets: Secrets, update_info: &UpdateInfo) -> String {
+        crate::entity::model(
+            crate::event::EntityKind::Integration,
+            id,
+            &Value::Object(self.members(secrets)).to_string(),
+            &[],
+            update_info,
+        )
+    }
+
+    /// The snapshot in the feed. Secrets are masked there.
+    pub fn snapshot(&self, id: Uuid) -> String {
+        let members = Value::Object(self.members(Secrets::Masked)).to_string();
+        crate::entity::snapshot(id, &members)
+    }
+
+    fn members(&self, secrets: Secrets) -> Object {
+        let masked = secrets == Secrets::Masked;
+        let mut out = Map::new();
+        if let Some(base_url) = &self.base_url {
+            out.insert("baseUrl".to_owned(), Value::from(base_url.as_str()));
+        }
+        out.insert("features".to_owned(), self.features.to_json());
+        out.insert("status".to_owned(), Value::from(self.status.name()));
+        let secrets = self
+            .secrets
+            .iter()
+            .map(|secret| secret.to_json(masked))
+            .collect();
+        out.insert("secrets".to_owned(), secrets);
+        out.insert(
+            "settings".to_owned(),
+            self.settings.iter().map(Setting::to_json).collect(),
+        );
+        out.insert(
+            "webHooks".to_owned(),
+            self.webhooks.iter().map(Webhook::to_json).collect(),
+        );
+        out
+    }
+
+    fn writable(&self) -> Object {
+        let mut members = self.members(Secrets::Shown);
+        members.retain(|member, _| FIELDS.iter().any(|field| field.name == member));
+        members
+    }
+
+    fn with_writable(&self, object: &Object) -> Self {
+        let list = |member: &str| {
+            let items = object
+                .get(member)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
+            items.filter_map(Value::as_object)
+        };
+        let secrets = list("secrets").filter_map(|element| {
+            let old = element
+                .get("id")
+                .and_then(Value::as_str)
+                .and_then(|id| self.secret(id));
+            Secret::merge(element, old)
+        });
+        let webhooks = list("webHooks").filter_map(|element| Webhook::from_element(element).ok());
+        Self {
+            base_url: self.base_url.clone(),
+            features: object
+                .get("features")
+                .map(Features::from_json)
+                .unwrap_or_default(),
+            status: self.status,
+            secrets: secrets.collect(),
+            settings: list("settings").filter_map(Setting::from_element).collect(),
+            webhooks: webhooks.collect(),
+        }
+    }
+}
+
+impl Features {
+    pub fn to_json(self) -> Value {
+        json!({"call": self.call, "hangup": self.hangup, "sendSms": self.send_sms})
+    }
+
+    pub fn from_json(value: &Value) -> Self {
+        let flag = |member: &str| value.get(member) == Some(&Value::Bool(true));
+        Self {
+            call: flag("call"),
+            hangup: flag("hangup"),
+            send_sms: flag("sendSms"),
+        }
+    }
+}
+
+impl Setting {
+    fn to_json(&self) -> Value {
+        json!({"id": self.id, "value": self.value})
+    }
+
+    fn from_element(element: &Object) -> Option<Self> {
+        let text = |member: &str| Some(element.get(member)?.as_str()?.to_owned());
+        Some(Self {
+            id: text("id")?,
+            value: text("value").unwrap_or_default(),
+        })
+    }
+}
+
+/// Two shorthands: the webhooks page adds to `/IntegrationInstance` where it means `/webHooks`
+/// (`reference/kontur.md` §4.2), and a secret may be replaced by its bare value.
+fn usual_form(operation: &Operation) -> Operation {
+    let mut operation = operation.clone();
+    let path = operation.path.to_ascii_lowercase();
+    if operation.op == Op::Add && path == "/integrationinstance" {
+        "/webHooks".clone_into(&mut operation.path);
+    }
+    let of_secret = path
+        .strip_prefix("/secrets/")
+        .is_some_and(|id| !id.contains('/'));
+    if operation.op == Op::Replace && of_secret && operation.value.is_string() {
+        operation.value = json!({"value": operation.value});
+    }
+    operation
+}

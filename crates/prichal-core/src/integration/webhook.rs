@@ -1,0 +1,196 @@
+//! Webhooks of an instance (`reference/kontur.md` §5, §9).
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::url::is_relative_url;
+use crate::{
+    event::{ChangeType, Entity, EntityKind, EventKind, EventType},
+    filter::{Filter, FilterItem},
+    id::WebhookId,
+    schema::{
+        Elements, Fault, Field, Key, NewId, Object, Preset, Repeat, Type, Words, read_element,
+    },
+    time::parse_time_span,
+};
+
+/// The shortest period of a schedule.
+pub const MIN_PERIOD: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    pub id: WebhookId,
+    pub relative_url: String,
+    pub trigger: Trigger,
+    pub items: Vec<FilterItem>,
+    /// As the client wrote it. Kept, like `items`, also where the trigger makes no use of it.
+    pub period: Option<String>,
+    pub disabled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// Called with the events that match.
+    EntityEvent(Filter),
+    /// Called once per period.
+    Schedule(Duration),
+}
+
+impl Trigger {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::EntityEvent(_) => "entityEvent",
+            Self::Schedule(_) => "schedule",
+        }
+    }
+}
+
+impl Webhook {
+    /// Reads a webhook as a client sends it. An absent or zero id gets a new one.
+    pub fn read(body: &Value, new_id: NewId<'_>) -> Result<Self, Vec<Fault>> {
+        let element = read_element(&WEBHOOKS, body, new_id)?;
+        Self::from_element(&element).map_err(|why| vec![Fault::rule("", why)])
+    }
+
+    /// Reads a webhook as the store keeps it.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        Self::from_element(value.as_object()?).ok()
+    }
+
+    /// The documented model, in the documented order.
+    pub fn to_json(&self) -> Value {
+        let items: Vec<Value> = self.items.iter().copied().map(item_json).collect();
+        let schedule = self
+            .period
+            .as_ref()
+            .map(|period| ("period".to_owned(), Value::from(period.as_str())));
+        json!({
+            "id": self.id,
+            "relativeUrl": self.relative_url,
+            "triggerType": self.trigger.name(),
+            "filter": {"items": items},
+            "schedule": Map::from_iter(schedule),
+            "disabled": self.disabled,
+        })
+    }
+
+    /// Whether an event is to be sent to this webhook.
+    pub fn wants(&self, kind: EventType, entities: &[Entity]) -> bool {
+        match self.trigger {
+            Trigger::EntityEvent(filter) => !self.disabled && filter.matches(kind, entities),
+            Trigger::Schedule(_) => false,
+        }
+    }
+
+    pub(super) fn from_element(element: &Object) -> Result<Self, String> {
+        let text = |member: &str| element.get(member).and_then(Value::as_str);
+        let id = text("id")
+            .and_then(WebhookId::parse)
+            .ok_or("the id is not a GUID")?;
+        let relative_url = text("relativeUrl").unwrap_or_default().to_owned();
+        if !is_relative_url(&relative_url) {
+            return Err("relativeUrl is neither a path nor an http or https URL".to_owned());
+        }
+        let items = element.get("filter").and_then(|filter| filter.get("items"));
+        let items: Vec<FilterItem> = items
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(item)
+            .collect();
+        let period = element
+            .get("schedule")
+            .and_then(|schedule| schedule.get("period"));
+        let period = period.and_then(Value::as_str);
+        Ok(Self {
+            id,
+            relative_url,
+            trigger: trigger(text("triggerType"), &items, period)?,
+            items,
+            period: period.map(str::to_owned),
+            disabled: element.get("disabled") == Some(&Value::Bool(true)),
+        })
+    }
+}
+
+fn trigger(
+    name: Option<&str>,
+    items: &[FilterItem],
+    period: Option<&str>,
+) -> Result<Trigger, String> {
+    match name {
+        Some("entityEvent") => Ok(Trigger::EntityEvent(Filter::new(items))),
+        Some("schedule") => {
+            let period = period
+                .and_then(parse_time_span)
+                .filter(|period| *period >= MIN_PERIOD);
+            let period = period.ok_or("schedule.period must be at least one second")?;
+            Ok(Trigger::Schedule(period))
+        }
+        _ => Err("triggerType is required".to_owned()),
+    }
+}
+
+fn item(value: &Value) -> FilterItem {
+    let text = |member: &str| value.get(member).and_then(Value::as_str);
+    FilterItem {
+        event_type: text("eventType").and_then(EventKind::from_name),
+        entity_type: text("entityType").and_then(EntityKind::from_name),
+        change_type: text("changeType").and_then(ChangeType::from_name),
+    }
+}
+
+fn item_json(item: FilterItem) -> Value {
+    let members = [
+        ("eventType", item.event_type.map(EventKind::name)),
+        ("entityType", item.entity_type.map(EntityKind::name)),
+        ("changeType", item.change_type.map(ChangeType::name)),
+    ];
+    let given = members
+        .into_iter()
+        .filter_map(|(member, name)| Some((member.to_owned(), Value::from(name?))));
+    Value::Object(given.collect())
+}
+
+/// Adding a webhook again replaces it: connectors register theirs at every start
+/// (`contract-details.md`).
+pub(super) static WEBHOOKS: Elements = Elements {
+    repeat: Repeat::Replace,
+    rule: Some(|element| Webhook::from_element(element).map(drop)),
+    ..Elements::new(
+        Key::Guid,
+        &[
+            Field::new("relativeUrl", Type::Text).required(),
+            Field::new("triggerType", Type::Enum(&TRIGGER)).required(),
+            Field::new("filter", Type::Object(FILTER)).or(Preset::Object),
+            Field::new("schedule", Type::Object(SCHEDULE)).or(Preset::Object),
+            Field::new("disabled", Type::Bool).or(Preset::False),
+        ],
+    )
+};
+
+const FILTER: &[Field] = &[Field::new("items", Type::Objects(ITEM)).or(Preset::List)];
+const SCHEDULE: &[Field] = &[Field::new("period", Type::TimeSpan)];
+const ITEM: &[Field] = &[
+    Field::new("eventType", Type::Enum(&EVENT)),
+    Field::new("entityType", Type::Enum(&ENTITY)),
+    Field::new("changeType", Type::Enum(&CHANGE)),
+];
+
+static TRIGGER: Words = Words {
+    type_name: "Integrations.WebHookTriggerType",
+    words: &["entityEvent", "schedule"],
+};
+static EVENT: Words = Words {
+    type_name: "Events.EventType",
+    words: EventKind::WORDS,
+};
+static ENTITY: Words = Words {
+    type_name: "Events.EntityType",
+    words: EntityKind::NAMES,
+};
+static CHANGE: Words = Words {
+    type_name: "Events.ChangeType",
+    words: ChangeType::WORDS,
+};

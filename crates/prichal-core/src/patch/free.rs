@@ -1,0 +1,101 @@
+//! Patching inside a free object, such as `customFields`: there is no schema, so the path and what
+//! already stands there decide.
+
+use serde_json::{Map, Value};
+
+use super::{
+    Refusal,
+    target::{Verb, room},
+};
+
+/// Does what the verb says at `path` below `object`.
+pub(super) fn change(
+    verb: Verb<'_>,
+    object: &mut Map<String, Value>,
+    path: &[String],
+) -> Result<(), Refusal> {
+    let (name, rest) = path.split_first().ok_or(Refusal::Path)?;
+    let key = key(object, name);
+    if rest.is_empty() {
+        return on_member(verb, object, key);
+    }
+    match (object.get_mut(&key), verb) {
+        (Some(Value::Object(inner)), _) => change(verb, inner, rest),
+        (Some(Value::Array(items)), _) => in_array(verb, items, rest),
+        (Some(_), _) | (None, Verb::Remove) => Err(Refusal::Path),
+        (None, _) => {
+            let mut inner = Map::new();
+            change(verb, &mut inner, rest)?;
+            object.insert(key, Value::Object(inner));
+            Ok(())
+        }
+    }
+}
+
+/// The member a path means: the exact one, else the only one that differs in case, else a new one.
+fn key(object: &Map<String, Value>, name: &str) -> String {
+    if object.contains_key(name) {
+        return name.to_owned();
+    }
+    let mut alike = object.keys().filter(|key| key.eq_ignore_ascii_case(name));
+    match (alike.next(), alike.next()) {
+        (Some(key), None) => key.clone(),
+        _ => name.to_owned(),
+    }
+}
+
+fn on_member(verb: Verb<'_>, object: &mut Map<String, Value>, key: String) -> Result<(), Refusal> {
+    match verb {
+        Verb::Remove => {
+            object.shift_remove(&key).ok_or(Refusal::Path)?;
+        }
+        Verb::Add(Value::Null) | Verb::Replace(Value::Null) => {
+            object.shift_remove(&key);
+        }
+        Verb::Add(value) => match object.get_mut(&key) {
+            Some(Value::Array(items)) if !value.is_array() => {
+                if !items.contains(value) {
+                    room(items)?;
+                    items.push(value.clone());
+                }
+            }
+            _ => {
+                object.insert(key, value.clone());
+            }
+        },
+        Verb::Replace(value) => {
+            object.insert(key, value.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Elements are found by their `id`, plain texts by themselves, never by index.
+fn in_array(verb: Verb<'_>, items: &mut Vec<Value>, path: &[String]) -> Result<(), Refusal> {
+    let (id, rest) = path.split_first().ok_or(Refusal::Path)?;
+    let found = items.iter().position(|item| {
+        let own = item.as_str().or_else(|| item.get("id")?.as_str());
+        own.is_some_and(|own| own.eq_ignore_ascii_case(id))
+    });
+    let at = found.ok_or(Refusal::Path)?;
+    if !rest.is_empty() {
+        // As in typed lists, an element keeps its id.
+        if rest[0].eq_ignore_ascii_case("id") {
+            return Err(Refusal::Path);
+        }
+        let element = items[at].as_object_mut().ok_or(Refusal::Path)?;
+        return change(verb, element, rest);
+    }
+    match verb {
+        Verb::Remove => {
+            items.remove(at);
+            Ok(())
+        }
+        Verb::Replace(value) if !value.is_null() => {
+            items[at] = value.clone();
+            Ok(())
+        }
+        Verb::Replace(_) => Err(Refusal::Type),
+        Verb::Add(_) => Err(Refusal::Path),
+    }
+}

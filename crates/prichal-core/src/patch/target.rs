@@ -1,0 +1,278 @@
+//! Finding what a path means in a typed object, and doing there what the operation says.
+
+use serde_json::{Map, Value};
+
+use super::{Refusal, free};
+use crate::schema::{
+    Access, Elements, Field, Key, MAX_ITEMS, NewId, Object, Repeat, Type, check_free, read_element,
+    read_value,
+};
+
+/// An operation without its path.
+#[derive(Clone, Copy)]
+pub(super) enum Verb<'a> {
+    Add(&'a Value),
+    Replace(&'a Value),
+    Remove,
+}
+
+pub(super) struct Change<'a> {
+    pub verb: Verb<'a>,
+    pub new_id: NewId<'a>,
+}
+
+impl Change<'_> {
+    pub(super) fn in_object(
+        mut self,
+        fields: &[Field],
+        object: &mut Object,
+        path: &[String],
+    ) -> Result<(), Refusal> {
+        let (name, rest) = path.split_first().ok_or(Refusal::Path)?;
+        let field = fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name));
+        let field = field
+            .filter(|field| field.access == Access::Open)
+            .ok_or(Refusal::Path)?;
+        if rest.is_empty() {
+            return self.on_field(field, object);
+        }
+        match field.ty {
+            Type::Object(inner) => self.in_object(inner, object_at(object, field.name)?, rest),
+            Type::Free => {
+                free::change(self.verb, object_at(object, field.name)?, rest)?;
+                object.get(field.name).map_or(Ok(()), bounded)
+            }
+            Type::Any => {
+                let inside = object.get_mut(field.name).and_then(Value::as_object_mut);
+                free::change(self.verb, inside.ok_or(Refusal::Path)?, rest)?;
+                object.get(field.name).map_or(Ok(()), bounded)
+            }
+            Type::Elements(spec) => self.in_elements(spec, list_at(object, field.name)?, rest),
+            Type::Guids => self.in_ids(list_at(object, field.name)?, rest),
+            _ => Err(Refusal::Path),
+        }
+    }
+
+    fn on_field(&mut self, field: &Field, object: &mut Object) -> Result<(), Refusal> {
+        match (self.verb, field.ty) {
+            (Verb::Add(value), Type::Elements(spec)) => {
+                let list = list_at(object, field.name)?;
+                self.add_element(field.name, spec, list, value)
+            }
+            (Verb::Add(value), ty) if ty.is_list() => {
+                self.push(ty, list_at(object, field.name)?, value)
+            }
+            (Verb::Add(Value::Null) | Verb::Replace(Value::Null) | Verb::Remove, _) => {
+                clear(field, object, matches!(self.verb, Verb::Remove))
+            }
+            (Verb::Add(value) | Verb::Replace(value), ty) => {
+                match read_value(ty, value, self.new_id)? {
+                    None => clear(field, object, false),
+                    Some(_) if field.required && is_blank(value) => Err(Refusal::Data),
+                    Some(read) => {
+                        set(field, object, read);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends to a list whose elements have no id. Lists of ids and of words are sets.
+    fn push(&mut self, ty: Type, list: &mut Vec<Value>, value: &Value) -> Result<(), Refusal> {
+        let one = Value::Array(vec![value.clone()]);
+        let Some(Value::Array(read)) = read_value(ty, &one, self.new_id)? else {
+            return Err(Refusal::Type);
+        };
+        let set = matches!(ty, Type::Guids | Type::Enums(_));
+        for value in read {
+            if set && list.contains(&value) {
+                continue;
+            }
+            room(list)?;
+            list.push(value);
+        }
+        Ok(())
+    }
+
+    fn add_element(
+        &mut self,
+        name: &str,
+        spec: &Elements,
+        list: &mut Vec<Value>,
+        value: &Value,
+    ) -> Result<(), Refusal> {
+        let element = read_element(spec, value, self.new_id)?;
+        let id = element
+            .get("id")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let element = Value::Object(element);
+        match position(spec.key, list, &id) {
+            None => {
+                room(list)?;
+                list.push(element);
+            }
+            Some(at) if list[at] == element => {}
+            Some(at) if spec.repeat == Repeat::Replace => list[at] = element,
+            Some(_) => {
+                let detail = format!("An element with the id {id} already exists.");
+                return Err(Refusal::Constraint(name.to_owned(), detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn in_elements(
+        mut self,
+        spec: &Elements,
+        list: &mut Vec<Value>,
+        path: &[String],
+    ) -> Result<(), Refusal> {
+        let (id, rest) = path.split_first().ok_or(Refusal::Path)?;
+        let at = position(spec.key, list, id).ok_or(Refusal::Path)?;
+        if !rest.is_empty() {
+            let element = list[at].as_object_mut().ok_or(Refusal::Path)?;
+            // The id is not among the fields, so a path to it does not exist.
+            return self.in_object(spec.fields, element, rest);
+        }
+        match self.verb {
+            Verb::Remove => {
+                list.remove(at);
+            }
+            Verb::Replace(value) => {
+                let id = list[at]["id"].clone();
+                list[at] = self.replacement(spec, id, value)?;
+            }
+            Verb::Add(_) => return Err(Refusal::Path),
+        }
+        Ok(())
+    }
+
+    /// The new contents of an element. It keeps its id, which the value need not repeat.
+    fn replacement(&mut self, spec: &Elements, id: Value, value: &Value) -> Result<Value, Refusal> {
+        let mut object = value.as_object().ok_or(Refusal::Type)?.clone();
+        let given = object
+            .keys()
+            .find(|key| key.eq_ignore_ascii_case("id"))
+            .cloned();
+        if let Some(given) = given.and_then(|key| object.shift_remove(&key)) {
+            let same =
+                given.is_null() || same_id(spec.key, &given, id.as_str().unwrap_or_default());
+            if !same {
+                return Err(Refusal::Data);
+            }
+        }
+        object.insert("id".to_owned(), id);
+        Ok(Value::Object(read_element(
+            spec,
+            &Value::Object(object),
+            self.new_id,
+        )?))
+    }
+
+    /// In a list of ids each value is its own id.
+    fn in_ids(&self, list: &mut Vec<Value>, path: &[String]) -> Result<(), Refusal> {
+        let ([id], Verb::Remove) = (path, self.verb) else {
+            return Err(Refusal::Path);
+        };
+        let at = list
+            .iter()
+            .position(|value| same_text(value, id))
+            .ok_or(Refusal::Path)?;
+        list.remove(at);
+        Ok(())
+    }
+}
+
+/// Takes a member away, where a null can stand for it.
+fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refusal> {
+    if field.required {
+        let detail = format!("The {} field is required.", field.name);
+        return Err(Refusal::Constraint(field.name.to_owned(), detail));
+    }
+    if !field.nullable() {
+        return Err(if removing {
+            Refusal::Path
+        } else {
+            Refusal::Type
+        });
+    }
+    object.shift_remove(field.name);
+    Ok(())
+}
+
+/// Sets a member. Members that a new object with a schema does not name keep their values: a client
+/// that sends `{"call": true}` does not speak of the others.
+fn set(field: &Field, object: &mut Object, read: Value) {
+    match (field.ty, object.get_mut(field.name), read) {
+        (Type::Object(fields), Some(Value::Object(existing)), Value::Object(read)) => {
+            for inner in fields {
+                if let Some(value) = read.get(inner.name) {
+                    set(inner, existing, value.clone());
+                }
+            }
+        }
+        (_, _, read) => {
+            object.insert(field.name.to_owned(), read);
+        }
+    }
+}
+
+fn object_at<'a>(object: &'a mut Object, name: &str) -> Result<&'a mut Object, Refusal> {
+    let value = object
+        .entry(name)
+        .or_insert_with(|| Value::Object(Map::new()));
+    value.as_object_mut().ok_or(Refusal::Path)
+}
+
+fn list_at<'a>(object: &'a mut Object, name: &str) -> Result<&'a mut Vec<Value>, Refusal> {
+    let value = object
+        .entry(name)
+        .or_insert_with(|| Value::Array(Vec::new()));
+    value.as_array_mut().ok_or(Refusal::Path)
+}
+
+pub(super) fn room(list: &[Value]) -> Result<(), Refusal> {
+    if list.len() < MAX_ITEMS {
+        Ok(())
+    } else {
+        Err(Refusal::Data)
+    }
+}
+
+fn bounded(value: &Value) -> Result<(), Refusal> {
+    check_free(value).map_err(|_| Refusal::Data)
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+/// Finds an element. The exact id wins over one in another case.
+fn position(key: Key, list: &[Value], id: &str) -> Option<usize> {
+    let exact = |item: &Value| item["id"].as_str() == Some(id);
+    let loose = |item: &Value| same_id(key, &item["id"], id);
+    list.iter()
+        .position(exact)
+        .or_else(|| list.iter().position(loose))
+}
+
+fn same_id(key: Key, value: &Value, id: &str) -> bool {
+    match key {
+        Key::Guid => same_text(value, id),
+        // Paths are matched in either case, so ids in them are too (`reference/kontur.md` §3).
+        Key::Text | Key::TextOrFresh => value
+            .as_str()
+            .is_some_and(|text| text.to_lowercase() == id.to_lowercase()),
+    }
+}
+
+fn same_text(value: &Value, id: &str) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.eq_ignore_ascii_case(id))
+}

@@ -1,0 +1,194 @@
+//! What follows from one attempt at a delivery (`reference/kontur.md` §9). Pure, so its tests are a
+//! table.
+
+use std::{fmt, time::Duration};
+
+use crate::time::{Timestamp, parse_setting};
+
+/// The most waits a schedule may have.
+const MAX_WAITS: usize = 100;
+
+/// Waits between attempts: after failure number `n`, `0[n - 1]`; after the last one we give up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule(pub Vec<Duration>);
+
+impl Default for Schedule {
+    /// The documented waits: 30 s, 1, 5 and 15 min, then three times 1 h.
+    fn default() -> Self {
+        Self(
+            [30, 60, 300, 900, 3600, 3600, 3600]
+                .map(Duration::from_secs)
+                .to_vec(),
+        )
+    }
+}
+
+/// What an attempt came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The receiver answered. Only 200 with our echo says that it took the event.
+    Answered {
+        status: u16,
+        echo_matches: bool,
+    },
+    Failed(Failure),
+}
+
+/// Why there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// Not within the time for the whole call.
+    Timeout,
+    /// The name has no address.
+    Unresolved,
+    /// The address is one that we do not call.
+    Forbidden,
+    /// No connection, or none that TLS would trust.
+    Connect,
+    /// The connection broke before the answer was there.
+    Broken,
+    /// The URL cannot be called.
+    BadUrl,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "no answer in time",
+            Self::Unresolved => "the host name cannot be resolved",
+            Self::Forbidden => "calls to private addresses are not allowed",
+            Self::Connect => "cannot connect",
+            Self::Broken => "the connection broke",
+            Self::BadUrl => "the URL is not valid",
+        })
+    }
+}
+
+impl Reply {
+    pub const fn is_success(self) -> bool {
+        matches!(
+            self,
+            Self::Answered {
+                status: 200,
+                echo_matches: true
+            }
+        )
+    }
+
+    /// What the attempt log says, `None` for a success.
+    pub fn error(self) -> Option<String> {
+        match self {
+            Self::Failed(failure) => Some(failure.to_string()),
+            Self::Answered {
+                status: 200,
+                echo_matches: true,
+            } => None,
+            Self::Answered { status: 200, .. } => {
+                Some("the echo header is missing or wrong".to_owned())
+            }
+            Self::Answered { status, .. } => Some(format!("the answer was {status}, not 200")),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Delivered,
+    DeferredUntil(Timestamp),
+    /// Every retry is used up. The event stays in the feed.
+    Exhausted,
+}
+
+impl Schedule {
+    /// Reads a setting such as `30s,1m,5m`. `None` when a wait is not a duration above zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        let waits: Option<Vec<Duration>> = text
+            .split(',')
+            .map(|wait| parse_setting(wait.trim()))
+            .collect();
+        waits.filter(|waits| waits.len() <= MAX_WAITS).map(Self)
+    }
+
+    /// Judges attempt number `attempt`, counted from 1.
+    pub fn judge(&self, attempt: u32, reply: Reply, now: Timestamp) -> Verdict {
+        if reply.is_success() {
+            return Verdict::Delivered;
+        }
+        let wait = attempt
+            .checked_sub(1)
+            .and_then(|failure| self.0.get(usize::try_from(failure).ok()?));
+        wait.map_or(Verdict::Exhausted, |wait| {
+            Verdict::DeferredUntil(now + *wait)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(0);
+    const REFUSED: Reply = Reply::Failed(Failure::Connect);
+
+    fn answered(status: u16, echo_matches: bool) -> Reply {
+        Reply::Answered {
+            status,
+            echo_matches,
+        }
+    }
+
+    #[test]
+    fn only_200_with_the_echo_is_a_success() {
+        let check = |reply: Reply, success: bool| {
+            let verdict = Schedule::default().judge(1, reply, NOW);
+            assert_eq!(verdict == Verdict::Delivered, success, "{reply:?}");
+            assert_eq!(reply.error().is_none(), success, "{reply:?}");
+        };
+        check(answered(200, true), true);
+        check(answered(200, false), false);
+        for status in [201, 204, 302, 400, 409, 410, 429, 500, 503] {
+            check(answered(status, true), false);
+        }
+        check(Reply::Failed(Failure::Timeout), false);
+    }
+
+    #[test]
+    fn the_documented_waits() {
+        let schedule = Schedule::default();
+        for (attempt, seconds) in [
+            (1, 30),
+            (2, 60),
+            (3, 300),
+            (4, 900),
+            (5, 3600),
+            (6, 3600),
+            (7, 3600),
+        ] {
+            let due = NOW + Duration::from_secs(seconds);
+            assert_eq!(
+                schedule.judge(attempt, REFUSED, NOW),
+                Verdict::DeferredUntil(due)
+            );
+        }
+        assert_eq!(schedule.judge(8, REFUSED, NOW), Verdict::Exhausted);
+        assert_eq!(schedule.judge(u32::MAX, REFUSED, NOW), Verdict::Exhausted);
+        assert_eq!(schedule.judge(0, REFUSED, NOW), Verdict::Exhausted);
+        assert_eq!(
+            schedule.judge(8, answered(200, true), NOW),
+            Verdict::Delivered
+        );
+    }
+
+    #[test]
+    fn settings() {
+        assert_eq!(
+            Schedule::parse("30s,1m,5m,15m,1h,1h,1h"),
+            Some(Schedule::default())
+        );
+        assert_eq!(Schedule::parse(" 1s , 250ms").map(|s| s.0.len()), Some(2));
+        for bad in ["", ",", "30s,", "30", "0s", "1s;2s", "-1s"] {
+            assert_eq!(Schedule::parse(bad), None, "{bad}");
+        }
+        assert_eq!(Schedule::parse(&["1s"; 101].join(",")), None);
+    }
+}

@@ -1,0 +1,301 @@
+//! Models as data: what members a JSON object may have, read and checked in one place.
+//!
+//! Reading follows the vendor's server (`reference/kontur.md` §1): property names in either case,
+//! unknown members ignored, null the same as absent. What comes out has the canonical names in the
+//! schema's order, so two equal models have equal texts.
+
+mod read;
+mod value;
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub use read::{complete, read};
+pub(crate) use read::{read_element, read_value};
+pub(crate) use value::check_free;
+
+/// A JSON object.
+pub type Object = Map<String, Value>;
+
+/// Where ids come from that the client leaves to the server.
+pub type NewId<'a> = &'a mut dyn FnMut() -> Uuid;
+
+/// The most elements a list may have, and members an object of a free value.
+pub const MAX_ITEMS: usize = 1000;
+/// The most values in one free object, so that many small patches cannot grow it without end.
+pub const MAX_NODES: usize = 10_000;
+/// How deep a free value may nest. Far below the depth at which JSON readers give up.
+pub const MAX_DEPTH: usize = 32;
+
+/// One member of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: &'static str,
+    pub ty: Type,
+    pub access: Access,
+    pub preset: Preset,
+    pub required: bool,
+}
+
+impl Field {
+    pub const fn new(name: &'static str, ty: Type) -> Self {
+        Self {
+            name,
+            ty,
+            access: Access::Open,
+            preset: Preset::Absent,
+            required: false,
+        }
+    }
+
+    /// The value that stands when none is given.
+    #[must_use]
+    pub const fn or(self, preset: Preset) -> Self {
+        Self { preset, ..self }
+    }
+
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self {
+            required: true,
+            ..self
+        }
+    }
+
+    /// May be given when the entity is made, not changed afterwards.
+    #[must_use]
+    pub const fn fixed(self) -> Self {
+        Self {
+            access: Access::Fixed,
+            ..self
+        }
+    }
+
+    /// Kept by the server: ignored when the entity is made.
+    #[must_use]
+    pub const fn server(self) -> Self {
+        Self {
+            access: Access::Server,
+            ..self
+        }
+    }
+
+    /// Whether null can stand for "none". A zero GUID is a none of its own, so null gives that.
+    pub(crate) const fn nullable(&self) -> bool {
+        matches!(self.preset, Preset::Absent) || matches!(self.ty, Type::GuidOrNone)
+    }
+}
+
+/// Who may write a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    Fixed,
+    Server,
+}
+
+/// What a member is when nobody gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Left out: null members are not written (`reference/kontur.md` §1).
+    Absent,
+    False,
+    Zero,
+    Text(&'static str),
+    /// The zero GUID, which means "none".
+    NoGuid,
+    List,
+    Object,
+}
+
+impl Preset {
+    fn value(self) -> Option<Value> {
+        match self {
+            Self::Absent => None,
+            Self::False => Some(Value::Bool(false)),
+            Self::Zero => Some(Value::from(0)),
+            Self::Text(text) => Some(Value::from(text)),
+            Self::NoGuid => Some(Value::String(Uuid::nil().to_string())),
+            Self::List => Some(Value::Array(Vec::new())),
+            Self::Object => Some(Value::Object(Map::new())),
+        }
+    }
+}
+
+/// The type of a member.
+#[derive(Clone, Copy, Debug)]
+pub enum Type {
+    Text,
+    Bool,
+    Int,
+    /// A whole number that some clients send as text; kept as a number (`reference/kontur.md` §14).
+    Size,
+    Number,
+    /// An id. The zero GUID is the same as none.
+    Guid,
+    /// An id that is shown as the zero GUID when there is none.
+    GuidOrNone,
+    /// A time with an offset, kept as the text that was sent.
+    Moment,
+    /// A .NET `TimeSpan`.
+    TimeSpan,
+    Enum(&'static Words),
+    Object(&'static [Field]),
+    /// Any JSON object, kept as it is.
+    Free,
+    Any,
+    /// A list of anything, kept as it is.
+    Values,
+    Texts,
+    Guids,
+    Enums(&'static Words),
+    /// A list of objects that have no id.
+    Objects(&'static [Field]),
+    Elements(&'static Elements),
+}
+
+impl Type {
+    pub(crate) const fn is_list(&self) -> bool {
+        matches!(
+            self,
+            Self::Texts | Self::Guids | Self::Enums(_) | Self::Objects(_) | Self::Elements(_)
+        )
+    }
+}
+
+/// The values of an enumeration, and its name in error messages.
+#[derive(Debug)]
+pub struct Words {
+    pub type_name: &'static str,
+    pub words: &'static [&'static str],
+}
+
+/// What must hold for an element as a whole; the error says what does not.
+pub type Rule = fn(&Object) -> Result<(), String>;
+
+/// A list of objects that are told apart by their `id`, which always comes first.
+#[derive(Debug)]
+pub struct Elements {
+    pub key: Key,
+    /// The members besides `id`.
+    pub fields: &'static [Field],
+    pub repeat: Repeat,
+    /// Checked once a patch is through, because its operations may break it in between.
+    pub rule: Option<Rule>,
+}
+
+impl Elements {
+    pub const fn new(key: Key, fields: &'static [Field]) -> Self {
+        Self {
+            key,
+            fields,
+            repeat: Repeat::Conflict,
+            rule: None,
+        }
+    }
+}
+
+/// What the id of an element looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A GUID; absent or zero means "make one" (`reference/kontur.md` §3).
+    Guid,
+    /// A text the client must give.
+    Text,
+    /// A text; absent means "make a GUID".
+    TextOrFresh,
+}
+
+/// What adding an element does when its id is there already with other contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    Conflict,
+    Replace,
+}
+
+/// What is wrong with one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The JSON path, such as `phones[0].type`.
+    pub path: String,
+    pub message: String,
+    pub kind: FaultKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The wrong JSON type.
+    Type,
+    /// The right JSON type with something in it that cannot be read: a bad GUID, an unknown word.
+    Format,
+    /// Readable, but against a rule.
+    Rule,
+}
+
+impl Fault {
+    pub fn rule(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+            kind: FaultKind::Rule,
+        }
+    }
+
+    /// In the vendor's words for a required member (`reference/kontur.md` §2).
+    pub fn required(path: impl Into<String>) -> Self {
+        let path = path.into();
+        let message = format!("The {path} field is required.");
+        Self::rule(path, message)
+    }
+
+    /// In the vendor's words for a value of the wrong JSON type.
+    pub fn conversion(path: &str, value: &Value, ty: Type) -> Self {
+        value::conversion(path, value, &value::type_name(ty), FaultKind::Type)
+    }
+
+    /// In the vendor's words for a text that is none of an enumeration's.
+    pub fn unknown_word(path: &str, word: &str, type_name: &str) -> Self {
+        let type_name = format!("Xcom.Api.Models.{type_name}");
+        value::conversion(path, &Value::from(word), &type_name, FaultKind::Format)
+    }
+
+    /// Whether the vendor's message goes on with `, line L, position P.`, which only the reader of
+    /// the text can tell.
+    pub fn wants_position(&self) -> bool {
+        self.kind != FaultKind::Rule
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Finds a member in either case; the exact name wins.
+pub fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {
+    object.get(name).or_else(|| {
+        object
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    })
+}
+
+/// Reads the body of a request as an object.
+pub fn object(body: &Value) -> Result<&Object, Vec<Fault>> {
+    let object = body.as_object();
+    object.ok_or_else(|| {
+        vec![value::conversion(
+            "",
+            body,
+            "System.Object",
+            FaultKind::Type,
+        )]
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,150 @@
+//! Single values: what each type accepts and in which form it is kept.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Fault, FaultKind, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Type, Words};
+use crate::{
+    id,
+    time::{Timestamp, parse_time_span},
+};
+
+/// How much of a wrong value an error repeats.
+const SHOWN: usize = 100;
+
+/// Reads a value that is neither a list nor an object with a schema. `None`: the same as absent.
+pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, FaultKind> {
+    let kept = match ty {
+        Type::Text => Value::from(text(value)?),
+        Type::Bool => Value::Bool(value.as_bool().ok_or(FaultKind::Type)?),
+        Type::Int => Value::from(value.as_i64().ok_or(FaultKind::Type)?),
+        Type::Size => Value::from(size(value)?),
+        Type::Number if value.is_number() => value.clone(),
+        Type::Guid => {
+            let id = guid(value)?;
+            return Ok((!id.is_nil()).then(|| Value::String(id.to_string())));
+        }
+        Type::GuidOrNone => Value::String(guid(value)?.to_string()),
+        Type::Moment => Value::from(checked(value, is_moment)?),
+        Type::TimeSpan => Value::from(checked(value, |text| parse_time_span(text).is_some())?),
+        Type::Enum(words) => Value::from(word(words, value)?),
+        _ => return Err(FaultKind::Type),
+    };
+    Ok(Some(kept))
+}
+
+/// A text. U+0000 is refused here so that no column ever meets it: not every database can store it.
+fn text(value: &Value) -> Result<&str, FaultKind> {
+    checked(value, |text| !text.contains('\0'))
+}
+
+fn checked(value: &Value, fits: impl Fn(&str) -> bool) -> Result<&str, FaultKind> {
+    let text = value.as_str().ok_or(FaultKind::Type)?;
+    fits(text).then_some(text).ok_or(FaultKind::Format)
+}
+
+pub(super) fn guid(value: &Value) -> Result<Uuid, FaultKind> {
+    let text = value.as_str().ok_or(FaultKind::Type)?;
+    id::parse(text).ok_or(FaultKind::Format)
+}
+
+pub(super) fn word(words: &Words, value: &Value) -> Result<&'static str, FaultKind> {
+    let text = value.as_str().ok_or(FaultKind::Type)?;
+    let known = words
+        .words
+        .iter()
+        .find(|word| word.eq_ignore_ascii_case(text));
+    known.copied().ok_or(FaultKind::Format)
+}
+
+fn size(value: &Value) -> Result<i64, FaultKind> {
+    match value {
+        Value::String(text) => text.parse().map_err(|_| FaultKind::Format),
+        other => other.as_i64().ok_or(FaultKind::Type),
+    }
+}
+
+/// The time parser also reads forms that are not ISO-8601 alone, such as a zone in brackets.
+fn is_moment(text: &str) -> bool {
+    let plain =
+        text.len() <= 40 && text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('[');
+    plain && Timestamp::parse(text).is_some()
+}
+
+/// Checks that a free value is small enough to be kept.
+pub(crate) fn check_free(value: &Value) -> Result<(), String> {
+    let mut nodes = 0;
+    measure(value, 0, &mut nodes)
+}
+
+fn measure(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), String> {
+    *nodes += 1;
+    if *nodes > MAX_NODES {
+        return Err(format!("more than {MAX_NODES} values"));
+    }
+    if depth > MAX_DEPTH {
+        return Err(format!("nested deeper than {MAX_DEPTH}"));
+    }
+    match value {
+        Value::Array(items) if items.len() > MAX_ITEMS => {
+            Err(format!("more than {MAX_ITEMS} elements"))
+        }
+        Value::Object(members) if members.len() > MAX_ITEMS => {
+            Err(format!("more than {MAX_ITEMS} members"))
+        }
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| measure(item, depth + 1, nodes)),
+        Value::Object(members) => members
+            .values()
+            .try_for_each(|item| measure(item, depth + 1, nodes)),
+        _ => Ok(()),
+    }
+}
+
+/// A fault in the vendor's words (`reference/kontur.md` §2).
+pub(super) fn conversion(path: &str, value: &Value, type_name: &str, kind: FaultKind) -> Fault {
+    Fault {
+        path: path.to_owned(),
+        message: format!(
+            "Error converting value {} to type '{type_name}'. Path '{path}'",
+            shown(value)
+        ),
+        kind,
+    }
+}
+
+fn shown(value: &Value) -> String {
+    // Structures are named, not printed: they may be as long as the body.
+    match value {
+        Value::Array(_) => "[…]".to_owned(),
+        Value::Object(_) => "{…}".to_owned(),
+        Value::String(text) if text.len() > SHOWN => {
+            let start: String = text.chars().take(SHOWN).collect();
+            format!("{}…", Value::from(start))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The type's name in error messages.
+pub(super) fn type_name(ty: Type) -> String {
+    let name = match ty {
+        Type::Text => "System.String",
+        Type::Bool => "System.Boolean",
+        Type::Int | Type::Size => "System.Int64",
+        Type::Number => "System.Decimal",
+        Type::Guid | Type::GuidOrNone => "System.Guid",
+        Type::Moment => "System.DateTimeOffset",
+        Type::TimeSpan => "System.TimeSpan",
+        Type::Enum(words) => return format!("Xcom.Api.Models.{}", words.type_name),
+        Type::Object(_) | Type::Free | Type::Any => "System.Object",
+        Type::Values
+        | Type::Texts
+        | Type::Guids
+        | Type::Enums(_)
+        | Type::Objects(_)
+        | Type::Elements(_) => "System.Array",
+    };
+    name.to_owned()
+}

@@ -1,0 +1,250 @@
+//! One connection to either engine: one SQL text for both.
+//!
+//! Statements are written with `$1`, `$2`, … and use only what both engines understand. Where words
+//! differ, a comment names the engine and holds the words: `/*postgres FOR UPDATE*/` is a comment to
+//! SQLite and `FOR UPDATE` to PostgreSQL.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use fallible_iterator::FallibleIterator;
+
+use crate::{Result, Row, value::Value};
+
+/// Which of the two engines a store runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// An open connection. Every query function takes one.
+pub struct Conn {
+    link: Link,
+    /// Set by a statement that failed: PostgreSQL has given the transaction up by then.
+    failed: bool,
+}
+
+enum Link {
+    Sqlite {
+        db: rusqlite::Connection,
+        texts: HashMap<String, String>,
+    },
+    Postgres {
+        client: Box<postgres::Client>,
+        prepared: HashMap<String, postgres::Statement>,
+    },
+}
+
+impl Conn {
+    pub(crate) fn sqlite(db: rusqlite::Connection) -> Self {
+        db.set_prepared_statement_cache_capacity(256);
+        Self {
+            link: Link::Sqlite {
+                db,
+                texts: HashMap::new(),
+            },
+            failed: false,
+        }
+    }
+
+    pub(crate) fn postgres(client: postgres::Client) -> Self {
+        Self {
+            link: Link::Postgres {
+                client: Box::new(client),
+                prepared: HashMap::new(),
+            },
+            failed: false,
+        }
+    }
+
+    pub fn engine(&self) -> Engine {
+        match self.link {
+            Link::Sqlite { .. } => Engine::Sqlite,
+            Link::Postgres { .. } => Engine::Postgres,
+        }
+    }
+
+    /// Whether the connection is gone for good. A SQLite one never is.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(&self.link, Link::Postgres { client, .. } if client.is_closed())
+    }
+
+    /// Whether a statement failed since [`Self::take_failed`].
+    pub(crate) fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether a statement failed since this was last asked.
+    pub(crate) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
+        let done = match &mut self.link {
+            Link::Sqlite { db, texts } => (|| {
+                let mut statement = db.prepare_cached(sqlite_text(texts, sql))?;
+                bind(&mut statement, params)?;
+                // A statement with RETURNING gives rows; stepping to the end is what runs it.
+                let mut rows = statement.raw_query();
+                while rows.next()?.is_some() {}
+                drop(rows);
+                drop(statement);
+                Ok(db.changes())
+            })(),
+            Link::Postgres { client, prepared } => (|| {
+                let statement = prepare(client, prepared, sql)?;
+                let mut rows = client.query_raw(&statement, params)?;
+                while rows.next()?.is_some() {}
+                Ok(rows.rows_affected().unwrap_or(0))
+            })(),
+        };
+        self.failed |= done.is_err();
+        done
+    }
+
+    /// Runs a query and hands each row to `take`, until that returns false.
+    pub fn scan(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        mut take: impl FnMut(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let done = match &mut self.link {
+            Link::Sqlite { db, texts } => (|| {
+                let mut statement = db.prepare_cached(sqlite_text(texts, sql))?;
+                bind(&mut statement, params)?;
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    if !take(&Row::Sqlite(row))? {
+                        break;
+                    }
+                }
+                Ok(())
+            })(),
+            Link::Postgres { client, prepared } => (|| {
+                let statement = prepare(client, prepared, sql)?;
+                let mut rows = client.query_raw(&statement, params)?;
+                while let Some(row) = rows.next()? {
+                    if !take(&Row::Postgres(&row))? {
+                        break;
+                    }
+                }
+                Ok(())
+            })(),
+        };
+        self.failed |= done.is_err();
+        done
+    }
+
+    /// Runs a query and reads each row with `read`. The statement limits how many there can be.
+    pub fn query<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.scan(sql, params, |row| {
+            found.push(read(row)?);
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Runs a query that gives one row or none. More rows are not looked at.
+    pub fn query_one<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.query(sql, params, read)?.into_iter().next())
+    }
+
+    /// Runs statements without parameters and without keeping them: transactions and migrations.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
+        let done = match &mut self.link {
+            Link::Sqlite { db, .. } => db
+                .execute_batch(&dialect(Engine::Sqlite, sql))
+                .map_err(Into::into),
+            Link::Postgres { client, .. } => client
+                .batch_execute(&dialect(Engine::Postgres, sql))
+                .map_err(Into::into),
+        };
+        self.failed |= done.is_err();
+        done
+    }
+}
+
+fn bind(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    params: &[Value<'_>],
+) -> rusqlite::Result<()> {
+    for (index, value) in params.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, value)?;
+    }
+    Ok(())
+}
+
+fn prepare(
+    client: &mut postgres::Client,
+    prepared: &mut HashMap<String, postgres::Statement>,
+    sql: &str,
+) -> Result<postgres::Statement> {
+    if let Some(statement) = prepared.get(sql) {
+        return Ok(statement.clone());
+    }
+    let statement = client.prepare(&dialect(Engine::Postgres, sql))?;
+    prepared.insert(sql.to_owned(), statement.clone());
+    Ok(statement)
+}
+
+fn sqlite_text<'a>(texts: &'a mut HashMap<String, String>, sql: &str) -> &'a str {
+    if !texts.contains_key(sql) {
+        // `$1` is a *named* parameter to SQLite, numbered by first appearance; `?1` is the first one.
+        let text = dialect(Engine::Sqlite, sql).replace('$', "?");
+        texts.insert(sql.to_owned(), text);
+    }
+    &texts[sql]
+}
+
+/// Opens the comments that hold words for this engine.
+fn dialect(engine: Engine, sql: &str) -> Cow<'_, str> {
+    let mark = match engine {
+        Engine::Sqlite => "/*sqlite ",
+        Engine::Postgres => "/*postgres ",
+    };
+    if !sql.contains(mark) {
+        return Cow::Borrowed(sql);
+    }
+    let mut text = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once(mark) {
+        let (words, tail) = after.split_once("*/").unwrap_or((after, ""));
+        text.push_str(before);
+        text.push_str(words);
+        rest = tail;
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_holds_the_words_of_one_engine() {
+        let sql = "SELECT 1 /*postgres FOR UPDATE*/ /*sqlite LIMIT 1*/;";
+        assert_eq!(
+            dialect(Engine::Postgres, sql),
+            "SELECT 1 FOR UPDATE /*sqlite LIMIT 1*/;"
+        );
+        assert_eq!(
+            dialect(Engine::Sqlite, sql),
+            "SELECT 1 /*postgres FOR UPDATE*/ LIMIT 1;"
+        );
+        assert_eq!(dialect(Engine::Sqlite, "SELECT 2"), "SELECT 2");
+    }
+}

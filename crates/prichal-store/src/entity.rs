@@ -1,0 +1,248 @@
+//! Entities of the ten collections, how many there are, and the links between them.
+
+use std::collections::BTreeMap;
+
+use prichal_core::{
+    event::EntityKind,
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+    update_info::UpdateInfo,
+};
+use uuid::Uuid;
+
+use crate::{Conn, Error, Result, Row, Tx, insert::Insert, stamps, value::params};
+
+#[derive(Clone, Debug)]
+pub struct Entity {
+    pub workspace: WorkspaceId,
+    pub kind: EntityKind,
+    pub id: EntityId,
+    /// The model without id, update info and links: a JSON object's text.
+    pub members: String,
+    pub update_info: UpdateInfo,
+    pub deleted_at: Option<Timestamp>,
+}
+
+static ENTITY: Insert = Insert::new(
+    "entity",
+    &[
+        "workspace",
+        "kind",
+        "id",
+        "members",
+        "created_at",
+        "created_by",
+        "created_with",
+        "updated_at",
+        "updated_by",
+        "updated_with",
+    ],
+);
+static LINK: Insert = Insert::new(
+    "link",
+    &["workspace", "kind", "id", "other_kind", "other_id"],
+);
+
+/// Adds an entity under an id that is fresh.
+pub fn insert(tx: &mut Tx<'_>, entity: &Entity) {
+    let Entity {
+        workspace,
+        kind,
+        id,
+        members,
+        update_info,
+        ..
+    } = entity;
+    let mut values = params![*workspace, kind.name(), *id, members.clone()].to_vec();
+    values.extend(stamps::values(update_info));
+    tx.insert(&ENTITY, values);
+    tx.count(*workspace, *kind, 1);
+}
+
+/// An entity, deleted or not.
+pub fn find(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    id: EntityId,
+) -> Result<Option<Entity>> {
+    find_with(conn, workspace, kind, id, "")
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    id: EntityId,
+) -> Result<Option<Entity>> {
+    find_with(tx.conn()?, workspace, kind, id, "/*postgres FOR UPDATE*/")
+}
+
+fn find_with(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    id: EntityId,
+    lock: &str,
+) -> Result<Option<Entity>> {
+    let sql = format!(
+        "SELECT id, members, {}, deleted_at FROM entity WHERE workspace = $1 AND kind = $2 AND id = $3 {lock}",
+        stamps::COLUMNS
+    );
+    conn.query_one(&sql, params![workspace, kind.name(), id], |row| {
+        read(workspace, kind, row)
+    })
+}
+
+/// Writes what a change made of an entity: its members, update info and whether it is deleted. The caller
+/// has it from [`find_for_update`] of the same transaction.
+pub fn update(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
+    let Entity {
+        workspace,
+        kind,
+        id,
+        members,
+        update_info,
+        deleted_at,
+    } = entity;
+    tx.execute(
+        "UPDATE entity SET members = $4, updated_at = $5, updated_by = $6, updated_with = $7, deleted_at = $8
+         WHERE workspace = $1 AND kind = $2 AND id = $3",
+        params![*workspace, kind.name(), *id, members, update_info.updated_at, update_info.updated.user, &update_info.updated.with, *deleted_at],
+    )?;
+    Ok(())
+}
+
+/// Marks an entity as deleted, or takes the mark away, and counts it.
+pub fn set_deleted(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
+    update(tx, entity)?;
+    tx.count(
+        entity.workspace,
+        entity.kind,
+        if entity.deleted_at.is_some() { -1 } else { 1 },
+    );
+    Ok(())
+}
+
+/// A page in the order of creation without the deleted ones, and how many there are.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    offset: i64,
+    limit: i64,
+) -> Result<(i64, Vec<Entity>)> {
+    let count = conn.query_one(
+        "SELECT n FROM entity_count WHERE workspace = $1 AND kind = $2",
+        params![workspace, kind.name()],
+        |row| row.get(0),
+    )?;
+    let sql = format!(
+        "SELECT id, members, {}, deleted_at FROM entity WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL
+         ORDER BY id LIMIT $3 OFFSET $4",
+        stamps::COLUMNS
+    );
+    let found = conn.query(
+        &sql,
+        params![workspace, kind.name(), limit, offset],
+        |row| read(workspace, kind, row),
+    )?;
+    Ok((count.unwrap_or(0), found))
+}
+
+fn read(workspace: WorkspaceId, kind: EntityKind, row: &Row<'_>) -> Result<Entity> {
+    Ok(Entity {
+        workspace,
+        kind,
+        id: EntityId(row.uuid(0)?),
+        members: row.get(1)?,
+        update_info: stamps::read(row, 2)?,
+        deleted_at: row.get::<Option<i64>>(8)?.map(Timestamp::from_micros),
+    })
+}
+
+pub(crate) fn write_counts(
+    conn: &mut Conn,
+    counts: &BTreeMap<(WorkspaceId, EntityKind), i64>,
+) -> Result<()> {
+    for ((workspace, kind), change) in counts {
+        conn.execute(
+            "INSERT INTO entity_count (workspace, kind, n) VALUES ($1, $2, $3)
+             ON CONFLICT (workspace, kind) DO UPDATE SET n = entity_count.n + excluded.n",
+            params![*workspace, kind.name(), *change],
+        )?;
+    }
+    Ok(())
+}
+
+/// One end of a link.
+pub type End = (EntityKind, Uuid);
+
+/// Links two entities. False when they were linked before.
+pub fn insert_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) -> Result<bool> {
+    let sql = "INSERT INTO link (workspace, kind, id, other_kind, other_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    let mut fresh = false;
+    for (from, to) in [(one, other), (other, one)] {
+        fresh |= tx.execute(
+            sql,
+            params![workspace, from.0.name(), from.1, to.0.name(), to.1],
+        )? == 1;
+    }
+    Ok(fresh)
+}
+
+/// Links an entity that was only now inserted: nothing can be linked to it yet.
+pub fn insert_first_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) {
+    for (from, to) in [(one, other), (other, one)] {
+        tx.insert(
+            &LINK,
+            params![workspace, from.0.name(), from.1, to.0.name(), to.1].to_vec(),
+        );
+    }
+}
+
+/// Takes a link away. False when there was none.
+pub fn delete_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) -> Result<bool> {
+    let sql = "DELETE FROM link WHERE workspace = $1 AND kind = $2 AND id = $3 AND other_kind = $4 AND other_id = $5";
+    let mut gone = false;
+    for (from, to) in [(one, other), (other, one)] {
+        gone |= tx.execute(
+            sql,
+            params![workspace, from.0.name(), from.1, to.0.name(), to.1],
+        )? == 1;
+    }
+    Ok(gone)
+}
+
+/// What one entity is linked with, oldest first.
+pub fn links(conn: &mut Conn, workspace: WorkspaceId, end: End) -> Result<Vec<End>> {
+    conn.query(
+        "SELECT other_kind, other_id FROM link WHERE workspace = $1 AND kind = $2 AND id = $3 ORDER BY other_kind, other_id LIMIT 10000",
+        params![workspace, end.0.name(), end.1],
+        |row| end_of(row, 0),
+    )
+}
+
+/// The links of all entities of a kind from id `first` to id `last`, as (id, other end).
+pub fn links_between(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    first: EntityId,
+    last: EntityId,
+) -> Result<Vec<(Uuid, End)>> {
+    conn.query(
+        "SELECT id, other_kind, other_id FROM link WHERE workspace = $1 AND kind = $2 AND id >= $3 AND id <= $4
+         ORDER BY id, other_kind, other_id LIMIT 100000",
+        params![workspace, kind.name(), first, last],
+        |row| Ok((row.uuid(0)?, end_of(row, 1)?)),
+    )
+}
+
+fn end_of(row: &Row<'_>, first: usize) -> Result<End> {
+    let kind: String = row.get(first)?;
+    let kind =
+        EntityKind::from_name(&kind).ok_or_else(|| Error::corrupt("a link's kind is damaged"))?;
+    Ok((kind, row.uuid(first + 1)?))
+}

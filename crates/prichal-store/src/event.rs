@@ -1,0 +1,192 @@
+//! The log of a workspace: every change, in commit order, numbered without gaps.
+
+use std::collections::BTreeMap;
+
+use prichal_core::{
+    event::{Entity, EventHead, NewEvent},
+    id::{EventId, WorkspaceId},
+    offset,
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{
+    Conn, Result, Row,
+    insert::{Insert, write_rows},
+    value::params,
+};
+
+/// An event that has its place in the log.
+#[derive(Debug)]
+pub struct LoggedEvent {
+    pub workspace: WorkspaceId,
+    /// Its number in the workspace's log, from 1.
+    pub seq: i64,
+    pub id: EventId,
+    pub head: EventHead,
+    /// The `ObjectEvent` as the feed serves it and webhooks carry it.
+    pub body: String,
+}
+
+impl LoggedEvent {
+    pub fn offset(&self) -> Uuid {
+        offset::of(self.workspace, self.seq)
+    }
+
+    /// The entities the event is about: one, or the two ends of a link.
+    pub fn entities(&self) -> &[Entity] {
+        &self.head.entities
+    }
+}
+
+static EVENT: Insert = Insert::new(
+    "event",
+    &[
+        "workspace",
+        "seq",
+        "id",
+        "type",
+        "change",
+        "entities",
+        "body",
+    ],
+);
+
+/// Numbers the events and writes them. The lock on the log's row is held from here to the commit.
+pub(crate) fn append(conn: &mut Conn, events: Vec<NewEvent>) -> Result<Vec<LoggedEvent>> {
+    // In the order of their ids, so that two writers with the same workspaces do not wait for each other.
+    let mut logs: BTreeMap<WorkspaceId, Vec<NewEvent>> = BTreeMap::new();
+    for event in events {
+        logs.entry(event.workspace).or_default().push(event);
+    }
+    let mut logged = Vec::new();
+    let mut rows = Vec::new();
+    for (workspace, events) in logs {
+        let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+        let at = events.last().map_or(Timestamp::default(), |event| event.at);
+        let last = advance(conn, workspace, count, at)?;
+        for (event, seq) in events.into_iter().zip(last - count + 1..) {
+            let body = event.render(offset::of(workspace, seq));
+            let head = event.head();
+            let columns = (
+                head.kind_column(),
+                head.change_column(),
+                head.entities_column(),
+            );
+            rows.push(
+                params![
+                    workspace,
+                    seq,
+                    event.id,
+                    columns.0,
+                    columns.1,
+                    columns.2,
+                    body.clone()
+                ]
+                .to_vec(),
+            );
+            logged.push(LoggedEvent {
+                workspace,
+                seq,
+                id: event.id,
+                head,
+                body,
+            });
+        }
+    }
+    write_rows(conn, &EVENT, rows)?;
+    Ok(logged)
+}
+
+fn advance(conn: &mut Conn, workspace: WorkspaceId, count: i64, at: Timestamp) -> Result<i64> {
+    let last = conn.query_one(
+        "INSERT INTO log (workspace, last, changed_at) VALUES ($1, $2, $3)
+         ON CONFLICT (workspace) DO UPDATE SET last = log.last + excluded.last, changed_at = excluded.changed_at
+         RETURNING last",
+        params![workspace, count, at.secs()],
+        |row| row.get(0),
+    )?;
+    Ok(last.unwrap_or(count))
+}
+
+/// The number of the last event of a workspace; 0 before the first.
+pub fn last(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
+    let last = conn.query_one(
+        "SELECT last FROM log WHERE workspace = $1",
+        params![workspace],
+        |row| row.get(0),
+    )?;
+    Ok(last.unwrap_or(0))
+}
+
+/// The logs that have changed at or after `since`, with the number of their last event.
+pub fn changed_logs(conn: &mut Conn, since: Timestamp) -> Result<Vec<(WorkspaceId, i64)>> {
+    conn.query(
+        "SELECT workspace, last FROM log WHERE changed_at >= $1",
+        params![since.secs()],
+        |row| Ok((WorkspaceId(row.uuid(0)?), row.get(1)?)),
+    )
+}
+
+/// A page is cut short once it holds this much, so that big snapshots can't fill the memory.
+const PAGE_BYTES: usize = 4 << 20;
+
+const COLUMNS: &str = "seq, id, type, change, entities, body";
+
+/// At most `limit` events after number `after`, in order; fewer where their bodies pass a bound.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<LoggedEvent>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+    );
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    conn.scan(&sql, params![workspace, after, limit], |row| {
+        let event = logged(workspace, row)?;
+        bytes += event.body.len();
+        found.push(event);
+        Ok(bytes < PAGE_BYTES)
+    })?;
+    Ok(found)
+}
+
+/// One event, by its number.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, seq: i64) -> Result<Option<LoggedEvent>> {
+    let sql = format!("SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq = $2");
+    conn.query_one(&sql, params![workspace, seq], |row| logged(workspace, row))
+}
+
+/// What the events after `after` up to `to` are about, without their bodies.
+pub fn heads(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    after: i64,
+    to: i64,
+    limit: i64,
+) -> Result<Vec<(i64, EventHead)>> {
+    conn.query(
+        "SELECT seq, type, change, entities FROM event WHERE workspace = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+        params![workspace, after, to, limit],
+        |row| Ok((row.get(0)?, head(row, 1)?)),
+    )
+}
+
+fn logged(workspace: WorkspaceId, row: &Row<'_>) -> Result<LoggedEvent> {
+    Ok(LoggedEvent {
+        workspace,
+        seq: row.get(0)?,
+        id: EventId(row.uuid(1)?),
+        head: head(row, 2)?,
+        body: row.get(5)?,
+    })
+}
+
+fn head(row: &Row<'_>, first: usize) -> Result<EventHead> {
+    let (kind, change, entities): (String, Option<String>, String) =
+        (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
+    EventHead::from_columns(&kind, change.as_deref(), &entities)
+        .ok_or_else(|| crate::Error::corrupt("an event row is damaged"))
+}

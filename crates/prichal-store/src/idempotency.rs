@@ -1,0 +1,54 @@
+//! First answers to POSTs that carried an `Idempotency-Key`.
+
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+
+use crate::{Conn, Result, Tx, value::params};
+
+/// The first answer to a POST with an `Idempotency-Key`.
+pub struct FirstAnswer {
+    pub request_hash: String,
+    pub status: i64,
+    pub answer: String,
+}
+
+/// What the key was answered with at or after `since`.
+pub fn find_answer(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    path: &str,
+    key: &str,
+    since: Timestamp,
+) -> Result<Option<FirstAnswer>> {
+    conn.query_one(
+        "SELECT request_hash, status, answer FROM idempotency WHERE workspace = $1 AND path = $2 AND key = $3 AND at >= $4",
+        params![workspace, path, key, since],
+        |row| Ok(FirstAnswer { request_hash: row.get(0)?, status: row.get(1)?, answer: row.get(2)? }),
+    )
+}
+
+/// Keeps the first answer. False when another request with the key came in between.
+pub fn keep_answer(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    path: &str,
+    key: &str,
+    first: &FirstAnswer,
+    now: Timestamp,
+    since: Timestamp,
+) -> Result<bool> {
+    let done = tx.execute(
+        "INSERT INTO idempotency (workspace, path, key, request_hash, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (workspace, path, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
+           answer = excluded.answer, at = excluded.at WHERE idempotency.at < $8",
+        params![workspace, path, key, &first.request_hash, first.status, &first.answer, now, since],
+    )?;
+    Ok(done == 1)
+}
+
+/// Forgets answers older than `before`, at most `limit`.
+pub fn forget_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM idempotency WHERE (workspace, path, key) IN (SELECT workspace, path, key FROM idempotency WHERE at < $1 LIMIT $2)",
+        params![before, limit],
+    )
+}

@@ -1,0 +1,365 @@
+//! Integrations (what a manifest says) and their instances in workspaces.
+
+use prichal_core::{
+    id::{IntegrationId, WorkspaceId},
+    integration::{Kind, Status},
+    time::Timestamp,
+    update_info::UpdateInfo,
+};
+
+use crate::{Conn, Error, Result, Row, Tx, stamps, value::params};
+
+#[derive(Clone, Debug)]
+pub struct Integration {
+    pub id: IntegrationId,
+    /// The workspace that made it.
+    pub workspace: WorkspaceId,
+    pub kind: Kind,
+    pub name: String,
+    pub version: String,
+    pub base_url: String,
+    pub title: Option<String>,
+    pub update_info: UpdateInfo,
+}
+
+const COLUMNS: &str = "id, workspace, kind, name, version, base_url, title";
+
+/// Adds an integration. False when its name is taken, in whatever case.
+pub fn insert(tx: &mut Tx<'_>, integration: &Integration) -> Result<bool> {
+    let sql = format!(
+        "INSERT INTO integration ({COLUMNS}, {}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+        stamps::COLUMNS
+    );
+    let Integration {
+        id,
+        workspace,
+        kind,
+        name,
+        version,
+        base_url,
+        title,
+        update_info,
+    } = integration;
+    let mut values = params![
+        *id,
+        *workspace,
+        kind.name(),
+        name,
+        version,
+        base_url,
+        title.as_deref()
+    ]
+    .to_vec();
+    values.extend(stamps::values(update_info));
+    Ok(tx.execute(&sql, &values)? == 1)
+}
+
+/// Writes a new manifest. The name stays.
+pub fn update(tx: &mut Tx<'_>, integration: &Integration) -> Result<()> {
+    let Integration {
+        id,
+        version,
+        base_url,
+        title,
+        update_info,
+        ..
+    } = integration;
+    tx.execute(
+        "UPDATE integration SET version = $2, base_url = $3, title = $4, updated_at = $5, updated_by = $6, updated_with = $7 WHERE id = $1",
+        params![*id, version, base_url, title.as_deref(), update_info.updated_at, update_info.updated.user, &update_info.updated.with],
+    )?;
+    Ok(())
+}
+
+/// An integration that a workspace can see: its own, or a public one.
+pub fn find(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: IntegrationId,
+) -> Result<Option<Integration>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, {} FROM integration WHERE id = $1 AND (workspace = $2 OR kind = 'public')",
+        stamps::COLUMNS
+    );
+    conn.query_one(&sql, params![id, workspace], |row| read(row, 0))
+}
+
+/// Who an API key belongs to, by its SHA-256 in hex.
+pub fn find_by_api_key(conn: &mut Conn, hash: &str) -> Result<Option<Integration>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, {} FROM integration WHERE api_key_hash = $1",
+        stamps::COLUMNS
+    );
+    conn.query_one(&sql, params![hash], |row| read(row, 0))
+}
+
+/// Replaces the API key.
+pub fn set_api_key(tx: &mut Tx<'_>, id: IntegrationId, hash: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE integration SET api_key_hash = $2 WHERE id = $1",
+        params![id, hash],
+    )?;
+    Ok(())
+}
+
+/// What can be installed in a workspace, in the order of creation, with its instance; and how many.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    offset: i64,
+    limit: i64,
+) -> Result<(i64, Vec<(Integration, Option<Status>, bool)>)> {
+    let count = "SELECT count(*) FROM integration WHERE workspace = $1 OR kind = 'public'";
+    let count = conn.query_one(count, params![workspace], |row| row.get(0))?;
+    let sql = format!(
+        "SELECT {}, {}, n.status, n.installed FROM integration i
+         LEFT JOIN instance n ON n.workspace = $1 AND n.integration = i.id
+         WHERE i.workspace = $1 OR i.kind = 'public' ORDER BY i.id LIMIT $2 OFFSET $3",
+        of("i", COLUMNS),
+        of("i", stamps::COLUMNS)
+    );
+    let found = conn.query(&sql, params![workspace, limit, offset], |row| {
+        let status: Option<String> = row.get(13)?;
+        let installed: Option<i64> = row.get(14)?;
+        Ok((
+            read(row, 0)?,
+            status.as_deref().map(status_of).transpose()?,
+            installed == Some(1),
+        ))
+    })?;
+    Ok((count.unwrap_or(0), found))
+}
+
+/// The columns of a list, each with its table's name before it.
+fn of(table: &str, columns: &str) -> String {
+    columns
+        .split(", ")
+        .map(|column| format!("{table}.{column}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn read(row: &Row<'_>, first: usize) -> Result<Integration> {
+    let kind: String = row.get(first + 2)?;
+    Ok(Integration {
+        id: IntegrationId(row.uuid(first)?),
+        workspace: WorkspaceId(row.uuid(first + 1)?),
+        kind: Kind::from_name(&kind)
+            .ok_or_else(|| Error::corrupt("an integration's kind is damaged"))?,
+        name: row.get(first + 3)?,
+        version: row.get(first + 4)?,
+        base_url: row.get(first + 5)?,
+        title: row.get(first + 6)?,
+        update_info: stamps::read(row, first + 7)?,
+    })
+}
+
+fn status_of(text: &str) -> Result<Status> {
+    Status::from_name(text).ok_or_else(|| Error::corrupt("an instance's status is damaged"))
+}
+
+/// An integration in a workspace.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub workspace: WorkspaceId,
+    pub integration: Integration,
+    pub installed: bool,
+    /// Counts the installs, from 1: what tells the access keys of one from those of the next.
+    pub round: i64,
+    pub status: Status,
+    /// A JSON object's text.
+    pub features: String,
+    /// A JSON array's text.
+    pub settings: String,
+    /// A JSON array, sealed with the master key.
+    pub secrets: Option<Vec<u8>>,
+    pub update_info: UpdateInfo,
+}
+
+fn instance_sql(tail: &str) -> String {
+    format!(
+        "SELECT {}, {}, n.installed, n.round, n.status, n.features, n.settings, n.secrets, {}, n.workspace FROM instance n
+         JOIN integration i ON i.id = n.integration {tail}",
+        of("i", COLUMNS),
+        of("i", stamps::COLUMNS),
+        of("n", stamps::COLUMNS)
+    )
+}
+
+pub fn find_instance(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: IntegrationId,
+) -> Result<Option<Instance>> {
+    let sql = instance_sql("WHERE n.workspace = $1 AND n.integration = $2");
+    conn.query_one(&sql, params![workspace, id], read_instance)
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_instance_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: IntegrationId,
+) -> Result<Option<Instance>> {
+    let sql =
+        instance_sql("WHERE n.workspace = $1 AND n.integration = $2 /*postgres FOR UPDATE OF n*/");
+    tx.conn()?
+        .query_one(&sql, params![workspace, id], read_instance)
+}
+
+/// The instances of a workspace, in the order of their ids, and how many there are.
+pub fn list_instances(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    offset: i64,
+    limit: i64,
+) -> Result<(i64, Vec<Instance>)> {
+    let count = conn.query_one(
+        "SELECT count(*) FROM instance WHERE workspace = $1",
+        params![workspace],
+        |row| row.get(0),
+    )?;
+    let sql = instance_sql("WHERE n.workspace = $1 ORDER BY n.integration LIMIT $2 OFFSET $3");
+    Ok((
+        count.unwrap_or(0),
+        conn.query(&sql, params![workspace, limit, offset], read_instance)?,
+    ))
+}
+
+/// The workspaces where an integration is installed.
+pub fn list_installed(conn: &mut Conn, id: IntegrationId) -> Result<Vec<WorkspaceId>> {
+    let sql = "SELECT workspace FROM instance WHERE integration = $1 AND installed = 1";
+    conn.query(sql, params![id], |row| Ok(WorkspaceId(row.uuid(0)?)))
+}
+
+/// Adds an instance, or overwrites all of it but who made it.
+pub fn put_instance(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
+    let Instance {
+        workspace,
+        integration,
+        installed,
+        round,
+        status,
+        features,
+        settings,
+        secrets,
+        update_info,
+    } = instance;
+    let mut values = params![
+        *workspace,
+        integration.id,
+        *installed,
+        *round,
+        status.name(),
+        features,
+        settings,
+        secrets.as_deref()
+    ]
+    .to_vec();
+    values.extend(stamps::values(update_info));
+    tx.execute(
+        "INSERT INTO instance (workspace, integration, installed, round, status, features, settings, secrets,
+           created_at, created_by, created_with, updated_at, updated_by, updated_with)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+         ON CONFLICT (workspace, integration) DO UPDATE SET installed = excluded.installed, round = excluded.round,
+           status = excluded.status, features = excluded.features, settings = excluded.settings, secrets = excluded.secrets,
+           updated_at = excluded.updated_at, updated_by = excluded.updated_by, updated_with = excluded.updated_with",
+        &values,
+    )?;
+    Ok(())
+}
+
+fn read_instance(row: &Row<'_>) -> Result<Instance> {
+    let status: String = row.get(15)?;
+    Ok(Instance {
+        integration: read(row, 0)?,
+        installed: row.get::<i64>(13)? == 1,
+        round: row.get(14)?,
+        status: status_of(&status)?,
+        features: row.get(16)?,
+        settings: row.get(17)?,
+        secrets: row.get(18)?,
+        update_info: stamps::read(row, 19)?,
+        workspace: WorkspaceId(row.uuid(25)?),
+    })
+}
+
+/// Names the workspace by the keyed hashes of a public integration's secrets, in place of those it had.
+/// Returns the name of a secret whose value another workspace has already, if any.
+pub fn put_secret_hashes(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: IntegrationId,
+    hashes: &[(String, String)],
+) -> Result<Option<String>> {
+    tx.execute(
+        "DELETE FROM instance_secret WHERE integration = $1 AND workspace = $2",
+        params![id, workspace],
+    )?;
+    for (name, hash) in hashes {
+        let done = tx.execute(
+            "INSERT INTO instance_secret (integration, name, hash, workspace) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            params![id, name, hash, workspace],
+        )?;
+        if done == 0 {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// The workspace that a secret of a public integration stands for.
+pub fn find_by_secret(
+    conn: &mut Conn,
+    id: IntegrationId,
+    name: &str,
+    hash: &str,
+) -> Result<Option<WorkspaceId>> {
+    let sql =
+        "SELECT workspace FROM instance_secret WHERE integration = $1 AND name = $2 AND hash = $3";
+    conn.query_one(sql, params![id, name, hash], |row| {
+        Ok(WorkspaceId(row.uuid(0)?))
+    })
+}
+
+/// An install whose access keys are dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revocation {
+    pub workspace: WorkspaceId,
+    pub integration: IntegrationId,
+    pub round: i64,
+}
+
+pub fn revoke(tx: &mut Tx<'_>, revocation: Revocation, now: Timestamp) -> Result<()> {
+    let Revocation {
+        workspace,
+        integration,
+        round,
+    } = revocation;
+    tx.execute(
+        "INSERT INTO revocation (workspace, integration, round, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        params![workspace, integration, round, now],
+    )?;
+    Ok(())
+}
+
+/// What was revoked at or after `since`.
+pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>> {
+    conn.query(
+        "SELECT workspace, integration, round FROM revocation WHERE at >= $1",
+        params![since],
+        |row| {
+            Ok(Revocation {
+                workspace: WorkspaceId(row.uuid(0)?),
+                integration: IntegrationId(row.uuid(1)?),
+                round: row.get(2)?,
+            })
+        },
+    )
+}
+
+/// Forgets revocations of keys that are over by themselves.
+pub fn forget_revoked(tx: &mut Tx<'_>, before: Timestamp) -> Result<()> {
+    tx.execute("DELETE FROM revocation WHERE at < $1", params![before])?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Bringing the tables to the version this Prichal knows. Migrations only add: a new table, a new
+//! column, a new index.
+
+use crate::{Conn, Engine, Error, Result, value::params};
+
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_hub.sql")];
+
+pub(crate) fn run(conn: &mut Conn) -> Result<()> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    conn.batch(match conn.engine() {
+        Engine::Sqlite => "BEGIN IMMEDIATE",
+        // Nodes that start together take turns.
+        Engine::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(8114712230175)",
+    })?;
+    conn.batch("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)")?;
+    let found = conn
+        .query_one(
+            "SELECT coalesce(max(version), 0) FROM migration",
+            &[],
+            |row| row.get(0),
+        )?
+        .unwrap_or(0);
+    if found > known {
+        conn.batch("ROLLBACK")?;
+        return Err(Error::Newer { found, known });
+    }
+    for (version, sql) in (1i64..).zip(MIGRATIONS) {
+        if version > found {
+            conn.batch(sql)?;
+            conn.execute(
+                "INSERT INTO migration (version) VALUES ($1)",
+                params![version],
+            )?;
+        }
+    }
+    conn.batch("COMMIT")
+}

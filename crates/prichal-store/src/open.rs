@@ -1,0 +1,94 @@
+//! Opening a store: where it is, how its connections are set up.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    Conn, Db, Engine, Error, OnBatch, OnCommit, Result, migration,
+    reader::Readers,
+    writer::{Connect, Writer},
+};
+
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub enum Options {
+    /// A SQLite file, made when it is missing. No other process may have it open.
+    Sqlite { path: PathBuf },
+    /// A PostgreSQL database, as a `postgres://` URL. Any number of nodes may share it.
+    Postgres { url: String },
+}
+
+const SQLITE_READERS: usize = 3;
+const POSTGRES_READERS: usize = 6;
+const POSTGRES_WRITERS: usize = 3;
+/// How long the engine may take to answer a new connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+impl Db {
+    /// Opens the store, makes or upgrades its tables, and starts its threads.
+    ///
+    /// `on_commit` is told the events of each commit before their writers are answered; `on_batch`
+    /// how many writes each commit carried.
+    pub fn open(options: &Options, on_commit: OnCommit, on_batch: OnBatch) -> Result<Self> {
+        let (engine, writers, readers) = match options {
+            Options::Sqlite { .. } => (Engine::Sqlite, 1, SQLITE_READERS),
+            Options::Postgres { .. } => (Engine::Postgres, POSTGRES_WRITERS, POSTGRES_READERS),
+        };
+        migration::run(&mut connect(options, false)?)?;
+        let writers = (0..writers).map(|_| {
+            let conn = connect(options, false)?;
+            Writer::start(
+                connector(options, false),
+                conn,
+                on_commit.clone(),
+                on_batch.clone(),
+            )
+            .map_err(Error::corrupt)
+        });
+        let writers = writers.collect::<Result<Vec<_>>>()?.into();
+        let readers = (0..readers).map(|_| Ok((connector(options, true), connect(options, true)?)));
+        let readers =
+            Readers::start(readers.collect::<Result<Vec<_>>>()?).map_err(Error::corrupt)?;
+        Ok(Self {
+            engine,
+            readers,
+            writers,
+        })
+    }
+}
+
+fn connector(options: &Options, reading: bool) -> Connect {
+    let options = options.clone();
+    Box::new(move || connect(&options, reading))
+}
+
+fn connect(options: &Options, reading: bool) -> Result<Conn> {
+    match options {
+        Options::Sqlite { path } => sqlite(path, reading),
+        Options::Postgres { url } => postgres(url, reading),
+    }
+}
+
+fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
+    let db = rusqlite::Connection::open(path)?;
+    // FULL: a commit is on the disk before it is answered. The busy time-out is for a backup tool
+    // that holds the file for a moment.
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;
+         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;",
+    )?;
+    if reading {
+        db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
+    }
+    Ok(Conn::sqlite(db))
+}
+
+fn postgres(url: &str, reading: bool) -> Result<Conn> {
+    let mut config: postgres::Config = url.parse().map_err(Error::unavailable)?;
+    config.connect_timeout(CONNECT).application_name("prichal");
+    let mut conn = Conn::postgres(config.connect(postgres::NoTls)?);
+    if reading {
+        conn.batch("SET default_transaction_read_only = on")?;
+    }
+    Ok(conn)
+}

@@ -1,0 +1,127 @@
+//! Workspace tokens. Only their hashes are here.
+
+use prichal_core::{
+    id::{TokenId, UserId, WorkspaceId},
+    time::Timestamp,
+};
+
+use crate::{Conn, Error, Result, Row, Tx, value::params};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Admin,
+    Member,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Member => "member",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Admin, Self::Member]
+            .into_iter()
+            .find(|role| role.name() == text)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub id: TokenId,
+    pub workspace: WorkspaceId,
+    pub name: String,
+    pub role: Role,
+    pub user: Option<UserId>,
+    pub expires_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+const COLUMNS: &str = "id, workspace, name, role, user_id, expires_at, created_at";
+
+/// Adds a token under the SHA-256 of its text, in hex.
+pub fn insert(tx: &mut Tx<'_>, token: &Token, hash: &str) -> Result<()> {
+    let sql =
+        format!("INSERT INTO token ({COLUMNS}, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    let Token {
+        id,
+        workspace,
+        name,
+        role,
+        user,
+        expires_at,
+        created_at,
+    } = token;
+    tx.execute(
+        &sql,
+        params![
+            *id,
+            *workspace,
+            name,
+            role.name(),
+            *user,
+            *expires_at,
+            *created_at,
+            hash
+        ],
+    )?;
+    Ok(())
+}
+
+pub fn find_by_hash(conn: &mut Conn, hash: &str) -> Result<Option<Token>> {
+    let sql = format!("SELECT {COLUMNS} FROM token WHERE hash = $1 AND deleted_at IS NULL");
+    conn.query_one(&sql, params![hash], read)
+}
+
+/// A page of a workspace's tokens in the order of creation, and how many there are.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    offset: i64,
+    limit: i64,
+) -> Result<(i64, Vec<Token>)> {
+    let count = conn.query_one(
+        "SELECT count(*) FROM token WHERE workspace = $1 AND deleted_at IS NULL",
+        params![workspace],
+        |row| row.get(0),
+    )?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM token WHERE workspace = $1 AND deleted_at IS NULL ORDER BY id LIMIT $2 OFFSET $3"
+    );
+    Ok((
+        count.unwrap_or(0),
+        conn.query(&sql, params![workspace, limit, offset], read)?,
+    ))
+}
+
+/// Revokes a token. Returns its hash, also when it was revoked before; nothing when there never was one.
+pub fn delete(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<Option<String>> {
+    let hash = "SELECT hash FROM token WHERE workspace = $1 AND id = $2";
+    let hash = tx
+        .conn()?
+        .query_one(hash, params![workspace, id], |row| row.get(0))?;
+    let sql =
+        "UPDATE token SET deleted_at = $3 WHERE workspace = $1 AND id = $2 AND deleted_at IS NULL";
+    tx.execute(sql, params![workspace, id, now])?;
+    Ok(hash)
+}
+
+fn read(row: &Row<'_>) -> Result<Token> {
+    let role: String = row.get(3)?;
+    Ok(Token {
+        id: TokenId(row.uuid(0)?),
+        workspace: WorkspaceId(row.uuid(1)?),
+        name: row.get(2)?,
+        role: Role::parse(&role).ok_or_else(|| Error::corrupt("a token's role is damaged"))?,
+        user: row.maybe_uuid(4)?.map(UserId),
+        expires_at: row.get::<Option<i64>>(5)?.map(Timestamp::from_micros),
+        created_at: row.time(6)?,
+    })
+}

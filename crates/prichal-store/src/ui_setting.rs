@@ -1,0 +1,76 @@
+//! Settings of the user interface: for one user, one group, or the whole workspace.
+
+use prichal_core::{id::WorkspaceId, update_info::UpdateInfo};
+use uuid::Uuid;
+
+use crate::{Conn, Result, Row, Tx, stamps, value::params};
+
+#[derive(Clone, Debug)]
+pub struct UiSetting {
+    pub id: Uuid,
+    pub key: String,
+    /// The user, the group, or (both absent) the workspace it holds for.
+    pub user: Option<Uuid>,
+    pub group: Option<Uuid>,
+    pub value: String,
+    pub update_info: UpdateInfo,
+}
+
+const COLUMNS: &str = "id, key, user_id, group_id, value";
+
+/// Sets a value; one that is there keeps its id and who made it.
+pub fn put(tx: &mut Tx<'_>, workspace: WorkspaceId, setting: &UiSetting) -> Result<()> {
+    let UiSetting {
+        id,
+        key,
+        user,
+        group,
+        value,
+        update_info,
+    } = setting;
+    let mut values = params![workspace, *id, key, text(*user), text(*group), value].to_vec();
+    values.extend(stamps::values(update_info));
+    tx.execute(
+        "INSERT INTO ui_setting (workspace, id, key, user_id, group_id, value, created_at, created_by, created_with, updated_at, updated_by, updated_with)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT (workspace, key, user_id, group_id) DO UPDATE SET value = excluded.value,
+           updated_at = excluded.updated_at, updated_by = excluded.updated_by, updated_with = excluded.updated_with",
+        &values,
+    )?;
+    Ok(())
+}
+
+/// Every value of a key, the workspace's own first.
+pub fn list(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<UiSetting>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, {} FROM ui_setting WHERE workspace = $1 AND key = $2 ORDER BY user_id, group_id LIMIT 10000",
+        stamps::COLUMNS
+    );
+    conn.query(&sql, params![workspace, key], read)
+}
+
+/// By the setting's own id.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<UiSetting>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, {} FROM ui_setting WHERE workspace = $1 AND id = $2",
+        stamps::COLUMNS
+    );
+    conn.query_one(&sql, params![workspace, id], read)
+}
+
+/// An absent user or group is the empty text, since a key's columns cannot be null.
+fn text(id: Option<Uuid>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn read(row: &Row<'_>) -> Result<UiSetting> {
+    let (user, group): (String, String) = (row.get(2)?, row.get(3)?);
+    Ok(UiSetting {
+        id: row.uuid(0)?,
+        key: row.get(1)?,
+        user: Uuid::try_parse(&user).ok(),
+        group: Uuid::try_parse(&group).ok(),
+        value: row.get(4)?,
+        update_info: stamps::read(row, 5)?,
+    })
+}

@@ -1,0 +1,303 @@
+//! Webhooks: their definitions, the leases on them, and where each stands in the log.
+//!
+//! A node owns a webhook as long as the webhook's row names it, with the fence it was claimed at, and
+//! the node's own row has not run out. Who moves a cursor names owner and fence, so that a node that
+//! has lost a webhook can change nothing of it any more.
+
+use prichal_core::{
+    health::Streak,
+    id::{IntegrationId, WebhookId, WorkspaceId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{Conn, Result, Row, Tx, value::params};
+
+/// Which webhook: ids are unique within their integration only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub workspace: WorkspaceId,
+    pub integration: IntegrationId,
+    pub id: WebhookId,
+}
+
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub key: Key,
+    /// The documented JSON of the hook.
+    pub definition: String,
+    /// Where it stands among its instance's hooks.
+    pub position: i64,
+    /// Whether it works: not disabled, and the instance is neither paused nor uninstalled.
+    pub live: bool,
+    pub cursor: i64,
+    pub owner: Option<Uuid>,
+    pub fence: i64,
+    pub streak: Streak,
+    pub next_tick: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "workspace, integration, id, definition, position, live, cursor, owner, fence, failures, failing_since, exhausted, next_tick";
+
+/// Adds a webhook that starts after the last event of the transaction it is added in.
+pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO webhook ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, 0, NULL, 0, 0, NULL, 0, $7)"
+    );
+    let Webhook {
+        key,
+        definition,
+        position,
+        live,
+        next_tick,
+        ..
+    } = hook;
+    tx.execute(
+        &sql,
+        params![
+            key.workspace,
+            key.integration,
+            key.id,
+            definition,
+            *position,
+            *live,
+            *next_tick
+        ],
+    )?;
+    tx.start_at_end(*key);
+    Ok(())
+}
+
+/// Writes the definition and whether it is live. A hook that comes to life starts at the log's end
+/// with a clean streak.
+pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
+    let Webhook {
+        key,
+        definition,
+        position,
+        live,
+        next_tick,
+        ..
+    } = hook;
+    tx.execute(
+        "UPDATE webhook SET definition = $4, position = $5, live = $6, next_tick = $7
+         WHERE workspace = $1 AND integration = $2 AND id = $3",
+        params![
+            key.workspace,
+            key.integration,
+            key.id,
+            definition,
+            *position,
+            *live,
+            *next_tick
+        ],
+    )?;
+    if !*live || revived {
+        tx.execute(
+            "UPDATE webhook SET failures = 0, failing_since = NULL, exhausted = 0, fence = fence + 1, owner = NULL
+             WHERE workspace = $1 AND integration = $2 AND id = $3",
+            params![key.workspace, key.integration, key.id],
+        )?;
+        forget_waiting(tx, *key)?;
+    }
+    if revived {
+        tx.start_at_end(*key);
+    }
+    Ok(())
+}
+
+/// Sets cursors to the end of their logs, under the locks that numbering the events took.
+pub(crate) fn write_starts(conn: &mut Conn, keys: &[Key]) -> Result<()> {
+    for key in keys {
+        conn.execute(
+            "UPDATE webhook SET cursor = coalesce((SELECT last FROM log WHERE log.workspace = $1), 0)
+             WHERE workspace = $1 AND integration = $2 AND id = $3",
+            params![key.workspace, key.integration, key.id],
+        )?;
+    }
+    Ok(())
+}
+
+pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+    let Key {
+        workspace,
+        integration,
+        id,
+    } = key;
+    tx.execute(
+        "DELETE FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3",
+        params![workspace, integration, id],
+    )?;
+    forget_waiting(tx, key)
+}
+
+/// Drops what waits for another try and the stretches that are being replayed.
+fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+    let Key {
+        workspace,
+        integration,
+        id,
+    } = key;
+    tx.execute(
+        "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3",
+        params![workspace, integration, id],
+    )?;
+    tx.execute(
+        "DELETE FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3",
+        params![workspace, integration, id],
+    )?;
+    Ok(())
+}
+
+/// The webhooks of an instance, in their order.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    integration: IntegrationId,
+) -> Result<Vec<Webhook>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND integration = $2 ORDER BY position, id"
+    );
+    conn.query(&sql, params![workspace, integration], read)
+}
+
+pub fn find(conn: &mut Conn, key: Key) -> Result<Option<Webhook>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3"
+    );
+    conn.query_one(&sql, params![key.workspace, key.integration, key.id], read)
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3 /*postgres FOR UPDATE*/"
+    );
+    tx.conn()?
+        .query_one(&sql, params![key.workspace, key.integration, key.id], read)
+}
+
+/// Says that this node is alive until `until`.
+pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO node (id, until) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+        params![node, until],
+    )?;
+    Ok(())
+}
+
+/// Takes over live webhooks that nobody alive owns, at most `limit`, and returns them.
+pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: Timestamp, limit: i64) -> Result<Vec<Webhook>> {
+    let sql = format!(
+        "UPDATE webhook SET owner = $1, fence = fence + 1 WHERE (workspace, integration, id) IN (
+           SELECT workspace, integration, id FROM webhook w WHERE live = 1 AND owner IS NULL LIMIT $2 /*postgres FOR UPDATE SKIP LOCKED*/)
+         RETURNING {COLUMNS}"
+    );
+    orphan(tx, node, now)?;
+    tx.conn()?.query(&sql, params![node, limit], read)
+}
+
+/// Frees the webhooks of nodes that have run out.
+fn orphan(tx: &mut Tx<'_>, node: Uuid, now: Timestamp) -> Result<()> {
+    let dead = tx.conn()?.query(
+        "SELECT id FROM node WHERE until < $1 AND id <> $2",
+        params![now, node],
+        |row| row.uuid(0),
+    )?;
+    for id in dead {
+        tx.execute(
+            "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
+            params![id],
+        )?;
+        tx.execute(
+            "DELETE FROM node WHERE id = $1 AND until < $2",
+            params![id, now],
+        )?;
+    }
+    Ok(())
+}
+
+/// Gives up everything a node owns: at a graceful stop, or at the start after a crash.
+pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
+    tx.execute(
+        "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
+        params![node],
+    )?;
+    tx.execute("DELETE FROM node WHERE id = $1", params![node])?;
+    Ok(())
+}
+
+/// A node's hold on a webhook.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    pub key: Key,
+    pub owner: Uuid,
+    pub fence: i64,
+}
+
+/// Moves a cursor. False when the lease is lost: then nothing may be written for this webhook.
+pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> {
+    let Lease { key, owner, fence } = lease;
+    let moved = tx.execute(
+        "UPDATE webhook SET cursor = $6 WHERE workspace = $1 AND integration = $2 AND id = $3 AND owner = $4 AND fence = $5 AND live = 1",
+        params![key.workspace, key.integration, key.id, *owner, *fence, cursor],
+    )?;
+    Ok(moved == 1)
+}
+
+/// Writes a streak of failures.
+pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
+    tx.execute(
+        "UPDATE webhook SET failures = $4, failing_since = $5, exhausted = $6 WHERE workspace = $1 AND integration = $2 AND id = $3",
+        params![key.workspace, key.integration, key.id, i64::from(streak.failures), streak.since, i64::from(streak.exhausted)],
+    )?;
+    Ok(())
+}
+
+/// When the next schedule hook of a live instance is due.
+pub fn next_tick(conn: &mut Conn) -> Result<Option<Timestamp>> {
+    let sql = "SELECT min(next_tick) FROM webhook WHERE next_tick IS NOT NULL AND live = 1";
+    Ok(conn
+        .query_one(sql, &[], |row| row.get::<Option<i64>>(0))?
+        .flatten()
+        .map(Timestamp::from_micros))
+}
+
+/// Schedule hooks that are due, at most `limit`.
+pub fn list_ticking(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Webhook>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook WHERE next_tick <= $1 AND live = 1 ORDER BY next_tick LIMIT $2"
+    );
+    conn.query(&sql, params![now, limit], read)
+}
+
+/// Moves a tick from `due` to `next`. False when another node has done it: the tick is its own.
+pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> Result<bool> {
+    let taken = tx.execute(
+        "UPDATE webhook SET next_tick = $5 WHERE workspace = $1 AND integration = $2 AND id = $3 AND next_tick = $4 AND live = 1",
+        params![key.workspace, key.integration, key.id, due, next],
+    )?;
+    Ok(taken == 1)
+}
+
+fn read(row: &Row<'_>) -> Result<Webhook> {
+    Ok(Webhook {
+        key: Key {
+            workspace: WorkspaceId(row.uuid(0)?),
+            integration: IntegrationId(row.uuid(1)?),
+            id: WebhookId(row.uuid(2)?),
+        },
+        definition: row.get(3)?,
+        position: row.get(4)?,
+        live: row.get::<i64>(5)? == 1,
+        cursor: row.get(6)?,
+        owner: row.maybe_uuid(7)?,
+        fence: row.get(8)?,
+        streak: Streak {
+            failures: u32::try_from(row.get::<i64>(9)?).unwrap_or(u32::MAX),
+            since: row.get::<Option<i64>>(10)?.map(Timestamp::from_micros),
+            exhausted: u32::try_from(row.get::<i64>(11)?).unwrap_or(u32::MAX),
+        },
+        next_tick: row.get::<Option<i64>>(12)?.map(Timestamp::from_micros),
+    })
+}

@@ -1,0 +1,110 @@
+//! Workspaces.
+
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+
+use crate::{Conn, Result, Row, Tx, value::params};
+
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    pub id: WorkspaceId,
+    pub name: String,
+    pub title: Option<String>,
+    /// The company's business identification number, 12 digits.
+    pub bin: Option<String>,
+    pub company_name: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+const COLUMNS: &str = "id, name, title, bin, company_name, created_at, updated_at";
+
+/// Adds a workspace. False when its name or its bin is taken.
+pub fn insert(tx: &mut Tx<'_>, workspace: &Workspace) -> Result<bool> {
+    let sql = format!(
+        "INSERT INTO workspace ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"
+    );
+    let Workspace {
+        id,
+        name,
+        title,
+        bin,
+        company_name,
+        created_at,
+        updated_at,
+    } = workspace;
+    let (title, bin, company_name) = (title.as_deref(), bin.as_deref(), company_name.as_deref());
+    Ok(tx.execute(
+        &sql,
+        params![
+            *id,
+            name,
+            title,
+            bin,
+            company_name,
+            *created_at,
+            *updated_at
+        ],
+    )? == 1)
+}
+
+/// By name or id; a deleted one is not found.
+pub fn find(conn: &mut Conn, name_or_id: &str) -> Result<Option<Workspace>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM workspace WHERE (name = $1 OR id = $1) AND deleted_at IS NULL"
+    );
+    conn.query_one(&sql, params![name_or_id], read)
+}
+
+/// Whether there was a workspace of this name or id that has been deleted.
+pub fn was_deleted(conn: &mut Conn, name_or_id: &str) -> Result<bool> {
+    let sql =
+        "SELECT 1 FROM workspace WHERE (name = $1 OR id = $1) AND deleted_at IS NOT NULL LIMIT 1";
+    Ok(conn
+        .query_one(sql, params![name_or_id], |row| row.get::<i32>(0))?
+        .is_some())
+}
+
+/// A page in the order of creation, and how many there are.
+pub fn list(conn: &mut Conn, offset: i64, limit: i64) -> Result<(i64, Vec<Workspace>)> {
+    let count = conn.query_one(
+        "SELECT count(*) FROM workspace WHERE deleted_at IS NULL",
+        &[],
+        |row| row.get(0),
+    )?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM workspace WHERE deleted_at IS NULL ORDER BY id LIMIT $1 OFFSET $2"
+    );
+    Ok((
+        count.unwrap_or(0),
+        conn.query(&sql, params![limit, offset], read)?,
+    ))
+}
+
+/// Deletes a workspace: its tokens end, its hooks stop. False when it was not there.
+pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> {
+    let gone = tx.execute(
+        "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
+        params![id, now],
+    )?;
+    tx.execute("DELETE FROM token WHERE workspace = $1", params![id])?;
+    tx.execute("DELETE FROM webhook WHERE workspace = $1", params![id])?;
+    tx.execute("DELETE FROM deferred WHERE workspace = $1", params![id])?;
+    tx.execute("DELETE FROM replay WHERE workspace = $1", params![id])?;
+    tx.execute(
+        "DELETE FROM instance_secret WHERE workspace = $1",
+        params![id],
+    )?;
+    Ok(gone == 1)
+}
+
+fn read(row: &Row<'_>) -> Result<Workspace> {
+    Ok(Workspace {
+        id: WorkspaceId(row.uuid(0)?),
+        name: row.get(1)?,
+        title: row.get(2)?,
+        bin: row.get(3)?,
+        company_name: row.get(4)?,
+        created_at: row.time(5)?,
+        updated_at: row.time(6)?,
+    })
+}

@@ -1,0 +1,362 @@
+//! Group commit: all writes that wait run as one transaction and are answered after its one flush.
+//!
+//! A write is a closure over [`Tx`]. It may run more than once: when one of a batch fails after it has
+//! changed something, the batch is rolled back and each of its writes runs again in a transaction of
+//! its own, so that one failure harms no other. A closure is synchronous, so no transaction can stay
+//! open across a call to the outside.
+//!
+//! Events get their number at the end of the transaction, under the lock of their workspace's log
+//! row, which is held until the commit: what is visible is always a prefix of the log.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use prichal_core::{
+    event::{EntityKind, NewEvent},
+    id::WorkspaceId,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Conn, Error, Result,
+    event::{self, LoggedEvent},
+    insert::{Insert, Pending},
+    value::Value,
+    webhook,
+};
+
+/// How many writes may wait for one writer. More are refused with [`Error::Busy`].
+const QUEUE: usize = 2048;
+/// How many writes share one transaction.
+const BATCH: usize = 128;
+/// How often a batch that met another transaction is run again.
+const TRIES: usize = 5;
+
+/// An open write transaction.
+pub struct Tx<'a> {
+    conn: &'a mut Conn,
+    pending: Vec<Pending>,
+    events: Vec<NewEvent>,
+    counts: BTreeMap<(WorkspaceId, EntityKind), i64>,
+    starting: Vec<webhook::Key>,
+    /// Whether the running write has changed anything that a roll-back must undo.
+    wrote: bool,
+}
+
+impl<'a> Tx<'a> {
+    fn new(conn: &'a mut Conn) -> Self {
+        Self {
+            conn,
+            pending: Vec::new(),
+            events: Vec::new(),
+            counts: BTreeMap::new(),
+            starting: Vec::new(),
+            wrote: false,
+        }
+    }
+
+    /// Adds an event to its workspace's log, committed together with everything else here.
+    pub fn append(&mut self, event: NewEvent) {
+        self.wrote = true;
+        self.events.push(event);
+    }
+
+    /// Changes how many entities of a kind a workspace has.
+    pub(crate) fn count(&mut self, workspace: WorkspaceId, kind: EntityKind, change: i64) {
+        self.wrote = true;
+        *self.counts.entry((workspace, kind)).or_default() += change;
+    }
+
+    /// Inserts a row that cannot collide with another. It is held back and written together with its
+    /// like in one statement, at the latest before the next statement of this transaction.
+    pub(crate) fn insert(&mut self, insert: &'static Insert, values: Vec<Value<'static>>) {
+        self.wrote = true;
+        self.pending.push(Pending { insert, values });
+    }
+
+    /// Lets a webhook begin after the last event of this transaction.
+    pub(crate) fn start_at_end(&mut self, key: webhook::Key) {
+        self.starting.push(key);
+    }
+
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
+        self.flush_pending()?;
+        self.wrote = true;
+        self.conn.execute(sql, params)
+    }
+
+    /// The connection, for reading: what this transaction has written so far is there.
+    pub fn conn(&mut self) -> Result<&mut Conn> {
+        self.flush_pending()?;
+        Ok(self.conn)
+    }
+
+    fn flush_pending(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        crate::insert::write(self.conn, std::mem::take(&mut self.pending))
+    }
+
+    /// Writes what was held back and numbers the events.
+    fn finish(mut self) -> Result<Vec<LoggedEvent>> {
+        self.flush_pending()?;
+        crate::entity::write_counts(self.conn, &self.counts)?;
+        let logged = event::append(self.conn, self.events)?;
+        webhook::write_starts(self.conn, &self.starting)?;
+        Ok(logged)
+    }
+}
+
+/// A write that waits for its turn.
+trait Job: Send {
+    fn run(&mut self, tx: &mut Tx<'_>);
+    fn succeeded(&self) -> bool;
+    /// Tells the caller how it ended. Only after the commit.
+    fn answer(self: Box<Self>);
+    fn fail(self: Box<Self>, error: Error);
+}
+
+struct Write<F, T, E> {
+    work: F,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Write<F, T, E>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) {
+        // A panic is this write's alone; the writer must live on for the others.
+        let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        self.outcome =
+            Some(done.unwrap_or_else(|_| Err(Error::corrupt("a write panicked").into())));
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(outcome) = self.outcome {
+            // A caller that has gone away does not need an answer.
+            let _ = self.reply.send(outcome);
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error.into()));
+    }
+}
+
+/// Told of each commit, on the writer's thread, before the callers are.
+pub type OnCommit = Arc<dyn Fn(Vec<LoggedEvent>) + Send + Sync>;
+/// Opens the connection of a writer, again after it was lost.
+pub(crate) type Connect = Box<dyn Fn() -> Result<Conn> + Send>;
+/// Told how many writes each commit carried.
+pub type OnBatch = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// The sending half of one writer's queue.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        connect: Connect,
+        conn: Conn,
+        on_commit: OnCommit,
+        on_batch: OnBatch,
+    ) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let begin = match conn.engine() {
+            crate::Engine::Sqlite => "BEGIN IMMEDIATE",
+            crate::Engine::Postgres => "BEGIN",
+        };
+        let room = Room {
+            connect,
+            conn,
+            begin,
+            on_commit,
+            on_batch,
+        };
+        thread::Builder::new()
+            .name("prichal-writer".into())
+            .spawn(move || room.run(jobs))?;
+        Ok(Self { queue })
+    }
+
+    pub(crate) async fn write<T, E>(
+        &self,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Write {
+            work,
+            outcome: None,
+            reply,
+        });
+        self.queue.try_send(job).map_err(|_| Error::Busy)?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable("the writer has stopped").into()))
+    }
+}
+
+/// What a writer's thread works with.
+struct Room {
+    connect: Connect,
+    conn: Conn,
+    begin: &'static str,
+    on_commit: OnCommit,
+    on_batch: OnBatch,
+}
+
+impl Room {
+    fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
+            }
+            self.write(batch);
+        }
+    }
+
+    fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        if let Err(error) = self.reconnect() {
+            return refuse(batch, &error);
+        }
+        match self.transaction(&mut batch) {
+            Ok(events) => {
+                (self.on_batch)(batch.len());
+                (self.on_commit)(events);
+                batch.into_iter().for_each(|job| job.answer());
+            }
+            Err(Setback::Alone) => self.one_by_one(batch),
+            Err(Setback::Store(error)) => refuse(batch, &error),
+        }
+    }
+
+    /// The slow way, after a batch failed: a transaction for each write.
+    fn one_by_one(&mut self, batch: Vec<Box<dyn Job>>) {
+        for job in batch {
+            let mut alone = vec![job];
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let done = self
+                    .reconnect()
+                    .map_err(Setback::Store)
+                    .and_then(|()| self.transaction(&mut alone));
+                match done {
+                    Ok(events) => {
+                        (self.on_commit)(events);
+                        alone.into_iter().for_each(|job| job.answer());
+                    }
+                    // Alone, a failed write answers with its own error: there is nobody else to harm.
+                    Err(Setback::Alone) if tries < TRIES && self.conn.take_failed() => continue,
+                    Err(Setback::Alone) => {
+                        alone.into_iter().for_each(|job| match job.succeeded() {
+                            // The write was fine, but its transaction met others every time.
+                            true => job.fail(Error::Busy),
+                            false => job.answer(),
+                        })
+                    }
+                    Err(Setback::Store(Error::Collided(_))) if tries < TRIES => continue,
+                    Err(Setback::Store(error)) => refuse(alone, &error),
+                }
+                break;
+            }
+        }
+    }
+
+    /// Runs the batch and commits it, or leaves no trace of it.
+    fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<LoggedEvent>, Setback> {
+        self.conn.take_failed();
+        self.conn.batch(self.begin).map_err(Setback::Store)?;
+        let done = self.run_all(batch);
+        let done = done.and_then(|events| {
+            self.conn
+                .batch("COMMIT")
+                .map(|()| events)
+                .map_err(Setback::of)
+        });
+        if done.is_err() {
+            // When this fails too, the connection is gone and the transaction with it.
+            let _ = self.conn.batch("ROLLBACK");
+        }
+        done
+    }
+
+    fn run_all(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<LoggedEvent>, Setback> {
+        let alone = batch.len() == 1;
+        let mut tx = Tx::new(&mut self.conn);
+        for job in batch {
+            tx.wrote = false;
+            job.run(&mut tx);
+            let clean = job.succeeded() || (!tx.wrote && !tx.conn.failed());
+            if !clean {
+                if alone && tx.conn.is_closed() {
+                    return Err(Setback::Store(Error::unavailable(
+                        "the connection was lost",
+                    )));
+                }
+                return Err(Setback::Alone);
+            }
+        }
+        tx.finish().map_err(Setback::of)
+    }
+
+    fn reconnect(&mut self) -> Result<()> {
+        if self.conn.is_closed() {
+            self.conn = (self.connect)()?;
+            tracing::info!("connected to the database again");
+        }
+        Ok(())
+    }
+}
+
+/// Why a transaction left no trace.
+enum Setback {
+    /// One of the writes failed after it had changed something.
+    Alone,
+    /// The store itself failed.
+    Store(Error),
+}
+
+impl Setback {
+    /// A failure while finishing. Two transactions that met are sorted out one by one.
+    fn of(error: Error) -> Self {
+        match error {
+            Error::Collided(_) => Self::Alone,
+            error => Self::Store(error),
+        }
+    }
+}
+
+/// Answers every write of a batch with the store's failure.
+fn refuse(batch: Vec<Box<dyn Job>>, error: &Error) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        writes = batch.len(),
+        "could not write"
+    );
+    for job in batch {
+        job.fail(error.again());
+    }
+}

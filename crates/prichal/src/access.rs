@@ -1,0 +1,197 @@
+//! Who calls: tokens and access keys, looked up once and remembered for a second.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use prichal_core::{
+    event::Author,
+    id::{IntegrationId, UserId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_store::{
+    integration::{self, Revocation},
+    token::{self, Role, Token},
+    workspace::{self, Workspace},
+};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    app::App,
+    cache::Cache,
+    error::Result,
+    vault::{AccessKey, sha256_hex},
+};
+
+/// Somebody with good credentials.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// The holder of the admin token: an administrator in every workspace.
+    Admin,
+    Token(Arc<Token>),
+    Integration(Arc<AccessKey>),
+}
+
+impl Caller {
+    /// Whether the caller has anything to do with this workspace.
+    pub fn may_enter(&self, workspace: WorkspaceId) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Token(token) => token.workspace == workspace,
+            Self::Integration(key) => key.workspace == workspace,
+        }
+    }
+
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Token(token) => token.role == Role::Admin,
+            Self::Integration(_) => false,
+        }
+    }
+
+    /// The user behind the caller.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Token(token) => token.user,
+            Self::Admin | Self::Integration(_) => None,
+        }
+    }
+
+    /// The integration behind the caller.
+    pub fn integration(&self) -> Option<IntegrationId> {
+        match self {
+            Self::Integration(key) => Some(key.integration),
+            Self::Admin | Self::Token(_) => None,
+        }
+    }
+
+    /// The author stamp of what the caller does.
+    pub fn author(&self) -> Author {
+        match self {
+            Self::Integration(key) => Author::integration(&key.name),
+            Self::Admin | Self::Token(_) => Author::web_app(self.user()),
+        }
+    }
+}
+
+/// What is known of credentials and workspaces on this node.
+#[derive(Default)]
+pub struct Access {
+    tokens: Cache<String, Arc<Token>>,
+    workspaces: Cache<String, Arc<Workspace>>,
+    /// Access keys that died before their time, and since when that is known.
+    revoked: RwLock<HashSet<Revocation>>,
+}
+
+impl Access {
+    /// Forgets a token, by its hash: it was revoked here.
+    pub fn forget_token(&self, hash: &str) {
+        self.tokens.forget(hash);
+    }
+
+    /// Forgets all tokens and workspaces: a workspace was deleted here.
+    pub fn forget_all(&self) {
+        self.tokens.clear();
+        self.workspaces.clear();
+    }
+
+    pub fn revoke(&self, revocation: Revocation) {
+        self.revoked
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(revocation);
+    }
+
+    fn is_revoked(&self, key: &AccessKey) -> bool {
+        let AccessKey {
+            workspace,
+            integration,
+            round,
+            ..
+        } = *key;
+        self.revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&Revocation {
+                workspace,
+                integration,
+                round,
+            })
+    }
+}
+
+/// How far back revocations are read again, so that clocks that differ hide none.
+const OVERLAP: Duration = Duration::from_secs(30);
+
+/// Learns the access keys that other nodes have revoked since about `since`.
+pub async fn learn_revocations(app: &App, since: Timestamp) -> Result<()> {
+    for revocation in app
+        .db
+        .read(move |conn| integration::list_revoked(conn, since - OVERLAP))
+        .await?
+    {
+        app.access.revoke(revocation);
+    }
+    Ok(())
+}
+
+/// The caller with this bearer token.
+pub async fn by_token(app: &App, text: &str) -> Result<Option<Caller>> {
+    if app.admin_token.as_bytes().ct_eq(text.as_bytes()).into() {
+        return Ok(Some(Caller::Admin));
+    }
+    let now = app.clock.now();
+    let hash = sha256_hex(text.as_bytes());
+    if let Some(token) = app.access.tokens.get(&hash, now) {
+        return Ok(alive(token, now));
+    }
+    let wanted = hash.clone();
+    let Some(token) = app
+        .db
+        .read(move |conn| token::find_by_hash(conn, &wanted))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let token = Arc::new(token);
+    app.access.tokens.put(hash, token.clone(), now);
+    Ok(alive(token, now))
+}
+
+fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
+    token
+        .expires_at
+        .is_none_or(|end| now < end)
+        .then_some(Caller::Token(token))
+}
+
+/// The integration with this access key.
+pub fn by_access_key(app: &App, text: &str) -> Option<Caller> {
+    let key = app.vault.verify(text, app.clock.now())?;
+    (!app.access.is_revoked(&key)).then(|| Caller::Integration(Arc::new(key)))
+}
+
+/// A workspace by its name or id.
+pub async fn find_workspace(app: &App, name_or_id: &str) -> Result<Option<Arc<Workspace>>> {
+    let now = app.clock.now();
+    if let Some(workspace) = app.access.workspaces.get(name_or_id, now) {
+        return Ok(Some(workspace));
+    }
+    // Ids are kept in lower case; names are lower-case anyway.
+    let wanted = name_or_id.to_ascii_lowercase();
+    let Some(workspace) = app
+        .db
+        .read(move |conn| workspace::find(conn, &wanted))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let workspace = Arc::new(workspace);
+    app.access
+        .workspaces
+        .put(name_or_id.to_owned(), workspace.clone(), now);
+    Ok(Some(workspace))
+}

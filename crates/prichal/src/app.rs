@@ -1,0 +1,128 @@
+//! Everything a request may need, in one cheap-to-clone struct of concrete types.
+
+use std::{ops::Deref, sync::Arc};
+
+use anyhow::Context as _;
+use prichal_store::{Db, Options};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::{
+    access::Access,
+    blobs::Blobs,
+    bus::Bus,
+    clock::Clock,
+    config::Config,
+    data_dir::DataDir,
+    dispatch::Dispatch,
+    outgoing::{Connector, guard::Guard},
+    settings::Settings,
+    vault::Vault,
+};
+
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+pub struct Inner {
+    pub config: Config,
+    pub clock: Clock,
+    pub db: Db,
+    pub access: Access,
+    pub admin_token: AdminToken,
+    pub vault: Vault,
+    pub settings: Settings,
+    pub blobs: Blobs,
+    pub bus: Bus,
+    pub outgoing: Connector,
+    pub dispatch: Arc<Dispatch>,
+    /// This process among those that share the store.
+    pub node: Uuid,
+    /// Work that a request has started and that may outlive it; stopping waits for it.
+    pub background: TaskTracker,
+    /// Holds the lock on the data directory.
+    _data_dir: DataDir,
+}
+
+/// The admin token, only to be compared.
+pub struct AdminToken(SecretString);
+
+impl AdminToken {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Opens the store, the blobs and the bus. Nothing runs yet: that is [`crate::lifecycle`]'s part.
+    pub async fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let admin_token = AdminToken(data_dir.admin_token(&config)?);
+        let vault = Vault::new(data_dir.master_key(&config)?.expose_secret());
+        let node = data_dir.node_id()?;
+        let bus = Bus::connect(config.bus_url.as_deref()).await?;
+        let dispatch = Arc::new(Dispatch::new(bus.clone()));
+        let db = open_store(&config, dispatch.clone()).await?;
+        let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)
+            .context("cannot open the blob store")?;
+        let outgoing = Connector::new(
+            Guard {
+                allow_private: config.allow_private_targets,
+            },
+            &[],
+        )?;
+        Ok(Self(Arc::new(Inner {
+            clock,
+            db,
+            access: Access::default(),
+            admin_token,
+            vault,
+            settings: Settings::default(),
+            blobs,
+            bus,
+            outgoing,
+            dispatch,
+            node,
+            background: TaskTracker::new(),
+            _data_dir: data_dir,
+            config,
+        })))
+    }
+}
+
+async fn open_store(config: &Config, dispatch: Arc<Dispatch>) -> anyhow::Result<Db> {
+    let options = match &config.database_url {
+        Some(url) => Options::Postgres {
+            url: url.expose_secret().to_owned(),
+        },
+        None => Options::Sqlite {
+            path: config.data_dir.join("prichal.sqlite"),
+        },
+    };
+    let on_batch = Arc::new(|writes: usize| {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a batch is at most a few hundred writes"
+        )]
+        metrics::histogram!("prichal_commit_batch_size").record(writes as f64);
+    });
+    let on_commit = Arc::new(move |events| dispatch.committed(events));
+    // Opening blocks: it connects and runs migrations.
+    let opened =
+        tokio::task::spawn_blocking(move || Db::open(&options, on_commit, on_batch)).await?;
+    opened.with_context(|| match &config.database_url {
+        Some(_) => "cannot open the PostgreSQL database".to_owned(),
+        None => format!(
+            "cannot open the SQLite database in `{}`",
+            config.data_dir.display()
+        ),
+    })
+}

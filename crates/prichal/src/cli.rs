@@ -1,0 +1,7 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+pub async fn run() -> ExitCode {
+    ExitCode::SUCCESS
+}

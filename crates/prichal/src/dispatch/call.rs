@@ -1,0 +1,233 @@
+//! One call of a webhook: what is sent, and what the answer means.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use bytes::Bytes;
+use prichal_core::{
+    integration::target_url,
+    retry::{Failure, Reply},
+    time::Timestamp,
+};
+use prichal_store::{LoggedEvent, integration, webhook::Key};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    error::Result,
+    instance,
+    outgoing::{
+        CallError, KEEP, Outgoing,
+        connections::Connections,
+        signature::{SigningKey, sign},
+        target::Target,
+    },
+    vault::{AccessKey, fill_random, hex},
+};
+
+const ACCESS_KEY: HeaderName = HeaderName::from_static("x-xcom-accesskey");
+const ECHO: HeaderName = HeaderName::from_static("x-xcom-integration-echo");
+const REPLAY: HeaderName = HeaderName::from_static("x-prichal-replay");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("Prichal/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// Who is called: the URL taken apart, the keys to sign with, what access keys say. Made anew when
+/// the webhook or its instance changes.
+pub struct Receiver {
+    target: Result<Target, String>,
+    keys: Vec<SigningKey>,
+    /// The access key of a call but for its end.
+    access: AccessKey,
+}
+
+impl Receiver {
+    /// Nothing when the instance is gone.
+    pub async fn load(app: &App, key: Key, relative_url: &str) -> Result<Option<Self>> {
+        let Key {
+            workspace,
+            integration,
+            ..
+        } = key;
+        let found = app
+            .db
+            .read(move |conn| integration::find_instance(conn, workspace, integration))
+            .await?;
+        let Some(found) = found.filter(|instance| instance.installed) else {
+            return Ok(None);
+        };
+        let base = found.integration.base_url.as_str();
+        let target = target_url(Some(base), relative_url)
+            .ok_or_else(|| "the URL is not complete".to_owned());
+        Ok(Some(Self {
+            target: target.and_then(|url| Target::parse(&url).map_err(|error| error.to_string())),
+            keys: instance::signing_keys(app, &found),
+            access: AccessKey {
+                workspace,
+                integration,
+                round: found.round,
+                expires: 0,
+                name: found.integration.name,
+            },
+        }))
+    }
+}
+
+/// What is sent.
+pub struct Payload {
+    /// The message's id: the event's.
+    pub id: Uuid,
+    pub body: Bytes,
+    pub replay: bool,
+}
+
+impl Payload {
+    pub fn of(event: Arc<LoggedEvent>, replay: bool) -> Self {
+        Self {
+            id: event.id.0,
+            body: Bytes::from_owner(Body(event)),
+            replay,
+        }
+    }
+}
+
+/// Lends the event's own text to the calls that send it.
+struct Body(Arc<LoggedEvent>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.body.as_bytes()
+    }
+}
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub reply: Reply,
+    pub started_at: Timestamp,
+    pub duration: Duration,
+    pub http_status: Option<u16>,
+    /// Why it is no success, for people.
+    pub error: Option<String>,
+    /// The first KiB of the answer.
+    pub answer: Option<String>,
+}
+
+/// Calls the receiver once.
+pub async fn call(
+    app: &App,
+    receiver: &Receiver,
+    connections: &Connections,
+    payload: Payload,
+) -> Outcome {
+    let started_at = app.clock.now();
+    let echo = {
+        let mut random = [0; 16];
+        fill_random(&mut random);
+        hex(&random)
+    };
+    let failed = |reply: Failure, error: String| Outcome {
+        reply: Reply::Failed(reply),
+        started_at,
+        duration: app.clock.now().since(started_at),
+        http_status: None,
+        error: Some(error),
+        answer: None,
+    };
+    let target = match &receiver.target {
+        Ok(target) => target,
+        Err(error) => return failed(Failure::BadUrl, error.clone()),
+    };
+    let headers = headers(app, receiver, &payload, &echo, started_at);
+    let request = Outgoing {
+        method: Method::POST,
+        headers,
+        body: payload.body,
+        keep: KEEP,
+    };
+    let deadline = app.clock.sleep(app.config.delivery_timeout);
+    match app
+        .outgoing
+        .call(connections, target, request, deadline)
+        .await
+    {
+        Err(error) => failed(failure(&error), error.to_string()),
+        Ok(answer) => {
+            let echo_matches = answer
+                .headers
+                .get(&ECHO)
+                .is_some_and(|value| value.as_bytes() == echo.as_bytes());
+            let reply = Reply::Answered {
+                status: answer.status,
+                echo_matches,
+            };
+            Outcome {
+                reply,
+                started_at,
+                duration: app.clock.now().since(started_at),
+                http_status: Some(answer.status),
+                error: reply.error(),
+                answer: (!answer.body.is_empty()).then(|| text(&answer.body)),
+            }
+        }
+    }
+}
+
+fn headers(
+    app: &App,
+    receiver: &Receiver,
+    payload: &Payload,
+    echo: &str,
+    now: Timestamp,
+) -> HeaderMap {
+    let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
+    let access = app.vault.issue(&AccessKey {
+        expires: now.secs().saturating_add(ttl),
+        ..receiver.access.clone()
+    });
+    let id = payload.id.to_string();
+    let timestamp = now.secs();
+    let mut headers = HeaderMap::with_capacity(10);
+    let mut put = |name: HeaderName, value: String| {
+        // All of these are ASCII that we made.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(ACCESS_KEY, access);
+    put(ECHO, echo.to_owned());
+    if !receiver.keys.is_empty() {
+        put(
+            WEBHOOK_SIGNATURE,
+            sign(&receiver.keys, &id, timestamp, &payload.body),
+        );
+    }
+    put(WEBHOOK_TIMESTAMP, timestamp.to_string());
+    put(WEBHOOK_ID, id);
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    if payload.replay {
+        headers.insert(REPLAY, HeaderValue::from_static("true"));
+    }
+    headers
+}
+
+fn failure(error: &CallError) -> Failure {
+    match error {
+        CallError::Timeout { .. } => Failure::Timeout,
+        CallError::Refused(_) => Failure::Forbidden,
+        CallError::Dns => Failure::Unresolved,
+        CallError::Connect { .. } | CallError::Tls { .. } => Failure::Connect,
+        CallError::Closed { .. } | CallError::BadAnswer { .. } | CallError::TooLargeHead => {
+            Failure::Broken
+        }
+    }
+}
+
+/// Bytes as text that both engines can keep: PostgreSQL refuses NUL.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,270 @@
+//! One log as this node sees it: how far it has been looked at, its newest events, its webhooks.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, PoisonError},
+};
+
+use prichal_core::{event::EntityKind, integration::Trigger};
+use prichal_store::{LoggedEvent, webhook::Key};
+
+use super::{Definition, Hook};
+
+/// What is kept in memory of a log: the newest events, this many at the most, and this many bytes.
+const TAIL_EVENTS: usize = 2048;
+const TAIL_BYTES: usize = 4 << 20;
+/// How many events a runner looks at under the lock.
+const GLANCE: usize = 256;
+/// A webhook that is this far behind reads the store by itself instead of having the whole log wait
+/// for it.
+const NEAR: i64 = 20_000;
+
+#[derive(Default)]
+pub(super) struct Log {
+    /// Every event up to this number has been offered to the webhooks; nothing before the log has
+    /// been opened.
+    known: Option<i64>,
+    tail: VecDeque<Arc<LoggedEvent>>,
+    tail_bytes: usize,
+    entries: HashMap<Key, Entry>,
+    /// The webhooks by the kinds of entity they ask for, at the kind's place in [`EntityKind::ALL`].
+    by_kind: Vec<Vec<Key>>,
+}
+
+struct Entry {
+    hook: Arc<Hook>,
+    definition: Arc<Definition>,
+    idle: bool,
+    /// Where the webhook stood when it became idle, or where its runner begins.
+    position: i64,
+    /// Whether a runner is there or about to be.
+    manned: bool,
+}
+
+/// What a runner that asks for events is told.
+pub(super) enum Next {
+    /// These are for the webhook; up to `position` there are no others.
+    Events {
+        events: Vec<Arc<LoggedEvent>>,
+        position: i64,
+    },
+    /// The events after the position are no longer in memory.
+    InStore,
+    /// There are none: the runner waits to be woken.
+    Nothing,
+    /// The lease is gone.
+    Gone,
+}
+
+impl Log {
+    pub(super) fn knows(&self, seq: i64) -> bool {
+        self.known.is_some_and(|known| seq <= known)
+    }
+
+    pub(super) fn known(&self) -> Option<i64> {
+        self.known
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn hooks(&self) -> impl Iterator<Item = &Arc<Hook>> {
+        self.entries.values().map(|entry| &entry.hook)
+    }
+
+    /// The webhooks that are idle, and so may have their cursors moved to `known`.
+    pub(super) fn idle(&self) -> impl Iterator<Item = &Arc<Hook>> {
+        self.entries
+            .values()
+            .filter(|entry| entry.idle && !entry.manned)
+            .map(|entry| &entry.hook)
+    }
+
+    /// Offers the next event to the webhooks. False when it is not the next one: then events before it
+    /// have to be fetched first.
+    pub(super) fn feed(&mut self, event: Arc<LoggedEvent>, starting: &mut Vec<Arc<Hook>>) -> bool {
+        match self.known {
+            Some(known) if event.seq <= known => return true,
+            Some(known) if event.seq == known + 1 => self.known = Some(event.seq),
+            _ => return false,
+        }
+        for (kind, _) in event.entities() {
+            for key in &self.by_kind[place(*kind)] {
+                let Some(entry) = self.entries.get_mut(key) else {
+                    continue;
+                };
+                if entry.idle
+                    && entry.position < event.seq
+                    && entry.definition.wants(event.head.kind, event.entities())
+                {
+                    entry.idle = false;
+                    entry.position = event.seq - 1;
+                    entry.wake(starting);
+                }
+            }
+        }
+        self.tail_bytes += event.body.len();
+        self.tail.push_back(event);
+        while self.tail.len() > TAIL_EVENTS || self.tail_bytes > TAIL_BYTES {
+            let Some(oldest) = self.tail.pop_front() else {
+                break;
+            };
+            self.tail_bytes -= oldest.body.len();
+        }
+        true
+    }
+
+    /// The events after `position` that the webhook wants.
+    pub(super) fn next(&mut self, hook: &Hook, position: i64) -> Next {
+        let Some(entry) = self
+            .entries
+            .get_mut(&hook.key())
+            .filter(|entry| entry.hook.lease.fence == hook.lease.fence)
+        else {
+            return Next::Gone;
+        };
+        let known = self.known.unwrap_or(0);
+        if position >= known {
+            entry.idle = true;
+            entry.position = position;
+            return Next::Nothing;
+        }
+        let first = self.tail.front().map_or(i64::MAX, |event| event.seq);
+        let Ok(skip) = usize::try_from(position + 1 - first) else {
+            return Next::InStore;
+        };
+        let (mut events, mut looked) = (Vec::new(), position);
+        for event in self.tail.iter().skip(skip).take(GLANCE) {
+            looked = event.seq;
+            if entry.definition.wants(event.head.kind, event.entities()) {
+                events.push(event.clone());
+            }
+        }
+        Next::Events {
+            events,
+            position: looked,
+        }
+    }
+
+    /// Where a runner that starts begins. Nothing when the lease is gone.
+    pub(super) fn position(&self, hook: &Hook) -> Option<i64> {
+        let entry = self
+            .entries
+            .get(&hook.key())
+            .filter(|entry| entry.hook.lease.fence == hook.lease.fence)?;
+        Some(if entry.idle {
+            self.known.unwrap_or(entry.position).max(entry.position)
+        } else {
+            entry.position
+        })
+    }
+
+    /// Ends a runner that has nothing to do. False when something came up: then it must go on.
+    pub(super) fn leave(&mut self, hook: &Hook) -> bool {
+        match self.entries.get_mut(&hook.key()) {
+            Some(entry) if entry.hook.lease.fence == hook.lease.fence => {
+                entry.manned &= !entry.idle;
+                entry.idle
+            }
+            _ => true,
+        }
+    }
+
+    /// Wakes a webhook's runner, or asks for one.
+    pub(super) fn nudge(&mut self, key: Key, starting: &mut Vec<Arc<Hook>>) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.wake(starting);
+        }
+    }
+
+    /// Opens the log at number `last`, or further back when webhooks that are not far behind need
+    /// that.
+    pub(super) fn open(&mut self, last: i64, cursors: impl Iterator<Item = i64>) {
+        if self.known.is_none() {
+            let near = cursors.filter(|cursor| *cursor >= last - NEAR).min();
+            self.known = Some(near.unwrap_or(last).min(last));
+        }
+    }
+
+    /// Adds a webhook that has been claimed, or replaces it under its new lease.
+    pub(super) fn attach(&mut self, hook: Hook, cursor: i64, starting: &mut Vec<Arc<Hook>>) {
+        let key = hook.key();
+        let idle = self.known.is_some_and(|known| cursor >= known);
+        let mut entry = Entry {
+            definition: hook.definition(),
+            hook: Arc::new(hook),
+            idle,
+            position: cursor,
+            manned: false,
+        };
+        if !idle {
+            entry.wake(starting);
+        }
+        if let Some(old) = self.entries.insert(key, entry) {
+            // Its runner finds that the lease is gone.
+            old.hook.notify.notify_one();
+        }
+    }
+
+    /// Gives a webhook that stays its new definition.
+    pub(super) fn redefine(&mut self, key: Key, definition: Definition) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.definition = Arc::new(definition);
+            *entry
+                .hook
+                .definition
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = entry.definition.clone();
+            entry.hook.notify.notify_one();
+        }
+    }
+
+    /// The fence a webhook was claimed at, if this node has it.
+    pub(super) fn fence(&self, key: Key) -> Option<i64> {
+        self.entries.get(&key).map(|entry| entry.hook.lease.fence)
+    }
+
+    /// Keeps the webhooks that `keep` says yes to.
+    pub(super) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
+        self.entries.retain(|key, entry| {
+            let stays = keep(*key);
+            if !stays {
+                entry.hook.notify.notify_one();
+            }
+            stays
+        });
+    }
+
+    /// Sorts the webhooks by what they ask for, after [`Self::attach`], [`Self::redefine`] and
+    /// [`Self::retain`].
+    pub(super) fn index(&mut self) {
+        self.by_kind = vec![Vec::new(); EntityKind::ALL.len()];
+        for (key, entry) in &self.entries {
+            let Trigger::EntityEvent(filter) = entry.definition.trigger else {
+                continue;
+            };
+            for kind in EntityKind::ALL {
+                if !entry.definition.disabled && filter.may_want(*kind) {
+                    self.by_kind[place(*kind)].push(*key);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn wake(&mut self, starting: &mut Vec<Arc<Hook>>) {
+        if self.manned {
+            self.hook.notify.notify_one();
+        } else {
+            self.manned = true;
+            starting.push(self.hook.clone());
+        }
+    }
+}
+
+/// The kinds are numbered in the order of [`EntityKind::ALL`].
+fn place(kind: EntityKind) -> usize {
+    kind as usize
+}

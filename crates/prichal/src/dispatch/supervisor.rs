@@ -1,0 +1,10 @@
+//! Stub.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+pub async fn run(_app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    stop.cancelled().await;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The one error of the server, named for what the caller can do about it. It knows no status code:
+//! each face words it in its own dialect ([`crate::face`]).
+
+use std::error::Error as StdError;
+
+use prichal_core::{patch::PatchErrors, schema::Fault};
+use serde_json::{Map, Value};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No credentials, or none that are good.
+    #[error("Unauthorized")]
+    Unauthenticated,
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// `Contact <id>` and the like, without the words «not found».
+    #[error("{0} not found")]
+    NotFound(String),
+    /// A rule of ours says no.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// Operations of a patch that cannot be applied.
+    #[error("Patch contains invalid operations")]
+    PatchRefused(PatchErrors),
+    /// What was sent is malformed or of the wrong type.
+    #[error("One or more validation errors occurred.")]
+    Invalid(Vec<Fault>),
+    #[error("The request body is larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("No such route")]
+    NoRoute,
+    #[error("The method is not allowed here")]
+    WrongMethod,
+    /// More work waits than is taken on.
+    #[error("The server is busy, try again")]
+    Busy,
+    /// Something that the server needs is out of reach.
+    #[error("The server cannot reach its storage, try again")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("Internal error")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// A refusal by a business rule.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The vendor's word for it, such as `notInstalled`.
+    pub status: &'static str,
+    pub message: String,
+    /// Constraint name to detail, where a constraint was hurt.
+    pub constraints: Map<String, Value>,
+}
+
+impl Error {
+    pub fn refused(status: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused(Refusal {
+            status,
+            message: message.into(),
+            constraints: Map::new(),
+        })
+    }
+
+    /// A value that must be unique is not.
+    pub fn taken(
+        status: &'static str,
+        message: impl Into<String>,
+        constraint: &str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let constraints = Map::from_iter([(constraint.to_owned(), Value::String(detail.into()))]);
+        Self::Refused(Refusal {
+            status,
+            message: message.into(),
+            constraints,
+        })
+    }
+
+    /// One thing wrong with what was sent.
+    pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![Fault::rule(path, message)])
+    }
+
+    pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+}
+
+impl From<prichal_store::Error> for Error {
+    fn from(error: prichal_store::Error) -> Self {
+        match error {
+            prichal_store::Error::Busy | prichal_store::Error::Collided(_) => Self::Busy,
+            prichal_store::Error::Unavailable(_) => Self::Unavailable(error.into()),
+            prichal_store::Error::Newer { .. } | prichal_store::Error::Failed(_) => {
+                Self::Internal(error.into())
+            }
+        }
+    }
+}
+
+impl From<Vec<Fault>> for Error {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::Invalid(faults)
+    }
+}

@@ -1,0 +1,147 @@
+//! Faces: each owns one foreign contract, its wire types, its routes and the wording of its errors.
+//! It owns no rule and no SQL, and knows no other face.
+//!
+//! A handler answers with [`Error`], which only rides on an empty response; the layer of the face it
+//! leaves through gives it status and body ([`worded`]). Refusals by extractors and unknown routes
+//! travel the same way.
+
+pub mod admin;
+pub mod crm;
+
+use std::{error::Error as StdError, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+    middleware::map_response,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// A JSON body may be this long.
+pub const JSON_LIMIT: usize = 1 << 20;
+
+#[derive(Clone)]
+struct Unworded(Arc<Error>);
+
+impl IntoResponse for Error {
+    /// Only carries the error out. The face gives it a status and a body.
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Unworded(Arc::new(self)));
+        response
+    }
+}
+
+/// Words every error that leaves this router, and logs those that are our own fault.
+pub fn worded<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    face: &'static str,
+    words: fn(&Error) -> Response,
+) -> Router<S> {
+    let router = router
+        .fallback(async || Error::NoRoute)
+        .method_not_allowed_fallback(async || Error::WrongMethod);
+    router.layer(map_response(move |mut response: Response| async move {
+        match response.extensions_mut().remove::<Unworded>() {
+            None => response,
+            Some(Unworded(error)) => {
+                if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
+                    tracing::error!(face, error = &*error as &dyn StdError, "request failed");
+                    metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
+                } else {
+                    metrics::counter!("prichal_request_refusals_total", "face" => face)
+                        .increment(1);
+                }
+                words(&error)
+            }
+        }
+    }))
+}
+
+/// Sets `Retry-After` where trying again is the right thing to do.
+pub fn retry_after(error: &Error, mut response: Response) -> Response {
+    if let Error::Busy | Error::Unavailable(_) = error {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The bytes of a body, at most [`JSON_LIMIT`] of them. A body that declares more is refused unread.
+pub struct Raw(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let too_large = || Error::TooLarge {
+            limit: JSON_LIMIT as u64,
+        };
+        let declared = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > JSON_LIMIT as u64) {
+            return Err(too_large());
+        }
+        match Limited::new(request.into_body(), JSON_LIMIT)
+            .collect()
+            .await
+        {
+            Ok(body) => Ok(Self(body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+            Err(_) => Err(Error::invalid("", "The request body could not be read.")),
+        }
+    }
+}
+
+/// A JSON body, under whatever content type: the vendors' clients send several.
+pub struct Json(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for Json {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        parse_json(&bytes).map(Self)
+    }
+}
+
+/// Reads JSON; what is wrong is said with its line and column.
+pub fn parse_json(bytes: &[u8]) -> Result<Value> {
+    if bytes.is_empty() {
+        return Err(Error::invalid("", "A non-empty request body is required."));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::invalid("", format!("The request body is not valid JSON: {error}."))
+    })
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A JSON answer from text that is JSON already.
+pub fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    response
+}

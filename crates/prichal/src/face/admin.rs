@@ -1,0 +1,6 @@
+//! `/admin/v1`: Prichal's own administration. Errors are RFC 9457 problems.
+
+pub mod routes;
+mod tokens;
+mod words;
+mod workspaces;

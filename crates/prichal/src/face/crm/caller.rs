@@ -1,0 +1,121 @@
+//! Who calls a path of a workspace. A handler that takes one of these is authorized; one that does
+//! not cannot know the workspace.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use prichal_core::{
+    event::Origin,
+    id::{IntegrationId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_store::workspace::Workspace;
+
+use crate::{
+    access::{self, Caller},
+    app::App,
+    error::{Error, Result},
+    face::bearer,
+};
+
+/// Anybody who may enter the workspace in the path.
+pub(super) struct Member {
+    pub(super) app: App,
+    pub(super) workspace: Arc<Workspace>,
+    pub(super) caller: Caller,
+    /// When the request was taken on: the time of all it does.
+    pub(super) now: Timestamp,
+}
+
+impl Member {
+    pub(super) fn workspace_id(&self) -> WorkspaceId {
+        self.workspace.id
+    }
+
+    /// What the events of this request have in common.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            workspace: self.workspace.id,
+            author: self.caller.author(),
+            at: self.now,
+        }
+    }
+
+    /// Whether the caller is an administrator of the workspace.
+    pub(super) fn require_admin(&self) -> Result<()> {
+        if self.caller.is_admin() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(
+                "An administrator of the workspace is required",
+            ))
+        }
+    }
+
+    /// Whether the caller may change this instance: an administrator, or the integration itself.
+    pub(super) fn require_owner(&self, integration: IntegrationId) -> Result<()> {
+        if self.caller.is_admin() || self.caller.integration() == Some(integration) {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "Only an administrator and the integration itself may change this",
+        ))
+    }
+}
+
+impl FromRequestParts<App> for Member {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let caller = caller(parts, app).await?;
+        let ws = segment(parts.uri.path());
+        let workspace = match access::find_workspace(app, ws).await? {
+            Some(workspace) if caller.may_enter(workspace.id) => workspace,
+            // A workspace that is not there looks like a foreign one, except to who may see all.
+            None if matches!(caller, Caller::Admin) => {
+                return Err(Error::NotFound(format!("Workspace {ws}")));
+            }
+            _ => {
+                return Err(Error::Forbidden(
+                    "The credentials are not for this workspace",
+                ));
+            }
+        };
+        Ok(Self {
+            app: app.clone(),
+            workspace,
+            caller,
+            now: app.clock.now(),
+        })
+    }
+}
+
+/// An administrator of the workspace in the path.
+pub(super) struct Admin(pub(super) Member);
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let member = Member::from_request_parts(parts, app).await?;
+        member.require_admin()?;
+        Ok(Self(member))
+    }
+}
+
+/// An access key goes before a token: connectors send both when they act for themselves.
+async fn caller(parts: &Parts, app: &App) -> Result<Caller> {
+    if let Some(key) = parts.headers.get("x-xcom-accesskey") {
+        let key = key.to_str().unwrap_or_default();
+        return access::by_access_key(app, key).ok_or(Error::Unauthenticated);
+    }
+    let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
+    access::by_token(app, token)
+        .await?
+        .ok_or(Error::Unauthenticated)
+}
+
+/// `{ws}` of `/api/v1/{ws}/…`.
+fn segment(path: &str) -> &str {
+    path.split('/').nth(3).unwrap_or_default()
+}

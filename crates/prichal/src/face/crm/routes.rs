@@ -1,0 +1,53 @@
+//! What there is under `/api/v1`.
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    authorization, deliveries, entities, feed, files, instances, integrations, links, settings,
+    ui_settings,
+};
+use crate::app::App;
+
+pub use super::words::words;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(authorization::authorize_private_integration))
+        .routes(routes!(authorization::authorize_integration))
+        .routes(routes!(integrations::create_private_integration))
+        .routes(routes!(
+            integrations::create_public_integration,
+            integrations::list_integrations
+        ))
+        .routes(routes!(integrations::replace_manifest))
+        .routes(routes!(integrations::install_integration))
+        .routes(routes!(integrations::uninstall_integration))
+        .routes(routes!(integrations::create_api_key))
+        .routes(routes!(integrations::setup_integration))
+        .routes(routes!(instances::list_instances))
+        .routes(routes!(instances::get_instance, instances::patch_instance))
+        .routes(routes!(instances::pause_instance))
+        .routes(routes!(instances::resume_instance))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::replay_events))
+        .routes(routes!(deliveries::test_webhook))
+        .routes(routes!(
+            ui_settings::find_ui_setting,
+            ui_settings::put_ui_setting
+        ))
+        .routes(routes!(ui_settings::get_ui_setting))
+        .routes(routes!(settings::get_settings, settings::patch_settings))
+        .routes(routes!(feed::read_feed))
+        .routes(routes!(files::upload_file))
+        .routes(routes!(files::download_file, files::head_file))
+        .routes(routes!(files::get_file_meta))
+        .routes(routes!(links::create_link, links::delete_link))
+        .routes(routes!(entities::create_entity, entities::list_entities))
+        .routes(routes!(entities::create_entities))
+        .routes(routes!(
+            entities::get_entity,
+            entities::patch_entity,
+            entities::delete_entity
+        ))
+        .routes(routes!(entities::restore_entity))
+}

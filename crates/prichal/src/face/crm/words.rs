@@ -1,0 +1,89 @@
+//! The wording of errors under `/api/v1` (`reference/kontur.md` §2): business refusals, «not found»
+//! among them, are 409 with an `ErrorInfo`; malformed input is a 400 problem; no credentials are the
+//! JSON string `"Unauthorized"`.
+
+use axum::{http::StatusCode, response::Response};
+use prichal_core::{patch::PatchErrors, schema::Fault};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    error::{Error, Refusal},
+    face::{json_text, retry_after},
+};
+
+pub fn words(error: &Error) -> Response {
+    let (status, body) = match error {
+        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
+        Error::Forbidden(_) => (StatusCode::FORBIDDEN, info("forbidden", error)),
+        Error::NotFound(_) => (StatusCode::CONFLICT, info("notFound", error)),
+        Error::Refused(refusal) => (StatusCode::CONFLICT, refused(refusal)),
+        Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
+        Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
+        Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
+        Error::NoRoute => (StatusCode::NOT_FOUND, info("notFound", error)),
+        Error::WrongMethod => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            info("methodNotAllowed", error),
+        ),
+        Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, info("busy", error)),
+        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, info("unavailable", error)),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, info("error", error)),
+    };
+    retry_after(error, json_text(status, body.to_string()))
+}
+
+/// The flat `ErrorInfo`.
+fn info(status: &str, error: &Error) -> Value {
+    json!({ "status": status, "message": error.to_string() })
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    let mut body = json!({ "status": refusal.status, "message": refusal.message });
+    if !refusal.constraints.is_empty() {
+        body["invalidDatas"] = json!([]);
+        body["invalidConstraints"] = refusal.constraints.clone().into();
+    }
+    body
+}
+
+/// The wrapper of a failed PATCH, with the operations that were wrong.
+fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
+    let constraints: Map<String, Value> = errors
+        .invalid_constraints
+        .iter()
+        .map(|(name, detail)| (name.clone(), detail.as_str().into()))
+        .collect();
+    json!({
+        "errorInfo": {
+            "status": "invalidArgs",
+            "message": error.to_string(),
+            "invalidPaths": errors.invalid_paths,
+            "invalidValueTypes": errors.invalid_value_types,
+            "invalidDatas": errors.invalid_datas,
+            "invalidConstraints": constraints,
+        },
+        "isSuccessful": false,
+        "responseCode": "conflict",
+    })
+}
+
+/// The problem that ASP.NET Core makes of a body that cannot be bound.
+fn problem(faults: &[Fault], error: &Error) -> Value {
+    let mut errors: Map<String, Value> = Map::new();
+    for Fault { path, message, .. } in faults {
+        let texts = errors.entry(path.clone()).or_insert_with(|| json!([]));
+        if let Value::Array(texts) = texts {
+            texts.push(message.clone().into());
+        }
+    }
+    let mut trace = [0; 24];
+    crate::vault::fill_random(&mut trace);
+    let trace = crate::vault::hex(&trace);
+    json!({
+        "errors": errors,
+        "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
+        "title": error.to_string(),
+        "status": 400,
+        "traceId": format!("00-{}-{}-00", &trace[..32], &trace[32..]),
+    })
+}

@@ -1,0 +1,129 @@
+//! The one listener: connections in, requests to the faces, answers with their id.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::HeaderValue,
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use hyper::server::conn::http1::{self, UpgradeableConnection};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{app::App, face, openapi};
+
+/// How many connections are served at once. More wait in the system's queue.
+const CONNECTIONS: usize = 8192;
+/// How long a client may take to send the head of a request.
+const HEAD: Duration = Duration::from_secs(30);
+/// The most bytes a request's head may have.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Every path of the server.
+pub fn router(app: App) -> Router {
+    let (admin, admin_api) = face::admin::routes::router().split_for_parts();
+    let (crm, crm_api) = face::crm::routes::router().split_for_parts();
+    let faces = Router::new()
+        .merge(face::worded(admin, "admin", face::admin::routes::words))
+        .merge(face::worded(crm, "crm", face::crm::routes::words));
+    Router::new()
+        .merge(faces)
+        .merge(openapi::router([admin_api, crm_api]))
+        .layer(from_fn_with_state(app.clone(), with_request_id))
+        .with_state(app)
+}
+
+/// Gives each request its id: in the answer, and on every log line in between.
+async fn with_request_id(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = tokio::time::Instant::now();
+    let id = prichal_core::id::generate(app.clock.now()).to_string();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    // The template, never the path itself: paths may carry tokens.
+    let span = tracing::info_span!("request", request.id = id, http.method = %request.method(), http.route = route, workspace = tracing::field::Empty);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let status = response.status().as_u16();
+    span.in_scope(|| {
+        tracing::debug!(
+            http.status = status,
+            duration_ms = started.elapsed().as_millis(),
+            "request answered"
+        )
+    });
+    metrics::histogram!("prichal_request_seconds").record(started.elapsed());
+    response
+}
+
+/// Carries one connection to its end. After `stop` it ends with the request that is being answered.
+async fn converse(
+    connection: UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Router>>,
+    stop: CancellationToken,
+    place: OwnedSemaphorePermit,
+) {
+    let mut connection = pin!(connection);
+    // A connection that breaks is the client's matter.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+    drop(place);
+}
+
+/// Serves until `stop`, then lets what is in flight finish.
+pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let service = router(app);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = places.clone().acquire_owned().await?;
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, or a client that left at once. Neither ends the server.
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not accept a connection"
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(
+                TokioIo::new(stream),
+                TowerToHyperService::new(service.clone()),
+            )
+            .with_upgrades();
+        connections.spawn(converse(connection, stop.clone(), place));
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}

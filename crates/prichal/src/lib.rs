@@ -1,0 +1,27 @@
+//! Prichal: everything with a socket. `ARCHITECTURE.md` is the map.
+
+pub mod access;
+pub mod app;
+pub mod blobs;
+pub mod bus;
+mod cache;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod dispatch;
+pub mod disposition;
+pub mod error;
+pub mod face;
+pub mod http;
+pub mod instance;
+pub mod lifecycle;
+pub mod multipart;
+pub mod openapi;
+pub mod outgoing;
+mod page;
+pub mod range;
+pub mod retention;
+pub mod settings;
+pub mod telemetry;
+pub mod vault;
