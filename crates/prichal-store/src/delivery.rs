@@ -248,15 +248,19 @@ pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result
     )
 }
 
-/// The webhooks that have events due at `now`, at most `limit`, and when the next event after `now` is due.
+/// The webhooks of a node that have events due at `now`, at most `limit`, and when the next event after
+/// `now` is due.
 pub fn due_hooks(
     conn: &mut Conn,
+    node: Uuid,
     now: Timestamp,
     limit: i64,
 ) -> Result<(Vec<Key>, Option<Timestamp>)> {
     let due = conn.query(
-        "SELECT DISTINCT workspace, integration, webhook FROM deferred WHERE due_at <= $1 AND in_flight = 0 LIMIT $2",
-        params![now, limit],
+        "SELECT DISTINCT d.workspace, d.integration, d.webhook FROM deferred d
+         JOIN webhook w ON w.workspace = d.workspace AND w.integration = d.integration AND w.id = d.webhook
+         WHERE d.due_at <= $1 AND d.in_flight = 0 AND w.owner = $2 LIMIT $3",
+        params![now, node, limit],
         key,
     )?;
     let next = "SELECT min(due_at) FROM deferred WHERE due_at > $1 AND in_flight = 0";
@@ -318,11 +322,13 @@ pub fn move_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
     Ok(())
 }
 
-/// The webhooks that have a replay going on.
-pub fn replaying(conn: &mut Conn, limit: i64) -> Result<Vec<Key>> {
+/// The webhooks of a node that have a replay going on.
+pub fn replaying(conn: &mut Conn, node: Uuid, limit: i64) -> Result<Vec<Key>> {
     conn.query(
-        "SELECT DISTINCT workspace, integration, webhook FROM replay LIMIT $1",
-        params![limit],
+        "SELECT DISTINCT r.workspace, r.integration, r.webhook FROM replay r
+         JOIN webhook w ON w.workspace = r.workspace AND w.integration = r.integration AND w.id = r.webhook
+         WHERE w.owner = $1 LIMIT $2",
+        params![node, limit],
         key,
     )
 }

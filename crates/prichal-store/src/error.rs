@@ -76,8 +76,10 @@ impl From<postgres::Error> for Error {
         use postgres::error::SqlState;
         let Some(state) = error.code() else {
             // No SQLSTATE: the connection, not the statement, went wrong; or a value did not fit.
-            let broken =
-                error.is_closed() || error.source().is_some_and(|s| s.is::<std::io::Error>());
+            let broken = error.is_closed()
+                || error
+                    .source()
+                    .is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
             return if broken {
                 Self::Unavailable(error.into())
             } else {

@@ -102,13 +102,17 @@ pub fn set_api_key(tx: &mut Tx<'_>, id: IntegrationId, hash: &str) -> Result<()>
     Ok(())
 }
 
+/// An integration, and in the workspace that asks: its status, if it ever was installed, and whether it
+/// is.
+pub type Offered = (Integration, Option<Status>, bool);
+
 /// What can be installed in a workspace, in the order of creation, with its instance; and how many.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
     offset: i64,
     limit: i64,
-) -> Result<(i64, Vec<(Integration, Option<Status>, bool)>)> {
+) -> Result<(i64, Vec<Offered>)> {
     let count = "SELECT count(*) FROM integration WHERE workspace = $1 OR kind = 'public'";
     let count = conn.query_one(count, params![workspace], |row| row.get(0))?;
     let sql = format!(

@@ -28,7 +28,7 @@ impl Db {
     ///
     /// `on_commit` is told the events of each commit before their writers are answered; `on_batch`
     /// how many writes each commit carried.
-    pub fn open(options: &Options, on_commit: OnCommit, on_batch: OnBatch) -> Result<Self> {
+    pub fn open(options: &Options, on_commit: &OnCommit, on_batch: &OnBatch) -> Result<Self> {
         let (engine, writers, readers) = match options {
             Options::Sqlite { .. } => (Engine::Sqlite, 1, SQLITE_READERS),
             Options::Postgres { .. } => (Engine::Postgres, POSTGRES_WRITERS, POSTGRES_READERS),

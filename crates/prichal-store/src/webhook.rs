@@ -177,53 +177,93 @@ pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
         .query_one(&sql, params![key.workspace, key.integration, key.id], read)
 }
 
-/// Says that this node is alive until `until`.
-pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp) -> Result<()> {
-    tx.execute(
-        "INSERT INTO node (id, until) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+/// Says that this node is alive until `until`. False when nobody knew: then whatever it owned is no
+/// longer its own.
+pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp) -> Result<bool> {
+    let known = tx.execute(
+        "UPDATE node SET until = $2 WHERE id = $1",
         params![node, until],
     )?;
-    Ok(())
+    if known == 0 {
+        tx.execute(
+            "INSERT INTO node (id, until) VALUES ($1, $2)",
+            params![node, until],
+        )?;
+    }
+    Ok(known == 1)
 }
 
-/// Takes over live webhooks that nobody alive owns, at most `limit`, and returns them.
+/// Takes over live webhooks that nobody alive owns, at most `limit`, and returns them. Schedule hooks
+/// are not among them: each of their ticks is taken by itself.
 pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: Timestamp, limit: i64) -> Result<Vec<Webhook>> {
     let sql = format!(
         "UPDATE webhook SET owner = $1, fence = fence + 1 WHERE (workspace, integration, id) IN (
-           SELECT workspace, integration, id FROM webhook w WHERE live = 1 AND owner IS NULL LIMIT $2 /*postgres FOR UPDATE SKIP LOCKED*/)
+           SELECT workspace, integration, id FROM webhook
+           WHERE live = 1 AND owner IS NULL AND next_tick IS NULL LIMIT $2 /*postgres FOR UPDATE SKIP LOCKED*/)
          RETURNING {COLUMNS}"
     );
     orphan(tx, node, now)?;
-    tx.conn()?.query(&sql, params![node, limit], read)
+    let claimable = tx.conn()?.query_one(
+        "SELECT 1 FROM webhook WHERE live = 1 AND owner IS NULL AND next_tick IS NULL LIMIT 1",
+        &[],
+        |row| row.get::<i32>(0),
+    )?;
+    if claimable.is_none() {
+        return Ok(Vec::new());
+    }
+    tx.change(&sql, params![node, limit], read)
 }
 
 /// Frees the webhooks of nodes that have run out.
 fn orphan(tx: &mut Tx<'_>, node: Uuid, now: Timestamp) -> Result<()> {
-    let dead = tx.conn()?.query(
-        "SELECT id FROM node WHERE until < $1 AND id <> $2",
-        params![now, node],
-        |row| row.uuid(0),
-    )?;
+    let sql = "SELECT id FROM node WHERE until < $1 AND id <> $2";
+    let dead = tx
+        .conn()?
+        .query(sql, params![now, node], |row| row.uuid(0))?;
     for id in dead {
-        tx.execute(
-            "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
-            params![id],
-        )?;
-        tx.execute(
+        // Only who removes the node's row frees its webhooks: it may have come back meanwhile.
+        if tx.execute(
             "DELETE FROM node WHERE id = $1 AND until < $2",
             params![id, now],
-        )?;
+        )? == 1
+        {
+            tx.execute(
+                "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
+                params![id],
+            )?;
+        }
     }
     Ok(())
 }
 
-/// Gives up everything a node owns: at a graceful stop, or at the start after a crash.
-pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
+/// Gives up everything a node owns: at a graceful stop, or at the start after a crash. A node that is
+/// `alone` with its store frees what others may have left behind, too.
+pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
+    if alone {
+        tx.execute("UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner IS NOT NULL", &[])?;
+        return Ok(());
+    }
     tx.execute(
         "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
         params![node],
     )?;
+    tx.execute(
+        "UPDATE webhook SET owner = NULL, fence = fence + 1
+         WHERE live = 1 AND owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = webhook.owner)",
+        &[],
+    )?;
     tx.execute("DELETE FROM node WHERE id = $1", params![node])?;
+    Ok(())
+}
+
+/// Gives one webhook up, if it is still owned.
+pub fn give_up(tx: &mut Tx<'_>, lease: &Lease) -> Result<()> {
+    let Lease { key, owner, fence } = lease;
+    tx.execute(
+        "UPDATE webhook SET owner = NULL, fence = fence + 1
+         WHERE workspace = $1 AND integration = $2 AND id = $3 AND owner = $4 AND fence = $5",
+        params![key.workspace, key.integration, key.id, *owner, *fence],
+    )?;
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use prichal_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Conn, Error, Result,
+    Conn, Error, Result, Row,
     event::{self, LoggedEvent},
     insert::{Insert, Pending},
     value::Value,
@@ -87,6 +87,18 @@ impl<'a> Tx<'a> {
         self.flush_pending()?;
         self.wrote = true;
         self.conn.execute(sql, params)
+    }
+
+    /// Runs a statement that changes rows and returns them.
+    pub(crate) fn change<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        self.flush_pending()?;
+        self.wrote = true;
+        self.conn.query(sql, params, read)
     }
 
     /// The connection, for reading: what this transaction has written so far is there.
@@ -245,7 +257,7 @@ impl Room {
             Ok(events) => {
                 (self.on_batch)(batch.len());
                 (self.on_commit)(events);
-                batch.into_iter().for_each(|job| job.answer());
+                batch.into_iter().for_each(Job::answer);
             }
             Err(Setback::Alone) => self.one_by_one(batch),
             Err(Setback::Store(error)) => refuse(batch, &error),
@@ -266,7 +278,7 @@ impl Room {
                 match done {
                     Ok(events) => {
                         (self.on_commit)(events);
-                        alone.into_iter().for_each(|job| job.answer());
+                        alone.into_iter().for_each(Job::answer);
                     }
                     // Alone, a failed write answers with its own error: there is nobody else to harm.
                     Err(Setback::Alone) if tries < TRIES && self.conn.take_failed() => continue,

@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
-use prichal_store::{Db, Options};
+use prichal_store::{Db, OnBatch, OnCommit, Options};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -107,17 +107,17 @@ async fn open_store(config: &Config, dispatch: Arc<Dispatch>) -> anyhow::Result<
             path: config.data_dir.join("prichal.sqlite"),
         },
     };
-    let on_batch = Arc::new(|writes: usize| {
+    let on_batch: OnBatch = Arc::new(|writes: usize| {
         #[expect(
             clippy::cast_precision_loss,
             reason = "a batch is at most a few hundred writes"
         )]
         metrics::histogram!("prichal_commit_batch_size").record(writes as f64);
     });
-    let on_commit = Arc::new(move |events| dispatch.committed(events));
+    let on_commit: OnCommit = Arc::new(move |events| dispatch.committed(events));
     // Opening blocks: it connects and runs migrations.
     let opened =
-        tokio::task::spawn_blocking(move || Db::open(&options, on_commit, on_batch)).await?;
+        tokio::task::spawn_blocking(move || Db::open(&options, &on_commit, &on_batch)).await?;
     opened.with_context(|| match &config.database_url {
         Some(_) => "cannot open the PostgreSQL database".to_owned(),
         None => format!(

@@ -26,12 +26,15 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
 use prichal_core::{
-    event::EntityKind, id::WorkspaceId, integration::Webhook as Definition, time::Timestamp,
+    event::EntityKind,
+    id::{IntegrationId, WorkspaceId},
+    integration::Webhook as Definition,
+    time::Timestamp,
 };
 use prichal_store::{
     LoggedEvent,
@@ -48,21 +51,23 @@ pub struct Dispatch {
     state: Mutex<State>,
     /// Wakes the supervisor.
     wake: Notify,
+    /// Wakes the clock of schedules.
+    ticks: Notify,
+    /// Until when this node may believe in its leases, in microseconds since 1970.
+    held_until: AtomicI64,
 }
 
 #[derive(Default)]
 struct State {
     logs: HashMap<WorkspaceId, Log>,
-    /// Workspaces whose webhooks have to be looked at again.
-    changed: HashSet<WorkspaceId>,
+    /// Instances whose webhooks have to be looked at again.
+    changed: HashSet<(WorkspaceId, IntegrationId)>,
     /// Logs with events that this node did not see being committed, and the last one heard of.
     behind: HashMap<WorkspaceId, i64>,
     /// Webhooks that need a runner.
     starting: Vec<Arc<Hook>>,
     /// When the next deferred event is due, as far as this node knows.
     due: Option<Timestamp>,
-    /// The clock of schedules has to be read again.
-    ticks_changed: bool,
 }
 
 /// A webhook that this node has the lease of.
@@ -92,8 +97,23 @@ impl Hook {
         self.lease.key
     }
 
+    /// Whether the receiver has to be looked up again, said once.
     fn take_stale(&self) -> bool {
         self.stale.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the deferred queue and the replays have to be looked at, said once.
+    fn take_aside(&self) -> bool {
+        self.aside.swap(false, Ordering::AcqRel)
+    }
+
+    fn redefine(&self, definition: Arc<Definition>) {
+        *self
+            .definition
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = definition;
+        self.stale.store(true, Ordering::Release);
+        self.notify.notify_one();
     }
 
     fn definition(&self) -> Arc<Definition> {
@@ -110,6 +130,8 @@ impl Dispatch {
             bus,
             state: Mutex::default(),
             wake: Notify::new(),
+            ticks: Notify::new(),
+            held_until: AtomicI64::new(i64::MAX),
         }
     }
 
@@ -117,7 +139,7 @@ impl Dispatch {
     /// log, so it must not wait for anything.
     pub fn committed(&self, events: Vec<LoggedEvent>) {
         let mut news: Vec<News> = Vec::new();
-        let mut wake = false;
+        let (mut wake, mut ticks) = (false, false);
         {
             let mut state = self.lock();
             for event in events {
@@ -129,11 +151,15 @@ impl Dispatch {
                     Some(same) if same.workspace == said.workspace => *same = said,
                     _ => news.push(said),
                 }
+                ticks |= instances(&event).next().is_some();
                 wake |= state.feed(Arc::new(event));
             }
         }
         if wake {
             self.wake.notify_one();
+        }
+        if ticks {
+            self.ticks.notify_one();
         }
         for news in news {
             self.bus.tell(news);
@@ -147,16 +173,45 @@ impl Dispatch {
         }
     }
 
-    /// Has the webhooks of a workspace looked at again.
+    /// Has the webhooks of a workspace looked at again: it was deleted.
     pub fn hooks_changed(&self, workspace: WorkspaceId) {
-        self.lock().changed.insert(workspace);
+        let mut state = self.lock();
+        let changed: Vec<_> = state
+            .logs
+            .get(&workspace)
+            .into_iter()
+            .flat_map(Log::integrations)
+            .collect();
+        state.changed.extend(
+            changed
+                .into_iter()
+                .map(|integration| (workspace, integration)),
+        );
         self.wake.notify_one();
     }
 
     /// Has the clock of schedules read again.
     pub fn ticks_changed(&self) {
-        self.lock().ticks_changed = true;
+        self.ticks.notify_one();
+    }
+
+    /// Wakes the runner of a webhook, or has one started: it has something to do beside its main line.
+    pub fn nudge(&self, key: Key) {
+        self.lock().nudge(key);
         self.wake.notify_one();
+    }
+
+    /// How many webhooks of this node are idle, and how many events each of the others has yet to look
+    /// at.
+    pub fn lags(&self) -> (usize, Vec<i64>) {
+        let state = self.lock();
+        state.logs.values().map(Log::lags).fold(
+            (0, Vec::new()),
+            |(idle, mut lags), (more, further)| {
+                lags.extend(further);
+                (idle + more, lags)
+            },
+        )
     }
 
     /// Says that an event was deferred until `at`.
@@ -168,10 +223,17 @@ impl Dispatch {
         }
     }
 
-    /// Wakes the runner of a webhook, or has one started: it has something to do beside its main line.
-    pub fn nudge(&self, key: Key) {
-        if self.lock().nudge(key) {
-            self.wake.notify_one();
+    /// Whether this node's leases are good at `now`.
+    fn holds(&self, now: Timestamp) -> bool {
+        now.micros() < self.held_until.load(Ordering::Acquire)
+    }
+
+    /// Prolongs this node's leases.
+    fn hold_until(&self, until: Timestamp, now: Timestamp) {
+        let before = self.held_until.swap(until.micros(), Ordering::AcqRel);
+        if before <= now.micros() {
+            // They have waited for this.
+            self.lock().logs.values().for_each(Log::wake_runners);
         }
     }
 
@@ -180,32 +242,33 @@ impl Dispatch {
     }
 }
 
+/// The instances that an event is about: definitions and statuses of webhooks change with them.
+fn instances(event: &LoggedEvent) -> impl Iterator<Item = IntegrationId> {
+    let instances = event
+        .entities()
+        .iter()
+        .filter(|(kind, _)| *kind == EntityKind::Integration);
+    instances.map(|(_, id)| IntegrationId(*id))
+}
+
 impl State {
     /// Passes a committed event on. True when the supervisor has to do something about it.
     fn feed(&mut self, event: Arc<LoggedEvent>) -> bool {
-        let workspace = event.workspace;
-        let mut wake = false;
-        if event
-            .entities()
-            .iter()
-            .any(|(kind, _)| *kind == EntityKind::Integration)
-        {
-            // Definitions and statuses of webhooks change with their instance.
-            self.changed.insert(workspace);
-            self.ticks_changed = true;
-            wake = true;
-        }
+        let (workspace, seq) = (event.workspace, event.seq);
+        let before = self.changed.len();
+        self.changed
+            .extend(instances(&event).map(|integration| (workspace, integration)));
+        let changed = self.changed.len() > before;
         let Some(log) = self.logs.get_mut(&workspace) else {
-            return wake;
+            return changed;
         };
-        let seq = event.seq;
         if log.feed(event, &mut self.starting) {
-            return wake || !self.starting.is_empty();
+            return changed || !self.starting.is_empty();
         }
         self.is_behind(News {
             workspace,
             last: seq,
-        }) || wake
+        }) || changed
     }
 
     /// Whether news is of events that this node has not seen, of a log that it looks at.
@@ -222,12 +285,69 @@ impl State {
         true
     }
 
-    fn nudge(&mut self, key: Key) -> bool {
-        let Some(log) = self.logs.get_mut(&key.workspace) else {
-            return false;
-        };
-        log.nudge(key, &mut self.starting);
-        !self.starting.is_empty()
+    fn nudge(&mut self, key: Key) {
+        if let Some(log) = self.logs.get_mut(&key.workspace) {
+            log.nudge(key, &mut self.starting);
+        }
+    }
+
+    /// Adds webhooks that have been claimed to their log, whose last event is number `last`.
+    fn attach(&mut self, workspace: WorkspaceId, last: i64, rows: Vec<Webhook>) {
+        let log = self.logs.entry(workspace).or_default();
+        log.open(last, rows.iter().map(|row| row.cursor));
+        for row in rows {
+            if let (Some(lease), Some(definition)) = (lease_of(&row), definition_of(&row)) {
+                log.attach(Hook::new(lease, definition), row.cursor, &mut self.starting);
+            }
+        }
+        log.index();
+        self.is_behind(News { workspace, last });
+        // Something of theirs may be due.
+        self.due = Some(Timestamp::default());
+    }
+
+    /// Forgets a webhook that is no longer this node's.
+    fn drop_hook(&mut self, lease: &Lease) {
+        if let Some(log) = self.logs.get_mut(&lease.key.workspace)
+            && log.fence(lease.key) == Some(lease.fence)
+        {
+            log.retain(|key| key != lease.key);
+            log.index();
+            self.prune(lease.key.workspace);
+        }
+    }
+
+    /// Forgets every webhook.
+    fn drop_all(&mut self) {
+        for log in self.logs.values_mut() {
+            log.retain(|_| false);
+        }
+        self.logs.clear();
+        self.starting.clear();
+    }
+
+    /// Forgets a log that nobody reads here.
+    fn prune(&mut self, workspace: WorkspaceId) {
+        if self.logs.get(&workspace).is_some_and(Log::is_empty) {
+            self.logs.remove(&workspace);
+        }
+    }
+
+    /// The idle webhooks whose cursors in the store are more than `from` events back.
+    fn lagging(&self, from: i64) -> Vec<(Lease, i64)> {
+        self.logs
+            .values()
+            .flat_map(|log| log.lagging(from))
+            .collect()
+    }
+
+    /// These cursors have been written.
+    fn saved(&mut self, cursors: &[(Lease, i64)]) {
+        for (lease, cursor) in cursors {
+            if let Some(log) = self.logs.get_mut(&lease.key.workspace) {
+                log.saved(lease, *cursor);
+            }
+        }
     }
 }
 

@@ -68,6 +68,11 @@ impl Line {
             .map_or(self.position, |event| event.seq - 1)
     }
 
+    /// When the event was started that holds the cursor back.
+    pub(super) fn held_since(&self) -> Option<Timestamp> {
+        self.started.front().map(|event| event.at)
+    }
+
     /// Events that were started before `before` and hold the cursor back.
     pub(super) fn lingering(&self, before: Timestamp) -> Vec<i64> {
         let lingering = self

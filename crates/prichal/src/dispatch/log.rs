@@ -2,11 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, PoisonError},
+    sync::{Arc, atomic::Ordering},
 };
 
-use prichal_core::{event::EntityKind, integration::Trigger};
-use prichal_store::{LoggedEvent, webhook::Key};
+use prichal_core::{event::EntityKind, id::IntegrationId, integration::Trigger};
+use prichal_store::{
+    LoggedEvent,
+    webhook::{Key, Lease},
+};
 
 use super::{Definition, Hook};
 
@@ -35,8 +38,13 @@ struct Entry {
     hook: Arc<Hook>,
     definition: Arc<Definition>,
     idle: bool,
-    /// Where the webhook stood when it became idle, or where its runner begins.
+    /// Every event up to here is settled, in work or not wanted: where the webhook stood when it became
+    /// idle, where it was when something came up, or where its runner begins.
     position: i64,
+    /// How far its runner has looked.
+    seen: i64,
+    /// The cursor in the store, as far as it is known here.
+    saved: i64,
     /// Whether a runner is there or about to be.
     manned: bool,
 }
@@ -49,9 +57,9 @@ pub(super) enum Next {
         position: i64,
     },
     /// The events after the position are no longer in memory.
-    InStore,
-    /// There are none: the runner waits to be woken.
-    Nothing,
+    InStore { position: i64 },
+    /// Up to the position, the end, there are none for it: the runner waits to be woken.
+    Nothing { position: i64 },
     /// The lease is gone.
     Gone,
 }
@@ -69,16 +77,50 @@ impl Log {
         self.entries.is_empty()
     }
 
-    pub(super) fn hooks(&self) -> impl Iterator<Item = &Arc<Hook>> {
-        self.entries.values().map(|entry| &entry.hook)
+    /// The webhooks that are idle with a cursor in the store more than `from` events back, and where
+    /// it may be moved to.
+    pub(super) fn lagging(&self, from: i64) -> impl Iterator<Item = (Lease, i64)> {
+        let known = self.known.unwrap_or(0);
+        let idle = self
+            .entries
+            .values()
+            .filter(|entry| entry.idle && !entry.manned);
+        let lagging = idle.map(move |entry| (entry, known.max(entry.position)));
+        lagging
+            .filter(move |(entry, to)| to - entry.saved > from)
+            .map(|(entry, to)| (entry.hook.lease, to))
     }
 
-    /// The webhooks that are idle, and so may have their cursors moved to `known`.
-    pub(super) fn idle(&self) -> impl Iterator<Item = &Arc<Hook>> {
+    /// A cursor has been written.
+    pub(super) fn saved(&mut self, lease: &Lease, cursor: i64) {
+        if let Some(entry) = self.entry(lease) {
+            entry.saved = cursor;
+        }
+    }
+
+    /// How many webhooks are idle, and how many events each of the others has yet to look at.
+    pub(super) fn lags(&self) -> (usize, Vec<i64>) {
+        let known = self.known.unwrap_or(0);
+        let working = self.entries.values().filter(|entry| !entry.idle);
+        let lags: Vec<i64> = working.map(|entry| (known - entry.seen).max(0)).collect();
+        (self.entries.len() - lags.len(), lags)
+    }
+
+    /// Wakes every runner that is there.
+    pub(super) fn wake_runners(&self) {
+        let manned = self.entries.values().filter(|entry| entry.manned);
+        manned.for_each(|entry| entry.hook.notify.notify_one());
+    }
+
+    pub(super) fn integrations(&self) -> impl Iterator<Item = IntegrationId> {
+        self.entries.keys().map(|key| key.integration)
+    }
+
+    /// The entry of a webhook, while this lease on it is the newest that the node has.
+    fn entry(&mut self, lease: &Lease) -> Option<&mut Entry> {
         self.entries
-            .values()
-            .filter(|entry| entry.idle && !entry.manned)
-            .map(|entry| &entry.hook)
+            .get_mut(&lease.key)
+            .filter(|entry| entry.hook.lease.fence == lease.fence)
     }
 
     /// Offers the next event to the webhooks. False when it is not the next one: then events before it
@@ -116,23 +158,26 @@ impl Log {
     }
 
     /// The events after `position` that the webhook wants.
-    pub(super) fn next(&mut self, hook: &Hook, position: i64) -> Next {
+    pub(super) fn next(&mut self, lease: &Lease, position: i64) -> Next {
+        let known = self.known.unwrap_or(0);
+        let first = self.tail.front().map_or(i64::MAX, |event| event.seq);
         let Some(entry) = self
             .entries
-            .get_mut(&hook.key())
-            .filter(|entry| entry.hook.lease.fence == hook.lease.fence)
+            .get_mut(&lease.key)
+            .filter(|entry| entry.hook.lease.fence == lease.fence)
         else {
             return Next::Gone;
         };
-        let known = self.known.unwrap_or(0);
+        // What has passed an idle webhook is not for it: its runner need not look again.
+        let position = if entry.idle { known } else { position }.max(entry.position);
+        entry.seen = position;
         if position >= known {
             entry.idle = true;
             entry.position = position;
-            return Next::Nothing;
+            return Next::Nothing { position };
         }
-        let first = self.tail.front().map_or(i64::MAX, |event| event.seq);
         let Ok(skip) = usize::try_from(position + 1 - first) else {
-            return Next::InStore;
+            return Next::InStore { position };
         };
         let (mut events, mut looked) = (Vec::new(), position);
         for event in self.tail.iter().skip(skip).take(GLANCE) {
@@ -160,20 +205,21 @@ impl Log {
         })
     }
 
-    /// Ends a runner that has nothing to do. False when something came up: then it must go on.
-    pub(super) fn leave(&mut self, hook: &Hook) -> bool {
-        match self.entries.get_mut(&hook.key()) {
-            Some(entry) if entry.hook.lease.fence == hook.lease.fence => {
-                entry.manned &= !entry.idle;
-                entry.idle
-            }
-            _ => true,
-        }
+    /// Ends a runner that has nothing to do and has written `cursor`. False when something came up:
+    /// then it must go on.
+    pub(super) fn leave(&mut self, lease: &Lease, cursor: i64) -> bool {
+        let Some(entry) = self.entry(lease) else {
+            return true;
+        };
+        entry.saved = cursor;
+        entry.manned &= !entry.idle;
+        entry.idle
     }
 
-    /// Wakes a webhook's runner, or asks for one.
+    /// Has a webhook's runner look at what is due and at the replays.
     pub(super) fn nudge(&mut self, key: Key, starting: &mut Vec<Arc<Hook>>) {
         if let Some(entry) = self.entries.get_mut(&key) {
+            entry.hook.aside.store(true, Ordering::Release);
             entry.wake(starting);
         }
     }
@@ -196,6 +242,8 @@ impl Log {
             hook: Arc::new(hook),
             idle,
             position: cursor,
+            seen: cursor,
+            saved: cursor,
             manned: false,
         };
         if !idle {
@@ -211,12 +259,7 @@ impl Log {
     pub(super) fn redefine(&mut self, key: Key, definition: Definition) {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.definition = Arc::new(definition);
-            *entry
-                .hook
-                .definition
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = entry.definition.clone();
-            entry.hook.notify.notify_one();
+            entry.hook.redefine(entry.definition.clone());
         }
     }
 

@@ -26,7 +26,7 @@ use prichal_core::{
 };
 use prichal_store::{
     LoggedEvent,
-    delivery::{self, Deferred, Lane, Replay},
+    delivery::{self, Deferred, Lane},
     event, webhook,
 };
 use tokio_util::sync::CancellationToken;
@@ -36,9 +36,13 @@ use super::{
     call::{Outcome, Payload, Receiver, call},
     line::Line,
     log::Next,
-    settle::{self, Batch, Health},
+    settle::{self, Batch, Health, Queued},
 };
-use crate::{app::App, error::Result, outgoing::connections::Connections};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    outgoing::connections::Connections,
+};
 
 /// How many first calls of one webhook may run at once.
 const CALLS: usize = 32;
@@ -63,6 +67,19 @@ struct Job {
     lane: Lane,
     /// Which call for this event it is, from 1.
     attempt: u32,
+    /// Whether the event has a row in the deferred queue.
+    queued: bool,
+}
+
+impl Job {
+    /// Whether the job runs beside the main line.
+    fn is_aside(&self) -> bool {
+        self.queued
+    }
+
+    fn entities(&self) -> impl Iterator<Item = &Entity> {
+        self.event.entities().iter()
+    }
 }
 
 struct Done {
@@ -75,8 +92,6 @@ pub(super) struct Runner {
     hook: Arc<Hook>,
     stop: CancellationToken,
     receiver: Option<Arc<Receiver>>,
-    /// The definition the receiver was made for.
-    url: String,
     connections: Arc<Connections>,
     line: Line,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -87,7 +102,6 @@ pub(super) struct Runner {
     retrying: HashSet<(Lane, i64)>,
     /// Events of the main line that have a deferred row although their first call is not over.
     escaped: HashSet<i64>,
-    replay: Option<Replay>,
     /// Whether the deferred queue and the replays have to be looked at.
     look_aside: bool,
     streak: Streak,
@@ -104,24 +118,19 @@ pub(super) enum End {
     Idle,
     /// The webhook is no longer this node's.
     LeaseLost,
+    /// It panicked.
+    Died,
     /// The server stops.
     Stopped,
 }
 
 impl Runner {
-    pub(super) fn new(
-        app: App,
-        hook: Arc<Hook>,
-        position: i64,
-        streak: Streak,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(app: App, hook: Arc<Hook>, position: i64, stop: CancellationToken) -> Self {
         Self {
             app,
             hook,
             stop,
             receiver: None,
-            url: String::new(),
             connections: Arc::new(Connections::new(CALLS + SIDE_CALLS)),
             line: Line::new(position),
             calls: FuturesUnordered::new(),
@@ -130,9 +139,8 @@ impl Runner {
             parked: VecDeque::new(),
             retrying: HashSet::new(),
             escaped: HashSet::new(),
-            replay: None,
-            look_aside: true,
-            streak,
+            look_aside: false,
+            streak: Streak::default(),
             batch: Batch::default(),
             written: position,
             writing: None,
@@ -145,28 +153,31 @@ impl Runner {
     pub(super) async fn run(mut self) -> End {
         loop {
             let stopping = self.stop.is_cancelled();
-            if !stopping {
-                match self.fill().await {
-                    Ok(true) => {}
-                    Ok(false) => return End::LeaseLost,
-                    Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, webhook.id = %self.hook.key().id, "a webhook cannot go on");
+            let filled = if stopping {
+                Ok(true)
+            } else {
+                self.fill().await
+            };
+            match filled {
+                Ok(true) => {}
+                Ok(false) => return End::LeaseLost,
+                Err(error) => {
+                    log(&error, &self.hook, "a webhook cannot go on");
+                    if self.calls.is_empty() && self.writing.is_none() {
                         self.app.clock.sleep(PAUSE).await;
+                        continue;
                     }
                 }
             }
             self.start_writing();
-            if self.calls.is_empty() && self.writing.is_none() {
-                if stopping {
-                    return End::Stopped;
+            if !self.calls.is_empty() || self.writing.is_some() {
+                if !self.step().await {
+                    return End::LeaseLost;
                 }
-                if self.rest().await {
-                    return End::Idle;
-                }
-                continue;
-            }
-            if !self.step().await {
-                return End::LeaseLost;
+            } else if stopping {
+                return End::Stopped;
+            } else if self.rest().await {
+                return End::Idle;
             }
         }
     }
@@ -174,10 +185,8 @@ impl Runner {
     /// Waits for one thing to happen: a call or a write to end, or somebody to wake us. False when the
     /// lease turns out to be lost.
     async fn step(&mut self) -> bool {
-        let hook = self.hook.clone();
-        let app = self.app.clone();
-        let stop = self.stop.clone();
-        let lingers = self.line.len() > self.escaped.len();
+        let (hook, app, stop) = (self.hook.clone(), self.app.clone(), self.stop.clone());
+        let lingering = self.line.held_since().map(|since| since + LINGER);
         tokio::select! {
             biased;
             Some(done) = self.calls.next() => {
@@ -188,9 +197,9 @@ impl Runner {
                 }
             }
             Some(outcome) = OptionFuture::from(self.writing.as_mut()) => return self.wrote(outcome).await,
-            () = hook.notify.notified() => self.look_aside = true,
+            () = hook.notify.notified() => {}
             () = stop.cancelled(), if !stop.is_cancelled() => {}
-            () = app.clock.sleep(LINGER), if lingers => self.let_cursor_pass(),
+            Some(()) = OptionFuture::from(lingering.map(|at| app.clock.sleep_until(at))) => self.let_cursor_pass(),
         }
         true
     }
@@ -198,45 +207,43 @@ impl Runner {
     /// Nothing runs: waits to be woken. True when it is time to end.
     async fn rest(&mut self) -> bool {
         tokio::select! {
-            () = self.hook.notify.notified() => {
-                self.look_aside = true;
-                false
-            }
+            () = self.hook.notify.notified() => false,
             () = self.stop.cancelled() => false,
             () = self.app.clock.sleep(IDLE) => {
+                let (lease, cursor) = (self.hook.lease, self.written);
                 let mut state = self.app.dispatch.lock();
-                state.logs.get_mut(&self.hook.key().workspace).is_none_or(|log| log.leave(&self.hook))
+                state.logs.get_mut(&lease.key.workspace).is_none_or(|log| log.leave(&lease, cursor))
             }
         }
     }
 
     /// Starts as many calls as may run. False when the lease is gone.
     async fn fill(&mut self) -> Result<bool> {
+        if !self.app.dispatch.holds(self.app.clock.now()) {
+            // Until the lease is renewed, another node may be about to take over.
+            return Ok(true);
+        }
         if !self.prepare().await? {
             return Ok(false);
         }
         self.unpark();
         while self.main_calls() < CALLS && self.parked.len() < PARKED && self.line.len() < WINDOW {
-            let position = self.line.position();
-            let next = match self
-                .app
-                .dispatch
-                .lock()
-                .logs
-                .get_mut(&self.hook.key().workspace)
-            {
-                Some(log) => log.next(&self.hook, position),
+            let lease = self.hook.lease;
+            let next = match self.app.dispatch.lock().logs.get_mut(&lease.key.workspace) {
+                Some(log) => log.next(&lease, self.line.position()),
                 None => Next::Gone,
             };
             match next {
                 Next::Gone => return Ok(false),
-                Next::Nothing => break,
+                Next::Nothing { position } => {
+                    self.line.advance(position);
+                    break;
+                }
                 Next::Events { events, position } => self.take_on(events, position),
-                Next::InStore => self.fetch(position).await?,
+                Next::InStore { position } => self.fetch(position).await?,
             }
         }
-        if self.look_aside {
-            self.look_aside = false;
+        if self.hook.take_aside() || std::mem::take(&mut self.look_aside) {
             self.retry_due().await?;
             self.go_on_replaying().await?;
         }
@@ -245,16 +252,30 @@ impl Runner {
 
     /// Has the receiver ready for the webhook as it is now. False when there is none any more.
     async fn prepare(&mut self) -> Result<bool> {
-        let url = self.hook.definition().relative_url.clone();
-        if self.receiver.is_some() && self.url == url && !self.hook.take_stale() {
+        if !self.hook.take_stale() && self.receiver.is_some() {
             return Ok(true);
         }
-        let receiver = Receiver::load(&self.app, self.hook.key(), &url).await?;
-        self.receiver = receiver.map(Arc::new);
-        self.url = url;
+        let key = self.hook.key();
+        let url = self.hook.definition().relative_url.clone();
+        let first = self.receiver.is_none();
+        let loaded = Receiver::load(&self.app, key, &url)
+            .await
+            .inspect_err(|_| self.receiver = None)?;
+        self.receiver = loaded.map(Arc::new);
+        if first
+            && let Some(row) = self
+                .app
+                .db
+                .read(move |conn| webhook::find(conn, key))
+                .await
+                .inspect_err(|_| self.receiver = None)?
+        {
+            self.streak = row.streak;
+        }
         Ok(self.receiver.is_some())
     }
 
+    /// Takes on events that are no longer in memory.
     async fn fetch(&mut self, position: i64) -> Result<()> {
         let workspace = self.hook.key().workspace;
         let events = self
@@ -283,20 +304,16 @@ impl Runner {
                 event,
                 lane: Lane::Main,
                 attempt: 1,
+                queued: false,
             });
         }
         self.line.advance(position);
     }
 
     fn start_or_park(&mut self, job: Job) {
-        let room = job.attempt > 1 || job.lane == Lane::Replay || self.main_calls() < CALLS;
-        if room
-            && self.parked.is_empty()
-            && job
-                .event
-                .entities()
-                .iter()
-                .all(|entity| !self.busy.contains(entity))
+        if self.parked.is_empty()
+            && self.has_room(&job)
+            && job.entities().all(|entity| !self.busy.contains(entity))
         {
             self.start(job);
         } else {
@@ -311,20 +328,21 @@ impl Runner {
         }
         let mut before: HashSet<Entity> = HashSet::new();
         for job in std::mem::take(&mut self.parked) {
-            let first = job.lane == Lane::Main && job.attempt == 1;
-            let room = !first || self.main_calls() < CALLS;
             let free = job
-                .event
                 .entities()
-                .iter()
                 .all(|entity| !self.busy.contains(entity) && !before.contains(entity));
-            if room && free {
+            if free && self.has_room(&job) {
                 self.start(job);
             } else {
-                before.extend(job.event.entities());
+                before.extend(job.entities());
                 self.parked.push_back(job);
             }
         }
+    }
+
+    /// Calls beside the main line were counted when they were taken on.
+    fn has_room(&self, job: &Job) -> bool {
+        job.is_aside() || self.main_calls() < CALLS
     }
 
     fn main_calls(&self) -> usize {
@@ -335,10 +353,8 @@ impl Runner {
         let Some(receiver) = self.receiver.clone() else {
             return;
         };
-        self.busy.extend(job.event.entities());
-        if is_side(&job) {
-            self.side_calls += 1;
-        }
+        self.busy.extend(job.entities());
+        self.side_calls += usize::from(job.is_aside());
         let (app, connections) = (self.app.clone(), self.connections.clone());
         self.calls.push(Box::pin(async move {
             let payload = Payload::of(job.event.clone(), job.lane == Lane::Replay);
@@ -350,10 +366,10 @@ impl Runner {
     /// A call has ended: what follows from it goes into the batch.
     fn ended(&mut self, done: Done) {
         let Done { job, outcome } = done;
-        for entity in job.event.entities() {
+        for entity in job.entities() {
             self.busy.remove(entity);
         }
-        if is_side(&job) {
+        if job.is_aside() {
             self.side_calls -= 1;
             // There is room for another one.
             self.look_aside = true;
@@ -365,200 +381,175 @@ impl Runner {
             .retry_schedule
             .judge(job.attempt, outcome.reply, now);
         let event = (job.event.id, job.event.seq);
-        let id = generate(now);
-        self.batch.attempts.push(settle::attempt(
-            id,
-            event,
+        let attempt = settle::attempt(
+            generate(now),
             self.hook.key().id,
+            event,
             job.attempt,
             &outcome,
             verdict,
-        ));
-        self.count(&outcome, verdict);
+        );
+        self.batch.attempts.push(attempt);
+        metrics::counter!("prichal_delivery_attempts_total", "status" => settle::status(verdict))
+            .increment(1);
+        metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
         self.note_health(verdict, now);
         self.place(&job, verdict);
     }
 
-    fn count(&self, outcome: &Outcome, verdict: Verdict) {
-        let status = match verdict {
-            Verdict::Delivered => "delivered",
-            Verdict::DeferredUntil(_) => "deferred",
-            Verdict::Exhausted => "exhausted",
-        };
-        metrics::counter!("prichal_delivery_attempts_total", "status" => status).increment(1);
-        metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
-    }
-
     fn note_health(&mut self, verdict: Verdict, now: Timestamp) {
-        match verdict {
-            Verdict::Delivered => {
-                if self.streak.on_success() {
-                    self.batch.streak = Some(self.streak);
-                    self.batch.health = Some(Health::Well);
-                }
-            }
-            Verdict::DeferredUntil(_) | Verdict::Exhausted => {
-                let effect = self.streak.on_failure(now, verdict == Verdict::Exhausted);
+        if verdict == Verdict::Delivered {
+            if self.streak.on_success() {
                 self.batch.streak = Some(self.streak);
-                // Switching off is final: later failures must not make less of it.
-                if self.batch.health != Some(Health::Ill(Effect::SwitchOff))
-                    && let Some(effect) = effect
-                {
-                    self.batch.health = Some(Health::Ill(effect));
-                }
+                self.batch.health = Some(Health::Well);
             }
+            return;
+        }
+        let effect = self.streak.on_failure(now, verdict == Verdict::Exhausted);
+        self.batch.streak = Some(self.streak);
+        // Switching off is final: what comes after must not make less of it.
+        if self.batch.health != Some(Health::Ill(Effect::SwitchOff))
+            && let Some(effect) = effect
+        {
+            self.batch.health = Some(Health::Ill(effect));
         }
     }
 
     /// Says in the batch where the event goes: out, or into the deferred queue.
     fn place(&mut self, job: &Job, verdict: Verdict) {
         let (lane, seq) = (job.lane, job.event.seq);
-        let has_row = self.escaped.remove(&seq) && lane == Lane::Main || job.attempt > 1;
+        let first = lane == Lane::Main && !job.queued;
+        let has_row = job.queued || first && self.escaped.remove(&seq);
         match verdict {
             Verdict::DeferredUntil(due_at) => {
-                self.batch.deferred.push(Deferred {
+                let attempts = i64::from(job.attempt);
+                self.batch.queue.push(Queued::Defer(Deferred {
                     lane,
                     seq,
-                    attempts: i64::from(job.attempt),
+                    attempts,
                     due_at,
                     in_flight: false,
-                });
+                }));
             }
             Verdict::Delivered | Verdict::Exhausted if has_row => {
-                self.batch.settled.push((lane, seq))
+                self.batch.queue.push(Queued::Settle(lane, seq))
             }
             Verdict::Delivered | Verdict::Exhausted => {}
         }
-        if lane == Lane::Main && job.attempt == 1 {
+        if first {
             self.line.settle(seq);
-        }
-        if lane == Lane::Replay && job.attempt == 1 {
-            self.retrying.remove(&(lane, seq));
         }
     }
 
     /// Gives the calls that hold the cursor back a deferred row, so that it can pass them.
     fn let_cursor_pass(&mut self) {
-        let now = self.app.clock.now();
-        // Due long after the call is over: another owner finds them in flight and takes them at once.
-        let due_at = now + self.app.config.delivery_timeout * 2;
-        for seq in self.line.lingering(now - LINGER) {
-            // What is parked has not been called yet; it has no attempt to its name.
-            let attempts = i64::from(
-                !self
-                    .parked
-                    .iter()
-                    .any(|job| job.lane == Lane::Main && job.event.seq == seq),
-            );
-            self.batch.deferred.push(Deferred {
-                lane: Lane::Main,
-                seq,
-                attempts: attempts.min(0),
-                due_at,
-                in_flight: true,
-            });
+        for seq in self.line.lingering(self.app.clock.now() - LINGER) {
+            let row = self.in_flight(Lane::Main, seq);
+            self.batch.queue.push(row);
             self.escaped.insert(seq);
             self.line.settle(seq);
         }
     }
 
+    /// The row of an event whose first call is not over. It is nobody's to take up while this runner
+    /// lives; a new owner of the webhook finds it in flight and makes it due.
+    fn in_flight(&self, lane: Lane, seq: i64) -> Queued {
+        let due_at = self.app.clock.now() + self.app.config.delivery_timeout * 2;
+        Queued::Defer(Deferred {
+            lane,
+            seq,
+            attempts: 0,
+            due_at,
+            in_flight: true,
+        })
+    }
+
+    /// How many more calls beside the main line may be taken on.
+    fn room_aside(&self) -> usize {
+        let parked = self.parked.iter().filter(|job| job.is_aside()).count();
+        SIDE_CALLS.saturating_sub(self.side_calls + parked)
+    }
+
     /// Starts calls for deferred events that are due.
     async fn retry_due(&mut self) -> Result<()> {
-        let room = SIDE_CALLS.saturating_sub(self.side_calls + self.parked.len());
+        let room = self.room_aside();
         if room == 0 {
             return Ok(());
         }
         let (key, now) = (self.hook.key(), self.app.clock.now());
         // Some of the rows may be in work already, and those come first.
         let limit = i64::try_from(room + self.retrying.len()).unwrap_or(i64::MAX);
-        let due = self
-            .app
-            .db
-            .read(move |conn| delivery::list_due(conn, key, now, limit))
-            .await?;
-        for row in due
+        let found = self.app.db.read(move |conn| {
+            let due = delivery::list_due(conn, key, now, limit)?;
+            let with_event = due
+                .into_iter()
+                .map(|row| Ok((event::find(conn, key.workspace, row.seq)?, row)));
+            with_event.collect::<Result<Vec<_>>>()
+        });
+        let found = found
+            .await?
             .into_iter()
-            .filter(|row| !self.retrying.contains(&(row.lane, row.seq)))
-            .take(room)
-            .collect::<Vec<_>>()
-        {
-            let seq = row.seq;
-            let Some(event) = self
-                .app
-                .db
-                .read(move |conn| event::find(conn, key.workspace, seq))
-                .await?
-            else {
-                self.batch.settled.push((row.lane, seq));
+            .filter(|(_, row)| !self.retrying.contains(&(row.lane, row.seq)));
+        for (event, row) in found.take(room).collect::<Vec<_>>() {
+            let Some(event) = event else {
+                self.batch.queue.push(Queued::Settle(row.lane, row.seq));
                 continue;
             };
-            self.retrying.insert((row.lane, seq));
+            self.retrying.insert((row.lane, row.seq));
             let attempt = u32::try_from(row.attempts).unwrap_or(0).saturating_add(1);
             self.start_or_park(Job {
                 event: Arc::new(event),
                 lane: row.lane,
-                attempt: attempt.max(2),
+                attempt,
+                queued: true,
             });
         }
         Ok(())
     }
 
-    /// Takes on the next events of the oldest replay.
+    /// Takes on the next events of the oldest replay. Each gets its row in the deferred queue at once,
+    /// so that the replay's cursor need not wait for the calls.
     async fn go_on_replaying(&mut self) -> Result<()> {
-        let key = self.hook.key();
-        if self.replay.is_none() {
-            self.replay = self
-                .app
-                .db
-                .read(move |conn| delivery::first_replay(conn, key))
-                .await?;
+        let room = self.room_aside();
+        if room == 0 || self.batch.replay.is_some() || self.in_writing.replay.is_some() {
+            return Ok(());
         }
-        let Some(mut replay) = self.replay.take() else {
+        let key = self.hook.key();
+        let limit = i64::try_from(room).unwrap_or(1);
+        let found = self.app.db.read(move |conn| {
+            let Some(replay) = delivery::first_replay(conn, key)? else {
+                return Ok::<_, Error>(None);
+            };
+            let events = event::list(conn, key.workspace, replay.cursor, limit)?;
+            Ok(Some((replay, events)))
+        });
+        let Some((mut replay, events)) = found.await? else {
             return Ok(());
         };
-        let room = SIDE_CALLS.saturating_sub(self.side_calls + self.parked.len());
-        let after = replay.cursor;
-        if room > 0 && self.batch.replay.is_none() && self.in_writing.replay.is_none() {
-            let limit = i64::try_from(room).unwrap_or(1);
-            let events = self
-                .app
-                .db
-                .read(move |conn| event::list(conn, key.workspace, after, limit))
-                .await?;
-            if events.is_empty() {
-                replay.cursor = replay.last;
+        let definition = self.hook.definition();
+        if events.is_empty() {
+            replay.cursor = replay.last;
+        }
+        for event in events {
+            replay.cursor = event.seq.min(replay.last);
+            if event.seq > replay.last {
+                break;
             }
-            let definition = self.hook.definition();
-            for event in events
-                .into_iter()
-                .take_while(|event| event.seq <= replay.last)
+            let (lane, seq) = (Lane::Replay, event.seq);
+            if definition.wants(event.head.kind, event.entities())
+                && self.retrying.insert((lane, seq))
             {
-                replay.cursor = event.seq;
-                if definition.wants(event.head.kind, event.entities()) {
-                    let seq = event.seq;
-                    // In flight from the start: the replay's cursor does not wait for its calls.
-                    let due_at = self.app.clock.now() + self.app.config.delivery_timeout * 2;
-                    self.batch.deferred.push(Deferred {
-                        lane: Lane::Replay,
-                        seq,
-                        attempts: 0,
-                        due_at,
-                        in_flight: true,
-                    });
-                    self.retrying.insert((Lane::Replay, seq));
-                    self.start_or_park(Job {
-                        event: Arc::new(event),
-                        lane: Lane::Replay,
-                        attempt: 1,
-                    });
-                }
+                let row = self.in_flight(lane, seq);
+                self.batch.queue.push(row);
+                self.start_or_park(Job {
+                    event: Arc::new(event),
+                    lane,
+                    attempt: 1,
+                    queued: true,
+                });
             }
-            self.batch.replay = Some(replay.clone());
         }
-        if replay.cursor < replay.last {
-            self.replay = Some(replay);
-        }
-        self.look_aside |= self.replay.is_some() && room > 0;
+        self.batch.replay = Some(replay);
         Ok(())
     }
 
@@ -571,18 +562,14 @@ impl Runner {
         let mut batch = std::mem::take(&mut self.batch);
         batch.cursor = cursor;
         self.in_writing = batch.clone();
-        let (db, lease, origin) = (
-            self.app.db.clone(),
-            self.hook.lease,
-            settle::origin(&self.hook.lease, self.app.clock.now()),
-        );
-        let write = async move {
+        let (db, lease) = (self.app.db.clone(), self.hook.lease);
+        let origin = settle::origin(&lease, self.app.clock.now());
+        self.writing = Some(Box::pin(async move {
             db.write(lease.key.workspace, move |tx| {
                 settle::write(tx, &lease, &batch, &origin)
             })
             .await
-        };
-        self.writing = Some(Box::pin(write));
+        }));
     }
 
     /// A write has ended. False when it says that the lease is lost.
@@ -591,35 +578,42 @@ impl Runner {
         let batch = std::mem::take(&mut self.in_writing);
         match outcome {
             Ok(true) => {
-                self.written = batch.cursor;
-                for (lane, seq) in &batch.settled {
-                    self.retrying.remove(&(*lane, *seq));
-                }
-                for deferred in batch.deferred.iter().filter(|deferred| !deferred.in_flight) {
-                    self.retrying.remove(&(deferred.lane, deferred.seq));
-                    self.app.dispatch.deferred(deferred.due_at);
-                }
+                self.wrote_batch(&batch);
                 true
             }
             Ok(false) => false,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, webhook.id = %self.hook.key().id, "could not write what came of deliveries; trying again");
+                log(
+                    &error,
+                    &self.hook,
+                    "could not write what came of deliveries; trying again",
+                );
                 self.batch = std::mem::take(&mut self.batch).after(batch);
                 self.app.clock.sleep(PAUSE).await;
                 true
             }
         }
     }
+
+    fn wrote_batch(&mut self, batch: &Batch) {
+        self.written = batch.cursor;
+        for queued in &batch.queue {
+            match queued {
+                Queued::Settle(lane, seq) => {
+                    self.retrying.remove(&(*lane, *seq));
+                }
+                Queued::Defer(deferred) if !deferred.in_flight => {
+                    self.retrying.remove(&(deferred.lane, deferred.seq));
+                    self.app.dispatch.deferred(deferred.due_at);
+                }
+                Queued::Defer(_) => {}
+            }
+        }
+        // There may be more to replay.
+        self.look_aside |= batch.replay.is_some();
+    }
 }
 
-/// Whether a job runs beside the main line.
-fn is_side(job: &Job) -> bool {
-    job.attempt > 1 || job.lane == Lane::Replay
-}
-
-/// The streak that a webhook has when its runner starts.
-pub(super) async fn streak(app: &App, hook: &Hook) -> Result<Streak> {
-    let key = hook.key();
-    let row = app.db.read(move |conn| webhook::find(conn, key)).await?;
-    Ok(row.map(|row| row.streak).unwrap_or_default())
+fn log(error: &Error, hook: &Hook, what: &'static str) {
+    tracing::error!(error = error as &dyn std::error::Error, webhook.id = %hook.key().id, "{what}");
 }

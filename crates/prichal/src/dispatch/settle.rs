@@ -3,13 +3,17 @@
 use prichal_core::{
     event::{Author, Origin},
     health::{self, Effect, Streak},
+    id::{EventId, WebhookId},
     retry::Verdict,
+    time::Timestamp,
 };
 use prichal_store::{
     Tx,
     delivery::{self, Attempt, Deferred, Lane, Replay},
     webhook::{self, Lease},
 };
+
+use uuid::Uuid;
 
 use super::call::Outcome;
 use crate::{error::Result, instance};
@@ -19,13 +23,20 @@ use crate::{error::Result, instance};
 pub(super) struct Batch {
     pub(super) cursor: i64,
     pub(super) attempts: Vec<Attempt>,
-    pub(super) deferred: Vec<Deferred>,
-    /// Events that leave the deferred queue.
-    pub(super) settled: Vec<(Lane, i64)>,
+    /// What happens to the deferred queue, in this order.
+    pub(super) queue: Vec<Queued>,
     pub(super) replay: Option<Replay>,
     /// The streak of failures, when it has changed.
     pub(super) streak: Option<Streak>,
     pub(super) health: Option<Health>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Queued {
+    /// An event enters the deferred queue, or is due at another time.
+    Defer(Deferred),
+    /// An event leaves it.
+    Settle(Lane, i64),
 }
 
 /// What the calls mean for the status of the instance.
@@ -41,15 +52,13 @@ impl Batch {
         let Self {
             cursor: _,
             attempts,
-            deferred,
-            settled,
+            queue,
             replay,
             streak,
             health,
         } = self;
         attempts.is_empty()
-            && deferred.is_empty()
-            && settled.is_empty()
+            && queue.is_empty()
             && replay.is_none()
             && streak.is_none()
             && health.is_none()
@@ -59,8 +68,7 @@ impl Batch {
     pub(super) fn after(self, mut earlier: Self) -> Self {
         earlier.cursor = earlier.cursor.max(self.cursor);
         earlier.attempts.extend(self.attempts);
-        earlier.deferred.extend(self.deferred);
-        earlier.settled.extend(self.settled);
+        earlier.queue.extend(self.queue);
         earlier.replay = self.replay.or(earlier.replay);
         earlier.streak = self.streak.or(earlier.streak);
         earlier.health = self.health.or(earlier.health);
@@ -82,11 +90,11 @@ pub(super) fn write(
     for attempt in &batch.attempts {
         delivery::insert_attempt(tx, key.workspace, key.integration, attempt);
     }
-    for (lane, seq) in &batch.settled {
-        delivery::settle_deferred(tx, key, *lane, *seq)?;
-    }
-    for deferred in &batch.deferred {
-        delivery::defer(tx, key, deferred)?;
+    for queued in &batch.queue {
+        match queued {
+            Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,
+            Queued::Settle(lane, seq) => delivery::settle_deferred(tx, key, *lane, *seq)?,
+        }
     }
     if let Some(replay) = &batch.replay {
         delivery::move_replay(tx, key, replay)?;
@@ -122,7 +130,7 @@ pub(super) fn write(
 }
 
 /// The author of what the dispatcher changes by itself.
-pub(super) fn origin(lease: &Lease, at: prichal_core::time::Timestamp) -> Origin {
+pub(super) fn origin(lease: &Lease, at: Timestamp) -> Origin {
     Origin {
         workspace: lease.key.workspace,
         author: Author::system(),
@@ -130,11 +138,11 @@ pub(super) fn origin(lease: &Lease, at: prichal_core::time::Timestamp) -> Origin
     }
 }
 
-/// The row of the attempt log for a call.
+/// The row of the attempt log for a call: attempt number `number` at event `event`.
 pub fn attempt(
-    id: uuid::Uuid,
-    event: (prichal_core::id::EventId, i64),
-    webhook: prichal_core::id::WebhookId,
+    id: Uuid,
+    webhook: WebhookId,
+    event: (EventId, i64),
     number: u32,
     outcome: &Outcome,
     verdict: Verdict,
@@ -145,15 +153,20 @@ pub fn attempt(
         event: event.0,
         seq: event.1,
         attempt: i64::from(number),
-        status: match verdict {
-            Verdict::Delivered => "delivered",
-            Verdict::DeferredUntil(_) => "deferred",
-            Verdict::Exhausted => "exhausted",
-        },
+        status: status(verdict),
         http_status: outcome.http_status.map(i64::from),
         duration_ms: i64::try_from(outcome.duration.as_millis()).unwrap_or(i64::MAX),
         error: outcome.error.clone(),
         answer: outcome.answer.clone(),
         started_at: outcome.started_at,
+    }
+}
+
+/// The verdict's word in the attempt log.
+pub(super) fn status(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Delivered => "delivered",
+        Verdict::DeferredUntil(_) => "deferred",
+        Verdict::Exhausted => "exhausted",
     }
 }
