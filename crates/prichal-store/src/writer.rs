@@ -282,13 +282,7 @@ impl Room {
                     }
                     // Alone, a failed write answers with its own error: there is nobody else to harm.
                     Err(Setback::Alone) if tries < TRIES && self.conn.take_failed() => continue,
-                    Err(Setback::Alone) => {
-                        alone.into_iter().for_each(|job| match job.succeeded() {
-                            // The write was fine, but its transaction met others every time.
-                            true => job.fail(Error::Busy),
-                            false => job.answer(),
-                        })
-                    }
+                    Err(Setback::Alone) => alone.into_iter().for_each(answer_alone),
                     Err(Setback::Store(Error::Collided(_))) if tries < TRIES => continue,
                     Err(Setback::Store(error)) => refuse(alone, &error),
                 }
@@ -358,6 +352,16 @@ impl Setback {
             Error::Collided(_) => Self::Alone,
             error => Self::Store(error),
         }
+    }
+}
+
+/// Answers a write whose own transaction was rolled back.
+fn answer_alone(job: Box<dyn Job>) {
+    if job.succeeded() {
+        // The write was fine, but its transaction met others every time.
+        job.fail(Error::Busy);
+    } else {
+        job.answer();
     }
 }
 

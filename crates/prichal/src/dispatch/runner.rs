@@ -432,7 +432,7 @@ impl Runner {
                 }));
             }
             Verdict::Delivered | Verdict::Exhausted if has_row => {
-                self.batch.queue.push(Queued::Settle(lane, seq))
+                self.batch.queue.push(Queued::Settle(lane, seq));
             }
             Verdict::Delivered | Verdict::Exhausted => {}
         }

@@ -220,7 +220,7 @@ impl Supervisor {
             Ok(logs) => {
                 self.looked_at = now;
                 logs.into_iter().for_each(|(workspace, last)| {
-                    self.app.dispatch.heard(News { workspace, last })
+                    self.app.dispatch.heard(News { workspace, last });
                 });
             }
             Err(error) => log(&error, "cannot read which logs have moved"),
@@ -392,13 +392,10 @@ impl Supervisor {
             let runner = Runner::new(app.clone(), hook, position, self.stop.clone());
             self.runners.spawn(async move {
                 let end = AssertUnwindSafe(runner.run()).catch_unwind().await;
-                let end = match end {
-                    Ok(end) => end,
-                    Err(_) => {
-                        tracing::error!(webhook.id = %lease.key.id, "a webhook's runner has died");
-                        app.clock.sleep(PAUSE).await;
-                        End::Died
-                    }
+                let Ok(end) = end else {
+                    tracing::error!(webhook.id = %lease.key.id, "a webhook's runner has died");
+                    app.clock.sleep(PAUSE).await;
+                    return (lease, End::Died);
                 };
                 (lease, end)
             });
@@ -429,14 +426,14 @@ impl Supervisor {
     async fn flush(&self, from: i64) {
         let idle = self.app.dispatch.lock().lagging(from);
         for chunk in idle.chunks(CHUNK) {
-            let moves = chunk.to_vec();
-            let moved = self.write(move |tx| {
-                for (lease, cursor) in &moves {
+            let cursors = chunk.to_vec();
+            let done = self.write(move |tx| {
+                for (lease, cursor) in &cursors {
                     webhook::move_cursor(tx, lease, *cursor)?;
                 }
                 Ok(())
             });
-            match moved.await {
+            match done.await {
                 Ok(()) => self.app.dispatch.lock().saved(chunk),
                 Err(error) => return log(&error, "cannot write cursors"),
             }

@@ -63,6 +63,7 @@ pub(super) struct WorkspaceModel {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Updated {
     updated_at: String,
     updated_with: &'static str,
