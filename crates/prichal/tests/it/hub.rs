@@ -144,6 +144,13 @@ impl Hub {
         Ground::new(change).start().await
     }
 
+    /// Ends at once and tells nobody, as at SIGKILL.
+    pub(crate) fn die(mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+    }
+
     /// Stops as at SIGTERM.
     pub(crate) async fn stop(mut self) -> Ground {
         self.stop.cancel();
@@ -280,8 +287,17 @@ impl Caller {
         self.send(Method::PATCH, path, Some(body.into_bytes())).await
     }
 
+    /// A POST to a server that may die meanwhile: then there is no answer.
+    pub(crate) async fn try_post(&self, path: &str, body: Value) -> Option<Answer> {
+        self.try_send(Method::POST, path, Some(body.to_string().into_bytes())).await.ok()
+    }
+
     /// Sends a body as it is, as `application/json` unless the caller has another content type.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+        self.try_send(method, path, body).await.expect("the server answers")
+    }
+
+    async fn try_send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> reqwest::Result<Answer> {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         let typed = self.headers.iter().any(|(name, _)| name == "content-type");
         if body.is_some() && !typed {
@@ -293,12 +309,17 @@ impl Caller {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = request.send().await.expect("the server answers");
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.expect("the whole answer").to_vec();
+        let bytes = response.bytes().await?.to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or_default(), text, bytes }
+        Ok(Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or_default(), text, bytes })
     }
+}
+
+/// Somebody without credentials at a server that another process runs.
+pub(crate) fn anybody_at(url: &str) -> Caller {
+    Caller { client: client(), base: url.to_owned(), headers: Vec::new() }
 }
 
 /// Asks again until there is an answer. For what happens by itself, soon.

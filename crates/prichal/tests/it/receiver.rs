@@ -1,7 +1,7 @@
 //! The other side of webhooks: an HTTP server that answers as the test says, down to single bytes.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -84,6 +84,8 @@ struct State {
     script: Mutex<Arc<Script>>,
     /// How many calls are being answered, and the most there ever were.
     open: Mutex<(usize, usize)>,
+    /// The ids of all entities that calls were about.
+    entities: Mutex<HashSet<String>>,
 }
 
 impl Receiver {
@@ -99,6 +101,7 @@ impl Receiver {
             arrived: Notify::new(),
             script: Mutex::new(Arc::new(script)),
             open: Mutex::default(),
+            entities: Mutex::default(),
         });
         let mut serving = JoinSet::new();
         let shared = state.clone();
@@ -144,6 +147,11 @@ impl Receiver {
         self.state.calls.lock().expect("no panic").len()
     }
 
+    /// Whether any call so far was about the entity with this id.
+    pub(crate) fn ever_saw(&self, id: &str) -> bool {
+        self.state.entities.lock().expect("no panic").contains(id)
+    }
+
     /// The most calls that were open at the same time.
     pub(crate) fn most_open(&self) -> usize {
         self.state.open.lock().expect("no panic").1
@@ -161,6 +169,9 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
             open.1 = open.1.max(open.0);
         }
         let echo = call.header("x-xcom-integration-echo").unwrap_or_default().to_owned();
+        if let Some(id) = serde_json::from_str::<serde_json::Value>(&call.body).unwrap_or_default()["changeData"]["new"]["id"].as_str() {
+            state.entities.lock().expect("no panic").insert(id.to_owned());
+        }
         state.calls.lock().expect("no panic").push_back(call);
         state.arrived.notify_one();
         let goes_on = answer(&mut stream, reply, &echo).await;

@@ -1,0 +1,231 @@
+//! The program itself: started, killed, started again, asked for help.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::{
+    hub::{ADMIN_TOKEN, Caller, Database, PATIENCE, anybody_at},
+    partner::Partner,
+    receiver::Receiver,
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_prichal");
+
+fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(folder).args(arguments).env_clear().envs(variables.iter().copied());
+    command.output().expect("the program runs")
+}
+
+/// A server in a process of its own; killed when dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    async fn start(folder: &Path, database: &Database) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(folder).args(["serve", "--listen", &listen, "--allow-private-targets", "true"]);
+        command.env_clear().env("PRICHAL_ADMIN_TOKEN", ADMIN_TOKEN);
+        if let Some(url) = database.url() {
+            command.env("PRICHAL_DATABASE_URL", url);
+        }
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+        let server = Self { child, url: format!("http://{listen}") };
+        let started = Instant::now();
+        while std::net::TcpStream::connect(&listen).is_err() {
+            assert!(started.elapsed() < PATIENCE, "the server does not listen");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server
+    }
+
+    fn admin(&self) -> Caller {
+        anybody_at(&self.url).bearer(ADMIN_TOKEN)
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// Asks it to stop, as an init system does, and returns its exit code.
+    fn terminate(mut self) -> Option<i32> {
+        let signal = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(signal.expect("kill runs").success());
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+async fn everything(space: &Caller) -> Vec<Value> {
+    let (mut seen, mut offset) = (Vec::new(), "00000000-0000-0000-0000-000000000000".to_owned());
+    loop {
+        let page = space.get(&format!("/events?offset={offset}&limit=1000")).await.ok();
+        seen.extend(page["items"].as_array().expect("items").clone());
+        offset = page.str("lastOffset");
+        if page["hasMore"] == false {
+            return seen;
+        }
+    }
+}
+
+/// The promise: what was acknowledged is in the feed exactly once, in order, and reaches the receiver
+/// at least once, whenever the process is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_load_it_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let receiver = Receiver::good().await;
+    let mut server = Server::start(folder.path(), &database).await;
+    assert_eq!(server.admin().post("/admin/v1/workspaces", json!({ "name": "acme" })).await.status, 201);
+    let token = server.admin().post("/admin/v1/workspaces/acme/tokens", json!({ "name": "t", "role": "admin" })).await;
+    let space = server.admin().bearer(&token.str("token")).at("/api/v1/acme");
+    let partner = Partner::install(&space, "listener", &receiver.url).await;
+    partner.subscribe().await;
+
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..3 {
+        let here = anybody_at(&server.url).bearer(&token.str("token")).at("/api/v1/acme");
+        let mut load = JoinSet::new();
+        for n in 0..16 {
+            let space = here.clone();
+            load.spawn(async move {
+                let mut made = Vec::new();
+                for turn in 0..10_000 {
+                    let body = json!({ "name": format!("{round}-{n}-{turn}") });
+                    match space.try_post("/companies", body).await {
+                        Some(answer) if answer.status == 200 => made.push(answer.str("id")),
+                        Some(answer) => assert_eq!(answer.status, 503, "{}", answer.text),
+                        None => break,
+                    }
+                }
+                made
+            });
+        }
+        // Somewhere in the middle of it.
+        receiver.take(100).await;
+        server.kill();
+        acknowledged.extend(load.join_all().await.concat());
+        server = Server::start(folder.path(), &database).await;
+    }
+    assert!(acknowledged.len() >= 300, "there was something to lose: {}", acknowledged.len());
+
+    let space = anybody_at(&server.url).bearer(&token.str("token")).at("/api/v1/acme");
+    let feed = everything(&space).await;
+    let mut listed: HashMap<String, usize> = HashMap::new();
+    for event in &feed {
+        if let Some(id) = event["entityIds"]["companyId"].as_str() {
+            *listed.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(acknowledged.iter().all(|id| listed.get(id) == Some(&1)), "each acknowledged change is in the feed exactly once");
+    let offsets: Vec<&str> = feed.iter().map(|event| event["offset"].as_str().expect("an offset")).collect();
+    assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
+
+    // At least once each; calls that were taken above to wait for the load count, too.
+    let started = Instant::now();
+    while !listed.keys().all(|id| receiver.ever_saw(id)) {
+        assert!(started.elapsed() < PATIENCE, "some events never reached the receiver");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.terminate(), Some(0), "a clean stop");
+}
+
+#[test]
+fn a_bad_setting_is_one_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cases: Vec<(Vec<&str>, Vec<(&str, &str)>, &str)> = vec![
+        (vec!["--listen", "nowhere"], vec![], "listen"),
+        (vec!["--delivery-timeout", "10"], vec![], "delivery-timeout"),
+        (vec!["--delivery-timeout", "0s"], vec![], "delivery-timeout"),
+        (vec!["--retry-schedule", "30s,soon"], vec![], "retry-schedule"),
+        (vec!["--allow-private-targets", "perhaps"], vec![], "allow-private-targets"),
+        (vec![], vec![("PRICHAL_IDENTIFIER_CHECK", "lenient")], "identifier-check"),
+        (vec![], vec![("PRICHAL_DATABASE_URL", "mysql://user:hunter2@host/db")], "database-url"),
+        (vec![], vec![("PRICHAL_MASTER_KEY", "c2hvcnQ=")], "master-key"),
+        (vec![], vec![("PRICHAL_BLOB_URL", "gopher://x")], "blob-url"),
+        (vec![], vec![("PRICHAL_BUS_URL", "http://x")], "bus-url"),
+    ];
+    for (flags, variables, setting) in cases {
+        let arguments: Vec<&str> = ["serve", "--check"].into_iter().chain(flags).collect();
+        let output = run(folder.path(), &arguments, &variables);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{arguments:?} {variables:?}");
+        assert_eq!(text.trim().lines().count(), 1, "{text}");
+        assert!(text.contains(setting), "{setting}: {text}");
+        for secret in ["hunter2", "c2hvcnQ="] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    std::fs::write(folder.path().join("prichal.toml"), "listen = \"127.0.0.1:0\"\nlisten-on = 7\n").expect("written");
+    let output = run(folder.path(), &["serve", "--check"], &[]);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("listen-on"));
+    std::fs::write(folder.path().join("prichal.toml"), "delivery-timeout = \"never\"\n").expect("written");
+    assert!(!run(folder.path(), &["serve", "--check"], &[]).status.success(), "the file counts");
+    let flag = run(folder.path(), &["serve", "--check", "--delivery-timeout", "3s"], &[]);
+    assert!(flag.status.success(), "a flag goes before the file: {}", String::from_utf8_lossy(&flag.stderr));
+}
+
+#[tokio::test]
+async fn a_data_directory_has_one_server() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let _server = Server::start(folder.path(), &database).await;
+    let second = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"], &[]);
+    assert!(!second.status.success());
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(text.contains("prichal-data"), "{text}");
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |name: &str| std::fs::metadata(folder.path().join("prichal-data").join(name)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode("master-key"), 0o600);
+}
+
+#[tokio::test]
+async fn the_verbs_of_the_command_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), &Database::new()).await;
+    let variables = [("PRICHAL_ADMIN_TOKEN", ADMIN_TOKEN)];
+    let verb = |arguments: &[&str]| {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--url", &server.url]).collect();
+        let output = run(folder.path(), &arguments, &variables);
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (done, text) = verb(&["workspace", "create", "acme"]);
+    assert!(done, "{text}");
+    assert!(verb(&["workspace", "list"]).1.contains("acme"));
+    let (again, text) = verb(&["workspace", "create", "acme"]);
+    assert!(!again && text.contains("acme"), "{text}");
+    let (done, text) = verb(&["token", "create", "acme", "--name", "mine", "--role", "admin"]);
+    assert!(done, "{text}");
+    let token = text.split_whitespace().find(|word| word.len() == 64).expect("a token").to_owned();
+    anybody_at(&server.url).bearer(&token).get("/api/v1/acme/companies").await.ok();
+    assert!(verb(&["token", "list", "acme"]).1.contains("mine"));
+    assert!(verb(&["workspace", "delete", "acme"]).0);
+    assert_eq!(anybody_at(&server.url).bearer(&token).get("/api/v1/acme/companies").await.status, 401);
+}
+
+#[test]
+fn the_demo_shows_deliveries() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = run(folder.path(), &["demo", "--seconds", "3", "--listen", "127.0.0.1:0"], &[("TMPDIR", folder.path().to_str().expect("text"))]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.matches("delivered").count() >= 1 && text.contains("curl"), "{text}");
+}
