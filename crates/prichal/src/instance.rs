@@ -513,3 +513,7 @@ fn open(vault: &Vault, sealed: Option<&[u8]>) -> Result<Vec<Secret>> {
         .map(|KeptSecret { id, value, values }| Secret { id, value, values })
         .collect())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;
