@@ -80,7 +80,7 @@ impl Conn {
     }
 
     /// Runs a statement and returns how many rows it changed.
-    pub fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         let done = match &mut self.link {
             Link::Sqlite { db, texts } => (|| {
                 let mut statement = db.prepare_cached(sqlite_text(texts, sql))?;
@@ -104,7 +104,7 @@ impl Conn {
     }
 
     /// Runs a query and hands each row to `take`, until that returns false.
-    pub fn scan(
+    pub(crate) fn scan(
         &mut self,
         sql: &str,
         params: &[Value<'_>],
@@ -138,7 +138,7 @@ impl Conn {
     }
 
     /// Runs a query and reads each row with `read`. The statement limits how many there can be.
-    pub fn query<T>(
+    pub(crate) fn query<T>(
         &mut self,
         sql: &str,
         params: &[Value<'_>],
@@ -153,7 +153,7 @@ impl Conn {
     }
 
     /// Runs a query that gives one row or none. More rows are not looked at.
-    pub fn query_one<T>(
+    pub(crate) fn query_one<T>(
         &mut self,
         sql: &str,
         params: &[Value<'_>],

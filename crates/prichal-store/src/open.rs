@@ -85,10 +85,54 @@ fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
 
 fn postgres(url: &str, reading: bool) -> Result<Conn> {
     let mut config: postgres::Config = url.parse().map_err(Error::unavailable)?;
-    config.connect_timeout(CONNECT).application_name("prichal");
+    config.connect_timeout(CONNECT);
+    if config.get_application_name().is_none() {
+        config.application_name("prichal");
+    }
     let mut conn = Conn::postgres(config.connect(postgres::NoTls)?);
     if reading {
         conn.batch("SET default_transaction_read_only = on")?;
     }
     Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prichal_core::id::WorkspaceId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{OnBatch, OnCommit, setting};
+
+    /// SQLite says the same when the disk itself is full.
+    #[tokio::test]
+    async fn a_full_disk_refuses_writes_until_there_is_room() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = Options::Sqlite {
+            path: folder.path().join("test.sqlite"),
+        };
+        let on_commit: OnCommit = Arc::new(|_| ());
+        let on_batch: OnBatch = Arc::new(|_| ());
+        let db = Db::open(&options, &on_commit, &on_batch).expect("the store opens");
+        let one = WorkspaceId(Uuid::from_u128(1));
+        let limit = |pages: u32| {
+            db.write(one, move |tx| {
+                let sql = format!("PRAGMA max_page_count = {pages}");
+                tx.conn()?.query_one(&sql, &[], |row| row.get::<i64>(0))
+            })
+        };
+        let put = || {
+            let body = "x".repeat(1 << 20);
+            db.write(one, move |tx| {
+                setting::set(tx, one, &body, prichal_core::time::Timestamp::default())
+            })
+        };
+        limit(1).await.expect("limited");
+        let error = put().await.expect_err("there is no room");
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        limit(1 << 20).await.expect("room again");
+        put().await.expect("written");
+    }
 }

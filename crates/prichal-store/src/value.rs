@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// One parameter of a statement.
 #[derive(Clone, Debug)]
-pub enum Value<'a> {
+pub(crate) enum Value<'a> {
     Null,
     Int(i64),
     Text(Cow<'a, str>),

@@ -1,0 +1,121 @@
+//! A store to test on: SQLite in a temporary folder, or a schema of its own on the PostgreSQL server
+//! that `PRICHAL_TEST_POSTGRES` names when `PRICHAL_TEST_ENGINE` is `postgres`.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
+
+use prichal_core::{
+    event::{Author, EntityKind, NewEvent, Origin},
+    id::{EventId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_store::{Db, Options, Tx};
+use uuid::Uuid;
+
+pub(crate) struct Lab {
+    pub(crate) db: Db,
+    pub(crate) options: Options,
+    /// The numbers that `on_commit` was told, in its order.
+    pub(crate) told: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Lab {
+    pub(crate) fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = match postgres_url() {
+            Some(url) => Options::Postgres { url },
+            None => Options::Sqlite {
+                path: folder.path().join("test.sqlite"),
+            },
+        };
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let db = open(&options, told.clone()).expect("the store opens");
+        Self {
+            db,
+            options,
+            told,
+            folder,
+        }
+    }
+
+    /// Another process's view of the same store. Only for PostgreSQL: one process owns a SQLite file.
+    pub(crate) fn second_node(&self) -> Option<Db> {
+        let shared = matches!(self.options, Options::Postgres { .. });
+        shared.then(|| open(&self.options, Arc::default()).expect("a second node opens"))
+    }
+}
+
+pub(crate) fn open(
+    options: &Options,
+    told: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
+) -> prichal_store::Result<Db> {
+    let on_commit: prichal_store::OnCommit = Arc::new(move |events| {
+        let mut told = told.lock().expect("no test panics here");
+        told.extend(events.iter().map(|event| (event.workspace, event.seq)));
+    });
+    let on_batch: prichal_store::OnBatch = Arc::new(|_| ());
+    apart(|| Db::open(options, &on_commit, &on_batch))
+}
+
+/// Runs what blocks on PostgreSQL on a thread of its own: the client can't be used inside a runtime.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
+}
+
+fn postgres_url() -> Option<String> {
+    if std::env::var("PRICHAL_TEST_ENGINE").as_deref() != Ok("postgres") {
+        return None;
+    }
+    let url = std::env::var("PRICHAL_TEST_POSTGRES").expect("PRICHAL_TEST_POSTGRES names a server");
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let schema = format!(
+        "store_{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    execute(
+        &url,
+        &format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"),
+    );
+    // The name tells this test's connections from those of the others.
+    Some(format!(
+        "{url}?options=-csearch_path%3D{schema}&application_name={schema}"
+    ))
+}
+
+/// Runs SQL beside the store.
+pub(crate) fn execute(url: &str, sql: &str) {
+    apart(|| {
+        let mut client =
+            postgres::Client::connect(url, postgres::NoTls).expect("PostgreSQL answers");
+        client.batch_execute(sql).expect("the statement runs");
+    });
+}
+
+pub(crate) fn at(secs: i64) -> Timestamp {
+    Timestamp::from_micros(secs * 1_000_000)
+}
+
+pub(crate) fn workspace(n: u128) -> WorkspaceId {
+    WorkspaceId(Uuid::from_u128(n))
+}
+
+/// Something that happened to a company; `mark` is in the body.
+pub(crate) fn happen(tx: &mut Tx<'_>, workspace: WorkspaceId, mark: &str) {
+    let origin = Origin {
+        workspace,
+        author: Author::system(),
+        at: at(1),
+    };
+    let entity = (EntityKind::Company, Uuid::new_v4());
+    let id = EventId(Uuid::new_v4());
+    tx.append(NewEvent::create(
+        id,
+        &origin,
+        entity,
+        format!(r#"{{"name":"{mark}"}}"#),
+    ));
+}

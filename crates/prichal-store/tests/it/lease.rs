@@ -1,0 +1,296 @@
+//! Leases: one owner at a time, and nothing left to say for who has lost one.
+
+use prichal_core::{
+    event::{Author, Origin},
+    id::{IntegrationId, WebhookId},
+    integration::{Kind, Status},
+    update_info::UpdateInfo,
+};
+use prichal_store::{
+    Db, Error,
+    delivery::{self, Deferred, Lane},
+    integration::{self, Instance, Integration},
+    webhook::{self, Key, Lease, Webhook},
+};
+use uuid::Uuid;
+
+use crate::lab::{Lab, at, happen, workspace};
+
+const ONE: Uuid = Uuid::from_u128(0x11);
+const TWO: Uuid = Uuid::from_u128(0x22);
+
+fn key(n: u128) -> Key {
+    Key {
+        workspace: workspace(1),
+        integration: IntegrationId(Uuid::from_u128(9)),
+        id: WebhookId(Uuid::from_u128(n)),
+    }
+}
+
+fn hook(n: u128, live: bool) -> Webhook {
+    Webhook {
+        key: key(n),
+        definition: "{}".to_owned(),
+        position: 0,
+        live,
+        cursor: 0,
+        owner: None,
+        fence: 0,
+        streak: prichal_core::health::Streak::default(),
+        next_tick: None,
+    }
+}
+
+fn instance() -> Instance {
+    let stamp = UpdateInfo::created(&Origin {
+        workspace: workspace(1),
+        author: Author::system(),
+        at: at(1),
+    });
+    Instance {
+        workspace: workspace(1),
+        integration: Integration {
+            id: key(0).integration,
+            workspace: workspace(1),
+            kind: Kind::Private,
+            name: "it".to_owned(),
+            version: "1".to_owned(),
+            base_url: "https://example.com".to_owned(),
+            title: None,
+            update_info: stamp.clone(),
+        },
+        installed: true,
+        round: 1,
+        status: Status::Active,
+        features: "{}".to_owned(),
+        settings: "[]".to_owned(),
+        secrets: None,
+        update_info: stamp,
+    }
+}
+
+async fn prepare(db: &Db, hooks: u128) {
+    let write = db.write(workspace(1), move |tx| {
+        integration::insert(tx, &instance().integration)?;
+        integration::put_instance(tx, &instance())?;
+        happen(tx, workspace(1), "before the hooks");
+        for n in 0..hooks {
+            webhook::insert(tx, &hook(n, true))?;
+        }
+        Ok::<_, Error>(())
+    });
+    write.await.expect("written");
+}
+
+async fn claim(db: &Db, node: Uuid, now: i64) -> Vec<Webhook> {
+    let write = db.write(workspace(0), move |tx| {
+        webhook::keep_node(tx, node, at(now + 5))?;
+        webhook::claim(tx, node, at(now), 100)
+    });
+    write.await.expect("claimed")
+}
+
+fn lease(row: &Webhook) -> Lease {
+    Lease {
+        key: row.key,
+        owner: row.owner.expect("an owner"),
+        fence: row.fence,
+    }
+}
+
+async fn move_cursor(db: &Db, lease: Lease, cursor: i64) -> bool {
+    db.write(workspace(1), move |tx| {
+        webhook::move_cursor(tx, &lease, cursor)
+    })
+    .await
+    .expect("tried")
+}
+
+#[tokio::test]
+async fn a_new_hook_starts_after_the_events_of_its_own_transaction() {
+    let lab = Lab::open();
+    prepare(&lab.db, 1).await;
+    let row = lab
+        .db
+        .read(|conn| webhook::find(conn, key(0)))
+        .await
+        .expect("a look")
+        .expect("the hook");
+    assert_eq!(row.cursor, 1);
+}
+
+#[tokio::test]
+async fn a_dead_nodes_hooks_are_taken_over_and_it_cannot_move_them_any_more() {
+    let lab = Lab::open();
+    prepare(&lab.db, 3).await;
+    let first = claim(&lab.db, ONE, 10).await;
+    assert_eq!(first.len(), 3);
+    assert!(
+        claim(&lab.db, TWO, 14).await.is_empty(),
+        "the first is alive until 15"
+    );
+    assert!(move_cursor(&lab.db, lease(&first[0]), 7).await);
+
+    let second = claim(&lab.db, TWO, 16).await;
+    assert_eq!(second.len(), 3);
+    let same = second
+        .iter()
+        .find(|row| row.key == first[0].key)
+        .expect("the same hook");
+    assert_eq!(same.cursor, 7, "it goes on where the first has got to");
+    assert!(
+        !move_cursor(&lab.db, lease(&first[0]), 9).await,
+        "the first has lost it"
+    );
+    assert!(move_cursor(&lab.db, lease(same), 9).await);
+
+    let known = lab
+        .db
+        .write(workspace(0), |tx| webhook::keep_node(tx, ONE, at(30)))
+        .await
+        .expect("kept");
+    assert!(!known, "the first is told that it was believed dead");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_never_claim_the_same_hook() {
+    let lab = Lab::open();
+    prepare(&lab.db, 40).await;
+    let other = lab.second_node().unwrap_or_else(|| lab.db.clone());
+    let small = |db: Db, node: Uuid| async move {
+        let mut mine = Vec::new();
+        loop {
+            let claimed = db.write(workspace(0), move |tx| {
+                webhook::keep_node(tx, node, at(15))?;
+                webhook::claim(tx, node, at(10), 3)
+            });
+            let claimed = claimed.await.expect("claimed");
+            if claimed.is_empty() {
+                return mine;
+            }
+            mine.extend(claimed.into_iter().map(|row| row.key.id));
+        }
+    };
+    let (one, two) = tokio::join!(small(lab.db.clone(), ONE), small(other, TWO));
+    let mut all: Vec<_> = one.iter().chain(&two).collect();
+    all.sort();
+    all.dedup();
+    assert_eq!((all.len(), one.len() + two.len()), (40, 40));
+}
+
+#[tokio::test]
+async fn a_disabled_hook_is_nobodys_and_forgets_what_waited() {
+    let lab = Lab::open();
+    prepare(&lab.db, 1).await;
+    let claimed = claim(&lab.db, ONE, 10).await;
+    let deferred = Deferred {
+        lane: Lane::Main,
+        seq: 1,
+        attempts: 1,
+        due_at: at(12),
+        in_flight: false,
+    };
+    let write = lab.db.write(workspace(1), move |tx| {
+        delivery::defer(tx, key(0), &deferred)
+    });
+    write.await.expect("deferred");
+    let due = lab
+        .db
+        .read(|conn| delivery::due_hooks(conn, ONE, at(12), 10))
+        .await
+        .expect("a look");
+    assert_eq!(due.0, [key(0)]);
+
+    lab.db
+        .write(workspace(1), |tx| {
+            webhook::update(tx, &hook(0, false), false)
+        })
+        .await
+        .expect("disabled");
+    assert!(!move_cursor(&lab.db, lease(&claimed[0]), 5).await);
+    assert!(claim(&lab.db, ONE, 11).await.is_empty());
+    assert_eq!(
+        lab.db.read(delivery::queue_depth).await.expect("a look").0,
+        0
+    );
+
+    let revive = lab.db.write(workspace(1), |tx| {
+        happen(tx, workspace(1), "while it slept");
+        webhook::update(tx, &hook(0, true), true)
+    });
+    revive.await.expect("revived");
+    let claimed = claim(&lab.db, ONE, 12).await;
+    assert_eq!(
+        claimed.iter().map(|row| row.cursor).collect::<Vec<_>>(),
+        [2],
+        "from the log's end"
+    );
+}
+
+#[tokio::test]
+async fn what_was_in_flight_is_due_for_the_next_owner() {
+    let lab = Lab::open();
+    prepare(&lab.db, 1).await;
+    claim(&lab.db, ONE, 10).await;
+    let in_flight = Deferred {
+        lane: Lane::Main,
+        seq: 1,
+        attempts: 0,
+        due_at: at(99),
+        in_flight: true,
+    };
+    let write = lab.db.write(workspace(1), move |tx| {
+        delivery::defer(tx, key(0), &in_flight)
+    });
+    write.await.expect("deferred");
+    let due = |now| {
+        lab.db
+            .read(move |conn| delivery::list_due(conn, key(0), at(now), 10))
+    };
+    assert!(
+        due(1000).await.expect("a look").is_empty(),
+        "its owner is still calling"
+    );
+    lab.db
+        .write(workspace(1), |tx| {
+            delivery::land_in_flight(tx, key(0), at(20))
+        })
+        .await
+        .expect("landed");
+    assert_eq!(due(20).await.expect("a look").len(), 1);
+}
+
+#[tokio::test]
+async fn a_tick_is_taken_once() {
+    let lab = Lab::open();
+    prepare(&lab.db, 0).await;
+    let ticking = Webhook {
+        next_tick: Some(at(60)),
+        ..hook(7, true)
+    };
+    lab.db
+        .write(workspace(1), move |tx| webhook::insert(tx, &ticking))
+        .await
+        .expect("written");
+    assert!(
+        claim(&lab.db, ONE, 10).await.is_empty(),
+        "schedule hooks have no owner"
+    );
+    let listed = |now| {
+        lab.db
+            .read(move |conn| webhook::list_ticking(conn, at(now), 10))
+    };
+    assert!(listed(59).await.expect("a look").is_empty());
+    assert_eq!(listed(60).await.expect("a look").len(), 1);
+    let take = || {
+        lab.db.write(workspace(1), |tx| {
+            webhook::take_tick(tx, key(7), at(60), at(80))
+        })
+    };
+    assert!(take().await.expect("tried"));
+    assert!(!take().await.expect("tried"));
+    assert_eq!(
+        lab.db.read(webhook::next_tick).await.expect("a look"),
+        Some(at(80))
+    );
+}

@@ -1,0 +1,7 @@
+//! The store through its public face, on the engine that `PRICHAL_TEST_ENGINE` names.
+
+mod lab;
+mod lease;
+mod log;
+mod open;
+mod writer;

@@ -1,0 +1,102 @@
+//! Opening, and what a store does when its engine goes away.
+
+use std::sync::Arc;
+
+use prichal_store::{Error, Options, event};
+
+use crate::lab::{Lab, execute, happen, open, workspace};
+
+#[tokio::test]
+async fn opening_again_finds_everything() {
+    let Lab {
+        db,
+        options,
+        told: _,
+        folder: _folder,
+    } = Lab::open();
+    let write = db.write(workspace(1), |tx| {
+        happen(tx, workspace(1), "kept");
+        Ok::<_, Error>(())
+    });
+    write.await.expect("written");
+    drop(db);
+    let db = open(&options, Arc::default()).expect("opens again");
+    let events = db
+        .read(|conn| event::list(conn, workspace(1), 0, 10))
+        .await
+        .expect("a page");
+    assert_eq!(events.len(), 1);
+    assert!(events[0].body.contains("kept"));
+}
+
+#[test]
+fn a_newer_database_is_left_alone() {
+    let lab = Lab::open();
+    let newer = "INSERT INTO migration (version) VALUES (1000)";
+    match &lab.options {
+        Options::Sqlite { path } => {
+            let conn = rusqlite::Connection::open(path).expect("the file");
+            conn.execute_batch(newer).expect("a newer version");
+        }
+        Options::Postgres { url } => execute(url, newer),
+    }
+    let error = open(&lab.options, Arc::default()).err().expect("refused");
+    assert!(matches!(error, Error::Newer { found: 1000, .. }), "{error}");
+    assert!(error.to_string().contains("newer"));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("prichal.sqlite");
+    std::fs::write(
+        &path,
+        "this is a letter, not a database, and long enough to be seen as one or the other",
+    )
+    .expect("a file");
+    assert!(open(&Options::Sqlite { path }, Arc::default()).is_err());
+}
+
+/// The server ends every connection of ours, as at its restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_made_again() {
+    let lab = Lab::open();
+    let Options::Postgres { url } = &lab.options else {
+        return;
+    };
+    for round in 0..3 {
+        execute(
+            url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()",
+        );
+        // The first try may meet the dead connection; then it says so and does not hang.
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let write = lab.db.write(workspace(1), |tx| {
+                happen(tx, workspace(1), "after");
+                Ok::<_, Error>(())
+            });
+            match write.await {
+                Ok(()) => break,
+                Err(error) => assert!(
+                    matches!(error, Error::Unavailable(_)) && tries < 10,
+                    "{error:?}"
+                ),
+            }
+        }
+        let mut tries = 0;
+        let last = loop {
+            tries += 1;
+            match lab.db.read(|conn| event::last(conn, workspace(1))).await {
+                Ok(last) => break last,
+                Err(error) => assert!(
+                    matches!(error, Error::Unavailable(_)) && tries < 10,
+                    "{error:?}"
+                ),
+            }
+        };
+        assert_eq!(last, round + 1);
+    }
+}

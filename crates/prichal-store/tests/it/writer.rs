@@ -1,0 +1,155 @@
+//! Group commit: what happens to neighbours in a batch.
+
+use prichal_core::id::TokenId;
+use prichal_store::{
+    Error, event,
+    token::{self, Role, Token},
+    workspace::{self as workspaces, Workspace},
+};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::lab::{Lab, at, happen, workspace};
+
+fn named(n: u128, name: &str) -> Workspace {
+    Workspace {
+        id: workspace(n),
+        name: name.to_owned(),
+        title: None,
+        bin: None,
+        company_name: None,
+        created_at: at(1),
+        updated_at: at(1),
+    }
+}
+
+fn token(n: u128) -> Token {
+    Token {
+        id: TokenId(Uuid::from_u128(n)),
+        workspace: workspace(1),
+        name: format!("token {n}"),
+        role: Role::Admin,
+        user: None,
+        expires_at: None,
+        created_at: at(1),
+    }
+}
+
+/// Tokens with the same hash collide in the database itself, after the transaction has changed
+/// something: the hard way to fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_fails_harms_no_other() {
+    let lab = Lab::open();
+    let mut writes = JoinSet::new();
+    for n in 0..200_u128 {
+        let db = lab.db.clone();
+        writes.spawn(async move {
+            let hash = if n % 10 == 0 {
+                "same".to_owned()
+            } else {
+                n.to_string()
+            };
+            let write = db.write(workspace(1), move |tx| {
+                happen(tx, workspace(1), "before");
+                token::insert(tx, &token(n), &hash)
+            });
+            (n, write.await)
+        });
+    }
+    let outcomes = writes.join_all().await;
+    let same = outcomes
+        .iter()
+        .filter(|(n, done)| n % 10 == 0 && done.is_ok())
+        .count();
+    assert_eq!(same, 1, "one of those with the same hash");
+    assert!(
+        outcomes.iter().all(|(n, done)| n % 10 == 0 || done.is_ok()),
+        "all the others"
+    );
+    let (count, _) = lab
+        .db
+        .read(|conn| token::list(conn, workspace(1), 0, 1000))
+        .await
+        .expect("a list");
+    assert_eq!(count, 181);
+    let last = lab
+        .db
+        .read(|conn| event::last(conn, workspace(1)))
+        .await
+        .expect("the last number");
+    assert_eq!(
+        last, 181,
+        "an event for each write that was committed, and for no other"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_panics_fails_alone() {
+    let lab = Lab::open();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut writes = JoinSet::new();
+    for n in 0..50_u128 {
+        let db = lab.db.clone();
+        writes.spawn(async move {
+            let write = db.write(workspace(1), move |tx| {
+                happen(tx, workspace(1), "before");
+                assert!(n != 25, "this one panics");
+                Ok::<_, Error>(())
+            });
+            (n, write.await)
+        });
+    }
+    let outcomes = writes.join_all().await;
+    std::panic::set_hook(hook);
+    assert!(outcomes.iter().all(|(n, done)| done.is_ok() == (*n != 25)));
+    let last = lab
+        .db
+        .read(|conn| event::last(conn, workspace(1)))
+        .await
+        .expect("the last number");
+    assert_eq!(last, 49);
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_nothing() {
+    let lab = Lab::open();
+    let write = lab.db.write(workspace(1), |tx| {
+        workspaces::insert(tx, &named(1, "gone"))?;
+        happen(tx, workspace(1), "gone");
+        Err::<(), _>(Error::Busy)
+    });
+    assert!(matches!(write.await, Err(Error::Busy)));
+    let found = lab
+        .db
+        .read(|conn| workspaces::find(conn, "gone"))
+        .await
+        .expect("a look");
+    assert!(found.is_none());
+    assert_eq!(
+        lab.db
+            .read(|conn| event::last(conn, workspace(1)))
+            .await
+            .expect("a look"),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_after_its_workspace_was_deleted() {
+    let lab = Lab::open();
+    let insert = |n: u128| {
+        lab.db.write(workspace(n), move |tx| {
+            workspaces::insert(tx, &named(n, "acme"))
+        })
+    };
+    assert!(insert(1).await.expect("written"));
+    assert!(!insert(2).await.expect("written"), "taken");
+    lab.db
+        .write(workspace(1), |tx| {
+            workspaces::delete(tx, workspace(1), at(2))
+        })
+        .await
+        .expect("deleted");
+    assert!(insert(3).await.expect("written"));
+}

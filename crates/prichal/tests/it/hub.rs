@@ -1,0 +1,314 @@
+//! A real server to speak HTTP with: its own store, its own clock, a port of its own.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use prichal::{app::App, clock::Clock, config::Config, lifecycle};
+use prichal_core::time::Timestamp;
+use reqwest::{Method, header::HeaderMap};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for something that has to happen by itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// When the clocks of tests start: 2026-01-01.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+
+/// Whether the tests run on PostgreSQL.
+pub(crate) fn on_postgres() -> bool {
+    std::env::var("PRICHAL_TEST_ENGINE").as_deref() == Ok("postgres")
+}
+
+/// A database of its own for one test: a schema on the PostgreSQL server, or none for SQLite.
+#[derive(Clone)]
+pub(crate) struct Database(Option<String>);
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        if !on_postgres() {
+            return Self(None);
+        }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let url = std::env::var("PRICHAL_TEST_POSTGRES").expect("PRICHAL_TEST_POSTGRES names a server");
+        let schema = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
+        execute(&url, &sql);
+        Self(Some(format!("{url}?options=-csearch_path%3D{schema}&application_name={schema}")))
+    }
+
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+/// Runs SQL beside the server. The client blocks, so it gets a thread of its own.
+pub(crate) fn execute(url: &str, sql: &str) {
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            let mut client = postgres::Client::connect(url, postgres::NoTls).expect("PostgreSQL answers");
+            client.batch_execute(sql).expect("the statement runs");
+        });
+        run.join().expect("no panic");
+    });
+}
+
+/// What a server is started on; it survives the server.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) clock: Clock,
+    folder: Arc<tempfile::TempDir>,
+    database: Database,
+    change: Arc<dyn Fn(&mut Config) + Send + Sync>,
+}
+
+impl Ground {
+    pub(crate) fn new(change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        Self {
+            clock: Clock::manual(START),
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            database: Database::new(),
+            change: Arc::new(change),
+        }
+    }
+
+    /// The same store and clock for another node, in a data directory of its own.
+    pub(crate) fn neighbour(&self) -> Self {
+        Self { folder: Arc::new(tempfile::tempdir().expect("a temporary folder")), ..self.clone() }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::for_data_dir(self.data_dir());
+        config.database_url = self.database.url().map(Into::into);
+        config.admin_token = Some(ADMIN_TOKEN.into());
+        config.master_key = Some(prichal::config::MasterKey::new([42; 32]));
+        config.allow_private_targets = true;
+        (self.change)(&mut config);
+        config
+    }
+
+    pub(crate) async fn start(&self) -> Hub {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let app = App::open(self.config(), self.clock.clone()).await.expect("the server opens");
+        let stop = CancellationToken::new();
+        let run = lifecycle::run(app.clone(), listener, stop.clone().cancelled_owned());
+        Hub {
+            ground: self.clone(),
+            url,
+            app,
+            stop,
+            running: Some(tokio::task::spawn(run)),
+            client: client(),
+        }
+    }
+}
+
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    client.timeout(PATIENCE).build().expect("a client")
+}
+
+pub(crate) struct Hub {
+    pub(crate) ground: Ground,
+    pub(crate) url: String,
+    pub(crate) app: App,
+    stop: CancellationToken,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+    client: reqwest::Client,
+}
+
+impl Hub {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        Ground::new(change).start().await
+    }
+
+    /// Stops as at SIGTERM.
+    pub(crate) async fn stop(mut self) -> Ground {
+        self.stop.cancel();
+        let running = self.running.take().expect("it runs");
+        running.await.expect("no panic").expect("a clean stop");
+        self.ground.clone()
+    }
+
+    pub(crate) async fn restart(self) -> Self {
+        self.stop().await.start().await
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.ground.clock.advance(by);
+    }
+
+    pub(crate) fn anybody(&self) -> Caller {
+        Caller { client: self.client.clone(), base: self.url.clone(), headers: Vec::new() }
+    }
+
+    pub(crate) fn admin(&self) -> Caller {
+        self.anybody().bearer(ADMIN_TOKEN)
+    }
+
+    /// A new workspace and an administrator of it, whose paths start behind `/api/v1/{name}`.
+    pub(crate) async fn workspace(&self, name: &str) -> Caller {
+        let made = self.admin().post("/admin/v1/workspaces", json!({ "name": name })).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        self.token(name, "admin").await
+    }
+
+    /// A caller with a new token of a workspace.
+    pub(crate) async fn token(&self, workspace: &str, role: &str) -> Caller {
+        let path = format!("/admin/v1/workspaces/{workspace}/tokens");
+        let made = self.admin().post(&path, json!({ "name": "test", "role": role })).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let mut caller = self.anybody().bearer(made["token"].as_str().expect("a token"));
+        caller.base = format!("{}/api/v1/{workspace}", self.url);
+        caller
+    }
+
+    /// The same caller at this server: after a restart, or at another node.
+    pub(crate) fn adopt(&self, caller: &Caller) -> Caller {
+        let path = caller.base.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
+        Caller { base: format!("{}{path}", self.url), ..caller.clone() }
+    }
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    client: reqwest::Client,
+    pub(crate) base: String,
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Null when the body is no JSON.
+    pub(crate) json: Value,
+    pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl std::ops::Deref for Answer {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.json
+    }
+}
+
+impl Answer {
+    /// The answer, which has to be a 200.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn str(&self, member: &str) -> String {
+        self.json[member].as_str().unwrap_or_else(|| panic!("`{member}` is no text in {}", self.text)).to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl Caller {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn bearer(mut self, token: &str) -> Self {
+        self.headers.retain(|(name, _)| name != "authorization");
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The same place with an access key instead of a token.
+    pub(crate) fn access_key(&self, key: &str) -> Self {
+        Self { headers: Vec::new(), ..self.clone() }.header("x-xcom-accesskey", key)
+    }
+
+    /// The same caller with another base path.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        let host: Vec<&str> = self.base.splitn(4, '/').take(3).collect();
+        Self { base: format!("{}{path}", host.join("/")), ..self.clone() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body.to_string().into_bytes())).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body.to_string().into_bytes())).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    /// A PATCH with these operations.
+    pub(crate) async fn patch(&self, path: &str, operations: Value) -> Answer {
+        let body = json!({ "operations": operations }).to_string();
+        self.send(Method::PATCH, path, Some(body.into_bytes())).await
+    }
+
+    /// Sends a body as it is, as `application/json` unless the caller has another content type.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        let typed = self.headers.iter().any(|(name, _)| name == "content-type");
+        if body.is_some() && !typed {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.expect("the server answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.expect("the whole answer").to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or_default(), text, bytes }
+    }
+}
+
+/// Asks again until there is an answer. For what happens by itself, soon.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let started = std::time::Instant::now();
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "this did not happen: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
