@@ -9,7 +9,11 @@ use prichal_core::{
     retry::{Failure, Reply},
     time::Timestamp,
 };
-use prichal_store::{LoggedEvent, integration, webhook::Key};
+use prichal_store::{
+    LoggedEvent,
+    integration::{self, Instance},
+    webhook::Key,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -59,20 +63,24 @@ impl Receiver {
         let Some(found) = found.filter(|instance| instance.installed) else {
             return Ok(None);
         };
-        let base = found.integration.base_url.as_str();
-        let target = target_url(Some(base), relative_url)
-            .ok_or_else(|| "the URL is not complete".to_owned());
-        Ok(Some(Self {
+        Ok(Some(Self::of(app, found, relative_url)))
+    }
+
+    pub fn of(app: &App, instance: Instance, relative_url: &str) -> Self {
+        let base = Some(instance.integration.base_url.as_str()).filter(|base| !base.is_empty());
+        let target =
+            target_url(base, relative_url).ok_or_else(|| "the URL is not complete".to_owned());
+        Self {
             target: target.and_then(|url| Target::parse(&url).map_err(|error| error.to_string())),
-            keys: instance::signing_keys(app, &found),
+            keys: instance::signing_keys(app, &instance),
             access: AccessKey {
-                workspace,
-                integration,
-                round: found.round,
+                workspace: instance.workspace,
+                integration: instance.integration.id,
+                round: instance.round,
                 expires: 0,
-                name: found.integration.name,
+                name: instance.integration.name,
             },
-        }))
+        }
     }
 }
 

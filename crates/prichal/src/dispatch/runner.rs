@@ -562,11 +562,12 @@ impl Runner {
         let mut batch = std::mem::take(&mut self.batch);
         batch.cursor = cursor;
         self.in_writing = batch.clone();
-        let (db, lease) = (self.app.db.clone(), self.hook.lease);
+        let (app, lease) = (self.app.clone(), self.hook.lease);
         let origin = settle::origin(&lease, self.app.clock.now());
         self.writing = Some(Box::pin(async move {
+            let db = app.db.clone();
             db.write(lease.key.workspace, move |tx| {
-                settle::write(tx, &lease, &batch, &origin)
+                settle::write(&app.vault, tx, &lease, &batch, &origin)
             })
             .await
         }));

@@ -16,7 +16,7 @@ use prichal_store::{
 use uuid::Uuid;
 
 use super::call::Outcome;
-use crate::{error::Result, instance};
+use crate::{error::Result, instance, vault::Vault};
 
 /// What has come of calls since the last write.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,7 @@ impl Batch {
 
 /// Writes a batch. False when the lease is lost: then nothing is written.
 pub(super) fn write(
+    vault: &Vault,
     tx: &mut Tx<'_>,
     lease: &Lease,
     batch: &Batch,
@@ -104,10 +105,11 @@ pub(super) fn write(
     }
     match batch.health {
         Some(Health::Ill(Effect::SwitchOff)) => {
-            instance::switch_off(tx, key, origin)?;
+            instance::switch_off(vault, tx, key, origin)?;
         }
         Some(Health::Ill(effect)) => {
             instance::set_status(
+                vault,
                 tx,
                 key.workspace,
                 key.integration,
@@ -117,6 +119,7 @@ pub(super) fn write(
         }
         Some(Health::Well) => {
             instance::set_status(
+                vault,
                 tx,
                 key.workspace,
                 key.integration,

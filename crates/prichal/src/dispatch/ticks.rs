@@ -30,6 +30,7 @@ use crate::{
     error::{Error, Result},
     instance,
     outgoing::connections::Connections,
+    vault::Vault,
 };
 
 /// How many calls may run at once.
@@ -153,7 +154,9 @@ impl Tick {
         };
         let now = app.clock.now();
         let (key, parked, next) = (self.key, self.parked, after(self.due, self.period, now));
-        let write = move |tx: &mut Tx<'_>| finish(tx, key, parked, next, success, now);
+        let vault_of = app.clone();
+        let write =
+            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, parked, next, success, now);
         app.db.write(key.workspace, write).await
     }
 }
@@ -170,6 +173,7 @@ fn after(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
 
 /// Sets the next tick and writes what the call means for the instance's status.
 fn finish(
+    vault: &Vault,
     tx: &mut Tx<'_>,
     key: Key,
     parked: Timestamp,
@@ -199,6 +203,7 @@ fn finish(
     webhook::set_streak(tx, key, streak)?;
     match effect {
         None if success => instance::set_status(
+            vault,
             tx,
             key.workspace,
             key.integration,
@@ -206,10 +211,10 @@ fn finish(
             &origin,
         )?,
         None => {}
-        Some(Effect::SwitchOff) => instance::switch_off(tx, key, &origin)?,
+        Some(Effect::SwitchOff) => instance::switch_off(vault, tx, key, &origin)?,
         Some(effect) => {
             let change = |status| health::after_failure(status, effect);
-            instance::set_status(tx, key.workspace, key.integration, change, &origin)?;
+            instance::set_status(vault, tx, key.workspace, key.integration, change, &origin)?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod files;
 mod instances;
 mod integrations;
 mod links;
+mod manifest;
 mod once;
 pub mod routes;
 mod settings;

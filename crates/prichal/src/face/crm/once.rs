@@ -7,9 +7,10 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use prichal_core::time::Timestamp;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Tx,
+    Conn, Tx,
     idempotency::{self, FirstAnswer},
 };
 use std::time::Duration;
@@ -18,11 +19,11 @@ use super::caller::Member;
 use crate::{
     error::{Error, Result},
     face::json_text,
-    vault::sha256_hex,
+    vault::{Vault, sha256_hex},
 };
 
 /// How long a first answer is remembered.
-pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// The key of a request, if it has one, and the path it counts for.
 #[derive(Clone, Debug)]
@@ -52,6 +53,15 @@ pub(super) struct JsonAnswer {
     text: String,
 }
 
+impl JsonAnswer {
+    pub(super) fn ok(text: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            text: text.into(),
+        }
+    }
+}
+
 impl IntoResponse for JsonAnswer {
     fn into_response(self) -> Response {
         json_text(self.status, self.text)
@@ -66,56 +76,127 @@ pub(super) async fn write_once(
     body: &[u8],
     mut work: impl FnMut(&mut Tx<'_>) -> Result<String> + Send + 'static,
 ) -> Result<JsonAnswer> {
-    let workspace = member.workspace_id();
-    let Some(header) = key.key else {
-        let text = member.app.db.write(workspace, work).await?;
-        return Ok(JsonAnswer {
-            status: StatusCode::OK,
-            text,
-        });
-    };
-    if header.is_empty() || header.len() > 255 {
-        return Err(Error::invalid(
-            "Idempotency-Key",
-            "The Idempotency-Key must be 1 to 255 characters.",
-        ));
-    }
-    let (path, now, hash) = (key.path, member.now, sha256_hex(body));
-    let since = Timestamp::from_micros(0).max(now - REMEMBERED);
-    let answer = move |tx: &mut Tx<'_>| {
-        if let Some(first) = idempotency::find_answer(tx.conn()?, workspace, &path, &header, since)?
-        {
-            return same_request(first, &hash);
-        }
-        let text = work(tx)?;
-        let first = FirstAnswer {
-            request_hash: hash.clone(),
-            status: 200,
-            answer: text,
+    let work = move |tx: &mut Tx<'_>| Ok((work(tx)?, ()));
+    let (answer, _) = write_once_and(member, key, body, work).await?;
+    Ok(answer)
+}
+
+/// The same for work that has something to tell beside the answer, which is there only when it was done
+/// just now.
+pub(super) async fn write_once_and<T: Send + 'static>(
+    member: &Member,
+    key: IdempotencyKey,
+    body: &[u8],
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<(String, T)> + Send + 'static,
+) -> Result<(JsonAnswer, Option<T>)> {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let slot = Slot::of(member, key, body)?;
+    let write = move |tx: &mut Tx<'_>| {
+        let Some(slot) = &slot else {
+            let (text, told) = work(tx)?;
+            return Ok((JsonAnswer::ok(text), Some(told)));
         };
-        if !idempotency::keep_answer(tx, workspace, &path, &header, &first, now, since)? {
+        if let Some(first) = slot.find(&app.vault, tx.conn()?)? {
+            return Ok((first, None));
+        }
+        let (text, told) = work(tx)?;
+        slot.keep(&app.vault, tx, &text)?;
+        Ok((JsonAnswer::ok(text), Some(told)))
+    };
+    member.app.db.write(workspace, write).await
+}
+
+/// What the first request with this key was answered, for work that cannot wait for its write to ask.
+pub(super) async fn first_answer(
+    member: &Member,
+    key: &IdempotencyKey,
+    body: &[u8],
+) -> Result<Option<JsonAnswer>> {
+    let app = member.app.clone();
+    match Slot::of(member, key.clone(), body)? {
+        Some(slot) => {
+            let find = move |conn: &mut Conn| slot.find(&app.vault, conn);
+            member.app.db.read(find).await
+        }
+        None => Ok(None),
+    }
+}
+
+/// Where the first answer to a request with a key is kept.
+struct Slot {
+    workspace: WorkspaceId,
+    path: String,
+    key: String,
+    request_hash: String,
+    now: Timestamp,
+    /// Answers from before are forgotten.
+    since: Timestamp,
+}
+
+impl Slot {
+    fn of(member: &Member, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
+        let IdempotencyKey { path, key } = key;
+        let Some(key) = key else { return Ok(None) };
+        if key.is_empty() || key.len() > 255 {
+            return Err(Error::invalid(
+                "Idempotency-Key",
+                "The Idempotency-Key must be 1 to 255 characters.",
+            ));
+        }
+        Ok(Some(Self {
+            workspace: member.workspace_id(),
+            path,
+            key,
+            request_hash: sha256_hex(body),
+            now: member.now,
+            since: Timestamp::from_micros(0).max(member.now - REMEMBERED),
+        }))
+    }
+
+    fn find(&self, vault: &Vault, conn: &mut Conn) -> Result<Option<JsonAnswer>> {
+        let found =
+            idempotency::find_answer(conn, self.workspace, &self.path, &self.key, self.since)?;
+        let Some(first) = found else { return Ok(None) };
+        if first.request_hash != self.request_hash {
+            return Err(Error::refused(
+                "idempotencyConflict",
+                "The Idempotency-Key was used with another body",
+            ));
+        }
+        let opened = STANDARD
+            .decode(&first.answer)
+            .ok()
+            .and_then(|sealed| vault.open(&sealed))
+            .and_then(|text| String::from_utf8(text).ok())
+            .ok_or_else(|| Error::internal("a first answer was sealed with another master key"))?;
+        let status = u16::try_from(first.status)
+            .ok()
+            .and_then(|status| StatusCode::from_u16(status).ok());
+        Ok(Some(JsonAnswer {
+            status: status.unwrap_or(StatusCode::OK),
+            text: opened,
+        }))
+    }
+
+    /// Answers may hold secrets, so they are kept like secrets.
+    fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+        let first = FirstAnswer {
+            request_hash: self.request_hash.clone(),
+            status: 200,
+            answer: STANDARD.encode(vault.seal(text.as_bytes())),
+        };
+        let Self {
+            workspace,
+            path,
+            key,
+            now,
+            since,
+            ..
+        } = self;
+        if !idempotency::keep_answer(tx, *workspace, path, key, &first, *now, *since)? {
             // Another node took the key between the two statements; sent again, this meets its answer.
             return Err(Error::Busy);
         }
-        Ok(first)
-    };
-    let first = member.app.db.write(workspace, answer).await?;
-    let status = u16::try_from(first.status)
-        .ok()
-        .and_then(|status| StatusCode::from_u16(status).ok())
-        .unwrap_or(StatusCode::OK);
-    Ok(JsonAnswer {
-        status,
-        text: first.answer,
-    })
-}
-
-fn same_request(first: FirstAnswer, hash: &str) -> Result<FirstAnswer> {
-    if first.request_hash == hash {
-        return Ok(first);
+        Ok(())
     }
-    Err(Error::refused(
-        "idempotencyConflict",
-        "The Idempotency-Key was used with another body",
-    ))
 }
