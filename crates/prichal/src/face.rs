@@ -13,7 +13,7 @@ use std::{error::Error as StdError, sync::Arc};
 use axum::{
     Router,
     body::Body,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::map_response,
     response::{IntoResponse, Response},
@@ -22,7 +22,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
 
 /// A JSON body may be this long.
 pub const JSON_LIMIT: usize = 1 << 20;
@@ -39,15 +42,17 @@ impl IntoResponse for Error {
     }
 }
 
-/// Words every error that leaves this router, and logs those that are our own fault.
-pub fn worded<S: Clone + Send + Sync + 'static>(
-    router: Router<S>,
+/// Words every error that leaves this router, and logs those that are our own fault. `Guard` lets in
+/// who may know what there is.
+pub fn worded<Guard>(
+    router: Router<App>,
     face: &'static str,
     words: fn(&Error) -> Response,
-) -> Router<S> {
-    let router = router
-        .fallback(async || Error::NoRoute)
-        .method_not_allowed_fallback(async || Error::WrongMethod);
+) -> Router<App>
+where
+    Guard: FromRequestParts<App, Rejection = Error> + Send + 'static,
+{
+    let router = router.method_not_allowed_fallback(wrong_method::<Guard>);
     router.layer(map_response(move |mut response: Response| async move {
         match response.extensions_mut().remove::<Unworded>() {
             None => response,
@@ -63,6 +68,32 @@ pub fn worded<S: Clone + Send + Sync + 'static>(
             }
         }
     }))
+}
+
+async fn wrong_method<Guard>(_: Guard) -> Error {
+    Error::WrongMethod
+}
+
+/// The answer to a request for what is not there, in the words of the face that its prefix belongs to.
+pub async fn no_route(State(app): State<App>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let first = parts.uri.path().split('/').nth(1).unwrap_or_default();
+    let (refused, words) = match first {
+        "api" => (
+            crm::routes::Guard::from_request_parts(&mut parts, &app)
+                .await
+                .err(),
+            crm::routes::words as fn(&Error) -> Response,
+        ),
+        "admin" => (
+            admin::routes::Administrator::from_request_parts(&mut parts, &app)
+                .await
+                .err(),
+            admin::routes::words as _,
+        ),
+        _ => (None, admin::routes::words as _),
+    };
+    words(&refused.unwrap_or(Error::NoRoute))
 }
 
 /// Sets `Retry-After` where trying again is the right thing to do.

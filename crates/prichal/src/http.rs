@@ -35,12 +35,19 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub fn router(app: App) -> Router {
     let (admin, admin_api) = face::admin::routes::router().split_for_parts();
     let (crm, crm_api) = face::crm::routes::router().split_for_parts();
-    let faces = Router::new()
-        .merge(face::worded(admin, "admin", face::admin::routes::words))
-        .merge(face::worded(crm, "crm", face::crm::routes::words));
     Router::new()
-        .merge(faces)
+        .merge(face::worded::<face::admin::routes::Administrator>(
+            admin,
+            "admin",
+            face::admin::routes::words,
+        ))
+        .merge(face::worded::<face::crm::routes::Guard>(
+            crm,
+            "crm",
+            face::crm::routes::words,
+        ))
         .merge(openapi::router([admin_api, crm_api]))
+        .fallback(face::no_route)
         .layer(from_fn_with_state(app.clone(), with_request_id))
         .with_state(app)
 }

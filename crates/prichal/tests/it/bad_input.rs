@@ -31,12 +31,22 @@ async fn bodies_that_are_no_json() {
         b"{\"name\": 1e999}".to_vec(),
     ];
     for body in bodies {
-        for (method, path) in [(Method::POST, "/companies"), (Method::POST, "/contacts/create"), (Method::POST, "/links"), (Method::PATCH, "/settings"), (Method::POST, "/private-integrations")] {
+        for (method, path) in [
+            (Method::POST, "/companies"),
+            (Method::POST, "/contacts/create"),
+            (Method::POST, "/links"),
+            (Method::PATCH, "/settings"),
+            (Method::POST, "/private-integrations"),
+        ] {
             let refused = space.send(method, path, Some(body.clone())).await;
             let shown = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
             assert_eq!(refused.status, 400, "{path} {shown}: {}", refused.text);
             assert_eq!(refused["title"], "One or more validation errors occurred.");
-            assert!(refused["errors"].is_object() && refused["traceId"].is_string(), "{}", refused.text);
+            assert!(
+                refused["errors"].is_object() && refused["traceId"].is_string(),
+                "{}",
+                refused.text
+            );
             assert!(refused.header("x-request-id").is_some());
         }
     }
@@ -51,26 +61,62 @@ async fn values_of_the_wrong_type_name_their_field() {
         ("companies", json!({ "name": ["x"] }), "name"),
         ("companies", json!({ "phones": {} }), "phones"),
         ("companies", json!({ "phones": [7] }), "phones[0]"),
-        ("companies", json!({ "phones": [{ "value": 7 }] }), "phones[0].value"),
+        (
+            "companies",
+            json!({ "phones": [{ "value": 7 }] }),
+            "phones[0].value",
+        ),
         ("companies", json!({ "tags": [{}] }), "tags[0]"),
         ("companies", json!({ "customFields": [] }), "customFields"),
         ("deals", json!({ "stageId": "x" }), "stageId"),
         ("deals", json!({ "stageId": 1.5 }), "stageId"),
-        ("deals", json!({ "assignedToUserId": "x" }), "assignedToUserId"),
-        ("users", json!({ "login": "x", "isAdmin": "maybe" }), "isAdmin"),
-        ("users", json!({ "login": "x", "status": "asleep" }), "status"),
+        (
+            "deals",
+            json!({ "assignedToUserId": "x" }),
+            "assignedToUserId",
+        ),
+        (
+            "users",
+            json!({ "login": "x", "isAdmin": "maybe" }),
+            "isAdmin",
+        ),
+        (
+            "users",
+            json!({ "login": "x", "status": "asleep" }),
+            "status",
+        ),
         ("tasks", json!({ "date": "tomorrow" }), "date"),
-        ("contacts", json!({ "links": { "companyIds": ["x"] } }), "links.companyIds[0]"),
+        (
+            "contacts",
+            json!({ "links": { "companyIds": ["x"] } }),
+            "links.companyIds[0]",
+        ),
     ];
     for (collection, body, field) in cases {
         let refused = space.post(&format!("/{collection}"), body.clone()).await;
         assert_eq!(refused.status, 400, "{body}: {}", refused.text);
-        assert!(refused["errors"].as_object().is_some_and(|errors| errors.contains_key(field)), "{body}: {}", refused.text);
+        assert!(
+            refused["errors"]
+                .as_object()
+                .is_some_and(|errors| errors.contains_key(field)),
+            "{body}: {}",
+            refused.text
+        );
     }
     for body in [json!([]), json!("x"), json!(7), json!(null)] {
-        assert_eq!(space.post("/companies", body.clone()).await.status, 400, "{body}");
+        assert_eq!(
+            space.post("/companies", body.clone()).await.status,
+            400,
+            "{body}"
+        );
     }
-    let fine = space.post("/companies", json!({ "NAME": "case does not matter", "unknown": { "is": "ignored" } })).await.ok();
+    let fine = space
+        .post(
+            "/companies",
+            json!({ "NAME": "case does not matter", "unknown": { "is": "ignored" } }),
+        )
+        .await
+        .ok();
     assert_eq!(fine["name"], "case does not matter");
     assert!(fine.get("unknown").is_none());
 }
@@ -78,12 +124,36 @@ async fn values_of_the_wrong_type_name_their_field() {
 #[tokio::test]
 async fn text_that_databases_stumble_over() {
     let (_hub, space) = hub_and_space().await;
-    for name in ["\u{0}", "a\u{0}b", "'; DROP TABLE entity; --", "\u{fffe}\u{10ffff}", "$1", "/*postgres FOR UPDATE*/", "😀\u{301}\u{202e}"] {
-        let made = space.post("/companies", json!({ "name": name, "customFields": { "x": name } })).await;
-        assert!(made.status == 200 || made.status == 400, "{name:?}: {} {}", made.status, made.text);
+    for name in [
+        "\u{0}",
+        "a\u{0}b",
+        "'; DROP TABLE entity; --",
+        "\u{fffe}\u{10ffff}",
+        "$1",
+        "/*postgres FOR UPDATE*/",
+        "😀\u{301}\u{202e}",
+    ] {
+        let made = space
+            .post(
+                "/companies",
+                json!({ "name": name, "customFields": { "x": name } }),
+            )
+            .await;
+        assert!(
+            made.status == 200 || made.status == 400,
+            "{name:?}: {} {}",
+            made.status,
+            made.text
+        );
         if made.status == 200 {
-            let got = space.get(&format!("/companies/{}", made.str("id"))).await.ok();
-            assert_eq!((&got["name"], &got["customFields"]["x"]), (&json!(name), &json!(name)));
+            let got = space
+                .get(&format!("/companies/{}", made.str("id")))
+                .await
+                .ok();
+            assert_eq!(
+                (&got["name"], &got["customFields"]["x"]),
+                (&json!(name), &json!(name))
+            );
         }
     }
     space.get("/events?limit=1000").await.ok();
@@ -94,31 +164,67 @@ async fn sizes_and_ids_that_make_no_sense() {
     let (_hub, space) = hub_and_space().await;
     let big = json!({ "name": "x".repeat(1 << 20) });
     let refused = space.post("/companies", big).await;
-    assert_eq!((refused.status, &refused["status"]), (409, &json!("bodyTooLarge")), "{}", refused.text);
+    assert_eq!(
+        (refused.status, &refused["status"]),
+        (409, &json!("bodyTooLarge")),
+        "{}",
+        refused.text
+    );
     let fits = json!({ "description": "x".repeat(1_000_000) });
     space.post("/companies", fits).await.ok();
-    let items: Vec<_> = (0..20_000).map(|n| json!({ "name": n.to_string() })).collect();
-    let many = space.post("/companies/create", json!({ "items": items })).await;
+    let items: Vec<_> = (0..20_000)
+        .map(|n| json!({ "name": n.to_string() }))
+        .collect();
+    let many = space
+        .post("/companies/create", json!({ "items": items }))
+        .await;
     assert!([200, 400].contains(&many.status), "{}", many.text);
-    for id in ["x", "7", "00000000-0000-0000-0000-00000000000", "%00", "..%2f..%2fetc", "00000000-0000-0000-0000-000000000009"] {
+    for id in [
+        "x",
+        "7",
+        "00000000-0000-0000-0000-00000000000",
+        "%00",
+        "..%2f..%2fetc",
+        "00000000-0000-0000-0000-000000000009",
+    ] {
         for refused in [
             space.get(&format!("/companies/{id}")).await,
             space.delete(&format!("/companies/{id}")).await,
             space.patch(&format!("/companies/{id}"), json!([])).await,
             space.get(&format!("/integrations/instances/{id}")).await,
-            space.post(&format!("/integrations/{id}/install"), json!({})).await,
+            space
+                .post(&format!("/integrations/{id}/install"), json!({}))
+                .await,
         ] {
-            assert!([400, 404, 409].contains(&refused.status), "{id}: {} {}", refused.status, refused.text);
+            assert!(
+                [400, 404, 409].contains(&refused.status),
+                "{id}: {} {}",
+                refused.status,
+                refused.text
+            );
             assert!(refused.json.is_object(), "{id}: {}", refused.text);
         }
     }
     for path in ["/nothing", "/companies/a/b/c", "//", "/events/x"] {
         let refused = space.get(path).await;
-        assert!([404, 405, 409].contains(&refused.status), "{path}: {}", refused.status);
-        assert!(refused.json.is_object() && refused.header("x-request-id").is_some(), "{path}: {}", refused.text);
+        assert!(
+            [404, 405, 409].contains(&refused.status),
+            "{path}: {}",
+            refused.status
+        );
+        assert!(
+            refused.json.is_object() && refused.header("x-request-id").is_some(),
+            "{path}: {}",
+            refused.text
+        );
     }
     let wrong = space.put("/companies", json!({})).await;
-    assert_eq!((wrong.status, wrong.json.is_object()), (405, true), "{}", wrong.text);
+    assert_eq!(
+        (wrong.status, wrong.json.is_object()),
+        (405, true),
+        "{}",
+        wrong.text
+    );
 }
 
 #[tokio::test]
@@ -134,20 +240,48 @@ async fn webhooks_that_make_no_sense() {
     for (hook, list) in [
         (with("triggerType", json!("sometimes")), "invalidDatas"),
         (with("triggerType", json!(7)), "invalidValueTypes"),
-        (with("relativeUrl", json!("ftp://example.com/")), "invalidDatas"),
+        (
+            with("relativeUrl", json!("ftp://example.com/")),
+            "invalidDatas",
+        ),
         (with("relativeUrl", json!(7)), "invalidValueTypes"),
         (with("id", json!("x")), "invalidDatas"),
-        (with("filter", json!({ "items": [{ "entityType": "unicorn" }] })), "invalidDatas"),
-        (with("filter", json!({ "items": [{ "changeType": "explode" }] })), "invalidDatas"),
+        (
+            with("filter", json!({ "items": [{ "entityType": "unicorn" }] })),
+            "invalidDatas",
+        ),
+        (
+            with("filter", json!({ "items": [{ "changeType": "explode" }] })),
+            "invalidDatas",
+        ),
         (with("filter", json!(7)), "invalidValueTypes"),
-        (json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": {} }), "invalidDatas"),
-        (json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": { "period": "00:00:00" } }), "invalidDatas"),
-        (json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": { "period": "soon" } }), "invalidDatas"),
+        (
+            json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": {} }),
+            "invalidDatas",
+        ),
+        (
+            json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": { "period": "00:00:00" } }),
+            "invalidDatas",
+        ),
+        (
+            json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": { "period": "soon" } }),
+            "invalidDatas",
+        ),
         (json!("x"), "invalidValueTypes"),
     ] {
-        let refused = partner.patch(json!([{ "op": "add", "path": "/webHooks", "value": hook }])).await;
+        let refused = partner
+            .patch(json!([{ "op": "add", "path": "/webHooks", "value": hook }]))
+            .await;
         assert_eq!(refused.status, 409, "{hook}: {}", refused.text);
-        assert_eq!(refused["errorInfo"][list].as_array().map(Vec::len), Some(1), "{hook}: {}", refused.text);
+        assert_eq!(
+            refused["errorInfo"][list].as_array().map(Vec::len),
+            Some(1),
+            "{hook}: {}",
+            refused.text
+        );
     }
-    assert_eq!(space.get(&partner.instance()).await.ok()["webHooks"], json!([]));
+    assert_eq!(
+        space.get(&partner.instance()).await.ok()["webHooks"],
+        json!([])
+    );
 }

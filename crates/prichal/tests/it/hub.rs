@@ -38,11 +38,18 @@ impl Database {
             return Self(None);
         }
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let url = std::env::var("PRICHAL_TEST_POSTGRES").expect("PRICHAL_TEST_POSTGRES names a server");
-        let schema = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let url =
+            std::env::var("PRICHAL_TEST_POSTGRES").expect("PRICHAL_TEST_POSTGRES names a server");
+        let schema = format!(
+            "it_{}_{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
         execute(&url, &sql);
-        Self(Some(format!("{url}?options=-csearch_path%3D{schema}&application_name={schema}")))
+        Self(Some(format!(
+            "{url}?options=-csearch_path%3D{schema}&application_name={schema}"
+        )))
     }
 
     pub(crate) fn url(&self) -> Option<&str> {
@@ -54,7 +61,8 @@ impl Database {
 pub(crate) fn execute(url: &str, sql: &str) {
     std::thread::scope(|scope| {
         let run = scope.spawn(|| {
-            let mut client = postgres::Client::connect(url, postgres::NoTls).expect("PostgreSQL answers");
+            let mut client =
+                postgres::Client::connect(url, postgres::NoTls).expect("PostgreSQL answers");
             client.batch_execute(sql).expect("the statement runs");
         });
         run.join().expect("no panic");
@@ -82,7 +90,10 @@ impl Ground {
 
     /// The same store and clock for another node, in a data directory of its own.
     pub(crate) fn neighbour(&self) -> Self {
-        Self { folder: Arc::new(tempfile::tempdir().expect("a temporary folder")), ..self.clone() }
+        Self {
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -106,7 +117,9 @@ impl Ground {
     pub(crate) async fn start(&self) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let app = App::open(self.config(), self.clock.clone()).await.expect("the server opens");
+        let app = App::open(self.config(), self.clock.clone())
+            .await
+            .expect("the server opens");
         let stop = CancellationToken::new();
         let run = lifecycle::run(app.clone(), listener, stop.clone().cancelled_owned());
         Hub {
@@ -122,7 +135,9 @@ impl Ground {
 
 fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none());
     client.timeout(PATIENCE).build().expect("a client")
 }
 
@@ -168,7 +183,11 @@ impl Hub {
     }
 
     pub(crate) fn anybody(&self) -> Caller {
-        Caller { client: self.client.clone(), base: self.url.clone(), headers: Vec::new() }
+        Caller {
+            client: self.client.clone(),
+            base: self.url.clone(),
+            headers: Vec::new(),
+        }
     }
 
     pub(crate) fn admin(&self) -> Caller {
@@ -177,7 +196,10 @@ impl Hub {
 
     /// A new workspace and an administrator of it, whose paths start behind `/api/v1/{name}`.
     pub(crate) async fn workspace(&self, name: &str) -> Caller {
-        let made = self.admin().post("/admin/v1/workspaces", json!({ "name": name })).await;
+        let made = self
+            .admin()
+            .post("/admin/v1/workspaces", json!({ "name": name }))
+            .await;
         assert_eq!(made.status, 201, "{}", made.text);
         self.token(name, "admin").await
     }
@@ -185,17 +207,30 @@ impl Hub {
     /// A caller with a new token of a workspace.
     pub(crate) async fn token(&self, workspace: &str, role: &str) -> Caller {
         let path = format!("/admin/v1/workspaces/{workspace}/tokens");
-        let made = self.admin().post(&path, json!({ "name": "test", "role": role })).await;
+        let made = self
+            .admin()
+            .post(&path, json!({ "name": "test", "role": role }))
+            .await;
         assert_eq!(made.status, 201, "{}", made.text);
-        let mut caller = self.anybody().bearer(made["token"].as_str().expect("a token"));
+        let mut caller = self
+            .anybody()
+            .bearer(made["token"].as_str().expect("a token"));
         caller.base = format!("{}/api/v1/{workspace}", self.url);
         caller
     }
 
     /// The same caller at this server: after a restart, or at another node.
     pub(crate) fn adopt(&self, caller: &Caller) -> Caller {
-        let path = caller.base.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
-        Caller { base: format!("{}{path}", self.url), ..caller.clone() }
+        let path = caller
+            .base
+            .splitn(4, '/')
+            .nth(3)
+            .map(|path| format!("/{path}"))
+            .unwrap_or_default();
+        Caller {
+            base: format!("{}{path}", self.url),
+            ..caller.clone()
+        }
     }
 }
 
@@ -235,7 +270,10 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn str(&self, member: &str) -> String {
-        self.json[member].as_str().unwrap_or_else(|| panic!("`{member}` is no text in {}", self.text)).to_owned()
+        self.json[member]
+            .as_str()
+            .unwrap_or_else(|| panic!("`{member}` is no text in {}", self.text))
+            .to_owned()
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -256,13 +294,20 @@ impl Caller {
 
     /// The same place with an access key instead of a token.
     pub(crate) fn access_key(&self, key: &str) -> Self {
-        Self { headers: Vec::new(), ..self.clone() }.header("x-xcom-accesskey", key)
+        Self {
+            headers: Vec::new(),
+            ..self.clone()
+        }
+        .header("x-xcom-accesskey", key)
     }
 
     /// The same caller with another base path.
     pub(crate) fn at(&self, path: &str) -> Self {
         let host: Vec<&str> = self.base.splitn(4, '/').take(3).collect();
-        Self { base: format!("{}{path}", host.join("/")), ..self.clone() }
+        Self {
+            base: format!("{}{path}", host.join("/")),
+            ..self.clone()
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -270,11 +315,13 @@ impl Caller {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        self.send(Method::POST, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::POST, path, Some(body.to_string().into_bytes()))
+            .await
     }
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
-        self.send(Method::PUT, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::PUT, path, Some(body.to_string().into_bytes()))
+            .await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
@@ -284,20 +331,30 @@ impl Caller {
     /// A PATCH with these operations.
     pub(crate) async fn patch(&self, path: &str, operations: Value) -> Answer {
         let body = json!({ "operations": operations }).to_string();
-        self.send(Method::PATCH, path, Some(body.into_bytes())).await
+        self.send(Method::PATCH, path, Some(body.into_bytes()))
+            .await
     }
 
     /// A POST to a server that may die meanwhile: then there is no answer.
     pub(crate) async fn try_post(&self, path: &str, body: Value) -> Option<Answer> {
-        self.try_send(Method::POST, path, Some(body.to_string().into_bytes())).await.ok()
+        self.try_send(Method::POST, path, Some(body.to_string().into_bytes()))
+            .await
+            .ok()
     }
 
     /// Sends a body as it is, as `application/json` unless the caller has another content type.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
-        self.try_send(method, path, body).await.expect("the server answers")
+        self.try_send(method, path, body)
+            .await
+            .expect("the server answers")
     }
 
-    async fn try_send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> reqwest::Result<Answer> {
+    async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> reqwest::Result<Answer> {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         let typed = self.headers.iter().any(|(name, _)| name == "content-type");
         if body.is_some() && !typed {
@@ -313,17 +370,30 @@ impl Caller {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await?.to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or_default(), text, bytes })
+        Ok(Answer {
+            status,
+            headers,
+            json: serde_json::from_slice(&bytes).unwrap_or_default(),
+            text,
+            bytes,
+        })
     }
 }
 
 /// Somebody without credentials at a server that another process runs.
 pub(crate) fn anybody_at(url: &str) -> Caller {
-    Caller { client: client(), base: url.to_owned(), headers: Vec::new() }
+    Caller {
+        client: client(),
+        base: url.to_owned(),
+        headers: Vec::new(),
+    }
 }
 
 /// Asks again until there is an answer. For what happens by itself, soon.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let started = std::time::Instant::now();
     loop {
         if let Some(found) = ask().await {

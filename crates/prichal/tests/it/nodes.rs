@@ -17,13 +17,21 @@ async fn two_nodes(ground: &Ground, receiver: &Receiver) -> (Hub, Hub, Partner) 
     let partner = Partner::install(&space, "listener", &receiver.url).await;
     partner.subscribe().await;
     company(&space, "before").await;
-    assert_eq!(receiver.next().await.new_member("name"), "before", "the first node has the webhook");
+    assert_eq!(
+        receiver.next().await.new_member("name"),
+        "before",
+        "the first node has the webhook"
+    );
     let second = ground.neighbour().start().await;
     (first, second, partner)
 }
 
 /// Moves the clock on in steps until something has happened.
-async fn as_time_passes<T, F: Future<Output = Option<T>>>(hub: &Hub, what: &str, mut ask: impl FnMut() -> F) -> T {
+async fn as_time_passes<T, F: Future<Output = Option<T>>>(
+    hub: &Hub,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     eventually(what, || {
         hub.advance(Duration::from_millis(250));
         ask()
@@ -43,8 +51,16 @@ async fn what_one_node_commits_the_other_delivers() {
     for n in 0..20 {
         company(&elsewhere, &n.to_string()).await;
     }
-    as_time_passes(&first, "the calls", || async { (receiver.waiting() == 20).then_some(()) }).await;
-    let names: HashSet<_> = receiver.take(20).await.iter().map(|call| call.new_member("name").to_string()).collect();
+    as_time_passes(&first, "the calls", || async {
+        (receiver.waiting() == 20).then_some(())
+    })
+    .await;
+    let names: HashSet<_> = receiver
+        .take(20)
+        .await
+        .iter()
+        .map(|call| call.new_member("name").to_string())
+        .collect();
     assert_eq!(names.len(), 20, "each once");
 }
 
@@ -61,8 +77,16 @@ async fn a_node_that_dies_is_taken_over_from() {
     for n in 0..20 {
         company(&elsewhere, &n.to_string()).await;
     }
-    as_time_passes(&second, "the calls", || async { (receiver.waiting() >= 20).then_some(()) }).await;
-    let names: HashSet<_> = receiver.take(20).await.iter().map(|call| call.new_member("name").to_string()).collect();
+    as_time_passes(&second, "the calls", || async {
+        (receiver.waiting() >= 20).then_some(())
+    })
+    .await;
+    let names: HashSet<_> = receiver
+        .take(20)
+        .await
+        .iter()
+        .map(|call| call.new_member("name").to_string())
+        .collect();
     assert_eq!(names.len(), 20);
 }
 
@@ -71,7 +95,14 @@ async fn a_node_that_stops_hands_over_and_repeats_nothing() {
     if !on_postgres() {
         return;
     }
-    let receiver = Receiver::start(|call| if call.new_member("name") == "bad" { Reply::Status(500) } else { Reply::Good }).await;
+    let receiver = Receiver::start(|call| {
+        if call.new_member("name") == "bad" {
+            Reply::Status(500)
+        } else {
+            Reply::Good
+        }
+    })
+    .await;
     let ground = Ground::new(|_| ());
     let (first, second, partner) = two_nodes(&ground, &receiver).await;
     company(&partner.space, "bad").await;
@@ -80,18 +111,29 @@ async fn a_node_that_stops_hands_over_and_repeats_nothing() {
     let elsewhere = second.adopt(&partner.space);
     first.stop().await;
     company(&elsewhere, "after").await;
-    as_time_passes(&second, "the call", || async { (receiver.waiting() >= 1).then_some(()) }).await;
+    as_time_passes(&second, "the call", || async {
+        (receiver.waiting() >= 1).then_some(())
+    })
+    .await;
     assert_eq!(receiver.next().await.new_member("name"), "after");
     receiver.answer(|_| Reply::Good);
     second.advance(Duration::from_secs(40));
-    as_time_passes(&second, "the retry", || async { (receiver.waiting() >= 1).then_some(()) }).await;
+    as_time_passes(&second, "the retry", || async {
+        (receiver.waiting() >= 1).then_some(())
+    })
+    .await;
     assert_eq!(receiver.next().await.new_member("name"), "bad");
 }
 
 /// The manual clock stands still, so nobody polls: only the bus can have told.
 #[tokio::test]
 async fn the_bus_wakes_the_other_node_at_once() {
-    let Some(bus) = std::env::var("PRICHAL_TEST_NATS").ok().filter(|_| on_postgres()) else { return };
+    let Some(bus) = std::env::var("PRICHAL_TEST_NATS")
+        .ok()
+        .filter(|_| on_postgres())
+    else {
+        return;
+    };
     let receiver = Receiver::good().await;
     let ground = Ground::new(move |config| config.bus_url = Some(bus.clone()));
     let (_first, second, partner) = two_nodes(&ground, &receiver).await;
@@ -111,14 +153,34 @@ async fn revocations_reach_the_other_node() {
     let key = partner.access_key().await;
     let elsewhere = second.adopt(&partner.space.access_key(&key));
     elsewhere.get("/companies").await.ok();
-    partner.space.post(&format!("/integrations/{}/uninstall", partner.id), json!({})).await.ok();
-    as_time_passes(&first, "the key dies there", || async { (elsewhere.get("/companies").await.status == 401).then_some(()) }).await;
+    partner
+        .space
+        .post(
+            &format!("/integrations/{}/uninstall", partner.id),
+            json!({}),
+        )
+        .await
+        .ok();
+    as_time_passes(&first, "the key dies there", || async {
+        (elsewhere.get("/companies").await.status == 401).then_some(())
+    })
+    .await;
     let made = second.adopt(&second.token("acme", "member").await);
     made.get("/companies").await.ok();
-    let listed = first.admin().get("/admin/v1/workspaces/acme/tokens").await.ok();
+    let listed = first
+        .admin()
+        .get("/admin/v1/workspaces/acme/tokens")
+        .await
+        .ok();
     for token in listed["items"].as_array().expect("items") {
-        let path = format!("/admin/v1/workspaces/acme/tokens/{}", token["id"].as_str().expect("an id"));
+        let path = format!(
+            "/admin/v1/workspaces/acme/tokens/{}",
+            token["id"].as_str().expect("an id")
+        );
         assert_eq!(first.admin().delete(&path).await.status, 204);
     }
-    as_time_passes(&first, "the token dies there", || async { (made.get("/companies").await.status == 401).then_some(()) }).await;
+    as_time_passes(&first, "the token dies there", || async {
+        (made.get("/companies").await.status == 401).then_some(())
+    })
+    .await;
 }

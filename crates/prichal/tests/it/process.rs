@@ -20,7 +20,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_prichal");
 
 fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.current_dir(folder).args(arguments).env_clear().envs(variables.iter().copied());
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied());
     command.output().expect("the program runs")
 }
 
@@ -39,16 +43,32 @@ impl Drop for Server {
 
 impl Server {
     async fn start(folder: &Path, database: &Database) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
         let listen = format!("127.0.0.1:{port}");
         let mut command = Command::new(PROGRAM);
-        command.current_dir(folder).args(["serve", "--listen", &listen, "--allow-private-targets", "true"]);
+        command.current_dir(folder).args([
+            "serve",
+            "--listen",
+            &listen,
+            "--allow-private-targets",
+            "true",
+        ]);
         command.env_clear().env("PRICHAL_ADMIN_TOKEN", ADMIN_TOKEN);
         if let Some(url) = database.url() {
             command.env("PRICHAL_DATABASE_URL", url);
         }
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-        let server = Self { child, url: format!("http://{listen}") };
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let server = Self {
+            child,
+            url: format!("http://{listen}"),
+        };
         let started = Instant::now();
         while std::net::TcpStream::connect(&listen).is_err() {
             assert!(started.elapsed() < PATIENCE, "the server does not listen");
@@ -68,16 +88,24 @@ impl Server {
 
     /// Asks it to stop, as an init system does, and returns its exit code.
     fn terminate(mut self) -> Option<i32> {
-        let signal = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let signal = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
         assert!(signal.expect("kill runs").success());
         self.child.wait().expect("it ends").code()
     }
 }
 
 async fn everything(space: &Caller) -> Vec<Value> {
-    let (mut seen, mut offset) = (Vec::new(), "00000000-0000-0000-0000-000000000000".to_owned());
+    let (mut seen, mut offset) = (
+        Vec::new(),
+        "00000000-0000-0000-0000-000000000000".to_owned(),
+    );
     loop {
-        let page = space.get(&format!("/events?offset={offset}&limit=1000")).await.ok();
+        let page = space
+            .get(&format!("/events?offset={offset}&limit=1000"))
+            .await
+            .ok();
         seen.extend(page["items"].as_array().expect("items").clone());
         offset = page.str("lastOffset");
         if page["hasMore"] == false {
@@ -94,15 +122,33 @@ async fn killed_under_load_it_loses_nothing() {
     let database = Database::new();
     let receiver = Receiver::good().await;
     let mut server = Server::start(folder.path(), &database).await;
-    assert_eq!(server.admin().post("/admin/v1/workspaces", json!({ "name": "acme" })).await.status, 201);
-    let token = server.admin().post("/admin/v1/workspaces/acme/tokens", json!({ "name": "t", "role": "admin" })).await;
-    let space = server.admin().bearer(&token.str("token")).at("/api/v1/acme");
+    assert_eq!(
+        server
+            .admin()
+            .post("/admin/v1/workspaces", json!({ "name": "acme" }))
+            .await
+            .status,
+        201
+    );
+    let token = server
+        .admin()
+        .post(
+            "/admin/v1/workspaces/acme/tokens",
+            json!({ "name": "t", "role": "admin" }),
+        )
+        .await;
+    let space = server
+        .admin()
+        .bearer(&token.str("token"))
+        .at("/api/v1/acme");
     let partner = Partner::install(&space, "listener", &receiver.url).await;
     partner.subscribe().await;
 
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..3 {
-        let here = anybody_at(&server.url).bearer(&token.str("token")).at("/api/v1/acme");
+        let here = anybody_at(&server.url)
+            .bearer(&token.str("token"))
+            .at("/api/v1/acme");
         let mut load = JoinSet::new();
         for n in 0..16 {
             let space = here.clone();
@@ -125,9 +171,15 @@ async fn killed_under_load_it_loses_nothing() {
         acknowledged.extend(load.join_all().await.concat());
         server = Server::start(folder.path(), &database).await;
     }
-    assert!(acknowledged.len() >= 300, "there was something to lose: {}", acknowledged.len());
+    assert!(
+        acknowledged.len() >= 300,
+        "there was something to lose: {}",
+        acknowledged.len()
+    );
 
-    let space = anybody_at(&server.url).bearer(&token.str("token")).at("/api/v1/acme");
+    let space = anybody_at(&server.url)
+        .bearer(&token.str("token"))
+        .at("/api/v1/acme");
     let feed = everything(&space).await;
     let mut listed: HashMap<String, usize> = HashMap::new();
     for event in &feed {
@@ -135,14 +187,23 @@ async fn killed_under_load_it_loses_nothing() {
             *listed.entry(id.to_owned()).or_default() += 1;
         }
     }
-    assert!(acknowledged.iter().all(|id| listed.get(id) == Some(&1)), "each acknowledged change is in the feed exactly once");
-    let offsets: Vec<&str> = feed.iter().map(|event| event["offset"].as_str().expect("an offset")).collect();
+    assert!(
+        acknowledged.iter().all(|id| listed.get(id) == Some(&1)),
+        "each acknowledged change is in the feed exactly once"
+    );
+    let offsets: Vec<&str> = feed
+        .iter()
+        .map(|event| event["offset"].as_str().expect("an offset"))
+        .collect();
     assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
 
     // At least once each; calls that were taken above to wait for the load count, too.
     let started = Instant::now();
     while !listed.keys().all(|id| receiver.ever_saw(id)) {
-        assert!(started.elapsed() < PATIENCE, "some events never reached the receiver");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "some events never reached the receiver"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(server.terminate(), Some(0), "a clean stop");
@@ -155,11 +216,31 @@ fn a_bad_setting_is_one_line() {
         (vec!["--listen", "nowhere"], vec![], "listen"),
         (vec!["--delivery-timeout", "10"], vec![], "delivery-timeout"),
         (vec!["--delivery-timeout", "0s"], vec![], "delivery-timeout"),
-        (vec!["--retry-schedule", "30s,soon"], vec![], "retry-schedule"),
-        (vec!["--allow-private-targets", "perhaps"], vec![], "allow-private-targets"),
-        (vec![], vec![("PRICHAL_IDENTIFIER_CHECK", "lenient")], "identifier-check"),
-        (vec![], vec![("PRICHAL_DATABASE_URL", "mysql://user:hunter2@host/db")], "database-url"),
-        (vec![], vec![("PRICHAL_MASTER_KEY", "c2hvcnQ=")], "master-key"),
+        (
+            vec!["--retry-schedule", "30s,soon"],
+            vec![],
+            "retry-schedule",
+        ),
+        (
+            vec!["--allow-private-targets", "perhaps"],
+            vec![],
+            "allow-private-targets",
+        ),
+        (
+            vec![],
+            vec![("PRICHAL_IDENTIFIER_CHECK", "lenient")],
+            "identifier-check",
+        ),
+        (
+            vec![],
+            vec![("PRICHAL_DATABASE_URL", "mysql://user:hunter2@host/db")],
+            "database-url",
+        ),
+        (
+            vec![],
+            vec![("PRICHAL_MASTER_KEY", "c2hvcnQ=")],
+            "master-key",
+        ),
         (vec![], vec![("PRICHAL_BLOB_URL", "gopher://x")], "blob-url"),
         (vec![], vec![("PRICHAL_BUS_URL", "http://x")], "bus-url"),
     ];
@@ -174,13 +255,36 @@ fn a_bad_setting_is_one_line() {
             assert!(!text.contains(secret), "{text}");
         }
     }
-    std::fs::write(folder.path().join("prichal.toml"), "listen = \"127.0.0.1:0\"\nlisten-on = 7\n").expect("written");
+    std::fs::write(
+        folder.path().join("prichal.toml"),
+        "listen = \"127.0.0.1:0\"\nlisten-on = 7\n",
+    )
+    .expect("written");
     let output = run(folder.path(), &["serve", "--check"], &[]);
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("listen-on"));
-    std::fs::write(folder.path().join("prichal.toml"), "delivery-timeout = \"never\"\n").expect("written");
-    assert!(!run(folder.path(), &["serve", "--check"], &[]).status.success(), "the file counts");
-    let flag = run(folder.path(), &["serve", "--check", "--delivery-timeout", "3s"], &[]);
-    assert!(flag.status.success(), "a flag goes before the file: {}", String::from_utf8_lossy(&flag.stderr));
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("listen-on")
+    );
+    std::fs::write(
+        folder.path().join("prichal.toml"),
+        "delivery-timeout = \"never\"\n",
+    )
+    .expect("written");
+    assert!(
+        !run(folder.path(), &["serve", "--check"], &[])
+            .status
+            .success(),
+        "the file counts"
+    );
+    let flag = run(
+        folder.path(),
+        &["serve", "--check", "--delivery-timeout", "3s"],
+        &[],
+    );
+    assert!(
+        flag.status.success(),
+        "a flag goes before the file: {}",
+        String::from_utf8_lossy(&flag.stderr)
+    );
 }
 
 #[tokio::test]
@@ -193,7 +297,13 @@ async fn a_data_directory_has_one_server() {
     let text = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(text.contains("prichal-data"), "{text}");
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = |name: &str| std::fs::metadata(folder.path().join("prichal-data").join(name)).expect("a file").permissions().mode() & 0o777;
+    let mode = |name: &str| {
+        std::fs::metadata(folder.path().join("prichal-data").join(name))
+            .expect("a file")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode("master-key"), 0o600);
 }
 
@@ -203,29 +313,65 @@ async fn the_verbs_of_the_command_line() {
     let server = Server::start(folder.path(), &Database::new()).await;
     let variables = [("PRICHAL_ADMIN_TOKEN", ADMIN_TOKEN)];
     let verb = |arguments: &[&str]| {
-        let arguments: Vec<&str> = arguments.iter().copied().chain(["--url", &server.url]).collect();
+        let arguments: Vec<&str> = arguments
+            .iter()
+            .copied()
+            .chain(["--url", &server.url])
+            .collect();
         let output = run(folder.path(), &arguments, &variables);
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr),
+        )
     };
     let (done, text) = verb(&["workspace", "create", "acme"]);
     assert!(done, "{text}");
     assert!(verb(&["workspace", "list"]).1.contains("acme"));
     let (again, text) = verb(&["workspace", "create", "acme"]);
     assert!(!again && text.contains("acme"), "{text}");
-    let (done, text) = verb(&["token", "create", "acme", "--name", "mine", "--role", "admin"]);
+    let (done, text) = verb(&[
+        "token", "create", "acme", "--name", "mine", "--role", "admin",
+    ]);
     assert!(done, "{text}");
-    let token = text.split_whitespace().find(|word| word.len() == 64).expect("a token").to_owned();
-    anybody_at(&server.url).bearer(&token).get("/api/v1/acme/companies").await.ok();
+    let token = text
+        .split_whitespace()
+        .find(|word| word.len() == 64)
+        .expect("a token")
+        .to_owned();
+    anybody_at(&server.url)
+        .bearer(&token)
+        .get("/api/v1/acme/companies")
+        .await
+        .ok();
     assert!(verb(&["token", "list", "acme"]).1.contains("mine"));
     assert!(verb(&["workspace", "delete", "acme"]).0);
-    assert_eq!(anybody_at(&server.url).bearer(&token).get("/api/v1/acme/companies").await.status, 401);
+    assert_eq!(
+        anybody_at(&server.url)
+            .bearer(&token)
+            .get("/api/v1/acme/companies")
+            .await
+            .status,
+        401
+    );
 }
 
 #[test]
 fn the_demo_shows_deliveries() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let output = run(folder.path(), &["demo", "--seconds", "3", "--listen", "127.0.0.1:0"], &[("TMPDIR", folder.path().to_str().expect("text"))]);
+    let output = run(
+        folder.path(),
+        &["demo", "--seconds", "3", "--listen", "127.0.0.1:0"],
+        &[("TMPDIR", folder.path().to_str().expect("text"))],
+    );
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.matches("delivered").count() >= 1 && text.contains("curl"), "{text}");
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        text.matches("delivered").count() >= 1 && text.contains("curl"),
+        "{text}"
+    );
 }

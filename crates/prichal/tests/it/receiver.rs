@@ -26,7 +26,10 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -111,7 +114,11 @@ impl Receiver {
                 connections.spawn(converse(stream, shared.clone()));
             }
         });
-        Self { url, state, _serving: serving }
+        Self {
+            url,
+            state,
+            _serving: serving,
+        }
     }
 
     /// Answers differently from now on.
@@ -130,7 +137,9 @@ impl Receiver {
                 arrived.await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("a call comes")
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("a call comes")
     }
 
     pub(crate) async fn take(&self, count: usize) -> Vec<Call> {
@@ -168,9 +177,19 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
             open.0 += 1;
             open.1 = open.1.max(open.0);
         }
-        let echo = call.header("x-xcom-integration-echo").unwrap_or_default().to_owned();
-        if let Some(id) = serde_json::from_str::<serde_json::Value>(&call.body).unwrap_or_default()["changeData"]["new"]["id"].as_str() {
-            state.entities.lock().expect("no panic").insert(id.to_owned());
+        let echo = call
+            .header("x-xcom-integration-echo")
+            .unwrap_or_default()
+            .to_owned();
+        if let Some(id) = serde_json::from_str::<serde_json::Value>(&call.body).unwrap_or_default()
+            ["changeData"]["new"]["id"]
+            .as_str()
+        {
+            state
+                .entities
+                .lock()
+                .expect("no panic")
+                .insert(id.to_owned());
         }
         state.calls.lock().expect("no panic").push_back(call);
         state.arrived.notify_one();
@@ -196,9 +215,13 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Call> {
     let mut lines = text.split("\r\n");
     let mut first = lines.next()?.split(' ');
     let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let length = headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let length: usize = length.map_or(0, |(_, value)| value.parse().expect("a length"));
     while buffer.len() < head + 4 + length {
         if stream.read_buf(buffer).await.ok()? == 0 {
@@ -207,13 +230,22 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Call> {
     }
     let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).expect("text");
     buffer.drain(..head + 4 + length);
-    Some(Call { method, path, headers, body })
+    Some(Call {
+        method,
+        path,
+        headers,
+        body,
+    })
 }
 
 /// Answers. False when the connection is over.
 async fn answer(stream: &mut TcpStream, reply: Reply, echo: &str) -> bool {
     let head = |status: u16, echo: &str, more: &str| {
-        let echo = if echo.is_empty() { String::new() } else { format!("x-xcom-integration-echo: {echo}\r\n") };
+        let echo = if echo.is_empty() {
+            String::new()
+        } else {
+            format!("x-xcom-integration-echo: {echo}\r\n")
+        };
         format!("HTTP/1.1 {status} X\r\n{echo}{more}\r\n")
     };
     let empty = "content-length: 0\r\n";
@@ -229,11 +261,15 @@ async fn answer(stream: &mut TcpStream, reply: Reply, echo: &str) -> bool {
         Reply::WrongEcho => head(200, "not-the-echo", empty),
         Reply::Redirect(place) => head(301, echo, &format!("location: {place}\r\n{empty}")),
         Reply::Half => {
-            let _ = stream.write_all(format!("{}12345", head(200, echo, "content-length: 10\r\n")).as_bytes()).await;
+            let _ = stream
+                .write_all(format!("{}12345", head(200, echo, "content-length: 10\r\n")).as_bytes())
+                .await;
             return false;
         }
         Reply::Endless => {
-            let _ = stream.write_all(head(200, echo, "transfer-encoding: chunked\r\n").as_bytes()).await;
+            let _ = stream
+                .write_all(head(200, echo, "transfer-encoding: chunked\r\n").as_bytes())
+                .await;
             while stream.write_all(b"4\r\nwave\r\n").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

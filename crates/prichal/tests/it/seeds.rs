@@ -12,8 +12,13 @@ use crate::{
 
 /// A call with the headers that the examples print.
 async fn patch(space: &Caller, path: &str, body: &str) -> crate::hub::Answer {
-    let caller = space.clone().header("accept", "application/json").header("Content-Type", "application/json-patch+json");
-    caller.send(Method::PATCH, path, Some(body.as_bytes().to_vec())).await
+    let caller = space
+        .clone()
+        .header("accept", "application/json")
+        .header("Content-Type", "application/json-patch+json");
+    caller
+        .send(Method::PATCH, path, Some(body.as_bytes().to_vec()))
+        .await
 }
 
 #[tokio::test]
@@ -37,14 +42,52 @@ async fn integrations_page_registering_a_schedule() {
         "id": hook["id"], "relativeUrl": "setup/upgrade", "triggerType": "schedule", "filter": { "items": [] },
         "schedule": { "period": "00:05:00" }, "disabled": false,
     });
-    assert_eq!(hook.to_string(), expected.to_string(), "byte for byte, the order of members included");
-    let members: Vec<&str> = instance.json.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(members, ["updateInfo", "baseUrl", "features", "status", "secrets", "settings", "webHooks", "id"]);
-    let stamps: Vec<&str> = instance["updateInfo"].as_object().expect("an object").keys().map(String::as_str).collect();
-    assert!(stamps.starts_with(&["updatedAt"]) && stamps.ends_with(&["createdWith"]), "{stamps:?}");
+    assert_eq!(
+        hook.to_string(),
+        expected.to_string(),
+        "byte for byte, the order of members included"
+    );
+    let members: Vec<&str> = instance
+        .json
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        members,
+        [
+            "updateInfo",
+            "baseUrl",
+            "features",
+            "status",
+            "secrets",
+            "settings",
+            "webHooks",
+            "id"
+        ]
+    );
+    let stamps: Vec<&str> = instance["updateInfo"]
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert!(
+        stamps.starts_with(&["updatedAt"]) && stamps.ends_with(&["createdWith"]),
+        "{stamps:?}"
+    );
     let unknown = "838e0000-0000-0000-0000-00000000ed82";
-    let missing = by_key.get(&format!("/integrations/instances/{unknown}")).await;
-    assert_eq!((missing.status, missing.json), (409, json!({ "status": "notFound", "message": format!("IntegrationInstance {unknown} not found") })));
+    let missing = by_key
+        .get(&format!("/integrations/instances/{unknown}"))
+        .await;
+    assert_eq!(
+        (missing.status, missing.json),
+        (
+            409,
+            json!({ "status": "notFound", "message": format!("IntegrationInstance {unknown} not found") })
+        )
+    );
 }
 
 #[tokio::test]
@@ -54,9 +97,19 @@ async fn integrations_page_activating() {
     let space = hub.workspace("ws").await;
     let manifest = json!({ "name": "seed", "version": "1.0", "baseUrl": receiver.url });
     let id = space.post("/integrations", manifest).await.ok().str("id");
-    space.post(&format!("/integrations/{id}/install"), json!({})).await.ok();
+    space
+        .post(&format!("/integrations/{id}/install"), json!({}))
+        .await
+        .ok();
     let body = "{\n\"SecretKey\": null,\n\"autoRedirect\": false,\n\"autoAnswer\": false\n}";
-    let done = space.send(Method::POST, &format!("/integrations/{id}/setup"), Some(body.into())).await.ok();
+    let done = space
+        .send(
+            Method::POST,
+            &format!("/integrations/{id}/setup"),
+            Some(body.into()),
+        )
+        .await
+        .ok();
     assert_eq!(done.text, "\"OK\"");
 }
 
@@ -74,10 +127,22 @@ async fn webhooks_page_registering() {
     }"#
     .replace("RECEIVER", &receiver.url);
     let answer = patch(&space, &partner.instance(), &body).await.ok();
-    assert_eq!(answer["result"]["webHooks"][0]["id"], "a5aad3c1-777b-4ae5-8ca1-60b94c0423e5");
+    assert_eq!(
+        answer["result"]["webHooks"][0]["id"],
+        "a5aad3c1-777b-4ae5-8ca1-60b94c0423e5"
+    );
     assert_eq!(answer["result"]["webHooks"][0]["schedule"], json!({}));
     let id = company(&space, "not asked for").await;
-    space.patch(&format!("/companies/{id}"), json!([{ "op": "replace", "path": "/name", "value": "asked for" }])).await.ok();
+    space
+        .patch(
+            &format!("/companies/{id}"),
+            json!([{ "op": "replace", "path": "/name", "value": "asked for" }]),
+        )
+        .await
+        .ok();
     let call = receiver.next().await;
-    assert_eq!((call.path.as_str(), call.new_member("name")), ("/callbacks", json!("asked for")));
+    assert_eq!(
+        (call.path.as_str(), call.new_member("name")),
+        ("/callbacks", json!("asked for"))
+    );
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Anybody who may enter the workspace in the path.
-pub(super) struct Member {
+pub struct Member {
     pub(super) app: App,
     pub(super) workspace: Arc<Workspace>,
     pub(super) caller: Caller,

@@ -1,38 +1,274 @@
-//! Written by its owner.
+//! `/api/v1/{ws}/{collection}`: the entities that clients write themselves, all collections alike.
 
-use crate::error::{Error, Result};
+mod batch;
+mod draft;
+mod edit;
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/entities/create_entity", responses((status = 200)))]
-pub(super) async fn create_entity() -> Result<()> {
-    Err(Error::NoRoute)
+use std::collections::HashMap;
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use prichal_core::{
+    entity::{self as rules, inner_links},
+    event::EntityKind,
+    id::EntityId,
+    patch, schema,
+};
+use prichal_store::{
+    Conn, Tx,
+    entity::{self, Entity},
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    caller::Member,
+    instances::PatchEnvelope,
+    once::{IdempotencyKey, JsonAnswer, write_once},
+};
+use crate::{
+    error::{Error, Result},
+    face::{Raw, json_text, parse_json},
+    page::Page,
+    settings,
+};
+use draft::Draft;
+pub(super) use draft::check_end;
+
+/// A model of the collection: its own members, `updateInfo` and `id`. Unknown members are ignored.
+#[derive(ToSchema)]
+#[schema(as = Entity, value_type = Object)]
+#[expect(
+    dead_code,
+    reason = "describes the models that `prichal_core::entity` puts together"
+)]
+struct EntityModel(serde_json::Value);
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct EntityList {
+    /// How many there are in all.
+    count: i64,
+    items: Vec<EntityModel>,
 }
 
-#[utoipa::path(get, path = "/api/v1/{ws}/stub/entities/create_entity", responses((status = 200)))]
-pub(super) async fn list_entities() -> Result<()> {
-    Err(Error::NoRoute)
+/// The collection that stands in the path.
+#[derive(Clone, Copy)]
+pub(super) struct Collection(EntityKind);
+
+/// The entity whose collection and id stand in the path.
+#[derive(Clone, Copy)]
+pub(super) struct InPath {
+    kind: EntityKind,
+    id: EntityId,
 }
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/entities/create_entities", responses((status = 200)))]
-pub(super) async fn create_entities() -> Result<()> {
-    Err(Error::NoRoute)
+async fn segment(parts: &mut Parts, wanted: &str) -> Result<String> {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let params = params.map_err(|_| Error::invalid(wanted, "The path is not valid UTF-8."))?;
+    let found = params.iter().find(|(name, _)| *name == wanted);
+    Ok(found.map(|(_, value)| value.to_owned()).unwrap_or_default())
 }
 
-#[utoipa::path(get, path = "/api/v1/{ws}/stub/entities/get_entity", responses((status = 200)))]
-pub(super) async fn get_entity() -> Result<()> {
-    Err(Error::NoRoute)
+impl<S: Send + Sync> FromRequestParts<S> for Collection {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let name = segment(parts, "collection").await?;
+        EntityKind::from_collection(&name)
+            .map(Self)
+            .ok_or(Error::NoRoute)
+    }
 }
 
-#[utoipa::path(patch, path = "/api/v1/{ws}/stub/entities/get_entity", responses((status = 200)))]
-pub(super) async fn patch_entity() -> Result<()> {
-    Err(Error::NoRoute)
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Collection(kind) = Collection::from_request_parts(parts, state).await?;
+        let id = segment(parts, "id").await?;
+        let shown: String = id.chars().take(64).collect();
+        let id = EntityId::parse(&id).ok_or_else(|| {
+            Error::invalid("id", format!("The value '{shown}' is not a valid id."))
+        })?;
+        Ok(Self { kind, id })
+    }
 }
 
-#[utoipa::path(delete, path = "/api/v1/{ws}/stub/entities/get_entity", responses((status = 200)))]
-pub(super) async fn delete_entity() -> Result<()> {
-    Err(Error::NoRoute)
+/// What is not there, in the vendor's words.
+fn missing(kind: EntityKind, id: Uuid) -> Error {
+    Error::NotFound(format!("{} {id}", kind.type_name()))
 }
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/entities/restore_entity", responses((status = 200)))]
-pub(super) async fn restore_entity() -> Result<()> {
-    Err(Error::NoRoute)
+/// An entity that is not deleted, held until the end of the transaction.
+fn find_living(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPath) -> Result<Entity> {
+    let found = entity::find_for_update(tx, member.workspace_id(), kind, id)?;
+    found
+        .filter(|found| found.deleted_at.is_none())
+        .ok_or_else(|| missing(kind, id.0))
+}
+
+/// The ids at the other ends of the links that the entity's model shows.
+fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
+    let Some((_, other)) = inner_links(entity.kind) else {
+        return Ok(Vec::new());
+    };
+    let links = entity::links(conn, entity.workspace, (entity.kind, entity.id.0))?;
+    Ok(links
+        .into_iter()
+        .filter(|(kind, _)| *kind == other)
+        .map(|(_, id)| id)
+        .collect())
+}
+
+fn model(entity: &Entity, links: &[Uuid]) -> String {
+    rules::model(
+        entity.kind,
+        entity.id.0,
+        &entity.members,
+        links,
+        &entity.update_info,
+    )
+}
+
+/// Create an entity.
+#[utoipa::path(post, path = "/api/v1/{ws}/{collection}", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = EntityModel, responses((status = 200, body = EntityModel)))]
+pub(super) async fn create_entity(
+    member: Member,
+    Collection(kind): Collection,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
+    let read = parse_json(&body)?;
+    let draft = Draft::read(kind, schema::object(&read)?, &settings, &member.origin())?;
+    let origin = member.origin();
+    write_once(&member, key, &body, move |tx| draft.write(tx, &origin)).await
+}
+
+const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, `deals`, `tasks`, `notifications` or `catalog-items`";
+
+/// Create several entities, all or none.
+///
+/// The answer is a map: an item's key is its `batchItemKey`, or a new one.
+#[utoipa::path(post, path = "/api/v1/{ws}/{collection}/create", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = batch::Batch, responses((status = 200, body = batch::BatchAnswer)))]
+pub(super) async fn create_entities(
+    member: Member,
+    Collection(kind): Collection,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
+    let origin = member.origin();
+    let drafts = batch::read(kind, &parse_json(&body)?, &settings, &origin)?;
+    write_once(&member, key, &body, move |tx| {
+        batch::write(tx, &drafts, &origin)
+    })
+    .await
+}
+
+/// List the entities of a collection in the order of their creation, without deleted ones.
+#[utoipa::path(get, path = "/api/v1/{ws}/{collection}", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = EntityList)))]
+pub(super) async fn list_entities(
+    member: Member,
+    Collection(kind): Collection,
+    page: Page,
+) -> Result<Response> {
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| {
+        let (count, found) = entity::list(conn, workspace, kind, page.offset, page.limit)?;
+        let mut links: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        if let (Some((_, inner)), Some(first), Some(last)) =
+            (inner_links(kind), found.first(), found.last())
+        {
+            for (id, (other, end)) in
+                entity::links_between(conn, workspace, kind, first.id, last.id)?
+            {
+                if other == inner {
+                    links.entry(id).or_default().push(end);
+                }
+            }
+        }
+        let items: Vec<String> = found
+            .iter()
+            .map(|entity| model(entity, links.get(&entity.id.0).map_or(&[], Vec::as_slice)))
+            .collect();
+        Ok::<_, Error>(format!(
+            "{{\"count\":{count},\"items\":[{}]}}",
+            items.join(",")
+        ))
+    };
+    Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
+}
+
+/// Read an entity.
+#[utoipa::path(get, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
+    responses((status = 200, body = EntityModel)))]
+pub(super) async fn get_entity(member: Member, InPath { kind, id }: InPath) -> Result<Response> {
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| {
+        let found = entity::find(conn, workspace, kind, id)?;
+        let found = found
+            .filter(|found| found.deleted_at.is_none())
+            .ok_or_else(|| missing(kind, id.0))?;
+        let links = links_inside(conn, &found)?;
+        Ok::<_, Error>(model(&found, &links))
+    };
+    Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
+}
+
+/// Change an entity. All operations are applied, or none.
+#[utoipa::path(patch, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
+    request_body = PatchEnvelope, responses((status = 200, body = EntityModel)))]
+pub(super) async fn patch_entity(
+    member: Member,
+    place: InPath,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
+    let operations = patch::parse(&parse_json(&body)?)?;
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let text = app
+        .db
+        .write(workspace, move |tx| {
+            edit::patch(tx, &member, place, &operations, &settings)
+        })
+        .await?;
+    Ok(json_text(StatusCode::OK, text))
+}
+
+/// Delete an entity. It can be restored.
+#[utoipa::path(delete, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
+    responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn delete_entity(member: Member, place: InPath) -> Result<Response> {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    app.db
+        .write(workspace, move |tx| edit::delete(tx, &member, place))
+        .await?;
+    Ok(json_text(StatusCode::OK, "\"OK\""))
+}
+
+/// Bring a deleted entity back.
+#[utoipa::path(post, path = "/api/v1/{ws}/{collection}/{id}/restore", tag = "entities",
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
+    responses((status = 200, body = EntityModel)))]
+pub(super) async fn restore_entity(member: Member, place: InPath) -> Result<Response> {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let text = app
+        .db
+        .write(workspace, move |tx| edit::restore(tx, &member, place))
+        .await?;
+    Ok(json_text(StatusCode::OK, text))
 }

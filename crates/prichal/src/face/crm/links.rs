@@ -1,13 +1,139 @@
-//! Written by its owner.
+//! `/api/v1/{ws}/links`: what ties two entities together.
 
-use crate::error::{Error, Result};
+use axum::{http::StatusCode, response::Response};
+use prichal_core::{
+    event::{Entity, EntityKind, NewEvent, Origin},
+    id::{self, EventId},
+    schema::{self, Fault, Type},
+};
+use prichal_store::{Tx, entity};
+use serde_json::Value;
+use utoipa::ToSchema;
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/links/create_link", responses((status = 200)))]
-pub(super) async fn create_link() -> Result<()> {
-    Err(Error::NoRoute)
+use super::{
+    caller::Member,
+    entities::check_end,
+    once::{IdempotencyKey, JsonAnswer, write_once},
+};
+use crate::{
+    error::{Error, Result},
+    face::{Json, Raw, json_text, parse_json},
+};
+
+/// Exactly two ids, such as `{"companyId": "…", "dealId": "…"}`.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+#[expect(dead_code, reason = "describes the body; it is read below")]
+struct Link(Value);
+
+/// Link two entities. Linking them again changes nothing.
+#[utoipa::path(post, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn create_link(
+    member: Member,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let ends = read(&parse_json(&body)?)?;
+    let origin = member.origin();
+    write_once(&member, key, &body, move |tx| {
+        link(tx, ends, &origin)?;
+        Ok("\"OK\"".to_owned())
+    })
+    .await
 }
 
-#[utoipa::path(delete, path = "/api/v1/{ws}/stub/links/create_link", responses((status = 200)))]
-pub(super) async fn delete_link() -> Result<()> {
-    Err(Error::NoRoute)
+fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<()> {
+    for end in [one, other] {
+        check_end(tx, origin.workspace, end)?;
+    }
+    if entity::insert_link(tx, origin.workspace, one, other)? {
+        tx.append(NewEvent::link(
+            EventId::generate(origin.at),
+            origin,
+            one,
+            other,
+        ));
+    }
+    Ok(())
+}
+
+/// Take a link away. Where there is none, nothing changes.
+#[utoipa::path(delete, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path)),
+    request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Response> {
+    let [one, other] = read(&body)?;
+    let origin = member.origin();
+    let write = move |tx: &mut Tx<'_>| {
+        for end in [one, other] {
+            check_end(tx, origin.workspace, end)?;
+        }
+        if entity::delete_link(tx, origin.workspace, one, other)? {
+            tx.append(NewEvent::unlink(
+                EventId::generate(origin.at),
+                &origin,
+                one,
+                other,
+            ));
+        }
+        Ok::<_, Error>(())
+    };
+    member.app.db.write(member.workspace_id(), write).await?;
+    Ok(json_text(StatusCode::OK, "\"OK\""))
+}
+
+fn read(body: &Value) -> Result<[Entity; 2]> {
+    let (mut ends, mut faults) = (Vec::new(), Vec::new());
+    for (member, value) in schema::object(body)? {
+        let kind = kind_of(member);
+        match (kind, value.as_str().and_then(id::parse)) {
+            (Some(kind), Some(id)) => ends.push((kind, id)),
+            (Some(_), None) => faults.push(Fault::conversion(member, value, Type::Guid)),
+            (None, _) => faults.push(Fault::rule(
+                member,
+                format!("The member '{member}' is not the id of an entity."),
+            )),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
+    <[Entity; 2]>::try_from(ends).map_err(|_| {
+        Error::invalid(
+            "",
+            "A link has exactly two ids, such as companyId and dealId.",
+        )
+    })
+}
+
+/// Only what the collections hold can be linked here; other modules link what is theirs.
+fn kind_of(member: &str) -> Option<EntityKind> {
+    EntityKind::from_id_member(member).filter(|kind| kind.collection().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn two_known_ids_and_nothing_else() {
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let read = |body: Value| read(&body).ok();
+        let ends = [(EntityKind::Company, one), (EntityKind::Deal, two)];
+        assert_eq!(read(json!({ "companyId": one, "dealId": two })), Some(ends));
+        for bad in [
+            json!({}),
+            json!({ "companyId": one }),
+            json!({ "companyId": one, "dealId": two, "taskId": one }),
+            json!({ "companyId": one, "dealId": 7 }),
+            json!({ "companyId": one, "dealId": "x" }),
+            json!({ "companyId": one, "unicornId": two }),
+            json!([one, two]),
+        ] {
+            assert_eq!(read(bad.clone()), None, "{bad}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::app::App;
 
+pub use super::caller::Member as Guard;
 pub use super::words::words;
 
 pub fn router() -> OpenApiRouter<App> {

@@ -1,13 +1,64 @@
-//! Written by its owner.
+//! `/api/v1/{ws}/settings`: which custom fields the entities of a workspace have.
 
-use crate::error::{Error, Result};
+use axum::{http::StatusCode, response::Response};
+use prichal_core::{
+    custom_field::SETTINGS,
+    patch,
+    schema::{Object, complete},
+};
+use prichal_store::{Tx, setting};
+use utoipa::ToSchema;
 
-#[utoipa::path(get, path = "/api/v1/{ws}/stub/settings/get_settings", responses((status = 200)))]
-pub(super) async fn get_settings() -> Result<()> {
-    Err(Error::NoRoute)
+use super::{
+    caller::{Admin, Member},
+    instances::PatchEnvelope,
+};
+use crate::{
+    error::{Error, Result},
+    face::{Json, json_text},
+    settings,
+};
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the object that is kept")]
+struct Settings {
+    /// By the kind of entity in the singular (`company`, `catalogItem`): lists of `CustomFieldSettings`.
+    custom_fields: serde_json::Value,
 }
 
-#[utoipa::path(patch, path = "/api/v1/{ws}/stub/settings/get_settings", responses((status = 200)))]
-pub(super) async fn patch_settings() -> Result<()> {
-    Err(Error::NoRoute)
+/// Read the settings of the workspace.
+#[utoipa::path(get, path = "/api/v1/{ws}/settings", tag = "settings", params(("ws" = String, Path)),
+    responses((status = 200, body = Settings)))]
+pub(super) async fn get_settings(member: Member) -> Result<Response> {
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
+    Ok(answer((*settings).clone()))
+}
+
+fn answer(settings: Object) -> Response {
+    let settings = serde_json::Value::Object(complete(SETTINGS, settings));
+    json_text(StatusCode::OK, settings.to_string())
+}
+
+/// Change the settings: `add /customFields/company` declares a custom field of companies.
+#[utoipa::path(patch, path = "/api/v1/{ws}/settings", tag = "settings", params(("ws" = String, Path)),
+    request_body = PatchEnvelope, responses((status = 200, body = Settings)))]
+pub(super) async fn patch_settings(Admin(member): Admin, Json(body): Json) -> Result<Response> {
+    let operations = patch::parse(&body)?;
+    let (workspace, now) = (member.workspace_id(), member.now);
+    let write = move |tx: &mut Tx<'_>| {
+        let text = setting::find_for_update(tx, workspace)?;
+        let settings = text
+            .and_then(|text| serde_json::from_str::<Object>(&text).ok())
+            .unwrap_or_default();
+        let mut settings = complete(SETTINGS, settings);
+        let new_id = &mut || prichal_core::id::generate(now);
+        patch::apply(SETTINGS, &mut settings, &operations, new_id).map_err(Error::PatchRefused)?;
+        let text = serde_json::Value::Object(settings.clone()).to_string();
+        setting::set(tx, workspace, &text, now)?;
+        Ok::<_, Error>(settings)
+    };
+    let settings = member.app.db.write(workspace, write).await?;
+    member.app.settings.forget(workspace);
+    Ok(answer(settings))
 }

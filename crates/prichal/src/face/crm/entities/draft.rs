@@ -1,0 +1,148 @@
+//! An entity on its way into the store. What needs no database is done before the writer is asked.
+
+use prichal_core::{
+    custom_field::{files, files_fields, replace_files},
+    entity::{self as rules, Defaults},
+    event::{self, EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, FileId, WorkspaceId},
+    schema::{Fault, Object},
+    update_info::UpdateInfo,
+};
+use prichal_store::{
+    Tx,
+    entity::{self, Entity},
+    file,
+};
+use uuid::Uuid;
+
+use super::{missing, model};
+use crate::error::{Error, Result};
+
+/// The region of users that name none. The vendor's own workspaces fill one in, too.
+const REGION: &str = "77";
+
+#[derive(Debug)]
+pub(super) struct Draft {
+    entity: Entity,
+    event: EventId,
+    links: Vec<event::Entity>,
+    files: Option<Files>,
+}
+
+/// The files that an entity mentions. They are made permanent when it is written.
+#[derive(Debug)]
+struct Files {
+    members: Object,
+    fields: Vec<String>,
+    ids: Vec<Uuid>,
+}
+
+impl Draft {
+    pub(super) fn read(
+        kind: EntityKind,
+        body: &Object,
+        settings: &Object,
+        origin: &Origin,
+    ) -> Result<Self, Vec<Fault>> {
+        let defaults = Defaults {
+            region: REGION,
+            now: origin.at,
+        };
+        let draft = rules::create(kind, body, defaults, &mut || {
+            prichal_core::id::generate(origin.at)
+        })?;
+        let fields = files_fields(settings, kind);
+        let ids = files(kind, &draft.members, &fields)?;
+        let members = rules::to_text(&draft.members).map_err(|fault| vec![fault])?;
+        Ok(Self {
+            entity: Entity {
+                workspace: origin.workspace,
+                kind,
+                id: EntityId::generate(origin.at),
+                members,
+                update_info: UpdateInfo::created(origin),
+                deleted_at: None,
+            },
+            event: EventId::generate(origin.at),
+            links: draft.links.unwrap_or_default(),
+            files: (!ids.is_empty()).then_some(Files {
+                members: draft.members,
+                fields,
+                ids,
+            }),
+        })
+    }
+
+    /// Writes the entity, its links and their events, and returns its model.
+    pub(super) fn write(&self, tx: &mut Tx<'_>, origin: &Origin) -> Result<String> {
+        let mut entity = self.entity.clone();
+        let me = (entity.kind, entity.id.0);
+        for end in &self.links {
+            check_end(tx, origin.workspace, *end)?;
+        }
+        if let Some(Files {
+            members,
+            fields,
+            ids,
+        }) = &self.files
+        {
+            let mut members = members.clone();
+            bind(tx, origin, entity.kind, &mut members, fields, ids)?;
+            entity.members = rules::to_text(&members).map_err(|fault| vec![fault])?;
+        }
+        entity::insert(tx, &entity);
+        tx.append(NewEvent::create(
+            self.event,
+            origin,
+            me,
+            rules::snapshot(me.1, &entity.members),
+        ));
+        for end in &self.links {
+            entity::insert_first_link(tx, origin.workspace, me, *end);
+            tx.append(NewEvent::link(
+                EventId::generate(origin.at),
+                origin,
+                me,
+                *end,
+            ));
+        }
+        let links: Vec<Uuid> = self.links.iter().map(|(_, id)| *id).collect();
+        Ok(model(&entity, &links))
+    }
+}
+
+/// Refuses an end of a link that is not there.
+pub(in crate::face::crm) fn check_end(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    (kind, id): event::Entity,
+) -> Result<()> {
+    let found = entity::find(tx.conn()?, workspace, kind, EntityId(id))?;
+    if found.is_some_and(|found| found.deleted_at.is_none()) {
+        Ok(())
+    } else {
+        Err(missing(kind, id))
+    }
+}
+
+/// Makes files permanent and puts their permanent ids into the members.
+pub(super) fn bind(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    kind: EntityKind,
+    members: &mut Object,
+    fields: &[String],
+    ids: &[Uuid],
+) -> Result<()> {
+    let mut permanent: Vec<(Uuid, Uuid)> = Vec::with_capacity(ids.len());
+    for id in ids {
+        let bound = file::bind(tx, origin.workspace, FileId(*id), origin.at)?;
+        let bound = bound.ok_or_else(|| Error::NotFound(format!("File {id}")))?;
+        permanent.push((*id, bound.id.0));
+    }
+    replace_files(kind, members, fields, &mut |id| {
+        let known = permanent.iter().find(|(temporary, _)| *temporary == id);
+        known.map_or(id, |(_, permanent)| *permanent)
+    });
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! What is done to an entity that is there.
+
+use prichal_core::{
+    custom_field::{files, files_fields},
+    entity::{self as rules, Patched},
+    event::{self, EntityKind, NewEvent, Origin},
+    id::EventId,
+    patch::{Operation, PatchErrors},
+    schema::{Fault, FaultKind, Object},
+};
+use prichal_store::{
+    Tx,
+    entity::{self, Entity},
+};
+use uuid::Uuid;
+
+use super::{
+    InPath,
+    draft::{bind, check_end},
+    find_living, links_inside, missing, model,
+};
+use crate::{
+    error::{Error, Result},
+    face::crm::caller::Member,
+};
+
+/// Applies operations and returns the model.
+pub(super) fn patch(
+    tx: &mut Tx<'_>,
+    member: &Member,
+    place: InPath,
+    operations: &[Operation],
+    settings: &Object,
+) -> Result<String> {
+    let origin = member.origin();
+    let found = find_living(tx, member, place)?;
+    let links = links_inside(tx.conn()?, &found)?;
+    let before = rules::from_text(&found.members)
+        .ok_or_else(|| Error::internal("an entity's members are damaged"))?;
+    let patched = rules::patch(place.kind, &before, &links, operations, &mut || {
+        prichal_core::id::generate(origin.at)
+    });
+    let Patched {
+        mut members,
+        links: wanted,
+        ..
+    } = patched.map_err(Error::PatchRefused)?;
+
+    let fields = files_fields(settings, place.kind);
+    let ids = files(place.kind, &members, &fields).map_err(|faults| blame(&faults, operations))?;
+    let (gone, come) = differences(place.kind, &links, wanted.as_deref());
+    for end in &come {
+        check_end(tx, origin.workspace, *end)?;
+    }
+    bind(tx, &origin, place.kind, &mut members, &fields, &ids)?;
+
+    let mut entity = found;
+    if members != before {
+        entity = write_members(tx, entity, &members, &origin)?;
+    }
+    write_links(tx, &entity, &gone, &come, &origin)?;
+    let links = links_inside(tx.conn()?, &entity)?;
+    Ok(model(&entity, &links))
+}
+
+fn write_members(
+    tx: &mut Tx<'_>,
+    found: Entity,
+    members: &Object,
+    origin: &Origin,
+) -> Result<Entity> {
+    let id = found.id.0;
+    let old = rules::snapshot(id, &found.members);
+    let members =
+        rules::to_text(members).map_err(|fault| Error::refused("invalidArgs", fault.message))?;
+    let entity = Entity {
+        members,
+        update_info: found.update_info.changed(origin),
+        ..found
+    };
+    entity::update(tx, &entity)?;
+    let new = rules::snapshot(id, &entity.members);
+    tx.append(NewEvent::patch(
+        EventId::generate(origin.at),
+        origin,
+        (entity.kind, id),
+        old,
+        new,
+    ));
+    Ok(entity)
+}
+
+/// The ends that a patch takes away and those it adds.
+fn differences(
+    kind: EntityKind,
+    links: &[Uuid],
+    wanted: Option<&[event::Entity]>,
+) -> (Vec<event::Entity>, Vec<event::Entity>) {
+    let (Some(wanted), Some((_, other))) = (wanted, rules::inner_links(kind)) else {
+        return (Vec::new(), Vec::new());
+    };
+    let gone = links
+        .iter()
+        .map(|id| (other, *id))
+        .filter(|end| !wanted.contains(end))
+        .collect();
+    let come = wanted
+        .iter()
+        .copied()
+        .filter(|(_, id)| !links.contains(id))
+        .collect();
+    (gone, come)
+}
+
+fn write_links(
+    tx: &mut Tx<'_>,
+    entity: &Entity,
+    gone: &[event::Entity],
+    come: &[event::Entity],
+    origin: &Origin,
+) -> Result<()> {
+    let me = (entity.kind, entity.id.0);
+    for end in gone {
+        if entity::delete_link(tx, entity.workspace, me, *end)? {
+            tx.append(NewEvent::unlink(
+                EventId::generate(origin.at),
+                origin,
+                me,
+                *end,
+            ));
+        }
+    }
+    for end in come {
+        if entity::insert_link(tx, entity.workspace, me, *end)? {
+            tx.append(NewEvent::link(
+                EventId::generate(origin.at),
+                origin,
+                me,
+                *end,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The operations behind custom fields that hold no files although they should.
+fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
+    let of_files = |operation: &&Operation| {
+        let path = operation.path.to_ascii_lowercase();
+        path.starts_with("/customfields") || path.starts_with("/attachmentfileids")
+    };
+    let blamed: Vec<_> = operations
+        .iter()
+        .filter(of_files)
+        .map(|operation| operation.sent.clone())
+        .collect();
+    let mut errors = PatchErrors::default();
+    if faults.iter().any(|fault| fault.kind == FaultKind::Type) {
+        errors.invalid_value_types = blamed;
+    } else {
+        errors.invalid_datas = blamed;
+    }
+    Error::PatchRefused(errors)
+}
+
+/// Deletes softly. Deleting again changes nothing.
+pub(super) fn delete(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPath) -> Result<()> {
+    let origin = member.origin();
+    let found = entity::find_for_update(tx, origin.workspace, kind, id)?
+        .ok_or_else(|| missing(kind, id.0))?;
+    if found.deleted_at.is_some() {
+        return Ok(());
+    }
+    let old = rules::snapshot(id.0, &found.members);
+    let gone = Entity {
+        deleted_at: Some(origin.at),
+        update_info: found.update_info.changed(&origin),
+        ..found
+    };
+    entity::set_deleted(tx, &gone)?;
+    tx.append(NewEvent::delete(
+        EventId::generate(origin.at),
+        &origin,
+        (kind, id.0),
+        old,
+    ));
+    Ok(())
+}
+
+/// Brings back what was deleted, and returns the model.
+pub(super) fn restore(
+    tx: &mut Tx<'_>,
+    member: &Member,
+    InPath { kind, id }: InPath,
+) -> Result<String> {
+    let origin = member.origin();
+    let mut found = entity::find_for_update(tx, origin.workspace, kind, id)?
+        .ok_or_else(|| missing(kind, id.0))?;
+    if found.deleted_at.is_some() {
+        found = Entity {
+            deleted_at: None,
+            update_info: found.update_info.changed(&origin),
+            ..found
+        };
+        entity::set_deleted(tx, &found)?;
+        let new = rules::snapshot(id.0, &found.members);
+        tx.append(NewEvent::restore(
+            EventId::generate(origin.at),
+            &origin,
+            (kind, id.0),
+            new,
+        ));
+    }
+    let links = links_inside(tx.conn()?, &found)?;
+    Ok(model(&found, &links))
+}
