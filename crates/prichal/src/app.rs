@@ -3,13 +3,14 @@
 use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
+use prichal_core::time::Timestamp;
 use prichal_store::{Db, OnBatch, OnCommit, Options};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
-    access::Access,
+    access::{self, Access},
     blobs::Blobs,
     bus::Bus,
     clock::Clock,
@@ -79,7 +80,7 @@ impl App {
             },
             &[],
         )?;
-        Ok(Self(Arc::new(Inner {
+        let app = Self(Arc::new(Inner {
             clock,
             db,
             access: Access::default(),
@@ -94,7 +95,11 @@ impl App {
             background: TaskTracker::new(),
             _data_dir: data_dir,
             config,
-        })))
+        }));
+        access::learn_revocations(&app, Timestamp::default())
+            .await
+            .context("cannot read which access keys were revoked")?;
+        Ok(app)
     }
 }
 

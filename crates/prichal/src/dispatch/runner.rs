@@ -243,6 +243,8 @@ impl Runner {
                 Next::InStore { position } => self.fetch(position).await?,
             }
         }
+        // What came behind a parked event of another entity need not wait for it.
+        self.unpark();
         if self.hook.take_aside() || std::mem::take(&mut self.look_aside) {
             self.retry_due().await?;
             self.go_on_replaying().await?;

@@ -2,7 +2,17 @@
 
 use serde_json::json;
 
-use crate::hub::Hub;
+use crate::hub::{Answer, Hub};
+
+/// Whether the problem blames this field.
+fn names(refused: &Answer, field: &str) -> bool {
+    let errors = refused["errors"].as_array();
+    errors.is_some_and(|errors| {
+        errors
+            .iter()
+            .any(|error| error["field"] == field && error["detail"].is_string())
+    })
+}
 
 #[tokio::test]
 async fn workspaces_come_and_go() {
@@ -81,13 +91,7 @@ async fn bad_input_is_a_problem_that_names_the_field() {
             (400, Some("application/problem+json")),
             "{body}"
         );
-        assert!(
-            refused["errors"]
-                .as_object()
-                .is_some_and(|errors| errors.contains_key(field)),
-            "{body}: {}",
-            refused.text
-        );
+        assert!(names(&refused, field), "{body}: {}", refused.text);
     }
     hub.workspace("acme").await;
     let path = "/admin/v1/workspaces/acme/tokens";
@@ -115,13 +119,7 @@ async fn bad_input_is_a_problem_that_names_the_field() {
     for (body, field) in cases {
         let refused = hub.admin().post(path, body.clone()).await;
         assert_eq!(refused.status, 400, "{body}: {}", refused.text);
-        assert!(
-            refused["errors"]
-                .as_object()
-                .is_some_and(|errors| errors.contains_key(field)),
-            "{body}: {}",
-            refused.text
-        );
+        assert!(names(&refused, field), "{body}: {}", refused.text);
     }
     assert_eq!(
         hub.admin()

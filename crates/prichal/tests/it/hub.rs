@@ -100,9 +100,6 @@ impl Ground {
         self.folder.path().join("data")
     }
 
-    pub(crate) fn database(&self) -> &Database {
-        &self.database
-    }
 
     fn config(&self) -> Config {
         let mut config = Config::for_data_dir(self.data_dir());

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use crate::{
     hub::{Caller, Hub, eventually},
@@ -146,9 +146,7 @@ async fn only_what_the_filter_asks_for_is_sent() {
     partner.add_hook(entity_hook("callbacks", items)).await;
     partner.add_hook(entity_hook("/nothing", json!([]))).await;
     let id = company(&space, "one").await;
-    let contact = space
-        .post("/contacts", json!({ "name": { "first": "Анна" } }))
-        .await;
+    let contact = space.post("/contacts", json!({ "name": "Анна" })).await;
     assert_eq!(contact.status, 200, "{}", contact.text);
     let rename = json!([{ "op": "replace", "path": "/name", "value": "two" }]);
     space.patch(&format!("/companies/{id}"), rename).await.ok();
@@ -431,7 +429,7 @@ async fn a_hundred_failures_over_an_hour_switch_the_hook_off() {
 
 #[tokio::test]
 async fn never_two_calls_at_once_for_one_entity_and_many_for_many() {
-    let gate = Arc::new(Notify::new());
+    let gate = Arc::new(Semaphore::new(0));
     let held = gate.clone();
     let receiver = Receiver::start(move |_| Reply::Held(held.clone())).await;
     let (_hub, space, partner, _) = hub_with_hook(&receiver).await;
@@ -450,15 +448,14 @@ async fn never_two_calls_at_once_for_one_entity_and_many_for_many() {
     );
     for n in 1..5 {
         assert_eq!(receiver.waiting(), 0, "one at a time");
-        gate.notify_one();
-        gate.notify_one();
+        gate.add_permits(if n == 1 { 2 } else { 1 });
         assert_eq!(
             receiver.next().await.new_member("name"),
             n.to_string(),
             "and in order"
         );
     }
-    gate.notify_one();
+    gate.add_permits(1);
     partner.attempts(6).await;
     assert_eq!(receiver.most_open(), 2);
 }
@@ -599,9 +596,6 @@ async fn what_lingers_is_passed_and_comes_again_after_a_restart() {
     receiver.take(5).await;
     partner.attempts(5).await;
     hub.advance(Duration::from_secs(2));
-    // The stop gives the call its time; the clock stands still, so it is cut off like in a crash.
-    let depth = hub.anybody().get("/metrics");
-    let _ = depth.await;
     eventually("the cursor passes", || async {
         hub.app
             .db
