@@ -18,7 +18,7 @@ pub mod call;
 mod line;
 mod log;
 mod runner;
-mod settle;
+pub mod settle;
 mod supervisor;
 pub mod ticks;
 

@@ -105,6 +105,9 @@ pub(super) struct Runner {
     /// Whether the deferred queue and the replays have to be looked at.
     look_aside: bool,
     streak: Streak,
+    /// Whether the instance knows that the calls succeed. Unknown to a new runner: a webhook that was
+    /// switched off and on again has no streak, and its first success makes the instance active.
+    well: bool,
     batch: Batch,
     written: i64,
     writing: Option<BoxFuture<'static, Result<bool>>>,
@@ -141,6 +144,7 @@ impl Runner {
             escaped: HashSet::new(),
             look_aside: false,
             streak: Streak::default(),
+            well: false,
             batch: Batch::default(),
             written: position,
             writing: None,
@@ -403,6 +407,10 @@ impl Runner {
         if verdict == Verdict::Delivered {
             if self.streak.on_success() {
                 self.batch.streak = Some(self.streak);
+                self.well = false;
+            }
+            if !self.well {
+                self.well = true;
                 self.batch.health = Some(Health::Well);
             }
             return;

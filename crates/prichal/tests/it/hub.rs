@@ -100,7 +100,6 @@ impl Ground {
         self.folder.path().join("data")
     }
 
-
     fn config(&self) -> Config {
         let mut config = Config::for_data_dir(self.data_dir());
         config.database_url = self.database.url().map(Into::into);

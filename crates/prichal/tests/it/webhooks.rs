@@ -78,12 +78,7 @@ async fn a_change_reaches_the_receiver_as_the_feed_shows_it() {
         .iter()
         .find(|event| event["id"] == call.json()["id"]);
     assert_eq!(shown, Some(&call.json()), "the very event of the feed");
-    assert_eq!(
-        call.json()["entityId"]
-            .as_str()
-            .or(call.json()["changeData"]["new"]["id"].as_str()),
-        Some(id.as_str())
-    );
+    assert_eq!(call.new_member("id"), id.as_str());
 
     assert_eq!(call.header("webhook-id"), Some(call.event_id().as_str()));
     let secrets = signing_secrets(&partner).await;
@@ -184,13 +179,15 @@ async fn only_what_the_filter_asks_for_is_sent() {
 
 fn change(call: &Call) -> String {
     let event = call.json();
-    let kind = event["entityType"].as_str().expect("a kind").to_owned();
+    let ids = event["entityIds"].as_object().expect("ids");
+    let kind = ids
+        .keys()
+        .next()
+        .and_then(|member| member.strip_suffix("Id"))
+        .expect("an id");
     format!(
         "{kind} {}",
-        event["changeType"]
-            .as_str()
-            .or(event["changeData"]["type"].as_str())
-            .expect("a change")
+        event["changeData"]["type"].as_str().expect("a change")
     )
 }
 

@@ -1,18 +1,316 @@
-//! Written by its owner.
+//! What came of webhook calls, and how to have some again (`contract.md` §6).
 
-use crate::error::{Error, Result};
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use bytes::Bytes;
+use prichal_core::{
+    event::{EntityKind, NewEvent},
+    id::{self, EventId, IntegrationId, WebhookId, generate},
+    integration::{Trigger, Webhook as Definition},
+    offset,
+    retry::Schedule,
+    schema::{self, Field, Type},
+};
+use prichal_store::{
+    Conn,
+    delivery::{self, Attempt, AttemptFilter, Replay, STATUSES},
+    event, integration,
+    webhook::{self, Key},
+};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
-#[utoipa::path(get, path = "/api/v1/{ws}/stub/deliveries/list_deliveries", responses((status = 200)))]
-pub(super) async fn list_deliveries() -> Result<()> {
-    Err(Error::NoRoute)
+use super::{caller::Member, instances::InPath};
+use crate::{
+    dispatch::{
+        call::{self, Payload, Receiver},
+        settle,
+    },
+    error::{Error, Result},
+    face::{Json, json_text},
+    outgoing::connections::Connections,
+    page::Query,
+};
+
+/// One call of a webhook.
+#[derive(ToSchema)]
+#[schema(as = DeliveryAttempt, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `model` puts together")]
+struct AttemptModel {
+    id: String,
+    web_hook_id: String,
+    event_id: String,
+    /// The event's offset in the feed.
+    offset: String,
+    /// Which call for this event it was, from 1.
+    attempt: i64,
+    /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
+    status: String,
+    http_status: Option<i64>,
+    duration_ms: i64,
+    error: Option<String>,
+    /// The first KiB of the answer.
+    answer: Option<String>,
+    started_at: String,
 }
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/deliveries/replay_events", responses((status = 200)))]
-pub(super) async fn replay_events() -> Result<()> {
-    Err(Error::NoRoute)
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct AttemptList {
+    /// How many attempts the page has.
+    count: i64,
+    items: Vec<AttemptModel>,
 }
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/deliveries/test_webhook", responses((status = 200)))]
-pub(super) async fn test_webhook() -> Result<()> {
-    Err(Error::NoRoute)
+/// A stretch of the feed.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the body; it is read through the fields below"
+)]
+struct Stretch {
+    /// Exclusive.
+    from_offset: String,
+    /// Inclusive; the end of the feed unless given.
+    to_offset: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct ReplayAnswer {
+    /// How many events of the stretch the webhook asks for.
+    count: i64,
+}
+
+const STRETCH: &[Field] = &[
+    Field::new("fromOffset", Type::GuidOrNone).required(),
+    Field::new("toOffset", Type::GuidOrNone),
+];
+
+/// The webhook whose id stands in the path.
+pub(super) struct HookInPath(WebhookId);
+
+impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params =
+            params.map_err(|_| Error::invalid("hookId", "The path is not valid UTF-8."))?;
+        let (_, id) = params
+            .iter()
+            .find(|(name, _)| *name == "hookId")
+            .unwrap_or_default();
+        let shown: String = id.chars().take(64).collect();
+        let id = WebhookId::parse(id).ok_or_else(|| {
+            Error::invalid("hookId", format!("The value '{shown}' is not a valid id."))
+        })?;
+        Ok(Self(id))
+    }
+}
+
+fn model(member: &Member, attempt: &Attempt) -> Value {
+    json!({
+        "id": attempt.id,
+        "webHookId": attempt.webhook,
+        "eventId": attempt.event,
+        "offset": offset::of(member.workspace_id(), attempt.seq),
+        "attempt": attempt.attempt,
+        "status": attempt.status,
+        "httpStatus": attempt.http_status,
+        "durationMs": attempt.duration_ms,
+        "error": attempt.error,
+        "answer": attempt.answer,
+        "startedAt": attempt.started_at,
+    })
+}
+
+/// List what the calls of an instance's webhooks came to, newest first.
+///
+/// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
+#[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
+    params(("ws" = String, Path), ("id" = String, Path), ("webHookId" = Option<String>, Query), ("eventId" = Option<String>, Query),
+        ("status" = Option<String>, Query), ("before" = Option<String>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = AttemptList)))]
+pub(super) async fn list_deliveries(
+    member: Member,
+    InPath(id): InPath,
+    query: Query,
+) -> Result<Response> {
+    if member.caller.integration().is_some() {
+        member.require_owner(id)?;
+    }
+    let filter = AttemptFilter {
+        webhook: query.read("webHookId", "a GUID", WebhookId::parse)?,
+        event: query.read("eventId", "a GUID", EventId::parse)?,
+        status: query.read("status", "delivered, deferred or exhausted", status)?,
+        before: query.read("before", "the id of an attempt", id::parse)?,
+    };
+    let limit = query.limit()?;
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| {
+        if integration::find_instance(conn, workspace, id)?.is_none() {
+            return Err(Error::NotFound(format!("IntegrationInstance {id}")));
+        }
+        Ok(delivery::list_attempts(
+            conn, workspace, id, &filter, limit,
+        )?)
+    };
+    let found = member.app.db.read(read).await?;
+    let items: Vec<Value> = found
+        .iter()
+        .map(|attempt| model(&member, attempt))
+        .collect();
+    let text = json!({ "count": items.len(), "items": items }).to_string();
+    Ok(json_text(StatusCode::OK, text))
+}
+
+fn status(text: &str) -> Option<String> {
+    STATUSES.contains(&text).then(|| text.to_owned())
+}
+
+/// A webhook of an instance that the caller may act for.
+async fn find(
+    member: &Member,
+    integration: IntegrationId,
+    hook: WebhookId,
+) -> Result<(Key, Definition)> {
+    member.require_owner(integration)?;
+    let key = Key {
+        workspace: member.workspace_id(),
+        integration,
+        id: hook,
+    };
+    let found = member
+        .app
+        .db
+        .read(move |conn| webhook::find(conn, key))
+        .await?;
+    let found = found.ok_or_else(|| Error::NotFound(format!("WebHook {hook}")))?;
+    let definition = serde_json::from_str(&found.definition)
+        .ok()
+        .and_then(|json| Definition::from_json(&json));
+    let definition =
+        definition.ok_or_else(|| Error::internal("a webhook's definition is damaged"))?;
+    Ok((key, definition))
+}
+
+/// Send a stretch of the feed again, beside the main line. Only what the webhook's filter asks for is
+/// sent, marked `X-Prichal-Replay: true`.
+#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
+    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), request_body = Stretch,
+    responses((status = 202, body = ReplayAnswer)))]
+pub(super) async fn replay_events(
+    member: Member,
+    InPath(id): InPath,
+    HookInPath(hook): HookInPath,
+    Json(body): Json,
+) -> Result<Response> {
+    let (key, definition) = find(&member, id, hook).await?;
+    let body = schema::read(STRETCH, schema::object(&body)?, &mut || {
+        generate(member.now)
+    })?;
+    let place = |name: &str| body.get(name).and_then(Value::as_str).and_then(id::parse);
+    let place = |name: &str| place(name).map(|cursor| offset::seq_at(key.workspace, cursor));
+    let from = place("fromOffset").unwrap_or(0);
+    let end = member
+        .app
+        .db
+        .read(move |conn| event::last(conn, key.workspace))
+        .await?;
+    let to = place("toOffset").unwrap_or(end).min(end);
+    let count = count_wanted(&member, &definition, from, to).await?;
+    if count > 0 {
+        let replay = Replay {
+            id: generate(member.now),
+            cursor: from,
+            last: to,
+        };
+        member
+            .app
+            .db
+            .write(key.workspace, move |tx| {
+                delivery::insert_replay(tx, key, &replay)
+            })
+            .await?;
+        member.app.dispatch.nudge(key);
+    }
+    Ok(json_text(
+        StatusCode::ACCEPTED,
+        json!({ "count": count }).to_string(),
+    ))
+}
+
+/// How many events are looked at in one read.
+const GLANCE: i64 = 1000;
+
+async fn count_wanted(
+    member: &Member,
+    definition: &Definition,
+    from: i64,
+    to: i64,
+) -> Result<usize> {
+    let workspace = member.workspace_id();
+    let (mut count, mut after) = (0, from);
+    loop {
+        let heads = member
+            .app
+            .db
+            .read(move |conn| event::heads(conn, workspace, after, to, GLANCE))
+            .await?;
+        let Some((last, _)) = heads.last() else {
+            return Ok(count);
+        };
+        after = *last;
+        count += heads
+            .iter()
+            .filter(|(_, head)| definition.wants(head.kind, &head.entities))
+            .count();
+    }
+}
+
+/// Send one made-up event now, and see what comes of it. It is not retried, not in the feed, and counts
+/// for nothing.
+#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/test", tag = "webhooks",
+    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), responses((status = 200, body = AttemptModel)))]
+pub(super) async fn test_webhook(
+    member: Member,
+    InPath(id): InPath,
+    HookInPath(hook): HookInPath,
+) -> Result<Response> {
+    let (key, definition) = find(&member, id, hook).await?;
+    let receiver = Receiver::load(&member.app, key, &definition.relative_url).await?;
+    let receiver = receiver.ok_or_else(|| Error::NotFound(format!("IntegrationInstance {id}")))?;
+    let event = EventId::generate(member.now);
+    let payload = Payload {
+        id: event.0,
+        body: made_up(&member, event, &definition),
+        replay: false,
+    };
+    let outcome = call::call(&member.app, &receiver, &Connections::new(1), payload).await;
+    // An empty schedule of retries: what fails is not tried again.
+    let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
+    let attempt = settle::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
+    Ok(json_text(
+        StatusCode::OK,
+        model(&member, &attempt).to_string(),
+    ))
+}
+
+/// An event of the first kind that the webhook asks for, about an entity that does not exist.
+fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
+    if let Trigger::Schedule(_) = definition.trigger {
+        return Bytes::from_static(b"{}");
+    }
+    let asked = definition.items.iter().find_map(|item| item.entity_type);
+    let entity = (asked.unwrap_or(EntityKind::Company), generate(member.now));
+    let snapshot = json!({ "id": entity.1, "name": "Test" }).to_string();
+    NewEvent::create(event, &member.origin(), entity, snapshot)
+        .render(Uuid::nil())
+        .into()
 }
