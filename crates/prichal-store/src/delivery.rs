@@ -6,7 +6,12 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, insert::Insert, value::params, webhook::Key};
+use crate::{
+    Conn, Result, Row, Tx,
+    insert::Insert,
+    value::{Value, params},
+    webhook::Key,
+};
 
 /// What a call came to.
 #[derive(Clone, Debug)]
@@ -110,27 +115,40 @@ pub fn list_attempts(
         status,
         before,
     } = filter;
-    // Ids are in the order of time, and no attempt for an event is older than the event itself: its
-    // id's time bounds the search.
-    let oldest =
-        event.map(|event| format!("{}-0000-0000-0000-000000000000", &event.to_string()[..13]));
-    // Failed attempts have an index of their own; a plain equality would not let the engine use it.
-    let failed = if status
-        .as_deref()
-        .is_some_and(|status| status != STATUSES[0])
-    {
-        "AND status <> 'delivered'"
-    } else {
-        ""
+    let mut values = params![workspace, integration, limit].to_vec();
+    let mut conditions = String::new();
+    // Each condition stands there only when it is asked for, so that the engine can use its indexes.
+    let mut only = |condition: &str, value: Value<'static>| {
+        values.push(value);
+        conditions.push_str(&format!(" AND {condition} ${}", values.len()));
     };
+    if let Some(before) = before {
+        only("id <", (*before).into());
+    }
+    if let Some(event) = event {
+        only("event =", (*event).into());
+        // Ids are in the order of time, and no attempt for an event is older than the event itself.
+        only(
+            "id >=",
+            format!("{}-0000-0000-0000-000000000000", &event.to_string()[..13]).into(),
+        );
+    }
+    if let Some(webhook) = webhook {
+        only("webhook =", (*webhook).into());
+    }
+    if let Some(status) = status {
+        only("status =", status.clone().into());
+        if status != STATUSES[0] {
+            // Failed attempts have an index of their own, which a plain equality would not show to be enough.
+            conditions.push_str(" AND status <> 'delivered'");
+        }
+    }
     conn.query(
         &format!(
             "SELECT id, webhook, event, seq, attempt, status, http_status, duration_ms, error, answer, started_at FROM attempt
-             WHERE workspace = $1 AND integration = $2 AND ($3 IS NULL OR id < $3) AND ($4 IS NULL OR id >= $4)
-               AND ($5 IS NULL OR webhook = $5) AND ($6 IS NULL OR event = $6) AND ($7 IS NULL OR status = $7) {failed}
-             ORDER BY id DESC LIMIT $8"
+             WHERE workspace = $1 AND integration = $2{conditions} ORDER BY id DESC LIMIT $3"
         ),
-        params![workspace, integration, *before, oldest, *webhook, *event, status.as_deref(), limit],
+        &values,
         |row| {
             let status: String = row.get(5)?;
             Ok(Attempt {
