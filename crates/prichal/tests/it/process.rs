@@ -166,7 +166,7 @@ async fn killed_under_load_it_loses_nothing() {
             });
         }
         // Somewhere in the middle of it.
-        receiver.take(100).await;
+        receiver.take(200).await;
         server.kill();
         acknowledged.extend(load.join_all().await.concat());
         server = Server::start(folder.path(), &database).await;
@@ -329,7 +329,7 @@ async fn the_verbs_of_the_command_line() {
     assert!(done, "{text}");
     assert!(verb(&["workspace", "list"]).1.contains("acme"));
     let (again, text) = verb(&["workspace", "create", "acme"]);
-    assert!(!again && text.contains("acme"), "{text}");
+    assert!(!again && text.contains("exists already"), "{text}");
     let (done, text) = verb(&[
         "token", "create", "acme", "--name", "mine", "--role", "admin",
     ]);
