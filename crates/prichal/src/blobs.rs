@@ -22,6 +22,7 @@ mod folder;
 mod url;
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests;
 
 use std::{fmt, io, ops::Range, path::Path, pin::Pin, str::FromStr};

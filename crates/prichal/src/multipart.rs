@@ -373,4 +373,5 @@ fn media_type(value: &str) -> Option<HeaderValue> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests;

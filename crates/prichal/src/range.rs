@@ -77,6 +77,7 @@ fn header(text: String) -> HeaderValue {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

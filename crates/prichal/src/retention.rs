@@ -47,8 +47,9 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let mut next = app.clock.now();
     let pass = async {
         loop {
-            let swept = if next <= app.clock.now() {
-                next = app.clock.now() + SELDOM;
+            let began = app.clock.now();
+            let swept = if next <= began {
+                next = began + SELDOM;
                 sweep(&app).await
             } else {
                 remove_ended(&app).await
@@ -59,7 +60,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                     "what is over could not be removed"
                 );
             }
-            app.clock.sleep(OFTEN).await;
+            app.clock.sleep_until(began + OFTEN).await;
         }
     };
     // It may be cut off anywhere: the next one goes on.
@@ -168,4 +169,5 @@ fn nameless(conn: &mut Conn, blobs: Vec<BlobEntry>) -> Result<Vec<BlobKey>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests;

@@ -386,4 +386,5 @@ fn past_the_end(size: u64) -> Response {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests;

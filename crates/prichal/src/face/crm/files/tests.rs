@@ -356,27 +356,31 @@ async fn a_client_that_sends_before_it_reads_gets_the_refusal_too() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let server = tokio::task::spawn(crate::http::serve(listener, lab.app.clone(), stop.clone()));
+    let served = crate::http::serve(listener, lab.app.clone(), stop.clone());
     let client = move || {
-        let mut server = std::net::TcpStream::connect(address)?;
+        let mut connection = std::net::TcpStream::connect(address)?;
         let length = longest_body(LIMIT) + 1;
         let head = format!(
             "POST /api/v1/acme/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: {MULTIPART}\r\nContent-Length: {length}\r\n\r\n"
         );
-        server.write_all(head.as_bytes())?;
+        connection.write_all(head.as_bytes())?;
         let mut left = usize::try_from(length).unwrap();
-        let chunk = [b'x'; 65_536];
+        let chunk = [b'x'; 8192];
         while left > 0 {
             let length = left.min(chunk.len());
-            server.write_all(&chunk[..length])?;
+            connection.write_all(&chunk[..length])?;
             left -= length;
         }
         let mut answer = [0; 12];
-        server.read_exact(&mut answer)?;
+        connection.read_exact(&mut answer)?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = tokio::task::spawn_blocking(client).await.unwrap().unwrap();
+    let asked = async {
+        let answer = tokio::task::spawn_blocking(client).await.unwrap().unwrap();
+        stop.cancel();
+        answer
+    };
+    let (served, answer) = tokio::join!(served, asked);
+    served.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 409");
-    stop.cancel();
-    server.await.unwrap().unwrap();
 }
