@@ -200,7 +200,8 @@ CREATE TABLE file (
   PRIMARY KEY (workspace, id)
 );
 CREATE INDEX file_blob ON file (workspace, blob);
-CREATE INDEX file_expires ON file (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX file_ended ON file (expires_at) WHERE expires_at IS NOT NULL AND bound_to IS NULL;
+CREATE INDEX file_bound ON file (expires_at) WHERE bound_to IS NOT NULL;
 
 -- Webhooks of installed instances. cursor: every event up to this number is settled. owner and
 -- fence: the lease; who moves the cursor must name both. The streak is what switches a hook off.

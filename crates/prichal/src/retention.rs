@@ -1,10 +1,173 @@
-//! What is removed when its time is over.
+//! What is removed when its time is over. Each removal is bounded and repeated until nothing is left,
+//! and any number of nodes may do it at the same time.
+//!
+//! Files go in this order: first the row, in a transaction that finds that nothing stands for its blob
+//! any more, then the blob. A file that is being bound keeps its row, because both hold the row's lock;
+//! and a blob without a row can't be bound. A node that dies in between leaves a blob that no row
+//! names, as does one that dies between an upload and its row: an orphan, which is found later.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_store::{
+    Conn, Tx, delivery,
+    file::{self, File},
+    idempotency, integration,
+};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    blobs::{BlobEntry, BlobKey},
+    error::{Error, Result},
+    face::crm::REMEMBERED,
+};
 
-pub async fn run(_app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    stop.cancelled().await;
+/// How often files that have ended are looked for: they go within a minute.
+const OFTEN: Duration = Duration::from_secs(20);
+/// How often everything else is.
+const SELDOM: Duration = Duration::from_hours(1);
+/// How many rows or blobs one step removes at most.
+const STEP: u16 = 200;
+/// How many files are removed at the same time.
+const TOGETHER: usize = 16;
+
+/// How long a temporary id that was bound leads to its permanent one (`prichal_store::file::bind`).
+const BOUND: Duration = Duration::from_hours(48);
+const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
+/// How long an upload may take. What is older and has no row, or is not finished, belongs to nobody.
+const UPLOAD: Duration = Duration::from_hours(6);
+/// What is allowed for clocks that differ.
+const MARGIN: Duration = Duration::from_hours(1);
+
+/// Sweeps until `stop`.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut next = app.clock.now();
+    let pass = async {
+        loop {
+            let began = app.clock.now();
+            let swept = if next <= began {
+                next = began + SELDOM;
+                sweep(&app).await
+            } else {
+                remove_ended(&app).await
+            };
+            if let Err(error) = swept {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what is over could not be removed"
+                );
+            }
+            app.clock.sleep_until(began + OFTEN).await;
+        }
+    };
+    // It may be cut off anywhere: the next one goes on.
+    stop.run_until_cancelled(pass).await;
     Ok(())
 }
+
+/// Removes everything whose time is over.
+pub async fn sweep(app: &App) -> Result<()> {
+    remove_ended(app).await?;
+    let now = app.clock.now();
+    let step = i64::from(STEP);
+    forget(app, move |tx| file::forget_bound(tx, now - BOUND, step)).await?;
+    forget(app, move |tx| {
+        delivery::forget_attempts(tx, now - ATTEMPTS, step)
+    })
+    .await?;
+    forget(app, move |tx| {
+        idempotency::forget_answers(tx, now - REMEMBERED, step)
+    })
+    .await?;
+    let keys_over = now - app.config.access_key_ttl - MARGIN;
+    app.db
+        .write(ANY, move |tx| integration::forget_revoked(tx, keys_over))
+        .await?;
+    app.blobs.sweep_unfinished(now - UPLOAD).await?;
+    remove_orphans(app, now - UPLOAD).await
+}
+
+/// What belongs to no one workspace is written by the writer of this one.
+const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
+
+/// Repeats a bounded removal until it finds nothing.
+async fn forget(
+    app: &App,
+    step: impl Fn(&mut Tx<'_>) -> prichal_store::Result<u64> + Copy + Send + 'static,
+) -> Result<()> {
+    while app.db.write(ANY, step).await? > 0 {}
+    Ok(())
+}
+
+/// Removes temporary files that have ended, with their blobs.
+async fn remove_ended(app: &App) -> Result<()> {
+    loop {
+        let now = app.clock.now();
+        let ended = app
+            .db
+            .read(move |conn| file::list_ended(conn, now, i64::from(STEP)))
+            .await?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        stream::iter(ended.into_iter().map(Ok))
+            .try_for_each_concurrent(TOGETHER, |file| remove_file(app, file))
+            .await?;
+    }
+}
+
+async fn remove_file(app: &App, file: File) -> Result<()> {
+    let File {
+        id,
+        workspace,
+        blob,
+        ..
+    } = file;
+    let removed = move |tx: &mut Tx<'_>| {
+        file::delete(tx, workspace, id)?;
+        Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
+    };
+    if app.db.write(workspace, removed).await? {
+        let blob = BlobKey {
+            workspace,
+            id: blob,
+        };
+        app.blobs.delete(blob).await?;
+    }
+    Ok(())
+}
+
+/// Removes blobs from before `before` that no row names.
+async fn remove_orphans(app: &App, before: Timestamp) -> Result<()> {
+    let old = app
+        .blobs
+        .list(None)
+        .try_filter(|blob| std::future::ready(blob.modified < before));
+    let mut steps = old.try_chunks(usize::from(STEP));
+    while let Some(step) = steps.next().await {
+        let step = step.map_err(|error| error.1)?;
+        for orphan in app.db.read(move |conn| nameless(conn, step)).await? {
+            app.blobs.delete(orphan).await?;
+            tracing::info!(blob = %orphan, "removed a blob that no file names");
+        }
+    }
+    Ok(())
+}
+
+/// Those of the blobs that no row names.
+fn nameless(conn: &mut Conn, blobs: Vec<BlobEntry>) -> Result<Vec<BlobKey>> {
+    let mut found = Vec::new();
+    for BlobEntry { key, .. } in blobs {
+        if !file::has_blob(conn, key.workspace, key.id)? {
+            found.push(key);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;

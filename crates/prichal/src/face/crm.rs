@@ -15,3 +15,5 @@ pub mod routes;
 mod settings;
 mod ui_settings;
 mod words;
+
+pub(crate) use once::REMEMBERED;

@@ -1,23 +1,390 @@
-//! Written by its owner.
+//! Files: uploaded for a day, kept once something binds them (`reference/kontur.md` §4.6).
 
-use crate::error::{Error, Result};
+use std::time::Duration;
 
-#[utoipa::path(post, path = "/api/v1/{ws}/stub/files/upload_file", responses((status = 200)))]
-pub(super) async fn upload_file() -> Result<()> {
-    Err(Error::NoRoute)
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::{FromRequestParts, RawPathParams, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use futures_util::StreamExt as _;
+use prichal_core::id::FileId;
+use prichal_store::file::{self, File};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::{
+    caller::Member,
+    once::{IdempotencyKey, JsonAnswer, write_once},
+};
+use crate::{
+    app::App,
+    blobs::BlobKey,
+    disposition::attachment,
+    error::{Error, Result},
+    face::json_text,
+    multipart::{FilePart, MultipartError, longest_body},
+    page::Query,
+    range::{self, Wanted},
+    vault::hex,
+};
+
+/// The vendor's 100 MB.
+const LIMIT: u64 = 104_857_600;
+/// How long a client may send nothing in the middle of an upload.
+const SILENCE: Duration = Duration::from_mins(1);
+/// How much of a refused upload is still taken in, and for how long: a client that is writing does not
+/// read the answer before the connection lets it finish.
+const DRAINED: usize = 256 << 20;
+const DRAINING: Duration = Duration::from_secs(5);
+
+/// A form with the file.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the form; it is read by `crate::multipart`"
+)]
+struct UploadForm {
+    /// At most 104 857 600 bytes.
+    #[schema(content_media_type = "application/octet-stream")]
+    file: String,
 }
 
-#[utoipa::path(get, path = "/api/v1/{ws}/stub/files/download_file", responses((status = 200)))]
-pub(super) async fn download_file() -> Result<()> {
-    Err(Error::NoRoute)
+/// A file that was uploaded.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct UploadedFile {
+    /// Good for a day; what binds the file answers with its permanent id.
+    file_id: String,
+    file_name: String,
+    content_type: String,
+    content_length: i64,
 }
 
-#[utoipa::path(head, path = "/api/v1/{ws}/stub/files/download_file", responses((status = 200)))]
-pub(super) async fn head_file() -> Result<()> {
-    Err(Error::NoRoute)
+/// What is known of a file.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct FileMeta {
+    file_id: String,
+    file_name: String,
+    content_type: String,
+    /// A number, as text.
+    content_length: String,
 }
 
-#[utoipa::path(get, path = "/api/v1/{ws}/stub/files/get_file_meta", responses((status = 200)))]
-pub(super) async fn get_file_meta() -> Result<()> {
-    Err(Error::NoRoute)
+/// The file whose id stands in the path.
+pub(super) struct FileInPath(FileId);
+
+impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Error::invalid("id", "The path is not valid UTF-8."))?;
+        let (_, id) = params
+            .iter()
+            .find(|(name, _)| *name == "id")
+            .unwrap_or_default();
+        let shown: String = id.chars().take(64).collect();
+        let id = FileId::parse(id).ok_or_else(|| {
+            Error::invalid("id", format!("The value '{shown}' is not a valid id."))
+        })?;
+        Ok(Self(id))
+    }
 }
+
+/// Upload a file, in the part `file` of a form.
+///
+/// It lives for a day (`--temporary-file-ttl`) under a temporary id. Whatever binds it, such as an
+/// entity that is saved with the id in a field of type `files`, keeps it under a permanent one.
+#[utoipa::path(post, path = "/api/v1/{ws}/files", tag = "files", params(("ws" = String, Path)),
+    request_body(content = UploadForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadedFile)))]
+pub(super) async fn upload_file(
+    member: Member,
+    once: IdempotencyKey,
+    request: Request,
+) -> Result<JsonAnswer> {
+    let (parts, body) = request.into_parts();
+    let mut body = body.into_data_stream();
+    let taken = take(&member, &parts.headers, &mut body, once.is_given()).await;
+    let (file, digest) = taken.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
+    // A blob whose row is not written after all is an orphan, which retention finds.
+    write_once(&member, once, digest.as_bytes(), move |tx| {
+        file::insert(tx, &file)?;
+        let answer = json!({
+            "fileId": file.id,
+            "fileName": file.name,
+            "contentType": file.content_type,
+            "contentLength": file.size,
+        });
+        Ok(answer.to_string())
+    })
+    .await
+}
+
+/// Takes the file of a form in. Its blob is durable then. With it comes what tells the upload from
+/// another one, if that is wanted.
+async fn take(
+    member: &Member,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+    digested: bool,
+) -> Result<(File, String)> {
+    let id = FileId::generate(member.now);
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > longest_body(LIMIT)) {
+        return Err(refused(MultipartError::TooLarge { limit: LIMIT }, id));
+    }
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let found = FilePart::find(content_type, body, "file", LIMIT);
+    let found = in_time(&member.app, found).await;
+    let mut part = found.map_err(|error| refused(error, id))?;
+
+    let key = BlobKey::generate(member.workspace_id(), member.now);
+    let mut upload = member.app.blobs.create(key).await?;
+    let mut digest = digested.then(Sha256::new);
+    let size = loop {
+        let chunk = in_time(&member.app, part.chunk()).await;
+        let written = match chunk.map_err(|error| refused(error, id)) {
+            Ok(None) => break upload.finish().await?,
+            Ok(Some(chunk)) => {
+                if let Some(digest) = &mut digest {
+                    digest.update(&chunk);
+                }
+                upload.write(chunk).await.map_err(Error::from)
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            upload.abort().await;
+            return Err(error);
+        }
+    };
+
+    let name = part.file_name.unwrap_or_else(|| "file".to_owned());
+    let content_type = part
+        .content_type
+        .and_then(|kind| kind.to_str().ok().map(str::to_owned))
+        .unwrap_or_else(|| OCTETS.to_owned());
+    let digest = digest.map(|digest| {
+        let digest = digest.chain_update(format!("{name}\n{content_type}"));
+        hex(&digest.finalize())
+    });
+    let now = member.app.clock.now();
+    let file = File {
+        id,
+        workspace: key.workspace,
+        blob: key.id,
+        name,
+        content_type,
+        size: i64::try_from(size).map_err(Error::internal)?,
+        created_at: now,
+        expires_at: Some(now + member.app.config.temporary_file_ttl),
+        bound_to: None,
+    };
+    Ok((file, digest.unwrap_or_default()))
+}
+
+/// Waits for a client that may fall silent.
+async fn in_time<T>(
+    app: &App,
+    read: impl Future<Output = Result<T, MultipartError>>,
+) -> Result<T, MultipartError> {
+    tokio::select! {
+        biased;
+        done = read => done,
+        () = app.clock.sleep(SILENCE) => Err(MultipartError::Interrupted("nothing came for too long".into())),
+    }
+}
+
+/// Why an upload is not taken.
+fn refused(error: MultipartError, id: FileId) -> Error {
+    match error {
+        MultipartError::TooLarge { .. } => {
+            Error::refused("fileTooLarge", format!("File Too Large. Id: {id}"))
+        }
+        MultipartError::NotMultipart => Error::invalid(
+            "Content-Type",
+            "The Content-Type must be multipart/form-data with a boundary.",
+        ),
+        MultipartError::NoFilePart(name) => {
+            Error::invalid(name.as_str(), format!("The {name} field is required."))
+        }
+        MultipartError::Malformed(_) | MultipartError::Interrupted(_) => {
+            Error::invalid("file", format!("The upload failed: {error}."))
+        }
+    }
+}
+
+/// Takes what is still coming of a refused upload, while the answer goes out. Closed at once, the
+/// connection would take the answer with it.
+fn drain(app: &App, headers: &HeaderMap, mut body: BodyDataStream) {
+    if headers.contains_key(header::EXPECT) {
+        // The client sends nothing before it is told to.
+        return;
+    }
+    let clock = app.clock.clone();
+    app.background.spawn(async move {
+        let rest = async {
+            let mut left = DRAINED;
+            while let Some(Ok(chunk)) = body.next().await
+                && left > 0
+            {
+                left = left.saturating_sub(chunk.len());
+            }
+        };
+        tokio::select! {
+            () = rest => {}
+            () = clock.sleep(DRAINING) => {}
+        }
+    });
+}
+
+/// A file that this workspace has now.
+async fn find(member: &Member, id: FileId) -> Result<File> {
+    let (workspace, now) = (member.workspace_id(), member.now);
+    let found = member
+        .app
+        .db
+        .read(move |conn| file::find(conn, workspace, id, now))
+        .await?;
+    found.ok_or_else(|| Error::NotFound(format!("File {id}")))
+}
+
+/// Read a file, or with `Range` a stretch of it.
+#[utoipa::path(get, path = "/api/v1/{ws}/files/{id}", tag = "files",
+    params(("ws" = String, Path), ("id" = String, Path),
+        ("download" = Option<bool>, Query, description = "Lets browsers save the file instead of opening it."),
+        ("Range" = Option<String>, Header)),
+    responses((status = 200, content_type = "*/*", body = Vec<u8>), (status = 206, content_type = "*/*", body = Vec<u8>),
+        (status = 416, description = "The stretch begins past the end.")))]
+pub(super) async fn download_file(
+    member: Member,
+    FileInPath(id): FileInPath,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let download = query.read("download", "true or false", |text| {
+        text.to_ascii_lowercase().parse::<bool>().ok()
+    })?;
+    let file = find(&member, id).await?;
+    let size = size(&file)?;
+    let blob = BlobKey {
+        workspace: file.workspace,
+        id: file.blob,
+    };
+    let mut answer = described(&file, size);
+    match wanted(&headers, &file, size) {
+        Wanted::Whole => {
+            let contents = member.app.blobs.read(blob, None).await?;
+            *answer.body_mut() = Body::from_stream(contents);
+        }
+        Wanted::Part(part) => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let lines = answer.headers_mut();
+            lines.insert(header::CONTENT_RANGE, range::content_range(&part, size));
+            lines.insert(header::CONTENT_LENGTH, (part.end - part.start).into());
+            let contents = member.app.blobs.read(blob, Some(part)).await?;
+            *answer.body_mut() = Body::from_stream(contents);
+        }
+        Wanted::Nothing => return Ok(past_the_end(size)),
+    }
+    if download == Some(true) {
+        let lines = answer.headers_mut();
+        lines.insert(header::CONTENT_DISPOSITION, attachment(&file.name));
+    }
+    Ok(answer)
+}
+
+/// Read a file's type and length.
+#[utoipa::path(head, path = "/api/v1/{ws}/files/{id}", tag = "files",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200)))]
+pub(super) async fn head_file(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
+    let file = find(&member, id).await?;
+    Ok(described(&file, size(&file)?))
+}
+
+/// Read what is known of a file.
+#[utoipa::path(get, path = "/api/v1/{ws}/files/{id}/meta", tag = "files",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = FileMeta)))]
+pub(super) async fn get_file_meta(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
+    let file = find(&member, id).await?;
+    let meta = json!({
+        "fileId": file.id,
+        "fileName": file.name,
+        "contentType": file.content_type,
+        "contentLength": file.size.to_string(),
+    });
+    Ok(json_text(StatusCode::OK, meta.to_string()))
+}
+
+const OCTETS: &str = "application/octet-stream";
+
+fn size(file: &File) -> Result<u64> {
+    u64::try_from(file.size).map_err(Error::internal)
+}
+
+/// The contents behind an id never change, so the id itself is the tag.
+fn tag(file: &File) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{}\"", file.id)).expect("is a GUID in quotes")
+}
+
+/// The stretch that is asked for. One of another version of the file is not given: it gets all of this.
+fn wanted(headers: &HeaderMap, file: &File, size: u64) -> Wanted {
+    match headers.get(header::IF_RANGE) {
+        Some(version) if *version != tag(file) => Wanted::Whole,
+        _ => range::wanted(headers.get(header::RANGE), size),
+    }
+}
+
+/// The headers of a file, with an empty body.
+fn described(file: &File, size: u64) -> Response {
+    let kind = HeaderValue::from_str(&file.content_type);
+    let kind = kind.unwrap_or(HeaderValue::from_static(OCTETS));
+    let mut answer = Response::new(Body::empty());
+    let lines = answer.headers_mut();
+    lines.insert(header::CONTENT_TYPE, kind);
+    lines.insert(header::CONTENT_LENGTH, size.into());
+    lines.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    lines.insert(header::ETAG, tag(file));
+    lines.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    // Whoever uploads says what it is, so nothing of it may run as ours, and no browser may guess.
+    lines.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if !is_pdf(&file.content_type) {
+        lines.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("sandbox"),
+        );
+    }
+    answer
+}
+
+/// Browsers show these in a viewer of their own, which the sandbox would keep from starting.
+fn is_pdf(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/pdf")
+}
+
+fn past_the_end(size: u64) -> Response {
+    let text = json!({
+        "status": "rangeNotSatisfiable",
+        "message": format!("The file ends before the range begins: it has {size} bytes"),
+    });
+    let mut answer = json_text(StatusCode::RANGE_NOT_SATISFIABLE, text.to_string());
+    let lines = answer.headers_mut();
+    lines.insert(header::CONTENT_RANGE, range::unsatisfied(size));
+    answer
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;

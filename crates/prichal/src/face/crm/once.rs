@@ -47,6 +47,13 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
+impl IdempotencyKey {
+    /// Whether the request has one.
+    pub(super) fn is_given(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
 /// An answer in JSON, made now or long ago.
 pub(super) struct JsonAnswer {
     status: StatusCode,
