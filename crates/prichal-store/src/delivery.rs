@@ -168,24 +168,39 @@ pub fn list_attempts(
     )
 }
 
-/// Removes attempts older than `before`, at most `limit`. Returns how many.
-pub fn forget_attempts(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    let millis = u64::try_from(before.micros() / 1000).unwrap_or(0);
-    let first = Uuid::from_u128(u128::from(millis) << 80);
-    let instances =
-        tx.conn()?
-            .query("SELECT workspace, integration FROM instance", &[], |row| {
-                Ok((row.uuid(0)?, row.uuid(1)?))
-            })?;
-    let mut gone = 0;
-    for (workspace, integration) in instances {
-        gone += tx.execute(
-            "DELETE FROM attempt WHERE workspace = $1 AND integration = $2 AND id IN (
-               SELECT id FROM attempt WHERE workspace = $1 AND integration = $2 AND id < $3 ORDER BY id LIMIT $4)",
-            params![workspace, integration, first, limit],
-        )?;
-    }
-    Ok(gone)
+/// Instances that have attempts older than `before`, at most `limit`.
+pub fn with_attempts_before(
+    conn: &mut Conn,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<(WorkspaceId, IntegrationId)>> {
+    conn.query(
+        "SELECT workspace, integration FROM instance i WHERE EXISTS (
+           SELECT 1 FROM attempt a WHERE a.workspace = i.workspace AND a.integration = i.integration AND a.id < $1) LIMIT $2",
+        params![first_id(before), limit],
+        |row| Ok((WorkspaceId(row.uuid(0)?), IntegrationId(row.uuid(1)?))),
+    )
+}
+
+/// Removes attempts of an instance older than `before`, at most `limit`. Returns how many.
+pub fn forget_attempts(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    integration: IntegrationId,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM attempt WHERE workspace = $1 AND integration = $2 AND id IN (
+           SELECT id FROM attempt WHERE workspace = $1 AND integration = $2 AND id < $3 ORDER BY id LIMIT $4)",
+        params![workspace, integration, first_id(before), limit],
+    )
+}
+
+/// The lowest id that can be made at `at`: ids are in the order of time.
+fn first_id(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.micros() / 1000).unwrap_or(0);
+    Uuid::from_u128(u128::from(millis) << 80)
 }
 
 /// Which of a webhook's lines an event is on.

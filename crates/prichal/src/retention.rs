@@ -29,6 +29,8 @@ use crate::{
 const OFTEN: Duration = Duration::from_secs(20);
 /// How often everything else is.
 const SELDOM: Duration = Duration::from_hours(1);
+/// How soon everything is tried again when something of it could not be removed.
+const AGAIN: Duration = Duration::from_mins(5);
 /// How many rows or blobs one step removes at most.
 const STEP: u16 = 200;
 /// How many files are removed at the same time.
@@ -37,10 +39,14 @@ const TOGETHER: usize = 16;
 /// How long a temporary id that was bound leads to its permanent one (`prichal_store::file::bind`).
 const BOUND: Duration = Duration::from_hours(48);
 const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
-/// How long an upload may take. What is older and has no row, or is not finished, belongs to nobody.
+/// How long an upload may take: what is older and not finished belongs to nobody.
 const UPLOAD: Duration = Duration::from_hours(6);
-/// What is allowed for clocks that differ.
-const MARGIN: Duration = Duration::from_hours(1);
+/// From when on a blob without a row belongs to nobody. Well above the longest upload, because S3 dates
+/// a blob from when its upload began.
+const ORPHAN: Duration = Duration::from_hours(24);
+/// How much longer than the keys that it ends a revocation is kept: for clocks that differ, and for keys
+/// from before a restart with a shorter time to live.
+const MARGIN: Duration = Duration::from_hours(24);
 
 /// Sweeps until `stop`.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
@@ -48,17 +54,11 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let pass = async {
         loop {
             let began = app.clock.now();
-            let swept = if next <= began {
-                next = began + SELDOM;
-                sweep(&app).await
+            if next <= began {
+                let swept = sweep(&app).await;
+                next = began + if swept.is_ok() { SELDOM } else { AGAIN };
             } else {
-                remove_ended(&app).await
-            };
-            if let Err(error) = swept {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "what is over could not be removed"
-                );
+                let _ = logged(remove_ended(&app).await);
             }
             app.clock.sleep_until(began + OFTEN).await;
         }
@@ -68,26 +68,45 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes everything whose time is over.
+fn logged<T>(done: Result<T>) -> Result<T> {
+    done.inspect_err(|error| {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "what is over could not be removed"
+        );
+    })
+}
+
+/// Removes everything whose time is over. A part that fails is logged and does not save the others; the
+/// first failure is the answer.
 pub async fn sweep(app: &App) -> Result<()> {
-    remove_ended(app).await?;
+    let ended = logged(remove_ended(app).await);
     let now = app.clock.now();
     let step = i64::from(STEP);
-    forget(app, move |tx| file::forget_bound(tx, now - BOUND, step)).await?;
-    forget(app, move |tx| {
-        delivery::forget_attempts(tx, now - ATTEMPTS, step)
-    })
-    .await?;
-    forget(app, move |tx| {
+    let bound = forget(app, ANY, move |tx| {
+        file::forget_bound(tx, now - BOUND, step)
+    });
+    let bound = logged(bound.await);
+    let attempts = logged(forget_attempts(app, now - ATTEMPTS).await);
+    let answers = forget(app, ANY, move |tx| {
         idempotency::forget_answers(tx, now - REMEMBERED, step)
-    })
-    .await?;
+    });
+    let answers = logged(answers.await);
     let keys_over = now - app.config.access_key_ttl - MARGIN;
-    app.db
-        .write(ANY, move |tx| integration::forget_revoked(tx, keys_over))
-        .await?;
-    app.blobs.sweep_unfinished(now - UPLOAD).await?;
-    remove_orphans(app, now - UPLOAD).await
+    let revoked = app
+        .db
+        .write(ANY, move |tx| integration::forget_revoked(tx, keys_over));
+    let revoked = logged(revoked.await.map_err(Error::from));
+    let unfinished = app.blobs.sweep_unfinished(now - UPLOAD).await;
+    let unfinished = logged(unfinished.map(drop).map_err(Error::from));
+    let orphans = logged(remove_orphans(app, now - ORPHAN).await);
+    ended
+        .and(bound)
+        .and(attempts)
+        .and(answers)
+        .and(revoked)
+        .and(unfinished)
+        .and(orphans)
 }
 
 /// What belongs to no one workspace is written by the writer of this one.
@@ -96,10 +115,31 @@ const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
 /// Repeats a bounded removal until it finds nothing.
 async fn forget(
     app: &App,
+    workspace: WorkspaceId,
     step: impl Fn(&mut Tx<'_>) -> prichal_store::Result<u64> + Copy + Send + 'static,
 ) -> Result<()> {
-    while app.db.write(ANY, step).await? > 0 {}
+    while app.db.write(workspace, step).await? > 0 {}
     Ok(())
+}
+
+/// Removes attempts from before `before`, one instance after the other.
+async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
+    let step = i64::from(STEP);
+    loop {
+        let instances = app
+            .db
+            .read(move |conn| delivery::with_attempts_before(conn, before, step))
+            .await?;
+        if instances.is_empty() {
+            return Ok(());
+        }
+        for (workspace, integration) in instances {
+            forget(app, workspace, move |tx| {
+                delivery::forget_attempts(tx, workspace, integration, before, step)
+            })
+            .await?;
+        }
+    }
 }
 
 /// Removes temporary files that have ended, with their blobs.

@@ -133,9 +133,13 @@ async fn orphans_go_once_no_upload_can_still_want_them() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(&dir).await;
     let (orphan, named) = (blob(&app).await, upload(&app).await);
+    bind(&app, named.id, app.clock.now()).await.unwrap();
     sweep(&app).await.unwrap();
     assert!(has_blob(&app, orphan.id).await, "its row may be on its way");
     app.clock.advance(UPLOAD + Duration::from_mins(1));
+    sweep(&app).await.unwrap();
+    assert!(has_blob(&app, orphan.id).await, "a long upload is not over");
+    app.clock.advance(ORPHAN - UPLOAD);
     sweep(&app).await.unwrap();
     assert!(!has_blob(&app, orphan.id).await);
     assert!(has_blob(&app, named.blob).await);
@@ -171,25 +175,8 @@ async fn what_is_remembered_for_a_time_is_forgotten_after_it() {
     let app = app(&dir).await;
     let start = app.clock.now();
     let id = IntegrationId::generate(start);
-    let origin = Origin {
-        workspace: HERE,
-        author: Author::system(),
-        at: start,
-    };
-    let made = app.clone();
+    install(&app, id, start).await;
     write(&app, move |tx| {
-        let manifest = Integration {
-            id,
-            workspace: HERE,
-            kind: prichal_core::integration::Kind::Private,
-            name: "my".to_owned(),
-            version: "1".to_owned(),
-            base_url: "https://my-integration.ru".to_owned(),
-            title: None,
-            update_info: prichal_core::update_info::UpdateInfo::created(&origin),
-        };
-        integration::insert(tx, &manifest)?;
-        instance::install(&made.vault, tx, manifest, &origin)?;
         delivery::insert_attempt(tx, HERE, id, &attempt(start));
         let gone = Revocation {
             workspace: HERE,
@@ -211,8 +198,8 @@ async fn what_is_remembered_for_a_time_is_forgotten_after_it() {
     assert_eq!(remembered(&app, id).await, (1, 1, 1));
     for (wait, left) in [
         (Duration::from_hours(1), (1, 1, 1)),
-        (Duration::from_hours(1), (1, 1, 0)),
-        (Duration::from_hours(23), (1, 0, 0)),
+        (Duration::from_mins(23 * 60 + 10), (1, 0, 1)),
+        (Duration::from_mins(20), (1, 0, 0)),
         (28 * DAY, (1, 0, 0)),
         (DAY, (0, 0, 0)),
     ] {
@@ -220,6 +207,81 @@ async fn what_is_remembered_for_a_time_is_forgotten_after_it() {
         sweep(&app).await.unwrap();
         assert_eq!(remembered(&app, id).await, left, "after {wait:?} more");
     }
+}
+
+#[tokio::test]
+async fn one_part_that_fails_does_not_hold_up_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(&dir).await;
+    let start = app.clock.now();
+    write(&app, move |tx| {
+        let first = FirstAnswer {
+            request_hash: String::new(),
+            status: 200,
+            answer: String::new(),
+        };
+        idempotency::keep_answer(tx, HERE, "/", "k", &first, start, start)?;
+        Ok(())
+    })
+    .await;
+    std::fs::remove_dir_all(dir.path().join("data/blobs")).unwrap();
+    app.clock.advance(DAY + Duration::from_secs(1));
+    assert!(sweep(&app).await.is_err());
+    let none = IntegrationId::generate(start);
+    assert_eq!(remembered(&app, none).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn attempts_go_of_all_instances_that_have_old_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(&dir).await;
+    let start = app.clock.now();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = IntegrationId::generate(start);
+        install(&app, id, start).await;
+        write(&app, move |tx| {
+            for n in 0..=u128::from(STEP) {
+                let mut attempt = attempt(start);
+                attempt.id = Uuid::from_u128(attempt.id.as_u128() + n);
+                delivery::insert_attempt(tx, HERE, id, &attempt);
+            }
+            delivery::insert_attempt(tx, HERE, id, &attempt(start + DAY));
+            Ok(())
+        })
+        .await;
+        ids.push(id);
+    }
+    app.clock.advance(30 * DAY + Duration::from_secs(1));
+    sweep(&app).await.unwrap();
+    for id in ids {
+        assert_eq!(remembered(&app, id).await.0, 1, "the young one stays");
+    }
+}
+
+async fn install(app: &App, id: IntegrationId, at: Timestamp) {
+    let origin = Origin {
+        workspace: HERE,
+        author: Author::system(),
+        at,
+    };
+    let made = app.clone();
+    write(app, move |tx| {
+        let manifest = Integration {
+            id,
+            workspace: HERE,
+            kind: prichal_core::integration::Kind::Private,
+            name: id.to_string(),
+            version: "1".to_owned(),
+            base_url: "https://my-integration.ru".to_owned(),
+            title: None,
+            update_info: prichal_core::update_info::UpdateInfo::created(&origin),
+        };
+        integration::insert(tx, &manifest)?;
+        instance::install(&made.vault, tx, manifest, &origin)?;
+        Ok(())
+    })
+    .await;
 }
 
 fn attempt(at: Timestamp) -> Attempt {

@@ -1,6 +1,6 @@
 //! Files: uploaded for a day, kept once something binds them (`reference/kontur.md` §4.6).
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     app::App,
-    blobs::BlobKey,
+    blobs::{BlobError, BlobKey},
     disposition::attachment,
     error::{Error, Result},
     face::json_text,
@@ -254,7 +254,11 @@ async fn find(member: &Member, id: FileId) -> Result<File> {
         .db
         .read(move |conn| file::find(conn, workspace, id, now))
         .await?;
-    found.ok_or_else(|| Error::NotFound(format!("File {id}")))
+    found.ok_or_else(|| missing(id))
+}
+
+fn missing(id: FileId) -> Error {
+    Error::NotFound(format!("File {id}"))
 }
 
 /// Read a file, or with `Range` a stretch of it.
@@ -275,23 +279,17 @@ pub(super) async fn download_file(
     })?;
     let file = find(&member, id).await?;
     let size = size(&file)?;
-    let blob = BlobKey {
-        workspace: file.workspace,
-        id: file.blob,
-    };
     let mut answer = described(&file, size);
     match wanted(&headers, &file, size) {
         Wanted::Whole => {
-            let contents = member.app.blobs.read(blob, None).await?;
-            *answer.body_mut() = Body::from_stream(contents);
+            *answer.body_mut() = read(&member.app, &file, None).await?;
         }
         Wanted::Part(part) => {
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
             let lines = answer.headers_mut();
             lines.insert(header::CONTENT_RANGE, range::content_range(&part, size));
             lines.insert(header::CONTENT_LENGTH, (part.end - part.start).into());
-            let contents = member.app.blobs.read(blob, Some(part)).await?;
-            *answer.body_mut() = Body::from_stream(contents);
+            *answer.body_mut() = read(&member.app, &file, Some(part)).await?;
         }
         Wanted::Nothing => return Ok(past_the_end(size)),
     }
@@ -300,6 +298,21 @@ pub(super) async fn download_file(
         lines.insert(header::CONTENT_DISPOSITION, attachment(&file.name));
     }
     Ok(answer)
+}
+
+/// The contents of a file.
+async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> {
+    let blob = BlobKey {
+        workspace: file.workspace,
+        id: file.blob,
+    };
+    match app.blobs.read(blob, part).await {
+        // It ended since its row was read.
+        Err(BlobError::NotFound) if file.expires_at.is_some_and(|end| end <= app.clock.now()) => {
+            Err(missing(file.id))
+        }
+        contents => Ok(Body::from_stream(contents?)),
+    }
 }
 
 /// Read a file's type and length.
@@ -359,19 +372,11 @@ fn described(file: &File, size: u64) -> Response {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if !is_pdf(&file.content_type) {
-        lines.insert(
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("sandbox"),
-        );
-    }
+    lines.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox"),
+    );
     answer
-}
-
-/// Browsers show these in a viewer of their own, which the sandbox would keep from starting.
-fn is_pdf(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/pdf")
 }
 
 fn past_the_end(size: u64) -> Response {

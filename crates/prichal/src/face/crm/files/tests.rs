@@ -248,6 +248,23 @@ async fn a_foreign_or_ended_file_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_file_that_ends_while_it_is_looked_up_is_not_there_either() {
+    let lab = Lab::new().await;
+    let place = lab.place("a", "text/plain", b"x").await;
+    let id = FileId::parse(place.rsplit('/').next().unwrap()).unwrap();
+    let key = lab.app.blobs.list(None).next().await.unwrap().unwrap().key;
+    let now = lab.app.clock.now();
+    let found = move |conn: &mut prichal_store::Conn| file::find(conn, key.workspace, id, now);
+    let file = lab.app.db.read(found).await.unwrap().unwrap();
+    lab.app.blobs.delete(key).await.unwrap();
+    let lost = read(&lab.app, &file, None).await;
+    assert!(matches!(lost, Err(Error::Internal(_))), "before its time");
+    lab.app.clock.advance(lab.app.config.temporary_file_ttl);
+    let ended = read(&lab.app, &file, None).await;
+    assert!(matches!(ended, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
 async fn the_limit_is_exact_and_nothing_is_left_of_what_passes_it() {
     let lab = Lab::new().await;
     let send = |size| {
