@@ -8,6 +8,8 @@ use prichal_core::{identifier, integration::is_http_url, retry, time::parse_sett
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
+use crate::blobs::BlobUrl;
+
 /// Every setting with its default and its reason.
 pub const DEFAULTS: &str = include_str!("../prichal.default.toml");
 
@@ -276,7 +278,7 @@ impl Config {
                 has_scheme(text, &["nats", "tls"]).then(|| text.to_owned())
             })?,
             blob_url: given.read("blob-url", |text| {
-                is_blob_url(text).then(|| text.to_owned())
+                text.parse::<BlobUrl>().ok().map(|_| text.to_owned())
             })?,
             admin_token: given.read("admin-token", |text| is_token(text).then(|| text.into()))?,
             master_key: given.read("master-key", MasterKey::parse)?,
@@ -315,13 +317,6 @@ fn has_scheme(text: &str, schemes: &[&str]) -> bool {
 
 fn is_postgres(text: &str) -> bool {
     has_scheme(text, &["postgres", "postgresql"])
-}
-
-fn is_blob_url(text: &str) -> bool {
-    has_scheme(text, &["s3"])
-        || text
-            .strip_prefix("file:")
-            .is_some_and(|path| !path.trim_matches('/').is_empty())
 }
 
 fn is_token(text: &str) -> bool {
@@ -509,7 +504,7 @@ mod tests {
             ("database-url", "mysql://u:hunter2@h/d"),
             ("bus-url", "http://x"),
             ("blob-url", "gopher://x"),
-            ("blob-url", "file:"),
+            ("blob-url", "s3://"),
             ("admin-token", "short"),
             ("master-key", "c2hvcnQ="),
             ("public-url", "example.com"),

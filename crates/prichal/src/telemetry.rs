@@ -107,7 +107,7 @@ pub async fn render(app: &App) -> Result<String> {
     ] {
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let set = |name: &'static str, value: i64| {
-            metrics::gauge!(name, "state" => state).set(value as f64)
+            metrics::gauge!(name, "state" => state).set(value as f64);
         };
         set("prichal_webhooks", webhooks);
         set("prichal_feed_lag_events", lag);

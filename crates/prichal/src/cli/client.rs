@@ -68,22 +68,20 @@ impl Client {
         let url = given("url", "PRICHAL_URL")
             .or_else(|| matches.get_one::<String>("url").cloned())
             .unwrap_or_default();
-        let token = match given("admin-token", "PRICHAL_ADMIN_TOKEN") {
-            Some(token) => token,
-            None => {
-                let folder = given("data-dir", "PRICHAL_DATA_DIR")
-                    .unwrap_or_else(|| "prichal-data".to_owned());
-                let path = std::path::Path::new(&folder).join("admin-token");
-                let text = std::fs::read_to_string(&path);
-                text.with_context(|| {
-                    format!(
-                        "no --admin-token is given, and `{}` cannot be read",
-                        path.display()
-                    )
-                })?
-                .trim()
-                .to_owned()
-            }
+        let token = if let Some(token) = given("admin-token", "PRICHAL_ADMIN_TOKEN") {
+            token
+        } else {
+            let folder =
+                given("data-dir", "PRICHAL_DATA_DIR").unwrap_or_else(|| "prichal-data".to_owned());
+            let path = std::path::Path::new(&folder).join("admin-token");
+            let text = std::fs::read_to_string(&path);
+            let text = text.with_context(|| {
+                format!(
+                    "no --admin-token is given, and `{}` cannot be read",
+                    path.display()
+                )
+            })?;
+            text.trim().to_owned()
         };
         Ok(Self {
             http: http()?,
