@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// A request makes some hundred small allocations on one thread and frees many of them on another, which
+/// the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     prichal::cli::run().await
