@@ -54,7 +54,7 @@ CREATE UNIQUE INDEX integration_api_key ON integration (api_key_hash) WHERE api_
 
 -- An integration in a workspace; its id is the integration's. Uninstalling keeps the row.
 -- secrets: a JSON array, encrypted with the master key. round: counts installs, so that a key of an
--- earlier one stays dead. upgraded_to: the manifest's version that setup/upgrade was last called for.
+-- earlier one stays dead.
 CREATE TABLE instance (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,

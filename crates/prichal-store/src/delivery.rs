@@ -1,5 +1,7 @@
 //! Deliveries: what each call came to, what waits for another try, what is being replayed.
 
+use std::fmt::Write as _;
+
 use prichal_core::{
     id::{EventId, IntegrationId, WebhookId, WorkspaceId},
     time::Timestamp,
@@ -120,7 +122,7 @@ pub fn list_attempts(
     // Each condition stands there only when it is asked for, so that the engine can use its indexes.
     let mut only = |condition: &str, value: Value<'static>| {
         values.push(value);
-        conditions.push_str(&format!(" AND {condition} ${}", values.len()));
+        let _ = write!(conditions, " AND {condition} ${}", values.len());
     };
     if let Some(before) = before {
         only("id <", (*before).into());

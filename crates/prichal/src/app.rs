@@ -19,6 +19,7 @@ use crate::{
     dispatch::Dispatch,
     outgoing::{Connector, guard::Guard},
     settings::Settings,
+    telemetry,
     vault::Vault,
 };
 
@@ -65,9 +66,11 @@ impl Deref for App {
 impl App {
     /// Opens the store, the blobs and the bus. Nothing runs yet: that is [`crate::lifecycle`]'s part.
     pub async fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        // Before anything is counted.
+        telemetry::recorder();
         let data_dir = DataDir::open(&config.data_dir)?;
         let admin_token = AdminToken(data_dir.admin_token(&config)?);
-        let vault = Vault::new(data_dir.master_key(&config)?.expose_secret());
+        let vault = Vault::new(data_dir.master_key(&config)?.bytes());
         let node = data_dir.node_id()?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let dispatch = Arc::new(Dispatch::new(bus.clone()));

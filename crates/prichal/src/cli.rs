@@ -1,7 +1,108 @@
 //! The command line.
 
-use std::process::ExitCode;
+mod client;
+mod demo;
+mod serve;
+mod token;
+mod workspace;
 
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::{BadSetting, Config, SETTINGS, Sources};
+
+/// Runs what the command line asks for.
 pub async fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let matches = command().get_matches();
+    let done = match matches.subcommand() {
+        Some(("serve", matches)) => serve::run(matches).await,
+        Some(("demo", matches)) => demo::run(matches).await,
+        Some(("workspace", matches)) => workspace::run(matches).await,
+        Some(("token", matches)) => token::run(matches).await,
+        _ => Ok(()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line with its causes.
+            let _ = writeln!(std::io::stderr(), "prichal: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    Command::new("prichal")
+        .about("A self-hosted integration hub")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve::command())
+        .subcommand(demo::command())
+        .subcommand(workspace::command())
+        .subcommand(token::command())
+}
+
+/// The flags of all settings, and the file they may stand in.
+fn setting_flags() -> Vec<Arg> {
+    let flag = |setting: &'static crate::config::Setting| {
+        let help = format!(
+            "{}: {} [env: {}]",
+            setting.help,
+            setting.allowed,
+            setting.variable()
+        );
+        let arg = Arg::new(setting.name)
+            .long(setting.name)
+            .value_name(setting.value)
+            .help(help)
+            .action(ArgAction::Set);
+        if setting.value == "BOOL" {
+            arg.num_args(0..=1).default_missing_value("true")
+        } else {
+            arg
+        }
+    };
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .help("The file with settings, instead of prichal.toml");
+    SETTINGS.iter().map(flag).chain([file]).collect()
+}
+
+/// The settings by flags, variables and file.
+fn load(matches: &ArgMatches) -> Result<Config, BadSetting> {
+    let file = match matches.get_one::<String>("config") {
+        Some(path) => {
+            let text = std::fs::read_to_string(path);
+            Some((
+                path.clone(),
+                text.map_err(|error| BadSetting::Unreadable {
+                    file: path.clone(),
+                    why: error.to_string(),
+                })?,
+            ))
+        }
+        None => match std::fs::read_to_string("prichal.toml") {
+            Ok(text) => Some(("prichal.toml".to_owned(), text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(BadSetting::Unreadable {
+                    file: "prichal.toml".to_owned(),
+                    why: error.to_string(),
+                });
+            }
+        },
+    };
+    Config::load(&Sources {
+        flags: &|name| matches.get_one::<String>(name).cloned(),
+        variables: &|name| std::env::var(name).ok(),
+        file,
+    })
+}
+
+/// Prints what the command was run for. A pipe that was closed is no failure of ours.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

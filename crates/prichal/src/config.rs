@@ -1,11 +1,210 @@
-//! Settings.
+//! Settings (`contract.md` §2). `prichal.default.toml` says what each is for and holds the defaults; the
+//! table below, from which flags, variables and keys come, says what may be given.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
-use prichal_core::{identifier, retry};
-use secrecy::SecretString;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prichal_core::{identifier, integration::is_http_url, retry, time::parse_setting};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use tracing_subscriber::EnvFilter;
 
+use crate::blobs::BlobUrl;
+
+/// Every setting with its default and its reason.
+pub const DEFAULTS: &str = include_str!("../prichal.default.toml");
+
+/// One setting, by whatever way it is given.
+#[derive(Debug)]
+pub struct Setting {
+    /// The flag's name and the key in the file.
+    pub name: &'static str,
+    /// What stands for the value in the help.
+    pub value: &'static str,
+    pub help: &'static str,
+    /// What may be given.
+    pub allowed: &'static str,
+    /// Never shown.
+    pub secret: bool,
+}
+
+const fn setting(
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    allowed: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        value,
+        help,
+        allowed,
+        secret: false,
+    }
+}
+
+const fn secret(
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    allowed: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        value,
+        help,
+        allowed,
+        secret: true,
+    }
+}
+
+const A_DURATION: &str = "a whole number above zero and ms, s, m or h, such as 10s";
+
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "listen",
+        "ADDRESS",
+        "Where to listen",
+        "an address and a port, such as 127.0.0.1:8080",
+    ),
+    setting(
+        "data-dir",
+        "FOLDER",
+        "Where state and keys are kept",
+        "a folder",
+    ),
+    secret(
+        "database-url",
+        "URL",
+        "PostgreSQL instead of SQLite",
+        "a URL such as postgres://user:password@host/database",
+    ),
+    setting(
+        "bus-url",
+        "URL",
+        "NATS, for several nodes",
+        "a URL such as nats://host:4222",
+    ),
+    setting(
+        "blob-url",
+        "URL",
+        "Where files are kept",
+        "file:/a/folder or s3://bucket/prefix",
+    ),
+    secret(
+        "admin-token",
+        "TOKEN",
+        "The administrator's token",
+        "16 to 256 visible ASCII characters",
+    ),
+    secret(
+        "master-key",
+        "BASE64",
+        "The key that secrets are sealed with",
+        "32 bytes in base64",
+    ),
+    setting(
+        "public-url",
+        "URL",
+        "How the world reaches this server",
+        "an http or https URL",
+    ),
+    setting(
+        "retry-schedule",
+        "WAITS",
+        "The waits between attempts at a webhook",
+        "durations with commas, such as 30s,1m,5m",
+    ),
+    setting(
+        "delivery-timeout",
+        "DURATION",
+        "The time for a whole call",
+        A_DURATION,
+    ),
+    setting(
+        "access-key-ttl",
+        "DURATION",
+        "How long an access key is good for",
+        A_DURATION,
+    ),
+    setting(
+        "temporary-file-ttl",
+        "DURATION",
+        "How long an upload waits to be bound",
+        A_DURATION,
+    ),
+    setting(
+        "allow-private-targets",
+        "BOOL",
+        "Whether receivers may have private addresses",
+        "true or false",
+    ),
+    setting(
+        "identifier-check",
+        "HOW",
+        "How strictly BIN and IIN are checked",
+        "strict or format",
+    ),
+    setting(
+        "log-format",
+        "FORMAT",
+        "How logs are written",
+        "text or json",
+    ),
+    setting(
+        "log-level",
+        "FILTER",
+        "What is logged",
+        "error, warn, info, debug, trace or a filter such as info,prichal=debug",
+    ),
+];
+
+impl Setting {
+    /// Its environment variable.
+    pub fn variable(&self) -> String {
+        format!(
+            "PRICHAL_{}",
+            self.name.to_ascii_uppercase().replace('-', "_")
+        )
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The key of all keys.
 #[derive(Clone)]
+pub struct MasterKey(Arc<SecretBox<[u8; 32]>>);
+
+impl MasterKey {
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Arc::new(SecretBox::new(Box::new(bytes))))
+    }
+
+    /// Reads 32 bytes in base64.
+    pub fn parse(text: &str) -> Option<Self> {
+        STANDARD
+            .decode(text.trim())
+            .ok()?
+            .try_into()
+            .ok()
+            .map(Self::new)
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+#[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
@@ -13,7 +212,7 @@ pub struct Config {
     pub bus_url: Option<String>,
     pub blob_url: Option<String>,
     pub admin_token: Option<SecretString>,
-    pub master_key: Option<SecretString>,
+    pub master_key: Option<MasterKey>,
     pub public_url: Option<String>,
     pub retry_schedule: retry::Schedule,
     pub delivery_timeout: Duration,
@@ -21,30 +220,342 @@ pub struct Config {
     pub temporary_file_ttl: Duration,
     pub allow_private_targets: bool,
     pub identifier_check: identifier::Check,
+    pub log_format: LogFormat,
+    pub log_level: String,
+}
+
+/// A setting that cannot be used: one line, without the value when that is a secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadSetting {
+    #[error("{origin}: {given} is not allowed; `{name}` takes {allowed}")]
+    Value {
+        origin: String,
+        given: String,
+        name: &'static str,
+        allowed: &'static str,
+    },
+    #[error("{file}: `{key}` is not a setting")]
+    Unknown { file: String, key: String },
+    #[error("{file} is not TOML: {why}")]
+    NotToml { file: String, why: String },
+    #[error("cannot read {file}: {why}")]
+    Unreadable { file: String, why: String },
+}
+
+/// Where values come from, the first first.
+pub struct Sources<'a> {
+    pub flags: &'a dyn Fn(&str) -> Option<String>,
+    pub variables: &'a dyn Fn(&str) -> Option<String>,
+    /// The name of the file, for messages, and its text.
+    pub file: Option<(String, String)>,
 }
 
 impl Config {
+    /// The defaults on this data directory, for tests and the demo.
     pub fn for_data_dir(data_dir: PathBuf) -> Self {
+        let nothing = |_: &str| None;
+        let config = Self::load(&Sources {
+            flags: &nothing,
+            variables: &nothing,
+            file: None,
+        });
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir,
-            database_url: None,
-            bus_url: None,
-            blob_url: None,
-            admin_token: None,
-            master_key: None,
-            public_url: None,
-            retry_schedule: retry::Schedule::default(),
-            delivery_timeout: Duration::from_secs(10),
-            access_key_ttl: Duration::from_secs(1200),
-            temporary_file_ttl: Duration::from_secs(86400),
-            allow_private_targets: false,
-            identifier_check: identifier::Check::Strict,
+            ..config.expect("the defaults are good")
         }
     }
+
+    pub fn load(sources: &Sources<'_>) -> Result<Self, BadSetting> {
+        let given = Given::collect(sources)?;
+        let duration = |name| given.need(name, parse_setting);
+        Ok(Self {
+            listen: given.need("listen", |text| text.parse().ok())?,
+            data_dir: given.need("data-dir", |text| (!text.is_empty()).then(|| text.into()))?,
+            database_url: given.read("database-url", |text| {
+                is_postgres(text).then(|| text.into())
+            })?,
+            bus_url: given.read("bus-url", |text| {
+                has_scheme(text, &["nats", "tls"]).then(|| text.to_owned())
+            })?,
+            blob_url: given.read("blob-url", |text| {
+                text.parse::<BlobUrl>().ok().map(|_| text.to_owned())
+            })?,
+            admin_token: given.read("admin-token", |text| is_token(text).then(|| text.into()))?,
+            master_key: given.read("master-key", MasterKey::parse)?,
+            public_url: given.read("public-url", |text| {
+                is_http_url(text).then(|| text.trim_end_matches('/').to_owned())
+            })?,
+            retry_schedule: given.need("retry-schedule", retry::Schedule::parse)?,
+            delivery_timeout: duration("delivery-timeout")?,
+            access_key_ttl: duration("access-key-ttl")?,
+            temporary_file_ttl: duration("temporary-file-ttl")?,
+            allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
+            identifier_check: given.need("identifier-check", identifier::Check::parse)?,
+            log_format: given.need("log-format", |text| match text {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            })?,
+            log_level: given.need("log-level", |text| {
+                EnvFilter::from_str(text).ok().map(|_| text.to_owned())
+            })?,
+        })
+    }
+
+    /// How the world reaches this server, without a slash at its end.
     pub fn public_url(&self) -> String {
         self.public_url
             .clone()
             .unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+}
+
+fn has_scheme(text: &str, schemes: &[&str]) -> bool {
+    text.split_once("://")
+        .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
+
+fn is_postgres(text: &str) -> bool {
+    has_scheme(text, &["postgres", "postgresql"])
+}
+
+fn is_token(text: &str) -> bool {
+    (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What was given for each setting, and where.
+struct Given(Vec<(&'static Setting, String, String)>);
+
+impl Given {
+    fn collect(sources: &Sources<'_>) -> Result<Self, BadSetting> {
+        let defaults = Table::parse("the defaults", DEFAULTS)?;
+        let file = match &sources.file {
+            Some((name, text)) => Some(Table::parse(name, text)?),
+            None => None,
+        };
+        let given = SETTINGS.iter().filter_map(|setting| {
+            let flag =
+                (sources.flags)(setting.name).map(|value| (value, format!("--{}", setting.name)));
+            let variable = || {
+                let name = setting.variable();
+                let value = (sources.variables)(&name).filter(|value| !value.is_empty())?;
+                Some((value, name))
+            };
+            let found = flag
+                .or_else(variable)
+                .or_else(|| file.as_ref()?.find(setting))
+                .or_else(|| defaults.find(setting));
+            found.map(|(value, origin)| (setting, value, origin))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn read<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, BadSetting> {
+        let Some((setting, value, origin)) =
+            self.0.iter().find(|(setting, _, _)| setting.name == name)
+        else {
+            return Ok(None);
+        };
+        let given = if setting.secret {
+            "the given value".to_owned()
+        } else {
+            format!("`{}`", one_line(value))
+        };
+        let bad = || BadSetting::Value {
+            origin: origin.clone(),
+            given,
+            name: setting.name,
+            allowed: setting.allowed,
+        };
+        parse(value).map(Some).ok_or_else(bad)
+    }
+
+    /// A setting that has a default.
+    fn need<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, BadSetting> {
+        let found = self.read(name, parse)?;
+        found.ok_or_else(|| BadSetting::Unknown {
+            file: "the defaults".to_owned(),
+            key: name.to_owned(),
+        })
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(80)
+        .collect();
+    if text.chars().count() > 80 {
+        format!("{line}…")
+    } else {
+        line
+    }
+}
+
+/// A file of settings.
+struct Table {
+    file: String,
+    values: toml::Table,
+}
+
+impl Table {
+    fn parse(file: &str, text: &str) -> Result<Self, BadSetting> {
+        let values: toml::Table =
+            text.parse()
+                .map_err(|error: toml::de::Error| BadSetting::NotToml {
+                    file: file.to_owned(),
+                    why: one_line(error.message()),
+                })?;
+        let unknown = values
+            .keys()
+            .find(|key| SETTINGS.iter().all(|setting| setting.name != *key));
+        match unknown {
+            Some(key) => Err(BadSetting::Unknown {
+                file: file.to_owned(),
+                key: key.clone(),
+            }),
+            None => Ok(Self {
+                file: file.to_owned(),
+                values,
+            }),
+        }
+    }
+
+    fn find(&self, setting: &Setting) -> Option<(String, String)> {
+        let value = match self.values.get(setting.name)? {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Boolean(value) => value.to_string(),
+            toml::Value::Integer(value) => value.to_string(),
+            // Never right; the message shows what was there.
+            other => format!("{other:?}"),
+        };
+        Some((value, format!("`{}` in {}", setting.name, self.file)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(
+        flags: &[(&str, &str)],
+        variables: &[(&str, &str)],
+        file: &str,
+    ) -> Result<Config, BadSetting> {
+        let find = |list: &[(&str, &str)], name: &str| {
+            list.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        Config::load(&Sources {
+            flags: &|name| find(flags, name),
+            variables: &|name| find(variables, name),
+            file: Some(("prichal.toml".to_owned(), file.to_owned())),
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = Config::for_data_dir("x".into());
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.retry_schedule, retry::Schedule::default());
+        assert_eq!(config.delivery_timeout, Duration::from_secs(10));
+        assert_eq!(config.access_key_ttl, Duration::from_mins(20));
+        assert_eq!(config.temporary_file_ttl, Duration::from_hours(24));
+        assert!(!config.allow_private_targets);
+        assert_eq!(config.public_url(), "http://127.0.0.1:8080");
+        for setting in SETTINGS {
+            assert!(
+                DEFAULTS.contains(&format!("{} = ", setting.name)),
+                "{} is explained",
+                setting.name
+            );
+        }
+    }
+
+    #[test]
+    fn flags_go_before_variables_and_those_before_the_file() {
+        let file = "listen = \"1.1.1.1:1\"\nallow-private-targets = true\n";
+        let (flags, variables) = ([("listen", "3.3.3.3:3")], [("PRICHAL_LISTEN", "2.2.2.2:2")]);
+        let listen = |config: Result<Config, BadSetting>| config.expect("good").listen.to_string();
+        assert_eq!(listen(load(&flags, &variables, file)), "3.3.3.3:3");
+        assert_eq!(listen(load(&[], &variables, file)), "2.2.2.2:2");
+        assert_eq!(
+            listen(load(&[], &[("PRICHAL_LISTEN", "")], file)),
+            "1.1.1.1:1",
+            "an empty variable is none"
+        );
+        assert!(load(&[], &[], file).expect("good").allow_private_targets);
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line_that_names_the_setting() {
+        for (name, value) in [
+            ("listen", "nowhere"),
+            ("database-url", "mysql://u:hunter2@h/d"),
+            ("bus-url", "http://x"),
+            ("blob-url", "gopher://x"),
+            ("blob-url", "s3://"),
+            ("admin-token", "short"),
+            ("master-key", "c2hvcnQ="),
+            ("public-url", "example.com"),
+            ("retry-schedule", "30s,"),
+            ("delivery-timeout", "0s"),
+            ("access-key-ttl", "20"),
+            ("temporary-file-ttl", "-1h"),
+            ("allow-private-targets", "yes"),
+            ("identifier-check", "lenient"),
+            ("log-format", "xml"),
+            ("log-level", "a=b=c\nd"),
+        ] {
+            let text = load(&[(name, value)], &[], "")
+                .expect_err(value)
+                .to_string();
+            assert!(
+                text.starts_with(&format!("--{name}: ")) && !text.contains('\n'),
+                "{text}"
+            );
+            let secret = SETTINGS
+                .iter()
+                .any(|setting| setting.name == name && setting.secret);
+            assert_eq!(text.contains(&one_line(value)), !secret, "{text}");
+        }
+        assert_eq!(
+            load(&[], &[], "lisen = 7")
+                .expect_err("unknown")
+                .to_string(),
+            "prichal.toml: `lisen` is not a setting"
+        );
+        let text = load(&[], &[], "listen = ")
+            .expect_err("no TOML")
+            .to_string();
+        assert!(
+            text.starts_with("prichal.toml is not TOML: ") && !text.contains('\n'),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let key = STANDARD.encode([7; 32]);
+        let flags = [
+            ("database-url", "postgres://u:hunter2@h/d"),
+            ("admin-token", "hunter2hunter2hunter2"),
+            ("master-key", key.as_str()),
+        ];
+        let shown = format!("{:?}", load(&flags, &[], "").expect("good"));
+        assert!(
+            !shown.contains("hunter2") && !shown.contains(&key),
+            "{shown}"
+        );
     }
 }

@@ -1,26 +1,219 @@
-//! The data directory.
+//! The data directory: one server's own, locked while it runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
 
-use secrecy::{SecretBox, SecretString};
+use anyhow::{Context as _, Result, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::SecretString;
+use uuid::Uuid;
 
-use crate::config::Config;
+use crate::{
+    config::{Config, MasterKey},
+    vault::{fill_random, random_token},
+};
 
-pub struct DataDir(PathBuf);
+pub struct DataDir {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+}
 
 impl DataDir {
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)?;
-        Ok(Self(path.to_owned()))
+    /// Opens the directory, makes it where it is missing, and locks it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path);
+        made.with_context(|| format!("cannot make the data directory `{shown}`"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"));
+        let lock = lock.with_context(|| format!("cannot write in the data directory `{shown}`"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => {
+                bail!("the data directory `{shown}` is in use by another prichal")
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock the data directory `{shown}`"))
+            }
+        }
     }
-    pub fn admin_token(&self, config: &Config) -> anyhow::Result<SecretString> {
-        let _ = &self.0;
-        Ok(config.admin_token.clone().unwrap_or_else(|| "admin".into()))
+
+    /// The configured token, or that of the data directory, made on the first start.
+    pub fn admin_token(&self, config: &Config) -> Result<SecretString> {
+        if let Some(token) = &config.admin_token {
+            return Ok(token.clone());
+        }
+        let (text, path) = self.kept("admin-token", random_token)?;
+        tracing::info!(file = %path.display(), "the administrator's token is in a file");
+        if text.len() < 16 {
+            bail!("`{}` holds no token: it is too short", path.display());
+        }
+        Ok(text.into())
     }
-    pub fn master_key(&self, _: &Config) -> anyhow::Result<SecretBox<[u8; 32]>> {
-        Ok(SecretBox::new(Box::new([7; 32])))
+
+    /// The configured key, or that of the data directory, made on the first start.
+    pub fn master_key(&self, config: &Config) -> Result<MasterKey> {
+        if let Some(key) = &config.master_key {
+            return Ok(key.clone());
+        }
+        let fresh = || {
+            let mut bytes = [0; 32];
+            fill_random(&mut bytes);
+            STANDARD.encode(bytes)
+        };
+        let (text, path) = self.kept("master-key", fresh)?;
+        MasterKey::parse(&text).with_context(|| {
+            format!(
+                "`{}` holds no master key: that is 32 bytes in base64",
+                path.display()
+            )
+        })
     }
-    pub fn node_id(&self) -> anyhow::Result<uuid::Uuid> {
-        Ok(uuid::Uuid::from_u128(1))
+
+    /// Which node this is among those that share a store.
+    pub fn node_id(&self) -> Result<Uuid> {
+        let (text, path) = self.kept("node-id", || Uuid::new_v4().to_string())?;
+        Uuid::try_parse(&text).with_context(|| format!("`{}` holds no id", path.display()))
+    }
+
+    /// The text of a file of ours, made by `fresh` when it is missing; and where it is.
+    fn kept(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
+        let path = self.path.join(name);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = fresh();
+                write_whole(&path, &text)
+                    .with_context(|| format!("cannot write `{}`", path.display()))?;
+                text
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
+            }
+        };
+        Ok((text, path))
+    }
+}
+
+/// Writes a file that is there whole or not at all, for nobody else to read.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_on_the_first_start_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/data");
+        let config = Config::for_data_dir(path.clone());
+        let read = || {
+            let dir = DataDir::open(&path).expect("opens");
+            let token = dir
+                .admin_token(&config)
+                .expect("a token")
+                .expose_secret()
+                .to_owned();
+            (
+                token,
+                *dir.master_key(&config).expect("a key").bytes(),
+                dir.node_id().expect("an id"),
+            )
+        };
+        let first = read();
+        assert_eq!(read(), first);
+        for name in ["admin-token", "master-key"] {
+            let mode = fs::metadata(path.join(name))
+                .expect("a file")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        assert_eq!(
+            fs::metadata(&path).expect("a folder").permissions().mode() & 0o777,
+            0o700
+        );
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _first = DataDir::open(folder.path()).expect("opens");
+        let error = DataDir::open(folder.path())
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(
+            error.contains("in use by another prichal")
+                && error.contains(&folder.path().display().to_string()),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::for_data_dir(folder.path().to_owned());
+        let dir = DataDir::open(folder.path()).expect("opens");
+        for name in ["admin-token", "master-key", "node-id"] {
+            fs::write(folder.path().join(name), "x").expect("written");
+        }
+        let errors = [
+            dir.admin_token(&config)
+                .err()
+                .map(|error| error.to_string()),
+            dir.master_key(&config).err().map(|error| error.to_string()),
+            dir.node_id().err().map(|error| error.to_string()),
+        ];
+        for (error, name) in errors
+            .into_iter()
+            .zip(["admin-token", "master-key", "node-id"])
+        {
+            assert!(
+                error.as_deref().is_some_and(|text| text.contains(name)),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "x").expect("written");
+        let error = DataDir::open(&path).err().expect("refused");
+        assert!(error.to_string().contains("file"), "{error:#}");
     }
 }

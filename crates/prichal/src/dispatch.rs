@@ -285,6 +285,11 @@ impl State {
         true
     }
 
+    /// Brings the next look at what is due forward.
+    fn due_by(&mut self, at: Option<Timestamp>) {
+        self.due = self.due.into_iter().chain(at).min();
+    }
+
     fn nudge(&mut self, key: Key) {
         if let Some(log) = self.logs.get_mut(&key.workspace) {
             log.nudge(key, &mut self.starting);

@@ -70,7 +70,7 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
             http.status = status,
             duration_ms = started.elapsed().as_millis(),
             "request answered"
-        )
+        );
     });
     metrics::histogram!("prichal_request_seconds").record(started.elapsed());
     response

@@ -1,1 +1,123 @@
-//! Logs and metrics.
+//! Logs to standard error, metrics for Prometheus.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use prichal_store::delivery;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::App,
+    config::{Config, LogFormat},
+    error::Result,
+};
+
+/// Starts the logs of this process.
+pub fn start_logs(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log_level)?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match config.log_format {
+        LogFormat::Text => logs.with_ansi(false).try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))
+}
+
+/// Seconds, from what a request costs to the longest call.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const WRITES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// The process's recorder. Servers that share a process, as in tests, share it.
+pub fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new();
+        let builder =
+            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS);
+        let builder = builder.and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), WRITES)
+        });
+        let recorder = builder
+            .unwrap_or_else(|_| PrometheusBuilder::new())
+            .build_recorder();
+        let handle = recorder.handle();
+        // Somebody else's recorder stays; ours then shows nothing, and harms nobody.
+        let _ = metrics::set_global_recorder(recorder);
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    metrics::describe_histogram!(
+        "prichal_request_seconds",
+        "Time to answer a request, by face"
+    );
+    metrics::describe_counter!(
+        "prichal_request_refusals_total",
+        "Requests refused, by face"
+    );
+    metrics::describe_counter!(
+        "prichal_request_faults_total",
+        "Requests that failed by our own fault, by face"
+    );
+    metrics::describe_histogram!("prichal_commit_batch_size", "Writes that shared one commit");
+    metrics::describe_histogram!("prichal_delivery_seconds", "Time of a webhook call");
+    metrics::describe_counter!(
+        "prichal_delivery_attempts_total",
+        "Webhook calls, by what came of them"
+    );
+    metrics::describe_counter!(
+        "prichal_schedule_calls_total",
+        "Calls of schedule webhooks, by success"
+    );
+    metrics::describe_gauge!("prichal_webhooks", "Webhooks that this node has, by state");
+    metrics::describe_gauge!(
+        "prichal_feed_lag_events",
+        "Events that a webhook has yet to look at: the most of any, by state"
+    );
+    metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
+    metrics::describe_gauge!(
+        "prichal_deferred_oldest_seconds",
+        "How long the oldest of them has been due; below zero when it is yet to be"
+    );
+}
+
+/// The metrics as they are now.
+pub async fn render(app: &App) -> Result<String> {
+    let (depth, oldest) = app.db.read(delivery::queue_depth).await?;
+    let now = app.clock.now();
+    gauge("prichal_deferred_events", depth);
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    let since = oldest.map_or(0.0, |due| (now.micros() - due.micros()) as f64 / 1e6);
+    metrics::gauge!("prichal_deferred_oldest_seconds").set(since);
+    let (idle, lags) = app.dispatch.lags();
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    for (state, webhooks, lag) in [
+        ("idle", count(idle), 0),
+        (
+            "working",
+            count(lags.len()),
+            lags.iter().copied().max().unwrap_or(0),
+        ),
+    ] {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        let set = |name: &'static str, value: i64| {
+            metrics::gauge!(name, "state" => state).set(value as f64);
+        };
+        set("prichal_webhooks", webhooks);
+        set("prichal_feed_lag_events", lag);
+    }
+    let recorder = recorder();
+    recorder.run_upkeep();
+    Ok(recorder.render())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge")]
+fn gauge(name: &'static str, value: i64) {
+    metrics::gauge!(name).set(value as f64);
+}

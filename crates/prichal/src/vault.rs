@@ -179,7 +179,7 @@ mod tests {
         for at in 0..text.len() {
             let mut forged = text.clone().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
-            let forged = String::from_utf8(forged).unwrap();
+            let forged = String::from_utf8(forged).expect("text");
             assert_eq!(vault.verify(&forged, now), None, "{forged}");
         }
         for bad in ["", "A", "AAAA", "!", &text[..text.len() - 4]] {

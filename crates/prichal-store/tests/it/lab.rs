@@ -14,6 +14,9 @@ use prichal_core::{
 use prichal_store::{Db, Options, Tx};
 use uuid::Uuid;
 
+/// Numbers the schemas of this process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 pub(crate) struct Lab {
     pub(crate) db: Db,
     pub(crate) options: Options,
@@ -70,7 +73,6 @@ fn postgres_url() -> Option<String> {
         return None;
     }
     let url = std::env::var("PRICHAL_TEST_POSTGRES").expect("PRICHAL_TEST_POSTGRES names a server");
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     let schema = format!(
         "store_{}_{}",
         std::process::id(),

@@ -77,9 +77,11 @@ async fn a_reader_sees_every_event_once_and_in_order() {
         .chain(lab.second_node())
         .collect();
     let done = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = [1, 2]
-        .map(|n| tokio::task::spawn(follow(lab.db.clone(), n, done.clone())))
-        .into();
+    let mut readers = JoinSet::new();
+    for n in [1, 2] {
+        let (db, done) = (lab.db.clone(), done.clone());
+        readers.spawn(async move { (n, follow(db, n, done).await) });
+    }
     let mut writing = JoinSet::new();
     for (n, db) in nodes.iter().cloned().enumerate() {
         writing.spawn(async move { write_many(db, &[1, 2, 3], &format!("node{n}")).await });
@@ -88,8 +90,7 @@ async fn a_reader_sees_every_event_once_and_in_order() {
         wrote.expect("no node panics");
     }
     done.store(true, Ordering::Release);
-    for (n, reader) in (1..).zip(readers) {
-        let seen = reader.await.expect("the reader ends");
+    for (n, seen) in readers.join_all().await {
         let last = lab
             .db
             .read(move |conn| event::last(conn, workspace(n)))

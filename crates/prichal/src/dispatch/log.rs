@@ -211,9 +211,12 @@ impl Log {
         let Some(entry) = self.entry(lease) else {
             return true;
         };
+        if !entry.idle || entry.hook.aside.load(Ordering::Acquire) {
+            return false;
+        }
         entry.saved = cursor;
-        entry.manned &= !entry.idle;
-        entry.idle
+        entry.manned = false;
+        true
     }
 
     /// Has a webhook's runner look at what is due and at the replays.

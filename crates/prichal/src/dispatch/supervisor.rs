@@ -358,8 +358,13 @@ impl Supervisor {
 
     /// Wakes the webhooks that have deferred events due, or something to replay.
     async fn wake_due(&self, now: Timestamp) {
-        if self.app.dispatch.lock().due.is_none_or(|due| due > now) {
-            return;
+        {
+            let mut state = self.app.dispatch.lock();
+            if state.due.is_none_or(|due| due > now) {
+                return;
+            }
+            // What is deferred from here on says so itself.
+            state.due = None;
         }
         let node = self.app.node;
         let found = self.app.db.read(move |conn| {
@@ -370,12 +375,12 @@ impl Supervisor {
         match found.await {
             Ok((keys, next)) => {
                 let mut state = self.app.dispatch.lock();
-                state.due = next.map(|next| next.max(now + DUE_PAUSE));
+                state.due_by(next.map(|next| next.max(now + DUE_PAUSE)));
                 keys.into_iter().for_each(|key| state.nudge(key));
             }
             Err(error) => {
                 log(&error, "cannot read what is due");
-                self.app.dispatch.lock().due = Some(now + PAUSE);
+                self.app.dispatch.lock().due_by(Some(now + PAUSE));
             }
         }
     }

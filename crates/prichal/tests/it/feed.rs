@@ -8,7 +8,7 @@ use std::sync::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::hub::{Caller, Ground, Hub, on_postgres};
+use crate::hub::{Caller, Ground, Hub, on_postgres, spawn};
 
 const ZERO: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -44,7 +44,10 @@ async fn follow(space: Caller, done: Arc<AtomicBool>) -> Vec<Value> {
             !more || items.len() == 7,
             "a full page is what there is more behind"
         );
-        offset = page["lastOffset"].as_str().expect("an offset").to_owned();
+        page["lastOffset"]
+            .as_str()
+            .expect("an offset")
+            .clone_into(&mut offset);
         seen.extend(items);
         if ending && !more {
             return seen;
@@ -67,7 +70,7 @@ async fn a_polling_reader_sees_every_event_once_under_concurrent_writers() {
         writers.push(second.adopt(&space));
     }
     let done = Arc::new(AtomicBool::new(false));
-    let reader = tokio::task::spawn(follow(space.clone(), done.clone()));
+    let reader = spawn(follow(space.clone(), done.clone()));
     let mut writing = JoinSet::new();
     for n in 0..12_usize {
         let space = writers[n % writers.len()].clone();

@@ -28,6 +28,9 @@ pub(crate) fn on_postgres() -> bool {
     std::env::var("PRICHAL_TEST_ENGINE").as_deref() == Ok("postgres")
 }
 
+/// Numbers the schemas of this process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 /// A database of its own for one test: a schema on the PostgreSQL server, or none for SQLite.
 #[derive(Clone)]
 pub(crate) struct Database(Option<String>);
@@ -37,7 +40,6 @@ impl Database {
         if !on_postgres() {
             return Self(None);
         }
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let url =
             std::env::var("PRICHAL_TEST_POSTGRES").expect("PRICHAL_TEST_POSTGRES names a server");
         let schema = format!(
@@ -123,7 +125,7 @@ impl Ground {
             url,
             app,
             stop,
-            running: Some(tokio::task::spawn(run)),
+            running: Some(spawn(run)),
             client: client(),
         }
     }
@@ -383,6 +385,18 @@ pub(crate) fn anybody_at(url: &str) -> Caller {
         base: url.to_owned(),
         headers: Vec::new(),
     }
+}
+
+/// Runs something beside the test, which awaits its end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests end what they start by themselves"
+)]
+pub(crate) fn spawn<F>(work: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::task::spawn(work)
 }
 
 /// Asks again until there is an answer. For what happens by itself, soon.

@@ -1,4 +1,9 @@
 //! Tests that speak HTTP to the real server, on the engine that `PRICHAL_TEST_ENGINE` names.
+#![expect(clippy::too_many_lines, reason = "a case reads from top to bottom")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "JSON is written where it is passed"
+)]
 
 mod admin;
 mod authorization;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -166,7 +167,7 @@ async fn killed_under_load_it_loses_nothing() {
             });
         }
         // Somewhere in the middle of it.
-        receiver.take(100).await;
+        receiver.take(200).await;
         server.kill();
         acknowledged.extend(load.join_all().await.concat());
         server = Server::start(folder.path(), &database).await;
@@ -209,10 +210,13 @@ async fn killed_under_load_it_loses_nothing() {
     assert_eq!(server.terminate(), Some(0), "a clean stop");
 }
 
+/// Flags, variables, and the setting that is wrong.
+type Case<'a> = (Vec<&'a str>, Vec<(&'a str, &'a str)>, &'a str);
+
 #[test]
 fn a_bad_setting_is_one_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let cases: Vec<(Vec<&str>, Vec<(&str, &str)>, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec!["--listen", "nowhere"], vec![], "listen"),
         (vec!["--delivery-timeout", "10"], vec![], "delivery-timeout"),
         (vec!["--delivery-timeout", "0s"], vec![], "delivery-timeout"),
@@ -296,7 +300,6 @@ async fn a_data_directory_has_one_server() {
     assert!(!second.status.success());
     let text = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(text.contains("prichal-data"), "{text}");
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = |name: &str| {
         std::fs::metadata(folder.path().join("prichal-data").join(name))
             .expect("a file")
@@ -329,7 +332,7 @@ async fn the_verbs_of_the_command_line() {
     assert!(done, "{text}");
     assert!(verb(&["workspace", "list"]).1.contains("acme"));
     let (again, text) = verb(&["workspace", "create", "acme"]);
-    assert!(!again && text.contains("acme"), "{text}");
+    assert!(!again && text.contains("exists already"), "{text}");
     let (done, text) = verb(&[
         "token", "create", "acme", "--name", "mine", "--role", "admin",
     ]);

@@ -197,9 +197,10 @@ async fn a_failed_event_comes_again_on_the_documented_clock_and_others_go_on() {
     let failing = Arc::new(Mutex::new(String::new()));
     let name = failing.clone();
     let receiver = Receiver::start(move |call| {
-        match call.new_member("name") == *name.lock().expect("no panic").as_str() {
-            true => Reply::WrongEcho,
-            false => Reply::Good,
+        if call.new_member("name") == *name.lock().expect("no panic").as_str() {
+            Reply::WrongEcho
+        } else {
+            Reply::Good
         }
     })
     .await;
@@ -372,7 +373,7 @@ async fn five_failures_show_and_a_success_clears_them() {
 async fn three_exhausted_events_in_a_row_switch_the_hook_off() {
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
     let hub = Hub::with(|config| {
-        config.retry_schedule = prichal_core::retry::Schedule(vec![Duration::from_secs(30)])
+        config.retry_schedule = prichal_core::retry::Schedule(vec![Duration::from_secs(30)]);
     })
     .await;
     let space = hub.workspace("acme").await;

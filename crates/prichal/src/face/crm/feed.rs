@@ -1,6 +1,8 @@
 //! `/api/v1/{ws}/events`: the feed (`reference/kontur.md` §4.7, §8). Bodies are served as the log keeps
 //! them; nothing is parsed.
 
+use std::fmt::Write as _;
+
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{id, offset};
 use prichal_store::{Conn, LoggedEvent, event};
@@ -77,15 +79,16 @@ fn page(events: &[LoggedEvent], cursor: Uuid, last: i64) -> String {
     };
     let size: usize = events.iter().map(|event| event.body.len() + 1).sum();
     let mut text = String::with_capacity(size + 200);
-    text.push_str(&format!("{{\"count\":{},\"items\":[", events.len()));
+    let _ = write!(text, "{{\"count\":{},\"items\":[", events.len());
     for (n, event) in events.iter().enumerate() {
         if n > 0 {
             text.push(',');
         }
         text.push_str(&event.body);
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "],\"firstOffset\":\"{first_offset}\",\"lastOffset\":\"{last_offset}\",\"hasMore\":{more}}}"
-    ));
+    );
     text
 }
