@@ -464,6 +464,8 @@ async fn links_join_two_ends_once() {
         json!({ "companyId": company }),
         json!({ "companyId": company, "dealId": deal, "contactId": contact }),
         json!({ "companyId": company, "unicornId": deal }),
+        json!({ "companyId": company, "CompanyId": company }),
+        json!({ "companyId": company, "companyID": deal }),
         json!({ "companyId": "x", "dealId": deal }),
         json!({ "companyId": 7, "dealId": deal }),
     ] {
@@ -675,4 +677,47 @@ async fn concurrent_patches_lose_nothing() {
             "each change starts where the one before ended"
         );
     }
+}
+
+#[tokio::test]
+async fn a_restore_is_done_once_under_its_key() {
+    let (_hub, space) = hub_and_space().await;
+    let id = space
+        .post("/deals", json!({ "name": "d" }))
+        .await
+        .ok()
+        .str("id");
+    let path = format!("/deals/{id}");
+    let keyed = space.clone().header("Idempotency-Key", "restore-7");
+    space.delete(&path).await.ok();
+    let first = keyed.post(&format!("{path}/restore"), json!({})).await.ok();
+    space.delete(&path).await.ok();
+    let before = events(&space).await.len();
+    let again = keyed.post(&format!("{path}/restore"), json!({})).await.ok();
+    assert_eq!(first.text, again.text);
+    assert_eq!(events(&space).await.len(), before);
+    assert_eq!(space.get("/deals").await.ok()["count"], 0, "still deleted");
+}
+
+#[tokio::test]
+async fn settings_do_not_grow_without_end() {
+    let (_hub, space) = hub_and_space().await;
+    let declare = |id: &str| {
+        let field = json!({ "id": id, "name": "x".repeat(600_000) });
+        json!([{ "op": "add", "path": "/customFields/deal", "value": field }])
+    };
+    space.patch("/settings", declare("one")).await.ok();
+    let refused = space.patch("/settings", declare("two")).await;
+    assert_eq!(
+        (refused.status, &refused["status"]),
+        (409, &json!("invalidArgs")),
+        "{}",
+        refused.text
+    );
+    let kept = space.get("/settings").await.ok();
+    assert_eq!(
+        kept["customFields"]["deal"].as_array().map(Vec::len),
+        Some(1),
+        "nothing was written"
+    );
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::hub::{Answer, Caller, Hub, eventually};
 
 const LIMIT: usize = 104_857_600;
+const NOBODY: &str = "00000000-0000-0000-0000-000000000001";
 
 async fn hub_and_space() -> (Hub, Caller) {
     let hub = Hub::start().await;
@@ -386,4 +387,66 @@ async fn files_survive_a_restart() {
             .text,
         "kept"
     );
+}
+
+#[tokio::test]
+async fn values_older_than_their_declaration_hinder_no_change_of_something_else() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    for value in [json!("see the folder"), json!([NOBODY])] {
+        let body = json!({ "name": "c", "customFields": { "papers": value } });
+        let path = format!(
+            "/companies/{}",
+            space.post("/companies", body).await.ok().str("id")
+        );
+        declare(&space).await;
+        let renamed = json!([{ "op": "replace", "path": "/name", "value": "d" }]);
+        let changed = space.patch(&path, renamed).await.ok();
+        assert_eq!(
+            (&changed["name"], &changed["customFields"]["papers"]),
+            (&json!("d"), &value)
+        );
+        let refused = space
+            .patch(
+                &path,
+                json!([{ "op": "replace", "path": "/customFields/papers", "value": "x" }]),
+            )
+            .await;
+        assert_eq!(refused.status, 409, "{}", refused.text);
+        assert_eq!(
+            refused["errorInfo"]["invalidValueTypes"]
+                .as_array()
+                .map(Vec::len),
+            Some(1),
+            "a new value is checked"
+        );
+        let removed = json!([{ "op": "replace", "path": "/customFields/papers", "value": [] }]);
+        space.patch(&path, removed).await.ok();
+        let undeclared = json!([{ "op": "remove", "path": "/customFields/company/papers" }]);
+        space.patch("/settings", undeclared).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_file_mentioned_again_after_the_declaration_is_bound() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let temporary = upload(&space, "a.txt", "text/plain", b"a")
+        .await
+        .ok()
+        .str("fileId");
+    let body = json!({ "customFields": { "papers": [temporary] } });
+    let path = format!(
+        "/companies/{}",
+        space.post("/companies", body).await.ok().str("id")
+    );
+    declare(&space).await;
+    let again = json!([{ "op": "replace", "path": "/CustomFields/papers", "value": [temporary] }]);
+    let changed = space.patch(&path, again).await.ok();
+    let permanent = changed["customFields"]["papers"][0]
+        .as_str()
+        .expect("an id");
+    assert_ne!(permanent, temporary);
+    hub.advance(Duration::from_hours(25));
+    space.get(&format!("/files/{permanent}")).await.ok();
 }

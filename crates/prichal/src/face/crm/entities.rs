@@ -262,13 +262,17 @@ pub(super) async fn delete_entity(member: Member, place: InPath) -> Result<Respo
 
 /// Bring a deleted entity back.
 #[utoipa::path(post, path = "/api/v1/{ws}/{collection}/{id}/restore", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
+    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = EntityModel)))]
-pub(super) async fn restore_entity(member: Member, place: InPath) -> Result<Response> {
-    let (app, workspace) = (member.app.clone(), member.workspace_id());
-    let text = app
-        .db
-        .write(workspace, move |tx| edit::restore(tx, &member, place))
-        .await?;
-    Ok(json_text(StatusCode::OK, text))
+pub(super) async fn restore_entity(
+    member: Member,
+    place: InPath,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let origin = member.origin();
+    write_once(&member, key, &body, move |tx| {
+        edit::restore(tx, &origin, place)
+    })
+    .await
 }

@@ -20,7 +20,7 @@ use crate::{
     face::{Json, Raw, json_text, parse_json},
 };
 
-/// Exactly two ids, such as `{"companyId": "…", "dealId": "…"}`.
+/// Exactly two ids of different kinds, such as `{"companyId": "…", "dealId": "…"}`.
 #[derive(ToSchema)]
 #[schema(value_type = Object)]
 #[expect(dead_code, reason = "describes the body; it is read below")]
@@ -98,12 +98,16 @@ fn read(body: &Value) -> Result<[Entity; 2]> {
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    <[Entity; 2]>::try_from(ends).map_err(|_| {
-        Error::invalid(
-            "",
-            "A link has exactly two ids, such as companyId and dealId.",
-        )
-    })
+    // The feed names each end by its kind, so a link of two companies could not be shown.
+    <[Entity; 2]>::try_from(ends)
+        .ok()
+        .filter(|[one, other]| one.0 != other.0)
+        .ok_or_else(|| {
+            Error::invalid(
+                "",
+                "A link has exactly two ids of different kinds, such as companyId and dealId.",
+            )
+        })
 }
 
 /// Only what the collections hold can be linked here; other modules link what is theirs.
@@ -131,6 +135,8 @@ mod tests {
             json!({ "companyId": one, "dealId": 7 }),
             json!({ "companyId": one, "dealId": "x" }),
             json!({ "companyId": one, "unicornId": two }),
+            json!({ "companyId": one, "CompanyId": one }),
+            json!({ "companyId": one, "companyid": two }),
             json!([one, two]),
         ] {
             assert_eq!(read(bad.clone()), None, "{bad}");

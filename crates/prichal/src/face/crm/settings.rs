@@ -3,7 +3,7 @@
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
     custom_field::SETTINGS,
-    patch,
+    entity, patch,
     schema::{Object, complete},
 };
 use prichal_store::{Tx, setting};
@@ -35,6 +35,12 @@ pub(super) async fn get_settings(member: Member) -> Result<Response> {
     Ok(answer((*settings).clone()))
 }
 
+/// Single bodies are bounded anyway; this stops settings that grow patch by patch.
+fn too_long() -> Error {
+    let message = format!("The settings are longer than {} bytes.", entity::MAX_TEXT);
+    Error::refused("invalidArgs", message)
+}
+
 fn answer(settings: Object) -> Response {
     let settings = serde_json::Value::Object(complete(SETTINGS, settings));
     json_text(StatusCode::OK, settings.to_string())
@@ -54,7 +60,7 @@ pub(super) async fn patch_settings(Admin(member): Admin, Json(body): Json) -> Re
         let mut settings = complete(SETTINGS, settings);
         let new_id = &mut || prichal_core::id::generate(now);
         patch::apply(SETTINGS, &mut settings, &operations, new_id).map_err(Error::PatchRefused)?;
-        let text = serde_json::Value::Object(settings.clone()).to_string();
+        let text = entity::to_text(&settings).map_err(|_| too_long())?;
         setting::set(tx, workspace, &text, now)?;
         Ok::<_, Error>(settings)
     };

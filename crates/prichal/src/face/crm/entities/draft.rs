@@ -1,5 +1,7 @@
 //! An entity on its way into the store. What needs no database is done before the writer is asked.
 
+use std::borrow::Cow;
+
 use prichal_core::{
     custom_field::{files, files_fields, replace_files},
     entity::{self as rules, Defaults},
@@ -75,7 +77,8 @@ impl Draft {
 
     /// Writes the entity, its links and their events, and returns its model.
     pub(super) fn write(&self, tx: &mut Tx<'_>, origin: &Origin) -> Result<String> {
-        let mut entity = self.entity.clone();
+        // Most entities mention no files and go into the store as they are.
+        let mut entity = Cow::Borrowed(&self.entity);
         let me = (entity.kind, entity.id.0);
         for end in &self.links {
             check_end(tx, origin.workspace, *end)?;
@@ -88,7 +91,7 @@ impl Draft {
         {
             let mut members = members.clone();
             bind(tx, origin, entity.kind, &mut members, fields, ids)?;
-            entity.members = rules::to_text(&members).map_err(|fault| vec![fault])?;
+            entity.to_mut().members = rules::to_text(&members).map_err(|fault| vec![fault])?;
         }
         entity::insert(tx, &entity);
         tx.append(NewEvent::create(

@@ -12,6 +12,7 @@ use prichal_store::{
     Tx,
     entity::{self, Entity},
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -46,7 +47,12 @@ pub(super) fn patch(
         ..
     } = patched.map_err(Error::PatchRefused)?;
 
-    let fields = files_fields(settings, place.kind);
+    let fields = touched(
+        files_fields(settings, place.kind),
+        operations,
+        &before,
+        &members,
+    );
     let ids = files(place.kind, &members, &fields).map_err(|faults| blame(&faults, operations))?;
     let (gone, come) = differences(place.kind, &links, wanted.as_deref());
     for end in &come {
@@ -143,6 +149,36 @@ fn write_links(
     Ok(())
 }
 
+/// The custom fields that the patch names or changes. What stands in the others was bound when it was
+/// written, or is older than the field's declaration and no reason to refuse a change of something else.
+fn touched(
+    mut fields: Vec<String>,
+    operations: &[Operation],
+    before: &Object,
+    after: &Object,
+) -> Vec<String> {
+    fields.retain(|field| {
+        let is_named = operations.iter().any(|operation| names(operation, field));
+        is_named || custom_value(before, field) != custom_value(after, field)
+    });
+    fields
+}
+
+/// Whether an operation is about a custom field: about all of them, it, or something in it.
+fn names(operation: &Operation, field: &str) -> bool {
+    let mut segments = operation.path.split('/').skip(1);
+    segments
+        .next()
+        .is_some_and(|first| first.eq_ignore_ascii_case("customFields"))
+        && segments
+            .next()
+            .is_none_or(|second| second.eq_ignore_ascii_case(field))
+}
+
+fn custom_value<'a>(members: &'a Object, field: &str) -> Option<&'a Value> {
+    members.get("customFields")?.get(field)
+}
+
 /// The operations behind custom fields that hold no files although they should.
 fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
     let of_files = |operation: &&Operation| {
@@ -190,23 +226,22 @@ pub(super) fn delete(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPa
 /// Brings back what was deleted, and returns the model.
 pub(super) fn restore(
     tx: &mut Tx<'_>,
-    member: &Member,
+    origin: &Origin,
     InPath { kind, id }: InPath,
 ) -> Result<String> {
-    let origin = member.origin();
     let mut found = entity::find_for_update(tx, origin.workspace, kind, id)?
         .ok_or_else(|| missing(kind, id.0))?;
     if found.deleted_at.is_some() {
         found = Entity {
             deleted_at: None,
-            update_info: found.update_info.changed(&origin),
+            update_info: found.update_info.changed(origin),
             ..found
         };
         entity::set_deleted(tx, &found)?;
         let new = rules::snapshot(id.0, &found.members);
         tx.append(NewEvent::restore(
             EventId::generate(origin.at),
-            &origin,
+            origin,
             (kind, id.0),
             new,
         ));
