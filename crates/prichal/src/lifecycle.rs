@@ -50,9 +50,11 @@ pub async fn run(
         work.cancel();
         end(&mut tasks).await
     };
-    match tokio::time::timeout(GRACE, async { tokio::join!(requests, others) }).await {
-        Ok((requests, others)) => failed = failed.or(requests).or(others),
-        Err(_) => tracing::warn!("something was still running after {GRACE:?} and is dropped"),
+    let all = async { tokio::join!(requests, others) };
+    if let Ok((requests, others)) = tokio::time::timeout(GRACE, all).await {
+        failed = failed.or(requests).or(others);
+    } else {
+        tracing::warn!("something was still running after {GRACE:?} and is dropped");
     }
     failed.map_or(Ok(()), Err)
 }
