@@ -101,6 +101,9 @@ CREATE TABLE log (
 );
 CREATE INDEX log_changed ON log (changed_at);
 
+-- Only tables of small rows are WITHOUT ROWID: SQLite gives a row of such a table a page of its own as
+-- soon as it is longer than a quarter of one.
+
 -- The events. body: the ObjectEvent as it is served. entities: 'company:<id>', two for a link.
 CREATE TABLE event (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -111,7 +114,7 @@ CREATE TABLE event (
   entities TEXT NOT NULL,
   body TEXT NOT NULL,
   PRIMARY KEY (workspace, seq)
-) /*sqlite WITHOUT ROWID*/;
+);
 
 -- Entities of the ten collections. members: the model without id, updateInfo and links.
 CREATE TABLE entity (
@@ -127,7 +130,7 @@ CREATE TABLE entity (
   updated_with TEXT NOT NULL,
   deleted_at BIGINT,
   PRIMARY KEY (workspace, kind, id)
-) /*sqlite WITHOUT ROWID*/;
+);
 
 -- How many entities that are not deleted a workspace has of a kind.
 CREATE TABLE entity_count (

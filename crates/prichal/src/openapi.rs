@@ -1,6 +1,9 @@
 //! What the server says of itself: the description of its API, whether it is alive and ready, metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -9,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use serde_json::{Value, json};
 use utoipa::openapi::{
     InfoBuilder, OpenApi, OpenApiBuilder,
@@ -24,16 +28,13 @@ use crate::{app::App, telemetry};
 /// The paths that belong to no face.
 pub fn router<const N: usize>(apis: [OpenApi; N]) -> Router<App> {
     let api = describe(apis);
-    let document: Arc<str> = api.to_json().unwrap_or_default().into();
-    let served = move || {
-        let document = document.clone();
-        async move {
-            (
-                [(header::CONTENT_TYPE, "application/json")],
-                document.to_string(),
-            )
-                .into_response()
-        }
+    // Written when somebody asks for the first time: most servers are never asked.
+    let document = Arc::new(LazyLock::new(move || {
+        Bytes::from(api.to_json().unwrap_or_default())
+    }));
+    let served = async move || {
+        let json = Bytes::clone(&document);
+        ([(header::CONTENT_TYPE, "application/json")], json)
     };
     let page = |path: &'static str, document: &'static str| {
         Router::from(SwaggerUi::new(path).config(Config::new([document])))

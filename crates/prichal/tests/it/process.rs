@@ -75,6 +75,8 @@ impl Server {
             assert!(started.elapsed() < PATIENCE, "the server does not listen");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // It listens before it has opened everything, and answers only then.
+        anybody_at(&server.url).get("/healthz").await.ok();
         server
     }
 
