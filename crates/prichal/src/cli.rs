@@ -97,7 +97,7 @@ fn load(matches: &ArgMatches) -> Result<Config, BadSetting> {
     };
     Config::load(&Sources {
         flags: &|name| matches.get_one::<String>(name).cloned(),
-        variables: &|name| std::env::var(name).ok(),
+        variables: &|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()),
         file,
     })
 }

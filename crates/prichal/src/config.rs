@@ -319,7 +319,8 @@ fn is_postgres(text: &str) -> bool {
     has_scheme(text, &["postgres", "postgresql"])
 }
 
-fn is_token(text: &str) -> bool {
+/// Whether a text will do as the administrator's token.
+pub(crate) fn is_token(text: &str) -> bool {
     (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
@@ -371,7 +372,10 @@ impl Given {
             name: setting.name,
             allowed: setting.allowed,
         };
-        parse(value).map(Some).ok_or_else(bad)
+        // What was no Unicode has this character by now, and is not what somebody meant.
+        let readable = !value.contains(char::REPLACEMENT_CHARACTER);
+        let parsed = readable.then(|| parse(value)).flatten();
+        parsed.map(Some).ok_or_else(bad)
     }
 
     /// A setting that has a default.
@@ -421,7 +425,7 @@ impl Table {
         match unknown {
             Some(key) => Err(BadSetting::Unknown {
                 file: file.to_owned(),
-                key: key.clone(),
+                key: one_line(key),
             }),
             None => Ok(Self {
                 file: file.to_owned(),
@@ -514,6 +518,7 @@ mod tests {
             ("temporary-file-ttl", "-1h"),
             ("allow-private-targets", "yes"),
             ("identifier-check", "lenient"),
+            ("data-dir", "not\u{FFFD}unicode"),
             ("log-format", "xml"),
             ("log-level", "a=b=c\nd"),
         ] {
@@ -535,6 +540,10 @@ mod tests {
                 .to_string(),
             "prichal.toml: `lisen` is not a setting"
         );
+        let text = load(&[], &[], "\"a\\nb\" = 1")
+            .expect_err("unknown")
+            .to_string();
+        assert_eq!(text, "prichal.toml: `a b` is not a setting");
         let text = load(&[], &[], "listen = ")
             .expect_err("no TOML")
             .to_string();

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    config::{Config, MasterKey},
+    config::{Config, MasterKey, is_token},
     vault::{fill_random, random_token},
 };
 
@@ -31,6 +31,9 @@ impl DataDir {
             .recursive(true)
             .mode(0o700)
             .create(path);
+        if made.is_err() && path.exists() && !path.is_dir() {
+            bail!("the data directory `{shown}` is not a directory");
+        }
         made.with_context(|| format!("cannot make the data directory `{shown}`"))?;
         let lock = OpenOptions::new()
             .create(true)
@@ -59,10 +62,13 @@ impl DataDir {
             return Ok(token.clone());
         }
         let (text, path) = self.kept("admin-token", random_token)?;
-        tracing::info!(file = %path.display(), "the administrator's token is in a file");
-        if text.len() < 16 {
-            bail!("`{}` holds no token: it is too short", path.display());
+        if !is_token(&text) {
+            bail!(
+                "`{}` holds no token: that is 16 to 256 visible ASCII characters",
+                path.display()
+            );
         }
+        tracing::info!(file = %path.display(), "the administrator's token is in a file");
         Ok(text.into())
     }
 
@@ -214,6 +220,10 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "x").expect("written");
         let error = DataDir::open(&path).err().expect("refused");
-        assert!(error.to_string().contains("file"), "{error:#}");
+        let text = error.to_string();
+        assert!(
+            text.contains("is not a directory") && text.contains(&path.display().to_string()),
+            "{text}"
+        );
     }
 }

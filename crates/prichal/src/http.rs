@@ -56,6 +56,7 @@ pub fn router(app: App) -> Router {
 async fn with_request_id(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = tokio::time::Instant::now();
     let id = prichal_core::id::generate(app.clock.now()).to_string();
+    let face = face_of(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     // The template, never the path itself: paths may carry tokens.
@@ -72,8 +73,17 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
             "request answered"
         );
     });
-    metrics::histogram!("prichal_request_seconds").record(started.elapsed());
+    metrics::histogram!("prichal_request_seconds", "face" => face).record(started.elapsed());
     response
+}
+
+/// The face that a path belongs to, as metrics name it.
+fn face_of(path: &str) -> &'static str {
+    match path.split('/').nth(1) {
+        Some("admin") => "admin",
+        Some("api") => "crm",
+        _ => "other",
+    }
 }
 
 /// Carries one connection to its end. After `stop` it ends with the request that is being answered.

@@ -9,6 +9,9 @@ use crate::{app::App, bus, dispatch, http, retention};
 
 /// How long what is in flight has to finish.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the other tasks wait for the requests. A client that is slow must not cost them the time to
+/// write what they know and to hand their webhooks to other nodes.
+const REQUESTS: Duration = Duration::from_secs(7);
 
 /// Serves on `listener` until `signal`: then nothing new is accepted, what is in flight is finished, and
 /// what is known is written. A task that fails stops the rest and is the error.
@@ -35,21 +38,34 @@ pub async fn run(
     };
     accept.cancel();
     // Requests may still write, and what they write may still be sent: the rest stops after them.
-    let drain = async {
-        while let Some(ended) = serving.join_next().await {
-            failed = failed.take().or(failure(ended));
-        }
+    let requests = async {
+        let failed = end(&mut serving).await;
         app.background.close();
         app.background.wait().await;
         work.cancel();
-        while let Some(ended) = tasks.join_next().await {
-            failed = failed.take().or(failure(ended));
-        }
+        failed
     };
-    if tokio::time::timeout(GRACE, drain).await.is_err() {
+    let others = async {
+        let _ = tokio::time::timeout(REQUESTS, work.cancelled()).await;
+        work.cancel();
+        end(&mut tasks).await
+    };
+    let all = async { tokio::join!(requests, others) };
+    if let Ok((requests, others)) = tokio::time::timeout(GRACE, all).await {
+        failed = failed.or(requests).or(others);
+    } else {
         tracing::warn!("something was still running after {GRACE:?} and is dropped");
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Waits for all of them; the first failure, if any.
+async fn end(tasks: &mut JoinSet<anyhow::Result<()>>) -> Option<anyhow::Error> {
+    let mut failed = None;
+    while let Some(ended) = tasks.join_next().await {
+        failed = failed.or(failure(ended));
+    }
+    failed
 }
 
 fn failure(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> Option<anyhow::Error> {

@@ -19,6 +19,7 @@ use utoipa::openapi::{
     security::{
         ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
     },
+    tag::TagBuilder,
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -48,6 +49,28 @@ pub fn router<const N: usize>(apis: [OpenApi; N]) -> Router<App> {
         .route("/metrics", get(show_metrics))
 }
 
+/// The groups of operations, in the order of a first integration.
+const TAGS: &[(&str, &str)] = &[
+    (
+        "administration",
+        "Workspaces and their tokens, with the administrator's token.",
+    ),
+    (
+        "integrations",
+        "What can be installed in a workspace, and what is.",
+    ),
+    ("authorization", "How an integration gets its access key."),
+    (
+        "entities",
+        "Records of a workspace and the links between them.",
+    ),
+    ("feed", "Every change of a workspace, in order."),
+    ("webhooks", "What came of calls, and calling again."),
+    ("files", "Uploads and downloads."),
+    ("settings", "Settings of a workspace."),
+    ("ui settings", "Settings of a user's interface."),
+];
+
 fn describe<const N: usize>(apis: [OpenApi; N]) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Prichal")
@@ -57,6 +80,13 @@ fn describe<const N: usize>(apis: [OpenApi; N]) -> OpenApi {
     ));
     let mut api = OpenApiBuilder::new().info(info.build()).build();
     apis.into_iter().for_each(|face| api.merge(face));
+    let tags = TAGS.iter().map(|(name, text)| {
+        TagBuilder::new()
+            .name(*name)
+            .description(Some(*text))
+            .build()
+    });
+    api.tags = Some(tags.collect());
     let components = api.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -84,12 +114,12 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     let store = app
         .db
         .read(|conn| prichal_store::workspace::list(conn, 0, 1));
-    let store = tokio::time::timeout(PATIENCE, store)
-        .await
-        .is_ok_and(|found| found.is_ok());
-    let blobs = tokio::time::timeout(PATIENCE, app.blobs.check())
-        .await
-        .is_ok_and(|checked| checked.is_ok());
+    let (store, blobs) = tokio::join!(
+        tokio::time::timeout(PATIENCE, store),
+        tokio::time::timeout(PATIENCE, app.blobs.check()),
+    );
+    let store = store.is_ok_and(|found| found.is_ok());
+    let blobs = blobs.is_ok_and(|checked| checked.is_ok());
     let bus = app.bus.is_ready();
     let status = if store && blobs && bus {
         StatusCode::OK
@@ -119,6 +149,33 @@ async fn show_metrics(State(app): State<App>) -> Response {
                 "cannot take the metrics"
             );
             StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face;
+
+    #[test]
+    fn every_operation_is_in_a_group_that_is_explained() {
+        let (_, admin) = face::admin::routes::router().split_for_parts();
+        let (_, crm) = face::crm::routes::router().split_for_parts();
+        let api = serde_json::to_value(describe([admin, crm])).expect("JSON");
+        assert!(
+            api["openapi"]
+                .as_str()
+                .is_some_and(|version| version.starts_with("3.1"))
+        );
+        let paths = api["paths"].as_object().expect("paths");
+        let operations = paths.values().filter_map(Value::as_object).flatten();
+        for (method, operation) in operations.filter(|(_, operation)| operation.is_object()) {
+            let tag = operation["tags"][0].as_str().unwrap_or_default();
+            assert!(
+                TAGS.iter().any(|(name, _)| *name == tag),
+                "{method} {operation}"
+            );
         }
     }
 }

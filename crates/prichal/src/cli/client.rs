@@ -1,9 +1,12 @@
 //! The administration API from the command line.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The flags that say which server, and as whom.
 pub(super) fn flags() -> Vec<Arg> {
@@ -84,7 +87,7 @@ impl Client {
             text.trim().to_owned()
         };
         Ok(Self {
-            http: http()?,
+            http: http().build()?,
             url: url.trim_end_matches('/').to_owned(),
             token,
             json: matches.get_flag("json"),
@@ -125,6 +128,20 @@ impl Client {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
+    /// All of a list, page by page.
+    pub(super) async fn list(&self, path: &str) -> Result<Value> {
+        let mut items = Vec::new();
+        loop {
+            let page = format!("{path}?offset={}&limit={PAGE}", items.len());
+            let page = self.send(Method::GET, &page, None).await?;
+            let found = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+            items.extend_from_slice(found);
+            if found.len() < PAGE {
+                return Ok(json!({ "count": items.len(), "items": items }));
+            }
+        }
+    }
+
     /// Prints an answer: as it came, or by `lines` for people.
     pub(super) fn show(&self, answer: &Value, lines: impl Fn(&Value) -> String) {
         if self.json {
@@ -135,13 +152,23 @@ impl Client {
     }
 }
 
+/// The most items that the server gives at once.
+const PAGE: usize = 1000;
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A client for our own servers.
-pub(super) fn http() -> Result<reqwest::Client> {
+pub(super) fn http() -> reqwest::ClientBuilder {
     // Whoever was first has set the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder()
+    reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .build()?)
+        .timeout(PATIENCE)
+}
+
+/// A word as one segment of a path, whatever is in it.
+pub(super) fn segment(word: &str) -> String {
+    utf8_percent_encode(word, NON_ALPHANUMERIC).to_string()
 }
 
 /// The text of a member, empty when it has none.

@@ -1,7 +1,7 @@
 //! `prichal demo`: the main job in one command. A server on a fresh data directory, an integration whose
 //! receiver runs in the same process, a webhook, and something that changes every second.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::{
@@ -45,12 +45,9 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let listen = matches
         .get_one::<String>("listen")
         .map_or("", String::as_str);
-    let listener = match TcpListener::bind(listen).await {
-        Ok(listener) => listener,
-        Err(_) => TcpListener::bind("127.0.0.1:0")
-            .await
-            .context("no port is free")?,
-    };
+    let listener = bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
     let mut config = Config::for_data_dir(folder.0.join("data"));
     config.listen = listener.local_addr()?;
     config.allow_private_targets = true;
@@ -86,13 +83,26 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     }
 }
 
+/// Listens on the address, or on a free port of the same host when somebody else does.
+async fn bind(listen: &str) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(listen).await {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+            TcpListener::bind(format!("{host}:0")).await
+        }
+        bound => bound,
+    }
+}
+
 /// A folder that is removed at the end.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("prichal-demo-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&path)
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
             .with_context(|| format!("cannot make `{}`", path.display()))?;
         Ok(Self(path))
     }
@@ -109,7 +119,8 @@ async fn show(url: String, admin_token: String) -> Result<()> {
     let secret = Arc::new(OnceCell::new());
     let (receiver, _serving) = receive(secret.clone()).await?;
     let admin = Caller {
-        http: http()?,
+        // It is in this process: no proxy could reach it.
+        http: http().no_proxy().build()?,
         base: url.clone(),
         token: admin_token,
     };

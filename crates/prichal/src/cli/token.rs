@@ -5,7 +5,7 @@ use clap::{Arg, ArgMatches, Command};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use super::client::{Client, each, flags, text};
+use super::client::{Client, each, flags, segment, text};
 
 pub(super) fn command() -> Command {
     let workspace = || {
@@ -76,7 +76,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let given = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let path = format!(
         "/workspaces/{}/tokens",
-        given("workspace").unwrap_or_default()
+        segment(given("workspace").unwrap_or_default())
     );
     match verb {
         "create" => {
@@ -94,9 +94,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
             client.show(&made, |made| text(made, "token").to_owned());
         }
         "list" => {
-            let list = client
-                .send(Method::GET, &format!("{path}?limit=1000"), None)
-                .await?;
+            let list = client.list(&path).await?;
             client.show(&list, |list| {
                 each(list, |token| {
                     format!(
@@ -112,7 +110,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
             client
                 .send(
                     Method::DELETE,
-                    &format!("{path}/{}", given("id").unwrap_or_default()),
+                    &format!("{path}/{}", segment(given("id").unwrap_or_default())),
                     None,
                 )
                 .await?;

@@ -5,7 +5,7 @@ use clap::{Arg, ArgMatches, Command};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use super::client::{Client, each, flags, text};
+use super::client::{Client, each, flags, segment, text};
 
 pub(super) fn command() -> Command {
     let name = || {
@@ -81,21 +81,20 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
                 .await?;
             client.show(&made, line);
         }
-        "list" => client.show(
-            &client
-                .send(Method::GET, "/workspaces?limit=1000", None)
-                .await?,
-            |list| each(list, line),
-        ),
+        "list" => client.show(&client.list("/workspaces").await?, |list| each(list, line)),
         "get" => client.show(
             &client
-                .send(Method::GET, &format!("/workspaces/{name}"), None)
+                .send(Method::GET, &format!("/workspaces/{}", segment(name)), None)
                 .await?,
             line,
         ),
         _ => {
             client
-                .send(Method::DELETE, &format!("/workspaces/{name}"), None)
+                .send(
+                    Method::DELETE,
+                    &format!("/workspaces/{}", segment(name)),
+                    None,
+                )
                 .await?;
         }
     }
