@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    definition_of,
+    definition_of, lease_of,
     runner::{End, Runner},
 };
 use crate::{access, app::App, bus::News, error::Result};
@@ -247,7 +247,7 @@ impl Supervisor {
                 })
                 .await?;
             let more = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == CLAIM);
-            self.attach(claimed).await?;
+            self.attach(claimed).await;
             if !more {
                 return Ok(());
             }
@@ -255,21 +255,28 @@ impl Supervisor {
     }
 
     /// Puts claimed webhooks to their logs.
-    async fn attach(&self, claimed: Vec<Webhook>) -> Result<()> {
+    async fn attach(&mut self, claimed: Vec<Webhook>) {
         let mut logs: BTreeMap<WorkspaceId, Vec<Webhook>> = BTreeMap::new();
         for hook in claimed {
             logs.entry(hook.key.workspace).or_default().push(hook);
         }
         for (workspace, hooks) in logs {
-            let last = self
+            // From here on the log hears of what is committed, also between the read and the opening.
+            self.app.dispatch.lock().logs.entry(workspace).or_default();
+            let last: Result<i64> = self
                 .app
                 .db
-                .read(move |conn| event::last(conn, workspace))
-                .await?;
-            let mut state = self.app.dispatch.lock();
-            state.attach(workspace, last, hooks);
+                .read(move |conn| Ok(event::last(conn, workspace)?))
+                .await;
+            match last {
+                Ok(last) => self.app.dispatch.lock().attach(workspace, last, hooks),
+                Err(error) => {
+                    log(&error, "cannot open a log");
+                    self.given_up.extend(hooks.iter().filter_map(lease_of));
+                    self.unowned = true;
+                }
+            }
         }
-        Ok(())
     }
 
     /// Reads again what the webhooks of changed instances are.
