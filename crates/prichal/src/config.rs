@@ -236,8 +236,12 @@ pub enum BadSetting {
     },
     #[error("{file}: `{key}` is not a setting")]
     Unknown { file: String, key: String },
-    #[error("{file} is not TOML: {why}")]
-    NotToml { file: String, why: String },
+    #[error("{file} is not TOML: {why} in line {line}")]
+    NotToml {
+        file: String,
+        line: usize,
+        why: String,
+    },
     #[error("cannot read {file}: {why}")]
     Unreadable { file: String, why: String },
 }
@@ -392,6 +396,12 @@ impl Given {
     }
 }
 
+/// The line that the byte `at` is in, counted from one.
+fn line_of(text: &str, at: usize) -> usize {
+    let before = text.bytes().take(at);
+    before.filter(|byte| *byte == b'\n').count() + 1
+}
+
 fn one_line(text: &str) -> String {
     let line: String = text
         .chars()
@@ -417,6 +427,8 @@ impl Table {
             text.parse()
                 .map_err(|error: toml::de::Error| BadSetting::NotToml {
                     file: file.to_owned(),
+                    line: line_of(text, error.span().map_or(0, |span| span.start)),
+                    // Only what was expected: the text itself may be a secret.
                     why: one_line(error.message()),
                 })?;
         let unknown = values
@@ -439,8 +451,11 @@ impl Table {
             toml::Value::String(text) => text.clone(),
             toml::Value::Boolean(value) => value.to_string(),
             toml::Value::Integer(value) => value.to_string(),
-            // Never right; the message shows what was there.
-            other => format!("{other:?}"),
+            toml::Value::Float(value) => value.to_string(),
+            toml::Value::Datetime(value) => value.to_string(),
+            // Never right; the message says what was there.
+            toml::Value::Array(_) => "[…]".to_owned(),
+            toml::Value::Table(_) => "{…}".to_owned(),
         };
         Some((value, format!("`{}` in {}", setting.name, self.file)))
     }
@@ -544,13 +559,36 @@ mod tests {
             .expect_err("unknown")
             .to_string();
         assert_eq!(text, "prichal.toml: `a b` is not a setting");
-        let text = load(&[], &[], "listen = ")
-            .expect_err("no TOML")
-            .to_string();
-        assert!(
-            text.starts_with("prichal.toml is not TOML: ") && !text.contains('\n'),
-            "{text}"
-        );
+    }
+
+    #[test]
+    fn a_bad_file_is_one_line_that_says_where() {
+        for file in [
+            "# one\nadmin-token = \"hunter2hunter2",
+            "# one\nadmin-token = hunter2hunter2",
+            "# one\nadmin-token = ",
+        ] {
+            let text = load(&[], &[], file).expect_err("no TOML").to_string();
+            assert!(
+                text.starts_with("prichal.toml is not TOML: ")
+                    && text.ends_with(" in line 2")
+                    && !text.contains('\n')
+                    && !text.contains("hunter2"),
+                "{text}"
+            );
+        }
+        for (file, given) in [
+            ("retry-schedule = [\"30s\"]", "`[…]`"),
+            ("delivery-timeout = 1.5", "`1.5`"),
+            ("[listen]\nport = 1", "`{…}`"),
+            ("admin-token = [\"hunter2\"]", "the given value"),
+        ] {
+            let text = load(&[], &[], file).expect_err(file).to_string();
+            assert!(
+                text.contains(&format!(": {given} is not allowed")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

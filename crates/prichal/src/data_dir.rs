@@ -27,13 +27,11 @@ impl DataDir {
     /// Opens the directory, makes it where it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
+        is_directory(path)?;
         let made = fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path);
-        if made.is_err() && path.exists() && !path.is_dir() {
-            bail!("the data directory `{shown}` is not a directory");
-        }
         made.with_context(|| format!("cannot make the data directory `{shown}`"))?;
         let lock = OpenOptions::new()
             .create(true)
@@ -56,18 +54,38 @@ impl DataDir {
         }
     }
 
+    /// Whether a server could start on the directory, as far as that can be told without making or
+    /// locking it: one may be running on it.
+    pub fn check(config: &Config) -> Result<()> {
+        let path = &config.data_dir;
+        if !is_directory(path)? {
+            return Ok(());
+        }
+        let probe = path.join(format!("check-{}", Uuid::new_v4()));
+        let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
+        written
+            .with_context(|| format!("cannot write in the data directory `{}`", path.display()))?;
+        let (token, key) = (path.join("admin-token"), path.join("master-key"));
+        if config.admin_token.is_none()
+            && let Some(text) = find(&token)?
+        {
+            check_token(&text, &token)?;
+        }
+        if config.master_key.is_none()
+            && let Some(text) = find(&key)?
+        {
+            read_key(&text, &key)?;
+        }
+        Ok(())
+    }
+
     /// The configured token, or that of the data directory, made on the first start.
     pub fn admin_token(&self, config: &Config) -> Result<SecretString> {
         if let Some(token) = &config.admin_token {
             return Ok(token.clone());
         }
         let (text, path) = self.kept("admin-token", random_token)?;
-        if !is_token(&text) {
-            bail!(
-                "`{}` holds no token: that is 16 to 256 visible ASCII characters",
-                path.display()
-            );
-        }
+        check_token(&text, &path)?;
         tracing::info!(file = %path.display(), "the administrator's token is in a file");
         Ok(text.into())
     }
@@ -83,12 +101,7 @@ impl DataDir {
             STANDARD.encode(bytes)
         };
         let (text, path) = self.kept("master-key", fresh)?;
-        MasterKey::parse(&text).with_context(|| {
-            format!(
-                "`{}` holds no master key: that is 32 bytes in base64",
-                path.display()
-            )
-        })
+        read_key(&text, &path)
     }
 
     /// Which node this is among those that share a store.
@@ -100,20 +113,52 @@ impl DataDir {
     /// The text of a file of ours, made by `fresh` when it is missing; and where it is.
     fn kept(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
         let path = self.path.join(name);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = fresh();
-                write_whole(&path, &text)
-                    .with_context(|| format!("cannot write `{}`", path.display()))?;
-                text
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
-            }
-        };
+        if let Some(text) = find(&path)? {
+            return Ok((text, path));
+        }
+        let text = fresh();
+        write_whole(&path, &text).with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok((text, path))
     }
+}
+
+/// Whether the directory is there. Something else in its place, or on the way to it, is an error.
+fn is_directory(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(true),
+        Ok(_) => bail!("the data directory `{}` is not a directory", path.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error)
+            .with_context(|| format!("cannot reach the data directory `{}`", path.display())),
+    }
+}
+
+/// The text of a file, if it is there.
+fn find(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    }
+}
+
+fn check_token(text: &str, path: &Path) -> Result<()> {
+    if !is_token(text) {
+        bail!(
+            "`{}` holds no token: that is 16 to 256 visible ASCII characters",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn read_key(text: &str, path: &Path) -> Result<MasterKey> {
+    MasterKey::parse(text).with_context(|| {
+        format!(
+            "`{}` holds no master key: that is 32 bytes in base64",
+            path.display()
+        )
+    })
 }
 
 /// Writes a file that is there whole or not at all, for nobody else to read.
@@ -225,5 +270,28 @@ mod tests {
             text.contains("is not a directory") && text.contains(&path.display().to_string()),
             "{text}"
         );
+        let error = DataDir::open(&path.join("deep")).err().expect("refused");
+        assert!(error.to_string().contains("file/deep"), "{error:#}");
+    }
+
+    #[test]
+    fn checking_makes_nothing_and_sees_what_would_stop_the_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        let config = Config::for_data_dir(path.clone());
+        let check = || DataDir::check(&config).map_err(|error| error.to_string());
+        assert_eq!(check(), Ok(()));
+        assert!(!path.exists());
+        let dir = DataDir::open(&path).expect("opens");
+        dir.master_key(&config).expect("a key");
+        assert_eq!(check(), Ok(()), "a running server is no obstacle");
+        assert_eq!(fs::read_dir(&path).expect("a folder").count(), 2);
+        fs::write(path.join("master-key"), "x").expect("written");
+        assert!(check().is_err_and(|text| text.contains("master-key")));
+        let given = Config {
+            master_key: Some(MasterKey::new([1; 32])),
+            ..config.clone()
+        };
+        assert!(DataDir::check(&given).is_ok(), "it is not needed");
     }
 }

@@ -31,10 +31,11 @@ pub async fn run(
     let mut serving = JoinSet::new();
     serving.spawn(http::serve(listener, app.clone(), accept.clone()));
 
+    let too_early = || Some(anyhow::anyhow!("a part of the server has ended by itself"));
     let mut failed = tokio::select! {
         () = signal => None,
-        Some(ended) = tasks.join_next() => failure(ended),
-        Some(ended) = serving.join_next() => failure(ended),
+        Some(ended) = tasks.join_next() => failure(ended).or_else(too_early),
+        Some(ended) = serving.join_next() => failure(ended).or_else(too_early),
     };
     accept.cancel();
     // Requests may still write, and what they write may still be sent: the rest stops after them.

@@ -1,5 +1,7 @@
 //! What the server says of itself: the description of its API, whether it is alive and ready, metrics.
 
+mod refusals;
+
 use std::{
     sync::{Arc, LazyLock},
     time::Duration,
@@ -103,6 +105,7 @@ fn describe<const N: usize>(apis: [OpenApi; N]) -> OpenApi {
         SecurityRequirement::new("token", none),
         SecurityRequirement::new("accessKey", none),
     ]);
+    refusals::describe(&mut api);
     api
 }
 
@@ -177,5 +180,51 @@ mod tests {
                 "{method} {operation}"
             );
         }
+    }
+
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members
+                    .values()
+                    .for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_description_is_whole() {
+        let (_, admin) = face::admin::routes::router().split_for_parts();
+        let (_, crm) = face::crm::routes::router().split_for_parts();
+        let api = serde_json::to_value(describe([admin, crm])).expect("JSON");
+        assert_eq!(api["openapi"], "3.1.0");
+        for (path, item) in api["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let responses = operation["responses"].as_object().expect("responses");
+                assert!(
+                    responses.contains_key("default") && responses.len() > 1,
+                    "{method} {path} says what it answers and what it refuses"
+                );
+                for (status, response) in responses {
+                    let text = response["description"].as_str().unwrap_or_default();
+                    assert!(!text.is_empty(), "{method} {path} {status}");
+                }
+            }
+        }
+        let mut found = Vec::new();
+        references(&api, &mut found);
+        for reference in found {
+            let pointer = reference.trim_start_matches('#');
+            assert!(api.pointer(pointer).is_some(), "{reference} is there");
+        }
+        let calls = |path: &str| api["paths"][path]["post"]["security"].clone();
+        assert_eq!(calls("/admin/v1/workspaces"), json!([{ "token": [] }]));
+        assert_eq!(
+            calls("/api/v1/authorization/authorize-integration"),
+            json!([])
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use prichal_core::integration::is_http_url;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -71,6 +72,9 @@ impl Client {
         let url = given("url", "PRICHAL_URL")
             .or_else(|| matches.get_one::<String>("url").cloned())
             .unwrap_or_default();
+        if !is_http_url(&url) {
+            bail!("--url: `{url}` is not allowed; it takes an http or https URL");
+        }
         let token = if let Some(token) = given("admin-token", "PRICHAL_ADMIN_TOKEN") {
             token
         } else {

@@ -41,6 +41,8 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
+    // Heard from now on, so that nothing is left behind.
+    let stopped = stop_signal()?;
     let folder = Folder::new()?;
     let listen = matches
         .get_one::<String>("listen")
@@ -61,7 +63,6 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(show(url, token));
     let seconds = matches.get_one::<u64>("seconds").copied();
-    let stopped = stop_signal()?;
     let signal = async {
         let over = async {
             match seconds {
@@ -304,9 +305,13 @@ fn print(body: &str) {
         text(&event["changeData"]["type"]),
         &event["changeData"]["new"],
     );
+    let time = text(&event["createInfo"]["createdAt"]);
+    let stage = match &new["stageId"] {
+        Value::Null => String::new(),
+        stage => format!(", stage {stage}"),
+    };
     say(&format!(
-        "delivered  {}  deal {change}, stage {}",
-        text(&event["createInfo"]["createdAt"]),
-        new["stageId"]
+        "delivered  {}  deal {change}{stage}",
+        time.get(11..19).unwrap_or(&time)
     ));
 }

@@ -8,13 +8,13 @@ use tokio::{
 };
 
 use super::{load, setting_flags};
-use crate::{app::App, clock::Clock, config::Config, lifecycle, telemetry};
+use crate::{app::App, clock::Clock, config::Config, data_dir::DataDir, lifecycle, telemetry};
 
 pub(super) fn command() -> Command {
     let check = Arg::new("check")
         .long("check")
         .action(ArgAction::SetTrue)
-        .help("Only check the settings");
+        .help("Only check the settings and the data directory");
     Command::new("serve")
         .about("Run the server")
         .arg(check)
@@ -24,6 +24,7 @@ pub(super) fn command() -> Command {
 pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let config = load(matches)?;
     if matches.get_flag("check") {
+        DataDir::check(&config)?;
         super::say("The settings are good.");
         return Ok(());
     }
