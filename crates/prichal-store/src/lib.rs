@@ -4,6 +4,7 @@
 //! that wait as one transaction ([`writer`]). [`Db::read`] runs a closure on a read-only connection.
 //! Both run on threads of the store's own, so neither may block on anything but the database.
 
+mod checkpoint;
 mod conn;
 pub mod delivery;
 pub mod entity;
@@ -15,6 +16,7 @@ mod insert;
 pub mod integration;
 mod migration;
 mod open;
+mod queue;
 mod reader;
 pub mod setting;
 mod stamps;
@@ -28,6 +30,7 @@ mod writer;
 use std::sync::Arc;
 
 use prichal_core::id::WorkspaceId;
+use queue::Urgency;
 
 pub use conn::{Conn, Engine};
 pub use error::{Error, Result};
@@ -62,10 +65,26 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.writer(workspace).write(Urgency::Urgent, work).await
+    }
+
+    /// Like [`Self::write`], for what nobody waits for: it goes along with the next write of another,
+    /// or alone when none comes within milliseconds.
+    pub async fn write_patiently<T, E>(
+        &self,
+        workspace: WorkspaceId,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.writer(workspace).write(Urgency::Patient, work).await
+    }
+
+    fn writer(&self, workspace: WorkspaceId) -> &writer::Writer {
         let lane = workspace.0.as_u128() % self.writers.len() as u128;
-        self.writers[usize::try_from(lane).unwrap_or(0)]
-            .write(work)
-            .await
+        &self.writers[usize::try_from(lane).unwrap_or(0)]
     }
 
     /// Runs `work` on a read-only connection.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    Conn, Db, Engine, Error, OnBatch, OnCommit, Result, migration,
+    Conn, Db, Engine, Error, OnBatch, OnCommit, Result, checkpoint, migration,
     reader::Readers,
     writer::{Connect, Writer},
 };
@@ -69,16 +69,18 @@ fn connect(options: &Options, reading: bool) -> Result<Conn> {
 }
 
 fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
-    let db = rusqlite::Connection::open(path)?;
+    let mut db = rusqlite::Connection::open(path)?;
     // FULL: a commit is on the disk before it is answered. The busy time-out is for a backup tool
     // that holds the file for a moment.
     db.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;
-         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;",
+         PRAGMA journal_size_limit = 67108864;",
     )?;
     if reading {
         db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
+    } else {
+        checkpoint::start(&mut db, path)?;
     }
     Ok(Conn::sqlite(db))
 }

@@ -19,18 +19,17 @@ use prichal_core::{
     event::{EntityKind, NewEvent},
     id::WorkspaceId,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     Conn, Error, Result, Row,
     event::{self, LoggedEvent},
     insert::{Insert, Pending},
+    queue::{self, Urgency},
     value::Value,
     webhook,
 };
 
-/// How many writes may wait for one writer. More are refused with [`Error::Busy`].
-const QUEUE: usize = 2048;
 /// How many writes share one transaction.
 const BATCH: usize = 128;
 /// How often a batch that met another transaction is run again.
@@ -176,9 +175,8 @@ pub(crate) type Connect = Box<dyn Fn() -> Result<Conn> + Send>;
 pub type OnBatch = Arc<dyn Fn(usize) + Send + Sync>;
 
 /// The sending half of one writer's queue.
-#[derive(Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Box<dyn Job>>,
+    queue: queue::Sender<Box<dyn Job>>,
 }
 
 impl Writer {
@@ -188,7 +186,7 @@ impl Writer {
         on_commit: OnCommit,
         on_batch: OnBatch,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (queue, jobs) = queue::new();
         let begin = match conn.engine() {
             crate::Engine::Sqlite => "BEGIN IMMEDIATE",
             crate::Engine::Postgres => "BEGIN",
@@ -202,12 +200,14 @@ impl Writer {
         };
         thread::Builder::new()
             .name("prichal-writer".into())
-            .spawn(move || room.run(jobs))?;
+            .spawn(move || room.run(&jobs))?;
         Ok(Self { queue })
     }
 
+    /// Runs `work` in a transaction; [`Error::Busy`] when too many writes wait already.
     pub(crate) async fn write<T, E>(
         &self,
+        urgency: Urgency,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -220,7 +220,7 @@ impl Writer {
             outcome: None,
             reply,
         });
-        self.queue.try_send(job).map_err(|_| Error::Busy)?;
+        self.queue.send(job, urgency).map_err(|_| Error::Busy)?;
         answer
             .await
             .unwrap_or_else(|_| Err(Error::unavailable("the writer has stopped").into()))
@@ -237,14 +237,8 @@ struct Room {
 }
 
 impl Room {
-    fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
-        while let Some(first) = jobs.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH
-                && let Ok(job) = jobs.try_recv()
-            {
-                batch.push(job);
-            }
+    fn run(mut self, jobs: &queue::Receiver<Box<dyn Job>>) {
+        while let Some(batch) = jobs.take(BATCH) {
             self.write(batch);
         }
     }

@@ -8,6 +8,7 @@ use prichal_core::{
     id::{IntegrationId, WorkspaceId},
     time::Timestamp,
 };
+use rand::Rng as _;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -135,9 +136,10 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Fills `out` from the system's generator.
+/// Fills `out` from a generator for cryptography of this thread, which the system's seeds again and
+/// again: no call to the system for each echo and each nonce.
 pub fn fill_random(out: &mut [u8]) {
-    getrandom::fill(out).expect("the system has a random generator");
+    rand::rng().fill_bytes(out);
 }
 
 /// A fresh secret of 32 random bytes as 64 hex digits: tokens and API keys.
