@@ -7,6 +7,7 @@
     expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
 )]
 
+pub mod call;
 pub mod custom_field;
 pub mod entity;
 pub mod event;
@@ -16,9 +17,11 @@ pub mod id;
 pub mod identifier;
 pub mod integration;
 mod json;
+pub mod locate;
 pub mod names;
 pub mod offset;
 pub mod patch;
+pub mod phone;
 pub mod retry;
 pub mod schema;
 pub mod time;

@@ -240,7 +240,7 @@ pub fn links_between(
     )
 }
 
-fn end_of(row: &Row<'_>, first: usize) -> Result<End> {
+pub(crate) fn end_of(row: &Row<'_>, first: usize) -> Result<End> {
     let kind: String = row.get(first)?;
     let kind =
         EntityKind::from_name(&kind).ok_or_else(|| Error::corrupt("a link's kind is damaged"))?;

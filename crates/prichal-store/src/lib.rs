@@ -5,6 +5,7 @@
 //! Both run on threads of the store's own, so neither may block on anything but the database.
 
 mod checkpoint;
+pub mod communication;
 mod conn;
 pub mod delivery;
 pub mod entity;
@@ -16,6 +17,7 @@ mod insert;
 pub mod integration;
 mod migration;
 mod open;
+pub mod phone;
 mod queue;
 mod reader;
 pub mod setting;

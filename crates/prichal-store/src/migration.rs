@@ -3,7 +3,10 @@
 
 use crate::{Conn, Engine, Error, Result, value::params};
 
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_hub.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_hub.sql"),
+    include_str!("../migrations/0002_telephony.sql"),
+];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

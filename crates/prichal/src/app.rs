@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use prichal_core::time::Timestamp;
 use prichal_store::{Db, OnBatch, OnCommit, Options};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     outgoing::{Connector, guard::Guard},
     settings::Settings,
     telemetry,
+    telephony::Telephony,
     vault::Vault,
 };
 
@@ -38,10 +39,13 @@ pub struct Inner {
     pub bus: Bus,
     pub outgoing: Connector,
     pub dispatch: Arc<Dispatch>,
+    pub telephony: Arc<Telephony>,
     /// This process among those that share the store.
     pub node: Uuid,
     /// Work that a request has started and that may outlive it; stopping waits for it.
     pub background: TaskTracker,
+    /// Cancelled when the server stops: what would never end by itself, such as a stream, ends then.
+    pub stopping: CancellationToken,
     /// Holds the lock on the data directory.
     _data_dir: DataDir,
 }
@@ -73,8 +77,16 @@ impl App {
         let vault = Vault::new(data_dir.master_key(&config)?.bytes());
         let node = data_dir.node_id()?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
+        let telephony = Arc::new(Telephony::default());
         let dispatch = Arc::new(Dispatch::new(bus.clone()));
-        let db = open_store(&config, dispatch.clone()).await?;
+        let on_commit: OnCommit = {
+            let (dispatch, telephony) = (dispatch.clone(), telephony.clone());
+            Arc::new(move |events| {
+                telephony.live.committed(&events);
+                dispatch.committed(events);
+            })
+        };
+        let db = open_store(&config, on_commit).await?;
         let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)
             .context("cannot open the blob store")?;
         let outgoing = Connector::new(
@@ -94,8 +106,10 @@ impl App {
             bus,
             outgoing,
             dispatch,
+            telephony,
             node,
             background: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             _data_dir: data_dir,
             config,
         }));
@@ -106,7 +120,7 @@ impl App {
     }
 }
 
-async fn open_store(config: &Config, dispatch: Arc<Dispatch>) -> anyhow::Result<Db> {
+async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
     let options = match &config.database_url {
         Some(url) => Options::Postgres {
             url: url.expose_secret().to_owned(),
@@ -122,7 +136,6 @@ async fn open_store(config: &Config, dispatch: Arc<Dispatch>) -> anyhow::Result<
         )]
         metrics::histogram!("prichal_commit_batch_size").record(writes as f64);
     });
-    let on_commit: OnCommit = Arc::new(move |events| dispatch.committed(events));
     // Opening blocks: it connects and runs migrations.
     let opened =
         tokio::task::spawn_blocking(move || Db::open(&options, &on_commit, &on_batch)).await?;

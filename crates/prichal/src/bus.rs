@@ -102,6 +102,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                     && node != app.node
                 {
                     app.dispatch.heard(news);
+                    app.telephony.live.heard(news.workspace);
                 }
             }
         }

@@ -53,6 +53,9 @@ pub struct Refusal {
     pub message: String,
     /// Constraint name to detail, where a constraint was hurt.
     pub constraints: Map<String, Value>,
+    /// Whether the answer has the lists of what was wrong even when they are empty, as the vendor's has
+    /// for some refusals.
+    pub with_lists: bool,
 }
 
 impl Error {
@@ -61,6 +64,7 @@ impl Error {
             status,
             message: message.into(),
             constraints: Map::new(),
+            with_lists: false,
         })
     }
 
@@ -76,6 +80,7 @@ impl Error {
             status,
             message: message.into(),
             constraints,
+            with_lists: true,
         })
     }
 

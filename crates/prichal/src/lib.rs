@@ -24,4 +24,5 @@ pub mod range;
 pub mod retention;
 pub mod settings;
 pub mod telemetry;
+pub mod telephony;
 pub mod vault;

@@ -221,6 +221,7 @@ impl Supervisor {
                 self.looked_at = now;
                 logs.into_iter().for_each(|(workspace, last)| {
                     self.app.dispatch.heard(News { workspace, last });
+                    self.app.telephony.live.heard(workspace);
                 });
             }
             Err(error) => log(&error, "cannot read which logs have moved"),

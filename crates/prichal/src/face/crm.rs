@@ -1,7 +1,9 @@
 //! `/api/v1`: the integration API of Kontur (`reference/kontur.md`).
 
 mod authorization;
+mod callbacks;
 mod caller;
+mod communications;
 mod deliveries;
 mod entities;
 mod feed;
@@ -13,6 +15,7 @@ mod manifest;
 mod once;
 pub mod routes;
 mod settings;
+mod system_calls;
 mod ui_settings;
 mod words;
 

@@ -3,7 +3,7 @@
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
     event::{Entity, EntityKind, NewEvent, Origin},
-    id::{self, EventId},
+    id::{self, EntityId, EventId},
     schema::{self, Fault, Type},
 };
 use prichal_store::{Tx, entity};
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     face::{Json, Raw, json_text, parse_json},
+    telephony::record,
 };
 
 /// Exactly two ids of different kinds, such as `{"companyId": "…", "dealId": "…"}`.
@@ -55,7 +56,7 @@ fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<(
             other,
         ));
     }
-    Ok(())
+    note_on_call(tx, [one, other], origin, false)
 }
 
 /// Take a link away. Where there is none, nothing changes.
@@ -76,10 +77,21 @@ pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Resp
                 other,
             ));
         }
-        Ok::<_, Error>(())
+        note_on_call(tx, [one, other], &origin, true)
     };
     member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, "\"OK\""))
+}
+
+/// A call remembers what users have linked and cut by hand: the numbers' own links give way to that.
+fn note_on_call(tx: &mut Tx<'_>, ends: [Entity; 2], origin: &Origin, is_cut: bool) -> Result<()> {
+    let [one, other] = ends;
+    for (call, end) in [(one, other), (other, one)] {
+        if call.0 == EntityKind::Communication {
+            record::note_link(tx, origin, EntityId(call.1), end, is_cut)?;
+        }
+    }
+    Ok(())
 }
 
 fn read(body: &Value) -> Result<[Entity; 2]> {
@@ -101,7 +113,7 @@ fn read(body: &Value) -> Result<[Entity; 2]> {
     // The feed names each end by its kind, so a link of two companies could not be shown.
     <[Entity; 2]>::try_from(ends)
         .ok()
-        .filter(|[one, other]| one.0 != other.0)
+        .filter(|[one, other]| can_be_linked(one.0, other.0))
         .ok_or_else(|| {
             Error::invalid(
                 "",
@@ -110,9 +122,24 @@ fn read(body: &Value) -> Result<[Entity; 2]> {
         })
 }
 
-/// Only what the collections hold can be linked here; other modules link what is theirs.
+/// Only what the collections hold can be linked here, and calls.
 fn kind_of(member: &str) -> Option<EntityKind> {
-    EntityKind::from_id_member(member).filter(|kind| kind.collection().is_some())
+    EntityKind::from_id_member(member)
+        .filter(|kind| kind.collection().is_some() || *kind == EntityKind::Communication)
+}
+
+/// A call is linked with contacts, companies and deals alone (`reference/kontur.md` §5).
+fn can_be_linked(one: EntityKind, other: EntityKind) -> bool {
+    let with_call = |kind: EntityKind| {
+        matches!(
+            kind,
+            EntityKind::Contact | EntityKind::Company | EntityKind::Deal
+        )
+    };
+    match (one, other) {
+        (EntityKind::Communication, other) | (other, EntityKind::Communication) => with_call(other),
+        _ => one != other,
+    }
 }
 
 #[cfg(test)]

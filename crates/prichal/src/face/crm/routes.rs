@@ -3,8 +3,8 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    authorization, deliveries, entities, feed, files, instances, integrations, links, settings,
-    ui_settings,
+    authorization, callbacks, communications, deliveries, entities, feed, files, instances,
+    integrations, links, settings, system_calls, ui_settings,
 };
 use crate::app::App;
 
@@ -43,6 +43,24 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(files::download_file, files::head_file))
         .routes(routes!(files::get_file_meta))
         .routes(routes!(links::create_link, links::delete_link))
+        .routes(routes!(communications::list_communications))
+        .routes(routes!(communications::get_statistics))
+        .routes(routes!(communications::follow_calls))
+        .routes(routes!(
+            communications::get_communication,
+            communications::delete_communication
+        ))
+        .routes(routes!(communications::restore_communication))
+        .routes(routes!(system_calls::call_out))
+        .routes(routes!(system_calls::hang_up))
+        .routes(routes!(system_calls::hang_up_by_leg))
+        .routes(routes!(callbacks::call_started))
+        .routes(routes!(callbacks::call_event))
+        .routes(routes!(callbacks::call_finished))
+        .routes(routes!(callbacks::call_failed))
+        .routes(routes!(callbacks::call_recording))
+        .routes(routes!(callbacks::register_call))
+        .routes(routes!(callbacks::call_redirect))
         .routes(routes!(entities::create_entity, entities::list_entities))
         .routes(routes!(entities::create_entities))
         .routes(routes!(

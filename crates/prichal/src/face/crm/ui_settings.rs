@@ -16,17 +16,14 @@ use prichal_store::{
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{caller::Member, instances::UpdateInfoModel};
 use crate::{
     error::{Error, Result},
     face::{Json, json_text},
     page::Query,
+    telephony::{dial::MAIN_TELEPHONY, group_of},
 };
-
-/// Names the integration that calls are made with.
-const MAIN_TELEPHONY: &str = "@main-telephony-settings";
 
 const MAX_KEY: usize = 200;
 const MAX_VALUE: usize = 65_536;
@@ -123,7 +120,8 @@ async fn find_for(member: &Member, key: String) -> Result<Option<UiSetting>> {
         let group = match user {
             Some(user) => {
                 let user = entity::find(conn, workspace, EntityKind::User, EntityId(user.0))?;
-                user.and_then(|user| group_of(&user.members))
+                let members = user.and_then(|user| serde_json::from_str(&user.members).ok());
+                members.as_ref().and_then(group_of)
             }
             None => None,
         };
@@ -138,13 +136,6 @@ async fn find_for(member: &Member, key: String) -> Result<Option<UiSetting>> {
         Ok::<_, Error>(values.into_iter().max_by_key(rank))
     };
     member.app.db.read(read).await
-}
-
-/// The group of a user, from its members' text.
-fn group_of(members: &str) -> Option<Uuid> {
-    let members: Value = serde_json::from_str(members).ok()?;
-    let group = prichal_core::id::parse(members.get("groupId")?.as_str()?)?;
-    (!group.is_nil()).then_some(group)
 }
 
 /// Read a setting by its id or its key.

@@ -39,7 +39,7 @@ fn info(status: &str, error: &Error) -> Value {
 
 fn refused(refusal: &Refusal) -> Value {
     let mut body = json!({ "status": refusal.status, "message": refusal.message });
-    if !refusal.constraints.is_empty() {
+    if refusal.with_lists {
         body["invalidDatas"] = json!([]);
         body["invalidConstraints"] = refusal.constraints.clone().into();
     }

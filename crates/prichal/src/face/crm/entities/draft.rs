@@ -18,7 +18,10 @@ use prichal_store::{
 use uuid::Uuid;
 
 use super::{missing, model};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    telephony::{phones, record},
+};
 
 /// The region of users that name none. The vendor's own workspaces fill one in, too.
 const REGION: &str = "77";
@@ -109,6 +112,7 @@ impl Draft {
                 *end,
             ));
         }
+        phones::note(tx, origin, &entity)?;
         let links: Vec<Uuid> = self.links.iter().map(|(_, id)| *id).collect();
         Ok(model(&entity, &links))
     }
@@ -120,8 +124,13 @@ pub(in crate::face::crm) fn check_end(
     workspace: WorkspaceId,
     (kind, id): event::Entity,
 ) -> Result<()> {
-    let found = entity::find(tx.conn()?, workspace, kind, EntityId(id))?;
-    if found.is_some_and(|found| found.deleted_at.is_none()) {
+    let is_there = if kind == EntityKind::Communication {
+        record::find(tx.conn()?, workspace, EntityId(id))?.is_some()
+    } else {
+        let found = entity::find(tx.conn()?, workspace, kind, EntityId(id))?;
+        found.is_some_and(|found| found.deleted_at.is_none())
+    };
+    if is_there {
         Ok(())
     } else {
         Err(missing(kind, id))

@@ -1,0 +1,463 @@
+//! Calls: what exchanges and users report about one, and what follows from it
+//! (`reference/kontur.md` §6).
+//!
+//! A call is kept as its *evidence*: every event, the earliest word of its start, the latest of its
+//! end, what history says. Everything else (legs, status, facts, the model) is computed from that,
+//! and the evidence is a set: [`Call::with`] gives the same call in whatever order, and however often,
+//! its messages arrive.
+
+mod facts;
+mod legs;
+mod model;
+mod moment;
+mod read;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::words::words;
+
+pub use facts::{Facts, State};
+pub use legs::Leg;
+pub use model::{Head, Links, created_at, model, snapshot};
+pub use moment::Moment;
+pub use read::{
+    Callback, HangUp, Refs, ReportedRecording, dial, event, failed, finished, hang_up, recording,
+    register, started,
+};
+
+/// How many legs a call may have (`reference/kontur.md` §13, 13).
+pub const MAX_LEGS: usize = 50;
+/// How many events a call may have.
+pub const MAX_EVENTS: usize = 1000;
+/// How many recordings a call may have.
+pub const MAX_RECORDINGS: usize = 200;
+
+macro_rules! serde_words {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::from_name(&text).ok_or_else(|| serde::de::Error::custom("no such word"))
+            }
+        }
+    };
+}
+
+words! {
+    /// Which way a call goes.
+    Direction { Inbound "inbound", Outbound "outbound", Internal "internal" }
+}
+serde_words!(Direction);
+
+words! {
+    /// What happened to a leg. At equal times they count in this order.
+    EventType {
+        Appeared "appeared",
+        Connected "connected",
+        Paused "paused",
+        Disconnected "disconnected",
+        Finished "finished",
+    }
+}
+serde_words!(EventType);
+
+words! {
+    PartyType { User "user", Client "client" }
+}
+serde_words!(PartyType);
+
+words! {
+    /// A sealed call is over; later messages may still correct it.
+    Status { Active "active", Sealed "sealed" }
+}
+
+/// One of the two participants of a leg.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Party {
+    #[serde(rename = "type")]
+    pub kind: PartyType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Uuid>,
+}
+
+/// A live event, as it is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_call_item_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub realtime_call_item_id: String,
+    pub timestamp: Moment,
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    pub from: Party,
+    pub to: Party,
+}
+
+impl Event {
+    /// The leg it is about: the exchange's lasting id, or the one it has while it lasts.
+    pub fn leg(&self) -> &str {
+        if self.external_call_item_id.is_empty() {
+            &self.realtime_call_item_id
+        } else {
+            &self.external_call_item_id
+        }
+    }
+
+    /// The order of events: by time, then leg, then what happened. The rest only makes the order of
+    /// contradictory events the same everywhere.
+    fn order(&self) -> (&Moment, &str, EventType, &str, &Party, &Party) {
+        (
+            &self.timestamp,
+            self.leg(),
+            self.kind,
+            &self.realtime_call_item_id,
+            &self.from,
+            &self.to,
+        )
+    }
+}
+
+/// What call-started and call-finished say of the whole call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    pub timestamp: Moment,
+    pub direction: Option<Direction>,
+    pub client_phone: String,
+    pub external_vats_phone: String,
+}
+
+/// A call that a user has asked for, before the exchange has said anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dial {
+    pub client_phone: String,
+    pub from_user_id: Option<Uuid>,
+    /// Whom an internal call is for.
+    pub to_user_id: Option<Uuid>,
+}
+
+/// An attempt to call that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub at: Option<Moment>,
+    pub reason: Option<String>,
+}
+
+/// A recording that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recording {
+    /// Permanent.
+    pub file_id: Uuid,
+    pub file_name: String,
+    pub content_type: String,
+    /// In bytes.
+    pub content_length: i64,
+}
+
+/// A recording and the leg it was reported for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegRecording {
+    /// History knows better than a live message which leg it is.
+    pub is_history: bool,
+    pub external_call_item_id: String,
+    pub realtime_call_item_id: String,
+    pub recording: Recording,
+}
+
+/// A leg as history tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryLeg {
+    pub id: String,
+    pub from: Party,
+    pub to: Party,
+    /// When it was answered.
+    pub started_at: Option<Moment>,
+    pub finished_at: Option<Moment>,
+}
+
+/// What register-call says: the record of truth for the legs it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    pub direction: Direction,
+    pub client_phone: String,
+    pub external_vats_phone: String,
+    pub external_created_at: Option<Moment>,
+    pub items: Vec<HistoryLeg>,
+}
+
+/// The evidence of one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Call {
+    pub dial: Option<Dial>,
+    pub started: Option<Notice>,
+    pub finished: Option<Notice>,
+    /// In their order, each once.
+    pub events: Vec<Event>,
+    pub history: Option<History>,
+    /// By file, each once.
+    pub recordings: Vec<LegRecording>,
+    pub failed: Option<Failure>,
+    /// When it was given up because nothing more came.
+    pub timed_out: Option<Moment>,
+    /// Users that the messages name and the workspace does not have.
+    pub strangers: BTreeSet<Uuid>,
+}
+
+/// One thing that becomes known of a call.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Dialled(Dial),
+    Started(Notice),
+    Event(Event),
+    Finished(Notice),
+    Failed(Failure),
+    Recorded(LegRecording),
+    History(History, Vec<LegRecording>),
+    /// Nothing has come for so long that the call is over.
+    TimedOut(Moment),
+}
+
+/// Why a message is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The leg may still become known: the sender tries again.
+    #[error("the call has no such leg")]
+    NoSuchLeg,
+    #[error("A call has at most {MAX_LEGS} legs.")]
+    TooManyLegs,
+    #[error("A call has at most {MAX_EVENTS} events.")]
+    TooManyEvents,
+    #[error("A call has at most {MAX_RECORDINGS} recordings.")]
+    TooManyRecordings,
+}
+
+impl Call {
+    /// The call with what a message says added. Equal to this one when that was known already.
+    pub fn with(&self, message: Message) -> Result<Self, Refusal> {
+        let mut call = self.clone();
+        match message {
+            Message::Dialled(dial) => call.dial = call.dial.or(Some(dial)),
+            Message::Started(notice) => keep_first(&mut call.started, notice),
+            Message::Event(event) => call.add_event(event)?,
+            Message::Finished(notice) => keep_last(&mut call.finished, notice),
+            Message::Failed(failure) => call.failed = call.failed.or(Some(failure)),
+            Message::Recorded(recording) => {
+                if !call.knows_leg(&recording) {
+                    return Err(Refusal::NoSuchLeg);
+                }
+                call.add_recording(recording)?;
+            }
+            Message::History(history, recordings) => {
+                call.history = Some(history);
+                for recording in recordings {
+                    call.add_recording(recording)?;
+                }
+            }
+            Message::TimedOut(at) => call.time_out(at),
+        }
+        if call.legs().len() > MAX_LEGS {
+            return Err(Refusal::TooManyLegs);
+        }
+        Ok(call)
+    }
+
+    /// Users that a message names.
+    pub fn users(message: &Message) -> Vec<Uuid> {
+        let parties: Vec<&Party> = match message {
+            Message::Event(event) => vec![&event.from, &event.to],
+            Message::History(history, _) => history
+                .items
+                .iter()
+                .flat_map(|leg| [&leg.from, &leg.to])
+                .collect(),
+            _ => Vec::new(),
+        };
+        parties.iter().filter_map(|party| party.user_id).collect()
+    }
+
+    fn add_event(&mut self, event: Event) -> Result<(), Refusal> {
+        let same = |known: &Event| known.leg() == event.leg() && known.kind == event.kind;
+        // A leg appears once: the earliest counts. Anything else may happen again at another time.
+        let known = self.events.iter().position(|known| {
+            same(known) && (known.kind == EventType::Appeared || known.timestamp == event.timestamp)
+        });
+        if let Some(known) = known {
+            if self.events[known].order() <= event.order() {
+                return Ok(());
+            }
+            self.events.remove(known);
+        }
+        if self.events.len() >= MAX_EVENTS {
+            return Err(Refusal::TooManyEvents);
+        }
+        let at = self
+            .events
+            .partition_point(|known| known.order() < event.order());
+        self.events.insert(at, event);
+        Ok(())
+    }
+
+    fn add_recording(&mut self, recording: LegRecording) -> Result<(), Refusal> {
+        let file = recording.recording.file_id;
+        match self
+            .recordings
+            .binary_search_by_key(&file, |known| known.recording.file_id)
+        {
+            Ok(at) => {
+                let known = &mut self.recordings[at];
+                // History's word first, then one that is the same everywhere.
+                let is_better = (!recording.is_history, &recording) < (!known.is_history, &*known);
+                if is_better {
+                    *known = recording;
+                }
+            }
+            Err(_) if self.recordings.len() >= MAX_RECORDINGS => {
+                return Err(Refusal::TooManyRecordings);
+            }
+            Err(at) => self.recordings.insert(at, recording),
+        }
+        Ok(())
+    }
+
+    fn time_out(&mut self, at: Moment) {
+        if self.status() == Status::Sealed {
+            return;
+        }
+        if self.is_dialling() {
+            self.failed = Some(Failure {
+                at: Some(at),
+                reason: Some("The telephony did not answer.".to_owned()),
+            });
+        } else {
+            self.timed_out = Some(at);
+        }
+    }
+
+    /// A user has asked for it, and the exchange has said nothing yet.
+    pub fn is_dialling(&self) -> bool {
+        self.dial.is_some()
+            && self.started.is_none()
+            && self.events.is_empty()
+            && self.finished.is_none()
+            && self.history.is_none()
+    }
+
+    pub fn status(&self) -> Status {
+        let history_is_over = self
+            .history
+            .as_ref()
+            .is_some_and(|history| history.items.iter().all(|leg| leg.finished_at.is_some()));
+        let is_over = self.failed.is_some()
+            || self.finished.is_some()
+            || self.timed_out.is_some()
+            || history_is_over;
+        if is_over {
+            Status::Sealed
+        } else {
+            Status::Active
+        }
+    }
+
+    pub fn direction(&self) -> Direction {
+        let history = self.history.as_ref().map(|history| history.direction);
+        let said = |notice: &Option<Notice>| notice.as_ref().and_then(|notice| notice.direction);
+        history
+            .or_else(|| said(&self.started))
+            .or_else(|| said(&self.finished))
+            .unwrap_or_else(|| {
+                let internal = self
+                    .dial
+                    .as_ref()
+                    .is_some_and(|dial| dial.to_user_id.is_some());
+                if internal {
+                    Direction::Internal
+                } else {
+                    Direction::Outbound
+                }
+            })
+    }
+
+    /// The client's number as it was sent; empty for a hidden one.
+    pub fn client_phone(&self) -> &str {
+        let dial = self.dial.as_ref().map(|dial| dial.client_phone.as_str());
+        self.first_text(
+            |history| &history.client_phone,
+            |notice| &notice.client_phone,
+        )
+        .or(dial)
+        .unwrap_or_default()
+    }
+
+    /// The number of ours that was called, or that the call was made from.
+    pub fn external_vats_phone(&self) -> &str {
+        self.first_text(
+            |history| &history.external_vats_phone,
+            |notice| &notice.external_vats_phone,
+        )
+        .unwrap_or_default()
+    }
+
+    /// The first of history, start and end that says something.
+    fn first_text(
+        &self,
+        of_history: impl Fn(&History) -> &String,
+        of_notice: impl Fn(&Notice) -> &String,
+    ) -> Option<&str> {
+        let history = self.history.as_ref().map(of_history);
+        let notices = [&self.started, &self.finished];
+        let notices = notices.into_iter().flatten().map(of_notice);
+        history
+            .into_iter()
+            .chain(notices)
+            .map(String::as_str)
+            .find(|text| !text.is_empty())
+    }
+
+    /// How long after the last message the call is given up (`reference/kontur.md` §6.6). Nothing for
+    /// one that is over.
+    pub fn patience(&self) -> Option<Duration> {
+        if self.status() == Status::Sealed {
+            return None;
+        }
+        Some(match self.state() {
+            State::Dialing => Duration::from_secs(60),
+            State::Ringing => Duration::from_mins(3),
+            State::Talking | State::OnHold => Duration::from_hours(4),
+            State::Ended => Duration::from_secs(150),
+        })
+    }
+}
+
+fn keep_first(kept: &mut Option<Notice>, notice: Notice) {
+    if kept.as_ref().is_none_or(|kept| notice < *kept) {
+        *kept = Some(notice);
+    }
+}
+
+fn keep_last(kept: &mut Option<Notice>, notice: Notice) {
+    if kept.as_ref().is_none_or(|kept| notice > *kept) {
+        *kept = Some(notice);
+    }
+}
+
+#[cfg(test)]
+mod tests;

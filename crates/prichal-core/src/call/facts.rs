@@ -1,0 +1,162 @@
+//! What statistics and lists want to know of a call (`reference/kontur.md` §6.5).
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Call, Direction, Leg, Moment, PartyType, Status};
+use crate::words::words;
+
+words! {
+    /// What a user sees of a call that goes on.
+    State {
+        /// Asked for, and nothing has come back.
+        Dialing "dialing",
+        Ringing "ringing",
+        Talking "talking",
+        OnHold "onHold",
+        Ended "ended",
+    }
+}
+
+/// Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    pub state: &'static str,
+    /// An inbound call that is over and that nobody answered.
+    pub missed: bool,
+    /// Somebody talked with the other side.
+    pub answered: bool,
+    /// From the first ring to the answer, or to the end of a call that was not answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<i64>,
+    /// Talk with the client, without hold.
+    pub talk_ms: i64,
+    pub hold_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responsible_user_id: Option<Uuid>,
+}
+
+impl Call {
+    pub fn state(&self) -> State {
+        let legs = self.legs();
+        state(self, &legs)
+    }
+
+    pub fn facts(&self) -> Facts {
+        let legs = self.legs();
+        let own: Vec<&Leg> = match self.direction() {
+            Direction::Internal => legs.iter().collect(),
+            _ => legs.iter().filter(|leg| leg.is_client()).collect(),
+        };
+        let is_over = self.status() == Status::Sealed;
+        let answered = own.iter().any(|leg| leg.started_at.is_some());
+        Facts {
+            state: state(self, &legs).name(),
+            missed: is_over && !answered && self.direction() == Direction::Inbound,
+            answered,
+            wait_ms: wait(&own, answered),
+            talk_ms: own.iter().map(|leg| talk(leg)).sum(),
+            hold_ms: own.iter().map(|leg| leg.hold_ms).sum(),
+            responsible_user_id: responsible(&own),
+        }
+    }
+
+    /// The users whose leg goes on: who sees the call's card.
+    pub fn users_on_line(&self) -> Vec<Uuid> {
+        if self.status() == Status::Sealed {
+            return Vec::new();
+        }
+        let mut users: Vec<Uuid> = match &self.dial {
+            Some(dial) if self.is_dialling() => dial.from_user_id.into_iter().collect(),
+            _ => self
+                .legs()
+                .iter()
+                .filter(|leg| leg.is_open())
+                .flat_map(|leg| [leg.from.user_id, leg.to.user_id])
+                .flatten()
+                .collect(),
+        };
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Every user that has or had a part in it.
+    pub fn participants(&self) -> Vec<Uuid> {
+        let legs = self.legs();
+        let dialled = self
+            .dial
+            .iter()
+            .flat_map(|dial| [dial.from_user_id, dial.to_user_id]);
+        let of_legs = legs
+            .iter()
+            .flat_map(|leg| [leg.from.user_id, leg.to.user_id]);
+        let mut users: Vec<Uuid> = dialled.chain(of_legs).flatten().collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+}
+
+fn state(call: &Call, legs: &[Leg]) -> State {
+    if call.status() == Status::Sealed {
+        return State::Ended;
+    }
+    if call.is_dialling() {
+        return State::Dialing;
+    }
+    let open = || legs.iter().filter(|leg| leg.is_open());
+    let mut connected = open().filter(|leg| leg.started_at.is_some()).peekable();
+    if connected.peek().is_some() {
+        return if connected.all(|leg| leg.is_on_hold) {
+            State::OnHold
+        } else {
+            State::Talking
+        };
+    }
+    if legs.is_empty() || open().next().is_some() {
+        State::Ringing
+    } else {
+        State::Ended
+    }
+}
+
+fn wait(legs: &[&Leg], answered: bool) -> Option<i64> {
+    let rang = legs
+        .iter()
+        .filter_map(|leg| leg.appeared_at.as_ref())
+        .min()?;
+    let until: Option<&Moment> = if answered {
+        legs.iter().filter_map(|leg| leg.started_at.as_ref()).min()
+    } else {
+        legs.iter().filter_map(|leg| leg.finished_at.as_ref()).max()
+    };
+    until.map(|until| until.millis_since(rang))
+}
+
+fn talk(leg: &Leg) -> i64 {
+    let times = leg.started_at.as_ref().zip(leg.finished_at.as_ref());
+    times.map_or(0, |(from, to)| (to.millis_since(from) - leg.hold_ms).max(0))
+}
+
+/// The user of the last leg that was answered, else the only one it rang at.
+fn responsible(legs: &[&Leg]) -> Option<Uuid> {
+    let user = |leg: &Leg| {
+        // The one who was called, or who calls out.
+        let parties = [&leg.to, &leg.from];
+        let users = parties
+            .into_iter()
+            .filter(|party| party.kind == PartyType::User);
+        users.filter_map(|party| party.user_id).next()
+    };
+    let answered = legs.iter().filter(|leg| leg.started_at.is_some());
+    if let Some(last) = answered.max_by(|a, b| (&a.started_at, &a.id).cmp(&(&b.started_at, &b.id)))
+    {
+        return user(last);
+    }
+    let mut rung: Vec<Uuid> = legs.iter().filter_map(|leg| user(leg)).collect();
+    rung.sort_unstable();
+    rung.dedup();
+    <[Uuid; 1]>::try_from(rung).ok().map(|[only]| only)
+}

@@ -1,0 +1,276 @@
+//! The legs of a call: what its events and its history come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{Call, Event, EventType, HistoryLeg, LegRecording, Moment, Party, Recording, Status};
+
+/// A talk between two participants. Serialized as the model shows it (`reference/kontur.md` §5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leg {
+    pub id: String,
+    pub from: Party,
+    pub to: Party,
+    pub recordings: Vec<Recording>,
+    /// When it was answered. A leg without this was missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Moment>,
+    /// The ids it had while it lasted.
+    #[serde(skip)]
+    pub realtime_ids: BTreeSet<String>,
+    /// When it began to ring, if that was reported.
+    #[serde(skip)]
+    pub appeared_at: Option<Moment>,
+    /// How long it was on hold, in milliseconds.
+    #[serde(skip)]
+    pub hold_ms: i64,
+    #[serde(skip)]
+    pub is_on_hold: bool,
+    /// The first that is known of it: its place among the others.
+    #[serde(skip)]
+    first: Option<Moment>,
+    #[serde(skip)]
+    last: Option<Moment>,
+}
+
+impl Leg {
+    pub fn is_open(&self) -> bool {
+        self.finished_at.is_none()
+    }
+
+    pub fn is_client(&self) -> bool {
+        [&self.from, &self.to]
+            .iter()
+            .any(|party| party.kind == super::PartyType::Client)
+    }
+
+    fn new(id: &str, from: Party, to: Party) -> Self {
+        Self {
+            id: id.to_owned(),
+            from,
+            to,
+            recordings: Vec::new(),
+            started_at: None,
+            finished_at: None,
+            realtime_ids: BTreeSet::new(),
+            appeared_at: None,
+            hold_ms: 0,
+            is_on_hold: false,
+            first: None,
+            last: None,
+        }
+    }
+
+    /// How long this leg and another went on at the same time, in milliseconds.
+    fn overlap(&self, other: &Self) -> i64 {
+        let begin = self.first.as_ref().max(other.first.as_ref());
+        let ends = [&self.finished_at, &other.finished_at];
+        let end = ends.into_iter().flatten().min();
+        begin
+            .zip(end)
+            .map_or(0, |(begin, end)| end.millis_since(begin))
+    }
+}
+
+impl Call {
+    /// The legs, by their beginning, then their id.
+    pub fn legs(&self) -> Vec<Leg> {
+        let live = self.live_legs();
+        let mut legs = match &self.history {
+            Some(history) if !history.items.is_empty() => {
+                let named = |id: &str| history.items.iter().any(|leg| leg.id == id);
+                // When no id is in both lists, the exchange numbers its history differently.
+                let shares = live.is_empty() || live.iter().any(|leg| named(&leg.id));
+                let mut legs: Vec<Leg> = history
+                    .items
+                    .iter()
+                    .map(|leg| of_history(leg, live.iter().find(|live| live.id == leg.id)))
+                    .collect();
+                if shares {
+                    legs.extend(live.iter().filter(|leg| !named(&leg.id)).cloned());
+                }
+                legs
+            }
+            _ => live.clone(),
+        };
+        self.close(&mut legs);
+        for leg in &mut legs {
+            for party in [&mut leg.from, &mut leg.to] {
+                party.user_id = party.user_id.filter(|id| !self.strangers.contains(id));
+            }
+        }
+        legs.sort_by(|a, b| (&a.first, &a.id).cmp(&(&b.first, &b.id)));
+        for recording in &self.recordings {
+            place(recording, &mut legs, &live);
+        }
+        legs
+    }
+
+    fn live_legs(&self) -> Vec<Leg> {
+        let mut of_leg: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        for event in &self.events {
+            of_leg.entry(event.leg()).or_default().push(event);
+        }
+        let ends: Vec<&Event> = self
+            .events
+            .iter()
+            .filter(|event| {
+                event.kind == EventType::Finished && !event.realtime_call_item_id.is_empty()
+            })
+            .collect();
+        let legs = of_leg.into_iter().filter_map(|(id, mut events)| {
+            let last = *events.last()?;
+            let mut leg = Leg::new(id, last.from.clone(), last.to.clone());
+            leg.realtime_ids = events
+                .iter()
+                .map(|event| event.realtime_call_item_id.clone())
+                .filter(|id| !id.is_empty())
+                .collect();
+            leg.first = events.first().map(|event| event.timestamp.clone());
+            leg.last = Some(last.timestamp.clone());
+            // `finished` ends whatever goes on under its realtime id.
+            let of_others = ends.iter().filter(|end| {
+                end.leg() != id && leg.realtime_ids.contains(&end.realtime_call_item_id)
+            });
+            events.extend(of_others);
+            events.sort_by(|a, b| a.order().cmp(&b.order()));
+            follow(&mut leg, id, &events);
+            Some(leg)
+        });
+        legs.collect()
+    }
+
+    /// Ends the legs that are still open in a call that is over.
+    fn close(&self, legs: &mut [Leg]) {
+        if self.status() != Status::Sealed {
+            return;
+        }
+        let finished = self
+            .finished
+            .as_ref()
+            .map(|notice| notice.timestamp.clone());
+        let in_history = || {
+            let items = self.history.as_ref().map(|history| history.items.iter());
+            items
+                .into_iter()
+                .flatten()
+                .filter_map(|leg| leg.finished_at.clone())
+                .max()
+        };
+        let end = finished
+            .or_else(in_history)
+            .or_else(|| self.timed_out.clone())
+            .or_else(|| self.failed.as_ref()?.at.clone());
+        for leg in legs.iter_mut().filter(|leg| leg.is_open()) {
+            let known = [&leg.last, &leg.started_at];
+            let latest = known.into_iter().flatten().max().cloned();
+            leg.finished_at = end.clone().max(latest);
+        }
+    }
+}
+
+/// Goes through the events of a leg in their order.
+fn follow(leg: &mut Leg, id: &str, events: &[&Event]) {
+    let mut paused_since: Option<&Moment> = None;
+    for event in events {
+        let at = &event.timestamp;
+        match event.kind {
+            EventType::Appeared => leg.appeared_at = Some(at.clone()),
+            EventType::Connected => {
+                leg.started_at.get_or_insert_with(|| at.clone());
+                leg.finished_at = None;
+                if let Some(since) = paused_since.take() {
+                    leg.hold_ms += at.millis_since(since);
+                }
+            }
+            EventType::Paused => {
+                if leg.is_open() {
+                    paused_since.get_or_insert(at);
+                }
+            }
+            EventType::Disconnected | EventType::Finished => {
+                // Another leg's end only matters while this one goes on.
+                if event.leg() == id || leg.is_open() {
+                    leg.finished_at = Some(at.clone());
+                }
+                if let Some(since) = paused_since.take() {
+                    leg.hold_ms += at.millis_since(since);
+                }
+            }
+        }
+    }
+    leg.is_on_hold = paused_since.is_some();
+}
+
+fn of_history(told: &HistoryLeg, live: Option<&Leg>) -> Leg {
+    let mut leg = match live {
+        Some(live) => live.clone(),
+        None => Leg::new(&told.id, told.from.clone(), told.to.clone()),
+    };
+    leg.from = told.from.clone();
+    leg.to = told.to.clone();
+    if told.finished_at.is_some() {
+        // History's times count as a whole: a leg that ended without a start was missed.
+        leg.started_at.clone_from(&told.started_at);
+        leg.finished_at.clone_from(&told.finished_at);
+        leg.is_on_hold = false;
+    } else if told.started_at.is_some() {
+        leg.started_at.clone_from(&told.started_at);
+        leg.finished_at = leg
+            .finished_at
+            .filter(|end| Some(end) >= told.started_at.as_ref());
+    }
+    let known = [&leg.first, &told.started_at, &told.finished_at];
+    leg.first = known.into_iter().flatten().min().cloned();
+    leg
+}
+
+/// Puts a recording to its leg.
+fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
+    let at = find(recording, legs).or_else(|| {
+        // Its leg gave way to one that history numbers differently: the same people at that time.
+        let lost = &live[find(recording, live)?];
+        let likeness = |leg: &Leg| {
+            let same = (&leg.from, &leg.to) == (&lost.from, &lost.to);
+            (same, leg.overlap(lost))
+        };
+        let best = legs.iter().map(likeness).max()?;
+        legs.iter().position(|leg| likeness(leg) == best)
+    });
+    if let Some(leg) = at.and_then(|at| legs.get_mut(at)) {
+        leg.recordings.push(recording.recording.clone());
+    }
+}
+
+/// The leg that a recording names: by its lasting id, else by the one it had while it lasted.
+fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
+    let LegRecording {
+        external_call_item_id: external,
+        realtime_call_item_id: realtime,
+        ..
+    } = recording;
+    let by_id = |id: &str| legs.iter().position(|leg| !id.is_empty() && leg.id == id);
+    by_id(external)
+        .or_else(|| {
+            legs.iter()
+                .position(|leg| leg.realtime_ids.contains(realtime))
+        })
+        .or_else(|| by_id(realtime))
+}
+
+impl Call {
+    /// Whether the leg that a recording names is known, live or from history.
+    pub(super) fn knows_leg(&self, recording: &LegRecording) -> bool {
+        find(recording, &self.live_legs()).is_some() || find(recording, &self.legs()).is_some()
+    }
+
+    /// Whether some leg has, or had while it lasted, this id.
+    pub fn has_realtime_leg(&self, id: &str) -> bool {
+        let has = |event: &Event| event.realtime_call_item_id == id || event.leg() == id;
+        self.events.iter().any(has)
+    }
+}

@@ -1,0 +1,399 @@
+//! Reading what exchanges and users send about calls (`reference/kontur.md` §4.4, §4.5).
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Dial, Direction, Event, EventType, Failure, History, HistoryLeg, Moment, Notice, Party,
+    PartyType,
+};
+use crate::{
+    id,
+    schema::{self, Fault, Field, Object, Preset, Type, Words},
+};
+
+static DIRECTIONS: Words = Words {
+    type_name: "Communications.CommunicationDirection",
+    words: Direction::WORDS,
+};
+static EVENT_TYPES: Words = Words {
+    type_name: "Communications.CallEventType",
+    words: EventType::WORDS,
+};
+static PARTY_TYPES: Words = Words {
+    type_name: "Communications.CallParticipantType",
+    words: PartyType::WORDS,
+};
+
+/// The most bytes of an exchange's ids and numbers.
+const MAX_NAME: usize = 200;
+
+const COMMUNICATION: Field = Field::new("communicationId", Type::Guid);
+const EXTERNAL: Field = Field::new("externalId", Type::Text);
+const CLIENT_PHONE: Field = Field::new("clientPhone", Type::Text);
+const VATS_PHONE: Field = Field::new("externalVatsPhone", Type::Text);
+const TIMESTAMP: Field = Field::new("timestamp", Type::Moment);
+const DIRECTION: Field = Field::new("direction", Type::Enum(&DIRECTIONS));
+const EXTERNAL_LEG: Field = Field::new("externalCallItemId", Type::Text);
+const REALTIME_LEG: Field = Field::new("realtimeCallItemId", Type::Text);
+const FROM: Field = Field::new("from", Type::Object(PARTY)).required();
+const TO: Field = Field::new("to", Type::Object(PARTY)).required();
+const PARTY: &[Field] = &[
+    Field::new("type", Type::Enum(&PARTY_TYPES)).required(),
+    Field::new("userId", Type::Guid),
+];
+
+const STARTED: &[Field] = &[
+    TIMESTAMP.required(),
+    COMMUNICATION,
+    EXTERNAL,
+    VATS_PHONE,
+    CLIENT_PHONE,
+    DIRECTION.required(),
+];
+const FINISHED: &[Field] = &[
+    TIMESTAMP.required(),
+    COMMUNICATION,
+    EXTERNAL,
+    VATS_PHONE,
+    CLIENT_PHONE,
+    DIRECTION,
+];
+const EVENT: &[Field] = &[
+    COMMUNICATION,
+    EXTERNAL,
+    EXTERNAL_LEG,
+    REALTIME_LEG,
+    TIMESTAMP.required(),
+    Field::new("type", Type::Enum(&EVENT_TYPES)).required(),
+    FROM,
+    TO,
+];
+const FAILED: &[Field] = &[
+    COMMUNICATION,
+    EXTERNAL,
+    TIMESTAMP,
+    Field::new("reason", Type::Text),
+];
+const RECORDING: &[Field] = &[
+    COMMUNICATION,
+    EXTERNAL,
+    EXTERNAL_LEG,
+    REALTIME_LEG,
+    Field::new("recordingFileId", Type::Guid).required(),
+];
+const REGISTER: &[Field] = &[
+    VATS_PHONE,
+    CLIENT_PHONE,
+    Field::new("items", Type::Objects(ITEM)).or(Preset::List),
+    COMMUNICATION,
+    Field::new("externalCreatedAt", Type::Moment),
+    EXTERNAL,
+    DIRECTION.required(),
+];
+const ITEM: &[Field] = &[
+    Field::new("id", Type::Text).required(),
+    FROM,
+    TO,
+    Field::new("recordings", Type::Objects(ITEM_RECORDING)).or(Preset::List),
+    Field::new("startedAt", Type::Moment),
+    Field::new("finishedAt", Type::Moment),
+];
+const ITEM_RECORDING: &[Field] = &[
+    Field::new("fileId", Type::Guid).required(),
+    Field::new("fileName", Type::Text),
+    Field::new("contentType", Type::Text),
+    Field::new("contentLength", Type::Size),
+];
+const DIAL: &[Field] = &[
+    COMMUNICATION,
+    Field::new("fromUserId", Type::Guid),
+    Field::new("toUserId", Type::Guid),
+    CLIENT_PHONE,
+];
+const HANG_UP: &[Field] = &[REALTIME_LEG, Field::new("userId", Type::Guid)];
+
+/// By what a message names its call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refs {
+    pub communication: Option<Uuid>,
+    /// As it was sent, with or without the integration's name.
+    pub external: Option<String>,
+}
+
+/// A message and the call it is about.
+#[derive(Clone, Debug)]
+pub struct Callback<T> {
+    pub refs: Refs,
+    pub told: T,
+}
+
+/// A recording that is reported: its leg, and the file as it was sent.
+#[derive(Clone, Debug)]
+pub struct ReportedRecording {
+    pub external_call_item_id: String,
+    pub realtime_call_item_id: String,
+    pub file: Uuid,
+    pub file_name: Option<String>,
+    pub content_type: Option<String>,
+}
+
+/// A user hangs up.
+#[derive(Clone, Debug)]
+pub struct HangUp {
+    pub realtime_call_item_id: String,
+    pub user: Option<Uuid>,
+}
+
+type Read<T> = Result<T, Vec<Fault>>;
+
+/// Reads call-started. The exchange has to name the call.
+pub fn started(body: &Object) -> Read<Callback<Notice>> {
+    let read = Reader::new(STARTED, body)?;
+    let refs = read.refs();
+    if refs.external.is_none() {
+        return Err(vec![Fault::required("externalId")]);
+    }
+    Ok(Callback {
+        refs,
+        told: read.notice()?,
+    })
+}
+
+/// Reads call-finished.
+pub fn finished(body: &Object) -> Read<Callback<Notice>> {
+    let read = Reader::new(FINISHED, body)?;
+    Ok(Callback {
+        refs: read.named_refs()?,
+        told: read.notice()?,
+    })
+}
+
+/// Reads call-event.
+pub fn event(body: &Object) -> Read<Callback<Event>> {
+    let read = Reader::new(EVENT, body)?;
+    let refs = read.named_refs()?;
+    let (external, realtime) = read.leg()?;
+    let told = Event {
+        external_call_item_id: external,
+        realtime_call_item_id: realtime,
+        timestamp: read
+            .moment("timestamp")
+            .ok_or_else(|| missing("timestamp"))?,
+        kind: read.word("type", EventType::from_name)?,
+        from: party(read.0.get("from"), "from")?,
+        to: party(read.0.get("to"), "to")?,
+    };
+    Ok(Callback { refs, told })
+}
+
+/// Reads call-failed.
+pub fn failed(body: &Object) -> Read<Callback<Failure>> {
+    let read = Reader::new(FAILED, body)?;
+    let told = Failure {
+        at: read.moment("timestamp"),
+        reason: Some(read.text("reason").chars().take(1000).collect())
+            .filter(|reason: &String| !reason.is_empty()),
+    };
+    Ok(Callback {
+        refs: read.named_refs()?,
+        told,
+    })
+}
+
+/// Reads call-recording.
+pub fn recording(body: &Object) -> Read<Callback<ReportedRecording>> {
+    let read = Reader::new(RECORDING, body)?;
+    let refs = read.named_refs()?;
+    let (external, realtime) = read.leg()?;
+    let told = ReportedRecording {
+        external_call_item_id: external,
+        realtime_call_item_id: realtime,
+        file: read
+            .guid("recordingFileId")
+            .ok_or_else(|| missing("recordingFileId"))?,
+        file_name: None,
+        content_type: None,
+    };
+    Ok(Callback { refs, told })
+}
+
+/// Reads register-call: the history, and the recordings of its legs.
+pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>)>> {
+    let read = Reader::new(REGISTER, body)?;
+    let refs = read.named_refs()?;
+    let mut legs: Vec<HistoryLeg> = Vec::new();
+    let mut recordings = Vec::new();
+    let items = read.0.get("items").and_then(Value::as_array);
+    for (n, item) in items.into_iter().flatten().enumerate() {
+        let path = format!("items[{n}]");
+        let item = Reader(item.as_object().cloned().unwrap_or_default());
+        let id = item.name("id", &path)?;
+        if legs.iter().any(|leg| leg.id == id) {
+            return Err(vec![Fault::rule(
+                path,
+                format!("The id {id} is there twice."),
+            )]);
+        }
+        for recording in item
+            .0
+            .get("recordings")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let recording = Reader(recording.as_object().cloned().unwrap_or_default());
+            let text = |name: &str| Some(recording.text(name)).filter(|text| !text.is_empty());
+            recordings.push(ReportedRecording {
+                external_call_item_id: id.clone(),
+                realtime_call_item_id: String::new(),
+                file: recording.guid("fileId").ok_or_else(|| missing("fileId"))?,
+                file_name: text("fileName").map(|name| name.chars().take(255).collect()),
+                content_type: text("contentType").map(|name| name.chars().take(255).collect()),
+            });
+        }
+        legs.push(HistoryLeg {
+            from: party(item.0.get("from"), &format!("{path}.from"))?,
+            to: party(item.0.get("to"), &format!("{path}.to"))?,
+            started_at: item.moment("startedAt"),
+            finished_at: item.moment("finishedAt"),
+            id,
+        });
+    }
+    if legs.len() > super::MAX_LEGS {
+        return Err(vec![Fault::rule(
+            "items",
+            super::Refusal::TooManyLegs.to_string(),
+        )]);
+    }
+    let history = History {
+        direction: read.word("direction", Direction::from_name)?,
+        client_phone: read.name("clientPhone", "")?,
+        external_vats_phone: read.name("externalVatsPhone", "")?,
+        external_created_at: read.moment("externalCreatedAt"),
+        items: legs,
+    };
+    Ok(Callback {
+        refs,
+        told: (history, recordings),
+    })
+}
+
+/// Reads a user's wish to call.
+pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
+    let read = Reader::new(DIAL, body)?;
+    let dial = Dial {
+        client_phone: read.name("clientPhone", "")?,
+        from_user_id: read.guid("fromUserId"),
+        to_user_id: read.guid("toUserId"),
+    };
+    if dial.client_phone.is_empty() && dial.to_user_id.is_none() {
+        return Err(missing("clientPhone"));
+    }
+    Ok((read.guid("communicationId"), dial))
+}
+
+/// Reads a user's wish to hang up.
+pub fn hang_up(body: &Object) -> Read<HangUp> {
+    let read = Reader::new(HANG_UP, body)?;
+    Ok(HangUp {
+        realtime_call_item_id: read.name("realtimeCallItemId", "")?,
+        user: read.guid("userId"),
+    })
+}
+
+/// A body with canonical names and checked values.
+struct Reader(Object);
+
+impl Reader {
+    fn new(fields: &[Field], body: &Object) -> Read<Self> {
+        schema::read(fields, body, &mut Uuid::nil).map(Self)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// An id or a number of the exchange's; empty when there is none.
+    fn name(&self, name: &str, path: &str) -> Read<String> {
+        let text = self.text(name).trim();
+        if text.len() <= MAX_NAME {
+            return Ok(text.to_owned());
+        }
+        let path = if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        };
+        let message = format!("The {path} field is longer than {MAX_NAME} bytes.");
+        Err(vec![Fault::rule(path, message)])
+    }
+
+    fn guid(&self, name: &str) -> Option<Uuid> {
+        id::parse(self.text(name))
+    }
+
+    fn moment(&self, name: &str) -> Option<Moment> {
+        Moment::parse(self.text(name))
+    }
+
+    fn word<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Read<T> {
+        read(self.text(name)).ok_or_else(|| missing(name))
+    }
+
+    fn refs(&self) -> Refs {
+        let external = self.text("externalId").trim();
+        Refs {
+            communication: self.guid("communicationId"),
+            external: (!external.is_empty()).then(|| external.to_owned()),
+        }
+    }
+
+    /// The same, where one of the two must be there.
+    fn named_refs(&self) -> Read<Refs> {
+        self.name("externalId", "")?;
+        let refs = self.refs();
+        if refs == Refs::default() {
+            return Err(missing("externalId"));
+        }
+        Ok(refs)
+    }
+
+    fn leg(&self) -> Read<(String, String)> {
+        let external = self.name("externalCallItemId", "")?;
+        let realtime = self.name("realtimeCallItemId", "")?;
+        if external.is_empty() && realtime.is_empty() {
+            return Err(missing("externalCallItemId"));
+        }
+        Ok((external, realtime))
+    }
+
+    fn notice(&self) -> Read<Notice> {
+        self.name("externalId", "")?;
+        Ok(Notice {
+            timestamp: self
+                .moment("timestamp")
+                .ok_or_else(|| missing("timestamp"))?,
+            direction: Direction::from_name(self.text("direction")),
+            client_phone: self.name("clientPhone", "")?,
+            external_vats_phone: self.name("externalVatsPhone", "")?,
+        })
+    }
+}
+
+fn party(value: Option<&Value>, path: &str) -> Read<Party> {
+    let read = Reader(
+        value
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default(),
+    );
+    let kind = PartyType::from_name(read.text("type")).ok_or_else(|| missing(path))?;
+    // Only users have an id.
+    let user_id = read.guid("userId").filter(|_| kind == PartyType::User);
+    Ok(Party { kind, user_id })
+}
+
+fn missing(path: &str) -> Vec<Fault> {
+    vec![Fault::required(path)]
+}

@@ -1,0 +1,576 @@
+use proptest::{prelude::*, test_runner::Config};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{time::Timestamp, update_info::UpdateInfo};
+
+fn at(second: i64) -> Moment {
+    Moment::from(Timestamp::from_micros(
+        1_650_000_000_000_000 + second * 1_000_000,
+    ))
+}
+
+fn user(n: u128) -> Party {
+    Party {
+        kind: PartyType::User,
+        user_id: Some(Uuid::from_u128(n)),
+    }
+}
+
+fn client() -> Party {
+    Party {
+        kind: PartyType::Client,
+        user_id: None,
+    }
+}
+
+fn event(leg: &str, kind: EventType, second: i64, from: Party, to: Party) -> Message {
+    Message::Event(Event {
+        external_call_item_id: leg.to_owned(),
+        realtime_call_item_id: format!("rt-{leg}"),
+        timestamp: at(second),
+        kind,
+        from,
+        to,
+    })
+}
+
+fn inbound(leg: &str, kind: EventType, second: i64) -> Message {
+    event(leg, kind, second, client(), user(1))
+}
+
+fn notice(second: i64) -> Notice {
+    Notice {
+        timestamp: at(second),
+        direction: Some(Direction::Inbound),
+        client_phone: "79997775533".to_owned(),
+        external_vats_phone: "79229929292".to_owned(),
+    }
+}
+
+fn recorded(leg: &str, file: u128, is_history: bool) -> LegRecording {
+    LegRecording {
+        is_history,
+        external_call_item_id: leg.to_owned(),
+        realtime_call_item_id: String::new(),
+        recording: Recording {
+            file_id: Uuid::from_u128(file),
+            file_name: "talk.mp3".to_owned(),
+            content_type: "audio/mpeg".to_owned(),
+            content_length: 9216,
+        },
+    }
+}
+
+fn history_leg(id: &str, started: Option<i64>, finished: Option<i64>) -> HistoryLeg {
+    HistoryLeg {
+        id: id.to_owned(),
+        from: client(),
+        to: user(1),
+        started_at: started.map(at),
+        finished_at: finished.map(at),
+    }
+}
+
+fn history(items: Vec<HistoryLeg>) -> History {
+    History {
+        direction: Direction::Inbound,
+        client_phone: "79997775533".to_owned(),
+        external_vats_phone: String::new(),
+        external_created_at: Some(at(0)),
+        items,
+    }
+}
+
+fn call(messages: impl IntoIterator<Item = Message>) -> Call {
+    let add = |call: Call, message| call.with(message).unwrap();
+    messages.into_iter().fold(Call::default(), add)
+}
+
+fn times(call: &Call) -> Vec<(String, Option<Moment>, Option<Moment>)> {
+    let legs = call.legs().into_iter();
+    legs.map(|leg| (leg.id, leg.started_at, leg.finished_at))
+        .collect()
+}
+
+use EventType::{Appeared, Connected, Disconnected, Finished, Paused};
+
+#[test]
+fn an_answered_call() {
+    let call = call([
+        Message::Started(notice(0)),
+        inbound("1", Appeared, 1),
+        inbound("1", Connected, 4),
+        inbound("1", Paused, 10),
+        inbound("1", Connected, 15),
+        inbound("1", Disconnected, 34),
+        Message::Finished(notice(35)),
+    ]);
+    assert_eq!(times(&call), [("1".to_owned(), Some(at(4)), Some(at(34)))]);
+    let facts = call.facts();
+    assert_eq!(
+        (
+            facts.answered,
+            facts.missed,
+            facts.wait_ms,
+            facts.talk_ms,
+            facts.hold_ms
+        ),
+        (true, false, Some(3000), 25_000, 5000)
+    );
+    assert_eq!(facts.responsible_user_id, Some(Uuid::from_u128(1)));
+    assert_eq!(call.status(), Status::Sealed);
+}
+
+#[test]
+fn a_missed_leg_has_no_start() {
+    let call = call([
+        Message::Started(notice(0)),
+        inbound("1", Appeared, 1),
+        inbound("1", Disconnected, 20),
+        Message::Finished(notice(20)),
+    ]);
+    assert_eq!(times(&call), [("1".to_owned(), None, Some(at(20)))]);
+    assert!(call.facts().missed);
+    assert_eq!(call.facts().wait_ms, Some(19_000));
+}
+
+#[test]
+fn an_answer_that_comes_late_is_an_answer() {
+    let late = call([
+        Message::Started(notice(0)),
+        inbound("1", Appeared, 1),
+        inbound("1", Disconnected, 20),
+        Message::Finished(notice(20)),
+        inbound("1", Connected, 5),
+    ]);
+    assert!(late.facts().answered);
+    assert_eq!(times(&late), [("1".to_owned(), Some(at(5)), Some(at(20)))]);
+}
+
+#[test]
+fn the_state_follows_the_events() {
+    let mut seen = Vec::new();
+    let mut now = call([Message::Started(notice(0))]);
+    for message in [
+        inbound("1", Appeared, 1),
+        inbound("1", Connected, 2),
+        inbound("1", Paused, 3),
+        inbound("1", Connected, 4),
+        inbound("1", Disconnected, 5),
+    ] {
+        seen.push(now.state().name());
+        now = now.with(message).unwrap();
+    }
+    seen.push(now.state().name());
+    assert_eq!(
+        seen,
+        [
+            "ringing", "ringing", "talking", "onHold", "talking", "ended"
+        ]
+    );
+    assert_eq!(now.patience(), Some(Duration::from_secs(150)));
+    assert!(now.users_on_line().is_empty());
+}
+
+#[test]
+fn finished_ends_every_leg_of_its_realtime_id() {
+    let shared = |leg: &str, kind, second| match inbound(leg, kind, second) {
+        Message::Event(event) => Message::Event(Event {
+            realtime_call_item_id: "rt".to_owned(),
+            ..event
+        }),
+        other => other,
+    };
+    let call = call([
+        Message::Started(notice(0)),
+        shared("1", Appeared, 1),
+        shared("2", Appeared, 1),
+        shared("2", Connected, 3),
+        shared("2", Finished, 9),
+    ]);
+    assert_eq!(
+        times(&call),
+        [
+            ("1".to_owned(), None, Some(at(9))),
+            ("2".to_owned(), Some(at(3)), Some(at(9)))
+        ]
+    );
+}
+
+#[test]
+fn call_finished_ends_open_legs() {
+    let call = call([
+        Message::Started(notice(0)),
+        inbound("1", Connected, 3),
+        Message::Finished(notice(30)),
+        Message::Finished(notice(20)),
+    ]);
+    assert_eq!(times(&call), [("1".to_owned(), Some(at(3)), Some(at(30)))]);
+}
+
+#[test]
+fn history_is_final_for_the_legs_it_names() {
+    let live = [
+        Message::Started(notice(0)),
+        inbound("1", Appeared, 1),
+        inbound("1", Connected, 4),
+        event("2", Appeared, 1, client(), user(2)),
+        event("2", Disconnected, 5, client(), user(2)),
+    ];
+    let shared = call(live.clone().into_iter().chain([Message::History(
+        history(vec![history_leg("1", Some(5), Some(40))]),
+        Vec::new(),
+    )]));
+    assert_eq!(
+        times(&shared),
+        [
+            ("1".to_owned(), Some(at(5)), Some(at(40))),
+            ("2".to_owned(), None, Some(at(5)))
+        ]
+    );
+    let renumbered = call(live.into_iter().chain([
+        Message::Recorded(recorded("1", 7, false)),
+        Message::History(
+            history(vec![
+                history_leg("a", None, Some(3)),
+                history_leg("b", Some(5), Some(40)),
+            ]),
+            Vec::new(),
+        ),
+    ]));
+    let legs = renumbered.legs();
+    let ids: Vec<&str> = legs.iter().map(|leg| leg.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b"]);
+    assert_eq!(
+        legs[1].recordings.len(),
+        1,
+        "it moved to the leg of that time"
+    );
+}
+
+#[test]
+fn history_of_a_call_that_goes_on_does_not_seal_it() {
+    let running = call([Message::History(
+        history(vec![history_leg("1", Some(5), None)]),
+        Vec::new(),
+    )]);
+    assert_eq!(running.status(), Status::Active);
+    assert_eq!(running.state(), State::Talking);
+    let without_legs = call([Message::History(history(Vec::new()), Vec::new())]);
+    assert_eq!(without_legs.status(), Status::Sealed);
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_and_repeats_change_nothing() {
+    let started = call([Message::Started(notice(0))]);
+    let refused = started.with(Message::Recorded(recorded("1", 7, false)));
+    assert_eq!(refused, Err(Refusal::NoSuchLeg));
+    let first = started.with(inbound("1", Appeared, 1)).unwrap();
+    let later = first.with(inbound("1", Appeared, 9)).unwrap();
+    assert_eq!(first, later, "a leg appears once");
+    let recording = Message::Recorded(recorded("1", 7, false));
+    let recorded = first.with(recording.clone()).unwrap();
+    assert_eq!(recorded.with(recording).unwrap(), recorded);
+}
+
+#[test]
+fn a_call_is_bounded() {
+    let mut call = call([Message::Started(notice(0))]);
+    let limit = i64::try_from(MAX_LEGS).unwrap();
+    for n in 0..limit {
+        call = call.with(inbound(&n.to_string(), Appeared, n)).unwrap();
+    }
+    let one_more = call.with(inbound("more", Appeared, 1));
+    assert_eq!(one_more, Err(Refusal::TooManyLegs));
+}
+
+#[test]
+fn strangers_are_kept_in_events_and_dropped_from_legs() {
+    let mut call = call([inbound("1", Appeared, 1)]);
+    call.strangers.insert(Uuid::from_u128(1));
+    assert_eq!(call.legs()[0].to.user_id, None);
+    assert_eq!(call.events[0].to.user_id, Some(Uuid::from_u128(1)));
+    assert!(call.participants().is_empty());
+}
+
+#[test]
+fn what_nobody_ends_is_given_up_and_corrected_later() {
+    let dialled = call([Message::Dialled(Dial {
+        client_phone: "79997775533".to_owned(),
+        from_user_id: Some(Uuid::from_u128(1)),
+        to_user_id: None,
+    })]);
+    assert_eq!(dialled.patience(), Some(Duration::from_mins(1)));
+    assert_eq!(dialled.users_on_line(), [Uuid::from_u128(1)]);
+    let failed = dialled.with(Message::TimedOut(at(60))).unwrap();
+    assert!(failed.failed.is_some());
+
+    let talking = call([Message::Started(notice(0)), inbound("1", Connected, 1)]);
+    let sealed = talking.with(Message::TimedOut(at(14_401))).unwrap();
+    assert_eq!(
+        times(&sealed),
+        [("1".to_owned(), Some(at(1)), Some(at(14_401)))]
+    );
+    let corrected = sealed.with(inbound("1", Disconnected, 100)).unwrap();
+    assert_eq!(
+        times(&corrected),
+        [("1".to_owned(), Some(at(1)), Some(at(100)))]
+    );
+    assert_eq!(corrected.status(), Status::Sealed);
+}
+
+#[test]
+fn the_model_as_documented() {
+    let call = call([
+        Message::Started(Notice {
+            timestamp: Moment::parse("2022-03-22T10:38:35.6152798+00:00").unwrap(),
+            ..notice(0)
+        }),
+        Message::Event(Event {
+            external_call_item_id: "333".into(),
+            realtime_call_item_id: "333".into(),
+            timestamp: Moment::parse("2022-03-22T10:38:35.6152798+00:00").unwrap(),
+            kind: Appeared,
+            from: client(),
+            to: Party {
+                kind: PartyType::User,
+                user_id: None,
+            },
+        }),
+        Message::Event(Event {
+            external_call_item_id: "333".into(),
+            realtime_call_item_id: "333".into(),
+            timestamp: Moment::parse("2022-03-22T10:38:47.1835703+00:00").unwrap(),
+            kind: Disconnected,
+            from: client(),
+            to: Party {
+                kind: PartyType::User,
+                user_id: None,
+            },
+        }),
+    ]);
+    let head = Head {
+        id: Uuid::from_u128(5),
+        integration: Uuid::from_u128(6),
+        external_id: Some("Megafon/333".to_owned()),
+        first_seen: Moment::parse("2022-03-22T10:38:35.176007+00:00").unwrap(),
+        group: None,
+    };
+    let shown: Value = serde_json::from_str(&snapshot(&call, &head)).unwrap();
+    let expected = json!({
+        "id": Uuid::from_u128(5),
+        "externalId": "Megafon/333",
+        "externalCreatedAt": "2022-03-22T10:38:35.176007+00:00",
+        "type": "call", "direction": "inbound", "status": "active",
+        "integrationId": Uuid::from_u128(6),
+        "data": { "call": {
+            "clientPhone": "79997775533", "externalVatsPhone": "79229929292",
+            "items": [{
+                "id": "333", "from": {"type": "client"}, "to": {"type": "user"},
+                "recordings": [], "finishedAt": "2022-03-22T10:38:47.1835703+00:00"
+            }],
+            "events": [
+                { "externalCallItemId": "333", "realtimeCallItemId": "333",
+                  "timestamp": "2022-03-22T10:38:35.6152798+00:00", "type": "appeared",
+                  "from": {"type": "client"}, "to": {"type": "user"} },
+                { "externalCallItemId": "333", "realtimeCallItemId": "333",
+                  "timestamp": "2022-03-22T10:38:47.1835703+00:00", "type": "disconnected",
+                  "from": {"type": "client"}, "to": {"type": "user"} },
+            ],
+        }},
+        "assignedToGroupId": Uuid::nil(),
+    });
+    assert_eq!(shown, expected);
+    let info = UpdateInfo {
+        updated_at: Timestamp::default(),
+        updated: crate::event::Author::system(),
+        created_at: Timestamp::default(),
+        created: crate::event::Author::system(),
+    };
+    let text = model(&call, &head, &Links::default(), &info, None);
+    let members: Vec<String> = serde_json::from_str::<serde_json::Map<String, Value>>(&text)
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(
+        members,
+        [
+            "updateInfo",
+            "links",
+            "externalId",
+            "externalCreatedAt",
+            "type",
+            "direction",
+            "status",
+            "integrationId",
+            "data",
+            "assignedToGroupId",
+            "id"
+        ]
+    );
+}
+
+#[test]
+fn the_evidence_survives_the_store() {
+    let before = call([
+        Message::Started(notice(0)),
+        inbound("1", Connected, 1),
+        Message::Recorded(recorded("1", 7, false)),
+        Message::History(
+            history(vec![history_leg("1", Some(1), Some(9))]),
+            Vec::new(),
+        ),
+    ]);
+    let text = serde_json::to_string(&before).unwrap();
+    assert_eq!(serde_json::from_str::<Call>(&text).unwrap(), before);
+}
+
+fn parties() -> impl Strategy<Value = (Party, Party)> {
+    prop_oneof![
+        (0_u128..4).prop_map(|n| (client(), user(n))),
+        (0_u128..4).prop_map(|n| (user(n), client())),
+        (0_u128..4, 4_u128..6).prop_map(|(a, b)| (user(a), user(b))),
+    ]
+}
+
+fn some_event() -> impl Strategy<Value = Message> {
+    let kind = prop::sample::select(EventType::ALL);
+    // Few legs and few moments, so that ties and contradictions are frequent.
+    (0_u8..4, 0_u8..3, kind, 0_i64..12, parties()).prop_map(
+        |(leg, realtime, kind, second, (from, to))| {
+            Message::Event(Event {
+                external_call_item_id: format!("leg{leg}"),
+                realtime_call_item_id: format!("rt{realtime}"),
+                timestamp: at(second),
+                kind,
+                from,
+                to,
+            })
+        },
+    )
+}
+
+fn some_notice() -> impl Strategy<Value = Notice> {
+    let direction = prop::option::of(prop::sample::select(Direction::ALL));
+    (0_i64..12, direction, "7?|7999777553[0-9]").prop_map(|(second, direction, phone)| Notice {
+        timestamp: at(second),
+        direction,
+        client_phone: phone.clone(),
+        external_vats_phone: phone,
+    })
+}
+
+fn some_history() -> impl Strategy<Value = Message> {
+    let leg = |prefix: &'static str| {
+        let end = prop::option::of(6_i64..12);
+        (0_u8..4, parties(), prop::option::of(0_i64..6), end).prop_map(
+            move |(n, (from, to), started, finished)| HistoryLeg {
+                id: format!("{prefix}{n}"),
+                from,
+                to,
+                started_at: started.map(at),
+                finished_at: finished.map(at),
+            },
+        )
+    };
+    let legs = prop_oneof![
+        prop::collection::vec(leg("leg"), 0..4),
+        prop::collection::vec(leg("other"), 0..4),
+    ];
+    (legs, prop::collection::vec(20_u128..24, 0..3)).prop_map(|(mut legs, files)| {
+        legs.sort_by(|a, b| a.id.cmp(&b.id));
+        legs.dedup_by(|a, b| a.id == b.id);
+        let recordings = legs
+            .iter()
+            .zip(files)
+            .map(|(leg, file)| recorded(&leg.id, file, true))
+            .collect();
+        Message::History(history(legs), recordings)
+    })
+}
+
+fn some_call() -> impl Strategy<Value = Vec<Message>> {
+    let recording = (0_u8..4, 18_u128..24)
+        .prop_map(|(leg, file)| Message::Recorded(recorded(&format!("leg{leg}"), file, false)));
+    (
+        prop::collection::vec(some_notice().prop_map(Message::Started), 0..3),
+        prop::collection::vec(some_event(), 0..14),
+        prop::collection::vec(some_notice().prop_map(Message::Finished), 0..3),
+        prop::option::of(some_history()),
+        prop::collection::vec(recording, 0..3),
+    )
+        .prop_map(|(started, events, finished, history, recordings)| {
+            let all = started.into_iter().chain(events).chain(finished);
+            all.chain(history).chain(recordings).collect()
+        })
+}
+
+/// Delivers in this order; what is refused comes again at the end, until nothing more is taken.
+fn deliver(messages: &[Message]) -> Call {
+    let mut call = Call::default();
+    let mut left: Vec<Message> = messages.to_vec();
+    loop {
+        let before = left.len();
+        left.retain(|message| match call.with(message.clone()) {
+            Ok(after) => {
+                call = after;
+                false
+            }
+            Err(_) => true,
+        });
+        if left.len() == before {
+            return call;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 10_000, ..Config::default() })]
+
+    /// Any order and any repetition of a call's messages gives the same call.
+    #[test]
+    fn the_order_of_arrival_does_not_matter(
+        (messages, shuffled) in some_call().prop_flat_map(|messages| {
+            let twice: Vec<Message> = messages.iter().chain(&messages).cloned().collect();
+            (Just(messages), Just(twice).prop_shuffle())
+        })
+    ) {
+        let (one, other) = (deliver(&messages), deliver(&shuffled));
+        prop_assert_eq!(&one, &other);
+        let head = Head {
+            id: Uuid::nil(),
+            integration: Uuid::nil(),
+            external_id: None,
+            first_seen: at(0),
+            group: None,
+        };
+        prop_assert_eq!(snapshot(&one, &head), snapshot(&other, &head));
+        // And what was taken once changes nothing when it comes again.
+        for message in &messages {
+            if let Ok(again) = one.with(message.clone()) {
+                prop_assert_eq!(&again, &one);
+            }
+        }
+    }
+
+    /// No leg is answered after it ended, and none of a call that is over goes on.
+    #[test]
+    fn legs_are_consistent(messages in some_call()) {
+        let call = deliver(&messages);
+        let legs = call.legs();
+        let mut ids: Vec<&str> = legs.iter().map(|leg| leg.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        prop_assert_eq!(ids.len(), legs.len());
+        for leg in &legs {
+            if let (Some(started), Some(finished)) = (&leg.started_at, &leg.finished_at) {
+                prop_assert!(started <= finished, "{:?}", leg);
+            }
+        }
+        let facts = call.facts();
+        prop_assert!(facts.talk_ms >= 0 && facts.hold_ms >= 0);
+        prop_assert!(!(facts.missed && facts.answered));
+    }
+}

@@ -1,0 +1,55 @@
+//! Who has which phone: contacts and companies by the keys of their numbers.
+
+use prichal_core::{event::EntityKind, id::WorkspaceId};
+use uuid::Uuid;
+
+use crate::{
+    Conn, Result, Tx,
+    entity::{End, end_of},
+    value::params,
+};
+
+/// How many contacts and companies one number leads to.
+const MOST: i64 = 200;
+
+/// Sets the phones of an entity. Returns those that it did not have before.
+pub fn put(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    id: Uuid,
+    phones: &[String],
+) -> Result<Vec<String>> {
+    let known: Vec<String> = tx.conn()?.query(
+        "SELECT phone FROM phone WHERE workspace = $1 AND kind = $2 AND id = $3",
+        params![workspace, kind.name(), id],
+        |row| row.get(0),
+    )?;
+    for gone in known.iter().filter(|phone| !phones.contains(phone)) {
+        tx.execute(
+            "DELETE FROM phone WHERE workspace = $1 AND phone = $2 AND kind = $3 AND id = $4",
+            params![workspace, gone, kind.name(), id],
+        )?;
+    }
+    let fresh: Vec<String> = phones
+        .iter()
+        .filter(|phone| !known.contains(phone))
+        .cloned()
+        .collect();
+    for phone in &fresh {
+        tx.execute(
+            "INSERT INTO phone (workspace, phone, kind, id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            params![workspace, phone, kind.name(), id],
+        )?;
+    }
+    Ok(fresh)
+}
+
+/// The contacts and companies with a phone.
+pub fn owners(conn: &mut Conn, workspace: WorkspaceId, phone: &str) -> Result<Vec<End>> {
+    conn.query(
+        "SELECT kind, id FROM phone WHERE workspace = $1 AND phone = $2 ORDER BY kind, id LIMIT $3",
+        params![workspace, phone, MOST],
+        |row| end_of(row, 0),
+    )
+}

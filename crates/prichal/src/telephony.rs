@@ -1,0 +1,62 @@
+//! Telephony: what becomes of the messages about calls (`reference/kontur.md` §6).
+//!
+//! * [`record`] finds the call that a message is about, adds the message to its evidence, and writes
+//!   what has changed: the row, its links, its events. All in one transaction, so that a message that
+//!   is answered is kept. Which call results is decided in [`prichal_core::call`], which needs no store.
+//! * [`phones`] keeps who has which number, and links calls with contacts that come later.
+//! * [`dial`] passes a user's wish to call or to hang up on to an integration.
+//! * [`redirect`] says who is responsible for a caller.
+//! * [`watch`] gives calls up that nobody ends.
+//! * [`live`] tells users about the calls on their line.
+
+pub mod dial;
+pub mod live;
+pub mod phones;
+pub mod record;
+pub mod redirect;
+pub mod watch;
+
+use prichal_core::id::WorkspaceId;
+use prichal_store::{Conn, entity};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use prichal_core::{event::EntityKind, id::EntityId};
+
+/// What runs beside the requests.
+#[derive(Default)]
+pub struct Telephony {
+    pub watch: watch::Alarm,
+    pub live: live::Listeners,
+}
+
+/// A message names a call that is not there.
+pub fn not_found(id: &str) -> Error {
+    let shown: String = id.chars().take(100).collect();
+    Error::refused(
+        "communicationNotFound",
+        format!("Communication not found. Id: {shown}"),
+    )
+}
+
+/// The members of an entity that is not deleted.
+fn living(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    id: Uuid,
+) -> Result<Option<(Value, entity::Entity)>> {
+    let found = entity::find(conn, workspace, kind, EntityId(id))?;
+    let Some(found) = found.filter(|found| found.deleted_at.is_none()) else {
+        return Ok(None);
+    };
+    let members = serde_json::from_str(&found.members).map_err(Error::internal)?;
+    Ok(Some((members, found)))
+}
+
+/// The group of a user, from its members.
+pub fn group_of(members: &Value) -> Option<Uuid> {
+    let group = prichal_core::id::parse(members.get("groupId")?.as_str()?)?;
+    (!group.is_nil()).then_some(group)
+}

@@ -1,0 +1,745 @@
+//! The record of a call: found, changed, written.
+
+use std::time::Duration;
+
+use prichal_core::{
+    call::{
+        Call, Head, History, LegRecording, Links, Message, Moment, Notice, Recording, Refs,
+        Refusal, ReportedRecording, created_at, model, snapshot,
+    },
+    event::{Author, Entity, EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, FileId, IntegrationId, WorkspaceId},
+    phone,
+    time::Timestamp,
+    update_info::UpdateInfo,
+};
+use prichal_store::{
+    Conn, Tx,
+    communication::{self, Communication, FoundBy},
+    entity, file,
+};
+
+use super::{group_of, living, not_found, phones};
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
+
+/// How old a call that a user has asked for may be to be the one that an exchange reports without
+/// naming it (`reference/kontur.md` §6.4 rule 11).
+const ADOPTION: Duration = Duration::from_secs(60);
+/// How often a record may turn out to be another.
+const MERGES: usize = 8;
+
+/// A call as it is kept.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub row: Communication,
+    pub call: Call,
+}
+
+/// What a message did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+impl Effect {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Whose call it is.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub integration: IntegrationId,
+    /// The integration's name as its manifest has it.
+    pub name: String,
+}
+
+impl Exchange {
+    /// The exchange's own id of a call. Connectors send it with and without the integration's name
+    /// (`reference/kontur.md` §6.4 rule 2).
+    pub fn bare<'a>(&self, external_id: &'a str) -> &'a str {
+        let (name, rest) = external_id.split_once('/').unwrap_or(("", external_id));
+        if name.to_lowercase() == self.name.to_lowercase() && !rest.is_empty() {
+            rest
+        } else {
+            external_id
+        }
+    }
+}
+
+/// What an integration reports.
+#[derive(Clone, Debug)]
+pub enum Report {
+    Started(Notice),
+    /// A message that is told in full already.
+    Plain(Message),
+    Recording(ReportedRecording),
+    Registered(History, Vec<ReportedRecording>),
+}
+
+impl Report {
+    /// Whether a call that is not known is made. All other messages come again until it is.
+    fn creates(&self) -> bool {
+        matches!(self, Self::Started(_) | Self::Registered(..))
+    }
+}
+
+impl Found {
+    fn of(row: Communication) -> Result<Self> {
+        let call = serde_json::from_str(&row.call).map_err(Error::internal)?;
+        Ok(Self { row, call })
+    }
+
+    fn head(&self) -> Head {
+        let row = &self.row;
+        Head {
+            id: row.id.0,
+            integration: row.integration.0,
+            external_id: row
+                .external_id
+                .as_ref()
+                .map(|id| format!("{}/{id}", row.integration_name)),
+            first_seen: Moment::from(row.first_seen),
+            group: row.group,
+        }
+    }
+
+    fn end(&self) -> Entity {
+        (EntityKind::Communication, self.row.id.0)
+    }
+
+    /// When the call began.
+    pub fn begun_at(&self) -> Timestamp {
+        created_at(&self.call, &self.head()).timestamp()
+    }
+
+    /// The key of the client's number. Internal calls have no client.
+    pub fn phone(&self) -> Option<String> {
+        use prichal_core::call::Direction;
+        let is_internal = self.call.direction() == Direction::Internal;
+        phone::key(self.call.client_phone()).filter(|_| !is_internal)
+    }
+
+    /// The model, with its facts where they are asked for.
+    pub fn model(&self, conn: &mut Conn, with_facts: bool) -> Result<String> {
+        let facts = with_facts.then(|| self.facts(conn)).transpose()?;
+        let links = self.links(conn)?;
+        Ok(model(
+            &self.call,
+            &self.head(),
+            &links,
+            &self.row.update_info,
+            facts.as_deref(),
+        ))
+    }
+
+    /// The facts as JSON: those of the call itself, and whether a missed one was called back.
+    fn facts(&self, conn: &mut Conn) -> Result<String> {
+        let facts = self.call.facts();
+        let mut value = serde_json::to_value(&facts).map_err(Error::internal)?;
+        if facts.missed {
+            let after = self.begun_at();
+            let called_back = match self.phone() {
+                Some(phone) => {
+                    communication::was_called_back(conn, self.row.workspace, &phone, after)?
+                }
+                None => false,
+            };
+            value["calledBack"] = called_back.into();
+        }
+        Ok(value.to_string())
+    }
+
+    fn links(&self, conn: &mut Conn) -> Result<Links> {
+        let mut links = Links::default();
+        for (kind, id) in entity::links(conn, self.row.workspace, self.end())? {
+            match kind {
+                EntityKind::Company => links.company_ids.push(id),
+                EntityKind::Contact => links.contact_ids.push(id),
+                EntityKind::Deal => links.deal_ids.push(id),
+                _ => {}
+            }
+        }
+        Ok(links)
+    }
+}
+
+/// A call that is not deleted.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Found>> {
+    let row = communication::find(conn, workspace, id)?;
+    row.filter(|row| row.deleted_at.is_none())
+        .map(Found::of)
+        .transpose()
+}
+
+pub fn find_for_update(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+    let row = communication::find_for_update(tx, origin.workspace, id)?;
+    row.map(Found::of).transpose()
+}
+
+pub fn all_of(rows: Vec<Communication>) -> Result<Vec<Found>> {
+    rows.into_iter().map(Found::of).collect()
+}
+
+/// Takes what an integration reports, and says what it did and to which call.
+pub fn take(
+    app: &App,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    refs: &Refs,
+    report: Report,
+) -> Result<(Found, Effect)> {
+    let external = refs.external.as_deref().map(|id| exchange.bare(id));
+    let found = match locate(tx, origin, exchange, refs, external, &report)? {
+        Some(found) => found,
+        None if report.creates() && refs.communication.is_none() => {
+            let id = EntityId::generate(origin.at);
+            let message = message(tx, origin, report)?;
+            let start = new(origin, exchange, id, external);
+            let Some(made) = create(app, tx, origin, start, message)? else {
+                // Another node has made it since we looked.
+                return Err(Error::Busy);
+            };
+            return Ok((made, Effect::Created));
+        }
+        None => return Err(not_found(&refs.shown())),
+    };
+    if found.row.deleted_at.is_some() {
+        // It is the users' wish that it is gone; the exchange need not know.
+        return Ok((found, Effect::Unchanged));
+    }
+    let message = message(tx, origin, report)?;
+    let mut row = found.row.clone();
+    if row.external_id.is_none() {
+        row.external_id = external.map(str::to_owned);
+    }
+    let call = add(tx, origin.workspace, &found.call, message).map_err(|error| match error {
+        AddError::Refused(Refusal::NoSuchLeg) => not_found(&refs.shown()),
+        AddError::Refused(refusal) => Error::invalid("", refusal.to_string()),
+        AddError::Other(error) => error,
+    })?;
+    change(app, tx, origin, found, Found { row, call })
+}
+
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for Refs {
+    /// The id that was sent, as errors repeat it.
+    fn shown(&self) -> String {
+        match (&self.communication, &self.external) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(id)) => id.clone(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// The call that a report is about, held until the end of the transaction.
+fn locate(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    refs: &Refs,
+    external: Option<&str>,
+    report: &Report,
+) -> Result<Option<Found>> {
+    let by_external = match external {
+        Some(external) => communication::find_external_for_update(
+            tx,
+            origin.workspace,
+            exchange.integration,
+            external,
+        )?
+        .map(Found::of)
+        .transpose()?,
+        None => None,
+    };
+    let Some(id) = refs.communication else {
+        return match (by_external, report) {
+            (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice),
+            (found, _) => Ok(found),
+        };
+    };
+    let named = follow(tx, origin, EntityId(id))?
+        .filter(|found| found.row.integration == exchange.integration)
+        .ok_or_else(|| not_found(&id.to_string()))?;
+    match by_external {
+        Some(other) if other.row.id != named.row.id => {
+            settle_two(tx, origin, named, other).map(Some)
+        }
+        _ => Ok(Some(named)),
+    }
+}
+
+/// The record with this id, or the one that it turned out to be.
+fn follow(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+    let mut id = id;
+    for _ in 0..MERGES {
+        let Some(found) = find_for_update(tx, origin, id)? else {
+            return Ok(None);
+        };
+        match found.row.merged_into {
+            Some(survivor) => id = EntityId(survivor),
+            None => return Ok(Some(found)),
+        }
+    }
+    Ok(None)
+}
+
+/// The call that a user has asked for and that an exchange reports without saying so.
+fn adopt(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    notice: &Notice,
+) -> Result<Option<Found>> {
+    use prichal_core::call::Direction;
+    let Some(phone) = phone::key(&notice.client_phone) else {
+        return Ok(None);
+    };
+    if notice.direction != Some(Direction::Outbound) {
+        return Ok(None);
+    }
+    let since = origin.at - ADOPTION;
+    let pending = communication::find_pending_for_update(
+        tx,
+        origin.workspace,
+        exchange.integration,
+        &phone,
+        since,
+    )?;
+    pending.map(Found::of).transpose()
+}
+
+/// Two records for one call: a user's wish and what the exchange has reported since become one when
+/// their phones agree; else the id that we gave counts (`reference/kontur.md` §6.4 rule 13).
+fn settle_two(tx: &mut Tx<'_>, origin: &Origin, named: Found, other: Found) -> Result<Found> {
+    let is_wish = named.row.external_id.is_none()
+        && named.call.legs().is_empty()
+        && named.call.history.is_none();
+    let agree = match (named.phone(), other.phone()) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    if !is_wish || !agree || other.row.deleted_at.is_some() {
+        tracing::warn!(workspace = %origin.workspace, communication = %named.row.id, other = %other.row.id, "a message names two calls; the communicationId counts");
+        return Ok(named);
+    }
+    let mut survivor = other;
+    // Taken over silently; it is written together with what the message says.
+    survivor.call.dial = survivor.call.dial.or(named.call.dial.clone());
+    let text = serde_json::to_string(&survivor.call).map_err(Error::internal)?;
+    if text != survivor.row.call {
+        survivor.row.call = text;
+        let by = found_by(&survivor);
+        survivor.row.found_by = by;
+        communication::update(tx, &survivor.row)?;
+        let users = survivor.call.participants();
+        communication::add_users(tx, origin.workspace, survivor.row.id, &users)?;
+    }
+    let id = named.row.id;
+    let old = snapshot(&named.call, &named.head());
+    let gone = Communication {
+        merged_into: Some(survivor.row.id.0),
+        deleted_at: Some(origin.at),
+        update_info: named.row.update_info.clone().changed(origin),
+        found_by: FoundBy {
+            due_at: None,
+            ..found_by(&named)
+        },
+        ..named.row
+    };
+    communication::update(tx, &gone)?;
+    let entity = (EntityKind::Communication, id.0);
+    tx.append(NewEvent::delete(
+        EventId::generate(origin.at),
+        origin,
+        entity,
+        old,
+    ));
+    Ok(survivor)
+}
+
+/// The report as the call understands it: files become permanent.
+fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> {
+    Ok(match report {
+        Report::Started(notice) => Message::Started(notice),
+        Report::Plain(message) => message,
+        Report::Recording(reported) => {
+            let file = reported.file;
+            let bound = bind(tx, origin, reported, false)?;
+            Message::Recorded(bound.ok_or_else(|| Error::NotFound(format!("File {file}")))?)
+        }
+        Report::Registered(history, reported) => {
+            let mut recordings = Vec::new();
+            for reported in reported {
+                // The next look at the history may bring a file that is still there.
+                recordings.extend(bind(tx, origin, reported, true)?);
+            }
+            Message::History(history, recordings)
+        }
+    })
+}
+
+fn bind(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    reported: ReportedRecording,
+    is_history: bool,
+) -> Result<Option<LegRecording>> {
+    let bound = file::bind(tx, origin.workspace, FileId(reported.file), origin.at)?;
+    Ok(bound.map(|file| LegRecording {
+        is_history,
+        external_call_item_id: reported.external_call_item_id,
+        realtime_call_item_id: reported.realtime_call_item_id,
+        recording: Recording {
+            file_id: file.id.0,
+            // What is kept counts, not what is said about it.
+            file_name: file.name,
+            content_type: file.content_type,
+            content_length: file.size,
+        },
+    }))
+}
+
+enum AddError {
+    Refused(Refusal),
+    Other(Error),
+}
+
+/// Adds a message to a call, and whom it names that the workspace does not know.
+fn add(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    call: &Call,
+    message: Message,
+) -> Result<Call, AddError> {
+    let mut strangers = Vec::new();
+    for user in Call::users(&message) {
+        let known = tx
+            .conn()
+            .map_err(Error::from)
+            .and_then(|conn| living(conn, workspace, EntityKind::User, user))
+            .map_err(AddError::Other)?;
+        if known.is_none() {
+            strangers.push(user);
+        }
+    }
+    let mut call = call.with(message).map_err(AddError::Refused)?;
+    call.strangers.extend(strangers);
+    Ok(call)
+}
+
+/// A record with nothing in it.
+pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId, external: Option<&str>) -> Found {
+    Found {
+        row: Communication {
+            workspace: origin.workspace,
+            id,
+            integration: exchange.integration,
+            integration_name: exchange.name.clone(),
+            external_id: external.map(str::to_owned),
+            call: String::new(),
+            first_seen: origin.at,
+            group: None,
+            auto_links: String::new(),
+            cut_links: String::new(),
+            found_by: FoundBy::default(),
+            merged_into: None,
+            update_info: UpdateInfo::created(origin),
+            deleted_at: None,
+        },
+        call: Call::default(),
+    }
+}
+
+/// Writes a new record with its first message. Nothing when its id, or the exchange's, is taken.
+pub fn create(
+    app: &App,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    start: Found,
+    message: Message,
+) -> Result<Option<Found>> {
+    let call = add(tx, origin.workspace, &start.call, message).map_err(|error| match error {
+        AddError::Refused(refusal) => Error::invalid("items", refusal.to_string()),
+        AddError::Other(error) => error,
+    })?;
+    let mut made = Found { call, ..start };
+    settle(tx, origin, &mut made)?;
+    if !communication::insert(tx, &made.row)? {
+        return Ok(None);
+    }
+    communication::add_users(tx, origin.workspace, made.row.id, &made.call.participants())?;
+    tx.append(NewEvent::create(
+        EventId::generate(origin.at),
+        origin,
+        made.end(),
+        snapshot(&made.call, &made.head()),
+    ));
+    if let Some(phone) = made.phone() {
+        relink(tx, origin, &mut made, &phone)?;
+        communication::update(tx, &made.row)?;
+    }
+    app.telephony.watch.set(made.row.found_by.due_at);
+    Ok(Some(made))
+}
+
+/// Writes what a call has become, if that is anything else than it was.
+pub fn change(
+    app: &App,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    before: Found,
+    mut after: Found,
+) -> Result<(Found, Effect)> {
+    if before.call == after.call && before.row.external_id == after.row.external_id {
+        return Ok((before, Effect::Unchanged));
+    }
+    after.row.update_info = after.row.update_info.changed(origin);
+    settle(tx, origin, &mut after)?;
+    let (was, is) = (before.phone(), after.phone());
+    if was != is {
+        relink(tx, origin, &mut after, &is.unwrap_or_default())?;
+    }
+    communication::update(tx, &after.row)?;
+    communication::add_users(
+        tx,
+        origin.workspace,
+        after.row.id,
+        &after.call.participants(),
+    )?;
+    let old = snapshot(&before.call, &before.head());
+    let new = snapshot(&after.call, &after.head());
+    if old == new {
+        return Ok((after, Effect::Unchanged));
+    }
+    tx.append(NewEvent::patch(
+        EventId::generate(origin.at),
+        origin,
+        after.end(),
+        old,
+        new,
+    ));
+    app.telephony.watch.set(after.row.found_by.due_at);
+    Ok((after, Effect::Updated))
+}
+
+/// Puts into the row what follows from the evidence.
+fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found) -> Result<()> {
+    found.row.call = serde_json::to_string(&found.call).map_err(Error::internal)?;
+    let by = found_by(found);
+    found.row.group = match by.responsible {
+        Some(user) => living(tx.conn()?, origin.workspace, EntityKind::User, user)?
+            .and_then(|(members, _)| group_of(&members)),
+        None => None,
+    };
+    let due_at = found.call.patience().map(|patience| origin.at + patience);
+    found.row.found_by = FoundBy { due_at, ..by };
+    Ok(())
+}
+
+fn found_by(found: &Found) -> FoundBy {
+    let facts = found.call.facts();
+    FoundBy {
+        begun_at: found.begun_at(),
+        direction: found.call.direction().name(),
+        status: found.call.status().name(),
+        phone: found.phone(),
+        line: found.call.external_vats_phone().to_owned(),
+        answered: facts.answered,
+        missed: facts.missed,
+        wait_ms: facts.wait_ms,
+        talk_ms: facts.talk_ms,
+        hold_ms: facts.hold_ms,
+        responsible: facts.responsible_user_id,
+        due_at: None,
+    }
+}
+
+/// Links a call with all that belongs to its number, and takes away what was there for another one.
+/// What a user has taken away stays away.
+fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, phone: &str) -> Result<()> {
+    let cut = parse_links(&found.row.cut_links);
+    let mut wanted = match phone {
+        "" => Vec::new(),
+        phone => phones::matches(tx.conn()?, origin.workspace, phone)?,
+    };
+    wanted.retain(|end| !cut.contains(end));
+    let me = found.end();
+    for end in parse_links(&found.row.auto_links) {
+        if !wanted.contains(&end) && entity::delete_link(tx, origin.workspace, me, end)? {
+            let id = EventId::generate(origin.at);
+            tx.append(NewEvent::unlink(id, origin, me, end));
+        }
+    }
+    for end in &wanted {
+        if entity::insert_link(tx, origin.workspace, me, *end)? {
+            let id = EventId::generate(origin.at);
+            tx.append(NewEvent::link(id, origin, me, *end));
+        }
+    }
+    found.row.auto_links = links_text(&wanted);
+    Ok(())
+}
+
+/// Links a call with somebody whose number has become known, and with their active deals.
+pub fn link_owner(tx: &mut Tx<'_>, origin: &Origin, id: EntityId, owner: Entity) -> Result<()> {
+    let Some(mut found) = find_for_update(tx, origin, id)? else {
+        return Ok(());
+    };
+    let cut = parse_links(&found.row.cut_links);
+    let deals = phones::active_deals(tx.conn()?, origin.workspace, &[owner])?;
+    let deals = deals.iter().map(|deal| (EntityKind::Deal, deal.id.0));
+    let mut auto = parse_links(&found.row.auto_links);
+    for end in std::iter::once(owner).chain(deals) {
+        if !cut.contains(&end) && entity::insert_link(tx, origin.workspace, found.end(), end)? {
+            let event = EventId::generate(origin.at);
+            tx.append(NewEvent::link(event, origin, found.end(), end));
+            auto.push(end);
+        }
+    }
+    found.row.auto_links = links_text(&auto);
+    rewrite(tx, found)
+}
+
+/// Remembers that a user has taken a link of a call away, or set it again.
+pub fn note_link(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    id: EntityId,
+    end: Entity,
+    is_cut: bool,
+) -> Result<()> {
+    let Some(mut found) = find_for_update(tx, origin, id)? else {
+        return Ok(());
+    };
+    let mut cut = parse_links(&found.row.cut_links);
+    cut.retain(|known| *known != end);
+    if is_cut {
+        cut.push(end);
+    }
+    // What a user sets is not taken away because the number changes.
+    let mut auto = parse_links(&found.row.auto_links);
+    auto.retain(|known| *known != end);
+    found.row.cut_links = links_text(&cut);
+    found.row.auto_links = links_text(&auto);
+    rewrite(tx, found)
+}
+
+/// Writes a row whose call has not changed.
+fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
+    let due_at = found.call.patience();
+    let due_at = due_at.map(|patience| found.row.update_info.updated_at + patience);
+    found.row.found_by = FoundBy {
+        due_at: due_at.filter(|_| found.row.deleted_at.is_none()),
+        ..found_by(&found)
+    };
+    communication::update(tx, &found.row)?;
+    Ok(())
+}
+
+/// Deletes a call softly, or brings it back. Nothing changes when it is so already.
+pub fn set_deleted(
+    app: &App,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    id: EntityId,
+    is_deleted: bool,
+) -> Result<Found> {
+    let missing = || Error::NotFound(format!("Communication {id}"));
+    let mut found = find_for_update(tx, origin, id)?.ok_or_else(missing)?;
+    // One that turned out to be another is gone for good.
+    if found.row.merged_into.is_some() {
+        return if is_deleted {
+            Ok(found)
+        } else {
+            Err(missing())
+        };
+    }
+    if found.row.deleted_at.is_some() == is_deleted {
+        return Ok(found);
+    }
+    found.row.deleted_at = is_deleted.then_some(origin.at);
+    found.row.update_info = found.row.update_info.clone().changed(origin);
+    rewrite(tx, found.clone())?;
+    let (event, shown) = (
+        EventId::generate(origin.at),
+        snapshot(&found.call, &found.head()),
+    );
+    tx.append(if is_deleted {
+        NewEvent::delete(event, origin, found.end(), shown)
+    } else {
+        app.telephony.watch.set(Some(origin.at));
+        NewEvent::restore(event, origin, found.end(), shown)
+    });
+    Ok(found)
+}
+
+/// Gives a call up if it is due to be.
+pub fn time_out(
+    app: &App,
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: EntityId,
+    now: Timestamp,
+) -> Result<()> {
+    let origin = Origin {
+        workspace,
+        author: Author::system(),
+        at: now,
+    };
+    let Some(found) = find_for_update(tx, &origin, id)? else {
+        return Ok(());
+    };
+    let due = found
+        .call
+        .patience()
+        .map(|patience| found.row.update_info.updated_at + patience);
+    let is_due = found.row.deleted_at.is_none() && due.is_some_and(|due| due <= now);
+    if !is_due {
+        // Somebody was faster, or the row's time is an old one.
+        return rewrite(tx, found);
+    }
+    let call = found
+        .call
+        .with(Message::TimedOut(Moment::from(now)))
+        .map_err(Error::internal)?;
+    let after = Found {
+        call,
+        row: found.row.clone(),
+    };
+    change(app, tx, &origin, found, after)?;
+    Ok(())
+}
+
+/// Reads `contact:<id> deal:<id>`.
+pub fn parse_links(text: &str) -> Vec<Entity> {
+    let ends = text.split_whitespace().filter_map(|end| {
+        let (kind, id) = end.split_once(':')?;
+        Some((EntityKind::from_name(kind)?, prichal_core::id::parse(id)?))
+    });
+    ends.collect()
+}
+
+fn links_text(ends: &[Entity]) -> String {
+    let mut ends: Vec<String> = ends
+        .iter()
+        .map(|(kind, id)| format!("{}:{id}", kind.name()))
+        .collect();
+    ends.sort_unstable();
+    ends.join(" ")
+}
