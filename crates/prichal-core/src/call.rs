@@ -439,7 +439,7 @@ impl Call {
             return None;
         }
         Some(match self.state() {
-            State::Dialing => Duration::from_secs(60),
+            State::Dialing => Duration::from_mins(1),
             State::Ringing => Duration::from_mins(3),
             State::Talking | State::OnHold => Duration::from_hours(4),
             State::Ended => Duration::from_secs(150),

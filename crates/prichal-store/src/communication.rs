@@ -344,12 +344,11 @@ pub fn was_called_back(
     Ok(found?.is_some())
 }
 
-/// Calls that are due to be given up at `now`, and when the next one after those is.
-pub fn list_due(
-    conn: &mut Conn,
-    now: Timestamp,
-    limit: i64,
-) -> Result<(Vec<(WorkspaceId, EntityId)>, Option<Timestamp>)> {
+/// Calls that are due, and when the next one after those is.
+pub type Due = (Vec<(WorkspaceId, EntityId)>, Option<Timestamp>);
+
+/// Calls that are due to be given up at `now`, at most `limit`.
+pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Due> {
     let due = conn.query(
         "SELECT workspace, id FROM communication WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
         params![now, limit],

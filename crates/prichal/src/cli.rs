@@ -3,6 +3,7 @@
 mod client;
 mod demo;
 mod serve;
+mod simulate_pbx;
 mod token;
 mod workspace;
 
@@ -18,6 +19,7 @@ pub async fn run() -> ExitCode {
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches).await,
         Some(("demo", matches)) => demo::run(matches).await,
+        Some(("simulate-pbx", matches)) => simulate_pbx::run(matches).await,
         Some(("workspace", matches)) => workspace::run(matches).await,
         Some(("token", matches)) => token::run(matches).await,
         _ => Ok(()),
@@ -40,6 +42,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(demo::command())
+        .subcommand(simulate_pbx::command())
         .subcommand(workspace::command())
         .subcommand(token::command())
 }

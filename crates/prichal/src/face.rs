@@ -146,14 +146,49 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// Reads JSON; what is wrong is said with its line and column.
+/// Reads JSON; what is wrong is said with its line and column. A comma before a closing bracket is no
+/// fault, as it is none to the vendor's reader: the documents' own examples have some.
 pub fn parse_json(bytes: &[u8]) -> Result<Value> {
     if bytes.is_empty() {
         return Err(Error::invalid("", "A non-empty request body is required."));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        Error::invalid("", format!("The request body is not valid JSON: {error}."))
+    serde_json::from_slice(bytes).or_else(|error| {
+        let mended = without_trailing_commas(bytes);
+        let mended = mended.and_then(|mended| serde_json::from_slice(&mended).ok());
+        mended.ok_or_else(|| {
+            Error::invalid("", format!("The request body is not valid JSON: {error}."))
+        })
     })
+}
+
+/// The same text with a blank for each comma that a closing bracket follows. Nothing when there is none.
+fn without_trailing_commas(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mut mended, mut found) = (bytes.to_vec(), false);
+    let (mut comma, mut value, mut in_text, mut escaped) = (None, false, false, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        if in_text {
+            in_text = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
+        }
+        match byte {
+            b',' => comma = value.then_some(at),
+            b'}' | b']' => {
+                if let Some(at) = comma.take() {
+                    mended[at] = b' ';
+                    found = true;
+                }
+            }
+            byte if byte.is_ascii_whitespace() => continue,
+            _ => {
+                comma = None;
+                in_text = *byte == b'"';
+            }
+        }
+        // A comma stands for one that is too many only behind a value.
+        value = !matches!(byte, b',' | b'{' | b'[' | b':');
+    }
+    found.then_some(mended)
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -175,4 +210,33 @@ pub fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
         header::HeaderValue::from_static("application/json; charset=utf-8"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_comma_too_many_is_no_fault() {
+        for (text, expected) in [
+            (r#"{"a": 1,}"#, Some(json!({ "a": 1 }))),
+            (
+                "{\"a\": [1, {\"b\": \"x\",\n } , ], }",
+                Some(json!({ "a": [1, { "b": "x" }] })),
+            ),
+            (
+                r#"{"a": ",}", "b": "\",]",}"#,
+                Some(json!({ "a": ",}", "b": "\",]" })),
+            ),
+            ("{,}", None),
+            ("[,]", None),
+            ("[1,,]", None),
+            (r#"{"a":,}"#, None),
+            ("[1,", None),
+        ] {
+            assert_eq!(parse_json(text.as_bytes()).ok(), expected, "{text}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ pub mod multipart;
 pub mod openapi;
 pub mod outgoing;
 pub mod page;
+pub mod pbx;
 pub mod range;
 pub mod retention;
 pub mod settings;

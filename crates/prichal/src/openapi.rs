@@ -67,6 +67,10 @@ const TAGS: &[(&str, &str)] = &[
         "Records of a workspace and the links between them.",
     ),
     ("feed", "Every change of a workspace, in order."),
+    (
+        "telephony",
+        "Calls: what exchanges report, what users ask for, what is known of each.",
+    ),
     ("webhooks", "What came of calls, and calling again."),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),

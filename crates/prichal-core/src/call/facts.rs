@@ -145,10 +145,10 @@ fn responsible(legs: &[&Leg]) -> Option<Uuid> {
     let user = |leg: &Leg| {
         // The one who was called, or who calls out.
         let parties = [&leg.to, &leg.from];
-        let users = parties
+        let mut users = parties
             .into_iter()
             .filter(|party| party.kind == PartyType::User);
-        users.filter_map(|party| party.user_id).next()
+        users.find_map(|party| party.user_id)
     };
     let answered = legs.iter().filter(|leg| leg.started_at.is_some());
     if let Some(last) = answered.max_by(|a, b| (&a.started_at, &a.id).cmp(&(&b.started_at, &b.id)))

@@ -29,7 +29,7 @@ use super::record::{self, Found};
 use crate::{app::App, error::Result};
 
 /// A card does not pop up for anything older than this.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// How long a listener gathers what happens before it looks: many changes are one look.
 const GATHER: Duration = Duration::from_millis(30);
 /// How many events are looked at once.

@@ -27,7 +27,7 @@ use crate::{
 
 /// How old a call that a user has asked for may be to be the one that an exchange reports without
 /// naming it (`reference/kontur.md` §6.4 rule 11).
-const ADOPTION: Duration = Duration::from_secs(60);
+const ADOPTION: Duration = Duration::from_mins(1);
 /// How often a record may turn out to be another.
 const MERGES: usize = 8;
 

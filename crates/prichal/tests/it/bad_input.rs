@@ -21,7 +21,7 @@ async fn bodies_that_are_no_json() {
     let bodies: Vec<Vec<u8>> = vec![
         b"".to_vec(),
         b"{".to_vec(),
-        b"{\"name\": \"x\",}".to_vec(),
+        b"{\"name\": \"x\",,}".to_vec(),
         b"{name: \"x\"}".to_vec(),
         b"\xff\xfe".to_vec(),
         b"{\"name\": \"\xc3\"}".to_vec(),

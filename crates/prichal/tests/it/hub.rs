@@ -204,11 +204,19 @@ impl Hub {
 
     /// A caller with a new token of a workspace.
     pub(crate) async fn token(&self, workspace: &str, role: &str) -> Caller {
+        self.token_with(workspace, json!({ "name": "test", "role": role }))
+            .await
+    }
+
+    /// A caller with the new token of a user.
+    pub(crate) async fn user_token(&self, workspace: &str, user: &str) -> Caller {
+        let body = json!({ "name": "test", "role": "member", "userId": user });
+        self.token_with(workspace, body).await
+    }
+
+    async fn token_with(&self, workspace: &str, body: Value) -> Caller {
         let path = format!("/admin/v1/workspaces/{workspace}/tokens");
-        let made = self
-            .admin()
-            .post(&path, json!({ "name": "test", "role": role }))
-            .await;
+        let made = self.admin().post(&path, body).await;
         assert_eq!(made.status, 201, "{}", made.text);
         let mut caller = self
             .anybody()
@@ -290,6 +298,16 @@ impl Caller {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
+    /// The token that the caller sends.
+    pub(crate) fn bearer_token(&self) -> String {
+        let sent = self
+            .headers
+            .iter()
+            .find(|(name, _)| name == "authorization");
+        let token = sent.and_then(|(_, value)| value.strip_prefix("Bearer "));
+        token.expect("a token").to_owned()
+    }
+
     /// The same place with an access key instead of a token.
     pub(crate) fn access_key(&self, key: &str) -> Self {
         Self {
@@ -345,6 +363,15 @@ impl Caller {
         self.try_send(method, path, body)
             .await
             .expect("the server answers")
+    }
+
+    /// An answer that is read as it comes.
+    pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.send().await.expect("the server answers")
     }
 
     async fn try_send(

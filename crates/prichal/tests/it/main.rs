@@ -18,4 +18,5 @@ mod partner;
 mod process;
 mod receiver;
 mod seeds;
+mod telephony;
 mod webhooks;

@@ -1,6 +1,8 @@
 //! `/api/v1/{ws}/communications/callbacks/telephony/…`: what exchanges report
 //! (`reference/kontur.md` §4.5).
 
+use std::fmt::Write as _;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, StatusCode, request::Parts},
@@ -210,7 +212,8 @@ pub(super) fn read<T>(
             .filter(|fault| fault.kind != FaultKind::Rule)
         {
             if let Some((line, position)) = locate::end_of(text, &fault.path) {
-                fault.message += &format!(", line {line}, position {position}.");
+                // Writing into a `String` cannot fail.
+                let _ = write!(fault.message, ", line {line}, position {position}.");
             }
             is_unread = true;
         }
