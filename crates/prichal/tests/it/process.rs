@@ -5,14 +5,19 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use prichal::pbx::{
+    plan::{self, Chaos},
+    play::{self, Player},
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    hub::{ADMIN_TOKEN, Caller, Database, PATIENCE, anybody_at},
+    hub::{ADMIN_TOKEN, Caller, Database, PATIENCE, anybody_at, spawn},
     partner::Partner,
     receiver::Receiver,
 };
@@ -44,16 +49,15 @@ impl Drop for Server {
 
 impl Server {
     async fn start(folder: &Path, database: &Database) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a free port")
-            .port();
-        let listen = format!("127.0.0.1:{port}");
+        Self::start_at(&free_address(), folder, database).await
+    }
+
+    async fn start_at(listen: &str, folder: &Path, database: &Database) -> Self {
         let mut command = Command::new(PROGRAM);
         command.current_dir(folder).args([
             "serve",
             "--listen",
-            &listen,
+            listen,
             "--allow-private-targets",
             "true",
         ]);
@@ -71,7 +75,7 @@ impl Server {
             url: format!("http://{listen}"),
         };
         let started = Instant::now();
-        while std::net::TcpStream::connect(&listen).is_err() {
+        while std::net::TcpStream::connect(listen).is_err() {
             assert!(started.elapsed() < PATIENCE, "the server does not listen");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -97,6 +101,12 @@ impl Server {
         assert!(signal.expect("kill runs").success());
         self.child.wait().expect("it ends").code()
     }
+}
+
+/// An address that is free now.
+fn free_address() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    free.expect("a free port").to_string()
 }
 
 async fn everything(space: &Caller) -> Vec<Value> {
@@ -379,4 +389,67 @@ fn the_demo_shows_deliveries() {
         text.matches("delivered").count() >= 1 && text.contains("curl"),
         "{text}"
     );
+}
+
+/// Calls that are told while the server is killed again and again: what it took is kept, so that in the
+/// end each call is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_among_calls_it_loses_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let listen = free_address();
+    let mut server = Server::start_at(&listen, folder.path(), &database).await;
+    let made = server
+        .admin()
+        .post("/admin/v1/workspaces", json!({ "name": "acme" }))
+        .await;
+    assert_eq!(made.status, 201);
+    let token = server
+        .admin()
+        .post(
+            "/admin/v1/workspaces/acme/tokens",
+            json!({ "name": "t", "role": "admin" }),
+        )
+        .await;
+    let token = token["token"].as_str().expect("a token").to_owned();
+    let mut pbx = play::Server {
+        client: reqwest::Client::new(),
+        url: server.url.clone(),
+        workspace: "acme".into(),
+        api_key: String::new(),
+    };
+    pbx.api_key = play::install(&pbx, &token, "pbx", "http://127.0.0.1:9")
+        .await
+        .expect("installed");
+    let begin = prichal::clock::Clock::System.now();
+    let calls: Vec<plan::Call> = (0..300)
+        .map(|n| plan::Call::random(9, n, begin, &[]))
+        .collect();
+    let chaos = Chaos {
+        shuffle: 0.5,
+        duplicate: 0.2,
+        drop: 0.2,
+        delay: Duration::from_millis(5),
+    };
+    let player = Player::new(pbx.clone(), chaos, Duration::from_millis(20)).await;
+    let player = Arc::new(player.expect("an access key"));
+    let telling = {
+        let (player, calls) = (player.clone(), calls.clone());
+        spawn(async move { player.tell_all(calls, 16, 1).await })
+    };
+    for wait in [300, 500, 400] {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let is_first = wait == 300;
+        assert!(
+            !is_first || !telling.is_finished(),
+            "all was told before the first kill"
+        );
+        server.kill();
+        server = Server::start_at(&listen, folder.path(), &database).await;
+    }
+    telling.await.expect("no panic");
+    let tally = player.tally();
+    assert_eq!(tally.complaints, [] as [&str; 0]);
+    let wrong = play::verify(&pbx, &token, &calls).await.expect("read");
+    assert_eq!(wrong, [] as [&str; 0]);
 }
