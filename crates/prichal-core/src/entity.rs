@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     event::{Entity, EntityKind},
     id,
+    identifier::Check,
     patch::{self, Operation, PatchErrors},
     schema::{self, Elements, Fault, Field, Key, NewId, Object, Preset, Type, complete},
     time::Timestamp,
@@ -249,6 +250,13 @@ fn take_links(kind: EntityKind, object: &mut Object) -> Option<Vec<Entity>> {
         }
     }
     Some(out)
+}
+
+/// What is wrong with the identifiers of an entity, such as a user's IIN.
+pub fn check_identifiers(kind: EntityKind, members: &Object, check: Check) -> Option<Fault> {
+    let iin = members.get("iin").and_then(Value::as_str)?;
+    let is_wrong = kind == EntityKind::User && !check.accepts(iin);
+    is_wrong.then(|| Fault::rule("iin", "The iin must be 12 digits with a right check digit."))
 }
 
 /// The text the store keeps. Refused when it has grown too long.

@@ -59,3 +59,9 @@ CREATE TABLE phone (
   PRIMARY KEY (workspace, phone, kind, id)
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX phone_entity ON phone (workspace, kind, id);
+
+-- What the server knows of itself, such as a text sealed with the master key: another key cannot open it.
+CREATE TABLE hub (
+  name TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
+  value TEXT NOT NULL
+);

@@ -12,6 +12,7 @@ pub mod entity;
 mod error;
 pub mod event;
 pub mod file;
+pub mod hub;
 pub mod idempotency;
 mod insert;
 pub mod integration;

@@ -69,7 +69,7 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
 }
 
 /// Writes the definition and whether it is live. A hook that comes to life starts at the log's end
-/// with a clean streak.
+/// with a clean streak; what waited for another try before goes on waiting meanwhile.
 pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
     let Webhook {
         key,
@@ -98,7 +98,6 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
              WHERE workspace = $1 AND integration = $2 AND id = $3",
             params![key.workspace, key.integration, key.id],
         )?;
-        forget_waiting(tx, *key)?;
     }
     if revived {
         tx.start_at_end(*key);

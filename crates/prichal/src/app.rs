@@ -3,8 +3,9 @@
 use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
-use prichal_core::time::Timestamp;
-use prichal_store::{Db, OnBatch, OnCommit, Options};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_store::{Db, OnBatch, OnCommit, Options, hub};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -113,6 +114,7 @@ impl App {
             _data_dir: data_dir,
             config,
         }));
+        check_master_key(&app).await?;
         access::learn_revocations(&app, Timestamp::default())
             .await
             .context("cannot read which access keys were revoked")?;
@@ -146,4 +148,27 @@ async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> 
             config.data_dir.display()
         ),
     })
+}
+
+/// The name of the text that only the right master key opens.
+const SEALED: &str = "sealed";
+
+/// Refuses to go on with another master key than the one that the store's secrets are sealed with:
+/// webhooks would go out unsigned.
+async fn check_master_key(app: &App) -> anyhow::Result<()> {
+    let sealed = STANDARD.encode(app.vault.seal(SEALED.as_bytes()));
+    let kept = app
+        .db
+        .write(WorkspaceId(Uuid::nil()), move |tx| {
+            hub::find_or_put(tx, SEALED, &sealed)
+        })
+        .await
+        .context("cannot read which master key the store belongs to")?;
+    let sealed = kept.and_then(|kept| STANDARD.decode(kept).ok());
+    let opened = sealed.and_then(|sealed| app.vault.open(&sealed));
+    anyhow::ensure!(
+        opened.as_deref() == Some(SEALED.as_bytes()),
+        "the master key is not the one that this store's secrets are sealed with; put the right one back"
+    );
+    Ok(())
 }

@@ -60,6 +60,8 @@ fn setting_flags() -> Vec<Arg> {
             .long(setting.name)
             .value_name(setting.value)
             .help(help)
+            // What begins with a hyphen is a bad value, not another flag.
+            .allow_hyphen_values(true)
             .action(ArgAction::Set);
         if setting.value == "BOOL" {
             arg.num_args(0..=1).default_missing_value("true")

@@ -7,8 +7,9 @@
 
 pub mod admin;
 pub mod crm;
+pub mod once;
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -29,6 +30,10 @@ use crate::{
 
 /// A JSON body may be this long.
 pub const JSON_LIMIT: usize = 1 << 20;
+/// How long a JSON body may take to come.
+const BODY: Duration = Duration::from_mins(1);
+/// How long a body that is too long is read on.
+const LINGER: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 struct Unworded(Arc<Error>);
@@ -77,15 +82,16 @@ async fn wrong_method<Guard>(_: Guard) -> Error {
 /// The answer to a request for what is not there, in the words of the face that its prefix belongs to.
 pub async fn no_route(State(app): State<App>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let first = parts.uri.path().split('/').nth(1).unwrap_or_default();
-    let (refused, words) = match first {
-        "api" => (
+    let mut segments = parts.uri.path().split('/').skip(1);
+    let prefix = (segments.next(), segments.next());
+    let (refused, words) = match prefix {
+        (Some("api"), Some("v1")) => (
             crm::routes::Guard::from_request_parts(&mut parts, &app)
                 .await
                 .err(),
             crm::routes::words as fn(&Error) -> Response,
         ),
-        "admin" => (
+        (Some("admin"), _) => (
             admin::routes::Administrator::from_request_parts(&mut parts, &app)
                 .await
                 .err(),
@@ -106,6 +112,23 @@ pub fn retry_after(error: &Error, mut response: Response) -> Response {
     response
 }
 
+/// Throws away a bounded part of a body that is too long: a client that is still sending when the
+/// connection is closed may never see the answer.
+async fn linger(body: &mut Body) {
+    let thrown_away = async {
+        let mut left = 8 * JSON_LIMIT;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whoever is slower than this has lost the answer.
+    let _ = tokio::time::timeout(LINGER, thrown_away).await;
+}
+
 /// The bytes of a body, at most [`JSON_LIMIT`] of them. A body that declares more is refused unread.
 pub struct Raw(pub Bytes);
 
@@ -113,23 +136,27 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let too_large = || Error::TooLarge {
+        let too_large = Error::TooLarge {
             limit: JSON_LIMIT as u64,
         };
         let declared = request
             .headers()
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let mut body = request.into_body();
         if declared.is_some_and(|length| length > JSON_LIMIT as u64) {
-            return Err(too_large());
+            linger(&mut body).await;
+            return Err(too_large);
         }
-        match Limited::new(request.into_body(), JSON_LIMIT)
-            .collect()
-            .await
-        {
-            Ok(body) => Ok(Self(body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-            Err(_) => Err(Error::invalid("", "The request body could not be read.")),
+        let read = Limited::new(&mut body, JSON_LIMIT).collect();
+        match tokio::time::timeout(BODY, read).await {
+            Ok(Ok(read)) => Ok(Self(read.to_bytes())),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                linger(&mut body).await;
+                Err(too_large)
+            }
+            Ok(Err(_)) => Err(Error::invalid("", "The request body could not be read.")),
+            Err(_) => Err(Error::invalid("", "The request body did not come in time.")),
         }
     }
 }

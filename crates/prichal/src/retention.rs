@@ -22,7 +22,7 @@ use crate::{
     app::App,
     blobs::{BlobEntry, BlobKey},
     error::{Error, Result},
-    face::crm::REMEMBERED,
+    face::once::REMEMBERED,
 };
 
 /// How often files that have ended are looked for: they go within a minute.

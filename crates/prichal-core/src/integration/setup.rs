@@ -72,6 +72,7 @@ fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
             ..Fault::conversion(name, value, Type::Text)
         }),
         Value::String(text) => Ok(Some(text.clone())),
-        Value::Array(_) | Value::Object(_) => Err(Fault::conversion(name, value, Type::Text)),
+        // The object is free: what has parts is kept as its JSON.
+        Value::Array(_) | Value::Object(_) => Ok(Some(value.to_string())),
     }
 }

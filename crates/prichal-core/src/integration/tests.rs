@@ -332,13 +332,16 @@ fn what_setup_stores() {
 }
 
 #[test]
-fn nested_setup_values_are_refused() {
-    for (object, path) in [
-        (json!({"a": {}}), "a"),
-        (json!({"b": []}), "b"),
-        (json!({"": "x"}), ""),
-        (json!({"c": "\u{0}"}), "c"),
-    ] {
+fn nested_setup_values_are_kept_as_json() {
+    let object = json!({ "a": { "b": [1, null] }, "keys": ["x"] });
+    let setup = setup(object.as_object().unwrap()).unwrap();
+    assert_eq!(setup.settings[0].value, r#"{"b":[1,null]}"#);
+    assert_eq!(setup.secrets[0].values, [r#"["x"]"#]);
+}
+
+#[test]
+fn setup_values_that_cannot_be_kept_are_refused() {
+    for (object, path) in [(json!({"": "x"}), ""), (json!({"c": "\u{0}"}), "c")] {
         let faults = setup(object.as_object().unwrap()).unwrap_err();
         assert_eq!(faults[0].path, path);
     }

@@ -179,7 +179,7 @@ async fn two_nodes_never_claim_the_same_hook() {
 }
 
 #[tokio::test]
-async fn a_disabled_hook_is_nobodys_and_forgets_what_waited() {
+async fn a_disabled_hook_is_nobodys_and_keeps_what_waits() {
     let lab = Lab::open();
     prepare(&lab.db, 1).await;
     let claimed = claim(&lab.db, ONE, 10).await;
@@ -211,7 +211,8 @@ async fn a_disabled_hook_is_nobodys_and_forgets_what_waited() {
     assert!(claim(&lab.db, ONE, 11).await.is_empty());
     assert_eq!(
         lab.db.read(delivery::queue_depth).await.expect("a look").0,
-        0
+        1,
+        "it goes on when the hook does"
     );
 
     let revive = lab.db.write(workspace(1), |tx| {

@@ -12,11 +12,8 @@ mod instances;
 mod integrations;
 mod links;
 mod manifest;
-mod once;
 pub mod routes;
 mod settings;
 mod system_calls;
 mod ui_settings;
 mod words;
-
-pub(crate) use once::REMEMBERED;

@@ -206,3 +206,31 @@ async fn the_server_tells_how_it_is() {
     let page = hub.anybody().get("/swagger/index.html").await.ok();
     assert!(page.text.to_lowercase().contains("swagger"));
 }
+
+#[tokio::test]
+async fn a_post_that_is_sent_again_gets_its_first_answer() {
+    let hub = Hub::start().await;
+    let admin = hub.admin().header("idempotency-key", "one");
+    for (path, body) in [
+        ("/admin/v1/workspaces", json!({ "name": "acme" })),
+        (
+            "/admin/v1/workspaces/acme/tokens",
+            json!({ "name": "t", "role": "member" }),
+        ),
+    ] {
+        let first = admin.post(path, body.clone()).await;
+        let again = admin.post(path, body).await;
+        assert_eq!((first.status, again.status), (201, 201), "{}", again.text);
+        assert_eq!(first.text, again.text);
+        let other = admin
+            .post(path, json!({ "name": "other", "role": "admin" }))
+            .await;
+        assert_eq!(other.status, 409, "{}", other.text);
+    }
+    let tokens = hub
+        .admin()
+        .get("/admin/v1/workspaces/acme/tokens")
+        .await
+        .ok();
+    assert_eq!(tokens["count"], 1);
+}

@@ -285,3 +285,53 @@ async fn webhooks_that_make_no_sense() {
         json!([])
     );
 }
+
+/// A client that sends its whole body before it reads gets its answer, too.
+#[tokio::test]
+async fn a_body_that_is_too_long_is_answered() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    for _ in 0..5 {
+        let body = vec![b' '; 3 << 20];
+        let refused = space.send(Method::POST, "/companies", Some(body)).await;
+        assert_eq!(
+            (refused.status, &refused["status"]),
+            (409, &json!("bodyTooLarge"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn identifiers_are_checked() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let user = |iin: &str| json!({ "login": "x", "iin": iin });
+    for bad in ["123", "12345678901x", "000000000000", "111111111112"] {
+        let refused = space.post("/users", user(bad)).await;
+        assert_eq!(refused.status, 400, "{bad}");
+        assert!(refused["errors"]["iin"].is_array(), "{}", refused.text);
+        let batch = json!({ "items": [user(bad)] });
+        let refused = space.post("/users/create", batch).await;
+        assert!(
+            refused["errors"]["items[0].iin"].is_array(),
+            "{}",
+            refused.text
+        );
+    }
+    let id = space
+        .post("/users", json!({ "login": "x" }))
+        .await
+        .ok()
+        .str("id");
+    let patch = json!([{ "op": "add", "path": "/iin", "value": "123" }]);
+    let refused = space.patch(&format!("/users/{id}"), patch).await;
+    assert_eq!(refused.status, 409);
+    assert_eq!(refused["errorInfo"]["invalidDatas"][0]["path"], "/iin");
+}
+
+#[tokio::test]
+async fn there_is_no_other_version_of_the_api() {
+    let hub = Hub::start().await;
+    let answer = hub.admin().get("/api/v2/x").await;
+    assert_eq!(answer.status, 404);
+}

@@ -453,3 +453,31 @@ async fn killed_among_calls_it_loses_none() {
     let wrong = play::verify(&pbx, &token, &calls).await.expect("read");
     assert_eq!(wrong, [] as [&str; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_master_key_does_not_open_the_store() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let server = Server::start(folder.path(), &database).await;
+    assert_eq!(server.terminate(), Some(0));
+    let key = folder.path().join("prichal-data/master-key");
+    let kept = std::fs::read(&key).expect("a key");
+    std::fs::remove_file(&key).expect("removed");
+    let url = database.url();
+    let variables: Vec<(&str, &str)> = url
+        .iter()
+        .map(|url| ("PRICHAL_DATABASE_URL", *url))
+        .collect();
+    let refused = run(
+        folder.path(),
+        &["serve", "--listen", &free_address()],
+        &variables,
+    );
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("master key"),
+        "{said}"
+    );
+    std::fs::write(&key, kept).expect("put back");
+    Server::start(folder.path(), &database).await;
+}

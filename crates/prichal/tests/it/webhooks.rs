@@ -503,6 +503,33 @@ async fn a_paused_instance_hears_nothing_and_misses_what_passed() {
     assert_eq!(receiver.next().await.new_member("name"), "after");
 }
 
+/// What was deferred before a pause is tried again after it; so is a replay asked for meanwhile.
+#[tokio::test]
+async fn a_pause_loses_nothing_that_waited() {
+    let receiver = Receiver::start(|_| Reply::Status(500)).await;
+    let (hub, space, partner, hook) = hub_with_hook(&receiver).await;
+    company(&space, "deferred").await;
+    receiver.next().await;
+    partner.attempts(1).await;
+    let pause = format!("{}/pause", partner.instance());
+    space.post(&pause, json!({})).await.ok();
+    receiver.answer(|_| Reply::Good);
+    hub.advance(Duration::from_mins(1));
+    let replay = format!("{}/webHooks/{hook}/replay", partner.instance());
+    let from = json!({ "fromOffset": "00000000-0000-0000-0000-000000000000" });
+    let asked = space.post(&replay, from).await;
+    assert_eq!((asked.status, &asked["count"]), (202, &json!(1)));
+    let resume = format!("{}/resume", partner.instance());
+    space.post(&resume, json!({})).await.ok();
+    let (one, two) = (receiver.next().await, receiver.next().await);
+    assert_eq!(one.event_id(), two.event_id());
+    let replayed = [&one, &two].map(|call| call.header("x-prichal-replay").is_some());
+    assert!(
+        replayed.contains(&true) && replayed.contains(&false),
+        "{replayed:?}"
+    );
+}
+
 #[tokio::test]
 async fn uninstalling_ends_it() {
     let receiver = Receiver::good().await;

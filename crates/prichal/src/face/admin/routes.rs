@@ -1,6 +1,7 @@
 //! What there is under `/admin/v1`, and who may call it.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use prichal_core::{id::WorkspaceId, time::Timestamp};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{tokens, words, workspaces};
@@ -8,7 +9,7 @@ use crate::{
     access::{self, Caller},
     app::App,
     error::{Error, Result},
-    face::bearer,
+    face::{bearer, once::Asking},
 };
 
 pub fn router() -> OpenApiRouter<App> {
@@ -27,6 +28,28 @@ pub fn router() -> OpenApiRouter<App> {
 
 pub fn words(error: &Error) -> axum::response::Response {
     words::words(error)
+}
+
+/// The administrator's request, as far as a first answer is concerned.
+pub(super) struct Asked {
+    pub(super) app: App,
+    /// The workspace it is about; the zero id for what belongs to none.
+    pub(super) workspace: WorkspaceId,
+    pub(super) now: Timestamp,
+}
+
+impl Asking for Asked {
+    fn app(&self) -> &App {
+        &self.app
+    }
+
+    fn workspace_id(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
 }
 
 /// The holder of the admin token. A workspace token gets 403 here, everybody else 401.

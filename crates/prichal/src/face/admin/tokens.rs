@@ -12,17 +12,24 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    entity,
+    Tx, entity,
     token::{self, Role, Token},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{
+    routes::{Administrator, Asked},
+    workspaces::find,
+};
 use crate::{
     app::App,
     error::{Error, Result},
-    face::Json,
+    face::{
+        Raw,
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
+        parse_json,
+    },
     page::Page,
     vault::{random_token, sha256_hex},
 };
@@ -96,31 +103,37 @@ pub(super) async fn create_token(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
-    Json(body): Json,
-) -> Result<(StatusCode, Answer<TokenModel>)> {
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
     let workspace = find(&app, &ws).await?.id;
-    let new = read_new(&body, workspace, app.clock.now())?;
+    let now = app.clock.now();
+    let new = read_new(&parse_json(&body)?, workspace, now)?;
     let secret = random_token();
     let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
-    app.db
-        .write(workspace, move |tx| {
-            if let Some(user) = stored.user {
-                let user = entity::find(tx.conn()?, workspace, EntityKind::User, EntityId(user.0))?;
-                if user.is_none_or(|user| user.deleted_at.is_some()) {
-                    return Err(Error::invalid(
-                        "userId",
-                        "The userId is not a user of this workspace.",
-                    ));
-                }
+    let model = TokenModel::new(&new, Some(secret));
+    let text = serde_json::to_string(&model).map_err(Error::internal)?;
+    let asked = Asked {
+        app,
+        workspace,
+        now,
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        if let Some(user) = stored.user {
+            let user = entity::find(tx.conn()?, workspace, EntityKind::User, EntityId(user.0))?;
+            if user.is_none_or(|user| user.deleted_at.is_some()) {
+                return Err(Error::invalid(
+                    "userId",
+                    "The userId is not a user of this workspace.",
+                ));
             }
-            token::insert(tx, &stored, &hash)?;
-            Ok(())
-        })
-        .await?;
-    Ok((
-        StatusCode::CREATED,
-        Answer(TokenModel::new(&new, Some(secret))),
-    ))
+        }
+        token::insert(tx, &stored, &hash)?;
+        let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
+        Ok((answer, ()))
+    };
+    let (answer, _) = write_once_and(&asked, key, &body, write).await?;
+    Ok(answer)
 }
 
 fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) -> Result<Token> {

@@ -12,18 +12,24 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
+    Tx,
     integration::{self, Revocation},
     workspace::{self, Workspace},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::routes::Administrator;
+use super::routes::{Administrator, Asked};
 use crate::{
     access,
     app::App,
     error::{Error, Result},
-    face::Json,
+    face::{
+        Raw,
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
+        parse_json,
+    },
     page::Page,
 };
 
@@ -116,22 +122,29 @@ pub(super) struct WorkspaceList {
 pub(super) async fn create_workspace(
     State(app): State<App>,
     _: Administrator,
-    Json(body): Json,
-) -> Result<(StatusCode, Answer<WorkspaceModel>)> {
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
     let now = app.clock.now();
-    let new = read_new(&app, &body, now)?;
-    let stored = new.clone();
-    if !app
-        .db
-        .write(new.id, move |tx| workspace::insert(tx, &stored))
-        .await?
-    {
-        return Err(Error::refused(
-            "conflict",
-            "A workspace with this name or this bin exists already",
-        ));
-    }
-    Ok((StatusCode::CREATED, Answer((&new).into())))
+    let new = read_new(&app, &parse_json(&body)?, now)?;
+    let text = serde_json::to_string(&WorkspaceModel::from(&new)).map_err(Error::internal)?;
+    let asked = Asked {
+        app,
+        workspace: WorkspaceId(Uuid::nil()),
+        now,
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        if !workspace::insert(tx, &new)? {
+            return Err(Error::refused(
+                "conflict",
+                "A workspace with this name or this bin exists already",
+            ));
+        }
+        let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
+        Ok((answer, ()))
+    };
+    let (answer, _) = write_once_and(&asked, key, &body, write).await?;
+    Ok(answer)
 }
 
 fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Workspace> {

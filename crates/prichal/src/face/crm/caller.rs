@@ -15,7 +15,7 @@ use crate::{
     access::{self, Caller},
     app::App,
     error::{Error, Result},
-    face::bearer,
+    face::{bearer, once::Asking},
 };
 
 /// Anybody who may enter the workspace in the path.
@@ -63,6 +63,20 @@ impl Member {
     }
 }
 
+impl Asking for Member {
+    fn app(&self) -> &App {
+        &self.app
+    }
+
+    fn workspace_id(&self) -> WorkspaceId {
+        self.workspace.id
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
 impl FromRequestParts<App> for Member {
     type Rejection = Error;
 
@@ -81,6 +95,8 @@ impl FromRequestParts<App> for Member {
                 ));
             }
         };
+        // From here on, every log line of the request names it.
+        tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
         Ok(Self {
             app: app.clone(),
             workspace,

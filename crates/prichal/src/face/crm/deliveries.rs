@@ -115,7 +115,7 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
 }
 
 fn model(member: &Member, attempt: &Attempt) -> Value {
-    json!({
+    let mut model = json!({
         "id": attempt.id,
         "webHookId": attempt.webhook,
         "eventId": attempt.event,
@@ -127,7 +127,11 @@ fn model(member: &Member, attempt: &Attempt) -> Value {
         "error": attempt.error,
         "answer": attempt.answer,
         "startedAt": attempt.started_at,
-    })
+    });
+    if let Some(members) = model.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    model
 }
 
 /// List what the calls of an instance's webhooks came to, newest first.

@@ -24,14 +24,14 @@ use prichal_store::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    caller::Member,
-    instances::PatchEnvelope,
-    once::{IdempotencyKey, JsonAnswer, write_once},
-};
+use super::{caller::Member, instances::PatchEnvelope};
 use crate::{
     error::{Error, Result},
-    face::{Raw, json_text, parse_json},
+    face::{
+        Raw, json_text,
+        once::{IdempotencyKey, JsonAnswer, write_once},
+        parse_json,
+    },
     page::Page,
     settings,
 };
@@ -146,7 +146,13 @@ pub(super) async fn create_entity(
 ) -> Result<JsonAnswer> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let read = parse_json(&body)?;
-    let draft = Draft::read(kind, schema::object(&read)?, &settings, &member.origin())?;
+    let draft = Draft::read(
+        kind,
+        schema::object(&read)?,
+        &settings,
+        member.app.config.identifier_check,
+        &member.origin(),
+    )?;
     let origin = member.origin();
     write_once(&member, key, &body, move |tx| draft.write(tx, &origin)).await
 }
@@ -167,7 +173,13 @@ pub(super) async fn create_entities(
 ) -> Result<JsonAnswer> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let origin = member.origin();
-    let drafts = batch::read(kind, &parse_json(&body)?, &settings, &origin)?;
+    let drafts = batch::read(
+        kind,
+        &parse_json(&body)?,
+        &settings,
+        member.app.config.identifier_check,
+        &origin,
+    )?;
     write_once(&member, key, &body, move |tx| {
         batch::write(tx, &drafts, &origin)
     })

@@ -15,16 +15,16 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{
-    caller::Member,
-    once::{IdempotencyKey, JsonAnswer, write_once},
-};
+use super::caller::Member;
 use crate::{
     app::App,
     blobs::{BlobError, BlobKey},
     disposition::attachment,
     error::{Error, Result},
-    face::json_text,
+    face::{
+        json_text,
+        once::{IdempotencyKey, JsonAnswer, write_once},
+    },
     multipart::{FilePart, MultipartError, longest_body},
     page::Query,
     range::{self, Wanted},

@@ -16,13 +16,13 @@ use prichal_core::{
 use prichal_store::{Conn, Tx, integration};
 use utoipa::ToSchema;
 
-use super::{
-    caller::{Admin, Member},
-    once::{IdempotencyKey, JsonAnswer, write_once},
-};
+use super::caller::{Admin, Member};
 use crate::{
     error::{Error, Result},
-    face::{Json, Raw, json_text},
+    face::{
+        Json, Raw, json_text,
+        once::{IdempotencyKey, JsonAnswer, write_once},
+    },
     instance::{self, Found},
     outgoing::signature::SigningKey,
     page::Page,
@@ -369,5 +369,5 @@ async fn change_status(
         let saved = instance::save(&asked.app.vault, tx, found, after, &origin)?;
         Ok(saved.text(Secrets::Shown))
     };
-    write_once(&member, key, body, work).await
+    write_once(&*member, key, body, work).await
 }

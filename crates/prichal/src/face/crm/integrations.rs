@@ -19,13 +19,16 @@ use super::{
     caller::{Admin, Member},
     instances::{InPath, InstanceModel, UpdateInfoModel, not_installed, signing_fault},
     manifest::{ManifestBody, ManifestModel},
-    once::{IdempotencyKey, JsonAnswer, first_answer, write_once, write_once_and},
 };
 use crate::{
     app::App,
     dispatch::call::{Outcome, Payload, Receiver, call},
     error::{Error, Result},
-    face::{Raw, parse_json},
+    face::{
+        Raw,
+        once::{IdempotencyKey, JsonAnswer, first_answer, write_once, write_once_and},
+        parse_json,
+    },
     instance::{self, Found},
     outgoing::connections::Connections,
     page::Page,
@@ -291,7 +294,7 @@ pub(super) async fn uninstall_integration(
             Some(found) => Some(instance::uninstall(&app.vault, tx, found, &origin)?),
             None => None,
         };
-        Ok((OK.to_owned(), ended))
+        Ok((JsonAnswer::ok(OK), ended))
     };
     let (answer, ended) = write_once_and(&member, key, &body, work).await?;
     if let Some(revocation) = ended.flatten() {

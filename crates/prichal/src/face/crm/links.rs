@@ -10,14 +10,14 @@ use prichal_store::{Tx, entity};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{
-    caller::Member,
-    entities::check_end,
-    once::{IdempotencyKey, JsonAnswer, write_once},
-};
+use super::{caller::Member, entities::check_end};
 use crate::{
     error::{Error, Result},
-    face::{Json, Raw, json_text, parse_json},
+    face::{
+        Json, Raw, json_text,
+        once::{IdempotencyKey, JsonAnswer, write_once},
+        parse_json,
+    },
     telephony::record,
 };
 

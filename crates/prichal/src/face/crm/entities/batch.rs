@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use prichal_core::{
     event::{EntityKind, Origin},
+    identifier::Check,
     schema::{self, Fault, Field, MAX_ITEMS, Object, Type},
 };
 use prichal_store::Tx;
@@ -33,6 +34,7 @@ pub(super) fn read(
     kind: EntityKind,
     body: &Value,
     settings: &Object,
+    check: Check,
     origin: &Origin,
 ) -> Result<Vec<(String, Draft)>> {
     let body = schema::object(body)?;
@@ -52,7 +54,7 @@ pub(super) fn read(
     let (mut drafts, mut faults, mut keys) =
         (Vec::with_capacity(items.len()), Vec::new(), HashSet::new());
     for (n, item) in items.iter().enumerate() {
-        match read_item(kind, item, settings, origin) {
+        match read_item(kind, item, settings, check, origin) {
             Ok((key, draft)) if keys.insert(key.clone()) => drafts.push((key, draft)),
             Ok(_) => faults.push(Fault::rule(
                 format!("items[{n}].batchItemKey"),
@@ -72,6 +74,7 @@ fn read_item(
     kind: EntityKind,
     item: &Value,
     settings: &Object,
+    check: Check,
     origin: &Origin,
 ) -> Result<(String, Draft), Vec<Fault>> {
     let object = schema::object(item)?;
@@ -82,7 +85,7 @@ fn read_item(
         .and_then(Value::as_str)
         .map(str::to_owned);
     let key = key.unwrap_or_else(|| new_id().to_string());
-    Ok((key, Draft::read(kind, object, settings, origin)?))
+    Ok((key, Draft::read(kind, object, settings, check, origin)?))
 }
 
 /// A fault of item `n`, seen from the body.

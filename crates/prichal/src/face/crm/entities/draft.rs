@@ -7,6 +7,7 @@ use prichal_core::{
     entity::{self as rules, Defaults},
     event::{self, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, FileId, WorkspaceId},
+    identifier::Check,
     schema::{Fault, Object},
     update_info::UpdateInfo,
 };
@@ -47,6 +48,7 @@ impl Draft {
         kind: EntityKind,
         body: &Object,
         settings: &Object,
+        check: Check,
         origin: &Origin,
     ) -> Result<Self, Vec<Fault>> {
         let defaults = Defaults {
@@ -56,6 +58,9 @@ impl Draft {
         let draft = rules::create(kind, body, defaults, &mut || {
             prichal_core::id::generate(origin.at)
         })?;
+        if let Some(fault) = rules::check_identifiers(kind, &draft.members, check) {
+            return Err(vec![fault]);
+        }
         let fields = files_fields(settings, kind);
         let ids = files(kind, &draft.members, &fields)?;
         let members = rules::to_text(&draft.members).map_err(|fault| vec![fault])?;

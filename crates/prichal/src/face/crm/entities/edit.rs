@@ -48,6 +48,20 @@ pub(super) fn patch(
         ..
     } = patched.map_err(Error::PatchRefused)?;
 
+    if members.get("iin") != before.get("iin")
+        && let Some(fault) =
+            rules::check_identifiers(place.kind, &members, member.app.config.identifier_check)
+    {
+        tracing::debug!("{}", fault.message);
+        let sent = operations
+            .iter()
+            .filter(|one| one.path.eq_ignore_ascii_case("/iin"));
+        return Err(Error::PatchRefused(PatchErrors {
+            invalid_datas: sent.map(|one| one.sent.clone()).collect(),
+            ..PatchErrors::default()
+        }));
+    }
+
     let fields = touched(
         files_fields(settings, place.kind),
         operations,

@@ -15,19 +15,27 @@ use prichal_store::{
 };
 use std::time::Duration;
 
-use super::caller::Member;
 use crate::{
+    app::App,
     error::{Error, Result},
     face::json_text,
     vault::{Vault, sha256_hex},
 };
 
 /// How long a first answer is remembered.
-pub(crate) const REMEMBERED: Duration = Duration::from_hours(24);
+pub const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// Who asks, as far as a first answer is concerned.
+pub trait Asking {
+    fn app(&self) -> &App;
+    /// The workspace that keys count for.
+    fn workspace_id(&self) -> WorkspaceId;
+    fn now(&self) -> Timestamp;
+}
 
 /// The key of a request, if it has one, and the path it counts for.
 #[derive(Clone, Debug)]
-pub(super) struct IdempotencyKey {
+pub struct IdempotencyKey {
     path: String,
     key: Option<String>,
 }
@@ -49,21 +57,25 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 impl IdempotencyKey {
     /// Whether the request has one.
-    pub(super) fn is_given(&self) -> bool {
+    pub fn is_given(&self) -> bool {
         self.key.is_some()
     }
 }
 
 /// An answer in JSON, made now or long ago.
-pub(super) struct JsonAnswer {
+pub struct JsonAnswer {
     status: StatusCode,
     text: String,
 }
 
 impl JsonAnswer {
-    pub(super) fn ok(text: impl Into<String>) -> Self {
+    pub fn ok(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::OK, text)
+    }
+
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self {
-            status: StatusCode::OK,
+            status,
             text: text.into(),
         }
     }
@@ -77,53 +89,53 @@ impl IntoResponse for JsonAnswer {
 
 /// Runs `work` in a write and answers 200 with the JSON text it returns; or answers what the first
 /// request with the same key was answered. The answer is kept in the same transaction as the change.
-pub(super) async fn write_once(
-    member: &Member,
+pub async fn write_once(
+    asking: &impl Asking,
     key: IdempotencyKey,
     body: &[u8],
     mut work: impl FnMut(&mut Tx<'_>) -> Result<String> + Send + 'static,
 ) -> Result<JsonAnswer> {
-    let work = move |tx: &mut Tx<'_>| Ok((work(tx)?, ()));
-    let (answer, _) = write_once_and(member, key, body, work).await?;
+    let work = move |tx: &mut Tx<'_>| Ok((JsonAnswer::ok(work(tx)?), ()));
+    let (answer, _) = write_once_and(asking, key, body, work).await?;
     Ok(answer)
 }
 
 /// The same for work that has something to tell beside the answer, which is there only when it was done
 /// just now.
-pub(super) async fn write_once_and<T: Send + 'static>(
-    member: &Member,
+pub async fn write_once_and<T: Send + 'static>(
+    asking: &impl Asking,
     key: IdempotencyKey,
     body: &[u8],
-    mut work: impl FnMut(&mut Tx<'_>) -> Result<(String, T)> + Send + 'static,
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
 ) -> Result<(JsonAnswer, Option<T>)> {
-    let (app, workspace) = (member.app.clone(), member.workspace_id());
-    let slot = Slot::of(member, key, body)?;
+    let (app, workspace) = (asking.app().clone(), asking.workspace_id());
+    let slot = Slot::of(asking, key, body)?;
     let write = move |tx: &mut Tx<'_>| {
         let Some(slot) = &slot else {
-            let (text, told) = work(tx)?;
-            return Ok((JsonAnswer::ok(text), Some(told)));
+            let (answer, told) = work(tx)?;
+            return Ok((answer, Some(told)));
         };
         if let Some(first) = slot.find(&app.vault, tx.conn()?)? {
             return Ok((first, None));
         }
-        let (text, told) = work(tx)?;
-        slot.keep(&app.vault, tx, &text)?;
-        Ok((JsonAnswer::ok(text), Some(told)))
+        let (answer, told) = work(tx)?;
+        slot.keep(&app.vault, tx, &answer)?;
+        Ok((answer, Some(told)))
     };
-    member.app.db.write(workspace, write).await
+    asking.app().db.write(workspace, write).await
 }
 
 /// What the first request with this key was answered, for work that cannot wait for its write to ask.
-pub(super) async fn first_answer(
-    member: &Member,
+pub async fn first_answer(
+    asking: &impl Asking,
     key: &IdempotencyKey,
     body: &[u8],
 ) -> Result<Option<JsonAnswer>> {
-    let app = member.app.clone();
-    match Slot::of(member, key.clone(), body)? {
+    let app = asking.app().clone();
+    match Slot::of(asking, key.clone(), body)? {
         Some(slot) => {
             let find = move |conn: &mut Conn| slot.find(&app.vault, conn);
-            member.app.db.read(find).await
+            asking.app().db.read(find).await
         }
         None => Ok(None),
     }
@@ -141,7 +153,7 @@ struct Slot {
 }
 
 impl Slot {
-    fn of(member: &Member, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
+    fn of(asking: &impl Asking, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
         let IdempotencyKey { path, key } = key;
         let Some(key) = key else { return Ok(None) };
         if key.is_empty() || key.len() > 255 {
@@ -151,12 +163,12 @@ impl Slot {
             ));
         }
         Ok(Some(Self {
-            workspace: member.workspace_id(),
+            workspace: asking.workspace_id(),
             path,
             key,
             request_hash: sha256_hex(body),
-            now: member.now,
-            since: Timestamp::from_micros(0).max(member.now - REMEMBERED),
+            now: asking.now(),
+            since: Timestamp::from_micros(0).max(asking.now() - REMEMBERED),
         }))
     }
 
@@ -186,11 +198,11 @@ impl Slot {
     }
 
     /// Answers may hold secrets, so they are kept like secrets.
-    fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+    fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
         let first = FirstAnswer {
             request_hash: self.request_hash.clone(),
-            status: 200,
-            answer: STANDARD.encode(vault.seal(text.as_bytes())),
+            status: answer.status.as_u16().into(),
+            answer: STANDARD.encode(vault.seal(answer.text.as_bytes())),
         };
         let Self {
             workspace,

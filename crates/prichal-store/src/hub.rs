@@ -1,0 +1,20 @@
+//! What the server knows of itself, by name.
+
+use crate::{Conn, Result, Tx, value::params};
+
+pub fn find(conn: &mut Conn, name: &str) -> Result<Option<String>> {
+    conn.query_one(
+        "SELECT value FROM hub WHERE name = $1",
+        params![name],
+        |row| row.get(0),
+    )
+}
+
+/// Sets a value that is not there yet, and returns the one that is there now.
+pub fn find_or_put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Option<String>> {
+    tx.execute(
+        "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        params![name, value],
+    )?;
+    find(tx.conn()?, name)
+}
