@@ -56,7 +56,8 @@ impl Line {
 /// A base address and a bearer token, for calls one after another outside of any runtime.
 pub struct Api {
     address: String,
-    token: String,
+    /// The header that says who calls.
+    credentials: (&'static str, String),
     runtime: tokio::runtime::Runtime,
     /// The connection of the last call, and when that was.
     line: Option<(Line, Instant)>,
@@ -64,9 +65,19 @@ pub struct Api {
 
 impl Api {
     pub fn new(address: impl Into<String>, token: impl Into<String>) -> Result<Self> {
+        let token = format!("Bearer {}", token.into());
+        Self::with(address, "authorization", token)
+    }
+
+    /// With credentials in another header.
+    pub fn with(
+        address: impl Into<String>,
+        header: &'static str,
+        value: impl Into<String>,
+    ) -> Result<Self> {
         Ok(Self {
             address: address.into(),
-            token: token.into(),
+            credentials: (header, value.into()),
             runtime: runtime()?,
             line: None,
         })
@@ -97,7 +108,7 @@ impl Api {
             .method(method)
             .uri(path)
             .header("host", &self.address)
-            .header("authorization", format!("Bearer {}", self.token))
+            .header(self.credentials.0, &self.credentials.1)
             .header("content-type", "application/json")
             .body(Full::new(body))?;
         let line = self.line.take();

@@ -1,5 +1,6 @@
 //! The drills: each starts a fresh server, measures one thing, and leaves nothing behind.
 
+mod calls;
 mod crash;
 mod feed;
 mod growth;
@@ -35,6 +36,8 @@ pub enum Drill {
     Idle,
     /// A page of the feed when the feed is long
     Feed,
+    /// Telephony: callbacks a second, and who a caller is sent to among many contacts
+    Calls,
 }
 
 impl Drill {
@@ -48,6 +51,7 @@ impl Drill {
             Self::Growth => growth::run(lab, engine, report),
             Self::Idle => idle::run(lab, engine, report),
             Self::Feed => feed::run(lab, engine, report),
+            Self::Calls => calls::run(lab, engine, report),
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Size {
     /// Events in the feed, first few, then many.
     pub feed: [u64; 2],
     pub pages: usize,
+    /// Contacts with a phone.
+    pub contacts: u64,
 }
 
 impl Size {
@@ -70,6 +72,7 @@ impl Size {
         idle: Duration::from_secs(10),
         feed: [1_000, 1_000_000],
         pages: 1_000,
+        contacts: 1_000_000,
     };
 
     /// To see in two minutes that everything works. Its figures mean nothing.
@@ -85,6 +88,7 @@ impl Size {
         idle: Duration::from_secs(2),
         feed: [1_000, 20_000],
         pages: 100,
+        contacts: 5_000,
     };
 }
 

@@ -32,6 +32,9 @@ use crate::{
 const ENTITY: &str = r#"{"name":"bench","customFields":{{payload}}}"#;
 pub const ENTITY_BYTES: usize = 500;
 
+/// A call that begins. Unknown members are ignored, so the stamp has one of its own.
+const CALL: &str = r#"{"timestamp":"2026-01-01T00:00:00Z","externalId":"{{name}}","externalVatsPhone":"79229929292","clientPhone":"79997775533","direction":"inbound","bench":{{payload}}}"#;
+
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(15);
 /// How long the first call of a new webhook may take.
@@ -308,6 +311,60 @@ impl Workspace {
         Ok(())
     }
 
+    /// Installs an exchange's integration, and returns its access key.
+    pub fn exchange(&mut self, sink: &Sink) -> Result<String> {
+        let id = self.install("bench.exchange", sink)?;
+        let path = self.path(&format!("integrations/{id}/api-key"));
+        let key = self.api.post(&path, &json!({}))?;
+        let key = key["apiKey"]
+            .as_str()
+            .context("the answer has no API key")?;
+        let mut api = Api::with(&self.address, "x-xcom-integration-apikey", key)?;
+        let path = "/api/v1/authorization/authorize-private-integration";
+        let answer = api.post(path, &json!({}))?;
+        let key = answer["accessKey"].as_str();
+        Ok(key.context("the answer has no access key")?.to_owned())
+    }
+
+    /// A load of calls that begin, each another one.
+    pub fn calls(&self, key: &str, run: u32, connections: usize, time: Duration) -> Result<Load> {
+        let mut headers = load::headers(&self.address, None)?;
+        headers.insert("x-xcom-accesskey", key.parse()?);
+        Ok(Load {
+            path: self.path("communications/callbacks/telephony/call-started"),
+            headers,
+            body: Template::new(CALL, ENTITY_BYTES)?,
+            ..load_to(self.address.clone(), run, connections, time)?
+        })
+    }
+
+    /// Makes contacts number `first` and up, each with a phone of its own: see [`phone`].
+    pub fn create_contacts(&mut self, first: u64, count: u64) -> Result<()> {
+        let item =
+            |n| json!({ "name": "bench", "phones": [{ "type": "work", "value": phone(n) }] });
+        let items: Vec<Value> = (first..first + count).map(item).collect();
+        let body = json!({ "items": items });
+        self.api.post(&self.path("contacts/create"), &body)?;
+        Ok(())
+    }
+
+    /// The time in nanoseconds until it is known who the caller with the phone of contact `n` is sent
+    /// to.
+    pub fn time_redirect(&self, api: &mut Api, n: u64) -> Result<u64> {
+        let path = format!(
+            "communications/callbacks/telephony/call-redirect?phoneNumber={}",
+            phone(n)
+        );
+        let path = self.path(&path);
+        let begun_ns = clock::now_ns();
+        api.call(&Method::GET, &path, Bytes::new())?;
+        Ok(clock::now_ns() - begun_ns)
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     fn install(&mut self, name: &str, sink: &Sink) -> Result<String> {
         let base_url = format!("http://{}", sink.address());
         let manifest = json!({ "name": name, "version": "1.0", "baseUrl": base_url });
@@ -389,6 +446,11 @@ impl Workspace {
     fn page_path(&self, offset: &str, limit: u32) -> String {
         self.path(&format!("events?offset={offset}&limit={limit}"))
     }
+}
+
+/// The phone of contact `n`, as people write it.
+fn phone(n: u64) -> String {
+    format!("8{:010}", 9_000_000_000 + n)
 }
 
 /// A load of the same entities to any address, such as the sink's own.

@@ -10,6 +10,8 @@ use crate::clock::now_ns;
 
 const MARK: &str = "prichal-bench:";
 const PLACEHOLDER: &str = "{{payload}}";
+/// Where a text stands that no other message of any run has.
+const NAME: &str = "{{name}}";
 
 static FIND_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
 
@@ -42,7 +44,7 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// A request body with a place for the payload: a JSON object that carries the stamp and is padded
-/// so that the whole body has a wanted length.
+/// so that the whole body has a wanted length; before it there may be `{{name}}`.
 #[derive(Clone, Debug)]
 pub struct Template {
     before: String,
@@ -68,6 +70,15 @@ impl Template {
 
     /// The body of message `id`, stamped with the present moment.
     pub fn fill(&self, run: u32, id: u64) -> String {
+        let body = self.stamped(run, id);
+        if self.before.contains(NAME) {
+            body.replace(NAME, &format!("{run}-{id}"))
+        } else {
+            body
+        }
+    }
+
+    fn stamped(&self, run: u32, id: u64) -> String {
         let mut body = String::with_capacity(self.bytes + 16);
         body.push_str(&self.before);
         let sent = now_ns();

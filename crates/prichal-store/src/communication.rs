@@ -1,5 +1,7 @@
 //! Calls as communications: their evidence, and the columns by which they are found.
 
+use std::sync::LazyLock;
+
 use prichal_core::{
     id::{EntityId, IntegrationId, WorkspaceId},
     time::Timestamp,
@@ -64,15 +66,21 @@ pub fn insert(tx: &mut Tx<'_>, row: &Communication) -> Result<bool> {
     let mut values: Vec<Value<'_>> = params![row.workspace, row.id, row.first_seen].to_vec();
     values.extend(changing(row));
     values.extend(stamps::values(&row.update_info));
-    let marks: Vec<String> = (1..=values.len()).map(|n| format!("${n}")).collect();
-    let sql = format!(
+    Ok(tx.execute(&INSERT, &values)? == 1)
+}
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    // The workspace, the id and when it was first seen, what changes, and six stamps.
+    let marks: Vec<String> = (1..=3 + CHANGING.len() + 6)
+        .map(|n| format!("${n}"))
+        .collect();
+    format!(
         "INSERT INTO communication (workspace, id, first_seen, {}, {}) VALUES ({}) ON CONFLICT DO NOTHING",
         CHANGING.join(", "),
         stamps::COLUMNS,
         marks.join(", ")
-    );
-    Ok(tx.execute(&sql, &values)? == 1)
-}
+    )
+});
 
 /// Writes what a call has become. The caller has it from a `find_…_for_update` of this transaction.
 pub fn update(tx: &mut Tx<'_>, row: &Communication) -> Result<()> {
@@ -84,19 +92,22 @@ pub fn update(tx: &mut Tx<'_>, row: &Communication) -> Result<()> {
         &row.update_info.updated.with,
         row.deleted_at
     ]);
+    tx.execute(&UPDATE, &values)?;
+    Ok(())
+}
+
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let names = CHANGING.iter().copied();
     let names = names.chain(["updated_at", "updated_by", "updated_with", "deleted_at"]);
     let sets: Vec<String> = names
         .enumerate()
         .map(|(n, name)| format!("{name} = ${}", n + 3))
         .collect();
-    let sql = format!(
+    format!(
         "UPDATE communication SET {} WHERE workspace = $1 AND id = $2",
         sets.join(", ")
-    );
-    tx.execute(&sql, &values)?;
-    Ok(())
-}
+    )
+});
 
 const CHANGING: [&str; 20] = [
     "integration",

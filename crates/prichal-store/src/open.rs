@@ -77,6 +77,11 @@ fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
          PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;
          PRAGMA journal_size_limit = 67108864;",
     )?;
+    // Else a statement is compiled again whenever its values change: they might tell the planner more.
+    db.set_db_config(
+        rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG,
+        true,
+    )?;
     if reading {
         db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
     } else {

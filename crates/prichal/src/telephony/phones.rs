@@ -4,6 +4,7 @@ use prichal_core::{
     event::{Author, Entity, EntityKind, Origin},
     id::{EntityId, WorkspaceId},
     phone,
+    schema::Object,
 };
 use prichal_store::{Conn, Tx, communication, entity, phone as store};
 use serde_json::Value;
@@ -14,16 +15,26 @@ use crate::error::{Error, Result};
 /// How many older calls are linked at once with somebody whose number has become known.
 const OLDER_CALLS: i64 = 500;
 
-/// Keeps the numbers of a contact or company that was written, and links the calls of numbers that
-/// are new with it. Nothing for other kinds.
+/// Keeps the numbers of a contact or company that was changed, and links the calls of numbers that are
+/// new with it. Nothing for other kinds.
 pub fn note(tx: &mut Tx<'_>, origin: &Origin, written: &entity::Entity) -> Result<()> {
-    let keys = keys(written)?;
-    if keys.is_none() {
+    if !has_phones(written.kind) {
         return Ok(());
     }
-    let keys = keys.unwrap_or_default();
-    let end = (written.kind, written.id.0);
-    let fresh = store::put(tx, origin.workspace, end.0, end.1, &keys)?;
+    let keys = if written.deleted_at.is_some() {
+        Vec::new()
+    } else {
+        keys(
+            written.kind,
+            &serde_json::from_str(&written.members).map_err(Error::internal)?,
+        )
+    };
+    note_new(tx, origin, (written.kind, written.id.0), &keys)
+}
+
+/// The same for the keys that an entity has; a new one without any need not be noted.
+pub fn note_new(tx: &mut Tx<'_>, origin: &Origin, end: Entity, keys: &[String]) -> Result<()> {
+    let fresh = store::put(tx, origin.workspace, end.0, end.1, keys)?;
     let system = Origin {
         author: Author::system(),
         ..origin.clone()
@@ -37,16 +48,14 @@ pub fn note(tx: &mut Tx<'_>, origin: &Origin, written: &entity::Entity) -> Resul
     Ok(())
 }
 
-/// The keys of the numbers an entity has now. `None` when there is nothing to keep.
-fn keys(written: &entity::Entity) -> Result<Option<Vec<String>>> {
-    if !matches!(written.kind, EntityKind::Contact | EntityKind::Company) {
-        return Ok(None);
-    }
-    if written.deleted_at.is_some() {
-        return Ok(Some(Vec::new()));
-    }
-    let members: Value = serde_json::from_str(&written.members).map_err(Error::internal)?;
+fn has_phones(kind: EntityKind) -> bool {
+    matches!(kind, EntityKind::Contact | EntityKind::Company)
+}
+
+/// The keys of the numbers in an entity's members.
+pub fn keys(kind: EntityKind, members: &Object) -> Vec<String> {
     let phones = members.get("phones").and_then(Value::as_array);
+    let phones = phones.filter(|_| has_phones(kind));
     let mut keys: Vec<String> = phones
         .into_iter()
         .flatten()
@@ -54,7 +63,7 @@ fn keys(written: &entity::Entity) -> Result<Option<Vec<String>>> {
         .collect();
     keys.sort_unstable();
     keys.dedup();
-    Ok(Some(keys))
+    keys
 }
 
 /// What a call with this number is linked with: its contacts and companies, and their active deals.

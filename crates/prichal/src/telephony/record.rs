@@ -480,6 +480,8 @@ pub fn create(
     })?;
     let mut made = Found { call, ..start };
     settle(tx, origin, &mut made)?;
+    let links = wanted_links(tx, &made, made.row.found_by.phone.as_deref())?;
+    made.row.auto_links = links_text(&links);
     if !communication::insert(tx, &made.row)? {
         return Ok(None);
     }
@@ -490,9 +492,10 @@ pub fn create(
         made.end(),
         snapshot(&made.call, &made.head()),
     ));
-    if let Some(phone) = made.phone() {
-        relink(tx, origin, &mut made, &phone)?;
-        communication::update(tx, &made.row)?;
+    for end in links {
+        entity::insert_first_link(tx, origin.workspace, made.end(), end);
+        let id = EventId::generate(origin.at);
+        tx.append(NewEvent::link(id, origin, made.end(), end));
     }
     app.telephony.watch.set(made.row.found_by.due_at);
     Ok(Some(made))
@@ -513,7 +516,7 @@ pub fn change(
     settle(tx, origin, &mut after)?;
     let (was, is) = (before.phone(), after.phone());
     if was != is {
-        relink(tx, origin, &mut after, &is.unwrap_or_default())?;
+        relink(tx, origin, &mut after, is.as_deref())?;
     }
     communication::update(tx, &after.row)?;
     communication::add_users(
@@ -570,15 +573,20 @@ fn found_by(found: &Found) -> FoundBy {
     }
 }
 
-/// Links a call with all that belongs to its number, and takes away what was there for another one.
-/// What a user has taken away stays away.
-fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, phone: &str) -> Result<()> {
-    let cut = parse_links(&found.row.cut_links);
-    let mut wanted = match phone {
-        "" => Vec::new(),
-        phone => phones::matches(tx.conn()?, origin.workspace, phone)?,
+/// All that belongs to a number but what a user has taken away from the call.
+fn wanted_links(tx: &mut Tx<'_>, found: &Found, phone: Option<&str>) -> Result<Vec<Entity>> {
+    let Some(phone) = phone else {
+        return Ok(Vec::new());
     };
+    let cut = parse_links(&found.row.cut_links);
+    let mut wanted = phones::matches(tx.conn()?, found.row.workspace, phone)?;
     wanted.retain(|end| !cut.contains(end));
+    Ok(wanted)
+}
+
+/// Links a call with all that belongs to its number, and takes away what was there for another one.
+fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, phone: Option<&str>) -> Result<()> {
+    let wanted = wanted_links(tx, found, phone)?;
     let me = found.end();
     for end in parse_links(&found.row.auto_links) {
         if !wanted.contains(&end) && entity::delete_link(tx, origin.workspace, me, end)? {

@@ -33,6 +33,8 @@ pub(super) struct Draft {
     event: EventId,
     links: Vec<event::Entity>,
     files: Option<Files>,
+    /// The keys of its phones.
+    phones: Vec<String>,
 }
 
 /// The files that an entity mentions. They are made permanent when it is written.
@@ -74,6 +76,7 @@ impl Draft {
                 deleted_at: None,
             },
             event: EventId::generate(origin.at),
+            phones: phones::keys(kind, &draft.members),
             links: draft.links.unwrap_or_default(),
             files: (!ids.is_empty()).then_some(Files {
                 members: draft.members,
@@ -117,7 +120,9 @@ impl Draft {
                 *end,
             ));
         }
-        phones::note(tx, origin, &entity)?;
+        if !self.phones.is_empty() {
+            phones::note_new(tx, origin, me, &self.phones)?;
+        }
         let links: Vec<Uuid> = self.links.iter().map(|(_, id)| *id).collect();
         Ok(model(&entity, &links))
     }
