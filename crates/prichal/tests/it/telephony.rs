@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    hub::{Answer, Caller, Hub, eventually},
+    hub::{Answer, Caller, Ground, Hub, eventually},
     partner::Partner,
     receiver::{Call, Receiver, Reply},
 };
@@ -35,7 +35,10 @@ impl Exchange {
     }
 
     async fn at(base_url: &str) -> Self {
-        let hub = Hub::start().await;
+        Self::on(Hub::start().await, base_url).await
+    }
+
+    async fn on(hub: Hub, base_url: &str) -> Self {
         let space = hub.workspace("my-workspace").await;
         let partner = Partner::install(&space, "Megafon", base_url).await;
         let line = space.access_key(&partner.access_key().await);
@@ -1356,4 +1359,34 @@ async fn a_thousand_untidy_calls() {
             );
         }
     }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL and NATS; ./test has them"]
+async fn cards_are_the_same_on_every_node() {
+    let ground = Ground::new(|_| ());
+    let pbx = Exchange::on(ground.start().await, "https://my-integration.ru").await;
+    let second = ground.neighbour().start().await;
+    let masha = pbx.user("masha").await;
+    let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
+    let mut cards = Cards::of(&second.adopt(&of_masha)).await;
+    let id = pbx
+        .send("call-started", now_started(&pbx, "1"))
+        .await
+        .ok()
+        .str("id");
+    pbx.send("call-event", ring("1", "m", "appeared", &masha, 1))
+        .await
+        .ok();
+    // Without a bus the other node looks once a second.
+    let card = loop {
+        tokio::select! {
+            card = cards.next() => break card,
+            () = tokio::time::sleep(Duration::from_millis(20)) => pbx.hub.advance(Duration::from_millis(250)),
+        }
+    };
+    assert_eq!(
+        (card.name.as_str(), &card.data["id"]),
+        ("opened", &json!(id))
+    );
 }
