@@ -1,8 +1,9 @@
 //! Telephony: what becomes of the messages about calls (`reference/kontur.md` §6).
 //!
-//! * [`record`] finds the call that a message is about, adds the message to its evidence, and writes
-//!   what has changed: the row, its links, its events. All in one transaction, so that a message that
-//!   is answered is kept. Which call results is decided in [`prichal_core::call`], which needs no store.
+//! * [`take`] finds the call that a message is about and adds the message to its evidence. Which call
+//!   results is decided in [`prichal_core::call`], which needs no store.
+//! * [`record`] writes what has changed: the row, its links, its events. All in the transaction that
+//!   found the call, so that a message that is answered is kept.
 //! * [`phones`] keeps who has which number, and links calls with contacts that come later.
 //! * [`dial`] passes a user's wish to call or to hang up on to an integration.
 //! * [`redirect`] says who is responsible for a caller.
@@ -14,15 +15,18 @@ pub mod live;
 pub mod phones;
 pub mod record;
 pub mod redirect;
+pub mod take;
 pub mod watch;
 
-use prichal_core::id::WorkspaceId;
+use prichal_core::{
+    event::EntityKind,
+    id::{EntityId, WorkspaceId},
+};
 use prichal_store::{Conn, entity};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use prichal_core::{event::EntityKind, id::EntityId};
 
 /// What runs beside the requests.
 #[derive(Default)]

@@ -25,8 +25,9 @@ use crate::{
     face::{Raw, json_text, parse_json},
     page::Query,
     telephony::{
-        record::{self, Effect, Exchange, Report},
+        record::{Effect, Exchange},
         redirect,
+        take::{self, Report},
     },
 };
 
@@ -114,7 +115,7 @@ struct CallItem {
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = Communication)))]
 pub(super) async fn call_started(from: Exchanging, Raw(body): Raw) -> Result<Response> {
     let told = read("callStartedInfo", &body, call::started)?;
-    take(from, told, Report::Started, true).await
+    answer(from, told, Report::Started, true).await
 }
 
 /// Something happened to a leg.
@@ -123,7 +124,7 @@ pub(super) async fn call_started(from: Exchanging, Raw(body): Raw) -> Result<Res
 pub(super) async fn call_event(from: Exchanging, Raw(body): Raw) -> Result<Response> {
     let told = read("callEventInfo", &body, call::event)?;
     let report = |event| Report::Plain(Message::Event(event));
-    take(from, told, report, false).await
+    answer(from, told, report, false).await
 }
 
 /// A call is over.
@@ -132,7 +133,7 @@ pub(super) async fn call_event(from: Exchanging, Raw(body): Raw) -> Result<Respo
 pub(super) async fn call_finished(from: Exchanging, Raw(body): Raw) -> Result<Response> {
     let told = read("callFinishedInfo", &body, call::finished)?;
     let report = |notice| Report::Plain(Message::Finished(notice));
-    take(from, told, report, false).await
+    answer(from, told, report, false).await
 }
 
 /// A call that a user asked for could not be made.
@@ -141,7 +142,7 @@ pub(super) async fn call_finished(from: Exchanging, Raw(body): Raw) -> Result<Re
 pub(super) async fn call_failed(from: Exchanging, Raw(body): Raw) -> Result<Response> {
     let told = read("callFailedInfo", &body, call::failed)?;
     let report = |failure| Report::Plain(Message::Failed(failure));
-    take(from, told, report, false).await
+    answer(from, told, report, false).await
 }
 
 /// The recording of a leg is there: a file that was uploaded before.
@@ -149,7 +150,7 @@ pub(super) async fn call_failed(from: Exchanging, Raw(body): Raw) -> Result<Resp
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_recording(from: Exchanging, Raw(body): Raw) -> Result<Response> {
     let told = read("callRecordingInfo", &body, call::recording)?;
-    take(from, told, Report::Recording, false).await
+    answer(from, told, Report::Recording, false).await
 }
 
 /// A call from the exchange's history, the record of truth for the legs it names.
@@ -158,7 +159,7 @@ pub(super) async fn call_recording(from: Exchanging, Raw(body): Raw) -> Result<R
 pub(super) async fn register_call(from: Exchanging, Raw(body): Raw) -> Result<Response> {
     let told = read("registerCallInfo", &body, call::register)?;
     let report = |(history, recordings)| Report::Registered(history, recordings);
-    take(from, told, report, false).await
+    answer(from, told, report, false).await
 }
 
 #[derive(Serialize, ToSchema)]
@@ -225,7 +226,7 @@ pub(super) fn read<T>(
 }
 
 /// Takes a message in and answers.
-async fn take<T: Clone + Send + 'static>(
+async fn answer<T: Clone + Send + 'static>(
     from: Exchanging,
     told: Callback<T>,
     report: impl Fn(T) -> Report + Send + 'static,
@@ -236,7 +237,7 @@ async fn take<T: Clone + Send + 'static>(
     let Callback { refs, told } = told;
     let write = move |tx: &mut Tx<'_>| {
         let report = report(told.clone());
-        let (found, effect) = record::take(&app, tx, &origin, &exchange, &refs, report)?;
+        let (found, effect) = take::take(&app, tx, &origin, &exchange, &refs, report)?;
         let answer = if with_model {
             found.model(tx.conn()?, false)?
         } else {

@@ -1,0 +1,276 @@
+//! A message of an exchange: which call it is about, and what it makes of it
+//! (`reference/kontur.md` §6.3, §6.4).
+
+use std::time::Duration;
+
+use prichal_core::{
+    call::{
+        Direction, History, LegRecording, Message, Notice, Recording, Refs, Refusal,
+        ReportedRecording, snapshot,
+    },
+    event::{EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, FileId},
+    phone,
+};
+use prichal_store::{
+    Tx,
+    communication::{self, Communication, FoundBy},
+    file,
+};
+
+use super::{
+    not_found,
+    record::{
+        AddError, Effect, Exchange, Found, add, change, create, find_for_update, found_by, new,
+    },
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
+
+/// How old a call that a user has asked for may be to be the one that an exchange reports without
+/// naming it (`reference/kontur.md` §6.4 rule 11).
+const ADOPTION: Duration = Duration::from_mins(1);
+/// How often a record may turn out to be another.
+const MERGES: usize = 8;
+
+/// What an integration reports.
+#[derive(Clone, Debug)]
+pub enum Report {
+    Started(Notice),
+    /// A message that is told in full already.
+    Plain(Message),
+    Recording(ReportedRecording),
+    Registered(History, Vec<ReportedRecording>),
+}
+
+impl Report {
+    /// Whether a call that is not known is made. All other messages come again until it is.
+    fn creates(&self) -> bool {
+        matches!(self, Self::Started(_) | Self::Registered(..))
+    }
+}
+
+/// Takes what an integration reports, and says what it did and to which call.
+pub fn take(
+    app: &App,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    refs: &Refs,
+    report: Report,
+) -> Result<(Found, Effect)> {
+    let external = refs.external.as_deref().map(|id| exchange.bare(id));
+    let found = match locate(tx, origin, exchange, refs, external, &report)? {
+        Some(found) => found,
+        None if report.creates() && refs.communication.is_none() => {
+            let id = EntityId::generate(origin.at);
+            let message = message(tx, origin, report)?;
+            let start = new(origin, exchange, id, external);
+            let Some(made) = create(app, tx, origin, start, message)? else {
+                // Another node has made it since we looked.
+                return Err(Error::Busy);
+            };
+            return Ok((made, Effect::Created));
+        }
+        None => return Err(not_found(&refs.shown())),
+    };
+    if found.row.deleted_at.is_some() {
+        // It is the users' wish that it is gone; the exchange need not know.
+        return Ok((found, Effect::Unchanged));
+    }
+    let message = message(tx, origin, report)?;
+    let mut row = found.row.clone();
+    if row.external_id.is_none() {
+        row.external_id = external.map(str::to_owned);
+    }
+    let call = add(tx, origin.workspace, &found.call, message).map_err(|error| match error {
+        AddError::Refused(Refusal::NoSuchLeg) => not_found(&refs.shown()),
+        AddError::Refused(refusal) => Error::invalid("", refusal.to_string()),
+        AddError::Other(error) => error,
+    })?;
+    change(app, tx, origin, found, Found { row, call })
+}
+
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for Refs {
+    /// The id that was sent, as errors repeat it.
+    fn shown(&self) -> String {
+        match (&self.communication, &self.external) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(id)) => id.clone(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// The call that a report is about, held until the end of the transaction.
+fn locate(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    refs: &Refs,
+    external: Option<&str>,
+    report: &Report,
+) -> Result<Option<Found>> {
+    let by_external = match external {
+        Some(external) => communication::find_external_for_update(
+            tx,
+            origin.workspace,
+            exchange.integration,
+            external,
+        )?
+        .map(Found::of)
+        .transpose()?,
+        None => None,
+    };
+    let Some(id) = refs.communication else {
+        return match (by_external, report) {
+            (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice),
+            (found, _) => Ok(found),
+        };
+    };
+    let named = follow(tx, origin, EntityId(id))?
+        .filter(|found| found.row.integration == exchange.integration)
+        .ok_or_else(|| not_found(&id.to_string()))?;
+    match by_external {
+        Some(other) if other.row.id != named.row.id => {
+            settle_two(tx, origin, named, other).map(Some)
+        }
+        _ => Ok(Some(named)),
+    }
+}
+
+/// The record with this id, or the one that it turned out to be.
+fn follow(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+    let mut id = id;
+    for _ in 0..MERGES {
+        let Some(found) = find_for_update(tx, origin, id)? else {
+            return Ok(None);
+        };
+        match found.row.merged_into {
+            Some(survivor) => id = EntityId(survivor),
+            None => return Ok(Some(found)),
+        }
+    }
+    Ok(None)
+}
+
+/// The call that a user has asked for and that an exchange reports without saying so.
+fn adopt(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    notice: &Notice,
+) -> Result<Option<Found>> {
+    let Some(phone) = phone::key(&notice.client_phone) else {
+        return Ok(None);
+    };
+    if notice.direction != Some(Direction::Outbound) {
+        return Ok(None);
+    }
+    let since = origin.at - ADOPTION;
+    let pending = communication::find_pending_for_update(
+        tx,
+        origin.workspace,
+        exchange.integration,
+        &phone,
+        since,
+    )?;
+    pending.map(Found::of).transpose()
+}
+
+/// Two records for one call: a user's wish and what the exchange has reported since become one when
+/// their phones agree; else the id that we gave counts (`reference/kontur.md` §6.4 rule 13).
+fn settle_two(tx: &mut Tx<'_>, origin: &Origin, named: Found, other: Found) -> Result<Found> {
+    let is_wish = named.row.external_id.is_none()
+        && named.call.legs().is_empty()
+        && named.call.history.is_none();
+    let agree = match (named.phone(), other.phone()) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    if !is_wish || !agree || other.row.deleted_at.is_some() {
+        tracing::warn!(workspace = %origin.workspace, communication = %named.row.id, other = %other.row.id, "a message names two calls; the communicationId counts");
+        return Ok(named);
+    }
+    let mut survivor = other;
+    // Taken over silently; it is written together with what the message says.
+    survivor.call.dial = survivor.call.dial.or(named.call.dial.clone());
+    let text = serde_json::to_string(&survivor.call).map_err(Error::internal)?;
+    if text != survivor.row.call {
+        survivor.row.call = text;
+        let by = found_by(&survivor);
+        survivor.row.found_by = by;
+        communication::update(tx, &survivor.row)?;
+        let users = survivor.call.participants();
+        communication::add_users(tx, origin.workspace, survivor.row.id, &users)?;
+    }
+    let id = named.row.id;
+    let old = snapshot(&named.call, &named.head());
+    let gone = Communication {
+        merged_into: Some(survivor.row.id.0),
+        deleted_at: Some(origin.at),
+        update_info: named.row.update_info.clone().changed(origin),
+        found_by: FoundBy {
+            due_at: None,
+            ..found_by(&named)
+        },
+        ..named.row
+    };
+    communication::update(tx, &gone)?;
+    let entity = (EntityKind::Communication, id.0);
+    tx.append(NewEvent::delete(
+        EventId::generate(origin.at),
+        origin,
+        entity,
+        old,
+    ));
+    Ok(survivor)
+}
+
+/// The report as the call understands it: files become permanent.
+fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> {
+    Ok(match report {
+        Report::Started(notice) => Message::Started(notice),
+        Report::Plain(message) => message,
+        Report::Recording(reported) => {
+            let file = reported.file;
+            let bound = bind(tx, origin, reported, false)?;
+            Message::Recorded(bound.ok_or_else(|| Error::NotFound(format!("File {file}")))?)
+        }
+        Report::Registered(history, reported) => {
+            let mut recordings = Vec::new();
+            for reported in reported {
+                // The next look at the history may bring a file that is still there.
+                recordings.extend(bind(tx, origin, reported, true)?);
+            }
+            Message::History(history, recordings)
+        }
+    })
+}
+
+fn bind(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    reported: ReportedRecording,
+    is_history: bool,
+) -> Result<Option<LegRecording>> {
+    let bound = file::bind(tx, origin.workspace, FileId(reported.file), origin.at)?;
+    Ok(bound.map(|file| LegRecording {
+        is_history,
+        external_call_item_id: reported.external_call_item_id,
+        realtime_call_item_id: reported.realtime_call_item_id,
+        recording: Recording {
+            file_id: file.id.0,
+            // What is kept counts, not what is said about it.
+            file_name: file.name,
+            content_type: file.content_type,
+            content_length: file.size,
+        },
+    }))
+}
