@@ -8,6 +8,7 @@
 )]
 
 pub mod call;
+pub mod channel;
 pub mod custom_field;
 pub mod entity;
 pub mod event;

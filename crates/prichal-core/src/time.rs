@@ -30,6 +30,16 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
+    /// As Era prints times: UTC with a `Z`, and two digits of a second's fraction
+    /// (`reference/era.md` §2).
+    pub fn to_centiseconds(self) -> String {
+        let Ok(at) = jiff::Timestamp::from_microsecond(self.0) else {
+            return "0001-01-01T00:00:00.00Z".to_owned();
+        };
+        let hundredths = self.0.rem_euclid(1_000_000) / 10_000;
+        format!("{}.{hundredths:02}Z", at.strftime("%Y-%m-%dT%H:%M:%S"))
+    }
+
     /// Reads RFC 3339 with any offset. Digits past the microsecond are cut.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>()

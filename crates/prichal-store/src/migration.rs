@@ -6,6 +6,7 @@ use crate::{Conn, Engine, Error, Result, value::params};
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_hub.sql"),
     include_str!("../migrations/0002_telephony.sql"),
+    include_str!("../migrations/0003_channels.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {

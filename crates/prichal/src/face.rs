@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod crm;
+pub mod era;
 pub mod once;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
@@ -96,6 +97,12 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
                 .await
                 .err(),
             admin::routes::words as _,
+        ),
+        (Some("rest"), Some("v1")) => (
+            era::routes::Guard::from_request_parts(&mut parts, &app)
+                .await
+                .err(),
+            era::routes::words as _,
         ),
         _ => (None, admin::routes::words as _),
     };

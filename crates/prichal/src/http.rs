@@ -35,6 +35,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub fn router(app: App) -> Router {
     let (admin, admin_api) = face::admin::routes::router().split_for_parts();
     let (crm, crm_api) = face::crm::routes::router().split_for_parts();
+    let (era, era_api) = face::era::routes::router().split_for_parts();
     Router::new()
         .merge(face::worded::<face::admin::routes::Administrator>(
             admin,
@@ -46,7 +47,12 @@ pub fn router(app: App) -> Router {
             "crm",
             face::crm::routes::words,
         ))
-        .merge(openapi::router([admin_api, crm_api]))
+        .merge(face::worded::<face::era::routes::Guard>(
+            era,
+            "era",
+            face::era::routes::words,
+        ))
+        .merge(openapi::router([admin_api, crm_api, era_api]))
         .fallback(face::no_route)
         .layer(from_fn_with_state(app.clone(), with_request_id))
         .with_state(app)
@@ -82,6 +88,7 @@ fn face_of(path: &str) -> &'static str {
     match path.split('/').nth(1) {
         Some("admin") => "admin",
         Some("api") => "crm",
+        Some("rest") => "era",
         _ => "other",
     }
 }

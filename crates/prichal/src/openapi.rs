@@ -71,6 +71,10 @@ const TAGS: &[(&str, &str)] = &[
         "telephony",
         "Calls: what exchanges report, what users ask for, what is known of each.",
     ),
+    (
+        "channels",
+        "Points at which outside systems dock: hooks, scripts, websockets.",
+    ),
     ("webhooks", "What came of calls, and calling again."),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),
@@ -169,7 +173,8 @@ mod tests {
     fn every_operation_is_in_a_group_that_is_explained() {
         let (_, admin) = face::admin::routes::router().split_for_parts();
         let (_, crm) = face::crm::routes::router().split_for_parts();
-        let api = serde_json::to_value(describe([admin, crm])).expect("JSON");
+        let (_, era) = face::era::routes::router().split_for_parts();
+        let api = serde_json::to_value(describe([admin, crm, era])).expect("JSON");
         assert!(
             api["openapi"]
                 .as_str()
@@ -203,7 +208,8 @@ mod tests {
     fn the_description_is_whole() {
         let (_, admin) = face::admin::routes::router().split_for_parts();
         let (_, crm) = face::crm::routes::router().split_for_parts();
-        let api = serde_json::to_value(describe([admin, crm])).expect("JSON");
+        let (_, era) = face::era::routes::router().split_for_parts();
+        let api = serde_json::to_value(describe([admin, crm, era])).expect("JSON");
         assert_eq!(api["openapi"], "3.1.0");
         for (path, item) in api["paths"].as_object().expect("paths") {
             for (method, operation) in item.as_object().expect("operations") {

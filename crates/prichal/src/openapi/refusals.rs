@@ -18,6 +18,7 @@ pub(super) fn describe(api: &mut OpenApi) {
         ("PatchRefusal".to_owned(), patch_refusal().into()),
         ("BadRequest".to_owned(), bad_request().into()),
         ("Problem".to_owned(), problem().into()),
+        ("ChannelError".to_owned(), channel_error().into()),
     ]);
     for (path, item) in &mut api.paths.paths {
         let patch = item.patch.is_some();
@@ -30,6 +31,8 @@ pub(super) fn describe(api: &mut OpenApi) {
                 of_crm(operation, false);
             } else if path.starts_with("/api/v1/") {
                 of_crm(operation, patch);
+            } else if path.starts_with("/rest/v1/") {
+                of_channels(operation);
             }
         }
     }
@@ -111,6 +114,19 @@ fn of_crm(operation: &mut Operation, patch: bool) {
     );
 }
 
+fn of_channels(operation: &mut Operation) {
+    let json = |description, schema| refusal(description, "application/json", schema);
+    for (status, description) in [
+        ("400", "Malformed, or of a wrong type"),
+        ("401", "No token, or none that is good"),
+        ("404", "Not found"),
+        ("409", "The id or the code is taken"),
+        ("default", "Any other refusal or failure"),
+    ] {
+        add(operation, status, json(description, schema("ChannelError")));
+    }
+}
+
 /// What the operation itself says of a status goes before.
 fn add(operation: &mut Operation, status: &str, response: Response) {
     let responses = &mut operation.responses.responses;
@@ -179,6 +195,20 @@ fn bad_request() -> Schema {
         .property("type", text())
         .property("status", Object::with_type(Type::Integer))
         .property("traceId", text())
+        .into()
+}
+
+fn channel_error() -> Schema {
+    ObjectBuilder::new()
+        .property(
+            "error_code",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .description(Some("The status and a thousand")),
+        )
+        .required("error_code")
+        .property("error_message", text())
+        .required("error_message")
         .into()
 }
 

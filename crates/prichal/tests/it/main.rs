@@ -8,6 +8,7 @@
 mod admin;
 mod authorization;
 mod bad_input;
+mod channels;
 mod entities;
 mod feed;
 mod files;

@@ -1,0 +1,165 @@
+use serde_json::json;
+
+use super::*;
+
+fn made(body: Value) -> Result<Channel, Vec<Fault>> {
+    let now = Timestamp::parse("2019-08-28T13:34:16.42999Z").unwrap();
+    let id = Uuid::parse_str("b4680fbe-016c-d86f-1d6b-50e54938780c").unwrap();
+    Channel::read(body.as_object().unwrap(), id, "82dd".to_owned(), now)
+}
+
+fn example() -> Channel {
+    made(json!({
+        "code": "ABCDE", "type": "public", "url": "http://trapper.com",
+        "recv_svcscriptcode": "ws_hook", "send_svcscriptcode": "send_to_web",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn the_entity_as_printed() {
+    let expected = concat!(
+        r#"{"id":"b4680fbe-016c-d86f-1d6b-50e54938780c","code":"ABCDE","type":"public","token_local":"82dd","#,
+        r#""token_remote":"","token_remote2":"","url":"http://trapper.com","recv_svcscriptcode":"ws_hook","#,
+        r#""recv_svcscriptcode_ws":"","send_svcscriptcode":"send_to_web","send_svcscriptcode_ws":"","#,
+        r#""opts":{"title":"","comment":"","allow_files_api":false,"issync":false},"#,
+        r#""ext":{"ct":"2019-08-28T13:34:16.42Z","lwt":"2019-08-28T13:34:16.42Z"}}"#,
+    );
+    assert_eq!(Value::Object(example().entity()).to_string(), expected);
+}
+
+#[test]
+fn an_entity_that_was_read_can_be_sent() {
+    let channel = example();
+    let again = made(Value::Object(channel.entity())).unwrap();
+    assert_eq!(again, channel);
+    assert_eq!(channel.patched(&channel.entity()).unwrap(), channel);
+}
+
+#[test]
+fn patches_merge() {
+    let patch = json!({
+        "token_remote": "00ea", "opts": { "title": "T", "roles": ["a"] }, "ext": { "mine": 1, "ct": "x" },
+        "url": null,
+    });
+    let patched = example().patched(patch.as_object().unwrap()).unwrap();
+    let entity = Value::Object(patched.entity());
+    assert_eq!(
+        (&entity["token_remote"], &entity["url"]),
+        (&json!("00ea"), &json!(""))
+    );
+    assert_eq!(
+        entity["opts"],
+        json!({ "title": "T", "comment": "", "allow_files_api": false, "issync": false, "roles": ["a"] })
+    );
+    assert_eq!(entity["ext"]["mine"], 1);
+    assert_eq!(entity["ext"]["ct"], "2019-08-28T13:34:16.42Z");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (change, path) in [
+        (json!({ "code": null }), "code"),
+        (json!({ "type": " " }), "type"),
+        (json!({ "id": "x" }), "id"),
+        (json!({ "colour": 1 }), "colour"),
+        (json!({ "url": 1 }), "url"),
+        (json!({ "opts": 1 }), "opts"),
+        (json!({ "opts": { "colour": 1 } }), "opts.colour"),
+        (json!({ "opts": { "issync": "yes" } }), "opts.issync"),
+        (
+            json!({ "opts": { "recv_timeout": 61 } }),
+            "opts.recv_timeout",
+        ),
+        (
+            json!({ "opts": { "ip_mask": ["10.0.0.0/33"] } }),
+            "opts.ip_mask",
+        ),
+        (json!({ "ext": [] }), "ext"),
+    ] {
+        let mut body = json!({ "code": "c", "type": "t" });
+        for (name, value) in change.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        assert_eq!(made(body).unwrap_err()[0].path, path, "{change}");
+    }
+    for name in ["id", "token_local"] {
+        let patch = json!({ name: "00000000-0000-0000-0000-000000000001" });
+        assert_eq!(
+            example().patched(patch.as_object().unwrap()).unwrap_err()[0].path,
+            name
+        );
+    }
+}
+
+#[test]
+fn networks() {
+    for good in ["10.0.0.0/8", "127.0.0.1", "::1/128", "2001:db8::/32"] {
+        assert!(is_network(good), "{good}");
+    }
+    for bad in [
+        "",
+        "10.0.0.0/",
+        "10.0.0.0/33",
+        "::/129",
+        "host",
+        "10.0.0.0/-1",
+    ] {
+        assert!(!is_network(bad), "{bad}");
+    }
+}
+
+#[test]
+fn masks_and_flat_forms() {
+    let entity = example().entity();
+    let show = |mask: Option<&str>, flat, in_list| {
+        let shape = Shape::read(mask, flat).unwrap();
+        Value::Object(shape.show(&entity, in_list))
+    };
+    assert_eq!(show(None, false, false), Value::Object(entity.clone()));
+    assert_eq!(show(None, false, true)["opts"].get("comment"), None);
+    assert_eq!(
+        show(Some("ext.ct,code, tokenlocal,opts.title"), false, true).to_string(),
+        r#"{"code":"ABCDE","token_local":"82dd","opts":{"title":""},"ext":{"ct":"2019-08-28T13:34:16.42Z"}}"#
+    );
+    assert_eq!(
+        show(Some("id,opts"), true, true),
+        json!({
+            "id": "b4680fbe-016c-d86f-1d6b-50e54938780c", "opts.title": "", "opts.comment": "",
+            "opts.allow_files_api": false, "opts.issync": false,
+        })
+    );
+    assert_eq!(
+        Shape::read(Some("colour"), false).unwrap_err()[0].path,
+        "mask"
+    );
+}
+
+#[test]
+fn filters_and_orders() {
+    let channel = |code: &str, timeout: i64| {
+        let body = json!({ "code": code, "type": "t", "opts": { "recv_timeout": timeout } });
+        made(body).unwrap().entity()
+    };
+    let mut all = vec![channel("b", 2), channel("a", 1), channel("c", 1)];
+    let order = Selection::read(None, Some(r#"["opts.recv_timeout", {"code": "desc"}]"#)).unwrap();
+    order.sort(&mut all);
+    let codes: Vec<&Value> = all.iter().map(|entity| &entity["code"]).collect();
+    assert_eq!(codes, ["c", "a", "b"]);
+    let filter = Selection::read(Some(r#"{"opts.recv_timeout": 1, "type": "t"}"#), None).unwrap();
+    assert_eq!(all.iter().filter(|entity| filter.wants(entity)).count(), 2);
+    for (filter, order) in [
+        (Some("{"), None),
+        (Some("[]"), None),
+        (Some(r#"{"colour": 1}"#), None),
+        (None, Some("{}")),
+        (None, Some("[1]")),
+        (None, Some(r#"["colour"]"#)),
+        (None, Some(r#"[{"code": "up"}]"#)),
+    ] {
+        assert!(
+            Selection::read(filter, order).is_err(),
+            "{filter:?} {order:?}"
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! Channels.
+
+use prichal_core::{
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
+
+use crate::{Conn, Result, Row, Tx, value::params};
+
+#[derive(Clone, Debug)]
+pub struct Channel {
+    pub workspace: WorkspaceId,
+    pub id: EntityId,
+    pub code: String,
+    /// The SHA-256 of the local token, in hex.
+    pub token_hash: String,
+    /// The tokens, sealed.
+    pub tokens: Vec<u8>,
+    /// The rest of the entity, as JSON.
+    pub members: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at";
+
+/// Adds a channel. False when its id, its code or its token is taken.
+pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
+    let sql = format!(
+        "INSERT INTO channel (workspace, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"
+    );
+    Ok(tx.execute(
+        &sql,
+        params![
+            channel.workspace,
+            channel.id,
+            &channel.code,
+            &channel.token_hash,
+            channel.tokens.as_slice(),
+            &channel.members,
+            channel.created_at,
+            channel.updated_at,
+            channel.deleted_at
+        ],
+    )? == 1)
+}
+
+/// Writes what a channel has become. The caller has it from [`find_for_update`] of this transaction.
+pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
+    tx.execute(
+        "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND id = $2",
+        params![
+            channel.workspace,
+            channel.id,
+            &channel.code,
+            channel.tokens.as_slice(),
+            &channel.members,
+            channel.updated_at,
+            channel.deleted_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// A channel, deleted or not.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Channel>> {
+    let sql = format!("SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND id = $2");
+    conn.query_one(&sql, params![workspace, id], |row| read(workspace, row))
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: EntityId,
+) -> Result<Option<Channel>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND id = $2 /*postgres FOR UPDATE*/"
+    );
+    tx.conn()?
+        .query_one(&sql, params![workspace, id], |row| read(workspace, row))
+}
+
+/// Whether another channel that is not deleted has this code.
+pub fn is_taken(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    code: &str,
+    by_other_than: EntityId,
+) -> Result<bool> {
+    let sql = "SELECT 1 FROM channel WHERE workspace = $1 AND code = $2 AND id <> $3 AND deleted_at IS NULL";
+    let found = conn.query_one(sql, params![workspace, code, by_other_than], |row| {
+        row.get::<i32>(0)
+    })?;
+    Ok(found.is_some())
+}
+
+/// How many channels a workspace has.
+pub fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
+    let sql = "SELECT count(*) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
+    Ok(conn
+        .query_one(sql, params![workspace], |row| row.get(0))?
+        .unwrap_or(0))
+}
+
+/// All channels of a workspace, in the order of their making. There are no more than the server lets
+/// be made.
+pub fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Channel>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND deleted_at IS NULL ORDER BY created_at, id"
+    );
+    conn.query(&sql, params![workspace], |row| read(workspace, row))
+}
+
+/// The channels that a key may mean: an id, a code, or the hash of a token.
+pub fn lookup(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: Option<EntityId>,
+    code: &str,
+    token_hash: &str,
+) -> Result<Vec<EntityId>> {
+    conn.query(
+        "SELECT id FROM channel WHERE workspace = $1 AND deleted_at IS NULL AND (id = $2 OR code = $3 OR token_hash = $4) ORDER BY created_at, id",
+        params![workspace, id, code, token_hash],
+        |row| Ok(EntityId(row.uuid(0)?)),
+    )
+}
+
+fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Channel> {
+    Ok(Channel {
+        workspace,
+        id: EntityId(row.uuid(0)?),
+        code: row.get(1)?,
+        token_hash: row.get(2)?,
+        tokens: row.get(3)?,
+        members: row.get(4)?,
+        created_at: row.time(5)?,
+        updated_at: row.time(6)?,
+        deleted_at: row.get::<Option<i64>>(7)?.map(Timestamp::from_micros),
+    })
+}

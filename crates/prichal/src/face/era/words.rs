@@ -1,0 +1,37 @@
+//! The wording of errors under `/rest/v1`: a code, which is the status and a thousand, and a text
+//! (`reference/era.md` §5, §13).
+
+use axum::{http::StatusCode, response::Response};
+use serde_json::json;
+
+use crate::{
+    error::Error,
+    face::{json_text, retry_after},
+};
+
+/// The refusal of a look-up that has found nothing. Its text is documented.
+pub(super) const LOOKUP_FAILED: &str = "lookupFailed";
+
+pub fn words(error: &Error) -> Response {
+    let status = match error {
+        Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
+        Error::Refused(refusal) if refusal.status == LOOKUP_FAILED => StatusCode::NOT_FOUND,
+        Error::Refused(_) | Error::PatchRefused(_) => StatusCode::CONFLICT,
+        Error::Invalid(_) => StatusCode::BAD_REQUEST,
+        Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let message = match error {
+        Error::Invalid(faults) => {
+            let texts = faults.iter().map(|fault| fault.message.as_str());
+            texts.collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    };
+    let body = json!({ "error_code": 1000 + status.as_u16(), "error_message": message });
+    retry_after(error, json_text(status, body.to_string()))
+}
