@@ -128,6 +128,19 @@ pub fn lookup(
     )
 }
 
+/// The channel of a workspace with this local token, by its hash.
+pub fn find_by_token(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    token_hash: &str,
+) -> Result<Option<EntityId>> {
+    conn.query_one(
+        "SELECT id FROM channel WHERE workspace = $1 AND token_hash = $2 AND deleted_at IS NULL",
+        params![workspace, token_hash],
+        |row| Ok(EntityId(row.uuid(0)?)),
+    )
+}
+
 fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Channel> {
     Ok(Channel {
         workspace,

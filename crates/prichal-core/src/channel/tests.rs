@@ -2,14 +2,14 @@ use serde_json::json;
 
 use super::*;
 
-fn made(body: Value) -> Result<Channel, Vec<Fault>> {
+fn made(body: &Value) -> Result<Channel, Vec<Fault>> {
     let now = Timestamp::parse("2019-08-28T13:34:16.42999Z").unwrap();
     let id = Uuid::parse_str("b4680fbe-016c-d86f-1d6b-50e54938780c").unwrap();
     Channel::read(body.as_object().unwrap(), id, "82dd".to_owned(), now)
 }
 
 fn example() -> Channel {
-    made(json!({
+    made(&json!({
         "code": "ABCDE", "type": "public", "url": "http://trapper.com",
         "recv_svcscriptcode": "ws_hook", "send_svcscriptcode": "send_to_web",
     }))
@@ -31,7 +31,7 @@ fn the_entity_as_printed() {
 #[test]
 fn an_entity_that_was_read_can_be_sent() {
     let channel = example();
-    let again = made(Value::Object(channel.entity())).unwrap();
+    let again = made(&Value::Object(channel.entity())).unwrap();
     assert_eq!(again, channel);
     assert_eq!(channel.patched(&channel.entity()).unwrap(), channel);
 }
@@ -81,7 +81,7 @@ fn what_is_wrong_is_named() {
         for (name, value) in change.as_object().unwrap() {
             body[name] = value.clone();
         }
-        assert_eq!(made(body).unwrap_err()[0].path, path, "{change}");
+        assert_eq!(made(&body).unwrap_err()[0].path, path, "{change}");
     }
     for name in ["id", "token_local"] {
         let patch = json!({ name: "00000000-0000-0000-0000-000000000001" });
@@ -139,7 +139,7 @@ fn masks_and_flat_forms() {
 fn filters_and_orders() {
     let channel = |code: &str, timeout: i64| {
         let body = json!({ "code": code, "type": "t", "opts": { "recv_timeout": timeout } });
-        made(body).unwrap().entity()
+        made(&body).unwrap().entity()
     };
     let mut all = vec![channel("b", 2), channel("a", 1), channel("c", 1)];
     let order = Selection::read(None, Some(r#"["opts.recv_timeout", {"code": "desc"}]"#)).unwrap();

@@ -2,5 +2,6 @@
 
 mod caller;
 mod integration_points;
+mod integration_tokens;
 pub mod routes;
 mod words;

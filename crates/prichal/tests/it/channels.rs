@@ -356,3 +356,24 @@ async fn changes_are_in_the_feed_without_tokens() {
     assert_eq!(items[1]["changeData"]["new"]["opts"]["title"], "T");
     assert!(!feed.text.contains("far secret") && !feed.text.contains(&made.str("token_local")));
 }
+
+#[tokio::test]
+async fn tokens_say_whose_they_are() {
+    let lab = Lab::new().await;
+    let made = lab.make(example()).await.ok();
+    let (id, token) = (made.str("id"), made.str("token_local"));
+    let path = format!("/rest/v1/service/integration_tokens/{token}");
+    let found = lab.rest.get(&path).await.ok();
+    let expected = format!(
+        r#"{{"domain":"acme","integration_point":{{"id":"{id}","_links":{{"self":{{"href":"{POINTS}/{id}"}}}}}}}}"#
+    );
+    assert_eq!(found.text, expected);
+    let other = lab.hub.workspace("other").await.at("");
+    let missed = other.get(&path).await;
+    assert_eq!(
+        (missed.status, missed.json),
+        (404, error(1404, "Token not found"))
+    );
+    lab.rest.delete(&format!("{POINTS}/{id}")).await;
+    assert_eq!(lab.rest.get(&path).await.status, 404, "at once");
+}

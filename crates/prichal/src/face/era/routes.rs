@@ -2,7 +2,7 @@
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::integration_points;
+use super::{integration_points, integration_tokens};
 use crate::app::App;
 
 pub use super::caller::Tenant as Guard;
@@ -19,4 +19,5 @@ pub fn router() -> OpenApiRouter<App> {
             integration_points::patch_integration_point,
             integration_points::delete_integration_point
         ))
+        .routes(routes!(integration_tokens::check_token))
 }

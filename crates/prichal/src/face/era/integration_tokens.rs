@@ -1,0 +1,32 @@
+//! `/rest/v1/service/integration_tokens/{token}`: whose token it is (`reference/era.md` §6).
+
+use axum::{extract::Path, http::StatusCode, response::Response};
+use prichal_store::{Conn, channel, workspace};
+use serde_json::json;
+
+use super::{caller::Tenant, words::LOOKUP_FAILED};
+use crate::{
+    error::{Error, Result},
+    face::json_text,
+    vault::sha256_hex,
+};
+
+/// Check the local token of a channel. Only the caller's own workspace is looked at.
+#[utoipa::path(get, path = "/rest/v1/service/integration_tokens/{token}", tag = "channels",
+    params(("token" = String, Path)), responses((status = 200, body = serde_json::Value)))]
+pub(super) async fn check_token(tenant: Tenant, Path(token): Path<String>) -> Result<Response> {
+    let (id, hash) = (tenant.workspace, sha256_hex(token.as_bytes()));
+    let read = move |conn: &mut Conn| {
+        let channel = channel::find_by_token(conn, id, &hash)?
+            .ok_or_else(|| Error::refused(LOOKUP_FAILED, "Token not found"))?;
+        let workspace = workspace::find(conn, &id.to_string())?;
+        Ok::<_, Error>((workspace.map(|workspace| workspace.name), channel))
+    };
+    let (domain, channel) = tenant.app.db.read(read).await?;
+    let href = format!("/rest/v1/service/integration_points/{channel}");
+    let body = json!({
+        "domain": domain,
+        "integration_point": { "id": channel, "_links": { "self": { "href": href } } },
+    });
+    Ok(json_text(StatusCode::OK, body.to_string()))
+}
