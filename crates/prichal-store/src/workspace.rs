@@ -80,13 +80,15 @@ pub fn list(conn: &mut Conn, offset: i64, limit: i64) -> Result<(i64, Vec<Worksp
     ))
 }
 
-/// Deletes a workspace: its tokens end, its hooks stop. False when it was not there.
+/// Deletes a workspace: its tokens end, its hooks stop, its files go. False when it was not there.
 pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> {
     let gone = tx.execute(
         "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
         params![id, now],
     )?;
     tx.execute("DELETE FROM token WHERE workspace = $1", params![id])?;
+    // Blobs that no row names any more are swept away.
+    tx.execute("DELETE FROM file WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM webhook WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM deferred WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM replay WHERE workspace = $1", params![id])?;

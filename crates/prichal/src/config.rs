@@ -78,7 +78,7 @@ pub const SETTINGS: &[Setting] = &[
         "PostgreSQL instead of SQLite",
         "a URL such as postgres://user:password@host/database",
     ),
-    setting(
+    secret(
         "bus-url",
         "URL",
         "NATS, for several nodes",

@@ -500,3 +500,35 @@ async fn the_main_telephony_is_a_setting_of_the_user_interface() {
         refused.text
     );
 }
+
+#[tokio::test]
+async fn a_setting_of_the_user_interface_is_patched_by_its_id() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let made = space
+        .put("/ui-settings", json!({ "key": "theme", "value": "dark" }))
+        .await
+        .ok();
+    let path = format!("/ui-settings/{}", made.str("id"));
+    let change =
+        |value: Value| json!([{ "op": "replace", "path": "/value", "value": value }]);
+    let changed = space.patch(&path, change(json!("light"))).await.ok();
+    assert_eq!(
+        (&changed["value"], &changed["id"]),
+        (&json!("light"), &made["id"])
+    );
+    assert_eq!(
+        space.get("/ui-settings?key=theme").await.ok()["value"],
+        "light"
+    );
+    assert_eq!(space.patch(&path, change(json!(7))).await.status, 409);
+    let key = json!([{ "op": "replace", "path": "/key", "value": "x" }]);
+    let refused = space.patch(&path, key).await;
+    assert!(
+        refused["errorInfo"]["invalidPaths"].is_array(),
+        "{}",
+        refused.text
+    );
+    let member = hub.token("acme", "member").await;
+    assert_eq!(member.patch(&path, change(json!("x"))).await.status, 403);
+}

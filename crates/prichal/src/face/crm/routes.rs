@@ -36,7 +36,10 @@ pub fn router() -> OpenApiRouter<App> {
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting
         ))
-        .routes(routes!(ui_settings::get_ui_setting))
+        .routes(routes!(
+            ui_settings::get_ui_setting,
+            ui_settings::patch_ui_setting
+        ))
         .routes(routes!(settings::get_settings, settings::patch_settings))
         .routes(routes!(feed::read_feed))
         .routes(routes!(files::upload_file))

@@ -6,7 +6,8 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use prichal_core::{
     event::EntityKind,
     id::{EntityId, IntegrationId, WorkspaceId, generate},
-    schema::{self, Field, Type},
+    patch,
+    schema::{self, Field, Object, Type},
     update_info::UpdateInfo,
 };
 use prichal_store::{
@@ -16,8 +17,12 @@ use prichal_store::{
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::{caller::Member, instances::UpdateInfoModel};
+use super::{
+    caller::Member,
+    instances::{PatchEnvelope, UpdateInfoModel},
+};
 use crate::{
     error::{Error, Result},
     face::{Json, json_text},
@@ -150,8 +155,14 @@ pub(super) async fn get_ui_setting(
         let found = find_for(&member, id).await?;
         return answer(&member, found.ok_or(missing)?);
     }
+    let found = find_by_id(&member, &id).await?;
+    answer(&member, found)
+}
+
+/// A setting that the caller may see, by its own id.
+async fn find_by_id(member: &Member, id: &str) -> Result<UiSetting> {
     let shown: String = id.chars().take(64).collect();
-    let id = prichal_core::id::parse(&id)
+    let id = prichal_core::id::parse(id)
         .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))?;
     let workspace = member.workspace_id();
     let found = member
@@ -160,11 +171,43 @@ pub(super) async fn get_ui_setting(
         .read(move |conn| ui_setting::find(conn, workspace, id))
         .await?;
     // What others have set for themselves is nobody's business but the administrators'.
-    let found = found.filter(|found| may_read(&member, found));
-    answer(
-        &member,
-        found.ok_or_else(|| not_found("", &id.to_string()))?,
-    )
+    found
+        .filter(|found| may_read(member, found))
+        .ok_or_else(|| not_found("", &id.to_string()))
+}
+
+/// What of a setting can be changed.
+const CHANGING: &[Field] = &[Field::new("value", Type::Text).required()];
+
+/// Change the value of a setting.
+#[utoipa::path(patch, path = "/api/v1/{ws}/ui-settings/{id}", tag = "ui settings",
+    params(("ws" = String, Path), ("id" = String, Path)), request_body = PatchEnvelope, responses((status = 200, body = UiSettings)))]
+pub(super) async fn patch_ui_setting(
+    member: Member,
+    Path((_ws, id)): Path<(String, String)>,
+    Json(body): Json,
+) -> Result<Response> {
+    let found = find_by_id(&member, &id).await?;
+    require_right(&member, found.user)?;
+    let operations = patch::parse(&body)?;
+    let mut object = Object::from_iter([("value".to_owned(), found.value.clone().into())]);
+    patch::apply(CHANGING, &mut object, &operations, &mut || {
+        generate(member.now)
+    })
+    .map_err(Error::PatchRefused)?;
+    let value = object.get("value").and_then(Value::as_str);
+    let value = value.filter(|value| value.len() <= MAX_VALUE);
+    let value = value.ok_or_else(|| {
+        let message = format!("The value must be at most {MAX_VALUE} bytes.");
+        Error::invalid("value", message)
+    })?;
+    check_main(&found.key, value)?;
+    let new = UiSetting {
+        value: value.to_owned(),
+        update_info: found.update_info.clone().changed(&member.origin()),
+        ..found
+    };
+    put(&member, new).await
 }
 
 fn may_read(member: &Member, setting: &UiSetting) -> bool {
@@ -179,10 +222,17 @@ fn may_read(member: &Member, setting: &UiSetting) -> bool {
     request_body = NewUiSetting, responses((status = 200, body = UiSettings)))]
 pub(super) async fn put_ui_setting(member: Member, Json(body): Json) -> Result<Response> {
     let new = read_new(&member, &body)?;
-    let own = new.user.is_some() && new.user == member.caller.user().map(|user| user.0);
-    if !own {
-        member.require_admin()?;
-    }
+    require_right(&member, new.user)?;
+    put(&member, new).await
+}
+
+/// Users set their own values; all others are the administrators'.
+fn require_right(member: &Member, user: Option<Uuid>) -> Result<()> {
+    let own = user.is_some() && user == member.caller.user().map(|user| user.0);
+    if own { Ok(()) } else { member.require_admin() }
+}
+
+async fn put(member: &Member, new: UiSetting) -> Result<Response> {
     let workspace = member.workspace_id();
     let write = move |tx: &mut Tx<'_>| {
         check_owner(tx, &new, workspace)?;
@@ -196,7 +246,7 @@ pub(super) async fn put_ui_setting(member: Member, Json(body): Json) -> Result<R
         Ok::<_, Error>(same.next().unwrap_or_else(|| new.clone()))
     };
     let stored = member.app.db.write(workspace, write).await?;
-    answer(&member, stored)
+    answer(member, stored)
 }
 
 fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
@@ -223,12 +273,7 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
             "A value holds for a user or for a group, not for both.",
         ));
     }
-    if key == MAIN_TELEPHONY && IntegrationId::parse(&value).is_none() {
-        return Err(Error::invalid(
-            "value",
-            "The value must be the id of an integration.",
-        ));
-    }
+    check_main(&key, &value)?;
     Ok(UiSetting {
         id: generate(member.now),
         key,
@@ -237,6 +282,17 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
         value,
         update_info: UpdateInfo::created(&member.origin()),
     })
+}
+
+/// The main telephony is an integration.
+fn check_main(key: &str, value: &str) -> Result<()> {
+    if key == MAIN_TELEPHONY && IntegrationId::parse(value).is_none() {
+        return Err(Error::invalid(
+            "value",
+            "The value must be the id of an integration.",
+        ));
+    }
+    Ok(())
 }
 
 fn check_owner(tx: &mut Tx<'_>, new: &UiSetting, workspace: WorkspaceId) -> Result<()> {
