@@ -267,7 +267,7 @@ impl Call {
                 call.add_recording(recording)?;
             }
             Message::History(history, recordings) => {
-                call.history = Some(history);
+                call.add_history(history);
                 for recording in recordings {
                     call.add_recording(recording)?;
                 }
@@ -314,6 +314,18 @@ impl Call {
             .partition_point(|known| known.order() < event.order());
         self.events.insert(at, event);
         Ok(())
+    }
+
+    /// The newest word counts for the legs it names; those that earlier ones named stay.
+    fn add_history(&mut self, mut history: History) {
+        let earlier = self.history.take().map(|earlier| earlier.items);
+        for leg in earlier.into_iter().flatten() {
+            if history.items.iter().all(|named| named.id != leg.id) {
+                history.items.push(leg);
+            }
+        }
+        history.items.sort_by(|a, b| a.id.cmp(&b.id));
+        self.history = Some(history);
     }
 
     fn add_recording(&mut self, recording: LegRecording) -> Result<(), Refusal> {

@@ -62,17 +62,21 @@ impl Call {
         }
     }
 
-    /// The users whose leg goes on: who sees the call's card.
+    /// When the exchange last said something of the call, by its own clock.
+    pub fn last_word(&self) -> Option<&Moment> {
+        let event = self.events.last().map(|event| &event.timestamp);
+        let notices = [&self.started, &self.finished].into_iter().flatten();
+        notices.map(|notice| &notice.timestamp).chain(event).max()
+    }
+
+    /// The users whose leg goes on: who sees the call's card (`reference/kontur.md` §11).
     pub fn users_on_line(&self) -> Vec<Uuid> {
         if self.status() == Status::Sealed {
             return Vec::new();
         }
         let mut users: Vec<Uuid> = match &self.dial {
             Some(dial) if self.is_dialling() => dial.from_user_id.into_iter().collect(),
-            _ => self
-                .legs()
-                .iter()
-                .filter(|leg| leg.is_open())
+            _ => on_line(&self.legs())
                 .flat_map(|leg| [leg.from.user_id, leg.to.user_id])
                 .flatten()
                 .collect(),
@@ -120,6 +124,23 @@ fn state(call: &Call, legs: &[Leg]) -> State {
     } else {
         State::Ended
     }
+}
+
+/// The legs that go on. One that rang before somebody else answered the client is over for its user.
+fn on_line(legs: &[Leg]) -> impl Iterator<Item = &Leg> {
+    let talks = |leg: &&Leg| leg.is_open() && leg.is_client() && !leg.is_on_hold;
+    let answered_at = legs
+        .iter()
+        .filter(talks)
+        .filter_map(|leg| leg.started_at.as_ref())
+        .max();
+    legs.iter().filter(move |leg| {
+        let rang_before = leg.started_at.is_none()
+            && leg.is_client()
+            && answered_at
+                .is_some_and(|at| leg.appeared_at.as_ref().is_some_and(|rang| rang <= at));
+        leg.is_open() && !rang_before
+    })
 }
 
 fn wait(legs: &[&Leg], answered: bool) -> Option<i64> {

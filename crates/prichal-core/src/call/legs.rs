@@ -111,9 +111,24 @@ impl Call {
     }
 
     fn live_legs(&self) -> Vec<Leg> {
-        let mut of_leg: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        // An event may name its leg by the id alone that it has while it lasts.
+        let lasting: BTreeMap<&str, &str> = self
+            .events
+            .iter()
+            .rev()
+            .filter(|event| {
+                !event.external_call_item_id.is_empty() && !event.realtime_call_item_id.is_empty()
+            })
+            .map(|event| (event.realtime_call_item_id.as_str(), event.leg()))
+            .collect();
+        let leg_of = |event: &'_ Event| -> String {
+            let is_lasting = !event.external_call_item_id.is_empty();
+            let known = lasting.get(event.leg()).filter(|_| !is_lasting);
+            known.copied().unwrap_or(event.leg()).to_owned()
+        };
+        let mut of_leg: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
         for event in &self.events {
-            of_leg.entry(event.leg()).or_default().push(event);
+            of_leg.entry(leg_of(event)).or_default().push(event);
         }
         let ends: Vec<&Event> = self
             .events
@@ -124,7 +139,7 @@ impl Call {
             .collect();
         let legs = of_leg.into_iter().filter_map(|(id, mut events)| {
             let last = *events.last()?;
-            let mut leg = Leg::new(id, last.from.clone(), last.to.clone());
+            let mut leg = Leg::new(&id, last.from.clone(), last.to.clone());
             leg.realtime_ids = events
                 .iter()
                 .map(|event| event.realtime_call_item_id.clone())
@@ -134,11 +149,11 @@ impl Call {
             leg.last = Some(last.timestamp.clone());
             // `finished` ends whatever goes on under its realtime id.
             let of_others = ends.iter().filter(|end| {
-                end.leg() != id && leg.realtime_ids.contains(&end.realtime_call_item_id)
+                leg_of(end) != id && leg.realtime_ids.contains(&end.realtime_call_item_id)
             });
             events.extend(of_others);
             events.sort_by(|a, b| a.order().cmp(&b.order()));
-            follow(&mut leg, id, &events);
+            follow(&mut leg, &events, |event| leg_of(event) == id);
             Some(leg)
         });
         legs.collect()
@@ -174,12 +189,14 @@ impl Call {
 }
 
 /// Goes through the events of a leg in their order.
-fn follow(leg: &mut Leg, id: &str, events: &[&Event]) {
+fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
     let mut paused_since: Option<&Moment> = None;
     for event in events {
         let at = &event.timestamp;
         match event.kind {
-            EventType::Appeared => leg.appeared_at = Some(at.clone()),
+            EventType::Appeared => {
+                leg.appeared_at.get_or_insert_with(|| at.clone());
+            }
             EventType::Connected => {
                 leg.started_at.get_or_insert_with(|| at.clone());
                 leg.finished_at = None;
@@ -194,7 +211,7 @@ fn follow(leg: &mut Leg, id: &str, events: &[&Event]) {
             }
             EventType::Disconnected | EventType::Finished => {
                 // Another leg's end only matters while this one goes on.
-                if event.leg() == id || leg.is_open() {
+                if is_own(event) || leg.is_open() {
                     leg.finished_at = Some(at.clone());
                 }
                 if let Some(since) = paused_since.take() {

@@ -25,6 +25,11 @@ impl Moment {
         &self.text
     }
 
+    /// Whether a call can have been at that time: from 1970 to 2200.
+    pub fn is_plausible(&self) -> bool {
+        (0..7_258_118_400_000_000_000).contains(&self.nanos)
+    }
+
     /// In whole microseconds, rounded down.
     pub fn timestamp(&self) -> Timestamp {
         let micros = self.nanos.div_euclid(1000);

@@ -111,7 +111,7 @@ const DIAL: &[Field] = &[
     Field::new("toUserId", Type::Guid),
     CLIENT_PHONE,
 ];
-const HANG_UP: &[Field] = &[REALTIME_LEG, Field::new("userId", Type::Guid)];
+const HANG_UP: &[Field] = &[REALTIME_LEG.required(), Field::new("userId", Type::Guid)];
 
 /// By what a message names its call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -178,7 +178,7 @@ pub fn event(body: &Object) -> Read<Callback<Event>> {
         external_call_item_id: external,
         realtime_call_item_id: realtime,
         timestamp: read
-            .moment("timestamp")
+            .moment("timestamp")?
             .ok_or_else(|| missing("timestamp"))?,
         kind: read.word("type", EventType::from_name)?,
         from: party(read.0.get("from"), "from")?,
@@ -191,14 +191,15 @@ pub fn event(body: &Object) -> Read<Callback<Event>> {
 pub fn failed(body: &Object) -> Read<Callback<Failure>> {
     let read = Reader::new(FAILED, body)?;
     let told = Failure {
-        at: read.moment("timestamp"),
+        at: read.moment("timestamp")?,
         reason: Some(read.text("reason").chars().take(1000).collect())
             .filter(|reason: &String| !reason.is_empty()),
     };
-    Ok(Callback {
-        refs: read.named_refs()?,
-        told,
-    })
+    let refs = read.refs();
+    if refs == Refs::default() {
+        return Err(missing("communicationId"));
+    }
+    Ok(Callback { refs, told })
 }
 
 /// Reads call-recording.
@@ -255,8 +256,8 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
         legs.push(HistoryLeg {
             from: party(item.0.get("from"), &format!("{path}.from"))?,
             to: party(item.0.get("to"), &format!("{path}.to"))?,
-            started_at: item.moment("startedAt"),
-            finished_at: item.moment("finishedAt"),
+            started_at: item.moment("startedAt")?,
+            finished_at: item.moment("finishedAt")?,
             id,
         });
     }
@@ -270,7 +271,7 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
         direction: read.word("direction", Direction::from_name)?,
         client_phone: read.name("clientPhone", "")?,
         external_vats_phone: read.name("externalVatsPhone", "")?,
-        external_created_at: read.moment("externalCreatedAt"),
+        external_created_at: read.moment("externalCreatedAt")?,
         items: legs,
     };
     Ok(Callback {
@@ -333,8 +334,14 @@ impl Reader {
         id::parse(self.text(name))
     }
 
-    fn moment(&self, name: &str) -> Option<Moment> {
-        Moment::parse(self.text(name))
+    fn moment(&self, name: &str) -> Read<Option<Moment>> {
+        let moment = Moment::parse(self.text(name));
+        let is_odd = moment.as_ref().is_some_and(|moment| !moment.is_plausible());
+        if is_odd {
+            let message = format!("The {name} must be a time between 1970 and 2200.");
+            return Err(vec![Fault::rule(name, message)]);
+        }
+        Ok(moment)
     }
 
     fn word<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Read<T> {
@@ -372,7 +379,7 @@ impl Reader {
         self.name("externalId", "")?;
         Ok(Notice {
             timestamp: self
-                .moment("timestamp")
+                .moment("timestamp")?
                 .ok_or_else(|| missing("timestamp"))?,
             direction: Direction::from_name(self.text("direction")),
             client_phone: self.name("clientPhone", "")?,

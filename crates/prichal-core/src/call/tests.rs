@@ -199,6 +199,45 @@ fn finished_ends_every_leg_of_its_realtime_id() {
 }
 
 #[test]
+fn a_leg_is_known_by_either_of_its_ids() {
+    let by_realtime = |kind, second| match inbound("1", kind, second) {
+        Message::Event(event) => Message::Event(Event {
+            external_call_item_id: String::new(),
+            ..event
+        }),
+        other => other,
+    };
+    let call = call([
+        Message::Started(notice(0)),
+        by_realtime(Connected, 3),
+        inbound("1", Appeared, 1),
+        by_realtime(Disconnected, 9),
+    ]);
+    assert_eq!(times(&call), [("1".to_owned(), Some(at(3)), Some(at(9)))]);
+}
+
+#[test]
+fn who_answers_takes_the_card() {
+    let ring = |leg: &str, kind, second, n| event(leg, kind, second, client(), user(n));
+    let mut call = call([
+        Message::Started(notice(0)),
+        ring("1", Appeared, 1, 1),
+        ring("2", Appeared, 1, 2),
+    ]);
+    let users = |ids: &[u128]| {
+        ids.iter()
+            .map(|id| Uuid::from_u128(*id))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(call.users_on_line(), users(&[1, 2]));
+    call = call.with(ring("1", Connected, 3, 1)).unwrap();
+    assert_eq!(call.users_on_line(), users(&[1]));
+    // A transfer rings later.
+    call = call.with(ring("3", Appeared, 5, 3)).unwrap();
+    assert_eq!(call.users_on_line(), users(&[1, 3]));
+}
+
+#[test]
 fn call_finished_ends_open_legs() {
     let call = call([
         Message::Started(notice(0)),
@@ -441,7 +480,12 @@ fn some_event() -> impl Strategy<Value = Message> {
     (0_u8..4, 0_u8..3, kind, 0_i64..12, parties()).prop_map(
         |(leg, realtime, kind, second, (from, to))| {
             Message::Event(Event {
-                external_call_item_id: format!("leg{leg}"),
+                // Some name their leg only by the id that it has while it lasts.
+                external_call_item_id: if leg == 3 {
+                    String::new()
+                } else {
+                    format!("leg{leg}")
+                },
                 realtime_call_item_id: format!("rt{realtime}"),
                 timestamp: at(second),
                 kind,

@@ -47,7 +47,7 @@ pub(super) fn command() -> Command {
         .arg(text("workspace", "NAME", "The workspace").required(true))
         .arg(text("token", "TOKEN", "A workspace administrator's token: makes the integration, reads users, and checks every call in the end"))
         .arg(text("api-key", "KEY", "The API key of an integration that is there; else one is made with --token"))
-        .arg(text("name", "NAME", "What the integration that is made is called").default_value("pbx"))
+        .arg(text("name", "NAME", "The integration's name: of the one that is made, or of that with the --api-key").default_value("pbx"))
         .arg(text("listen", "ADDRESS", "Where CALL and HANGUP are taken").default_value("127.0.0.1:0"))
         .arg(number("calls", "20", "How many calls"))
         .arg(number("concurrency", "8", "How many at a time"))
@@ -103,12 +103,11 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
         workspace: text("workspace").unwrap_or_default(),
         api_key: text("api-key").unwrap_or_default(),
     };
-    let token = text("token");
+    let (token, name) = (text("token"), text("name").unwrap_or_default());
     if server.api_key.is_empty() {
         let token = token
             .as_deref()
             .context("either --api-key or --token is needed")?;
-        let name = text("name").unwrap_or_default();
         server.api_key = install(&server, token, &name, &base_url)
             .await
             .with_context(|| format!("cannot make the integration `{name}`"))?;
@@ -153,7 +152,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
         () = &mut stopped => bail!("stopped before all was told"),
     }
     let wrong = match &token {
-        Some(token) => Some(verify(&server, token, &planned).await?),
+        Some(token) => Some(verify(&server, token, &name, &planned).await?),
         None => None,
     };
     let tally = player.tally();

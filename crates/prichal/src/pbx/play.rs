@@ -223,8 +223,14 @@ pub async fn ask(request: reqwest::RequestBuilder) -> Result<Value> {
     Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 
-/// Reads every call of the workspace, and says which of these are not as they were.
-pub async fn verify(server: &Server, token: &str, calls: &[Call]) -> Result<Vec<String>> {
+/// Reads every call of the workspace, and says which of these are not as they were. Those of other
+/// integrations are not looked at.
+pub async fn verify(
+    server: &Server,
+    token: &str,
+    integration: &str,
+    calls: &[Call],
+) -> Result<Vec<String>> {
     const PAGE: usize = 500;
     let mut known: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut offset = 0;
@@ -239,8 +245,12 @@ pub async fn verify(server: &Server, token: &str, calls: &[Call]) -> Result<Vec<
         let is_last = items.len() < PAGE;
         for item in items {
             let id = item["externalId"].as_str().unwrap_or_default();
-            let id = id.split_once('/').map_or(id, |(_, id)| id).to_owned();
-            known.entry(id).or_default().push(item);
+            if let Some((name, id)) = id.split_once('/')
+                && name == integration
+            {
+                let id = id.to_owned();
+                known.entry(id).or_default().push(item);
+            }
         }
         if is_last {
             break;

@@ -267,9 +267,11 @@ impl Listener {
     }
 }
 
-/// Whether the last word of a call is new enough for a card to pop up.
+/// Whether a card may pop up: what was said last is new, here and by the exchange's own clock.
 fn is_fresh(found: &Found, now: Timestamp) -> bool {
-    now.since(found.row.update_info.updated_at) <= FRESH && now.since(found.begun_at()) <= FRESH * 5
+    let said = found.call.last_word();
+    now.since(found.row.update_info.updated_at) <= FRESH
+        && said.is_none_or(|said| now.since(said.timestamp()) <= FRESH)
 }
 
 fn shown(conn: &mut Conn, found: Found) -> Result<(Uuid, Option<(Found, String)>)> {

@@ -62,8 +62,8 @@ pub fn take(
     report: Report,
 ) -> Result<(Found, Effect)> {
     let external = refs.external.as_deref().map(|id| exchange.bare(id));
-    let found = match locate(tx, origin, exchange, refs, external, &report)? {
-        Some(found) => found,
+    let (found, is_named) = match locate(tx, origin, exchange, refs, external, &report)? {
+        Some(located) => located,
         None if report.creates() && refs.communication.is_none() => {
             let id = EntityId::generate(origin.at);
             let message = message(tx, origin, report)?;
@@ -82,7 +82,7 @@ pub fn take(
     }
     let message = message(tx, origin, report)?;
     let mut row = found.row.clone();
-    if row.external_id.is_none() {
+    if row.external_id.is_none() && is_named {
         row.external_id = external.map(str::to_owned);
     }
     let call = add(tx, origin.workspace, &found.call, message).map_err(|error| match error {
@@ -108,7 +108,8 @@ impl Shown for Refs {
     }
 }
 
-/// The call that a report is about, held until the end of the transaction.
+/// The call that a report is about, held until the end of the transaction; and whether the exchange's id
+/// in the report is that call's, and not another's.
 fn locate(
     tx: &mut Tx<'_>,
     origin: &Origin,
@@ -116,7 +117,7 @@ fn locate(
     refs: &Refs,
     external: Option<&str>,
     report: &Report,
-) -> Result<Option<Found>> {
+) -> Result<Option<(Found, bool)>> {
     let by_external = match external {
         Some(external) => communication::find_external_for_update(
             tx,
@@ -129,10 +130,11 @@ fn locate(
         None => None,
     };
     let Some(id) = refs.communication else {
-        return match (by_external, report) {
-            (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice),
-            (found, _) => Ok(found),
+        let found = match (by_external, report) {
+            (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice)?,
+            (found, _) => found,
         };
+        return Ok(found.map(|found| (found, true)));
     };
     let named = follow(tx, origin, EntityId(id))?
         .filter(|found| found.row.integration == exchange.integration)
@@ -141,7 +143,7 @@ fn locate(
         Some(other) if other.row.id != named.row.id => {
             settle_two(tx, origin, named, other).map(Some)
         }
-        _ => Ok(Some(named)),
+        _ => Ok(Some((named, true))),
     }
 }
 
@@ -186,7 +188,12 @@ fn adopt(
 
 /// Two records for one call: a user's wish and what the exchange has reported since become one when
 /// their phones agree; else the id that we gave counts (`reference/kontur.md` §6.4 rule 13).
-fn settle_two(tx: &mut Tx<'_>, origin: &Origin, named: Found, other: Found) -> Result<Found> {
+fn settle_two(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    named: Found,
+    other: Found,
+) -> Result<(Found, bool)> {
     let is_wish = named.row.external_id.is_none()
         && named.call.legs().is_empty()
         && named.call.history.is_none();
@@ -196,7 +203,7 @@ fn settle_two(tx: &mut Tx<'_>, origin: &Origin, named: Found, other: Found) -> R
     };
     if !is_wish || !agree || other.row.deleted_at.is_some() {
         tracing::warn!(workspace = %origin.workspace, communication = %named.row.id, other = %other.row.id, "a message names two calls; the communicationId counts");
-        return Ok(named);
+        return Ok((named, false));
     }
     let mut survivor = other;
     // Taken over silently; it is written together with what the message says.
@@ -230,7 +237,7 @@ fn settle_two(tx: &mut Tx<'_>, origin: &Origin, named: Found, other: Found) -> R
         entity,
         old,
     ));
-    Ok(survivor)
+    Ok((survivor, true))
 }
 
 /// The report as the call understands it: files become permanent.

@@ -510,8 +510,7 @@ async fn a_setting_of_the_user_interface_is_patched_by_its_id() {
         .await
         .ok();
     let path = format!("/ui-settings/{}", made.str("id"));
-    let change =
-        |value: Value| json!([{ "op": "replace", "path": "/value", "value": value }]);
+    let change = |value: Value| json!([{ "op": "replace", "path": "/value", "value": value }]);
     let changed = space.patch(&path, change(json!("light"))).await.ok();
     assert_eq!(
         (&changed["value"], &changed["id"]),

@@ -450,7 +450,9 @@ async fn killed_among_calls_it_loses_none() {
     telling.await.expect("no panic");
     let tally = player.tally();
     assert_eq!(tally.complaints, [] as [&str; 0]);
-    let wrong = play::verify(&pbx, &token, &calls).await.expect("read");
+    let wrong = play::verify(&pbx, &token, "pbx", &calls)
+        .await
+        .expect("read");
     assert_eq!(wrong, [] as [&str; 0]);
 }
 

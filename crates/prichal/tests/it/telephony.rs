@@ -163,7 +163,7 @@ fn event(id: &str, leg: &str, kind: &str, second: u32) -> Value {
 }
 
 fn at(second: u32) -> String {
-    format!("2022-03-22T10:39:{second:02}+00:00")
+    format!("2026-01-01T00:00:{second:02}+00:00")
 }
 
 fn item(leg: &str, from: Option<u32>, to: u32, files: &[&str]) -> Value {
@@ -805,6 +805,23 @@ async fn a_call_reported_without_our_id_is_adopted() {
         third,
         "too old"
     );
+    // A message that names two calls, whose phones differ: the communicationId counts.
+    pbx.hub.advance(Duration::from_mins(2));
+    let mut foreign = started("9");
+    foreign["clientPhone"] = "79990009999".into();
+    let foreign = pbx.send("call-started", foreign).await.ok().str("id");
+    let named = dial().await;
+    let mut both = event("9", "leg", "appeared", 1);
+    both["communicationId"] = named.as_str().into();
+    for _ in 0..2 {
+        pbx.send("call-event", both.clone()).await.ok();
+    }
+    let call = pbx.call(&named).await;
+    assert_eq!(
+        (&items(&call)[0]["id"], &call["externalId"]),
+        (&json!("leg"), &Value::Null)
+    );
+    assert_eq!(*items(&pbx.call(&foreign).await), json!([]));
     // The exchange has made a record before it names ours: both are one.
     let fourth = dial().await;
     begun["externalId"] = "5".into();
@@ -1194,7 +1211,6 @@ impl Cards {
 fn ring(id: &str, leg: &str, kind: &str, user: &str, second: u32) -> Value {
     let mut body = event(id, leg, kind, second);
     body["to"]["userId"] = user.into();
-    // The clock of the test stands in another year: only the server's time counts for cards.
     body
 }
 
@@ -1349,7 +1365,9 @@ async fn a_thousand_untidy_calls() {
         player.tell_all(calls.clone(), 16, 7 + round).await;
         let tally = player.tally();
         assert_eq!((tally.complaints.as_slice(), tally.calls), (&[][..], 1000));
-        let wrong = play::verify(&server, &token, &calls).await.expect("read");
+        let wrong = play::verify(&server, &token, "Megafon", &calls)
+            .await
+            .expect("read");
         assert_eq!(wrong, [] as [&str; 0]);
         if round > 0 {
             assert_eq!(
@@ -1389,4 +1407,50 @@ async fn cards_are_the_same_on_every_node() {
         (card.name.as_str(), &card.data["id"]),
         ("opened", &json!(id))
     );
+}
+
+#[tokio::test]
+async fn what_waited_at_the_exchange_does_not_pop_up() {
+    let pbx = Exchange::new().await;
+    let masha = pbx.user("masha").await;
+    let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
+    pbx.hub.advance(Duration::from_secs(90));
+    let mut cards = Cards::of(&of_masha).await;
+    pbx.started("1").await.ok();
+    pbx.send("call-event", ring("1", "m", "appeared", &masha, 1))
+        .await
+        .ok();
+    assert_eq!(cards.next().await.name, "state");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let pbx = Exchange::new().await;
+    let masha = pbx.user("masha").await;
+    let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
+    let mut cards = Cards::of(&of_masha).await;
+    let tokens = "/admin/v1/workspaces/my-workspace/tokens";
+    let list = pbx.hub.admin().get(tokens).await.ok();
+    let of_user = list["items"].as_array().expect("items").iter();
+    let token = of_user
+        .filter(|token| token["userId"] == masha.as_str())
+        .find_map(|token| token["id"].as_str())
+        .expect("a token");
+    pbx.hub.admin().delete(&format!("{tokens}/{token}")).await;
+    while cards.answer.chunk().await.expect("a clean end").is_some() {}
+}
+
+#[tokio::test]
+async fn history_that_names_fewer_legs_takes_none_away() {
+    let pbx = Exchange::new().await;
+    let file = pbx.upload("a.mp3").await;
+    let both = json!([item("a", Some(1), 9, &[&file]), item("b", None, 9, &[])]);
+    pbx.send("register-call", register("1", both)).await.ok();
+    let id = pbx.space.get("/communications").await.ok()["items"][0]["id"].clone();
+    let id = id.as_str().expect("an id");
+    let before = pbx.call(id).await;
+    let only_b = json!([item("b", None, 9, &[])]);
+    let again = pbx.send("register-call", register("1", only_b)).await.ok();
+    assert_eq!(again.header("x-prichal-effect"), Some("unchanged"));
+    assert_eq!(items(&pbx.call(id).await), items(&before));
 }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, request::Parts},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
@@ -27,9 +27,10 @@ use uuid::Uuid;
 
 use super::caller::Member;
 use crate::{
+    access,
     app::App,
     error::{Error, Result},
-    face::json_text,
+    face::{bearer, json_text},
     page::{Page, Query},
     telephony::{
         live::{Listener, Told},
@@ -37,7 +38,9 @@ use crate::{
     },
 };
 
-/// How long a stream of cards goes on before the client has to ask again: then its token is looked at.
+/// How often the token of a stream is looked at again.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a stream of cards goes on before the client has to ask again.
 const STREAM: Duration = Duration::from_mins(10);
 /// How many groups a statistic has at the most.
 const GROUPS: i64 = 10_000;
@@ -282,11 +285,16 @@ fn total(by: GroupBy, totals: &Totals) -> Value {
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/live", tag = "telephony",
     params(("ws" = String, Path), ("Last-Event-ID" = Option<String>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
-pub(super) async fn follow_calls(member: Member, LastEvent(resume): LastEvent) -> Result<Response> {
+pub(super) async fn follow_calls(
+    member: Member,
+    LastEvent(resume): LastEvent,
+    headers: HeaderMap,
+) -> Result<Response> {
     let user = member.caller.user().ok_or(Error::Forbidden(
         "Only the token of a user has a line to follow",
     ))?;
     let app = member.app.clone();
+    let token = bearer(&headers).unwrap_or_default().to_owned();
     let (listener, first) =
         Listener::start(app.clone(), member.workspace_id(), user, resume).await?;
     let opening = Event::default()
@@ -308,16 +316,27 @@ pub(super) async fn follow_calls(member: Member, LastEvent(resume): LastEvent) -
     });
     let told = stream::iter(first).chain(later.flat_map(stream::iter));
     let events = stream::iter([opening]).chain(told.map(event));
-    let events = events.map(Ok::<_, Infallible>).take_until(ended(app));
+    let events = events
+        .map(Ok::<_, Infallible>)
+        .take_until(ended(app, token));
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(sse.into_response())
 }
 
-/// When a stream has to end.
-async fn ended(app: App) {
+/// When a stream has to end: with the server, after a while, or soon after its token was revoked.
+async fn ended(app: App, token: String) {
+    let revoked = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Ok(None) = access::by_token(&app, &token).await {
+                return;
+            }
+        }
+    };
     tokio::select! {
         () = app.stopping.cancelled() => {}
         () = tokio::time::sleep(STREAM) => {}
+        () = revoked => {}
     }
 }
 
