@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Tx,
     entity::{End, end_of},
+    insert::Insert,
     value::params,
 };
 
@@ -43,6 +44,22 @@ pub fn put(
         )?;
     }
     Ok(fresh)
+}
+
+static PHONE: Insert = Insert::new("phone", &["workspace", "phone", "kind", "id"]);
+
+/// Notes the phones of an entity that was only now inserted.
+pub fn put_first(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    id: Uuid,
+    phones: &[String],
+) {
+    for phone in phones {
+        let values = params![workspace, phone.clone(), kind.name(), id];
+        tx.insert(&PHONE, values.to_vec());
+    }
 }
 
 /// The contacts and companies with a phone.

@@ -4,7 +4,8 @@
 //!   results is decided in [`prichal_core::call`], which needs no store.
 //! * [`record`] writes what has changed: the row, its links, its events. All in the transaction that
 //!   found the call, so that a message that is answered is kept.
-//! * [`phones`] keeps who has which number, and links calls with contacts that come later.
+//! * [`phones`] knows what belongs to a number; [`owners`] keeps it when contacts are written, and links
+//!   the calls that came before.
 //! * [`dial`] passes a user's wish to call or to hang up on to an integration.
 //! * [`redirect`] says who is responsible for a caller.
 //! * [`watch`] gives calls up that nobody ends.
@@ -12,6 +13,7 @@
 
 pub mod dial;
 pub mod live;
+pub mod owners;
 pub mod phones;
 pub mod record;
 pub mod redirect;

@@ -1,54 +1,19 @@
 //! Which contacts, companies and deals belong to a number (`reference/kontur.md` §10).
 
 use prichal_core::{
-    event::{Author, Entity, EntityKind, Origin},
+    event::{Entity, EntityKind},
     id::{EntityId, WorkspaceId},
     phone,
     schema::Object,
 };
-use prichal_store::{Conn, Tx, communication, entity, phone as store};
+use prichal_store::{Conn, entity, phone as store};
 use serde_json::Value;
 
-use super::{living, record};
-use crate::error::{Error, Result};
+use super::living;
+use crate::error::Result;
 
-/// How many older calls are linked at once with somebody whose number has become known.
-const OLDER_CALLS: i64 = 500;
-
-/// Keeps the numbers of a contact or company that was changed, and links the calls of numbers that are
-/// new with it. Nothing for other kinds.
-pub fn note(tx: &mut Tx<'_>, origin: &Origin, written: &entity::Entity) -> Result<()> {
-    if !has_phones(written.kind) {
-        return Ok(());
-    }
-    let keys = if written.deleted_at.is_some() {
-        Vec::new()
-    } else {
-        keys(
-            written.kind,
-            &serde_json::from_str(&written.members).map_err(Error::internal)?,
-        )
-    };
-    note_new(tx, origin, (written.kind, written.id.0), &keys)
-}
-
-/// The same for the keys that an entity has; a new one without any need not be noted.
-pub fn note_new(tx: &mut Tx<'_>, origin: &Origin, end: Entity, keys: &[String]) -> Result<()> {
-    let fresh = store::put(tx, origin.workspace, end.0, end.1, keys)?;
-    let system = Origin {
-        author: Author::system(),
-        ..origin.clone()
-    };
-    for key in fresh {
-        let calls = communication::list_unlinked(tx.conn()?, origin.workspace, &key, OLDER_CALLS)?;
-        for id in calls {
-            record::link_owner(tx, &system, id, end)?;
-        }
-    }
-    Ok(())
-}
-
-fn has_phones(kind: EntityKind) -> bool {
+/// Whether entities of a kind have numbers.
+pub fn has_phones(kind: EntityKind) -> bool {
     matches!(kind, EntityKind::Contact | EntityKind::Company)
 }
 

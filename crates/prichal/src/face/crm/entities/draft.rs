@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{missing, model};
 use crate::{
     error::{Error, Result},
-    telephony::{phones, record},
+    telephony::{owners, phones, record},
 };
 
 /// The region of users that name none. The vendor's own workspaces fill one in, too.
@@ -121,7 +121,7 @@ impl Draft {
             ));
         }
         if !self.phones.is_empty() {
-            phones::note_new(tx, origin, me, &self.phones)?;
+            owners::note_first(tx, origin, me, &self.phones)?;
         }
         let links: Vec<Uuid> = self.links.iter().map(|(_, id)| *id).collect();
         Ok(model(&entity, &links))

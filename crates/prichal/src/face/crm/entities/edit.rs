@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     face::crm::caller::Member,
-    telephony::phones,
+    telephony::owners,
 };
 
 /// Applies operations and returns the model.
@@ -80,7 +80,7 @@ pub(super) fn patch(
         entity = write_members(tx, entity, &members, &origin)?;
     }
     write_links(tx, &entity, &gone, &come, &origin)?;
-    phones::note(tx, &origin, &entity)?;
+    owners::note(tx, &origin, &entity)?;
     let links = links_inside(tx.conn()?, &entity)?;
     Ok(model(&entity, &links))
 }
@@ -230,7 +230,7 @@ pub(super) fn delete(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPa
         ..found
     };
     entity::set_deleted(tx, &gone)?;
-    phones::note(tx, &origin, &gone)?;
+    owners::note(tx, &origin, &gone)?;
     tx.append(NewEvent::delete(
         EventId::generate(origin.at),
         &origin,
@@ -255,7 +255,7 @@ pub(super) fn restore(
             ..found
         };
         entity::set_deleted(tx, &found)?;
-        phones::note(tx, origin, &found)?;
+        owners::note(tx, origin, &found)?;
         let new = rules::snapshot(id.0, &found.members);
         tx.append(NewEvent::restore(
             EventId::generate(origin.at),
