@@ -35,11 +35,13 @@ CREATE TABLE communication (
   deleted_at BIGINT,
   PRIMARY KEY (workspace, id)
 );
-CREATE UNIQUE INDEX communication_external ON communication (workspace, integration, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX communication_begun ON communication (workspace, begun_at, id);
 CREATE INDEX communication_phone ON communication (workspace, phone, begun_at) WHERE phone IS NOT NULL;
 CREATE INDEX communication_active ON communication (workspace, id) WHERE status = 'active';
 CREATE INDEX communication_due ON communication (due_at) WHERE due_at IS NOT NULL;
+-- Last: as long as PostgreSQL has no statistics of the table, it takes the newest of the indexes that it
+-- holds to be equally good, and this one is asked most.
+CREATE UNIQUE INDEX communication_external ON communication (workspace, integration, external_id) WHERE external_id IS NOT NULL;
 
 -- Who has, or had, a part in a call.
 CREATE TABLE communication_user (
