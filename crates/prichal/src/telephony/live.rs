@@ -34,6 +34,8 @@ const FRESH: Duration = Duration::from_mins(1);
 const GATHER: Duration = Duration::from_millis(30);
 /// How many events are looked at once.
 const HEADS: i64 = 1000;
+/// How many events a listener that begins again may have missed.
+const RESUME: i64 = 10_000;
 /// How many calls that go on are shown to somebody who begins to listen.
 const ACTIVE: i64 = 1000;
 
@@ -142,6 +144,9 @@ impl Listener {
                 Ok::<_, crate::error::Error>(Look { last, calls })
             })
             .await?;
+        // Whoever was away for long begins anew: looking through the whole log helps nobody.
+        let resume =
+            resume.filter(|offset| look.last - offset::seq_at(workspace, *offset) <= RESUME);
         let Some(resume) = resume else {
             listener.seen = look.last;
             let told = listener.compare(look, true);

@@ -396,7 +396,7 @@ pub fn note_link(
 }
 
 /// Writes a row whose call has not changed.
-fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
+pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
     let due_at = found.call.patience();
     let due_at = due_at.map(|patience| found.row.update_info.updated_at + patience);
     found.row.found_by = FoundBy {

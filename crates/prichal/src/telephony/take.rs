@@ -22,6 +22,7 @@ use super::{
     not_found,
     record::{
         AddError, Effect, Exchange, Found, add, change, create, find_for_update, found_by, new,
+        rewrite,
     },
 };
 use crate::{
@@ -211,9 +212,8 @@ fn settle_two(
     let text = serde_json::to_string(&survivor.call).map_err(Error::internal)?;
     if text != survivor.row.call {
         survivor.row.call = text;
-        let by = found_by(&survivor);
-        survivor.row.found_by = by;
-        communication::update(tx, &survivor.row)?;
+        // With its timer: the message itself may turn out to be no news.
+        rewrite(tx, survivor.clone())?;
         let users = survivor.call.participants();
         communication::add_users(tx, origin.workspace, survivor.row.id, &users)?;
     }

@@ -88,13 +88,20 @@ async fn give_up(app: &App) -> Result<Option<Timestamp>> {
         .read(move |conn| communication::list_due(conn, now, BATCH))
         .await?;
     let is_full = i64::try_from(due.len()).is_ok_and(|due| due == BATCH);
+    let mut failed = false;
     for (workspace, id) in due {
         let at = app.clone();
-        app.db
-            .write(workspace, move |tx| {
-                record::time_out(&at, tx, workspace, id, now)
-            })
-            .await?;
+        let write = app.db.write(workspace, move |tx| {
+            record::time_out(&at, tx, workspace, id, now)
+        });
+        // One that cannot be given up must not keep the others.
+        if let Err(error) = write.await {
+            tracing::error!(error = &error as &dyn std::error::Error, communication = %id, "cannot give a call up");
+            failed = true;
+        }
+    }
+    if failed {
+        return Ok(Some(now + PAUSE));
     }
     if is_full {
         return Ok(Some(now));

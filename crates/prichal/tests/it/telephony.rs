@@ -1454,3 +1454,25 @@ async fn history_that_names_fewer_legs_takes_none_away() {
     assert_eq!(again.header("x-prichal-effect"), Some("unchanged"));
     assert_eq!(items(&pbx.call(id).await), items(&before));
 }
+
+/// Two records that become one by a message that is no news otherwise: the call is still given up.
+#[tokio::test]
+async fn a_merged_call_keeps_its_timer() {
+    let receiver = Receiver::good().await;
+    let pbx = Exchange::at(&receiver.url).await;
+    pbx.enable_calls().await;
+    let other = pbx.started("1").await.ok().str("id");
+    let wish = json!({ "clientPhone": CLIENT });
+    let dialled = pbx.space.post("/communications/call", wish).await.ok();
+    let mut again = started("1");
+    again["communicationId"] = dialled
+        .header("x-xcom-communicationid")
+        .expect("the id")
+        .into();
+    assert_eq!(pbx.send("call-started", again).await.ok().str("id"), other);
+    pbx.hub.advance(Duration::from_mins(3));
+    eventually("sealed", || async {
+        (pbx.call(&other).await["status"] == "sealed").then_some(())
+    })
+    .await;
+}
