@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, knows HTTP or SQL, or reads the clock: time and fresh ids are arguments.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")

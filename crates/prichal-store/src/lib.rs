@@ -4,6 +4,8 @@
 //! that wait as one transaction ([`writer`]). [`Db::read`] runs a closure on a read-only connection.
 //! Both run on threads of the store's own, so neither may block on anything but the database.
 
+#![forbid(unsafe_code)]
+
 pub mod channel;
 mod checkpoint;
 pub mod communication;

@@ -1,5 +1,6 @@
 //! Prichal: everything with a socket. `ARCHITECTURE.md` is the map.
 
+#![forbid(unsafe_code)]
 pub mod access;
 pub mod app;
 pub mod blobs;

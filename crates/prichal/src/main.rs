@@ -1,5 +1,7 @@
 //! The `prichal` program.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 /// A request makes some hundred small allocations on one thread and frees many of them on another, which

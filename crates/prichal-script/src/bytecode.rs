@@ -1,0 +1,151 @@
+//! Programs: scripts compiled once and run in many contexts.
+//!
+//! The engine's own interface for this takes pointers, so the only `unsafe` of the project is here.
+//! Compiling a script of 70 KiB takes 2.6 ms, a run of a small one 0.1 ms: without this, every run of a
+//! large script would be spent on reading it.
+#![expect(
+    unsafe_code,
+    reason = "bytecode is written and read through the engine's C interface"
+)]
+
+use std::{ffi::CString, slice, sync::Arc};
+
+use rquickjs::{Context, Ctx, Error, Result, Runtime, Value, qjs};
+
+use crate::run::{Failure, describe};
+
+/// A script that has been compiled.
+#[derive(Clone, Debug)]
+pub struct Program(Arc<[u8]>);
+
+impl Program {
+    /// How much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn evaluate<'js>(&self, ctx: &Ctx<'js>) -> Result<Value<'js>> {
+        evaluate(ctx, &self.0)
+    }
+}
+
+/// Why a text is no script.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} in line {line}, column {column}")]
+pub struct SyntaxError {
+    pub message: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1.
+    pub column: u32,
+}
+
+/// How the engine names a script in its stack traces.
+pub(crate) const NAME: &str = "script";
+/// The memory for compiling. Sources are far shorter.
+const MEMORY: usize = 64 << 20;
+/// How deep an expression may nest is bounded by this.
+const STACK: usize = 256 << 10;
+
+/// Compiles a script: classic, but for `await`, which may stand at its top.
+pub fn compile(source: &str) -> std::result::Result<Program, SyntaxError> {
+    let broken = |message: &str| SyntaxError {
+        message: message.to_owned(),
+        line: 1,
+        column: 1,
+    };
+    let begin = || {
+        let runtime = Runtime::new()?;
+        runtime.set_memory_limit(MEMORY);
+        runtime.set_max_stack_size(STACK);
+        Context::full(&runtime)
+    };
+    let context = begin().map_err(|error| broken(&error.to_string()))?;
+    context.with(|ctx| {
+        let top_level_await = qjs::JS_EVAL_FLAG_ASYNC;
+        compile_in(&ctx, NAME, source, top_level_await)
+            .map(|bytes| Program(bytes.into()))
+            .map_err(|error| match error {
+                Error::Exception => place(describe(&ctx, &ctx.catch())),
+                error => broken(&error.to_string()),
+            })
+    })
+}
+
+/// The prelude: a function expression of our own.
+pub(crate) fn compile_prelude(source: &str) -> Program {
+    let compile = || {
+        let context = Context::full(&Runtime::new()?)?;
+        context.with(|ctx| compile_in(&ctx, "prelude", source, 0))
+    };
+    Program(compile().expect("the prelude is valid").into())
+}
+
+/// Takes the place out of a failure: its trace ends with `at script:LINE:COLUMN`.
+fn place(failure: Failure) -> SyntaxError {
+    let (line, column) = failure.place.unwrap_or((1, 1));
+    let message = failure.message;
+    let message = message
+        .strip_prefix("SyntaxError: ")
+        .map_or(message.clone(), str::to_owned);
+    SyntaxError {
+        message,
+        line,
+        column,
+    }
+}
+
+fn compile_in(ctx: &Ctx<'_>, name: &str, source: &str, flags: u32) -> Result<Vec<u8>> {
+    let name = CString::new(name)?;
+    let text = CString::new(source)?;
+    let raw = ctx.as_raw().as_ptr();
+    let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_COMPILE_ONLY | flags;
+    // SAFETY: `raw` is the live context behind `ctx`, which is entered here; both texts end with NUL and
+    // outlive the call; the compiled value is ours, is freed once, and the bytes are copied before the
+    // engine's buffer goes back to the engine.
+    unsafe {
+        let compiled = qjs::JS_Eval(
+            raw,
+            text.as_ptr(),
+            source.len() as _,
+            name.as_ptr(),
+            flags.cast_signed(),
+        );
+        if qjs::JS_IsException(compiled) {
+            return Err(Error::Exception);
+        }
+        let mut length = 0;
+        let how = qjs::JS_WRITE_OBJ_BYTECODE | qjs::JS_WRITE_OBJ_STRIP_SOURCE;
+        let written = qjs::JS_WriteObject(raw, &raw mut length, compiled, how.cast_signed());
+        qjs::JS_FreeValue(raw, compiled);
+        if written.is_null() {
+            return Err(Error::Exception);
+        }
+        let bytes = slice::from_raw_parts(written, usize::try_from(length).unwrap_or(0)).to_vec();
+        qjs::js_free(raw, written.cast());
+        Ok(bytes)
+    }
+}
+
+/// Runs bytecode that [`compile_in`] has made in this process.
+fn evaluate<'js>(ctx: &Ctx<'js>, bytes: &[u8]) -> Result<Value<'js>> {
+    let raw = ctx.as_raw().as_ptr();
+    // SAFETY: as above. The bytes come from `compile_in` alone, a `Program` has no other source and never
+    // leaves the process; the engine trusts them. `JS_EvalFunction` takes its argument over.
+    unsafe {
+        let function = qjs::JS_ReadObject(
+            raw,
+            bytes.as_ptr(),
+            bytes.len() as _,
+            qjs::JS_READ_OBJ_BYTECODE.cast_signed(),
+        );
+        if qjs::JS_IsException(function) {
+            return Err(Error::Exception);
+        }
+        let value = qjs::JS_EvalFunction(raw, function);
+        if qjs::JS_IsException(value) {
+            return Err(Error::Exception);
+        }
+        Ok(Value::from_raw(ctx.clone(), value))
+    }
+}

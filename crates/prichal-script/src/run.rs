@@ -1,0 +1,506 @@
+//! One run of a program.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::LazyLock,
+};
+
+use rquickjs::{
+    Context, Ctx, Error, Exception, Function, Object, Promise, Runtime, Value,
+    promise::PromiseState,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    Host, Program, Response,
+    bytecode::{NAME, compile_prelude},
+    crypto,
+};
+
+static PRELUDE: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("prelude.js")));
+
+/// What a run may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that all its values may take.
+    pub memory: usize,
+    /// Bytes of the stack.
+    pub stack: usize,
+    /// Bytes that it may write to its log.
+    pub log: usize,
+    /// Lines that it may write to its log.
+    pub lines: usize,
+    /// Bytes of the answer's body.
+    pub body: usize,
+    /// Bytes of its value, and of its variables.
+    pub value: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 16 << 20,
+            stack: 256 << 10,
+            log: 64 << 10,
+            lines: 1000,
+            body: 1 << 20,
+            value: 64 << 10,
+        }
+    }
+}
+
+/// What a run begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Presets {
+    /// The global object `request`.
+    pub request: serde_json::Value,
+    /// What `startparam(1)`, `startparam(2)`, … give.
+    pub params: Vec<serde_json::Value>,
+    /// The global object `variables`.
+    pub variables: serde_json::Value,
+}
+
+impl Default for Presets {
+    fn default() -> Self {
+        Self {
+            request: json!({}),
+            params: Vec::new(),
+            variables: json!({}),
+        }
+    }
+}
+
+/// What a run has come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What it wrote to its log.
+    pub log: Vec<String>,
+    /// What it answered last.
+    pub response: Option<Response>,
+    /// Its completion value as JSON, awaited when it is a promise. Nothing when JSON has no such value.
+    pub value: Option<String>,
+    /// Its `variables` as JSON.
+    pub variables: Option<String>,
+    /// Why it has failed.
+    pub failure: Option<Failure>,
+}
+
+/// Why a run has failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// For people: one line.
+    pub message: String,
+    /// Line and column of the script, from 1.
+    pub place: Option<(u32, u32)>,
+    /// Whether it was stopped because its time was over.
+    pub stopped: bool,
+}
+
+impl Failure {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            place: None,
+            stopped: false,
+        }
+    }
+
+    /// Its time is over.
+    pub fn stopped() -> Self {
+        Self {
+            stopped: true,
+            ..Self::new("the script was stopped: its time is over")
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match self.place {
+            Some((line, column)) => write!(f, " in line {line}, column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the prelude's functions write to.
+#[derive(Default)]
+struct Record {
+    log: Vec<String>,
+    written: usize,
+    is_full: bool,
+    response: Option<Response>,
+    /// Why the run has failed although the script may go on.
+    failed: Option<String>,
+    /// Promises that were rejected and that nobody has listened to.
+    rejected: Vec<Failure>,
+    /// How many things were begun that have not ended.
+    open: usize,
+}
+
+impl Record {
+    fn write(&mut self, limits: &Limits, line: &str) {
+        if self.is_full {
+            return;
+        }
+        let left = limits.log.saturating_sub(self.written);
+        if self.log.len() == limits.lines || left == 0 {
+            self.is_full = true;
+            self.log.push("… the log is full".to_owned());
+            return;
+        }
+        let end = line.floor_char_boundary(left);
+        self.written += end + 1;
+        self.log.push(line[..end].to_owned());
+    }
+}
+
+/// Runs a program to its end: until its promises are settled, it fails, or `is_over` says so.
+///
+/// `is_over` is asked again and again while the script works, so it must be quick.
+pub fn run(
+    program: &Program,
+    presets: &Presets,
+    limits: Limits,
+    is_over: impl Fn() -> bool + 'static,
+    host: impl Host,
+) -> Outcome {
+    let record = Rc::new(RefCell::new(Record::default()));
+    let over = Rc::new(Cell::new(false));
+    let done = enter(program, presets, limits, is_over, host, &record, &over);
+    let mut record = record.borrow_mut();
+    let (value, variables, mut failure) = match done {
+        Ok((value, variables)) => (value, variables, None),
+        Err(failure) => (None, None, Some(failure)),
+    };
+    if over.get() {
+        failure = Some(Failure::stopped());
+    }
+    if failure.is_none() {
+        let failed = record.failed.take().map(Failure::new);
+        failure = failed.or_else(|| record.rejected.pop());
+    }
+    Outcome {
+        log: std::mem::take(&mut record.log),
+        response: record.response.take(),
+        value,
+        variables,
+        failure,
+    }
+}
+
+type Values = (Option<String>, Option<String>);
+
+fn enter(
+    program: &Program,
+    presets: &Presets,
+    limits: Limits,
+    is_over: impl Fn() -> bool + 'static,
+    host: impl Host,
+    record: &Rc<RefCell<Record>>,
+    over: &Rc<Cell<bool>>,
+) -> Result<Values, Failure> {
+    let begin = || {
+        let runtime = Runtime::new()?;
+        runtime.set_memory_limit(limits.memory);
+        runtime.set_max_stack_size(limits.stack);
+        let context = Context::full(&runtime)?;
+        Ok::<_, Error>((runtime, context))
+    };
+    let (runtime, context) = begin().map_err(|error| Failure::new(error.to_string()))?;
+    let noted = over.clone();
+    runtime.set_interrupt_handler(Some(Box::new(move || {
+        if !noted.get() {
+            noted.set(is_over());
+        }
+        noted.get()
+    })));
+    let noted = record.clone();
+    runtime.set_host_promise_rejection_tracker(Some(Box::new(
+        move |ctx, _promise, reason, is_handled| {
+            let mut failure = describe(&ctx, &reason);
+            failure.message.insert_str(0, "a promise was rejected: ");
+            let Ok(mut record) = noted.try_borrow_mut() else {
+                return;
+            };
+            if !is_handled {
+                record.rejected.push(failure);
+            } else if let Some(at) = record.rejected.iter().position(|one| *one == failure) {
+                record.rejected.remove(at);
+            }
+        },
+    )));
+    let host = Rc::new(RefCell::new(host));
+    let done = context.with(|ctx| {
+        let work = Work {
+            ctx: &ctx,
+            limits,
+            record,
+            over,
+        };
+        let caught = |error| match error {
+            Error::Exception => describe(&ctx, &ctx.catch()),
+            error => Failure::new(error.to_string()),
+        };
+        let tools = work.prepare(presets, &host).map_err(caught)?;
+        let top = program.evaluate(&ctx).map_err(caught)?;
+        work.finish(&tools, &host, top)
+    });
+    // Nothing of the script is left that could call it.
+    runtime.set_interrupt_handler(None);
+    runtime.set_host_promise_rejection_tracker(None);
+    done
+}
+
+/// One context at work.
+struct Work<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    limits: Limits,
+    record: &'a Rc<RefCell<Record>>,
+    over: &'a Rc<Cell<bool>>,
+}
+
+impl<'js> Work<'_, 'js> {
+    /// Runs the prelude. What it returns is ours, not the script's.
+    fn prepare<H: Host>(
+        &self,
+        presets: &Presets,
+        host: &Rc<RefCell<H>>,
+    ) -> rquickjs::Result<Object<'js>> {
+        let native = Object::new(self.ctx.clone())?;
+        self.provide(&native, host)?;
+        let prelude: Function<'js> = PRELUDE.evaluate(self.ctx)?.get()?;
+        let presets = json!({
+            "request": presets.request,
+            "params": presets.params,
+            "variables": presets.variables,
+        });
+        let presets = self.ctx.json_parse(presets.to_string())?;
+        prelude.call((native, presets))
+    }
+
+    /// The functions that the prelude is built on.
+    fn provide<H: Host>(
+        &self,
+        native: &Object<'js>,
+        host: &Rc<RefCell<H>>,
+    ) -> rquickjs::Result<()> {
+        let ctx = self.ctx;
+        let function = |name: &str, function: Function<'js>| native.set(name, function);
+
+        let at = host.clone();
+        let ask = move |ctx: Ctx<'js>, name: String, argument: String| {
+            let answer = at.borrow_mut().ask(&name, &argument);
+            answer.map_err(|message| Exception::throw_message(&ctx, &message))
+        };
+        function("ask", Function::new(ctx.clone(), ask)?)?;
+
+        let (at, record) = (host.clone(), self.record.clone());
+        let begin = move |id: u32, name: String, argument: String| {
+            at.borrow_mut().begin(id, &name, &argument);
+            record.borrow_mut().open += 1;
+        };
+        function("begin", Function::new(ctx.clone(), begin)?)?;
+
+        let (record, limits) = (self.record.clone(), self.limits);
+        let log = move |line: String| record.borrow_mut().write(&limits, &line);
+        function("log", Function::new(ctx.clone(), log)?)?;
+
+        let record = self.record.clone();
+        let respond = move |ctx: Ctx<'js>, given: String| {
+            let response = Response::read(&given, limits.body);
+            let response = response.map_err(|message| Exception::throw_message(&ctx, &message))?;
+            record.borrow_mut().response = Some(response);
+            Ok::<_, Error>(())
+        };
+        function("respond", Function::new(ctx.clone(), respond)?)?;
+
+        let record = self.record.clone();
+        let fail = move |why: String| {
+            record.borrow_mut().failed.get_or_insert(why);
+        };
+        function("fail", Function::new(ctx.clone(), fail)?)?;
+
+        macro_rules! pure {
+            ($name:literal, |$($argument:ident: $type:ty),*| $result:expr) => {
+                let pure = move |ctx: Ctx<'js>, $($argument: $type),*| {
+                    $result.map_err(|message: String| Exception::throw_message(&ctx, &message))
+                };
+                function($name, Function::new(ctx.clone(), pure)?)?;
+            };
+        }
+        pure!("sha", |algorithm: String,
+                      data: String,
+                      encoding: String| {
+            crypto::sha(&algorithm, &data, &encoding)
+        });
+        pure!("hmac", |algorithm: String,
+                       key: String,
+                       data: String,
+                       encoding: String| {
+            crypto::hmac(&algorithm, &key, &data, &encoding)
+        });
+        pure!("random", |bytes: f64, encoding: String| {
+            crypto::random(bytes, &encoding)
+        });
+        pure!("encode", |data: String| Ok(crypto::to_base64(&data)));
+        pure!("decode", |data: String| crypto::from_base64(&data));
+        pure!("equal", |one: String, other: String| {
+            Ok(crypto::equal(&one, &other))
+        });
+        Ok(())
+    }
+
+    /// Runs what waits, and waits for what was begun, until nothing is left.
+    fn finish<H: Host>(
+        &self,
+        tools: &Object<'js>,
+        host: &Rc<RefCell<H>>,
+        top: Value<'js>,
+    ) -> Result<Values, Failure> {
+        let caught = |error| match error {
+            Error::Exception => describe(self.ctx, &self.ctx.catch()),
+            error => Failure::new(error.to_string()),
+        };
+        loop {
+            while !self.over.get() && self.ctx.execute_pending_job() {}
+            if self.over.get() || self.record.borrow().open == 0 {
+                break;
+            }
+            let ended = host.borrow_mut().wait();
+            let Some((id, answer)) = ended else {
+                self.over.set(true);
+                break;
+            };
+            self.record.borrow_mut().open -= 1;
+            let settle: Function<'js> = tools.get("settle").map_err(caught)?;
+            let (worked, answer) = match answer {
+                Ok(answer) => (true, answer),
+                Err(message) => (false, message),
+            };
+            settle.call::<_, ()>((id, worked, answer)).map_err(caught)?;
+        }
+        if self.over.get() {
+            return Err(Failure::stopped());
+        }
+        // A script with `await` at its top is a promise of `{value}`.
+        let top = self.settled(top)?;
+        let value = top.as_object().map(|top| top.get::<_, Value<'js>>("value"));
+        let value = match value {
+            Some(value) => self.settled(value.map_err(caught)?)?,
+            None => top,
+        };
+        let value = self.to_json(value);
+        let variables: Function<'js> = tools.get("variables").map_err(caught)?;
+        let variables = variables.call::<_, String>(()).ok();
+        self.ctx.catch();
+        let variables = variables.filter(|text| text.len() <= self.limits.value);
+        Ok((value, variables))
+    }
+
+    /// What a promise has come to; any other value is itself.
+    fn settled(&self, value: Value<'js>) -> Result<Value<'js>, Failure> {
+        let Some(promise) = value.clone().into_promise() else {
+            return Ok(value);
+        };
+        match promise.state() {
+            PromiseState::Pending => Err(Failure::new(
+                "the script waits for a promise that nothing settles",
+            )),
+            PromiseState::Resolved => Ok(result(&promise, self.ctx)),
+            PromiseState::Rejected => {
+                let _ = promise.result::<Value<'js>>();
+                Err(describe(self.ctx, &self.ctx.catch()))
+            }
+        }
+    }
+
+    /// A value as JSON. What has no such form is said in the log, and is nothing.
+    fn to_json(&self, value: Value<'js>) -> Option<String> {
+        let text = self.ctx.json_stringify(value);
+        let text = text.and_then(|text| text.map(|text| text.to_string()).transpose());
+        let why = match text {
+            Ok(Some(text)) if text.len() <= self.limits.value => return Some(text),
+            Ok(None) => return None,
+            Ok(Some(_)) => "it is too long".to_owned(),
+            Err(Error::Exception) => describe(self.ctx, &self.ctx.catch()).message,
+            Err(error) => error.to_string(),
+        };
+        let line = format!("the value of the script is not kept: {why}");
+        self.record.borrow_mut().write(&self.limits, &line);
+        None
+    }
+}
+
+fn result<'js>(promise: &Promise<'js>, ctx: &Ctx<'js>) -> Value<'js> {
+    match promise.result::<Value<'js>>() {
+        Some(Ok(value)) => value,
+        _ => Value::new_undefined(ctx.clone()),
+    }
+}
+
+/// The longest message that is kept, in characters.
+const LONGEST: usize = 1000;
+
+/// What was thrown, for people. It may be anything, and may do anything when it is looked at.
+pub(crate) fn describe<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> Failure {
+    let mut failure = match thrown.as_object().and_then(error) {
+        Some((message, stack)) => Failure {
+            message,
+            place: place(&stack),
+            stopped: false,
+        },
+        None => Failure::new(format!("thrown: {}", other(ctx, thrown))),
+    };
+    if failure.message.len() > LONGEST {
+        failure.message = failure.message.chars().take(LONGEST).collect();
+    }
+    failure
+}
+
+/// Message and trace of an error object, which is not trusted either.
+fn error(object: &Object<'_>) -> Option<(String, String)> {
+    if !object.is_error() {
+        return None;
+    }
+    let text = |name: &str| {
+        let value = object.get::<_, Value<'_>>(name).ok()?;
+        value.as_string()?.to_string().ok()
+    };
+    let name = text("name").unwrap_or_else(|| "Error".to_owned());
+    let message = text("message").unwrap_or_default();
+    let stack = text("stack").unwrap_or_default();
+    object.ctx().catch();
+    let message = match message.as_str() {
+        "" => name,
+        message => format!("{name}: {message}"),
+    };
+    Some((message, stack))
+}
+
+/// Whatever else was thrown.
+fn other<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
+    if let Some(text) = thrown.as_string().and_then(|text| text.to_string().ok()) {
+        return text;
+    }
+    let json = ctx.json_stringify(thrown.clone());
+    let json = json.ok().flatten().and_then(|json| json.to_string().ok());
+    ctx.catch();
+    json.unwrap_or_else(|| format!("a value of type {}", thrown.type_name()))
+}
+
+/// The first place of a stack trace that is in the script.
+fn place(stack: &str) -> Option<(u32, u32)> {
+    let mark = format!("{NAME}:");
+    let at = stack.find(&mark)? + mark.len();
+    let mut numbers = stack[at..].split(|c: char| !c.is_ascii_digit());
+    let line = numbers.next()?.parse().ok()?;
+    let column = numbers.next()?.parse().ok()?;
+    Some((line, column))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,449 @@
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::*;
+use crate::{Alone, compile};
+
+/// Runs a script with nothing around it.
+fn run_alone(source: &str) -> Outcome {
+    run_with(source, &Presets::default(), Alone::default())
+}
+
+fn run_with(source: &str, presets: &Presets, host: impl Host) -> Outcome {
+    let program = compile(source).expect("it compiles");
+    run(&program, presets, Limits::default(), || false, host)
+}
+
+/// Runs a script that would not end by itself. What stops it is not measured, only that it stops.
+fn run_stopped(source: &str) -> Outcome {
+    let program = compile(source).expect("it compiles");
+    let end = Instant::now() + Duration::from_millis(100);
+    run(
+        &program,
+        &Presets::default(),
+        Limits::default(),
+        move || Instant::now() > end,
+        Alone::default(),
+    )
+}
+
+fn message(outcome: &Outcome) -> &str {
+    outcome
+        .failure
+        .as_ref()
+        .map_or("", |failure| failure.message.as_str())
+}
+
+#[test]
+fn a_script_has_a_value() {
+    for (source, value) in [
+        ("1 + 1", Some("2")),
+        ("", None),
+        ("undefined", None),
+        ("(() => 1)", None),
+        ("({a: [1, null, 'x']})", Some(r#"{"a":[1,null,"x"]}"#)),
+        ("await Promise.resolve(7)", Some("7")),
+        ("(async () => 8)()", Some("8")),
+        (
+            "var x = 3; function f() { return x; } globalThis.f()",
+            Some("3"),
+        ),
+        ("undeclared = 4; undeclared", Some("4")),
+    ] {
+        let outcome = run_alone(source);
+        assert_eq!(outcome.failure, None, "{source}");
+        assert_eq!(outcome.value.as_deref(), value, "{source}");
+    }
+}
+
+#[test]
+fn presets_are_there_and_variables_come_back() {
+    let presets = Presets {
+        request: json!({ "method": "POST" }),
+        params: vec![json!("one"), json!({ "two": 2 })],
+        variables: json!({ "kept": 1 }),
+    };
+    let source = "variables.made = [request.method, startparam(1), request.startparam(2).two, startparam(9)]; variables.kept++;";
+    let outcome = run_with(source, &presets, Alone::default());
+    let variables = r#"{"kept":2,"made":["POST","one",2,null]}"#;
+    assert_eq!(outcome.variables.as_deref(), Some(variables));
+}
+
+#[test]
+fn what_is_no_script_says_where() {
+    for (source, line) in [
+        ("let a = ;", 1),
+        ("\n\nfoo(", 3),
+        ("'a\nb'", 1),
+        ("\u{0}", 1),
+    ] {
+        let error = compile(source).expect_err(source);
+        assert_eq!(error.line, line, "{source}: {error}");
+        assert!(!error.message.is_empty());
+    }
+    let error = compile("\n  let 5 = 1").expect_err("no name");
+    assert_eq!((error.line, error.column > 1), (2, true), "{error}");
+    let deep = format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000));
+    compile(&deep).expect_err("too deep");
+}
+
+#[test]
+fn whatever_is_thrown_is_told() {
+    for (source, said) in [
+        ("throw new TypeError('bad')", "TypeError: bad"),
+        ("throw 'text'", "thrown: text"),
+        ("throw {a: 1}", r#"thrown: {"a":1}"#),
+        ("throw undefined", "thrown: a value of type undefined"),
+        ("throw Symbol('x')", "thrown: a value of type symbol"),
+        (
+            "const a = {}; a.a = a; throw a",
+            "thrown: a value of type object",
+        ),
+        (
+            "throw {toJSON() { throw 1; }}",
+            "thrown: a value of type object",
+        ),
+        (
+            "const e = new Error('x'); Object.defineProperty(e, 'message', {get() { throw 1; }}); throw e",
+            "Error",
+        ),
+        ("nothing.at.all", "ReferenceError: nothing is not defined"),
+        ("await Promise.reject(new Error('late'))", "Error: late"),
+        (
+            "Promise.reject(new Error('unheard')); 1",
+            "a promise was rejected: Error: unheard",
+        ),
+        (
+            "new Promise(() => {})",
+            "the script waits for a promise that nothing settles",
+        ),
+        (
+            "await new Promise(() => {})",
+            "the script waits for a promise that nothing settles",
+        ),
+        (
+            "respond(42)",
+            "Error: the status must be a whole number from 200 to 599",
+        ),
+        (
+            "try { respond(200, {'a b': 1}) } catch {}",
+            "respond: Error: a b is no name of a header",
+        ),
+        (
+            "const a = {}; a.a = a; try { respond(200, {}, a) } catch {}",
+            "respond: TypeError: circular reference",
+        ),
+        ("kv.get('x')", "Error: kv.get is not available here"),
+        (
+            "await fetch('https://example.com')",
+            "Error: this is not available here",
+        ),
+        (
+            "crypto.sha('md5', 'x')",
+            "Error: there is no algorithm md5: sha1, sha256, sha384 and sha512 are known",
+        ),
+    ] {
+        assert_eq!(message(&run_alone(source)), said, "{source}");
+    }
+    let failure = run_alone("\n\n  throw new Error('here')").failure;
+    assert_eq!(
+        failure.expect("it threw").place.map(|(line, _)| line),
+        Some(3)
+    );
+    let handled = run_alone("const p = Promise.reject(1); p.catch(() => {}); 'fine'");
+    assert_eq!(handled.failure, None);
+}
+
+#[test]
+fn a_value_that_is_no_json_is_said() {
+    let outcome = run_alone("const a = {}; a.self = a; a");
+    assert_eq!((outcome.value, outcome.failure), (None, None));
+    assert!(
+        outcome.log[0].contains("circular reference"),
+        "{:?}",
+        outcome.log
+    );
+    let long = run_alone("'x'.repeat(100000)");
+    assert_eq!((long.value, long.failure), (None, None));
+}
+
+#[test]
+fn an_answer_is_taken_down() {
+    let outcome = run_alone("respond(201, {'X-A': 'b'}, {ok: true})");
+    let response = outcome.response.expect("an answer");
+    assert_eq!(
+        (response.status, response.body.as_str()),
+        (201, r#"{"ok":true}"#)
+    );
+    let headers = [
+        ("x-a".to_owned(), "b".to_owned()),
+        (
+            "content-type".to_owned(),
+            "application/json; charset=utf-8".to_owned(),
+        ),
+    ];
+    assert_eq!(response.headers, headers);
+    let plain = run_alone("respond(undefined, null, 'hi')")
+        .response
+        .expect("an answer");
+    assert_eq!(
+        (plain.status, plain.body.as_str(), plain.headers.len()),
+        (200, "hi", 0)
+    );
+}
+
+#[test]
+fn the_log_is_bounded() {
+    let outcome = run_alone(
+        "console.log('a', 1, {b: [2]}, null, undefined, new Error('c'), Symbol.iterator)",
+    );
+    assert_eq!(
+        outcome.log,
+        [r#"a 1 {"b":[2]} null undefined Error: c Symbol(Symbol.iterator)"#]
+    );
+    let many = run_alone("for (let i = 0; i < 100000; i++) console.log(i)");
+    assert_eq!((many.log.len(), many.failure), (1001, None));
+    assert_eq!(many.log[1000], "… the log is full");
+    let long = run_alone("for (let i = 0; i < 100; i++) console.log('ё'.repeat(10000))");
+    assert!(long.log.iter().map(String::len).sum::<usize>() < 70_000);
+    let cyclic =
+        run_alone("const a = {}; a.a = a; console.log(a); console.log({toJSON() { throw 1; }})");
+    assert_eq!(cyclic.log, ["[object Object]", "[object Object]"]);
+}
+
+#[test]
+fn what_never_ends_is_stopped() {
+    for source in [
+        "while (true) {}",
+        "for (;;) { try { while (true) {} } catch {} finally { continue; } }",
+        "/(a+)+$/.test('a'.repeat(40) + '!')",
+        "Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1)",
+        "Array.prototype.includes.call({length: 2 ** 53 - 1}, 1)",
+        "Array.prototype.lastIndexOf.call({length: 2 ** 53 - 1}, 1)",
+        "Array.prototype.forEach.call({length: 2 ** 53 - 1}, () => {})",
+        "Array.prototype.find.call({length: 2 ** 53 - 1}, isNaN.bind(null, 1))",
+        "const a = []; a.length = 2 ** 32 - 1; a.indexOf(1)",
+        "(async () => { for (;;) await null; })()",
+        "const f = () => Promise.resolve().then(f); f()",
+        "const o = {get message() { for (;;) {} }}; throw Object.assign(Object.create(Error.prototype), o)",
+        "({toJSON() { for (;;) {} }})",
+        "respond(200, {}, {toJSON() { for (;;) {} }})",
+        "console.log({toString() { for (;;) {} }, toJSON() { for (;;) {} }})",
+        "throw {toJSON() { for (;;) {} }}",
+        "new Proxy({}, {get() { for (;;) {} }, has() { for (;;) {} }}).x",
+        "let x = 3n; for (;;) x = x * x % (2n ** 600n)",
+        "JSON.parse('[1]', function () { for (;;) {} })",
+        "'a'.repeat(1e6).replace(/a/g, () => { for (;;) {} })",
+    ] {
+        let outcome = run_stopped(source);
+        assert!(outcome.failure.is_some(), "{source}: {outcome:?}");
+    }
+}
+
+#[test]
+fn memory_and_stack_are_bounded() {
+    for source in [
+        "const a = []; for (;;) a.push(new Array(1000).fill(1))",
+        "let s = 'x'; for (;;) s += s",
+        "new ArrayBuffer(1 << 30)",
+        "new Array(1 << 26).fill(1)",
+        "'x'.repeat(1 << 29)",
+        "const f = () => f(); f()",
+        "const a = []; let b = a; for (;;) { b[0] = []; b = b[0]; }",
+        "let o = {}; for (let i = 0; i < 1e6; i++) o = {o}; JSON.stringify(o)",
+        "const o = {get a() { return this.a; }}; o.a",
+        "[].concat(...new Array(100000).fill([1, 2, 3]))",
+        "JSON.parse('['.repeat(1e6))",
+        "new RegExp('('.repeat(1e5))",
+        "eval('('.repeat(1e5))",
+        "const m = new Map(); for (let i = 0; ; i++) m.set(i, i)",
+    ] {
+        let outcome = run_stopped(source);
+        let failure = outcome.failure.expect(source);
+        assert!(!failure.message.is_empty(), "{source}");
+    }
+}
+
+#[test]
+fn nothing_leads_out() {
+    for source in [
+        "typeof require",
+        "typeof process",
+        "typeof std",
+        "typeof os",
+        "typeof Deno",
+        "typeof Worker",
+        "typeof setTimeout",
+        "typeof print",
+        "typeof load",
+        "typeof scriptArgs",
+        "typeof native",
+    ] {
+        assert_eq!(
+            run_alone(source).value.as_deref(),
+            Some("\"undefined\""),
+            "{source}"
+        );
+    }
+    let import = run_alone("await import('/etc/passwd')");
+    assert!(import.failure.is_some());
+    let import = run_alone("await import('std')");
+    assert!(import.failure.is_some());
+    // What one run leaves behind is not there in the next.
+    run_alone("globalThis.left = 1; Array.prototype.left = 1; Object.prototype.left = 1");
+    assert_eq!(
+        run_alone("[typeof left, [].left ?? 0]").value.as_deref(),
+        Some(r#"["undefined",0]"#)
+    );
+}
+
+#[test]
+fn spoiled_intrinsics_harm_only_the_script() {
+    for (source, value, body) in [
+        (
+            "JSON.stringify = () => 'x'; JSON.parse = () => 1; respond(200, {}, {a: 1}); 1",
+            Some("1"),
+            Some(r#"{"a":1}"#),
+        ),
+        (
+            "Object.entries = null; Promise.prototype.then = null; 2",
+            Some("2"),
+            None,
+        ),
+        (
+            "Object.prototype.toJSON = () => { throw 1; }; ({})",
+            None,
+            None,
+        ),
+        (
+            "delete globalThis.respond; variables = {get a() { throw 1; }}; 3",
+            Some("3"),
+            None,
+        ),
+        (
+            "Object.prototype.status = 7; respond(200, {}, 'x'); 4",
+            Some("4"),
+            Some("x"),
+        ),
+    ] {
+        let outcome = run_alone(source);
+        assert_eq!(outcome.failure, None, "{source}");
+        assert_eq!(outcome.value.as_deref(), value, "{source}");
+        let response = outcome.response.as_ref();
+        assert_eq!(
+            response.map(|response| response.body.as_str()),
+            body,
+            "{source}"
+        );
+    }
+}
+
+/// Answers calls from a list, and ends what is begun in the opposite order.
+#[derive(Default)]
+struct Played {
+    begun: VecDeque<(u32, String)>,
+}
+
+impl Host for Played {
+    fn ask(&mut self, name: &str, argument: &str) -> Result<String, String> {
+        match name {
+            "kv.get" => Ok(argument.to_owned()),
+            "kv.set" => Ok(String::new()),
+            _ => Err(format!("{name} is refused")),
+        }
+    }
+
+    fn begin(&mut self, id: u32, name: &str, argument: &str) {
+        self.begun.push_front((id, format!("{name} {argument}")));
+    }
+
+    fn wait(&mut self) -> Option<(u32, Result<String, String>)> {
+        let (id, what) = self.begun.pop_front()?;
+        if what.contains("never") {
+            return None;
+        }
+        if what.contains("broken") {
+            return Some((id, Err("it broke".to_owned())));
+        }
+        let answer = json!({ "status": 200, "headers": { "x-a": "b" }, "body": what });
+        Some((id, Ok(answer.to_string())))
+    }
+}
+
+#[test]
+fn the_host_is_asked_and_waited_for() {
+    let run = |source: &str| run_with(source, &Presets::default(), Played::default());
+    assert_eq!(run("kv.get('k')").value.as_deref(), Some(r#"{"key":"k"}"#));
+    assert_eq!(
+        run("kv.set('k', 1) === undefined").value.as_deref(),
+        Some("true")
+    );
+    assert_eq!(
+        message(&run("events.publish('x')")),
+        "Error: events.publish is refused"
+    );
+    let source = "
+        const order = [];
+        const one = fetch('https://a.example').then((r) => { order.push(1); return r; });
+        const two = fetch('https://b.example', {method: 'POST', body: {n: 1}}).then((r) => { order.push(2); return r; });
+        const [first, second] = await Promise.all([one, two]);
+        [order, first.ok, second.headers.get('X-A'), (await second.text()).includes('\\\\\"n\\\\\":1')]";
+    let outcome = run(source);
+    assert_eq!(
+        outcome.value.as_deref(),
+        Some(r#"[[2,1],true,"b",true]"#),
+        "{outcome:?}"
+    );
+    assert_eq!(message(&run("await fetch('broken')")), "Error: it broke");
+    assert_eq!(
+        run("await fetch('broken').catch((e) => e.message)")
+            .value
+            .as_deref(),
+        Some("\"it broke\"")
+    );
+    // It is waited for also when the script does not.
+    assert_eq!(
+        message(&run("fetch('broken'); 1")),
+        "a promise was rejected: Error: it broke"
+    );
+    assert!(
+        run("await fetch('never')")
+            .failure
+            .expect("its time is over")
+            .stopped
+    );
+}
+
+#[test]
+fn hashes_are_the_known_ones() {
+    let value = |source: &str| run_alone(source).value.expect(source);
+    assert_eq!(
+        value("crypto.sha('sha1', 'abc')"),
+        "\"a9993e364706816aba3e25717850c26c9cd0d89d\""
+    );
+    assert_eq!(
+        value("crypto.sha('sha256', 'abc')"),
+        "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""
+    );
+    // RFC 4231 §4.3.
+    assert_eq!(
+        value("crypto.hmac('sha256', 'Jefe', 'what do ya want for nothing?')"),
+        "\"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843\""
+    );
+    assert_eq!(
+        value("crypto.base64.decode(crypto.base64.encode('причал'))"),
+        "\"причал\""
+    );
+    assert_eq!(value("crypto.random(8).length"), "16");
+    assert_eq!(value("crypto.random(8) === crypto.random(8)"), "false");
+    assert_eq!(
+        value("[crypto.equal('a', 'a'), crypto.equal('a', 'b')]"),
+        "[true,false]"
+    );
+    assert!(run_alone("crypto.random(1e9)").failure.is_some());
+    assert!(run_alone("crypto.base64.decode('%')").failure.is_some());
+}
