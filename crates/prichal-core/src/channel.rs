@@ -2,21 +2,24 @@
 //!
 //! A channel is kept as its members: the entity without its id, its tokens and its times.
 
-mod query;
+use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
+    channel_type::ChannelType,
     id,
+    network::Network,
+    resource::{self, Names},
     schema::{self, Fault, Field, Object, Preset, Type, member},
     time::Timestamp,
 };
 
-pub use query::{Selection, Shape};
-
+/// How long a receiving script may run when nothing is said, in seconds.
+const TIMEOUT: u64 = 10;
 /// The longest run of a receiving script, in seconds.
-const MAX_TIMEOUT: i64 = 60;
+pub(crate) const MAX_TIMEOUT: i64 = 60;
 
 const FIELDS: &[Field] = &[
     Field::new("code", Type::Text).required(),
@@ -42,6 +45,42 @@ const OPTS: &[Field] = &[
     Field::new("ip_mask", Type::Texts),
     Field::new("filter_capabilities", Type::Texts),
 ];
+
+/// What readers may ask for.
+pub static NAMES: Names = Names {
+    known: &[
+        "id",
+        "code",
+        "type",
+        "token_local",
+        "token_remote",
+        "token_remote2",
+        "url",
+        "recv_svcscriptcode",
+        "recv_svcscriptcode_ws",
+        "send_svcscriptcode",
+        "send_svcscriptcode_ws",
+        "opts",
+        "opts.title",
+        "opts.comment",
+        "opts.allow_files_api",
+        "opts.issync",
+        "opts.recv_timeout",
+        "opts.roles",
+        "opts.userid",
+        "opts.ip_mask",
+        "opts.filter_capabilities",
+        "ext",
+        "ext.ct",
+        "ext.lwt",
+    ],
+    aliases: &[
+        ("tokenlocal", "token_local"),
+        ("tokenremote", "token_remote"),
+        ("tokenremote2", "token_remote2"),
+    ],
+    seldom: &["opts.comment"],
+};
 
 const REMOTE: &[Field] = &[text("token_remote"), text("token_remote2")];
 
@@ -75,14 +114,7 @@ impl Channel {
         token: String,
         now: Timestamp,
     ) -> Result<Self, Vec<Fault>> {
-        let given = member(body, "id").filter(|value| !value.is_null());
-        let id = match given {
-            None => id,
-            Some(value) => value
-                .as_str()
-                .and_then(id::parse)
-                .ok_or_else(|| vec![Fault::conversion("id", value, Type::Guid)])?,
-        };
+        let id = resource::read_id(body, id)?;
         let (members, remote, remote2) = read_all(body)?;
         Ok(Self {
             id,
@@ -100,35 +132,17 @@ impl Channel {
     /// The channel after a PATCH: `opts` and `ext` are merged key by key, all else is replaced. The time
     /// of change is the caller's to set.
     pub fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>> {
-        let fixed = [
-            ("id", self.id.to_string()),
-            ("token_local", self.tokens.local.clone()),
-        ];
-        for (name, value) in fixed {
-            let given = member(body, name).filter(|given| !given.is_null());
-            if given.is_some_and(|given| !is_same(given, &value)) {
-                return Err(vec![Fault::rule(
-                    name,
-                    format!("The {name} cannot be changed."),
-                )]);
-            }
-        }
+        resource::refuse_changes(
+            body,
+            &[
+                ("id", &self.id.to_string()),
+                ("token_local", &self.tokens.local),
+            ],
+        )?;
         let mut whole = self.members.clone();
         whole.insert("token_remote".into(), self.tokens.remote.clone().into());
         whole.insert("token_remote2".into(), self.tokens.remote2.clone().into());
-        for (name, value) in body {
-            let known = whole.get_mut(name.as_str());
-            match (known, value) {
-                (Some(Value::Object(known)), Value::Object(given)) => {
-                    for (key, value) in given {
-                        known.insert(key.clone(), value.clone());
-                    }
-                }
-                _ => {
-                    whole.insert(name.clone(), value.clone());
-                }
-            }
-        }
+        resource::merge(&mut whole, body);
         let (members, remote, remote2) = read_all(&whole)?;
         Ok(Self {
             tokens: Tokens {
@@ -141,20 +155,84 @@ impl Channel {
         })
     }
 
+    /// Takes over what its type fixes. What the client gave must not differ from that.
+    pub fn bind(&mut self, kind: &ChannelType, given: &Object) -> Result<(), Vec<Fault>> {
+        for (name, value) in kind.fixed() {
+            let place = match name.strip_prefix("opts.") {
+                Some(name) => (given.get("opts").and_then(Value::as_object), name),
+                None => (Some(given), name),
+            };
+            let sent = place.0.and_then(|given| member(given, place.1));
+            let is_other = |sent: &Value| !sent.is_null() && sent != "" && *sent != value;
+            if sent.is_some_and(is_other) {
+                let why = format!("The {name} is fixed by the type {}.", kind.name());
+                return Err(vec![Fault::rule(name, why)]);
+            }
+            match name.strip_prefix("opts.") {
+                Some(name) => self.members["opts"][name] = value,
+                None => {
+                    self.members.insert(name.to_owned(), value);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The user whose rights the channel has.
     pub fn user(&self) -> Option<Uuid> {
+        self.opt("userid")?.as_str().and_then(id::parse)
+    }
+
+    /// A member that is a text; empty when it is not set.
+    pub fn text(&self, name: &str) -> &str {
         self.members
-            .get("opts")?
-            .get("userid")?
-            .as_str()
-            .and_then(id::parse)
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     pub fn code(&self) -> &str {
-        self.members
-            .get("code")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.text("code")
+    }
+
+    /// Whether a hook waits for its script.
+    pub fn is_sync(&self) -> bool {
+        self.opt("issync") == Some(&Value::Bool(true))
+    }
+
+    /// How long a receiving script may run (`reference/era.md` §3).
+    pub fn timeout(&self) -> Duration {
+        let given = self.opt("recv_timeout").and_then(Value::as_u64);
+        Duration::from_secs(given.filter(|given| *given > 0).unwrap_or(TIMEOUT))
+    }
+
+    /// Whether something may be sent from this address.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        let mut networks = self.texts("ip_mask").peekable();
+        networks.peek().is_none()
+            || networks
+                .filter_map(Network::parse)
+                .any(|network| network.contains(address))
+    }
+
+    /// Whether its websockets may have this capability, as far as the channel itself says.
+    pub fn has_capability(&self, name: &str) -> bool {
+        let mut allowed = self.texts("filter_capabilities").peekable();
+        allowed.peek().is_none() || allowed.any(|allowed| allowed == name)
+    }
+
+    /// The names of its roles.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.texts("roles")
+    }
+
+    fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let texts = self.opt(name).and_then(Value::as_array);
+        texts.into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    fn opt(&self, name: &str) -> Option<&Value> {
+        self.members.get("opts")?.get(name)
     }
 
     /// The entity, its members in the order of the vendor's examples.
@@ -176,10 +254,8 @@ impl Channel {
             remote: masked(&self.tokens.remote),
             remote2: masked(&self.tokens.remote2),
         });
-        if let Some(Value::Object(ext)) = entity.get_mut("ext") {
-            // A snapshot has no times of its own (`reference/kontur.md` §5).
-            ext.retain(|name, _| name != "ct" && name != "lwt");
-        }
+        // A snapshot has no times of its own (`reference/kontur.md` §5).
+        resource::drop_times(&mut entity);
         Value::Object(entity).to_string()
     }
 
@@ -205,81 +281,28 @@ impl Channel {
             let value = self.members.get(field.name).cloned().unwrap_or_default();
             out.insert(field.name.into(), value);
         }
-        let mut ext = Map::new();
-        ext.insert("ct".into(), self.created_at.to_centiseconds().into());
-        ext.insert("lwt".into(), self.updated_at.to_centiseconds().into());
-        if let Some(Value::Object(more)) = self.members.get("ext") {
-            ext.extend(more.clone());
-        }
-        out.insert("ext".into(), Value::Object(ext));
+        let ext = resource::ext(&self.members, self.created_at, self.updated_at);
+        out.insert("ext".into(), ext);
         out
     }
 }
 
-/// Whether a value is the one that is kept; ids are compared in either case.
-fn is_same(given: &Value, kept: &str) -> bool {
-    given
-        .as_str()
-        .is_some_and(|given| given.eq_ignore_ascii_case(kept))
-}
-
 /// The members, and the two remote tokens.
 fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
-    refuse_unknown("", body, &["id", "token_local"], &[FIELDS, REMOTE])?;
-    if let Some(Value::Object(opts)) = member(body, "opts") {
-        refuse_unknown("opts.", opts, &[], &[OPTS])?;
-    }
+    resource::refuse_unknown(body, &["id", "token_local"], &[FIELDS, REMOTE], OPTS)?;
     let mut none = Uuid::nil;
     let members = schema::read(FIELDS, body, &mut none)?;
     let mut members = schema::complete(FIELDS, members);
     let remote = schema::complete(REMOTE, schema::read(REMOTE, body, &mut none)?);
-    if let Some(Value::Object(ext)) = members.get_mut("ext") {
-        ext.retain(|name, _| name != "ct" && name != "lwt");
-    }
+    resource::drop_times(&mut members);
     check(&members)?;
     let token = |name: &str| remote[name].as_str().unwrap_or_default().to_owned();
     Ok((members, token("token_remote"), token("token_remote2")))
 }
 
-fn refuse_unknown(
-    prefix: &str,
-    body: &Object,
-    more: &[&str],
-    fields: &[&[Field]],
-) -> Result<(), Vec<Fault>> {
-    let is_known = |name: &str| {
-        let mut names = fields
-            .iter()
-            .flat_map(|fields| fields.iter())
-            .map(|field| field.name);
-        names.any(|known| known == name) || more.contains(&name)
-    };
-    let unknown = body.keys().filter(|name| !is_known(name));
-    let faults: Vec<Fault> = unknown
-        .take(20)
-        .map(|name| {
-            let shown: String = name.chars().take(64).collect();
-            let path = format!("{prefix}{shown}");
-            Fault::rule(path.as_str(), format!("There is no field {path}."))
-        })
-        .collect();
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(faults)
-    }
-}
-
 fn check(members: &Object) -> Result<(), Vec<Fault>> {
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
-    for name in ["code", "type"] {
-        let length = members[name]
-            .as_str()
-            .map_or(0, |text| text.chars().count());
-        if length > 128 {
-            return fault(name, "is longer than 128 characters");
-        }
-    }
+    resource::check_lengths(members, &["code", "type"])?;
     let opts = &members["opts"];
     if let Some(timeout) = opts["recv_timeout"].as_i64()
         && !(0..=MAX_TIMEOUT).contains(&timeout)
@@ -290,7 +313,7 @@ fn check(members: &Object) -> Result<(), Vec<Fault>> {
     if masks
         .into_iter()
         .flatten()
-        .any(|mask| !mask.as_str().is_some_and(is_network))
+        .any(|mask| mask.as_str().and_then(Network::parse).is_none())
     {
         return fault(
             "opts.ip_mask",
@@ -298,19 +321,6 @@ fn check(members: &Object) -> Result<(), Vec<Fault>> {
         );
     }
     Ok(())
-}
-
-/// Whether a text is an address, or a network in CIDR notation.
-pub fn is_network(text: &str) -> bool {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (text, None),
-    };
-    let Ok(address) = address.parse::<std::net::IpAddr>() else {
-        return false;
-    };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
 }
 
 #[cfg(test)]

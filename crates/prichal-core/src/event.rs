@@ -257,6 +257,12 @@ impl NewEvent {
         Self::change(id, origin, ChangeType::Patch, entity).with(Some(old), Some(new))
     }
 
+    /// Something that was published in the name of an entity. Readers that know no such thing see a
+    /// patch of it that says nothing of what was before.
+    pub fn published(id: EventId, origin: &Origin, entity: Entity, new: String) -> Self {
+        Self::change(id, origin, ChangeType::Patch, entity).with(None, Some(new))
+    }
+
     pub fn delete(id: EventId, origin: &Origin, entity: Entity, old: String) -> Self {
         Self::change(id, origin, ChangeType::Delete, entity).with(Some(old), None)
     }

@@ -72,6 +72,8 @@ ids! {
     EntityId
     /// A stored file, temporary or permanent.
     FileId
+    /// One run of a script, or one message that is sent.
+    RunId
 }
 
 #[cfg(test)]

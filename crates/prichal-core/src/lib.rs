@@ -10,6 +10,7 @@
 
 pub mod call;
 pub mod channel;
+pub mod channel_type;
 pub mod custom_field;
 pub mod entity;
 pub mod event;
@@ -21,11 +22,14 @@ pub mod integration;
 mod json;
 pub mod locate;
 pub mod names;
+pub mod network;
 pub mod offset;
 pub mod patch;
 pub mod phone;
+pub mod resource;
 pub mod retry;
 pub mod schema;
+pub mod script;
 pub mod time;
 pub mod update_info;
 mod words;

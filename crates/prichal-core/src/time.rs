@@ -33,11 +33,23 @@ impl Timestamp {
     /// As Era prints times: UTC with a `Z`, and two digits of a second's fraction
     /// (`reference/era.md` §2).
     pub fn to_centiseconds(self) -> String {
-        let Ok(at) = jiff::Timestamp::from_microsecond(self.0) else {
-            return "0001-01-01T00:00:00.00Z".to_owned();
-        };
-        let hundredths = self.0.rem_euclid(1_000_000) / 10_000;
-        format!("{}.{hundredths:02}Z", at.strftime("%Y-%m-%dT%H:%M:%S"))
+        self.with_fraction(2)
+    }
+
+    /// The same with three digits, as Era's websocket prints times (`reference/era.md` §9).
+    pub fn to_millis(self) -> String {
+        self.with_fraction(3)
+    }
+
+    fn with_fraction(self, digits: u32) -> String {
+        let whole =
+            jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let fraction = self.0.rem_euclid(1_000_000) / 10_i64.pow(6 - digits);
+        let width = usize::try_from(digits).unwrap_or(0);
+        format!(
+            "{}.{fraction:0width$}Z",
+            whole.strftime("%Y-%m-%dT%H:%M:%S")
+        )
     }
 
     /// Reads RFC 3339 with any offset. Digits past the microsecond are cut.

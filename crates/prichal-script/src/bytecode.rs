@@ -11,6 +11,7 @@
 use std::{ffi::CString, slice, sync::Arc};
 
 use rquickjs::{Context, Ctx, Error, Result, Runtime, Value, qjs};
+use serde::{Deserialize, Serialize};
 
 use crate::run::{Failure, describe};
 
@@ -30,7 +31,7 @@ impl Program {
 }
 
 /// Why a text is no script.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message} in line {line}, column {column}")]
 pub struct SyntaxError {
     pub message: String,

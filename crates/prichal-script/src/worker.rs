@@ -22,11 +22,13 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Failure, Host, Limits, Outcome, Presets, Program, compile, run};
+use crate::{Failure, Host, Limits, Outcome, Presets, Program, SyntaxError, compile, run};
 
 /// What a worker is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Task {
+    /// Say whether this is a script.
+    Check(String),
     /// Run the script with this key.
     Run { key: String, presets: Presets },
     /// The source of that script, once it was asked for.
@@ -54,6 +56,7 @@ pub enum Report {
         argument: String,
     },
     Done(Box<Outcome>),
+    Checked(Result<(), SyntaxError>),
 }
 
 /// The most bytes of a frame. The longest holds a body, escaped.
@@ -111,9 +114,14 @@ pub fn serve() -> io::Result<()> {
         let Some(task) = pipe.borrow().next() else {
             return Ok(());
         };
-        // Anything else belongs to a run that has ended.
-        let Task::Run { key, presets } = task else {
-            continue;
+        let (key, presets) = match task {
+            Task::Run { key, presets } => (key, presets),
+            Task::Check(source) => {
+                say(&Report::Checked(compile(&source).map(drop)))?;
+                continue;
+            }
+            // Anything else belongs to a run that has ended.
+            _ => continue,
         };
         pipe.borrow_mut().ended.clear();
         let outcome = match programs.find(&key, &pipe)? {
@@ -155,7 +163,7 @@ impl Programs {
         &mut self,
         key: &str,
         pipe: &RefCell<Pipe>,
-    ) -> io::Result<Result<Program, crate::SyntaxError>> {
+    ) -> io::Result<Result<Program, SyntaxError>> {
         if let Some(program) = self.known.get(key) {
             return Ok(Ok(program.clone()));
         }

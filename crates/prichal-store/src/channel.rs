@@ -82,20 +82,6 @@ pub fn find_for_update(
         .query_one(&sql, params![workspace, id], |row| read(workspace, row))
 }
 
-/// Whether another channel that is not deleted has this code.
-pub fn is_taken(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    code: &str,
-    by_other_than: EntityId,
-) -> Result<bool> {
-    let sql = "SELECT 1 FROM channel WHERE workspace = $1 AND code = $2 AND id <> $3 AND deleted_at IS NULL";
-    let found = conn.query_one(sql, params![workspace, code, by_other_than], |row| {
-        row.get::<i32>(0)
-    })?;
-    Ok(found.is_some())
-}
-
 /// How many channels a workspace has.
 pub fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
     let sql = "SELECT count(*) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
@@ -111,6 +97,15 @@ pub fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Channel>> {
         "SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND deleted_at IS NULL ORDER BY created_at, id"
     );
     conn.query(&sql, params![workspace], |row| read(workspace, row))
+}
+
+/// The ids of all channels of a workspace.
+pub fn ids(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<EntityId>> {
+    conn.query(
+        "SELECT id FROM channel WHERE workspace = $1 AND deleted_at IS NULL",
+        params![workspace],
+        |row| Ok(EntityId(row.uuid(0)?)),
+    )
 }
 
 /// The channels that a key may mean: an id, a code, or the hash of a token.
@@ -139,6 +134,16 @@ pub fn find_by_token(
         params![workspace, token_hash],
         |row| Ok(EntityId(row.uuid(0)?)),
     )
+}
+
+/// The channel with this local token, by its hash, in whatever workspace.
+pub fn find_anywhere(conn: &mut Conn, token_hash: &str) -> Result<Option<Channel>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, workspace FROM channel WHERE token_hash = $1 AND deleted_at IS NULL"
+    );
+    conn.query_one(&sql, params![token_hash], |row| {
+        read(WorkspaceId(row.uuid(8)?), row)
+    })
 }
 
 fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Channel> {

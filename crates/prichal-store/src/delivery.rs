@@ -170,7 +170,7 @@ pub fn list_attempts(
     )
 }
 
-/// Instances that have attempts older than `before`, at most `limit`.
+/// Instances, and channels that send, that have attempts older than `before`, at most `limit`.
 pub fn with_attempts_before(
     conn: &mut Conn,
     before: Timestamp,
@@ -178,7 +178,9 @@ pub fn with_attempts_before(
 ) -> Result<Vec<(WorkspaceId, IntegrationId)>> {
     conn.query(
         "SELECT workspace, integration FROM instance i WHERE EXISTS (
-           SELECT 1 FROM attempt a WHERE a.workspace = i.workspace AND a.integration = i.integration AND a.id < $1) LIMIT $2",
+           SELECT 1 FROM attempt a WHERE a.workspace = i.workspace AND a.integration = i.integration AND a.id < $1)
+         UNION ALL SELECT workspace, id FROM channel c WHERE EXISTS (
+           SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id AND a.id < $1) LIMIT $2",
         params![first_id(before), limit],
         |row| Ok((WorkspaceId(row.uuid(0)?), IntegrationId(row.uuid(1)?))),
     )
@@ -200,7 +202,7 @@ pub fn forget_attempts(
 }
 
 /// The lowest id that can be made at `at`: ids are in the order of time.
-fn first_id(at: Timestamp) -> Uuid {
+pub(crate) fn first_id(at: Timestamp) -> Uuid {
     let millis = u64::try_from(at.micros() / 1000).unwrap_or(0);
     Uuid::from_u128(u128::from(millis) << 80)
 }

@@ -75,7 +75,7 @@ macro_rules! from_ids {
     )*};
 }
 
-from_ids!(WorkspaceId UserId TokenId IntegrationId WebhookId EventId EntityId FileId);
+from_ids!(WorkspaceId UserId TokenId IntegrationId WebhookId EventId EntityId FileId RunId);
 
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {

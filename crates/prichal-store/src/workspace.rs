@@ -92,6 +92,10 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
     tx.execute("DELETE FROM webhook WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM deferred WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM replay WHERE workspace = $1", params![id])?;
+    for table in ["channel", "resource", "run", "kv", "socket"] {
+        let sql = format!("DELETE FROM {table} WHERE workspace = $1");
+        tx.execute(&sql, params![id])?;
+    }
     tx.execute(
         "DELETE FROM instance_secret WHERE workspace = $1",
         params![id],

@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     app::App,
     cache::Cache,
+    channel::Docked,
     error::Result,
     vault::{AccessKey, sha256_hex},
 };
@@ -32,6 +33,8 @@ pub enum Caller {
     Admin,
     Token(Arc<Token>),
     Integration(Arc<AccessKey>),
+    /// A channel, over its websocket. Its roles say what it may, and that is looked at there.
+    Channel(Arc<Docked>),
 }
 
 impl Caller {
@@ -41,12 +44,13 @@ impl Caller {
             Self::Admin => true,
             Self::Token(token) => token.workspace == workspace,
             Self::Integration(key) => key.workspace == workspace,
+            Self::Channel(docked) => docked.workspace == workspace,
         }
     }
 
     pub fn is_admin(&self) -> bool {
         match self {
-            Self::Admin => true,
+            Self::Admin | Self::Channel(_) => true,
             Self::Token(token) => token.role == Role::Admin,
             Self::Integration(_) => false,
         }
@@ -56,6 +60,7 @@ impl Caller {
     pub fn user(&self) -> Option<UserId> {
         match self {
             Self::Token(token) => token.user,
+            Self::Channel(docked) => docked.channel.user().map(UserId),
             Self::Admin | Self::Integration(_) => None,
         }
     }
@@ -64,7 +69,7 @@ impl Caller {
     pub fn integration(&self) -> Option<IntegrationId> {
         match self {
             Self::Integration(key) => Some(key.integration),
-            Self::Admin | Self::Token(_) => None,
+            Self::Admin | Self::Token(_) | Self::Channel(_) => None,
         }
     }
 
@@ -72,6 +77,7 @@ impl Caller {
     pub fn author(&self) -> Author {
         match self {
             Self::Integration(key) => Author::integration(&key.name),
+            Self::Channel(docked) => docked.author(),
             Self::Admin | Self::Token(_) => Author::web_app(self.user()),
         }
     }

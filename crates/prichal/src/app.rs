@@ -14,14 +14,16 @@ use crate::{
     access::{self, Access},
     blobs::Blobs,
     bus::Bus,
+    channel::Channels,
     clock::Clock,
     config::Config,
     data_dir::DataDir,
     dispatch::Dispatch,
     outgoing::{Connector, guard::Guard},
+    script::Scripts,
     settings::Settings,
     telemetry,
-    telephony::Telephony,
+    telephony::{Telephony, live::is_call},
     vault::Vault,
 };
 
@@ -41,6 +43,8 @@ pub struct Inner {
     pub outgoing: Connector,
     pub dispatch: Arc<Dispatch>,
     pub telephony: Arc<Telephony>,
+    pub channels: Arc<Channels>,
+    pub scripts: Scripts,
     /// This process among those that share the store.
     pub node: Uuid,
     /// Work that a request has started and that may outlive it; stopping waits for it.
@@ -79,11 +83,14 @@ impl App {
         let node = data_dir.node_id()?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let telephony = Arc::new(Telephony::default());
+        let channels = Arc::new(Channels::default());
         let dispatch = Arc::new(Dispatch::new(bus.clone()));
         let on_commit: OnCommit = {
             let (dispatch, telephony) = (dispatch.clone(), telephony.clone());
+            let channels = channels.clone();
             Arc::new(move |events| {
-                telephony.live.committed(&events);
+                telephony.live.committed(&events, is_call);
+                channels.sockets.committed(&events);
                 dispatch.committed(events);
             })
         };
@@ -96,6 +103,10 @@ impl App {
             },
             &[],
         )?;
+        // This program, also when its file was replaced since.
+        let program = config.script_worker.clone();
+        let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+        let scripts = Scripts::new(program, clock.clone());
         let app = Self(Arc::new(Inner {
             clock,
             db,
@@ -108,6 +119,8 @@ impl App {
             outgoing,
             dispatch,
             telephony,
+            channels,
+            scripts,
             node,
             background: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use async_nats::connection::State;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use prichal_core::id::WorkspaceId;
+use prichal_core::id::{EntityId, WorkspaceId};
+use prichal_store::run::Lane;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,17 +22,33 @@ pub struct News {
     pub last: i64,
 }
 
+/// «Send this over the websockets of a channel», or over one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub lane: Lane,
+    pub connection: Option<Uuid>,
+    pub text: String,
+}
+
+/// What one node tells the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Message {
+    News(News),
+    Frame(Frame),
+}
+
 /// How many messages may wait to be sent. More are lost, which only delays.
 const QUEUE: usize = 1024;
-const SUBJECT: &str = "prichal.news";
+const NEWS: &str = "prichal.news";
+const FRAMES: &str = "prichal.frames";
 
 #[derive(Clone)]
 pub struct Bus(Option<Arc<Nats>>);
 
 struct Nats {
     client: async_nats::Client,
-    outgoing: mpsc::Sender<News>,
-    waiting: std::sync::Mutex<Option<mpsc::Receiver<News>>>,
+    outgoing: mpsc::Sender<Message>,
+    waiting: std::sync::Mutex<Option<mpsc::Receiver<Message>>>,
 }
 
 impl Bus {
@@ -58,8 +75,17 @@ impl Bus {
 
     /// Tells the other nodes. Never waits.
     pub fn tell(&self, news: News) {
+        self.send(Message::News(news));
+    }
+
+    /// Has the other nodes send something over their websockets. Never waits.
+    pub fn pass_on(&self, frame: Frame) {
+        self.send(Message::Frame(frame));
+    }
+
+    fn send(&self, message: Message) {
         if let Some(nats) = &self.0 {
-            let _ = nats.outgoing.try_send(news);
+            let _ = nats.outgoing.try_send(message);
         }
     }
 
@@ -83,26 +109,40 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .take();
     let mut waiting = waiting.context("the bus runs already")?;
-    let mut incoming = nats
-        .client
-        .subscribe(SUBJECT)
-        .await
-        .context("cannot subscribe to the bus")?;
+    let subscribe = async |subject: &'static str| {
+        let incoming = nats.client.subscribe(subject).await;
+        incoming.context("cannot subscribe to the bus")
+    };
+    let mut news = subscribe(NEWS).await?;
+    let mut frames = subscribe(FRAMES).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            Some(news) = waiting.recv() => {
-                if let Err(error) = nats.client.publish(SUBJECT, encode(app.node, news)).await {
+            Some(message) = waiting.recv() => {
+                let (subject, payload) = match message {
+                    Message::News(news) => (NEWS, encode(app.node, news)),
+                    Message::Frame(frame) => (FRAMES, encode_frame(app.node, &frame)),
+                };
+                if let Err(error) = nats.client.publish(subject, payload).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "could not tell the other nodes");
                 }
             }
-            message = incoming.next() => {
+            message = news.next() => {
                 let message = message.context("the bus has ended its subscription")?;
                 if let Some((node, news)) = decode(&message.payload)
                     && node != app.node
                 {
                     app.dispatch.heard(news);
                     app.telephony.live.heard(news.workspace);
+                    app.channels.sockets.heard(news.workspace);
+                }
+            }
+            message = frames.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if let Some((node, frame)) = decode_frame(&message.payload)
+                    && node != app.node
+                {
+                    app.channels.sockets.send_here(frame.lane, frame.connection, &frame.text);
                 }
             }
         }
@@ -111,6 +151,16 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
 
 fn encode(node: Uuid, news: News) -> Bytes {
     format!("{node} {} {}", news.workspace, news.last).into()
+}
+
+fn encode_frame(node: Uuid, frame: &Frame) -> Bytes {
+    let Frame {
+        lane,
+        connection,
+        text,
+    } = frame;
+    let connection = connection.unwrap_or_default();
+    format!("{node} {} {} {connection} {text}", lane.workspace, lane.id).into()
 }
 
 /// Whatever else is sent on the subject is not ours to judge: it is nothing.
@@ -125,6 +175,22 @@ fn decode(bytes: &[u8]) -> Option<(Uuid, News)> {
         .then_some((node, News { workspace, last }))
 }
 
+fn decode_frame(bytes: &[u8]) -> Option<(Uuid, Frame)> {
+    let mut words = std::str::from_utf8(bytes).ok()?.splitn(5, ' ');
+    let node = Uuid::try_parse(words.next()?).ok()?;
+    let lane = Lane {
+        workspace: WorkspaceId::parse(words.next()?)?,
+        id: EntityId::parse(words.next()?)?,
+    };
+    let connection = Uuid::try_parse(words.next()?).ok()?;
+    let frame = Frame {
+        lane,
+        connection: (!connection.is_nil()).then_some(connection),
+        text: words.next()?.to_owned(),
+    };
+    Some((node, frame))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +202,16 @@ mod tests {
             last: 7,
         };
         let node = Uuid::from_u128(2);
+        let frame = Frame {
+            lane: Lane {
+                workspace: WorkspaceId(Uuid::from_u128(1)),
+                id: EntityId(Uuid::from_u128(3)),
+            },
+            connection: None,
+            text: "[\"a b\", 1]".to_owned(),
+        };
+        let read = decode_frame(&encode_frame(node, &frame));
+        assert_eq!(read, Some((node, frame)));
         assert_eq!(decode(&encode(node, news)), Some((node, news)));
         for noise in [
             "",

@@ -4,7 +4,9 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prichal_core::{identifier, integration::is_http_url, retry, time::parse_setting};
+use prichal_core::{
+    identifier, integration::is_http_url, network::Network, retry, time::parse_setting,
+};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
@@ -139,6 +141,12 @@ pub const SETTINGS: &[Setting] = &[
         "true or false",
     ),
     setting(
+        "trusted-proxies",
+        "NETWORKS",
+        "Whose X-Forwarded-For is believed",
+        "addresses and networks with commas, such as 10.0.0.0/8,::1",
+    ),
+    setting(
         "identifier-check",
         "HOW",
         "How strictly BIN and IIN are checked",
@@ -219,9 +227,13 @@ pub struct Config {
     pub access_key_ttl: Duration,
     pub temporary_file_ttl: Duration,
     pub allow_private_targets: bool,
+    /// Who may say for whom a request is.
+    pub trusted_proxies: Vec<Network>,
     pub identifier_check: identifier::Check,
     pub log_format: LogFormat,
     pub log_level: String,
+    /// The program that runs scripts, when it is not this one: for tests, which are another program.
+    pub script_worker: Option<PathBuf>,
 }
 
 /// A setting that cannot be used: one line, without the value when that is a secret.
@@ -294,6 +306,10 @@ impl Config {
             access_key_ttl: duration("access-key-ttl")?,
             temporary_file_ttl: duration("temporary-file-ttl")?,
             allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
+            trusted_proxies: given.need("trusted-proxies", |text| {
+                let networks = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+                networks.map(Network::parse).collect()
+            })?,
             identifier_check: given.need("identifier-check", identifier::Check::parse)?,
             log_format: given.need("log-format", |text| match text {
                 "text" => Some(LogFormat::Text),
@@ -303,6 +319,7 @@ impl Config {
             log_level: given.need("log-level", |text| {
                 EnvFilter::from_str(text).ok().map(|_| text.to_owned())
             })?,
+            script_worker: None,
         })
     }
 

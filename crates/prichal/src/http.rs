@@ -1,9 +1,9 @@
 //! The one listener: connections in, requests to the faces, answers with their id.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{MatchedPath, Request, State},
     http::HeaderValue,
     middleware::{Next, from_fn_with_state},
@@ -30,6 +30,10 @@ const CONNECTIONS: usize = 8192;
 const HEAD: Duration = Duration::from_secs(30);
 /// The most bytes a request's head may have.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// Whose connection a request came over.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// Every path of the server.
 pub fn router(app: App) -> Router {
@@ -88,7 +92,7 @@ fn face_of(path: &str) -> &'static str {
     match path.split('/').nth(1) {
         Some("admin") => "admin",
         Some("api") => "crm",
-        Some("rest") => "era",
+        Some("rest" | "exec" | "hook" | "ws") => "era",
         _ => "other",
     }
 }
@@ -123,8 +127,8 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
             () = stop.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or a client that left at once. Neither ends the server.
                 tracing::warn!(
@@ -142,7 +146,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
             .max_buf_size(HEAD_BYTES)
             .serve_connection(
                 TokioIo::new(stream),
-                TowerToHyperService::new(service.clone()),
+                TowerToHyperService::new(service.clone().layer(Extension(Peer(peer)))),
             )
             .with_upgrades();
         connections.spawn(converse(connection, stop.clone(), place));

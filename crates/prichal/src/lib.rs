@@ -1,22 +1,26 @@
 //! Prichal: everything with a socket. `ARCHITECTURE.md` is the map.
 
 #![forbid(unsafe_code)]
+
 pub mod access;
 pub mod app;
 pub mod blobs;
 pub mod bus;
 pub mod cache;
+pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod dispatch;
 pub mod disposition;
+pub mod entity;
 pub mod error;
 pub mod face;
 pub mod http;
 pub mod instance;
 pub mod lifecycle;
+pub mod listeners;
 pub mod multipart;
 pub mod openapi;
 pub mod outgoing;
@@ -24,6 +28,7 @@ pub mod page;
 pub mod pbx;
 pub mod range;
 pub mod retention;
+pub mod script;
 pub mod settings;
 pub mod telemetry;
 pub mod telephony;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, bus, dispatch, http, retention, telephony};
+use crate::{app::App, bus, channel, dispatch, http, retention, telephony};
 
 /// How long what is in flight has to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -23,12 +23,15 @@ pub async fn run(
     signal: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (accept, work) = (app.stopping.clone(), CancellationToken::new());
+    let _dropped = app.stopping.clone().drop_guard();
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatch::run(app.clone(), work.clone()));
     tasks.spawn(dispatch::ticks::run(app.clone(), work.clone()));
     tasks.spawn(bus::run(app.clone(), work.clone()));
     tasks.spawn(retention::run(app.clone(), work.clone()));
     tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
+    tasks.spawn(channel::queue::run(app.clone(), work.clone()));
+    tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
     let mut serving = JoinSet::new();
     serving.spawn(http::serve(listener, app.clone(), accept.clone()));
 

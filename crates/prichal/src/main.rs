@@ -9,8 +9,22 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+fn main() -> ExitCode {
+    // A process that runs scripts is small: it has no part in what follows.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "script-worker")
+    {
+        return match prichal_script::worker::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    serve()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     // The allocator asks for huge pages, and a server at rest fills little of each.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);

@@ -28,13 +28,16 @@ use prichal_store::{Conn, entity};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    listeners::Listeners,
+};
 
 /// What runs beside the requests.
 #[derive(Default)]
 pub struct Telephony {
     pub watch: watch::Alarm,
-    pub live: live::Listeners,
+    pub live: Listeners,
 }
 
 /// A message names a call that is not there.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::resource::{Selection, Shape};
 
 fn made(body: &Value) -> Result<Channel, Vec<Fault>> {
     let now = Timestamp::parse("2019-08-28T13:34:16.42999Z").unwrap();
@@ -93,27 +94,10 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn networks() {
-    for good in ["10.0.0.0/8", "127.0.0.1", "::1/128", "2001:db8::/32"] {
-        assert!(is_network(good), "{good}");
-    }
-    for bad in [
-        "",
-        "10.0.0.0/",
-        "10.0.0.0/33",
-        "::/129",
-        "host",
-        "10.0.0.0/-1",
-    ] {
-        assert!(!is_network(bad), "{bad}");
-    }
-}
-
-#[test]
 fn masks_and_flat_forms() {
     let entity = example().entity();
     let show = |mask: Option<&str>, flat, in_list| {
-        let shape = Shape::read(mask, flat).unwrap();
+        let shape = Shape::read(&NAMES, mask, flat).unwrap();
         Value::Object(shape.show(&entity, in_list))
     };
     assert_eq!(show(None, false, false), Value::Object(entity.clone()));
@@ -130,7 +114,7 @@ fn masks_and_flat_forms() {
         })
     );
     assert_eq!(
-        Shape::read(Some("colour"), false).unwrap_err()[0].path,
+        Shape::read(&NAMES, Some("colour"), false).unwrap_err()[0].path,
         "mask"
     );
 }
@@ -142,11 +126,21 @@ fn filters_and_orders() {
         made(&body).unwrap().entity()
     };
     let mut all = vec![channel("b", 2), channel("a", 1), channel("c", 1)];
-    let order = Selection::read(None, Some(r#"["opts.recv_timeout", {"code": "desc"}]"#)).unwrap();
+    let order = Selection::read(
+        &NAMES,
+        None,
+        Some(r#"["opts.recv_timeout", {"code": "desc"}]"#),
+    )
+    .unwrap();
     order.sort(&mut all);
     let codes: Vec<&Value> = all.iter().map(|entity| &entity["code"]).collect();
     assert_eq!(codes, ["c", "a", "b"]);
-    let filter = Selection::read(Some(r#"{"opts.recv_timeout": 1, "type": "t"}"#), None).unwrap();
+    let filter = Selection::read(
+        &NAMES,
+        Some(r#"{"opts.recv_timeout": 1, "type": "t"}"#),
+        None,
+    )
+    .unwrap();
     assert_eq!(all.iter().filter(|entity| filter.wants(entity)).count(), 2);
     for (filter, order) in [
         (Some("{"), None),
@@ -158,8 +152,35 @@ fn filters_and_orders() {
         (None, Some(r#"[{"code": "up"}]"#)),
     ] {
         assert!(
-            Selection::read(filter, order).is_err(),
+            Selection::read(&NAMES, filter, order).is_err(),
             "{filter:?} {order:?}"
         );
     }
+}
+
+#[test]
+fn senders_are_admitted_by_their_networks() {
+    let channel = |mask: Value| {
+        made(&json!({ "code": "a", "type": "t", "opts": { "ip_mask": mask } })).unwrap()
+    };
+    let address = |text: &str| text.parse().unwrap();
+    assert!(
+        example().admits(address("203.0.113.9")),
+        "no mask, everybody"
+    );
+    let masked = channel(json!(["10.0.0.0/8", "::1"]));
+    assert!(masked.admits(address("10.1.1.1")) && masked.admits(address("::1")));
+    assert!(!masked.admits(address("203.0.113.9")));
+}
+
+#[test]
+fn a_receiving_script_has_ten_seconds_or_what_is_said() {
+    let timeout = |given: Value| {
+        let body = json!({ "code": "a", "type": "t", "opts": { "recv_timeout": given } });
+        made(&body).unwrap().timeout().as_secs()
+    };
+    assert_eq!(
+        (timeout(json!(0)), timeout(json!(60)), timeout(Value::Null)),
+        (10, 60, 10)
+    );
 }

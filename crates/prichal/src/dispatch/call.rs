@@ -32,12 +32,13 @@ use crate::{
 const ACCESS_KEY: HeaderName = HeaderName::from_static("x-xcom-accesskey");
 const ECHO: HeaderName = HeaderName::from_static("x-xcom-integration-echo");
 const REPLAY: HeaderName = HeaderName::from_static("x-prichal-replay");
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const USER_AGENT: HeaderValue =
+/// How this server introduces itself.
+pub const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("Prichal/", env!("CARGO_PKG_VERSION")));
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// Who is called: the URL taken apart, the keys to sign with, what access keys say. Made anew when
 /// the webhook or its instance changes.
@@ -223,7 +224,8 @@ fn headers(
     headers
 }
 
-fn failure(error: &CallError) -> Failure {
+/// What an error of a call means for a delivery.
+pub fn failure(error: &CallError) -> Failure {
     match error {
         CallError::Timeout { .. } => Failure::Timeout,
         CallError::Refused(_) => Failure::Forbidden,
@@ -236,6 +238,6 @@ fn failure(error: &CallError) -> Failure {
 }
 
 /// Bytes as text that both engines can keep: PostgreSQL refuses NUL.
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }

@@ -222,6 +222,7 @@ impl Supervisor {
                 logs.into_iter().for_each(|(workspace, last)| {
                     self.app.dispatch.heard(News { workspace, last });
                     self.app.telephony.live.heard(workspace);
+                    self.app.channels.sockets.heard(workspace);
                 });
             }
             Err(error) => log(&error, "cannot read which logs have moved"),

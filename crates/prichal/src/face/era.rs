@@ -1,7 +1,13 @@
-//! `/rest/v1`: channels, in Era's dialect (`reference/era.md`).
+//! `/rest/v1`, hooks and the websocket: channels, in Era's dialect (`reference/era.md`).
 
 mod caller;
+mod collection;
+mod hooks;
+mod integration_point_types;
 mod integration_points;
 mod integration_tokens;
 pub mod routes;
+mod svcscript_runtimes;
+mod svcscripts;
+mod websocket;
 mod words;

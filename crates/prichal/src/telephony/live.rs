@@ -6,11 +6,7 @@
 //! so every tab of a user is told the same, and nothing that is missed is lost.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -39,54 +35,6 @@ const RESUME: i64 = 10_000;
 /// How many calls that go on are shown to somebody who begins to listen.
 const ACTIVE: i64 = 1000;
 
-/// Who listens to which log.
-#[derive(Default)]
-pub struct Listeners {
-    logs: Mutex<HashMap<WorkspaceId, watch::Sender<u64>>>,
-    /// How many logs are listened to: most servers have none, and commits are many.
-    count: AtomicUsize,
-}
-
-impl Listeners {
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, watch::Sender<u64>>> {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn listen(&self, workspace: WorkspaceId) -> watch::Receiver<u64> {
-        let mut logs = self.lock();
-        logs.retain(|_, log| !log.is_closed());
-        let log = logs
-            .entry(workspace)
-            .or_insert_with(|| watch::Sender::new(0));
-        let receiver = log.subscribe();
-        self.count.store(logs.len(), Relaxed);
-        receiver
-    }
-
-    /// Takes in what was committed on this node.
-    pub fn committed(&self, events: &[LoggedEvent]) {
-        if self.count.load(Relaxed) == 0 {
-            return;
-        }
-        let is_call = |event: &&LoggedEvent| event.entities()[0].0 == EntityKind::Communication;
-        let workspaces: BTreeSet<WorkspaceId> = events
-            .iter()
-            .filter(is_call)
-            .map(|event| event.workspace)
-            .collect();
-        workspaces
-            .into_iter()
-            .for_each(|workspace| self.heard(workspace));
-    }
-
-    /// Something was committed elsewhere.
-    pub fn heard(&self, workspace: WorkspaceId) {
-        if let Some(log) = self.lock().get(&workspace) {
-            log.send_modify(|times| *times += 1);
-        }
-    }
-}
-
 /// What a listener is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -96,6 +44,11 @@ pub struct Told {
     pub data: String,
     /// Where to go on after this.
     pub offset: Uuid,
+}
+
+/// Whether an event is about a call.
+pub fn is_call(event: &LoggedEvent) -> bool {
+    event.entities()[0].0 == EntityKind::Communication
 }
 
 /// Follows the calls of one user.

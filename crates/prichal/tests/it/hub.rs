@@ -108,6 +108,7 @@ impl Ground {
         config.admin_token = Some(ADMIN_TOKEN.into());
         config.master_key = Some(prichal::config::MasterKey::new([42; 32]));
         config.allow_private_targets = true;
+        config.script_worker = Some(env!("CARGO_BIN_EXE_prichal").into());
         (self.change)(&mut config);
         config
     }
@@ -115,9 +116,15 @@ impl Ground {
     pub(crate) async fn start(&self) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let app = App::open(self.config(), self.clock.clone())
-            .await
-            .expect("the server opens");
+        // A server that has died may still be at what it was about to do.
+        let app = eventually("the server opens", || async {
+            match App::open(self.config(), self.clock.clone()).await {
+                Ok(app) => Some(app),
+                Err(error) if format!("{error:#}").contains("in use") => None,
+                Err(error) => panic!("the server opens: {error:#}"),
+            }
+        })
+        .await;
         let stop = CancellationToken::new();
         let run = lifecycle::run(app.clone(), listener, stop.clone().cancelled_owned());
         Hub {

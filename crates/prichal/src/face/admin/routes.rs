@@ -65,7 +65,7 @@ impl FromRequestParts<App> for Administrator {
             .ok_or(Error::Unauthenticated)?
         {
             Caller::Admin => Ok(Self),
-            Caller::Token(_) | Caller::Integration(_) => {
+            Caller::Token(_) | Caller::Integration(_) | Caller::Channel(_) => {
                 Err(Error::Forbidden("The admin token is required here"))
             }
         }

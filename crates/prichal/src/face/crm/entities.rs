@@ -1,8 +1,6 @@
 //! `/api/v1/{ws}/{collection}`: the entities that clients write themselves, all collections alike.
 
 mod batch;
-mod draft;
-mod edit;
 
 use std::collections::HashMap;
 
@@ -11,21 +9,14 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::Response,
 };
-use prichal_core::{
-    entity::{self as rules, inner_links},
-    event::EntityKind,
-    id::EntityId,
-    patch, schema,
-};
-use prichal_store::{
-    Conn, Tx,
-    entity::{self, Entity},
-};
+use prichal_core::{entity::inner_links, event::EntityKind, id::EntityId, patch, schema};
+use prichal_store::{Conn, Tx, entity};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{caller::Member, instances::PatchEnvelope};
 use crate::{
+    entity::{Place, draft::Draft, edit, find, links_inside, model},
     error::{Error, Result},
     face::{
         Raw, json_text,
@@ -35,8 +26,6 @@ use crate::{
     page::Page,
     settings,
 };
-use draft::Draft;
-pub(super) use draft::check_end;
 
 /// A model of the collection: its own members, `updateInfo` and `id`. Unknown members are ignored.
 #[derive(ToSchema)]
@@ -61,10 +50,7 @@ pub(super) struct Collection(EntityKind);
 
 /// The entity whose collection and id stand in the path.
 #[derive(Clone, Copy)]
-pub(super) struct InPath {
-    kind: EntityKind,
-    id: EntityId,
-}
+pub(super) struct InPath(Place);
 
 async fn segment(parts: &mut Parts, wanted: &str) -> Result<String> {
     let params = RawPathParams::from_request_parts(parts, &()).await;
@@ -94,44 +80,8 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         let id = EntityId::parse(&id).ok_or_else(|| {
             Error::invalid("id", format!("The value '{shown}' is not a valid id."))
         })?;
-        Ok(Self { kind, id })
+        Ok(Self(Place { kind, id }))
     }
-}
-
-/// What is not there, in the vendor's words.
-fn missing(kind: EntityKind, id: Uuid) -> Error {
-    Error::NotFound(format!("{} {id}", kind.type_name()))
-}
-
-/// An entity that is not deleted, held until the end of the transaction.
-fn find_living(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPath) -> Result<Entity> {
-    let found = entity::find_for_update(tx, member.workspace_id(), kind, id)?;
-    found
-        .filter(|found| found.deleted_at.is_none())
-        .ok_or_else(|| missing(kind, id.0))
-}
-
-/// The ids at the other ends of the links that the entity's model shows.
-fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
-    let Some((_, other)) = inner_links(entity.kind) else {
-        return Ok(Vec::new());
-    };
-    let links = entity::links(conn, entity.workspace, (entity.kind, entity.id.0))?;
-    Ok(links
-        .into_iter()
-        .filter(|(kind, _)| *kind == other)
-        .map(|(_, id)| id)
-        .collect())
-}
-
-fn model(entity: &Entity, links: &[Uuid]) -> String {
-    rules::model(
-        entity.kind,
-        entity.id.0,
-        &entity.members,
-        links,
-        &entity.update_info,
-    )
 }
 
 /// Create an entity.
@@ -226,13 +176,10 @@ pub(super) async fn list_entities(
 #[utoipa::path(get, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
     params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
     responses((status = 200, body = EntityModel)))]
-pub(super) async fn get_entity(member: Member, InPath { kind, id }: InPath) -> Result<Response> {
+pub(super) async fn get_entity(member: Member, InPath(place): InPath) -> Result<Response> {
     let workspace = member.workspace_id();
     let read = move |conn: &mut Conn| {
-        let found = entity::find(conn, workspace, kind, id)?;
-        let found = found
-            .filter(|found| found.deleted_at.is_none())
-            .ok_or_else(|| missing(kind, id.0))?;
+        let found = find(conn, workspace, place)?;
         let links = links_inside(conn, &found)?;
         Ok::<_, Error>(model(&found, &links))
     };
@@ -245,18 +192,15 @@ pub(super) async fn get_entity(member: Member, InPath { kind, id }: InPath) -> R
     request_body = PatchEnvelope, responses((status = 200, body = EntityModel)))]
 pub(super) async fn patch_entity(
     member: Member,
-    place: InPath,
+    InPath(place): InPath,
     Raw(body): Raw,
 ) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let operations = patch::parse(&parse_json(&body)?)?;
-    let (app, workspace) = (member.app.clone(), member.workspace_id());
-    let text = app
-        .db
-        .write(workspace, move |tx| {
-            edit::patch(tx, &member, place, &operations, &settings)
-        })
-        .await?;
+    let (origin, check) = (member.origin(), member.app.config.identifier_check);
+    let write =
+        move |tx: &mut Tx<'_>| edit::patch(tx, &origin, check, place, &operations, &settings);
+    let text = member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -264,11 +208,10 @@ pub(super) async fn patch_entity(
 #[utoipa::path(delete, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
     params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
     responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn delete_entity(member: Member, place: InPath) -> Result<Response> {
-    let (app, workspace) = (member.app.clone(), member.workspace_id());
-    app.db
-        .write(workspace, move |tx| edit::delete(tx, &member, place))
-        .await?;
+pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Result<Response> {
+    let origin = member.origin();
+    let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place);
+    member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }
 
@@ -278,7 +221,7 @@ pub(super) async fn delete_entity(member: Member, place: InPath) -> Result<Respo
     responses((status = 200, body = EntityModel)))]
 pub(super) async fn restore_entity(
     member: Member,
-    place: InPath,
+    InPath(place): InPath,
     key: IdempotencyKey,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {

@@ -1,24 +1,19 @@
 //! `/api/v1/{ws}/links`: what ties two entities together.
 
 use axum::{http::StatusCode, response::Response};
-use prichal_core::{
-    event::{Entity, EntityKind, NewEvent, Origin},
-    id::{self, EntityId, EventId},
-    schema::{self, Fault, Type},
-};
-use prichal_store::{Tx, entity};
+use prichal_store::Tx;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{caller::Member, entities::check_end};
+use super::caller::Member;
 use crate::{
-    error::{Error, Result},
+    entity::link,
+    error::Result,
     face::{
         Json, Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once},
         parse_json,
     },
-    telephony::record,
 };
 
 /// Exactly two ids of different kinds, such as `{"companyId": "…", "dealId": "…"}`.
@@ -35,138 +30,22 @@ pub(super) async fn create_link(
     key: IdempotencyKey,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
-    let ends = read(&parse_json(&body)?)?;
+    let ends = link::read(&parse_json(&body)?)?;
     let origin = member.origin();
     write_once(&member, key, &body, move |tx| {
-        link(tx, ends, &origin)?;
+        link::link(tx, ends, &origin)?;
         Ok("\"OK\"".to_owned())
     })
     .await
-}
-
-fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<()> {
-    for end in [one, other] {
-        check_end(tx, origin.workspace, end)?;
-    }
-    if entity::insert_link(tx, origin.workspace, one, other)? {
-        tx.append(NewEvent::link(
-            EventId::generate(origin.at),
-            origin,
-            one,
-            other,
-        ));
-    }
-    note_on_call(tx, [one, other], origin, false)
 }
 
 /// Take a link away. Where there is none, nothing changes.
 #[utoipa::path(delete, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path)),
     request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Response> {
-    let [one, other] = read(&body)?;
+    let ends = link::read(&body)?;
     let origin = member.origin();
-    let write = move |tx: &mut Tx<'_>| {
-        for end in [one, other] {
-            check_end(tx, origin.workspace, end)?;
-        }
-        if entity::delete_link(tx, origin.workspace, one, other)? {
-            tx.append(NewEvent::unlink(
-                EventId::generate(origin.at),
-                &origin,
-                one,
-                other,
-            ));
-        }
-        note_on_call(tx, [one, other], &origin, true)
-    };
+    let write = move |tx: &mut Tx<'_>| link::unlink(tx, ends, &origin);
     member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, "\"OK\""))
-}
-
-/// A call remembers what users have linked and cut by hand: the numbers' own links give way to that.
-fn note_on_call(tx: &mut Tx<'_>, ends: [Entity; 2], origin: &Origin, is_cut: bool) -> Result<()> {
-    let [one, other] = ends;
-    for (call, end) in [(one, other), (other, one)] {
-        if call.0 == EntityKind::Communication {
-            record::note_link(tx, origin, EntityId(call.1), end, is_cut)?;
-        }
-    }
-    Ok(())
-}
-
-fn read(body: &Value) -> Result<[Entity; 2]> {
-    let (mut ends, mut faults) = (Vec::new(), Vec::new());
-    for (member, value) in schema::object(body)? {
-        let kind = kind_of(member);
-        match (kind, value.as_str().and_then(id::parse)) {
-            (Some(kind), Some(id)) => ends.push((kind, id)),
-            (Some(_), None) => faults.push(Fault::conversion(member, value, Type::Guid)),
-            (None, _) => faults.push(Fault::rule(
-                member,
-                format!("The member '{member}' is not the id of an entity."),
-            )),
-        }
-    }
-    if !faults.is_empty() {
-        return Err(faults.into());
-    }
-    // The feed names each end by its kind, so a link of two companies could not be shown.
-    <[Entity; 2]>::try_from(ends)
-        .ok()
-        .filter(|[one, other]| can_be_linked(one.0, other.0))
-        .ok_or_else(|| {
-            Error::invalid(
-                "",
-                "A link has exactly two ids of different kinds, such as companyId and dealId.",
-            )
-        })
-}
-
-/// Only what the collections hold can be linked here, and calls.
-fn kind_of(member: &str) -> Option<EntityKind> {
-    EntityKind::from_id_member(member)
-        .filter(|kind| kind.collection().is_some() || *kind == EntityKind::Communication)
-}
-
-/// A call is linked with contacts, companies and deals alone (`reference/kontur.md` §5).
-fn can_be_linked(one: EntityKind, other: EntityKind) -> bool {
-    let with_call = |kind: EntityKind| {
-        matches!(
-            kind,
-            EntityKind::Contact | EntityKind::Company | EntityKind::Deal
-        )
-    };
-    match (one, other) {
-        (EntityKind::Communication, other) | (other, EntityKind::Communication) => with_call(other),
-        _ => one != other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[test]
-    fn two_known_ids_and_nothing_else() {
-        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let read = |body: Value| read(&body).ok();
-        let ends = [(EntityKind::Company, one), (EntityKind::Deal, two)];
-        assert_eq!(read(json!({ "companyId": one, "dealId": two })), Some(ends));
-        for bad in [
-            json!({}),
-            json!({ "companyId": one }),
-            json!({ "companyId": one, "dealId": two, "taskId": one }),
-            json!({ "companyId": one, "dealId": 7 }),
-            json!({ "companyId": one, "dealId": "x" }),
-            json!({ "companyId": one, "unicornId": two }),
-            json!({ "companyId": one, "CompanyId": one }),
-            json!({ "companyId": one, "companyid": two }),
-            json!([one, two]),
-        ] {
-            assert_eq!(read(bad.clone()), None, "{bad}");
-        }
-    }
 }

@@ -1,11 +1,14 @@
 //! Who calls `/rest/v1`: the token says which workspace it is, since the path does not.
 
+use std::sync::Arc;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
 
 use crate::{
     access::{self, Caller},
     app::App,
+    channel::Docked,
     error::{Error, Result},
     face::{bearer, once::Asking},
 };
@@ -43,10 +46,23 @@ impl Asking for Tenant {
     }
 }
 
+/// Marks a request that came over a websocket, within the rights of its channel.
+#[derive(Clone)]
+pub(super) struct AsChannel(pub(super) Arc<Docked>);
+
 impl FromRequestParts<App> for Tenant {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        // Over a websocket it is the channel that asks.
+        if let Some(AsChannel(docked)) = parts.extensions.get() {
+            return Ok(Self {
+                app: app.clone(),
+                workspace: docked.workspace,
+                caller: Caller::Channel(docked.clone()),
+                now: app.clock.now(),
+            });
+        }
         let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
         let caller = access::by_token(app, token)
             .await?

@@ -1,46 +1,45 @@
 //! `/rest/v1/service/integration_points`: the channels of a workspace (`reference/era.md` §4).
 
 use axum::{
-    extract::{FromRequestParts, State},
-    http::{HeaderMap, Method, StatusCode, request::Parts},
-    response::{IntoResponse as _, Response},
+    extract::Path,
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use prichal_core::{
-    channel::{Channel, Selection, Shape, Tokens},
-    event::{Entity, EntityKind, NewEvent},
-    id::{EntityId, EventId, WorkspaceId},
-    schema::{self, Object},
+    channel::{self as rules, Channel},
+    channel_type::ChannelType,
+    event::{EntityKind, NewEvent, Origin},
+    id::{self, EntityId, EventId, IntegrationId, WorkspaceId},
+    resource::Names,
+    schema::{Fault, Object},
+    time::Timestamp,
 };
 use prichal_store::{
-    Conn, Tx,
-    channel::{self, Channel as Row},
-    entity,
+    Conn, Tx, channel,
+    delivery::{self, Attempt, AttemptFilter, STATUSES},
+    entity, kv, resource,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use uuid::Uuid;
 
 use super::{
-    caller::{Admin, Tenant},
-    words::LOOKUP_FAILED,
+    caller::Admin,
+    collection::{self, Resource},
+    integration_point_types::from_row,
 };
 use crate::{
     app::App,
+    channel::{close, new_token, open, queue},
     error::{Error, Result},
     face::{
         Raw, json_text,
-        once::{IdempotencyKey, JsonAnswer, write_once},
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },
     page::Query,
-    vault::{Vault, fill_random, hex, sha256_hex},
+    vault::{Vault, sha256_hex},
 };
-
-/// How many channels a workspace may have.
-const MOST: i64 = 10_000;
-/// How many a list shows when nothing is said, and at the most.
-const LIMIT: i64 = 100;
-const LONGEST: i64 = 1000;
 
 /// A channel. What is not set is the empty text.
 #[derive(ToSchema)]
@@ -49,7 +48,7 @@ const LONGEST: i64 = 1000;
     dead_code,
     reason = "describes the entity that `prichal_core::channel` puts together"
 )]
-struct IntegrationPoint {
+pub(super) struct IntegrationPoint {
     id: String,
     code: String,
     r#type: String,
@@ -73,155 +72,133 @@ struct IntegrationPoint {
     ext: Object,
 }
 
-/// The id in the path. What is no id is not there.
-pub(super) struct InPath(EntityId);
+impl Resource for Channel {
+    const NOUN: &'static str = "Integration point";
+    const MOST: i64 = 10_000;
+    const NAMES: &'static Names = &rules::NAMES;
 
-impl<S: Send + Sync> FromRequestParts<S> for InPath {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let text = parts.uri.path().rsplit('/').next().unwrap_or_default();
-        let shown: String = text.chars().take(64).collect();
-        EntityId::parse(text)
-            .map(Self)
-            .ok_or_else(|| missing(&shown))
+    fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
+        Self::read(body, id, new_token(), now)
     }
-}
 
-fn missing(id: &str) -> Error {
-    Error::NotFound(format!("Integration point {id}"))
-}
-
-/// A channel as it is kept, opened.
-fn open(vault: &Vault, row: &Row) -> Result<Channel> {
-    let tokens = vault
-        .open(&row.tokens)
-        .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
-    let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
-    Ok(Channel {
-        id: row.id.0,
-        tokens,
-        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
-}
-
-fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result<Row> {
-    let tokens = serde_json::to_vec(&channel.tokens).map_err(Error::internal)?;
-    Ok(Row {
-        workspace,
-        id: EntityId(channel.id),
-        code: channel.code().to_owned(),
-        token_hash: sha256_hex(channel.tokens.local.as_bytes()),
-        tokens: vault.seal(&tokens),
-        members: serde_json::to_string(&channel.members).map_err(Error::internal)?,
-        created_at: channel.created_at,
-        updated_at: channel.updated_at,
-        deleted_at: None,
-    })
-}
-
-fn of_feed(channel: &Channel) -> Entity {
-    (EntityKind::IntegrationPoint, channel.id)
-}
-
-/// The verb LOOKUP, which no description language knows.
-pub(super) fn with_lookup(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    routes.map(|routes| routes.fallback(other_verb))
-}
-
-async fn other_verb(
-    State(_): State<App>,
-    method: Method,
-    admin: Admin,
-    body: Raw,
-) -> Result<Response> {
-    if method.as_str() == "LOOKUP" {
-        look_up(&admin.0, &body.0).await
-    } else {
-        Err(Error::WrongMethod)
+    fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>> {
+        self.patched(body)
     }
-}
 
-/// Find the ids of the channels that a JSON text means: an id, a code or a local token.
-async fn look_up(tenant: &Tenant, body: &[u8]) -> Result<Response> {
-    let key = parse_json(body)?;
-    let key = key.as_str().ok_or_else(|| {
-        Error::invalid(
-            "",
-            "The key must be a JSON string: an id, a code or a token_local.",
-        )
-    })?;
-    let (workspace, id, code) = (tenant.workspace, EntityId::parse(key), key.to_owned());
-    let hash = sha256_hex(key.as_bytes());
-    let found = tenant
-        .app
-        .db
-        .read(move |conn| channel::lookup(conn, workspace, id, &code, &hash))
-        .await?;
-    if found.is_empty() {
-        return Err(Error::refused(LOOKUP_FAILED, "Lookup failed"));
+    fn id(&self) -> EntityId {
+        EntityId(self.id)
     }
-    let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
-    let text = serde_json::to_string(&ids).map_err(Error::internal)?;
-    Ok(json_text(StatusCode::OK, text))
-}
 
-/// Create a channel.
-///
-/// With the header `X-HTTP-Method-Override: LOOKUP` the body is a key instead, and the answer the ids of
-/// the channels it means: an id, a code or a local token.
-#[utoipa::path(post, path = "/rest/v1/service/integration_points", tag = "channels",
-    params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = IntegrationPoint, responses((status = 200, body = IntegrationPoint)))]
-pub(super) async fn create_integration_point(
-    Admin(tenant): Admin,
-    key: IdempotencyKey,
-    headers: HeaderMap,
-    Raw(body): Raw,
-) -> Result<Response> {
-    let verb = headers.get("x-http-method-override");
-    if verb.is_some_and(|verb| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP")) {
-        return look_up(&tenant, &body).await;
+    fn code(&self) -> &str {
+        self.code()
     }
-    let read = parse_json(&body)?;
-    let token = {
-        let mut random = [0; 16];
-        fill_random(&mut random);
-        hex(&random)
-    };
-    let id = EntityId::generate(tenant.now).0;
-    let made = Channel::read(schema::object(&read)?, id, token, tenant.now)?;
-    let row = close(&tenant.app.vault, tenant.workspace, &made)?;
-    let (origin, event) = (tenant.origin(), EventId::generate(tenant.now));
-    let work = move |tx: &mut Tx<'_>| {
-        check_user(tx, origin.workspace, &made)?;
-        if channel::count(tx.conn()?, origin.workspace)? >= MOST {
-            return Err(Error::refused(
-                "tooMany",
-                format!("A workspace has at most {MOST} channels"),
-            ));
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn set_updated_at(&mut self, at: Timestamp) {
+        self.updated_at = at;
+    }
+
+    fn entity(&self) -> Object {
+        self.entity()
+    }
+
+    fn snapshot(&self) -> Option<(EntityKind, String)> {
+        Some((EntityKind::IntegrationPoint, self.snapshot()))
+    }
+
+    fn settle(
+        &mut self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        given: &Object,
+        before: Option<&Self>,
+    ) -> Result<()> {
+        check_user(tx, origin.workspace, self)?;
+        let name = self.text("type").to_owned();
+        let kind = resource::Kind::ChannelType;
+        let Some(row) = resource::find_by_code(tx.conn()?, origin.workspace, kind, &name)? else {
+            return Ok(());
+        };
+        let kind = from_row(&row)?;
+        self.bind(&kind, given)?;
+        let is_new = before.is_none_or(|before| before.text("type") != name);
+        if let Some(quota) = kind.quota().filter(|_| is_new) {
+            let others = Self::list(vault, tx.conn()?, origin.workspace)?;
+            let others = others.iter().filter(|other| other.text("type") == name);
+            if i64::try_from(others.count()).map_err(Error::internal)? >= quota {
+                let what = format!("There are {quota} channels of the type {name} already");
+                return Err(Error::refused("quota", what));
+            }
         }
-        if !channel::insert(tx, &row)? {
-            return Err(Error::refused(
-                "taken",
-                format!(
-                    "An integration point with this id or the code {} is there already",
-                    row.code
-                ),
-            ));
-        }
-        tx.append(NewEvent::create(
-            event,
-            &origin,
-            of_feed(&made),
-            made.snapshot(),
-        ));
-        Ok(Value::Object(made.entity()).to_string())
-    };
-    let answer: JsonAnswer = write_once(&tenant, key, &body, work).await?;
-    Ok(answer.into_response())
+        Ok(())
+    }
+
+    fn remove(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+        Ok(kv::remove_all(tx, workspace, EntityId(self.id))?)
+    }
+
+    fn forget(app: &App, _: WorkspaceId) {
+        app.channels.forget_channels();
+    }
+
+    fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {
+        Ok(channel::insert(tx, &close(vault, workspace, self)?)?)
+    }
+
+    fn update(
+        &self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        deleted_at: Option<Timestamp>,
+    ) -> Result<()> {
+        let row = close(vault, workspace, self)?;
+        Ok(channel::update(
+            tx,
+            &channel::Channel { deleted_at, ..row },
+        )?)
+    }
+
+    fn find(
+        vault: &Vault,
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        id: EntityId,
+    ) -> Result<Option<(Self, bool)>> {
+        let row = channel::find(conn, workspace, id)?;
+        row.map(|row| Ok((open(vault, &row)?, row.deleted_at.is_some())))
+            .transpose()
+    }
+
+    fn find_for_update(
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        id: EntityId,
+    ) -> Result<Option<(Self, bool)>> {
+        let row = channel::find_for_update(tx, workspace, id)?;
+        row.map(|row| Ok((open(vault, &row)?, row.deleted_at.is_some())))
+            .transpose()
+    }
+
+    fn list(vault: &Vault, conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Self>> {
+        let rows = channel::list(conn, workspace)?;
+        rows.iter().map(|row| open(vault, row)).collect()
+    }
+
+    fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
+        Ok(channel::count(conn, workspace)?)
+    }
+
+    fn look_up(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<EntityId>> {
+        let hash = sha256_hex(key.as_bytes());
+        let id = EntityId::parse(key);
+        Ok(channel::lookup(conn, workspace, id, key, &hash)?)
+    }
 }
 
 /// The user whose rights a channel has must be there.
@@ -239,13 +216,49 @@ fn check_user(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: &Channel) -> Res
     ))
 }
 
-fn shape(query: &Query) -> Result<Shape> {
-    let flat = query.read("flat", "true or false", |text| match text {
-        "true" | "1" => Some(true),
-        "false" | "0" => Some(false),
-        _ => None,
-    })?;
-    Ok(Shape::read(query.text("mask"), flat.unwrap_or(false))?)
+/// Brings the channels of a type up to what it fixes now.
+pub(super) fn rebind(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    kind: &ChannelType,
+) -> Result<()> {
+    for before in Channel::list(vault, tx.conn()?, origin.workspace)? {
+        if before.text("type") != kind.name() {
+            continue;
+        }
+        let mut after = before.clone();
+        after.bind(kind, &Object::new())?;
+        if after == before {
+            continue;
+        }
+        after.updated_at = origin.at;
+        after.update(vault, tx, origin.workspace, None)?;
+        tx.append(NewEvent::patch(
+            EventId::generate(origin.at),
+            origin,
+            (EntityKind::IntegrationPoint, after.id),
+            before.snapshot(),
+            after.snapshot(),
+        ));
+    }
+    Ok(())
+}
+
+/// Create a channel.
+///
+/// With the header `X-HTTP-Method-Override: LOOKUP` the body is a key instead, and the answer the ids of
+/// the channels it means: an id, a code or a local token.
+#[utoipa::path(post, path = "/rest/v1/service/integration_points", tag = "channels",
+    params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = IntegrationPoint, responses((status = 200, body = IntegrationPoint)))]
+pub(super) async fn create_integration_point(
+    admin: Admin,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response> {
+    collection::create::<Channel>(admin, key, headers, body).await
 }
 
 /// List the channels, by default in the order of their making.
@@ -256,43 +269,8 @@ fn shape(query: &Query) -> Result<Shape> {
         ("order" = Option<String>, Query, description = "A JSON array of fields, or of objects such as {\"code\": \"desc\"}"),
         ("flat" = Option<bool>, Query, description = "Nested fields under dotted names")),
     responses((status = 200, body = Vec<IntegrationPoint>)))]
-pub(super) async fn list_integration_points(
-    Admin(tenant): Admin,
-    query: Query,
-) -> Result<Response> {
-    let (shape, selection) = (
-        shape(&query)?,
-        Selection::read(query.text("filter"), query.text("order"))?,
-    );
-    let number = |name: &str, default: i64, least: i64, most: i64| {
-        let given = query.number(name)?.unwrap_or(default);
-        if (least..=most).contains(&given) {
-            usize::try_from(given).map_err(Error::internal)
-        } else {
-            Err(Error::invalid(
-                name,
-                format!("The value of '{name}' must be {least} to {most}."),
-            ))
-        }
-    };
-    let (offset, limit) = (
-        number("offset", 0, 0, i64::from(i32::MAX))?,
-        number("limit", LIMIT, 0, LONGEST)?,
-    );
-    let (workspace, app) = (tenant.workspace, tenant.app.clone());
-    let read = move |conn: &mut Conn| {
-        let rows = channel::list(conn, workspace)?;
-        let entities = rows.iter().map(|row| Ok(open(&app.vault, row)?.entity()));
-        let mut found = entities.collect::<Result<Vec<Object>>>()?;
-        found.retain(|entity| selection.wants(entity));
-        selection.sort(&mut found);
-        let page = found.iter().skip(offset).take(limit);
-        let shown: Vec<Value> = page
-            .map(|entity| Value::Object(shape.show(entity, true)))
-            .collect();
-        Ok::<_, Error>(Value::Array(shown).to_string())
-    };
-    Ok(json_text(StatusCode::OK, tenant.app.db.read(read).await?))
+pub(super) async fn list_integration_points(admin: Admin, query: Query) -> Result<Response> {
+    collection::list::<Channel>(admin, query).await
 }
 
 /// Read a channel.
@@ -300,91 +278,152 @@ pub(super) async fn list_integration_points(
     params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
     responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn get_integration_point(
-    Admin(tenant): Admin,
-    InPath(id): InPath,
+    admin: Admin,
+    id: Path<String>,
     query: Query,
 ) -> Result<Response> {
-    let (shape, workspace, app) = (shape(&query)?, tenant.workspace, tenant.app.clone());
-    let read = move |conn: &mut Conn| {
-        let found = channel::find(conn, workspace, id)?.filter(|row| row.deleted_at.is_none());
-        let found = found.ok_or_else(|| missing(&id.to_string()))?;
-        let entity = open(&app.vault, &found)?.entity();
-        Ok::<_, Error>(Value::Object(shape.show(&entity, false)).to_string())
-    };
-    Ok(json_text(StatusCode::OK, tenant.app.db.read(read).await?))
+    collection::get::<Channel>(admin, id, query).await
 }
 
 /// Change a channel. `opts` and `ext` are merged key by key; `id` and `token_local` stay.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
     params(("id" = String, Path)), request_body = IntegrationPoint, responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn patch_integration_point(
-    Admin(tenant): Admin,
-    InPath(id): InPath,
-    Raw(body): Raw,
+    admin: Admin,
+    id: Path<String>,
+    body: Raw,
 ) -> Result<Response> {
-    let read = parse_json(&body)?;
-    let body = schema::object(&read)?.clone();
-    let (app, origin) = (tenant.app.clone(), tenant.origin());
-    let write = move |tx: &mut Tx<'_>| {
-        let row = channel::find_for_update(tx, origin.workspace, id)?;
-        let row = row
-            .filter(|row| row.deleted_at.is_none())
-            .ok_or_else(|| missing(&id.to_string()))?;
-        let before = open(&app.vault, &row)?;
-        let mut after = before.patched(&body)?;
-        if after == before {
-            return Ok(Value::Object(before.entity()).to_string());
-        }
-        check_user(tx, origin.workspace, &after)?;
-        if channel::is_taken(tx.conn()?, origin.workspace, after.code(), id)? {
-            return Err(Error::refused(
-                "taken",
-                format!(
-                    "An integration point with the code {} is there already",
-                    after.code()
-                ),
-            ));
-        }
-        after.updated_at = origin.at;
-        channel::update(tx, &close(&app.vault, origin.workspace, &after)?)?;
-        tx.append(NewEvent::patch(
-            EventId::generate(origin.at),
-            &origin,
-            of_feed(&after),
-            before.snapshot(),
-            after.snapshot(),
-        ));
-        Ok::<_, Error>(Value::Object(after.entity()).to_string())
-    };
-    let text = tenant.app.db.write(tenant.workspace, write).await?;
-    Ok(json_text(StatusCode::OK, text))
+    collection::patch::<Channel>(admin, id, body).await
 }
 
-/// Delete a channel: its token is good for nothing any more.
+/// Delete a channel: its token is good for nothing any more, and its websockets are closed.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
     params(("id" = String, Path)), responses((status = 204)))]
-pub(super) async fn delete_integration_point(
+pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> Result<Response> {
+    collection::delete::<Channel>(admin, id).await
+}
+
+/// A message that is on its way.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+pub(super) struct Sent {
+    /// Of the message, under which its attempts and, with a script, its run are found.
+    id: String,
+}
+
+/// Send a message by a channel.
+///
+/// The body is the message. It is run through the channel's `send_svcscriptcode`, over a live websocket
+/// through `send_svcscriptcode_ws`, or posted to its `url` when there is no script; and tried again like a
+/// webhook when that fails.
+#[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/send", tag = "channels",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Value, responses((status = 200, body = Sent)))]
+pub(super) async fn send_message(
     Admin(tenant): Admin,
-    InPath(id): InPath,
-) -> Result<Response> {
-    let (app, origin) = (tenant.app.clone(), tenant.origin());
-    let write = move |tx: &mut Tx<'_>| {
-        let row = channel::find_for_update(tx, origin.workspace, id)?;
-        let mut row = row.ok_or_else(|| missing(&id.to_string()))?;
-        if row.deleted_at.is_none() {
-            let gone = open(&app.vault, &row)?;
-            row.deleted_at = Some(origin.at);
-            channel::update(tx, &row)?;
-            let event = EventId::generate(origin.at);
-            tx.append(NewEvent::delete(
-                event,
-                &origin,
-                of_feed(&gone),
-                gone.snapshot(),
-            ));
-        }
-        Ok::<_, Error>(())
+    Path(id): Path<String>,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let channel: Channel = collection::find_in_path(&tenant, &id).await?;
+    let message = parse_json(&body)?;
+    if !queue::can_send(&channel) {
+        return Err(Error::invalid(
+            "url",
+            "The channel can send nothing: it has neither a url nor a script that sends.",
+        ));
+    }
+    let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
+    let run = queue::message(&app, workspace, &channel, &message, now)?;
+    let id = run.id;
+    let place = app.channels.queue.reserve(run);
+    let owner = place.owner(&app);
+    let at = place.run().clone();
+    let work = move |tx: &mut Tx<'_>| {
+        prichal_store::run::insert(tx, &at, owner);
+        Ok((JsonAnswer::ok(json!({ "id": id }).to_string()), ()))
     };
-    tenant.app.db.write(tenant.workspace, write).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let (answer, is_new) = write_once_and(&tenant, key, &body, work).await?;
+    if is_new.is_some() {
+        place.take(&app);
+    }
+    Ok(answer)
+}
+
+/// One attempt at a message.
+#[derive(ToSchema)]
+#[schema(as = MessageAttempt, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `attempt` puts together")]
+pub(super) struct AttemptModel {
+    id: String,
+    /// The message's.
+    event_id: String,
+    attempt: i64,
+    /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
+    status: String,
+    http_status: Option<i64>,
+    duration_ms: i64,
+    error: Option<String>,
+    /// The first KiB of the answer.
+    answer: Option<String>,
+    started_at: String,
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    let mut model = json!({
+        "id": attempt.id,
+        "eventId": attempt.event,
+        "attempt": attempt.attempt,
+        "status": attempt.status,
+        "httpStatus": attempt.http_status,
+        "durationMs": attempt.duration_ms,
+        "error": attempt.error,
+        "answer": attempt.answer,
+        "startedAt": attempt.started_at,
+    });
+    if let Some(members) = model.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    model
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+pub(super) struct AttemptList {
+    /// How many attempts the page has.
+    count: i64,
+    items: Vec<AttemptModel>,
+}
+
+/// List what the attempts at a channel's messages came to, newest first.
+///
+/// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
+#[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",
+    params(("id" = String, Path), ("eventId" = Option<String>, Query), ("status" = Option<String>, Query),
+        ("before" = Option<String>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = AttemptList)))]
+pub(super) async fn list_message_attempts(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    let channel: Channel = collection::find_in_path(&tenant, &id).await?;
+    let status = |text: &str| STATUSES.contains(&text).then(|| text.to_owned());
+    let filter = AttemptFilter {
+        webhook: None,
+        event: query.read("eventId", "a GUID", EventId::parse)?,
+        status: query.read("status", "delivered, deferred or exhausted", status)?,
+        before: query.read("before", "the id of an attempt", id::parse)?,
+    };
+    let (limit, workspace) = (query.limit()?, tenant.workspace);
+    let of = IntegrationId(channel.id);
+    let read = move |conn: &mut Conn| {
+        Ok::<_, Error>(delivery::list_attempts(
+            conn, workspace, of, &filter, limit,
+        )?)
+    };
+    let found = tenant.app.db.read(read).await?;
+    let items: Vec<Value> = found.iter().map(attempt).collect();
+    let text = json!({ "count": items.len(), "items": items }).to_string();
+    Ok(json_text(StatusCode::OK, text))
 }

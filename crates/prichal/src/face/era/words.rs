@@ -11,27 +11,43 @@ use crate::{
 
 /// The refusal of a look-up that has found nothing. Its text is documented.
 pub(super) const LOOKUP_FAILED: &str = "lookupFailed";
+/// A script that somebody waits for did not end in time, or has failed. Why is in the record of its run.
+pub(super) const TIMED_OUT: (&str, &str) = ("timedOut", "The script did not end in time");
+pub(super) const SCRIPT_FAILED: (&str, &str) = ("scriptFailed", "The script failed");
 
 pub fn words(error: &Error) -> Response {
-    let status = match error {
+    let (status, message) = (status(error), message(error));
+    let body = json!({ "error_code": 1000 + status.as_u16(), "error_message": message });
+    retry_after(error, json_text(status, body.to_string()))
+}
+
+/// The status of an error.
+pub(super) fn status(error: &Error) -> StatusCode {
+    match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::Refused(refusal) if refusal.status == LOOKUP_FAILED => StatusCode::NOT_FOUND,
+        Error::Refused(refusal) if refusal.status == TIMED_OUT.0 => StatusCode::GATEWAY_TIMEOUT,
+        Error::Refused(refusal) if refusal.status == SCRIPT_FAILED.0 => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         Error::Refused(_) | Error::PatchRefused(_) => StatusCode::CONFLICT,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let message = match error {
+    }
+}
+
+/// What an error says.
+pub(super) fn message(error: &Error) -> String {
+    match error {
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| fault.message.as_str());
             texts.collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
-    };
-    let body = json!({ "error_code": 1000 + status.as_u16(), "error_message": message });
-    retry_after(error, json_text(status, body.to_string()))
+    }
 }

@@ -11,8 +11,8 @@ use prichal_store::Tx;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{EntityModel, draft::Draft};
-use crate::error::Result;
+use super::EntityModel;
+use crate::{entity::draft::Draft, error::Result};
 
 /// `{"items": [...]}`, each a model with an optional `batchItemKey`.
 #[derive(ToSchema)]

@@ -27,8 +27,8 @@ use crate::{
 /// The region of users that name none. The vendor's own workspaces fill one in, too.
 const REGION: &str = "77";
 
-#[derive(Debug)]
-pub(super) struct Draft {
+#[derive(Clone, Debug)]
+pub struct Draft {
     entity: Entity,
     event: EventId,
     links: Vec<event::Entity>,
@@ -38,7 +38,7 @@ pub(super) struct Draft {
 }
 
 /// The files that an entity mentions. They are made permanent when it is written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Files {
     members: Object,
     fields: Vec<String>,
@@ -46,7 +46,7 @@ struct Files {
 }
 
 impl Draft {
-    pub(super) fn read(
+    pub fn read(
         kind: EntityKind,
         body: &Object,
         settings: &Object,
@@ -86,8 +86,18 @@ impl Draft {
         })
     }
 
+    /// The entity as it will be, but for files that are not bound yet.
+    pub fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
+    /// The ends of the links that its model will show.
+    pub fn links(&self) -> Vec<Uuid> {
+        self.links.iter().map(|(_, id)| *id).collect()
+    }
+
     /// Writes the entity, its links and their events, and returns its model.
-    pub(super) fn write(&self, tx: &mut Tx<'_>, origin: &Origin) -> Result<String> {
+    pub fn write(&self, tx: &mut Tx<'_>, origin: &Origin) -> Result<String> {
         // Most entities mention no files and go into the store as they are.
         let mut entity = Cow::Borrowed(&self.entity);
         let me = (entity.kind, entity.id.0);
@@ -123,13 +133,12 @@ impl Draft {
         if !self.phones.is_empty() {
             owners::note_first(tx, origin, me, &self.phones)?;
         }
-        let links: Vec<Uuid> = self.links.iter().map(|(_, id)| *id).collect();
-        Ok(model(&entity, &links))
+        Ok(model(&entity, &self.links()))
     }
 }
 
 /// Refuses an end of a link that is not there.
-pub(in crate::face::crm) fn check_end(
+pub(super) fn check_end(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     (kind, id): event::Entity,

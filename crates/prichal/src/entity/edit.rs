@@ -5,6 +5,7 @@ use prichal_core::{
     entity::{self as rules, Patched},
     event::{self, EntityKind, NewEvent, Origin},
     id::EventId,
+    identifier::Check,
     patch::{Operation, PatchErrors},
     schema::{Fault, FaultKind, Object},
 };
@@ -16,41 +17,54 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    InPath,
+    Place,
     draft::{bind, check_end},
-    find_living, links_inside, missing, model,
+    find_for_update, links_inside, missing, model,
 };
 use crate::{
     error::{Error, Result},
-    face::crm::caller::Member,
     telephony::owners,
 };
 
+fn members_of(entity: &Entity) -> Result<Object> {
+    rules::from_text(&entity.members)
+        .ok_or_else(|| Error::internal("an entity's members are damaged"))
+}
+
+/// What operations make of an entity with these links, but for files and for what only a write can see.
+pub fn preview(
+    entity: &Entity,
+    links: &[Uuid],
+    operations: &[Operation],
+    origin: &Origin,
+) -> Result<Patched> {
+    let before = members_of(entity)?;
+    let patched = rules::patch(entity.kind, &before, links, operations, &mut || {
+        prichal_core::id::generate(origin.at)
+    });
+    patched.map_err(Error::PatchRefused)
+}
+
 /// Applies operations and returns the model.
-pub(super) fn patch(
+pub fn patch(
     tx: &mut Tx<'_>,
-    member: &Member,
-    place: InPath,
+    origin: &Origin,
+    check: Check,
+    place: Place,
     operations: &[Operation],
     settings: &Object,
 ) -> Result<String> {
-    let origin = member.origin();
-    let found = find_living(tx, member, place)?;
+    let found = find_for_update(tx, origin.workspace, place)?;
     let links = links_inside(tx.conn()?, &found)?;
-    let before = rules::from_text(&found.members)
-        .ok_or_else(|| Error::internal("an entity's members are damaged"))?;
-    let patched = rules::patch(place.kind, &before, &links, operations, &mut || {
-        prichal_core::id::generate(origin.at)
-    });
+    let before = members_of(&found)?;
     let Patched {
         mut members,
         links: wanted,
         ..
-    } = patched.map_err(Error::PatchRefused)?;
+    } = preview(&found, &links, operations, origin)?;
 
     if members.get("iin") != before.get("iin")
-        && let Some(fault) =
-            rules::check_identifiers(place.kind, &members, member.app.config.identifier_check)
+        && let Some(fault) = rules::check_identifiers(place.kind, &members, check)
     {
         tracing::debug!("{}", fault.message);
         let sent = operations
@@ -73,14 +87,14 @@ pub(super) fn patch(
     for end in &come {
         check_end(tx, origin.workspace, *end)?;
     }
-    bind(tx, &origin, place.kind, &mut members, &fields, &ids)?;
+    bind(tx, origin, place.kind, &mut members, &fields, &ids)?;
 
     let mut entity = found;
     if members != before {
-        entity = write_members(tx, entity, &members, &origin)?;
+        entity = write_members(tx, entity, &members, origin)?;
     }
-    write_links(tx, &entity, &gone, &come, &origin)?;
-    owners::note(tx, &origin, &entity)?;
+    write_links(tx, &entity, &gone, &come, origin)?;
+    owners::note(tx, origin, &entity)?;
     let links = links_inside(tx.conn()?, &entity)?;
     Ok(model(&entity, &links))
 }
@@ -216,8 +230,7 @@ fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
 }
 
 /// Deletes softly. Deleting again changes nothing.
-pub(super) fn delete(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPath) -> Result<()> {
-    let origin = member.origin();
+pub fn delete(tx: &mut Tx<'_>, origin: &Origin, Place { kind, id }: Place) -> Result<()> {
     let found = entity::find_for_update(tx, origin.workspace, kind, id)?
         .ok_or_else(|| missing(kind, id.0))?;
     if found.deleted_at.is_some() {
@@ -226,14 +239,14 @@ pub(super) fn delete(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPa
     let old = rules::snapshot(id.0, &found.members);
     let gone = Entity {
         deleted_at: Some(origin.at),
-        update_info: found.update_info.changed(&origin),
+        update_info: found.update_info.changed(origin),
         ..found
     };
     entity::set_deleted(tx, &gone)?;
-    owners::note(tx, &origin, &gone)?;
+    owners::note(tx, origin, &gone)?;
     tx.append(NewEvent::delete(
         EventId::generate(origin.at),
-        &origin,
+        origin,
         (kind, id.0),
         old,
     ));
@@ -241,11 +254,7 @@ pub(super) fn delete(tx: &mut Tx<'_>, member: &Member, InPath { kind, id }: InPa
 }
 
 /// Brings back what was deleted, and returns the model.
-pub(super) fn restore(
-    tx: &mut Tx<'_>,
-    origin: &Origin,
-    InPath { kind, id }: InPath,
-) -> Result<String> {
+pub fn restore(tx: &mut Tx<'_>, origin: &Origin, Place { kind, id }: Place) -> Result<String> {
     let mut found = entity::find_for_update(tx, origin.workspace, kind, id)?
         .ok_or_else(|| missing(kind, id.0))?;
     if found.deleted_at.is_some() {

@@ -1,4 +1,4 @@
-//! What a reader of channels asks for: which, in what order, and which of their fields
+//! What a reader of a collection asks for: which entities, in what order, and which of their fields
 //! (`reference/era.md` §4, §5, §13).
 
 use std::cmp::Ordering;
@@ -7,62 +7,36 @@ use serde_json::{Map, Value};
 
 use crate::schema::{Fault, Object};
 
-/// Names under which fields can be asked for, besides those of the entity itself.
-const ALIASES: [(&str, &str); 3] = [
-    ("tokenlocal", "token_local"),
-    ("tokenremote", "token_remote"),
-    ("tokenremote2", "token_remote2"),
-];
-
-/// Every field, in the order of the entity.
-const NAMES: [&str; 25] = [
-    "id",
-    "code",
-    "type",
-    "token_local",
-    "token_remote",
-    "token_remote2",
-    "url",
-    "recv_svcscriptcode",
-    "recv_svcscriptcode_ws",
-    "send_svcscriptcode",
-    "send_svcscriptcode_ws",
-    "opts",
-    "opts.title",
-    "opts.comment",
-    "opts.allow_files_api",
-    "opts.issync",
-    "opts.recv_timeout",
-    "opts.roles",
-    "opts.userid",
-    "opts.ip_mask",
-    "opts.filter_capabilities",
-    "ext",
-    "ext.ct",
-    "ext.lwt",
-    "ext.*",
-];
-
-fn canonical(name: &str) -> Option<&'static str> {
-    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
-    let name = alias.map_or(name, |(_, name)| name);
-    NAMES
-        .iter()
-        .copied()
-        .find(|known| *known == name && !known.ends_with('*'))
+/// The fields of a collection's entities.
+#[derive(Debug)]
+pub struct Names {
+    /// Every field, nested ones by their dotted names, too.
+    pub known: &'static [&'static str],
+    /// Other spellings, and what they mean.
+    pub aliases: &'static [(&'static str, &'static str)],
+    /// Fields that lists show only when they are asked for.
+    pub seldom: &'static [&'static str],
 }
 
-fn unknown(parameter: &str, name: &str) -> Vec<Fault> {
-    let shown: String = name.chars().take(64).collect();
-    vec![Fault::rule(
-        parameter,
-        format!("{parameter}: there is no field {shown}."),
-    )]
+impl Names {
+    fn find(&self, parameter: &str, name: &str) -> Result<&'static str, Vec<Fault>> {
+        let alias = self.aliases.iter().find(|(alias, _)| *alias == name);
+        let meant = alias.map_or(name, |(_, name)| name);
+        let known = self.known.iter().find(|known| **known == meant);
+        known.copied().ok_or_else(|| {
+            let shown: String = name.chars().take(64).collect();
+            vec![Fault::rule(
+                parameter,
+                format!("{parameter}: there is no field {shown}."),
+            )]
+        })
+    }
 }
 
 /// How an entity is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Shape {
+    names: &'static Names,
     /// The fields that are shown; all when there are none.
     fields: Vec<&'static str>,
     /// Whether nested fields become dotted ones.
@@ -71,20 +45,26 @@ pub struct Shape {
 
 impl Shape {
     /// Reads `mask`, names with commas between, and `flat`.
-    pub fn read(mask: Option<&str>, flat: bool) -> Result<Self, Vec<Fault>> {
-        let names = mask.into_iter().flat_map(|mask| mask.split(','));
-        let names = names.map(str::trim).filter(|name| !name.is_empty());
-        let fields = names.map(|name| canonical(name).ok_or_else(|| unknown("mask", name)));
+    pub fn read(names: &'static Names, mask: Option<&str>, flat: bool) -> Result<Self, Vec<Fault>> {
+        let asked = mask.into_iter().flat_map(|mask| mask.split(','));
+        let asked = asked.map(str::trim).filter(|name| !name.is_empty());
+        let fields = asked.map(|name| names.find("mask", name));
         Ok(Self {
+            names,
             fields: fields.collect::<Result<_, _>>()?,
             flat,
         })
     }
 
-    /// An entity as it is shown. Lists leave the comment out unless it is asked for.
+    /// An entity as it is shown.
     pub fn show(&self, entity: &Object, in_list: bool) -> Object {
         let mut shown = Map::new();
+        let is_seldom =
+            |name: &str| in_list && self.fields.is_empty() && self.names.seldom.contains(&name);
         for (name, value) in entity {
+            if is_seldom(name) {
+                continue;
+            }
             let Value::Object(parts) = value else {
                 if self.wants(name) {
                     shown.insert(name.clone(), value.clone());
@@ -94,8 +74,7 @@ impl Shape {
             let mut kept = Map::new();
             for (part, value) in parts {
                 let dotted = format!("{name}.{part}");
-                let is_left_out = in_list && self.fields.is_empty() && dotted == "opts.comment";
-                if !is_left_out && (self.wants(name) || self.wants(&dotted)) {
+                if !is_seldom(&dotted) && (self.wants(name) || self.wants(&dotted)) {
                     kept.insert(part.clone(), value.clone());
                 }
             }
@@ -128,7 +107,11 @@ pub struct Selection {
 impl Selection {
     /// Reads `filter`, a JSON object, and `order`, a JSON array of names and of objects such as
     /// `{"code": "desc"}`.
-    pub fn read(filter: Option<&str>, order: Option<&str>) -> Result<Self, Vec<Fault>> {
+    pub fn read(
+        names: &Names,
+        filter: Option<&str>,
+        order: Option<&str>,
+    ) -> Result<Self, Vec<Fault>> {
         let json = |parameter: &str, text: &str, what: &str| {
             serde_json::from_str::<Value>(text).map_err(|_| {
                 vec![Fault::rule(
@@ -148,7 +131,7 @@ impl Selection {
                 )]);
             };
             for (name, value) in fields {
-                let field = canonical(&name).ok_or_else(|| unknown("filter", &name))?;
+                let field = names.find("filter", &name)?;
                 selection.filter.push((field, value));
             }
         }
@@ -159,12 +142,12 @@ impl Selection {
             for item in value.as_array().ok_or_else(wrong)? {
                 match item {
                     Value::String(name) => {
-                        let field = canonical(name).ok_or_else(|| unknown("order", name))?;
+                        let field = names.find("order", name)?;
                         selection.order.push((field, false));
                     }
                     Value::Object(fields) => {
                         for (name, way) in fields {
-                            let field = canonical(name).ok_or_else(|| unknown("order", name))?;
+                            let field = names.find("order", name)?;
                             let is_down = match way.as_str() {
                                 Some("asc") => false,
                                 Some("desc") => true,

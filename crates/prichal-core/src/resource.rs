@@ -1,0 +1,127 @@
+//! What the entities of the service collections have in common (`reference/era.md` §2, §5, §13): an id
+//! that may be chosen, PATCH that merges, `ext` with the times of making and change.
+
+mod query;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    id,
+    schema::{Fault, Field, Object, Type, member},
+    time::Timestamp,
+};
+
+pub use query::{Names, Selection, Shape};
+
+/// The longest name or code, in characters.
+const LONGEST: usize = 128;
+
+/// The id that a body gives, or the one that was made for it.
+pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
+    match member(body, "id").filter(|value| !value.is_null()) {
+        None => Ok(made),
+        Some(value) => value
+            .as_str()
+            .and_then(id::parse)
+            .ok_or_else(|| vec![Fault::conversion("id", value, Type::Guid)]),
+    }
+}
+
+/// Refuses other values of what stays. Equal ones pass, so that what was read can be sent.
+pub(crate) fn refuse_changes(body: &Object, fixed: &[(&str, &str)]) -> Result<(), Vec<Fault>> {
+    for (name, kept) in fixed {
+        let given = member(body, name).filter(|given| !given.is_null());
+        let is_same = |given: &Value| {
+            given
+                .as_str()
+                .is_some_and(|given| given.eq_ignore_ascii_case(kept))
+        };
+        if given.is_some_and(|given| !is_same(given)) {
+            let why = format!("The {name} cannot be changed.");
+            return Err(vec![Fault::rule(*name, why)]);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a patch into an entity: objects are merged key by key, all else is replaced.
+pub(crate) fn merge(whole: &mut Object, patch: &Object) {
+    for (name, value) in patch {
+        match (whole.get_mut(name.as_str()), value) {
+            (Some(Value::Object(known)), Value::Object(given)) => {
+                for (key, value) in given {
+                    known.insert(key.clone(), value.clone());
+                }
+            }
+            _ => {
+                whole.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Refuses members that nobody knows, at the top and in `opts`.
+pub(crate) fn refuse_unknown(
+    body: &Object,
+    more: &[&str],
+    fields: &[&[Field]],
+    opts: &[Field],
+) -> Result<(), Vec<Fault>> {
+    let known: Vec<&str> = fields
+        .iter()
+        .flat_map(|fields| fields.iter())
+        .map(|field| field.name)
+        .chain(more.iter().copied())
+        .collect();
+    let inner: Vec<&str> = opts.iter().map(|field| field.name).collect();
+    let outer = body.keys().filter(|name| !known.contains(&name.as_str()));
+    let outer = outer.map(|name| (String::new(), name));
+    let given = member(body, "opts").and_then(Value::as_object);
+    let given = given.into_iter().flat_map(Map::keys);
+    let given = given.filter(|name| !inner.contains(&name.as_str()));
+    let given = given.map(|name| ("opts.".to_owned(), name));
+    let faults: Vec<Fault> = outer
+        .chain(given)
+        .take(20)
+        .map(|(prefix, name)| {
+            let shown: String = name.chars().take(64).collect();
+            let path = format!("{prefix}{shown}");
+            Fault::rule(path.as_str(), format!("There is no field {path}."))
+        })
+        .collect();
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults)
+    }
+}
+
+pub(crate) fn check_lengths(members: &Object, names: &[&str]) -> Result<(), Vec<Fault>> {
+    for name in names {
+        let length = members.get(*name).and_then(Value::as_str);
+        if length.is_some_and(|text| text.chars().count() > LONGEST) {
+            let why = format!("The {name} is longer than {LONGEST} characters.");
+            return Err(vec![Fault::rule(*name, why)]);
+        }
+    }
+    Ok(())
+}
+
+/// The times belong to the server: what clients send of them is dropped.
+pub(crate) fn drop_times(entity: &mut Object) {
+    if let Some(Value::Object(ext)) = entity.get_mut("ext") {
+        ext.retain(|name, _| name != "ct" && name != "lwt");
+    }
+}
+
+/// The member `ext` as it is shown.
+pub(crate) fn ext(members: &Object, created_at: Timestamp, updated_at: Timestamp) -> Value {
+    let mut ext = Map::new();
+    ext.insert("ct".into(), created_at.to_centiseconds().into());
+    ext.insert("lwt".into(), updated_at.to_centiseconds().into());
+    if let Some(Value::Object(more)) = members.get("ext") {
+        ext.extend(more.clone());
+    }
+    Value::Object(ext)
+}

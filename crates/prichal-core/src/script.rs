@@ -1,0 +1,223 @@
+//! Scripts: what channels and their users have run (`reference/era.md` §10, `contract.md` §7).
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    resource::{self, Names},
+    schema::{self, Fault, Field, Object, Preset, Type},
+    time::Timestamp,
+};
+
+/// The longest source, in bytes.
+pub const MAX_SOURCE: usize = 256 << 10;
+/// The one language there is.
+const LANGUAGE: &str = "javascript";
+
+const FIELDS: &[Field] = &[
+    Field::new("code", Type::Text).required(),
+    Field::new("name", Type::Text).required(),
+    Field::new("scriptdata", Type::Free).required(),
+    text("projectid"),
+    Field::new("opts", Type::Object(OPTS)).or(Preset::Object),
+    Field::new("ext", Type::Free).or(Preset::Object),
+];
+
+const OPTS: &[Field] = &[
+    text("title"),
+    text("comment"),
+    Field::new("loglevel", Type::Int).or(Preset::Zero),
+    Field::new("variables", Type::Free).or(Preset::Object),
+];
+
+const fn text(name: &'static str) -> Field {
+    Field::new(name, Type::Text).or(Preset::Text(""))
+}
+
+/// What readers may ask for.
+pub static NAMES: Names = Names {
+    known: &[
+        "id",
+        "code",
+        "name",
+        "scriptdata",
+        "scriptdata.language",
+        "scriptdata.source",
+        "projectid",
+        "lwt",
+        "opts",
+        "opts.title",
+        "opts.comment",
+        "opts.loglevel",
+        "opts.variables",
+        "ext",
+        "ext.ct",
+        "ext.lwt",
+    ],
+    aliases: &[],
+    seldom: &["scriptdata", "opts.comment"],
+};
+
+/// A script. Kept as its members: the entity without its id and its times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Script {
+    pub id: Uuid,
+    pub members: Object,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Script {
+    /// Reads the entity of a POST. Whether its source is one is for the engine to say.
+    pub fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
+        Ok(Self {
+            id: resource::read_id(body, id)?,
+            members: members(body)?,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// The script after a PATCH.
+    pub fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>> {
+        resource::refuse_changes(body, &[("id", &self.id.to_string())])?;
+        let mut whole = self.members.clone();
+        resource::merge(&mut whole, body);
+        Ok(Self {
+            members: members(&whole)?,
+            ..self.clone()
+        })
+    }
+
+    pub fn code(&self) -> &str {
+        self.members
+            .get("code")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    pub fn source(&self) -> &str {
+        self.members["scriptdata"]["source"]
+            .as_str()
+            .unwrap_or_default()
+    }
+
+    /// What its global object `variables` begins with.
+    pub fn variables(&self) -> &Value {
+        &self.members["opts"]["variables"]
+    }
+
+    pub fn entity(&self) -> Object {
+        let mut out = Map::new();
+        out.insert("id".into(), self.id.to_string().into());
+        for field in FIELDS {
+            if field.name == "opts" {
+                out.insert("lwt".into(), self.updated_at.to_centiseconds().into());
+            }
+            let value = self.members.get(field.name).cloned().unwrap_or_default();
+            out.insert(field.name.into(), value);
+        }
+        let ext = resource::ext(&self.members, self.created_at, self.updated_at);
+        out.insert("ext".into(), ext);
+        out
+    }
+
+    /// The snapshot for the feed. Sources are long and may hold secrets: it says how long only.
+    pub fn snapshot(&self) -> String {
+        let mut entity = self.entity();
+        entity.shift_remove("lwt");
+        resource::drop_times(&mut entity);
+        if let Some(Value::Object(data)) = entity.get_mut("scriptdata") {
+            let length = self.source().len();
+            data.insert("source".into(), "***".into());
+            data.insert("length".into(), length.into());
+        }
+        if let Some(Value::Object(opts)) = entity.get_mut("opts") {
+            opts.insert("variables".into(), "***".into());
+        }
+        Value::Object(entity).to_string()
+    }
+}
+
+fn members(body: &Object) -> Result<Object, Vec<Fault>> {
+    resource::refuse_unknown(body, &["id", "lwt"], &[FIELDS], OPTS)?;
+    let members = schema::read(FIELDS, body, &mut Uuid::nil)?;
+    let mut members = schema::complete(FIELDS, members);
+    resource::drop_times(&mut members);
+    resource::check_lengths(&members, &["code", "name"])?;
+    let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
+    let data = &members["scriptdata"];
+    if data["language"] != LANGUAGE {
+        return fault("scriptdata.language", "must be javascript");
+    }
+    let Some(source) = data["source"].as_str() else {
+        return fault("scriptdata.source", "must be a text");
+    };
+    if source.len() > MAX_SOURCE {
+        return fault("scriptdata.source", "is longer than 256 KiB");
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn made(body: &Value) -> Result<Script, Vec<Fault>> {
+        let now = Timestamp::parse("2019-08-28T13:34:16.42Z").unwrap();
+        Script::read(body.as_object().unwrap(), Uuid::nil(), now)
+    }
+
+    fn example() -> Value {
+        let data = json!({ "language": "javascript", "source": "respond(200)" });
+        json!({ "code": "ws_hook", "name": "Hook", "scriptdata": data })
+    }
+
+    #[test]
+    fn an_entity_has_its_members_in_order() {
+        let script = made(&example()).unwrap();
+        let expected = concat!(
+            r#"{"id":"00000000-0000-0000-0000-000000000000","code":"ws_hook","name":"Hook","#,
+            r#""scriptdata":{"language":"javascript","source":"respond(200)"},"projectid":"","#,
+            r#""lwt":"2019-08-28T13:34:16.42Z","opts":{"title":"","comment":"","loglevel":0,"variables":{}},"#,
+            r#""ext":{"ct":"2019-08-28T13:34:16.42Z","lwt":"2019-08-28T13:34:16.42Z"}}"#,
+        );
+        assert_eq!(Value::Object(script.entity()).to_string(), expected);
+        assert_eq!(made(&Value::Object(script.entity())).unwrap(), script);
+        assert_eq!(script.patched(&script.entity()).unwrap(), script);
+        assert!(!script.snapshot().contains("respond"));
+    }
+
+    #[test]
+    fn bad_scripts_are_refused() {
+        for (member, value, path) in [
+            ("code", json!(""), "code"),
+            ("name", Value::Null, "name"),
+            ("scriptdata", json!("x"), "scriptdata"),
+            (
+                "scriptdata",
+                json!({ "objects": [] }),
+                "scriptdata.language",
+            ),
+            (
+                "scriptdata",
+                json!({ "language": "javascript", "source": 1 }),
+                "scriptdata.source",
+            ),
+            (
+                "scriptdata",
+                json!({ "language": "javascript", "source": "x".repeat(MAX_SOURCE + 1) }),
+                "scriptdata.source",
+            ),
+            ("colour", json!(1), "colour"),
+            ("opts", json!({ "colour": 1 }), "opts.colour"),
+        ] {
+            let mut body = example();
+            body[member] = value;
+            let faults = made(&body).unwrap_err();
+            assert_eq!(faults[0].path, path, "{body:.100}");
+        }
+    }
+}

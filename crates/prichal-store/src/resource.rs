@@ -1,0 +1,155 @@
+//! Entities of the service collections beside the channels: scripts, and types of channels.
+
+use prichal_core::{
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
+
+use crate::{Conn, Result, Row, Tx, value::params};
+
+/// Which collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Script,
+    ChannelType,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::ChannelType => "channel_type",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub workspace: WorkspaceId,
+    pub kind: Kind,
+    pub id: EntityId,
+    /// What others name it by.
+    pub code: String,
+    /// The entity without its id and its times, as JSON.
+    pub members: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, code, members, created_at, updated_at, deleted_at";
+
+/// Adds an entity. False when its id or its code is taken.
+pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
+    let sql = format!(
+        "INSERT INTO resource (workspace, kind, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
+    );
+    let done = tx.execute(
+        &sql,
+        params![
+            resource.workspace,
+            resource.kind.name(),
+            resource.id,
+            &resource.code,
+            &resource.members,
+            resource.created_at,
+            resource.updated_at,
+            resource.deleted_at
+        ],
+    )?;
+    Ok(done == 1)
+}
+
+/// Writes what an entity has become. The caller has it from [`find_for_update`] of this transaction.
+pub fn update(tx: &mut Tx<'_>, resource: &Resource) -> Result<()> {
+    tx.execute(
+        "UPDATE resource SET code = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND kind = $2 AND id = $3",
+        params![
+            resource.workspace,
+            resource.kind.name(),
+            resource.id,
+            &resource.code,
+            &resource.members,
+            resource.updated_at,
+            resource.deleted_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// An entity, deleted or not.
+pub fn find(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: Kind,
+    id: EntityId,
+) -> Result<Option<Resource>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM resource WHERE workspace = $1 AND kind = $2 AND id = $3");
+    conn.query_one(&sql, params![workspace, kind.name(), id], |row| {
+        read(workspace, kind, row)
+    })
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: Kind,
+    id: EntityId,
+) -> Result<Option<Resource>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM resource WHERE workspace = $1 AND kind = $2 AND id = $3 /*postgres FOR UPDATE*/"
+    );
+    tx.conn()?
+        .query_one(&sql, params![workspace, kind.name(), id], |row| {
+            read(workspace, kind, row)
+        })
+}
+
+/// The entity with this code that is not deleted.
+pub fn find_by_code(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: Kind,
+    code: &str,
+) -> Result<Option<Resource>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM resource WHERE workspace = $1 AND kind = $2 AND code = $3 AND deleted_at IS NULL"
+    );
+    conn.query_one(&sql, params![workspace, kind.name(), code], |row| {
+        read(workspace, kind, row)
+    })
+}
+
+/// Entities that are not deleted, in the order of their making. There are no more than the server lets
+/// be made.
+pub fn list(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<Vec<Resource>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL ORDER BY created_at, id"
+    );
+    conn.query(&sql, params![workspace, kind.name()], |row| {
+        read(workspace, kind, row)
+    })
+}
+
+/// How many entities there are that are not deleted.
+pub fn count(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<i64> {
+    let sql =
+        "SELECT count(*) FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL";
+    let count = conn.query_one(sql, params![workspace, kind.name()], |row| row.get(0))?;
+    Ok(count.unwrap_or(0))
+}
+
+fn read(workspace: WorkspaceId, kind: Kind, row: &Row<'_>) -> Result<Resource> {
+    Ok(Resource {
+        workspace,
+        kind,
+        id: EntityId(row.uuid(0)?),
+        code: row.get(1)?,
+        members: row.get(2)?,
+        created_at: row.time(3)?,
+        updated_at: row.time(4)?,
+        deleted_at: row.get::<Option<i64>>(5)?.map(Timestamp::from_micros),
+    })
+}

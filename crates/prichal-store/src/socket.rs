@@ -1,0 +1,47 @@
+//! Which websockets are open, and on which node.
+
+use prichal_core::{
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{Conn, Result, Tx, insert::Insert, value::params};
+
+static SOCKET: Insert = Insert::new("socket", &["workspace", "channel", "id", "node"]);
+
+pub fn insert(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, id: Uuid, node: Uuid) {
+    let values = params![workspace, channel, id, node];
+    tx.insert(&SOCKET, values.to_vec());
+}
+
+pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, id: Uuid) -> Result<()> {
+    tx.execute(
+        "DELETE FROM socket WHERE workspace = $1 AND channel = $2 AND id = $3",
+        params![workspace, channel, id],
+    )?;
+    Ok(())
+}
+
+/// Removes what a node has left behind.
+pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
+    tx.execute("DELETE FROM socket WHERE node = $1", params![node])?;
+    Ok(())
+}
+
+/// How many websockets of a channel are open on this node and on others that are alive.
+pub fn count(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    channel: EntityId,
+    node: Uuid,
+    now: Timestamp,
+) -> Result<i64> {
+    let count = conn.query_one(
+        "SELECT count(*) FROM socket WHERE workspace = $1 AND channel = $2
+           AND (node = $3 OR EXISTS (SELECT 1 FROM node n WHERE n.id = socket.node AND n.until >= $4))",
+        params![workspace, channel, node, now],
+        |row| row.get(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}

@@ -1,0 +1,202 @@
+//! Channels: what comes in by them, what goes out, and the scripts between (`reference/era.md` §7–§10).
+//!
+//! * [`queue`] keeps the runs that wait: hooks that were accepted, messages to be sent, scripts that were
+//!   started. The store is the truth; what is in memory is only the next of it.
+//! * [`request`] is what a run is about, as its script sees it.
+//! * [`host`] answers a script; what a script changes is written with the end of its run, or not at all.
+//! * [`perform`] does one run and writes what has come of it.
+//! * [`send`] brings a message to the outside system.
+//! * [`sockets`] are the websockets that this node holds.
+
+pub mod host;
+pub mod perform;
+pub mod queue;
+pub mod request;
+pub mod send;
+pub mod sockets;
+
+use std::sync::Arc;
+
+use prichal_core::{
+    channel::{Channel, Tokens},
+    event::Author,
+    id::{EntityId, UserId, WorkspaceId},
+    script::Script,
+};
+use prichal_store::{
+    channel::{self, Channel as Row},
+    resource::{self, Kind},
+    run::Lane,
+};
+
+use crate::{
+    app::App,
+    cache::Cache,
+    error::{Error, Result},
+    vault::{Vault, fill_random, hex, sha256_hex},
+};
+
+/// What this node knows of channels.
+#[derive(Default)]
+pub struct Channels {
+    by_token: Cache<String, Option<Arc<Docked>>>,
+    by_id: Cache<Lane, Option<Arc<Docked>>>,
+    scripts: Cache<(WorkspaceId, String), Option<Arc<Loaded>>>,
+    pub queue: queue::Queue,
+    pub sockets: sockets::Sockets,
+}
+
+impl Channels {
+    /// Some channel was changed here.
+    pub fn forget_channels(&self) {
+        self.by_token.clear();
+        self.by_id.clear();
+    }
+
+    /// Some script was changed here.
+    pub fn forget_scripts(&self) {
+        self.scripts.clear();
+    }
+}
+
+/// A channel and its workspace.
+#[derive(Debug)]
+pub struct Docked {
+    pub workspace: WorkspaceId,
+    pub channel: Channel,
+}
+
+impl Docked {
+    pub fn lane(&self) -> Lane {
+        Lane {
+            workspace: self.workspace,
+            id: EntityId(self.channel.id),
+        }
+    }
+
+    /// The author stamp of what its scripts do.
+    pub fn author(&self) -> Author {
+        Author {
+            user: self.channel.user().map(UserId),
+            with: format!("IntegrationPoint.{}", self.channel.code()),
+        }
+    }
+}
+
+/// A script, and what names its source.
+#[derive(Debug)]
+pub struct Loaded {
+    pub script: Script,
+    pub key: String,
+}
+
+/// A new local token: 16 random bytes in hex.
+pub fn new_token() -> String {
+    let mut random = [0; 16];
+    fill_random(&mut random);
+    hex(&random)
+}
+
+/// A channel as it is kept, opened.
+pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
+    let tokens = vault
+        .open(&row.tokens)
+        .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
+    let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
+    Ok(Channel {
+        id: row.id.0,
+        tokens,
+        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// A channel as it is kept.
+pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result<Row> {
+    let tokens = serde_json::to_vec(&channel.tokens).map_err(Error::internal)?;
+    Ok(Row {
+        workspace,
+        id: EntityId(channel.id),
+        code: channel.code().to_owned(),
+        token_hash: sha256_hex(channel.tokens.local.as_bytes()),
+        tokens: vault.seal(&tokens),
+        members: serde_json::to_string(&channel.members).map_err(Error::internal)?,
+        created_at: channel.created_at,
+        updated_at: channel.updated_at,
+        deleted_at: None,
+    })
+}
+
+/// A script as it is kept.
+pub fn script_of(row: &resource::Resource) -> Result<Script> {
+    Ok(Script {
+        id: row.id.0,
+        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// The channel with this local token.
+pub async fn by_token(app: &App, token: &str) -> Result<Option<Arc<Docked>>> {
+    let (now, hash) = (app.clock.now(), sha256_hex(token.as_bytes()));
+    if let Some(known) = app.channels.by_token.get(&hash, now) {
+        return Ok(known);
+    }
+    let wanted = hash.clone();
+    let row = app
+        .db
+        .read(move |conn| channel::find_anywhere(conn, &wanted))
+        .await?;
+    let found = row.map(|row| docked(app, &row)).transpose()?;
+    app.channels.by_token.put(hash, found.clone(), now);
+    Ok(found)
+}
+
+/// A channel that is not deleted.
+pub async fn by_id(app: &App, lane: Lane) -> Result<Option<Arc<Docked>>> {
+    let now = app.clock.now();
+    if let Some(known) = app.channels.by_id.get(&lane, now) {
+        return Ok(known);
+    }
+    let row = app
+        .db
+        .read(move |conn| channel::find(conn, lane.workspace, lane.id))
+        .await?;
+    let row = row.filter(|row| row.deleted_at.is_none());
+    let found = row.map(|row| docked(app, &row)).transpose()?;
+    app.channels.by_id.put(lane, found.clone(), now);
+    Ok(found)
+}
+
+fn docked(app: &App, row: &Row) -> Result<Arc<Docked>> {
+    Ok(Arc::new(Docked {
+        workspace: row.workspace,
+        channel: open(&app.vault, row)?,
+    }))
+}
+
+/// The script with this code.
+pub async fn script(app: &App, workspace: WorkspaceId, code: &str) -> Result<Option<Arc<Loaded>>> {
+    let (now, place) = (app.clock.now(), (workspace, code.to_owned()));
+    if let Some(known) = app.channels.scripts.get(&place, now) {
+        return Ok(known);
+    }
+    let wanted = code.to_owned();
+    let row = app
+        .db
+        .read(move |conn| resource::find_by_code(conn, workspace, Kind::Script, &wanted))
+        .await?;
+    let found = match row {
+        None => None,
+        Some(row) => {
+            let script = script_of(&row)?;
+            // By its text: the same text is the same program, whoever runs it.
+            let key = sha256_hex(script.source().as_bytes());
+            Some(Arc::new(Loaded { script, key }))
+        }
+    };
+    app.channels.scripts.put(place, found.clone(), now);
+    Ok(found)
+}

@@ -1,0 +1,439 @@
+//! One run, and what is written of it.
+
+use std::{sync::Arc, time::Duration};
+
+use prichal_core::{
+    event::{Author, Origin},
+    id::{EntityId, EventId, IntegrationId, RunId, WebhookId, WorkspaceId, generate},
+    time::Timestamp,
+};
+use prichal_script::{Failure, Outcome, Presets};
+use prichal_store::{
+    Tx,
+    delivery::{self, Attempt},
+    run::{self, Kind, Lane, Run, State, Status},
+    socket,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Docked, Loaded, by_id,
+    host::{Effects, RunHost, author_of, origin, thrown},
+    queue::request_of,
+    request::Request,
+    script, send,
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    script::Job,
+};
+
+/// How long a script may run that belongs to no channel, or that sends.
+const TIME: Duration = Duration::from_secs(10);
+/// How long to wait before what could not be written is written again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a run is made of.
+struct Work<'a> {
+    lane: Lane,
+    docked: Option<&'a Arc<Docked>>,
+    author: Author,
+    /// The websocket it came over.
+    connection: Option<Uuid>,
+    time: Duration,
+}
+
+/// What has come of a run, before it is written.
+struct Done {
+    outcome: Outcome,
+    effects: Effects,
+    /// For a message: the answer's status, and its head.
+    http_status: Option<u16>,
+    answer: Option<String>,
+}
+
+impl Done {
+    fn failed(message: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome {
+                failure: Some(Failure::new(message)),
+                ..Outcome::default()
+            },
+            effects: Effects::default(),
+            http_status: None,
+            answer: None,
+        }
+    }
+}
+
+/// Runs a script. One that fails has changed nothing.
+async fn run_script(
+    app: &App,
+    work: &Work<'_>,
+    loaded: &Loaded,
+    request: &Request,
+    abort: impl Future<Output = ()> + Send,
+) -> Done {
+    let channel = work.docked.map(|docked| &docked.channel);
+    let job = Job {
+        key: &loaded.key,
+        source: loaded.script.source(),
+        presets: Presets {
+            request: request.show(channel),
+            params: request.params(channel),
+            variables: loaded.script.variables().clone(),
+        },
+        time: work.time,
+        workspace: work.lane.workspace,
+        lane: work.lane.id,
+    };
+    let docked = work.docked.cloned();
+    let (workspace, author) = (work.lane.workspace, work.author.clone());
+    let host = RunHost::new(app.clone(), workspace, docked, author, request.depth);
+    let mut host = host.over(work.connection);
+    let outcome = app.scripts.run(job, &mut host, abort).await;
+    let (http_status, answer) = host.posted.take();
+    let effects = match &outcome.failure {
+        None => host.into_effects(),
+        Some(_) => Effects::default(),
+    };
+    Done {
+        outcome,
+        effects,
+        http_status,
+        answer,
+    }
+}
+
+/// How a run stands after an attempt.
+fn state(outcome: &Outcome, attempts: i64, began: Timestamp, ended: Timestamp) -> State {
+    let result = outcome.response.as_ref();
+    let result = result.map(|response| response.to_json().to_string());
+    let failure = outcome.failure.as_ref();
+    State {
+        status: if failure.is_some() {
+            Status::Failed
+        } else {
+            Status::Finished
+        },
+        attempts,
+        due_at: None,
+        started_at: Some(began),
+        duration_ms: Some(i64::try_from(ended.since(began).as_millis()).unwrap_or(i64::MAX)),
+        log: serde_json::to_string(&outcome.log).unwrap_or_default(),
+        result: result.or_else(|| outcome.value.clone()),
+        // PostgreSQL refuses NUL.
+        error: failure.map(|failure| failure.to_string().replace('\0', "\u{fffd}")),
+    }
+}
+
+/// Does a run of the queue.
+pub async fn perform(app: &App, run: Run) {
+    let began = app.clock.now();
+    let (done, is_final) = match attempt(app, &run, began).await {
+        Ok(done) => done,
+        // The store is away: it is tried again like any other failure.
+        Err(error) => (Done::failed(thrown(&error)), false),
+    };
+    let attempts = run.state.attempts + 1;
+    let mut state = state(&done.outcome, attempts, began, app.clock.now());
+    let is_retried = run.kind != Kind::Start && !is_final;
+    if let (Status::Failed, true) = (state.status, is_retried) {
+        defer(app, &mut state);
+    }
+    metrics::counter!("prichal_runs_total", "kind" => run.kind.name(), "status" => state.status.name())
+        .increment(1);
+    settle(app, &run, state, done, is_retried).await;
+}
+
+/// A failure is tried again while the schedule has waits left.
+fn defer(app: &App, state: &mut State) {
+    let waits = &app.config.retry_schedule.0;
+    let wait = usize::try_from(state.attempts - 1)
+        .ok()
+        .and_then(|failure| waits.get(failure));
+    if let Some(wait) = wait {
+        state.status = Status::Deferred;
+        state.due_at = Some(app.clock.now() + *wait);
+    }
+}
+
+/// One attempt, and whether its failure is for good.
+async fn attempt(app: &App, run: &Run, now: Timestamp) -> Result<(Done, bool)> {
+    let Some(request) = request_of(app, run) else {
+        return Ok((Done::failed("what the run was about cannot be read"), true));
+    };
+    let docked = match run.channel {
+        None => None,
+        Some(_) => match by_id(app, run.lane).await? {
+            None => return Ok((Done::failed("the channel is gone"), true)),
+            found => found,
+        },
+    };
+    let docked = docked.as_ref();
+    let code = match (run.kind, docked) {
+        (Kind::Send, Some(docked)) => match way(app, docked, now).await? {
+            Way::Script(code) => code,
+            Way::Post => return Ok((post(app, docked, run, &request, now).await, false)),
+            Way::None => return Ok((Done::failed("the channel has no way to send"), false)),
+        },
+        _ => run.code.clone(),
+    };
+    let Some(loaded) = script(app, run.lane.workspace, &code).await? else {
+        return Ok((Done::failed(format!("there is no script {code}")), false));
+    };
+    let time = match (run.kind, docked) {
+        (Kind::Hook, Some(docked)) => docked.channel.timeout(),
+        _ => TIME,
+    };
+    let work = Work {
+        lane: run.lane,
+        docked,
+        author: author_of(docked.map(AsRef::as_ref)),
+        connection: None,
+        time,
+    };
+    let done = run_script(app, &work, &loaded, &request, std::future::pending()).await;
+    Ok((done, false))
+}
+
+/// How a channel sends now.
+enum Way {
+    Script(String),
+    Post,
+    None,
+}
+
+/// Over a websocket when one is open and there is a script for that; else by the script that sends, else to
+/// the url.
+async fn way(app: &App, docked: &Docked, now: Timestamp) -> Result<Way> {
+    let text = |name: &str| docked.channel.text(name).to_owned();
+    let (over, send) = (text("send_svcscriptcode_ws"), text("send_svcscriptcode"));
+    if !over.is_empty() {
+        let (lane, node) = (docked.lane(), app.node);
+        let count = move |conn: &mut prichal_store::Conn| {
+            socket::count(conn, lane.workspace, lane.id, node, now)
+        };
+        let is_last = send.is_empty() && text("url").is_empty();
+        if is_last || app.db.read(count).await? > 0 {
+            return Ok(Way::Script(over));
+        }
+    }
+    Ok(if !send.is_empty() {
+        Way::Script(send)
+    } else if text("url").is_empty() {
+        Way::None
+    } else {
+        Way::Post
+    })
+}
+
+async fn post(app: &App, docked: &Docked, run: &Run, request: &Request, now: Timestamp) -> Done {
+    let posted = send::post(app, &docked.channel, run.id, &request.text, now).await;
+    Done {
+        outcome: Outcome {
+            failure: posted.error.map(Failure::new),
+            ..Outcome::default()
+        },
+        effects: Effects::default(),
+        http_status: posted.http_status,
+        answer: posted.answer,
+    }
+}
+
+/// Writes what a run of the queue has come to, with what it changes.
+async fn settle(app: &App, run: &Run, mut state: State, done: Done, is_retried: bool) {
+    let Done {
+        mut effects,
+        http_status,
+        answer,
+        ..
+    } = done;
+    let author = match by_id(app, run.lane).await {
+        Ok(Some(docked)) if run.channel.is_some() => docked.author(),
+        _ => Author::system(),
+    };
+    let origin = origin(run.lane.workspace, author, app.clock.now());
+    loop {
+        let attempt = (run.kind == Kind::Send)
+            .then(|| message_attempt(run, &state, http_status, answer.clone()));
+        let sends = effects.sends();
+        let written = write(app, run, &state, effects.clone(), attempt, &origin).await;
+        match written {
+            Ok(is_ours) => {
+                if is_ours && let Some(due) = state.due_at {
+                    app.channels.queue.wake(run.lane, due);
+                }
+                if is_ours && sends {
+                    app.channels.queue.wake(run.lane, app.clock.now());
+                }
+                return;
+            }
+            Err(error @ (Error::Busy | Error::Unavailable(_) | Error::Internal(_))) => {
+                tracing::error!(error = &error as &dyn std::error::Error, run = %run.id, "cannot write what a run has come to");
+                tokio::select! {
+                    () = app.clock.sleep(PAUSE) => {}
+                    // It is run again by whoever comes next.
+                    () = app.stopping.cancelled() => return,
+                }
+            }
+            // What the script wanted cannot be.
+            Err(error) => {
+                effects = Effects::default();
+                state.status = Status::Failed;
+                state.error = Some(thrown(&error));
+                state.due_at = None;
+                if is_retried {
+                    defer(app, &mut state);
+                }
+            }
+        }
+    }
+}
+
+async fn write(
+    app: &App,
+    run: &Run,
+    state: &State,
+    effects: Effects,
+    attempt: Option<Attempt>,
+    origin: &Origin,
+) -> Result<bool> {
+    let workspace = run.lane.workspace;
+    let (at, run, state, origin) = (app.clone(), run.clone(), state.clone(), origin.clone());
+    let work = move |tx: &mut Tx<'_>| {
+        let (node, attempts) = (at.node, run.state.attempts);
+        if !run::settle(tx, run.lane, run.id, node, attempts, &state)? {
+            return Ok(false);
+        }
+        effects.write(&at, tx, &origin, run.channel)?;
+        if let Some(attempt) = &attempt {
+            let channel = IntegrationId(run.lane.id.0);
+            delivery::insert_attempt(tx, run.lane.workspace, channel, attempt);
+        }
+        Ok(true)
+    };
+    app.db.write_patiently(workspace, work).await
+}
+
+fn message_attempt(
+    run: &Run,
+    state: &State,
+    http_status: Option<u16>,
+    answer: Option<String>,
+) -> Attempt {
+    let started_at = state.started_at.unwrap_or_default();
+    Attempt {
+        id: generate(started_at),
+        webhook: WebhookId(run.lane.id.0),
+        event: EventId(run.id.0),
+        seq: 0,
+        attempt: state.attempts,
+        status: match state.status {
+            Status::Finished => "delivered",
+            Status::Deferred => "deferred",
+            _ => "exhausted",
+        },
+        http_status: http_status.map(i64::from),
+        duration_ms: state.duration_ms.unwrap_or(0),
+        error: state.error.clone(),
+        answer,
+        started_at,
+    }
+}
+
+/// What is run while somebody waits for it.
+pub struct Now<'a> {
+    pub docked: Option<&'a Arc<Docked>>,
+    pub workspace: WorkspaceId,
+    pub kind: Kind,
+    pub loaded: &'a Loaded,
+    pub request: Request,
+    /// The websocket it came over.
+    pub connection: Option<Uuid>,
+    pub author: Author,
+    pub time: Duration,
+}
+
+/// Runs a script at once. What it changes is written before this returns; the record of one that changes
+/// nothing goes along with the next writes.
+pub async fn run_now(
+    app: &App,
+    now: Now<'_>,
+    abort: impl Future<Output = ()> + Send,
+) -> (RunId, Outcome) {
+    let began = app.clock.now();
+    let id = RunId::generate(began);
+    let lane = Lane {
+        workspace: now.workspace,
+        id: now
+            .docked
+            .map_or(EntityId(now.loaded.script.id), |docked| docked.lane().id),
+    };
+    let work = Work {
+        lane,
+        docked: now.docked,
+        author: now.author.clone(),
+        connection: now.connection,
+        time: now.time,
+    };
+    let Done {
+        mut outcome,
+        effects,
+        ..
+    } = run_script(app, &work, now.loaded, &now.request, abort).await;
+    let run = |outcome: &Outcome| {
+        let state = state(outcome, 1, began, app.clock.now());
+        let keeps = state.status == Status::Failed && now.kind == Kind::Hook;
+        let request = serde_json::to_vec(&now.request).ok().filter(|_| keeps);
+        Run {
+            id,
+            lane,
+            channel: now.docked.map(|docked| docked.lane().id),
+            kind: now.kind,
+            code: now.loaded.script.code().to_owned(),
+            request: request.map(|text| app.vault.seal(&text)),
+            state,
+        }
+    };
+    if !effects.is_empty() {
+        let (at, record, effects_at) = (app.clone(), run(&outcome), effects.clone());
+        let origin = origin(now.workspace, now.author.clone(), app.clock.now());
+        let write = move |tx: &mut Tx<'_>| {
+            run::insert(tx, &record, None);
+            effects_at.write(&at, tx, &origin, record.channel)
+        };
+        match app.db.write(now.workspace, write).await {
+            Ok(()) => {
+                if effects.sends() {
+                    app.channels.queue.wake(lane, app.clock.now());
+                }
+                return (id, outcome);
+            }
+            Err(error) => outcome.failure = Some(Failure::new(thrown(&error))),
+        }
+    }
+    let record = run(&outcome);
+    let (db, workspace) = (app.db.clone(), now.workspace);
+    app.background.spawn(async move {
+        let write = move |tx: &mut Tx<'_>| {
+            run::insert(tx, &record, None);
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = db.write_patiently(workspace, write).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the record of a run is lost"
+            );
+        }
+    });
+    (id, outcome)
+}
+
+/// A value as JSON text, or null.
+pub fn value(text: Option<&str>) -> Value {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}

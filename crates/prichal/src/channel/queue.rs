@@ -1,0 +1,481 @@
+//! The runs that wait.
+//!
+//! What is accepted is in the store before anybody is told so. A node keeps the next runs of each lane in
+//! memory as their owner, and what has no room there has no owner: whoever has room claims it. After a
+//! crash the runs of the dead node are anybody's.
+//!
+//! Lanes share nothing but the processes that run scripts, and those in turns: a channel whose script hangs
+//! holds up itself.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use prichal_core::{
+    channel::Channel,
+    id::{EntityId, RunId, WorkspaceId},
+    script::Script,
+    time::Timestamp,
+};
+use prichal_store::{
+    Engine, Tx,
+    run::{self, Kind, Lane, Run, State},
+    socket,
+};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Docked,
+    perform::perform,
+    request::{Request, START},
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
+
+/// How many runs of a lane wait in memory.
+const WAITING: usize = 256;
+/// How many bytes all of them may have.
+const BYTES: usize = 32 << 20;
+/// How many runs of a lane go on at once.
+const TOGETHER: usize = 4;
+/// How many runs are claimed at once.
+const CLAIM: i64 = 64;
+/// How many lanes are looked at in one read.
+const LANES: i64 = 10_000;
+/// How often the store is looked at where other nodes write to it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often processes that wait for nothing are ended.
+const SWEEP: Duration = Duration::from_secs(15);
+/// How long to wait after the store failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest message, in bytes.
+const MESSAGE: usize = 1 << 20;
+
+#[derive(Default)]
+pub struct Queue {
+    state: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lanes: HashMap<Lane, LaneState>,
+    bytes: usize,
+    /// When runs are due that nobody has in memory.
+    alarms: HashMap<Lane, Timestamp>,
+}
+
+#[derive(Default)]
+struct LaneState {
+    ready: VecDeque<Run>,
+    /// Places that were given out for runs that are being written.
+    reserved: usize,
+    working: usize,
+    /// Whether the store may have more that is due.
+    is_behind: bool,
+}
+
+impl LaneState {
+    fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.reserved == 0 && self.working == 0 && !self.is_behind
+    }
+}
+
+fn size(run: &Run) -> usize {
+    run.request.as_ref().map_or(0, Vec::len) + 512
+}
+
+/// Whether there is any way for the channel to send.
+pub fn can_send(channel: &Channel) -> bool {
+    ["url", "send_svcscriptcode", "send_svcscriptcode_ws"]
+        .iter()
+        .any(|name| !channel.text(name).is_empty())
+}
+
+fn seal(app: &App, request: &Request) -> Result<Vec<u8>> {
+    let text = serde_json::to_vec(request).map_err(Error::internal)?;
+    Ok(app.vault.seal(&text))
+}
+
+/// What a run is about.
+pub fn request_of(app: &App, run: &Run) -> Option<Request> {
+    let text = app.vault.open(run.request.as_ref()?)?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The run of a request to a channel.
+pub fn hook(app: &App, docked: &Docked, request: &Request, now: Timestamp) -> Result<Run> {
+    Ok(Run {
+        id: RunId::generate(now),
+        lane: docked.lane(),
+        channel: Some(docked.lane().id),
+        kind: Kind::Hook,
+        code: docked.channel.text("recv_svcscriptcode").to_owned(),
+        request: Some(seal(app, request)?),
+        state: State::queued(now),
+    })
+}
+
+/// The run of a script that somebody starts.
+pub fn start(
+    app: &App,
+    workspace: WorkspaceId,
+    script: &Script,
+    params: Vec<Value>,
+    now: Timestamp,
+) -> Result<Run> {
+    let request = Request {
+        method: START.to_owned(),
+        params,
+        ..Request::default()
+    };
+    Ok(Run {
+        id: RunId::generate(now),
+        lane: Lane {
+            workspace,
+            id: EntityId(script.id),
+        },
+        channel: None,
+        kind: Kind::Start,
+        code: script.code().to_owned(),
+        request: Some(seal(app, &request)?),
+        state: State::queued(now),
+    })
+}
+
+/// The run of a message that a channel sends now.
+pub fn message(
+    app: &App,
+    workspace: WorkspaceId,
+    channel: &Channel,
+    message: &Value,
+    now: Timestamp,
+) -> Result<Run> {
+    message_at(app, workspace, channel, message, now, 0)
+}
+
+/// The run of a message that a channel sends at a time, `depth` runs after the first.
+pub fn message_at(
+    app: &App,
+    workspace: WorkspaceId,
+    channel: &Channel,
+    message: &Value,
+    due_at: Timestamp,
+    depth: u32,
+) -> Result<Run> {
+    let text = message.to_string();
+    if text.len() > MESSAGE {
+        return Err(Error::TooLarge {
+            limit: MESSAGE as u64,
+        });
+    }
+    let request = Request {
+        method: "SEND".to_owned(),
+        json: Some(message.clone()),
+        text,
+        depth,
+        ..Request::default()
+    };
+    Ok(Run {
+        id: RunId::generate(app.clock.now()),
+        lane: Lane {
+            workspace,
+            id: EntityId(channel.id),
+        },
+        channel: Some(EntityId(channel.id)),
+        kind: Kind::Send,
+        code: channel.text("send_svcscriptcode").to_owned(),
+        request: Some(seal(app, &request)?),
+        state: State::queued(due_at),
+    })
+}
+
+/// A run on its way into the store, with room for it in memory if there was some.
+pub struct Place<'a> {
+    queue: &'a Queue,
+    run: Option<Run>,
+    has_room: bool,
+}
+
+impl Place<'_> {
+    pub fn run(&self) -> &Run {
+        self.run.as_ref().expect("it is there until it is taken")
+    }
+
+    /// Who shall own it.
+    pub fn owner(&self, app: &App) -> Option<Uuid> {
+        self.has_room.then_some(app.node)
+    }
+
+    /// The run is in the store: it begins when its turn comes.
+    pub fn take(mut self, app: &App) {
+        let Some(run) = self.run.take() else { return };
+        let lane = run.lane;
+        {
+            let mut state = self.queue.lock();
+            let known = state.lanes.entry(lane).or_default();
+            if self.has_room {
+                known.reserved -= 1;
+                known.ready.push_back(run);
+            } else {
+                known.is_behind = true;
+            }
+        }
+        self.queue.start(app, lane);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let (Some(run), true) = (&self.run, self.has_room) {
+            let mut state = self.queue.lock();
+            state.bytes -= size(run);
+            if let Some(lane) = state.lanes.get_mut(&run.lane) {
+                lane.reserved -= 1;
+            }
+            state.prune(run.lane);
+        }
+    }
+}
+
+impl Waiting {
+    fn prune(&mut self, lane: Lane) {
+        if self.lanes.get(&lane).is_some_and(LaneState::is_idle) {
+            self.lanes.remove(&lane);
+        }
+    }
+}
+
+impl Queue {
+    /// Keeps room for a run, if there is some.
+    pub fn reserve(&self, run: Run) -> Place<'_> {
+        let mut state = self.lock();
+        let fits = state.bytes + size(&run) <= BYTES;
+        let lane = state.lanes.entry(run.lane).or_default();
+        // Behind those that have no room, no later one may come first.
+        let has_room = fits && !lane.is_behind && lane.ready.len() + lane.reserved < WAITING;
+        if has_room {
+            lane.reserved += 1;
+            state.bytes += size(&run);
+        } else {
+            state.prune(run.lane);
+        }
+        drop(state);
+        Place {
+            queue: self,
+            run: Some(run),
+            has_room,
+        }
+    }
+
+    /// Something of a lane is due in the store, now or at a time.
+    pub fn wake(&self, lane: Lane, at: Timestamp) {
+        let mut state = self.lock();
+        let alarm = state.alarms.entry(lane).or_insert(at);
+        *alarm = (*alarm).min(at);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Has a lane's runs done, as many at once as it may have.
+    fn start(&self, app: &App, lane: Lane) {
+        let mut state = self.lock();
+        let Some(known) = state.lanes.get_mut(&lane) else {
+            return;
+        };
+        let wanted = known.ready.len() + usize::from(known.is_behind);
+        let more = wanted.min(TOGETHER).saturating_sub(known.working);
+        known.working += more;
+        drop(state);
+        for _ in 0..more {
+            app.background.spawn(work(app.clone(), lane));
+        }
+    }
+
+    fn next(&self, lane: Lane) -> Next {
+        let mut state = self.lock();
+        let Some(known) = state.lanes.get_mut(&lane) else {
+            return Next::Nothing;
+        };
+        if let Some(run) = known.ready.pop_front() {
+            state.bytes -= size(&run);
+            return Next::Run(Box::new(run));
+        }
+        if std::mem::take(&mut known.is_behind) {
+            return Next::Claim;
+        }
+        known.working -= 1;
+        state.prune(lane);
+        Next::Nothing
+    }
+
+    /// A worker of a lane ends before its work does.
+    fn leave(&self, lane: Lane) {
+        let mut state = self.lock();
+        if let Some(known) = state.lanes.get_mut(&lane) {
+            known.working -= 1;
+        }
+        state.prune(lane);
+    }
+
+    /// Puts what was claimed before what came since.
+    fn put(&self, lane: Lane, claimed: Vec<Run>, more: bool) {
+        let mut state = self.lock();
+        state.bytes += claimed.iter().map(size).sum::<usize>();
+        let known = state.lanes.entry(lane).or_default();
+        known.is_behind |= more;
+        for run in claimed.into_iter().rev() {
+            known.ready.push_front(run);
+        }
+    }
+
+    /// The lanes that are due by now, and when the next one is.
+    fn due(&self, now: Timestamp) -> (Vec<Lane>, Option<Timestamp>) {
+        let mut state = self.lock();
+        let due: Vec<Lane> = state
+            .alarms
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(lane, _)| *lane)
+            .collect();
+        for lane in &due {
+            state.alarms.remove(lane);
+            state.lanes.entry(*lane).or_default().is_behind = true;
+        }
+        (due, state.alarms.values().copied().min())
+    }
+
+    /// How many runs wait in memory.
+    pub fn depth(&self) -> usize {
+        self.lock()
+            .lanes
+            .values()
+            .map(|lane| lane.ready.len())
+            .sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Next {
+    Run(Box<Run>),
+    Claim,
+    Nothing,
+}
+
+/// Does the runs of a lane one after the other, until there are no more.
+async fn work(app: App, lane: Lane) {
+    loop {
+        if app.stopping.is_cancelled() {
+            // What is left is in the store, for the next start or another node.
+            return app.channels.queue.leave(lane);
+        }
+        match app.channels.queue.next(lane) {
+            Next::Run(run) => perform(&app, *run).await,
+            Next::Claim => {
+                if let Err(error) = claim(&app, lane).await {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot claim runs"
+                    );
+                    app.channels.queue.wake(lane, app.clock.now() + PAUSE);
+                }
+            }
+            Next::Nothing => return,
+        }
+    }
+}
+
+/// Takes the next runs of a lane into memory.
+async fn claim(app: &App, lane: Lane) -> Result<()> {
+    let (node, now) = (app.node, app.clock.now());
+    let write = move |tx: &mut Tx<'_>| run::claim(tx, node, now, lane, CLAIM);
+    let claimed = app.db.write(lane.workspace, write).await?;
+    let is_full = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == CLAIM);
+    let is_empty = claimed.is_empty();
+    app.channels.queue.put(lane, claimed, is_full);
+    if !is_full {
+        let read = move |conn: &mut prichal_store::Conn| run::next_due(conn, node, now, lane);
+        if let Some(next) = app.db.read(read).await? {
+            app.channels.queue.wake(lane, next);
+        }
+    }
+    if !is_empty {
+        app.channels.queue.start(app, lane);
+    }
+    Ok(())
+}
+
+/// Watches what is due until `stop`.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    // What this node had in memory before it was killed is nobody's now.
+    let node = app.node;
+    let release = move |tx: &mut Tx<'_>| {
+        run::release(tx, node)?;
+        socket::release(tx, node)
+    };
+    let is_shared = app.db.engine() == Engine::Postgres;
+    let mut next_look = Some(app.clock.now());
+    let (mut is_released, mut sweep) = (false, std::pin::pin!(tokio::time::sleep(SWEEP)));
+    while !stop.is_cancelled() {
+        let now = app.clock.now();
+        if next_look.is_some_and(|at| at <= now) {
+            let looked = async {
+                if !is_released {
+                    app.db.write(WorkspaceId(Uuid::nil()), release).await?;
+                    is_released = true;
+                }
+                look(&app, now).await
+            };
+            next_look = match looked.await {
+                Ok(()) => is_shared.then(|| now + LOOK),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot look for runs that wait"
+                    );
+                    Some(now + PAUSE)
+                }
+            };
+        }
+        let (due, next) = app.channels.queue.due(now);
+        for lane in due {
+            app.channels.queue.start(&app, lane);
+        }
+        let wake = async {
+            match next.into_iter().chain(next_look).min() {
+                Some(at) => app.clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = app.channels.queue.changed.notified() => {}
+            () = wake => {}
+            () = &mut sweep => {
+                app.scripts.sweep();
+                sweep.set(tokio::time::sleep(SWEEP));
+            }
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Finds out which lanes have runs that nobody has, and when they are due.
+async fn look(app: &App, now: Timestamp) -> Result<()> {
+    let node = app.node;
+    let read = move |conn: &mut prichal_store::Conn| run::lanes(conn, node, now, LANES);
+    for (lane, due) in app.db.read(read).await? {
+        app.channels.queue.wake(lane, due);
+    }
+    Ok(())
+}

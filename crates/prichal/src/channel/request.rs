@@ -1,0 +1,153 @@
+//! What a run is about.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prichal_core::{channel::Channel, schema::Object};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The method of a run that somebody has started by hand.
+pub const START: &str = "START";
+
+/// A request to a channel, a message to be sent, or what a script was started with. It is kept, sealed,
+/// until the run has worked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Request {
+    /// The method of a hook; `SEND` for a message that goes out, `WEBSOCKET` for one that came in so.
+    pub method: String,
+    /// Path and query.
+    pub url: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// A body that was given as JSON, or a message.
+    pub json: Option<Value>,
+    /// The body as text, as it came.
+    pub text: String,
+    /// The body in base64, when it is no text.
+    pub base64: Option<String>,
+    pub ip: String,
+    pub protocol: String,
+    /// What a script was started with.
+    pub params: Vec<Value>,
+    /// How many runs have led to this one, each by sending a message.
+    pub depth: u32,
+}
+
+impl Request {
+    /// Takes a body in: JSON when it says that it is and is, else text.
+    pub fn set_body(&mut self, body: &[u8]) {
+        self.text = String::from_utf8_lossy(body).into_owned();
+        if self.text.as_bytes() != body {
+            self.base64 = Some(STANDARD.encode(body));
+        }
+        let declared = self
+            .headers
+            .iter()
+            .find(|(name, _)| name == "content-type")
+            .is_some_and(|(_, value)| is_json(value));
+        if declared {
+            self.json = serde_json::from_slice(body).ok();
+        }
+    }
+
+    /// The global object `request` of a script.
+    pub fn show(&self, channel: Option<&Channel>) -> Value {
+        let mut headers = Map::new();
+        for (name, value) in &self.headers {
+            match headers.get_mut(name) {
+                Some(Value::String(known)) => {
+                    known.push_str(", ");
+                    known.push_str(value);
+                }
+                _ => {
+                    headers.insert(name.clone(), value.as_str().into());
+                }
+            }
+        }
+        let query = self.url.split_once('?').map_or("", |(_, query)| query);
+        let query = form_urlencoded::parse(query.as_bytes());
+        let query = query.map(|(name, value)| (name.into_owned(), value.into_owned().into()));
+        let mut shown = json!({
+            "entity": channel.map(Channel::entity),
+            "method": self.method,
+            "url": self.url,
+            "query": query.collect::<Object>(),
+            "headers": headers,
+            "body": self.body(),
+            "text": self.text,
+            "ip": self.ip,
+            "protocol": self.protocol,
+        });
+        if let Some(base64) = &self.base64 {
+            shown["base64"] = base64.as_str().into();
+        }
+        shown
+    }
+
+    /// What `startparam` gives (`reference/era.md` §7).
+    pub fn params(&self, channel: Option<&Channel>) -> Vec<Value> {
+        let Some(channel) = channel.filter(|_| self.method != START) else {
+            return self.params.clone();
+        };
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| json!([name, value]));
+        vec![
+            Value::Object(channel.entity()),
+            self.method.as_str().into(),
+            self.url.as_str().into(),
+            self.body(),
+            headers.collect(),
+            self.ip.as_str().into(),
+            self.protocol.as_str().into(),
+        ]
+    }
+
+    fn body(&self) -> Value {
+        self.json
+            .clone()
+            .unwrap_or_else(|| self.text.as_str().into())
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    let kind = kind.trim().to_ascii_lowercase();
+    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(content_type: &str, body: &[u8]) -> Value {
+        let mut request = Request {
+            url: "/exec?a=1&b=%D1%91".to_owned(),
+            headers: vec![
+                ("content-type".to_owned(), content_type.to_owned()),
+                ("x-a".to_owned(), "1".to_owned()),
+                ("x-a".to_owned(), "2".to_owned()),
+            ],
+            ..Request::default()
+        };
+        request.set_body(body);
+        request.show(None)
+    }
+
+    #[test]
+    fn a_body_is_json_where_it_says_so_and_is() {
+        for (content_type, body, seen) in [
+            ("application/json", r#"{"a":1}"#, json!({ "a": 1 })),
+            ("application/vnd.x+json; charset=utf-8", "[1]", json!([1])),
+            ("application/json", "{", json!("{")),
+            ("text/plain", "{}", json!("{}")),
+            ("", "", json!("")),
+        ] {
+            let shown = with(content_type, body.as_bytes());
+            assert_eq!(shown["body"], seen, "{content_type}: {body}");
+            assert_eq!(shown["text"], body);
+        }
+        let binary = with("application/octet-stream", b"\xff\x00");
+        assert_eq!(binary["base64"], "/wA=");
+        assert_eq!(binary["query"], json!({ "a": "1", "b": "ё" }));
+        assert_eq!(binary["headers"]["x-a"], "1, 2");
+    }
+}

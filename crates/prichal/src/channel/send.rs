@@ -1,0 +1,93 @@
+//! Bringing a message to the outside system where no script does it.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use bytes::Bytes;
+use prichal_core::{channel::Channel, id::RunId, time::Timestamp};
+
+pub use crate::dispatch::call::USER_AGENT;
+use crate::{
+    app::App,
+    dispatch::call::{JSON, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
+    outgoing::{KEEP, Outgoing, connections::Connections, target::Target},
+};
+
+/// What came of posting a message.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    pub http_status: Option<u16>,
+    pub duration: Duration,
+    /// Why it is no success.
+    pub error: Option<String>,
+    /// The first KiB of the answer.
+    pub answer: Option<String>,
+}
+
+/// The first KiB of an answer, if there is any.
+pub fn head(body: &[u8]) -> Option<String> {
+    let head = &body[..body.len().min(KEEP)];
+    (!head.is_empty()).then(|| text(head))
+}
+
+/// Posts a message to the channel's url, with its remote token as the bearer's. Any 2xx is a success.
+pub async fn post(
+    app: &App,
+    channel: &Channel,
+    id: RunId,
+    message: &str,
+    now: Timestamp,
+) -> Posted {
+    let failed = |error: String| Posted {
+        http_status: None,
+        duration: app.clock.now().since(now),
+        error: Some(error),
+        answer: None,
+    };
+    let target = match Target::parse(channel.text("url")) {
+        Ok(target) => target,
+        Err(error) => return failed(error.to_string()),
+    };
+    let request = Outgoing {
+        method: Method::POST,
+        headers: headers(channel, id, now),
+        body: Bytes::from(message.to_owned()),
+        keep: KEEP,
+    };
+    let deadline = app.clock.sleep(app.config.delivery_timeout);
+    let connections = Connections::new(1);
+    match app
+        .outgoing
+        .call(&connections, &target, request, deadline)
+        .await
+    {
+        Err(error) => failed(error.to_string()),
+        Ok(answer) => Posted {
+            http_status: Some(answer.status),
+            duration: app.clock.now().since(now),
+            error: (!(200..300).contains(&answer.status))
+                .then(|| format!("the answer was {}, not 2xx", answer.status)),
+            answer: head(&answer.body),
+        },
+    }
+}
+
+fn headers(channel: &Channel, id: RunId, now: Timestamp) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    let mut put = |name, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(WEBHOOK_ID, id.to_string());
+    put(WEBHOOK_TIMESTAMP, now.secs().to_string());
+    if !channel.tokens.remote.is_empty() {
+        put(
+            header::AUTHORIZATION,
+            format!("Bearer {}", channel.tokens.remote),
+        );
+    }
+    headers
+}

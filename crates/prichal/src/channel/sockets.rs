@@ -1,0 +1,258 @@
+//! The websockets that this node holds, and what is sent over them from elsewhere.
+//!
+//! Each has a bounded queue; one whose client does not read is closed. A channel that is deleted loses its
+//! websockets on every node: here at once, elsewhere as soon as the news comes.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use prichal_core::{
+    event::{ChangeType, EntityKind, EventType},
+    id::{EntityId, WorkspaceId},
+};
+use prichal_store::{Conn, Engine, LoggedEvent, channel, run::Lane};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    bus::Frame,
+    error::{Error, Result},
+    listeners::Listeners,
+};
+
+/// How many websockets a node holds.
+const MOST: usize = 10_000;
+/// How many frames wait for a client.
+const QUEUE: usize = 64;
+/// The longest frame that scripts may send, in bytes: it has to fit through the bus.
+const LONGEST: usize = 900 << 10;
+/// How often the store is looked at where other nodes write to it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why a websocket is closed from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The channel, or its workspace, is gone.
+    Gone,
+    /// The client does not read what is sent to it.
+    Slow,
+}
+
+#[derive(Default)]
+pub struct Sockets {
+    open: Mutex<HashMap<Lane, HashMap<Uuid, Handle>>>,
+    count: AtomicUsize,
+    /// Workspaces whose channels have to be looked at again.
+    doubtful: Mutex<BTreeSet<WorkspaceId>>,
+    changed: Notify,
+    /// Logs that subscriptions follow.
+    pub logs: Listeners,
+}
+
+struct Handle {
+    frames: mpsc::Sender<String>,
+    close: Option<oneshot::Sender<Close>>,
+}
+
+/// A websocket's place here. It is given back when this is dropped.
+pub struct Place<'a> {
+    sockets: &'a Sockets,
+    lane: Lane,
+    id: Uuid,
+    pub frames: mpsc::Receiver<String>,
+    pub close: oneshot::Receiver<Close>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut open = self.sockets.lock();
+        if let Some(channel) = open.get_mut(&self.lane) {
+            channel.remove(&self.id);
+            if channel.is_empty() {
+                open.remove(&self.lane);
+            }
+        }
+        self.sockets.count.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Sockets {
+    /// Takes a websocket in; nothing when there are too many.
+    pub fn enter(&self, lane: Lane, id: Uuid) -> Option<Place<'_>> {
+        if self.count.fetch_add(1, Relaxed) >= MOST {
+            self.count.fetch_sub(1, Relaxed);
+            return None;
+        }
+        let (frames, to_client) = mpsc::channel(QUEUE);
+        let (close, closed) = oneshot::channel();
+        let handle = Handle {
+            frames,
+            close: Some(close),
+        };
+        self.lock().entry(lane).or_default().insert(id, handle);
+        Some(Place {
+            sockets: self,
+            lane,
+            id,
+            frames: to_client,
+            close: closed,
+        })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    /// Sends over the websockets of a channel, or over one, wherever they are held. Says over how many of
+    /// this node.
+    pub fn send(
+        &self,
+        app: &App,
+        lane: Lane,
+        connection: Option<Uuid>,
+        text: String,
+    ) -> Result<usize> {
+        if text.len() > LONGEST {
+            return Err(Error::TooLarge {
+                limit: LONGEST as u64,
+            });
+        }
+        let sent = self.send_here(lane, connection, &text);
+        if connection.is_none() || sent == 0 {
+            app.bus.pass_on(Frame {
+                lane,
+                connection,
+                text,
+            });
+        }
+        Ok(sent)
+    }
+
+    /// Sends over those that are held here.
+    pub fn send_here(&self, lane: Lane, connection: Option<Uuid>, text: &str) -> usize {
+        let mut open = self.lock();
+        let Some(channel) = open.get_mut(&lane) else {
+            return 0;
+        };
+        let mut sent = 0;
+        for (id, handle) in channel.iter_mut() {
+            if connection.is_some_and(|wanted| wanted != *id) {
+                continue;
+            }
+            match handle.frames.try_send(text.to_owned()) {
+                Ok(()) => sent += 1,
+                Err(_) => handle.end(Close::Slow),
+            }
+        }
+        sent
+    }
+
+    /// Takes in what was committed on this node.
+    pub fn committed(&self, events: &[LoggedEvent]) {
+        self.logs.committed(events, |_| true);
+        if self.count() == 0 {
+            return;
+        }
+        for event in events {
+            let (kind, id) = event.entities()[0];
+            let is_gone = event.head.kind == EventType::Change(ChangeType::Delete);
+            if kind == EntityKind::IntegrationPoint && is_gone {
+                let lane = Lane {
+                    workspace: event.workspace,
+                    id: EntityId(id),
+                };
+                self.end(lane);
+            }
+        }
+    }
+
+    /// Something of a workspace was changed elsewhere.
+    pub fn heard(&self, workspace: WorkspaceId) {
+        self.logs.heard(workspace);
+        if self.count() > 0 {
+            let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+            doubtful.insert(workspace);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Closes the websockets of a channel.
+    fn end(&self, lane: Lane) {
+        if let Some(channel) = self.lock().get_mut(&lane) {
+            channel
+                .values_mut()
+                .for_each(|handle| handle.end(Close::Gone));
+        }
+    }
+
+    fn lanes(&self, of: Option<&BTreeSet<WorkspaceId>>) -> HashMap<WorkspaceId, Vec<Lane>> {
+        let mut lanes: HashMap<WorkspaceId, Vec<Lane>> = HashMap::new();
+        for lane in self.lock().keys() {
+            if of.is_none_or(|of| of.contains(&lane.workspace)) {
+                lanes.entry(lane.workspace).or_default().push(*lane);
+            }
+        }
+        lanes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Lane, HashMap<Uuid, Handle>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handle {
+    fn end(&mut self, why: Close) {
+        if let Some(close) = self.close.take() {
+            // It may have ended by itself.
+            let _ = close.send(why);
+        }
+    }
+}
+
+/// Closes the websockets of channels that are gone, until `stop`.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let is_shared = app.db.engine() == Engine::Postgres;
+    let sockets = &app.channels.sockets;
+    while !stop.is_cancelled() {
+        let look = async {
+            if is_shared && sockets.count() > 0 {
+                app.clock.sleep(LOOK).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let doubtful = tokio::select! {
+            () = sockets.changed.notified() => {
+                let mut doubtful = sockets.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(std::mem::take(&mut *doubtful))
+            }
+            () = look => None,
+            () = stop.cancelled() => return Ok(()),
+        };
+        for (workspace, lanes) in sockets.lanes(doubtful.as_ref()) {
+            let read = move |conn: &mut Conn| channel::ids(conn, workspace);
+            let living: HashSet<EntityId> = match app.db.read(read).await {
+                Ok(living) => living.into_iter().collect(),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot look whose websockets are open"
+                    );
+                    continue;
+                }
+            };
+            let gone = lanes.into_iter().filter(|lane| !living.contains(&lane.id));
+            gone.for_each(|lane| sockets.end(lane));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! What is done to entities, by the API's callers and by scripts alike: a draft is written, operations
+//! are applied, links are made. The rules are in [`prichal_core::entity`]; here they meet the store.
+
+pub mod draft;
+pub mod edit;
+pub mod link;
+
+use prichal_core::{
+    entity::{self as rules, inner_links},
+    event::EntityKind,
+    id::{EntityId, WorkspaceId},
+};
+use prichal_store::{
+    Conn, Tx,
+    entity::{self, Entity},
+};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// Which entity of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub kind: EntityKind,
+    pub id: EntityId,
+}
+
+/// What is not there, in the vendor's words.
+pub fn missing(kind: EntityKind, id: Uuid) -> Error {
+    Error::NotFound(format!("{} {id}", kind.type_name()))
+}
+
+/// An entity that is not deleted.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, Place { kind, id }: Place) -> Result<Entity> {
+    let found = entity::find(conn, workspace, kind, id)?;
+    found
+        .filter(|found| found.deleted_at.is_none())
+        .ok_or_else(|| missing(kind, id.0))
+}
+
+/// The same, held until the end of the transaction.
+fn find_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    Place { kind, id }: Place,
+) -> Result<Entity> {
+    let found = entity::find_for_update(tx, workspace, kind, id)?;
+    found
+        .filter(|found| found.deleted_at.is_none())
+        .ok_or_else(|| missing(kind, id.0))
+}
+
+/// The ids at the other ends of the links that the entity's model shows.
+pub fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
+    let Some((_, other)) = inner_links(entity.kind) else {
+        return Ok(Vec::new());
+    };
+    let links = entity::links(conn, entity.workspace, (entity.kind, entity.id.0))?;
+    Ok(links
+        .into_iter()
+        .filter(|(kind, _)| *kind == other)
+        .map(|(_, id)| id)
+        .collect())
+}
+
+/// The model of an entity, as its readers see it.
+pub fn model(entity: &Entity, links: &[Uuid]) -> String {
+    rules::model(
+        entity.kind,
+        entity.id.0,
+        &entity.members,
+        links,
+        &entity.update_info,
+    )
+}

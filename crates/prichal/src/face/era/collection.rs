@@ -1,0 +1,452 @@
+//! The six verbs of a service collection, as all of them have it (`reference/era.md` §4, §13).
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, Method, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use prichal_core::{
+    event::{EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, WorkspaceId},
+    resource::{Names, Selection, Shape},
+    schema::{self, Fault, Object},
+    time::Timestamp,
+};
+use prichal_store::{Conn, Tx};
+use serde_json::Value;
+use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use uuid::Uuid;
+
+use super::{
+    caller::{Admin, Tenant},
+    words::LOOKUP_FAILED,
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    face::{
+        Raw, json_text,
+        once::{IdempotencyKey, JsonAnswer, write_once},
+        parse_json,
+    },
+    page::Query,
+    vault::Vault,
+};
+
+/// How many entities a list shows when nothing is said, and at the most.
+const LIMIT: i64 = 100;
+const LONGEST: i64 = 1000;
+
+/// An entity of a service collection.
+pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
+    /// What one is called.
+    const NOUN: &'static str;
+    /// How many a workspace may have.
+    const MOST: i64;
+    /// What readers may ask for.
+    const NAMES: &'static Names;
+
+    fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>>;
+    fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>>;
+    fn id(&self) -> EntityId;
+    fn code(&self) -> &str;
+    fn created_at(&self) -> Timestamp;
+    fn set_updated_at(&mut self, at: Timestamp);
+    fn entity(&self) -> Object;
+    /// How the feed shows it, if it does.
+    fn snapshot(&self) -> Option<(EntityKind, String)>;
+
+    /// What has to be looked at before anything is written, and may take time.
+    fn check(&self, _: &App) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+    /// What has to hold among the others. `given` is what the client sent, `before` what there was.
+    fn settle(
+        &mut self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        given: &Object,
+        before: Option<&Self>,
+    ) -> Result<()>;
+    /// What goes with it when it is deleted.
+    fn remove(&self, _: &mut Tx<'_>, _: WorkspaceId) -> Result<()> {
+        Ok(())
+    }
+    /// Forgets what this node remembers of the collection.
+    fn forget(app: &App, workspace: WorkspaceId);
+
+    /// False when the id or the code is taken.
+    fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool>;
+    fn update(
+        &self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        deleted_at: Option<Timestamp>,
+    ) -> Result<()>;
+    /// The entity, and whether it was deleted.
+    fn find(
+        vault: &Vault,
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        id: EntityId,
+    ) -> Result<Option<(Self, bool)>>;
+    fn find_for_update(
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        id: EntityId,
+    ) -> Result<Option<(Self, bool)>>;
+    fn list(vault: &Vault, conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Self>>;
+    fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64>;
+    /// The ids that a key means.
+    fn look_up(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<EntityId>>;
+}
+
+/// What is kept as it is, in the table of all such entities.
+macro_rules! plainly_stored {
+    ($kind:expr, $make:expr) => {
+        fn insert(
+            &self,
+            _: &crate::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+        ) -> crate::error::Result<bool> {
+            let row = $crate::face::era::collection::row(
+                self,
+                &self.members,
+                workspace,
+                $kind,
+                self.updated_at,
+            )?;
+            Ok(prichal_store::resource::insert(tx, &row)?)
+        }
+
+        fn update(
+            &self,
+            _: &crate::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+            deleted_at: Option<prichal_core::time::Timestamp>,
+        ) -> crate::error::Result<()> {
+            let row = $crate::face::era::collection::row(
+                self,
+                &self.members,
+                workspace,
+                $kind,
+                self.updated_at,
+            )?;
+            let row = prichal_store::resource::Resource { deleted_at, ..row };
+            Ok(prichal_store::resource::update(tx, &row)?)
+        }
+
+        fn find(
+            _: &crate::vault::Vault,
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+            id: prichal_core::id::EntityId,
+        ) -> crate::error::Result<Option<(Self, bool)>> {
+            let row = prichal_store::resource::find(conn, workspace, $kind, id)?;
+            row.map(|row| Ok(($make(&row)?, row.deleted_at.is_some())))
+                .transpose()
+        }
+
+        fn find_for_update(
+            _: &crate::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+            id: prichal_core::id::EntityId,
+        ) -> crate::error::Result<Option<(Self, bool)>> {
+            let row = prichal_store::resource::find_for_update(tx, workspace, $kind, id)?;
+            row.map(|row| Ok(($make(&row)?, row.deleted_at.is_some())))
+                .transpose()
+        }
+
+        fn list(
+            _: &crate::vault::Vault,
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+        ) -> crate::error::Result<Vec<Self>> {
+            let rows = prichal_store::resource::list(conn, workspace, $kind)?;
+            rows.iter().map($make).collect()
+        }
+
+        fn count(
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+        ) -> crate::error::Result<i64> {
+            Ok(prichal_store::resource::count(conn, workspace, $kind)?)
+        }
+
+        fn look_up(
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+            key: &str,
+        ) -> crate::error::Result<Vec<prichal_core::id::EntityId>> {
+            use prichal_store::resource;
+            let mut found = Vec::new();
+            if let Some(id) = prichal_core::id::EntityId::parse(key) {
+                let by_id = resource::find(conn, workspace, $kind, id)?;
+                found.extend(by_id.filter(|row| row.deleted_at.is_none()));
+            }
+            found.extend(resource::find_by_code(conn, workspace, $kind, key)?);
+            let mut ids: Vec<_> = found.into_iter().map(|row| row.id).collect();
+            ids.dedup();
+            Ok(ids)
+        }
+    };
+}
+pub(super) use plainly_stored;
+
+/// The row of an entity that is kept as it is.
+pub(super) fn row<R: Resource>(
+    resource: &R,
+    members: &Object,
+    workspace: WorkspaceId,
+    kind: prichal_store::resource::Kind,
+    updated_at: Timestamp,
+) -> Result<prichal_store::resource::Resource> {
+    Ok(prichal_store::resource::Resource {
+        workspace,
+        kind,
+        id: resource.id(),
+        code: resource.code().to_owned(),
+        members: serde_json::to_string(members).map_err(Error::internal)?,
+        created_at: resource.created_at(),
+        updated_at,
+        deleted_at: None,
+    })
+}
+
+fn missing<R: Resource>(id: &str) -> Error {
+    let shown: String = id.chars().take(64).collect();
+    Error::NotFound(format!("{} {shown}", R::NOUN))
+}
+
+/// The id in the path. What is no id is not there.
+fn id_of<R: Resource>(text: &str) -> Result<EntityId> {
+    EntityId::parse(text).ok_or_else(|| missing::<R>(text))
+}
+
+fn taken<R: Resource>(code: &str) -> Error {
+    let what = format!(
+        "{} with this id or the name {code} is there already",
+        R::NOUN
+    );
+    Error::refused("taken", what)
+}
+
+fn text(entity: Object) -> String {
+    Value::Object(entity).to_string()
+}
+
+/// The verb LOOKUP, which no description language knows.
+pub(super) fn with_lookup<R: Resource>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    routes.map(|routes| routes.fallback(other_verb::<R>))
+}
+
+async fn other_verb<R: Resource>(
+    State(_): State<App>,
+    method: Method,
+    Admin(tenant): Admin,
+    Raw(body): Raw,
+) -> Result<Response> {
+    if method.as_str() == "LOOKUP" {
+        look_up::<R>(&tenant, &body).await
+    } else {
+        Err(Error::WrongMethod)
+    }
+}
+
+/// Finds the ids that a JSON text means.
+async fn look_up<R: Resource>(tenant: &Tenant, body: &[u8]) -> Result<Response> {
+    let key = parse_json(body)?;
+    let key = key.as_str().ok_or_else(|| {
+        Error::invalid(
+            "",
+            "The key must be a JSON string: what the entity is known by.",
+        )
+    })?;
+    let (workspace, key) = (tenant.workspace, key.to_owned());
+    let find = move |conn: &mut Conn| R::look_up(conn, workspace, &key);
+    let found = tenant.app.db.read(find).await?;
+    if found.is_empty() {
+        return Err(Error::refused(LOOKUP_FAILED, "Lookup failed"));
+    }
+    let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let text = serde_json::to_string(&ids).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, text))
+}
+
+pub(super) async fn create<R: Resource>(
+    Admin(tenant): Admin,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let verb = headers.get("x-http-method-override");
+    if verb.is_some_and(|verb| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP")) {
+        return look_up::<R>(&tenant, &body).await;
+    }
+    let given = schema::object(&parse_json(&body)?)?.clone();
+    let id = EntityId::generate(tenant.now).0;
+    let made = R::read(&given, id, tenant.now)?;
+    made.check(&tenant.app).await?;
+    let (app, origin) = (tenant.app.clone(), tenant.origin());
+    let work = move |tx: &mut Tx<'_>| {
+        let mut made = made.clone();
+        made.settle(&app.vault, tx, &origin, &given, None)?;
+        if R::count(tx.conn()?, origin.workspace)? >= R::MOST {
+            let what = format!("A workspace has at most {} of these", R::MOST);
+            return Err(Error::refused("tooMany", what));
+        }
+        if !made.insert(&app.vault, tx, origin.workspace)? {
+            return Err(taken::<R>(made.code()));
+        }
+        if let Some((kind, new)) = made.snapshot() {
+            let event = EventId::generate(origin.at);
+            tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
+        }
+        Ok(text(made.entity()))
+    };
+    let answer: JsonAnswer = write_once(&tenant, key, &body, work).await?;
+    R::forget(&tenant.app, tenant.workspace);
+    Ok(answer.into_response())
+}
+
+fn shape<R: Resource>(query: &Query) -> Result<Shape> {
+    let flat = query.read("flat", "true or false", |text| match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    })?;
+    let mask = query.text("mask");
+    Ok(Shape::read(R::NAMES, mask, flat.unwrap_or(false))?)
+}
+
+/// `offset` and `limit` of a list.
+pub(super) fn page(query: &Query) -> Result<(usize, usize)> {
+    let number = |name: &str, default: i64, most: i64| {
+        let given = query.number(name)?.unwrap_or(default);
+        if (0..=most).contains(&given) {
+            usize::try_from(given).map_err(Error::internal)
+        } else {
+            let why = format!("The value of '{name}' must be 0 to {most}.");
+            Err(Error::invalid(name, why))
+        }
+    };
+    Ok((
+        number("offset", 0, i64::from(i32::MAX))?,
+        number("limit", LIMIT, LONGEST)?,
+    ))
+}
+
+pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Result<Response> {
+    let shape = shape::<R>(&query)?;
+    let selection = Selection::read(R::NAMES, query.text("filter"), query.text("order"))?;
+    let (offset, limit) = page(&query)?;
+    let (workspace, app) = (tenant.workspace, tenant.app.clone());
+    let read = move |conn: &mut Conn| {
+        let all = R::list(&app.vault, conn, workspace)?;
+        let mut found: Vec<Object> = all.iter().map(R::entity).collect();
+        found.retain(|entity| selection.wants(entity));
+        selection.sort(&mut found);
+        let page = found.iter().skip(offset).take(limit);
+        let shown = page.map(|entity| Value::Object(shape.show(entity, true)));
+        Ok::<_, Error>(Value::Array(shown.collect()).to_string())
+    };
+    Ok(json_text(StatusCode::OK, tenant.app.db.read(read).await?))
+}
+
+pub(super) async fn get<R: Resource>(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    let (shape, id) = (shape::<R>(&query)?, id_of::<R>(&id)?);
+    let entity = find::<R>(&tenant, id).await?.entity();
+    Ok(json_text(StatusCode::OK, text(shape.show(&entity, false))))
+}
+
+/// An entity that is not deleted.
+pub(super) async fn find<R: Resource>(tenant: &Tenant, id: EntityId) -> Result<R> {
+    let (workspace, app) = (tenant.workspace, tenant.app.clone());
+    let read = move |conn: &mut Conn| match R::find(&app.vault, conn, workspace, id)? {
+        Some((found, false)) => Ok(found),
+        _ => Err(missing::<R>(&id.to_string())),
+    };
+    tenant.app.db.read(read).await
+}
+
+/// The same by the id in the path.
+pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Result<R> {
+    find(tenant, id_of::<R>(id)?).await
+}
+
+pub(super) async fn patch<R: Resource>(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let id = id_of::<R>(&id)?;
+    let given = schema::object(&parse_json(&body)?)?.clone();
+    // What takes time is done before the write; there it is done again with what is there then.
+    let now = find::<R>(&tenant, id).await?;
+    now.patched(&given)?.check(&tenant.app).await?;
+    let (app, origin) = (tenant.app.clone(), tenant.origin());
+    let write = move |tx: &mut Tx<'_>| {
+        let Some((before, false)) = R::find_for_update(&app.vault, tx, origin.workspace, id)?
+        else {
+            return Err(missing::<R>(&id.to_string()));
+        };
+        let mut after = before.patched(&given)?;
+        after.settle(&app.vault, tx, &origin, &given, Some(&before))?;
+        if after == before {
+            return Ok(text(before.entity()));
+        }
+        if after.code() != before.code() {
+            let known = R::look_up(tx.conn()?, origin.workspace, after.code())?;
+            if known.iter().any(|known| *known != id) {
+                return Err(taken::<R>(after.code()));
+            }
+        }
+        after.set_updated_at(origin.at);
+        after.update(&app.vault, tx, origin.workspace, None)?;
+        if let (Some((kind, old)), Some((_, new))) = (before.snapshot(), after.snapshot()) {
+            let event = EventId::generate(origin.at);
+            tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
+        }
+        Ok(text(after.entity()))
+    };
+    let text = tenant.app.db.write(tenant.workspace, write).await?;
+    R::forget(&tenant.app, tenant.workspace);
+    Ok(json_text(StatusCode::OK, text))
+}
+
+pub(super) async fn delete<R: Resource>(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let id = id_of::<R>(&id)?;
+    let (app, origin) = (tenant.app.clone(), tenant.origin());
+    let write = move |tx: &mut Tx<'_>| {
+        match R::find_for_update(&app.vault, tx, origin.workspace, id)? {
+            None => return Err(missing::<R>(&id.to_string())),
+            Some((_, true)) => return Ok(()),
+            Some((mut gone, false)) => {
+                gone.set_updated_at(origin.at);
+                gone.update(&app.vault, tx, origin.workspace, Some(origin.at))?;
+                gone.remove(tx, origin.workspace)?;
+                if let Some((kind, old)) = gone.snapshot() {
+                    let event = EventId::generate(origin.at);
+                    tx.append(NewEvent::delete(event, &origin, (kind, id.0), old));
+                }
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    tenant.app.db.write(tenant.workspace, write).await?;
+    R::forget(&tenant.app, tenant.workspace);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,187 @@
+//! `/exec` and `/hook/{token_local}[/…]`: requests of outside systems to a channel (`reference/era.md` §7).
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest as _, Request as HttpRequest, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use prichal_script::{Failure, Outcome};
+use prichal_store::{Tx, run};
+
+use super::words::{SCRIPT_FAILED, TIMED_OUT};
+use crate::{
+    app::App,
+    channel::{
+        self, Docked, Loaded,
+        perform::{Now, run_now},
+        queue,
+        request::Request,
+    },
+    error::{Error, Result},
+    face::{Raw, bearer},
+    http::Peer,
+};
+
+/// Where the token of a hook stands in a path.
+pub(super) const IN_PATH: &str = "/hook/";
+
+/// What a script answers is a tenant's: it must not act on this server's pages.
+const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// A request to a channel. Any method will do; the script sees it, the path and all else as it came.
+pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let docked = dock(&app, &parts).await?;
+    let code = docked.channel.text("recv_svcscriptcode");
+    if code.is_empty() {
+        return Err(refuse(&docked, "The receiving script of this channel"));
+    }
+    let loaded = channel::script(&app, docked.workspace, code).await?;
+    let loaded = loaded.ok_or_else(|| refuse(&docked, "The receiving script of this channel"))?;
+    let mut seen = describe(&app, &parts);
+    let Raw(body) = Raw::from_request(HttpRequest::from_parts(parts, body), &()).await?;
+    seen.set_body(&body);
+    if docked.channel.is_sync() {
+        answer(&app, &docked, &loaded, seen).await
+    } else {
+        accept(&app, &docked, &seen).await
+    }
+}
+
+fn refuse(docked: &Docked, what: &str) -> Error {
+    tracing::warn!(channel = %docked.channel.id, "a hook has no script");
+    Error::NotFound(what.to_owned())
+}
+
+/// The channel of a request, whose token stands in its path or its header, and whose sender it admits.
+pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
+    let path = parts.uri.path();
+    let in_path = path
+        .strip_prefix(IN_PATH)
+        .or_else(|| path.strip_prefix(super::websocket::IN_PATH));
+    let token = match in_path {
+        Some(rest) => rest.split('/').next(),
+        None => bearer(&parts.headers),
+    };
+    let token = token.ok_or(Error::Unauthenticated)?;
+    let docked = channel::by_token(app, token).await?;
+    let docked = docked.ok_or(Error::Unauthenticated)?;
+    tracing::Span::current().record("workspace", tracing::field::display(docked.workspace));
+    if !sender(app, parts).is_some_and(|sender| docked.channel.admits(sender)) {
+        return Err(Error::Forbidden("The channel does not admit this sender"));
+    }
+    Ok(docked)
+}
+
+/// Who has sent a request: its peer or, behind proxies that are trusted, the last that those do not vouch
+/// for.
+pub(super) fn sender(app: &App, parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<Peer>()?.0.ip().to_canonical();
+    let trusts = |address: IpAddr| {
+        let mut proxies = app.config.trusted_proxies.iter();
+        proxies.any(|proxy| proxy.contains(address))
+    };
+    let mut sender = peer;
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter();
+    let forwarded: Vec<&str> = forwarded
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    for address in forwarded.iter().rev() {
+        if !trusts(sender) {
+            break;
+        }
+        // What is no address was vouched for by a proxy nevertheless: nobody.
+        sender = address.parse::<IpAddr>().ok()?.to_canonical();
+    }
+    Some(sender)
+}
+
+/// A request as its script sees it, but for the body. The token that let it in is no part of that.
+fn describe(app: &App, parts: &Parts) -> Request {
+    let is_ours = !parts.uri.path().starts_with(IN_PATH);
+    let shown = |name: &HeaderName| !(is_ours && name == header::AUTHORIZATION);
+    let headers = parts.headers.iter().filter(|(name, _)| shown(name));
+    let url = parts.uri.path_and_query();
+    Request {
+        method: parts.method.as_str().to_owned(),
+        url: url.map_or_else(String::new, ToString::to_string),
+        headers: headers
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
+            .collect(),
+        ip: sender(app, parts).map_or_else(String::new, |sender| sender.to_string()),
+        protocol: "http".to_owned(),
+        ..Request::default()
+    }
+}
+
+/// Queues the run: whoever was answered 200 has it run, whatever happens.
+async fn accept(app: &App, docked: &Arc<Docked>, request: &Request) -> Result<Response> {
+    let run = queue::hook(app, docked, request, app.clock.now())?;
+    let place = app.channels.queue.reserve(run);
+    let (run, owner) = (place.run().clone(), place.owner(app));
+    let write = move |tx: &mut Tx<'_>| {
+        run::insert(tx, &run, owner);
+        Ok::<_, Error>(())
+    };
+    app.db.write(docked.workspace, write).await?;
+    place.take(app);
+    Ok(StatusCode::OK.into_response())
+}
+
+/// Runs the script while the sender waits.
+async fn answer(
+    app: &App,
+    docked: &Arc<Docked>,
+    loaded: &Loaded,
+    request: Request,
+) -> Result<Response> {
+    let now = Now {
+        docked: Some(docked),
+        workspace: docked.workspace,
+        kind: run::Kind::Hook,
+        loaded,
+        request,
+        connection: None,
+        author: docked.author(),
+        time: docked.channel.timeout(),
+    };
+    let (_, outcome) = run_now(app, now, std::future::pending()).await;
+    match outcome {
+        Outcome {
+            failure: Some(Failure { stopped: true, .. }),
+            ..
+        } => Err(Error::refused(TIMED_OUT.0, TIMED_OUT.1)),
+        Outcome {
+            failure: Some(_), ..
+        } => Err(Error::refused(SCRIPT_FAILED.0, SCRIPT_FAILED.1)),
+        Outcome { response: None, .. } => Ok(StatusCode::OK.into_response()),
+        Outcome {
+            response: Some(given),
+            ..
+        } => {
+            let mut response = Response::new(Body::from(given.body));
+            *response.status_mut() = StatusCode::from_u16(given.status).unwrap_or(StatusCode::OK);
+            put_headers(response.headers_mut(), given.headers);
+            Ok(response)
+        }
+    }
+}
+
+fn put_headers(headers: &mut HeaderMap, given: Vec<(String, String)>) {
+    for (name, value) in given {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+}

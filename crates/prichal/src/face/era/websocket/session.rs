@@ -1,0 +1,656 @@
+//! One websocket from its opening to its end.
+//!
+//! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the rest.
+//! A frame that cannot be read is answered, and the connection stays; what breaks the protocol ends it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use prichal_core::{schema::Object, time::Timestamp};
+use prichal_store::{Conn, Tx, event, run::Kind, socket};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as Broken, Message,
+        error::CapacityError,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    rest::{self, Answer, said},
+    rights::Rights,
+    subscriptions::Subscriptions,
+};
+use crate::{
+    access,
+    app::App,
+    channel::{
+        self, Docked,
+        perform::{Now, run_now, value},
+        request::{Request, START},
+        sockets::Close,
+    },
+    error::{Error, Result},
+    face::era::{
+        svcscript_runtimes::{SITE, no_script, read_start},
+        words::{SCRIPT_FAILED, TIMED_OUT},
+    },
+};
+
+/// How often the client is asked whether it is there; it may miss that twice.
+const PING: Duration = Duration::from_secs(30);
+const MISSES: u32 = 2;
+/// How long a frame may take to be sent.
+const SEND: Duration = Duration::from_secs(30);
+/// How many things a client may have going at once.
+const TOGETHER: usize = 8;
+/// How many frames wait for the receiving script.
+const INBOX: usize = 64;
+/// How many events are read at once.
+const EVENTS: i64 = 256;
+/// How many parameters a script may be started with, and how long it may run.
+const PARAMS: usize = 20;
+const TIME: Duration = Duration::from_secs(10);
+const LONGEST: u64 = 60_000;
+
+/// The capabilities there are.
+const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
+const DENIED: &str = "Access denied by IAM (route not found)";
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Why the conversation is over.
+enum End {
+    /// The client has closed it, or is not there any more.
+    Gone,
+    Close(CloseCode, &'static str),
+}
+
+pub(super) async fn run(
+    app: App,
+    docked: Arc<Docked>,
+    rights: Rights,
+    id: Uuid,
+    mut socket: Socket,
+) {
+    let lane = docked.lane();
+    let at = app.clone();
+    let Some(mut place) = at.channels.sockets.enter(lane, id) else {
+        let end = End::Close(CloseCode::Again, "there are too many websockets");
+        return finish(&mut socket, end).await;
+    };
+    let node = app.node;
+    let noted = move |tx: &mut Tx<'_>| {
+        socket::insert(tx, lane.workspace, lane.id, id, node);
+        Ok::<_, Error>(())
+    };
+    // Known to other nodes before the client may count on it.
+    if app.db.write_patiently(lane.workspace, noted).await.is_err() {
+        let end = End::Close(CloseCode::Again, "the server cannot reach its storage");
+        return finish(&mut socket, end).await;
+    }
+    let mut session = Session::new(app.clone(), docked, rights, id);
+    let end = session.converse(&mut socket, &mut place).await;
+    session.stop();
+    drop(place);
+    finish(&mut socket, end).await;
+    let forget = move |tx: &mut Tx<'_>| socket::remove(tx, lane.workspace, lane.id, id);
+    if let Err(error) = app.db.write_patiently(lane.workspace, forget).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a websocket that has ended is still noted as open"
+        );
+    }
+}
+
+async fn finish(socket: &mut Socket, end: End) {
+    if let End::Close(code, reason) = end {
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        let _ = tokio::time::timeout(SEND, socket.close(Some(frame))).await;
+    }
+}
+
+struct Session {
+    app: App,
+    docked: Arc<Docked>,
+    rights: Rights,
+    id: Uuid,
+    open: BTreeSet<&'static str>,
+    subscriptions: Subscriptions,
+    /// Everything up to this number of the log has been told.
+    seen: i64,
+    news: Option<watch::Receiver<u64>>,
+    /// What goes on, and gives a frame when it ends.
+    going: JoinSet<(Option<String>, Option<String>)>,
+    /// How a script that was started is stopped, by the text of its `qid`.
+    starts: HashMap<String, CancellationToken>,
+    /// Frames for the receiving script.
+    inbox: Option<mpsc::Sender<Value>>,
+    /// Ends the receiving script with the connection.
+    closed: CancellationToken,
+}
+
+impl Session {
+    fn new(app: App, docked: Arc<Docked>, rights: Rights, id: Uuid) -> Self {
+        Self {
+            app,
+            docked,
+            rights,
+            id,
+            open: BTreeSet::new(),
+            subscriptions: Subscriptions::default(),
+            seen: 0,
+            news: None,
+            going: JoinSet::new(),
+            starts: HashMap::new(),
+            inbox: None,
+            closed: CancellationToken::new(),
+        }
+    }
+
+    fn stop(&self) {
+        self.closed.cancel();
+        self.starts.values().for_each(CancellationToken::cancel);
+    }
+
+    async fn converse(
+        &mut self,
+        socket: &mut Socket,
+        place: &mut channel::sockets::Place<'_>,
+    ) -> End {
+        let mut missed = 0;
+        let mut next_ping = self.app.clock.now() + PING;
+        let clock = self.app.clock.clone();
+        let stopping = self.app.stopping.clone();
+        loop {
+            let frame = tokio::select! {
+                received = socket.next() => {
+                    missed = 0;
+                    match received {
+                        None | Some(Ok(Message::Close(_))) => return End::Gone,
+                        Some(Err(error)) => return broken(&error),
+                        Some(Ok(Message::Text(text))) => match self.take(&text).await {
+                            Some(frame) => frame,
+                            None => continue,
+                        },
+                        Some(Ok(Message::Binary(_))) => {
+                            return End::Close(CloseCode::Unsupported, "frames are text");
+                        }
+                        Some(Ok(_)) => continue,
+                    }
+                }
+                Some(frame) = place.frames.recv() => frame,
+                Some(ended) = self.going.join_next() => {
+                    let Ok((key, frame)) = ended else { continue };
+                    if let Some(key) = key {
+                        self.starts.remove(&key);
+                    }
+                    match frame {
+                        Some(frame) => frame,
+                        None => continue,
+                    }
+                }
+                () = heard(self.news.as_mut()) => match self.tell(socket).await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
+                () = clock.sleep_until(next_ping) => {
+                    if missed >= MISSES {
+                        return End::Gone;
+                    }
+                    missed += 1;
+                    next_ping = clock.now() + PING;
+                    if !deliver(socket, Message::Ping(Vec::new().into())).await {
+                        return End::Gone;
+                    }
+                    continue;
+                }
+                why = &mut place.close => return match why {
+                    Ok(Close::Slow) => End::Close(CloseCode::Policy, "the client does not read"),
+                    _ => End::Close(CloseCode::Policy, "the channel is gone"),
+                },
+                () = stopping.cancelled() => {
+                    return End::Close(CloseCode::Away, "the server stops");
+                }
+            };
+            if !deliver(socket, Message::text(frame)).await {
+                return End::Gone;
+            }
+        }
+    }
+
+    /// Takes a frame, and says what to answer at once.
+    async fn take(&mut self, text: &str) -> Option<String> {
+        let unreadable = || {
+            let why = "A frame is a JSON array of a method and its parameters.";
+            Some(json!(["error", { "errorcode": 1400, "errormsg": why }]).to_string())
+        };
+        let Ok(Value::Array(frame)) = serde_json::from_str::<Value>(text) else {
+            return unreadable();
+        };
+        let (Some(Value::String(method)), Some(params), None) =
+            (frame.first(), frame.get(1), frame.get(2))
+        else {
+            return unreadable();
+        };
+        let empty = Object::new();
+        let known = params.as_object();
+        let asked = known.unwrap_or(&empty);
+        let qid = asked.get("qid").cloned();
+        let result = |answer| Some(answered(method, qid.as_ref(), answer));
+        match method.as_str() {
+            "login" => return result(Ok(Vec::new())),
+            "setup" => return Some(self.setup(asked, qid.as_ref())),
+            "connection_info" => return result(self.info().await),
+            _ => {}
+        }
+        let capability = match method.as_str() {
+            "rest" => "rest",
+            "subscribe" => "subscr",
+            "start_svcscript" | "abort_svcscript" => "svcscript",
+            "test" => "test",
+            _ => "msg",
+        };
+        if !self.open.contains(capability) {
+            let why = format!("The capability {capability} is not set up");
+            return result(Err((1403, why)));
+        }
+        if known.is_none() && capability != "msg" {
+            return result(Err((1400, "The parameters must be an object".to_owned())));
+        }
+        match method.as_str() {
+            "test" => result(Ok(Vec::new())),
+            "subscribe" => {
+                let done = self.subscribe(asked).await;
+                result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
+            }
+            "abort_svcscript" => result(self.abort(qid.as_ref())),
+            "rest" => self.rest(asked.clone(), qid),
+            "start_svcscript" => match self.start(asked, qid.clone()).await {
+                Ok(()) => None,
+                Err(error) => result(Err(error)),
+            },
+            _ => self.receive(method, Value::Array(frame.clone()), qid.as_ref()),
+        }
+    }
+
+    /// Opens capabilities.
+    fn setup(&mut self, asked: &Object, qid: Option<&Value>) -> String {
+        let Some(wanted) = asked.get("capabilities").and_then(Value::as_array) else {
+            let why = "The capabilities must be a list of objects with a key".to_owned();
+            return answered("setup", qid, Err((1400, why)));
+        };
+        let mut shown = Vec::new();
+        for wanted in wanted.iter().take(64) {
+            let key = wanted
+                .get("key")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let known = CAPABILITIES.into_iter().find(|known| *known == key);
+            let error = match known {
+                None => Some("Unknown capability"),
+                Some(known) if !self.may(known) => Some(DENIED),
+                Some(known) => {
+                    self.open.insert(known);
+                    None
+                }
+            };
+            shown.push(match error {
+                None => json!({ "key": key, "result": "ok" }),
+                Some(error) => json!({ "key": key, "result": "error", "errormsg": error }),
+            });
+        }
+        let mut body = Object::new();
+        if let Some(qid) = qid {
+            body.insert("qid".to_owned(), qid.clone());
+        }
+        body.insert("capabilities".to_owned(), shown.into());
+        json!(["setup_result", body]).to_string()
+    }
+
+    fn may(&self, capability: &str) -> bool {
+        self.docked.channel.has_capability(capability)
+            && self.rights.allow("WEBSOCKET", &format!("/ws#{capability}"))
+    }
+
+    async fn info(&self) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
+        let channel = &self.docked.channel;
+        let id = self.docked.workspace.to_string();
+        let workspace = access::find_workspace(&self.app, &id).await;
+        let workspace = workspace.map_err(|error| said(&error))?;
+        let now = self.app.clock.now();
+        Ok(vec![
+            ("site", SITE.into()),
+            ("ownertype", "token".into()),
+            ("domain", workspace.map(|found| found.name.clone()).into()),
+            ("sessionid", self.id.to_string().into()),
+            ("connectionid", self.id.to_string().into()),
+            ("capabilities", self.open.iter().copied().collect()),
+            ("datetime", millis(now).into()),
+            ("timestamp", (now.micros() / 1000).into()),
+            ("integration_point_id", channel.id.to_string().into()),
+            ("integration_point_type", channel.text("type").into()),
+            ("roles", channel.roles().collect()),
+            ("token", channel.tokens.local.as_str().into()),
+        ])
+    }
+
+    /// Does something beside the conversation; nothing when too much is going on already.
+    fn go(
+        &mut self,
+        key: Option<String>,
+        work: impl Future<Output = Option<String>> + Send + 'static,
+    ) -> Result<(), (i64, String)> {
+        if self.going.len() >= TOGETHER {
+            let why = format!("At most {TOGETHER} things go on at once");
+            return Err((1503, why));
+        }
+        self.going.spawn(async move { (key, work.await) });
+        Ok(())
+    }
+
+    fn rest(&mut self, asked: Object, qid: Option<Value>) -> Option<String> {
+        let (app, docked, rights) = (self.app.clone(), self.docked.clone(), self.rights.clone());
+        let again = qid.clone();
+        let work = async move {
+            let answer: Answer = rest::ask(app, docked, rights, &asked).await;
+            let answer = answer.map(|content| vec![("content", content)]);
+            Some(answered("rest", qid.as_ref(), answer))
+        };
+        match self.go(None, work) {
+            Ok(()) => None,
+            Err(error) => Some(answered("rest", again.as_ref(), Err(error))),
+        }
+    }
+
+    async fn subscribe(&mut self, asked: &Object) -> Result<()> {
+        if self.docked.channel.user().is_none() {
+            return Err(Error::Forbidden(
+                "The channel has no user whose rights a subscription could have",
+            ));
+        }
+        let workspace = self.docked.workspace;
+        if self.news.is_none() {
+            // Whatever is committed from here on is heard of.
+            let news = self.app.channels.sockets.logs.listen(workspace);
+            let read = move |conn: &mut Conn| event::last(conn, workspace);
+            self.seen = self.app.db.read(read).await?;
+            self.news = Some(news);
+        }
+        let changed = self.subscriptions.change(asked, self.app.clock.now());
+        if self.subscriptions.is_empty() {
+            self.news = None;
+        }
+        changed
+    }
+
+    /// Tells what has happened since the last time.
+    async fn tell(&mut self, socket: &mut Socket) -> Result<(), End> {
+        let workspace = self.docked.workspace;
+        loop {
+            let after = self.seen;
+            let read = move |conn: &mut Conn| event::list(conn, workspace, after, EVENTS);
+            let Ok(events) = self.app.db.read(read).await else {
+                // The next news brings it.
+                return Ok(());
+            };
+            let Some(last) = events.last() else {
+                return Ok(());
+            };
+            self.seen = last.seq;
+            let now = self.app.clock.now();
+            for event in &events {
+                for frame in self.subscriptions.frames(event, now) {
+                    if !deliver(socket, Message::text(frame)).await {
+                        return Err(End::Gone);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn start(&mut self, asked: &Object, qid: Option<Value>) -> Result<(), (i64, String)> {
+        let (code, params) = read_start(asked, PARAMS).map_err(|error| said(&error))?;
+        let time = match asked.get("timeout") {
+            None | Some(Value::Null) => TIME,
+            Some(given) => given
+                .as_u64()
+                .filter(|millis| (1..=LONGEST).contains(millis))
+                .map(Duration::from_millis)
+                .ok_or_else(|| {
+                    let why = format!("The timeout must be 1 to {LONGEST} milliseconds");
+                    (1400, why)
+                })?,
+        };
+        let loaded = channel::script(&self.app, self.docked.workspace, &code).await;
+        let loaded = loaded.map_err(|error| said(&error))?;
+        let loaded = loaded.ok_or_else(|| said(&no_script(&code)))?;
+        let key = qid.as_ref().map(Value::to_string);
+        if key
+            .as_ref()
+            .is_some_and(|key| self.starts.contains_key(key))
+        {
+            return Err((1409, "A script with this qid is running".to_owned()));
+        }
+        let abort = CancellationToken::new();
+        let (app, docked, stop, id) = (
+            self.app.clone(),
+            self.docked.clone(),
+            abort.clone(),
+            self.id,
+        );
+        let work = async move {
+            let now = Now {
+                docked: Some(&docked),
+                workspace: docked.workspace,
+                kind: Kind::Socket,
+                loaded: &loaded,
+                request: Request {
+                    method: START.to_owned(),
+                    params,
+                    ..Request::default()
+                },
+                connection: Some(id),
+                author: docked.author(),
+                time,
+            };
+            let (_, outcome) = run_now(&app, now, stop.cancelled()).await;
+            if stop.is_cancelled() {
+                return None;
+            }
+            let answer = match outcome.failure {
+                None => {
+                    let variables = value(outcome.variables.as_deref());
+                    Ok(vec![("data", json!({ "variables": variables }))])
+                }
+                Some(failure) if failure.stopped => Err((1504, failure.to_string())),
+                Some(failure) => Err((1500, failure.to_string())),
+            };
+            Some(answered("start_svcscript", qid.as_ref(), answer))
+        };
+        self.go(key.clone(), work)?;
+        if let Some(key) = key {
+            self.starts.insert(key, abort);
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, qid: Option<&Value>) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
+        let started = qid.and_then(|qid| self.starts.remove(&qid.to_string()));
+        let started = started.ok_or_else(|| {
+            let why = "No script with this qid is running".to_owned();
+            (1404, why)
+        })?;
+        started.cancel();
+        Ok(Vec::new())
+    }
+
+    /// Hands a frame to the channel's own script. They are taken one after the other.
+    fn receive(&mut self, method: &str, frame: Value, qid: Option<&Value>) -> Option<String> {
+        if self.docked.channel.text("recv_svcscriptcode_ws").is_empty() {
+            let shown: String = method.chars().take(64).collect();
+            let why = format!("There is no method {shown}");
+            return Some(answered(method, qid, Err((1404, why))));
+        }
+        let inbox = self.inbox.get_or_insert_with(|| {
+            let (inbox, frames) = mpsc::channel(INBOX);
+            let (app, docked) = (self.app.clone(), self.docked.clone());
+            let work = read_all(app, docked, self.id, frames, self.closed.clone());
+            self.app.background.spawn(work);
+            inbox
+        });
+        let taken = inbox.try_send(frame);
+        taken.err().map(|_| {
+            let why = format!("More than {INBOX} frames wait for the script");
+            answered(method, qid, Err((1503, why)))
+        })
+    }
+}
+
+/// Runs the receiving script on one frame after the other, until the connection is closed.
+async fn read_all(
+    app: App,
+    docked: Arc<Docked>,
+    connection: Uuid,
+    mut frames: mpsc::Receiver<Value>,
+    closed: CancellationToken,
+) {
+    while let Some(Some(frame)) = closed.run_until_cancelled(frames.recv()).await {
+        let method = frame[0].as_str().unwrap_or_default().to_owned();
+        let qid = frame[1].get("qid").cloned();
+        let answer = receive(&app, &docked, connection, frame, &closed).await;
+        let frame = match (qid, answer) {
+            // Who does not ask is not answered.
+            (None, _) | (_, Ok(None)) => continue,
+            (Some(qid), Ok(Some(data))) => answered(&method, Some(&qid), Ok(vec![("data", data)])),
+            (Some(qid), Err(error)) => answered(&method, Some(&qid), Err(error)),
+        };
+        app.channels
+            .sockets
+            .send_here(docked.lane(), Some(connection), &frame);
+    }
+}
+
+async fn receive(
+    app: &App,
+    docked: &Arc<Docked>,
+    connection: Uuid,
+    frame: Value,
+    closed: &CancellationToken,
+) -> Result<Option<Value>, (i64, String)> {
+    // The channel may have another script by now.
+    let docked = channel::by_id(app, docked.lane())
+        .await
+        .map_err(|error| said(&error))?;
+    let Some(docked) = docked else {
+        return Err((1404, "The channel is gone".to_owned()));
+    };
+    let code = docked.channel.text("recv_svcscriptcode_ws");
+    let loaded = channel::script(app, docked.workspace, code).await;
+    let loaded = loaded.map_err(|error| said(&error))?;
+    let loaded = loaded.ok_or_else(|| said(&no_script(code)))?;
+    let now = Now {
+        docked: Some(&docked),
+        workspace: docked.workspace,
+        kind: Kind::Socket,
+        loaded: &loaded,
+        request: Request {
+            method: "WEBSOCKET".to_owned(),
+            url: "/ws/token/v1".to_owned(),
+            text: frame.to_string(),
+            json: Some(frame),
+            protocol: "ws".to_owned(),
+            ..Request::default()
+        },
+        connection: Some(connection),
+        author: docked.author(),
+        time: docked.channel.timeout(),
+    };
+    let (_, outcome) = run_now(app, now, closed.cancelled()).await;
+    match outcome.failure {
+        Some(failure) if failure.stopped => Err((1504, TIMED_OUT.1.to_owned())),
+        Some(_) => Err((1500, SCRIPT_FAILED.1.to_owned())),
+        None => Ok(outcome.response.map(|response| {
+            let parsed = serde_json::from_str(&response.body);
+            parsed.unwrap_or_else(|_| response.body.clone().into())
+        })),
+    }
+}
+
+/// Waits for news of the log, for ever when nobody asks for it.
+async fn heard(news: Option<&mut watch::Receiver<u64>>) {
+    let is_news = match news {
+        Some(news) => news.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_news {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Sends a frame. False when the client is not there, or does not read.
+async fn deliver(socket: &mut Socket, message: Message) -> bool {
+    let sent = tokio::time::timeout(SEND, socket.send(message)).await;
+    sent.is_ok_and(|sent| sent.is_ok())
+}
+
+fn broken(error: &Broken) -> End {
+    match error {
+        Broken::Capacity(CapacityError::MessageTooLong { .. }) => {
+            End::Close(CloseCode::Size, "a message is longer than 1 MiB")
+        }
+        Broken::Utf8(_) => End::Close(CloseCode::Invalid, "a frame is not UTF-8"),
+        Broken::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
+        _ => End::Gone,
+    }
+}
+
+/// `["<method>_result", {qid, result, …}]`.
+fn answered(
+    method: &str,
+    qid: Option<&Value>,
+    answer: Result<Vec<(&'static str, Value)>, (i64, String)>,
+) -> String {
+    let mut body = Object::new();
+    if let Some(qid) = qid {
+        body.insert("qid".to_owned(), qid.clone());
+    }
+    match answer {
+        Ok(members) => {
+            body.insert("result".to_owned(), "ok".into());
+            body.extend(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value)),
+            );
+        }
+        Err((code, message)) => {
+            body.insert("result".to_owned(), "error".into());
+            body.insert("errorcode".to_owned(), code.into());
+            body.insert("errormsg".to_owned(), message.into());
+        }
+    }
+    json!([format!("{method}_result"), body]).to_string()
+}
+
+/// RFC 3339 with three digits of a second.
+fn millis(at: Timestamp) -> String {
+    at.to_millis()
+}

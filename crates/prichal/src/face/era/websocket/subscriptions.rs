@@ -1,0 +1,146 @@
+//! The capability `subscr`: what happens in the workspace, told as it happens.
+
+use std::collections::BTreeMap;
+
+use prichal_core::{event::EntityKind, id, schema::Object, time::Timestamp};
+use prichal_store::LoggedEvent;
+use serde_json::{Value, json, value::RawValue};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// How many subscriptions a websocket has at the most.
+const MOST: usize = 64;
+/// The longest life of one, in seconds. An hour is advised.
+const LONGEST: u64 = 24 * 3600;
+/// The one kind of event there is.
+const CHANGED: &str = "modelevents.data_changed";
+/// The most ids that one may name.
+const OBJECTS: usize = 1000;
+
+/// The subscriptions of one websocket.
+#[derive(Default)]
+pub(super) struct Subscriptions(BTreeMap<String, Subscription>);
+
+struct Subscription {
+    /// As the client gave it.
+    id: Value,
+    ends_at: Timestamp,
+    /// Only what is about this kind.
+    kind: Option<EntityKind>,
+    /// Only what is about these.
+    objects: Vec<Uuid>,
+}
+
+impl Subscriptions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds, renews or removes one.
+    pub(super) fn change(&mut self, asked: &Object, now: Timestamp) -> Result<()> {
+        let id = match asked.get("id") {
+            None | Some(Value::Null) => {
+                return Err(Error::invalid("id", "The id field is required."));
+            }
+            Some(id) => id.clone(),
+        };
+        let life = match asked.get("expires") {
+            Some(life) => life
+                .as_u64()
+                .filter(|life| *life <= LONGEST)
+                .ok_or_else(|| {
+                    let why = format!("The expires must be 0 to {LONGEST} seconds.");
+                    Error::invalid("expires", why)
+                })?,
+            None => 3600,
+        };
+        self.0.retain(|_, known| known.ends_at > now);
+        let key = id.to_string();
+        if life == 0 {
+            self.0.remove(&key);
+            return Ok(());
+        }
+        if let Some(events) = asked.get("events").filter(|events| !events.is_null()) {
+            let names = events.as_array();
+            if !names.is_some_and(|names| names.iter().all(|name| name == CHANGED)) {
+                let why = format!("The events must be a list of {CHANGED}.");
+                return Err(Error::invalid("events", why));
+            }
+        }
+        let kind = match asked.get("classpath") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) if name.is_empty() => None,
+            Some(name) => Some(kind(name)?),
+        };
+        let objects = match asked.get("objects") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(ids) => objects(ids)?,
+        };
+        if !self.0.contains_key(&key) && self.0.len() >= MOST {
+            let what = format!("A websocket has at most {MOST} subscriptions");
+            return Err(Error::refused("tooMany", what));
+        }
+        let subscription = Subscription {
+            id,
+            ends_at: now + std::time::Duration::from_secs(life),
+            kind,
+            objects,
+        };
+        self.0.insert(key, subscription);
+        Ok(())
+    }
+
+    /// The frames that tell of an event: one for each subscription that it matches.
+    pub(super) fn frames(&self, event: &LoggedEvent, now: Timestamp) -> Vec<String> {
+        let matches = |one: &&Subscription| {
+            let mut about = event.entities().iter();
+            one.ends_at > now
+                && about.any(|(kind, id)| {
+                    one.kind.is_none_or(|wanted| wanted == *kind)
+                        && (one.objects.is_empty() || one.objects.contains(id))
+                })
+        };
+        let frame = |one: &Subscription| {
+            let data = RawValue::from_string(event.body.clone()).ok();
+            let said = json!({
+                "class": "modelevents",
+                "type": "data_changed",
+                "eventts": now.micros() / 1000,
+                "id": one.id,
+            });
+            // The event's own text is long and known to be JSON: it is not read again.
+            let mut said = said.to_string();
+            said.pop();
+            let data = data.as_ref().map_or("null", |data| data.get());
+            format!("[\"notify\",{said},\"data\":{data}}}]")
+        };
+        self.0.values().filter(matches).map(frame).collect()
+    }
+}
+
+/// A kind by its collection, here or there, or by its name.
+fn kind(name: &Value) -> Result<EntityKind> {
+    let text = name.as_str().unwrap_or_default().trim_matches('/');
+    let last = text.rsplit('/').next().unwrap_or_default();
+    let found = match last {
+        "integration_points" => Some(EntityKind::IntegrationPoint),
+        "svcscripts" => Some(EntityKind::Svcscript),
+        "communications" => Some(EntityKind::Communication),
+        "documents" => Some(EntityKind::Document),
+        _ => EntityKind::from_collection(last).or_else(|| EntityKind::from_name(last)),
+    };
+    found.ok_or_else(|| Error::invalid("classpath", "The classpath must name a collection."))
+}
+
+fn objects(ids: &Value) -> Result<Vec<Uuid>> {
+    let wrong = || Error::invalid("objects", "The objects must be a list of at most 1000 ids.");
+    let ids = ids
+        .as_array()
+        .filter(|ids| ids.len() <= OBJECTS)
+        .ok_or_else(wrong)?;
+    let ids = ids
+        .iter()
+        .map(|id| id.as_str().and_then(id::parse).ok_or_else(wrong));
+    ids.collect()
+}

@@ -1,0 +1,113 @@
+//! A workspace with channels and scripts, for the tests of what comes in and goes out by them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::hub::{Answer, Caller, Hub, eventually};
+
+pub(crate) const POINTS: &str = "/rest/v1/service/integration_points";
+pub(crate) const TYPES: &str = "/rest/v1/service/integration_point_types";
+pub(crate) const SCRIPTS: &str = "/rest/v1/service/svcscripts";
+pub(crate) const RUNS: &str = "/rest/v1/service/svcscript_runtimes";
+
+pub(crate) struct Dock {
+    pub(crate) hub: Hub,
+    /// An administrator of the workspace, at its entities.
+    pub(crate) space: Caller,
+    /// The same at the channels.
+    pub(crate) rest: Caller,
+}
+
+/// A channel that was made.
+pub(crate) struct Made {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl Dock {
+    pub(crate) async fn new() -> Self {
+        Self::at(Hub::start().await).await
+    }
+
+    pub(crate) async fn at(hub: Hub) -> Self {
+        let space = hub.workspace("acme").await;
+        let rest = space.at("");
+        Self { hub, space, rest }
+    }
+
+    /// The same workspace at another server on the same store.
+    pub(crate) fn adopt(&self, hub: Hub) -> Self {
+        let space = hub.adopt(&self.space);
+        let rest = hub.adopt(&self.rest);
+        Self { hub, space, rest }
+    }
+
+    /// Makes a script.
+    pub(crate) async fn script(&self, code: &str, source: &str) -> String {
+        let data = json!({ "language": "javascript", "source": source });
+        let body = json!({ "code": code, "name": code, "scriptdata": data });
+        self.rest.post(SCRIPTS, body).await.ok().str("id")
+    }
+
+    /// Makes a channel with these members besides its code.
+    pub(crate) async fn channel(&self, code: &str, members: Value) -> Made {
+        let mut body = json!({ "code": code, "type": "public" });
+        for (name, value) in members.as_object().expect("an object") {
+            body[name] = value.clone();
+        }
+        let made = self.rest.post(POINTS, body).await.ok();
+        Made {
+            id: made.str("id"),
+            token: made.str("token_local"),
+        }
+    }
+
+    /// A channel with one script, that its hooks wait for.
+    pub(crate) async fn sync(&self, code: &str, source: &str) -> Made {
+        self.script(code, source).await;
+        let opts = json!({ "issync": true });
+        let members = json!({ "recv_svcscriptcode": code, "opts": opts });
+        self.channel(code, members).await
+    }
+
+    /// A channel with one script, that its hooks do not wait for.
+    pub(crate) async fn queued(&self, code: &str, source: &str) -> Made {
+        self.script(code, source).await;
+        let members = json!({ "recv_svcscriptcode": code });
+        self.channel(code, members).await
+    }
+
+    pub(crate) async fn change(&self, path: &str, body: Value) -> Answer {
+        let body = Some(body.to_string().into_bytes());
+        self.rest.send(Method::PATCH, path, body).await
+    }
+
+    /// Whoever has the channel's token.
+    pub(crate) fn holder(&self, channel: &Made) -> Caller {
+        self.hub.anybody().bearer(&channel.token)
+    }
+
+    /// A hook with a JSON body.
+    pub(crate) async fn hook(&self, channel: &Made, body: Value) -> Answer {
+        self.holder(channel).post("/exec", body).await
+    }
+
+    /// The runs of a script, newest first.
+    pub(crate) async fn runs(&self, code: &str) -> Vec<Value> {
+        let filter = json!({ "code": code }).to_string();
+        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let found = self.rest.get(&format!("{RUNS}?filter={filter}")).await.ok();
+        found.json.as_array().expect("a list").clone()
+    }
+
+    /// The newest run of a script, once it has this status.
+    pub(crate) async fn run(&self, code: &str, status: &str) -> Value {
+        eventually(&format!("a run of {code} that is {status}"), || async {
+            let runs = self.runs(code).await;
+            runs.into_iter()
+                .next()
+                .filter(|run| run["status"] == status)
+        })
+        .await
+    }
+}
