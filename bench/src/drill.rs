@@ -1,6 +1,7 @@
 //! The drills: each starts a fresh server, measures one thing, and leaves nothing behind.
 
 mod calls;
+mod channels;
 mod crash;
 mod feed;
 mod growth;
@@ -38,6 +39,8 @@ pub enum Drill {
     Feed,
     /// Telephony: callbacks a second, and who a caller is sent to among many contacts
     Calls,
+    /// Channels: hooks accepted and scripts run a second, and websockets that wait
+    Channels,
 }
 
 impl Drill {
@@ -52,6 +55,7 @@ impl Drill {
             Self::Idle => idle::run(lab, engine, report),
             Self::Feed => feed::run(lab, engine, report),
             Self::Calls => calls::run(lab, engine, report),
+            Self::Channels => channels::run(lab, engine, report),
         }
     }
 }

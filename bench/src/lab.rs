@@ -57,6 +57,8 @@ pub struct Size {
     pub pages: usize,
     /// Contacts with a phone.
     pub contacts: u64,
+    /// Websockets that wait.
+    pub sockets: usize,
 }
 
 impl Size {
@@ -73,6 +75,7 @@ impl Size {
         feed: [1_000, 1_000_000],
         pages: 1_000,
         contacts: 1_000_000,
+        sockets: 5_000,
     };
 
     /// To see in two minutes that everything works. Its figures mean nothing.
@@ -89,6 +92,7 @@ impl Size {
         feed: [1_000, 20_000],
         pages: 100,
         contacts: 5_000,
+        sockets: 200,
     };
 }
 

@@ -266,6 +266,11 @@ pub struct Workspace {
     quiet: usize,
 }
 
+/// A channel with a script.
+pub struct Channel {
+    pub token: String,
+}
+
 /// A page of the feed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -359,6 +364,51 @@ impl Workspace {
         let begun_ns = clock::now_ns();
         api.call(&Method::GET, &path, Bytes::new())?;
         Ok(clock::now_ns() - begun_ns)
+    }
+
+    /// Makes a channel whose script answers; its hooks wait for that, or do not.
+    pub fn channel(&mut self, code: &str, waits: bool) -> Result<Channel> {
+        let source = "respond(200, {}, {name: request.body.name})";
+        let data = json!({ "language": "javascript", "source": source });
+        let script = json!({ "code": code, "name": code, "scriptdata": data });
+        self.api.post("/rest/v1/service/svcscripts", &script)?;
+        let opts = json!({ "issync": waits });
+        let channel =
+            json!({ "code": code, "type": "public", "recv_svcscriptcode": code, "opts": opts });
+        let made = self
+            .api
+            .post("/rest/v1/service/integration_points", &channel)?;
+        let token = made["token_local"].as_str();
+        Ok(Channel {
+            token: token.context("the answer has no token")?.to_owned(),
+        })
+    }
+
+    /// A load of hooks.
+    pub fn hooks(
+        &self,
+        channel: &Channel,
+        run: u32,
+        connections: usize,
+        time: Duration,
+    ) -> Result<Load> {
+        Ok(Load {
+            path: "/exec".into(),
+            headers: load::headers(&self.address, Some(&channel.token))?,
+            ..load_to(self.address.clone(), run, connections, time)?
+        })
+    }
+
+    /// Waits until no run waits any more.
+    pub fn drain(&mut self, patience: Duration) -> Result<()> {
+        let path =
+            "/rest/v1/service/svcscript_runtimes?limit=1&filter=%7B%22status%22%3A%22queued%22%7D";
+        let end = Instant::now() + patience;
+        while self.api.get::<Value>(path)? != json!([]) {
+            ensure!(Instant::now() < end, "runs still wait after {patience:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     pub fn address(&self) -> &str {

@@ -9,18 +9,17 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    io::{self, Read, Write},
-    process,
+    io, process,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    thread,
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use rustix::{
+    buffer::spare_capacity,
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Signal, set_parent_process_death_signal},
+    stdio,
+};
+use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Host, Limits, Outcome, Presets, Program, SyntaxError, compile, run};
 
@@ -73,47 +72,14 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<T> {
-    let mut length = [0; 4];
-    input.read_exact(&mut length)?;
-    let length = usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?;
-    if length > LONGEST {
-        return Err(io::Error::other("a frame is too long"));
-    }
-    let mut bytes = vec![0; length];
-    input.read_exact(&mut bytes)?;
-    Ok(serde_json::from_slice(&bytes)?)
-}
-
 /// Runs scripts until the input ends.
 pub fn serve() -> io::Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (sender, tasks) = mpsc::channel();
-    let stopping = stop.clone();
-    // Whatever a script does, this thread still reads.
-    thread::spawn(move || {
-        let mut input = io::BufReader::new(io::stdin().lock());
-        while let Ok(task) = read::<Task>(&mut input) {
-            match task {
-                Task::Run { .. } => stopping.store(false, Ordering::Release),
-                Task::Stop => stopping.store(true, Ordering::Release),
-                _ => {}
-            }
-            if sender.send(task).is_err() {
-                break;
-            }
-        }
-        process::exit(0);
-    });
-    let pipe = Rc::new(RefCell::new(Pipe {
-        tasks,
-        ended: VecDeque::new(),
-    }));
+    // The input ends with the server, but a script may keep this process from seeing that.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let pipe = Rc::new(RefCell::new(Pipe::default()));
     let mut programs = Programs::default();
     loop {
-        let Some(task) = pipe.borrow().next() else {
-            return Ok(());
-        };
+        let task = pipe.borrow_mut().next()?;
         let (key, presets) = match task {
             Task::Run { key, presets } => (key, presets),
             Task::Check(source) => {
@@ -123,18 +89,16 @@ pub fn serve() -> io::Result<()> {
             // Anything else belongs to a run that has ended.
             _ => continue,
         };
-        pipe.borrow_mut().ended.clear();
+        pipe.borrow_mut().begin();
         let outcome = match programs.find(&key, &pipe)? {
             Ok(program) => {
-                let stop = stop.clone();
-                let is_over = move || stop.load(Ordering::Acquire);
-                run(
-                    &program,
-                    &presets,
-                    Limits::default(),
-                    is_over,
-                    Remote(pipe.clone()),
-                )
+                let seen = pipe.clone();
+                let is_over = move || match seen.try_borrow_mut() {
+                    Ok(mut pipe) => pipe.is_stopped(),
+                    Err(_) => false,
+                };
+                let host = Remote(pipe.clone());
+                run(&program, &presets, Limits::default(), is_over, host)
             }
             Err(error) => Outcome {
                 failure: Some(Failure::new(format!("SyntaxError: {error}"))),
@@ -146,9 +110,13 @@ pub fn serve() -> io::Result<()> {
 }
 
 fn say(report: &Report) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    output.write_all(&frame(report)?)?;
-    output.flush()
+    let frame = frame(report)?;
+    let mut rest = frame.as_slice();
+    while !rest.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(stdio::stdout(), rest))?;
+        rest = &rest[written..];
+    }
+    Ok(())
 }
 
 /// The scripts that were compiled here.
@@ -169,10 +137,8 @@ impl Programs {
         }
         say(&Report::NeedSource)?;
         let source = loop {
-            match pipe.borrow().next() {
-                Some(Task::Source(source)) => break source,
-                Some(_) => {}
-                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            if let Task::Source(source) = pipe.borrow_mut().next()? {
+                break source;
             }
         };
         let program = match compile(&source) {
@@ -190,15 +156,89 @@ impl Programs {
 }
 
 /// What comes in.
+#[derive(Default)]
 struct Pipe {
-    tasks: mpsc::Receiver<Task>,
-    /// What has ended while an answer was waited for.
+    /// What was read and is not a whole frame yet, from `at` on.
+    read: Vec<u8>,
+    at: usize,
+    /// What has ended and was not asked for yet.
     ended: VecDeque<(u32, Result<String, String>)>,
+    stopped: bool,
 }
 
 impl Pipe {
-    fn next(&self) -> Option<Task> {
-        self.tasks.recv().ok()
+    fn begin(&mut self) {
+        self.ended.clear();
+        self.stopped = false;
+    }
+
+    /// The next task, waited for. This process ends with its input.
+    fn next(&mut self) -> io::Result<Task> {
+        loop {
+            if let Some(task) = self.frame()? {
+                return Ok(task);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Whether the run was told to stop. Looks at what has come, and does not wait.
+    fn is_stopped(&mut self) -> bool {
+        let input = stdio::stdin();
+        let mut inputs = [PollFd::new(&input, PollFlags::IN)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if !matches!(poll(&mut inputs, Some(&now)), Ok(1..)) {
+            return self.stopped;
+        }
+        let looked = self.fill().and_then(|()| {
+            while let Some(task) = self.frame()? {
+                match task {
+                    Task::Stop => self.stopped = true,
+                    Task::Ended(id, answer) => self.ended.push_back((id, answer)),
+                    _ => {}
+                }
+            }
+            Ok::<_, io::Error>(())
+        });
+        self.stopped || looked.is_err()
+    }
+
+    /// A task that has come whole.
+    fn frame(&mut self) -> io::Result<Option<Task>> {
+        let Some(length) = self.read[self.at..].first_chunk() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_le_bytes(*length)).map_err(io::Error::other)?;
+        if length > LONGEST {
+            return Err(io::Error::other("a frame is too long"));
+        }
+        let Some(frame) = self.read.get(self.at + 4..self.at + 4 + length) else {
+            return Ok(None);
+        };
+        let task = serde_json::from_slice(frame)?;
+        self.at += 4 + length;
+        if self.at == self.read.len() {
+            self.read.clear();
+            self.read.shrink_to(1 << 16);
+            self.at = 0;
+        }
+        Ok(Some(task))
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.read.drain(..self.at);
+        self.at = 0;
+        self.read.reserve(8192);
+        let count = rustix::io::retry_on_intr(|| {
+            rustix::io::read(stdio::stdin(), spare_capacity(&mut self.read))
+        })?;
+        if count == 0 {
+            process::exit(0);
+        }
+        Ok(())
     }
 }
 
@@ -211,11 +251,11 @@ impl Host for Remote {
         say(&Report::Ask { name, argument }).map_err(|error| error.to_string())?;
         let mut pipe = self.0.borrow_mut();
         loop {
-            match pipe.next() {
-                Some(Task::Answer(answer)) => return answer,
-                Some(Task::Ended(id, answer)) => pipe.ended.push_back((id, answer)),
-                Some(_) => {}
-                None => return Err("the server has gone".to_owned()),
+            match pipe.next().map_err(|error| error.to_string())? {
+                Task::Answer(answer) => return answer,
+                Task::Ended(id, answer) => pipe.ended.push_back((id, answer)),
+                Task::Stop => pipe.stopped = true,
+                _ => {}
             }
         }
     }
@@ -232,9 +272,12 @@ impl Host for Remote {
             return Some(ended);
         }
         loop {
-            match pipe.next()? {
+            if pipe.stopped {
+                return None;
+            }
+            match pipe.next().ok()? {
                 Task::Ended(id, answer) => return Some((id, answer)),
-                Task::Stop => return None,
+                Task::Stop => pipe.stopped = true,
                 _ => {}
             }
         }

@@ -38,6 +38,7 @@ CREATE TABLE run (
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX run_code ON run (workspace, code, id);
 CREATE INDEX run_waiting ON run (workspace, lane, due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX run_failed ON run (workspace, id) WHERE status = 'failed';
 
 -- What the scripts of a channel keep.
 CREATE TABLE kv (

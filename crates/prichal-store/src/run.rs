@@ -193,7 +193,7 @@ pub fn insert(tx: &mut Tx<'_>, run: &Run, owner: Option<Uuid>) {
     tx.insert(&RUN, values);
 }
 
-/// Writes what an attempt has come to. False when the run is no longer this owner's, or not at this
+/// Writes what an attempt has come to, and which script it was. False when the run is no longer this owner's, or not at this
 /// attempt: then nothing is written. What has worked needs its request no more.
 pub fn settle(
     tx: &mut Tx<'_>,
@@ -201,6 +201,7 @@ pub fn settle(
     id: RunId,
     owner: Uuid,
     attempts: i64,
+    code: &str,
     state: &State,
 ) -> Result<bool> {
     let State {
@@ -215,7 +216,7 @@ pub fn settle(
     } = state;
     let done = tx.execute(
         "UPDATE run SET status = $5, attempts = $6, due_at = $7, started_at = $8, duration_ms = $9, log = $10, result = $11,
-           error = $12, owner = NULL, request = CASE WHEN $5 = 'finished' THEN NULL ELSE request END
+           error = $12, code = $13, owner = NULL, request = CASE WHEN $5 = 'finished' THEN NULL ELSE request END
          WHERE workspace = $1 AND id = $2 AND owner = $3 AND attempts = $4",
         params![
             lane.workspace,
@@ -229,7 +230,8 @@ pub fn settle(
             *duration_ms,
             log,
             result.as_deref(),
-            error.as_deref()
+            error.as_deref(),
+            code
         ],
     )?;
     Ok(done == 1)
@@ -355,10 +357,23 @@ pub fn list(
     if let Some(channel) = filter.channel {
         only("channel", channel.into());
     }
+    // What waits and what has failed have indexes of their own, which a parameter does not show to be
+    // enough.
+    conditions.push_str(match filter.status {
+        Some(Status::Queued | Status::Deferred) => " AND due_at IS NOT NULL",
+        Some(Status::Failed) => " AND status = 'failed'",
+        Some(Status::Finished) | None => "",
+    });
     let sql = format!(
         "SELECT {COLUMNS} FROM run WHERE workspace = $1{conditions} ORDER BY id DESC LIMIT $2 OFFSET $3"
     );
     conn.query(&sql, &values, read)
+}
+
+/// How many runs wait.
+pub fn count_waiting(conn: &mut Conn) -> Result<i64> {
+    let sql = "SELECT count(*) FROM run WHERE due_at IS NOT NULL";
+    Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// Workspaces with runs from before `before` that are over, at most `limit`.

@@ -28,5 +28,15 @@ async fn serve() -> ExitCode {
     // The allocator asks for huge pages, and a server at rest fills little of each.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+    raise_open_files();
     prichal::cli::run().await
+}
+
+/// Thousands of websockets are thousands of open files, and many systems begin with a thousand.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum;
+    // Whoever forbids that has fewer.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }

@@ -13,7 +13,7 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Conn, Tx, delivery,
     file::{self, File},
-    idempotency, integration,
+    idempotency, integration, run,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -38,6 +38,7 @@ const TOGETHER: usize = 16;
 
 /// How long a temporary id that was bound leads to its permanent one (`prichal_store::file::bind`).
 const BOUND: Duration = Duration::from_hours(48);
+/// Attempts at deliveries, and runs of scripts.
 const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
 /// How long an upload may take: what is older and not finished belongs to nobody.
 const UPLOAD: Duration = Duration::from_hours(6);
@@ -88,6 +89,7 @@ pub async fn sweep(app: &App) -> Result<()> {
     });
     let bound = logged(bound.await);
     let attempts = logged(forget_attempts(app, now - ATTEMPTS).await);
+    let runs = logged(forget_runs(app, now - ATTEMPTS).await);
     let answers = forget(app, ANY, move |tx| {
         idempotency::forget_answers(tx, now - REMEMBERED, step)
     });
@@ -103,6 +105,7 @@ pub async fn sweep(app: &App) -> Result<()> {
     ended
         .and(bound)
         .and(attempts)
+        .and(runs)
         .and(answers)
         .and(revoked)
         .and(unfinished)
@@ -136,6 +139,24 @@ async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
         for (workspace, integration) in instances {
             forget(app, workspace, move |tx| {
                 delivery::forget_attempts(tx, workspace, integration, before, step)
+            })
+            .await?;
+        }
+    }
+}
+
+/// Removes runs from before `before` that are over, one workspace after the other.
+async fn forget_runs(app: &App, before: Timestamp) -> Result<()> {
+    let step = i64::from(STEP);
+    loop {
+        let read = move |conn: &mut Conn| run::with_runs_before(conn, before, step);
+        let workspaces = app.db.read(read).await?;
+        if workspaces.is_empty() {
+            return Ok(());
+        }
+        for workspace in workspaces {
+            forget(app, workspace, move |tx| {
+                run::forget(tx, workspace, before, step)
             })
             .await?;
         }

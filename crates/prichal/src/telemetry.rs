@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use prichal_store::delivery;
+use prichal_store::{delivery, run};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -80,6 +80,15 @@ fn describe() {
         "prichal_feed_lag_events",
         "Events that a webhook has yet to look at: the most of any, by state"
     );
+    metrics::describe_counter!(
+        "prichal_runs_total",
+        "Runs of scripts and messages, by kind and status"
+    );
+    metrics::describe_gauge!(
+        "prichal_runs_waiting",
+        "Runs that wait, those for another try included"
+    );
+    metrics::describe_gauge!("prichal_websockets", "Websockets that this node holds");
     metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
     metrics::describe_gauge!(
         "prichal_deferred_oldest_seconds",
@@ -92,6 +101,15 @@ pub async fn render(app: &App) -> Result<String> {
     let (depth, oldest) = app.db.read(delivery::queue_depth).await?;
     let now = app.clock.now();
     gauge("prichal_deferred_events", depth);
+    gauge(
+        "prichal_runs_waiting",
+        app.db.read(run::count_waiting).await?,
+    );
+    let sockets = app.channels.sockets.count();
+    gauge(
+        "prichal_websockets",
+        i64::try_from(sockets).unwrap_or(i64::MAX),
+    );
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     let since = oldest.map_or(0.0, |due| (now.micros() - due.micros()) as f64 / 1e6);
     metrics::gauge!("prichal_deferred_oldest_seconds").set(since);

@@ -129,10 +129,18 @@ fn state(outcome: &Outcome, attempts: i64, began: Timestamp, ended: Timestamp) -
     }
 }
 
+/// A run of the queue that has come to its end, to be written.
+pub struct Ended {
+    run: Run,
+    state: State,
+    done: Done,
+    is_retried: bool,
+}
+
 /// Does a run of the queue.
-pub async fn perform(app: &App, run: Run) {
+pub async fn perform(app: &App, mut run: Run) -> Ended {
     let began = app.clock.now();
-    let (done, is_final) = match attempt(app, &run, began).await {
+    let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,
         // The store is away: it is tried again like any other failure.
         Err(error) => (Done::failed(thrown(&error)), false),
@@ -145,7 +153,12 @@ pub async fn perform(app: &App, run: Run) {
     }
     metrics::counter!("prichal_runs_total", "kind" => run.kind.name(), "status" => state.status.name())
         .increment(1);
-    settle(app, &run, state, done, is_retried).await;
+    Ended {
+        run,
+        state,
+        done,
+        is_retried,
+    }
 }
 
 /// A failure is tried again while the schedule has waits left.
@@ -161,7 +174,7 @@ fn defer(app: &App, state: &mut State) {
 }
 
 /// One attempt, and whether its failure is for good.
-async fn attempt(app: &App, run: &Run, now: Timestamp) -> Result<(Done, bool)> {
+async fn attempt(app: &App, run: &mut Run, now: Timestamp) -> Result<(Done, bool)> {
     let Some(request) = request_of(app, run) else {
         return Ok((Done::failed("what the run was about cannot be read"), true));
     };
@@ -173,16 +186,18 @@ async fn attempt(app: &App, run: &Run, now: Timestamp) -> Result<(Done, bool)> {
         },
     };
     let docked = docked.as_ref();
-    let code = match (run.kind, docked) {
-        (Kind::Send, Some(docked)) => match way(app, docked, now).await? {
-            Way::Script(code) => code,
+    if let (Kind::Send, Some(docked)) = (run.kind, docked) {
+        match way(app, docked, now).await? {
+            Way::Script(code) => run.code = code,
             Way::Post => return Ok((post(app, docked, run, &request, now).await, false)),
             Way::None => return Ok((Done::failed("the channel has no way to send"), false)),
-        },
-        _ => run.code.clone(),
-    };
-    let Some(loaded) = script(app, run.lane.workspace, &code).await? else {
-        return Ok((Done::failed(format!("there is no script {code}")), false));
+        }
+    }
+    let Some(loaded) = script(app, run.lane.workspace, &run.code).await? else {
+        return Ok((
+            Done::failed(format!("there is no script {}", run.code)),
+            false,
+        ));
     };
     let time = match (run.kind, docked) {
         (Kind::Hook, Some(docked)) => docked.channel.timeout(),
@@ -243,50 +258,59 @@ async fn post(app: &App, docked: &Docked, run: &Run, request: &Request, now: Tim
     }
 }
 
-/// Writes what a run of the queue has come to, with what it changes.
-async fn settle(app: &App, run: &Run, mut state: State, done: Done, is_retried: bool) {
-    let Done {
-        mut effects,
-        http_status,
-        answer,
-        ..
-    } = done;
-    let author = match by_id(app, run.lane).await {
-        Ok(Some(docked)) if run.channel.is_some() => docked.author(),
-        _ => Author::system(),
-    };
-    let origin = origin(run.lane.workspace, author, app.clock.now());
-    loop {
-        let attempt = (run.kind == Kind::Send)
-            .then(|| message_attempt(run, &state, http_status, answer.clone()));
-        let sends = effects.sends();
-        let written = write(app, run, &state, effects.clone(), attempt, &origin).await;
-        match written {
-            Ok(is_ours) => {
-                if is_ours && let Some(due) = state.due_at {
-                    app.channels.queue.wake(run.lane, due);
+impl Ended {
+    /// Writes what the run has come to, with what it changes.
+    pub async fn settle(self, app: &App) {
+        let Self {
+            run,
+            mut state,
+            done,
+            is_retried,
+        } = self;
+        let run = &run;
+        let Done {
+            mut effects,
+            http_status,
+            answer,
+            ..
+        } = done;
+        let author = match by_id(app, run.lane).await {
+            Ok(Some(docked)) if run.channel.is_some() => docked.author(),
+            _ => Author::system(),
+        };
+        let origin = origin(run.lane.workspace, author, app.clock.now());
+        loop {
+            let attempt = (run.kind == Kind::Send)
+                .then(|| message_attempt(run, &state, http_status, answer.clone()));
+            let sends = effects.sends();
+            let written = write(app, run, &state, effects.clone(), attempt, &origin).await;
+            match written {
+                Ok(is_ours) => {
+                    if is_ours && let Some(due) = state.due_at {
+                        app.channels.queue.wake(run.lane, due);
+                    }
+                    if is_ours && sends {
+                        app.channels.queue.wake(run.lane, app.clock.now());
+                    }
+                    return;
                 }
-                if is_ours && sends {
-                    app.channels.queue.wake(run.lane, app.clock.now());
+                Err(error @ (Error::Busy | Error::Unavailable(_) | Error::Internal(_))) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, run = %run.id, "cannot write what a run has come to");
+                    tokio::select! {
+                        () = app.clock.sleep(PAUSE) => {}
+                        // It is run again by whoever comes next.
+                        () = app.stopping.cancelled() => return,
+                    }
                 }
-                return;
-            }
-            Err(error @ (Error::Busy | Error::Unavailable(_) | Error::Internal(_))) => {
-                tracing::error!(error = &error as &dyn std::error::Error, run = %run.id, "cannot write what a run has come to");
-                tokio::select! {
-                    () = app.clock.sleep(PAUSE) => {}
-                    // It is run again by whoever comes next.
-                    () = app.stopping.cancelled() => return,
-                }
-            }
-            // What the script wanted cannot be.
-            Err(error) => {
-                effects = Effects::default();
-                state.status = Status::Failed;
-                state.error = Some(thrown(&error));
-                state.due_at = None;
-                if is_retried {
-                    defer(app, &mut state);
+                // What the script wanted cannot be.
+                Err(error) => {
+                    effects = Effects::default();
+                    state.status = Status::Failed;
+                    state.error = Some(thrown(&error));
+                    state.due_at = None;
+                    if is_retried {
+                        defer(app, &mut state);
+                    }
                 }
             }
         }
@@ -305,7 +329,7 @@ async fn write(
     let (at, run, state, origin) = (app.clone(), run.clone(), state.clone(), origin.clone());
     let work = move |tx: &mut Tx<'_>| {
         let (node, attempts) = (at.node, run.state.attempts);
-        if !run::settle(tx, run.lane, run.id, node, attempts, &state)? {
+        if !run::settle(tx, run.lane, run.id, node, attempts, &run.code, &state)? {
             return Ok(false);
         }
         effects.write(&at, tx, &origin, run.channel)?;

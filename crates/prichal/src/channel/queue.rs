@@ -9,7 +9,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use prichal_store::{
     socket,
 };
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ const WAITING: usize = 256;
 /// How many bytes all of them may have.
 const BYTES: usize = 32 << 20;
 /// How many runs of a lane go on at once.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
 /// How many runs are claimed at once.
 const CLAIM: i64 = 64;
 /// How many lanes are looked at in one read.
@@ -55,13 +55,26 @@ const LOOK: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(15);
 /// How long to wait after the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many runs that have ended wait to be written: the next ones do not wait for that.
+const SETTLING: usize = 256;
 /// The longest message, in bytes.
 const MESSAGE: usize = 1 << 20;
 
-#[derive(Default)]
 pub struct Queue {
     state: Mutex<Waiting>,
     changed: Notify,
+    /// How many runs may wait to be written at their end.
+    settling: Arc<Semaphore>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            settling: Arc::new(Semaphore::new(SETTLING)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -352,15 +365,6 @@ impl Queue {
         (due, state.alarms.values().copied().min())
     }
 
-    /// How many runs wait in memory.
-    pub fn depth(&self) -> usize {
-        self.lock()
-            .lanes
-            .values()
-            .map(|lane| lane.ready.len())
-            .sum()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -380,7 +384,15 @@ async fn work(app: App, lane: Lane) {
             return app.channels.queue.leave(lane);
         }
         match app.channels.queue.next(lane) {
-            Next::Run(run) => perform(&app, *run).await,
+            Next::Run(run) => {
+                let ended = perform(&app, *run).await;
+                let permit = app.channels.queue.settling.clone().acquire_owned().await;
+                let at = app.clone();
+                app.background.spawn(async move {
+                    ended.settle(&at).await;
+                    drop(permit);
+                });
+            }
             Next::Claim => {
                 if let Err(error) = claim(&app, lane).await {
                     tracing::error!(

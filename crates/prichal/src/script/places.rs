@@ -13,9 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit as Permit, Semaphore};
 use uuid::Uuid;
 
 /// How many runs of a channel go on at once.
-const LANE: usize = 4;
+const LANE: usize = 8;
 /// How many runs begin at once: all, and those of one workspace.
-const FIRST: (usize, usize) = (16, 8);
+const FIRST: (usize, usize) = (16, 12);
 /// How many runs that take long there are: all, and those of one workspace.
 const LONG: (usize, usize) = (48, 16);
 

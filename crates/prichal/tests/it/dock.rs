@@ -35,13 +35,6 @@ impl Dock {
         Self { hub, space, rest }
     }
 
-    /// The same workspace at another server on the same store.
-    pub(crate) fn adopt(&self, hub: Hub) -> Self {
-        let space = hub.adopt(&self.space);
-        let rest = hub.adopt(&self.rest);
-        Self { hub, space, rest }
-    }
-
     /// Makes a script.
     pub(crate) async fn script(&self, code: &str, source: &str) -> String {
         let data = json!({ "language": "javascript", "source": source });

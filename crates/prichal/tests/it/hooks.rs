@@ -771,3 +771,23 @@ async fn hooks_are_run_by_the_nodes_that_are_alive() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn runs_are_kept_thirty_days() {
+    let dock = Dock::new().await;
+    let channel = dock.queued("old", "if (request.body.bad) throw 1").await;
+    dock.hook(&channel, json!({})).await.ok();
+    dock.run("old", "finished").await;
+    dock.hub.advance(Duration::from_hours(24));
+    dock.hook(&channel, json!({ "bad": true })).await.ok();
+    dock.run("old", "deferred").await;
+    for _ in 0..=29 * 24 {
+        dock.hub.advance(Duration::from_hours(1));
+    }
+    let left = eventually("the old run is gone", || async {
+        let runs = dock.runs("old").await;
+        (runs.len() == 1).then(|| runs[0].clone())
+    })
+    .await;
+    assert_ne!(left["status"], "finished", "what is not over stays");
+}

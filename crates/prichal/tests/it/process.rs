@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    hub::{ADMIN_TOKEN, Caller, Database, PATIENCE, anybody_at, spawn},
+    hub::{ADMIN_TOKEN, Caller, Database, PATIENCE, anybody_at, eventually, spawn},
     partner::Partner,
     receiver::Receiver,
 };
@@ -482,4 +482,106 @@ async fn another_master_key_does_not_open_the_store() {
     );
     std::fs::write(&key, kept).expect("put back");
     Server::start(folder.path(), &database).await;
+}
+
+/// The processes that a process has started.
+fn children(of: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").expect("processes");
+    let ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // Behind the name, which may hold anything: the state, then the parent.
+        let parent = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1));
+        parent == Some(of.to_string().as_str())
+    })
+    .collect()
+}
+
+/// Hooks that were answered while the server was killed again and again: each is run, and what its script
+/// changes is changed once. Nothing is left of the processes that ran them.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_among_hooks_it_runs_them_all() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let listen = free_address();
+    let mut server = Server::start_at(&listen, folder.path(), &database).await;
+    let made = server
+        .admin()
+        .post("/admin/v1/workspaces", json!({ "name": "acme" }))
+        .await;
+    assert_eq!(made.status, 201);
+    let body = json!({ "name": "t", "role": "admin" });
+    let token = server
+        .admin()
+        .post("/admin/v1/workspaces/acme/tokens", body)
+        .await
+        .str("token");
+    let rest = anybody_at(&server.url).bearer(&token);
+    let source = "entities.create('companies', {name: request.body.name})";
+    let data = json!({ "language": "javascript", "source": source });
+    let script = json!({ "code": "s", "name": "s", "scriptdata": data });
+    rest.post("/rest/v1/service/svcscripts", script).await.ok();
+    let channel = json!({ "code": "c", "type": "public", "recv_svcscriptcode": "s" });
+    let channel = rest
+        .post("/rest/v1/service/integration_points", channel)
+        .await
+        .ok();
+    let channel = channel.str("token_local");
+
+    let mut accepted: Vec<String> = Vec::new();
+    for round in 0..3 {
+        let mut load = JoinSet::new();
+        for n in 0..8 {
+            let hooks = anybody_at(&server.url).bearer(&channel);
+            load.spawn(async move {
+                let mut names = Vec::new();
+                for turn in 0..10_000 {
+                    let name = format!("{round}-{n}-{turn}");
+                    match hooks.try_post("/exec", json!({ "name": name })).await {
+                        Some(answer) if answer.status == 200 => names.push(name),
+                        Some(answer) => assert_eq!(answer.status, 503, "{}", answer.text),
+                        None => break,
+                    }
+                }
+                names
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let workers = children(server.child.id());
+        server.kill();
+        accepted.extend(load.join_all().await.concat());
+        let is_gone = |id: &u32| !Path::new(&format!("/proc/{id}/cwd")).exists();
+        eventually("nothing is left of its processes", || async {
+            workers.iter().all(is_gone).then_some(())
+        })
+        .await;
+        server = Server::start_at(&listen, folder.path(), &database).await;
+    }
+    assert!(
+        accepted.len() >= 100,
+        "there was something to lose: {}",
+        accepted.len()
+    );
+
+    let space = anybody_at(&server.url).bearer(&token).at("/api/v1/acme");
+    let started = Instant::now();
+    loop {
+        let waiting = space.at("").get("/rest/v1/service/svcscript_runtimes?limit=1&filter=%7B%22status%22%3A%22queued%22%7D").await.ok();
+        if waiting.text == "[]" {
+            break;
+        }
+        assert!(started.elapsed() < 3 * PATIENCE, "hooks still wait");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut made: HashMap<String, usize> = HashMap::new();
+    for event in everything(&space).await {
+        if let Some(name) = event["changeData"]["new"]["name"].as_str() {
+            *made.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    for name in &accepted {
+        assert_eq!(made.get(name), Some(&1), "{name}");
+    }
 }

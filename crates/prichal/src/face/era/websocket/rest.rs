@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn line(asked: Value) -> Option<String> {
+    fn line(asked: &Value) -> Option<String> {
         let request = read(asked.as_object()?).ok()?;
         Some(format!("{} {}", request.method(), request.uri()))
     }
@@ -184,7 +184,7 @@ mod tests {
             ),
             (json!({ "operation": "read", "classpath": "" }), None),
         ] {
-            assert_eq!(line(asked.clone()).as_deref(), expected, "{asked}");
+            assert_eq!(line(&asked).as_deref(), expected, "{asked}");
         }
     }
 }

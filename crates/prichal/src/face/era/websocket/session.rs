@@ -16,7 +16,7 @@ use prichal_core::{schema::Object, time::Timestamp};
 use prichal_store::{Conn, Tx, event, run::Kind, socket};
 use serde_json::{Value, json};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tokio_tungstenite::{
@@ -72,6 +72,7 @@ const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
 const DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Closed = oneshot::Receiver<Close>;
 
 /// Why the conversation is over.
 enum End {
@@ -207,7 +208,7 @@ impl Session {
                         None => continue,
                     }
                 }
-                () = heard(self.news.as_mut()) => match self.tell(socket).await {
+                () = heard(self.news.as_mut()) => match self.tell(socket, &mut place.close).await {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
@@ -217,7 +218,7 @@ impl Session {
                     }
                     missed += 1;
                     next_ping = clock.now() + PING;
-                    if !deliver(socket, Message::Ping(Vec::new().into())).await {
+                    if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
                         return End::Gone;
                     }
                     continue;
@@ -230,7 +231,7 @@ impl Session {
                     return End::Close(CloseCode::Away, "the server stops");
                 }
             };
-            if !deliver(socket, Message::text(frame)).await {
+            if !deliver(socket, &mut place.close, Message::text(frame)).await {
                 return End::Gone;
             }
         }
@@ -402,7 +403,7 @@ impl Session {
     }
 
     /// Tells what has happened since the last time.
-    async fn tell(&mut self, socket: &mut Socket) -> Result<(), End> {
+    async fn tell(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
         let workspace = self.docked.workspace;
         loop {
             let after = self.seen;
@@ -418,7 +419,7 @@ impl Session {
             let now = self.app.clock.now();
             for event in &events {
                 for frame in self.subscriptions.frames(event, now) {
-                    if !deliver(socket, Message::text(frame)).await {
+                    if !deliver(socket, close, Message::text(frame)).await {
                         return Err(End::Gone);
                     }
                 }
@@ -605,10 +606,12 @@ async fn heard(news: Option<&mut watch::Receiver<u64>>) {
     }
 }
 
-/// Sends a frame. False when the client is not there, or does not read.
-async fn deliver(socket: &mut Socket, message: Message) -> bool {
-    let sent = tokio::time::timeout(SEND, socket.send(message)).await;
-    sent.is_ok_and(|sent| sent.is_ok())
+/// Sends a frame. False when the client is not there, or does not read: then nothing more can be said.
+async fn deliver(socket: &mut Socket, close: &mut Closed, message: Message) -> bool {
+    tokio::select! {
+        sent = tokio::time::timeout(SEND, socket.send(message)) => sent.is_ok_and(|sent| sent.is_ok()),
+        _ = close => false,
+    }
 }
 
 fn broken(error: &Broken) -> End {

@@ -1,0 +1,757 @@
+//! The websocket of a channel (`reference/era.md` §9, §13), spoken by a client that is not ours.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{
+        Error, Message, client::IntoClientRequest as _, protocol::frame::coding::CloseCode,
+    },
+};
+
+use crate::{
+    dock::{Dock, Made, POINTS, SCRIPTS},
+    hub::{Ground, Hub, PATIENCE, eventually},
+};
+
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+fn address(hub: &Hub, path: &str) -> String {
+    format!("{}{path}", hub.url.replacen("http", "ws", 1))
+}
+
+impl Client {
+    async fn open(hub: &Hub, channel: &Made) -> Self {
+        let url = address(hub, &format!("/ws/token/v1/{}", channel.token));
+        Self(connect_async(url).await.expect("the channel is open").0)
+    }
+
+    /// With these capabilities.
+    async fn with(hub: &Hub, channel: &Made, capabilities: &[&str]) -> Self {
+        let mut client = Self::open(hub, channel).await;
+        let wanted: Vec<Value> = capabilities
+            .iter()
+            .map(|key| json!({ "key": key }))
+            .collect();
+        let answer = client
+            .ask("setup", json!({ "qid": 0, "capabilities": wanted }))
+            .await;
+        for one in answer["capabilities"].as_array().expect("a list") {
+            assert_eq!(one["result"], "ok", "{answer}");
+        }
+        client
+    }
+
+    async fn send(&mut self, text: impl Into<String>) {
+        self.0
+            .send(Message::text(text.into()))
+            .await
+            .expect("the server reads");
+    }
+
+    /// The next frame.
+    async fn next(&mut self) -> Value {
+        let wait = async {
+            loop {
+                match self
+                    .0
+                    .next()
+                    .await
+                    .expect("the connection is open")
+                    .expect("a frame")
+                {
+                    Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+                    Message::Close(frame) => panic!("closed: {frame:?}"),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("a frame comes")
+    }
+
+    /// Sends a message, and takes the next frame as its answer.
+    async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.send(json!([method, params]).to_string()).await;
+        let frame = self.next().await;
+        assert_eq!(frame[0], format!("{method}_result"), "{frame}");
+        frame[1].clone()
+    }
+
+    /// How the server closes the connection.
+    async fn closed(&mut self) -> Option<CloseCode> {
+        let wait = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("it is closed")
+    }
+}
+
+fn error(qid: Value, code: i64, message: &str) -> Value {
+    json!({ "qid": qid, "result": "error", "errorcode": code, "errormsg": message })
+}
+
+#[tokio::test]
+async fn a_connection_is_set_up() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({ "type": "telegram" })).await;
+    let mut client = Client::open(&dock.hub, &channel).await;
+    let early = client.ask("test", json!({ "qid": "a" })).await;
+    assert_eq!(
+        early,
+        error(json!("a"), 1403, "The capability test is not set up")
+    );
+    let setup = json!({ "qid": "q", "capabilities": [{ "key": "test" }, { "key": "ivrapi" }] });
+    let answer = client.ask("setup", setup).await;
+    let unknown = json!({ "key": "ivrapi", "result": "error", "errormsg": "Unknown capability" });
+    let expected =
+        json!({ "qid": "q", "capabilities": [{ "key": "test", "result": "ok" }, unknown] });
+    assert_eq!(answer, expected);
+    assert_eq!(
+        client.ask("test", json!({ "qid": [1] })).await,
+        json!({ "qid": [1], "result": "ok" })
+    );
+    let info = client.ask("connection_info", json!({ "qid": 7 })).await;
+    assert_eq!(
+        (&info["ownertype"], &info["domain"], &info["token"]),
+        (&json!("token"), &json!("acme"), &json!(channel.token))
+    );
+    assert_eq!(
+        (
+            &info["integration_point_id"],
+            &info["integration_point_type"]
+        ),
+        (&json!(channel.id), &json!("telegram"))
+    );
+    assert_eq!(
+        (&info["capabilities"], &info["roles"], &info["qid"]),
+        (&json!(["test"]), &json!([]), &json!(7))
+    );
+    assert_eq!(
+        (&info["datetime"], &info["timestamp"]),
+        (
+            &json!("2026-01-01T00:00:00.000Z"),
+            &json!(1_767_225_600_000_i64)
+        )
+    );
+    assert_eq!(info["site"], "main");
+    // What cannot be read is answered, and the connection stays.
+    for bad in [
+        "",
+        "{",
+        "{}",
+        "[]",
+        "[1, {}]",
+        "[\"test\"]",
+        "[\"test\", {}, 1]",
+    ] {
+        client.send(bad).await;
+        let frame = client.next().await;
+        assert_eq!(
+            (&frame[0], &frame[1]["errorcode"]),
+            (&json!("error"), &json!(1400)),
+            "{bad}"
+        );
+    }
+    let params = client.ask("test", json!(7)).await;
+    assert_eq!(params["errorcode"], 1400);
+    assert_eq!(
+        client.ask("setup", json!({ "qid": 1 })).await["errorcode"],
+        1400
+    );
+    assert_eq!(
+        client.ask("test", json!({})).await,
+        json!({ "result": "ok" })
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_connect_is_refused() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let refused = |url: String| async move {
+        match connect_async(url).await {
+            Err(Error::Http(response)) => response.status().as_u16(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(address(&dock.hub, "/ws/token/v1")).await, 401);
+    assert_eq!(
+        refused(address(
+            &dock.hub,
+            "/ws/token/v1/82ddc7c68623726346a78371173e2f8d"
+        ))
+        .await,
+        401
+    );
+    let plain = dock.holder(&channel).get("/ws/token/v1").await;
+    assert_eq!(plain["error_code"], 1400, "{}", plain.text);
+    let mut request = address(&dock.hub, "/ws/token/v1")
+        .into_client_request()
+        .expect("a URL");
+    let bearer = format!("Bearer {}", channel.token)
+        .parse()
+        .expect("a value");
+    request.headers_mut().insert("authorization", bearer);
+    let (socket, _) = connect_async(request)
+        .await
+        .expect("the token may stand in the header");
+    drop(socket);
+    let path = format!("{POINTS}/{}", channel.id);
+    dock.change(&path, json!({ "opts": { "ip_mask": ["10.0.0.0/8"] } }))
+        .await
+        .ok();
+    assert_eq!(
+        refused(address(
+            &dock.hub,
+            &format!("/ws/token/v1/{}", channel.token)
+        ))
+        .await,
+        403
+    );
+}
+
+#[tokio::test]
+async fn rest_reaches_what_http_does() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut client = Client::with(&dock.hub, &channel, &["rest"]).await;
+    let data = json!({ "language": "javascript", "source": "1" });
+    let content = json!({ "code": "made", "name": "Made", "scriptdata": data });
+    let create = json!({ "qid": 1, "operation": "create", "classpath": "service/svcscripts", "content": content });
+    let made = client.ask("rest", create).await;
+    assert_eq!(
+        (&made["result"], &made["qid"], &made["content"]["code"]),
+        (&json!("ok"), &json!(1), &json!("made"))
+    );
+    let id = made["content"]["id"].clone();
+    for (asked, check) in [
+        (
+            json!({ "operation": "read", "classpath": "/rest/v1/service/svcscripts", "mask": "code", "filter": { "code": "made" } }),
+            json!([{ "code": "made" }]),
+        ),
+        (
+            json!({ "operation": "lookup", "classpath": "service/svcscripts", "content": "made" }),
+            json!([id]),
+        ),
+        (
+            json!({ "operation": "read", "classpath": "service/svcscripts", "id": id, "mask": "name" }),
+            json!({ "name": "Made" }),
+        ),
+        (
+            json!({ "operation": "delete", "classpath": "service/svcscripts", "id": id }),
+            Value::Null,
+        ),
+    ] {
+        assert_eq!(
+            client.ask("rest", asked.clone()).await["content"],
+            check,
+            "{asked}"
+        );
+    }
+    for (asked, code) in [
+        (
+            json!({ "operation": "read", "classpath": "service/svcscripts", "id": id }),
+            1404,
+        ),
+        (
+            json!({ "operation": "replace", "classpath": "service/svcscripts" }),
+            1405,
+        ),
+        (
+            json!({ "operation": "clear", "classpath": "service/svcscripts" }),
+            1405,
+        ),
+        (
+            json!({ "operation": "create", "classpath": "service/svcscripts", "content": {} }),
+            1400,
+        ),
+        (
+            json!({ "operation": "read", "classpath": "service/svcscripts", "offset": -1 }),
+            1400,
+        ),
+        (
+            json!({ "operation": "read", "classpath": "../../admin/v1/workspaces" }),
+            1400,
+        ),
+        (
+            json!({ "operation": "read", "classpath": "service/nothing" }),
+            1404,
+        ),
+        (
+            json!({ "operation": "steal", "classpath": "service/svcscripts" }),
+            1400,
+        ),
+        (json!({}), 1400),
+    ] {
+        let answer = client.ask("rest", asked.clone()).await;
+        assert_eq!(
+            (&answer["result"], &answer["errorcode"]),
+            (&json!("error"), &json!(code)),
+            "{asked}: {answer}"
+        );
+    }
+    let feed = dock.space.get("/events").await.ok();
+    let made = &feed["items"].as_array().expect("items")[1];
+    assert_eq!(made["createInfo"]["createdWith"], "IntegrationPoint.sock");
+}
+
+#[tokio::test]
+async fn roles_and_the_channel_narrow_what_is_open() {
+    let dock = Dock::new().await;
+    let routes = json!([
+        { "methods": ["WEBSOCKET"], "url": "/ws#rest" },
+        { "methods": ["GET"], "url": "/rest/v1/service/svcscripts" },
+    ]);
+    dock.space
+        .post("/roles", json!({ "name": "reader", "routes": routes }))
+        .await
+        .ok();
+    dock.space
+        .post("/roles", json!({ "name": "plain" }))
+        .await
+        .ok();
+    let members = json!({ "opts": { "roles": ["reader", "unknown"] } });
+    let channel = dock.channel("sock", members).await;
+    let mut client = Client::with(&dock.hub, &channel, &["rest"]).await;
+    let denied = "Access denied by IAM (route not found)";
+    let answer = client
+        .ask("setup", json!({ "capabilities": [{ "key": "svcscript" }] }))
+        .await;
+    assert_eq!(
+        answer["capabilities"][0],
+        json!({ "key": "svcscript", "result": "error", "errormsg": denied })
+    );
+    let read = |classpath: &str| json!({ "qid": 1, "operation": "read", "classpath": classpath });
+    assert_eq!(
+        client.ask("rest", read("service/svcscripts")).await["result"],
+        "ok"
+    );
+    let refused = client.ask("rest", read("service/integration_points")).await;
+    assert_eq!(refused, error(json!(1), 1403, denied));
+    let free = dock
+        .channel("free", json!({ "opts": { "roles": ["plain"] } }))
+        .await;
+    Client::with(
+        &dock.hub,
+        &free,
+        &["rest", "svcscript", "msg", "test", "subscr"],
+    )
+    .await;
+    let narrow = dock
+        .channel(
+            "narrow",
+            json!({ "opts": { "filter_capabilities": ["test"] } }),
+        )
+        .await;
+    let mut client = Client::with(&dock.hub, &narrow, &["test"]).await;
+    let answer = client
+        .ask("setup", json!({ "capabilities": [{ "key": "rest" }] }))
+        .await;
+    assert_eq!(answer["capabilities"][0]["errormsg"], denied);
+}
+
+#[tokio::test]
+async fn scripts_are_started_and_stopped() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let id = dock
+        .script(
+            "calc",
+            "variables.sum = startparam(1) + startparam(20); variables.at = request.method",
+        )
+        .await;
+    let variables = json!({ "opts": { "variables": { "from": "preset" } } });
+    dock.change(&format!("{SCRIPTS}/{id}"), variables)
+        .await
+        .ok();
+    let mut client = Client::with(&dock.hub, &channel, &["svcscript"]).await;
+    let start = json!({ "qid": "a", "code": "calc", "startparam1": 1, "startparam20": 2 });
+    let answer = client.ask("start_svcscript", start).await;
+    let variables = json!({ "from": "preset", "sum": 3, "at": "START" });
+    assert_eq!(
+        answer,
+        json!({ "qid": "a", "result": "ok", "data": { "variables": variables } })
+    );
+    for (asked, code) in [
+        (json!({ "qid": 1 }), 1400),
+        (json!({ "qid": 1, "code": "none" }), 1404),
+        (json!({ "qid": 1, "code": "calc", "timeout": 0 }), 1400),
+        (json!({ "qid": 1, "code": "calc", "timeout": "x" }), 1400),
+        (json!({ "qid": 1, "code": "calc", "startparam21": 1 }), 1400),
+    ] {
+        assert_eq!(
+            client.ask("start_svcscript", asked.clone()).await["errorcode"],
+            code,
+            "{asked}"
+        );
+    }
+    dock.script("bad", "throw new Error('no')").await;
+    let answer = client
+        .ask("start_svcscript", json!({ "qid": 2, "code": "bad" }))
+        .await;
+    assert_eq!(
+        (
+            &answer["errorcode"],
+            answer["errormsg"]
+                .as_str()
+                .is_some_and(|text| text.contains("no"))
+        ),
+        (&json!(1500), true)
+    );
+    dock.script("loop", "for (;;) {}").await;
+    client
+        .send(json!(["start_svcscript", { "qid": "l", "code": "loop" }]).to_string())
+        .await;
+    let again = client
+        .ask("start_svcscript", json!({ "qid": "l", "code": "loop" }))
+        .await;
+    assert_eq!(again["errorcode"], 1409, "one script a qid");
+    assert_eq!(
+        client.ask("abort_svcscript", json!({ "qid": "l" })).await,
+        json!({ "qid": "l", "result": "ok" })
+    );
+    let stopped = dock.run("loop", "failed").await;
+    assert!(
+        stopped["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("stopped"))
+    );
+    assert_eq!(
+        client.ask("abort_svcscript", json!({ "qid": "l" })).await["errorcode"],
+        1404
+    );
+    client
+        .send(
+            json!(["start_svcscript", { "qid": "t", "code": "loop", "timeout": 500 }]).to_string(),
+        )
+        .await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    dock.hub.advance(Duration::from_millis(500));
+    let late = client.next().await;
+    assert_eq!(
+        (&late[1]["qid"], &late[1]["errorcode"]),
+        (&json!("t"), &json!(1504))
+    );
+}
+
+#[tokio::test]
+async fn messages_go_to_the_receiving_script_and_back() {
+    let dock = Dock::new().await;
+    let source = "
+        const [method, params] = request.body;
+        if (method === 'fail') throw new Error('inside');
+        if (method === 'ask') respond(200, {}, {n: params.n + 1});
+        if (method === 'push') console.log(channel.websocket.send('pushed', {n: params.n}).sent);";
+    dock.script("hear", source).await;
+    let channel = dock
+        .channel("sock", json!({ "recv_svcscriptcode_ws": "hear" }))
+        .await;
+    let mut client = Client::with(&dock.hub, &channel, &["msg"]).await;
+    let mut neighbour = Client::with(&dock.hub, &channel, &["msg"]).await;
+    assert_eq!(
+        client.ask("ask", json!({ "qid": 1, "n": 1 })).await,
+        json!({ "qid": 1, "result": "ok", "data": { "n": 2 } })
+    );
+    assert_eq!(
+        client.ask("fail", json!({ "qid": 2 })).await,
+        error(json!(2), 1500, "The script failed")
+    );
+    client.send(json!(["push", { "n": 3 }]).to_string()).await;
+    assert_eq!(client.next().await, json!(["pushed", { "n": 3 }]));
+    // It came over the sender's connection alone. From elsewhere it comes over all.
+    let bell = "channel.websocket.send('bell', [request.body])";
+    dock.script("ring", bell).await;
+    let path = format!("{POINTS}/{}", channel.id);
+    let both = json!({ "recv_svcscriptcode": "ring", "send_svcscriptcode_ws": "ring", "opts": { "issync": true } });
+    dock.change(&path, both).await.ok();
+    dock.hook(&channel, json!("hook")).await.ok();
+    for socket in [&mut client, &mut neighbour] {
+        assert_eq!(socket.next().await, json!(["bell", ["hook"]]));
+    }
+    dock.rest
+        .post(&format!("{path}/send"), json!("message"))
+        .await
+        .ok();
+    for socket in [&mut client, &mut neighbour] {
+        assert_eq!(socket.next().await, json!(["bell", ["message"]]));
+    }
+    eventually("both are on record", || async {
+        let runs = dock.runs("ring").await;
+        let kinds: Vec<&Value> = runs.iter().map(|run| &run["kind"]).collect();
+        (kinds == ["send", "hook"]).then_some(())
+    })
+    .await;
+    // Many at once are taken in their order.
+    for n in 0..30 {
+        client
+            .send(json!(["ask", { "qid": n, "n": n }]).to_string())
+            .await;
+    }
+    for n in 0..30 {
+        assert_eq!(client.next().await[1]["data"], json!({ "n": n + 1 }));
+    }
+    let silent = dock.channel("silent", json!({})).await;
+    let mut client = Client::with(&dock.hub, &silent, &["msg"]).await;
+    assert_eq!(
+        client.ask("ask", json!({ "qid": 1 })).await,
+        error(json!(1), 1404, "There is no method ask")
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_is_used_where_one_is_open() {
+    let dock = Dock::new().await;
+    dock.script("http", "'by http'").await;
+    dock.script("over", "'by websocket'").await;
+    let members = json!({ "send_svcscriptcode": "http", "send_svcscriptcode_ws": "over" });
+    let channel = dock.channel("sock", members).await;
+    let path = format!("{POINTS}/{}/send", channel.id);
+    dock.rest.post(&path, json!(1)).await.ok();
+    dock.run("http", "finished").await;
+    let client = Client::with(&dock.hub, &channel, &["msg"]).await;
+    dock.rest.post(&path, json!(2)).await.ok();
+    eventually("the script for websockets has run", || async {
+        let all = dock
+            .rest
+            .get("/rest/v1/service/svcscript_runtimes")
+            .await
+            .ok();
+        all.text.contains("by websocket").then_some(())
+    })
+    .await;
+    drop(client);
+    eventually("the websocket is forgotten", || async {
+        let count = dock.runs("http").await.len();
+        dock.rest.post(&path, json!(3)).await.ok();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (dock.runs("http").await.len() > count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn subscriptions_tell_what_happens() {
+    let dock = Dock::new().await;
+    let user = dock
+        .space
+        .post("/users", json!({ "login": "ivan", "name": "Ivan" }))
+        .await
+        .ok()
+        .str("id");
+    let none = dock.channel("none", json!({})).await;
+    let mut stranger = Client::with(&dock.hub, &none, &["subscr"]).await;
+    let refused = stranger
+        .ask("subscribe", json!({ "qid": 1, "id": "s" }))
+        .await;
+    assert_eq!(refused["errorcode"], 1403, "nobody's rights");
+    let channel = dock
+        .channel("sock", json!({ "opts": { "userid": user } }))
+        .await;
+    let mut client = Client::with(&dock.hub, &channel, &["subscr"]).await;
+    let events = json!(["modelevents.data_changed"]);
+    let subscribe =
+        json!({ "qid": 1, "id": "c", "expires": 300, "events": events, "classpath": "contacts" });
+    assert_eq!(
+        client.ask("subscribe", subscribe.clone()).await,
+        json!({ "qid": 1, "result": "ok" })
+    );
+    dock.space
+        .post("/companies", json!({ "name": "Acme" }))
+        .await
+        .ok();
+    let contact = dock
+        .space
+        .post("/contacts", json!({ "name": "Ivan" }))
+        .await
+        .ok()
+        .str("id");
+    let told = client.next().await;
+    assert_eq!(told[0], "notify");
+    assert_eq!(
+        (&told[1]["class"], &told[1]["type"], &told[1]["id"]),
+        (&json!("modelevents"), &json!("data_changed"), &json!("c"))
+    );
+    let feed = dock.space.get("/events").await.ok();
+    let items = feed["items"].as_array().expect("items");
+    assert_eq!(
+        told[1]["data"],
+        items[items.len() - 1],
+        "as the feed has it"
+    );
+    // One frame for each subscription that matches.
+    let object = json!({ "qid": 2, "id": "o", "objects": [contact] });
+    client.ask("subscribe", object).await;
+    dock.space
+        .patch(
+            &format!("/contacts/{contact}"),
+            json!([{ "op": "replace", "path": "/name", "value": "Pyotr" }]),
+        )
+        .await
+        .ok();
+    let both = [
+        client.next().await[1]["id"].clone(),
+        client.next().await[1]["id"].clone(),
+    ];
+    assert_eq!(both, [json!("c"), json!("o")]);
+    client
+        .ask("subscribe", json!({ "qid": 3, "id": "o", "expires": 0 }))
+        .await;
+    dock.hub.advance(Duration::from_secs(301));
+    dock.space
+        .post("/contacts", json!({ "name": "late" }))
+        .await
+        .ok();
+    client
+        .ask(
+            "subscribe",
+            json!({ "qid": 4, "id": "n", "classpath": "companies" }),
+        )
+        .await;
+    dock.space
+        .post("/companies", json!({ "name": "Bravo" }))
+        .await
+        .ok();
+    assert_eq!(
+        client.next().await[1]["data"]["changeData"]["new"]["name"],
+        "Bravo",
+        "what has ended is silent"
+    );
+    for (asked, name) in [
+        (json!({ "qid": 1 }), "id"),
+        (json!({ "id": 1, "expires": -1 }), "expires"),
+        (json!({ "id": 1, "expires": 100_000 }), "expires"),
+        (json!({ "id": 1, "events": ["other"] }), "events"),
+        (json!({ "id": 1, "classpath": "unicorns" }), "classpath"),
+        (json!({ "id": 1, "objects": ["x"] }), "objects"),
+    ] {
+        let refused = client.ask("subscribe", asked.clone()).await;
+        assert_eq!(refused["errorcode"], 1400, "{asked}");
+        assert!(
+            refused["errormsg"]
+                .as_str()
+                .is_some_and(|text| text.contains(name)),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_the_protocol_ends_the_connection() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut binary = Client::open(&dock.hub, &channel).await;
+    binary
+        .0
+        .send(Message::binary(vec![1, 2]))
+        .await
+        .expect("the server reads");
+    assert_eq!(binary.closed().await, Some(CloseCode::Unsupported));
+    let mut long = Client::open(&dock.hub, &channel).await;
+    let _ = long.0.send(Message::text("x".repeat((1 << 20) + 1))).await;
+    assert_eq!(long.closed().await, Some(CloseCode::Size));
+    for (bytes, code) in [
+        // A text that is not UTF-8, a frame that is not masked, a reserved opcode.
+        (vec![0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28], CloseCode::Invalid),
+        (vec![0x81, 0x01, b'x'], CloseCode::Protocol),
+        (vec![0x83, 0x80, 0, 0, 0, 0], CloseCode::Protocol),
+    ] {
+        use tokio::io::AsyncWriteExt as _;
+        let mut client = Client::open(&dock.hub, &channel).await;
+        client
+            .0
+            .get_mut()
+            .write_all(&bytes)
+            .await
+            .expect("the server reads");
+        assert_eq!(client.closed().await, Some(code), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_channel() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut client = Client::with(&dock.hub, &channel, &["test"]).await;
+    dock.rest.delete(&format!("{POINTS}/{}", channel.id)).await;
+    assert_eq!(client.closed().await, Some(CloseCode::Policy));
+    let again = dock.channel("sock", json!({})).await;
+    let mut client = Client::with(&dock.hub, &again, &["test"]).await;
+    let waiting = async { client.closed().await };
+    let (code, _) = tokio::join!(waiting, dock.hub.stop());
+    assert_eq!(code, Some(CloseCode::Away));
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_gone() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut alive = Client::with(&dock.hub, &channel, &["test"]).await;
+    // Half open: it says nothing, not even that it has gone.
+    let dead = Client::with(&dock.hub, &channel, &["test"]).await;
+    assert_eq!(dock.hub.app.channels.sockets.count(), 2);
+    for _ in 0..4 {
+        dock.hub.advance(Duration::from_secs(30));
+        assert_eq!(alive.ask("test", json!({})).await["result"], "ok");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eventually("the silent one is dropped", || async {
+        (dock.hub.app.channels.sockets.count() == 1).then_some(())
+    })
+    .await;
+    drop(dead);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed() {
+    let dock = Dock::new().await;
+    let source = "for (let i = 0; i < 40; i++) channel.websocket.send('flood', 'x'.repeat(500000))";
+    let channel = dock.sync("flood", source).await;
+    let client = Client::with(&dock.hub, &channel, &["test"]).await;
+    eventually("it is given up", || async {
+        dock.hook(&channel, json!({})).await.ok();
+        (dock.hub.app.channels.sockets.count() == 0).then_some(())
+    })
+    .await;
+    drop(client);
+}
+
+#[tokio::test]
+#[ignore = "needs a NATS server and PostgreSQL"]
+async fn any_node_may_hold_the_connection() {
+    if !crate::hub::on_postgres() {
+        return;
+    }
+    let bus = std::env::var("PRICHAL_TEST_NATS").expect("PRICHAL_TEST_NATS names a server");
+    let ground = Ground::new(move |config| config.bus_url = Some(bus.clone()));
+    let (one, two) = (ground.start().await, ground.neighbour().start().await);
+    let dock = Dock::at(one).await;
+    let source = "channel.websocket.send('told', request.body)";
+    let channel = dock.sync("sock", source).await;
+    let mut client = Client::with(&two, &channel, &["test"]).await;
+    dock.hook(&channel, json!({ "n": 1 })).await.ok();
+    assert_eq!(client.next().await, json!(["told", { "n": 1 }]));
+    let path = format!("{POINTS}/{}", channel.id);
+    dock.rest.delete(&path).await;
+    let ended = async { client.closed().await };
+    let clock = async {
+        for _ in 0..20 {
+            two.advance(Duration::from_millis(500));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (code, ()) = tokio::join!(ended, clock);
+    assert_eq!(code, Some(CloseCode::Policy));
+}
