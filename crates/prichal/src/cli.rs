@@ -5,6 +5,7 @@ mod demo;
 mod serve;
 mod simulate_pbx;
 mod token;
+mod verify;
 mod workspace;
 
 use std::{io::Write as _, process::ExitCode};
@@ -15,23 +16,43 @@ use crate::config::{BadSetting, Config, SETTINGS, Sources};
 
 /// Runs what the command line asks for.
 pub async fn run() -> ExitCode {
-    let matches = command().get_matches();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let is_verify = std::env::args_os()
+                .nth(1)
+                .is_some_and(|word| word == "verify");
+            let is_wrong = error.use_stderr();
+            let _ = error.print();
+            return match (is_wrong, is_verify) {
+                (false, _) => ExitCode::SUCCESS,
+                (true, true) => ExitCode::from(verify::USAGE),
+                (true, false) => ExitCode::from(2),
+            };
+        }
+    };
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches).await,
         Some(("demo", matches)) => demo::run(matches).await,
         Some(("simulate-pbx", matches)) => simulate_pbx::run(matches).await,
         Some(("workspace", matches)) => workspace::run(matches).await,
         Some(("token", matches)) => token::run(matches).await,
+        // Its exit status says more than whether it worked.
+        Some(("verify", matches)) => return verify::run(matches),
         _ => Ok(()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line with its causes.
-            let _ = writeln!(std::io::stderr(), "prichal: {error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// One line with its causes.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "prichal: {error:#}");
 }
 
 fn command() -> Command {
@@ -45,6 +66,7 @@ fn command() -> Command {
         .subcommand(simulate_pbx::command())
         .subcommand(workspace::command())
         .subcommand(token::command())
+        .subcommand(verify::command())
 }
 
 /// The flags of all settings, and the file they may stand in.

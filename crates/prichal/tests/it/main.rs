@@ -24,4 +24,5 @@ mod receiver;
 mod seeds;
 mod sockets;
 mod telephony;
+mod verify;
 mod webhooks;

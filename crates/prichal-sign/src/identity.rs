@@ -1,0 +1,272 @@
+//! Who a certificate says its holder is.
+
+use crate::certificate::Certificate;
+use crate::name::Name;
+use crate::oid::{self, Oid};
+use crate::time::Time;
+use serde::Serialize;
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $lengths:pat, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes text with the right number of digits. Whether the check digit fits is asked
+            /// apart: certificates of trial authorities have numbers that do not.
+            pub fn parse(text: &str) -> Option<Self> {
+                let digits = text.bytes().all(|b| b.is_ascii_digit());
+                (digits && matches!(text.len(), $lengths)).then(|| Self(text.to_owned()))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Whether the check digit fits.
+            pub fn is_consistent(&self) -> bool {
+                $check(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// The Kazakh number of an organisation.
+    Bin, 12, kazakh
+);
+number!(
+    /// The Kazakh number of a person.
+    Iin, 12, kazakh
+);
+number!(
+    /// The Russian tax number: 10 digits of an organisation, 12 of a person.
+    Inn, 10 | 12, russian
+);
+
+fn weighted(digits: &[u32], weights: &[u32]) -> u32 {
+    digits.iter().zip(weights).map(|(d, w)| d * w).sum()
+}
+
+fn digits(text: &str) -> Vec<u32> {
+    text.bytes().map(|b| u32::from(b - b'0')).collect()
+}
+
+/// Two rounds modulo 11; a number for which both give 10 is never issued.
+fn kazakh(text: &str) -> bool {
+    const ROUNDS: [[u32; 11]; 2] = [
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        [3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2],
+    ];
+    let digits = digits(text);
+    let check = ROUNDS
+        .iter()
+        .map(|w| weighted(&digits, w) % 11)
+        .find(|k| *k < 10);
+    check.is_some() && check == digits.last().copied() && digits.iter().any(|d| *d != 0)
+}
+
+fn russian(text: &str) -> bool {
+    const WEIGHTS: [u32; 11] = [3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8];
+    let digits = digits(text);
+    let fits = |at: usize| weighted(&digits[..at], &WEIGHTS[11 - at..]) % 11 % 10 == digits[at];
+    match digits.len() {
+        10 => fits(9),
+        _ => fits(10) && fits(11),
+    }
+}
+
+/// What the holder may do, by the extended key usage of Kazakh certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Individual,
+    Organisation,
+    FirstHead,
+    Signer,
+    Finance,
+    Hr,
+    Employee,
+    InformationSystem,
+}
+
+impl Role {
+    pub(crate) fn from_oid(purpose: &Oid) -> Option<Self> {
+        if let Some(number) = purpose.as_str().strip_prefix(oid::KZ_OTHER_CA_PREFIX) {
+            return Some(match number {
+                "1" => Self::Individual,
+                "2" => Self::Organisation,
+                "3" => Self::FirstHead,
+                "4" => Self::Signer,
+                "5" => Self::Finance,
+                "6" => Self::Hr,
+                "7" => Self::Employee,
+                _ => return None,
+            });
+        }
+        Some(match purpose.as_str() {
+            oid::KZ_INDIVIDUAL => Self::Individual,
+            oid::KZ_ORGANISATION => Self::Organisation,
+            oid::KZ_FIRST_HEAD => Self::FirstHead,
+            oid::KZ_SIGNER => Self::Signer,
+            oid::KZ_FINANCE => Self::Finance,
+            oid::KZ_HR => Self::Hr,
+            oid::KZ_EMPLOYEE => Self::Employee,
+            other => {
+                let rest = other.strip_prefix(oid::KZ_SYSTEM)?;
+                if !rest.is_empty() && !rest.starts_with('.') {
+                    return None;
+                }
+                Self::InformationSystem
+            }
+        })
+    }
+}
+
+/// The facts of a certificate, as reports show them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    pub subject: String,
+    pub issuer: String,
+    /// Hexadecimal.
+    pub serial: String,
+    /// The common name, else family and given name, else the organisation.
+    pub name: Option<String>,
+    pub iin: Option<Iin>,
+    pub bin: Option<Bin>,
+    pub inn: Option<Inn>,
+    pub roles: Vec<Role>,
+    pub key_algorithm: String,
+    pub not_before: Time,
+    pub not_after: Time,
+}
+
+impl Facts {
+    pub fn of(certificate: &Certificate) -> Self {
+        let subject = &certificate.subject;
+        let key_algorithm = match certificate.public_key() {
+            Ok(key) => key.name(),
+            Err(_) => certificate.key_algorithm.oid.to_string(),
+        };
+        let usage = certificate.extensions.extended_key_usage.iter();
+        let purposes = usage.flat_map(|usage| &usage.purposes);
+        Self {
+            subject: subject.to_string(),
+            issuer: certificate.issuer.to_string(),
+            serial: certificate.serial_hex(),
+            name: name(subject),
+            iin: prefixed(subject, &[oid::SERIAL_NUMBER], "IIN").and_then(|n| Iin::parse(&n)),
+            bin: prefixed(
+                subject,
+                &[oid::ORGANIZATIONAL_UNIT, oid::SERIAL_NUMBER],
+                "BIN",
+            )
+            .and_then(|n| Bin::parse(&n)),
+            inn: inn(subject),
+            roles: purposes.filter_map(Role::from_oid).collect(),
+            key_algorithm,
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+        }
+    }
+}
+
+fn name(subject: &Name) -> Option<String> {
+    let first = |kind| subject.values(kind).next().map(str::to_owned);
+    first(oid::COMMON_NAME)
+        .or_else(|| {
+            let family = first(oid::SURNAME)?;
+            Some(match first(oid::GIVEN_NAME) {
+                Some(given) => format!("{family} {given}"),
+                None => family,
+            })
+        })
+        .or_else(|| first(oid::ORGANIZATION))
+}
+
+/// The first value of these kinds that starts with `prefix`, without it.
+fn prefixed(subject: &Name, kinds: &[&str], prefix: &str) -> Option<String> {
+    let mut values = kinds.iter().flat_map(|kind| subject.values(kind));
+    values.find_map(|value| {
+        value
+            .trim()
+            .strip_prefix(prefix)
+            .map(|n| n.trim().to_owned())
+    })
+}
+
+/// The organisation's own attribute first; in the elder one its 10 digits follow two zeros.
+fn inn(subject: &Name) -> Option<Inn> {
+    let company = subject.values(oid::RU_INN_COMPANY).next();
+    let value = company
+        .or_else(|| subject.values(oid::RU_INN).next())?
+        .trim();
+    match value.strip_prefix("00") {
+        Some(rest) if rest.len() == 10 => Inn::parse(rest),
+        _ => Inn::parse(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_digits_of_both_countries() {
+        for (text, expected) in [
+            ("971240001315", true),
+            ("061211600012", true),
+            ("200140000501", true),
+            ("123456789011", false),
+            ("123456789021", false),
+            ("000000000000", false),
+            ("200140001300", false),
+        ] {
+            assert_eq!(
+                Bin::parse(text).unwrap().is_consistent(),
+                expected,
+                "{text}"
+            );
+        }
+        for (text, expected) in [
+            ("7707083893", true),
+            ("7736050003", true),
+            ("500100732259", true),
+            ("7707083894", false),
+            ("500100732258", false),
+        ] {
+            assert_eq!(
+                Inn::parse(text).unwrap().is_consistent(),
+                expected,
+                "{text}"
+            );
+        }
+        assert_eq!(Iin::parse("12345678901"), None);
+        assert_eq!(Inn::parse("77070838930"), None);
+        assert_eq!(Bin::parse("97124000131x"), None);
+    }
+
+    #[test]
+    fn roles_have_their_names() {
+        let role = |dotted: &str| {
+            let bytes = crate::der::write::oid(dotted);
+            let oid = Oid::read(&mut crate::der::Reader::new(&bytes)).unwrap();
+            Role::from_oid(&oid)
+        };
+        assert_eq!(role("1.2.398.3.3.4.1.2.1"), Some(Role::FirstHead));
+        assert_eq!(role("1.2.398.3.3.4.1.2.6.3"), Some(Role::InformationSystem));
+        assert_eq!(role("1.2.398.3.17.3.1.4"), Some(Role::Signer));
+        assert_eq!(role("1.2.398.3.3.4.1.2.61"), None);
+        assert_eq!(role("1.3.6.1.5.5.7.3.4"), None);
+    }
+}

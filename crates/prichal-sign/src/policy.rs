@@ -1,0 +1,323 @@
+//! What a signature must satisfy: severities, algorithms and duties, as data.
+
+use crate::certificate::general_name::host;
+use crate::hash::Hash;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// What a broken rule means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Fail,
+    Warn,
+    Ignore,
+}
+
+/// Whose certificates say in their extended key usage what the holder may sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Roles {
+    /// Certificates name no roles.
+    Open,
+    /// The register of the Kazakh root authority: first head, signer, finance, individual.
+    Kazakhstan,
+}
+
+/// A hash that signatures may use only in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WeakHash {
+    pub hash: Hash,
+    /// A proof of existence before this time makes it acceptable; `None`: never acceptable.
+    pub accepted_before: Option<Time>,
+    /// It is not broken, only withdrawn: a time-stamp made with it before then proves its own time.
+    #[serde(default)]
+    pub withdrawn: bool,
+}
+
+/// A validation policy. Make one from a preset and change what differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// Reported with every verdict.
+    pub id: String,
+    /// Anchors pinned by the SHA-256 of the certificate, hexadecimal. A certificate of this list
+    /// that is at hand, from wherever it came, is one; names are never enough.
+    #[serde(default)]
+    pub anchors: Vec<String>,
+    /// The signature has no signed attributes.
+    pub no_signed_attributes: Severity,
+    /// Content other than id-data is allowed, with signed attributes.
+    pub other_content: bool,
+    /// Signed attributes are not in DER order, a version is not what RFC 5652 asks, and the like.
+    pub structure: Severity,
+    /// No signingCertificate attribute.
+    pub no_signing_certificate: Severity,
+    /// The signer's key usage lacks nonRepudiation.
+    pub non_repudiation: Severity,
+    pub roles: Roles,
+    /// The certificate's role does not allow signing.
+    pub role: Severity,
+    /// BIN, IIN or INN are not the expected ones.
+    pub identity: Severity,
+    /// No usable revocation data for the signer or an intermediate.
+    pub no_revocation_data: Severity,
+    /// The same for the certificate of a time-stamping authority and its issuers.
+    pub no_time_stamp_revocation_data: Severity,
+    /// A revocation list without nextUpdate.
+    pub no_next_update: Severity,
+    pub name_constraints: Severity,
+    pub certificate_policies: Severity,
+    /// The smallest RSA modulus, in bits.
+    pub rsa_bits: usize,
+    pub weak_hashes: Vec<WeakHash>,
+    /// Certificates between the signer's and the anchor, at most.
+    pub path_length: usize,
+    /// Seconds around the reference time within which an OCSP answer without nextUpdate is fresh.
+    pub ocsp_freshness: i64,
+    /// Seconds by which an authority's clock may be ahead of ours.
+    pub clock_skew: i64,
+    /// Policies of time-stamps that are accepted; none listed: all.
+    pub time_stamp_policies: Vec<String>,
+    /// Hosts from which missing data may be fetched, each with its subdomains; `*` is every host
+    /// that is a name rather than an address.
+    pub fetch_hosts: Vec<String>,
+}
+
+/// 2014-01-01: SHA-1 is not to be used for signatures from here on (NIST SP 800-131A §3).
+const SHA1_END: Time = Time::from_unix(1_388_534_400);
+/// 2025-07-27: the last Kazakh authority for 34.310-2004 ended.
+const KZ_2004_END: Time = Time::from_unix(1_753_574_400);
+/// 2020-01-01: GOST R 34.10-2001 is not to be used for signatures from here on.
+const RU_2001_END: Time = Time::from_unix(1_577_836_800);
+
+/// The root and national authorities of Kazakhstan: `root_gost_2022`, `nca_gost_2022`,
+/// `root_rsa_2020`, `nca_rsa_2022`, `root_gost_2020`, and those that ended in 2025 and are needed
+/// for documents from before: `root_gost`, `root_rsa`, `nca_gost`, `nca_rsa`.
+const KZ_ANCHORS: [&str; 9] = [
+    "af77725f8328bb24f89d81da3acdf7cee4324248538b7ba2cd2a860517fb9dca",
+    "32c7d233a42703a327f3025543a05b930e3f39a786c68dfa196baa86d5618524",
+    "9ba06354b626641715182e4d07c9dbaa1777720fa795d03174ffc68876535dcd",
+    "84fb799a66140950818c056a5d9730acc2a7622cdd4ef0d47113b132fb892905",
+    "c48164ab5ccaaee6b938299a1e3aeebd6f698bb2bd716a0f0d85befc46166aa2",
+    "9ab210e54e6b0343321131202d9edcc2598f598cfdd9ee4ec1056021ab2e9759",
+    "a7064abc5699827f370c67b09f1a1bfd7ad5e1514d471223df209c08300ea972",
+    "908521d0531e5645e64b34d3588374a3a83582c860e5f7293a04c41217e8cc18",
+    "34d1b311a9873191ae3382805df51e0a5da23315c512a8deeb885668ceeb5834",
+];
+
+impl Policy {
+    /// The preset of this name.
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "kz" => Some(Self::kz()),
+            "ru" => Some(Self::ru()),
+            "eu-baseline" => Some(Self::eu_baseline()),
+            "test" => Some(Self::test()),
+            _ => None,
+        }
+    }
+
+    /// Kazakhstan: roles, identity, and keys made for signing.
+    pub fn kz() -> Self {
+        Self {
+            id: "kz".to_owned(),
+            anchors: KZ_ANCHORS.iter().map(|print| (*print).to_owned()).collect(),
+            other_content: false,
+            non_repudiation: Severity::Fail,
+            roles: Roles::Kazakhstan,
+            role: Severity::Fail,
+            weak_hashes: vec![
+                never(Hash::Md5),
+                before(Hash::Sha1, SHA1_END),
+                withdrawn(Hash::Gost94Test, KZ_2004_END),
+                never(Hash::Gost94CryptoPro),
+            ],
+            fetch_hosts: vec!["pki.gov.kz".to_owned(), "root.gov.kz".to_owned()],
+            ..Self::eu_baseline()
+        }
+    }
+
+    /// Russia.
+    pub fn ru() -> Self {
+        Self {
+            id: "ru".to_owned(),
+            other_content: false,
+            weak_hashes: vec![
+                never(Hash::Md5),
+                before(Hash::Sha1, SHA1_END),
+                never(Hash::Gost94Test),
+                withdrawn(Hash::Gost94CryptoPro, RU_2001_END),
+            ],
+            ..Self::eu_baseline()
+        }
+    }
+
+    /// The baseline of EN 319 122-1 with the severities of the European reference validator.
+    pub fn eu_baseline() -> Self {
+        Self {
+            id: "eu-baseline".to_owned(),
+            anchors: Vec::new(),
+            no_signed_attributes: Severity::Fail,
+            other_content: true,
+            structure: Severity::Warn,
+            no_signing_certificate: Severity::Warn,
+            non_repudiation: Severity::Warn,
+            roles: Roles::Open,
+            role: Severity::Ignore,
+            identity: Severity::Fail,
+            no_revocation_data: Severity::Fail,
+            no_time_stamp_revocation_data: Severity::Fail,
+            no_next_update: Severity::Warn,
+            name_constraints: Severity::Warn,
+            certificate_policies: Severity::Warn,
+            rsa_bits: 2048,
+            weak_hashes: vec![
+                never(Hash::Md5),
+                before(Hash::Sha1, SHA1_END),
+                never(Hash::Gost94Test),
+                never(Hash::Gost94CryptoPro),
+            ],
+            path_length: 8,
+            ocsp_freshness: 300,
+            clock_skew: 60,
+            time_stamp_policies: Vec::new(),
+            fetch_hosts: vec!["*".to_owned()],
+        }
+    }
+
+    /// For trials: `eu-baseline` without the duties of revocation, role and identity.
+    pub fn test() -> Self {
+        Self {
+            id: "test".to_owned(),
+            no_signed_attributes: Severity::Warn,
+            identity: Severity::Warn,
+            no_revocation_data: Severity::Warn,
+            no_time_stamp_revocation_data: Severity::Warn,
+            weak_hashes: vec![never(Hash::Md5), before(Hash::Sha1, SHA1_END)],
+            ..Self::eu_baseline()
+        }
+    }
+
+    /// Whether a message hash may be trusted, when it is proven that it existed at `proof`.
+    pub(crate) fn accepts_hash(&self, hash: Hash, proof: Time) -> bool {
+        let rule = self.weak_hashes.iter().find(|weak| weak.hash == hash);
+        rule.is_none_or(|weak| weak.accepted_before.is_some_and(|end| proof < end))
+    }
+
+    /// The same for the hash of a time-stamp that says it was made at `own`.
+    pub(crate) fn accepts_hash_of_time_stamp(&self, hash: Hash, proof: Time, own: Time) -> bool {
+        let withdrawn = self
+            .weak_hashes
+            .iter()
+            .any(|weak| weak.hash == hash && weak.withdrawn);
+        self.accepts_hash(hash, if withdrawn { own } else { proof })
+    }
+
+    /// Whether the hash would be acceptable with an early enough proof.
+    pub(crate) fn once_accepted(&self, hash: Hash) -> bool {
+        let rule = self.weak_hashes.iter().find(|weak| weak.hash == hash);
+        rule.is_none_or(|weak| weak.accepted_before.is_some())
+    }
+
+    /// Whether the URL's host is on the list. Only HTTP and HTTPS are ever fetched.
+    pub(crate) fn may_fetch(&self, url: &str) -> bool {
+        let lower = url.to_ascii_lowercase();
+        if !lower.starts_with("http://") && !lower.starts_with("https://") {
+            return false;
+        }
+        let Some(host) = host(&lower) else {
+            return false;
+        };
+        // A numeric address, or a name without a dot such as localhost, is only fetched when it
+        // is listed itself: a certificate must not steer requests into the caller's own network.
+        let last = host.rsplit('.').next().unwrap_or(host);
+        let public = host.contains('.') && !last.starts_with(|c: char| c.is_ascii_digit());
+        self.fetch_hosts.iter().any(|listed| match listed.as_str() {
+            "*" => public,
+            name => {
+                host == name
+                    || host
+                        .strip_suffix(name)
+                        .is_some_and(|head| head.ends_with('.'))
+            }
+        })
+    }
+}
+
+const fn never(hash: Hash) -> WeakHash {
+    WeakHash {
+        hash,
+        accepted_before: None,
+        withdrawn: false,
+    }
+}
+
+const fn before(hash: Hash, end: Time) -> WeakHash {
+    WeakHash {
+        hash,
+        accepted_before: Some(end),
+        withdrawn: false,
+    }
+}
+
+const fn withdrawn(hash: Hash, end: Time) -> WeakHash {
+    WeakHash {
+        withdrawn: true,
+        ..before(hash, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_survive_json() {
+        for name in ["kz", "ru", "eu-baseline", "test"] {
+            let policy = Policy::preset(name).unwrap();
+            assert_eq!(policy.id, name);
+            let text = serde_json::to_string(&policy).unwrap();
+            assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);
+        }
+        assert_eq!(Policy::preset("none"), None);
+    }
+
+    #[test]
+    fn a_weak_hash_needs_an_early_proof() {
+        let kz = Policy::kz();
+        let last_day = Time::parse("2025-07-26T23:59:59Z").unwrap();
+        assert!(kz.accepts_hash(Hash::Gost94Test, last_day));
+        assert!(!kz.accepts_hash(Hash::Gost94Test, last_day.plus(1)));
+        assert!(!kz.accepts_hash(Hash::Md5, Time::from_unix(0)));
+        assert!(kz.accepts_hash(Hash::Streebog512, last_day.plus(1)));
+        assert!(Policy::test().accepts_hash(Hash::Gost94Test, last_day.plus(1)));
+    }
+
+    #[test]
+    fn only_listed_hosts_are_fetched() {
+        let kz = Policy::kz();
+        for (url, expected) in [
+            ("http://crl.pki.gov.kz/nca_gost_2022.crl", true),
+            ("HTTP://PKI.GOV.KZ/x", true),
+            ("http://pki.gov.kz.evil.example/x", false),
+            ("http://evilpki.gov.kz/x", false),
+            ("http://pki.gov.kz@evil.example/x", false),
+            ("file:///etc/passwd", false),
+            ("ldap://pki.gov.kz/x", false),
+        ] {
+            assert_eq!(kz.may_fetch(url), expected, "{url}");
+        }
+        let eu = Policy::eu_baseline();
+        for (url, expected) in [
+            ("http://crl.example.com/a.crl", true),
+            ("http://127.0.0.1/a.crl", false),
+            ("http://[::1]/a.crl", false),
+            ("http://localhost:8080/a.crl", false),
+            ("http://2130706433/a.crl", false),
+        ] {
+            assert_eq!(eu.may_fetch(url), expected, "{url}");
+        }
+    }
+}

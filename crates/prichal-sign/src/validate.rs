@@ -1,0 +1,300 @@
+//! The validator: 21 steps, in order, for every signer.
+//!
+//! Nothing is fetched and no clock is read. What is missing is listed in the report; the caller
+//! brings it and validates again.
+
+#![expect(
+    clippy::similar_names,
+    reason = "content and context are the words for it"
+)]
+
+mod archive;
+mod authority;
+mod best_time;
+mod context;
+mod crowd;
+mod document;
+mod log;
+mod path;
+mod request;
+mod revocation;
+mod signer;
+mod status;
+mod time_stamp;
+
+use crate::certificate::Certificate;
+use crate::error::ReadError;
+use crate::identity::Facts;
+use crate::oid;
+use crate::policy::Policy;
+use crate::report::{Report, SignerReport, SubIndication as Sub, Verdict};
+use crate::time::Time;
+use context::Context;
+use document::{Document, unreadable};
+use log::Log;
+pub use request::{Expected, Material, OcspAnswer, Request, Required};
+use signer::{Kind, Subject};
+use subtle::ConstantTimeEq;
+
+/// Validates a signature.
+pub fn validate(request: &Request<'_>, material: &Material) -> Report {
+    let document = match Document::read(request.signature, &request.limits) {
+        Ok(document) => document,
+        Err(error) => return unreadable_report(request, error),
+    };
+    let (policy, at) = (request.policy, request.at);
+    let context = Context::new(&document, material, request);
+    let mut shared = Log::default();
+    check_structure(policy, &document, &mut shared);
+    check_content(request, &document, &mut shared);
+    let content = context.content();
+
+    let mut signers = Vec::new();
+    let mut deciding = Vec::new();
+    for index in 0..document.data.signers.len() {
+        let report = one_signer(&context, &document, index, content, shared.clone());
+        let required = match (&request.expected.required, &report.found) {
+            (None, _) => true,
+            (Some(required), Some(found)) => required.is(found, &Facts::of(found)),
+            (Some(_), None) => false,
+        };
+        if required {
+            deciding.push((report.report.verdict, report.report.sub_indication));
+        }
+        signers.push(report.report);
+    }
+    let worst = deciding.iter().max_by_key(|(verdict, _)| *verdict).copied();
+    let (verdict, sub_indication, reason) = match worst {
+        _ if signers.is_empty() => {
+            let reason = "the signature has no signer";
+            (Verdict::TotalFailed, Some(Sub::FormatFailure), Some(reason))
+        }
+        None => {
+            let reason = "the required signer has not signed";
+            (
+                Verdict::Indeterminate,
+                Some(Sub::SigConstraintsFailure),
+                Some(reason),
+            )
+        }
+        // Of equally bad ones the first.
+        Some((verdict, _)) => {
+            let first = deciding.iter().find(|(v, _)| *v == verdict);
+            (verdict, first.and_then(|(_, sub)| *sub), None)
+        }
+    };
+    Report {
+        verdict,
+        sub_indication,
+        policy: policy.id.clone(),
+        at,
+        signers,
+        needs: context.needs(),
+        reason: reason.map(str::to_owned),
+        unreadable: None,
+    }
+}
+
+fn unreadable_report(request: &Request<'_>, error: ReadError) -> Report {
+    Report {
+        verdict: Verdict::TotalFailed,
+        sub_indication: Some(Sub::FormatFailure),
+        policy: request.policy.id.clone(),
+        at: request.at,
+        signers: Vec::new(),
+        needs: Vec::new(),
+        reason: Some(error.to_string()),
+        unreadable: Some(error),
+    }
+}
+
+/// Steps 1 and 2. What cannot be read at all never comes here.
+fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
+    let data = &document.data;
+    log.pass(1, "one well-formed SignedData within the limits");
+    let certificates = data
+        .certificates
+        .iter()
+        .filter_map(|c| unreadable("a certificate", &c.value));
+    let revocation = data
+        .revocation
+        .iter()
+        .filter_map(|r| unreadable("revocation data", &r.value));
+    for reason in certificates.chain(revocation) {
+        log.warn(1, format!("skipped {reason}"));
+    }
+    let expected = data.expected_version();
+    if data.version == 0 || data.version > 5 {
+        let reason = format!("SignedData has the version {}", data.version);
+        log.fail(2, Sub::FormatFailure, reason);
+    } else if data.version == expected {
+        log.pass(
+            2,
+            format!(
+                "signedData, version {expected}, {} signers",
+                data.signers.len()
+            ),
+        );
+    } else {
+        let reason = format!(
+            "SignedData has the version {}, not {expected}",
+            data.version
+        );
+        log.rule(policy.structure, 2, Sub::FormatFailure, reason);
+    }
+    for signer in &data.signers {
+        let expected = match signer.id {
+            crate::cms::SignerId::IssuerAndSerial { .. } => 1,
+            crate::cms::SignerId::KeyId(_) => 3,
+        };
+        if signer.version != expected {
+            let reason = format!(
+                "a signer has the version {}, not {expected}",
+                signer.version
+            );
+            log.rule(policy.structure, 2, Sub::FormatFailure, reason);
+        }
+    }
+}
+
+/// Step 3.
+fn check_content(request: &Request<'_>, document: &Document, log: &mut Log) {
+    let data = &document.data;
+    if data.content_type != *oid::DATA && !request.policy.other_content {
+        log.fail(
+            3,
+            Sub::SigConstraintsFailure,
+            format!("the content type {} is not accepted", data.content_type),
+        );
+    }
+    let attached = data.content.as_deref();
+    match (attached, request.content) {
+        (Some(attached), Some(given)) if !bool::from(attached.ct_eq(given)) => {
+            log.fail(
+                3,
+                Sub::HashFailure,
+                "the attached content and the given one differ",
+            );
+        }
+        (Some(attached), _) => log.pass(3, format!("attached, {} bytes", attached.len())),
+        (None, Some(given)) => log.pass(3, format!("detached, {} bytes", given.len())),
+        (None, None) => {
+            log.fail(
+                3,
+                Sub::SignedDataNotFound,
+                "the signature is detached; no content was given",
+            );
+        }
+    }
+}
+
+struct Judged<'a> {
+    report: SignerReport,
+    found: Option<&'a Certificate>,
+}
+
+fn one_signer<'a>(
+    context: &Context<'a>,
+    document: &'a Document,
+    index: usize,
+    content: Option<&[u8]>,
+    mut log: Log,
+) -> Judged<'a> {
+    let info = &document.data.signers[index];
+    let parts = &document.parts[index];
+    for reason in &parts.unreadable {
+        log.warn(1, format!("skipped {reason}"));
+    }
+    let subject = Subject {
+        kind: Kind::Document,
+        signer: info,
+        content_type: &document.data.content_type,
+        content,
+    };
+    let checked = signer::check(context, &subject, &mut log);
+    let mut evidence = Vec::new();
+    let best_time = best_time::check(
+        context,
+        document,
+        index,
+        content,
+        checked.as_ref(),
+        &mut evidence,
+        &mut log,
+    );
+    let mut path = Vec::new();
+    let facts = checked.as_ref().map(|c| Facts::of(c.certificate));
+    if let Some(checked) = &checked {
+        let accepts = |hash| context.policy.accepts_hash(hash, best_time);
+        signer::check_strength(context, checked, accepts, &mut log);
+        let chain = check_path(context, checked.certificate, best_time, &mut log);
+        path = chain.iter().map(|c| c.subject.to_string()).collect();
+        if let Some(facts) = &facts {
+            authority::check(context, checked.certificate, facts, &mut log);
+        }
+        status::check(context, &chain, best_time, &mut evidence, &mut log);
+    } else {
+        for step in [14, 15, 16, 17, 18] {
+            log.skip(step, "the signer's certificate was not found");
+        }
+    }
+    let counter_signatures = crowd::check(context, document, index, &mut log);
+    let algorithm = checked.as_ref().and_then(|c| c.algorithm.clone());
+    log.pass(
+        21,
+        format!(
+            "policy {}, checked at {}, judged at {best_time}, {} pieces of evidence",
+            context.policy.id,
+            context.at,
+            evidence.len()
+        ),
+    );
+    let (verdict, sub_indication) = log.verdict();
+    Judged {
+        report: SignerReport {
+            verdict,
+            sub_indication,
+            certificate: facts,
+            steps: log.steps(),
+            best_time,
+            algorithm,
+            signing_time: checked.as_ref().and_then(|c| c.signing_time),
+            path,
+            evidence,
+            counter_signatures,
+        },
+        found: checked.map(|c| c.certificate),
+    }
+}
+
+/// Step 14. The path comes back even if something is wrong with it, so that revocation is known.
+fn check_path<'a>(
+    context: &Context<'a>,
+    certificate: &'a Certificate,
+    at: Time,
+    log: &mut Log,
+) -> Vec<&'a Certificate> {
+    let path = match path::build(context, certificate, at) {
+        Ok(path) => path,
+        Err(none) => {
+            context.need_issuer(none.last);
+            log.fail(14, Sub::NoCertificateChainFound, none.reason);
+            return vec![certificate];
+        }
+    };
+    for warning in path.warnings {
+        log.warn(14, warning);
+    }
+    for (sub, reason) in path.problems {
+        log.fail(14, sub, reason);
+    }
+    if !log.failed(14) {
+        let names: Vec<String> = path
+            .certificates
+            .iter()
+            .map(|c| c.subject.to_string())
+            .collect();
+        log.pass(14, names.join(" <- "));
+    }
+    path.certificates
+}

@@ -1,0 +1,104 @@
+//! Step 15: whether the holder of the certificate may sign this, and is who the caller expects.
+
+use super::context::Context;
+use super::log::Log;
+use crate::certificate::Certificate;
+use crate::certificate::extension::KeyUsage;
+use crate::identity::{Bin, Facts, Iin, Inn, Role};
+use crate::oid::{self, Oid};
+use crate::policy::Roles;
+use crate::report::SubIndication as Sub;
+
+pub(super) fn check(
+    context: &Context<'_>,
+    certificate: &Certificate,
+    facts: &Facts,
+    log: &mut Log,
+) {
+    let policy = context.policy;
+    let usage = certificate.extensions.key_usage;
+    let purposes = certificate.extensions.extended_key_usage.as_ref();
+    let purposes = purposes.map_or(&[][..], |usage| &usage.purposes);
+    let service =
+        |purpose: &Oid| *purpose == *oid::KP_TIME_STAMPING || *purpose == *oid::KP_OCSP_SIGNING;
+    if usage.is_some_and(|usage| !usage.digital_signature() && !usage.non_repudiation()) {
+        log.fail(
+            15,
+            Sub::ChainConstraintsFailure,
+            "the key may not sign at all",
+        );
+    } else if !usage.is_some_and(KeyUsage::non_repudiation) {
+        log.rule(
+            policy.non_repudiation,
+            15,
+            Sub::ChainConstraintsFailure,
+            "the key usage lacks nonRepudiation",
+        );
+    }
+    if certificate.is_ca() {
+        let reason = "the signer is a certification authority";
+        log.fail(15, Sub::ChainConstraintsFailure, reason);
+    }
+    if !purposes.is_empty() && purposes.iter().all(service) {
+        let reason = "the key is for time-stamps or OCSP responses only";
+        log.fail(15, Sub::ChainConstraintsFailure, reason);
+    }
+    if policy.roles == Roles::Kazakhstan
+        && let Some(reason) = role_problem(context, facts)
+    {
+        log.rule(policy.role, 15, Sub::ChainConstraintsFailure, reason);
+    }
+    let expected = context.expected;
+    for (what, expected, found) in [
+        ("BIN", &expected.bin, facts.bin.as_ref().map(Bin::as_str)),
+        ("IIN", &expected.iin, facts.iin.as_ref().map(Iin::as_str)),
+        ("INN", &expected.inn, facts.inn.as_ref().map(Inn::as_str)),
+    ] {
+        let Some(expected) = expected else { continue };
+        // A sole trader's IIN stands where a BIN is asked for.
+        let trader = what == "BIN"
+            && facts.bin.is_none()
+            && facts
+                .iin
+                .as_ref()
+                .is_some_and(|iin| iin.as_str() == expected);
+        if found != Some(expected.as_str()) && !trader {
+            let found = found.unwrap_or("none");
+            let reason = format!("the {what} is {found}, not {expected}");
+            log.rule(policy.identity, 15, Sub::SigConstraintsFailure, reason);
+        }
+    }
+    if !log.failed(15) {
+        log.pass(15, "the certificate allows it");
+    }
+}
+
+/// Who may sign for whom in Kazakhstan.
+fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
+    let has = |role| facts.roles.contains(&role);
+    if has(Role::FirstHead) || has(Role::Signer) {
+        return None;
+    }
+    if has(Role::Finance) {
+        if context.expected.financial {
+            return None;
+        }
+        return Some("the holder may sign financial documents only".to_owned());
+    }
+    if has(Role::Individual) && !has(Role::Organisation) {
+        // A sole trader has no BIN: the IIN stands where one is asked for.
+        let organisation = context.expected.bin.as_ref();
+        let own = |bin: &String| facts.iin.as_ref().is_some_and(|iin| iin.as_str() == bin);
+        if organisation.is_none_or(own) {
+            return None;
+        }
+        return Some("the holder signs as an individual, not for an organisation".to_owned());
+    }
+    if facts.roles.is_empty() {
+        return Some("the certificate names no role".to_owned());
+    }
+    Some(format!(
+        "the roles {:?} do not allow signing documents",
+        facts.roles
+    ))
+}

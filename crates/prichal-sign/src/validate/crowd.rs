@@ -1,0 +1,94 @@
+//! Step 20: a signer among the others, and the counter-signatures on it.
+
+use super::context::Context;
+use super::document::Document;
+use super::log::Log;
+use super::signer::{self, Kind, Subject};
+use super::{check_path, status};
+use crate::cms::SignerInfo;
+use crate::error::ReadError;
+use crate::identity::Facts;
+use crate::oid::Oid;
+use crate::report::{CounterSignature, SubIndication as Sub, Verdict};
+
+/// Reports the counter-signatures; only a twin among the signers is a failure.
+pub(super) fn check(
+    context: &Context<'_>,
+    document: &Document,
+    index: usize,
+    log: &mut Log,
+) -> Vec<CounterSignature> {
+    let signers = &document.data.signers;
+    let own = &signers[index];
+    let twin = |other: &SignerInfo| other.id.same(&own.id);
+    let others = || {
+        signers
+            .iter()
+            .enumerate()
+            .filter(|(at, s)| *at != index && twin(s))
+    };
+    if others().any(|(_, s)| s.signed_part == own.signed_part || s.signature == own.signature) {
+        log.fail(20, Sub::FormatFailure, "the same SignerInfo is there twice");
+    } else if others().next().is_some() {
+        log.warn(20, "the same certificate signed more than once");
+    }
+    let counted: Vec<CounterSignature> = document.parts[index]
+        .counter_signatures
+        .iter()
+        .map(|counter| counter_signature(context, own, counter))
+        .collect();
+    for counter in counted.iter().filter(|c| c.verdict != Verdict::TotalPassed) {
+        log.warn(
+            20,
+            format!("a counter-signature is not valid: {}", counter.reason),
+        );
+    }
+    log.pass(
+        20,
+        format!(
+            "signer {} of {}, {} counter-signatures",
+            index + 1,
+            signers.len(),
+            counted.len()
+        ),
+    );
+    counted
+}
+
+/// A counter-signature is over the signature value (RFC 5652 §11.4).
+fn counter_signature(
+    context: &Context<'_>,
+    over: &SignerInfo,
+    counter: &Result<SignerInfo, ReadError>,
+) -> CounterSignature {
+    let mut log = Log::default();
+    let mut certificate = None;
+    match (counter, Oid::data()) {
+        (Ok(counter), content_type) => {
+            let subject = Subject {
+                kind: Kind::CounterSignature,
+                signer: counter,
+                content_type: &content_type,
+                content: Some(&over.signature),
+            };
+            if let Some(checked) = signer::check(context, &subject, &mut log) {
+                let (at, mut evidence) = (context.at, Vec::new());
+                let accepts = |hash| context.policy.accepts_hash(hash, at);
+                signer::check_strength(context, &checked, accepts, &mut log);
+                let chain = check_path(context, checked.certificate, at, &mut log);
+                status::check(context, &chain, at, &mut evidence, &mut log);
+                certificate = Some(Facts::of(checked.certificate));
+            }
+        }
+        (Err(error), _) => log.fail(1, Sub::FormatFailure, error.to_string()),
+    }
+    let (verdict, sub_indication) = log.verdict();
+    CounterSignature {
+        verdict,
+        sub_indication,
+        certificate,
+        reason: log
+            .deciding()
+            .map_or_else(|| "valid".to_owned(), |f| f.reason.clone()),
+    }
+}

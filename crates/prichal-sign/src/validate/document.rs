@@ -1,0 +1,163 @@
+//! A signature taken apart before anything is judged: signers, their time-stamps, the material
+//! that long-term signatures carry.
+
+use crate::certificate::Certificate;
+use crate::cms::attribute::{self, Attribute};
+use crate::cms::{Evidence, SignedData, SignerInfo};
+use crate::der::{Reader, tag};
+use crate::error::{ReadError, Result};
+use crate::limits::Limits;
+use crate::oid;
+use crate::tsp::Token;
+
+pub(super) struct Document {
+    pub data: SignedData,
+    /// One for each signer, in their order.
+    pub parts: Vec<Parts>,
+}
+
+/// What the unsigned attributes of one signer hold.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub time_stamps: Vec<Result<Token>>,
+    pub content_time_stamps: Vec<Result<Token>>,
+    pub archive: Vec<Archive>,
+    /// Time-stamps of forms that are not verified, by their names.
+    pub other_time_stamps: Vec<&'static str>,
+    pub counter_signatures: Vec<Result<SignerInfo>>,
+    certificates: Vec<Certificate>,
+    evidence: Vec<Evidence>,
+    /// Material that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+/// An archive time-stamp of version 3, with the place of its attribute among the others.
+pub(super) struct Archive {
+    pub token: Result<Token>,
+    pub value: Vec<u8>,
+}
+
+impl Document {
+    pub(super) fn read(input: &[u8], limits: &Limits) -> Result<Self> {
+        let data = SignedData::read(input, limits)?;
+        let parts = data
+            .signers
+            .iter()
+            .map(|signer| Parts::of(signer, limits))
+            .collect();
+        Ok(Self { data, parts })
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.parts.iter().flat_map(|parts| {
+            let archive = parts.archive.iter().map(|a| &a.token);
+            let plain = parts.time_stamps.iter().chain(&parts.content_time_stamps);
+            plain.chain(archive).filter_map(|token| token.as_ref().ok())
+        })
+    }
+
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let of_parts = self.parts.iter().flat_map(|p| &p.certificates);
+        let of_tokens = self.tokens().flat_map(|token| token.data.certificates());
+        self.data.certificates().chain(of_parts).chain(of_tokens)
+    }
+
+    pub(super) fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        fn readable(data: &SignedData) -> impl Iterator<Item = &Evidence> {
+            data.revocation.iter().filter_map(|r| r.value.as_ref().ok())
+        }
+        let of_parts = self.parts.iter().flat_map(|p| &p.evidence);
+        let of_tokens = self.tokens().flat_map(|token| readable(&token.data));
+        readable(&self.data).chain(of_parts).chain(of_tokens)
+    }
+}
+
+impl Parts {
+    fn of(signer: &SignerInfo, limits: &Limits) -> Self {
+        let mut parts = Self::default();
+        for value in signer.signed_values(oid::CONTENT_TIME_STAMP) {
+            parts.content_time_stamps.push(Token::read(value, limits));
+        }
+        for attribute in &signer.unsigned {
+            parts.take(attribute, limits);
+        }
+        // Material that was added to the time-stamps themselves.
+        let mut inner: Vec<Attribute> = Vec::new();
+        let archive = parts.archive.iter().map(|a| &a.token);
+        for token in parts.time_stamps.iter().chain(archive).flatten() {
+            inner.extend(
+                token
+                    .data
+                    .signers
+                    .iter()
+                    .flat_map(|s| s.unsigned.iter().cloned()),
+            );
+        }
+        for attribute in inner {
+            if attribute.oid == oid::CERTIFICATE_VALUES || attribute.oid == oid::REVOCATION_VALUES {
+                parts.take(&attribute, limits);
+            }
+        }
+        parts
+    }
+
+    fn take(&mut self, attribute: &Attribute, limits: &Limits) {
+        let values = attribute.values();
+        match attribute.oid.as_str() {
+            oid::SIGNATURE_TIME_STAMP => {
+                self.time_stamps
+                    .extend(values.map(|v| Token::read(v, limits)));
+            }
+            oid::ARCHIVE_TIME_STAMP_V3 => self.archive.extend(values.map(|v| Archive {
+                token: Token::read(v, limits),
+                value: v.to_vec(),
+            })),
+            oid::COUNTER_SIGNATURE => {
+                let read = |value: &[u8]| counter_signature(value, limits);
+                self.counter_signatures.extend(values.map(read));
+            }
+            oid::CERTIFICATE_VALUES => {
+                for value in values {
+                    match attribute::certificate_values(value) {
+                        Ok(found) => self.certificates.extend(found),
+                        Err(error) => self.unreadable.push(format!("certificate values: {error}")),
+                    }
+                }
+            }
+            oid::REVOCATION_VALUES => {
+                for value in values {
+                    match attribute::revocation_values(value) {
+                        Ok(found) => self.evidence.extend(found),
+                        Err(error) => self.unreadable.push(format!("revocation values: {error}")),
+                    }
+                }
+            }
+            oid::ARCHIVE_TIME_STAMP_V1 => self.other_time_stamps.push("archive-time-stamp"),
+            oid::ARCHIVE_TIME_STAMP_V2 => self.other_time_stamps.push("archive-time-stamp-v2"),
+            oid::LONG_TERM_VALIDATION => self.other_time_stamps.push("long-term-validation"),
+            oid::ESC_TIME_STAMP => self.other_time_stamps.push("CAdES-C-time-stamp"),
+            oid::CERT_CRL_TIME_STAMP => {
+                self.other_time_stamps
+                    .push("time-stamped-certs-crls-references");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn counter_signature(value: &[u8], limits: &Limits) -> Result<SignerInfo> {
+    let mut reader = Reader::new(value);
+    let element = reader.expect(tag::SEQUENCE, "a counter-signature")?;
+    SignerInfo::from_element(&element, limits)
+}
+
+/// For reports: what could not be read, in one line.
+pub(super) fn unreadable<T>(
+    what: &str,
+    result: &std::result::Result<T, ReadError>,
+) -> Option<String> {
+    result
+        .as_ref()
+        .err()
+        .map(|error| format!("{what}: {error}"))
+}

@@ -1,0 +1,366 @@
+//! Step 14: a path from a certificate to a pinned anchor (RFC 5280 §6), over every candidate
+//! issuer of a name. Authorities have had several keys under one name.
+
+mod policy_tree;
+
+use super::context::Context;
+use crate::certificate::Certificate;
+use crate::certificate::general_name::GeneralName;
+use crate::key::PublicKey;
+use crate::oid;
+use crate::policy::Severity;
+use crate::report::SubIndication as Sub;
+use crate::scheme::Scheme;
+use crate::time::Time;
+
+/// A path whose signatures are right.
+#[derive(Clone)]
+pub(super) struct Path<'a> {
+    /// From the certificate in question to the anchor, both included.
+    pub certificates: Vec<&'a Certificate>,
+    /// What is wrong with it.
+    pub problems: Vec<(Sub, String)>,
+    pub warnings: Vec<String>,
+}
+
+/// There is no path.
+pub(super) struct NoPath<'a> {
+    /// The certificate whose issuer was not found, as far up as any attempt came.
+    pub last: &'a Certificate,
+    pub reason: String,
+}
+
+struct Search<'c, 'a> {
+    context: &'c Context<'a>,
+    at: Time,
+    chain: Vec<&'a Certificate>,
+    best: Option<Path<'a>>,
+    deepest: usize,
+    dead_end: NoPath<'a>,
+    /// Branches looked at, to bound the search among cross-signed authorities.
+    branches: usize,
+}
+
+const MOST_BRANCHES: usize = 2_000;
+
+/// The best path for `leaf` at the time `at`: without a problem if there is one.
+pub(super) fn build<'a>(
+    context: &Context<'a>,
+    leaf: &'a Certificate,
+    at: Time,
+) -> Result<Path<'a>, NoPath<'a>> {
+    let mut search = Search {
+        context,
+        at,
+        chain: vec![leaf],
+        best: None,
+        deepest: 0,
+        dead_end: NoPath {
+            last: leaf,
+            reason: String::new(),
+        },
+        branches: 0,
+    };
+    search.extend();
+    search.best.ok_or(search.dead_end)
+}
+
+impl<'a> Search<'_, 'a> {
+    fn extend(&mut self) {
+        let Some(&last) = self.chain.last() else {
+            return;
+        };
+        if self.context.is_anchor(last) {
+            self.finish();
+            return;
+        }
+        // The anchor itself comes on top of the certificates between.
+        if self.chain.len() > self.context.policy.path_length + 1 {
+            let limit = self.context.policy.path_length;
+            self.note(
+                last,
+                format!("the path has more than {limit} intermediates"),
+            );
+            return;
+        }
+        let mut candidates: Vec<&'a Certificate> = Vec::new();
+        for candidate in self.context.all().filter(|c| c.subject.same(&last.issuer)) {
+            if !candidates.contains(&candidate) {
+                candidates.push(candidate);
+            }
+        }
+        if candidates.is_empty() {
+            self.note(
+                last,
+                format!("no certificate of the issuer {} is at hand", last.issuer),
+            );
+            return;
+        }
+        candidates.sort_by_key(|candidate| key_id_rank(last, candidate));
+        for candidate in candidates {
+            let repeated = self.chain.iter().any(|c| {
+                *c == candidate
+                    || (c.subject.same(&candidate.subject) && c.spki() == candidate.spki())
+            });
+            if repeated {
+                let reason = "is issued by itself and is no anchor";
+                self.note(last, format!("{} {reason}", candidate.subject));
+                continue;
+            }
+            self.branches += 1;
+            let left = self.branches <= MOST_BRANCHES && self.context.branch();
+            if !left || self.context.exhausted() {
+                self.note(last, "too many certificates to try".to_owned());
+                return;
+            }
+            if !self.context.signed_by(last, candidate) {
+                self.note(
+                    last,
+                    format!(
+                        "{} is not signed by the key of {}",
+                        last.subject, candidate.subject
+                    ),
+                );
+                continue;
+            }
+            self.chain.push(candidate);
+            self.extend();
+            self.chain.pop();
+            if self
+                .best
+                .as_ref()
+                .is_some_and(|best| best.problems.is_empty())
+            {
+                return;
+            }
+        }
+    }
+
+    /// Remembers why the search ended here, if it is at least as far up as before.
+    fn note(&mut self, last: &'a Certificate, reason: String) {
+        if self.chain.len() >= self.deepest {
+            self.deepest = self.chain.len();
+            self.dead_end = NoPath { last, reason };
+        }
+    }
+
+    fn finish(&mut self) {
+        let path = judge(self.context, &self.chain, self.at);
+        // Problems of time can be cured by a time-stamp, so such a path is the better one.
+        let rank = |path: &Path<'_>| {
+            let other = path
+                .problems
+                .iter()
+                .filter(|(sub, _)| *sub != Sub::OutOfBoundsNoPoe);
+            (other.count(), path.problems.len())
+        };
+        if self
+            .best
+            .as_ref()
+            .is_none_or(|best| rank(&path) < rank(best))
+        {
+            self.best = Some(path);
+        }
+    }
+}
+
+/// 0: the key ids match; 1: one of them is missing; 2: they differ.
+fn key_id_rank(child: &Certificate, issuer: &Certificate) -> u8 {
+    let Some(wanted) = &child.extensions.authority_key_id else {
+        return 1;
+    };
+    if let (Some(wanted), Some(own)) = (&wanted.key, &issuer.extensions.subject_key_id) {
+        return if wanted == own { 0 } else { 2 };
+    }
+    let Some(serial) = &wanted.serial else {
+        return 1;
+    };
+    let issuer_named = wanted.issuer.iter().any(|name| match name {
+        GeneralName::Directory(name) => name.same(&issuer.issuer),
+        _ => false,
+    });
+    if *serial == issuer.serial && issuer_named {
+        0
+    } else {
+        2
+    }
+}
+
+fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path<'a> {
+    let mut path = Path {
+        certificates: chain.to_vec(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let length = chain.len();
+    for (index, certificate) in chain.iter().enumerate() {
+        let anchor = index + 1 == length;
+        judge_validity(certificate, index == 0, at, &mut path);
+        if index > 0 {
+            judge_authority(certificate, &chain[1..index], anchor, &mut path);
+        }
+        if !anchor {
+            let issuer = chain[index + 1];
+            judge_algorithms(context, certificate, issuer, at, &mut path);
+            if key_id_rank(certificate, issuer) == 2 {
+                let name = &certificate.subject;
+                path.warnings
+                    .push(format!("the key ids of {name} and its issuer differ"));
+            }
+        }
+        if let Ok(PublicKey::Rsa { modulus, .. }) = certificate.public_key()
+            && index > 0
+            && modulus.len() * 8 < context.policy.rsa_bits
+        {
+            let reason = format!("the RSA key of {} is too short", certificate.subject);
+            path.problems.push((Sub::CryptoConstraintsFailure, reason));
+        }
+        for unknown in &certificate.extensions.unknown_critical {
+            let name = &certificate.subject;
+            let reason = format!("{name} has the unknown critical extension {unknown}");
+            path.problems
+                .push((Sub::CertificateChainGeneralFailure, reason));
+        }
+    }
+    for reason in name_violations(chain) {
+        rule(context.policy.name_constraints, reason, &mut path);
+    }
+    if let Some(reason) = policy_tree::violation(chain) {
+        rule(context.policy.certificate_policies, reason, &mut path);
+    }
+    path
+}
+
+fn rule(severity: Severity, reason: String, path: &mut Path<'_>) {
+    match severity {
+        Severity::Fail => path.problems.push((Sub::ChainConstraintsFailure, reason)),
+        Severity::Warn => path.warnings.push(reason),
+        Severity::Ignore => {}
+    }
+}
+
+fn judge_validity(certificate: &Certificate, leaf: bool, at: Time, path: &mut Path<'_>) {
+    let name = &certificate.subject;
+    if at > certificate.not_after {
+        let reason = format!("{name} expired at {}, before {at}", certificate.not_after);
+        path.problems.push((Sub::OutOfBoundsNoPoe, reason));
+    }
+    if at < certificate.not_before {
+        let sub = if leaf {
+            Sub::NotYetValid
+        } else {
+            Sub::CertificateChainGeneralFailure
+        };
+        let reason = format!(
+            "{name} is valid from {} only, after {at}",
+            certificate.not_before
+        );
+        path.problems.push((sub, reason));
+    }
+}
+
+/// Whether this certificate may issue others. `below` are the certificates between it and the leaf.
+fn judge_authority(
+    certificate: &Certificate,
+    below: &[&Certificate],
+    anchor: bool,
+    path: &mut Path<'_>,
+) {
+    let name = &certificate.subject;
+    let mut problem = |reason: String| {
+        path.problems
+            .push((Sub::CertificateChainGeneralFailure, reason));
+    };
+    // An anchor of version 1 has no extensions that could say what it is; its pin says it.
+    if !(certificate.is_ca() || anchor && certificate.version == 1) {
+        problem(format!("{name} is not a certification authority"));
+    }
+    if certificate
+        .extensions
+        .key_usage
+        .is_some_and(|usage| !usage.cert_sign())
+    {
+        problem(format!("the key of {name} may not sign certificates"));
+    }
+    let limit = certificate
+        .extensions
+        .basic_constraints
+        .and_then(|b| b.path_length);
+    let used = below.iter().filter(|c| !c.self_issued()).count();
+    if let Some(limit) = limit
+        && used as u64 > limit
+    {
+        problem(format!(
+            "{name} allows {limit} authorities below it, there are {used}"
+        ));
+    }
+}
+
+fn judge_algorithms(
+    context: &Context<'_>,
+    certificate: &Certificate,
+    issuer: &Certificate,
+    at: Time,
+    path: &mut Path<'_>,
+) {
+    let Ok(key) = issuer.public_key() else {
+        return;
+    };
+    let scheme = Scheme::resolve(&certificate.signature_algorithm, None, &key);
+    let Some(hash) = scheme.ok().and_then(Scheme::hash) else {
+        return;
+    };
+    if context.policy.accepts_hash(hash, at) {
+        return;
+    }
+    let sub = if context.policy.once_accepted(hash) {
+        Sub::CryptoConstraintsFailureNoPoe
+    } else {
+        Sub::CryptoConstraintsFailure
+    };
+    let reason = format!("{} is signed with {}", certificate.subject, hash.name());
+    path.problems.push((sub, reason));
+}
+
+/// Name constraints (RFC 5280 §4.2.1.10): those of each authority on every certificate below it.
+fn name_violations(chain: &[&Certificate]) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (index, authority) in chain.iter().enumerate().skip(1) {
+        let Some(constraints) = &authority.extensions.name_constraints else {
+            continue;
+        };
+        for (below, certificate) in chain[..index].iter().enumerate() {
+            if below > 0 && certificate.self_issued() {
+                continue;
+            }
+            for name in names(certificate) {
+                let verdicts = |list: &[GeneralName]| -> Vec<bool> {
+                    list.iter().filter_map(|base| name.within(base)).collect()
+                };
+                let permitted = verdicts(&constraints.permitted);
+                let outside = !permitted.is_empty() && !permitted.contains(&true);
+                let unknown = matches!(name, GeneralName::Other(_));
+                let excluded = verdicts(&constraints.excluded);
+                if outside || excluded.contains(&true) || (unknown && !excluded.is_empty()) {
+                    violations.push(format!(
+                        "the names of {} are outside of what {} may name",
+                        certificate.subject, authority.subject
+                    ));
+                    break;
+                }
+            }
+        }
+    }
+    violations
+}
+
+/// Every name of a certificate. Its e-mail attributes count as names of that kind.
+fn names(certificate: &Certificate) -> Vec<GeneralName> {
+    let mut names = certificate.extensions.subject_alt_names.clone();
+    if !certificate.subject.is_empty() {
+        names.push(GeneralName::Directory(certificate.subject.clone()));
+    }
+    let emails = certificate.subject.values(oid::EMAIL);
+    names.extend(emails.map(|email| GeneralName::Email(email.to_owned())));
+    names
+}

@@ -1,0 +1,259 @@
+//! Steps 16 to 18: whether a certificate was revoked at a time, by every list and response at hand.
+
+mod list;
+mod response;
+
+use super::context::{Context, Proof};
+use crate::algorithm::Algorithm;
+use crate::certificate::Certificate;
+use crate::crl::{Crl, Revocation};
+use crate::policy::Severity;
+use crate::scheme::Scheme;
+use crate::time::Time;
+
+/// What the evidence says about one certificate.
+#[derive(Clone)]
+pub(super) struct Outcome {
+    pub state: State,
+    /// What it rests on, for the report.
+    pub used: Option<Used>,
+    /// Evidence about this certificate that was not accepted, and why.
+    pub refused: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone)]
+pub(super) struct Used {
+    pub label: String,
+    pub embedded: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Good,
+    /// Revoked at or before the reference time.
+    Revoked(Revocation),
+    /// Revoked after the reference time.
+    RevokedLater(Revocation),
+    /// No usable evidence.
+    Unknown,
+}
+
+/// One authentic statement about the certificate.
+struct Statement {
+    label: String,
+    embedded: bool,
+    this_update: Time,
+    next_update: Option<Time>,
+    revocation: Option<Revocation>,
+    /// Not able to prove that a certificate is good: a delta alone, a list of some reasons.
+    partial: bool,
+    /// Certificates that expired before this are not spoken of.
+    keeps_expired_since: Option<Time>,
+    ocsp: bool,
+}
+
+/// Asks all evidence about `chain[0]`, which `chain[1]` issued, at the time `at`.
+pub(super) fn status<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Outcome {
+    let [certificate, issuers @ ..] = chain else {
+        return Outcome::unknown();
+    };
+    let Some(issuer) = issuers.first() else {
+        return Outcome::unknown();
+    };
+    // Both are borrowed for 'a, so no two of them can share an address.
+    let address = |certificate: &Certificate| certificate.raw().as_ptr() as usize;
+    let key = (address(certificate), address(issuer), at);
+    if let Some(known) = context.statuses.borrow().get(&key) {
+        return known.clone();
+    }
+    let outcome = ask(context, certificate, issuer, issuers, at);
+    context.statuses.borrow_mut().insert(key, outcome.clone());
+    outcome
+}
+
+fn ask<'a>(
+    context: &Context<'a>,
+    certificate: &'a Certificate,
+    issuer: &'a Certificate,
+    issuers: &[&'a Certificate],
+    at: Time,
+) -> Outcome {
+    let mut outcome = Outcome::unknown();
+    let mut statements = Vec::new();
+    let mut deltas: Vec<(&Crl, bool)> = Vec::new();
+    let mut bases: Vec<(&Crl, bool)> = Vec::new();
+    for source in &context.evidence {
+        match source.proof {
+            Proof::Crl(crl) if crl.issuer.same(&certificate.issuer) => {
+                match list::accept(context, crl, certificate, issuers) {
+                    Ok(()) if crl.delta_base.is_some() => deltas.push((crl, source.embedded)),
+                    Ok(()) => bases.push((crl, source.embedded)),
+                    Err(reason) => outcome
+                        .refused
+                        .push(format!("{}: {reason}", list::label(crl))),
+                }
+            }
+            Proof::Crl(_) => {}
+            Proof::Ocsp(ocsp) => {
+                match response::statement(context, source, ocsp, certificate, issuer) {
+                    Ok(statement) => statements.extend(statement),
+                    Err(reason) => outcome
+                        .refused
+                        .push(format!("{}: {reason}", response::label(ocsp))),
+                }
+            }
+        }
+    }
+    for (base, embedded) in bases {
+        list::add_statements(
+            base,
+            embedded,
+            &deltas,
+            certificate,
+            &mut statements,
+            &mut outcome,
+        );
+    }
+    for (delta, embedded) in deltas {
+        // Whatever its base, an entry of a delta is a revocation.
+        if let Ok(Some(found)) = delta.find(&certificate.serial)
+            && found.reason != Some(Revocation::REMOVED)
+        {
+            statements.push(Statement {
+                partial: true,
+                ..list::statement(delta, embedded, Some(found))
+            });
+        }
+    }
+    // Long-term material first; among equals the order of the sources stays.
+    statements.sort_by_key(|statement| !statement.embedded);
+    decide(context, &statements, certificate, at, &mut outcome);
+    outcome
+}
+
+fn decide(
+    context: &Context<'_>,
+    statements: &[Statement],
+    certificate: &Certificate,
+    at: Time,
+    outcome: &mut Outcome,
+) {
+    let newest = statements.iter().map(|s| s.this_update).max();
+    let covers = |s: &Statement| s.this_update <= at && s.next_update.is_none_or(|next| at <= next);
+    let revoked = statements.iter().find(|s| {
+        s.revocation.is_some_and(|r| {
+            // A hold may have been lifted since, which a newer statement would show.
+            r.at <= at && (!r.on_hold() || covers(s) || Some(s.this_update) == newest)
+        })
+    });
+    if let Some(statement) = revoked
+        && let Some(revocation) = statement.revocation
+    {
+        outcome.state = State::Revoked(revocation);
+        outcome.used = Some(Used::of(statement));
+        return;
+    }
+    let mut usable: Option<&Statement> = None;
+    for statement in statements {
+        match usability(context, statement, certificate, at) {
+            // Statements stand embedded first; a later one is taken only if it knows more.
+            Ok(())
+                if usable
+                    .is_none_or(|u| u.revocation.is_none() && statement.revocation.is_some()) =>
+            {
+                usable = Some(statement);
+            }
+            Ok(()) => {}
+            Err(reason) => outcome
+                .refused
+                .push(format!("{}: {reason}", statement.label)),
+        }
+    }
+    let Some(statement) = usable else {
+        return;
+    };
+    if statement.next_update.is_none() && !statement.ocsp {
+        outcome
+            .warnings
+            .push(format!("{} has no nextUpdate", statement.label));
+    }
+    outcome.used = Some(Used::of(statement));
+    outcome.state = match statement.revocation {
+        Some(revocation) => State::RevokedLater(revocation),
+        None => State::Good,
+    };
+}
+
+/// Whether the statement can prove that the certificate was good at `at`.
+fn usability(
+    context: &Context<'_>,
+    statement: &Statement,
+    certificate: &Certificate,
+    at: Time,
+) -> Result<(), String> {
+    let policy = context.policy;
+    if statement.partial {
+        return Err("it speaks of a part of the revocations only".to_owned());
+    }
+    // An authority may drop expired certificates from its lists.
+    let kept = statement
+        .keeps_expired_since
+        .is_some_and(|since| since <= certificate.not_after);
+    if statement.this_update > certificate.not_after && !kept {
+        return Err("it was issued after the certificate expired".to_owned());
+    }
+    if statement.this_update >= at {
+        return Ok(());
+    }
+    match statement.next_update {
+        Some(next) if at <= next => Ok(()),
+        Some(next) => Err(format!("it was superseded at {next}, before {at}")),
+        None if statement.ocsp => {
+            let fresh = at.unix() - statement.this_update.unix() <= policy.ocsp_freshness;
+            if fresh {
+                Ok(())
+            } else {
+                Err(format!("it is of {}, too old", statement.this_update))
+            }
+        }
+        None if policy.no_next_update == Severity::Fail => Err("it has no nextUpdate".to_owned()),
+        None => Ok(()),
+    }
+}
+
+impl Outcome {
+    fn unknown() -> Self {
+        Self {
+            state: State::Unknown,
+            used: None,
+            refused: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Used {
+    fn of(statement: &Statement) -> Self {
+        Self {
+            label: statement.label.clone(),
+            embedded: statement.embedded,
+        }
+    }
+}
+
+fn accept_hash(
+    context: &Context<'_>,
+    signer: &Certificate,
+    algorithm: &Algorithm,
+    made: Time,
+) -> Result<(), String> {
+    let key = signer.public_key().map_err(|error| error.to_string())?;
+    let scheme = Scheme::resolve(algorithm, None, &key).map_err(|error| error.to_string())?;
+    match scheme.hash() {
+        Some(hash) if !context.policy.accepts_hash(hash, made) => {
+            Err(format!("it is signed with {}", hash.name()))
+        }
+        _ => Ok(()),
+    }
+}

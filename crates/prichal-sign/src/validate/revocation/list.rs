@@ -1,0 +1,148 @@
+//! Revocation lists: which are accepted, and what they say (RFC 5280 §6.3.3).
+
+use super::{Outcome, Statement, accept_hash};
+use crate::certificate::Certificate;
+use crate::crl::{Crl, Revocation};
+use crate::validate::context::Context;
+
+pub(super) fn label(crl: &Crl) -> String {
+    let kind = if crl.delta_base.is_some() {
+        "delta CRL"
+    } else {
+        "CRL"
+    };
+    format!("{kind} of {} of {}", crl.issuer, crl.this_update)
+}
+
+/// Whether the list speaks of the certificate and is what its issuer signed (RFC 5280 §6.3.3).
+pub(super) fn accept<'a>(
+    context: &Context<'a>,
+    crl: &'a Crl,
+    certificate: &Certificate,
+    issuers: &[&'a Certificate],
+) -> Result<(), String> {
+    if crl.this_update > context.at.plus(context.policy.clock_skew) {
+        return Err("it is from the future".to_owned());
+    }
+    if let Some(unknown) = crl.unknown_critical.first() {
+        return Err(format!("it has the unknown critical extension {unknown}"));
+    }
+    if let Some(point) = &crl.point {
+        let ca = certificate.is_ca();
+        if point.indirect {
+            return Err("it is an indirect list".to_owned());
+        }
+        if point.only_attributes || (point.only_users && ca) || (point.only_cas && !ca) {
+            return Err("it is a list of other certificates".to_owned());
+        }
+        let points = &certificate.extensions.crl_points;
+        let names = || {
+            points
+                .iter()
+                .chain(&certificate.extensions.freshest_crl)
+                .flat_map(|p| &p.names)
+        };
+        let shared = names().any(|name| point.point.names.contains(name));
+        if point.named && !points.is_empty() && !shared {
+            return Err("it is of another distribution point".to_owned());
+        }
+    }
+    let signer = signer_of(context, crl, issuers).ok_or("its signature is wrong")?;
+    if signer
+        .extensions
+        .key_usage
+        .is_some_and(|usage| !usage.crl_sign())
+    {
+        return Err(format!("the key of {} may not sign lists", signer.subject));
+    }
+    accept_hash(context, signer, &crl.signature_algorithm, crl.this_update)
+}
+
+/// The issuer's own key, or another key of the same name that the issuer or the issuer's issuer has
+/// certified: authorities change keys. A namesake under another anchor is somebody else.
+fn signer_of<'a>(
+    context: &Context<'a>,
+    crl: &'a Crl,
+    issuers: &[&'a Certificate],
+) -> Option<&'a Certificate> {
+    let issuer = *issuers.first()?;
+    if context.signed_by(crl, issuer) {
+        return Some(issuer);
+    }
+    let vouched = |candidate: &'a Certificate| {
+        let mut above = issuers.iter().take(2);
+        above.any(|authority| context.signed_by(candidate, authority))
+    };
+    let same_name = |candidate: &&Certificate| {
+        candidate.subject.same(&issuer.subject) && *candidate != issuer && candidate.is_ca()
+    };
+    let mut others = context.all().filter(same_name);
+    // A long list is hashed only with keys that could count.
+    others.find(|candidate| vouched(candidate) && context.signed_by(crl, candidate))
+}
+
+pub(super) fn statement(crl: &Crl, embedded: bool, revocation: Option<Revocation>) -> Statement {
+    Statement {
+        label: label(crl),
+        embedded,
+        this_update: crl.this_update,
+        next_update: crl.next_update,
+        revocation,
+        partial: crl.point.as_ref().is_some_and(|p| p.some_reasons),
+        keeps_expired_since: crl.expired_since,
+        ocsp: false,
+    }
+}
+
+/// What a full list says, alone and with each delta that continues it.
+pub(super) fn add_statements(
+    base: &Crl,
+    embedded: bool,
+    deltas: &[(&Crl, bool)],
+    certificate: &Certificate,
+    statements: &mut Vec<Statement>,
+    outcome: &mut Outcome,
+) {
+    let found = match base.find(&certificate.serial) {
+        Ok(found) => found,
+        Err(error) => {
+            outcome.refused.push(format!("{}: {error}", label(base)));
+            return;
+        }
+    };
+    statements.push(statement(base, embedded, found));
+    for (delta, delta_embedded) in deltas {
+        // RFC 5280 §5.2.4: the base is at least the one named, the delta is newer, and both have
+        // the same scope.
+        let (Some(number), Some(newer), Some(least)) =
+            (&base.number, &delta.number, &delta.delta_base)
+        else {
+            continue;
+        };
+        let scope = |crl: &Crl| crl.point.as_ref().map(|p| p.raw.clone());
+        let continues = at_least(number, least) && !at_least(number, newer);
+        if !continues || scope(base) != scope(delta) {
+            outcome
+                .refused
+                .push(format!("{}: it does not continue this list", label(delta)));
+            continue;
+        }
+        let Ok(entry) = delta.find(&certificate.serial) else {
+            continue;
+        };
+        let merged = match entry {
+            Some(entry) if entry.reason == Some(Revocation::REMOVED) => None,
+            Some(entry) => Some(entry),
+            None => found,
+        };
+        let embedded = embedded && *delta_embedded;
+        let mut said = statement(delta, embedded, merged);
+        said.label = format!("{} on {}", label(delta), label(base));
+        statements.push(said);
+    }
+}
+
+/// Whether one big-endian number without zeros before it is at least the other.
+fn at_least(a: &[u8], b: &[u8]) -> bool {
+    (a.len(), a) >= (b.len(), b)
+}

@@ -1,0 +1,144 @@
+//! OCSP responses: which are accepted, and what they say (RFC 6960 §3.2).
+
+use super::{Statement, accept_hash};
+use crate::certificate::Certificate;
+use crate::crl::Revocation;
+use crate::der::write;
+use crate::hash::Hash;
+use crate::ocsp::{Ocsp, Responder, Status};
+use crate::oid;
+use crate::time::Time;
+use crate::validate::context::{Context, Proof, Source};
+
+pub(super) fn label(ocsp: &Ocsp) -> String {
+    format!("OCSP response of {}", ocsp.produced_at)
+}
+
+/// What a response says of the certificate; nothing if it is about others.
+pub(super) fn statement<'a>(
+    context: &Context<'a>,
+    source: &Source<'a>,
+    ocsp: &'a Ocsp,
+    certificate: &Certificate,
+    issuer: &'a Certificate,
+) -> Result<Option<Statement>, String> {
+    let Some(answer) = ocsp.answer(certificate, issuer) else {
+        return Ok(None);
+    };
+    if let Some(asked) = source.nonce {
+        let given = ocsp.nonce.as_deref();
+        if given != Some(asked) && given != Some(&write::octets(asked)) {
+            return Err("it does not answer the request: the nonce differs".to_owned());
+        }
+    }
+    let latest = context.at.plus(context.policy.clock_skew);
+    if answer.this_update > latest || ocsp.produced_at > latest {
+        return Err("it is from the future".to_owned());
+    }
+    let responder = responder(context, ocsp, issuer)?;
+    accept_hash(
+        context,
+        responder,
+        &ocsp.signature_algorithm,
+        answer.this_update,
+    )?;
+    let revocation = match answer.status {
+        Status::Good => None,
+        Status::Revoked(revocation) => Some(revocation),
+        Status::Unknown => return Err("the responder does not know the certificate".to_owned()),
+    };
+    Ok(Some(Statement {
+        label: label(ocsp),
+        embedded: source.embedded,
+        this_update: answer.this_update,
+        next_update: answer.next_update,
+        revocation,
+        partial: false,
+        keeps_expired_since: answer.archive_cutoff,
+        ocsp: true,
+    }))
+}
+
+/// The issuer itself, or whom it has made a responder (RFC 6960 §4.2.2.2).
+fn responder<'a>(
+    context: &Context<'a>,
+    ocsp: &'a Ocsp,
+    issuer: &'a Certificate,
+) -> Result<&'a Certificate, String> {
+    let named = |certificate: &Certificate| match &ocsp.responder {
+        Responder::Name(name) => name.same(&certificate.subject),
+        Responder::KeyHash(hash) => *hash == Hash::Sha1.digest(&certificate.key_bits),
+    };
+    if named(issuer) && context.signed_by(ocsp, issuer) {
+        return Ok(issuer);
+    }
+    let mut reason = "its responder's certificate is not at hand".to_owned();
+    let candidates = ocsp
+        .certificates
+        .iter()
+        .chain(context.certificates.iter().copied());
+    for candidate in candidates.filter(|c| named(c)) {
+        match accept_responder(context, ocsp, candidate, issuer) {
+            Ok(()) => return Ok(candidate),
+            Err(error) => reason = error,
+        }
+    }
+    Err(reason)
+}
+
+fn accept_responder<'a>(
+    context: &Context<'a>,
+    ocsp: &'a Ocsp,
+    candidate: &'a Certificate,
+    issuer: &'a Certificate,
+) -> Result<(), String> {
+    let extensions = &candidate.extensions;
+    let purposes = extensions
+        .extended_key_usage
+        .as_ref()
+        .map(|usage| &usage.purposes);
+    let delegated = purposes.is_some_and(|p| p.iter().any(|p| p.as_str() == oid::KP_OCSP_SIGNING));
+    if !candidate.issuer.same(&issuer.subject) || !context.signed_by(candidate, issuer) {
+        return Err("its responder's certificate is of another issuer".to_owned());
+    }
+    if !delegated {
+        return Err("its signer is not made a responder".to_owned());
+    }
+    if !extensions.unknown_critical.is_empty() {
+        return Err("its responder's certificate has an unknown critical extension".to_owned());
+    }
+    if extensions
+        .key_usage
+        .is_some_and(|u| !u.digital_signature() && !u.non_repudiation())
+    {
+        return Err("its responder's key may not sign".to_owned());
+    }
+    if ocsp.produced_at < candidate.not_before || ocsp.produced_at > candidate.not_after {
+        return Err("its responder's certificate was not valid then".to_owned());
+    }
+    if !context.signed_by(ocsp, candidate) {
+        return Err("its signature is wrong".to_owned());
+    }
+    if !extensions.ocsp_no_check && listed(context, candidate, issuer, ocsp.produced_at) {
+        return Err("its responder's certificate is revoked".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether an authentic list revokes the responder at or before the time of its response.
+fn listed<'a>(
+    context: &Context<'a>,
+    responder: &Certificate,
+    issuer: &'a Certificate,
+    at: Time,
+) -> bool {
+    context.evidence.iter().any(|source| match source.proof {
+        Proof::Crl(crl) => {
+            crl.issuer.same(&issuer.subject)
+                && matches!(crl.find(&responder.serial), Ok(Some(found)) if found.at <= at
+                    && found.reason != Some(Revocation::REMOVED))
+                && context.signed_by(crl, issuer)
+        }
+        Proof::Ocsp(_) => false,
+    })
+}

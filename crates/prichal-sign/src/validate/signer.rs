@@ -1,0 +1,174 @@
+//! Steps 4 to 11: one `SignerInfo` against its content. The same rules hold for documents,
+//! time-stamp tokens and counter-signatures.
+
+mod attempt;
+mod attribute;
+mod certificate_id;
+
+use super::context::Context;
+use super::log::Log;
+use crate::certificate::Certificate;
+use crate::cms::attribute::signing_time;
+use crate::cms::{SignerId, SignerInfo};
+use crate::hash::Hash;
+use crate::key::PublicKey;
+use crate::oid::{self, Oid};
+use crate::report::SubIndication as Sub;
+use crate::scheme::Scheme;
+use crate::time::Time;
+use attempt::{Attempt, Outcome};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Document,
+    TimeStamp,
+    CounterSignature,
+}
+
+/// What is to be checked.
+pub(super) struct Subject<'a> {
+    pub kind: Kind,
+    pub signer: &'a SignerInfo,
+    pub content_type: &'a Oid,
+    /// `None` when it is missing; that has been reported.
+    pub content: Option<&'a [u8]>,
+}
+
+/// What later steps need of the outcome.
+pub(super) struct Checked<'a> {
+    pub certificate: &'a Certificate,
+    pub algorithm: Option<String>,
+    /// The hashes that the signature's strength rests on.
+    pub hashes: Vec<Hash>,
+    pub rsa_bits: Option<usize>,
+    pub signing_time: Option<Time>,
+}
+
+/// Runs steps 4 to 11 except for the strength of the algorithms, which depends on the best
+/// signature time. Nothing is returned when the signer's certificate is not at hand.
+pub(super) fn check<'a>(
+    context: &Context<'a>,
+    subject: &Subject<'_>,
+    log: &mut Log,
+) -> Option<Checked<'a>> {
+    let signer = subject.signer;
+    attribute::check_attributes(context, subject, log);
+    attribute::check_content_type(subject, log);
+    let digest = Hash::from_algorithm(&signer.digest_algorithm);
+    attribute::check_message_digest(context, subject, digest, log);
+    attribute::check_confusion(subject, log);
+
+    let mut candidates: Vec<&'a Certificate> = context
+        .all()
+        .filter(|certificate| signer.id.matches(certificate))
+        .collect();
+    if candidates.is_empty() {
+        let wanted = match &signer.id {
+            SignerId::IssuerAndSerial { issuer, serial } => {
+                format!(
+                    "issuer {issuer}, serial {}",
+                    crate::certificate::hex(serial)
+                )
+            }
+            SignerId::KeyId(id) => format!("subject key id {}", crate::certificate::hex(id)),
+        };
+        log.fail(
+            4,
+            Sub::NoSigningCertificateFound,
+            format!("no certificate with {wanted} is embedded or known"),
+        );
+        context.need_signer(&wanted);
+        for step in [8, 10, 11] {
+            log.skip(step, "the signer's certificate was not found");
+        }
+        return None;
+    }
+
+    // The one that the signer meant first: others may share its key and serial number.
+    candidates.sort_by_key(|certificate| !certificate_id::means(signer, certificate));
+    let mut attempts: Vec<Attempt<'a>> = Vec::new();
+    for certificate in candidates {
+        let attempt = Attempt::of(context, subject, digest, certificate);
+        let right = attempt.outcome == Outcome::AsReceived;
+        attempts.push(attempt);
+        if right {
+            break;
+        }
+    }
+    let attempt = attempts
+        .iter()
+        .find(|a| a.outcome == Outcome::AsReceived)
+        .or_else(|| attempts.iter().find(|a| a.outcome == Outcome::Reordered))
+        .or_else(|| attempts.first())?;
+    let certificate = attempt.certificate;
+    log.pass(
+        4,
+        format!(
+            "{} (serial {})",
+            certificate.subject,
+            certificate.serial_hex()
+        ),
+    );
+    attempt.report(context, subject, log);
+    attribute::check_protection(signer, log);
+    certificate_id::check(context, subject, certificate, log);
+
+    let scheme_hash = attempt.scheme.and_then(Scheme::hash);
+    let mut hashes: Vec<Hash> = digest.into_iter().chain(scheme_hash).collect();
+    hashes.dedup();
+    Some(Checked {
+        certificate,
+        algorithm: attempt.scheme.map(Scheme::name),
+        hashes,
+        rsa_bits: match &attempt.key {
+            Some(key @ PublicKey::Rsa { .. }) => Some(key.bits()),
+            _ => None,
+        },
+        signing_time: signer
+            .signed_values(oid::SIGNING_TIME)
+            .next()
+            .and_then(|value| signing_time(value).ok()),
+    })
+}
+
+/// Step 10, second half: whether the algorithms are strong enough, given when the signature is
+/// proven to have existed.
+pub(super) fn check_strength(
+    context: &Context<'_>,
+    checked: &Checked<'_>,
+    accepts: impl Fn(Hash) -> bool,
+    log: &mut Log,
+) {
+    let policy = context.policy;
+    for hash in &checked.hashes {
+        if accepts(*hash) {
+            continue;
+        }
+        let name = hash.name();
+        if policy.once_accepted(*hash) {
+            log.fail(
+                10,
+                Sub::CryptoConstraintsFailureNoPoe,
+                format!("{name} is accepted only with an earlier proof of existence"),
+            );
+        } else {
+            log.fail(
+                10,
+                Sub::CryptoConstraintsFailure,
+                format!("{name} is not accepted"),
+            );
+        }
+    }
+    if let Some(bits) = checked.rsa_bits
+        && bits < policy.rsa_bits
+    {
+        log.fail(
+            10,
+            Sub::CryptoConstraintsFailure,
+            format!(
+                "the RSA key has {bits} bits, fewer than {}",
+                policy.rsa_bits
+            ),
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Steps 8 and 10: the signature value with the key of one candidate certificate.
+
+use super::Subject;
+use crate::certificate::Certificate;
+use crate::hash::Hash;
+use crate::key::{KeyError, PublicKey};
+use crate::report::SubIndication as Sub;
+use crate::scheme::{Scheme, SchemeError};
+use crate::validate::context::Context;
+use crate::validate::log::Log;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Right over the bytes as they came.
+    AsReceived,
+    /// Right only over the attributes in DER order.
+    Reordered,
+    Wrong,
+    /// There is nothing to verify over.
+    NoMessage,
+    /// Key, identifiers or budget do not allow to try.
+    Impossible(Sub, String),
+}
+
+pub(super) struct Attempt<'a> {
+    pub certificate: &'a Certificate,
+    pub key: Option<PublicKey>,
+    pub scheme: Option<Scheme>,
+    pub outcome: Outcome,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn of(
+        context: &Context<'a>,
+        subject: &Subject<'_>,
+        digest: Option<Hash>,
+        certificate: &'a Certificate,
+    ) -> Self {
+        let mut attempt = Self {
+            certificate,
+            key: None,
+            scheme: None,
+            outcome: Outcome::Wrong,
+        };
+        let signer = subject.signer;
+        if !context.spend() {
+            let reason = "too many keys and signatures to try".to_owned();
+            attempt.outcome = Outcome::Impossible(Sub::PolicyProcessingError, reason);
+            return attempt;
+        }
+        let key = match certificate.public_key() {
+            Ok(key) => key,
+            Err(error) => {
+                attempt.outcome = Outcome::Impossible(key_failure(&error), error.to_string());
+                return attempt;
+            }
+        };
+        // With Ed25519 the digest of the attributes is not the scheme's own (RFC 8419 §3).
+        let beside = digest.filter(|_| !matches!(key, PublicKey::Ed25519(_)));
+        let scheme = match Scheme::resolve(&signer.signature_algorithm, beside, &key) {
+            Ok(scheme) => scheme,
+            Err(error) => {
+                attempt.outcome = Outcome::Impossible(scheme_failure(&error), error.to_string());
+                attempt.key = Some(key);
+                return attempt;
+            }
+        };
+        let verify = |message: &[u8]| match scheme.hash() {
+            Some(hash) => {
+                scheme.verify_digest(&key, &context.digest(hash, message), &signer.signature)
+            }
+            None => scheme.verify(&key, message, &signer.signature),
+        };
+        attempt.outcome = match (&signer.signed, subject.content) {
+            (Some(signed), _) => {
+                let received = signed.as_received();
+                if verify(&received) {
+                    Outcome::AsReceived
+                } else {
+                    match signed.as_der() {
+                        Ok(der) if der != received && verify(&der) => Outcome::Reordered,
+                        _ => Outcome::Wrong,
+                    }
+                }
+            }
+            (None, Some(content)) if verify(content) => Outcome::AsReceived,
+            (None, Some(_)) => Outcome::Wrong,
+            (None, None) => Outcome::NoMessage,
+        };
+        attempt.key = Some(key);
+        attempt.scheme = Some(scheme);
+        attempt
+    }
+
+    pub(super) fn report(&self, context: &Context<'_>, subject: &Subject<'_>, log: &mut Log) {
+        let name = self.scheme.map(Scheme::name).unwrap_or_default();
+        match &self.outcome {
+            Outcome::AsReceived => {
+                log.pass(8, format!("right: {name}"));
+                let signed = subject.signer.signed.as_ref();
+                if signed.is_some_and(|s| s.as_der().is_ok_and(|der| der != s.as_received())) {
+                    log.rule(
+                        context.policy.structure,
+                        8,
+                        Sub::FormatFailure,
+                        "the signed attributes are not in DER",
+                    );
+                }
+            }
+            Outcome::Reordered => log.rule(
+                context.policy.structure,
+                8,
+                Sub::FormatFailure,
+                "right only over the signed attributes in DER order, not as they came",
+            ),
+            Outcome::Wrong => {
+                log.fail(
+                    8,
+                    Sub::SigCryptoFailure,
+                    format!("the signature value is wrong: {name}"),
+                );
+            }
+            Outcome::NoMessage => log.skip(8, "there is no content to verify over"),
+            Outcome::Impossible(sub, reason) => {
+                log.fail(10, *sub, reason);
+                log.skip(8, "the algorithms do not allow it");
+            }
+        }
+        if let (Some(scheme), Some(key)) = (self.scheme, &self.key) {
+            log.pass(10, format!("{}, key {}", scheme.name(), key.name()));
+        }
+    }
+}
+
+/// What is unknown here may still be right; what contradicts itself is wrong.
+fn key_failure(error: &KeyError) -> Sub {
+    match error {
+        KeyError::Unknown(_)
+        | KeyError::UnknownCurve(_)
+        | KeyError::ModulusSize(_)
+        | KeyError::Exponent => Sub::CryptoConstraintsFailure,
+        KeyError::Malformed | KeyError::NotOnCurve => Sub::SigCryptoFailure,
+    }
+}
+
+fn scheme_failure(error: &SchemeError) -> Sub {
+    match error {
+        SchemeError::Unknown(_) | SchemeError::NoDigest(_) | SchemeError::Pss(_) => {
+            Sub::CryptoConstraintsFailure
+        }
+        SchemeError::Key { .. } | SchemeError::Digest { .. } => Sub::SigCryptoFailure,
+    }
+}

@@ -1,0 +1,209 @@
+//! Steps 5, 6, 7, 9 and the part of step 10 that is an attribute: the signed attributes.
+
+use super::{Kind, Subject};
+use crate::cms::SignerInfo;
+use crate::cms::attribute;
+use crate::der::{Reader, tag};
+use crate::hash::Hash;
+use crate::oid::{self, Oid};
+use crate::report::SubIndication as Sub;
+use crate::validate::context::Context;
+use crate::validate::log::Log;
+use subtle::ConstantTimeEq;
+
+/// Step 5.
+pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log: &mut Log) {
+    let signer = subject.signer;
+    let Some(signed) = &signer.signed else {
+        if *subject.content_type != oid::DATA && subject.kind != Kind::CounterSignature {
+            log.fail(
+                5,
+                Sub::FormatFailure,
+                "signed attributes are required for content other than id-data",
+            );
+        } else {
+            let severity = context.policy.no_signed_attributes;
+            log.rule(
+                severity,
+                5,
+                Sub::FormatFailure,
+                "there are no signed attributes",
+            );
+        }
+        return;
+    };
+    let once = [
+        oid::CONTENT_TYPE,
+        oid::MESSAGE_DIGEST,
+        oid::SIGNING_TIME,
+        oid::SIGNING_CERTIFICATE,
+        oid::SIGNING_CERTIFICATE_V2,
+        oid::ALGORITHM_PROTECTION,
+    ];
+    for kind in once {
+        let mut found = signed.list.iter().filter(|a| a.oid == kind);
+        let Some(first) = found.next() else { continue };
+        if found.next().is_some() {
+            log.fail(
+                5,
+                Sub::FormatFailure,
+                format!("the attribute {kind} comes twice"),
+            );
+        } else if first.count != 1 {
+            let count = first.count;
+            log.fail(
+                5,
+                Sub::FormatFailure,
+                format!("the attribute {kind} has {count} values"),
+            );
+        }
+    }
+    let present = |kind: &str| signed.list.iter().any(|a| a.oid == kind);
+    if !present(oid::MESSAGE_DIGEST) {
+        log.fail(
+            5,
+            Sub::FormatFailure,
+            "the message digest attribute is missing",
+        );
+    }
+    // RFC 5652 §11.1 and §11.4: required, but forbidden in counter-signatures.
+    match (present(oid::CONTENT_TYPE), subject.kind) {
+        (false, Kind::Document | Kind::TimeStamp) => {
+            log.fail(
+                5,
+                Sub::FormatFailure,
+                "the content type attribute is missing",
+            );
+        }
+        (true, Kind::CounterSignature) => {
+            log.fail(
+                5,
+                Sub::FormatFailure,
+                "a counter-signature has a content type attribute",
+            );
+        }
+        _ => {}
+    }
+    // Only the policy of the caller counts; the signer's own is at least named.
+    if present(oid::SIGNATURE_POLICY) {
+        log.warn(
+            5,
+            "the signer names a signature policy, which is not applied",
+        );
+    }
+    if !log.failed(5) {
+        log.pass(5, format!("{} signed attributes", signed.list.len()));
+    }
+}
+
+/// Step 6.
+pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
+    let Some(value) = subject.signer.signed_values(oid::CONTENT_TYPE).next() else {
+        log.skip(6, "there is no content type attribute");
+        return;
+    };
+    let mut reader = Reader::new(value);
+    let named = reader
+        .expect(tag::OID, "")
+        .and_then(|e| Oid::from_content(e.content));
+    match named {
+        Ok(named) if named == *subject.content_type => log.pass(6, named.to_string()),
+        Ok(named) => log.fail(
+            6,
+            Sub::FormatFailure,
+            format!(
+                "the attribute says {named}, the content is {}",
+                subject.content_type
+            ),
+        ),
+        Err(_) => log.fail(
+            6,
+            Sub::FormatFailure,
+            "the content type attribute is malformed",
+        ),
+    }
+}
+
+/// Step 7.
+pub(super) fn check_message_digest(
+    context: &Context<'_>,
+    subject: &Subject<'_>,
+    digest: Option<Hash>,
+    log: &mut Log,
+) {
+    let Some(value) = subject.signer.signed_values(oid::MESSAGE_DIGEST).next() else {
+        log.skip(7, "there is no message digest attribute");
+        return;
+    };
+    let Some(hash) = digest else {
+        let algorithm = &subject.signer.digest_algorithm.oid;
+        log.fail(
+            7,
+            Sub::CryptoConstraintsFailure,
+            format!("the digest algorithm {algorithm} is not known"),
+        );
+        return;
+    };
+    let Some(content) = subject.content else {
+        log.skip(7, "there is no content");
+        return;
+    };
+    let Ok(stated) = Reader::new(value).octet_string("the message digest") else {
+        log.fail(
+            7,
+            Sub::FormatFailure,
+            "the message digest attribute is malformed",
+        );
+        return;
+    };
+    if bool::from(context.digest(hash, content).ct_eq(&stated)) {
+        log.pass(7, format!("{} of {} bytes", hash.name(), content.len()));
+    } else {
+        log.fail(
+            7,
+            Sub::HashFailure,
+            format!(
+                "the {} of the content is not the one that was signed",
+                hash.name()
+            ),
+        );
+    }
+}
+
+/// Step 9.
+pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
+    if subject.signer.signed.is_some() {
+        log.pass(9, "the signature is over signed attributes");
+    } else if subject
+        .content
+        .is_some_and(attribute::looks_like_attributes)
+    {
+        log.fail(
+            9,
+            Sub::FormatFailure,
+            "the content is a set of signed attributes, and the signature has none of its own",
+        );
+    } else {
+        log.pass(9, "the content is no set of signed attributes");
+    }
+}
+
+/// Step 10: RFC 6211 §3.
+pub(super) fn check_protection(signer: &SignerInfo, log: &mut Log) {
+    let Some(value) = signer.signed_values(oid::ALGORITHM_PROTECTION).next() else {
+        return;
+    };
+    let agrees = attribute::algorithm_protection(value).is_ok_and(|(digest, signature)| {
+        digest.same(&signer.digest_algorithm)
+            && signature.is_some_and(|s| s.same(&signer.signature_algorithm))
+    });
+    if agrees {
+        log.pass(10, "cmsAlgorithmProtection agrees");
+    } else {
+        log.fail(
+            10,
+            Sub::SigCryptoFailure,
+            "cmsAlgorithmProtection names other algorithms than the signer",
+        );
+    }
+}

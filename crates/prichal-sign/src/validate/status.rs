@@ -1,0 +1,103 @@
+//! Steps 16, 17 and 18: what the evidence means for a path.
+
+use super::context::Context;
+use super::log::Log;
+use super::revocation::{self, State};
+use crate::certificate::Certificate;
+use crate::report::SubIndication as Sub;
+use crate::time::Time;
+
+/// For the first certificate of the path and each intermediate.
+pub(super) fn check<'a>(
+    context: &Context<'a>,
+    chain: &[&'a Certificate],
+    at: Time,
+    evidence: &mut Vec<String>,
+    log: &mut Log,
+) {
+    if chain.len() < 2 {
+        let anchored = chain.first().is_some_and(|c| context.is_anchor(c));
+        let reason = if anchored {
+            "the certificate itself is pinned"
+        } else {
+            "without a path no revocation data can be trusted"
+        };
+        for step in [16, 17, 18] {
+            log.skip(step, reason);
+        }
+        return;
+    }
+    for index in 0..chain.len() - 1 {
+        let certificate = chain[index];
+        let name = &certificate.subject;
+        let outcome = revocation::status(context, &chain[index..], at);
+        for warning in outcome.warnings {
+            log.warn(16, warning);
+        }
+        if let Some(used) = &outcome.used {
+            log.pass(16, format!("{name}: {}", used.label));
+            let origin = if used.embedded {
+                "embedded in the signature"
+            } else {
+                "given by the caller"
+            };
+            log.pass(18, format!("{name}: {origin}"));
+            evidence.push(format!("{name}: {}", used.label));
+        }
+        // Evidence that was not accepted matters when there is no better.
+        if outcome.state == State::Unknown {
+            for refused in &outcome.refused {
+                log.warn(16, format!("{name}: not accepted: {refused}"));
+            }
+        }
+        match outcome.state {
+            State::Good => log.pass(17, format!("{name} is not revoked")),
+            State::RevokedLater(revocation) => log.pass(
+                17,
+                format!("{name} was revoked at {}, after {at}", revocation.at),
+            ),
+            State::Revoked(revocation) => {
+                let sub = if index == 0 {
+                    Sub::Revoked
+                } else {
+                    Sub::RevokedCaNoPoe
+                };
+                let reason = format!(
+                    "{name} was revoked at {}: {}",
+                    revocation.at,
+                    revocation.word()
+                );
+                log.fail(17, sub, reason);
+            }
+            State::Unknown => missing_revocation(context, &chain[index..], log),
+        }
+    }
+}
+
+fn missing_revocation(context: &Context<'_>, chain: &[&Certificate], log: &mut Log) {
+    let [certificate, issuer, ..] = chain else {
+        return;
+    };
+    let name = &certificate.subject;
+    context.need_revocation(certificate, issuer);
+    log.rule(
+        context.policy.no_revocation_data,
+        17,
+        Sub::TryLater,
+        format!("no usable revocation data for {name}"),
+    );
+    let extensions = &certificate.extensions;
+    let points = extensions.crl_points.iter().flat_map(|point| &point.uris);
+    let refused: Vec<&str> = (extensions.ocsp_uris.iter().chain(points))
+        .map(String::as_str)
+        .filter(|url| !context.policy.may_fetch(url))
+        .collect();
+    if refused.is_empty() {
+        log.skip(18, format!("{name}: nothing at hand"));
+    } else {
+        log.warn(
+            18,
+            format!("{name}: not on the list of hosts: {}", refused.join(", ")),
+        );
+    }
+}

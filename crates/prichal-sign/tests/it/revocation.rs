@@ -1,0 +1,539 @@
+//! Steps 16 to 18: lists and responses.
+
+use super::{CONTENT, Case, attached, authority, crl, ocsp, reason, signer, status};
+use prichal_sign::testing::{
+    Authority, Cms, CrlDraft, Draft, Key, NOW, OcspDraft, Signer, TimeStamp, attribute, der,
+    extension,
+};
+use prichal_sign::{
+    NeedKind, Ocsp, OcspAnswer, Policy, Severity, Status, SubIndication as Sub, Time, Verdict,
+};
+
+fn serial(authority: &Authority) -> u64 {
+    let bytes = authority.signer.certificate().serial;
+    bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+/// A case whose only list about the signer is this one.
+fn with_list(authority: &Authority, list: &CrlDraft) -> Case {
+    let mut case = Case::new(authority, attached(&signer(authority)));
+    case.material.crls.remove(1);
+    case.material
+        .crls
+        .push(crl(&list.signed_by(&authority.issuer)));
+    case
+}
+
+/// A case with a response about the signer instead of a list.
+fn with_response(authority: &Authority, response: &[u8]) -> Case {
+    let mut case = Case::new(authority, attached(&signer(authority)));
+    case.material.crls.remove(1);
+    case.material.ocsp.push(ocsp(response));
+    case
+}
+
+fn list_with(authority: &Authority, at: Time, code: Option<u8>) -> CrlDraft {
+    CrlDraft {
+        entries: vec![(1, at, None), (serial(authority), at, code)],
+        ..CrlDraft::new(NOW.plus(-60))
+    }
+}
+
+#[test]
+fn no_data_is_never_valid_where_it_is_a_duty() {
+    let authority = authority();
+    let mut case = Case::new(&authority, attached(&signer(&authority)));
+    case.material.crls.clear();
+    for policy in [Policy::kz(), Policy::ru(), Policy::eu_baseline()] {
+        case.policy = policy;
+        let report = case.fails(17, Sub::TryLater);
+        assert_eq!(report.verdict, Verdict::Indeterminate);
+        assert_eq!(report.needs.len(), 2);
+    }
+    case.policy = Policy::test();
+    let report = case.warns(17);
+    assert_eq!(report.needs.len(), 2);
+}
+
+#[test]
+fn each_intermediate_needs_data_too() {
+    let authority = authority();
+    let mut case = Case::new(&authority, attached(&signer(&authority)));
+    case.material.crls.remove(0);
+    let report = case.fails(17, Sub::TryLater);
+    assert_eq!(report.needs[0].subject, "CN=Issuer");
+}
+
+#[test]
+fn revoked_before_is_failed_and_revoked_after_is_not() {
+    let authority = authority();
+    for code in [None, Some(1), Some(5), Some(6)] {
+        let list = list_with(&authority, NOW.plus(-7200), code);
+        let report = with_list(&authority, &list).fails(17, Sub::Revoked);
+        assert_eq!(report.verdict, Verdict::TotalFailed);
+    }
+    let revoked_at = NOW.plus(-3600);
+    for (stamped_at, passes) in [(NOW.plus(-7200), true), (NOW.plus(-1800), false)] {
+        let mut signer = signer(&authority);
+        let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), stamped_at);
+        signer.unsigned.push(stamp.attribute());
+        let mut case = with_list(&authority, &list_with(&authority, revoked_at, Some(1)));
+        case.signature = attached(&signer);
+        if passes {
+            let report = case.passes();
+            assert!(reason(&report, 17).contains("was revoked at"));
+        } else {
+            case.fails(17, Sub::Revoked);
+        }
+    }
+}
+
+#[test]
+fn a_revoked_authority_takes_its_signers_along() {
+    let authority = authority();
+    let bytes = authority.issuer.certificate().serial;
+    let number = bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    let mut case = Case::new(&authority, attached(&signer(&authority)));
+    let list = CrlDraft {
+        entries: vec![(number, NOW.plus(-7200), Some(2))],
+        ..CrlDraft::new(NOW.plus(-60))
+    };
+    case.material.crls[0] = crl(&list.signed_by(&authority.root));
+    case.fails(17, Sub::RevokedCaNoPoe);
+}
+
+#[test]
+fn lists_must_be_current_and_signed_by_the_issuer() {
+    let authority = authority();
+    let stale = CrlDraft::new(NOW.plus(-2 * 86_400));
+    with_list(&authority, &stale).fails(17, Sub::TryLater);
+    let future = CrlDraft::new(NOW.plus(3600));
+    with_list(&authority, &future).fails(17, Sub::TryLater);
+    let fresh = CrlDraft::new(NOW.plus(-60));
+    with_list(&authority, &fresh).passes();
+    let mut forged = with_list(&authority, &fresh);
+    let issuer = authority.issuer.certificate();
+    let bytes = fresh.signed(issuer.subject.raw(), &Key::p256("forger"));
+    *forged.material.crls.last_mut().unwrap() = crl(&bytes);
+    let report = forged.fails(17, Sub::TryLater);
+    assert!(reason(&report, 16).contains("its signature is wrong"));
+}
+
+#[test]
+fn a_new_key_of_the_authority_may_sign_lists_and_a_namesake_may_not() {
+    let authority = authority();
+    let fresh = CrlDraft::new(NOW.plus(-60));
+    let new = Draft::authority("Issuer", Key::p256("new issuer"));
+    let certified = new.clone().issued_by(&authority.root);
+    let mut case = with_list(&authority, &fresh);
+    *case.material.crls.last_mut().unwrap() = crl(&fresh.signed_by(&certified));
+    case.fails(17, Sub::TryLater);
+    case.material.certificates.push(certified.certificate());
+    case.passes();
+    // Even a pinned one, if it is of another family.
+    let namesake = new.self_signed();
+    case.material.certificates.pop();
+    case.material.anchors.push(namesake.certificate());
+    case.fails(17, Sub::TryLater);
+}
+
+#[test]
+fn a_key_without_the_right_signs_no_lists() {
+    let root = Draft::authority("Root", Key::p256("root")).self_signed();
+    let draft = Draft {
+        key_usage: Some(0x04),
+        ..Draft::authority("Issuer", Key::p256("issuer"))
+    };
+    let mut authority = authority();
+    authority.issuer = draft.issued_by(&root);
+    authority.root = root;
+    let report = with_list(&authority, &CrlDraft::new(NOW.plus(-60))).fails(17, Sub::TryLater);
+    assert!(reason(&report, 16).contains("may not sign lists"));
+}
+
+#[test]
+fn a_list_without_next_update_is_as_severe_as_the_policy_says() {
+    let authority = authority();
+    let open = CrlDraft {
+        next_update: None,
+        ..CrlDraft::new(NOW.plus(-60))
+    };
+    let mut case = with_list(&authority, &open);
+    case.warns(16);
+    case.policy.no_next_update = Severity::Fail;
+    case.fails(17, Sub::TryLater);
+}
+
+#[test]
+fn a_list_of_other_certificates_says_nothing() {
+    let authority = authority();
+    for (scope, passes) in [(0x81, true), (0x82, false), (0x85, false), (0x84, false)] {
+        let value = der::sequence(&[&der::element(scope, &[0xff])]);
+        let list = CrlDraft {
+            extensions: vec![extension("2.5.29.28", true, &value)],
+            ..CrlDraft::new(NOW.plus(-60))
+        };
+        let case = with_list(&authority, &list);
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+    // A list of key compromises only cannot prove that there is no other reason.
+    let some = der::sequence(&[&der::element(0x83, &[6, 0x40])]);
+    let some = CrlDraft {
+        extensions: vec![extension("2.5.29.28", true, &some)],
+        ..list_with(&authority, NOW.plus(-60), Some(1))
+    };
+    with_list(&authority, &some).fails(17, Sub::Revoked);
+    let none = CrlDraft {
+        entries: Vec::new(),
+        ..some
+    };
+    with_list(&authority, &none).fails(17, Sub::TryLater);
+    // An entry with a duty that we do not know, about this certificate or another.
+    for (entry, sub) in [(serial(&authority), Sub::TryLater), (1, Sub::Revoked)] {
+        let mut list = CrlDraft {
+            entries: vec![(entry, NOW.plus(-7200), Some(1))],
+            entry_extensions: vec![extension("1.2.3.4.5", true, &der::null())],
+            ..CrlDraft::new(NOW.plus(-60))
+        };
+        if sub == Sub::Revoked {
+            list.entry_extensions.clear();
+            list.entries
+                .push((serial(&authority), NOW.plus(-7200), None));
+        }
+        with_list(&authority, &list).fails(17, sub);
+    }
+    let unknown = CrlDraft {
+        extensions: vec![extension("1.2.3.4.5", true, &der::null())],
+        ..CrlDraft::new(NOW.plus(-60))
+    };
+    with_list(&authority, &unknown).fails(17, Sub::TryLater);
+}
+
+#[test]
+fn a_list_of_another_distribution_point_says_nothing() {
+    let mut authority = authority();
+    let draft = Draft {
+        crl_url: Some("http://crl.example.kz/a.crl".to_owned()),
+        ..Draft::signer("Signer", Key::p256("signer"))
+    };
+    authority.signer = draft.issued_by(&authority.issuer);
+    for (url, passes) in [
+        ("http://crl.example.kz/a.crl", true),
+        ("http://crl.example.kz/b.crl", false),
+    ] {
+        let name = der::element(0xa0, &der::element(0x86, url.as_bytes()));
+        let value = der::sequence(&[&der::element(0xa0, &name)]);
+        let list = CrlDraft {
+            extensions: vec![extension("2.5.29.28", true, &value)],
+            ..CrlDraft::new(NOW.plus(-60))
+        };
+        let case = with_list(&authority, &list);
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+}
+
+#[test]
+fn deltas_add_to_the_right_base_only() {
+    let authority = authority();
+    let base = CrlDraft {
+        number: 5,
+        ..CrlDraft::new(NOW.plus(-7200))
+    };
+    let delta = |of: u64, number: u64| CrlDraft {
+        number,
+        delta_of: Some(of),
+        ..CrlDraft::new(NOW.plus(-60))
+    };
+    let with = |base: &CrlDraft, delta: &CrlDraft| {
+        let mut case = with_list(&authority, base);
+        case.material
+            .crls
+            .push(crl(&delta.signed_by(&authority.issuer)));
+        case
+    };
+    with(&base, &delta(5, 6)).passes();
+    // Revoked since the base.
+    let revoked = CrlDraft {
+        entries: vec![(serial(&authority), NOW.plus(-600), Some(1))],
+        ..delta(5, 6)
+    };
+    with(&base, &revoked).fails(17, Sub::Revoked);
+    // A stale base becomes current through its delta, but not through the delta of another base.
+    let stale = CrlDraft {
+        number: 5,
+        ..CrlDraft::new(NOW.plus(-3 * 86_400))
+    };
+    with(&stale, &delta(5, 6)).passes();
+    let report = with(&stale, &delta(6, 7)).fails(17, Sub::TryLater);
+    assert!(reason(&report, 16).contains("does not continue"));
+    // A delta alone proves nothing.
+    with_list(&authority, &delta(5, 6)).fails(17, Sub::TryLater);
+    // A hold that was lifted.
+    let held = CrlDraft {
+        entries: vec![(serial(&authority), NOW.plus(-9000), Some(6))],
+        ..stale
+    };
+    let lifted = CrlDraft {
+        entries: vec![(serial(&authority), NOW.plus(-600), Some(8))],
+        ..delta(5, 6)
+    };
+    with(&held, &lifted).passes();
+}
+
+#[test]
+fn a_list_after_the_end_of_the_certificate_may_have_dropped_it() {
+    let authority = authority();
+    let end = NOW.plus(-10 * 86_400);
+    let draft = Draft {
+        not_after: end,
+        ..Draft::signer("Old", Key::p256("old"))
+    };
+    let identity = draft.issued_by(&authority.issuer);
+    let stamped_at = end.plus(-86_400);
+    let mut signer = Signer::new(&identity, CONTENT, stamped_at);
+    let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), stamped_at);
+    signer.unsigned.push(stamp.attribute());
+    let check = |this_update: Time, extensions: Vec<Vec<u8>>| {
+        let list = CrlDraft {
+            extensions,
+            ..CrlDraft::new(this_update)
+        };
+        let mut case = with_list(&authority, &list);
+        case.signature = attached(&signer);
+        // The list of today is for the time-stamp's own certificate.
+        case.policy.no_time_stamp_revocation_data = Severity::Ignore;
+        case
+    };
+    // Between time-stamp and end: proves it, although it is long superseded.
+    check(stamped_at.plus(3600), vec![]).passes();
+    check(NOW.plus(-60), vec![]).fails(17, Sub::TryLater);
+    let keeps = extension("2.5.29.60", false, &der::element(0x18, b"20200101000000Z"));
+    check(NOW.plus(-60), vec![keeps]).passes();
+}
+
+#[test]
+fn responses_of_the_issuer_and_of_its_responder_are_taken() {
+    let authority = authority();
+    let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
+    let delegated = good.signed_by(&authority.responder, &authority.issuer);
+    let report = with_response(&authority, &delegated).passes();
+    assert!(reason(&report, 16).contains("OCSP"));
+    let direct = good.signed_by(&authority.issuer, &authority.issuer);
+    with_response(&authority, &direct).passes();
+    let by_key = OcspDraft {
+        by_key_hash: true,
+        hash_of_ids: prichal_sign::Hash::Sha256,
+        ..good.clone()
+    };
+    let by_key = by_key.signed_by(&authority.responder, &authority.issuer);
+    with_response(&authority, &by_key).passes();
+    with_response(
+        &authority,
+        &good.basic(&authority.responder, &authority.issuer),
+    )
+    .passes();
+}
+
+#[test]
+fn responses_of_others_are_not_taken() {
+    let authority = authority();
+    let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
+    // Issued by the same authority, but no responder.
+    let clerk = good.signed_by(&authority.time_stamper, &authority.issuer);
+    with_response(&authority, &clerk).fails(17, Sub::TryLater);
+    // A responder of another authority.
+    let stranger = Authority::new(|word| Key::p256(&format!("stranger {word}")));
+    let foreign = good.signed_by(&stranger.responder, &authority.issuer);
+    let report = with_response(&authority, &foreign).fails(17, Sub::TryLater);
+    assert!(reason(&report, 16).contains("responder"));
+    // About another certificate, or one of another issuer.
+    let about_other = OcspDraft::good(&authority.time_stamper, NOW.plus(-60));
+    let about_other = about_other.signed_by(&authority.responder, &authority.issuer);
+    with_response(&authority, &about_other).fails(17, Sub::TryLater);
+    let other_issuer = good.signed_by(&authority.responder, &stranger.issuer);
+    with_response(&authority, &other_issuer).fails(17, Sub::TryLater);
+    // An altered one.
+    let mut altered = good.signed_by(&authority.responder, &authority.issuer);
+    let place = altered.windows(2).position(|w| w == [0x80, 0]).unwrap();
+    altered[place] = 0x82;
+    with_response(&authority, &altered).fails(17, Sub::TryLater);
+}
+
+#[test]
+fn a_responder_is_believed_while_its_certificate_is_valid() {
+    let mut authority = authority();
+    for (end, passes) in [(NOW.plus(-30), true), (NOW.plus(-90), false)] {
+        let draft = Draft {
+            not_after: end,
+            ..Draft::responder("Responder", Key::p256("responder"))
+        };
+        authority.responder = draft.issued_by(&authority.issuer);
+        let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
+        let bytes = good.signed_by(&authority.responder, &authority.issuer);
+        let case = with_response(&authority, &bytes);
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+}
+
+#[test]
+fn a_revoked_responder_is_not_believed() {
+    let mut authority = authority();
+    let draft = Draft {
+        extensions: Vec::new(),
+        ..Draft::responder("Responder", Key::p256("responder"))
+    };
+    authority.responder = draft.issued_by(&authority.issuer);
+    let bytes = authority.responder.certificate().serial;
+    let number = bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
+    let mut case = with_response(
+        &authority,
+        &good.signed_by(&authority.responder, &authority.issuer),
+    );
+    case.passes();
+    // The list is too old to prove anything of the signer, yet it names the responder.
+    let list = CrlDraft {
+        entries: vec![(number, NOW.plus(-5 * 86_400), Some(1))],
+        ..CrlDraft::new(NOW.plus(-3 * 86_400))
+    };
+    case.material
+        .crls
+        .push(crl(&list.signed_by(&authority.issuer)));
+    case.fails(17, Sub::TryLater);
+}
+
+#[test]
+fn what_a_response_says_is_followed() {
+    let authority = authority();
+    let mut draft = OcspDraft::good(&authority.signer, NOW.plus(-60));
+    draft.answers[0].revoked = Some((NOW.plus(-3600), Some(1)));
+    let sign = |draft: &OcspDraft| draft.signed_by(&authority.responder, &authority.issuer);
+    with_response(&authority, &sign(&draft)).fails(17, Sub::Revoked);
+    draft.answers[0].revoked = None;
+    draft.answers[0].unknown = true;
+    with_response(&authority, &sign(&draft)).fails(17, Sub::TryLater);
+}
+
+#[test]
+fn responses_must_be_fresh() {
+    let authority = authority();
+    let sign = |draft: &OcspDraft| draft.signed_by(&authority.responder, &authority.issuer);
+    let old = OcspDraft::good(&authority.signer, NOW.plus(-7200));
+    with_response(&authority, &sign(&old)).fails(17, Sub::TryLater);
+    let future = OcspDraft::good(&authority.signer, NOW.plus(3600));
+    with_response(&authority, &sign(&future)).fails(17, Sub::TryLater);
+    for (age, passes) in [(299, true), (301, false)] {
+        let mut open = OcspDraft::good(&authority.signer, NOW.plus(-age));
+        open.answers[0].next_update = None;
+        let case = with_response(&authority, &sign(&open));
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+}
+
+#[test]
+fn a_nonce_that_was_asked_for_must_come_back() {
+    let authority = authority();
+    for (given, passes) in [
+        (Some(vec![1, 2, 3]), true),
+        (Some(vec![9]), false),
+        (None, false),
+    ] {
+        let draft = OcspDraft {
+            nonce: given,
+            ..OcspDraft::good(&authority.signer, NOW)
+        };
+        let bytes = draft.signed_by(&authority.responder, &authority.issuer);
+        let mut case = with_response(&authority, &bytes);
+        case.material.ocsp = vec![OcspAnswer {
+            response: Ocsp::read(&bytes).unwrap(),
+            nonce: Some(vec![1, 2, 3]),
+        }];
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+}
+
+#[test]
+fn embedded_data_comes_first() {
+    let authority = authority();
+    let list = CrlDraft::new(NOW.plus(-600)).signed_by(&authority.issuer);
+    let root_list = CrlDraft::new(NOW.plus(-600)).signed_by(&authority.root);
+    let response = OcspDraft::good(&authority.signer, NOW.plus(-60));
+    let basic = response.basic(&authority.responder, &authority.issuer);
+    let response = response.signed_by(&authority.responder, &authority.issuer);
+
+    let mut in_set = Cms::attached(CONTENT, &[&signer(&authority)]);
+    in_set.revocation.push(root_list.clone());
+    in_set.add_ocsp(&response);
+
+    let mut with_values = signer(&authority);
+    let crls = der::element(0xa0, &der::sequence(&[&list, &root_list]));
+    let values = der::sequence(&[&crls]);
+    with_values
+        .unsigned
+        .push(attribute("1.2.840.113549.1.9.16.2.24", &values));
+
+    let mut with_basic = signer(&authority);
+    let crls = der::element(0xa0, &der::sequence(&[&root_list]));
+    let responses = der::element(0xa1, &der::sequence(&[&basic]));
+    let values = der::sequence(&[&crls, &responses]);
+    with_basic
+        .unsigned
+        .push(attribute("1.2.840.113549.1.9.16.2.24", &values));
+
+    for bytes in [
+        in_set.encode(),
+        attached(&with_values),
+        attached(&with_basic),
+    ] {
+        let mut case = Case::new(&authority, bytes);
+        // With and without data of the caller's own.
+        let fresh = OcspDraft::good(&authority.signer, NOW);
+        let fresh = fresh.signed_by(&authority.responder, &authority.issuer);
+        case.material.ocsp.push(ocsp(&fresh));
+        let report = case.passes();
+        assert!(!reason(&report, 18).contains("given by the caller"));
+        case.material = authority.without_lists();
+        let report = case.passes();
+        assert_eq!(status(&report, 18), Status::Passed);
+        assert!(report.needs.is_empty());
+    }
+}
+
+#[test]
+fn missing_data_is_asked_for_only_from_listed_hosts() {
+    let mut authority = authority();
+    let draft = Draft {
+        crl_url: Some("http://crl.pki.gov.kz/nca_gost_2022.crl".to_owned()),
+        ocsp_url: Some("http://169.254.169.254/ocsp".to_owned()),
+        ..Draft::signer("Signer", Key::p256("signer"))
+    };
+    authority.signer = draft.issued_by(&authority.issuer);
+    let mut case = Case::new(&authority, attached(&signer(&authority)));
+    case.material.crls.remove(1);
+    let report = case.fails(17, Sub::TryLater);
+    assert_eq!(status(&report, 18), Status::Warned);
+    let kinds: Vec<(NeedKind, bool)> = report.needs.iter().map(|n| (n.kind, n.allowed)).collect();
+    assert_eq!(kinds, [(NeedKind::Ocsp, false), (NeedKind::Crl, true)]);
+    assert!(report.needs[0].request.is_some());
+    assert!(report.needs[1].request.is_none());
+}
