@@ -1,6 +1,8 @@
 //! What Prichal is measured with: a load generator, a receiver that counts, and the drills that put
 //! a server between the two. The server is only ever talked to over HTTP and signals.
 
+#![forbid(unsafe_code)]
+
 pub mod cleanup;
 pub mod client;
 pub mod clock;

@@ -1,4 +1,5 @@
-//! Kazakh BIN and IIN: 12 digits, the last of them a check digit (`reference/edo.md` §5.1).
+//! Numbers of companies and people, with their check digits (`reference/edo.md` §5): Kazakh BIN and IIN,
+//! 12 digits; Russian INN, 10 digits of a company or 12 of a person.
 
 /// How strictly identifiers are looked at (`--identifier-check`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl Check {
     /// Whether `text` may be a BIN or IIN. Neither date nor sex is looked at: since 2013 they need
     /// not be in the number.
     pub fn accepts(self, text: &str) -> bool {
-        let Some(digits) = digits(text) else {
+        let Some(digits) = digits::<12>(text) else {
             return false;
         };
         match self {
@@ -33,8 +34,27 @@ impl Check {
     }
 }
 
-fn digits(text: &str) -> Option<[u32; 12]> {
-    let bytes: [u8; 12] = text.as_bytes().try_into().ok()?;
+/// Whether a text is an INN: the digits, and the check digits, of which a person's has two.
+pub fn is_inn(text: &str) -> bool {
+    const WEIGHTS: [u32; 11] = [3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8];
+    let fits = |digits: &[u32]| {
+        let Some((last, others)) = digits.split_last() else {
+            return false;
+        };
+        let weights = &WEIGHTS[WEIGHTS.len() - others.len()..];
+        let sum: u32 = others.iter().zip(weights).map(|(d, w)| d * w).sum();
+        sum % 11 % 10 == *last
+    };
+    match text.len() {
+        10 => digits::<10>(text).is_some_and(|digits| digits != [0; 10] && fits(&digits)),
+        12 => digits::<12>(text)
+            .is_some_and(|digits| digits != [0; 12] && fits(&digits[..11]) && fits(&digits)),
+        _ => false,
+    }
+}
+
+fn digits<const N: usize>(text: &str) -> Option<[u32; N]> {
+    let bytes: [u8; N] = text.as_bytes().try_into().ok()?;
     let plain = bytes.iter().all(u8::is_ascii_digit);
     plain.then(|| bytes.map(|b| u32::from(b - b'0')))
 }
@@ -102,6 +122,25 @@ mod tests {
         ] {
             assert!(!Check::Format.accepts(bad), "{bad}");
             assert!(!Check::Strict.accepts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tax_numbers_of_companies_and_people() {
+        for good in ["7707083893", "7736050003", "500100732259"] {
+            assert!(is_inn(good), "{good}");
+        }
+        for bad in [
+            "7707083894",
+            "500100732258",
+            "500100732269",
+            "0000000000",
+            "000000000000",
+            "77070838930",
+            "770708389x",
+            "",
+        ] {
+            assert!(!is_inn(bad), "{bad}");
         }
     }
 

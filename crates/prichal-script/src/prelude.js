@@ -1,24 +1,13 @@
 // What a script finds when it begins. This runs first in each new context; `native` is the way to the
-// host, and nothing else that a script can reach leads out of its context.
+// host, and nothing else that a script can reach leads out of its context. What only some scripts use is
+// in tools.js, and comes when it is asked for.
 (function (native, presets) {
   'use strict';
   const { stringify, parse } = JSON;
-  const { isArray } = Array;
+  const { defineProperty } = Object;
   const nothing = (value) => value === undefined || value === null;
-  const text = (value) => (typeof value === 'string' ? value : String(value));
-  const ask = (name, argument) => {
-    const answer = native.ask(name, stringify(argument));
-    return answer === '' ? undefined : parse(answer);
-  };
-
-  const waiting = new Map();
-  let started = 0;
-  const begin = (name, argument) =>
-    new Promise((resolve, reject) => {
-      const id = ++started;
-      native.begin(id, name, stringify(argument));
-      waiting.set(id, { resolve, reject });
-    });
+  const define = (name, value) =>
+    defineProperty(globalThis, name, { value, writable: true, configurable: true });
 
   const shown = (value) => {
     if (typeof value === 'string') return value;
@@ -32,105 +21,47 @@
     }
     return String(value);
   };
-  const log = (...values) => native.log(values.map(shown).join(' '));
+  const log = (...values) => native('log', values.map(shown).join(' '));
 
-  const response = (answer) => {
-    const headers = { ...answer.headers };
-    Object.defineProperty(headers, 'get', {
-      value: (name) => headers[text(name).toLowerCase()] ?? null,
-    });
-    return {
-      status: answer.status,
-      ok: answer.status >= 200 && answer.status < 300,
-      headers,
-      text: async () => answer.body,
-      json: async () => parse(answer.body),
-    };
-  };
-
-  const provided = {
-    request: presets.request,
-    variables: presets.variables,
-    startparam: (n) => presets.params[n - 1],
-    console: { log, info: log, warn: log, error: log, debug: log },
-    respond: (status, headers, body) => {
-      try {
-        const isText = nothing(body) || typeof body === 'string';
-        native.respond(
-          stringify({
-            status: nothing(status) ? 200 : status,
-            headers: nothing(headers) ? {} : headers,
-            body: nothing(body) ? '' : isText ? body : stringify(body),
-            json: !isText,
-          }),
-        );
-      } catch (error) {
-        native.fail(`respond: ${shown(error)}`);
-        throw error;
-      }
-    },
-    fetch: async (url, options) => {
-      const { method, headers, body } = options ?? {};
+  const { request, params } = presets;
+  const startparam = (n) => params[n - 1];
+  defineProperty(request, 'startparam', { value: startparam });
+  define('request', request);
+  define('startparam', startparam);
+  define('variables', presets.variables);
+  define('console', { log, info: log, warn: log, error: log, debug: log });
+  define('respond', (status, headers, body) => {
+    try {
       const isText = nothing(body) || typeof body === 'string';
-      return response(
-        await begin('fetch', {
-          url: text(url),
-          method: nothing(method) ? 'GET' : text(method),
-          headers: nothing(headers) ? {} : headers,
-          body: nothing(body) ? null : isText ? body : stringify(body),
-          json: !isText,
-        }),
-      );
-    },
-    channel: {
-      send: (body, options) =>
-        ask('channel.send', { body: body ?? null, options: options ?? {} }),
-      websocket: {
-        send: (code, body) =>
-          ask('channel.websocket.send', { code: text(code), body: body ?? null }),
+      const answer = {
+        status: nothing(status) ? 200 : status,
+        headers: nothing(headers) ? {} : headers,
+        body: nothing(body) ? '' : isText ? body : stringify(body),
+        json: !isText,
+      };
+      native('respond', stringify(answer));
+    } catch (error) {
+      native('fail', `respond: ${shown(error)}`);
+      throw error;
+    }
+  });
+
+  const inside = { define, nothing, stringify, parse };
+  for (const name of ['fetch', 'channel', 'entities', 'events', 'kv', 'crypto']) {
+    defineProperty(globalThis, name, {
+      configurable: true,
+      get() {
+        native('load')(native, inside);
+        return globalThis[name];
       },
-    },
-    entities: {
-      get: (collection, id) => ask('entities.get', { collection, id }) ?? null,
-      create: (collection, model) => ask('entities.create', { collection, model }),
-      patch: (collection, id, operations) =>
-        ask('entities.patch', { collection, id, operations }),
-      link: (ids) => ask('entities.link', { ids }),
-    },
-    events: {
-      publish: (name, data) => ask('events.publish', { name: text(name), data: data ?? null }),
-    },
-    kv: {
-      get: (key) => ask('kv.get', { key: text(key) }) ?? null,
-      set: (key, value) => ask('kv.set', { key: text(key), value: value ?? null }),
-    },
-    crypto: {
-      hmac: (algorithm, key, data, encoding = 'hex') =>
-        native.hmac(text(algorithm), text(key), text(data), text(encoding)),
-      sha: (algorithm, data, encoding = 'hex') =>
-        native.sha(text(algorithm), text(data), text(encoding)),
-      base64: {
-        encode: (data) => native.encode(text(data)),
-        decode: (data) => native.decode(text(data)),
+      set(value) {
+        define(name, value);
       },
-      random: (bytes = 16, encoding = 'hex') => native.random(Number(bytes), text(encoding)),
-      equal: (one, other) => native.equal(text(one), text(other)),
-    },
-  };
-  if (isArray(presets.params)) Object.defineProperty(presets.request, 'startparam', { value: provided.startparam });
-  for (const [name, value] of Object.entries(provided)) {
-    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+    });
   }
 
   return {
-    settle(id, worked, answer) {
-      const promise = waiting.get(id);
-      waiting.delete(id);
-      if (promise === undefined) return;
-      if (worked) promise.resolve(parse(answer));
-      else promise.reject(new Error(answer));
-    },
-    shown,
+    settle: (id, worked, answer) => inside.settle(id, worked, answer),
     variables: () => stringify(globalThis.variables ?? {}),
   };
 });

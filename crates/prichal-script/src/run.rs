@@ -7,8 +7,8 @@ use std::{
 };
 
 use rquickjs::{
-    Context, Ctx, Error, Exception, Function, Object, Promise, Runtime, Value,
-    promise::PromiseState,
+    Context, Ctx, Error, Exception, Function, IntoJs as _, Object, Promise, Runtime, Value,
+    function::Rest, promise::PromiseState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,6 +20,7 @@ use crate::{
 };
 
 static PRELUDE: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("prelude.js")));
+static TOOLS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("tools.js")));
 
 /// What a run may use.
 #[derive(Clone, Copy, Debug)]
@@ -270,8 +271,7 @@ impl<'js> Work<'_, 'js> {
         presets: &Presets,
         host: &Rc<RefCell<H>>,
     ) -> rquickjs::Result<Object<'js>> {
-        let native = Object::new(self.ctx.clone())?;
-        self.provide(&native, host)?;
+        let native = self.native(host)?;
         let prelude: Function<'js> = PRELUDE.evaluate(self.ctx)?.get()?;
         let presets = json!({
             "request": presets.request,
@@ -282,76 +282,63 @@ impl<'js> Work<'_, 'js> {
         prelude.call((native, presets))
     }
 
-    /// The functions that the prelude is built on.
-    fn provide<H: Host>(
-        &self,
-        native: &Object<'js>,
-        host: &Rc<RefCell<H>>,
-    ) -> rquickjs::Result<()> {
-        let ctx = self.ctx;
-        let function = |name: &str, function: Function<'js>| native.set(name, function);
-
-        let at = host.clone();
-        let ask = move |ctx: Ctx<'js>, name: String, argument: String| {
-            let answer = at.borrow_mut().ask(&name, &argument);
-            answer.map_err(|message| Exception::throw_message(&ctx, &message))
-        };
-        function("ask", Function::new(ctx.clone(), ask)?)?;
-
-        let (at, record) = (host.clone(), self.record.clone());
-        let begin = move |id: u32, name: String, argument: String| {
-            at.borrow_mut().begin(id, &name, &argument);
-            record.borrow_mut().open += 1;
-        };
-        function("begin", Function::new(ctx.clone(), begin)?)?;
-
-        let (record, limits) = (self.record.clone(), self.limits);
-        let log = move |line: String| record.borrow_mut().write(&limits, &line);
-        function("log", Function::new(ctx.clone(), log)?)?;
-
-        let record = self.record.clone();
-        let respond = move |ctx: Ctx<'js>, given: String| {
-            let response = Response::read(&given, limits.body);
-            let response = response.map_err(|message| Exception::throw_message(&ctx, &message))?;
-            record.borrow_mut().response = Some(response);
-            Ok::<_, Error>(())
-        };
-        function("respond", Function::new(ctx.clone(), respond)?)?;
-
-        let record = self.record.clone();
-        let fail = move |why: String| {
-            record.borrow_mut().failed.get_or_insert(why);
-        };
-        function("fail", Function::new(ctx.clone(), fail)?)?;
-
-        macro_rules! pure {
-            ($name:literal, |$($argument:ident: $type:ty),*| $result:expr) => {
-                let pure = move |ctx: Ctx<'js>, $($argument: $type),*| {
-                    $result.map_err(|message: String| Exception::throw_message(&ctx, &message))
-                };
-                function($name, Function::new(ctx.clone(), pure)?)?;
+    /// The function that the prelude is built on: a name, and what goes with it.
+    fn native<H: Host>(&self, host: &Rc<RefCell<H>>) -> rquickjs::Result<Function<'js>> {
+        let (host, record, limits) = (host.clone(), self.record.clone(), self.limits);
+        let native = move |ctx: Ctx<'js>, name: String, given: Rest<Value<'js>>| {
+            let text = |n: usize| -> rquickjs::Result<String> {
+                let given = given.0.get(n).cloned();
+                given
+                    .unwrap_or_else(|| Value::new_undefined(ctx.clone()))
+                    .get()
             };
-        }
-        pure!("sha", |algorithm: String,
-                      data: String,
-                      encoding: String| {
-            crypto::sha(&algorithm, &data, &encoding)
-        });
-        pure!("hmac", |algorithm: String,
-                       key: String,
-                       data: String,
-                       encoding: String| {
-            crypto::hmac(&algorithm, &key, &data, &encoding)
-        });
-        pure!("random", |bytes: f64, encoding: String| {
-            crypto::random(bytes, &encoding)
-        });
-        pure!("encode", |data: String| Ok(crypto::to_base64(&data)));
-        pure!("decode", |data: String| crypto::from_base64(&data));
-        pure!("equal", |one: String, other: String| {
-            Ok(crypto::equal(&one, &other))
-        });
-        Ok(())
+            let number = |n: usize| given.0.get(n).and_then(Value::as_number).unwrap_or(0.0);
+            let answer: Result<String, String> = match name.as_str() {
+                "log" => {
+                    record.borrow_mut().write(&limits, &text(0)?);
+                    Ok(String::new())
+                }
+                "respond" => match Response::read(&text(0)?, limits.body) {
+                    Ok(response) => {
+                        record.borrow_mut().response = Some(response);
+                        Ok(String::new())
+                    }
+                    Err(error) => Err(error),
+                },
+                "fail" => {
+                    record.borrow_mut().failed.get_or_insert(text(0)?);
+                    Ok(String::new())
+                }
+                "load" => return TOOLS.evaluate(&ctx),
+                "ask" => host.borrow_mut().ask(&text(0)?, &text(1)?),
+                "begin" => {
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "the prelude counts from one"
+                    )]
+                    let id = number(0) as u32;
+                    host.borrow_mut().begin(id, &text(1)?, &text(2)?);
+                    record.borrow_mut().open += 1;
+                    Ok(String::new())
+                }
+                "sha" => crypto::sha(&text(0)?, &text(1)?, &text(2)?),
+                "hmac" => crypto::hmac(&text(0)?, &text(1)?, &text(2)?, &text(3)?),
+                "random" => crypto::random(number(0), &text(1)?),
+                "encode" => Ok(crypto::to_base64(&text(0)?)),
+                "decode" => crypto::from_base64(&text(0)?),
+                "equal" => {
+                    let equal = crypto::equal(&text(0)?, &text(1)?);
+                    return Ok(Value::new_bool(ctx, equal));
+                }
+                _ => Err(format!("there is no {name}")),
+            };
+            match answer {
+                Ok(text) => text.into_js(&ctx),
+                Err(message) => Err(Exception::throw_message(&ctx, &message)),
+            }
+        };
+        Function::new(self.ctx.clone(), native)
     }
 
     /// Runs what waits, and waits for what was begun, until nothing is left.

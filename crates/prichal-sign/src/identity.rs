@@ -4,6 +4,7 @@ use crate::certificate::Certificate;
 use crate::name::Name;
 use crate::oid::{self, Oid};
 use crate::time::Time;
+use prichal_core::identifier::{Check, is_inn};
 use serde::Serialize;
 use std::fmt;
 
@@ -28,7 +29,7 @@ macro_rules! number {
 
             /// Whether the check digit fits.
             pub fn is_consistent(&self) -> bool {
-                $check(&self.0)
+                $check(self.as_str())
             }
         }
 
@@ -42,47 +43,19 @@ macro_rules! number {
 
 number!(
     /// The Kazakh number of an organisation.
-    Bin, 12, kazakh
+    Bin, 12, is_kazakh
 );
 number!(
     /// The Kazakh number of a person.
-    Iin, 12, kazakh
+    Iin, 12, is_kazakh
 );
 number!(
     /// The Russian tax number: 10 digits of an organisation, 12 of a person.
-    Inn, 10 | 12, russian
+    Inn, 10 | 12, is_inn
 );
 
-fn weighted(digits: &[u32], weights: &[u32]) -> u32 {
-    digits.iter().zip(weights).map(|(d, w)| d * w).sum()
-}
-
-fn digits(text: &str) -> Vec<u32> {
-    text.bytes().map(|b| u32::from(b - b'0')).collect()
-}
-
-/// Two rounds modulo 11; a number for which both give 10 is never issued.
-fn kazakh(text: &str) -> bool {
-    const ROUNDS: [[u32; 11]; 2] = [
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
-        [3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2],
-    ];
-    let digits = digits(text);
-    let check = ROUNDS
-        .iter()
-        .map(|w| weighted(&digits, w) % 11)
-        .find(|k| *k < 10);
-    check.is_some() && check == digits.last().copied() && digits.iter().any(|d| *d != 0)
-}
-
-fn russian(text: &str) -> bool {
-    const WEIGHTS: [u32; 11] = [3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8];
-    let digits = digits(text);
-    let fits = |at: usize| weighted(&digits[..at], &WEIGHTS[11 - at..]) % 11 % 10 == digits[at];
-    match digits.len() {
-        10 => fits(9),
-        _ => fits(10) && fits(11),
-    }
+fn is_kazakh(text: &str) -> bool {
+    Check::Strict.accepts(text)
 }
 
 /// What the holder may do, by the extended key usage of Kazakh certificates.

@@ -51,6 +51,7 @@
 //! Indirect revocation lists, archive time-stamps before version 3 and attribute certificates are
 //! not verified; they are named in the report where they would matter.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
