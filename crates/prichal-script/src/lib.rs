@@ -10,9 +10,10 @@
 //!
 //! ```
 //! use prichal_script::{Alone, Limits, Presets, compile, run};
+//! use serde_json::json;
 //!
 //! let program = compile("1 + startparam(1)").expect("valid JavaScript");
-//! let presets = Presets { params: vec![41.into()], ..Presets::default() };
+//! let presets = Presets::new(&json!({}), Some(&[41.into()]), &json!({}));
 //! let outcome = run(&program, &presets, Limits::default(), || false, Alone::default());
 //! assert_eq!(outcome.value.as_deref(), Some("42"));
 //! ```

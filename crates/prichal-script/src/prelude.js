@@ -24,7 +24,11 @@
   const log = (...values) => native('log', values.map(shown).join(' '));
 
   const { request, params } = presets;
-  const startparam = (n) => params[n - 1];
+  const parts = () => {
+    const { entity, method, url, body, headers, ip, protocol } = request;
+    return [entity, method, url, body, Object.entries(headers), ip, protocol];
+  };
+  const startparam = (n) => (params ?? parts())[n - 1];
   defineProperty(request, 'startparam', { value: startparam });
   define('request', request);
   define('startparam', startparam);

@@ -11,7 +11,7 @@ use rquickjs::{
     function::Rest, promise::PromiseState,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     Host, Program, Response,
@@ -52,24 +52,27 @@ impl Default for Limits {
     }
 }
 
-/// What a run begins with.
+/// What a run begins with. Kept as text: nobody but the script looks into it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Presets {
-    /// The global object `request`.
-    pub request: serde_json::Value,
-    /// What `startparam(1)`, `startparam(2)`, … give.
-    pub params: Vec<serde_json::Value>,
-    /// The global object `variables`.
-    pub variables: serde_json::Value,
+#[serde(transparent)]
+pub struct Presets(Box<RawValue>);
+
+impl Presets {
+    /// The global objects `request` and `variables`, and what `startparam(1)`, `startparam(2)`, … give.
+    /// Without `params` those are the parts of the request, as a hook's script has them.
+    pub fn new(
+        request: &serde_json::Value,
+        params: Option<&[serde_json::Value]>,
+        variables: &serde_json::Value,
+    ) -> Self {
+        let presets = json!({ "request": request, "params": params, "variables": variables });
+        Self(RawValue::from_string(presets.to_string()).unwrap_or_default())
+    }
 }
 
 impl Default for Presets {
     fn default() -> Self {
-        Self {
-            request: json!({}),
-            params: Vec::new(),
-            variables: json!({}),
-        }
+        Self::new(&json!({}), Some(&[]), &json!({}))
     }
 }
 
@@ -273,12 +276,7 @@ impl<'js> Work<'_, 'js> {
     ) -> rquickjs::Result<Object<'js>> {
         let native = self.native(host)?;
         let prelude: Function<'js> = PRELUDE.evaluate(self.ctx)?.get()?;
-        let presets = json!({
-            "request": presets.request,
-            "params": presets.params,
-            "variables": presets.variables,
-        });
-        let presets = self.ctx.json_parse(presets.to_string())?;
+        let presets = self.ctx.json_parse(presets.0.get())?;
         prelude.call((native, presets))
     }
 

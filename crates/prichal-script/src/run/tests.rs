@@ -62,15 +62,27 @@ fn a_script_has_a_value() {
 
 #[test]
 fn presets_are_there_and_variables_come_back() {
-    let presets = Presets {
-        request: json!({ "method": "POST" }),
-        params: vec![json!("one"), json!({ "two": 2 })],
-        variables: json!({ "kept": 1 }),
-    };
+    let request = json!({ "method": "POST" });
+    let params = [json!("one"), json!({ "two": 2 })];
+    let presets = Presets::new(&request, Some(&params), &json!({ "kept": 1 }));
     let source = "variables.made = [request.method, startparam(1), request.startparam(2).two, startparam(9)]; variables.kept++;";
     let outcome = run_with(source, &presets, Alone::default());
     let variables = r#"{"kept":2,"made":["POST","one",2,null]}"#;
     assert_eq!(outcome.variables.as_deref(), Some(variables));
+}
+
+#[test]
+fn without_params_they_are_the_parts_of_the_request() {
+    let request = json!({ "entity": { "id": 1 }, "method": "GET", "url": "/exec", "body": [2],
+        "headers": { "a": "b" }, "ip": "::1", "protocol": "http" });
+    let presets = Presets::new(&request, None, &json!({}));
+    let outcome = run_with(
+        "[1, 2, 3, 4, 5, 6, 7, 8].map((n) => startparam(n))",
+        &presets,
+        Alone::default(),
+    );
+    let parts = r#"[{"id":1},"GET","/exec",[2],[["a","b"]],"::1","http",null]"#;
+    assert_eq!(outcome.value.as_deref(), Some(parts));
 }
 
 #[test]

@@ -80,11 +80,11 @@ async fn run_script(
     let job = Job {
         key: &loaded.key,
         source: loaded.script.source(),
-        presets: Presets {
-            request: request.show(channel),
-            params: request.params(channel),
-            variables: loaded.script.variables().clone(),
-        },
+        presets: Presets::new(
+            &request.show(channel),
+            request.params(),
+            loaded.script.variables(),
+        ),
         time: work.time,
         workspace: work.lane.workspace,
         lane: work.lane.id,

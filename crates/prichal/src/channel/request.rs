@@ -83,22 +83,10 @@ impl Request {
         shown
     }
 
-    /// What `startparam` gives (`reference/era.md` §7).
-    pub fn params(&self, channel: Option<&Channel>) -> Vec<Value> {
-        let Some(channel) = channel.filter(|_| self.method != START) else {
-            return self.params.clone();
-        };
-        let headers = self.headers.iter();
-        let headers = headers.map(|(name, value)| json!([name, value]));
-        vec![
-            Value::Object(channel.entity()),
-            self.method.as_str().into(),
-            self.url.as_str().into(),
-            self.body(),
-            headers.collect(),
-            self.ip.as_str().into(),
-            self.protocol.as_str().into(),
-        ]
+    /// What `startparam` gives to a script that was started by hand. Any other finds the parts of its
+    /// request there (`reference/era.md` §7).
+    pub fn params(&self) -> Option<&[Value]> {
+        (self.method == START).then_some(self.params.as_slice())
     }
 
     fn body(&self) -> Value {
