@@ -296,6 +296,13 @@ fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     let remote = schema::complete(REMOTE, schema::read(REMOTE, body, &mut none)?);
     resource::drop_times(&mut members);
     check(&members)?;
+    for name in ["token_remote", "token_remote2"] {
+        let token = remote[name].as_str().unwrap_or_default();
+        if token.len() > 4096 || token.chars().any(char::is_control) {
+            let why = format!("The {name} is longer than 4096 bytes or has control characters.");
+            return Err(vec![Fault::rule(name, why)]);
+        }
+    }
     let token = |name: &str| remote[name].as_str().unwrap_or_default().to_owned();
     Ok((members, token("token_remote"), token("token_remote2")))
 }

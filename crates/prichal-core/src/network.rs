@@ -24,7 +24,17 @@ impl Network {
             Some(bits) => Some(bits).filter(is_number)?.parse().ok()?,
             None => most,
         };
-        (bits <= most).then_some(Self { address, bits })
+        if bits > most {
+            return None;
+        }
+        // An IPv4 network written as an IPv6 one is that network, since its addresses are.
+        match address.to_canonical() {
+            IpAddr::V4(inner) if address.is_ipv6() && bits >= 96 => Some(Self {
+                address: inner.into(),
+                bits: bits - 96,
+            }),
+            _ => Some(Self { address, bits }),
+        }
     }
 
     /// Whether an address is in it. An IPv4 address written as an IPv6 one is that address.
@@ -57,6 +67,8 @@ mod tests {
             ("0.0.0.0/0", "203.0.113.9", true),
             ("0.0.0.0/0", "::1", false),
             ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("::ffff:10.0.0.0/104", "10.9.9.9", true),
+            ("::ffff:127.0.0.1", "127.0.0.1", true),
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
             ("::/0", "::1", true),

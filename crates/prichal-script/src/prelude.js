@@ -23,10 +23,25 @@
   };
   const log = (...values) => native('log', values.map(shown).join(' '));
 
-  const { request, params } = presets;
+  const { request, params, json } = presets;
+  if (json) {
+    // Read when it is asked for: a script that does not look at a long body need not have room for it.
+    defineProperty(request, 'body', {
+      enumerable: true,
+      configurable: true,
+      get() {
+        const body = parse(request.text);
+        this.body = body;
+        return body;
+      },
+      set(value) {
+        defineProperty(request, 'body', { value, enumerable: true, writable: true, configurable: true });
+      },
+    });
+  }
   const parts = () => {
     const { entity, method, url, body, headers, ip, protocol } = request;
-    return [entity, method, url, body, Object.entries(headers), ip, protocol];
+    return [entity, method, url, body, Object.entries(headers ?? {}), ip, protocol];
   };
   const startparam = (n) => (params ?? parts())[n - 1];
   defineProperty(request, 'startparam', { value: startparam });
@@ -50,6 +65,8 @@
     }
   });
 
+  define('queueMicrotask', (work) => void Promise.resolve().then(work));
+
   const inside = { define, nothing, stringify, parse };
   for (const name of ['fetch', 'channel', 'entities', 'events', 'kv', 'crypto']) {
     defineProperty(globalThis, name, {
@@ -66,6 +83,17 @@
 
   return {
     settle: (id, worked, answer) => inside.settle(id, worked, answer),
-    variables: () => stringify(globalThis.variables ?? {}),
+    variables: () => {
+      const shown = {};
+      for (const [name, value] of Object.entries(globalThis.variables ?? {})) {
+        try {
+          const text = stringify(value);
+          if (text !== undefined) shown[name] = parse(text);
+        } catch {
+          log(`the variable ${name} is not kept: it is no JSON`);
+        }
+      }
+      return stringify(shown);
+    },
   };
 });

@@ -58,14 +58,19 @@ impl Default for Limits {
 pub struct Presets(Box<RawValue>);
 
 impl Presets {
-    /// The global objects `request` and `variables`, and what `startparam(1)`, `startparam(2)`, … give.
+    /// The global objects `request` and `variables`, and what `startparam(1)`, `startparam(2)`, … give. A
+    /// request with a `text` and no `body` has the value of that JSON as its body.
     /// Without `params` those are the parts of the request, as a hook's script has them.
     pub fn new(
         request: &serde_json::Value,
         params: Option<&[serde_json::Value]>,
         variables: &serde_json::Value,
     ) -> Self {
-        let presets = json!({ "request": request, "params": params, "variables": variables });
+        // The body of a request that has none is read out of its text.
+        let is_json = request.get("text").is_some() && request.get("body").is_none();
+        let presets = json!({
+            "request": request, "params": params, "variables": variables, "json": is_json,
+        });
         Self(RawValue::from_string(presets.to_string()).unwrap_or_default())
     }
 }
@@ -474,6 +479,10 @@ fn other<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
     let json = ctx.json_stringify(thrown.clone());
     let json = json.ok().flatten().and_then(|json| json.to_string().ok());
     ctx.catch();
+    if thrown.is_null() {
+        // That is what the engine throws where there is no room for an error.
+        return "null, or there was no memory left".to_owned();
+    }
     json.unwrap_or_else(|| format!("a value of type {}", thrown.type_name()))
 }
 

@@ -3,6 +3,11 @@
   'use strict';
   const { define, nothing, stringify, parse } = inside;
   const text = (value) => (typeof value === 'string' ? value : String(value));
+  // What is signed or compared must be what was meant: anything else would become the same few texts.
+  const exact = (name, value) => {
+    if (typeof value !== 'string') throw new TypeError(`${name} must be a text`);
+    return value;
+  };
   const ask = (name, argument) => {
     const answer = native('ask', name, stringify(argument));
     return answer === '' ? undefined : parse(answer);
@@ -75,15 +80,15 @@
     },
     crypto: {
       hmac: (algorithm, key, data, encoding = 'hex') =>
-        native('hmac', text(algorithm), text(key), text(data), text(encoding)),
+        native('hmac', text(algorithm), exact('the key', key), exact('the data', data), text(encoding)),
       sha: (algorithm, data, encoding = 'hex') =>
-        native('sha', text(algorithm), text(data), text(encoding)),
+        native('sha', text(algorithm), exact('the data', data), text(encoding)),
       base64: {
-        encode: (data) => native('encode', text(data)),
-        decode: (data) => native('decode', text(data)),
+        encode: (data) => native('encode', exact('the data', data)),
+        decode: (data) => native('decode', exact('the data', data)),
       },
       random: (bytes = 16, encoding = 'hex') => native('random', Number(bytes), text(encoding)),
-      equal: (one, other) => native('equal', text(one), text(other)),
+      equal: (one, other) => native('equal', exact('the first', one), exact('the second', other)),
     },
   };
   for (const name of Object.keys(tools)) {

@@ -25,8 +25,12 @@ pub struct Channel {
 
 const COLUMNS: &str = "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at";
 
-/// Adds a channel. False when its id, its code or its token is taken.
+/// Adds a channel. False when its id, its code or its token is taken. The id of a deleted one is free.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
+    tx.execute(
+        "DELETE FROM channel WHERE workspace = $1 AND id = $2 AND deleted_at IS NOT NULL",
+        params![channel.workspace, channel.id],
+    )?;
     let sql = format!(
         "INSERT INTO channel (workspace, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"
     );

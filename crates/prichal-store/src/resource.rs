@@ -39,8 +39,12 @@ pub struct Resource {
 
 const COLUMNS: &str = "id, code, members, created_at, updated_at, deleted_at";
 
-/// Adds an entity. False when its id or its code is taken.
+/// Adds an entity. False when its id or its code is taken. The id of a deleted one is free.
 pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
+    tx.execute(
+        "DELETE FROM resource WHERE workspace = $1 AND kind = $2 AND id = $3 AND deleted_at IS NOT NULL",
+        params![resource.workspace, resource.kind.name(), resource.id],
+    )?;
     let sql = format!(
         "INSERT INTO resource (workspace, kind, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
     );

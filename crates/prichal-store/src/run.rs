@@ -303,7 +303,7 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Has a failed run tried once more. False when it is not one.
+/// Has a run that has failed tried once more, now. False when it is not one.
 pub fn try_again(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -311,7 +311,7 @@ pub fn try_again(
     now: Timestamp,
 ) -> Result<bool> {
     let done = tx.execute(
-        "UPDATE run SET status = 'queued', due_at = $3, owner = NULL WHERE workspace = $1 AND id = $2 AND status = 'failed'",
+        "UPDATE run SET status = 'queued', due_at = $3, owner = NULL WHERE workspace = $1 AND id = $2 AND status IN ('failed', 'deferred')",
         params![workspace, id, now],
     )?;
     Ok(done == 1)

@@ -15,7 +15,10 @@ pub mod request;
 pub mod send;
 pub mod sockets;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use prichal_core::{
     channel::{Channel, Tokens},
@@ -42,11 +45,22 @@ pub struct Channels {
     by_token: Cache<String, Option<Arc<Docked>>>,
     by_id: Cache<Lane, Option<Arc<Docked>>>,
     scripts: Cache<(WorkspaceId, String), Option<Arc<Loaded>>>,
+    turns: Mutex<HashMap<Lane, Arc<tokio::sync::Mutex<()>>>>,
     pub queue: queue::Queue,
     pub sockets: sockets::Sockets,
 }
 
 impl Channels {
+    /// Whose turn it is with what a channel keeps.
+    fn turn(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() > 1024 {
+            // Whoever has or awaits a turn has it, too.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        turns.entry(lane).or_default().clone()
+    }
+
     /// Some channel was changed here.
     pub fn forget_channels(&self) {
         self.by_token.clear();

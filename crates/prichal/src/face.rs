@@ -104,7 +104,7 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
                 .err(),
             era::routes::words as _,
         ),
-        (Some("ws" | "hook"), _) => (None, era::routes::words as _),
+        (Some("exec" | "hook" | "ws"), _) => (None, era::routes::words as _),
         _ => (None, admin::routes::words as _),
     };
     words(&refused.unwrap_or(Error::NoRoute))

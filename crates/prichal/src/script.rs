@@ -206,7 +206,14 @@ impl Scripts {
                         worker.tell(&Task::Source(job.source.to_owned())).await?;
                     }
                     Report::Ask { name, argument } => {
-                        let answer = host.ask(&name, &argument).await;
+                        let answer = tokio::select! {
+                            answer = host.ask(&name, &argument) => answer,
+                            () = &mut over => {
+                                worker.tell(&Task::Stop).await?;
+                                hung.set(tokio::time::sleep(GRACE).fuse());
+                                Err("the time of the script is over".to_owned())
+                            }
+                        };
                         worker.tell(&Task::Answer(answer)).await?;
                     }
                     Report::Begin { id, name, argument } => {

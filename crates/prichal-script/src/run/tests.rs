@@ -281,6 +281,71 @@ fn memory_and_stack_are_bounded() {
 }
 
 #[test]
+fn a_script_that_hoards_is_told_so() {
+    for source in [
+        "let a = []; while (true) a.push('x'.repeat(1000) + a.length)",
+        "'a'.repeat(3e6).split('').map((x) => ({ x }))",
+        "let s = 'x'; for (;;) s += s",
+    ] {
+        let outcome = run_alone(source);
+        let said = message(&outcome);
+        assert!(
+            said.contains("memory") || said.contains("string"),
+            "{source}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_long_body_is_read_when_it_is_asked_for() {
+    let text = format!("[{}1]", "1,".repeat(500_000));
+    let presets = Presets::new(&json!({ "text": text }), None, &json!({}));
+    let run = |source: &str| run_with(source, &presets, Alone::default());
+    assert_eq!(run("request.text.length").value.as_deref(), Some("1000003"));
+    let short = Presets::new(&json!({ "text": "{\"a\": [1]}" }), None, &json!({}));
+    let outcome = run_with(
+        "[request.body.a, request.body === request.body, startparam(4).a]",
+        &short,
+        Alone::default(),
+    );
+    assert_eq!(outcome.value.as_deref(), Some("[[1],true,[1]]"));
+    let replaced = run_with("request.body = 7; request.body", &short, Alone::default());
+    assert_eq!(replaced.value.as_deref(), Some("7"));
+}
+
+#[test]
+fn what_is_signed_is_a_text() {
+    for source in [
+        "crypto.hmac('sha256', 'k', {a: 1})",
+        "crypto.hmac('sha256', undefined, 'x')",
+        "crypto.sha('sha256', new Uint8Array([1]))",
+        "crypto.equal()",
+        "crypto.equal({}, {})",
+        "crypto.equal('a', undefined)",
+    ] {
+        assert!(
+            message(&run_alone(source)).contains("must be a text"),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn variables_that_are_no_json_are_left_out() {
+    let outcome = run_alone(
+        "variables.a = 1; variables.b = 10n; variables.c = variables; variables.d = () => 1",
+    );
+    assert_eq!(outcome.variables.as_deref(), Some(r#"{"a":1}"#));
+    assert_eq!(outcome.log.len(), 2, "{:?}", outcome.log);
+    assert_eq!(
+        message(&run_alone(
+            "queueMicrotask(() => { throw new Error('late') })"
+        )),
+        "a promise was rejected: Error: late"
+    );
+}
+
+#[test]
 fn nothing_leads_out() {
     for source in [
         "typeof require",

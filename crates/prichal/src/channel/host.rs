@@ -24,6 +24,7 @@ use prichal_core::{
 use prichal_store::{Conn, Tx, entity::Entity, kv, run};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use super::{Docked, queue, send};
@@ -92,7 +93,14 @@ impl Posted {
 pub struct Effects {
     list: Vec<Effect>,
     sent: usize,
+    /// What it has read of what its channel keeps, and built on.
+    seen: HashMap<String, Option<String>>,
+    /// Its turn with that, until all is written.
+    turn: Option<Arc<OwnedMutexGuard<()>>>,
 }
+
+/// Another node has changed what a run has built on: it has to be run again.
+pub const OVERTAKEN: &str = "overtaken";
 
 #[derive(Clone)]
 enum Effect {
@@ -133,6 +141,9 @@ impl Effects {
         channel: Option<EntityId>,
     ) -> Result<()> {
         let workspace = origin.workspace;
+        if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
+            self.check_seen(tx, workspace, channel)?;
+        }
         for effect in &self.list {
             match effect {
                 Effect::Keep { key, value } => {
@@ -166,6 +177,20 @@ impl Effects {
                     let id = EventId::generate(origin.at);
                     tx.append(NewEvent::published(id, origin, about, new));
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Effects {
+    /// Runs of one node take turns; what other nodes have written meanwhile is seen here.
+    fn check_seen(&self, tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
+        prichal_store::channel::find_for_update(tx, workspace, channel)?;
+        for (key, seen) in &self.seen {
+            if kv::find(tx.conn()?, workspace, channel, key)? != *seen {
+                let what = "What the channel keeps was changed by another run meanwhile";
+                return Err(Error::refused(OVERTAKEN, what));
             }
         }
         Ok(())
@@ -232,19 +257,31 @@ impl RunHost {
     async fn answer(&mut self, name: &str, argument: &str) -> Result<Option<String>> {
         match name {
             "kv.get" => self.kv_get(read(argument)?).await,
-            "kv.set" => self.kv_set(read(argument)?).map(|()| None),
+            "kv.set" => self.kv_set(read(argument)?).await.map(|()| None),
             "channel.send" => self.send(read(argument)?).map(Some),
             "channel.websocket.send" => self.send_to_sockets(read(argument)?).map(Some),
             "entities.get" => self.get(read(argument)?).await,
             "entities.create" => self.create(read(argument)?).await.map(Some),
             "entities.patch" => self.patch(read(argument)?).await.map(Some),
-            "entities.link" => self.link(&read::<Ids>(argument)?).map(|()| None),
+            "entities.link" => self.link(&read::<Ids>(argument)?).await.map(|()| None),
             "events.publish" => self.publish(read(argument)?).map(|()| None),
             _ => Err(Error::refused("unknown", format!("There is no {name}"))),
         }
     }
 
-    async fn kv_get(&self, Key { key }: Key) -> Result<Option<String>> {
+    /// Waits until no other run of the channel has its turn with what it keeps: between reading a value and
+    /// writing the next, nobody comes in between.
+    async fn take_turn(&mut self) -> Result<()> {
+        let lane = self.docked()?.lane();
+        if self.effects.turn.is_none() {
+            let turn = self.app.channels.turn(lane).lock_owned().await;
+            self.effects.turn = Some(Arc::new(turn));
+        }
+        Ok(())
+    }
+
+    async fn kv_get(&mut self, Key { key }: Key) -> Result<Option<String>> {
+        self.take_turn().await?;
         let lane = self.docked()?.lane();
         let kept = self
             .effects
@@ -258,12 +295,15 @@ impl RunHost {
         if let Some(kept) = kept {
             return Ok(kept);
         }
-        let read = move |conn: &mut Conn| kv::find(conn, lane.workspace, lane.id, &key);
-        Ok(self.app.db.read(read).await?)
+        let wanted = key.clone();
+        let read = move |conn: &mut Conn| kv::find(conn, lane.workspace, lane.id, &wanted);
+        let found = self.app.db.read(read).await?;
+        self.effects.seen.insert(key, found.clone());
+        Ok(found)
     }
 
-    fn kv_set(&mut self, Pair { key, value }: Pair) -> Result<()> {
-        self.docked()?;
+    async fn kv_set(&mut self, Pair { key, value }: Pair) -> Result<()> {
+        self.take_turn().await?;
         if key.is_empty() || key.chars().count() > KEY || key.contains('\0') {
             return Err(Error::invalid("key", "A key has 1 to 256 characters."));
         }
@@ -405,8 +445,16 @@ impl RunHost {
         Ok(text)
     }
 
-    fn link(&mut self, Ids { ids }: &Ids) -> Result<()> {
+    async fn link(&mut self, Ids { ids }: &Ids) -> Result<()> {
         let ends = link::read(ids)?;
+        let made = |(kind, id): &prichal_core::event::Entity| {
+            let id = EntityId(*id);
+            self.entities.contains_key(&Place { kind: *kind, id })
+        };
+        let others: Vec<_> = ends.iter().copied().filter(|end| !made(end)).collect();
+        let workspace = self.workspace;
+        let check = move |conn: &mut Conn| link::check(conn, workspace, &others);
+        self.app.db.read(check).await?;
         self.change(Effect::Link(ends))
     }
 

@@ -1,7 +1,8 @@
 //! One run, and what is written of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use prichal_core::{
     event::{Author, Origin},
     id::{EntityId, EventId, IntegrationId, RunId, WebhookId, WorkspaceId, generate},
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use super::{
     Docked, Loaded, by_id,
-    host::{Effects, RunHost, author_of, origin, thrown},
+    host::{Effects, OVERTAKEN, RunHost, author_of, origin, thrown},
     queue::request_of,
     request::Request,
     script, send,
@@ -138,13 +139,19 @@ pub struct Ended {
 }
 
 /// Does a run of the queue.
-pub async fn perform(app: &App, mut run: Run) -> Ended {
+///
+/// Nothing when the server stops before: then it is as if it had not begun.
+pub async fn perform(app: &App, mut run: Run) -> Option<Ended> {
     let began = app.clock.now();
     let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,
         // The store is away: it is tried again like any other failure.
         Err(error) => (Done::failed(thrown(&error)), false),
     };
+    let failure = done.outcome.failure.as_ref();
+    if app.stopping.is_cancelled() && failure.is_some_and(|failure| failure.stopped) {
+        return None;
+    }
     let attempts = run.state.attempts + 1;
     let mut state = state(&done.outcome, attempts, began, app.clock.now());
     let is_retried = run.kind != Kind::Start && !is_final;
@@ -153,12 +160,12 @@ pub async fn perform(app: &App, mut run: Run) -> Ended {
     }
     metrics::counter!("prichal_runs_total", "kind" => run.kind.name(), "status" => state.status.name())
         .increment(1);
-    Ended {
+    Some(Ended {
         run,
         state,
         done,
         is_retried,
-    }
+    })
 }
 
 /// A failure is tried again while the schedule has waits left.
@@ -210,8 +217,12 @@ async fn attempt(app: &App, run: &mut Run, now: Timestamp) -> Result<(Done, bool
         connection: None,
         time,
     };
-    let done = run_script(app, &work, &loaded, &request, std::future::pending()).await;
-    Ok((done, false))
+    // A script that would outlast the server is begun again by the next.
+    let stopping = app.stopping.cancelled();
+    Ok((
+        run_script(app, &work, &loaded, &request, stopping).await,
+        false,
+    ))
 }
 
 /// How a channel sends now.
@@ -302,6 +313,12 @@ impl Ended {
                         () = app.stopping.cancelled() => return,
                     }
                 }
+                // It is run again from what is there now.
+                Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN => {
+                    effects = Effects::default();
+                    state = State::queued(app.clock.now());
+                    state.attempts = run.state.attempts;
+                }
                 // What the script wanted cannot be.
                 Err(error) => {
                     effects = Effects::default();
@@ -381,8 +398,11 @@ pub struct Now<'a> {
     pub time: Duration,
 }
 
-/// Runs a script at once. What it changes is written before this returns; the record of one that changes
-/// nothing goes along with the next writes.
+/// How often a run is begun again because another node has changed what it built on.
+const AGAIN: u32 = 5;
+
+/// Runs a script at once. What it changes, and why it has failed, is written before this returns; the
+/// record of one that has worked and changes nothing goes along with the next writes.
 pub async fn run_now(
     app: &App,
     now: Now<'_>,
@@ -396,52 +416,74 @@ pub async fn run_now(
             .docked
             .map_or(EntityId(now.loaded.script.id), |docked| docked.lane().id),
     };
-    let work = Work {
-        lane,
-        docked: now.docked,
-        author: now.author.clone(),
-        connection: now.connection,
-        time: now.time,
-    };
-    let Done {
-        mut outcome,
-        effects,
-        ..
-    } = run_script(app, &work, now.loaded, &now.request, abort).await;
-    let run = |outcome: &Outcome| {
-        let state = state(outcome, 1, began, app.clock.now());
-        let keeps = state.status == Status::Failed && now.kind == Kind::Hook;
-        let request = serde_json::to_vec(&now.request).ok().filter(|_| keeps);
-        Run {
-            id,
+    let mut abort = pin!(abort.fuse());
+    for again in 0.. {
+        let work = Work {
             lane,
-            channel: now.docked.map(|docked| docked.lane().id),
-            kind: now.kind,
-            code: now.loaded.script.code().to_owned(),
-            request: request.map(|text| app.vault.seal(&text)),
-            state,
-        }
-    };
-    if !effects.is_empty() {
-        let (at, record, effects_at) = (app.clone(), run(&outcome), effects.clone());
-        let origin = origin(now.workspace, now.author.clone(), app.clock.now());
-        let write = move |tx: &mut Tx<'_>| {
-            run::insert(tx, &record, None);
-            effects_at.write(&at, tx, &origin, record.channel)
+            docked: now.docked,
+            author: now.author.clone(),
+            connection: now.connection,
+            time: now.time.saturating_sub(app.clock.now().since(began)),
         };
-        match app.db.write(now.workspace, write).await {
-            Ok(()) => {
-                if effects.sends() {
-                    app.channels.queue.wake(lane, app.clock.now());
+        let done = run_script(app, &work, now.loaded, &now.request, &mut abort).await;
+        let (mut outcome, effects) = (done.outcome, done.effects);
+        if !effects.is_empty() {
+            let sends = effects.sends();
+            let record = record(app, &now, (id, lane, began), &outcome);
+            let origin = origin(now.workspace, now.author.clone(), app.clock.now());
+            match write_now(app, record, effects, origin).await {
+                Ok(()) => {
+                    if sends {
+                        app.channels.queue.wake(lane, app.clock.now());
+                    }
+                    return (id, outcome);
                 }
-                return (id, outcome);
+                Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN && again < AGAIN => {
+                    continue;
+                }
+                Err(error) => outcome.failure = Some(Failure::new(thrown(&error))),
             }
-            Err(error) => outcome.failure = Some(Failure::new(thrown(&error))),
         }
+        let record = record(app, &now, (id, lane, began), &outcome);
+        keep(app, record, outcome.failure.is_some()).await;
+        return (id, outcome);
     }
-    let record = run(&outcome);
-    let (db, workspace) = (app.db.clone(), now.workspace);
-    app.background.spawn(async move {
+    (id, Outcome::default())
+}
+
+fn record(
+    app: &App,
+    now: &Now<'_>,
+    (id, lane, began): (RunId, Lane, Timestamp),
+    outcome: &Outcome,
+) -> Run {
+    let state = state(outcome, 1, began, app.clock.now());
+    let keeps = state.status == Status::Failed && now.kind == Kind::Hook;
+    let request = serde_json::to_vec(&now.request).ok().filter(|_| keeps);
+    Run {
+        id,
+        lane,
+        channel: now.docked.map(|docked| docked.lane().id),
+        kind: now.kind,
+        code: now.loaded.script.code().to_owned(),
+        request: request.map(|text| app.vault.seal(&text)),
+        state,
+    }
+}
+
+async fn write_now(app: &App, record: Run, effects: Effects, origin: Origin) -> Result<()> {
+    let (at, workspace) = (app.clone(), origin.workspace);
+    let write = move |tx: &mut Tx<'_>| {
+        run::insert(tx, &record, None);
+        effects.write(&at, tx, &origin, record.channel)
+    };
+    app.db.write(workspace, write).await
+}
+
+/// Keeps the record of a run; of one that has failed before anybody is told.
+async fn keep(app: &App, record: Run, is_awaited: bool) {
+    let (db, workspace) = (app.db.clone(), record.lane.workspace);
+    let work = async move {
         let write = move |tx: &mut Tx<'_>| {
             run::insert(tx, &record, None);
             Ok::<_, Error>(())
@@ -452,8 +494,12 @@ pub async fn run_now(
                 "the record of a run is lost"
             );
         }
-    });
-    (id, outcome)
+    };
+    if is_awaited {
+        work.await;
+    } else {
+        app.background.spawn(work);
+    }
 }
 
 /// A value as JSON text, or null.

@@ -81,6 +81,8 @@ impl Default for Queue {
 struct Waiting {
     lanes: HashMap<Lane, LaneState>,
     bytes: usize,
+    /// What is at work, and since when.
+    running: HashMap<RunId, Timestamp>,
     /// When runs are due that nobody has in memory.
     alarms: HashMap<Lane, Timestamp>,
 }
@@ -191,8 +193,8 @@ pub fn message_at(
     }
     let request = Request {
         method: "SEND".to_owned(),
-        json: Some(message.clone()),
         text,
+        is_json: true,
         depth,
         ..Request::default()
     };
@@ -329,6 +331,19 @@ impl Queue {
         Next::Nothing
     }
 
+    fn began(&self, id: RunId, now: Timestamp) {
+        self.lock().running.insert(id, now);
+    }
+
+    fn ended(&self, id: RunId) {
+        self.lock().running.remove(&id);
+    }
+
+    /// Since when a run is at work on this node.
+    pub fn running_since(&self, id: RunId) -> Option<Timestamp> {
+        self.lock().running.get(&id).copied()
+    }
+
     /// A worker of a lane ends before its work does.
     fn leave(&self, lane: Lane) {
         let mut state = self.lock();
@@ -385,7 +400,11 @@ async fn work(app: App, lane: Lane) {
         }
         match app.channels.queue.next(lane) {
             Next::Run(run) => {
+                let id = run.id;
+                app.channels.queue.began(id, app.clock.now());
                 let ended = perform(&app, *run).await;
+                app.channels.queue.ended(id);
+                let Some(ended) = ended else { continue };
                 let permit = app.channels.queue.settling.clone().acquire_owned().await;
                 let at = app.clone();
                 app.background.spawn(async move {

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::{channel::Channel, schema::Object};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
 /// The method of a run that somebody has started by hand.
@@ -18,10 +18,10 @@ pub struct Request {
     pub url: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// A body that was given as JSON, or a message.
-    pub json: Option<Value>,
-    /// The body as text, as it came.
+    /// The body as text, as it came, or a message.
     pub text: String,
+    /// Whether it is JSON, and meant as such.
+    pub is_json: bool,
     /// The body in base64, when it is no text.
     pub base64: Option<String>,
     pub ip: String,
@@ -44,9 +44,8 @@ impl Request {
             .iter()
             .find(|(name, _)| name == "content-type")
             .is_some_and(|(_, value)| is_json(value));
-        if declared {
-            self.json = serde_json::from_slice(body).ok();
-        }
+        // Looked through, not kept: the script reads it.
+        self.is_json = declared && serde_json::from_slice::<IgnoredAny>(body).is_ok();
     }
 
     /// The global object `request` of a script.
@@ -72,11 +71,13 @@ impl Request {
             "url": self.url,
             "query": query.collect::<Object>(),
             "headers": headers,
-            "body": self.body(),
             "text": self.text,
             "ip": self.ip,
             "protocol": self.protocol,
         });
+        if !self.is_json {
+            shown["body"] = self.text.as_str().into();
+        }
         if let Some(base64) = &self.base64 {
             shown["base64"] = base64.as_str().into();
         }
@@ -87,12 +88,6 @@ impl Request {
     /// request there (`reference/era.md` §7).
     pub fn params(&self) -> Option<&[Value]> {
         (self.method == START).then_some(self.params.as_slice())
-    }
-
-    fn body(&self) -> Value {
-        self.json
-            .clone()
-            .unwrap_or_else(|| self.text.as_str().into())
     }
 }
 
@@ -121,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_json_where_it_says_so_and_is() {
+    fn a_body_is_left_to_the_script_where_it_says_that_it_is_json_and_is() {
         for (content_type, body, seen) in [
-            ("application/json", r#"{"a":1}"#, json!({ "a": 1 })),
-            ("application/vnd.x+json; charset=utf-8", "[1]", json!([1])),
+            ("application/json", r#"{"a":1}"#, Value::Null),
+            ("application/vnd.x+json; charset=utf-8", "[1]", Value::Null),
             ("application/json", "{", json!("{")),
             ("text/plain", "{}", json!("{}")),
             ("", "", json!("")),

@@ -48,9 +48,12 @@ pub async fn post(
         Ok(target) => target,
         Err(error) => return failed(error.to_string()),
     };
+    let Some(headers) = headers(channel, id, now) else {
+        return failed("the token_remote cannot be sent in a header".to_owned());
+    };
     let request = Outgoing {
         method: Method::POST,
-        headers: headers(channel, id, now),
+        headers,
         body: Bytes::from(message.to_owned()),
         keep: KEEP,
     };
@@ -72,22 +75,22 @@ pub async fn post(
     }
 }
 
-fn headers(channel: &Channel, id: RunId, now: Timestamp) -> HeaderMap {
+/// Nothing when the remote token is none that a header can carry.
+fn headers(channel: &Channel, id: RunId, now: Timestamp) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.insert(header::USER_AGENT, USER_AGENT);
     let mut put = |name, value: String| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
+        headers.insert(name, HeaderValue::try_from(value).ok()?);
+        Some(())
     };
-    put(WEBHOOK_ID, id.to_string());
-    put(WEBHOOK_TIMESTAMP, now.secs().to_string());
+    put(WEBHOOK_ID, id.to_string())?;
+    put(WEBHOOK_TIMESTAMP, now.secs().to_string())?;
     if !channel.tokens.remote.is_empty() {
         put(
             header::AUTHORIZATION,
             format!("Bearer {}", channel.tokens.remote),
-        );
+        )?;
     }
-    headers
+    Some(headers)
 }

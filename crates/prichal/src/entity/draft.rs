@@ -12,7 +12,7 @@ use prichal_core::{
     update_info::UpdateInfo,
 };
 use prichal_store::{
-    Tx,
+    Conn, Tx,
     entity::{self, Entity},
     file,
 };
@@ -102,7 +102,7 @@ impl Draft {
         let mut entity = Cow::Borrowed(&self.entity);
         let me = (entity.kind, entity.id.0);
         for end in &self.links {
-            check_end(tx, origin.workspace, *end)?;
+            check_end(tx.conn()?, origin.workspace, *end)?;
         }
         if let Some(Files {
             members,
@@ -139,14 +139,14 @@ impl Draft {
 
 /// Refuses an end of a link that is not there.
 pub(super) fn check_end(
-    tx: &mut Tx<'_>,
+    conn: &mut Conn,
     workspace: WorkspaceId,
     (kind, id): event::Entity,
 ) -> Result<()> {
     let is_there = if kind == EntityKind::Communication {
-        record::find(tx.conn()?, workspace, EntityId(id))?.is_some()
+        record::find(conn, workspace, EntityId(id))?.is_some()
     } else {
-        let found = entity::find(tx.conn()?, workspace, kind, EntityId(id))?;
+        let found = entity::find(conn, workspace, kind, EntityId(id))?;
         found.is_some_and(|found| found.deleted_at.is_none())
     };
     if is_there {

@@ -85,7 +85,7 @@ pub fn patch(
     let ids = files(place.kind, &members, &fields).map_err(|faults| blame(&faults, operations))?;
     let (gone, come) = differences(place.kind, &links, wanted.as_deref());
     for end in &come {
-        check_end(tx, origin.workspace, *end)?;
+        check_end(tx.conn()?, origin.workspace, *end)?;
     }
     bind(tx, origin, place.kind, &mut members, &fields, &ids)?;
 

@@ -2,10 +2,10 @@
 
 use prichal_core::{
     event::{Entity, EntityKind, NewEvent, Origin},
-    id::{self, EntityId, EventId},
+    id::{self, EntityId, EventId, WorkspaceId},
     schema::{self, Fault, Type},
 };
-use prichal_store::{Tx, entity};
+use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 
 use super::draft::check_end;
@@ -14,10 +14,16 @@ use crate::{
     telephony::record,
 };
 
+/// Refuses ends that are not there.
+pub fn check(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Result<()> {
+    ends.iter()
+        .try_for_each(|end| check_end(conn, workspace, *end))
+}
+
 /// Links two entities. Linking them again changes nothing.
 pub fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<()> {
     for end in [one, other] {
-        check_end(tx, origin.workspace, end)?;
+        check_end(tx.conn()?, origin.workspace, end)?;
     }
     if entity::insert_link(tx, origin.workspace, one, other)? {
         tx.append(NewEvent::link(
@@ -33,7 +39,7 @@ pub fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Resu
 /// Takes a link away. Where there is none, nothing changes.
 pub fn unlink(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<()> {
     for end in [one, other] {
-        check_end(tx, origin.workspace, end)?;
+        check_end(tx.conn()?, origin.workspace, end)?;
     }
     if entity::delete_link(tx, origin.workspace, one, other)? {
         tx.append(NewEvent::unlink(

@@ -791,3 +791,144 @@ async fn runs_are_kept_thirty_days() {
     .await;
     assert_ne!(left["status"], "finished", "what is not over stays");
 }
+
+#[tokio::test]
+async fn runs_take_turns_with_what_their_channel_keeps() {
+    let dock = Dock::new().await;
+    let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
+    let counter = dock.sync("counter", source).await;
+    let hooks = (0..60).map(|_| dock.hook(&counter, json!({})));
+    let mut seen: Vec<u32> = futures_util::future::join_all(hooks)
+        .await
+        .into_iter()
+        .map(|answer| answer.ok().text.parse().expect("a number"))
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=60).collect::<Vec<u32>>());
+    let path = format!("{POINTS}/{}", counter.id);
+    dock.change(&path, json!({ "opts": { "issync": false } }))
+        .await
+        .ok();
+    for answer in
+        futures_util::future::join_all((0..40).map(|_| dock.hook(&counter, json!({})))).await
+    {
+        assert_eq!(answer.status, 200);
+    }
+    eventually("all are run", || async {
+        let waiting = dock
+            .rest
+            .get(&format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D"))
+            .await
+            .ok();
+        (waiting.text == "[]").then_some(())
+    })
+    .await;
+    dock.change(&path, json!({ "opts": { "issync": true } }))
+        .await
+        .ok();
+    assert_eq!(dock.hook(&counter, json!({})).await.ok().text, "101");
+}
+
+#[tokio::test]
+async fn nodes_do_not_overtake_each_other() {
+    if !crate::hub::on_postgres() {
+        return;
+    }
+    let ground = Ground::new(|_| ());
+    let (one, two) = (ground.start().await, ground.neighbour().start().await);
+    let dock = Dock::at(one).await;
+    let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
+    let counter = dock.sync("counter", source).await;
+    let there = two.anybody().bearer(&counter.token);
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let (here, there) = tokio::join!(
+            dock.hook(&counter, json!({})),
+            there.post("/exec", json!({}))
+        );
+        seen.extend([here, there].map(|answer| answer.ok().text.parse::<u32>().expect("a number")));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=40).collect::<Vec<u32>>());
+}
+
+#[tokio::test]
+async fn a_deferred_run_is_tried_at_once_when_it_is_asked_for() {
+    let dock = Dock::new().await;
+    let channel = dock
+        .queued(
+            "wait",
+            "if (kv.get('go') !== 1) { throw new Error('not yet') }",
+        )
+        .await;
+    dock.hook(&channel, json!({})).await.ok();
+    let run = dock.run("wait", "deferred").await;
+    let path = format!("{RUNS}/{}/retry", run["id"].as_str().expect("an id"));
+    let again = dock.rest.post(&path, json!({})).await.ok();
+    assert_eq!(again["status"], "queued");
+    let run = eventually("another attempt", || async {
+        let run = dock.run("wait", "deferred").await;
+        (run["attempts"] == 2).then_some(run)
+    })
+    .await;
+    assert!(
+        run["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("not yet"))
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_stops_leaves_its_runs_to_the_next() {
+    let dock = Dock::new().await;
+    let channel = dock.queued("long", "for (;;) {}").await;
+    dock.hook(&channel, json!({})).await.ok();
+    let run = dock.run("long", "running").await;
+    assert_ne!(run["startedAt"], Value::Null);
+    let Dock { hub, space, rest } = dock;
+    let hub = hub.restart().await;
+    let dock = Dock {
+        space: hub.adopt(&space),
+        rest: hub.adopt(&rest),
+        hub,
+    };
+    let again = dock.run("long", "running").await;
+    assert_eq!(
+        (&again["id"], &again["attempts"]),
+        (&run["id"], &json!(0)),
+        "it was not its fault"
+    );
+}
+
+#[tokio::test]
+async fn a_form_may_hold_the_json() {
+    let dock = Dock::new().await;
+    let form = dock
+        .rest
+        .clone()
+        .header("content-type", "application/x-www-form-urlencoded");
+    let body = b"data=%7B%22code%22%3A%22formed%22%2C%22type%22%3A%22t%22%7D".to_vec();
+    let made = form.send(Method::POST, POINTS, Some(body)).await.ok();
+    assert_eq!(made["code"], "formed");
+    let plain = form
+        .send(
+            Method::POST,
+            POINTS,
+            Some(br#"{"code":"plain","type":"t"}"#.to_vec()),
+        )
+        .await
+        .ok();
+    assert_eq!(plain["code"], "plain");
+    for token in ["a\r\nb", "\u{7}"] {
+        let body = json!({ "code": "x", "type": "t", "token_remote": token });
+        let refused = dock.rest.post(POINTS, body).await;
+        assert_eq!(refused["error_code"], 1400);
+        assert!(
+            refused.str("error_message").contains("token_remote"),
+            "{}",
+            refused.text
+        );
+    }
+    let unknown = dock.rest.get("/exec/x").await;
+    assert_eq!(unknown["error_code"], 1404);
+}

@@ -681,6 +681,25 @@ async fn what_breaks_the_protocol_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_says_goodbye_is_answered() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut client = Client::with(&dock.hub, &channel, &["test"]).await;
+    client.0.close(None).await.expect("the server reads");
+    let wait = async {
+        while let Some(frame) = client.0.next().await {
+            match frame {
+                Ok(Message::Close(_)) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.expect("it ends"));
+}
+
+#[tokio::test]
 async fn a_connection_ends_with_its_channel() {
     let dock = Dock::new().await;
     let channel = dock.channel("sock", json!({})).await;

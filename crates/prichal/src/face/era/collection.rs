@@ -1,8 +1,10 @@
 //! The six verbs of a service collection, as all of them have it (`reference/era.md` §4, §13).
 
+use std::borrow::Cow;
+
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
@@ -289,7 +291,7 @@ pub(super) async fn create<R: Resource>(
     if verb.is_some_and(|verb| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP")) {
         return look_up::<R>(&tenant, &body).await;
     }
-    let given = schema::object(&parse_json(&body)?)?.clone();
+    let given = schema::object(&parse_json(&in_form(&headers, &body))?)?.clone();
     let id = EntityId::generate(tenant.now).0;
     let made = R::read(&given, id, tenant.now)?;
     made.check(&tenant.app).await?;
@@ -313,6 +315,24 @@ pub(super) async fn create<R: Resource>(
     let answer: JsonAnswer = write_once(&tenant, key, &body, work).await?;
     R::forget(&tenant.app, tenant.workspace);
     Ok(answer.into_response())
+}
+
+/// The JSON of a form's field `data`, which is another way to send it (`reference/era.md` §5).
+fn in_form<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind
+        .trim_start()
+        .starts_with("application/x-www-form-urlencoded")
+    {
+        return Cow::Borrowed(body);
+    }
+    let mut fields = form_urlencoded::parse(body);
+    let data = fields.find(|(name, _)| name == "data");
+    // Clients that say nothing of a type are said to send a form; theirs is JSON nevertheless.
+    data.map_or(Cow::Borrowed(body), |(_, data)| {
+        Cow::Owned(data.into_owned().into_bytes())
+    })
 }
 
 fn shape<R: Resource>(query: &Query) -> Result<Shape> {

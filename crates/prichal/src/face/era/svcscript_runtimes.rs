@@ -52,7 +52,8 @@ pub(super) struct Runtime {
     /// What it is for: `hook`, `send`, `start` or `socket`.
     kind: String,
     integration_point_id: Option<String>,
-    /// `queued`, `deferred` (it has failed and will be tried again), `finished` or `failed`.
+    /// `queued`, `running` (on the node that was asked), `deferred` (it has failed and will be tried again),
+    /// `finished` or `failed`.
     status: String,
     /// How many times it was tried.
     attempts: i64,
@@ -70,6 +71,13 @@ pub(super) struct Runtime {
 fn model(app: &App, domain: &str, run: &Run) -> Value {
     let state = &run.state;
     let log: Value = serde_json::from_str(&state.log).unwrap_or_else(|_| json!([]));
+    // What works on this node; of the others it is not known.
+    let since = app.channels.queue.running_since(run.id);
+    let status = if since.is_some() {
+        "running"
+    } else {
+        state.status.name()
+    };
     let mut model = json!({
         "id": run.id,
         "site": SITE,
@@ -79,10 +87,10 @@ fn model(app: &App, domain: &str, run: &Run) -> Value {
         "code": run.code,
         "kind": run.kind.name(),
         "integrationPointId": run.channel,
-        "status": state.status.name(),
+        "status": status,
         "attempts": state.attempts,
         "dueAt": state.due_at.map(Timestamp::to_centiseconds),
-        "startedAt": state.started_at.map(Timestamp::to_centiseconds),
+        "startedAt": since.or(state.started_at).map(Timestamp::to_centiseconds),
         "durationMs": state.duration_ms,
         "log": log,
         "result": value(state.result.as_deref()),

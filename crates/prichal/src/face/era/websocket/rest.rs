@@ -34,6 +34,7 @@ fn service() -> Router<App> {
     static SERVICE: OnceLock<Router<App>> = OnceLock::new();
     let make = || {
         let (router, _) = routes::service().split_for_parts();
+        let router = router.fallback(async || Error::NoRoute);
         worded::<routes::Guard>(router, "era", routes::words)
     };
     SERVICE.get_or_init(make).clone()

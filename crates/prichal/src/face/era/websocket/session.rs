@@ -78,6 +78,8 @@ type Closed = oneshot::Receiver<Close>;
 enum End {
     /// The client has closed it, or is not there any more.
     Gone,
+    /// The client has closed it, as one should.
+    Answered,
     Close(CloseCode, &'static str),
 }
 
@@ -119,13 +121,19 @@ pub(super) async fn run(
 }
 
 async fn finish(socket: &mut Socket, end: End) {
-    if let End::Close(code, reason) = end {
-        let frame = CloseFrame {
-            code,
-            reason: reason.into(),
-        };
-        let _ = tokio::time::timeout(SEND, socket.close(Some(frame))).await;
-    }
+    let said = async {
+        match end {
+            End::Gone => Ok(()),
+            // The answer to the client's frame is ready (RFC 6455 §5.5.1).
+            End::Answered => socket.flush().await,
+            End::Close(code, reason) => {
+                let reason = reason.into();
+                socket.close(Some(CloseFrame { code, reason })).await
+            }
+        }
+    };
+    // Whoever is not there any more does not hear it.
+    let _ = tokio::time::timeout(SEND, said).await;
 }
 
 struct Session {
@@ -185,7 +193,8 @@ impl Session {
                 received = socket.next() => {
                     missed = 0;
                     match received {
-                        None | Some(Ok(Message::Close(_))) => return End::Gone,
+                        None => return End::Gone,
+                        Some(Ok(Message::Close(_))) => return End::Answered,
                         Some(Err(error)) => return broken(&error),
                         Some(Ok(Message::Text(text))) => match self.take(&text).await {
                             Some(frame) => frame,
@@ -576,7 +585,7 @@ async fn receive(
             method: "WEBSOCKET".to_owned(),
             url: "/ws/token/v1".to_owned(),
             text: frame.to_string(),
-            json: Some(frame),
+            is_json: true,
             protocol: "ws".to_owned(),
             ..Request::default()
         },
