@@ -52,7 +52,8 @@ pub async fn run() -> ExitCode {
 
 /// One line with its causes.
 fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "prichal: {error:#}");
+    let line: String = format!("{error:#}").chars().map(verify::harmless).collect();
+    let _ = writeln!(std::io::stderr(), "prichal: {line}");
 }
 
 fn command() -> Command {

@@ -97,8 +97,13 @@ fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
     if facts.roles.is_empty() {
         return Some("the certificate names no role".to_owned());
     }
+    let roles: Vec<String> = facts
+        .roles
+        .iter()
+        .map(|role| format!("{role:?}").to_lowercase())
+        .collect();
     Some(format!(
-        "the roles {:?} do not allow signing documents",
-        facts.roles
+        "the roles {} do not allow signing documents",
+        roles.join(", ")
     ))
 }

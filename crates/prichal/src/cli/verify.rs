@@ -121,6 +121,9 @@ fn verify(matches: &ArgMatches, file: &Path, signature: &[u8]) -> Result<u8> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
+    let about = fs::metadata(path).with_context(|| format!("cannot open {name}"))?;
+    ensure!(about.is_file(), "{name} is no file");
+    ensure!(about.len() <= LARGEST, "{name} is larger than 1 GiB");
     let file = fs::File::open(path).with_context(|| format!("cannot open {name}"))?;
     let mut bytes = Vec::new();
     let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
@@ -153,7 +156,15 @@ fn trusted(folder: &Path) -> Result<Material> {
                 let read = Certificate::read_all(&read(&path)?);
                 let found =
                     read.with_context(|| format!("{} holds no certificate", path.display()))?;
-                material.anchors.extend(found);
+                for certificate in found {
+                    // Somebody who signs is known by this, not trusted: whether his certificate was
+                    // revoked is still asked.
+                    if certificate.is_ca() || certificate.self_issued() {
+                        material.anchors.push(certificate);
+                    } else {
+                        material.certificates.push(certificate);
+                    }
+                }
             }
             Some("crl") => {
                 let read = Crl::read(&read(&path)?);
@@ -164,7 +175,7 @@ fn trusted(folder: &Path) -> Result<Material> {
             _ => {}
         }
     }
-    if material.anchors.is_empty() && material.crls.is_empty() {
+    if material.anchors.is_empty() && material.certificates.is_empty() && material.crls.is_empty() {
         bail!("{name} holds neither certificates nor revocation lists");
     }
     Ok(material)
@@ -194,12 +205,13 @@ fn tell(report: &Report, file: &Path) -> String {
     );
     for (number, signer) in (1..).zip(&report.signers) {
         out.push('\n');
-        tell_signer(&mut out, number, signer);
+        tell_signer(&mut out, number, signer, report.at);
     }
     if !report.needs.is_empty() {
+        out.push('\n');
         line(
             &mut out,
-            format_args!("\nWhat is missing, and would decide more:"),
+            format_args!("What is missing, and would decide more:"),
         );
         for need in &report.needs {
             line(&mut out, format_args!("  {}", wanted(need)));
@@ -208,7 +220,7 @@ fn tell(report: &Report, file: &Path) -> String {
     out
 }
 
-fn tell_signer(out: &mut String, number: usize, signer: &SignerReport) {
+fn tell_signer(out: &mut String, number: usize, signer: &SignerReport, at: Time) {
     let Some(facts) = &signer.certificate else {
         line(
             out,
@@ -247,13 +259,18 @@ fn tell_signer(out: &mut String, number: usize, signer: &SignerReport) {
     if let Some(time) = signer.signing_time {
         line(out, format_args!("  The signer says it was at {time}."));
     }
-    line(
-        out,
-        format_args!(
-            "  What is proven of the time: it existed at {}.",
-            signer.best_time
-        ),
-    );
+    if signer.best_time == at {
+        line(
+            out,
+            format_args!("  Nothing proves when it was made: it is judged at {at}."),
+        );
+    } else {
+        let proven = signer.best_time;
+        line(
+            out,
+            format_args!("  A time-stamp proves that it existed at {proven}."),
+        );
+    }
     if !signer.path.is_empty() {
         line(
             out,
@@ -357,8 +374,19 @@ fn wanted(need: &Need) -> String {
     format!("{what} {}{place}", need.subject)
 }
 
+/// Adds a line. Names come out of certificates that anybody can make: what would move the cursor, begin a
+/// line or turn the direction of writing is shown as a sign that something was there.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing into a text cannot fail.
-    let _ = out.write_fmt(text);
+    out.extend(text.to_string().chars().map(harmless));
     out.push('\n');
+}
+
+pub(super) fn harmless(c: char) -> char {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
 }

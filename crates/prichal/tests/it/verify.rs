@@ -239,3 +239,37 @@ fn the_json_has_its_members() {
         (Some(3), &"FORMAT_FAILURE".into())
     );
 }
+
+#[test]
+fn names_do_not_write_on_the_terminal() {
+    let desk = Desk::new();
+    let evil = "a\u{1b}[31m\u{202e}.cms";
+    fs::copy(desk.path().join("detached.cms"), desk.path().join(evil)).expect("copied");
+    let output = desk.verify(&[evil, "--trust", "trust"]);
+    let all = [
+        output.stdout,
+        output.stderr,
+        desk.verify(&["no\u{1b}[31mpe"]).stderr,
+    ]
+    .concat();
+    let all = String::from_utf8(all).expect("text");
+    assert!(
+        !all.contains('\u{1b}') && !all.contains('\u{202e}'),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_signer_in_the_folder_of_trust_is_known_and_not_trusted() {
+    let desk = Desk(tempfile::tempdir().expect("a temporary folder"));
+    let authority = Authority::new(Key::kz);
+    let signer = Signer::new(&authority.signer, DOCUMENT, NOW);
+    desk.put(
+        "attached.cms",
+        &Cms::attached(DOCUMENT, &[&signer]).encode(),
+    );
+    fs::create_dir(desk.path().join("trust")).expect("made");
+    desk.put("trust/signer.cer", &authority.signer.der);
+    let output = desk.verify(&["attached.cms", "--trust", "trust", "--at", &NOW.to_string()]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+}

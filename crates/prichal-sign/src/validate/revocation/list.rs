@@ -43,7 +43,8 @@ pub(super) fn accept<'a>(
                 .flat_map(|p| &p.names)
         };
         let shared = names().any(|name| point.point.names.contains(name));
-        if point.named && !points.is_empty() && !shared {
+        // A certificate that names no point is not of one that has a name (RFC 5280 §6.3.3 b.2).
+        if point.named && !shared {
             return Err("it is of another distribution point".to_owned());
         }
     }
