@@ -364,6 +364,24 @@ impl EcCurve {
     }
 }
 
+/// Whether an ECDSA value is what DER makes of these numbers.
+fn is_der((r, s): &(Vec<u8>, Vec<u8>), signature: &[u8]) -> bool {
+    let integer = |number: &[u8]| {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        let digits = &number[zeros..];
+        let sign = usize::from(digits.first().is_none_or(|first| first & 0x80 != 0));
+        let length = u8::try_from(sign + digits.len()).unwrap_or(u8::MAX);
+        [&[2, length][..], &[0][..sign], digits].concat()
+    };
+    let body = [integer(r), integer(s)].concat();
+    let length = u8::try_from(body.len()).unwrap_or(u8::MAX);
+    let head: &[u8] = match length {
+        ..=127 => &[0x30, length],
+        _ => &[0x30, 0x81, length],
+    };
+    signature == [head, &body].concat()
+}
+
 /// r and s of `ECDSA-Sig-Value` (RFC 3279 §2.2.3), each padded to the size of the curve.
 fn ecdsa_values(signature: &[u8], size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut reader = Reader::new(signature);
@@ -375,7 +393,8 @@ fn ecdsa_values(signature: &[u8], size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
         Some([vec![0; zeros].as_slice(), digits].concat())
     };
     let pair = (value()?, value()?);
-    inside.is_empty().then_some(pair)
+    // One signature has one form: another one would be the same signature in other bytes.
+    (inside.is_empty() && is_der(&pair, signature)).then_some(pair)
 }
 
 fn ed25519(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
@@ -404,6 +423,10 @@ mod tests {
         let three = write::sequence(&[&write::integer(&[1]).repeat(3)]);
         assert_eq!(ecdsa_values(&three, 32), None);
         assert_eq!(ecdsa_values(&[0x30, 0], 32), None);
+        let loose = write::sequence(&[&[2, 2, 0, 1], &[2, 1, 1]]);
+        assert_eq!(ecdsa_values(&loose, 32), None, "not the shortest form");
+        let long = [&[0x30, 0x81, 6][..], &[2, 1, 1, 2, 1, 1]].concat();
+        assert_eq!(ecdsa_values(&long, 32), None);
     }
 
     #[test]

@@ -48,6 +48,17 @@ pub(super) fn check(
     {
         log.rule(policy.role, 15, Sub::ChainConstraintsFailure, reason);
     }
+    if policy.roles == Roles::Kazakhstan {
+        let is_company = facts.roles.contains(&Role::Organisation);
+        if facts.iin.is_none() && facts.bin.is_none() {
+            log.warn(
+                15,
+                "the certificate has neither IIN nor BIN: it does not say who signs",
+            );
+        } else if is_company && facts.bin.is_none() {
+            log.warn(15, "the certificate is of a company and has no BIN");
+        }
+    }
     let expected = context.expected;
     for (what, expected, found) in [
         ("BIN", &expected.bin, facts.bin.as_ref().map(Bin::as_str)),

@@ -377,3 +377,26 @@ fn russian_names_carry_the_tax_number() {
         assert_eq!(status(&report, 15), Status::Passed);
     }
 }
+
+#[test]
+fn a_certificate_that_does_not_say_who_signs_is_warned_of() {
+    let authority = authority();
+    for (subject, word) in [
+        (name(&[("CN", "Nobody")]), "neither IIN nor BIN"),
+        (
+            name(&[("CN", "Nobody"), ("serialNumber", "IIN061211600012")]),
+            "has no BIN",
+        ),
+    ] {
+        let draft = Draft {
+            subject,
+            ..Draft::signer("Nobody", Key::p256("nobody"))
+        };
+        let mut case = Case::new(&authority, signed_by(&authority, draft));
+        case.policy = Policy::kz();
+        let report = case.passes();
+        let step = &report.signers[0].steps[14];
+        assert_eq!(step.status, Status::Warned);
+        assert!(step.reason.contains(word), "{}", step.reason);
+    }
+}
