@@ -707,7 +707,7 @@ pub fn author_of(docked: Option<&Docked>) -> Author {
     docked.map_or_else(Author::system, Docked::author)
 }
 
-/// The time of what a run does.
+/// What all changes of a run have in common.
 pub fn origin(workspace: WorkspaceId, author: Author, at: Timestamp) -> Origin {
     Origin {
         workspace,

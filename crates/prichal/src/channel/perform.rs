@@ -291,7 +291,7 @@ impl Ended {
         };
         let origin = origin(run.lane.workspace, author, app.clock.now());
         loop {
-            let attempt = (run.kind == Kind::Send)
+            let attempt = (run.kind == Kind::Send && state.status != Status::Queued)
                 .then(|| message_attempt(run, &state, http_status, answer.clone()));
             let sends = effects.sends();
             let written = write(app, run, &state, effects.clone(), attempt, &origin).await;

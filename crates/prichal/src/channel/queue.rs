@@ -27,6 +27,7 @@ use prichal_store::{
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{
@@ -45,8 +46,8 @@ const WAITING: usize = 256;
 const BYTES: usize = 32 << 20;
 /// How many runs of a lane go on at once.
 const TOGETHER: usize = 8;
-/// How many runs are claimed at once.
-const CLAIM: i64 = 64;
+/// How many runs are claimed at once; one while memory holds enough.
+const CLAIM: i64 = 16;
 /// How many lanes are looked at in one read.
 const LANES: i64 = 10_000;
 /// How often the store is looked at where other nodes write to it.
@@ -65,6 +66,8 @@ pub struct Queue {
     changed: Notify,
     /// How many runs may wait to be written at their end.
     settling: Arc<Semaphore>,
+    /// Held while runs are claimed, so that many lanes together do not claim more than fits.
+    claiming: tokio::sync::Mutex<()>,
 }
 
 impl Default for Queue {
@@ -73,6 +76,7 @@ impl Default for Queue {
             state: Mutex::default(),
             changed: Notify::new(),
             settling: Arc::new(Semaphore::new(SETTLING)),
+            claiming: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -245,6 +249,16 @@ impl Place<'_> {
         }
         self.queue.start(app, lane);
     }
+}
+
+/// Puts a run into the queue, to its end even when whoever asks for it has gone meanwhile: a run that is in
+/// the store with an owner has to get into the owner's memory.
+pub async fn enqueue<T: Send + 'static>(
+    app: &App,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let work = work.in_current_span();
+    app.background.spawn(work).await.map_err(Error::internal)?
 }
 
 impl Drop for Place<'_> {
@@ -429,11 +443,18 @@ async fn work(app: App, lane: Lane) {
 /// Takes the next runs of a lane into memory.
 async fn claim(app: &App, lane: Lane) -> Result<()> {
     let (node, now) = (app.node, app.clock.now());
-    let write = move |tx: &mut Tx<'_>| run::claim(tx, node, now, lane, CLAIM);
+    let alone = app.channels.queue.claiming.lock().await;
+    let limit = if app.channels.queue.lock().bytes < BYTES {
+        CLAIM
+    } else {
+        1
+    };
+    let write = move |tx: &mut Tx<'_>| run::claim(tx, node, now, lane, limit);
     let claimed = app.db.write(lane.workspace, write).await?;
-    let is_full = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == CLAIM);
+    let is_full = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == limit);
     let is_empty = claimed.is_empty();
     app.channels.queue.put(lane, claimed, is_full);
+    drop(alone);
     if !is_full {
         let read = move |conn: &mut prichal_store::Conn| run::next_due(conn, node, now, lane);
         if let Some(next) = app.db.read(read).await? {

@@ -932,3 +932,35 @@ async fn a_form_may_hold_the_json() {
     let unknown = dock.rest.get("/exec/x").await;
     assert_eq!(unknown["error_code"], 1404);
 }
+
+#[tokio::test]
+async fn a_sender_that_goes_away_leaves_no_run_behind() {
+    use tokio::io::AsyncWriteExt as _;
+    let dock = Dock::new().await;
+    let channel = dock.queued("gone", "1").await;
+    let address = dock.hub.url.trim_start_matches("http://").to_owned();
+    let head = format!(
+        "POST /hook/{} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        channel.token
+    );
+    for n in 0..400 {
+        let mut stream = tokio::net::TcpStream::connect(&address)
+            .await
+            .expect("it listens");
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        // Sooner or later, so that some leave while their run is being written.
+        for _ in 0..n % 40 {
+            tokio::task::yield_now().await;
+        }
+    }
+    dock.hook(&channel, json!({})).await.ok();
+    eventually("nothing waits that nobody has", || async {
+        let waiting = dock
+            .rest
+            .get(&format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D"))
+            .await
+            .ok();
+        (waiting.text == "[]").then_some(())
+    })
+    .await;
+}

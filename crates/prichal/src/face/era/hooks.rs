@@ -126,14 +126,19 @@ fn describe(app: &App, parts: &Parts) -> Request {
 /// Queues the run: whoever was answered 200 has it run, whatever happens.
 async fn accept(app: &App, docked: &Arc<Docked>, request: &Request) -> Result<Response> {
     let run = queue::hook(app, docked, request, app.clock.now())?;
-    let place = app.channels.queue.reserve(run);
-    let (run, owner) = (place.run().clone(), place.owner(app));
-    let write = move |tx: &mut Tx<'_>| {
-        run::insert(tx, &run, owner);
-        Ok::<_, Error>(())
+    let (at, workspace) = (app.clone(), docked.workspace);
+    let work = async move {
+        let place = at.channels.queue.reserve(run);
+        let (run, owner) = (place.run().clone(), place.owner(&at));
+        let write = move |tx: &mut Tx<'_>| {
+            run::insert(tx, &run, owner);
+            Ok::<_, Error>(())
+        };
+        at.db.write(workspace, write).await?;
+        place.take(&at);
+        Ok(())
     };
-    app.db.write(docked.workspace, write).await?;
-    place.take(app);
+    queue::enqueue(app, work).await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -336,18 +336,21 @@ pub(super) async fn send_message(
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
     let run = queue::message(&app, workspace, &channel, &message, now)?;
     let id = run.id;
-    let place = app.channels.queue.reserve(run);
-    let owner = place.owner(&app);
-    let at = place.run().clone();
-    let work = move |tx: &mut Tx<'_>| {
-        prichal_store::run::insert(tx, &at, owner);
-        Ok((JsonAnswer::ok(json!({ "id": id }).to_string()), ()))
+    let at = app.clone();
+    let work = async move {
+        let place = at.channels.queue.reserve(run);
+        let (run, owner) = (place.run().clone(), place.owner(&at));
+        let write = move |tx: &mut Tx<'_>| {
+            prichal_store::run::insert(tx, &run, owner);
+            Ok((JsonAnswer::ok(json!({ "id": id }).to_string()), ()))
+        };
+        let (answer, is_new) = write_once_and(&tenant, key, &body, write).await?;
+        if is_new.is_some() {
+            place.take(&at);
+        }
+        Ok(answer)
     };
-    let (answer, is_new) = write_once_and(&tenant, key, &body, work).await?;
-    if is_new.is_some() {
-        place.take(&app);
-    }
-    Ok(answer)
+    queue::enqueue(&app, work).await
 }
 
 /// One attempt at a message.

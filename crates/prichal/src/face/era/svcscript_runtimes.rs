@@ -132,8 +132,6 @@ pub(super) async fn start_svcscript(
     let domain = domain(&tenant).await?;
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
     let run = queue::start(&app, workspace, &loaded.script, params, now)?;
-    let place = app.channels.queue.reserve(run);
-    let (run, owner) = (place.run().clone(), place.owner(&app));
     let text = json!({
         "id": run.id,
         "site": SITE,
@@ -143,15 +141,21 @@ pub(super) async fn start_svcscript(
         "code": run.code,
     })
     .to_string();
-    let work = move |tx: &mut Tx<'_>| {
-        run::insert(tx, &run, owner);
-        Ok((JsonAnswer::ok(text.clone()), ()))
+    let at = app.clone();
+    let work = async move {
+        let place = at.channels.queue.reserve(run);
+        let (run, owner) = (place.run().clone(), place.owner(&at));
+        let write = move |tx: &mut Tx<'_>| {
+            run::insert(tx, &run, owner);
+            Ok((JsonAnswer::ok(text.clone()), ()))
+        };
+        let (answer, is_new) = write_once_and(&tenant, key, &body, write).await?;
+        if is_new.is_some() {
+            place.take(&at);
+        }
+        Ok(answer)
     };
-    let (answer, is_new) = write_once_and(&tenant, key, &body, work).await?;
-    if is_new.is_some() {
-        place.take(&app);
-    }
-    Ok(answer)
+    queue::enqueue(&app, work).await
 }
 
 pub(super) fn no_script(code: &str) -> Error {
