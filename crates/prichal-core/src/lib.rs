@@ -12,6 +12,7 @@ pub mod call;
 pub mod channel;
 pub mod channel_type;
 pub mod custom_field;
+pub mod document;
 pub mod entity;
 pub mod event;
 pub mod filter;

@@ -24,4 +24,23 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
+/// Lets enumerations made by [`words`] be kept as their words.
+macro_rules! serde_by_name {
+    ($($name:ident)*) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                Self::from_name(&name)
+                    .ok_or_else(|| serde::de::Error::unknown_variant(&name, Self::WORDS))
+            }
+        }
+    )*};
+}
+
+pub(crate) use {serde_by_name, words};

@@ -1,0 +1,243 @@
+//! E-documents: their words, their state, and what each company sees of it (`reference/edo.md` §1.4, §2).
+//!
+//! A document is kept once, for all parties: its route says who has to act and who has. What a company
+//! sees is a pure function of it, [`Document::status`]; what may be done is [`Document::apply`], which
+//! changes nothing when it says no.
+
+mod operation;
+mod route;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    id::{UserId, WorkspaceId},
+    words::{serde_by_name, words},
+};
+
+pub use operation::{Actor, Change, Operation, Refusal};
+pub use route::{ActionNode, Internal, NewRoute, NodeState, Recipient, Route};
+
+words! {
+    /// What a document is about. Their numbers on the wire begin with 1.
+    Group {
+        Accounting "Accounting", Financial "Financial", Legal "Legal", Constitutive "Constitutive", Hr "HR",
+        Paperwork "Paperwork", Purchase "Purchase", Warehouse "Warehouse", Organizational "Organizational",
+        General "General",
+    }
+}
+
+words! {
+    /// What a company sees of a document. The order is that of their numbers on the wire, from 0.
+    Status {
+        None "NONE", Draft "DRAFT", InProcess "IN_PROCESS", InProcessBySender "IN_PROCESS_BY_SENDER",
+        RejectedBySenderEmployee "REJECTED_BY_SENDER_EMPLOYEE", SentBySender "SENT_BY_SENDER",
+        RecalledBySender "RECALLED_BY_SENDER", InNew "IN_NEW", InProcessByRecipient "IN_PROCESS_BY_RECIPIENT",
+        RejectedByRecipientEmployee "REJECTED_BY_RECIPIENT_EMPLOYEE", Finished "FINISHED",
+        RejectedByRecipient "REJECTED_BY_RECIPIENT", RejectedByCompany "REJECTED_BY_COMPANY",
+        WaitingForSender "WAITING_FOR_SENDER", RejectedBySender "REJECTED_BY_SENDER",
+        RejectedByEmployee "REJECTED_BY_EMPLOYEE", FinishedByCompany "FINISHED_BY_COMPANY",
+        FinishedEditable "FINISHED_EDITABLE",
+    }
+}
+
+words! {
+    /// From where a company looks at a document, numbered from 0.
+    Direction { Inbox "Inbox", Outbox "Outbox" }
+}
+
+words! {
+    /// How the nodes of a route follow one another, numbered from 0.
+    Ordering { None "NONE", Parallel "PARALLEL", Sequential "SEQUENTIAL" }
+}
+
+words! {
+    /// What a node of a route asks for, or what was done, numbered from 0.
+    Action { Sign "SIGN", Approve "APPROVE", Inform "INFORM", Reject "REJECT" }
+}
+
+words! {
+    /// How far a node is, numbered from 0.
+    NodeStatus {
+        NotStarted "NotStarted", Active "Active", Done "CompletedWithOk", Refused "CompletedWithFail",
+    }
+}
+
+serde_by_name!(Group Status Ordering Action NodeStatus);
+
+/// Whether a document leaves its company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    External,
+    Internal,
+}
+
+/// A company that takes part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    pub company: WorkspaceId,
+    pub bin: String,
+}
+
+/// A document with its route, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    pub id: Uuid,
+    pub kind: Kind,
+    pub sender: Party,
+    pub name: String,
+    pub number: String,
+    /// Seconds since 1970.
+    pub date: i64,
+    pub group: Group,
+    /// An employee of the sender.
+    pub author: UserId,
+    /// Seconds since 1970.
+    pub created_on: i64,
+    /// The originals, by the ids of their blobs.
+    pub contents: Vec<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Route>,
+    /// Set when the document has ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fate: Option<Fate>,
+}
+
+/// How a document has ended without being finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "camelCase")]
+pub enum Fate {
+    /// The sender took it back.
+    Recalled { reason: Option<String> },
+    /// A recipient refused it.
+    Refused {
+        company: WorkspaceId,
+        reason: Option<String>,
+    },
+    /// The sender did not give the last signature.
+    Declined { reason: Option<String> },
+    /// An employee of the sender refused before it was sent, or a participant of an internal document.
+    Employee { reason: Option<String> },
+}
+
+impl Fate {
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Recalled { reason }
+            | Self::Refused { reason, .. }
+            | Self::Declined { reason }
+            | Self::Employee { reason } => reason.as_deref(),
+        }
+    }
+}
+
+impl Document {
+    /// From where a company looks at the document; nothing when it does not see it.
+    pub fn direction(&self, viewer: WorkspaceId) -> Option<Direction> {
+        if viewer == self.sender.company {
+            return Some(Direction::Outbox);
+        }
+        let recipient = self.recipient(viewer)?;
+        recipient.is_open().then_some(Direction::Inbox)
+    }
+
+    /// What a company sees of the document; nothing when it does not see it.
+    pub fn status(&self, viewer: WorkspaceId) -> Option<Status> {
+        match self.direction(viewer)? {
+            Direction::Outbox => Some(self.sender_status()),
+            Direction::Inbox => self.recipient(viewer).map(|one| self.recipient_status(one)),
+        }
+    }
+
+    /// Every company that sees the document, the sender first.
+    pub fn viewers(&self) -> impl Iterator<Item = WorkspaceId> {
+        let open = self.recipients().iter().filter(|one| one.is_open());
+        std::iter::once(self.sender.company).chain(open.map(|one| one.party.company))
+    }
+
+    pub fn recipients(&self) -> &[Recipient] {
+        self.route
+            .as_ref()
+            .map_or(&[], |route| route.recipients.as_slice())
+    }
+
+    pub fn recipient(&self, company: WorkspaceId) -> Option<&Recipient> {
+        let mut all = self.recipients().iter();
+        all.find(|one| one.party.company == company)
+    }
+
+    /// The internal route of a company: the sender's own, or the one that a recipient has set up.
+    pub fn internal(&self, company: WorkspaceId) -> Option<&Internal> {
+        if company == self.sender.company {
+            return self
+                .route
+                .as_ref()
+                .and_then(|route| route.internal.as_ref());
+        }
+        self.recipient(company)?.internal.as_ref()
+    }
+
+    /// Whether the sender may still change the route.
+    fn is_draft(&self) -> bool {
+        let waits = |route: &Route| route.quick && !route.sent;
+        self.fate.is_none() && self.route.as_ref().is_none_or(waits)
+    }
+
+    fn sender_status(&self) -> Status {
+        match &self.fate {
+            Some(Fate::Recalled { .. }) => return Status::RecalledBySender,
+            Some(Fate::Refused { .. }) => return Status::RejectedByRecipient,
+            Some(Fate::Declined { .. }) => return Status::RejectedBySender,
+            Some(Fate::Employee { .. }) => {
+                return match self.kind {
+                    Kind::External => Status::RejectedBySenderEmployee,
+                    Kind::Internal => Status::RejectedByEmployee,
+                };
+            }
+            None => {}
+        }
+        let Some(route) = self.route.as_ref().filter(|_| !self.is_draft()) else {
+            return Status::Draft;
+        };
+        match self.kind {
+            Kind::Internal if route.internal.as_ref().is_none_or(Internal::is_done) => {
+                Status::FinishedByCompany
+            }
+            Kind::Internal => Status::InProcess,
+            Kind::External if !route.sent => Status::InProcessBySender,
+            Kind::External if !route.recipients_done() => Status::SentBySender,
+            Kind::External if route.waits_for_sender() => Status::WaitingForSender,
+            Kind::External => Status::Finished,
+        }
+    }
+
+    fn recipient_status(&self, recipient: &Recipient) -> Status {
+        match &self.fate {
+            Some(Fate::Recalled { .. }) => return Status::RecalledBySender,
+            Some(Fate::Refused { company, .. }) if *company == recipient.party.company => {
+                return Status::RejectedByRecipient;
+            }
+            Some(Fate::Refused { .. }) => return Status::RejectedByCompany,
+            Some(Fate::Declined { .. }) => return Status::RejectedBySender,
+            Some(Fate::Employee { .. }) | None => {}
+        }
+        if recipient.state.status == NodeStatus::Done {
+            let all = self.route.as_ref();
+            let all = all.is_some_and(|route| route.recipients_done() && !route.waits_for_sender());
+            return if all {
+                Status::Finished
+            } else {
+                Status::FinishedByCompany
+            };
+        }
+        match &recipient.internal {
+            None => Status::InNew,
+            Some(internal) if internal.is_refused() => Status::RejectedByRecipientEmployee,
+            Some(_) => Status::InProcessByRecipient,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,433 @@
+//! What may be done with a document: the table of transitions (`reference/edo.md` §2.2).
+
+use super::{
+    Action, Direction, Document, Fate, Internal, Kind, NewRoute, Recipient, Route, Status,
+};
+use crate::id::{UserId, WorkspaceId};
+
+/// Who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub company: WorkspaceId,
+    pub employee: UserId,
+}
+
+/// What is done.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// The sender's route without nodes of his own; the document leaves with his signature.
+    QuickRoute(NewRoute),
+    /// The sender's full route: it is on its way at once.
+    Route(NewRoute),
+    /// The route of an internal document.
+    InternalRoute(Internal),
+    /// A recipient has his employees look at the document first.
+    InboxRoute(Internal),
+    /// A signature that has been checked, given from this side.
+    Sign(Direction),
+    /// An employee does what his node asks for, or refuses with [`Action::Reject`].
+    Act {
+        action: Action,
+        reason: Option<String>,
+    },
+    /// The sender takes the document back.
+    Recall { reason: Option<String> },
+    /// A recipient refuses the document.
+    Reject { reason: Option<String> },
+    /// The sender does not give the last signature.
+    Decline { reason: Option<String> },
+}
+
+/// Why something cannot be done. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The document does not exist for this company.
+    NotSeen,
+    /// Not for this kind of document.
+    WrongKind,
+    /// Not in this status.
+    WrongStatus(Status),
+    /// No node of the internal route waits for this employee.
+    NotYourTurn,
+    /// The node asks for something else.
+    WrongAction(Action),
+    /// Internal nodes have to act first.
+    InternalFirst,
+}
+
+/// A company sees something else than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub viewer: WorkspaceId,
+    /// Nothing: it did not see the document before.
+    pub previous: Option<Status>,
+    pub status: Status,
+}
+
+/// Notes what changes for whom, step by step.
+struct Watch {
+    seen: Vec<(WorkspaceId, Status)>,
+    changes: Vec<Change>,
+}
+
+impl Watch {
+    fn new(document: &Document) -> Self {
+        let seen = |viewer| document.status(viewer).map(|status| (viewer, status));
+        Self {
+            seen: document.viewers().filter_map(seen).collect(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, document: &Document) {
+        for viewer in document.viewers() {
+            let Some(status) = document.status(viewer) else {
+                continue;
+            };
+            let seen = self.seen.iter_mut().find(|(known, _)| *known == viewer);
+            let previous = match seen {
+                Some((_, before)) if *before == status => continue,
+                Some((_, before)) => Some(std::mem::replace(before, status)),
+                None => {
+                    self.seen.push((viewer, status));
+                    None
+                }
+            };
+            self.changes.push(Change {
+                viewer,
+                previous,
+                status,
+            });
+        }
+    }
+}
+
+impl Document {
+    /// Does it, at `at` in seconds since 1970, and says what has changed for whom, in order. The
+    /// document is as it was when the answer is a refusal.
+    pub fn apply(
+        &mut self,
+        actor: Actor,
+        operation: Operation,
+        at: i64,
+    ) -> Result<Vec<Change>, Refusal> {
+        self.allow(actor, &operation)?;
+        let mut watch = Watch::new(self);
+        match operation {
+            Operation::QuickRoute(new) => {
+                self.route = Some(Route::new(new, true));
+            }
+            Operation::Route(new) => {
+                self.route = Some(Route::new(new, false));
+                self.go_on_inside(&mut watch, at);
+            }
+            Operation::InternalRoute(internal) => {
+                let new = NewRoute {
+                    ordering: internal.ordering,
+                    sign_by_sender: false,
+                    recipients: Vec::new(),
+                    internal: Some(internal),
+                };
+                self.route = Some(Route::new(new, false));
+                self.go_on_inside(&mut watch, at);
+            }
+            Operation::InboxRoute(internal) => {
+                if let Some(recipient) = self.recipient_mut(actor.company) {
+                    recipient.internal = Some(internal);
+                }
+                watch.look(self);
+                self.go_on_at(actor.company, &mut watch, at);
+            }
+            Operation::Sign(_) => self.sign(actor, &mut watch, at),
+            Operation::Act { action, reason } => self.act(actor, action, reason, &mut watch, at),
+            Operation::Recall { reason } => self.fate = Some(Fate::Recalled { reason }),
+            Operation::Reject { reason } => {
+                if let Some(recipient) = self.recipient_mut(actor.company) {
+                    recipient.state.refuse(at, reason.clone());
+                }
+                let company = actor.company;
+                self.fate = Some(Fate::Refused { company, reason });
+            }
+            Operation::Decline { reason } => self.fate = Some(Fate::Declined { reason }),
+        }
+        watch.look(self);
+        Ok(watch.changes)
+    }
+
+    /// Whether a signature of this employee would be taken now, from this side. Asked before the
+    /// content to sign is handed out.
+    pub fn may_sign(&self, actor: Actor, side: Direction) -> Result<(), Refusal> {
+        self.allow(actor, &Operation::Sign(side))
+    }
+
+    /// What the table says.
+    fn allow(&self, actor: Actor, operation: &Operation) -> Result<(), Refusal> {
+        let status = self.status(actor.company).ok_or(Refusal::NotSeen)?;
+        let side = self.direction(actor.company).ok_or(Refusal::NotSeen)?;
+        let from = |wanted: Direction| {
+            if side == wanted {
+                Ok(())
+            } else {
+                Err(Refusal::NotSeen)
+            }
+        };
+        let of_kind = |kind: Kind| {
+            if self.kind == kind {
+                Ok(())
+            } else {
+                Err(Refusal::WrongKind)
+            }
+        };
+        let in_status = |allowed: &[Status]| {
+            if allowed.contains(&status) {
+                Ok(())
+            } else {
+                Err(Refusal::WrongStatus(status))
+            }
+        };
+        match operation {
+            Operation::QuickRoute(_) | Operation::Route(_) => {
+                from(Direction::Outbox)?;
+                of_kind(Kind::External)?;
+                in_status(&[Status::Draft])
+            }
+            Operation::InternalRoute(_) => {
+                from(Direction::Outbox)?;
+                of_kind(Kind::Internal)?;
+                in_status(&[Status::Draft])
+            }
+            Operation::InboxRoute(_) => {
+                from(Direction::Inbox)?;
+                in_status(&[Status::InNew])
+            }
+            Operation::Sign(wanted) => {
+                from(*wanted)?;
+                self.allow_signature(actor, status)
+            }
+            Operation::Act { action, .. } => self.allow_act(actor, *action, status),
+            Operation::Recall { .. } => {
+                from(Direction::Outbox)?;
+                of_kind(Kind::External)?;
+                in_status(&[Status::SentBySender])?;
+                let unsigned = self.route.as_ref().is_some_and(Route::is_unsigned);
+                if unsigned {
+                    Ok(())
+                } else {
+                    Err(Refusal::WrongStatus(status))
+                }
+            }
+            Operation::Reject { .. } => {
+                from(Direction::Inbox)?;
+                in_status(&[
+                    Status::InNew,
+                    Status::InProcessByRecipient,
+                    Status::RejectedByRecipientEmployee,
+                ])
+            }
+            Operation::Decline { .. } => {
+                from(Direction::Outbox)?;
+                of_kind(Kind::External)?;
+                in_status(&[Status::WaitingForSender])
+            }
+        }
+    }
+
+    fn allow_signature(&self, actor: Actor, status: Status) -> Result<(), Refusal> {
+        let node = self
+            .internal(actor.company)
+            .and_then(|all| all.active(actor.employee));
+        match status {
+            Status::Draft if self.route.is_some() => Ok(()),
+            Status::WaitingForSender | Status::InNew => Ok(()),
+            Status::InProcessByRecipient
+                if self.internal(actor.company).is_some_and(Internal::is_done) =>
+            {
+                Ok(())
+            }
+            Status::InProcess | Status::InProcessBySender | Status::InProcessByRecipient => {
+                match node {
+                    Some(node) if node.action == Action::Sign => Ok(()),
+                    Some(node) => Err(Refusal::WrongAction(node.action)),
+                    None if status == Status::InProcessByRecipient => Err(Refusal::InternalFirst),
+                    None => Err(Refusal::NotYourTurn),
+                }
+            }
+            _ => Err(Refusal::WrongStatus(status)),
+        }
+    }
+
+    fn allow_act(&self, actor: Actor, action: Action, status: Status) -> Result<(), Refusal> {
+        if !self.is_open_inside(actor.company) {
+            return Err(Refusal::WrongStatus(status));
+        }
+        let internal = self.internal(actor.company);
+        let node = internal.and_then(|all| all.active(actor.employee));
+        match node {
+            None => Err(Refusal::NotYourTurn),
+            Some(_) if action == Action::Reject => Ok(()),
+            Some(node) if node.action == action => Ok(()),
+            Some(node) => Err(Refusal::WrongAction(node.action)),
+        }
+    }
+
+    /// Whether the nodes of a company's internal route may act.
+    fn is_open_inside(&self, company: WorkspaceId) -> bool {
+        matches!(
+            self.status(company),
+            Some(Status::InProcess | Status::InProcessBySender | Status::InProcessByRecipient)
+        )
+    }
+
+    fn sign(&mut self, actor: Actor, watch: &mut Watch, at: i64) {
+        let internal = self.internal(actor.company);
+        let node = internal.and_then(|all| all.active(actor.employee));
+        if node.is_some_and(|node| node.action == Action::Sign) {
+            return self.act(actor, Action::Sign, None, watch, at);
+        }
+        if actor.company == self.sender.company {
+            if let Some(route) = &mut self.route {
+                route.signed_by_sender = true;
+                if !route.sent {
+                    self.send(watch, at);
+                }
+            }
+            return;
+        }
+        if let Some(recipient) = self.recipient_mut(actor.company) {
+            recipient.signed = true;
+            recipient.state.complete(at);
+        }
+        self.go_on_outside(watch, at);
+    }
+
+    fn act(
+        &mut self,
+        actor: Actor,
+        action: Action,
+        reason: Option<String>,
+        watch: &mut Watch,
+        at: i64,
+    ) {
+        let inside = actor.company == self.sender.company;
+        let Some(node) = self
+            .internal_mut(actor.company)
+            .and_then(|all| all.active_mut(actor.employee))
+        else {
+            return;
+        };
+        if action == Action::Reject {
+            node.state.refuse(at, reason.clone());
+            if inside {
+                self.fate = Some(Fate::Employee { reason });
+            }
+            return;
+        }
+        node.state.complete(at);
+        if action == Action::Sign {
+            self.note_signature(actor.company);
+        }
+        if inside {
+            self.go_on_inside(watch, at);
+        } else {
+            self.go_on_at(actor.company, watch, at);
+        }
+    }
+
+    /// The signature of a node is its company's.
+    fn note_signature(&mut self, company: WorkspaceId) {
+        if company == self.sender.company {
+            if let Some(route) = &mut self.route {
+                route.signed_by_sender = true;
+            }
+        } else if let Some(recipient) = self.recipient_mut(company) {
+            recipient.signed = true;
+        }
+    }
+
+    /// Lets the sender's nodes go on; when all are through the document is sent.
+    fn go_on_inside(&mut self, watch: &mut Watch, at: i64) {
+        if self.internal(self.sender.company).is_some() {
+            // Before those who are only informed are through: others see that it was on its way.
+            watch.look(self);
+        }
+        if let Some(internal) = self.internal_mut(self.sender.company) {
+            internal.advance(at);
+        }
+        let done = internal_done(self.internal(self.sender.company));
+        if done && self.kind == Kind::External {
+            self.send(watch, at);
+        }
+    }
+
+    /// Lets a recipient's nodes go on; when all are through and one has signed, so has the company.
+    fn go_on_at(&mut self, company: WorkspaceId, watch: &mut Watch, at: i64) {
+        let Some(recipient) = self.recipient_mut(company) else {
+            return;
+        };
+        if let Some(internal) = &mut recipient.internal {
+            internal.advance(at);
+        }
+        if internal_done(recipient.internal.as_ref()) && recipient.signed {
+            recipient.state.complete(at);
+            self.go_on_outside(watch, at);
+        }
+    }
+
+    fn send(&mut self, watch: &mut Watch, at: i64) {
+        if let Some(route) = &mut self.route {
+            route.sent = true;
+        }
+        self.go_on_outside(watch, at);
+    }
+
+    /// Hands the document on to the recipients whose turn it is, until one has to sign.
+    fn go_on_outside(&mut self, watch: &mut Watch, at: i64) {
+        loop {
+            let Some(route) = &mut self.route else { return };
+            route.open_recipients();
+            watch.look(self);
+            let Some(route) = &mut self.route else { return };
+            if !route.pass_recipients(at) {
+                return;
+            }
+        }
+    }
+
+    fn recipient_mut(&mut self, company: WorkspaceId) -> Option<&mut Recipient> {
+        let recipients = &mut self.route.as_mut()?.recipients;
+        recipients
+            .iter_mut()
+            .find(|one| one.party.company == company)
+    }
+
+    fn internal_mut(&mut self, company: WorkspaceId) -> Option<&mut Internal> {
+        if company == self.sender.company {
+            return self.route.as_mut()?.internal.as_mut();
+        }
+        self.recipient_mut(company)?.internal.as_mut()
+    }
+}
+
+fn internal_done(internal: Option<&Internal>) -> bool {
+    internal.is_none_or(Internal::is_done)
+}
+
+impl Route {
+    fn new(new: NewRoute, quick: bool) -> Self {
+        let NewRoute {
+            ordering,
+            sign_by_sender,
+            recipients,
+            internal,
+        } = new;
+        Self {
+            quick,
+            ordering,
+            sign_by_sender,
+            signed_by_sender: false,
+            sent: false,
+            recipients,
+            internal: internal.filter(|internal| !internal.nodes.is_empty()),
+        }
+    }
+}
