@@ -4,6 +4,7 @@
 //! sees is a pure function of it, [`Document::status`]; what may be done is [`Document::apply`], which
 //! changes nothing when it says no.
 
+pub mod event;
 mod operation;
 mod route;
 

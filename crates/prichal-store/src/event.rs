@@ -11,7 +11,7 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row,
+    Conn, Result, Row, document,
     insert::{Insert, write_rows},
     value::params,
 };
@@ -60,7 +60,7 @@ pub(crate) fn append(conn: &mut Conn, events: Vec<NewEvent>) -> Result<Vec<Logge
         logs.entry(event.workspace).or_default().push(event);
     }
     let mut logged = Vec::new();
-    let mut rows = Vec::new();
+    let (mut rows, mut documents) = (Vec::new(), Vec::new());
     for (workspace, events) in logs {
         let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
         let at = events.last().map_or(Timestamp::default(), |event| event.at);
@@ -73,6 +73,7 @@ pub(crate) fn append(conn: &mut Conn, events: Vec<NewEvent>) -> Result<Vec<Logge
                 head.change_column(),
                 head.entities_column(),
             );
+            documents.extend(document::note(workspace, event.at, seq, &head));
             rows.push(
                 params![
                     workspace,
@@ -95,6 +96,7 @@ pub(crate) fn append(conn: &mut Conn, events: Vec<NewEvent>) -> Result<Vec<Logge
         }
     }
     write_rows(conn, &EVENT, rows)?;
+    write_rows(conn, &document::EVENT, documents)?;
     Ok(logged)
 }
 
@@ -174,7 +176,7 @@ pub fn heads(
     )
 }
 
-fn logged(workspace: WorkspaceId, row: &Row<'_>) -> Result<LoggedEvent> {
+pub(crate) fn logged(workspace: WorkspaceId, row: &Row<'_>) -> Result<LoggedEvent> {
     Ok(LoggedEvent {
         workspace,
         seq: row.get(0)?,

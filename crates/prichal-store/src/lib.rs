@@ -6,14 +6,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 pub mod channel;
 mod checkpoint;
 pub mod communication;
 mod conn;
 pub mod delivery;
+pub mod document;
+pub mod document_blob;
+pub mod document_hook;
 pub mod entity;
 mod error;
 pub mod event;
+pub mod evidence;
 pub mod file;
 pub mod hub;
 pub mod idempotency;
@@ -28,6 +33,7 @@ mod reader;
 pub mod resource;
 pub mod run;
 pub mod setting;
+pub mod signature;
 pub mod socket;
 mod stamps;
 pub mod token;

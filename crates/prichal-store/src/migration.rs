@@ -8,6 +8,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_telephony.sql"),
     include_str!("../migrations/0003_channels.sql"),
     include_str!("../migrations/0004_scripts.sql"),
+    include_str!("../migrations/0005_documents.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {

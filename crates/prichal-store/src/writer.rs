@@ -22,7 +22,7 @@ use prichal_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Conn, Error, Result, Row,
+    Conn, Error, Result, Row, document,
     event::{self, LoggedEvent},
     insert::{Insert, Pending},
     queue::{self, Urgency},
@@ -41,6 +41,7 @@ pub struct Tx<'a> {
     pending: Vec<Pending>,
     events: Vec<NewEvent>,
     counts: BTreeMap<(WorkspaceId, EntityKind), i64>,
+    documents: document::Counts,
     starting: Vec<webhook::Key>,
     /// Whether the running write has changed anything that a roll-back must undo.
     wrote: bool,
@@ -53,6 +54,7 @@ impl<'a> Tx<'a> {
             pending: Vec::new(),
             events: Vec::new(),
             counts: BTreeMap::new(),
+            documents: document::Counts::default(),
             starting: Vec::new(),
             wrote: false,
         }
@@ -68,6 +70,12 @@ impl<'a> Tx<'a> {
     pub(crate) fn count(&mut self, workspace: WorkspaceId, kind: EntityKind, change: i64) {
         self.wrote = true;
         *self.counts.entry((workspace, kind)).or_default() += change;
+    }
+
+    /// Changes how many documents a company sees in a status.
+    pub(crate) fn count_documents(&mut self, key: document::CountKey, change: i64) {
+        self.wrote = true;
+        *self.documents.entry(key).or_default() += change;
     }
 
     /// Inserts a row that cannot collide with another. It is held back and written together with its
@@ -117,6 +125,7 @@ impl<'a> Tx<'a> {
     fn finish(mut self) -> Result<Vec<LoggedEvent>> {
         self.flush_pending()?;
         crate::entity::write_counts(self.conn, &self.counts)?;
+        document::write_counts(self.conn, &self.documents)?;
         let logged = event::append(self.conn, self.events)?;
         webhook::write_starts(self.conn, &self.starting)?;
         Ok(logged)

@@ -7,6 +7,7 @@ use super::{Action, NodeStatus, Ordering, Party};
 use crate::id::UserId;
 
 /// The way of a document: through the sender's own employees, then to the recipients.
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// It leaves with the sender's signature, without an internal route.

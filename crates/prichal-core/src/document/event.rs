@@ -1,0 +1,168 @@
+//! What a company's log says of its documents, and how it is told to outside systems
+//! (`reference/edo.md` §3.3).
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Document, Kind, Status};
+use crate::{id::WorkspaceId, time::Timestamp};
+
+/// The only event that can be subscribed to.
+pub const STATUS_CHANGED: &str = "document-status-changed-event";
+
+/// Who made a change, as the other side sees it.
+#[derive(Clone, Debug)]
+pub struct By {
+    pub bin: String,
+    pub employee: Uuid,
+}
+
+/// How the log shows a document to a company: the members of the vendor's model, and for the newer of
+/// two snapshots who made the change and why.
+pub fn snapshot(
+    document: &Document,
+    viewer: WorkspaceId,
+    status: Status,
+    by: Option<&By>,
+    reason: Option<&str>,
+) -> String {
+    let mut shown = json!({
+        "id": document.id,
+        "documentName": document.name,
+        "documentNumber": document.number,
+        "documentDate": document.date,
+        "documentGroup": document.group.name(),
+        "documentAuthorEmployeeId": document.author.0,
+        "createdOn": document.created_on,
+        "documentStatus": status.name(),
+        "documentDirection": direction(document, viewer),
+    });
+    if let (Some(by), Some(members)) = (by, shown.as_object_mut()) {
+        let actor = json!({ "companyBin": by.bin, "employeeId": by.employee });
+        members.insert("actor".to_owned(), actor);
+        members.insert("rejectReason".to_owned(), reason.into());
+    }
+    shown.to_string()
+}
+
+fn direction(document: &Document, viewer: WorkspaceId) -> &'static str {
+    match document.kind {
+        Kind::External if viewer != document.sender.company => "Inbox",
+        Kind::External | Kind::Internal => "Outbox",
+    }
+}
+
+/// A change of a document's status, read back from the log.
+#[derive(Clone, Debug)]
+pub struct StatusChange {
+    id: Value,
+    occurred_on: i64,
+    previous: Value,
+    /// The newer snapshot.
+    new: Value,
+}
+
+impl StatusChange {
+    /// Reads the event as the feed shows it. Nothing when it says nothing of a document's status.
+    pub fn read(event: &str) -> Option<Self> {
+        let mut event: Value = serde_json::from_str(event).ok()?;
+        let at = event.pointer("/createInfo/createdAt")?.as_str()?;
+        let occurred_on = Timestamp::parse(at)?.secs();
+        let change = event.get_mut("changeData")?;
+        let previous = change
+            .pointer("/old/documentStatus")
+            .cloned()
+            .unwrap_or_default();
+        let new = change.get_mut("new")?.take();
+        new.get("documentStatus")?;
+        Some(Self {
+            id: event.get_mut("id")?.take(),
+            occurred_on,
+            previous,
+            new,
+        })
+    }
+
+    /// The event as it is told: number `sequence` of the company's log, call number `attempt` for it.
+    /// Without one it is a row of the history or of the feed.
+    pub fn body(&self, company: WorkspaceId, sequence: i64, attempt: Option<u32>) -> Value {
+        let member = |name: &str| self.new.get(name).cloned().unwrap_or_default();
+        let mut body = json!({
+            "eventId": self.id,
+            "eventType": STATUS_CHANGED,
+            "sequence": sequence,
+            "occurredOn": self.occurred_on,
+            "companyId": company,
+            "documentId": member("id"),
+            "documentNumber": member("documentNumber"),
+            "documentName": member("documentName"),
+            "documentDirection": member("documentDirection"),
+            "previousStatus": self.previous,
+            "documentStatus": member("documentStatus"),
+            "actor": member("actor"),
+            "rejectReason": member("rejectReason"),
+        });
+        if let (Some(attempt), Some(members)) = (attempt, body.as_object_mut()) {
+            members.insert("attempt".to_owned(), attempt.into());
+        }
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        document::{Group, Party},
+        event::{Author, EntityKind, NewEvent, Origin},
+        id::{EventId, UserId},
+    };
+
+    #[test]
+    fn what_the_log_says_is_what_is_told() {
+        let company = WorkspaceId(Uuid::from_u128(1));
+        let document = Document {
+            id: Uuid::from_u128(7),
+            kind: Kind::External,
+            sender: Party {
+                company,
+                bin: "971240001315".to_owned(),
+            },
+            name: "Договор".to_owned(),
+            number: "7/1".to_owned(),
+            date: 1,
+            group: Group::Legal,
+            author: UserId(Uuid::from_u128(3)),
+            created_on: 2,
+            contents: Vec::new(),
+            route: None,
+            fate: None,
+        };
+        let by = By {
+            bin: "971240001315".to_owned(),
+            employee: Uuid::from_u128(3),
+        };
+        let (old, new) = (
+            snapshot(&document, company, Status::Draft, None, None),
+            snapshot(&document, company, Status::SentBySender, Some(&by), None),
+        );
+        let origin = Origin {
+            workspace: company,
+            author: Author::system(),
+            at: Timestamp::from_micros(1_767_225_600_000_000),
+        };
+        let entity = (EntityKind::Document, document.id);
+        let event = NewEvent::patch(EventId(Uuid::from_u128(9)), &origin, entity, old, new);
+        let told = StatusChange::read(&event.render(Uuid::nil())).unwrap();
+        let expected = json!({
+            "eventId": Uuid::from_u128(9), "eventType": "document-status-changed-event", "sequence": 5,
+            "occurredOn": 1_767_225_600, "companyId": company, "documentId": document.id,
+            "documentNumber": "7/1", "documentName": "Договор", "documentDirection": "Outbox",
+            "previousStatus": "DRAFT", "documentStatus": "SENT_BY_SENDER",
+            "actor": { "companyBin": "971240001315", "employeeId": Uuid::from_u128(3) },
+            "rejectReason": null, "attempt": 1,
+        });
+        assert_eq!(told.body(company, 5, Some(1)), expected);
+        assert!(StatusChange::read("{}").is_none());
+    }
+}

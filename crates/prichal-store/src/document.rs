@@ -1,0 +1,371 @@
+//! Documents: each kept once, what every company sees of them, and where the logs speak of them.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use prichal_core::{
+    document::{Document, Kind, Status},
+    event::{ChangeType, EntityKind, EventHead, EventType},
+    id::{UserId, WorkspaceId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{
+    Conn, Error, LoggedEvent, Result, Row, Tx, event,
+    insert::Insert,
+    value::{Value, params},
+};
+
+/// From where a company looks at a document. Internal ones are in no list of the vendor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Inbox,
+    Outbox,
+    Internal,
+}
+
+impl Side {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Inbox => "Inbox",
+            Self::Outbox => "Outbox",
+            Self::Internal => "Internal",
+        }
+    }
+
+    fn of(document: &Document, viewer: WorkspaceId) -> Self {
+        match document.kind {
+            Kind::Internal => Self::Internal,
+            Kind::External if viewer == document.sender.company => Self::Outbox,
+            Kind::External => Self::Inbox,
+        }
+    }
+}
+
+static DOCUMENT: Insert = Insert::new("document", &["id", "sender", "body"]);
+static VIEW: Insert = Insert::new(
+    "document_view",
+    &[
+        "workspace",
+        "document",
+        "direction",
+        "status",
+        "date",
+        "author",
+    ],
+);
+pub(crate) static EVENT: Insert =
+    Insert::new("document_event", &["workspace", "at", "seq", "document"]);
+
+/// Adds a document under an id that is fresh, as its sender sees it.
+pub fn insert(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
+    let body = body(document)?;
+    tx.insert(
+        &DOCUMENT,
+        params![document.id, document.sender.company, body].to_vec(),
+    );
+    let viewer = document.sender.company;
+    if let Some(status) = document.status(viewer) {
+        insert_view(tx, document, viewer, status);
+    }
+    Ok(())
+}
+
+fn body(document: &Document) -> Result<String> {
+    serde_json::to_string(document).map_err(|_| Error::corrupt("a document cannot be written"))
+}
+
+fn insert_view(tx: &mut Tx<'_>, document: &Document, viewer: WorkspaceId, status: Status) {
+    let side = Side::of(document, viewer);
+    let values = params![
+        viewer,
+        document.id,
+        side.name(),
+        status.name(),
+        document.date,
+        document.author
+    ];
+    tx.insert(&VIEW, values.to_vec());
+    tx.count_documents((viewer, side, status), 1);
+}
+
+/// Writes what a document has become. The caller has it from [`find_for_update`] of this transaction;
+/// `changes` say what viewers saw before, if anything, and see now.
+pub fn update(
+    tx: &mut Tx<'_>,
+    document: &Document,
+    changes: &[prichal_core::document::Change],
+) -> Result<()> {
+    tx.execute(
+        "UPDATE document SET body = $2 WHERE id = $1",
+        params![document.id, body(document)?],
+    )?;
+    // Of several changes for one viewer only the first before and the last after count.
+    let mut viewers: BTreeMap<WorkspaceId, (Option<Status>, Status)> = BTreeMap::new();
+    for change in changes {
+        viewers
+            .entry(change.viewer)
+            .and_modify(|(_, now)| *now = change.status)
+            .or_insert((change.previous, change.status));
+    }
+    for (viewer, (before, now)) in viewers {
+        let Some(before) = before else {
+            insert_view(tx, document, viewer, now);
+            continue;
+        };
+        let side = Side::of(document, viewer);
+        tx.execute(
+            "UPDATE document_view SET status = $3 WHERE workspace = $1 AND document = $2",
+            params![viewer, document.id, now.name()],
+        )?;
+        tx.count_documents((viewer, side, before), -1);
+        tx.count_documents((viewer, side, now), 1);
+    }
+    Ok(())
+}
+
+/// Removes a draft, which only its sender sees.
+pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
+    let viewer = document.sender.company;
+    if let Some(status) = document.status(viewer) {
+        tx.count_documents((viewer, Side::of(document, viewer), status), -1);
+    }
+    tx.execute("DELETE FROM document WHERE id = $1", params![document.id])?;
+    tx.execute(
+        "DELETE FROM document_view WHERE workspace = $1 AND document = $2",
+        params![viewer, document.id],
+    )?;
+    tx.execute(
+        "DELETE FROM document_link WHERE workspace = $1 AND document = $2",
+        params![viewer, document.id],
+    )?;
+    Ok(())
+}
+
+/// A document that a company sees.
+pub fn find(conn: &mut Conn, viewer: WorkspaceId, id: Uuid) -> Result<Option<Document>> {
+    seen(read_one(conn, id, "")?, viewer)
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(tx: &mut Tx<'_>, viewer: WorkspaceId, id: Uuid) -> Result<Option<Document>> {
+    seen(read_one(tx.conn()?, id, "/*postgres FOR UPDATE*/")?, viewer)
+}
+
+/// A document for whoever knows its id: the public page of its signatures.
+pub fn find_any(conn: &mut Conn, id: Uuid) -> Result<Option<Document>> {
+    read_one(conn, id, "")
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it ends chains of results")]
+fn seen(document: Option<Document>, viewer: WorkspaceId) -> Result<Option<Document>> {
+    Ok(document.filter(|document| document.direction(viewer).is_some()))
+}
+
+fn read_one(conn: &mut Conn, id: Uuid, lock: &str) -> Result<Option<Document>> {
+    let sql = format!("SELECT body FROM document WHERE id = $1 {lock}");
+    conn.query_one(&sql, params![id], |row| read(row, 0))
+}
+
+fn read(row: &Row<'_>, column: usize) -> Result<Document> {
+    let body: String = row.get(column)?;
+    serde_json::from_str(&body).map_err(|_| Error::corrupt("a document's row is damaged"))
+}
+
+/// The zip of a document's originals that is signed: a blob of its sender.
+pub fn zip(conn: &mut Conn, id: Uuid) -> Result<Option<Uuid>> {
+    let found = conn.query_one(
+        "SELECT zip FROM document WHERE id = $1",
+        params![id],
+        |row| row.maybe_uuid(0),
+    )?;
+    Ok(found.flatten())
+}
+
+/// Says which blob is signed. The first one stays. Returns the one that counts.
+pub fn keep_zip(tx: &mut Tx<'_>, id: Uuid, blob: Uuid) -> Result<Option<Uuid>> {
+    let sql = "UPDATE document SET zip = coalesce(zip, $2) WHERE id = $1 RETURNING zip";
+    let kept = tx.change(sql, params![id, blob], |row| row.maybe_uuid(0))?;
+    Ok(kept.into_iter().next().flatten())
+}
+
+/// Which documents of a company to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// None: all.
+    pub statuses: Vec<Status>,
+    /// Seconds since 1970, both inclusive.
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    pub author: Option<UserId>,
+}
+
+/// A page of the documents of one side, the latest by their own date first, and how many there are.
+pub fn list(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    side: Side,
+    filter: &Filter,
+    skip: i64,
+    top: i64,
+) -> Result<(i64, Vec<Document>)> {
+    let total = count(conn, viewer, side, filter)?;
+    if total <= skip {
+        return Ok((total, Vec::new()));
+    }
+    let mut values = params![viewer, side.name(), skip, top].to_vec();
+    let conditions = conditions(filter, &mut values);
+    let page = match filter.statuses.as_slice() {
+        [] => format!(
+            "SELECT document, date FROM document_view WHERE workspace = $1 AND direction = $2{conditions}
+             ORDER BY date DESC, document DESC LIMIT $4 OFFSET $3"
+        ),
+        statuses => {
+            // Each status is read from its own stretch of the index, as far as the page may reach.
+            let stretches: Vec<String> = statuses
+                .iter()
+                .map(|status| {
+                    values.push(status.name().into());
+                    let n = values.len();
+                    format!(
+                        "SELECT * FROM (SELECT document, date FROM document_view WHERE workspace = $1 AND direction = $2
+                           AND status = ${n}{conditions} ORDER BY date DESC, document DESC LIMIT $3 + $4) s{n}"
+                    )
+                })
+                .collect();
+            format!(
+                "SELECT document, date FROM ({}) t ORDER BY date DESC, document DESC LIMIT $4 OFFSET $3",
+                stretches.join(" UNION ALL ")
+            )
+        }
+    };
+    let sql = format!(
+        "SELECT d.body FROM ({page}) p JOIN document d ON d.id = p.document ORDER BY p.date DESC, p.document DESC"
+    );
+    Ok((total, conn.query(&sql, &values, |row| read(row, 0))?))
+}
+
+/// The conditions beside side and status, each only when it is asked for, so that the indexes serve.
+fn conditions(filter: &Filter, values: &mut Vec<Value<'static>>) -> String {
+    let mut conditions = String::new();
+    let mut only = |condition: &str, value: Option<Value<'static>>| {
+        if let Some(value) = value {
+            values.push(value);
+            let _ = write!(conditions, " AND {condition} ${}", values.len());
+        }
+    };
+    only("date >=", filter.from.map(Into::into));
+    only("date <=", filter.to.map(Into::into));
+    only("author =", filter.author.map(Into::into));
+    conditions
+}
+
+/// How many documents there are. Without dates and author that is kept; else they are counted.
+fn count(conn: &mut Conn, viewer: WorkspaceId, side: Side, filter: &Filter) -> Result<i64> {
+    let kept = filter.from.is_none() && filter.to.is_none() && filter.author.is_none();
+    let (what, table) = if kept {
+        // A sum of BIGINT is something wider on PostgreSQL.
+        ("CAST(coalesce(sum(n), 0) AS BIGINT)", "document_count")
+    } else {
+        ("count(*)", "document_view")
+    };
+    let mut values = params![viewer, side.name()].to_vec();
+    let mut sql = format!("SELECT {what} FROM {table} WHERE workspace = $1 AND direction = $2");
+    sql.push_str(&conditions(filter, &mut values));
+    if !filter.statuses.is_empty() {
+        let marks: Vec<String> = filter
+            .statuses
+            .iter()
+            .map(|status| {
+                values.push(status.name().into());
+                format!("${}", values.len())
+            })
+            .collect();
+        let _ = write!(sql, " AND status IN ({})", marks.join(", "));
+    }
+    Ok(conn
+        .query_one(&sql, &values, |row| row.get(0))?
+        .unwrap_or(0))
+}
+
+/// Whose documents, from which side, in which status.
+pub(crate) type CountKey = (WorkspaceId, Side, Status);
+pub(crate) type Counts = BTreeMap<CountKey, i64>;
+
+pub(crate) fn write_counts(conn: &mut Conn, counts: &Counts) -> Result<()> {
+    for ((workspace, side, status), change) in counts {
+        conn.execute(
+            "INSERT INTO document_count (workspace, direction, status, n) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (workspace, direction, status) DO UPDATE SET n = document_count.n + excluded.n",
+            params![*workspace, side.name(), status.name(), *change],
+        )?;
+    }
+    Ok(())
+}
+
+/// The row that finds an event, if it says that a document's status has changed.
+pub(crate) fn note(
+    workspace: WorkspaceId,
+    at: Timestamp,
+    seq: i64,
+    head: &EventHead,
+) -> Option<Vec<Value<'static>>> {
+    let EventType::Change(ChangeType::Create | ChangeType::Patch) = head.kind else {
+        return None;
+    };
+    let (kind, id) = head.entities.first()?;
+    (*kind == EntityKind::Document).then(|| params![workspace, at.secs(), seq, *id].to_vec())
+}
+
+const FOUND: &str = "e.seq, e.id, e.type, e.change, e.entities, e.body FROM document_event d
+    JOIN event e ON e.workspace = d.workspace AND e.seq = d.seq WHERE d.workspace = $1";
+
+/// What a company's log says of one document's statuses, oldest first, at most `limit`.
+pub fn history(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    document: Uuid,
+    limit: i64,
+) -> Result<Vec<LoggedEvent>> {
+    let sql = format!("SELECT {FOUND} AND d.document = $2 ORDER BY d.seq LIMIT $3");
+    conn.query(&sql, params![viewer, document, limit], |row| {
+        event::logged(viewer, row)
+    })
+}
+
+/// What it says of a period, from `from` to before `to` in seconds, oldest first, and how much that is.
+pub fn history_between(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    from: i64,
+    to: i64,
+    skip: i64,
+    top: i64,
+) -> Result<(i64, Vec<LoggedEvent>)> {
+    let total = conn.query_one(
+        "SELECT count(*) FROM document_event WHERE workspace = $1 AND at >= $2 AND at < $3",
+        params![viewer, from, to],
+        |row| row.get(0),
+    )?;
+    let sql = format!(
+        "SELECT {FOUND} AND d.at >= $2 AND d.at < $3 ORDER BY d.at, d.seq LIMIT $5 OFFSET $4"
+    );
+    let found = conn.query(&sql, params![viewer, from, to, skip, top], |row| {
+        event::logged(viewer, row)
+    })?;
+    Ok((total.unwrap_or(0), found))
+}
+
+/// The numbers of the first and the last event of a period, if there is any.
+pub fn events_between(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    from: i64,
+    to: i64,
+) -> Result<Option<(i64, i64)>> {
+    let sql = "SELECT min(seq), max(seq) FROM document_event WHERE workspace = $1 AND at >= $2 AND at < $3";
+    let found = conn.query_one(sql, params![viewer, from, to], |row| {
+        Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?))
+    })?;
+    Ok(found.and_then(|(first, last)| first.zip(last)))
+}

@@ -1,0 +1,162 @@
+//! What was uploaded for documents, and what was made of it: originals, signatures, zips, archives.
+
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+use uuid::Uuid;
+
+use crate::{Conn, Result, Row, Tx, value::params};
+
+/// What a blob is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Content,
+    Signature,
+    /// The originals of a document as they are signed.
+    Zip,
+    Archive,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Signature => "signature",
+            Self::Zip => "zip",
+            Self::Archive => "archive",
+        }
+    }
+
+    fn from_name(name: &str) -> Self {
+        [Self::Content, Self::Signature, Self::Zip]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .unwrap_or(Self::Archive)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct DocumentBlob {
+    pub workspace: WorkspaceId,
+    pub id: Uuid,
+    pub kind: Kind,
+    /// The contents' own name; several rows may share them.
+    pub blob: Uuid,
+    pub name: String,
+    /// In bytes.
+    pub size: i64,
+    /// In hex.
+    pub sha256: String,
+    pub created_at: Timestamp,
+    /// When it ends, unless something uses it.
+    pub expires_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "workspace, id, kind, blob, name, size, sha256, created_at, expires_at";
+
+pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO document_blob ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    );
+    tx.execute(
+        &sql,
+        params![
+            row.workspace,
+            row.id,
+            row.kind.name(),
+            row.blob,
+            &row.name,
+            row.size,
+            &row.sha256,
+            row.created_at,
+            row.expires_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// A blob that has not ended.
+pub fn find(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<Option<DocumentBlob>> {
+    let sql = format!("SELECT {COLUMNS} FROM document_blob WHERE workspace = $1 AND id = $2");
+    let found = conn.query_one(&sql, params![workspace, id], read)?;
+    Ok(found.filter(|row| row.expires_at.is_none_or(|end| now < end)))
+}
+
+/// The contents that a workspace has already of these bytes, held until the end of the transaction.
+pub fn find_same(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    sha256: &str,
+    now: Timestamp,
+) -> Result<Option<Uuid>> {
+    let sql = "SELECT blob FROM document_blob WHERE workspace = $1 AND sha256 = $2 AND (expires_at IS NULL OR expires_at > $3)
+        LIMIT 1 /*postgres FOR UPDATE*/";
+    tx.conn()?
+        .query_one(sql, params![workspace, sha256, now], |row| row.uuid(0))
+}
+
+/// Keeps a blob for good: something uses it. Nothing when it is not there any more.
+pub fn keep(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<Option<DocumentBlob>> {
+    let Some(found) = find(tx.conn()?, workspace, id, now)? else {
+        return Ok(None);
+    };
+    if found.expires_at.is_some() {
+        let kept = tx.execute(
+            "UPDATE document_blob SET expires_at = NULL WHERE workspace = $1 AND id = $2",
+            params![workspace, id],
+        )?;
+        if kept == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Ends a blob: nothing uses it any more.
+pub fn end(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, at: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE document_blob SET expires_at = $3 WHERE workspace = $1 AND id = $2",
+        params![workspace, id, at],
+    )?;
+    Ok(())
+}
+
+/// Blobs that ended before `now`, at most `limit`.
+pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<DocumentBlob>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM document_blob WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2"
+    );
+    conn.query(&sql, params![now, limit], read)
+}
+
+/// Removes the row of a blob that has ended.
+pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "DELETE FROM document_blob WHERE workspace = $1 AND id = $2 AND expires_at <= $3",
+        params![workspace, id, now],
+    )?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<DocumentBlob> {
+    let kind: String = row.get(2)?;
+    Ok(DocumentBlob {
+        workspace: WorkspaceId(row.uuid(0)?),
+        id: row.uuid(1)?,
+        kind: Kind::from_name(&kind),
+        blob: row.uuid(3)?,
+        name: row.get(4)?,
+        size: row.get(5)?,
+        sha256: row.get(6)?,
+        created_at: row.time(7)?,
+        expires_at: row.get::<Option<i64>>(8)?.map(Timestamp::from_micros),
+    })
+}

@@ -1,0 +1,62 @@
+//! Revocation lists, responses and certificates that were fetched: the same for all workspaces.
+
+use prichal_core::time::Timestamp;
+
+use crate::{
+    Conn, Result, Tx,
+    value::{Value, params},
+};
+
+/// Something that was fetched.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// Its address; that of a response together with the hash of what was asked.
+    pub url: String,
+    /// `crl`, `ocsp` or `issuer`.
+    pub kind: String,
+    pub body: Vec<u8>,
+    pub fetched_at: Timestamp,
+    /// From when on it is of no use any more.
+    pub expires_at: Timestamp,
+}
+
+pub fn put(tx: &mut Tx<'_>, evidence: &Evidence) -> Result<()> {
+    tx.execute(
+        "INSERT INTO evidence (url, kind, body, fetched_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (url) DO UPDATE SET kind = excluded.kind, body = excluded.body,
+           fetched_at = excluded.fetched_at, expires_at = excluded.expires_at",
+        &[
+            Value::from(&evidence.url),
+            Value::from(&evidence.kind),
+            Value::from(evidence.body.as_slice()),
+            evidence.fetched_at.into(),
+            evidence.expires_at.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// What was fetched from an address and is still of use.
+pub fn find(conn: &mut Conn, url: &str, now: Timestamp) -> Result<Option<Evidence>> {
+    conn.query_one(
+        "SELECT url, kind, body, fetched_at, expires_at FROM evidence WHERE url = $1 AND expires_at > $2",
+        params![url, now],
+        |row| {
+            Ok(Evidence {
+                url: row.get(0)?,
+                kind: row.get(1)?,
+                body: row.get(2)?,
+                fetched_at: row.time(3)?,
+                expires_at: row.time(4)?,
+            })
+        },
+    )
+}
+
+/// Removes what is of no use any more, at most `limit`.
+pub fn forget(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM evidence WHERE url IN (SELECT url FROM evidence WHERE expires_at <= $1 LIMIT $2)",
+        params![now, limit],
+    )
+}
