@@ -55,6 +55,12 @@ pub fn find(conn: &mut Conn, name_or_id: &str) -> Result<Option<Workspace>> {
     conn.query_one(&sql, params![name_or_id], read)
 }
 
+/// The company with this BIN.
+pub fn find_by_bin(conn: &mut Conn, bin: &str) -> Result<Option<Workspace>> {
+    let sql = format!("SELECT {COLUMNS} FROM workspace WHERE bin = $1 AND deleted_at IS NULL");
+    conn.query_one(&sql, params![bin], read)
+}
+
 /// Whether there was a workspace of this name or id that has been deleted.
 pub fn was_deleted(conn: &mut Conn, name_or_id: &str) -> Result<bool> {
     let sql =

@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     data_dir::DataDir,
     dispatch::Dispatch,
+    limiter::Limiter,
     outgoing::{Connector, guard::Guard},
     script::Scripts,
     settings::Settings,
@@ -45,6 +46,7 @@ pub struct Inner {
     pub telephony: Arc<Telephony>,
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
+    pub limiter: Limiter,
     /// This process among those that share the store.
     pub node: Uuid,
     /// Work that a request has started and that may outlive it; stopping waits for it.
@@ -121,6 +123,7 @@ impl App {
             telephony,
             channels,
             scripts,
+            limiter: Limiter::default(),
             node,
             background: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -153,6 +153,30 @@ pub const SETTINGS: &[Setting] = &[
         "strict or format",
     ),
     setting(
+        "edo-strict-codes",
+        "BOOL",
+        "Whether /api/v3 answers 402 and 403 instead of 400",
+        "true or false",
+    ),
+    setting(
+        "sign-ticket-ttl",
+        "DURATION",
+        "How long content waits to be signed",
+        A_DURATION,
+    ),
+    setting(
+        "document-retry-schedule",
+        "WAITS",
+        "The waits between attempts to tell a document's status",
+        "durations with commas, such as 10s,1m,5m",
+    ),
+    setting(
+        "rate-limit",
+        "RATE",
+        "How many requests a token may send to /api/v3",
+        "a whole number and /s, /m or /h, such as 1000/m, or 0 for no limit",
+    ),
+    setting(
         "log-format",
         "FORMAT",
         "How logs are written",
@@ -180,6 +204,29 @@ impl Setting {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// So many in so much time; none at all is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub most: u32,
+    pub period: Duration,
+}
+
+impl Rate {
+    /// Reads `1000/m` and the like; `0` is no limit.
+    fn parse(text: &str) -> Option<Self> {
+        if text == "0" {
+            return Some(Self {
+                most: 0,
+                period: Duration::ZERO,
+            });
+        }
+        let (most, unit) = text.split_once('/')?;
+        let period = parse_setting(&format!("1{unit}")).filter(|_| unit != "ms")?;
+        let most = most.parse().ok().filter(|most| *most > 0)?;
+        Some(Self { most, period })
+    }
 }
 
 /// The key of all keys.
@@ -230,6 +277,11 @@ pub struct Config {
     /// Who may say for whom a request is.
     pub trusted_proxies: Vec<Network>,
     pub identifier_check: identifier::Check,
+    /// Whether refused permissions and missing payment have status codes of their own on `/api/v3`.
+    pub edo_strict_codes: bool,
+    pub sign_ticket_ttl: Duration,
+    pub document_retry_schedule: retry::Schedule,
+    pub rate_limit: Rate,
     pub log_format: LogFormat,
     pub log_level: String,
     /// The program that runs scripts, when it is not this one: for tests, which are another program.
@@ -311,6 +363,11 @@ impl Config {
                 networks.map(Network::parse).collect()
             })?,
             identifier_check: given.need("identifier-check", identifier::Check::parse)?,
+            edo_strict_codes: given.need("edo-strict-codes", |text| text.parse().ok())?,
+            sign_ticket_ttl: duration("sign-ticket-ttl")?,
+            document_retry_schedule: given
+                .need("document-retry-schedule", retry::Schedule::parse)?,
+            rate_limit: given.need("rate-limit", Rate::parse)?,
             log_format: given.need("log-format", |text| match text {
                 "text" => Some(LogFormat::Text),
                 "json" => Some(LogFormat::Json),
@@ -550,6 +607,12 @@ mod tests {
             ("temporary-file-ttl", "-1h"),
             ("allow-private-targets", "yes"),
             ("identifier-check", "lenient"),
+            ("edo-strict-codes", "maybe"),
+            ("sign-ticket-ttl", "1d"),
+            ("document-retry-schedule", "soon"),
+            ("rate-limit", "1000"),
+            ("rate-limit", "0/m"),
+            ("rate-limit", "5/ms"),
             ("data-dir", "not\u{FFFD}unicode"),
             ("log-format", "xml"),
             ("log-level", "a=b=c\nd"),

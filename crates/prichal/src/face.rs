@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod crm;
+pub mod edo;
 pub mod era;
 pub mod once;
 
@@ -16,7 +17,7 @@ use axum::{
     Router,
     body::Body,
     extract::{FromRequest, FromRequestParts, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{Extensions, HeaderMap, StatusCode, header},
     middleware::map_response,
     response::{IntoResponse, Response},
 };
@@ -58,19 +59,35 @@ pub fn worded<Guard>(
 where
     Guard: FromRequestParts<App, Rejection = Error> + Send + 'static,
 {
+    worded_for::<Guard>(router, face, move |error, _| words(error))
+}
+
+/// The same for words that depend on who hears them: the layers below have left that with the response.
+pub fn worded_for<Guard>(
+    router: Router<App>,
+    face: &'static str,
+    words: impl Fn(&Error, &Extensions) -> Response + Clone + Send + Sync + 'static,
+) -> Router<App>
+where
+    Guard: FromRequestParts<App, Rejection = Error> + Send + 'static,
+{
     let router = router.method_not_allowed_fallback(wrong_method::<Guard>);
-    router.layer(map_response(move |mut response: Response| async move {
-        match response.extensions_mut().remove::<Unworded>() {
-            None => response,
-            Some(Unworded(error)) => {
-                if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
-                    tracing::error!(face, error = &*error as &dyn StdError, "request failed");
-                    metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
-                } else {
-                    metrics::counter!("prichal_request_refusals_total", "face" => face)
-                        .increment(1);
+    router.layer(map_response(move |mut response: Response| {
+        let words = words.clone();
+        async move {
+            match response.extensions_mut().remove::<Unworded>() {
+                None => response,
+                Some(Unworded(error)) => {
+                    if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
+                        tracing::error!(face, error = &*error as &dyn StdError, "request failed");
+                        metrics::counter!("prichal_request_faults_total", "face" => face)
+                            .increment(1);
+                    } else {
+                        metrics::counter!("prichal_request_refusals_total", "face" => face)
+                            .increment(1);
+                    }
+                    words(&error, response.extensions())
                 }
-                words(&error)
             }
         }
     }))
@@ -92,6 +109,13 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
                 .err(),
             crm::routes::words as fn(&Error) -> Response,
         ),
+        (Some("api"), Some("v3" | "1")) => {
+            let refused = edo::routes::Guard::from_request_parts(&mut parts, &app)
+                .await
+                .err();
+            let language = edo::routes::Language::of(&parts.headers);
+            return edo::routes::words(&app, &refused.unwrap_or(Error::NoRoute), language);
+        }
         (Some("admin"), _) => (
             admin::routes::Administrator::from_request_parts(&mut parts, &app)
                 .await

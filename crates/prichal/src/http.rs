@@ -20,6 +20,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::{app::App, face, openapi};
@@ -40,7 +41,8 @@ pub fn router(app: App) -> Router {
     let (admin, admin_api) = face::admin::routes::router().split_for_parts();
     let (crm, crm_api) = face::crm::routes::router().split_for_parts();
     let (era, era_api) = face::era::routes::router().split_for_parts();
-    Router::new()
+    let (edo, edo_api) = face::edo::routes::router(&app).split_for_parts();
+    let exact = Router::new()
         .merge(face::worded::<face::admin::routes::Administrator>(
             admin,
             "admin",
@@ -56,10 +58,21 @@ pub fn router(app: App) -> Router {
             "era",
             face::era::routes::words,
         ))
-        .merge(openapi::router([admin_api, crm_api, era_api]))
+        .merge(face::edo::routes::worded(edo, &app))
+        .merge(openapi::router([admin_api, crm_api, era_api, edo_api]))
         .fallback(face::no_route)
-        .layer(from_fn_with_state(app.clone(), with_request_id))
-        .with_state(app)
+        .with_state(app.clone());
+    // Some clients write paths in their own way: those get a second look.
+    let loose = exact.clone();
+    let again = async move |mut request: Request| {
+        if let Some(uri) = face::edo::routes::canonical(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        loose.oneshot(request).await
+    };
+    exact
+        .fallback(again)
+        .layer(from_fn_with_state(app, with_request_id))
 }
 
 /// Gives each request its id: in the answer, and on every log line in between.
@@ -91,7 +104,10 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
 fn face_of(path: &str) -> &'static str {
     match path.split('/').nth(1) {
         Some("admin") => "admin",
-        Some("api") => "crm",
+        Some("api") => match path.split('/').nth(2) {
+            Some("v3" | "1") => "edo",
+            _ => "crm",
+        },
         Some("rest" | "exec" | "hook" | "ws") => "era",
         _ => "other",
     }

@@ -20,6 +20,7 @@ pub mod face;
 pub mod http;
 pub mod instance;
 pub mod lifecycle;
+pub mod limiter;
 pub mod listeners;
 pub mod multipart;
 pub mod openapi;

@@ -75,6 +75,14 @@ const TAGS: &[(&str, &str)] = &[
         "channels",
         "Points at which outside systems dock: hooks, scripts, websockets.",
     ),
+    (
+        "documents",
+        "Documents: uploads, routes, signatures, queries, archives.",
+    ),
+    (
+        "references",
+        "Employees, permissions and the words of the document exchange.",
+    ),
     ("webhooks", "What came of calls, and calling again."),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),

@@ -1,0 +1,9 @@
+//! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`reference/edo.md`).
+
+mod caller;
+mod language;
+mod limit;
+mod read;
+mod references;
+pub mod routes;
+mod words;

@@ -1,0 +1,258 @@
+//! Who calls `/api/v3`: the token says which company it is, the body which employee acts.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use prichal_core::{
+    document::{Actor, event::By},
+    entity::has_permission,
+    event::{Author, EntityKind, Origin},
+    id::{EntityId, TokenId, UserId, WorkspaceId},
+    schema::Object,
+    time::Timestamp,
+};
+use prichal_store::{Conn, entity, token::Role, workspace::Workspace};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    language::{Language, Said},
+    words::{PERMISSION_ERROR, VALIDATION_ERROR},
+};
+use crate::{
+    access::{self, Caller},
+    app::App,
+    error::{Error, Result},
+    face::{bearer, once::Asking},
+};
+
+/// A company that asks for something.
+#[derive(Clone)]
+pub struct Company {
+    pub(super) app: App,
+    pub(super) workspace: Arc<Workspace>,
+    pub(super) asker: Asker,
+    /// When the request was taken on: the time of all it does.
+    pub(super) now: Timestamp,
+}
+
+/// Who asks, as bulk calls remember it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Asker {
+    pub(super) token: TokenId,
+    pub(super) user: Option<UserId>,
+    pub(super) admin: bool,
+    pub(super) language: Language,
+}
+
+impl Company {
+    pub(super) fn id(&self) -> WorkspaceId {
+        self.workspace.id
+    }
+
+    /// Its business identification number. A company without one is refused before.
+    pub(super) fn bin(&self) -> &str {
+        self.workspace.bin.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn language(&self) -> Language {
+        self.asker.language
+    }
+
+    /// Refuses because of a rule.
+    pub(super) fn refuse(&self, said: &Said, gaps: &[&str]) -> Error {
+        Error::refused(VALIDATION_ERROR, said.text(self.language(), gaps))
+    }
+
+    /// Refuses because somebody may not do it.
+    fn forbid(&self, said: &Said, gaps: &[&str]) -> Error {
+        Error::refused(PERMISSION_ERROR, said.text(self.language(), gaps))
+    }
+
+    /// What the events of this request have in common, in one company's log.
+    pub(super) fn origin(&self, workspace: WorkspaceId, employee: Option<UserId>) -> Origin {
+        Origin {
+            workspace,
+            author: Author::web_app(employee),
+            at: self.now,
+        }
+    }
+
+    /// An employee who is named, and may do it.
+    pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
+        let found = employee(conn, self.id(), id)?;
+        let found = found.ok_or_else(|| self.forbid(&NO_EMPLOYEE, &[&id.to_string()]))?;
+        if !found.may(permission) {
+            return Err(self.forbid(&NOT_PERMITTED, &[&found.name(), permission]));
+        }
+        Ok(found)
+    }
+
+    /// The employee who is named, or the one that the token stands for.
+    pub(super) fn employee_or_default(
+        &self,
+        conn: &mut Conn,
+        id: Option<Uuid>,
+        permission: &str,
+    ) -> Result<Employee> {
+        if let Some(id) = id.or(self.asker.user.map(|user| user.0)) {
+            return self.employee(conn, id, permission);
+        }
+        let (_, users) = entity::list(conn, self.id(), EntityKind::User, 0, 1000)?;
+        let users: Vec<Employee> = users.iter().filter_map(Employee::read).collect();
+        let first = users.iter().find(|user| user.flag("isAdmin"));
+        let default = first.or_else(|| users.first());
+        let default = default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))?;
+        self.employee(conn, default.id.0, permission)
+    }
+
+    /// Whether the caller may do what no employee is named for.
+    pub(super) fn require(&self, conn: &mut Conn, permission: &str) -> Result<()> {
+        match self.asker.user {
+            Some(user) => self.employee(conn, user.0, permission).map(|_| ()),
+            None if self.asker.admin => Ok(()),
+            None => self.employee_or_default(conn, None, permission).map(|_| ()),
+        }
+    }
+
+    /// The same before anything is written.
+    pub(super) async fn may(&self, permission: &'static str) -> Result<()> {
+        let company = self.clone();
+        let look = move |conn: &mut Conn| company.require(conn, permission);
+        self.app.db.read(look).await
+    }
+
+    pub(super) fn actor(&self, employee: &Employee) -> Actor {
+        Actor {
+            company: self.id(),
+            employee: employee.id,
+        }
+    }
+
+    /// The actor as the other side sees him.
+    pub(super) fn by(&self, employee: &Employee) -> By {
+        By {
+            bin: self.bin().to_owned(),
+            employee: employee.id.0,
+        }
+    }
+}
+
+impl Asking for Company {
+    fn app(&self) -> &App {
+        &self.app
+    }
+
+    fn workspace_id(&self) -> WorkspaceId {
+        self.workspace.id
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl FromRequestParts<App> for Company {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
+        let caller = access::by_token(app, token)
+            .await?
+            .ok_or(Error::Unauthenticated)?;
+        let Caller::Token(token) = &caller else {
+            return Err(Error::Forbidden("The token of a company is required"));
+        };
+        let asker = Asker {
+            token: token.id,
+            user: token.user,
+            admin: token.role == Role::Admin,
+            language: Language::of(&parts.headers),
+        };
+        let company = Self::find(app, token.workspace, asker).await?;
+        tracing::Span::current().record("workspace", tracing::field::display(company.id()));
+        Ok(company)
+    }
+}
+
+impl Company {
+    /// The company of a workspace, with whoever asks for it.
+    pub(super) async fn find(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
+        let found = access::find_workspace(app, &workspace.to_string()).await?;
+        let workspace = found.ok_or(Error::Unauthenticated)?;
+        if workspace.bin.is_none() {
+            return Err(Error::Forbidden("The workspace has no BIN"));
+        }
+        Ok(Self {
+            app: app.clone(),
+            workspace,
+            asker,
+            now: app.clock.now(),
+        })
+    }
+}
+
+/// A user of a workspace as an employee of its company.
+#[derive(Clone, Debug)]
+pub(super) struct Employee {
+    pub(super) id: UserId,
+    pub(super) members: Object,
+    pub(super) created_at: Timestamp,
+}
+
+impl Employee {
+    pub(super) fn read(row: &entity::Entity) -> Option<Self> {
+        Some(Self {
+            id: UserId(row.id.0),
+            members: serde_json::from_str(&row.members).ok()?,
+            created_at: row.update_info.created_at,
+        })
+    }
+
+    pub(super) fn text(&self, member: &str) -> Option<&str> {
+        let text = self.members.get(member).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty())
+    }
+
+    fn flag(&self, member: &str) -> bool {
+        self.members.get(member) == Some(&Value::Bool(true))
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.text("name").unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn may(&self, permission: &str) -> bool {
+        has_permission(&self.members, permission)
+    }
+}
+
+/// An employee of a company who has not left.
+pub(super) fn employee(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: Uuid,
+) -> Result<Option<Employee>> {
+    let found = entity::find(conn, workspace, EntityKind::User, EntityId(id))?;
+    Ok(found
+        .filter(|row| row.deleted_at.is_none())
+        .as_ref()
+        .and_then(Employee::read))
+}
+
+const NO_EMPLOYEE: Said = Said::new(
+    "Сотрудник {} не найден в компании.",
+    "{} қызметкері компанияда табылмады.",
+    "The employee {} is not one of the company.",
+);
+const NO_EMPLOYEES: Said = Said::new(
+    "В компании нет сотрудников.",
+    "Компанияда қызметкерлер жоқ.",
+    "The company has no employees.",
+);
+const NOT_PERMITTED: Said = Said::new(
+    "У сотрудника {} нет права {}.",
+    "{} қызметкерінде {} құқығы жоқ.",
+    "The employee {} lacks the permission {}.",
+);
