@@ -1,0 +1,98 @@
+//! Tables that go on over sheets, with their heads repeated.
+
+use crate::font::Fonts;
+use crate::paragraph::Paragraph;
+use crate::sheet::{Area, Ink, LEFT, Sheets, Style, WIDTH};
+
+const HEAD: Style = Style::bold(7.5, Ink::GREY);
+pub(crate) const BODY: Style = Style::regular(8.5, Ink::BLACK);
+pub(crate) const STRONG: Style = Style::bold(8.5, Ink::BLACK);
+pub(crate) const SMALL: Style = Style::regular(7.5, Ink::GREY);
+
+/// Above and below the text of a cell.
+const PAD: f32 = 3.5;
+/// Left and right of the text of a cell.
+const SIDE: f32 = 5.0;
+/// A part of a cell has at most so many lines, so that no row is higher than a sheet.
+const LINES: usize = 12;
+
+/// One part of a cell: a style and what it says.
+pub(crate) type Part<'a> = (Style, &'a str);
+
+pub(crate) struct Table {
+    widths: Vec<f32>,
+    head: Row,
+}
+
+impl Table {
+    /// Titles and widths; the width of one that is 0 is what the others leave.
+    pub(crate) fn new(fonts: &Fonts, columns: &[(&str, f32)]) -> Self {
+        let taken: f32 = columns.iter().map(|column| column.1).sum();
+        let width = |&(_, width): &(&str, f32)| if width > 0.0 { width } else { WIDTH - taken };
+        let widths: Vec<f32> = columns.iter().map(width).collect();
+        let cells: Vec<[Part<'_>; 1]> = columns.iter().map(|column| [(HEAD, column.0)]).collect();
+        let cells: Vec<&[Part<'_>]> = cells.iter().map(<[_; 1]>::as_slice).collect();
+        let head = Row::new(fonts, &widths, &cells);
+        Self { widths, head }
+    }
+
+    /// How much room the head and one row of one line want.
+    pub(crate) fn least(&self) -> f32 {
+        self.head.height + BODY.leading() + 2.0 * PAD
+    }
+
+    pub(crate) fn begin(&self, sheets: &mut Sheets) {
+        let head = Area {
+            x: LEFT,
+            y: sheets.y,
+            width: WIDTH,
+            height: self.head.height,
+        };
+        sheets.fill([head], Ink::SHADE);
+        self.draw(sheets, &self.head);
+    }
+
+    pub(crate) fn row(&self, sheets: &mut Sheets, cells: &[&[Part<'_>]]) {
+        let row = Row::new(&sheets.fonts, &self.widths, cells);
+        if sheets.need(row.height) {
+            self.begin(sheets);
+        }
+        self.draw(sheets, &row);
+    }
+
+    fn draw(&self, sheets: &mut Sheets, row: &Row) {
+        let mut x = LEFT;
+        for (cell, width) in row.cells.iter().zip(&self.widths) {
+            let mut y = sheets.y + PAD;
+            for part in cell {
+                y = part.draw(sheets, x + SIDE, y);
+            }
+            x += width;
+        }
+        sheets.y += row.height;
+        sheets.rule(LEFT, sheets.y, WIDTH, Ink::RULE);
+    }
+}
+
+struct Row {
+    cells: Vec<Vec<Paragraph>>,
+    height: f32,
+}
+
+impl Row {
+    fn new(fonts: &Fonts, widths: &[f32], cells: &[&[Part<'_>]]) -> Self {
+        let part = |width: f32, (style, text): Part<'_>| {
+            Paragraph::new(fonts, style, text, width - 2.0 * SIDE, LINES)
+        };
+        let cells: Vec<Vec<Paragraph>> = cells
+            .iter()
+            .zip(widths)
+            .map(|(parts, &width)| parts.iter().map(|&text| part(width, text)).collect())
+            .collect();
+        let heights = cells
+            .iter()
+            .map(|cell| cell.iter().map(Paragraph::height).sum());
+        let height = heights.fold(0.0, f32::max) + 2.0 * PAD;
+        Self { cells, height }
+    }
+}
