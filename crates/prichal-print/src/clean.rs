@@ -59,13 +59,17 @@ pub(crate) fn address(text: &str) -> Cow<'_, str> {
 
 fn push(out: &mut String, char: char) {
     match char {
-        // Invisible by nature; it would only break searching for the words around it.
-        '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}' => {}
-        '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E0FFF}' => {}
+        char if invisible(char) => {}
         '\u{300}'..='\u{308}' => compose(out, char),
         char if unprintable(char) => out.push(REPLACEMENT),
         char => out.push(char),
     }
+}
+
+/// What would only break searching for the words around it.
+fn invisible(char: char) -> bool {
+    matches!(char, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
+        || matches!(char, '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Controls and noncharacters; those that turn the direction of text are used to deceive, so they

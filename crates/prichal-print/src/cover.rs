@@ -71,7 +71,8 @@ impl<'a> Cover<'a> {
         sheets.text(LEFT, top, KICKER, self.word(Word::Title));
         let name = Paragraph::new(&sheets.fonts, TITLE, self.form.document.name, width, 6);
         let y = name.draw(sheets, LEFT, top + 18.0) + 5.0;
-        let number = self.numbered();
+        let date = self.zone.date(self.form.document.date);
+        let number = self.language.numbered(self.form.document.number, &date);
         let number = Paragraph::new(&sheets.fonts, SUBTITLE, &number, width, 3);
         let mut y = number.draw(sheets, LEFT, y) + 10.0;
         if code {
@@ -81,16 +82,6 @@ impl<'a> Cover<'a> {
         sheets.rule(LEFT, y, WIDTH, Ink::BLACK);
         sheets.y = y + 11.0;
         Ok(())
-    }
-
-    /// "№ 17 от 21.11.2026" without a word that would need a language.
-    fn numbered(&self) -> String {
-        let document = &self.form.document;
-        let date = self.zone.date(document.date);
-        match document.number {
-            "" => date,
-            number => format!("№ {number}  ·  {date}"),
-        }
     }
 
     fn code(&self, sheets: &mut Sheets) -> Result<(), PrintError> {
@@ -113,8 +104,6 @@ impl<'a> Cover<'a> {
         let document = &self.form.document;
         let mut facts = Facts::new(FACTS);
         for (word, value) in [
-            (Word::Number, document.number),
-            (Word::Date, &self.zone.date(document.date)),
             (Word::Group, document.group.word(self.language)),
             (Word::Status, document.status.word(self.language)),
             (Word::Created, &self.zone.moment(document.created)),

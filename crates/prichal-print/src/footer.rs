@@ -8,7 +8,7 @@ use crate::wrap::Wrap;
 const SMALL: Style = Style::regular(6.5, Ink::GREY);
 const NUMBER: Style = Style::regular(8.0, Ink::BLACK);
 /// Where the rule over the footer is.
-const RULE: f32 = PAPER.1 - 46.0;
+const RULE: f32 = PAPER.1 - 54.0;
 
 pub(crate) fn print(sheets: &mut Sheets, form: &PrintForm<'_>) {
     let pages = sheets.pages.len();

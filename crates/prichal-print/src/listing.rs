@@ -13,6 +13,8 @@ pub const MAX_TEXT_PAGES: usize = 200;
 const TEXT: Style = Style::regular(9.0, Ink::BLACK);
 /// The width of a column where a text is laid out with runs of spaces.
 const CELL: f32 = TEXT.size * 0.58;
+/// No line of more bytes fits into columns on a sheet.
+const WIDEST: usize = 1_000;
 /// Room for the line that says how much is left out.
 const END: f32 = BOTTOM - 20.0;
 
@@ -112,12 +114,15 @@ impl Listing<'_> {
     /// The pieces between runs of spaces, each in its own column: tables stay tables though the
     /// letters are not equally wide. `None` when the line is too long for that.
     fn columns<'t>(&self, line: &'t str) -> Option<Vec<(f32, &'t str)>> {
+        if line.len() > WIDEST {
+            return None;
+        }
         let font = &self.sheets.fonts.regular;
         let (mut x, mut pieces) = (0.0, Vec::new());
         for (column, piece) in split(line) {
-            let start = f32::from(u16::try_from(column).ok()?) * CELL;
-            let from = f32::max(start, x);
-            x = from + font.width(piece, TEXT.size);
+            let width = font.width(piece, TEXT.size);
+            let from = f32::max(start(column, piece, width), x);
+            x = from + width;
             if x > WIDTH {
                 return None;
             }
@@ -145,6 +150,17 @@ impl Listing<'_> {
             let text = Word::TextCut.word(self.language);
             cover::note(self.sheets, &format!("{text} {}", self.left_out));
         }
+    }
+}
+
+/// Where a piece is put: text begins at its column, a number ends where its own columns do.
+fn start(column: usize, piece: &str, width: f32) -> f32 {
+    let cells = |count: usize| f32::from(u16::try_from(count).unwrap_or(u16::MAX)) * CELL;
+    let mut chars = piece.chars();
+    if column > 0 && chars.all(|char| char.is_ascii_digit() || " .,-+%".contains(char)) {
+        cells(column + piece.len()) - width
+    } else {
+        cells(column)
     }
 }
 

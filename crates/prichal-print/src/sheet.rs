@@ -11,7 +11,7 @@ pub(crate) const RIGHT: f32 = PAPER.0 - 42.0;
 pub(crate) const WIDTH: f32 = RIGHT - LEFT;
 pub(crate) const TOP: f32 = 45.0;
 /// Below is only the footer.
-pub(crate) const BOTTOM: f32 = PAPER.1 - 58.0;
+pub(crate) const BOTTOM: f32 = PAPER.1 - 64.0;
 
 /// A colour, red, green and blue from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]

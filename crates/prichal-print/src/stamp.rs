@@ -15,8 +15,10 @@ const HEAD: f32 = 22.0;
 const GUTTER: f32 = 14.0;
 /// After a stamp.
 const GAP: f32 = 9.0;
-const COLUMN: f32 = (WIDTH - 2.0 * PAD - GUTTER) / 2.0;
-const INDENT: f32 = 68.0;
+/// The width of the left column; the right one is wide enough for a serial number.
+const COLUMN: f32 = 213.0;
+const INDENT: f32 = 62.0;
+const WIDE: f32 = WIDTH - 2.0 * PAD - GUTTER - COLUMN;
 
 const LOOK: Look = Look {
     label: Style::regular(7.0, Ink::GREY),
@@ -25,6 +27,10 @@ const LOOK: Look = Look {
     width: COLUMN - INDENT,
     gap: 1.5,
     lines: 6,
+};
+const WIDE_LOOK: Look = Look {
+    width: WIDE - INDENT,
+    ..LOOK
 };
 
 pub(crate) struct Stamp<'a> {
@@ -129,7 +135,7 @@ fn person(fonts: &Fonts, language: Language, zone: Zone, signature: &Signature<'
 }
 
 fn certificate(fonts: &Fonts, language: Language, zone: Zone, signature: &Signature<'_>) -> Facts {
-    let mut facts = Facts::new(LOOK);
+    let mut facts = Facts::new(WIDE_LOOK);
     let stamped = signature.time_stamped.map(|at| zone.moment(at));
     for (word, value) in [
         (Word::Certificate, signature.serial),

@@ -27,6 +27,16 @@ impl Language {
         }
     }
 
+    /// "№ 17 от 21.11.2026".
+    pub(crate) fn numbered(self, number: &str, date: &str) -> String {
+        match (number, self) {
+            ("", _) => date.to_owned(),
+            (_, Self::Russian) => format!("№ {number} от {date}"),
+            (_, Self::Kazakh) => format!("№ {number}, {date}"),
+            (_, Self::English) => format!("No. {number} of {date}"),
+        }
+    }
+
     const fn pick(
         self,
         russian: &'static str,
@@ -158,12 +168,10 @@ words! {
     /// The labels of the form itself.
     pub(crate) enum Word {
         Title: "ПЕЧАТНАЯ ФОРМА ЭЛЕКТРОННОГО ДОКУМЕНТА", "ЭЛЕКТРОНДЫҚ ҚҰЖАТТЫҢ БАСПА НЫСАНЫ", "PRINT FORM OF AN ELECTRONIC DOCUMENT";
-        Number: "Номер", "Нөмірі", "Number";
-        Date: "Дата", "Күні", "Date";
         Group: "Вид документа", "Құжат түрі", "Kind";
         Status: "Статус", "Мәртебесі", "Status";
         Created: "Создан в системе", "Жүйеде құрылған", "Created";
-        Made: "Состояние на", "Күй уақыты", "State as of";
+        Made: "Состояние на", "Жай-күй уақыты", "State as of";
         Id: "Идентификатор", "Сәйкестендіргіш", "Identifier";
         Parties: "Стороны", "Тараптар", "Parties";
         Role: "Роль", "Рөлі", "Role";
