@@ -5,7 +5,8 @@ use crate::facts::{Facts, Look};
 use crate::form::{OriginalFile, PrintForm, Step};
 use crate::paragraph::Paragraph;
 use crate::qr::Qr;
-use crate::sheet::{Area, Ink, LEFT, RIGHT, Sheets, Style, TOP, WIDTH};
+use crate::section::{NOTE, line, note, section};
+use crate::sheet::{Area, Ink, LEFT, RIGHT, Sheets, Style, WIDTH};
 use crate::stamp::Stamp;
 use crate::table::{BODY, SMALL, STRONG, Table};
 use crate::time::Zone;
@@ -14,19 +15,12 @@ use crate::words::{Language, Word};
 const KICKER: Style = Style::bold(7.0, Ink::GREY);
 const TITLE: Style = Style::bold(16.0, Ink::BLACK);
 const SUBTITLE: Style = Style::regular(11.0, Ink::BLACK);
-const SECTION: Style = Style::bold(10.5, Ink::BLACK);
-const NOTE: Style = Style::regular(8.5, Ink::GREY);
 const CAPTION: Style = Style::regular(6.5, Ink::GREY);
 
 /// The side of the QR code.
 const CODE: f32 = 92.0;
-/// Over the heading of a section.
-const AIR: f32 = 17.0;
-/// From the top of a heading to what it heads.
-const HEADING: f32 = 19.0;
-
-/// No list shows more rows; then a line says how many there are.
-const ROWS: usize = 2_000;
+/// No list of a form shows more rows or stamps; then a line says how many are left out.
+pub const MAX_ROWS: usize = 2_000;
 
 const FACTS: Look = Look {
     label: Style::regular(8.5, Ink::GREY),
@@ -121,13 +115,11 @@ impl<'a> Cover<'a> {
             (self.word(Word::Name), 0.0),
             (self.word(Word::BinOrIin), 110.0),
         ];
-        let table = Table::new(&sheets.fonts, &columns);
-        section(sheets, self.word(Word::Parties), table.least());
-        table.begin(sheets);
+        let mut table = Table::new(&sheets.fonts, self.word(Word::Parties), &columns);
         let sender = (Word::Sender, &self.form.sender);
         let recipients = self.form.recipients.iter();
         let recipients = recipients.map(|party| (Word::Recipient, party));
-        for (role, party) in std::iter::once(sender).chain(recipients).take(ROWS + 1) {
+        for (role, party) in std::iter::once(sender).chain(recipients).take(MAX_ROWS + 1) {
             let role = [(BODY, self.word(role))];
             table.row(
                 sheets,
@@ -146,19 +138,17 @@ impl<'a> Cover<'a> {
             (self.word(Word::State), 82.0),
             (self.word(Word::When), 126.0),
         ];
-        let table = Table::new(&sheets.fonts, &columns);
-        section(sheets, self.word(Word::Route), table.least());
+        let mut table = Table::new(&sheets.fonts, self.word(Word::Route), &columns);
         if steps.is_empty() {
-            return note(sheets, self.word(Word::RouteEmpty));
+            return self.none(sheets, Word::Route, Word::RouteEmpty);
         }
-        table.begin(sheets);
-        for step in steps.iter().take(ROWS) {
-            self.step(sheets, &table, step);
+        for step in steps.iter().take(MAX_ROWS) {
+            self.step(sheets, &mut table, step);
         }
         self.more(sheets, steps.len());
     }
 
-    fn step(&self, sheets: &mut Sheets, table: &Table, step: &Step<'_>) {
+    fn step(&self, sheets: &mut Sheets, table: &mut Table, step: &Step<'_>) {
         let when = step.completed.map(|at| self.zone.moment(at));
         let participant = [
             (BODY, step.participant),
@@ -179,24 +169,15 @@ impl<'a> Cover<'a> {
 
     fn signatures(&self, sheets: &mut Sheets) {
         let signatures = &self.form.signatures;
-        let stamp = |sheets: &Sheets, at: usize| {
-            let signature = signatures.get(at)?;
-            Some(Stamp::new(
-                &sheets.fonts,
-                self.language,
-                self.zone,
-                signature,
-            ))
-        };
-        let first = stamp(sheets, 0).map_or(BODY.leading(), |stamp| stamp.height());
-        section(sheets, self.word(Word::Signatures), first);
         if signatures.is_empty() {
-            note(sheets, self.word(Word::SignaturesEmpty));
+            self.none(sheets, Word::Signatures, Word::SignaturesEmpty);
         }
-        for at in 0..signatures.len().min(ROWS) {
-            if let Some(stamp) = stamp(sheets, at) {
-                stamp.draw(sheets, at + 1);
+        for (signature, number) in signatures.iter().take(MAX_ROWS).zip(1..) {
+            let stamp = Stamp::new(&sheets.fonts, self.language, self.zone, signature);
+            if number == 1 {
+                section(sheets, self.word(Word::Signatures), stamp.height());
             }
+            stamp.draw(sheets, number);
         }
         self.more(sheets, signatures.len());
         note(sheets, self.form.notice);
@@ -210,14 +191,12 @@ impl<'a> Cover<'a> {
             (self.word(Word::Size), 74.0),
             ("SHA-256", 252.0),
         ];
-        let table = Table::new(&sheets.fonts, &columns);
-        section(sheets, self.word(Word::Files), table.least());
+        let mut table = Table::new(&sheets.fonts, self.word(Word::Files), &columns);
         if files.is_empty() {
-            return note(sheets, self.word(Word::FilesEmpty));
+            return self.none(sheets, Word::Files, Word::FilesEmpty);
         }
-        table.begin(sheets);
-        for (file, number) in files.iter().take(ROWS).zip(1..) {
-            file_row(sheets, &table, file, number);
+        for (file, number) in files.iter().take(MAX_ROWS).zip(1..) {
+            file_row(sheets, &mut table, file, number);
         }
         self.more(sheets, files.len());
     }
@@ -232,9 +211,15 @@ impl<'a> Cover<'a> {
         line(sheets, address, self.form.check_url);
     }
 
+    /// A section with nothing in it.
+    fn none(&self, sheets: &mut Sheets, title: Word, text: Word) {
+        section(sheets, self.word(title), NOTE.leading());
+        note(sheets, self.word(text));
+    }
+
     /// How many rows there are beyond those shown.
     fn more(&self, sheets: &mut Sheets, rows: usize) {
-        let left = rows.saturating_sub(ROWS);
+        let left = rows.saturating_sub(MAX_ROWS);
         if left > 0 {
             sheets.y += 4.0;
             note(sheets, &format!("{} {left}", self.word(Word::More)));
@@ -246,26 +231,7 @@ impl<'a> Cover<'a> {
     }
 }
 
-/// The heading of a section, on the same sheet as the first of what it heads.
-pub(crate) fn section(sheets: &mut Sheets, title: &str, first: f32) {
-    if !sheets.need(AIR + HEADING + first) && sheets.y > TOP {
-        sheets.y += AIR;
-    }
-    let title = Paragraph::new(&sheets.fonts, SECTION, title, WIDTH, 2);
-    sheets.y = title.draw(sheets, LEFT, sheets.y) + HEADING - SECTION.leading();
-}
-
-pub(crate) fn note(sheets: &mut Sheets, text: &str) {
-    line(sheets, NOTE, text);
-}
-
-fn line(sheets: &mut Sheets, style: Style, text: &str) {
-    let lines = Paragraph::new(&sheets.fonts, style, text, WIDTH, 12);
-    sheets.need(lines.height());
-    sheets.y = lines.draw(sheets, LEFT, sheets.y);
-}
-
-fn file_row(sheets: &mut Sheets, table: &Table, file: &OriginalFile<'_>, number: usize) {
+fn file_row(sheets: &mut Sheets, table: &mut Table, file: &OriginalFile<'_>, number: usize) {
     let hash = Style::regular(6.5, Ink::BLACK);
     table.row(
         sheets,

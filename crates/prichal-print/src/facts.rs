@@ -72,7 +72,7 @@ impl Facts {
 
     fn draw_row(&self, sheets: &mut Sheets, row: &(Paragraph, Paragraph), x: f32, y: f32) {
         // Both stand on one line though their sizes differ.
-        let drop = (self.look.value.size - self.look.label.size).max(0.0);
+        let drop = row.0.drop(self.look.value);
         row.0.draw(sheets, x, y + drop);
         row.1.draw(sheets, x + self.look.indent, y);
     }

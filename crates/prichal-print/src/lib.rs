@@ -26,7 +26,7 @@
 //! Nothing a document says is a reason to fail. Control characters, also those that turn the
 //! direction of text, are shown as the replacement character; a character that the font lacks is a
 //! box, yet can be copied; a long word is broken; what no sheet could hold ends with an ellipsis.
-//! Lists show [2000 rows](PrintForm), texts [`MAX_TEXT_PAGES`] sheets, and then say how much is left
+//! Lists show [`MAX_ROWS`] rows, texts [`MAX_TEXT_PAGES`] sheets, and then say how much is left
 //! out.
 //!
 //! # Known limits
@@ -51,6 +51,7 @@ mod listing;
 mod paragraph;
 mod pdf;
 mod qr;
+mod section;
 mod sheet;
 mod stamp;
 mod table;
@@ -58,6 +59,7 @@ mod time;
 mod words;
 mod wrap;
 
+pub use cover::MAX_ROWS;
 pub use error::PrintError;
 pub use form::{Document, OriginalFile, Party, PrintForm, Signature, Step};
 pub use listing::MAX_TEXT_PAGES;

@@ -1,8 +1,8 @@
 //! The text of the `.txt` originals, on sheets of its own.
 
 use crate::clean;
-use crate::cover;
 use crate::form::{OriginalFile, PrintForm};
+use crate::section::{note, section};
 use crate::sheet::{BOTTOM, Ink, LEFT, Sheets, Style, WIDTH};
 use crate::words::{Language, Word};
 use crate::wrap::Wrap;
@@ -50,9 +50,9 @@ impl Listing<'_> {
             return;
         }
         let title = format!("{}: {}", Word::Text.word(self.language), file.name);
-        cover::section(self.sheets, &title, 0.0);
+        section(self.sheets, &title, 0.0);
         if text.is_empty() {
-            cover::note(self.sheets, Word::TextEmpty.word(self.language));
+            note(self.sheets, Word::TextEmpty.word(self.language));
         }
         self.text(text);
     }
@@ -148,7 +148,7 @@ impl Listing<'_> {
     fn end(&mut self) {
         if self.left_out > 0 {
             let text = Word::TextCut.word(self.language);
-            cover::note(self.sheets, &format!("{text} {}", self.left_out));
+            note(self.sheets, &format!("{text} {}", self.left_out));
         }
     }
 }

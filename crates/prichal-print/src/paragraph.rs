@@ -25,6 +25,11 @@ impl Paragraph {
         self.lines.iter().map(|_| self.style.leading()).sum()
     }
 
+    /// How much lower it must be to stand on one line with a text in a larger style.
+    pub(crate) fn drop(&self, beside: Style) -> f32 {
+        (beside.size - self.style.size).max(0.0)
+    }
+
     /// Draws it and says where it ends.
     pub(crate) fn draw(&self, sheets: &mut Sheets, x: f32, y: f32) -> f32 {
         let mut y = y;

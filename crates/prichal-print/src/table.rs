@@ -2,6 +2,7 @@
 
 use crate::font::Fonts;
 use crate::paragraph::Paragraph;
+use crate::section::section;
 use crate::sheet::{Area, Ink, LEFT, Sheets, Style, WIDTH};
 
 const HEAD: Style = Style::bold(7.5, Ink::GREY);
@@ -20,28 +21,42 @@ const LINES: usize = 12;
 pub(crate) type Part<'a> = (Style, &'a str);
 
 pub(crate) struct Table {
+    title: &'static str,
+    begun: bool,
     widths: Vec<f32>,
     head: Row,
 }
 
 impl Table {
-    /// Titles and widths; the width of one that is 0 is what the others leave.
-    pub(crate) fn new(fonts: &Fonts, columns: &[(&str, f32)]) -> Self {
+    /// The heading over it; the titles and widths of the columns. The width of one that is 0 is what the others leave.
+    pub(crate) fn new(fonts: &Fonts, title: &'static str, columns: &[(&str, f32)]) -> Self {
         let taken: f32 = columns.iter().map(|column| column.1).sum();
         let width = |&(_, width): &(&str, f32)| if width > 0.0 { width } else { WIDTH - taken };
         let widths: Vec<f32> = columns.iter().map(width).collect();
         let cells: Vec<[Part<'_>; 1]> = columns.iter().map(|column| [(HEAD, column.0)]).collect();
         let cells: Vec<&[Part<'_>]> = cells.iter().map(<[_; 1]>::as_slice).collect();
         let head = Row::new(fonts, &widths, &cells);
-        Self { widths, head }
+        Self {
+            title,
+            begun: false,
+            widths,
+            head,
+        }
     }
 
-    /// How much room the head and one row of one line want.
-    pub(crate) fn least(&self) -> f32 {
-        self.head.height + BODY.leading() + 2.0 * PAD
+    pub(crate) fn row(&mut self, sheets: &mut Sheets, cells: &[&[Part<'_>]]) {
+        let row = Row::new(&sheets.fonts, &self.widths, cells);
+        if !self.begun {
+            section(sheets, self.title, self.head.height + row.height);
+        }
+        if sheets.need(row.height) || !self.begun {
+            self.draw_head(sheets);
+        }
+        self.begun = true;
+        self.draw(sheets, &row);
     }
 
-    pub(crate) fn begin(&self, sheets: &mut Sheets) {
+    fn draw_head(&self, sheets: &mut Sheets) {
         let head = Area {
             x: LEFT,
             y: sheets.y,
@@ -52,18 +67,11 @@ impl Table {
         self.draw(sheets, &self.head);
     }
 
-    pub(crate) fn row(&self, sheets: &mut Sheets, cells: &[&[Part<'_>]]) {
-        let row = Row::new(&sheets.fonts, &self.widths, cells);
-        if sheets.need(row.height) {
-            self.begin(sheets);
-        }
-        self.draw(sheets, &row);
-    }
-
     fn draw(&self, sheets: &mut Sheets, row: &Row) {
         let mut x = LEFT;
         for (cell, width) in row.cells.iter().zip(&self.widths) {
-            let mut y = sheets.y + PAD;
+            let drop = cell.first().map_or(0.0, |part| part.drop(BODY));
+            let mut y = sheets.y + PAD + drop;
             for part in cell {
                 y = part.draw(sheets, x + SIDE, y);
             }

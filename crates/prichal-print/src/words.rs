@@ -198,7 +198,7 @@ words! {
         SignedAt: "Подписано", "Қол қойылған", "Signed";
         Certificate: "Сертификат", "Сертификат", "Certificate";
         Issuer: "Издатель", "Беруші", "Issuer";
-        Validity: "Срок действия", "Қолданыс мерзімі", "Validity";
+        Validity: "Срок действия", "Мерзімі", "Validity";
         Algorithm: "Алгоритм", "Алгоритм", "Algorithm";
         TimeStamp: "Метка времени", "Уақыт белгісі", "Time-stamp";
         Verdict: "Проверка", "Тексеру", "Validation";

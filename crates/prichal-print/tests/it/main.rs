@@ -285,8 +285,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_string_is_printed(text in any::<String>(), url in "\\PC{0,60}", at in any::<i64>()) {
+    fn any_string_is_printed(
+        text in any::<String>(),
+        url in "\\PC{0,60}",
+        at in any::<i64>(),
+        rows in 0..30_usize,
+        stamps in 0..30_usize,
+    ) {
         let mut form = filled(&text);
+        form.route = vec![step(&text); rows];
+        form.signatures = vec![signature(&text); stamps];
         form.check_url = &url;
         form.made = at;
         form.document.date = at;
