@@ -28,7 +28,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The heading over it; the titles and widths of the columns. The width of one that is 0 is what the others leave.
+    /// The heading over it; the titles and widths of the columns. A width of 0 is what the others
+    /// leave.
     pub(crate) fn new(fonts: &Fonts, title: &'static str, columns: &[(&str, f32)]) -> Self {
         let taken: f32 = columns.iter().map(|column| column.1).sum();
         let width = |&(_, width): &(&str, f32)| if width > 0.0 { width } else { WIDTH - taken };
@@ -44,6 +45,7 @@ impl Table {
         }
     }
 
+    /// Adds a row, the first one under the heading and the head.
     pub(crate) fn row(&mut self, sheets: &mut Sheets, cells: &[&[Part<'_>]]) {
         let row = Row::new(&sheets.fonts, &self.widths, cells);
         if !self.begun {

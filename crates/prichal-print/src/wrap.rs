@@ -2,6 +2,9 @@
 
 use crate::font::Font;
 
+/// No line has more characters: some are marks of no width.
+const MOST: usize = 400;
+
 /// The lines of a text, each not wider than the width. A line ends at a space if it can, else
 /// anywhere.
 pub(crate) struct Wrap<'a> {
@@ -42,11 +45,11 @@ impl<'a> Wrap<'a> {
     /// Where the next line ends.
     fn end(&self) -> usize {
         let (mut width, mut space) = (0.0, None);
-        for (at, char) in self.rest.char_indices() {
+        for ((at, char), count) in self.rest.char_indices().zip(0..) {
             width += self.font.advance(char) * self.size;
             if char == ' ' {
                 space = Some(at + 1);
-            } else if width > self.width && at > 0 {
+            } else if at > 0 && (width > self.width || count >= MOST) {
                 return space.unwrap_or(at);
             }
         }
@@ -92,6 +95,12 @@ mod tests {
     fn a_long_word_is_broken() {
         let lines = lines(&"ж".repeat(10_000), 100.0, 20_000);
         assert_eq!(lines.concat(), "ж".repeat(10_000));
+    }
+
+    #[test]
+    fn marks_without_width_end_too() {
+        let lines = lines(&"\u{301}".repeat(1_000), 100.0, 9);
+        assert_eq!(lines.len(), 3);
     }
 
     #[test]

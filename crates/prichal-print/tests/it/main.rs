@@ -173,6 +173,69 @@ fn every_language_says_it_all() {
 }
 
 #[test]
+fn every_verdict_has_its_stamp() {
+    let verdicts = [
+        (Verdict::Passed, "", "TOTAL-PASSED"),
+        (
+            Verdict::Indeterminate,
+            "TRY_LATER",
+            "INDETERMINATE / TRY_LATER",
+        ),
+        (Verdict::Failed, "REVOKED", "TOTAL-FAILED / REVOKED"),
+    ];
+    for (language, (verdict, sub_indication, code)) in Language::ALL
+        .into_iter()
+        .flat_map(|language| verdicts.map(|verdict| (language, verdict)))
+    {
+        let mut form = form(language);
+        form.signatures[0].verdict = verdict;
+        form.signatures[0].sub_indication = sub_indication;
+        assert!(said(&printed(&form)).contains(code));
+    }
+}
+
+#[test]
+fn a_heading_is_never_alone() {
+    let long = "Участник ".repeat(400);
+    for parties in 0..40 {
+        let mut form = form(Language::Russian);
+        form.recipients = vec![party("Получатель"); parties];
+        form.route = vec![step(&long)];
+        let sheets = printed(&form);
+        let texts: Vec<String> = sheets.iter().map(Sheet::text).collect();
+        let route = texts
+            .iter()
+            .find(|text| text.contains("Маршрут\n"))
+            .expect("a route");
+        assert!(route.contains("Согласование"));
+        let stamps = texts
+            .iter()
+            .find(|text| text.contains("Электронные подписи\n"));
+        assert!(stamps.expect("stamps").contains("ДОКУМЕНТ ПОДПИСАН"));
+    }
+}
+
+#[test]
+fn only_the_web_is_linked() {
+    let links = |check_url| {
+        let form = PrintForm {
+            check_url,
+            ..PrintForm::default()
+        };
+        reader::links(&print_form(&form).expect("a form"))
+    };
+    assert_eq!(links(URL), [URL]);
+    for other in [
+        "",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://x/\n",
+    ] {
+        assert_eq!(links(other), [""; 0], "{other}");
+    }
+}
+
+#[test]
 fn an_empty_form_is_one_sheet() {
     let sheets = printed(&PrintForm::default());
     assert_eq!(sheets.len(), 1);

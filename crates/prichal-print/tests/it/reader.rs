@@ -38,6 +38,21 @@ pub(crate) fn read(pdf: &[u8]) -> Vec<Sheet> {
     pages.values().map(sheet).collect()
 }
 
+/// The addresses that the form's annotations lead to.
+pub(crate) fn links(pdf: &[u8]) -> Vec<String> {
+    let document = Document::load_mem(pdf).expect("a PDF");
+    let objects = document
+        .objects
+        .values()
+        .filter_map(|object| object.as_dict().ok());
+    let actions = objects.filter_map(|object| object.get(b"A").ok()?.as_dict().ok());
+    let addresses = actions.map(|action| action.get(b"URI").expect("an address"));
+    let text = |address: &Object| address.as_str().expect("a string").to_vec();
+    addresses
+        .map(|address| String::from_utf8(text(address)).expect("ASCII"))
+        .collect()
+}
+
 impl Font {
     fn read(document: &Document, font: &Dictionary) -> Self {
         let get =
