@@ -1,4 +1,5 @@
-//! How a webhook fares, and what becomes of it and of its instance's status (`contract.md` §6).
+//! How a webhook fares, and what becomes of it and of its instance's status (`contract.md` §6), or of the
+//! document hook (`reference/edo.md` §3.4).
 
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ const OFF_FROM: u32 = 100;
 const OFF_SPAN: Duration = Duration::from_hours(1);
 /// Events in a row that used up every retry, after which a hook is switched off.
 const OFF_EXHAUSTED: u32 = 3;
+/// How long every call of a document hook must have failed for it to be paused.
+const PAUSE_SPAN: Duration = Duration::from_hours(5 * 24);
 
 /// What failed in a row at one webhook. Any success ends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,12 @@ impl Streak {
         } else {
             (self.failures >= ERRORS_FROM).then_some(Effect::HasErrors)
         }
+    }
+
+    /// Whether a document hook that failed once more at `now` is paused.
+    pub fn pauses(&self, now: Timestamp) -> bool {
+        self.since
+            .is_some_and(|since| now.since(since) >= PAUSE_SPAN)
     }
 
     /// Ends the streak. True when there was one, so that its owner knows what to save.
@@ -112,6 +121,20 @@ mod tests {
         assert_eq!(streak.on_failure(START, false), None);
         assert_eq!(streak.on_failure(START, true), None);
         assert_eq!(streak.on_failure(START, true), Some(Effect::SwitchOff));
+    }
+
+    #[test]
+    fn a_document_hook_is_paused_after_five_days_of_failures() {
+        let mut streak = Streak::default();
+        let day = Duration::from_hours(24);
+        for (after, paused) in [(0, false), (4, false), (5, true), (6, true)] {
+            let now = START + day * after;
+            streak.on_failure(now, false);
+            assert_eq!(streak.pauses(now), paused, "{after}");
+        }
+        streak.on_success();
+        streak.on_failure(START + day * 7, false);
+        assert!(!streak.pauses(START + day * 7));
     }
 
     #[test]

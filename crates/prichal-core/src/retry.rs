@@ -1,5 +1,5 @@
-//! What follows from one attempt at a delivery (`reference/kontur.md` §9). Pure, so its tests are a
-//! table.
+//! What follows from one attempt at a delivery (`reference/kontur.md` §9, `reference/edo.md` §3.4). Pure,
+//! so its tests are a table.
 
 use std::{fmt, time::Duration};
 
@@ -7,6 +7,8 @@ use crate::time::{Timestamp, parse_setting};
 
 /// The most waits a schedule may have.
 const MAX_WAITS: usize = 100;
+/// From which attempt on an answer that says that the client is at fault ends an event.
+const REFUSED_FROM: u32 = 4;
 
 /// Waits between attempts: after failure number `n`, `0[n - 1]`; after the last one we give up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +28,15 @@ impl Default for Schedule {
 /// What an attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The receiver answered. Only 200 with our echo says that it took the event.
+    /// The receiver of an integration's webhook answered. Only 200 with our echo says that it took the
+    /// event.
     Answered {
         status: u16,
         echo_matches: bool,
+    },
+    /// The receiver of a document's event answered. Any 2xx says that it took it.
+    AnsweredPlainly {
+        status: u16,
     },
     Failed(Failure),
 }
@@ -71,8 +78,19 @@ impl Reply {
             Self::Answered {
                 status: 200,
                 echo_matches: true
-            }
+            } | Self::AnsweredPlainly { status: 200..=299 }
         )
+    }
+
+    /// Whether the answer says that the same call will hardly do better later.
+    const fn is_refusal(self) -> bool {
+        match self {
+            Self::AnsweredPlainly {
+                status: 408 | 425 | 429,
+            } => false,
+            Self::AnsweredPlainly { status } => matches!(status, 400..=499),
+            Self::Answered { .. } | Self::Failed(_) => false,
+        }
     }
 
     /// What the attempt log says, `None` for a success.
@@ -82,11 +100,13 @@ impl Reply {
             Self::Answered {
                 status: 200,
                 echo_matches: true,
-            } => None,
+            }
+            | Self::AnsweredPlainly { status: 200..=299 } => None,
             Self::Answered { status: 200, .. } => {
                 Some("the echo header is missing or wrong".to_owned())
             }
             Self::Answered { status, .. } => Some(format!("the answer was {status}, not 200")),
+            Self::AnsweredPlainly { status } => Some(format!("the answer was {status}, not 2xx")),
         }
     }
 }
@@ -113,6 +133,9 @@ impl Schedule {
     pub fn judge(&self, attempt: u32, reply: Reply, now: Timestamp) -> Verdict {
         if reply.is_success() {
             return Verdict::Delivered;
+        }
+        if reply.is_refusal() && attempt >= REFUSED_FROM {
+            return Verdict::Exhausted;
         }
         let wait = attempt
             .checked_sub(1)
@@ -177,6 +200,32 @@ mod tests {
             schedule.judge(8, answered(200, true), NOW),
             Verdict::Delivered
         );
+    }
+
+    #[test]
+    fn any_2xx_takes_a_documents_event_and_a_refusal_is_tried_again_three_times() {
+        let judge = |attempt: u32, status: u16| {
+            Schedule::default().judge(attempt, Reply::AnsweredPlainly { status }, NOW)
+        };
+        for status in [200, 201, 204, 299] {
+            assert_eq!(judge(1, status), Verdict::Delivered);
+        }
+        for (status, last) in [
+            (199, 7),
+            (302, 7),
+            (400, 3),
+            (404, 3),
+            (410, 3),
+            (408, 7),
+            (425, 7),
+            (429, 7),
+            (500, 7),
+        ] {
+            let retried =
+                |attempt: u32| matches!(judge(attempt, status), Verdict::DeferredUntil(_));
+            assert!((1..=last).all(retried), "{status}");
+            assert_eq!(judge(last + 1, status), Verdict::Exhausted, "{status}");
+        }
     }
 
     #[test]
