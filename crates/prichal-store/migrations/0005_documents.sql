@@ -56,8 +56,9 @@ CREATE TABLE document_event (
   at BIGINT NOT NULL,
   seq BIGINT NOT NULL,
   document TEXT /*postgres COLLATE "C"*/ NOT NULL,
-  PRIMARY KEY (workspace, at, seq)
+  PRIMARY KEY (workspace, seq)
 ) /*sqlite WITHOUT ROWID*/;
+CREATE INDEX document_event_at ON document_event (workspace, at, seq);
 CREATE INDEX document_event_document ON document_event (workspace, document, seq);
 
 -- Links under which something can be downloaded for a while. A link to content that is to be signed is a
@@ -137,12 +138,14 @@ CREATE INDEX bulk_waiting ON bulk (id) WHERE completed_on IS NULL;
 CREATE INDEX bulk_completed ON bulk (completed_on) WHERE completed_on IS NOT NULL;
 
 -- Where a company wants to be told of its documents' statuses. secrets: up to two, sealed with the master
--- key. Its cursor and its deferred events are those of the webhook with the same id.
+-- key. paused_at: since when it is paused, because everything failed. Its cursor and its deferred events
+-- are those of the webhook with the same id, of the integration whose id is zero.
 CREATE TABLE document_hook (
   workspace TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
   url TEXT NOT NULL,
   secrets BYTEA NOT NULL,
   created_at BIGINT NOT NULL,
-  updated_at BIGINT NOT NULL
+  updated_at BIGINT NOT NULL,
+  paused_at BIGINT
 );

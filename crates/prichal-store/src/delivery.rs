@@ -9,7 +9,7 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx,
+    Conn, Result, Row, Tx, document_hook,
     insert::Insert,
     value::{Value, params},
     webhook::Key,
@@ -170,7 +170,8 @@ pub fn list_attempts(
     )
 }
 
-/// Instances, and channels that send, that have attempts older than `before`, at most `limit`.
+/// Instances, channels that send, and companies' document hooks, that have attempts older than `before`,
+/// at most `limit`.
 pub fn with_attempts_before(
     conn: &mut Conn,
     before: Timestamp,
@@ -180,8 +181,10 @@ pub fn with_attempts_before(
         "SELECT workspace, integration FROM instance i WHERE EXISTS (
            SELECT 1 FROM attempt a WHERE a.workspace = i.workspace AND a.integration = i.integration AND a.id < $1)
          UNION ALL SELECT workspace, id FROM channel c WHERE EXISTS (
-           SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id AND a.id < $1) LIMIT $2",
-        params![first_id(before), limit],
+           SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id AND a.id < $1)
+         UNION ALL SELECT id, $3 FROM workspace w WHERE EXISTS (
+           SELECT 1 FROM attempt a WHERE a.workspace = w.id AND a.integration = $3 AND a.id < $1) LIMIT $2",
+        params![first_id(before), limit, document_hook::INTEGRATION],
         |row| Ok((WorkspaceId(row.uuid(0)?), IntegrationId(row.uuid(1)?))),
     )
 }
@@ -266,6 +269,15 @@ pub fn settle_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Resul
 pub fn land_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     tx.execute(
         "UPDATE deferred SET in_flight = 0, due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND in_flight = 1",
+        params![key.workspace, key.integration, key.id, now],
+    )?;
+    Ok(())
+}
+
+/// Makes everything that waits for another try due.
+pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE deferred SET due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND due_at > $4 AND in_flight = 0",
         params![key.workspace, key.integration, key.id, now],
     )?;
     Ok(())

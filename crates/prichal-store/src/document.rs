@@ -356,6 +356,29 @@ pub fn history_between(
     Ok((total.unwrap_or(0), found))
 }
 
+/// What it says after number `after`, in the log's order, at most `limit`.
+pub fn events_after(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<LoggedEvent>> {
+    let sql = format!("SELECT {FOUND} AND d.seq > $2 ORDER BY d.seq LIMIT $3");
+    conn.query(&sql, params![viewer, after, limit], |row| {
+        event::logged(viewer, row)
+    })
+}
+
+/// How many events there are from number `first` to number `last`.
+pub fn count_events(conn: &mut Conn, viewer: WorkspaceId, first: i64, last: i64) -> Result<i64> {
+    let found = conn.query_one(
+        "SELECT count(*) FROM document_event WHERE workspace = $1 AND seq >= $2 AND seq <= $3",
+        params![viewer, first, last],
+        |row| row.get(0),
+    )?;
+    Ok(found.unwrap_or(0))
+}
+
 /// The numbers of the first and the last event of a period, if there is any.
 pub fn events_between(
     conn: &mut Conn,

@@ -1,15 +1,22 @@
 //! Where companies want to be told of their documents' statuses. How far each was told is its webhook's
-//! business.
+//! business: a row of [`crate::webhook`] with the same id, of [`INTEGRATION`].
 
 use prichal_core::{
-    id::{WebhookId, WorkspaceId},
+    id::{IntegrationId, WebhookId, WorkspaceId},
     time::Timestamp,
 };
+use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Tx,
+    Conn, Result, Row, Tx,
+    delivery::Lane,
     value::{Value, params},
+    webhook::{Key, Lease},
 };
+
+/// What stands in the place of an integration where a webhook is a company's document hook. Zeros are no
+/// integration's id.
+pub const INTEGRATION: IntegrationId = IntegrationId(Uuid::nil());
 
 #[derive(Clone, Debug)]
 pub struct DocumentHook {
@@ -20,13 +27,26 @@ pub struct DocumentHook {
     pub secrets: Vec<u8>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// Since when nobody is called, because every call had failed for long.
+    pub paused_at: Option<Timestamp>,
 }
 
-/// Writes a workspace's hook, new or changed.
-pub fn put(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
-    tx.execute(
-        "INSERT INTO document_hook (workspace, id, url, secrets, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (workspace) DO UPDATE SET url = excluded.url, secrets = excluded.secrets, updated_at = excluded.updated_at",
+impl DocumentHook {
+    /// The webhook that it is.
+    pub fn key(&self) -> Key {
+        Key {
+            workspace: self.workspace,
+            integration: INTEGRATION,
+            id: self.id,
+        }
+    }
+}
+
+/// Adds a workspace's hook. False when it has one.
+pub fn insert(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<bool> {
+    let added = tx.execute(
+        "INSERT INTO document_hook (workspace, id, url, secrets, created_at, updated_at, paused_at)
+         VALUES ($1, $2, $3, $4, $5, $6, NULL) ON CONFLICT DO NOTHING",
         &[
             hook.workspace.into(),
             hook.id.into(),
@@ -36,31 +56,103 @@ pub fn put(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
             hook.updated_at.into(),
         ],
     )?;
+    Ok(added == 1)
+}
+
+/// Writes what a workspace's hook has become.
+pub fn update(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
+    tx.execute(
+        "UPDATE document_hook SET url = $2, secrets = $3, updated_at = $4, paused_at = $5 WHERE workspace = $1",
+        &[
+            hook.workspace.into(),
+            Value::from(&hook.url),
+            Value::from(hook.secrets.as_slice()),
+            hook.updated_at.into(),
+            hook.paused_at.into(),
+        ],
+    )?;
     Ok(())
 }
 
-pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<DocumentHook>> {
-    conn.query_one(
-        "SELECT id, url, secrets, created_at, updated_at FROM document_hook WHERE workspace = $1",
-        params![workspace],
-        |row| {
-            Ok(DocumentHook {
-                workspace,
-                id: WebhookId(row.uuid(0)?),
-                url: row.get(1)?,
-                secrets: row.get(2)?,
-                created_at: row.time(3)?,
-                updated_at: row.time(4)?,
-            })
-        },
-    )
+/// Says since when a hook is paused.
+pub fn set_paused(tx: &mut Tx<'_>, key: Key, at: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE document_hook SET paused_at = $3 WHERE workspace = $1 AND id = $2",
+        params![key.workspace, key.id, at],
+    )?;
+    Ok(())
 }
 
-/// Removes a workspace's hook. False when there was none.
-pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {
-    let gone = tx.execute(
+const COLUMNS: &str =
+    "h.workspace, h.id, h.url, h.secrets, h.created_at, h.updated_at, h.paused_at";
+
+pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<DocumentHook>> {
+    let sql = format!("SELECT {COLUMNS} FROM document_hook h WHERE workspace = $1");
+    conn.query_one(&sql, params![workspace], read)
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option<DocumentHook>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM document_hook h WHERE workspace = $1 /*postgres FOR UPDATE*/"
+    );
+    tx.conn()?.query_one(&sql, params![workspace], read)
+}
+
+/// Removes a workspace's hook, if it has one.
+pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+    tx.execute(
         "DELETE FROM document_hook WHERE workspace = $1",
         params![workspace],
     )?;
-    Ok(gone == 1)
+    Ok(())
+}
+
+/// What is to be done about an event that may be told now.
+#[derive(Clone, Debug)]
+pub enum Turn {
+    /// The hook is told of it.
+    Call(DocumentHook),
+    /// An earlier event of the same document waits for another try, until then.
+    Wait(Timestamp),
+    /// Whoever asks has no hold on the hook any more.
+    Lost,
+}
+
+/// Whose turn it is: looked up before each call, so that what has become of the hook, on whichever node,
+/// counts from the next call on, and so that a document's events keep their order. That holds on each
+/// lane: no event is told while an earlier one of its document is in the deferred queue.
+pub fn turn(conn: &mut Conn, lease: &Lease, lane: Lane, seq: i64, document: Uuid) -> Result<Turn> {
+    let Lease { key, owner, fence } = lease;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook w JOIN document_hook h ON h.workspace = w.workspace AND h.id = w.id
+         WHERE w.workspace = $1 AND w.integration = $2 AND w.id = $3 AND w.owner = $4 AND w.fence = $5 AND w.live = 1"
+    );
+    let values = params![key.workspace, key.integration, key.id, *owner, *fence];
+    let Some(hook) = conn.query_one(&sql, values, read)? else {
+        return Ok(Turn::Lost);
+    };
+    let earlier = conn.query_one(
+        "SELECT max(d.due_at) FROM document_event e
+         JOIN deferred d ON d.workspace = e.workspace AND d.integration = $2 AND d.webhook = $3 AND d.lane = $4 AND d.seq = e.seq
+         WHERE e.workspace = $1 AND e.document = $5 AND e.seq < $6",
+        params![key.workspace, key.integration, key.id, lane.name(), document, seq],
+        |row| row.get::<Option<i64>>(0),
+    )?;
+    Ok(match earlier.flatten() {
+        Some(due_at) => Turn::Wait(Timestamp::from_micros(due_at)),
+        None => Turn::Call(hook),
+    })
+}
+
+fn read(row: &Row<'_>) -> Result<DocumentHook> {
+    Ok(DocumentHook {
+        workspace: WorkspaceId(row.uuid(0)?),
+        id: WebhookId(row.uuid(1)?),
+        url: row.get(2)?,
+        secrets: row.get(3)?,
+        created_at: row.time(4)?,
+        updated_at: row.time(5)?,
+        paused_at: row.get::<Option<i64>>(6)?.map(Timestamp::from_micros),
+    })
 }

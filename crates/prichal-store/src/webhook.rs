@@ -105,6 +105,25 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
     Ok(())
 }
 
+/// Takes a webhook out of work. Where it stands and what waits for another try stays.
+pub fn pause(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+    set_live(tx, key, false)
+}
+
+/// Lets a webhook go on from where it stands, under a new lease, with a clean streak.
+pub fn go_on(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+    set_live(tx, key, true)
+}
+
+fn set_live(tx: &mut Tx<'_>, key: Key, live: bool) -> Result<()> {
+    tx.execute(
+        "UPDATE webhook SET live = $4, failures = 0, failing_since = NULL, exhausted = 0, fence = fence + 1, owner = NULL
+         WHERE workspace = $1 AND integration = $2 AND id = $3",
+        params![key.workspace, key.integration, key.id, live],
+    )?;
+    Ok(())
+}
+
 /// Sets cursors to the end of their logs, under the locks that numbering the events took.
 pub(crate) fn write_starts(conn: &mut Conn, keys: &[Key]) -> Result<()> {
     for key in keys {

@@ -98,7 +98,19 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
     tx.execute("DELETE FROM webhook WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM deferred WHERE workspace = $1", params![id])?;
     tx.execute("DELETE FROM replay WHERE workspace = $1", params![id])?;
-    for table in ["channel", "resource", "run", "kv", "socket"] {
+    // Documents stay: other companies share them.
+    let own = [
+        "channel",
+        "resource",
+        "run",
+        "kv",
+        "socket",
+        "document_hook",
+        "document_link",
+        "bulk",
+        "signature_policy",
+    ];
+    for table in own {
         let sql = format!("DELETE FROM {table} WHERE workspace = $1");
         tx.execute(&sql, params![id])?;
     }
