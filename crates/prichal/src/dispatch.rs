@@ -6,6 +6,7 @@
 //! * [`State`] holds what this node has leases on: for each log how far it has been looked at, its
 //!   newest events in memory, and its webhooks, found by the kind of entity they ask for. A commit
 //!   feeds it ([`Dispatch::committed`]); a webhook that wants nothing of what passes costs nothing.
+//! * A company's document hook is a webhook like any other, but for whom it calls: [`documents`].
 //! * A [`runner`] makes the calls of one webhook. It exists only while there is something to do.
 //!   Everything that can fill up is its own: a slow receiver holds up nobody else.
 //! * The [`supervisor`] claims leases, starts runners, fetches what the node has not seen being
@@ -15,6 +16,7 @@
 //! it. Feeding an event that it wants ends that; the runner goes on from there.
 
 pub mod call;
+mod documents;
 mod line;
 mod log;
 mod runner;
@@ -37,7 +39,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    LoggedEvent,
+    LoggedEvent, document_hook,
     webhook::{Key, Lease, Webhook},
 };
 use tokio::sync::Notify;
@@ -187,6 +189,15 @@ impl Dispatch {
                 .into_iter()
                 .map(|integration| (workspace, integration)),
         );
+        self.wake.notify_one();
+    }
+
+    /// Has the document hook of a workspace looked at again: it is new, paused, going on or gone. Other
+    /// nodes need not be told. Whichever has its lease asks the store before each call, and claims what
+    /// is nobody's at the next look.
+    pub fn document_hook_changed(&self, workspace: WorkspaceId) {
+        let changed = (workspace, document_hook::INTEGRATION);
+        self.lock().changed.insert(changed);
         self.wake.notify_one();
     }
 

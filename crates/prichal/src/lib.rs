@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod app;
+pub mod attempt;
 pub mod blobs;
 pub mod bus;
 pub mod cache;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod data_dir;
 pub mod dispatch;
 pub mod disposition;
+pub mod document_hook;
 pub mod entity;
 pub mod error;
 pub mod face;

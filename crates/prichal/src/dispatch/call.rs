@@ -1,4 +1,4 @@
-//! One call of a webhook: what is sent, and what the answer means.
+//! One call of an integration's webhook: what is sent, and what the answer means.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     error::Result,
     instance,
     outgoing::{
-        CallError, KEEP, Outgoing,
+        Answer, CallError, KEEP, Outgoing,
         connections::Connections,
         signature::{SigningKey, sign},
         target::Target,
@@ -31,7 +31,7 @@ use crate::{
 
 const ACCESS_KEY: HeaderName = HeaderName::from_static("x-xcom-accesskey");
 const ECHO: HeaderName = HeaderName::from_static("x-xcom-integration-echo");
-const REPLAY: HeaderName = HeaderName::from_static("x-prichal-replay");
+pub(super) const REPLAY: HeaderName = HeaderName::from_static("x-prichal-replay");
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -138,45 +138,68 @@ pub async fn call(
         fill_random(&mut random);
         hex(&random)
     };
-    let failed = |reply: Failure, error: String| Outcome {
-        reply: Reply::Failed(reply),
+    let target = match &receiver.target {
+        Ok(target) => target,
+        Err(error) => return bad_url(started_at, error.clone()),
+    };
+    let headers = headers(app, receiver, &payload, &echo, started_at);
+    let read = |answer: &Answer| Reply::Answered {
+        status: answer.status,
+        echo_matches: answer
+            .headers
+            .get(&ECHO)
+            .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
+    };
+    post(app, connections, target, headers, payload.body, read).await
+}
+
+/// What comes of a call whose URL is none.
+pub(super) fn bad_url(started_at: Timestamp, error: String) -> Outcome {
+    Outcome {
+        reply: Reply::Failed(Failure::BadUrl),
         started_at,
-        duration: app.clock.now().since(started_at),
+        duration: Duration::ZERO,
         http_status: None,
         error: Some(error),
         answer: None,
-    };
-    let target = match &receiver.target {
-        Ok(target) => target,
-        Err(error) => return failed(Failure::BadUrl, error.clone()),
-    };
-    let headers = headers(app, receiver, &payload, &echo, started_at);
+    }
+}
+
+/// Posts a body once. `read` says what an answer means.
+pub(super) async fn post(
+    app: &App,
+    connections: &Connections,
+    target: &Target,
+    headers: HeaderMap,
+    body: Bytes,
+    read: impl FnOnce(&Answer) -> Reply,
+) -> Outcome {
+    let started_at = app.clock.now();
     let request = Outgoing {
         method: Method::POST,
         headers,
-        body: payload.body,
+        body,
         keep: KEEP,
     };
     let deadline = app.clock.sleep(app.config.delivery_timeout);
-    match app
-        .outgoing
-        .call(connections, target, request, deadline)
-        .await
-    {
-        Err(error) => failed(failure(&error), error.to_string()),
+    let called = app.outgoing.call(connections, target, request, deadline);
+    let called = called.await;
+    let duration = app.clock.now().since(started_at);
+    match called {
+        Err(error) => Outcome {
+            reply: Reply::Failed(failure(&error)),
+            started_at,
+            duration,
+            http_status: None,
+            error: Some(error.to_string()),
+            answer: None,
+        },
         Ok(answer) => {
-            let echo_matches = answer
-                .headers
-                .get(&ECHO)
-                .is_some_and(|value| value.as_bytes() == echo.as_bytes());
-            let reply = Reply::Answered {
-                status: answer.status,
-                echo_matches,
-            };
+            let reply = read(&answer);
             Outcome {
                 reply,
                 started_at,
-                duration: app.clock.now().since(started_at),
+                duration,
                 http_status: Some(answer.status),
                 error: reply.error(),
                 answer: (!answer.body.is_empty()).then(|| text(&answer.body)),

@@ -1,6 +1,8 @@
 //! The runner of one webhook: takes its events off the log, calls, and writes what came of it.
 //!
-//! Calls run concurrently up to a bound, never two at once for the same entity. What came of them is
+//! Calls run concurrently up to a bound, never two at once for the same entity. A failed event of an
+//! integration's webhook is overtaken by what comes after it; one of a document is not, for which
+//! [`documents`] sees. What came of the calls is
 //! written in batches, one write at a time; while it runs, the next batch gathers. A batch that could
 //! not be written is kept and tried again, and the runner takes on nothing new meanwhile once the
 //! window is full. Nothing is written before a call, so a crash repeats what was in flight, and what
@@ -27,13 +29,14 @@ use prichal_core::{
 use prichal_store::{
     LoggedEvent,
     delivery::{self, Deferred, Lane},
-    event, webhook,
+    document, document_hook, event, webhook,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Hook,
     call::{Outcome, Payload, Receiver, call},
+    documents,
     line::Line,
     log::Next,
     settle::{self, Batch, Health, Queued},
@@ -57,7 +60,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a runner with nothing to do keeps its connections.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How many events are fetched from the store at once.
 const FETCH: i64 = 128;
 
@@ -84,14 +87,48 @@ impl Job {
 
 struct Done {
     job: Job,
-    outcome: Outcome,
+    ended: Ended,
+}
+
+/// How a job has ended.
+pub(super) enum Ended {
+    /// The receiver was called.
+    Called(Outcome),
+    /// It was not its turn: it is looked at again then.
+    Postponed(Timestamp),
+    /// There is nothing to tell.
+    Skipped,
+    /// The webhook is no longer this node's.
+    Lost,
+}
+
+/// Who is called.
+#[derive(Clone)]
+enum To {
+    Instance(Arc<Receiver>),
+    /// A company that wants to hear of its documents: where, is looked up for each call.
+    Company,
+}
+
+impl To {
+    /// Nothing when there is nobody to call any more.
+    async fn find(app: &App, hook: &Hook) -> Result<Option<Self>> {
+        if hook.key().integration == document_hook::INTEGRATION {
+            return Ok(Some(Self::Company));
+        }
+        let url = hook.definition().relative_url.clone();
+        let loaded = Receiver::load(app, hook.key(), &url).await?;
+        Ok(loaded.map(|receiver| Self::Instance(Arc::new(receiver))))
+    }
 }
 
 pub(super) struct Runner {
     app: App,
     hook: Arc<Hook>,
     stop: CancellationToken,
-    receiver: Option<Arc<Receiver>>,
+    /// Whether it is a company's document hook, not an integration's webhook.
+    documents: bool,
+    to: Option<To>,
     connections: Arc<Connections>,
     line: Line,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -104,6 +141,8 @@ pub(super) struct Runner {
     escaped: HashSet<i64>,
     /// Whether the deferred queue and the replays have to be looked at.
     look_aside: bool,
+    /// Whether a job has found that the webhook is no longer this node's.
+    lost: bool,
     streak: Streak,
     /// Whether the instance knows that the calls succeed. Unknown to a new runner: a webhook that was
     /// switched off and on again has no streak, and its first success makes the instance active.
@@ -130,10 +169,11 @@ pub(super) enum End {
 impl Runner {
     pub(super) fn new(app: App, hook: Arc<Hook>, position: i64, stop: CancellationToken) -> Self {
         Self {
+            documents: hook.key().integration == document_hook::INTEGRATION,
             app,
             hook,
             stop,
-            receiver: None,
+            to: None,
             connections: Arc::new(Connections::new(CALLS + SIDE_CALLS)),
             line: Line::new(position),
             calls: FuturesUnordered::new(),
@@ -143,6 +183,7 @@ impl Runner {
             retrying: HashSet::new(),
             escaped: HashSet::new(),
             look_aside: false,
+            lost: false,
             streak: Streak::default(),
             well: false,
             batch: Batch::default(),
@@ -199,6 +240,7 @@ impl Runner {
                 while let Some(Some(done)) = self.calls.next().now_or_never() {
                     self.ended(done);
                 }
+                return !self.lost;
             }
             Some(outcome) = OptionFuture::from(self.writing.as_mut()) => return self.wrote(outcome).await,
             () = hook.notify.notified() => {}
@@ -258,27 +300,24 @@ impl Runner {
 
     /// Has the receiver ready for the webhook as it is now. False when there is none any more.
     async fn prepare(&mut self) -> Result<bool> {
-        if !self.hook.take_stale() && self.receiver.is_some() {
+        if !self.hook.take_stale() && self.to.is_some() {
             return Ok(true);
         }
+        let first = self.to.is_none();
+        let found = To::find(&self.app, &self.hook).await;
+        self.to = found.inspect_err(|_| self.to = None)?;
         let key = self.hook.key();
-        let url = self.hook.definition().relative_url.clone();
-        let first = self.receiver.is_none();
-        let loaded = Receiver::load(&self.app, key, &url)
-            .await
-            .inspect_err(|_| self.receiver = None)?;
-        self.receiver = loaded.map(Arc::new);
         if first
             && let Some(row) = self
                 .app
                 .db
                 .read(move |conn| webhook::find(conn, key))
                 .await
-                .inspect_err(|_| self.receiver = None)?
+                .inspect_err(|_| self.to = None)?
         {
             self.streak = row.streak;
         }
-        Ok(self.receiver.is_some())
+        Ok(self.to.is_some())
     }
 
     /// Takes on events that are no longer in memory.
@@ -356,51 +395,106 @@ impl Runner {
     }
 
     fn start(&mut self, job: Job) {
-        let Some(receiver) = self.receiver.clone() else {
+        let Some(to) = self.to.clone() else {
             return;
         };
         self.busy.extend(job.entities());
         self.side_calls += usize::from(job.is_aside());
         let (app, connections) = (self.app.clone(), self.connections.clone());
-        self.calls.push(Box::pin(async move {
-            let payload = Payload::of(job.event.clone(), job.lane == Lane::Replay);
-            let outcome = call(&app, &receiver, &connections, payload).await;
-            Done { job, outcome }
-        }));
+        let lease = self.hook.lease;
+        self.calls.push(match to {
+            To::Instance(receiver) => Box::pin(async move {
+                let payload = Payload::of(job.event.clone(), job.lane == Lane::Replay);
+                let outcome = call(&app, &receiver, &connections, payload).await;
+                let ended = Ended::Called(outcome);
+                Done { job, ended }
+            }),
+            To::Company => Box::pin(async move {
+                let Job {
+                    event,
+                    lane,
+                    attempt,
+                    ..
+                } = &job;
+                let telling = documents::tell(&app, &lease, &connections, event, *lane, *attempt);
+                let ended = telling.await;
+                Done { job, ended }
+            }),
+        });
     }
 
     /// A call has ended: what follows from it goes into the batch.
     fn ended(&mut self, done: Done) {
-        let Done { job, outcome } = done;
-        for entity in job.entities() {
-            self.busy.remove(entity);
+        let Done { job, ended } = done;
+        if self.documents {
+            // What was deferred must be seen by whoever asks for the document's next event.
+            self.batch.held.extend(job.entities());
+        } else {
+            for entity in job.entities() {
+                self.busy.remove(entity);
+            }
         }
         if job.is_aside() {
             self.side_calls -= 1;
             // There is room for another one.
             self.look_aside = true;
         }
+        match ended {
+            Ended::Called(outcome) => self.called(&job, &outcome),
+            Ended::Postponed(until) => {
+                // That was no call.
+                let attempt = job.attempt - 1;
+                self.place(&Job { attempt, ..job }, Verdict::DeferredUntil(until));
+            }
+            Ended::Skipped => self.place(&job, Verdict::Delivered),
+            Ended::Lost => self.lost = true,
+        }
+    }
+
+    fn called(&mut self, job: &Job, outcome: &Outcome) {
         let now = self.app.clock.now();
-        let verdict = self
-            .app
-            .config
-            .retry_schedule
-            .judge(job.attempt, outcome.reply, now);
+        let config = &self.app.config;
+        let schedule = if self.documents {
+            &config.document_retry_schedule
+        } else {
+            &config.retry_schedule
+        };
+        let verdict = schedule.judge(job.attempt, outcome.reply, now);
         let event = (job.event.id, job.event.seq);
         let attempt = settle::attempt(
             generate(now),
             self.hook.key().id,
             event,
             job.attempt,
-            &outcome,
+            outcome,
             verdict,
         );
         self.batch.attempts.push(attempt);
         metrics::counter!("prichal_delivery_attempts_total", "status" => settle::status(verdict))
             .increment(1);
         metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
-        self.note_health(verdict, now);
-        self.place(&job, verdict);
+        if self.documents {
+            self.note_pause(verdict, now);
+        } else {
+            self.note_health(verdict, now);
+        }
+        self.place(job, verdict);
+    }
+
+    /// What a call means for a document hook.
+    fn note_pause(&mut self, verdict: Verdict, now: Timestamp) {
+        if verdict == Verdict::Delivered {
+            if self.streak.on_success() {
+                self.batch.streak = Some(self.streak);
+                self.batch.health = None;
+            }
+            return;
+        }
+        self.streak.on_failure(now, verdict == Verdict::Exhausted);
+        self.batch.streak = Some(self.streak);
+        if self.streak.pauses(now) {
+            self.batch.health = Some(Health::Paused);
+        }
     }
 
     fn note_health(&mut self, verdict: Verdict, now: Timestamp) {
@@ -524,13 +618,17 @@ impl Runner {
         if room == 0 || self.batch.replay.is_some() || self.in_writing.replay.is_some() {
             return Ok(());
         }
-        let key = self.hook.key();
+        let (key, documents) = (self.hook.key(), self.documents);
         let limit = i64::try_from(room).unwrap_or(1);
         let found = self.app.db.read(move |conn| {
             let Some(replay) = delivery::first_replay(conn, key)? else {
                 return Ok::<_, Error>(None);
             };
-            let events = event::list(conn, key.workspace, replay.cursor, limit)?;
+            let events = if documents {
+                document::events_after(conn, key.workspace, replay.cursor, limit)?
+            } else {
+                event::list(conn, key.workspace, replay.cursor, limit)?
+            };
             Ok(Some((replay, events)))
         });
         let Some((mut replay, events)) = found.await? else {
@@ -619,6 +717,14 @@ impl Runner {
                 }
                 Queued::Defer(_) => {}
             }
+        }
+        for entity in &batch.held {
+            self.busy.remove(entity);
+        }
+        if batch.health == Some(Health::Paused) {
+            self.app
+                .dispatch
+                .document_hook_changed(self.hook.key().workspace);
         }
         // There may be more to replay.
         self.look_aside |= batch.replay.is_some();

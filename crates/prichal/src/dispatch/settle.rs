@@ -1,7 +1,7 @@
 //! What a runner writes: cursors, attempts and deferred events, many calls in one transaction.
 
 use prichal_core::{
-    event::{Author, Origin},
+    event::{Author, Entity, Origin},
     health::{self, Effect, Streak},
     id::{EventId, WebhookId},
     retry::Verdict,
@@ -10,6 +10,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     delivery::{self, Attempt, Deferred, Lane, Replay},
+    document_hook,
     webhook::{self, Lease},
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Batch {
     /// The streak of failures, when it has changed.
     pub(super) streak: Option<Streak>,
     pub(super) health: Option<Health>,
+    /// Entities of which nothing more is told until this is written.
+    pub(super) held: Vec<Entity>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,11 +42,13 @@ pub(super) enum Queued {
     Settle(Lane, i64),
 }
 
-/// What the calls mean for the status of the instance.
+/// What the calls mean for the status of the instance, or for the document hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
     Well,
     Ill(Effect),
+    /// The document hook is paused.
+    Paused,
 }
 
 impl Batch {
@@ -56,12 +61,14 @@ impl Batch {
             replay,
             streak,
             health,
+            held,
         } = self;
         attempts.is_empty()
             && queue.is_empty()
             && replay.is_none()
             && streak.is_none()
             && health.is_none()
+            && held.is_empty()
     }
 
     /// Puts what could not be written before what has come since.
@@ -72,6 +79,7 @@ impl Batch {
         earlier.replay = self.replay.or(earlier.replay);
         earlier.streak = self.streak.or(earlier.streak);
         earlier.health = self.health.or(earlier.health);
+        earlier.held.extend(self.held);
         earlier
     }
 }
@@ -126,6 +134,10 @@ pub(super) fn write(
                 health::after_success,
                 origin,
             )?;
+        }
+        Some(Health::Paused) => {
+            webhook::pause(tx, key)?;
+            document_hook::set_paused(tx, key, origin.at)?;
         }
         None => {}
     }

@@ -1,4 +1,4 @@
-//! Signatures of Standard Webhooks 1.0 with a shared secret (`v1`).
+//! Signatures with a shared secret: those of Standard Webhooks 1.0 (`v1`), and those of document hooks.
 
 use std::fmt;
 
@@ -7,6 +7,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+
+use crate::vault::hex;
 
 /// Secrets come from other people's tools, and those do not agree about padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -71,6 +73,24 @@ pub fn sign(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8]) -> Strin
     signatures
 }
 
+/// The value of `X-Idocs-Signature` (`reference/edo.md` §3.3): one signature per secret, whose UTF-8 bytes
+/// are the key.
+pub fn sign_document_event<'a>(
+    secrets: impl Iterator<Item = &'a str>,
+    timestamp: i64,
+    body: &[u8],
+) -> String {
+    let timestamp = timestamp.to_string();
+    let signatures = secrets.filter_map(|secret| {
+        let mut hmac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+        for part in [timestamp.as_bytes(), b".", body] {
+            hmac.update(part);
+        }
+        Some(format!("v1={}", hex(&hmac.finalize().into_bytes())))
+    });
+    signatures.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +138,16 @@ mod tests {
             SigningKeyError::Length,
         );
         assert!(SigningKey::parse(NEW.trim_end_matches('=')).is_ok());
+    }
+
+    // printf '%s' '1614265330.{"test": 2432232314}' | openssl dgst -sha256 -hmac secret
+    #[test]
+    fn a_documents_event_is_signed_as_openssl_does() {
+        let signed = sign_document_event(["secret", "old"].into_iter(), 1_614_265_330, BODY);
+        assert_eq!(
+            signed,
+            "v1=d0c5e92cbfd6a4ad865333d1e79ed52ba82849d84281eff5e3c3233e92439630,v1=3f3b655bf3f243d281b5523c13e9190e90ada7e4e3b82f0294cf1f8f98e79544"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Conn,
-    delivery::{self, Attempt, AttemptFilter, Replay, STATUSES},
+    delivery::{self, AttemptFilter, Replay},
     event, integration,
     webhook::{self, Key},
 };
@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use super::{caller::Member, instances::InPath};
 use crate::{
+    attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
     dispatch::{
         call::{self, Payload, Receiver},
         settle,
@@ -35,36 +36,6 @@ use crate::{
     outgoing::connections::Connections,
     page::Query,
 };
-
-/// One call of a webhook.
-#[derive(ToSchema)]
-#[schema(as = DeliveryAttempt, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `model` puts together")]
-struct AttemptModel {
-    id: String,
-    web_hook_id: String,
-    event_id: String,
-    /// The event's offset in the feed.
-    offset: String,
-    /// Which call for this event it was, from 1.
-    attempt: i64,
-    /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
-    status: String,
-    http_status: Option<i64>,
-    duration_ms: i64,
-    error: Option<String>,
-    /// The first KiB of the answer.
-    answer: Option<String>,
-    started_at: String,
-}
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct AttemptList {
-    /// How many attempts the page has.
-    count: i64,
-    items: Vec<AttemptModel>,
-}
 
 /// A stretch of the feed.
 #[derive(ToSchema)]
@@ -78,13 +49,6 @@ struct Stretch {
     from_offset: String,
     /// Inclusive; the end of the feed unless given.
     to_offset: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct ReplayAnswer {
-    /// How many events of the stretch the webhook asks for.
-    count: i64,
 }
 
 const STRETCH: &[Field] = &[
@@ -114,26 +78,6 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
     }
 }
 
-fn model(member: &Member, attempt: &Attempt) -> Value {
-    let mut model = json!({
-        "id": attempt.id,
-        "webHookId": attempt.webhook,
-        "eventId": attempt.event,
-        "offset": offset::of(member.workspace_id(), attempt.seq),
-        "attempt": attempt.attempt,
-        "status": attempt.status,
-        "httpStatus": attempt.http_status,
-        "durationMs": attempt.duration_ms,
-        "error": attempt.error,
-        "answer": attempt.answer,
-        "startedAt": attempt.started_at,
-    });
-    if let Some(members) = model.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
-    }
-    model
-}
-
 /// List what the calls of an instance's webhooks came to, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
@@ -152,7 +96,11 @@ pub(super) async fn list_deliveries(
     let filter = AttemptFilter {
         webhook: query.read("webHookId", "a GUID", WebhookId::parse)?,
         event: query.read("eventId", "a GUID", EventId::parse)?,
-        status: query.read("status", "delivered, deferred or exhausted", status)?,
+        status: query.read(
+            "status",
+            "delivered, deferred or exhausted",
+            attempt::status,
+        )?,
         before: query.read("before", "the id of an attempt", id::parse)?,
     };
     let limit = query.limit()?;
@@ -166,16 +114,10 @@ pub(super) async fn list_deliveries(
         )?)
     };
     let found = member.app.db.read(read).await?;
-    let items: Vec<Value> = found
-        .iter()
-        .map(|attempt| model(&member, attempt))
-        .collect();
-    let text = json!({ "count": items.len(), "items": items }).to_string();
-    Ok(json_text(StatusCode::OK, text))
-}
-
-fn status(text: &str) -> Option<String> {
-    STATUSES.contains(&text).then(|| text.to_owned())
+    Ok(json_text(
+        StatusCode::OK,
+        attempt::list(workspace, &found).to_string(),
+    ))
 }
 
 /// A webhook of an instance that the caller may act for.
@@ -302,7 +244,7 @@ pub(super) async fn test_webhook(
     let attempt = settle::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
     Ok(json_text(
         StatusCode::OK,
-        model(&member, &attempt).to_string(),
+        attempt::model(key.workspace, &attempt).to_string(),
     ))
 }
 

@@ -1,6 +1,7 @@
 //! Reading bodies as the vendor's server does: names in either case, enumerations by name or number,
 //! what is unknown is ignored (`reference/edo.md` §1.1, §1.4). What is wrong is said with the field's path.
 
+use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{document, id::parse};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -174,6 +175,11 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong_type(name, "integer"))
     }
 
+    pub(super) fn need_int(&self, name: &str) -> Result<i64> {
+        let number = self.int(name)?;
+        self.need(name, number)
+    }
+
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
         match self.get(name) {
             None => Ok(None),
@@ -211,6 +217,15 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
+    /// `limit`: at least 1, `usual` if nothing is said, 1000 at the most.
+    pub(super) fn limit(&self, usual: i64) -> Result<i64> {
+        let limit = self.int("limit")?.unwrap_or(usual);
+        if limit < 1 {
+            return Err(self.fault("limit", &TOO_SMALL, &["1"]));
+        }
+        Ok(limit.min(1000))
+    }
+
     /// The page that is asked for: how many to skip and how many to show, 10 if nothing is said, 100 at
     /// the most.
     pub(super) fn page(&self) -> Result<(i64, i64)> {
@@ -223,6 +238,27 @@ impl<'a> Fields<'a> {
             return Err(self.fault("top", &TOO_SMALL, &["1"]));
         }
         Ok((skip, top.min(100)))
+    }
+}
+
+/// The parameters behind the `?`, to be read like a body. An empty one counts as absent.
+pub(super) struct Parameters(Value);
+
+impl Parameters {
+    pub(super) fn fields(&self, language: Language) -> Result<Fields<'_>> {
+        Fields::of(&self.0, language)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let given = form_urlencoded::parse(query.as_bytes())
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.into_owned(), value.into_owned().into()));
+        Ok(Self(Value::Object(given.collect())))
     }
 }
 
@@ -276,7 +312,7 @@ const BAD_ID: Said = Said::new(
     "{} өрісі UUID болуы керек.",
     "The field {} must be a UUID.",
 );
-const NOT_A_WORD: Said = Said::new(
+pub(super) const NOT_A_WORD: Said = Said::new(
     "Поле {}: значение {} недопустимо, допустимы {}.",
     "{} өрісі: {} мәніне жол берілмейді, рұқсат етілгендері: {}.",
     "The field {}: the value {} is not allowed, allowed are {}.",

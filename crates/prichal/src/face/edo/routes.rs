@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{limit::limit, references};
+use super::{events, hooks, limit::limit, references};
 use crate::{
     app::App,
     face::{self, once::JsonAnswer},
@@ -20,6 +20,21 @@ pub use super::{caller::Company as Guard, language::Language, words::words};
 
 pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
+        .merge(webhooks())
+}
+
+fn webhooks() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            hooks::put_subscription,
+            hooks::get_subscription,
+            hooks::delete_subscription
+        ))
+        .routes(routes!(hooks::rotate_secret))
+        .routes(routes!(hooks::list_deliveries))
+        .routes(routes!(hooks::replay_events))
+        .routes(routes!(hooks::get_history))
+        .routes(routes!(hooks::list_history))
 }
 
 fn v3() -> OpenApiRouter<App> {
@@ -29,6 +44,7 @@ fn v3() -> OpenApiRouter<App> {
         .routes(routes!(references::get_token))
         .routes(routes!(references::check_counterparties))
         .routes(routes!(references::list_words))
+        .routes(routes!(events::list_events))
 }
 
 /// Words the errors of this face, in the language of each client.

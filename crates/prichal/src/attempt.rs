@@ -1,0 +1,79 @@
+//! The log of attempts, as faces show it (`contract.md` §6).
+
+use prichal_core::{id::WorkspaceId, offset};
+use prichal_store::delivery::{Attempt, STATUSES};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// One call of a webhook.
+#[derive(ToSchema)]
+#[schema(as = DeliveryAttempt, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `model` puts together")]
+pub struct AttemptModel {
+    id: String,
+    web_hook_id: String,
+    event_id: String,
+    /// The event's offset in the feed.
+    offset: String,
+    /// Which call for this event it was, from 1.
+    attempt: i64,
+    /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
+    status: String,
+    http_status: Option<i64>,
+    duration_ms: i64,
+    error: Option<String>,
+    /// The first KiB of the answer.
+    answer: Option<String>,
+    started_at: String,
+}
+
+/// A page of attempts.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `list` puts together")]
+pub struct AttemptList {
+    /// How many attempts the page has.
+    count: i64,
+    items: Vec<AttemptModel>,
+}
+
+/// What the replay of a stretch is answered with.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what handlers put together")]
+pub struct ReplayAnswer {
+    /// How many events of the stretch the webhook asks for.
+    count: i64,
+}
+
+/// An attempt without what it does not have.
+pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
+    let mut model = json!({
+        "id": attempt.id,
+        "webHookId": attempt.webhook,
+        "eventId": attempt.event,
+        "offset": offset::of(workspace, attempt.seq),
+        "attempt": attempt.attempt,
+        "status": attempt.status,
+        "httpStatus": attempt.http_status,
+        "durationMs": attempt.duration_ms,
+        "error": attempt.error,
+        "answer": attempt.answer,
+        "startedAt": attempt.started_at,
+    });
+    if let Some(members) = model.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    model
+}
+
+pub fn list(workspace: WorkspaceId, found: &[Attempt]) -> Value {
+    let items: Vec<Value> = found
+        .iter()
+        .map(|attempt| model(workspace, attempt))
+        .collect();
+    json!({ "count": items.len(), "items": items })
+}
+
+/// The status of attempts that are asked for, if it is one.
+pub fn status(text: &str) -> Option<String> {
+    STATUSES.contains(&text).then(|| text.to_owned())
+}

@@ -1,0 +1,147 @@
+//! A company's document hook: what its calls are signed with, and the webhook that it is.
+
+use std::time::Duration;
+
+use prichal_core::{
+    event::{ChangeType, EntityKind, EventKind},
+    filter::{Filter, FilterItem},
+    health::Streak,
+    integration::{Trigger, Webhook as Definition},
+    time::Timestamp,
+};
+use prichal_store::webhook::{Key, Webhook};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    vault::{Vault, random_token},
+};
+
+/// How long the secret before the newest one signs beside it.
+const ROTATION: Duration = Duration::from_hours(24);
+
+/// What calls are signed with, as it is sealed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Secrets {
+    pub value: String,
+    previous: Option<Previous>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Previous {
+    value: String,
+    /// In seconds since 1970.
+    until: i64,
+}
+
+impl Secrets {
+    pub fn new() -> Self {
+        Self {
+            value: random_token(),
+            previous: None,
+        }
+    }
+
+    /// A new secret beside the one that there was.
+    pub fn rotated(self, now: Timestamp) -> Self {
+        let previous = Previous {
+            value: self.value,
+            until: (now + ROTATION).secs(),
+        };
+        Self {
+            previous: Some(previous),
+            ..Self::new()
+        }
+    }
+
+    /// Those that sign at `now`, the newest first.
+    pub fn good_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let previous = self.previous.as_ref();
+        let previous = previous.filter(|previous| now.secs() < previous.until);
+        std::iter::once(self.value.as_str()).chain(previous.map(|one| one.value.as_str()))
+    }
+
+    pub fn open(vault: &Vault, sealed: &[u8]) -> Result<Self> {
+        let text = vault.open(sealed).ok_or_else(|| {
+            Error::internal("the secrets of a document hook were sealed with another master key")
+        })?;
+        serde_json::from_slice(&text).map_err(Error::internal)
+    }
+
+    pub fn seal(&self, vault: &Vault) -> Result<Vec<u8>> {
+        let text = serde_json::to_vec(self).map_err(Error::internal)?;
+        Ok(vault.seal(&text))
+    }
+}
+
+/// The webhook that a document hook is.
+pub fn webhook(key: Key) -> Webhook {
+    let items = [ChangeType::Create, ChangeType::Patch].map(|change| FilterItem {
+        event_type: Some(EventKind::Change),
+        entity_type: Some(EntityKind::Document),
+        change_type: Some(change),
+    });
+    let definition = Definition {
+        id: key.id,
+        relative_url: String::new(),
+        trigger: Trigger::EntityEvent(Filter::new(&items)),
+        items: items.to_vec(),
+        period: None,
+        disabled: false,
+    };
+    Webhook {
+        key,
+        definition: definition.to_json().to_string(),
+        position: 0,
+        live: true,
+        cursor: 0,
+        owner: None,
+        fence: 0,
+        streak: Streak::default(),
+        next_tick: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_core::{
+        event::EventType,
+        id::{WebhookId, WorkspaceId},
+    };
+    use prichal_store::document_hook::INTEGRATION;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_webhook_wants_what_says_a_status() {
+        let key = Key {
+            workspace: WorkspaceId(Uuid::from_u128(1)),
+            integration: INTEGRATION,
+            id: WebhookId(Uuid::from_u128(2)),
+        };
+        let kept = serde_json::from_str(&webhook(key).definition).expect("JSON");
+        let definition = Definition::from_json(&kept).expect("a webhook");
+        let wants = |change, kind| {
+            definition.wants(EventType::Change(change), &[(kind, Uuid::from_u128(3))])
+        };
+        assert!(wants(ChangeType::Create, EntityKind::Document));
+        assert!(wants(ChangeType::Patch, EntityKind::Document));
+        assert!(!wants(ChangeType::Delete, EntityKind::Document));
+        assert!(!wants(ChangeType::Create, EntityKind::Company));
+    }
+
+    #[test]
+    fn the_old_secret_signs_for_a_day() {
+        let now = Timestamp::from_micros(0);
+        let first = Secrets::new();
+        let old = first.value.clone();
+        let second = first.rotated(now);
+        assert_eq!(
+            second.good_at(now).collect::<Vec<_>>(),
+            [second.value.as_str(), &old]
+        );
+        let late = now + ROTATION;
+        assert_eq!(second.good_at(late).collect::<Vec<_>>(), [&second.value]);
+    }
+}
