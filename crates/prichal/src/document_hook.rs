@@ -83,7 +83,8 @@ pub fn webhook(key: Key) -> Webhook {
     });
     let definition = Definition {
         id: key.id,
-        relative_url: String::new(),
+        // Whom to call is looked up for each call.
+        relative_url: "/".to_owned(),
         trigger: Trigger::EntityEvent(Filter::new(&items)),
         items: items.to_vec(),
         period: None,

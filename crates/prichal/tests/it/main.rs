@@ -10,6 +10,7 @@ mod authorization;
 mod bad_input;
 mod channels;
 mod dock;
+mod document_hooks;
 mod entities;
 mod feed;
 mod files;
