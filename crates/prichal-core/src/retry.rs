@@ -85,10 +85,9 @@ impl Reply {
     /// Whether the answer says that the same call will hardly do better later.
     const fn is_refusal(self) -> bool {
         match self {
-            Self::AnsweredPlainly {
-                status: 408 | 425 | 429,
-            } => false,
-            Self::AnsweredPlainly { status } => matches!(status, 400..=499),
+            Self::AnsweredPlainly { status } => {
+                matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429)
+            }
             Self::Answered { .. } | Self::Failed(_) => false,
         }
     }

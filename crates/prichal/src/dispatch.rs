@@ -99,6 +99,11 @@ impl Hook {
         self.lease.key
     }
 
+    /// Whether it is a company's document hook, not an integration's webhook.
+    fn is_of_documents(&self) -> bool {
+        self.lease.key.integration == document_hook::INTEGRATION
+    }
+
     /// Whether the receiver has to be looked up again, said once.
     fn take_stale(&self) -> bool {
         self.stale.swap(false, Ordering::AcqRel)

@@ -35,23 +35,19 @@ struct Previous {
 }
 
 impl Secrets {
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         Self {
             value: random_token(),
             previous: None,
         }
     }
 
-    /// A new secret beside the one that there was.
-    pub fn rotated(self, now: Timestamp) -> Self {
-        let previous = Previous {
-            value: self.value,
+    /// Makes a new secret, beside the one that there was.
+    pub fn rotate(&mut self, now: Timestamp) {
+        self.previous = Some(Previous {
+            value: std::mem::replace(&mut self.value, random_token()),
             until: (now + ROTATION).secs(),
-        };
-        Self {
-            previous: Some(previous),
-            ..Self::new()
-        }
+        });
     }
 
     /// Those that sign at `now`, the newest first.
@@ -135,14 +131,15 @@ mod tests {
     #[test]
     fn the_old_secret_signs_for_a_day() {
         let now = Timestamp::from_micros(0);
-        let first = Secrets::new();
-        let old = first.value.clone();
-        let second = first.rotated(now);
+        let mut secrets = Secrets::generate();
+        let old = secrets.value.clone();
+        secrets.rotate(now);
+        assert_ne!(secrets.value, old);
         assert_eq!(
-            second.good_at(now).collect::<Vec<_>>(),
-            [second.value.as_str(), &old]
+            secrets.good_at(now).collect::<Vec<_>>(),
+            [secrets.value.as_str(), &old]
         );
         let late = now + ROTATION;
-        assert_eq!(second.good_at(late).collect::<Vec<_>>(), [&second.value]);
+        assert_eq!(secrets.good_at(late).collect::<Vec<_>>(), [&secrets.value]);
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn tell(
     let (Some(change), Some((_, document))) =
         (StatusChange::read(&event.body), event.entities().first())
     else {
-        tracing::error!(workspace = %event.workspace, event.id = %event.id, "an event of a document says nothing of its status");
+        tracing::warn!(workspace = %event.workspace, event.id = %event.id, "an event of a document says nothing of its status");
         return Ended::Skipped;
     };
     let (lease, seq, document) = (*lease, event.seq, *document);

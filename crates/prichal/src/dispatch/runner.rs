@@ -29,7 +29,7 @@ use prichal_core::{
 use prichal_store::{
     LoggedEvent,
     delivery::{self, Deferred, Lane},
-    document, document_hook, event, webhook,
+    document, event, webhook,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -113,7 +113,7 @@ enum To {
 impl To {
     /// Nothing when there is nobody to call any more.
     async fn find(app: &App, hook: &Hook) -> Result<Option<Self>> {
-        if hook.key().integration == document_hook::INTEGRATION {
+        if hook.is_of_documents() {
             return Ok(Some(Self::Company));
         }
         let url = hook.definition().relative_url.clone();
@@ -126,8 +126,6 @@ pub(super) struct Runner {
     app: App,
     hook: Arc<Hook>,
     stop: CancellationToken,
-    /// Whether it is a company's document hook, not an integration's webhook.
-    documents: bool,
     to: Option<To>,
     connections: Arc<Connections>,
     line: Line,
@@ -169,7 +167,6 @@ pub(super) enum End {
 impl Runner {
     pub(super) fn new(app: App, hook: Arc<Hook>, position: i64, stop: CancellationToken) -> Self {
         Self {
-            documents: hook.key().integration == document_hook::INTEGRATION,
             app,
             hook,
             stop,
@@ -426,7 +423,7 @@ impl Runner {
     /// A call has ended: what follows from it goes into the batch.
     fn ended(&mut self, done: Done) {
         let Done { job, ended } = done;
-        if self.documents {
+        if self.hook.is_of_documents() {
             // What was deferred must be seen by whoever asks for the document's next event.
             self.batch.held.extend(job.entities());
         } else {
@@ -454,7 +451,7 @@ impl Runner {
     fn called(&mut self, job: &Job, outcome: &Outcome) {
         let now = self.app.clock.now();
         let config = &self.app.config;
-        let schedule = if self.documents {
+        let schedule = if self.hook.is_of_documents() {
             &config.document_retry_schedule
         } else {
             &config.retry_schedule
@@ -473,7 +470,7 @@ impl Runner {
         metrics::counter!("prichal_delivery_attempts_total", "status" => settle::status(verdict))
             .increment(1);
         metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
-        if self.documents {
+        if self.hook.is_of_documents() {
             self.note_pause(verdict, now);
         } else {
             self.note_health(verdict, now);
@@ -618,7 +615,7 @@ impl Runner {
         if room == 0 || self.batch.replay.is_some() || self.in_writing.replay.is_some() {
             return Ok(());
         }
-        let (key, documents) = (self.hook.key(), self.documents);
+        let (key, documents) = (self.hook.key(), self.hook.is_of_documents());
         let limit = i64::try_from(room).unwrap_or(1);
         let found = self.app.db.read(move |conn| {
             let Some(replay) = delivery::first_replay(conn, key)? else {

@@ -123,7 +123,7 @@ fn create(
     url: &str,
     now: Timestamp,
 ) -> Result<(DocumentHook, Option<String>)> {
-    let secrets = Secrets::new();
+    let secrets = Secrets::generate();
     let hook = DocumentHook {
         workspace,
         id: WebhookId::generate(now),
@@ -197,7 +197,8 @@ pub(super) async fn rotate_secret(
     let (app, workspace, now) = (company.app.clone(), company.id(), company.now);
     let work = move |tx: &mut Tx<'_>| {
         let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
-        let secrets = Secrets::open(&app.vault, &hook.secrets)?.rotated(now);
+        let mut secrets = Secrets::open(&app.vault, &hook.secrets)?;
+        secrets.rotate(now);
         let hook = DocumentHook {
             secrets: secrets.seal(&app.vault)?,
             updated_at: now,
