@@ -44,9 +44,9 @@ pub struct ReplayAnswer {
     count: i64,
 }
 
-/// An attempt without what it does not have.
+/// An attempt, with `null` for what it does not have.
 pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
-    let mut model = json!({
+    json!({
         "id": attempt.id,
         "webHookId": attempt.webhook,
         "eventId": attempt.event,
@@ -58,18 +58,21 @@ pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
         "error": attempt.error,
         "answer": attempt.answer,
         "startedAt": attempt.started_at,
-    });
+    })
+}
+
+/// The same for dialects that leave out what is not there.
+pub fn lean_model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
+    let mut model = model(workspace, attempt);
     if let Some(members) = model.as_object_mut() {
         members.retain(|_, value| !value.is_null());
     }
     model
 }
 
-pub fn list(workspace: WorkspaceId, found: &[Attempt]) -> Value {
-    let items: Vec<Value> = found
-        .iter()
-        .map(|attempt| model(workspace, attempt))
-        .collect();
+/// A page of models.
+pub fn list(items: impl Iterator<Item = Value>) -> Value {
+    let items: Vec<Value> = items.collect();
     json!({ "count": items.len(), "items": items })
 }
 

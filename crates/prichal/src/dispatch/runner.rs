@@ -1,12 +1,11 @@
 //! The runner of one webhook: takes its events off the log, calls, and writes what came of it.
 //!
-//! Calls run concurrently up to a bound, never two at once for the same entity. A failed event of an
-//! integration's webhook is overtaken by what comes after it; one of a document is not, for which
-//! [`documents`] sees. What came of the calls is
-//! written in batches, one write at a time; while it runs, the next batch gathers. A batch that could
-//! not be written is kept and tried again, and the runner takes on nothing new meanwhile once the
-//! window is full. Nothing is written before a call, so a crash repeats what was in flight, and what
-//! was settled but not yet written.
+//! Calls run concurrently up to a bound, never two at once for the same entity. An event that has failed is
+//! overtaken by what comes after it, but for those of documents ([`documents`]). What came of the calls is
+//! written in batches, one write at a time; while it runs, the next batch gathers. A batch that could not be
+//! written is kept and tried again, and the runner takes on nothing new meanwhile once the window is full.
+//! Nothing is written before a call, so a crash repeats what was in flight, and what was settled but not yet
+//! written.
 
 use std::{
     collections::{HashSet, VecDeque},

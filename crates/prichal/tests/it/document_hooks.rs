@@ -389,7 +389,7 @@ async fn a_status_reaches_the_company_signed() {
         json!({
             "id": attempts[0]["id"], "webHookId": subscription["subscriptionId"], "eventId": body["eventId"],
             "offset": attempts[0]["offset"], "attempt": 1, "status": "delivered", "httpStatus": 204,
-            "durationMs": attempts[0]["durationMs"], "startedAt": attempts[0]["startedAt"],
+            "durationMs": attempts[0]["durationMs"], "error": null, "answer": null, "startedAt": attempts[0]["startedAt"],
         })
     );
     acme.send(&hub, &document).await;

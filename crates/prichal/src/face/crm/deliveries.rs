@@ -114,10 +114,9 @@ pub(super) async fn list_deliveries(
         )?)
     };
     let found = member.app.db.read(read).await?;
-    Ok(json_text(
-        StatusCode::OK,
-        attempt::list(workspace, &found).to_string(),
-    ))
+    let items = found.iter();
+    let page = attempt::list(items.map(|one| attempt::lean_model(workspace, one)));
+    Ok(json_text(StatusCode::OK, page.to_string()))
 }
 
 /// A webhook of an instance that the caller may act for.
@@ -244,7 +243,7 @@ pub(super) async fn test_webhook(
     let attempt = settle::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
     Ok(json_text(
         StatusCode::OK,
-        attempt::model(key.workspace, &attempt).to_string(),
+        attempt::lean_model(key.workspace, &attempt).to_string(),
     ))
 }
 

@@ -239,7 +239,9 @@ pub(super) async fn list_deliveries(
     let (workspace, of) = (hook.workspace, document_hook::INTEGRATION);
     let look = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
     let found = company.app.db.read(look).await?;
-    Ok(bare(&attempt::list(workspace, &found)))
+    let items = found.iter();
+    let page = attempt::list(items.map(|one| attempt::model(workspace, one)));
+    Ok(bare(&page))
 }
 
 fn status(fields: &Fields<'_>) -> Result<Option<String>> {
