@@ -5,6 +5,7 @@
 //! changes nothing when it says no.
 
 pub mod event;
+pub mod model;
 mod operation;
 mod route;
 
@@ -166,6 +167,16 @@ impl Document {
     pub fn recipient(&self, company: WorkspaceId) -> Option<&Recipient> {
         let mut all = self.recipients().iter();
         all.find(|one| one.party.company == company)
+    }
+
+    /// Why a company sees a refusal, if it does and a reason was given.
+    pub fn reason(&self, viewer: WorkspaceId) -> Option<&str> {
+        if let Some(fate) = &self.fate {
+            return fate.reason();
+        }
+        let refused = self.internal(viewer)?.nodes.iter();
+        let mut refused = refused.filter(|node| node.state.status == NodeStatus::Refused);
+        refused.next()?.state.reason.as_deref()
     }
 
     /// The internal route of a company: the sender's own, or the one that a recipient has set up.

@@ -100,6 +100,7 @@ pub use report::{
     CounterSignature, Need, NeedKind, Report, STEPS, SignerReport, Status, Step, SubIndication,
     Verdict,
 };
+pub use text::one as unarmor;
 pub use time::Time;
 pub use tsp::request as time_stamp_request;
 pub use validate::{Expected, Material, OcspAnswer, Request, Required, validate};

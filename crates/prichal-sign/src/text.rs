@@ -14,8 +14,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 
-/// The one DER or BER value of the input, decoded if it is text.
-pub(crate) fn one(input: &[u8], size: usize) -> Result<Cow<'_, [u8]>> {
+/// The one DER or BER value of the input, decoded if it is PEM or base64; at most `size` bytes. What the
+/// value is, and whether it is one, is not looked at.
+pub fn one(input: &[u8], size: usize) -> Result<Cow<'_, [u8]>> {
     bound(input, size)?;
     if !is_text(input) {
         return Ok(Cow::Borrowed(input));

@@ -98,6 +98,14 @@ pub fn find_same(
         .query_one(sql, params![workspace, sha256, now], |row| row.uuid(0))
 }
 
+/// Whether any row has these contents.
+pub fn has_contents(conn: &mut Conn, workspace: WorkspaceId, blob: Uuid) -> Result<bool> {
+    let sql = "SELECT 1 FROM document_blob WHERE workspace = $1 AND blob = $2 LIMIT 1";
+    Ok(conn
+        .query_one(sql, params![workspace, blob], |row| row.get::<i32>(0))?
+        .is_some())
+}
+
 /// Keeps a blob for good: something uses it. Nothing when it is not there any more.
 pub fn keep(
     tx: &mut Tx<'_>,

@@ -6,7 +6,7 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{Conn, Result, Row, Tx, document_blob, value::params};
 
 #[derive(Clone, Debug)]
 pub struct File {
@@ -134,12 +134,11 @@ pub fn forget_bound(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u6
     )
 }
 
-/// Whether any id stands for this blob.
+/// Whether any id stands for this blob: that of a file, or one of the document exchange.
 pub fn has_blob(conn: &mut Conn, workspace: WorkspaceId, blob: Uuid) -> Result<bool> {
     let sql = "SELECT 1 FROM file WHERE workspace = $1 AND blob = $2 LIMIT 1";
-    Ok(conn
-        .query_one(sql, params![workspace, blob], |row| row.get::<i32>(0))?
-        .is_some())
+    let known = conn.query_one(sql, params![workspace, blob], |row| row.get::<i32>(0))?;
+    Ok(known.is_some() || document_blob::has_contents(conn, workspace, blob)?)
 }
 
 fn read(row: &Row<'_>) -> Result<File> {

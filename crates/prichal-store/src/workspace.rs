@@ -2,6 +2,8 @@
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
+use uuid::Uuid;
+
 use crate::{Conn, Result, Row, Tx, value::params};
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,23 @@ pub fn find(conn: &mut Conn, name_or_id: &str) -> Result<Option<Workspace>> {
 pub fn find_by_bin(conn: &mut Conn, bin: &str) -> Result<Option<Workspace>> {
     let sql = format!("SELECT {COLUMNS} FROM workspace WHERE bin = $1 AND deleted_at IS NULL");
     conn.query_one(&sql, params![bin], read)
+}
+
+/// The id that a company has which is not here yet. Documents wait for it under this id, and it gets it
+/// when its workspace is made.
+pub fn awaited_id(bin: &str) -> WorkspaceId {
+    // A UUID of version 8, whose contents are one's own: the number itself.
+    const FRAME: u128 = 0x7072_6963_6861_8000_8000_0000_0000_0000;
+    WorkspaceId(Uuid::from_u128(FRAME | bin.parse::<u128>().unwrap_or(0)))
+}
+
+/// Whether documents wait for the company with this BIN, and no workspace has had its id.
+pub fn is_awaited(conn: &mut Conn, bin: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM document_view WHERE workspace = $1
+        AND NOT EXISTS (SELECT 1 FROM workspace WHERE id = $1) LIMIT 1";
+    Ok(conn
+        .query_one(sql, params![awaited_id(bin)], |row| row.get::<i32>(0))?
+        .is_some())
 }
 
 /// Whether there was a workspace of this name or id that has been deleted.

@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{Db, OnBatch, OnCommit, Options, hub};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -28,6 +29,9 @@ use crate::{
     vault::Vault,
 };
 
+/// What is checked is in memory meanwhile, up to 70 MB each.
+const CHECKS: usize = 4;
+
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
@@ -47,6 +51,12 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
     pub limiter: Limiter,
+    /// How many signatures may be checked at once.
+    pub checks: Semaphore,
+    /// Wakes whoever checks signatures again: there may be one more.
+    pub signed: Notify,
+    /// Wakes whoever works at bulk calls.
+    pub bulk: Notify,
     /// This process among those that share the store.
     pub node: Uuid,
     /// Work that a request has started and that may outlive it; stopping waits for it.
@@ -124,6 +134,9 @@ impl App {
             channels,
             scripts,
             limiter: Limiter::default(),
+            checks: Semaphore::new(CHECKS),
+            signed: Notify::new(),
+            bulk: Notify::new(),
             node,
             background: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -27,8 +27,8 @@ mod tests;
 
 use std::{fmt, io, ops::Range, path::Path, pin::Pin, str::FromStr};
 
-use bytes::Bytes;
-use futures_util::Stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
 use prichal_core::{
     id::{self, WorkspaceId},
     time::Timestamp,
@@ -195,6 +195,16 @@ impl Blobs {
             Store::Folder(folder) => folder.read(key, range).await,
             Store::Bucket(bucket) => bucket.read(key, range).await,
         }
+    }
+
+    /// All of a blob that is known to be small enough for memory.
+    pub async fn read_whole(&self, key: BlobKey) -> Result<Bytes, BlobError> {
+        let mut chunks = self.read(key, None).await?;
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            whole.extend_from_slice(&chunk?);
+        }
+        Ok(whole.freeze())
     }
 
     pub async fn size(&self, key: BlobKey) -> Result<u64, BlobError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, bus, channel, dispatch, http, retention, telephony};
+use crate::{app::App, bus, channel, dispatch, document, face::edo, http, retention, telephony};
 
 /// How long what is in flight has to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +32,12 @@ pub async fn run(
     tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
     tasks.spawn(channel::queue::run(app.clone(), work.clone()));
     tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
+    tasks.spawn(document::recheck::run(app.clone(), work.clone()));
+    tasks.spawn(document::bulk::run(
+        app.clone(),
+        edo::routes::Elements,
+        work.clone(),
+    ));
     let mut serving = JoinSet::new();
     serving.spawn(http::serve(listener, app.clone(), accept.clone()));
 

@@ -78,7 +78,7 @@ mod tests {
         };
         let (one, other) = (TokenId(Uuid::from_u128(1)), TokenId(Uuid::from_u128(2)));
         let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
-        let mut take = |token, secs| {
+        let take = |token, secs| {
             let left = limiter.take(token, rate, at(secs));
             (left.requests, left.reset)
         };

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Document, Kind, Status};
+use super::{Document, Status, model};
 use crate::{id::WorkspaceId, time::Timestamp};
 
 /// The only event that can be subscribed to.
@@ -26,30 +26,13 @@ pub fn snapshot(
     by: Option<&By>,
     reason: Option<&str>,
 ) -> String {
-    let mut shown = json!({
-        "id": document.id,
-        "documentName": document.name,
-        "documentNumber": document.number,
-        "documentDate": document.date,
-        "documentGroup": document.group.name(),
-        "documentAuthorEmployeeId": document.author.0,
-        "createdOn": document.created_on,
-        "documentStatus": status.name(),
-        "documentDirection": direction(document, viewer),
-    });
+    let mut shown = model::base(document, viewer, status);
     if let (Some(by), Some(members)) = (by, shown.as_object_mut()) {
         let actor = json!({ "companyBin": by.bin, "employeeId": by.employee });
         members.insert("actor".to_owned(), actor);
         members.insert("rejectReason".to_owned(), reason.into());
     }
     shown.to_string()
-}
-
-fn direction(document: &Document, viewer: WorkspaceId) -> &'static str {
-    match document.kind {
-        Kind::External if viewer != document.sender.company => "Inbox",
-        Kind::External | Kind::Internal => "Outbox",
-    }
 }
 
 /// A change of a document's status, read back from the log.
@@ -113,7 +96,7 @@ impl StatusChange {
 mod tests {
     use super::*;
     use crate::{
-        document::{Group, Party},
+        document::{Group, Kind, Party},
         event::{Author, EntityKind, NewEvent, Origin},
         id::{EventId, UserId},
     };

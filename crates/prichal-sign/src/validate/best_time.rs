@@ -79,12 +79,13 @@ pub(super) fn check(
         log.fail(12, Sub::Expired, reason);
     }
     check_claim(context, checked, best, log);
-    let source = if best.is_some() {
-        "the earliest valid time-stamp"
-    } else {
-        "the moment of checking"
+    let (best, source) = match (best, context.existed_at) {
+        (Some(best), known) if known.is_none_or(|known| best <= known) => {
+            (best, "the earliest valid time-stamp")
+        }
+        (_, Some(known)) => (known, "when the caller had it already"),
+        (_, None) => (context.at, "the moment of checking"),
     };
-    let best = best.unwrap_or(context.at);
     log.pass(12, format!("{best}, {source}"));
     best
 }

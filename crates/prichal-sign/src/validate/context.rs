@@ -30,6 +30,7 @@ const MOST_ARCHIVES: usize = 32;
 pub(super) struct Context<'a> {
     pub policy: &'a Policy,
     pub at: Time,
+    pub existed_at: Option<Time>,
     pub expected: &'a Expected,
     anchors: &'a [Certificate],
     /// Certificates at hand that the policy pins by their hash.
@@ -147,6 +148,7 @@ impl<'a> Context<'a> {
         Self {
             policy,
             at: request.at,
+            existed_at: request.existed_at,
             expected: &request.expected,
             anchors: &material.anchors,
             pinned,

@@ -69,6 +69,8 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// The moment of checking.
     pub at: Time,
+    /// When the caller had the signature already: a proof of existence that is his own to give.
+    pub existed_at: Option<Time>,
     pub expected: Expected,
     pub limits: Limits,
 }
@@ -80,6 +82,7 @@ impl<'a> Request<'a> {
             content: None,
             policy,
             at,
+            existed_at: None,
             expected: Expected::default(),
             limits: Limits::SIGNATURE,
         }

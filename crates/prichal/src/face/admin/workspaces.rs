@@ -127,20 +127,28 @@ pub(super) async fn create_workspace(
 ) -> Result<JsonAnswer> {
     let now = app.clock.now();
     let new = read_new(&app, &parse_json(&body)?, now)?;
-    let text = serde_json::to_string(&WorkspaceModel::from(&new)).map_err(Error::internal)?;
     let asked = Asked {
         app,
         workspace: WorkspaceId(Uuid::nil()),
         now,
     };
     let write = move |tx: &mut Tx<'_>| {
+        let mut new = new.clone();
+        // Documents may have come before the company.
+        if let Some(bin) = &new.bin
+            && workspace::is_awaited(tx.conn()?, bin)?
+        {
+            new.id = workspace::awaited_id(bin);
+        }
         if !workspace::insert(tx, &new)? {
             return Err(Error::refused(
                 "conflict",
                 "A workspace with this name or this bin exists already",
             ));
         }
-        let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
+        let model = WorkspaceModel::from(&new);
+        let text = serde_json::to_string(&model).map_err(Error::internal)?;
+        let answer = JsonAnswer::new(StatusCode::CREATED, text);
         Ok((answer, ()))
     };
     let (answer, _) = write_once_and(&asked, key, &body, write).await?;

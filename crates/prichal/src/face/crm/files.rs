@@ -1,6 +1,6 @@
 //! Files: uploaded for a day, kept once something binds them (`reference/kontur.md` §4.6).
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use axum::{
     body::{Body, BodyDataStream},
@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
-use futures_util::StreamExt as _;
 use prichal_core::id::FileId;
 use prichal_store::file::{self, File};
 use serde_json::json;
@@ -28,18 +27,12 @@ use crate::{
     multipart::{FilePart, MultipartError, longest_body},
     page::Query,
     range::{self, Wanted},
+    upload::{declared_length, drain, in_time},
     vault::hex,
 };
 
 /// The vendor's 100 MB.
 const LIMIT: u64 = 104_857_600;
-/// How long a client may send nothing in the middle of an upload.
-const SILENCE: Duration = Duration::from_mins(1);
-/// How much of a refused upload is still taken in, and for how long: a client that is writing does not
-/// read the answer before the connection lets it finish.
-const DRAINED: usize = 256 << 20;
-const DRAINING: Duration = Duration::from_secs(5);
-
 /// A form with the file.
 #[derive(ToSchema)]
 #[expect(
@@ -135,10 +128,7 @@ async fn take(
     digested: bool,
 ) -> Result<(File, String)> {
     let id = FileId::generate(member.now);
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > longest_body(LIMIT)) {
+    if declared_length(headers).is_some_and(|length| length > longest_body(LIMIT)) {
         return Err(refused(MultipartError::TooLarge { limit: LIMIT }, id));
     }
     let content_type = headers.get(header::CONTENT_TYPE);
@@ -191,18 +181,6 @@ async fn take(
     Ok((file, digest.unwrap_or_default()))
 }
 
-/// Waits for a client that may fall silent.
-async fn in_time<T>(
-    app: &App,
-    read: impl Future<Output = Result<T, MultipartError>>,
-) -> Result<T, MultipartError> {
-    tokio::select! {
-        biased;
-        done = read => done,
-        () = app.clock.sleep(SILENCE) => Err(MultipartError::Interrupted("nothing came for too long".into())),
-    }
-}
-
 /// Why an upload is not taken.
 fn refused(error: MultipartError, id: FileId) -> Error {
     match error {
@@ -220,30 +198,6 @@ fn refused(error: MultipartError, id: FileId) -> Error {
             Error::invalid("file", format!("The upload failed: {error}."))
         }
     }
-}
-
-/// Takes what is still coming of a refused upload, while the answer goes out. Closed at once, the
-/// connection would take the answer with it.
-fn drain(app: &App, headers: &HeaderMap, mut body: BodyDataStream) {
-    if headers.contains_key(header::EXPECT) {
-        // The client sends nothing before it is told to.
-        return;
-    }
-    let clock = app.clock.clone();
-    app.background.spawn(async move {
-        let rest = async {
-            let mut left = DRAINED;
-            while let Some(Ok(chunk)) = body.next().await
-                && left > 0
-            {
-                left = left.saturating_sub(chunk.len());
-            }
-        };
-        tokio::select! {
-            () = rest => {}
-            () = clock.sleep(DRAINING) => {}
-        }
-    });
 }
 
 /// A file that this workspace has now.

@@ -6,7 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{
     document::{Actor, event::By},
     entity::has_permission,
-    event::{Author, EntityKind, Origin},
+    event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},
     schema::Object,
     time::Timestamp,
@@ -68,15 +68,6 @@ impl Company {
     /// Refuses because somebody may not do it.
     fn forbid(&self, said: &Said, gaps: &[&str]) -> Error {
         Error::refused(PERMISSION_ERROR, said.text(self.language(), gaps))
-    }
-
-    /// What the events of this request have in common, in one company's log.
-    pub(super) fn origin(&self, workspace: WorkspaceId, employee: Option<UserId>) -> Origin {
-        Origin {
-            workspace,
-            author: Author::web_app(employee),
-            at: self.now,
-        }
     }
 
     /// An employee who is named, and may do it.

@@ -324,6 +324,7 @@ const NUL: Said = Said::new(
 );
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use serde_json::json;
 

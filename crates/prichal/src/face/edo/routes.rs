@@ -3,24 +3,30 @@
 use axum::{
     Router,
     extract::Request,
-    http::Uri,
+    http::{HeaderValue, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
+    routing::get,
 };
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{events, hooks, limit::limit, references};
+use super::{
+    acts, blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
+    signatures, signing, ways,
+};
 use crate::{
     app::App,
     face::{self, once::JsonAnswer},
 };
 
-pub use super::{caller::Company as Guard, language::Language, words::words};
+pub use super::{bulk::Elements, caller::Company as Guard, language::Language, words::words};
 
 pub fn router(app: &App) -> OpenApiRouter<App> {
+    let page = Router::new().route("/check/{id}", get(signatures::check_page));
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
+        .merge(OpenApiRouter::from(page))
 }
 
 fn webhooks() -> OpenApiRouter<App> {
@@ -39,12 +45,58 @@ fn webhooks() -> OpenApiRouter<App> {
 
 fn v3() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(blobs::upload_content))
+        .routes(routes!(blobs::upload_signature))
+        .routes(routes!(documents::create_outbox))
+        .routes(routes!(documents::delete_draft))
+        .routes(routes!(ways::create_route))
+        .routes(routes!(ways::create_quick_route))
+        .routes(routes!(signing::outbox_content))
+        .routes(routes!(signing::outbox_sign))
+        .routes(routes!(downloads::download))
+        .routes(routes!(ways::create_inbox_route))
+        .routes(routes!(signing::inbox_content))
+        .routes(routes!(signing::inbox_sign))
+        .routes(routes!(acts::recall_document))
+        .routes(routes!(acts::reject_document))
+        .routes(routes!(acts::decline_document))
+        .routes(routes!(queries::get_outbox))
+        .routes(routes!(queries::get_inbox))
+        .routes(routes!(queries::list_outbox))
+        .routes(routes!(queries::list_inbox))
+        .routes(routes!(queries::get_status))
+        .routes(routes!(downloads::get_print_form))
+        .routes(routes!(downloads::get_archive))
+        .routes(routes!(documents::create_internal))
+        .routes(routes!(ways::create_internal_route))
+        .routes(routes!(acts::act_on_route))
+        .routes(routes!(signatures::list_signatures))
+        .routes(routes!(signatures::verify_signature))
         .routes(routes!(references::list_employees))
         .routes(routes!(references::get_permissions))
         .routes(routes!(references::get_token))
         .routes(routes!(references::check_counterparties))
         .routes(routes!(references::list_words))
         .routes(routes!(events::list_events))
+        .routes(routes!(bulk::list_operations))
+        .routes(routes!(bulk::start_create))
+        .routes(routes!(bulk::create_status))
+        .routes(routes!(bulk::start_route))
+        .routes(routes!(bulk::route_status))
+        .routes(routes!(bulk::start_quick_route))
+        .routes(routes!(bulk::quick_route_status))
+        .routes(routes!(bulk::start_outbox_content))
+        .routes(routes!(bulk::outbox_content_status))
+        .routes(routes!(bulk::start_outbox_sign))
+        .routes(routes!(bulk::outbox_sign_status))
+        .routes(routes!(bulk::start_inbox_route))
+        .routes(routes!(bulk::inbox_route_status))
+        .routes(routes!(bulk::start_inbox_content))
+        .routes(routes!(bulk::inbox_content_status))
+        .routes(routes!(bulk::start_inbox_sign))
+        .routes(routes!(bulk::inbox_sign_status))
+        .routes(routes!(bulk::start_download))
+        .routes(routes!(bulk::download_status))
 }
 
 /// Words the errors of this face, in the language of each client.
@@ -59,9 +111,35 @@ pub fn worded(router: Router<App>, app: &App) -> Router<App> {
 
 async fn note_language(request: Request, next: Next) -> Response {
     let language = Language::of(request.headers());
+    let wanted = request.headers().get(header::ACCEPT).cloned();
     let mut response = next.run(request).await;
     response.extensions_mut().insert(language);
+    answer_as(&mut response, wanted.as_ref());
     response
+}
+
+/// The vendor answers JSON under three names, as the client likes (`reference/edo.md` §1.1).
+fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
+    let Some(wanted) = wanted.and_then(|wanted| wanted.to_str().ok()) else {
+        return;
+    };
+    let json = response.headers().get(header::CONTENT_TYPE);
+    if !json.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
+        return;
+    }
+    let first = wanted
+        .split(',')
+        .map(|one| one.split(';').next().unwrap_or_default().trim());
+    let known = first.filter_map(|one| match one {
+        "text/plain" => Some("text/plain; charset=utf-8"),
+        "text/json" => Some("text/json; charset=utf-8"),
+        "application/json" | "*/*" | "application/*" => Some("application/json; charset=utf-8"),
+        _ => None,
+    });
+    if let Some(kind) = known.into_iter().next() {
+        let lines = response.headers_mut();
+        lines.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
 }
 
 /// Names in paths that are not all lower-case.

@@ -14,6 +14,8 @@ use crate::{
 pub(super) const SIZE_ERROR: &str = "UPLOADED_FILE_SIZE_ERROR";
 pub(super) const EXTENSION_ERROR: &str = "UPLOADED_FILE_EXTENSION_ERROR";
 pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
+/// What there was, and is no more.
+pub(super) const GONE: &str = "gone";
 pub(super) const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
@@ -43,6 +45,7 @@ fn status(error: &Error, strict: bool) -> StatusCode {
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
         Error::Forbidden(_) if strict => StatusCode::FORBIDDEN,
         Error::Refused(refusal) if strict && refusal.status == PERMISSION_ERROR => {
             StatusCode::FORBIDDEN
@@ -58,6 +61,7 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::Unauthenticated | Error::Forbidden(_) => PERMISSION_ERROR,
         Error::NotFound(_) | Error::NoRoute => NOT_FOUND,
+        Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
         Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
         Error::WrongMethod => UNKNOWN,

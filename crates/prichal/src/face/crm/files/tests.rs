@@ -4,13 +4,13 @@ use std::convert::Infallible;
 
 use axum::{Router, http::Method};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{clock::Clock, config::Config};
+use crate::{clock::Clock, config::Config, upload::SILENCE};
 
 const TOKEN: &str = "an-admin-token-for-tests";
 const MULTIPART: &str = "multipart/form-data; boundary=edge";

@@ -1,0 +1,80 @@
+//! The vendor's models of a document, as one company sees it (`reference/edo.md` §1.3).
+
+use serde_json::{Value, json};
+
+use super::{ActionNode, Direction, Document, Internal, NodeState, Ordering, Recipient, Status};
+use crate::id::WorkspaceId;
+
+/// `DocumentBaseVM`.
+pub fn base(document: &Document, viewer: WorkspaceId, status: Status) -> Value {
+    json!({
+        "id": document.id,
+        "documentName": document.name,
+        "documentNumber": document.number,
+        "documentDate": document.date,
+        "documentGroup": document.group.name(),
+        "documentAuthorEmployeeId": document.author.0,
+        "createdOn": document.created_on,
+        "documentStatus": status.name(),
+        "documentDirection": document.direction(viewer).unwrap_or(Direction::Inbox).name(),
+    })
+}
+
+/// `DocumentExtendedVM`; nothing when the company does not see the document.
+pub fn extended(document: &Document, viewer: WorkspaceId) -> Option<Value> {
+    let mut model = base(document, viewer, document.status(viewer)?);
+    model["documentRoute"] = route(document, viewer);
+    Some(model)
+}
+
+/// The route: all companies, and of the employees the viewer's own.
+pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
+    let sender = viewer == document.sender.company;
+    let companies = document.recipients().iter();
+    let companies: Vec<Value> = companies
+        .map(|one| company(one, sender || one.party.company == viewer))
+        .collect();
+    let internal = document.internal(viewer);
+    let ordering = internal.map_or(Ordering::None, |internal| internal.ordering);
+    json!({
+        "external": { "nodes": companies },
+        "internal": {
+            "routeActionOrderingType": ordering.name(),
+            "nodes": internal.map_or_else(Vec::new, employees),
+        },
+    })
+}
+
+/// A company's node. What was said to it alone is for it and the sender.
+fn company(node: &Recipient, own: bool) -> Value {
+    json!({
+        "order": node.order,
+        "counterpartyCompanyBin": node.party.bin,
+        "counterpartyCompanyId": node.party.company,
+        "comment": node.comment.as_ref().filter(|_| own),
+        "isIndividual": node.individual,
+        "counterpartyCompanyEmails": own.then_some(&node.emails),
+        "isSignRequired": node.sign_required,
+        "state": state(&node.state),
+    })
+}
+
+fn employees(internal: &Internal) -> Vec<Value> {
+    let model = |node: &ActionNode| {
+        json!({
+            "order": node.order,
+            "employeeId": node.employee,
+            "requiredAction": node.action.name(),
+            "state": state(&node.state),
+        })
+    };
+    internal.nodes.iter().map(model).collect()
+}
+
+fn state(state: &NodeState) -> Value {
+    json!({
+        "status": state.status.name(),
+        "completedOn": state.completed_on,
+        "rejectMetadata": { "rejectReason": state.reason },
+    })
+}

@@ -1,0 +1,236 @@
+//! The archive of a document: originals, print form, signatures, evidence, and a manifest of them all
+//! (`reference/edo.md` §7). The same state gives the same bytes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prichal_core::{
+    document::{Document, Status},
+    event::EntityKind,
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_store::{
+    Conn,
+    document_blob::{self, DocumentBlob},
+    entity,
+    signature::{self, Signature},
+    workspace,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    print,
+    zip::{Contents, Entry, Zip, build, distinct, safe},
+};
+use crate::{
+    app::App,
+    blobs::BlobKey,
+    error::{Error, Result},
+};
+
+/// All that belongs to a document, as one company sees it.
+#[derive(Clone, Debug)]
+pub struct Dossier {
+    pub document: Document,
+    pub viewer: WorkspaceId,
+    pub status: Status,
+    pub originals: Vec<DocumentBlob>,
+    /// The originals as they were signed.
+    pub zip: Option<DocumentBlob>,
+    pub signatures: Vec<(Signature, DocumentBlob)>,
+    /// Names of companies, and of the viewer's own employees on the route.
+    pub companies: BTreeMap<WorkspaceId, String>,
+    pub employees: BTreeMap<Uuid, String>,
+}
+
+impl Dossier {
+    /// Gathers it. Nothing when the company does not see the document.
+    pub fn gather(
+        conn: &mut Conn,
+        viewer: WorkspaceId,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        let Some(document) = prichal_store::document::find(conn, viewer, id)? else {
+            return Ok(None);
+        };
+        let Some(status) = document.status(viewer) else {
+            return Ok(None);
+        };
+        let sender = document.sender.company;
+        let lost = || Error::internal("a file of a document is not there");
+        let mut originals = Vec::new();
+        for id in &document.contents {
+            originals.push(document_blob::find(conn, sender, *id, now)?.ok_or_else(lost)?);
+        }
+        let zip = match prichal_store::document::zip(conn, id)? {
+            Some(zip) => document_blob::find(conn, sender, zip, now)?,
+            None => None,
+        };
+        let mut signatures = Vec::new();
+        for signature in signature::list(conn, id)? {
+            let blob = document_blob::find(conn, signature.company, signature.blob, now)?;
+            signatures.push((signature, blob.ok_or_else(lost)?));
+        }
+        let mut companies = BTreeMap::new();
+        let parties = document.recipients().iter().map(|one| one.party.company);
+        for company in parties.chain([sender]) {
+            let found = workspace::find(conn, &company.to_string())?;
+            let name = found.and_then(|one| one.company_name.or(one.title));
+            companies.insert(company, name.unwrap_or_default());
+        }
+        let mut employees = BTreeMap::new();
+        for node in document.internal(viewer).iter().flat_map(|all| &all.nodes) {
+            let id = node.employee.0;
+            let found = entity::find(conn, viewer, EntityKind::User, EntityId(id))?;
+            let members: Option<Value> =
+                found.and_then(|found| serde_json::from_str(&found.members).ok());
+            let name = members
+                .as_ref()
+                .and_then(|members| members["name"].as_str());
+            employees.insert(id, name.unwrap_or_default().to_owned());
+        }
+        Ok(Some(Self {
+            document,
+            viewer,
+            status,
+            originals,
+            zip,
+            signatures,
+            companies,
+            employees,
+        }))
+    }
+
+    /// When something last happened to the document, in seconds.
+    pub fn changed_on(&self) -> i64 {
+        let recipients = self.document.recipients().iter();
+        let inside = self.document.internal(self.viewer).into_iter();
+        let nodes = recipients
+            .map(|one| &one.state)
+            .chain(inside.flat_map(|all| all.nodes.iter().map(|node| &node.state)));
+        let times = nodes.filter_map(|state| state.completed_on);
+        let signed = self.signatures.iter().map(|(one, _)| one.signed_on.secs());
+        times.chain(signed).fold(self.document.created_on, i64::max)
+    }
+}
+
+/// Builds the archive.
+pub async fn archive(app: &App, dossier: &Dossier) -> Result<Zip> {
+    let mut entries = files(app, dossier).await?;
+    // What stands in the manifest has to be known before it is written: once through, then again with it.
+    let told = digests(app, &entries).await?;
+    let manifest = manifest(dossier, &entries, &told);
+    entries.push(Entry {
+        name: "manifest.json".to_owned(),
+        contents: Contents::Bytes(manifest.into()),
+    });
+    build(app, &entries).await
+}
+
+/// The SHA-256 of each file, in hex, and its size. What is a blob has them already.
+async fn digests(app: &App, entries: &[Entry]) -> Result<Vec<(String, u64)>> {
+    Ok(build(app, entries).await?.entries)
+}
+
+async fn files(app: &App, dossier: &Dossier) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let names: Vec<&str> = dossier
+        .originals
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    for (name, original) in distinct(&names).into_iter().zip(&dossier.originals) {
+        entries.push(Entry {
+            name: format!("original/{name}"),
+            contents: Contents::Blob(key(original)),
+        });
+    }
+    entries.push(Entry {
+        name: format!("print-form/{}.pdf", safe(&dossier.document.number)),
+        contents: Contents::Bytes(print::form(app, dossier).await?),
+    });
+    for (n, (signature, blob)) in (1..).zip(&dossier.signatures) {
+        entries.push(Entry {
+            name: signature_name(n, signature),
+            contents: Contents::Blob(key(blob)),
+        });
+        if let (false, Some(zip)) = (signature.attached, &dossier.zip) {
+            entries.push(Entry {
+                name: content_name(n),
+                contents: Contents::Blob(key(zip)),
+            });
+        }
+        entries.push(Entry {
+            name: format!("evidence/report-{n}.json"),
+            contents: Contents::Bytes(Bytes::from(signature.check.report.clone())),
+        });
+    }
+    Ok(entries)
+}
+
+fn signature_name(n: usize, signature: &Signature) -> String {
+    let whose = Some(&signature.bin)
+        .filter(|bin| !bin.is_empty())
+        .or(signature.iin.as_ref());
+    format!(
+        "signatures/{n}-{}.cms",
+        whose.map_or("unknown", String::as_str)
+    )
+}
+
+fn content_name(n: usize) -> String {
+    format!("evidence/signed-content-{n}.zip")
+}
+
+/// Lists all files but itself.
+fn manifest(dossier: &Dossier, entries: &[Entry], told: &[(String, u64)]) -> String {
+    let Document {
+        id,
+        number,
+        name,
+        created_on,
+        ..
+    } = &dossier.document;
+    let files: Vec<Value> = entries
+        .iter()
+        .zip(told)
+        .map(
+            |(entry, (sha256, size))| json!({ "path": entry.name, "size": size, "sha256": sha256 }),
+        )
+        .collect();
+    let signatures: Vec<Value> = (1..)
+        .zip(&dossier.signatures)
+        .map(|(n, (one, _))| {
+            json!({
+                "path": signature_name(n, one),
+                "signedContent": (!one.attached).then(|| content_name(n)),
+                "attached": one.attached,
+                "signedOn": one.signed_on.secs(),
+                "companyBin": one.bin,
+                "iin": one.iin,
+                "verdict": one.check.verdict,
+            })
+        })
+        .collect();
+    let manifest = json!({
+        "documentId": id,
+        "number": number,
+        "name": name,
+        "createdOn": created_on,
+        "status": dossier.status.name(),
+        "files": files,
+        "signatures": signatures,
+    });
+    serde_json::to_string_pretty(&manifest).unwrap_or_default()
+}
+
+/// The contents of a blob's row.
+pub fn key(blob: &DocumentBlob) -> BlobKey {
+    BlobKey {
+        workspace: blob.workspace,
+        id: blob.blob,
+    }
+}

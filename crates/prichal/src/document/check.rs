@@ -1,0 +1,200 @@
+//! Checking signatures: by which policy, with what evidence, and what follows from the verdict
+//! (`reference/edo.md` §1.7, §4.6).
+
+use bytes::Bytes;
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_sign::{
+    Certificate, Expected, Limits, Material, Policy, Report, Request, Status, SubIndication, Time,
+    Verdict, validate,
+};
+use prichal_store::{Conn, signature as store};
+use serde::{Deserialize, Serialize};
+
+use super::evidence;
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
+
+/// How often evidence is looked for: each round may name what the next one needs.
+const ROUNDS: usize = 4;
+
+/// What signatures of a workspace are checked with, as its administrator has set it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rules {
+    /// The name of a preset.
+    pub policy: String,
+    /// PEM. Beside the preset's own.
+    pub trust_anchors: Vec<String>,
+    /// Whether the certificate's BIN must be the company's.
+    pub check_bin: bool,
+    /// Whether its IIN must be the employee's.
+    pub check_iin: bool,
+    pub indeterminate: Indeterminate,
+}
+
+/// What becomes of a signature that cannot be checked to the end yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Indeterminate {
+    Accept,
+    Refuse,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            policy: "kz".to_owned(),
+            trust_anchors: Vec::new(),
+            check_bin: true,
+            check_iin: true,
+            indeterminate: Indeterminate::Accept,
+        }
+    }
+}
+
+impl Rules {
+    /// The rules of a workspace.
+    pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Self> {
+        let kept = store::find_policy(conn, workspace)?;
+        kept.map_or_else(
+            || Ok(Self::default()),
+            |kept| serde_json::from_str(&kept).map_err(Error::internal),
+        )
+    }
+
+    /// The policy, and the certificates that are trusted beside its own.
+    fn prepare(&self) -> Result<(Policy, Vec<Certificate>)> {
+        let policy = Policy::preset(&self.policy)
+            .ok_or_else(|| Error::internal("a signature policy has an unknown name"))?;
+        let mut anchors = Vec::new();
+        for pem in &self.trust_anchors {
+            anchors.extend(Certificate::read_all(pem.as_bytes()).map_err(Error::internal)?);
+        }
+        Ok((policy, anchors))
+    }
+}
+
+/// One signature, what it signs, and who should have signed.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub signature: Bytes,
+    /// What is signed, unless only what lies inside is to be looked at.
+    pub content: Option<Bytes>,
+    pub bin: Option<String>,
+    pub iin: Option<String>,
+    /// Holders of the right to sign financial documents may sign.
+    pub financial: bool,
+    /// When this server took the signature in.
+    pub received_at: Timestamp,
+}
+
+/// Checks a signature with all the evidence that can be had.
+pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Report> {
+    let (policy, anchors) = rules.prepare()?;
+    let expected = Expected {
+        bin: question.bin.clone().filter(|_| rules.check_bin),
+        iin: question.iin.clone().filter(|_| rules.check_iin),
+        financial: question.financial,
+        ..Expected::default()
+    };
+    let mut material = Material {
+        anchors,
+        ..Material::default()
+    };
+    // Contents are in memory while they are checked: not many at once.
+    let place = app.checks.acquire().await.map_err(Error::internal)?;
+    let mut sought = Vec::new();
+    let mut rounds = 0;
+    let report = loop {
+        rounds += 1;
+        let now = app.clock.now();
+        let work = (question.clone(), policy.clone(), expected.clone());
+        let (report, used) = tokio::task::spawn_blocking(move || {
+            let (question, policy, expected) = work;
+            let report = judge(&question, &policy, expected, now, &material);
+            (report, material)
+        })
+        .await
+        .map_err(Error::internal)?;
+        material = used;
+        let mut found = false;
+        for need in &report.needs {
+            if rounds < ROUNDS && !sought.contains(need) {
+                sought.push(need.clone());
+                found |= evidence::find(app, need, &mut material).await;
+            }
+        }
+        if !found {
+            break report;
+        }
+    };
+    drop(place);
+    Ok(report)
+}
+
+fn judge(
+    question: &Question,
+    policy: &Policy,
+    expected: Expected,
+    now: Timestamp,
+    material: &Material,
+) -> Report {
+    let at = Time::from_unix(now.secs());
+    let request = Request {
+        signature: &question.signature,
+        content: question.content.as_deref(),
+        policy,
+        at,
+        existed_at: Some(Time::from_unix(question.received_at.secs())).filter(|then| *then < at),
+        expected,
+        limits: Limits::SIGNATURE,
+    };
+    validate(&request, material)
+}
+
+/// What follows from a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Accepted,
+    /// Nothing speaks against it, but not all could be asked: it is checked again.
+    Later,
+    /// Why, beginning with the sub-indication.
+    Refused(String),
+}
+
+/// Decides by a report, under the rules of the workspace.
+pub fn decide(rules: &Rules, report: &Report) -> Decision {
+    match (report.verdict, report.sub_indication) {
+        (Verdict::TotalPassed, _) => Decision::Accepted,
+        (Verdict::Indeterminate, Some(SubIndication::TryLater))
+            if rules.indeterminate == Indeterminate::Accept =>
+        {
+            Decision::Later
+        }
+        _ => Decision::Refused(reason(report)),
+    }
+}
+
+/// The sub-indication and the first thing that is wrong.
+fn reason(report: &Report) -> String {
+    let word = report.sub_indication.map_or_else(
+        || word(&report.verdict),
+        |sub_indication| word(&sub_indication),
+    );
+    let failed = report.signers.iter().flat_map(|signer| &signer.steps);
+    let failed = failed.filter(|step| step.status == Status::Failed);
+    let why = failed
+        .map(|step| step.reason.as_str())
+        .next()
+        .or(report.reason.as_deref())
+        .unwrap_or("the signature could not be verified");
+    format!("{word}: {why}")
+}
+
+/// A word of EN 319 102-1 as it is written.
+pub fn word(value: &impl Serialize) -> String {
+    let text = serde_json::to_value(value).unwrap_or_default();
+    text.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,168 @@
+//! Signatures that could not be checked to the end are checked again, by any node, until they are.
+
+use std::time::Duration;
+
+use prichal_core::{document::Group, time::Timestamp};
+use prichal_store::{
+    document, document_blob,
+    signature::{self, Check, Signature},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    check::{self, Decision, Question, Rules},
+    record,
+};
+use crate::{
+    app::App,
+    blobs::BlobKey,
+    error::{Error, Result},
+};
+
+/// How often the store is asked what is due, at the least.
+const LOOK: Duration = Duration::from_secs(30);
+/// How many are taken at once.
+const BITE: i64 = 16;
+/// The waits before the second, third, … check; the last one is repeated.
+const WAITS: [Duration; 5] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+    Duration::from_hours(6),
+];
+/// After this many it stays as it is: a month of tries.
+const MOST: i64 = 120;
+
+/// When a signature that was checked so many times is to be checked again.
+pub fn next(checks: i64, now: Timestamp) -> Option<Timestamp> {
+    let last = WAITS.len() - 1;
+    let place = usize::try_from(checks - 1).unwrap_or(0).min(last);
+    (checks < MOST).then(|| now + WAITS[place])
+}
+
+/// Checks what is due until `stop`.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let work = async {
+        loop {
+            let now = app.clock.now();
+            let mut wake = now + LOOK;
+            match turn(&app, now).await {
+                Ok(next) => wake = next.map_or(wake, |next| next.clamp(now, wake)),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "signatures could not be checked again"
+                ),
+            }
+            tokio::select! {
+                () = app.clock.sleep_until(wake) => {}
+                () = app.signed.notified() => {}
+            }
+        }
+    };
+    // It may be cut off anywhere: what was not written is checked again.
+    stop.run_until_cancelled(work).await;
+    Ok(())
+}
+
+/// Checks what is due now. Says when the next is.
+async fn turn(app: &App, now: Timestamp) -> Result<Option<Timestamp>> {
+    let due = app
+        .db
+        .read(move |conn| signature::list_due(conn, now, BITE))
+        .await?;
+    for signature in due {
+        again(app, signature).await?;
+    }
+    app.db.read(signature::next_due).await.map_err(Error::from)
+}
+
+async fn again(app: &App, signature: Signature) -> Result<()> {
+    let checks = signature.check.checks + 1;
+    let checked = look(app, &signature).await?;
+    let now = app.clock.now();
+    let check = match checked {
+        Some((report, decision)) => Check {
+            verdict: check::word(&report.verdict),
+            report: serde_json::to_string(&report).map_err(Error::internal)?,
+            checks,
+            due_at: (decision == Decision::Later)
+                .then(|| next(checks, now))
+                .flatten(),
+        },
+        // The document is gone: there is nothing to check it for.
+        None => Check {
+            checks,
+            due_at: None,
+            ..signature.check.clone()
+        },
+    };
+    app.db
+        .write(signature.company, move |tx| {
+            if !signature::settle(tx, &signature, &check)? {
+                return Ok::<_, Error>(());
+            }
+            if check.verdict == signature.check.verdict {
+                return Ok(());
+            }
+            if let Some(document) = document::find_any(tx.conn()?, signature.document)? {
+                let told = Signature {
+                    check: check.clone(),
+                    ..signature.clone()
+                };
+                record::tell_signature(tx, &document, &told, now);
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn look(
+    app: &App,
+    signature: &Signature,
+) -> Result<Option<(prichal_sign::Report, Decision)>> {
+    let (wanted, now) = (signature.clone(), app.clock.now());
+    let found = app
+        .db
+        .read(move |conn| {
+            let Some(document) = document::find_any(conn, wanted.document)? else {
+                return Ok(None);
+            };
+            let rules = Rules::find(conn, wanted.company)?;
+            let sender = document.sender.company;
+            let zip = document::zip(conn, document.id)?;
+            let zip = match zip {
+                Some(zip) => document_blob::find(conn, sender, zip, now)?,
+                None => None,
+            };
+            let blob = document_blob::find(conn, wanted.company, wanted.blob, now)?;
+            Ok::<_, Error>(
+                zip.zip(blob)
+                    .map(|(zip, blob)| (document, rules, zip, blob)),
+            )
+        })
+        .await?;
+    let Some((document, rules, zip, blob)) = found else {
+        return Ok(None);
+    };
+    let key = |blob: &document_blob::DocumentBlob| BlobKey {
+        workspace: blob.workspace,
+        id: blob.blob,
+    };
+    let question = Question {
+        signature: app.blobs.read_whole(key(&blob)).await?,
+        content: Some(app.blobs.read_whole(key(&zip)).await?),
+        bin: Some(signature.bin.clone()),
+        iin: signature.iin.clone(),
+        financial: is_financial(document.group),
+        received_at: signature.signed_on,
+    };
+    let report = check::check(app, &rules, question).await?;
+    let decision = check::decide(&rules, &report);
+    Ok(Some((report, decision)))
+}
+
+/// Documents that holders of the right to sign financial ones may sign.
+pub fn is_financial(group: Group) -> bool {
+    matches!(group, Group::Accounting | Group::Financial)
+}

@@ -1,0 +1,169 @@
+//! What the vendor leaves out: acting on an internal route, taking back, refusing (`reference/edo.md` §1.10).
+
+use prichal_core::document::{Action, Direction, Operation as Step};
+use serde_json::{Value, json};
+
+use super::{
+    caller::Company,
+    language::Said,
+    operation::{Operation, Prepared, doer, hold, perform, refused},
+    read::Fields,
+    signing::{Given, take},
+};
+use crate::{
+    document::record,
+    error::{Error, Result},
+    face::{
+        Raw,
+        once::{IdempotencyKey, JsonAnswer},
+    },
+};
+
+/// The longest reason.
+const REASON: usize = 1000;
+
+/// Do what a node of an internal route asks for, or refuse.
+#[utoipa::path(post, path = "/api/v3/sync/internal/route/action", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn act_on_route(
+    company: Company,
+    once: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    perform(company, once, body, Operation::Act).await
+}
+
+/// Take a sent document back, as long as nobody has signed.
+#[utoipa::path(post, path = "/api/v3/sync/external/outbox/document/recall", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn recall_document(
+    company: Company,
+    once: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    perform(company, once, body, Operation::Recall).await
+}
+
+/// Refuse an incoming document.
+#[utoipa::path(post, path = "/api/v3/sync/external/inbox/document/reject", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn reject_document(
+    company: Company,
+    once: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    perform(company, once, body, Operation::Reject).await
+}
+
+/// Refuse the sender's last signature.
+#[utoipa::path(post, path = "/api/v3/sync/external/outbox/document/reject", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn decline_document(
+    company: Company,
+    once: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    perform(company, once, body, Operation::Decline).await
+}
+
+pub(super) fn recall(company: &Company, data: &Value) -> Result<Prepared> {
+    end(company, data, |reason| Step::Recall { reason })
+}
+
+pub(super) fn reject(company: &Company, data: &Value) -> Result<Prepared> {
+    end(company, data, |reason| Step::Reject { reason })
+}
+
+pub(super) fn decline(company: &Company, data: &Value) -> Result<Prepared> {
+    end(company, data, |reason| Step::Decline { reason })
+}
+
+fn reason(fields: &Fields<'_>) -> Result<Option<String>> {
+    let reason = fields.text_up_to("reason", REASON)?;
+    Ok(reason
+        .filter(|reason| !reason.trim().is_empty())
+        .map(str::to_owned))
+}
+
+fn end(company: &Company, data: &Value, step: fn(Option<String>) -> Step) -> Result<Prepared> {
+    let fields = Fields::of(data, company.language())?;
+    let step = step(reason(&fields)?);
+    apply(company, &fields, "DOCUMENT_REJECT", step, false)
+}
+
+/// Does one step of an employee who is named in the body.
+fn apply(
+    company: &Company,
+    fields: &Fields<'_>,
+    permission: &'static str,
+    step: Step,
+    inside: bool,
+) -> Result<Prepared> {
+    let id = fields.need_id("documentId")?;
+    let employee = fields.need_id("employeeId")?;
+    let company = company.clone();
+    Ok(Prepared::new(move |tx| {
+        let employee = company.employee(tx.conn()?, employee, permission)?;
+        let mut document = hold(tx, &company, id)?;
+        let before = document.clone();
+        let changes = document
+            .apply(company.actor(&employee), step.clone(), company.now.secs())
+            .map_err(|refusal| refused(&company, id, refusal))?;
+        let doer = doer(&company, &employee);
+        record::update(tx, &document, &changes, &doer)?;
+        if inside {
+            record::tell_route(tx, &document, Some(&before), &doer);
+        }
+        Ok(json!({}))
+    }))
+}
+
+pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
+    let fields = Fields::of(data, company.language())?;
+    let action: Action = fields.need_word("action")?;
+    let step = Step::Act {
+        action,
+        reason: reason(&fields)?,
+    };
+    match action {
+        Action::Approve => apply(company, &fields, "DOCUMENT_APPROVE", step, true),
+        Action::Reject => apply(company, &fields, "DOCUMENT_REJECT", step, true),
+        Action::Inform => Err(fields.fault("action", &NOTHING_TO_DO, &[])),
+        Action::Sign => sign(company, &fields, step).await,
+    }
+}
+
+/// A node that has to sign does so with a signature, as everybody else.
+async fn sign(company: &Company, fields: &Fields<'_>, step: Step) -> Result<Prepared> {
+    let signature = fields.need_object("signature")?;
+    let given = Given {
+        document: fields.need_id("documentId")?,
+        signer: fields.need_id("employeeId")?,
+        blob: signature.need_id("blobId")?,
+        ticket: fields.id("idempotencyTicket")?,
+    };
+    let (asked, id) = (company.clone(), given.document);
+    let side = company
+        .app
+        .db
+        .read(move |conn| {
+            let found = prichal_store::document::find(conn, asked.id(), id)?;
+            let side = found.and_then(|document| document.direction(asked.id()));
+            Ok::<_, Error>(side.unwrap_or(Direction::Outbox))
+        })
+        .await?;
+    let Some(mut taken) = take(company, given, side).await? else {
+        return Ok(Prepared::new(|_| Ok(json!({}))));
+    };
+    let company = company.clone();
+    Ok(Prepared::new(move |tx| {
+        taken.write(tx, &company, &step)?;
+        Ok(json!({}))
+    }))
+}
+
+const NOTHING_TO_DO: Said = Said::new(
+    "Поле {}: для INFORM ничего делать не нужно.",
+    "{} өрісі: INFORM үшін ештеңе істеу қажет емес.",
+    "The field {}: INFORM asks for nothing to be done.",
+);

@@ -1,0 +1,438 @@
+//! Uploads: the originals of documents, and signatures (`reference/edo.md` §1.5).
+
+use axum::{
+    body::BodyDataStream,
+    extract::Request,
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+use prichal_core::id::generate;
+use prichal_sign::{Limits, SignedData, unarmor};
+use prichal_store::document_blob::{self, DocumentBlob, Kind};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+use utoipa::ToSchema;
+
+use super::{
+    caller::Company,
+    language::Said,
+    words::{EXTENSION_ERROR, PARSING_ERROR, SIZE_ERROR},
+};
+use crate::{
+    blobs::BlobKey,
+    error::{Error, Result},
+    face::once::{IdempotencyKey, JsonAnswer, write_once},
+    multipart::{FilePart, MultipartError, longest_body},
+    upload::{declared_length, drain, in_time},
+    vault::hex,
+};
+
+/// The largest original: the vendor's 15 MB.
+const LARGEST: u64 = 15 << 20;
+/// The largest signature. It is in memory while it is read.
+const LARGEST_SIGNATURE: u64 = 10 << 20;
+/// The originals of one document together.
+pub(super) const LARGEST_TOTAL: i64 = 60 << 20;
+/// How long an upload waits for something that uses it.
+const UNUSED: Duration = Duration::from_hours(7 * 24);
+
+/// A form with the file.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the form; it is read by `crate::multipart`"
+)]
+struct ContentForm {
+    /// .doc, .docx, .xls, .xlsx, .pdf or .txt, at most 15 MB.
+    #[schema(content_media_type = "application/octet-stream")]
+    document_content: String,
+}
+
+/// A form with the signature.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the form; it is read by `crate::multipart`"
+)]
+struct SignatureForm {
+    /// .cms: DER, BER, PEM or base64, at most 10 MB.
+    #[schema(content_media_type = "application/octet-stream")]
+    signature_content: String,
+}
+
+/// Upload an original of a document.
+#[utoipa::path(post, path = "/api/v3/sync/blobs/document-content", tag = "documents",
+    request_body(content = ContentForm, content_type = "multipart/form-data"), responses((status = 200, body = Value)))]
+pub(super) async fn upload_content(
+    company: Company,
+    once: IdempotencyKey,
+    request: Request,
+) -> Result<JsonAnswer> {
+    upload(company, once, request, Kind::Content).await
+}
+
+/// Upload a signature.
+#[utoipa::path(post, path = "/api/v3/sync/blobs/document-signature-content", tag = "documents",
+    request_body(content = SignatureForm, content_type = "multipart/form-data"), responses((status = 200, body = Value)))]
+pub(super) async fn upload_signature(
+    company: Company,
+    once: IdempotencyKey,
+    request: Request,
+) -> Result<JsonAnswer> {
+    upload(company, once, request, Kind::Signature).await
+}
+
+async fn upload(
+    company: Company,
+    once: IdempotencyKey,
+    request: Request,
+    kind: Kind,
+) -> Result<JsonAnswer> {
+    let (parts, body) = request.into_parts();
+    let mut body = body.into_data_stream();
+    let taken = take(&company, &parts.headers, &mut body, kind).await;
+    let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
+    let digest = format!("{}\n{}", row.sha256, row.name);
+    let (uploaded, now) = (row.clone(), company.now);
+    let answer = write_once(&company, once, digest.as_bytes(), move |tx| {
+        // A blob whose row is not written after all, or shares another's contents, is an orphan, which
+        // retention finds.
+        let same = document_blob::find_same(tx, uploaded.workspace, &uploaded.sha256, now)?;
+        let row = DocumentBlob {
+            blob: same.unwrap_or(uploaded.blob),
+            ..uploaded.clone()
+        };
+        document_blob::insert(tx, &row)?;
+        Ok(json!({ "response": model(&row), "errors": null }).to_string())
+    })
+    .await?;
+    free(&company, &row).await;
+    Ok(answer)
+}
+
+/// Frees the contents at once when the company has them already.
+async fn free(company: &Company, row: &DocumentBlob) {
+    let (workspace, blob) = (row.workspace, row.blob);
+    let used = company
+        .app
+        .db
+        .read(move |conn| document_blob::has_contents(conn, workspace, blob))
+        .await;
+    if let Ok(false) = used {
+        let key = BlobKey {
+            workspace,
+            id: blob,
+        };
+        let _ = company.app.blobs.delete(key).await;
+    }
+}
+
+fn model(row: &DocumentBlob) -> Value {
+    let extension = extension(&row.name);
+    json!({
+        "blobId": row.id,
+        "fileName": row.name,
+        "extension": extension,
+        "mimeType": mime_type(&extension),
+        "fileLength": (row.size + 1023) / 1024,
+        "createdOn": row.created_at.secs(),
+    })
+}
+
+/// The extension with its dot, in lower case.
+fn extension(name: &str) -> String {
+    let dot = name.rfind('.').map_or(name.len(), |dot| dot);
+    name[dot..].to_ascii_lowercase()
+}
+
+fn mime_type(extension: &str) -> &'static str {
+    match extension {
+        ".pdf" => "application/pdf",
+        ".doc" => "application/msword",
+        ".docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ".xls" => "application/vnd.ms-excel",
+        ".xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ".txt" => "text/plain",
+        ".cms" => "application/pkcs7-mime",
+        _ => "application/octet-stream",
+    }
+}
+
+/// What kinds of uploads differ in.
+struct Bounds {
+    part: &'static str,
+    largest: u64,
+    extensions: &'static [&'static str],
+}
+
+fn limits(kind: Kind) -> Bounds {
+    if kind == Kind::Signature {
+        Bounds {
+            part: "signatureContent",
+            largest: LARGEST_SIGNATURE,
+            extensions: &[".cms"],
+        }
+    } else {
+        Bounds {
+            part: "documentContent",
+            largest: LARGEST,
+            extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],
+        }
+    }
+}
+
+/// Takes the file of a form in. Its contents are durable then.
+async fn take(
+    company: &Company,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+    kind: Kind,
+) -> Result<DocumentBlob> {
+    let limits = limits(kind);
+    let refuse = |error| refused(company, error, &limits);
+    let too_long = longest_body(limits.largest);
+    if declared_length(headers).is_some_and(|length| length > too_long) {
+        let limit = limits.largest;
+        return Err(refuse(MultipartError::TooLarge { limit }));
+    }
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let found = FilePart::find(content_type, body, limits.part, limits.largest);
+    let mut part = in_time(&company.app, found).await.map_err(refuse)?;
+    let name = part.file_name.clone().unwrap_or_default();
+    let extension = extension(&name);
+    if !limits.extensions.contains(&extension.as_str()) {
+        let allowed = limits.extensions.join(", ");
+        let text = BAD_EXTENSION.text(company.language(), &[&name, &allowed]);
+        return Err(Error::refused(EXTENSION_ERROR, text));
+    }
+    let row = |blob: Stored| DocumentBlob {
+        workspace: company.id(),
+        id: generate(company.now),
+        kind,
+        blob: blob.key.id,
+        name,
+        size: blob.size,
+        sha256: blob.sha256,
+        created_at: company.now,
+        expires_at: Some(company.now + UNUSED),
+    };
+    let unreadable = || {
+        let text = BAD_CONTENT.text(company.language(), &[&extension]);
+        Error::refused(PARSING_ERROR, text)
+    };
+    let key = BlobKey::generate(company.id(), company.now);
+    if kind == Kind::Signature {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = in_time(&company.app, part.chunk()).await.map_err(refuse)? {
+            whole.extend_from_slice(&chunk);
+        }
+        let der = der(&whole).ok_or_else(unreadable)?;
+        let mut upload = company.app.blobs.create(key).await?;
+        let sha256 = hex(&Sha256::digest(&der));
+        let size = der.len();
+        upload.write(Bytes::from(der)).await?;
+        upload.finish().await?;
+        return Ok(row(Stored::new(key, size as u64, sha256)?));
+    }
+    let mut upload = company.app.blobs.create(key).await?;
+    let (mut digest, mut sniffer) = (Sha256::new(), Sniffer::new(&extension));
+    loop {
+        let chunk = in_time(&company.app, part.chunk()).await;
+        let written = match chunk.map_err(refuse) {
+            Ok(None) if sniffer.is_content_with_it() => break,
+            Ok(None) => Err(unreadable()),
+            Ok(Some(chunk)) => {
+                digest.update(&chunk);
+                sniffer.look(&chunk);
+                upload.write(chunk).await.map_err(Error::from)
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            upload.abort().await;
+            return Err(error);
+        }
+    }
+    let size = upload.finish().await?;
+    Ok(row(Stored::new(key, size, hex(&digest.finalize()))?))
+}
+
+/// Contents that are in the store of blobs.
+struct Stored {
+    key: BlobKey,
+    size: i64,
+    sha256: String,
+}
+
+impl Stored {
+    fn new(key: BlobKey, size: u64, sha256: String) -> Result<Self> {
+        let size = i64::try_from(size).map_err(Error::internal)?;
+        Ok(Self { key, size, sha256 })
+    }
+}
+
+/// The DER or BER of a signature, which may have come as PEM or base64.
+fn der(bytes: &[u8]) -> Option<Vec<u8>> {
+    SignedData::read(bytes, &Limits::SIGNATURE).ok()?;
+    Some(unarmor(bytes, Limits::SIGNATURE.size).ok()?.into_owned())
+}
+
+/// Looks at contents as they pass, whether they are what the name says.
+struct Sniffer {
+    wanted: Wanted,
+    head: Vec<u8>,
+    /// The end of what has passed, where a name may have begun.
+    tail: Vec<u8>,
+    found: bool,
+    spoilt: bool,
+    empty: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Pdf,
+    /// A zip with the table of contents that all of Office's have.
+    Package,
+    /// The older container of Office's files.
+    Compound,
+    Text,
+}
+
+const OFFICE: &[u8] = b"[Content_Types].xml";
+const COMPOUND: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
+
+impl Sniffer {
+    fn new(extension: &str) -> Self {
+        Self {
+            wanted: match extension {
+                ".pdf" => Wanted::Pdf,
+                ".docx" | ".xlsx" => Wanted::Package,
+                ".doc" | ".xls" => Wanted::Compound,
+                _ => Wanted::Text,
+            },
+            head: Vec::new(),
+            tail: Vec::new(),
+            found: false,
+            spoilt: false,
+            empty: true,
+        }
+    }
+
+    fn look(&mut self, chunk: &[u8]) {
+        self.empty = false;
+        let more = COMPOUND
+            .len()
+            .saturating_sub(self.head.len())
+            .min(chunk.len());
+        self.head.extend_from_slice(&chunk[..more]);
+        match self.wanted {
+            Wanted::Package if !self.found => {
+                self.tail.extend_from_slice(chunk);
+                self.found = memmem::find(&self.tail, OFFICE).is_some();
+                let keep = self.tail.len().saturating_sub(OFFICE.len() - 1);
+                self.tail.drain(..keep);
+            }
+            // No encoding of text has this byte.
+            Wanted::Text => self.spoilt |= memchr::memchr(0, chunk).is_some(),
+            _ => {}
+        }
+    }
+
+    fn is_content_with_it(&self) -> bool {
+        !self.empty
+            && match self.wanted {
+                Wanted::Pdf => self.head.starts_with(b"%PDF-"),
+                Wanted::Package => self.head.starts_with(b"PK\x03\x04") && self.found,
+                Wanted::Compound => self.head == COMPOUND,
+                Wanted::Text => !self.spoilt,
+            }
+    }
+}
+
+/// Why an upload is not taken.
+fn refused(company: &Company, error: MultipartError, limits: &Bounds) -> Error {
+    let language = company.language();
+    match error {
+        MultipartError::TooLarge { .. } => {
+            let most = (limits.largest >> 20).to_string();
+            Error::refused(SIZE_ERROR, TOO_LARGE.text(language, &[&most]))
+        }
+        MultipartError::NotMultipart => Error::invalid("Content-Type", NO_FORM.text(language, &[])),
+        MultipartError::NoFilePart(name) => {
+            Error::invalid(name.as_str(), NO_FILE.text(language, &[&name]))
+        }
+        MultipartError::Malformed(_) | MultipartError::Interrupted(_) => {
+            Error::invalid(limits.part, BROKEN.text(language, &[&error.to_string()]))
+        }
+    }
+}
+
+pub(super) const BLOB: Said = Said::new("файл {}", "{} файлы", "file {}");
+const BAD_EXTENSION: Said = Said::new(
+    "Файл {} имеет недопустимое расширение, допустимы {}.",
+    "{} файлының кеңейтіміне жол берілмейді, рұқсат етілгендері: {}.",
+    "The file {} has an extension that is not allowed, allowed are {}.",
+);
+const BAD_CONTENT: Said = Said::new(
+    "Содержимое файла не соответствует расширению {}.",
+    "Файлдың мазмұны {} кеңейтіміне сай емес.",
+    "The content of the file is not what the extension {} says.",
+);
+const TOO_LARGE: Said = Said::new(
+    "Файл больше {} МБ.",
+    "Файл {} МБ-тан үлкен.",
+    "The file is larger than {} MB.",
+);
+const NO_FORM: Said = Said::new(
+    "Content-Type должен быть multipart/form-data с boundary.",
+    "Content-Type boundary бар multipart/form-data болуы керек.",
+    "The Content-Type must be multipart/form-data with a boundary.",
+);
+const NO_FILE: Said = Said::new(
+    "Поле формы {} обязательно.",
+    "Форманың {} өрісі міндетті.",
+    "The form field {} is required.",
+);
+const BROKEN: Said = Said::new(
+    "Файл не получен: {}.",
+    "Файл алынбады: {}.",
+    "The upload failed: {}.",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(extension: &str, chunks: &[&[u8]]) -> bool {
+        let mut sniffer = Sniffer::new(extension);
+        chunks.iter().for_each(|chunk| sniffer.look(chunk));
+        sniffer.is_content_with_it()
+    }
+
+    #[test]
+    fn contents_are_what_the_name_says() {
+        assert!(taken(".pdf", &[b"%P", b"DF-1.7 ..."]));
+        assert!(!taken(".pdf", &[b"PK\x03\x04"]));
+        assert!(taken(
+            ".docx",
+            &[b"PK\x03\x04 ...[Content", b"_Types].xml..."]
+        ));
+        assert!(!taken(".docx", &[b"PK\x03\x04 ..."]));
+        assert!(taken(".xls", &[COMPOUND]));
+        assert!(!taken(".xls", &[&COMPOUND[..7]]));
+        assert!(taken(".txt", &["привет".as_bytes(), &[0xEF, 0xF0]]));
+        assert!(!taken(".txt", &[b"a\0b"]));
+        assert!(!taken(".txt", &[]));
+    }
+
+    #[test]
+    fn extensions_have_their_dot() {
+        assert_eq!(extension("a.b.PDF"), ".pdf");
+        assert_eq!(extension("pdf"), "");
+        assert_eq!(extension("договор.docx"), ".docx");
+    }
+}

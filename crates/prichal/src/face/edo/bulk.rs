@@ -1,0 +1,260 @@
+//! Bulk calls: each element is queued and done later; a companion tells how far it is (`reference/edo.md`
+//! §1.6, rows 24 to 42).
+
+use futures_util::future::BoxFuture;
+use prichal_core::id::generate;
+use prichal_store::{
+    Conn, Tx,
+    bulk::{self as store, Element},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    caller::{Asker, Company},
+    language::{Language, Said},
+    operation::Operation,
+    read::Fields,
+    references::page,
+    routes::{bare, wrapped},
+    words::{described, is_fault},
+};
+use crate::{
+    app::App,
+    document::bulk::{CREATED, Hands, NOT_FOUND, Work},
+    error::{Error, Result},
+    face::{
+        Json, Raw,
+        once::{IdempotencyKey, JsonAnswer, write_once},
+        parse_json,
+    },
+};
+
+/// How many elements a call may have.
+const MOST: usize = 1000;
+
+/// The calls, by what their elements are remembered under.
+const CALLS: [(&str, Operation); 9] = [
+    ("outbox/document/create", Operation::Create),
+    ("outbox/route/create", Operation::Route),
+    ("outbox/quick-route/create", Operation::QuickRoute),
+    ("outbox/content-to-sign/generate", Operation::OutboxContent),
+    ("outbox/quick-sign/save", Operation::OutboxSign),
+    ("inbox/route/create", Operation::InboxRoute),
+    ("inbox/content-to-sign/generate", Operation::InboxContent),
+    ("inbox/quick-sign/save", Operation::InboxSign),
+    ("download", Operation::Download),
+];
+
+fn name(operation: Operation) -> &'static str {
+    let known = CALLS.iter().find(|(_, one)| *one == operation);
+    known.map_or("", |(name, _)| name)
+}
+
+/// Queues the elements of a call, and says their ids at once.
+async fn start(
+    company: Company,
+    once: IdempotencyKey,
+    body: axum::body::Bytes,
+    operation: Operation,
+) -> Result<JsonAnswer> {
+    let parsed = parse_json(&body)?;
+    let elements = elements(&company, &parsed)?;
+    let caller = serde_json::to_string(&company.asker).map_err(Error::internal)?;
+    let queued: Vec<Element> = elements
+        .iter()
+        .map(|element| Element {
+            workspace: company.id(),
+            id: generate(company.now),
+            path: name(operation).to_owned(),
+            caller: caller.clone(),
+            data: data(element),
+            status: CREATED.to_owned(),
+            result: None,
+            errors: None,
+            tries: 0,
+            created_on: company.now.secs(),
+            completed_on: None,
+        })
+        .collect();
+    let told: Vec<Value> = queued.iter().map(shown).collect();
+    let answer = json!({ "operations": told }).to_string();
+    let app = company.app.clone();
+    let answer = write_once(&company, once, &body, move |tx: &mut Tx<'_>| {
+        queued.iter().for_each(|element| store::insert(tx, element));
+        Ok(answer.clone())
+    })
+    .await?;
+    app.bulk.notify_one();
+    Ok(answer)
+}
+
+fn elements<'a>(company: &Company, body: &'a Value) -> Result<&'a [Value]> {
+    let fields = Fields::of(body, company.language())?;
+    if fields.get("operations").is_none() {
+        return Err(fields.fault("operations", &REQUIRED, &[]));
+    }
+    let elements = fields.list("operations")?;
+    if elements.len() > MOST {
+        return Err(fields.fault("operations", &TOO_MANY, &[&MOST.to_string()]));
+    }
+    Ok(elements)
+}
+
+/// What an element asks for. One that is malformed is refused by itself, when it is its turn.
+fn data(element: &Value) -> String {
+    let members = element.as_object();
+    let data = members.and_then(|members| {
+        let mut all = members.iter();
+        all.find(|(name, _)| name.eq_ignore_ascii_case("data"))
+    });
+    data.map_or(Value::Null, |(_, data)| data.clone())
+        .to_string()
+}
+
+/// The vendor's model of an element.
+fn shown(element: &Element) -> Value {
+    let parsed = |text: &Option<String>| {
+        text.as_deref()
+            .and_then(|text| serde_json::from_str::<Value>(text).ok())
+    };
+    json!({
+        "operationId": element.id,
+        "createdOn": element.created_on,
+        "completedOn": element.completed_on,
+        "operationStatus": element.status,
+        "data": parsed(&element.result).unwrap_or_else(|| json!({})),
+        "operationErrors": parsed(&element.errors),
+    })
+}
+
+/// Tells how far elements are, in the order in which they are asked for.
+async fn status(company: Company, body: &Value, operation: Operation) -> Result<JsonAnswer> {
+    let mut ids = Vec::new();
+    for (n, element) in elements(&company, body)?.iter().enumerate() {
+        let path = format!("operations[{n}].operationId");
+        let fields = Fields::of(element, company.language());
+        let id = fields.and_then(|fields| fields.need_id("operationId"));
+        ids.push(id.map_err(|_| {
+            Error::invalid(path.as_str(), BAD_ID.text(company.language(), &[&path]))
+        })?);
+    }
+    let wanted = ids.clone();
+    let id = company.id();
+    let found = company
+        .app
+        .db
+        .read(move |conn| store::find(conn, id, &wanted))
+        .await?;
+    let known = |id: &Uuid| {
+        let mut all = found.iter();
+        all.find(|element| element.id == *id && element.path == name(operation))
+    };
+    let told: Vec<Value> = ids
+        .iter()
+        .map(|id| known(id).map_or_else(|| unknown(*id), shown))
+        .collect();
+    Ok(bare(&json!({ "operations": told })))
+}
+
+fn unknown(id: Uuid) -> Value {
+    json!({
+        "operationId": id,
+        "createdOn": null,
+        "completedOn": null,
+        "operationStatus": NOT_FOUND,
+        "data": {},
+        "operationErrors": null,
+    })
+}
+
+/// List the company's bulk elements, newest first.
+#[utoipa::path(post, path = "/api/v3/sync/bulk/operations", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn list_operations(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    let (skip, top) = Fields::of(&body, company.language())?.page()?;
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| {
+        asked.require(conn, "DOCUMENT_VIEW")?;
+        Ok::<_, Error>(store::list(conn, asked.id(), skip, top)?)
+    };
+    let (total, found) = company.app.db.read(look).await?;
+    let items: Vec<Value> = found
+        .iter()
+        .map(|element| {
+            let mut told = shown(element);
+            told["data"] = json!({});
+            told
+        })
+        .collect();
+    Ok(wrapped(&page(&items, skip, top, total)))
+}
+
+macro_rules! calls {
+    ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
+        #[doc = concat!("Queue many calls at once. Their companion is `", $path, "/status`.")]
+        #[utoipa::path(post, path = $path, tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
+        pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(body): Raw) -> Result<JsonAnswer> {
+            start(company, once, body, Operation::$operation).await
+        }
+
+        #[doc = concat!("Ask how far the elements of `", $path, "` are.")]
+        #[utoipa::path(post, path = concat!($path, "/status"), tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
+        pub(super) async fn $status(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+            status(company, &body, Operation::$operation).await
+        }
+    )*};
+}
+
+calls! {
+    Create "/api/v3/async/bulk/external/outbox/document/create" start_create create_status;
+    Route "/api/v3/async/bulk/external/outbox/route/create" start_route route_status;
+    QuickRoute "/api/v3/async/bulk/external/outbox/route/quick-route/create" start_quick_route quick_route_status;
+    OutboxContent "/api/v3/async/bulk/external/outbox/signature/content-to-sign/generate" start_outbox_content outbox_content_status;
+    OutboxSign "/api/v3/async/bulk/external/outbox/signature/quick-sign/save" start_outbox_sign outbox_sign_status;
+    InboxRoute "/api/v3/async/bulk/external/inbox/route/create" start_inbox_route inbox_route_status;
+    InboxContent "/api/v3/async/bulk/external/inbox/signature/content-to-sign/generate" start_inbox_content inbox_content_status;
+    InboxSign "/api/v3/async/bulk/external/inbox/signature/quick-sign/save" start_inbox_sign inbox_sign_status;
+    Download "/api/v3/async/documents/download/bulk-download" start_download download_status;
+}
+
+/// What the worker of bulk calls does with an element of this face's.
+#[derive(Clone)]
+pub struct Elements;
+
+impl Hands for Elements {
+    fn prepare(&self, app: App, element: Element) -> BoxFuture<'static, Result<Work>> {
+        Box::pin(async move {
+            let asker: Asker = serde_json::from_str(&element.caller).map_err(Error::internal)?;
+            let data: Value = serde_json::from_str(&element.data).map_err(Error::internal)?;
+            let operation = CALLS.iter().find(|(name, _)| *name == element.path);
+            let (_, operation) =
+                operation.ok_or_else(|| Error::internal("a bulk call of an unknown kind"))?;
+            let company = Company::find(&app, element.workspace, asker).await?;
+            let prepared = operation.prepare(&company, &data).await?;
+            Ok(prepared.into_work())
+        })
+    }
+
+    fn describe(&self, element: &Element, error: &Error) -> (Value, bool) {
+        let asker: Option<Asker> = serde_json::from_str(&element.caller).ok();
+        let language = asker.map_or_else(Language::default, |asker| asker.language);
+        (described(error, language), is_fault(error))
+    }
+}
+
+const REQUIRED: Said = Said::new(
+    "Поле {} обязательно.",
+    "{} өрісі міндетті.",
+    "The field {} is required.",
+);
+const TOO_MANY: Said = Said::new(
+    "Поле {} содержит больше {} элементов.",
+    "{} өрісінде {} элементтен көп.",
+    "The field {} has more than {} elements.",
+);
+const BAD_ID: Said = Said::new(
+    "Поле {} должно быть UUID.",
+    "{} өрісі UUID болуы керек.",
+    "The field {} must be a UUID.",
+);

@@ -1,0 +1,120 @@
+//! Looking at documents: one, a page of them, a status (`reference/edo.md` §1.2, rows 12 to 16).
+
+use axum::{
+    extract::Path,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use prichal_core::{
+    document::{Direction, Document, model},
+    id::UserId,
+};
+use prichal_store::{
+    Conn,
+    document::{self as store, Filter, Side},
+};
+use serde_json::{Value, json};
+
+use super::{
+    caller::Company,
+    documents::read_id,
+    read::Fields,
+    references::page,
+    routes::{bare, wrapped},
+};
+use crate::{
+    error::{Error, Result},
+    face::{Json, json_text, once::JsonAnswer},
+};
+
+/// Read an outgoing document.
+#[utoipa::path(get, path = "/api/v3/sync/external/documents-query/single/outbox/{id}", tag = "documents",
+    params(("id" = String, Path)), responses((status = 200, body = Value)))]
+pub(super) async fn get_outbox(company: Company, Path(id): Path<String>) -> Result<Response> {
+    single(company, &id, Direction::Outbox).await
+}
+
+/// Read an incoming document.
+#[utoipa::path(get, path = "/api/v3/sync/external/documents-query/single/inbox/{id}", tag = "documents",
+    params(("id" = String, Path)), responses((status = 200, body = Value)))]
+pub(super) async fn get_inbox(company: Company, Path(id): Path<String>) -> Result<Response> {
+    single(company, &id, Direction::Inbox).await
+}
+
+async fn single(company: Company, id: &str, side: Direction) -> Result<Response> {
+    let found = find(&company, id, "DOCUMENT_VIEW").await?;
+    let found = found.filter(|document| document.direction(company.id()) == Some(side));
+    let model = found.and_then(|document| model::extended(&document, company.id()));
+    Ok(model.map_or_else(absent, |model| wrapped(&model).into_response()))
+}
+
+/// A document that the company sees, for an employee who may look at it.
+pub(super) async fn find(
+    company: &Company,
+    id: &str,
+    permission: &'static str,
+) -> Result<Option<Document>> {
+    let id = read_id(company, id)?;
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| {
+        asked.require(conn, permission)?;
+        Ok::<_, Error>(store::find(conn, asked.id(), id)?)
+    };
+    company.app.db.read(look).await
+}
+
+/// What the vendor answers where a document is not there.
+pub(super) fn absent() -> Response {
+    json_text(StatusCode::NOT_FOUND, "{}")
+}
+
+/// List outgoing documents.
+#[utoipa::path(post, path = "/api/v3/sync/external/documents-query/outbox", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn list_outbox(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    list(company, &body, Side::Outbox).await
+}
+
+/// List incoming documents.
+#[utoipa::path(post, path = "/api/v3/sync/external/documents-query/inbox", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn list_inbox(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    list(company, &body, Side::Inbox).await
+}
+
+async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> {
+    let fields = Fields::of(body, company.language())?;
+    let (skip, top) = fields.page()?;
+    let mut statuses = fields.words("documentStatuses")?;
+    statuses.sort_unstable();
+    statuses.dedup();
+    let bound = |name: &str| Ok::<_, Error>(fields.int(name)?.filter(|at| *at != 0));
+    let filter = Filter {
+        statuses,
+        from: bound("documentDateFrom")?,
+        to: bound("documentDateTo")?,
+        author: fields.id("documentAuthorId")?.map(UserId),
+    };
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| {
+        asked.require(conn, "DOCUMENT_VIEW")?;
+        Ok::<_, Error>(store::list(conn, asked.id(), side, &filter, skip, top)?)
+    };
+    let (total, found) = company.app.db.read(look).await?;
+    let shown = found.iter();
+    let items: Vec<Value> = shown
+        .filter_map(|document| model::extended(document, company.id()))
+        .collect();
+    Ok(wrapped(&page(&items, skip, top, total)))
+}
+
+/// Read a document's status.
+#[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentStatusByDocumentId/{id}", tag = "documents",
+    params(("id" = String, Path)), responses((status = 200, body = Value)))]
+pub(super) async fn get_status(company: Company, Path(id): Path<String>) -> Result<Response> {
+    let found = find(&company, &id, "DOCUMENT_VIEW").await?;
+    let status = found.and_then(|document| document.status(company.id()));
+    Ok(status.map_or_else(absent, |status| {
+        bare(&json!({ "documentStatus": status.name() })).into_response()
+    }))
+}
