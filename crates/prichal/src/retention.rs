@@ -11,9 +11,11 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, delivery,
+    Conn, Tx, bulk, delivery,
+    document_blob::{self, DocumentBlob},
+    evidence,
     file::{self, File},
-    idempotency, integration, run,
+    idempotency, integration, run, signature,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -38,7 +40,7 @@ const TOGETHER: usize = 16;
 
 /// How long a temporary id that was bound leads to its permanent one (`prichal_store::file::bind`).
 const BOUND: Duration = Duration::from_hours(48);
-/// Attempts at deliveries, and runs of scripts.
+/// Attempts at deliveries, runs of scripts, elements of bulk calls, and links whose time is over.
 const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
 /// How long an upload may take: what is older and not finished belongs to nobody.
 const UPLOAD: Duration = Duration::from_hours(6);
@@ -102,8 +104,10 @@ pub async fn sweep(app: &App) -> Result<()> {
     let unfinished = app.blobs.sweep_unfinished(now - UPLOAD).await;
     let unfinished = logged(unfinished.map(drop).map_err(Error::from));
     let orphans = logged(remove_orphans(app, now - ORPHAN).await);
+    let documents = logged(forget_of_documents(app, now).await);
     ended
         .and(bound)
+        .and(documents)
         .and(attempts)
         .and(runs)
         .and(answers)
@@ -163,8 +167,51 @@ async fn forget_runs(app: &App, before: Timestamp) -> Result<()> {
     }
 }
 
+/// Forgets what the document exchange needs no more: bulk elements that have ended, links whose time is
+/// over, evidence that is of no use.
+async fn forget_of_documents(app: &App, now: Timestamp) -> Result<()> {
+    let (before, step) = (now - ATTEMPTS, i64::from(STEP));
+    forget(app, ANY, move |tx| bulk::forget(tx, before.secs(), step)).await?;
+    forget(app, ANY, move |tx| {
+        signature::forget_links(tx, before, step)
+    })
+    .await?;
+    forget(app, ANY, move |tx| evidence::forget(tx, now, step)).await
+}
+
+/// Removes uploads for documents that nobody has used in time, and archives that were there to be
+/// downloaded.
+async fn remove_ended_of_documents(app: &App) -> Result<()> {
+    loop {
+        let now = app.clock.now();
+        let read = move |conn: &mut Conn| document_blob::list_ended(conn, now, i64::from(STEP));
+        let ended = app.db.read(read).await?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        stream::iter(ended.into_iter().map(Ok))
+            .try_for_each_concurrent(TOGETHER, |blob| remove_of_document(app, blob, now))
+            .await?;
+    }
+}
+
+async fn remove_of_document(app: &App, row: DocumentBlob, now: Timestamp) -> Result<()> {
+    let DocumentBlob {
+        workspace,
+        id,
+        blob,
+        ..
+    } = row;
+    let removed = move |tx: &mut Tx<'_>| {
+        document_blob::delete(tx, workspace, id, now)?;
+        Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
+    };
+    remove_if(app, workspace, blob, removed).await
+}
+
 /// Removes temporary files that have ended, with their blobs.
 async fn remove_ended(app: &App) -> Result<()> {
+    remove_ended_of_documents(app).await?;
     loop {
         let now = app.clock.now();
         let ended = app
@@ -191,6 +238,16 @@ async fn remove_file(app: &App, file: File) -> Result<()> {
         file::delete(tx, workspace, id)?;
         Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
     };
+    remove_if(app, workspace, blob, removed).await
+}
+
+/// Removes a blob when a write says that nothing stands for it any more.
+async fn remove_if(
+    app: &App,
+    workspace: WorkspaceId,
+    blob: Uuid,
+    removed: impl FnMut(&mut Tx<'_>) -> Result<bool> + Send + 'static,
+) -> Result<()> {
     if app.db.write(workspace, removed).await? {
         let blob = BlobKey {
             workspace,

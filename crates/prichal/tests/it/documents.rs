@@ -235,7 +235,7 @@ async fn a_signature_is_really_checked() {
     let person = exchange.signer(&us.bin, "200140000513");
     for (signature, word) in [
         (us.sign(b"something else", false), "HASH_FAILURE"),
-        (us.sign(b"something else", true), "FORMAT_FAILURE"),
+        (us.sign(b"something else", true), "HASH_FAILURE"),
         (us.sign_as(&foreign, &zip, true), "SIG_CONSTRAINTS_FAILURE"),
         (us.sign_as(&person, &zip, true), "SIG_CONSTRAINTS_FAILURE"),
     ] {

@@ -381,7 +381,8 @@ pub(crate) fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
             let mut file = archive.by_index(n).expect("a file");
             let mut contents = Vec::new();
             file.read_to_end(&mut contents).expect("readable");
-            (file.name().to_owned(), contents)
+            let name = file.name().expect("a name").into_owned();
+            (name, contents)
         })
         .collect()
 }

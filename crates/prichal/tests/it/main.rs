@@ -8,6 +8,7 @@
 mod admin;
 mod authorization;
 mod bad_input;
+mod bulk;
 mod channels;
 mod dock;
 mod document_hooks;

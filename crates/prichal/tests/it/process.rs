@@ -585,3 +585,83 @@ async fn killed_among_hooks_it_runs_them_all() {
         assert_eq!(made.get(name), Some(&1), "{name}");
     }
 }
+
+/// Bulk calls that were answered while the server was killed again and again: each element ends once, as
+/// its companion says.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_among_bulk_calls_each_element_ends_once() {
+    const CALL: &str = "/api/v3/async/bulk/external/outbox/document/create";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let listen = free_address();
+    let mut server = Server::start_at(&listen, folder.path(), &database).await;
+    let workspace = json!({ "name": "acme", "bin": "971240001315" });
+    let made = server.admin().post("/admin/v1/workspaces", workspace).await;
+    assert_eq!(made.status, 201);
+    let body = json!({ "name": "t", "role": "admin" });
+    let token = server
+        .admin()
+        .post("/admin/v1/workspaces/acme/tokens", body)
+        .await
+        .str("token");
+    let api = anybody_at(&server.url).bearer(&token);
+    let user = json!({ "login": "head", "isAdmin": true });
+    api.at("/api/v1/acme").post("/users", user).await.ok();
+    let form = "--x\r\nContent-Disposition: form-data; name=\"documentContent\"; filename=\"a.txt\"\r\n\r\ntext\r\n--x--\r\n";
+    let blob = api
+        .clone()
+        .header("content-type", "multipart/form-data; boundary=x")
+        .send(
+            reqwest::Method::POST,
+            "/api/v3/sync/blobs/document-content",
+            Some(form.into()),
+        )
+        .await
+        .ok();
+    let blob = blob["response"]["blobId"].clone();
+
+    let mut told: Vec<Value> = Vec::new();
+    for round in 0..3 {
+        let elements: Vec<Value> = (0..500)
+            .map(|n| {
+                let metadata = json!({
+                    "documentName": "n", "documentNumber": format!("{round}-{n}"), "documentDate": 1, "documentGroup": "HR",
+                });
+                let contents = json!([{ "blobId": blob }]);
+                json!({ "data": { "documentMetadata": metadata, "documentBinaryContents": contents } })
+            })
+            .collect();
+        let answer = api.post(CALL, json!({ "operations": elements })).await.ok();
+        told.extend(answer["operations"].as_array().expect("a list").clone());
+        // In the middle of it, some time or other.
+        tokio::time::sleep(Duration::from_millis(15 * round)).await;
+        server.kill();
+        server = Server::start_at(&listen, folder.path(), &database).await;
+    }
+    let mut ids = Vec::new();
+    for bite in told.chunks(500) {
+        let asked: Vec<Value> = bite
+            .iter()
+            .map(|one| json!({ "operationId": one["operationId"] }))
+            .collect();
+        let ended = eventually("all elements end", || async {
+            let body = json!({ "operations": asked });
+            let answer = api.post(&format!("{CALL}/status"), body).await.ok();
+            let told = answer["operations"].as_array().expect("a list").clone();
+            told.iter()
+                .all(|one| one["operationStatus"] == "CompletedWithOk")
+                .then_some(told)
+        })
+        .await;
+        ids.extend(ended.iter().map(|one| one["data"]["id"].to_string()));
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 1500, "each is another document");
+    let path = "/api/v3/sync/external/documents-query/outbox";
+    let found = api.post(path, json!({ "top": 1 })).await.ok();
+    assert_eq!(
+        found["response"]["totalSize"], 1500,
+        "and there are no others"
+    );
+}
