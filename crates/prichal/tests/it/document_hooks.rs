@@ -21,6 +21,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::{
+    exchange::{Exchange, RECALL, Side},
     hub::{Answer, Caller, Ground, Hub, eventually},
     receiver::{Call, Receiver, Reply},
 };
@@ -960,6 +961,64 @@ async fn what_changes_on_one_node_counts_on_the_other_from_the_next_call_on() {
     acme.draft(&first, "new").await;
     assert_eq!(passing(&one).await, "new");
     assert_eq!(other.waiting(), 0);
+}
+
+/// What two companies hear of a document that goes from one to the other.
+#[tokio::test]
+async fn both_sides_hear_what_they_see() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let (ours, theirs) = (Receiver::good().await, Receiver::good().await);
+    for (company, receiver) in [(&us, &ours), (&them, &theirs)] {
+        let events = company.api.at("/api/1/webhooks/document-events");
+        let body = json!({ "subscriptionUrl": receiver.url });
+        events.post(SUBSCRIPTION, body).await.ok();
+    }
+    let document = us.sent(&[&them.bin]).await;
+    them.quick_sign(Side::Inbox, &document).await.ok();
+    let recalled = us.sent(&[&them.bin]).await;
+    let reason = json!({ "reason": "ошибка в сумме" });
+    us.act(RECALL, &recalled, reason).await.ok();
+    let heard = |calls: &[Call], of: &str| {
+        let bodies = calls.iter().map(Call::json);
+        bodies
+            .filter(|body| body["documentId"] == of)
+            .map(|body| {
+                json!([
+                    body["previousStatus"],
+                    body["documentStatus"],
+                    body["documentDirection"],
+                    body["actor"]["companyBin"],
+                    body["rejectReason"]
+                ])
+            })
+            .collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (ours.take(6).await, theirs.take(4).await);
+    assert_eq!(
+        heard(&ours, &document),
+        [
+            json!([null, "DRAFT", "Outbox", us.bin, null]),
+            json!(["DRAFT", "SENT_BY_SENDER", "Outbox", us.bin, null]),
+            json!(["SENT_BY_SENDER", "FINISHED", "Outbox", them.bin, null]),
+        ]
+    );
+    assert_eq!(
+        heard(&theirs, &document),
+        [
+            json!([null, "IN_NEW", "Inbox", us.bin, null]),
+            json!(["IN_NEW", "FINISHED", "Inbox", them.bin, null]),
+        ]
+    );
+    let recall = ["IN_NEW", "RECALLED_BY_SENDER", "Inbox", &us.bin];
+    assert_eq!(
+        heard(&theirs, &recalled)[1],
+        json!([recall[0], recall[1], recall[2], recall[3], "ошибка в сумме"])
+    );
+    let path = format!("/api/1/webhooks/document-events/{document}");
+    let history = them.api.get(&path).await.ok();
+    assert_eq!(history.as_array().map(Vec::len), Some(2));
+    assert_eq!(history[0]["documentStatus"], "IN_NEW");
 }
 
 /// A receiver that fails now and then, and changes while it does: each document's statuses come in their
