@@ -104,12 +104,17 @@ impl Api {
 
     /// The body of an answer with a status of 200 to 299; another status is an error that quotes it.
     pub fn call(&mut self, method: &Method, path: &str, body: Bytes) -> Result<Bytes> {
+        self.send(method, path, "application/json", body)
+    }
+
+    /// The same with a body of another kind.
+    pub fn send(&mut self, method: &Method, path: &str, kind: &str, body: Bytes) -> Result<Bytes> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", &self.address)
             .header(self.credentials.0, &self.credentials.1)
-            .header("content-type", "application/json")
+            .header("content-type", kind)
             .body(Full::new(body))?;
         let line = self.line.take();
         let what = || format!("{method} {path}");

@@ -3,12 +3,14 @@
 mod calls;
 mod channels;
 mod crash;
+mod documents;
 mod feed;
 mod growth;
 mod idle;
 mod latency;
 mod memory;
 mod neighbour;
+mod rows;
 mod throughput;
 
 use anyhow::Result;
@@ -41,6 +43,8 @@ pub enum Drill {
     Calls,
     /// Channels: hooks accepted and scripts run a second, and websockets that wait
     Channels,
+    /// E-documents: creates a second, bulk calls, pages among many, memory of uploads
+    Documents,
 }
 
 impl Drill {
@@ -56,6 +60,7 @@ impl Drill {
             Self::Feed => feed::run(lab, engine, report),
             Self::Calls => calls::run(lab, engine, report),
             Self::Channels => channels::run(lab, engine, report),
+            Self::Documents => documents::run(lab, engine, report),
         }
     }
 }

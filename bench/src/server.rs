@@ -86,6 +86,10 @@ impl Home {
         })
     }
 
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -99,7 +103,13 @@ impl Home {
         let mut command = Command::new(&self.program);
         command
             .args(["serve", "--listen", &address, "--admin-token", &self.token])
-            .args(["--allow-private-targets", "true", "--data-dir"])
+            .args([
+                "--allow-private-targets",
+                "true",
+                "--rate-limit",
+                "0",
+                "--data-dir",
+            ])
             .arg(self.folder.join("prichal-data"))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -231,13 +241,24 @@ impl Server {
 
     /// Makes a workspace and a token for it.
     pub fn workspace(&self, name: &str) -> Result<Workspace> {
-        self.explain(self.make_workspace(name))
+        self.explain(self.make_workspace(name, &json!({ "name": name })))
             .with_context(|| format!("making the workspace {name}"))
     }
 
-    fn make_workspace(&self, name: &str) -> Result<Workspace> {
+    /// The same for a company that exchanges documents, with one employee.
+    pub fn company(&self, name: &str) -> Result<Workspace> {
+        let body = json!({ "name": name, "bin": "971240001315" });
+        let mut workspace = self.explain(self.make_workspace(name, &body))?;
+        let user = json!({ "login": "head", "isAdmin": true });
+        let path = workspace.path("users");
+        let user = workspace.api.post(&path, &user)?;
+        workspace.employee = user["id"].as_str().map(str::to_owned);
+        Ok(workspace)
+    }
+
+    fn make_workspace(&self, name: &str, body: &Value) -> Result<Workspace> {
         let mut admin = Api::new(&self.address, &self.token)?;
-        admin.post("/admin/v1/workspaces", &json!({ "name": name }))?;
+        admin.post("/admin/v1/workspaces", body)?;
         let path = format!("/admin/v1/workspaces/{name}/tokens");
         let token = admin.post(&path, &json!({ "name": "bench", "role": "admin" }))?;
         let token = token["token"].as_str().context("the answer has no token")?;
@@ -252,6 +273,7 @@ impl Server {
             address: self.address.clone(),
             api: Api::new(&self.address, token)?,
             quiet: 0,
+            employee: None,
         })
     }
 }
@@ -264,6 +286,8 @@ pub struct Workspace {
     api: Api,
     /// Webhooks that match nothing of what is posted.
     quiet: usize,
+    /// Who creates documents.
+    employee: Option<String>,
 }
 
 /// A channel with a script.
@@ -409,6 +433,108 @@ impl Workspace {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Uploads an original of documents.
+    pub fn upload_document(&mut self, contents: &[u8]) -> Result<String> {
+        let head = "--bench\r\nContent-Disposition: form-data; name=\"documentContent\"; filename=\"a.pdf\"\r\n\r\n";
+        let body = [head.as_bytes(), contents, b"\r\n--bench--\r\n"].concat();
+        let kind = "multipart/form-data; boundary=bench";
+        let path = "/api/v3/sync/blobs/document-content";
+        let answer = self.api.send(&Method::POST, path, kind, body.into())?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        let id = answer["response"]["blobId"].as_str();
+        Ok(id.context("the answer has no blob")?.to_owned())
+    }
+
+    /// A load of documents, each created by a call of its own.
+    pub fn documents(
+        &self,
+        blob: &str,
+        run: u32,
+        connections: usize,
+        time: Duration,
+    ) -> Result<Load> {
+        let document = self.document(blob, "{{name}}", 1_600_000_000);
+        // Unknown members are ignored, so the stamp has one of its own.
+        let text = document.to_string();
+        let text = format!("{},\"bench\":{{{{payload}}}}}}", &text[..text.len() - 1]);
+        Ok(Load {
+            path: "/api/v3/sync/external/outbox/document/create".into(),
+            headers: load::headers(&self.address, Some(&self.token))?,
+            body: Template::new(&text, ENTITY_BYTES)?,
+            ..load_to(self.address.clone(), run, connections, time)?
+        })
+    }
+
+    fn document(&self, blob: &str, number: &str, date: u64) -> Value {
+        json!({
+            "documentMetadata": {
+                "documentName": "bench", "documentNumber": number, "documentDate": date,
+                "documentGroup": "Legal", "documentAuthorEmployeeId": self.employee,
+            },
+            "documentBinaryContents": [{ "blobId": blob }],
+        })
+    }
+
+    /// Creates documents by one bulk call, and waits until all are done.
+    pub fn bulk_documents(
+        &mut self,
+        blob: &str,
+        count: u64,
+        date: impl Fn(u64) -> u64,
+        patience: Duration,
+    ) -> Result<()> {
+        const CALL: &str = "/api/v3/async/bulk/external/outbox/document/create";
+        let elements: Vec<Value> = (0..count)
+            .map(|n| json!({ "data": self.document(blob, &n.to_string(), date(n)) }))
+            .collect();
+        let started = self.api.post(CALL, &json!({ "operations": elements }))?;
+        let status = format!("{CALL}/status");
+        let mut waiting = started["operations"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        ensure!(
+            waiting.len() as u64 == count,
+            "the call has {} elements",
+            waiting.len()
+        );
+        let end = Instant::now() + patience;
+        while !waiting.is_empty() {
+            ensure!(
+                Instant::now() < end,
+                "{} elements still wait",
+                waiting.len()
+            );
+            // The last ones are mostly the last to be done.
+            let asked: Vec<Value> = waiting
+                .iter()
+                .rev()
+                .take(50)
+                .map(|one| json!({ "operationId": one["operationId"] }))
+                .collect();
+            let told = self.api.post(&status, &json!({ "operations": asked }))?;
+            for one in told["operations"].as_array().into_iter().flatten() {
+                match one["operationStatus"].as_str() {
+                    Some("CompletedWithOk") => {
+                        waiting.retain(|other| other["operationId"] != one["operationId"]);
+                    }
+                    Some("Created" | "InProcessing") => {}
+                    _ => bail!("an element ended with {one}"),
+                }
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// The time that a POST takes from the request to the whole answer, and the answer.
+    pub fn time_post(&mut self, path: &str, body: &Value) -> Result<(u64, Bytes)> {
+        let body = Bytes::from(body.to_string());
+        let begun_ns = clock::now_ns();
+        let answer = self.api.call(&Method::POST, path, body)?;
+        Ok((clock::now_ns() - begun_ns, answer))
     }
 
     pub fn address(&self) -> &str {

@@ -41,14 +41,16 @@ CREATE INDEX document_view_status ON document_view (workspace, direction, status
 -- Last, for the same reason as the index of calls by the exchange's id.
 CREATE INDEX document_view_date ON document_view (workspace, direction, date, document);
 
--- How many documents a company sees in each status.
+-- How many documents a company sees in each status, by the day of their date, in days since 1970; and in
+-- the row of day -1 altogether.
 CREATE TABLE document_count (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   direction TEXT /*postgres COLLATE "C"*/ NOT NULL,
   status TEXT /*postgres COLLATE "C"*/ NOT NULL,
+  day BIGINT NOT NULL,
   n BIGINT NOT NULL,
-  PRIMARY KEY (workspace, direction, status)
-);
+  PRIMARY KEY (workspace, direction, status, day)
+) /*sqlite WITHOUT ROWID*/;
 
 -- Where the log of a company says that a document's status has changed. at: whole seconds.
 CREATE TABLE document_event (

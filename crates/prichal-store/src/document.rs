@@ -1,6 +1,6 @@
 //! Documents: each kept once, what every company sees of them, and where the logs speak of them.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, ops::RangeInclusive};
 
 use prichal_core::{
     document::{Document, Kind, Status},
@@ -86,7 +86,7 @@ fn insert_view(tx: &mut Tx<'_>, document: &Document, viewer: WorkspaceId, status
         document.author
     ];
     tx.insert(&VIEW, values.to_vec());
-    tx.count_documents((viewer, side, status), 1);
+    count_one(tx, document, viewer, status, 1);
 }
 
 /// Writes what a document has become. The caller has it from [`find_for_update`] of this transaction;
@@ -113,13 +113,12 @@ pub fn update(
             insert_view(tx, document, viewer, now);
             continue;
         };
-        let side = Side::of(document, viewer);
         tx.execute(
             "UPDATE document_view SET status = $3 WHERE workspace = $1 AND document = $2",
             params![viewer, document.id, now.name()],
         )?;
-        tx.count_documents((viewer, side, before), -1);
-        tx.count_documents((viewer, side, now), 1);
+        count_one(tx, document, viewer, before, -1);
+        count_one(tx, document, viewer, now, 1);
     }
     Ok(())
 }
@@ -128,7 +127,7 @@ pub fn update(
 pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     let viewer = document.sender.company;
     if let Some(status) = document.status(viewer) {
-        tx.count_documents((viewer, Side::of(document, viewer), status), -1);
+        count_one(tx, document, viewer, status, -1);
     }
     tx.execute("DELETE FROM document WHERE id = $1", params![document.id])?;
     tx.execute(
@@ -260,44 +259,109 @@ fn conditions(filter: &Filter, values: &mut Vec<Value<'static>>) -> String {
     conditions
 }
 
-/// How many documents there are. Without dates and author that is kept; else they are counted.
+/// How many documents there are. That is kept by status and day; only those of one author, and those on
+/// days that a period cuts in two, are counted one by one.
 fn count(conn: &mut Conn, viewer: WorkspaceId, side: Side, filter: &Filter) -> Result<i64> {
-    let kept = filter.from.is_none() && filter.to.is_none() && filter.author.is_none();
-    let (what, table) = if kept {
-        // A sum of BIGINT is something wider on PostgreSQL.
-        ("CAST(coalesce(sum(n), 0) AS BIGINT)", "document_count")
-    } else {
-        ("count(*)", "document_view")
-    };
-    let mut values = params![viewer, side.name()].to_vec();
-    let mut sql = format!("SELECT {what} FROM {table} WHERE workspace = $1 AND direction = $2");
-    sql.push_str(&conditions(filter, &mut values));
-    if !filter.statuses.is_empty() {
-        let marks: Vec<String> = filter
-            .statuses
-            .iter()
-            .map(|status| {
-                values.push(status.name().into());
-                format!("${}", values.len())
-            })
-            .collect();
-        let _ = write!(sql, " AND status IN ({})", marks.join(", "));
+    if filter.author.is_some() {
+        return count_rows(conn, viewer, side, filter);
     }
+    if filter.from.is_none() && filter.to.is_none() {
+        return count_days(conn, viewer, side, filter, ALL_DAYS..=ALL_DAYS);
+    }
+    let from = filter.from.unwrap_or(0).clamp(0, LATEST);
+    let to = filter.to.unwrap_or(LATEST).min(LATEST);
+    // Whole days, and what is before and behind them.
+    let first = from.div_euclid(DAY) + i64::from(from % DAY != 0);
+    let last = (to + 1).div_euclid(DAY) - 1;
+    if first > last {
+        return count_rows(conn, viewer, side, filter);
+    }
+    let mut total = count_days(conn, viewer, side, filter, first..=last)?;
+    for (from, to) in [(from, first * DAY - 1), ((last + 1) * DAY, to)] {
+        if from <= to {
+            let edge = Filter {
+                from: Some(from),
+                to: Some(to),
+                ..filter.clone()
+            };
+            total += count_rows(conn, viewer, side, &edge)?;
+        }
+    }
+    Ok(total)
+}
+
+fn count_rows(conn: &mut Conn, viewer: WorkspaceId, side: Side, filter: &Filter) -> Result<i64> {
+    let mut values = params![viewer, side.name()].to_vec();
+    let mut only = conditions(filter, &mut values);
+    only.push_str(&any_of(&filter.statuses, &mut values));
+    let sql =
+        format!("SELECT count(*) FROM document_view WHERE workspace = $1 AND direction = $2{only}");
     Ok(conn
         .query_one(&sql, &values, |row| row.get(0))?
         .unwrap_or(0))
 }
 
-/// Whose documents, from which side, in which status.
-pub(crate) type CountKey = (WorkspaceId, Side, Status);
+fn count_days(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    side: Side,
+    filter: &Filter,
+    days: RangeInclusive<i64>,
+) -> Result<i64> {
+    let mut values = params![viewer, side.name(), *days.start(), *days.end()].to_vec();
+    let only = any_of(&filter.statuses, &mut values);
+    // A sum of BIGINT is something wider on PostgreSQL.
+    let sql = format!(
+        "SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM document_count
+         WHERE workspace = $1 AND direction = $2 AND day >= $3 AND day <= $4{only}"
+    );
+    Ok(conn
+        .query_one(&sql, &values, |row| row.get(0))?
+        .unwrap_or(0))
+}
+
+const DAY: i64 = 86_400;
+/// The day under which the documents of all days are counted.
+const ALL_DAYS: i64 = -1;
+/// No date of a document is later.
+const LATEST: i64 = 9_999_999_999;
+
+/// The condition for one of several statuses; none given: all.
+fn any_of(statuses: &[Status], values: &mut Vec<Value<'static>>) -> String {
+    if statuses.is_empty() {
+        return String::new();
+    }
+    let mut marks = Vec::new();
+    for status in statuses {
+        values.push(status.name().into());
+        marks.push(format!("${}", values.len()));
+    }
+    format!(" AND status IN ({})", marks.join(", "))
+}
+
+fn count_one(
+    tx: &mut Tx<'_>,
+    document: &Document,
+    viewer: WorkspaceId,
+    status: Status,
+    change: i64,
+) {
+    let side = Side::of(document, viewer);
+    for day in [ALL_DAYS, document.date.div_euclid(DAY)] {
+        tx.count_documents((viewer, side, status, day), change);
+    }
+}
+
+/// Whose documents, from which side, in which status, of which day.
+pub(crate) type CountKey = (WorkspaceId, Side, Status, i64);
 pub(crate) type Counts = BTreeMap<CountKey, i64>;
 
 pub(crate) fn write_counts(conn: &mut Conn, counts: &Counts) -> Result<()> {
-    for ((workspace, side, status), change) in counts {
+    for ((workspace, side, status, day), change) in counts {
         conn.execute(
-            "INSERT INTO document_count (workspace, direction, status, n) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (workspace, direction, status) DO UPDATE SET n = document_count.n + excluded.n",
-            params![*workspace, side.name(), status.name(), *change],
+            "INSERT INTO document_count (workspace, direction, status, day, n) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (workspace, direction, status, day) DO UPDATE SET n = document_count.n + excluded.n",
+            params![*workspace, side.name(), status.name(), *day, *change],
         )?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The store through its public face, on the engine that `PRICHAL_TEST_ENGINE` names.
 
+mod document;
 mod lab;
 mod lease;
 mod log;
