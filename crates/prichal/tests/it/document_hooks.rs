@@ -18,6 +18,7 @@ use prichal_core::{
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
@@ -563,6 +564,37 @@ async fn a_documents_events_keep_their_order_whatever_fails() {
     let attempts = acme.attempts(7).await;
     assert_eq!(attempts.len(), 7, "waiting is no attempt");
     assert_eq!(attempts[0]["attempt"], 1);
+}
+
+/// A call that hangs gets a row of its own after a second, and is still its document's turn.
+#[tokio::test]
+async fn a_call_that_hangs_holds_its_document_back_and_nothing_else() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    let receiver = Receiver::start(move |call| {
+        if told(call) == pair("1", "DRAFT") {
+            Reply::Held(held.clone())
+        } else {
+            Reply::Good
+        }
+    })
+    .await;
+    let (hub, acme, _) = subscribed(&receiver).await;
+    let one = acme.draft(&hub, "1").await;
+    receiver.next().await;
+    acme.send(&hub, &one).await;
+    acme.draft(&hub, "2").await;
+    assert_eq!(told(&receiver.next().await), pair("2", "DRAFT"));
+    acme.attempts(1).await;
+    hub.advance(Duration::from_secs(2));
+    acme.draft(&hub, "3").await;
+    assert_eq!(told(&receiver.next().await), pair("3", "DRAFT"));
+    acme.attempts(2).await;
+    assert_eq!(receiver.waiting(), 0);
+    gate.add_permits(1);
+    assert_eq!(told(&receiver.next().await), pair("1", "SENT_BY_SENDER"));
+    let attempts = acme.attempts(4).await;
+    assert_eq!(attempts.len(), 4, "each was told once");
 }
 
 #[tokio::test]
