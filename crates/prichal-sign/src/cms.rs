@@ -260,8 +260,8 @@ impl SignerInfo {
                     serial: pair.integer("the serial number of a signer")?.to_vec(),
                 }
             }
-            0x80 => SignerId::KeyId(id.content.to_vec()),
-            0xa0 => SignerId::KeyId(id.inside().octet_string("a key id")?.into_owned()),
+            // In one piece or, in BER, in segments.
+            0x80 | 0xa0 => SignerId::KeyId(id.octets()?.into_owned()),
             _ => {
                 return Err(ReadError::Unexpected {
                     what: "the signer's id",

@@ -47,6 +47,25 @@ fn step_04_signer_certificate_accepts_one_that_its_key_id_names() {
 }
 
 #[test]
+fn step_04_signer_certificate_accepts_a_key_id_in_segments() {
+    let authority = authority();
+    let mut by_id = signer(&authority);
+    by_id.by_key_id = true;
+    let (a, b) = (
+        &authority.signer.key_id()[..9],
+        &authority.signer.key_id()[9..],
+    );
+    let whole = der::element(0x80, &[a, b].concat());
+    let pieces = der::element(0xa0, &[der::octets(a), der::octets(b)].concat());
+    let part = by_id.signed_part();
+    let place = part.windows(whole.len()).position(|w| w == whole).unwrap();
+    let (before, after) = (&part[..place], &part[place + whole.len()..]);
+    let mut cms = Cms::attached(CONTENT, &[&by_id]);
+    cms.signers = vec![der::sequence(&[before, &pieces, after])];
+    accepted(4, &Case::new(&authority, cms.encode()));
+}
+
+#[test]
 fn step_04_signer_certificate_refuses_none() {
     let authority = authority();
     let mut by_id = signer(&authority);
