@@ -74,7 +74,7 @@ impl<'a> Forms<'a> {
         for version in [0, 2, 3, 4, 5, 7, 99] {
             self.enclosed(&format!("version {version}"), |cms| cms.version = version);
             self.signed(&format!("signer version {version}"), |signer| {
-                signer.version = version;
+                signer.version = Some(version);
             });
         }
         self.edited("negative version", |node| {

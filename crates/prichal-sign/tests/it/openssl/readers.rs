@@ -96,7 +96,7 @@ const NOT_VERIFIED: [(&str, &str); 3] = [
 ];
 
 /// What OpenSSL verifies and does not pass here though it can be read, with the reason.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 15] = [
     ("a certificate with a short key, of the signer", "too weak"),
     (
         "a long list",
@@ -109,10 +109,17 @@ const REFUSED: [(&str, &str); 8] = [
     ("an issuer in segments", "names are compared as they stand"),
     ("the same signer twice", "one of them says nothing"),
     ("version 0", VERSION),
+    ("version 2", VERSION),
     ("version 7", VERSION),
     ("version 99", VERSION),
+    ("signer version 0", VERSION),
+    ("signer version 2", VERSION),
+    ("signer version 4", VERSION),
+    ("signer version 5", VERSION),
+    ("signer version 7", VERSION),
+    ("signer version 99", VERSION),
 ];
-const VERSION: &str = "RFC 5652 §5.1 knows no such version";
+const VERSION: &str = "RFC 5652 §5 knows no such version";
 
 struct Outcome {
     /// By OpenSSL, and here without a warning.

@@ -81,6 +81,30 @@ fn step_05_signed_attributes_accepts_none_with_a_warning_in_trials() {
 }
 
 #[test]
+fn step_05_signed_attributes_accepts_unsigned_twins_with_a_warning() {
+    let authority = authority();
+    let of = |kind: &str| {
+        let mut signer = signer(&authority);
+        signer.unsigned = vec![attribute(kind, &der::null())];
+        Case::new(&authority, attached(&signer))
+    };
+    for kind in [
+        CONTENT_TYPE,
+        MESSAGE_DIGEST,
+        SIGNING_TIME,
+        "1.2.840.113549.1.9.16.2.12",
+        "1.2.840.113549.1.9.16.2.47",
+    ] {
+        for policy in [Policy::kz(), Policy::ru(), Policy::eu_baseline()] {
+            let mut case = of(kind);
+            case.policy = policy;
+            case.warns(5);
+        }
+    }
+    accepted(5, &of("1.2.3.4.5"));
+}
+
+#[test]
 fn step_05_signed_attributes_refuses_none() {
     let authority = authority();
     let mut bare = signer(&authority);

@@ -1,10 +1,10 @@
 //! Steps 1 and 2: forms of the bytes, and the outer structure.
 
 use super::{
-    CONTENT, Case, Sub, accepted, attached, authority, refused, refused_as_a_whole, signer,
+    CONTENT, Case, Status, Sub, accepted, attached, authority, refused, refused_as_a_whole, signer,
 };
 use crate::NOW;
-use prichal_sign::testing::{Cms, der, indefinite};
+use prichal_sign::testing::{Cms, Signer, der, indefinite};
 use prichal_sign::{Limits, ReadError, Request, validate};
 
 #[test]
@@ -153,16 +153,39 @@ fn step_02_signed_data_accepts_the_version_that_its_members_ask_for() {
 fn step_02_signed_data_accepts_inconsistent_versions_with_a_warning() {
     let authority = authority();
     let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
-    cms.version = 3;
-    Case::new(&authority, cms.encode()).warns(2);
+    for version in [3, 4, 5] {
+        cms.version = version;
+        Case::new(&authority, cms.encode()).warns(2);
+    }
+    for (by_key_id, version) in [(false, 3), (true, 1)] {
+        let mut signer = signer(&authority);
+        signer.by_key_id = by_key_id;
+        signer.version = Some(version);
+        Case::new(&authority, attached(&signer)).warns(2);
+    }
 }
 
 #[test]
-fn step_02_signed_data_refuses_impossible_versions() {
+fn step_02_signed_data_refuses_versions_that_there_are_not() {
     let authority = authority();
     let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
-    for version in [0, 6, 9, 99] {
+    for version in [0, 2, 6, 99] {
         cms.version = version;
         refused(2, &Case::new(&authority, cms.encode()), Sub::FormatFailure);
+        let mut signer = signer(&authority);
+        signer.version = Some(version);
+        let case = Case::new(&authority, attached(&signer));
+        refused(2, &case, Sub::FormatFailure);
     }
+}
+
+#[test]
+fn step_02_signed_data_refuses_the_signer_with_such_a_version_and_not_the_other() {
+    let authority = authority();
+    let mut other = Signer::new(&authority.signer, CONTENT, NOW.plus(-30));
+    other.version = Some(99);
+    let bytes = Cms::attached(CONTENT, &[&signer(&authority), &other]).encode();
+    let report = Case::new(&authority, bytes).report();
+    let statuses: Vec<Status> = report.signers.iter().map(|s| s.steps[1].status).collect();
+    assert_eq!(statuses, [Status::Passed, Status::Failed]);
 }

@@ -179,3 +179,60 @@ fn step_15_signer_authority_accepts_a_certificate_without_numbers_with_a_warning
         assert!(reason(&report, 15).contains(word), "{}", show(&report));
     }
 }
+
+/// A signer whose name is made of these parts.
+fn named(parts: &[(&str, &str)], policy: Policy) -> Case {
+    let authority = authority();
+    let draft = Draft {
+        subject: name(parts),
+        ..Draft::signer("Named", Key::p256("named"))
+    };
+    let mut case = Case::new(&authority, signed_by(&authority, draft));
+    case.policy = policy;
+    case
+}
+
+const IIN: (&str, &str) = ("serialNumber", "IIN061211600012");
+const BIN: (&str, &str) = ("OU", "BIN971240001315");
+
+#[test]
+fn step_15_signer_authority_accepts_the_same_number_twice() {
+    let mut case = named(&[IIN, IIN, BIN, BIN], Policy::kz());
+    case.expected.bin = Some("971240001315".to_owned());
+    case.expected.iin = Some("061211600012".to_owned());
+    accepted(15, &case);
+    // The BIN may stand in either place.
+    let elsewhere = ("serialNumber", "BIN971240001315");
+    accepted(15, &named(&[IIN, BIN, elsewhere], Policy::kz()));
+}
+
+#[test]
+fn step_15_signer_authority_refuses_two_different_numbers() {
+    for parts in [
+        &[IIN, ("serialNumber", "IIN200140000501"), BIN][..],
+        &[IIN, BIN, ("OU", "BIN940140000385")],
+        &[IIN, ("serialNumber", "BIN940140000385"), BIN],
+        &[IIN, BIN, ("OU", "BIN1")],
+    ] {
+        let report = refused(15, &named(parts, Policy::kz()), Sub::SigConstraintsFailure);
+        assert!(reason(&report, 15).contains("two different"));
+    }
+}
+
+#[test]
+fn step_15_signer_authority_refuses_the_first_of_two_numbers_as_the_expected_one() {
+    let parts = [IIN, BIN, ("OU", "BIN940140000385")];
+    for (expected, policy) in [
+        ("971240001315", Policy::kz()),
+        ("940140000385", Policy::kz()),
+        ("971240001315", Policy::eu_baseline()),
+        ("940140000385", Policy::eu_baseline()),
+        // Nobody who has BINs is a sole trader.
+        ("061211600012", Policy::eu_baseline()),
+    ] {
+        let mut case = named(&parts, policy);
+        case.expected.bin = Some(expected.to_owned());
+        let report = refused(15, &case, Sub::SigConstraintsFailure);
+        assert_eq!(report.signers[0].certificate.as_ref().unwrap().bin, None);
+    }
+}

@@ -35,6 +35,24 @@ fn step_16_revocation_evidence_accepts_responses_of_the_issuer_and_of_its_respon
     accepted(16, &with_response(&authority, &bare));
 }
 
+/// Judged at a time-stamp of this age by a list of a day that is two hours old.
+fn listed_two_hours_ago(age: i64) -> Case {
+    let authority = authority();
+    let mut signer = signer(&authority);
+    let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), NOW.plus(-age));
+    signer.unsigned.push(stamp.attribute());
+    let mut case = with_list(&authority, &CrlDraft::new(NOW.plus(-7200)));
+    case.signature = attached(&signer);
+    case
+}
+
+#[test]
+fn step_16_revocation_evidence_accepts_a_list_that_is_current_at_the_time_stamp() {
+    // Before the time-stamp and after it.
+    accepted(16, &listed_two_hours_ago(3600));
+    accepted(16, &listed_two_hours_ago(9000));
+}
+
 /// The evidence was not believed, for this reason, and nothing else was at hand.
 #[track_caller]
 fn not_believed(case: &Case, why: &str) {
