@@ -140,7 +140,7 @@ impl Signer {
         let id = if self.by_key_id {
             write::element(tag::context(0), &self.identity.key_id())
         } else {
-            let serial = write::integer(&certificate.serial);
+            let serial = write::element(tag::INTEGER, &certificate.serial);
             write::sequence(&[certificate.issuer.raw(), &serial])
         };
         let attributes = self.set().map_or_else(Vec::new, |mut set| {

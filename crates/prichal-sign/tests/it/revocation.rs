@@ -55,6 +55,83 @@ fn a_new_key_of_the_authority_may_sign_lists_and_a_namesake_may_not() {
 }
 
 #[test]
+fn an_authority_that_certified_its_new_key_may_go_on_signing_lists_with_the_old_one() {
+    // Root, old key, new key certified by the old one, signer: all lists are of the old key.
+    let mut authority = authority();
+    let renewed = Draft::authority("Issuer", Key::p256("renewed")).issued_by(&authority.issuer);
+    let draft = Draft::signer("Signer", Key::p256("signer"));
+    authority.signer = draft.issued_by(&renewed);
+    let list = CrlDraft::new(NOW.plus(-60));
+    let mut case = with_list(&authority, &list);
+    case.fails(14, Sub::NoCertificateChainFound);
+    case.material.certificates.push(renewed.certificate());
+    case.passes();
+    let foreign = list.signed(
+        authority.issuer.certificate().subject.raw(),
+        &Key::p256("else"),
+    );
+    *case.material.crls.last_mut().unwrap() = crl(&foreign);
+    case.fails(17, Sub::TryLater);
+}
+
+#[test]
+fn a_key_that_is_certified_for_lists_alone_signs_them() {
+    let authority = authority();
+    let list = CrlDraft::new(NOW.plus(-60));
+    for (key_usage, passes) in [
+        (Some(0x02), true),
+        (Some(0x82), true),
+        (Some(0xc0), false),
+        (None, false),
+    ] {
+        let draft = Draft {
+            authority: None,
+            key_usage,
+            ..Draft::authority("Issuer", Key::p256("lists"))
+        };
+        let identity = draft.issued_by(&authority.root);
+        let mut case = with_list(&authority, &list);
+        *case.material.crls.last_mut().unwrap() = crl(&list.signed_by(&identity));
+        case.material.certificates.push(identity.certificate());
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+}
+
+#[test]
+fn a_key_for_lists_that_is_revoked_or_over_is_not_believed() {
+    let authority = authority();
+    let list = CrlDraft::new(NOW.plus(-60));
+    let check = |not_after: Time, revoked_at: Option<Time>| {
+        let draft = Draft {
+            authority: None,
+            key_usage: Some(0x02),
+            not_after,
+            ..Draft::authority("Issuer", Key::p256("lists"))
+        };
+        let identity = draft.issued_by(&authority.root);
+        let mut case = with_list(&authority, &list);
+        *case.material.crls.last_mut().unwrap() = crl(&list.signed_by(&identity));
+        case.material.certificates.push(identity.certificate());
+        if let Some(at) = revoked_at {
+            let root_list = CrlDraft {
+                entries: vec![(serial(&identity), at, Some(1))],
+                ..CrlDraft::new(NOW.plus(-60))
+            };
+            case.material.crls[0] = crl(&root_list.signed_by(&authority.root));
+        }
+        case
+    };
+    let later = NOW.plus(86_400);
+    check(later, None).passes();
+    check(NOW.plus(-90), None).fails(17, Sub::TryLater);
+    check(later, Some(NOW.plus(-90))).fails(17, Sub::TryLater);
+}
+
+#[test]
 fn a_key_without_the_right_signs_no_lists() {
     let root = Draft::authority("Root", Key::p256("root")).self_signed();
     let draft = Draft {

@@ -330,6 +330,62 @@ fn step_14_certificate_path_accepts_a_pinned_signer_without_issuer() {
     );
 }
 
+/// A signer under `own` below an authority of the policy `1.2.3.1`, with these mappings, that asks
+/// for a policy.
+fn mapped(mappings: &[(&str, &str)], own: &str) -> Case {
+    let policies = |oid: &str| {
+        let value = der::sequence(&[&der::sequence(&[&der::oid(oid)])]);
+        extension("2.5.29.32", false, &value)
+    };
+    let pairs = mappings.iter();
+    let pairs =
+        pairs.map(|(issuer, subject)| der::sequence(&[&der::oid(issuer), &der::oid(subject)]));
+    let pairs = der::sequence(&[&pairs.collect::<Vec<_>>().concat()]);
+    let required = der::sequence(&[&der::element(0x80, &[0])]);
+    let mut upper = Draft::authority("Issuer", Key::p256("issuer"));
+    upper.extensions = vec![
+        policies("1.2.3.1"),
+        extension("2.5.29.33", true, &pairs),
+        extension("2.5.29.36", true, &required),
+    ];
+    let root = root();
+    let issuer = issued(upper, &root);
+    let mut draft = Draft::signer("Signer", Key::p256("signer"));
+    draft.extensions.push(policies(own));
+    let mut case = below(&[&root, &issuer], &issued(draft, &issuer));
+    case.policy.certificate_policies = Severity::Fail;
+    case
+}
+
+const ONE_TO_MANY: [(&str, &str); 3] = [
+    ("1.2.3.1", "1.2.3.2"),
+    ("1.2.3.1", "1.2.3.3"),
+    ("1.2.3.9", "1.2.3.4"),
+];
+
+#[test]
+fn step_14_certificate_path_accepts_each_policy_that_one_is_mapped_to() {
+    for own in ["1.2.3.2", "1.2.3.3"] {
+        accepted(14, &mapped(&ONE_TO_MANY, own));
+    }
+}
+
+#[test]
+fn step_14_certificate_path_refuses_policies_that_none_is_mapped_to() {
+    for own in ["1.2.3.1", "1.2.3.4"] {
+        refused(14, &mapped(&ONE_TO_MANY, own), Sub::ChainConstraintsFailure);
+    }
+}
+
+#[test]
+fn step_14_certificate_path_refuses_mappings_from_and_to_any_policy() {
+    const ANY: &str = "2.5.29.32.0";
+    for pair in [(ANY, "1.2.3.1"), ("1.2.3.8", ANY)] {
+        let case = mapped(&[("1.2.3.1", "1.2.3.1"), pair], "1.2.3.1");
+        refused(14, &case, Sub::ChainConstraintsFailure);
+    }
+}
+
 /// A signer whose name says Kazakhstan below an authority that may name this country only.
 fn constrained(country: &str) -> Case {
     let base = der::element(0xa4, &name(&[("C", country)]));

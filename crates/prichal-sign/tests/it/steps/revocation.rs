@@ -97,6 +97,67 @@ fn step_17_revocation_status_accepts_what_is_on_no_list() {
 }
 
 #[test]
+fn step_17_revocation_status_accepts_a_negative_serial_number_beside_its_twin() {
+    // -1 is one octet, 255 is the same one behind a zero.
+    let mut authority = authority();
+    let draft = Draft {
+        serial_octets: Some(vec![0xff]),
+        ..Draft::signer("Negative", Key::p256("negative"))
+    };
+    authority.signer = draft.issued_by(&authority.issuer);
+    let mut list = CrlDraft::new(NOW.plus(-60));
+    list.entries = vec![(255, NOW.plus(-7200), Some(1))];
+    accepted(17, &with_list(&authority, &list));
+    // And the other way round.
+    let draft = Draft {
+        serial: 255,
+        ..Draft::signer("Positive", Key::p256("positive"))
+    };
+    authority.signer = draft.issued_by(&authority.issuer);
+    refused(17, &with_list(&authority, &list), Sub::Revoked);
+}
+
+/// Judged at a time-stamp of this age; an hour ago a newer list had lifted a hold.
+fn lifted_an_hour_ago(age: i64, delta: bool) -> Case {
+    let authority = authority();
+    let mut signer = signer(&authority);
+    let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), NOW.plus(-age));
+    signer.unsigned.push(stamp.attribute());
+    let held = CrlDraft {
+        this_update: NOW.plus(-10_000),
+        next_update: Some(NOW.plus(86_400)),
+        ..list_with(&authority, NOW.plus(-20_000), Some(6))
+    };
+    let mut newer = CrlDraft {
+        number: 2,
+        ..CrlDraft::new(NOW.plus(-3600))
+    };
+    if delta {
+        newer.delta_of = Some(1);
+        newer.entries = vec![(serial(&authority.signer), NOW.plus(-3600), Some(8))];
+    }
+    let mut case = with_list(&authority, &held);
+    let newer = newer.signed_by(&authority.issuer);
+    case.material.crls.push(crl(&newer));
+    case.signature = attached(&signer);
+    case
+}
+
+#[test]
+fn step_17_revocation_status_accepts_what_was_held_and_lifted_before() {
+    for delta in [false, true] {
+        accepted(17, &lifted_an_hour_ago(1800, delta));
+    }
+}
+
+#[test]
+fn step_17_revocation_status_refuses_what_was_lifted_only_after() {
+    for delta in [false, true] {
+        refused(17, &lifted_an_hour_ago(7200, delta), Sub::Revoked);
+    }
+}
+
+#[test]
 fn step_17_revocation_status_refuses_what_nothing_is_known_of() {
     let authority = authority();
     let mut case = Case::new(&authority, attached(&signer(&authority)));
