@@ -1,5 +1,6 @@
 //! The readers beside OpenSSL: hundreds of forms of right signatures. What OpenSSL reads is read
-//! here, and what passes here OpenSSL verifies, where it knows the algorithm.
+//! here, and what passes here OpenSSL verifies, where it knows the algorithm. The lists of what
+//! differs are exact for OpenSSL 3.0.
 
 use super::ber::{Dice, Node, Reach};
 use super::forms::Forms;
