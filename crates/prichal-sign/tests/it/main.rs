@@ -1,23 +1,19 @@
-//! Whole validations, one accepted and one refused example at least for each of the 21 steps.
+//! Whole validations. `steps` goes through the checklist, the others into depth.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod content;
 mod family;
-mod form;
 mod mutation;
 mod openssl;
-mod path;
 mod policy;
 mod report;
 mod revocation;
 mod several;
-mod signer;
-mod time_stamp;
+mod steps;
 
 use prichal_sign::testing::{Authority, Cms, Key, NOW, Signer};
 use prichal_sign::{
-    Crl, Expected, Material, Ocsp, OcspAnswer, Policy, Report, Request, Status,
+    Crl, Expected, Material, Ocsp, OcspAnswer, Policy, Report, Request, STEPS, Status,
     SubIndication as Sub, Time, Verdict, validate,
 };
 

@@ -1,6 +1,10 @@
 //! OpenSSL as a second opinion, in both directions: what it makes is accepted here, what the
 //! builder makes is accepted there, and both refuse the same alterations.
 
+mod ber;
+mod forms;
+mod readers;
+
 use super::{CONTENT, Case, authority, reason, signer, status};
 use prichal_sign::testing::{Authority, Cms, CrlDraft, Draft, Key, NOW, OcspDraft, TimeStamp};
 use prichal_sign::{
