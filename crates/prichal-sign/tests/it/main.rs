@@ -26,6 +26,7 @@ struct Case {
     policy: Policy,
     material: Material,
     at: Time,
+    existed_at: Option<Time>,
     expected: Expected,
 }
 
@@ -38,6 +39,7 @@ impl Case {
             policy: Policy::kz(),
             material: authority.material(),
             at: NOW,
+            existed_at: None,
             expected: Expected::default(),
         }
     }
@@ -47,6 +49,7 @@ impl Case {
             &Request {
                 content: self.content.as_deref(),
                 expected: self.expected.clone(),
+                existed_at: self.existed_at,
                 ..Request::new(&self.signature, &self.policy, self.at)
             },
             &self.material,

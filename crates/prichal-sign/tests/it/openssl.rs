@@ -145,6 +145,7 @@ impl Tool {
                 ..Material::default()
             },
             at,
+            existed_at: None,
             expected: prichal_sign::Expected::default(),
         };
         case.report()
@@ -328,6 +329,7 @@ fn lists_and_responses_of_openssl_are_accepted() {
             policy: Policy::eu_baseline(),
             material,
             at: made.unwrap().plus(5),
+            existed_at: None,
             expected: prichal_sign::Expected::default(),
         };
         super::verdict(&case.report())

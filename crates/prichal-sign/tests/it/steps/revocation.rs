@@ -117,6 +117,22 @@ fn step_17_revocation_status_accepts_a_negative_serial_number_beside_its_twin() 
     refused(17, &with_list(&authority, &list), Sub::Revoked);
 }
 
+#[test]
+fn step_17_revocation_status_accepts_what_was_revoked_after_the_caller_had_it() {
+    let authority = authority();
+    let mut list = CrlDraft::new(NOW.plus(-60));
+    let serial = u64::from_str_radix(&authority.signer.certificate().serial_hex(), 16).unwrap();
+    list.entries = vec![(serial, NOW.plus(-1800), Some(1))];
+    let mut case = with_list(&authority, &list);
+    refused(17, &case, Sub::Revoked);
+    case.existed_at = Some(NOW.plus(-3600));
+    let report = case.passes();
+    assert_eq!(report.signers[0].best_time, NOW.plus(-3600));
+    // His word counts for what he had before, not for what came after.
+    case.existed_at = Some(NOW.plus(-900));
+    refused(17, &case, Sub::Revoked);
+}
+
 /// Judged at a time-stamp of this age; an hour ago a newer list had lifted a hold.
 fn lifted_an_hour_ago(age: i64, delta: bool) -> Case {
     let authority = authority();
