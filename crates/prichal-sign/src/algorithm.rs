@@ -1,10 +1,10 @@
 //! `AlgorithmIdentifier` (RFC 5280 §4.1.1.2).
 
-use crate::der::{Reader, tag};
+use crate::der::{self, Reader, tag};
 use crate::error::Result;
 use crate::oid::Oid;
 
-/// An algorithm with its parameters as they were encoded.
+/// An algorithm with its parameters in DER, however they were encoded: so they can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithm {
     pub oid: Oid,
@@ -22,7 +22,7 @@ impl Algorithm {
         let parameters = if inside.is_empty() {
             None
         } else {
-            Some(inside.any()?.raw.to_vec())
+            Some(der::definite(&inside.any()?)?)
         };
         inside.end(what)?;
         Ok(Self { oid, parameters })
@@ -35,5 +35,29 @@ impl Algorithm {
 
     pub(crate) fn real_parameters(&self) -> Option<&[u8]> {
         self.parameters.as_deref().filter(|p| *p != [tag::NULL, 0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::write;
+
+    #[test]
+    fn one_algorithm_in_two_forms_is_the_same() {
+        let read = |parameters: &[u8]| {
+            let bytes = write::sequence(&[&[6, 2, 0x2a, 3], parameters]);
+            Algorithm::read(&mut Reader::new(&bytes), "an algorithm").unwrap()
+        };
+        for (a, b, same) in [
+            (&[][..], &[5, 0][..], true),
+            (&[], &[5, 0x81, 0], true),
+            (&[0x30, 2, 5, 0], &[0x30, 0x80, 5, 0, 0, 0], true),
+            (&[4, 2, 1, 2], &[0x24, 6, 4, 1, 1, 4, 1, 2], true),
+            (&[4, 2, 1, 2], &[4, 2, 1, 3], false),
+            (&[], &[0x30, 0], false),
+        ] {
+            assert_eq!(read(a).same(&read(b)), same, "{a:02x?} {b:02x?}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub struct Certificate {
     tbs: Range<usize>,
     spki: Range<usize>,
     pub version: u64,
-    /// Big-endian, without zeros before it.
+    /// Big-endian, with its sign, without needless octets before it.
     pub serial: Vec<u8>,
     pub issuer: Name,
     pub subject: Name,
@@ -74,7 +74,7 @@ impl Certificate {
                 .small()?,
             None => 0,
         };
-        let serial = inside.integer("the serial number")?.to_vec();
+        let serial = inside.serial("the serial number")?.to_vec();
         let inner_algorithm = Algorithm::read(&mut inside, "the signature algorithm")?;
         // RFC 5280 §4.1.1.2: both fields must name the same algorithm.
         if !inner_algorithm.same(&signature_algorithm) {
@@ -147,10 +147,10 @@ impl Certificate {
     }
 
     pub fn serial_hex(&self) -> String {
-        if self.serial.is_empty() {
-            return "00".to_owned();
+        match der::strip_zeros(&self.serial) {
+            [] => "00".to_owned(),
+            digits => hex(digits),
         }
-        hex(&self.serial)
     }
 
     /// Subject and issuer are one name.

@@ -5,7 +5,7 @@ pub(crate) mod attribute;
 use crate::algorithm::Algorithm;
 use crate::certificate::{Certificate, Readable};
 use crate::crl::Crl;
-use crate::der::{self, Element, Reader, strip_zeros, tag, write};
+use crate::der::{self, Element, Reader, tag, write};
 use crate::error::{ReadError, Result, malformed};
 use crate::limits::Limits;
 use crate::name::Name;
@@ -257,11 +257,11 @@ impl SignerInfo {
                 let mut pair = id.inside();
                 SignerId::IssuerAndSerial {
                     issuer: Name::read(&mut pair, "the issuer of a signer")?,
-                    serial: pair.integer("the serial number of a signer")?.to_vec(),
+                    serial: pair.serial("the serial number of a signer")?.to_vec(),
                 }
             }
-            0x80 => SignerId::KeyId(id.content.to_vec()),
-            0xa0 => SignerId::KeyId(id.inside().octet_string("a key id")?.into_owned()),
+            // In one piece or, in BER, in segments.
+            0x80 | 0xa0 => SignerId::KeyId(id.octets()?.into_owned()),
             _ => {
                 return Err(ReadError::Unexpected {
                     what: "the signer's id",
@@ -314,7 +314,7 @@ impl SignerId {
     pub(crate) fn matches(&self, certificate: &Certificate) -> bool {
         match self {
             Self::IssuerAndSerial { issuer, serial } => {
-                strip_zeros(serial) == certificate.serial && issuer.same(&certificate.issuer)
+                *serial == certificate.serial && issuer.same(&certificate.issuer)
             }
             Self::KeyId(id) => certificate.extensions.subject_key_id.as_ref() == Some(id),
         }

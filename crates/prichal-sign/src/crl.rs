@@ -5,7 +5,7 @@ use crate::algorithm::Algorithm;
 use crate::certificate::extension::{self, AuthorityKeyId, Extensions};
 use crate::certificate::general_name::DistributionPoint;
 use crate::certificate::range;
-use crate::der::{self, Element, Reader, strip_zeros, tag};
+use crate::der::{self, Element, Reader, tag};
 use crate::error::{Result, malformed};
 use crate::limits::Limits;
 use crate::name::Name;
@@ -172,7 +172,7 @@ impl Crl {
         let mut found = None;
         while !entries.is_empty() {
             let mut entry = entries.sequence("an entry of a list")?;
-            if strip_zeros(entry.expect(tag::INTEGER, "a serial number")?.content) != serial {
+            if entry.serial("a serial number")? != serial {
                 continue;
             }
             let at = Time::read(&mut entry, "the time of revocation")?;

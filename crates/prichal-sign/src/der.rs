@@ -98,6 +98,14 @@ pub(crate) fn strip_zeros(bytes: &[u8]) -> &[u8] {
     &bytes[zeros..]
 }
 
+/// The octets of a serial number without needless zeros before them, as DER has it. The sign stays:
+/// some old authorities gave negative numbers, and -1 is not 255.
+pub(crate) fn serial(octets: &[u8]) -> &[u8] {
+    let needless = |pair: &&[u8]| matches!(pair, [0, next] if next & 0x80 == 0);
+    let zeros = octets.windows(2).take_while(needless).count();
+    &octets[zeros..]
+}
+
 fn join(content: &[u8], joined: &mut Vec<u8>, depth: usize) -> Result<()> {
     if depth > Limits::SIGNATURE.depth {
         return Err(ReadError::TooDeep {
@@ -187,8 +195,16 @@ impl<'a> Reader<'a> {
         Ok(self.expect(tag::SEQUENCE, what)?.inside())
     }
 
-    /// A whole number in the form of [`strip_zeros`]; zero is no bytes. Negative numbers keep
-    /// their bytes: some old authorities gave such serial numbers.
+    /// A serial number in the form of [`serial`].
+    pub(crate) fn serial(&mut self, what: &'static str) -> Result<&'a [u8]> {
+        let element = self.expect(tag::INTEGER, what)?;
+        if element.content.is_empty() {
+            return Err(malformed(what));
+        }
+        Ok(serial(element.content))
+    }
+
+    /// A whole number in the form of [`strip_zeros`]; zero is no bytes.
     pub(crate) fn integer(&mut self, what: &'static str) -> Result<&'a [u8]> {
         let element = self.expect(tag::INTEGER, what)?;
         if element.content.is_empty() {

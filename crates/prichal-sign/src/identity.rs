@@ -6,6 +6,7 @@ use crate::oid::{self, Oid};
 use crate::time::Time;
 use prichal_core::identifier::{Check, is_inn};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 
 macro_rules! number {
@@ -138,13 +139,8 @@ impl Facts {
             issuer: certificate.issuer.to_string(),
             serial: certificate.serial_hex(),
             name: name(subject),
-            iin: prefixed(subject, &[oid::SERIAL_NUMBER], "IIN").and_then(|n| Iin::parse(&n)),
-            bin: prefixed(
-                subject,
-                &[oid::ORGANIZATIONAL_UNIT, oid::SERIAL_NUMBER],
-                "BIN",
-            )
-            .and_then(|n| Bin::parse(&n)),
+            iin: single(numbers(subject, "IIN")).and_then(Iin::parse),
+            bin: single(numbers(subject, "BIN")).and_then(Bin::parse),
             inn: inn(subject),
             roles: purposes.filter_map(Role::from_oid).collect(),
             key_algorithm,
@@ -167,15 +163,27 @@ fn name(subject: &Name) -> Option<String> {
         .or_else(|| first(oid::ORGANIZATION))
 }
 
-/// The first value of these kinds that starts with `prefix`, without it.
-fn prefixed(subject: &Name, kinds: &[&str], prefix: &str) -> Option<String> {
-    let mut values = kinds.iter().flat_map(|kind| subject.values(kind));
-    values.find_map(|value| {
-        value
-            .trim()
-            .strip_prefix(prefix)
-            .map(|n| n.trim().to_owned())
-    })
+/// The different numbers that stand behind `prefix`: a BIN in the unit or the serial number, an IIN
+/// in the latter only.
+fn numbers<'a>(subject: &'a Name, prefix: &str) -> BTreeSet<&'a str> {
+    let kinds = match prefix {
+        "BIN" => &[oid::ORGANIZATIONAL_UNIT, oid::SERIAL_NUMBER][..],
+        _ => &[oid::SERIAL_NUMBER],
+    };
+    let values = kinds.iter().flat_map(|kind| subject.values(kind));
+    let found = values.filter_map(|value| value.trim().strip_prefix(prefix));
+    found.map(str::trim).collect()
+}
+
+/// Of two different numbers none is taken.
+fn single(numbers: BTreeSet<&str>) -> Option<&str> {
+    let mut numbers = numbers.into_iter();
+    numbers.next().filter(|_| numbers.next().is_none())
+}
+
+/// Whether the subject has two different numbers of this kind, `IIN` or `BIN`.
+pub(crate) fn is_ambiguous(subject: &Name, kind: &str) -> bool {
+    numbers(subject, kind).len() > 1
 }
 
 /// The organisation's own attribute first; in the elder one its 10 digits follow two zeros.

@@ -48,8 +48,9 @@
 //!
 //! # Known limits
 //!
-//! Indirect revocation lists, archive time-stamps before version 3 and attribute certificates are
-//! not verified; they are named in the report where they would matter.
+//! Indirect revocation lists, several lists of some reasons each, distribution points named relative
+//! to their issuer, archive time-stamps before version 3 and attribute certificates are not verified;
+//! they are named in the report where they would matter.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -198,7 +198,7 @@ impl Answer {
         let hash = Algorithm::read(&mut id, "the hash of an answer")?;
         let issuer_name_hash = id.octet_string("the issuer's name hash")?.into_owned();
         let issuer_key_hash = id.octet_string("the issuer's key hash")?.into_owned();
-        let serial = id.integer("the serial number of an answer")?.to_vec();
+        let serial = id.serial("the serial number of an answer")?.to_vec();
         let status = inside.any()?;
         let status = match status.tag {
             0x80 => Status::Good,
@@ -262,7 +262,7 @@ pub fn request(certificate: &Certificate, issuer: &Certificate, nonce: Option<&[
         &algorithm,
         &write::octets(&hash.digest(certificate.issuer.raw())),
         &write::octets(&hash.digest(&issuer.key_bits)),
-        &write::integer(&certificate.serial),
+        &write::element(tag::INTEGER, &certificate.serial),
     ]);
     let list = write::sequence(&[&write::sequence(&[&id])]);
     let extensions = nonce.map_or_else(Vec::new, |nonce| {

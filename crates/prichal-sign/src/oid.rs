@@ -25,13 +25,14 @@ impl Oid {
             return Err(bad);
         }
         let mut text = String::with_capacity(content.len() * 3);
-        let mut arc: u64 = 0;
+        // Numbers below 2.25 have 128 bits (X.667).
+        let mut arc: u128 = 0;
         let mut within = false;
         for &byte in content {
-            if (!within && byte == 0x80) || arc >> 56 != 0 {
+            if (!within && byte == 0x80) || arc >> 121 != 0 {
                 return Err(bad);
             }
-            arc = arc << 7 | u64::from(byte & 0x7f);
+            arc = arc << 7 | u128::from(byte & 0x7f);
             within = byte & 0x80 != 0;
             if within {
                 continue;
@@ -246,6 +247,7 @@ mod tests {
             "2.999.3",
             "0.4.0.1733.2.4",
             "2.5.29.54",
+            "2.25.340282366920938463463374607431768211455",
         ] {
             let bytes = write::oid(dotted);
             let oid = Oid::read(&mut Reader::new(&bytes)).unwrap();
@@ -259,7 +261,8 @@ mod tests {
 
     #[test]
     fn broken_identifiers_are_refused() {
-        for content in [&[][..], &[0x80, 1], &[0x2a, 0x85], &[0xff; 12]] {
+        let above = [&[0x69, 0x84][..], &[0x80; 17], &[0]].concat();
+        for content in [&[][..], &[0x80, 1], &[0x2a, 0x85], &[0xff; 12], &above] {
             assert!(Oid::from_content(content).is_err(), "{content:02x?}");
         }
     }

@@ -50,7 +50,8 @@ pub struct Policy {
     pub no_signed_attributes: Severity,
     /// Content other than id-data is allowed, with signed attributes.
     pub other_content: bool,
-    /// Signed attributes are not in DER order, a version is not what RFC 5652 asks, and the like.
+    /// Signed attributes are not in DER order, one that must be signed is not, a version does not go
+    /// with the members, and the like.
     pub structure: Severity,
     /// No signingCertificate attribute.
     pub no_signing_certificate: Severity,
@@ -67,6 +68,8 @@ pub struct Policy {
     pub no_time_stamp_revocation_data: Severity,
     /// A revocation list without nextUpdate.
     pub no_next_update: Severity,
+    /// A name outside of what an authority above it may name. National trees are closed: there it
+    /// is an authority that oversteps its bounds, elsewhere mostly one that described them badly.
     pub name_constraints: Severity,
     pub certificate_policies: Severity,
     /// The smallest RSA modulus, in bits.
@@ -128,6 +131,7 @@ impl Policy {
             non_repudiation: Severity::Fail,
             roles: Roles::Kazakhstan,
             role: Severity::Fail,
+            name_constraints: Severity::Fail,
             weak_hashes: vec![
                 never(Hash::Md5),
                 before(Hash::Sha1, SHA1_END),
@@ -144,6 +148,7 @@ impl Policy {
         Self {
             id: "ru".to_owned(),
             other_content: false,
+            name_constraints: Severity::Fail,
             weak_hashes: vec![
                 never(Hash::Md5),
                 before(Hash::Sha1, SHA1_END),

@@ -364,24 +364,6 @@ impl EcCurve {
     }
 }
 
-/// Whether an ECDSA value is what DER makes of these numbers.
-fn is_der((r, s): &(Vec<u8>, Vec<u8>), signature: &[u8]) -> bool {
-    let integer = |number: &[u8]| {
-        let zeros = number.iter().take_while(|byte| **byte == 0).count();
-        let digits = &number[zeros..];
-        let sign = usize::from(digits.first().is_none_or(|first| first & 0x80 != 0));
-        let length = u8::try_from(sign + digits.len()).unwrap_or(u8::MAX);
-        [&[2, length][..], &[0][..sign], digits].concat()
-    };
-    let body = [integer(r), integer(s)].concat();
-    let length = u8::try_from(body.len()).unwrap_or(u8::MAX);
-    let head: &[u8] = match length {
-        ..=127 => &[0x30, length],
-        _ => &[0x30, 0x81, length],
-    };
-    signature == [head, &body].concat()
-}
-
 /// r and s of `ECDSA-Sig-Value` (RFC 3279 §2.2.3), each padded to the size of the curve.
 fn ecdsa_values(signature: &[u8], size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut reader = Reader::new(signature);
@@ -394,7 +376,8 @@ fn ecdsa_values(signature: &[u8], size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
     };
     let pair = (value()?, value()?);
     // One signature has one form: another one would be the same signature in other bytes.
-    (inside.is_empty() && is_der(&pair, signature)).then_some(pair)
+    let der = write::sequence(&[&write::integer(&pair.0), &write::integer(&pair.1)]);
+    (inside.is_empty() && der == signature).then_some(pair)
 }
 
 fn ed25519(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {

@@ -23,6 +23,7 @@ mod status;
 mod time_stamp;
 
 use crate::certificate::Certificate;
+use crate::cms::{SignerId, SignerInfo};
 use crate::error::ReadError;
 use crate::identity::Facts;
 use crate::oid;
@@ -124,37 +125,45 @@ fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
         log.warn(1, format!("skipped {reason}"));
     }
     let expected = data.expected_version();
-    if data.version == 0 || data.version > 5 {
-        let reason = format!("SignedData has the version {}", data.version);
+    check_version(
+        policy,
+        "SignedData",
+        data.version,
+        expected,
+        &[1, 3, 4, 5],
+        log,
+    );
+    let count = data.signers.len();
+    log.pass(2, format!("signedData, {count} signers"));
+}
+
+/// A version that RFC 5652 does not know is refused. One that does not go with the members is known
+/// from many tools, and decides nothing.
+fn check_version(
+    policy: &Policy,
+    what: &str,
+    version: u64,
+    expected: u64,
+    known: &[u64],
+    log: &mut Log,
+) {
+    if !known.contains(&version) {
+        let reason = format!("{what} has the version {version}");
         log.fail(2, Sub::FormatFailure, reason);
-    } else if data.version == expected {
-        log.pass(
-            2,
-            format!(
-                "signedData, version {expected}, {} signers",
-                data.signers.len()
-            ),
-        );
-    } else {
-        let reason = format!(
-            "SignedData has the version {}, not {expected}",
-            data.version
-        );
+    } else if version != expected {
+        let reason = format!("{what} has the version {version}, not {expected}");
         log.rule(policy.structure, 2, Sub::FormatFailure, reason);
     }
-    for signer in &data.signers {
-        let expected = match signer.id {
-            crate::cms::SignerId::IssuerAndSerial { .. } => 1,
-            crate::cms::SignerId::KeyId(_) => 3,
-        };
-        if signer.version != expected {
-            let reason = format!(
-                "a signer has the version {}, not {expected}",
-                signer.version
-            );
-            log.rule(policy.structure, 2, Sub::FormatFailure, reason);
-        }
-    }
+}
+
+/// The part of step 2 that is about one signer.
+fn check_signer_version(policy: &Policy, signer: &SignerInfo, log: &mut Log) {
+    let expected = match signer.id {
+        SignerId::IssuerAndSerial { .. } => 1,
+        SignerId::KeyId(_) => 3,
+    };
+    let version = signer.version;
+    check_version(policy, "the signer", version, expected, &[1, 3], log);
 }
 
 /// Step 3.
@@ -202,6 +211,7 @@ fn one_signer<'a>(
 ) -> Judged<'a> {
     let info = &document.data.signers[index];
     let parts = &document.parts[index];
+    check_signer_version(context.policy, info, &mut log);
     for reason in &parts.unreadable {
         log.warn(1, format!("skipped {reason}"));
     }

@@ -29,7 +29,7 @@ use crate::{
     vault::Vault,
 };
 
-/// What is checked is in memory meanwhile, up to 70 MB each.
+/// What is checked or drawn is in memory meanwhile, up to 70 MB each.
 const CHECKS: usize = 4;
 
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
     pub limiter: Limiter,
-    /// How many signatures may be checked at once.
+    /// How many signatures may be checked, and print forms drawn, at once.
     pub checks: Semaphore,
     /// Wakes whoever checks signatures again: there may be one more.
     pub signed: Notify,

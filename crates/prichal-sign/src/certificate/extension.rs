@@ -1,7 +1,7 @@
 //! The extensions of certificates that validation looks at (RFC 5280 §4.2).
 
 use super::general_name::{DistributionPoint, GeneralName};
-use crate::der::{Element, Reader, tag};
+use crate::der::{self, Element, Reader, tag};
 use crate::error::{ReadError, Result, malformed};
 use crate::oid::{self, Oid};
 
@@ -254,7 +254,7 @@ fn authority_key_id(mut value: Reader<'_>) -> Result<AuthorityKeyId> {
             Some(names) => GeneralName::read_all(names.inside())?,
             None => Vec::new(),
         },
-        serial: serial.map(|s| crate::der::strip_zeros(s.content).to_vec()),
+        serial: serial.map(|s| der::serial(s.content).to_vec()),
     })
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn certificate_ids(value: &[u8], version: u8) -> Result<Vec<Certifica
             Some(pair) => {
                 let mut pair = pair.inside();
                 let names = GeneralName::read_all(pair.sequence("the issuer's names")?)?;
-                Some((names, pair.integer("the serial number")?.to_vec()))
+                Some((names, pair.serial("the serial number")?.to_vec()))
             }
             None => None,
         };

@@ -60,6 +60,8 @@ pub struct Draft {
     pub key: Key,
     pub subject: Vec<u8>,
     pub serial: u64,
+    /// The octets of the serial number, for what `serial` cannot say.
+    pub serial_octets: Option<Vec<u8>>,
     pub not_before: Time,
     pub not_after: Time,
     /// Version 1 has no extensions.
@@ -90,6 +92,7 @@ impl Draft {
             key,
             subject: name(&[("CN", common_name)]),
             serial: u64::from(Hash::Sha1.digest(common_name.as_bytes())[0]) + 1000,
+            serial_octets: None,
             not_before: START,
             not_after: START.plus(3 * 365 * 86_400),
             version: 3,
@@ -175,9 +178,13 @@ impl Draft {
         } else {
             explicit(3, &write::sequence(&[&self.all_extensions(by).concat()]))
         };
+        let serial = match &self.serial_octets {
+            Some(octets) => write::element(tag::INTEGER, octets),
+            None => write::integer(&self.serial.to_be_bytes()),
+        };
         let tbs = write::sequence(&[
             &version,
-            &write::integer(&self.serial.to_be_bytes()),
+            &serial,
             &algorithm,
             issuer,
             &validity,

@@ -6,14 +6,14 @@
 )]
 
 use crate::algorithm::Algorithm;
-use crate::der::{Reader, tag, write};
+use crate::der::{Reader, write};
 use crate::gost;
 use crate::gost::curve::{self, Parameters};
 use crate::hash::Hash;
 use crate::key::{EcCurve, GostStandard, PublicKey};
 use crate::oid;
 use crate::scheme::{self, Scheme};
-use crate::testing::bits;
+use crate::testing::{bits, explicit};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, Pkcs1v15Sign, Pss, rand_core};
@@ -321,8 +321,6 @@ fn pss_algorithm(hash: Hash) -> Vec<u8> {
     let hash_algorithm = write::sequence(&[&write::oid(named), &write::null()]);
     let mask = write::sequence(&[&write::oid(oid::MGF1), &hash_algorithm]);
     let salt = write::integer(&[u8::try_from(hash.size()).expect("hashes are short")]);
-    let explicit =
-        |number, content: &[u8]| write::element(tag::context_constructed(number), content);
     let parameters = write::sequence(&[
         &explicit(0, &hash_algorithm),
         &explicit(1, &mask),

@@ -155,7 +155,7 @@ impl OcspDraft {
                     &id_algorithm,
                     &write::octets(&ids.digest(above.subject.raw())),
                     &write::octets(&ids.digest(&above.key_bits)),
-                    &write::integer(&answer.serial),
+                    &write::element(tag::INTEGER, &answer.serial),
                 ]);
                 let status = match answer.revoked {
                     _ if answer.unknown => write::element(0x82, &[]),

@@ -15,7 +15,8 @@ pub fn attribute(kind: &str, value: &[u8]) -> Vec<u8> {
 #[derive(Clone)]
 pub struct Signer {
     pub identity: Identity,
-    pub version: u8,
+    /// `None`: the one that goes with the signer's id.
+    pub version: Option<u8>,
     /// The signer is named by the key id, not by issuer and serial number.
     pub by_key_id: bool,
     pub hash: Hash,
@@ -49,7 +50,7 @@ impl Signer {
         attributes.extend(time.map(|time| attribute(oid::SIGNING_TIME, &x509_time(time))));
         Self {
             identity: identity.clone(),
-            version: 1,
+            version: None,
             by_key_id: false,
             hash,
             digest_oid: identity.key.hash_oid(hash),
@@ -139,16 +140,16 @@ impl Signer {
         let id = if self.by_key_id {
             write::element(tag::context(0), &self.identity.key_id())
         } else {
-            let serial = write::integer(&certificate.serial);
+            let serial = write::element(tag::INTEGER, &certificate.serial);
             write::sequence(&[certificate.issuer.raw(), &serial])
         };
         let attributes = self.set().map_or_else(Vec::new, |mut set| {
             set[0] = tag::context_constructed(0);
             set
         });
-        let version = if self.by_key_id { 3 } else { self.version };
+        let usual = if self.by_key_id { 3 } else { 1 };
         [
-            write::integer(&[version]),
+            write::integer(&[self.version.unwrap_or(usual)]),
             id,
             self.digest_algorithm(),
             attributes,

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::log::Log;
 use crate::certificate::Certificate;
 use crate::certificate::extension::KeyUsage;
-use crate::identity::{Bin, Facts, Iin, Inn, Role};
+use crate::identity::{Bin, Facts, Iin, Inn, Role, is_ambiguous};
 use crate::oid::{self, Oid};
 use crate::policy::Roles;
 use crate::report::SubIndication as Sub;
@@ -49,6 +49,12 @@ pub(super) fn check(
         log.rule(policy.role, 15, Sub::ChainConstraintsFailure, reason);
     }
     if policy.roles == Roles::Kazakhstan {
+        for kind in ["IIN", "BIN"] {
+            if is_ambiguous(&certificate.subject, kind) {
+                let reason = format!("the certificate has two different {kind}s");
+                log.fail(15, Sub::SigConstraintsFailure, reason);
+            }
+        }
         let is_company = facts.roles.contains(&Role::Organisation);
         if facts.iin.is_none() && facts.bin.is_none() {
             log.warn(
@@ -69,6 +75,7 @@ pub(super) fn check(
         // A sole trader's IIN stands where a BIN is asked for.
         let trader = what == "BIN"
             && facts.bin.is_none()
+            && !is_ambiguous(&certificate.subject, "BIN")
             && facts
                 .iin
                 .as_ref()

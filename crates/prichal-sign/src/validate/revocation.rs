@@ -46,11 +46,19 @@ struct Statement {
     this_update: Time,
     next_update: Option<Time>,
     revocation: Option<Revocation>,
+    kind: Kind,
     /// Not able to prove that a certificate is good: a delta alone, a list of some reasons.
     partial: bool,
     /// Certificates that expired before this are not spoken of.
     keeps_expired_since: Option<Time>,
-    ocsp: bool,
+}
+
+/// What a statement comes from. Of the same time, a delta is newer than the list it adds to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Response,
+    List,
+    Delta,
 }
 
 /// Asks all evidence about `chain[0]`, which `chain[1]` issued, at the time `at`.
@@ -141,11 +149,17 @@ fn decide(
 ) {
     let newest = statements.iter().map(|s| s.this_update).max();
     let covers = |s: &Statement| s.this_update <= at && s.next_update.is_none_or(|next| at <= next);
-    let revoked = statements.iter().find(|s| {
-        s.revocation.is_some_and(|r| {
-            // A hold may have been lifted since, which a newer statement would show.
-            r.at <= at && (!r.on_hold() || covers(s) || Some(s.this_update) == newest)
+    // A hold may have been lifted since, which a newer statement would show.
+    let lifted = |held: &Statement| {
+        statements.iter().any(|s| {
+            let newer = (s.this_update, s.kind) > (held.this_update, held.kind);
+            newer && s.this_update <= at && s.revocation.is_none() && !s.partial
         })
+    };
+    let holds = |s: &Statement| (covers(s) || Some(s.this_update) == newest) && !lifted(s);
+    let revoked = statements.iter().find(|s| {
+        s.revocation
+            .is_some_and(|r| r.at <= at && (!r.on_hold() || holds(s)))
     });
     if let Some(statement) = revoked
         && let Some(revocation) = statement.revocation
@@ -173,7 +187,7 @@ fn decide(
     let Some(statement) = usable else {
         return;
     };
-    if statement.next_update.is_none() && !statement.ocsp {
+    if statement.next_update.is_none() && statement.kind != Kind::Response {
         outcome
             .warnings
             .push(format!("{} has no nextUpdate", statement.label));
@@ -209,7 +223,7 @@ fn usability(
     match statement.next_update {
         Some(next) if at <= next => Ok(()),
         Some(next) => Err(format!("it was superseded at {next}, before {at}")),
-        None if statement.ocsp => {
+        None if statement.kind == Kind::Response => {
             let fresh = at.unix() - statement.this_update.unix() <= policy.ocsp_freshness;
             if fresh {
                 Ok(())
@@ -240,6 +254,25 @@ impl Used {
             embedded: statement.embedded,
         }
     }
+}
+
+/// Whether a list that is authentic by the issuer's own key revokes a certificate at or before a time:
+/// that of a responder, or of a key for lists.
+fn is_listed<'a>(
+    context: &Context<'a>,
+    certificate: &Certificate,
+    issuer: &'a Certificate,
+    at: Time,
+) -> bool {
+    context.evidence.iter().any(|source| match source.proof {
+        Proof::Crl(crl) => {
+            crl.issuer.same(&issuer.subject)
+                && matches!(crl.find(&certificate.serial), Ok(Some(found)) if found.at <= at
+                    && found.reason != Some(Revocation::REMOVED))
+                && context.signed_by(crl, issuer)
+        }
+        Proof::Ocsp(_) => false,
+    })
 }
 
 fn accept_hash(

@@ -1,6 +1,10 @@
 //! OpenSSL as a second opinion, in both directions: what it makes is accepted here, what the
 //! builder makes is accepted there, and both refuse the same alterations.
 
+mod ber;
+mod forms;
+mod readers;
+
 use super::{CONTENT, Case, authority, reason, signer, status};
 use prichal_sign::testing::{Authority, Cms, CrlDraft, Draft, Key, NOW, OcspDraft, TimeStamp};
 use prichal_sign::{
@@ -141,6 +145,7 @@ impl Tool {
                 ..Material::default()
             },
             at,
+            existed_at: None,
             expected: prichal_sign::Expected::default(),
         };
         case.report()
@@ -324,6 +329,7 @@ fn lists_and_responses_of_openssl_are_accepted() {
             policy: Policy::eu_baseline(),
             material,
             at: made.unwrap().plus(5),
+            existed_at: None,
             expected: prichal_sign::Expected::default(),
         };
         super::verdict(&case.report())

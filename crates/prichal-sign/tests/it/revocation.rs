@@ -1,21 +1,18 @@
-//! Steps 16 to 18: lists and responses.
+//! Steps 16 to 18 in depth: which lists and responses are believed, and what they mean.
 
-use super::{CONTENT, Case, attached, authority, crl, ocsp, reason, signer, status};
+use super::{CONTENT, Case, attached, authority, crl, ocsp, reason, signer};
 use prichal_sign::testing::{
-    Authority, Cms, CrlDraft, Draft, Key, NOW, OcspDraft, Signer, TimeStamp, attribute, der,
-    extension,
+    Authority, CrlDraft, Draft, Identity, Key, NOW, OcspDraft, Signer, TimeStamp, der, extension,
 };
-use prichal_sign::{
-    NeedKind, Ocsp, OcspAnswer, Policy, Severity, Status, SubIndication as Sub, Time, Verdict,
-};
+use prichal_sign::{Ocsp, OcspAnswer, Severity, SubIndication as Sub, Time};
 
-fn serial(authority: &Authority) -> u64 {
-    let bytes = authority.signer.certificate().serial;
+pub(crate) fn serial(identity: &Identity) -> u64 {
+    let bytes = identity.certificate().serial;
     bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))
 }
 
 /// A case whose only list about the signer is this one.
-fn with_list(authority: &Authority, list: &CrlDraft) -> Case {
+pub(crate) fn with_list(authority: &Authority, list: &CrlDraft) -> Case {
     let mut case = Case::new(authority, attached(&signer(authority)));
     case.material.crls.remove(1);
     case.material
@@ -25,98 +22,18 @@ fn with_list(authority: &Authority, list: &CrlDraft) -> Case {
 }
 
 /// A case with a response about the signer instead of a list.
-fn with_response(authority: &Authority, response: &[u8]) -> Case {
+pub(crate) fn with_response(authority: &Authority, response: &[u8]) -> Case {
     let mut case = Case::new(authority, attached(&signer(authority)));
     case.material.crls.remove(1);
     case.material.ocsp.push(ocsp(response));
     case
 }
 
-fn list_with(authority: &Authority, at: Time, code: Option<u8>) -> CrlDraft {
+pub(crate) fn list_with(authority: &Authority, at: Time, code: Option<u8>) -> CrlDraft {
     CrlDraft {
-        entries: vec![(1, at, None), (serial(authority), at, code)],
+        entries: vec![(1, at, None), (serial(&authority.signer), at, code)],
         ..CrlDraft::new(NOW.plus(-60))
     }
-}
-
-#[test]
-fn no_data_is_never_valid_where_it_is_a_duty() {
-    let authority = authority();
-    let mut case = Case::new(&authority, attached(&signer(&authority)));
-    case.material.crls.clear();
-    for policy in [Policy::kz(), Policy::ru(), Policy::eu_baseline()] {
-        case.policy = policy;
-        let report = case.fails(17, Sub::TryLater);
-        assert_eq!(report.verdict, Verdict::Indeterminate);
-        assert_eq!(report.needs.len(), 2);
-    }
-    case.policy = Policy::test();
-    let report = case.warns(17);
-    assert_eq!(report.needs.len(), 2);
-}
-
-#[test]
-fn each_intermediate_needs_data_too() {
-    let authority = authority();
-    let mut case = Case::new(&authority, attached(&signer(&authority)));
-    case.material.crls.remove(0);
-    let report = case.fails(17, Sub::TryLater);
-    assert_eq!(report.needs[0].subject, "CN=Issuer");
-}
-
-#[test]
-fn revoked_before_is_failed_and_revoked_after_is_not() {
-    let authority = authority();
-    for code in [None, Some(1), Some(5), Some(6)] {
-        let list = list_with(&authority, NOW.plus(-7200), code);
-        let report = with_list(&authority, &list).fails(17, Sub::Revoked);
-        assert_eq!(report.verdict, Verdict::TotalFailed);
-    }
-    let revoked_at = NOW.plus(-3600);
-    for (stamped_at, passes) in [(NOW.plus(-7200), true), (NOW.plus(-1800), false)] {
-        let mut signer = signer(&authority);
-        let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), stamped_at);
-        signer.unsigned.push(stamp.attribute());
-        let mut case = with_list(&authority, &list_with(&authority, revoked_at, Some(1)));
-        case.signature = attached(&signer);
-        if passes {
-            let report = case.passes();
-            assert!(reason(&report, 17).contains("was revoked at"));
-        } else {
-            case.fails(17, Sub::Revoked);
-        }
-    }
-}
-
-#[test]
-fn a_revoked_authority_takes_its_signers_along() {
-    let authority = authority();
-    let bytes = authority.issuer.certificate().serial;
-    let number = bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b));
-    let mut case = Case::new(&authority, attached(&signer(&authority)));
-    let list = CrlDraft {
-        entries: vec![(number, NOW.plus(-7200), Some(2))],
-        ..CrlDraft::new(NOW.plus(-60))
-    };
-    case.material.crls[0] = crl(&list.signed_by(&authority.root));
-    case.fails(17, Sub::RevokedCaNoPoe);
-}
-
-#[test]
-fn lists_must_be_current_and_signed_by_the_issuer() {
-    let authority = authority();
-    let stale = CrlDraft::new(NOW.plus(-2 * 86_400));
-    with_list(&authority, &stale).fails(17, Sub::TryLater);
-    let future = CrlDraft::new(NOW.plus(3600));
-    with_list(&authority, &future).fails(17, Sub::TryLater);
-    let fresh = CrlDraft::new(NOW.plus(-60));
-    with_list(&authority, &fresh).passes();
-    let mut forged = with_list(&authority, &fresh);
-    let issuer = authority.issuer.certificate();
-    let bytes = fresh.signed(issuer.subject.raw(), &Key::p256("forger"));
-    *forged.material.crls.last_mut().unwrap() = crl(&bytes);
-    let report = forged.fails(17, Sub::TryLater);
-    assert!(reason(&report, 16).contains("its signature is wrong"));
 }
 
 #[test]
@@ -135,6 +52,83 @@ fn a_new_key_of_the_authority_may_sign_lists_and_a_namesake_may_not() {
     case.material.certificates.pop();
     case.material.anchors.push(namesake.certificate());
     case.fails(17, Sub::TryLater);
+}
+
+#[test]
+fn an_authority_that_certified_its_new_key_may_go_on_signing_lists_with_the_old_one() {
+    // Root, old key, new key certified by the old one, signer: all lists are of the old key.
+    let mut authority = authority();
+    let renewed = Draft::authority("Issuer", Key::p256("renewed")).issued_by(&authority.issuer);
+    let draft = Draft::signer("Signer", Key::p256("signer"));
+    authority.signer = draft.issued_by(&renewed);
+    let list = CrlDraft::new(NOW.plus(-60));
+    let mut case = with_list(&authority, &list);
+    case.fails(14, Sub::NoCertificateChainFound);
+    case.material.certificates.push(renewed.certificate());
+    case.passes();
+    let foreign = list.signed(
+        authority.issuer.certificate().subject.raw(),
+        &Key::p256("else"),
+    );
+    *case.material.crls.last_mut().unwrap() = crl(&foreign);
+    case.fails(17, Sub::TryLater);
+}
+
+#[test]
+fn a_key_that_is_certified_for_lists_alone_signs_them() {
+    let authority = authority();
+    let list = CrlDraft::new(NOW.plus(-60));
+    for (key_usage, passes) in [
+        (Some(0x02), true),
+        (Some(0x82), true),
+        (Some(0xc0), false),
+        (None, false),
+    ] {
+        let draft = Draft {
+            authority: None,
+            key_usage,
+            ..Draft::authority("Issuer", Key::p256("lists"))
+        };
+        let identity = draft.issued_by(&authority.root);
+        let mut case = with_list(&authority, &list);
+        *case.material.crls.last_mut().unwrap() = crl(&list.signed_by(&identity));
+        case.material.certificates.push(identity.certificate());
+        if passes {
+            case.passes();
+        } else {
+            case.fails(17, Sub::TryLater);
+        }
+    }
+}
+
+#[test]
+fn a_key_for_lists_that_is_revoked_or_over_is_not_believed() {
+    let authority = authority();
+    let list = CrlDraft::new(NOW.plus(-60));
+    let check = |not_after: Time, revoked_at: Option<Time>| {
+        let draft = Draft {
+            authority: None,
+            key_usage: Some(0x02),
+            not_after,
+            ..Draft::authority("Issuer", Key::p256("lists"))
+        };
+        let identity = draft.issued_by(&authority.root);
+        let mut case = with_list(&authority, &list);
+        *case.material.crls.last_mut().unwrap() = crl(&list.signed_by(&identity));
+        case.material.certificates.push(identity.certificate());
+        if let Some(at) = revoked_at {
+            let root_list = CrlDraft {
+                entries: vec![(serial(&identity), at, Some(1))],
+                ..CrlDraft::new(NOW.plus(-60))
+            };
+            case.material.crls[0] = crl(&root_list.signed_by(&authority.root));
+        }
+        case
+    };
+    let later = NOW.plus(86_400);
+    check(later, None).passes();
+    check(NOW.plus(-90), None).fails(17, Sub::TryLater);
+    check(later, Some(NOW.plus(-90))).fails(17, Sub::TryLater);
 }
 
 #[test]
@@ -193,7 +187,10 @@ fn a_list_of_other_certificates_says_nothing() {
     };
     with_list(&authority, &none).fails(17, Sub::TryLater);
     // An entry with a duty that we do not know, about this certificate or another.
-    for (entry, sub) in [(serial(&authority), Sub::TryLater), (1, Sub::Revoked)] {
+    for (entry, sub) in [
+        (serial(&authority.signer), Sub::TryLater),
+        (1, Sub::Revoked),
+    ] {
         let mut list = CrlDraft {
             entries: vec![(entry, NOW.plus(-7200), Some(1))],
             entry_extensions: vec![extension("1.2.3.4.5", true, &der::null())],
@@ -202,7 +199,7 @@ fn a_list_of_other_certificates_says_nothing() {
         if sub == Sub::Revoked {
             list.entry_extensions.clear();
             list.entries
-                .push((serial(&authority), NOW.plus(-7200), None));
+                .push((serial(&authority.signer), NOW.plus(-7200), None));
         }
         with_list(&authority, &list).fails(17, sub);
     }
@@ -262,7 +259,7 @@ fn deltas_add_to_the_right_base_only() {
     with(&base, &delta(5, 6)).passes();
     // Revoked since the base.
     let revoked = CrlDraft {
-        entries: vec![(serial(&authority), NOW.plus(-600), Some(1))],
+        entries: vec![(serial(&authority.signer), NOW.plus(-600), Some(1))],
         ..delta(5, 6)
     };
     with(&base, &revoked).fails(17, Sub::Revoked);
@@ -278,11 +275,11 @@ fn deltas_add_to_the_right_base_only() {
     with_list(&authority, &delta(5, 6)).fails(17, Sub::TryLater);
     // A hold that was lifted.
     let held = CrlDraft {
-        entries: vec![(serial(&authority), NOW.plus(-9000), Some(6))],
+        entries: vec![(serial(&authority.signer), NOW.plus(-9000), Some(6))],
         ..stale
     };
     let lifted = CrlDraft {
-        entries: vec![(serial(&authority), NOW.plus(-600), Some(8))],
+        entries: vec![(serial(&authority.signer), NOW.plus(-600), Some(8))],
         ..delta(5, 6)
     };
     with(&held, &lifted).passes();
@@ -317,29 +314,6 @@ fn a_list_after_the_end_of_the_certificate_may_have_dropped_it() {
     check(NOW.plus(-60), vec![]).fails(17, Sub::TryLater);
     let keeps = extension("2.5.29.60", false, &der::element(0x18, b"20200101000000Z"));
     check(NOW.plus(-60), vec![keeps]).passes();
-}
-
-#[test]
-fn responses_of_the_issuer_and_of_its_responder_are_taken() {
-    let authority = authority();
-    let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
-    let delegated = good.signed_by(&authority.responder, &authority.issuer);
-    let report = with_response(&authority, &delegated).passes();
-    assert!(reason(&report, 16).contains("OCSP"));
-    let direct = good.signed_by(&authority.issuer, &authority.issuer);
-    with_response(&authority, &direct).passes();
-    let by_key = OcspDraft {
-        by_key_hash: true,
-        hash_of_ids: prichal_sign::Hash::Sha256,
-        ..good.clone()
-    };
-    let by_key = by_key.signed_by(&authority.responder, &authority.issuer);
-    with_response(&authority, &by_key).passes();
-    with_response(
-        &authority,
-        &good.basic(&authority.responder, &authority.issuer),
-    )
-    .passes();
 }
 
 #[test]
@@ -395,8 +369,7 @@ fn a_revoked_responder_is_not_believed() {
         ..Draft::responder("Responder", Key::p256("responder"))
     };
     authority.responder = draft.issued_by(&authority.issuer);
-    let bytes = authority.responder.certificate().serial;
-    let number = bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    let number = serial(&authority.responder);
     let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
     let mut case = with_response(
         &authority,
@@ -470,70 +443,4 @@ fn a_nonce_that_was_asked_for_must_come_back() {
             case.fails(17, Sub::TryLater);
         }
     }
-}
-
-#[test]
-fn embedded_data_comes_first() {
-    let authority = authority();
-    let list = CrlDraft::new(NOW.plus(-600)).signed_by(&authority.issuer);
-    let root_list = CrlDraft::new(NOW.plus(-600)).signed_by(&authority.root);
-    let response = OcspDraft::good(&authority.signer, NOW.plus(-60));
-    let basic = response.basic(&authority.responder, &authority.issuer);
-    let response = response.signed_by(&authority.responder, &authority.issuer);
-
-    let mut in_set = Cms::attached(CONTENT, &[&signer(&authority)]);
-    in_set.revocation.push(root_list.clone());
-    in_set.add_ocsp(&response);
-
-    let mut with_values = signer(&authority);
-    let crls = der::element(0xa0, &der::sequence(&[&list, &root_list]));
-    let values = der::sequence(&[&crls]);
-    with_values
-        .unsigned
-        .push(attribute("1.2.840.113549.1.9.16.2.24", &values));
-
-    let mut with_basic = signer(&authority);
-    let crls = der::element(0xa0, &der::sequence(&[&root_list]));
-    let responses = der::element(0xa1, &der::sequence(&[&basic]));
-    let values = der::sequence(&[&crls, &responses]);
-    with_basic
-        .unsigned
-        .push(attribute("1.2.840.113549.1.9.16.2.24", &values));
-
-    for bytes in [
-        in_set.encode(),
-        attached(&with_values),
-        attached(&with_basic),
-    ] {
-        let mut case = Case::new(&authority, bytes);
-        // With and without data of the caller's own.
-        let fresh = OcspDraft::good(&authority.signer, NOW);
-        let fresh = fresh.signed_by(&authority.responder, &authority.issuer);
-        case.material.ocsp.push(ocsp(&fresh));
-        let report = case.passes();
-        assert!(!reason(&report, 18).contains("given by the caller"));
-        case.material = authority.without_lists();
-        let report = case.passes();
-        assert_eq!(status(&report, 18), Status::Passed);
-        assert!(report.needs.is_empty());
-    }
-}
-
-#[test]
-fn missing_data_is_asked_for_only_from_listed_hosts() {
-    let mut authority = authority();
-    let draft = Draft {
-        crl_url: Some("http://crl.pki.gov.kz/nca_gost_2022.crl".to_owned()),
-        ocsp_url: Some("http://169.254.169.254/ocsp".to_owned()),
-        ..Draft::signer("Signer", Key::p256("signer"))
-    };
-    authority.signer = draft.issued_by(&authority.issuer);
-    let mut case = Case::new(&authority, attached(&signer(&authority)));
-    case.material.crls.remove(1);
-    let report = case.fails(17, Sub::TryLater);
-    assert_eq!(status(&report, 18), Status::Warned);
-    let kinds: Vec<(NeedKind, bool)> = report.needs.iter().map(|n| (n.kind, n.allowed)).collect();
-    assert_eq!(kinds, [(NeedKind::Ocsp, false), (NeedKind::Crl, true)]);
-    assert!(report.needs[0].request.is_some());
-    assert!(report.needs[1].request.is_none());
 }

@@ -58,16 +58,6 @@ fn all_signers_must_pass_unless_one_is_named() {
 }
 
 #[test]
-fn the_same_signer_info_twice_is_refused() {
-    let authority = authority();
-    let one = signer(&authority);
-    Case::new(&authority, Cms::attached(CONTENT, &[&one, &one]).encode())
-        .fails(20, Sub::FormatFailure);
-    let again = Signer::new(&authority.signer, CONTENT, NOW.plus(-30));
-    Case::new(&authority, Cms::attached(CONTENT, &[&one, &again]).encode()).warns(20);
-}
-
-#[test]
 fn counter_signatures_are_reported_and_change_no_verdict() {
     let authority = authority();
     let notary = second(&authority);

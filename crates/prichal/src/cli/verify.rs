@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::Read as _,
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,12 +15,13 @@ use prichal_sign::{
     SubIndication, Time, Verdict, validate,
 };
 
-use super::say;
 use crate::clock::Clock;
 
 /// The exit status where the command line itself is wrong.
 pub(super) const USAGE: u8 = 64;
 const UNREADABLE: u8 = 3;
+/// The exit status where nobody can have read the report: no verdict then.
+const UNTOLD: u8 = 3;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
 /// How many files a folder of trust may hold.
@@ -38,7 +39,7 @@ pub(super) fn command() -> Command {
     Command::new("verify")
         .about("Say whether a CMS signature is valid, and why")
         .after_help(
-            "Exit status: 0 TOTAL_PASSED, 1 TOTAL_FAILED, 2 INDETERMINATE, 3 not one readable signature, 64 wrong usage",
+            "Exit status: 0 TOTAL_PASSED, 1 TOTAL_FAILED, 2 INDETERMINATE, 3 not one readable signature or no report could be written, 64 wrong usage",
         )
         .arg(
             Arg::new("file")
@@ -82,7 +83,10 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         None => (USAGE, anyhow::anyhow!("there is no file")),
         Some((_, Err(error))) => (UNREADABLE, error),
         Some((file, Ok(signature))) => match verify(matches, file, &signature) {
-            Ok(code) => return ExitCode::from(code),
+            Ok((code, report)) => match write_out(&report) {
+                Ok(()) => return ExitCode::from(code),
+                Err(error) => (UNTOLD, error),
+            },
             Err(error) => (USAGE, error),
         },
     };
@@ -90,7 +94,16 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn verify(matches: &ArgMatches, file: &Path, signature: &[u8]) -> Result<u8> {
+/// Writes the report as one piece, so that a reader who wants the first line only breaks no pipe.
+fn write_out(report: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(format!("{report}\n").as_bytes());
+    let written = written.and_then(|()| out.flush());
+    written.context("cannot write the report")
+}
+
+/// The exit status, and what is to be said.
+fn verify(matches: &ArgMatches, file: &Path, signature: &[u8]) -> Result<(u8, String)> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
     let content = path("content").map(read).transpose()?;
     let material = match path("trust") {
@@ -106,17 +119,18 @@ fn verify(matches: &ArgMatches, file: &Path, signature: &[u8]) -> Result<u8> {
     let mut request = Request::new(signature, &policy, at);
     request.content = content.as_deref();
     let report = validate(&request, &material);
-    if matches.get_flag("json") {
-        say(&serde_json::to_string_pretty(&report)?);
+    let text = if matches.get_flag("json") {
+        serde_json::to_string_pretty(&report)?
     } else {
-        say(tell(&report, file).trim_end());
-    }
-    Ok(match report.verdict {
+        tell(&report, file).trim_end().to_owned()
+    };
+    let code = match report.verdict {
         _ if report.unreadable.is_some() => UNREADABLE,
         Verdict::TotalPassed => 0,
         Verdict::TotalFailed => 1,
         Verdict::Indeterminate => 2,
-    })
+    };
+    Ok((code, text))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -28,6 +28,7 @@ use crate::{
     app::App,
     blobs::BlobKey,
     error::{Error, Result},
+    vault::sha256_hex,
 };
 
 /// All that belongs to a document, as one company sees it.
@@ -119,10 +120,9 @@ impl Dossier {
 
 /// Builds the archive.
 pub async fn archive(app: &App, dossier: &Dossier) -> Result<Zip> {
-    let mut entries = files(app, dossier).await?;
-    // What stands in the manifest has to be known before it is written: once through, then again with it.
-    let told = digests(app, &entries).await?;
-    let manifest = manifest(dossier, &entries, &told);
+    let files = files(app, dossier).await?;
+    let manifest = manifest(dossier, &files);
+    let mut entries: Vec<Entry> = files.into_iter().map(|file| file.entry).collect();
     entries.push(Entry {
         name: "manifest.json".to_owned(),
         contents: Contents::Bytes(manifest.into()),
@@ -130,45 +130,60 @@ pub async fn archive(app: &App, dossier: &Dossier) -> Result<Zip> {
     build(app, &entries).await
 }
 
-/// The SHA-256 of each file, in hex, and its size. What is a blob has them already.
-async fn digests(app: &App, entries: &[Entry]) -> Result<Vec<(String, u64)>> {
-    Ok(build(app, entries).await?.entries)
+/// A file of the archive, and what the manifest says of it.
+struct Listed {
+    entry: Entry,
+    size: i64,
+    /// In hex.
+    sha256: String,
 }
 
-async fn files(app: &App, dossier: &Dossier) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
+impl Listed {
+    fn blob(name: String, blob: &DocumentBlob) -> Self {
+        Self {
+            entry: Entry {
+                name,
+                contents: Contents::Blob(key(blob)),
+            },
+            size: blob.size,
+            sha256: blob.sha256.clone(),
+        }
+    }
+
+    fn bytes(name: String, bytes: Bytes) -> Self {
+        Self {
+            size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            sha256: sha256_hex(&bytes),
+            entry: Entry {
+                name,
+                contents: Contents::Bytes(bytes),
+            },
+        }
+    }
+}
+
+async fn files(app: &App, dossier: &Dossier) -> Result<Vec<Listed>> {
     let names: Vec<&str> = dossier
         .originals
         .iter()
         .map(|one| one.name.as_str())
         .collect();
-    for (name, original) in distinct(&names).into_iter().zip(&dossier.originals) {
-        entries.push(Entry {
-            name: format!("original/{name}"),
-            contents: Contents::Blob(key(original)),
-        });
-    }
-    entries.push(Entry {
-        name: format!("print-form/{}.pdf", safe(&dossier.document.number)),
-        contents: Contents::Bytes(print::form(app, dossier).await?),
-    });
+    let names = distinct(&names).into_iter();
+    let mut files: Vec<Listed> = names
+        .zip(&dossier.originals)
+        .map(|(name, original)| Listed::blob(format!("original/{name}"), original))
+        .collect();
+    let form = format!("print-form/{}.pdf", safe(&dossier.document.number));
+    files.push(Listed::bytes(form, print::form(app, dossier).await?));
     for (n, (signature, blob)) in (1..).zip(&dossier.signatures) {
-        entries.push(Entry {
-            name: signature_name(n, signature),
-            contents: Contents::Blob(key(blob)),
-        });
+        files.push(Listed::blob(signature_name(n, signature), blob));
         if let (false, Some(zip)) = (signature.attached, &dossier.zip) {
-            entries.push(Entry {
-                name: content_name(n),
-                contents: Contents::Blob(key(zip)),
-            });
+            files.push(Listed::blob(content_name(n), zip));
         }
-        entries.push(Entry {
-            name: format!("evidence/report-{n}.json"),
-            contents: Contents::Bytes(Bytes::from(signature.check.report.clone())),
-        });
+        let report = Bytes::from(signature.check.report.clone());
+        files.push(Listed::bytes(format!("evidence/report-{n}.json"), report));
     }
-    Ok(entries)
+    Ok(files)
 }
 
 fn signature_name(n: usize, signature: &Signature) -> String {
@@ -186,7 +201,7 @@ fn content_name(n: usize) -> String {
 }
 
 /// Lists all files but itself.
-fn manifest(dossier: &Dossier, entries: &[Entry], told: &[(String, u64)]) -> String {
+fn manifest(dossier: &Dossier, files: &[Listed]) -> String {
     let Document {
         id,
         number,
@@ -194,12 +209,9 @@ fn manifest(dossier: &Dossier, entries: &[Entry], told: &[(String, u64)]) -> Str
         created_on,
         ..
     } = &dossier.document;
-    let files: Vec<Value> = entries
+    let files: Vec<Value> = files
         .iter()
-        .zip(told)
-        .map(
-            |(entry, (sha256, size))| json!({ "path": entry.name, "size": size, "sha256": sha256 }),
-        )
+        .map(|file| json!({ "path": file.entry.name, "size": file.size, "sha256": file.sha256 }))
         .collect();
     let signatures: Vec<Value> = (1..)
         .zip(&dossier.signatures)

@@ -41,8 +41,6 @@ pub enum Contents {
 pub struct Zip {
     file: File,
     pub size: u64,
-    /// The SHA-256 of each entry, in hex, and its size, in their order.
-    pub entries: Vec<(String, u64)>,
 }
 
 /// What the writing thread is told.
@@ -60,40 +58,29 @@ pub async fn build(app: &App, entries: &[Entry]) -> Result<Zip> {
     let written = writer.await.map_err(Error::internal)?;
     // The file's failure is why it could not be fed.
     let (file, size) = written.map_err(Error::internal)?;
-    Ok(Zip {
-        file,
-        size,
-        entries: fed?,
-    })
+    fed?;
+    Ok(Zip { file, size })
 }
 
-async fn feed(
-    app: &App,
-    entries: &[Entry],
-    pieces: &mpsc::Sender<Piece>,
-) -> Result<Vec<(String, u64)>> {
-    let closed = || Error::internal("the zip could not be written");
-    let mut told = Vec::new();
+async fn feed(app: &App, entries: &[Entry], pieces: &mpsc::Sender<Piece>) -> Result<()> {
+    let closed = |_| Error::internal("the zip could not be written");
     for entry in entries {
         let begin = Piece::Begin(entry.name.clone());
-        pieces.send(begin).await.map_err(|_| closed())?;
-        let (mut digest, mut size) = (Sha256::new(), 0);
-        let mut contents = match &entry.contents {
-            Contents::Blob(key) => app.blobs.read(*key, None).await?,
-            Contents::Bytes(bytes) => futures_util::stream::iter([Ok(bytes.clone())]).boxed(),
-        };
-        while let Some(chunk) = contents.next().await {
-            let chunk = chunk?;
-            digest.update(&chunk);
-            size += chunk.len() as u64;
-            pieces
-                .send(Piece::Data(chunk))
-                .await
-                .map_err(|_| closed())?;
+        pieces.send(begin).await.map_err(closed)?;
+        match &entry.contents {
+            Contents::Bytes(bytes) => {
+                let piece = Piece::Data(bytes.clone());
+                pieces.send(piece).await.map_err(closed)?;
+            }
+            Contents::Blob(key) => {
+                let mut contents = app.blobs.read(*key, None).await?;
+                while let Some(chunk) = contents.next().await {
+                    pieces.send(Piece::Data(chunk?)).await.map_err(closed)?;
+                }
+            }
         }
-        told.push((hex(&digest.finalize()), size));
     }
-    Ok(told)
+    Ok(())
 }
 
 fn write(mut pieces: mpsc::Receiver<Piece>) -> anyhow::Result<(File, u64)> {

@@ -57,14 +57,19 @@ impl Desk {
         self.put(&format!("{folder}/README.txt"), b"not looked at");
     }
 
-    fn verify(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_prichal"));
         command
             .current_dir(self.path())
             .env_clear()
             .arg("verify")
             .args(arguments);
-        command.output().expect("the program runs")
+        command
+    }
+
+    fn verify(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output();
+        output.expect("the program runs")
     }
 }
 
@@ -124,6 +129,26 @@ fn the_exit_status_says_what_it_is() {
         assert_eq!(output.status.code(), Some(code), "{all:?}: {told}");
         assert!(told.starts_with(headline), "{all:?}: {told}");
         assert_eq!(told.is_empty(), !output.stderr.is_empty(), "{all:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_is_no_verdict() {
+    let desk = Desk::new();
+    let now = NOW.to_string();
+    let valid = ["attached.cms", "--trust", "trust", "--at", now.as_str()];
+    for format in [&[][..], &["--json"]] {
+        let full = fs::File::create("/dev/full").expect("a full device");
+        let mut command = desk.command(&[&valid[..], format].concat());
+        let output = command.stdout(full).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(3));
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert!(
+            told.starts_with("prichal: cannot write the report: "),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1);
     }
 }
 

@@ -3,11 +3,14 @@
 //! would do for the caller.
 
 use crate::certificate::Certificate;
-use crate::oid;
+use crate::oid::{self, Oid};
 use std::collections::BTreeSet;
 
 /// Why the path has no valid policy although one is required.
 pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
+    if let Some(reason) = maps_any_policy(chain) {
+        return Some(reason);
+    }
     let length = chain.len() as u64;
     let mut explicit = length + 1;
     let mut inhibit_any = length + 1;
@@ -49,11 +52,7 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
             ));
         }
         if !leaf && let Some(policies) = &mut valid {
-            for (issuer, subject) in &own.policy_mappings {
-                if policies.remove(issuer.as_str()) && inhibit_mapping > 0 {
-                    policies.insert(subject.to_string());
-                }
-            }
+            map(policies, &own.policy_mappings, inhibit_mapping > 0);
         }
         step(
             &mut explicit,
@@ -67,6 +66,32 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     }
     let none = valid.is_some_and(|policies| policies.is_empty());
     (explicit == 0 && none).then(|| "the path has no valid certificate policy".to_owned())
+}
+
+/// §6.1.4 a: nothing is mapped from or to the policy that stands for every other.
+fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
+    let any = |policy: &Oid| *policy == *oid::ANY_POLICY;
+    let between = chain.iter().skip(1).rev().skip(1);
+    let found = between.into_iter().find(|certificate| {
+        let mut pairs = certificate.extensions.policy_mappings.iter();
+        pairs.any(|(issuer, subject)| any(issuer) || any(subject))
+    })?;
+    Some(format!("{} maps any policy", found.subject))
+}
+
+/// §6.1.4 b: each valid policy gives way to all that it is mapped to, or to none where mapping is
+/// inhibited.
+fn map(policies: &mut BTreeSet<String>, mappings: &[(Oid, Oid)], allowed: bool) {
+    let before = policies.clone();
+    for (issuer, _) in mappings {
+        policies.remove(issuer.as_str());
+    }
+    let mapped = mappings
+        .iter()
+        .filter(|(issuer, _)| before.contains(issuer.as_str()));
+    if allowed {
+        policies.extend(mapped.map(|(_, subject)| subject.to_string()));
+    }
 }
 
 /// Counts down for each certificate that is not self-issued, then takes the certificate's own

@@ -1,7 +1,8 @@
 //! Revocation lists: which are accepted, and what they say (RFC 5280 §6.3.3).
 
-use super::{Outcome, Statement, accept_hash};
+use super::{Kind, Outcome, Statement, accept_hash, is_listed};
 use crate::certificate::Certificate;
+use crate::certificate::extension::KeyUsage;
 use crate::crl::{Crl, Revocation};
 use crate::validate::context::Context;
 
@@ -59,8 +60,8 @@ pub(super) fn accept<'a>(
     accept_hash(context, signer, &crl.signature_algorithm, crl.this_update)
 }
 
-/// The issuer's own key, or another key of the same name that the issuer or the issuer's issuer has
-/// certified: authorities change keys. A namesake under another anchor is somebody else.
+/// The issuer's own key, or another key of the same name that the path vouches for: authorities
+/// change keys, and have keys for lists alone. A namesake under another anchor is somebody else.
 fn signer_of<'a>(
     context: &Context<'a>,
     crl: &'a Crl,
@@ -70,12 +71,24 @@ fn signer_of<'a>(
     if context.signed_by(crl, issuer) {
         return Some(issuer);
     }
+    let own_name = |authority: &&&Certificate| authority.subject.same(&issuer.subject);
+    // The issuer with the elder keys that certified its key, and who stands above it.
+    let own_keys = issuers.iter().take_while(own_name).count();
     let vouched = |candidate: &'a Certificate| {
-        let mut above = issuers.iter().take(2);
-        above.any(|authority| context.signed_by(candidate, authority))
+        let mut above = issuers.iter().take(own_keys + 1);
+        above.any(|authority| {
+            context.signed_by(candidate, authority)
+                && !is_listed(context, candidate, authority, crl.this_update)
+        })
+    };
+    let may_sign = |candidate: &Certificate| {
+        let usage = candidate.extensions.key_usage;
+        let valid_then =
+            candidate.not_before <= crl.this_update && crl.this_update <= candidate.not_after;
+        valid_then && (candidate.is_ca() || usage.is_some_and(KeyUsage::crl_sign))
     };
     let same_name = |candidate: &&Certificate| {
-        candidate.subject.same(&issuer.subject) && *candidate != issuer && candidate.is_ca()
+        candidate.subject.same(&issuer.subject) && *candidate != issuer && may_sign(candidate)
     };
     let mut others = context.all().filter(same_name);
     // A long list is hashed only with keys that could count.
@@ -89,9 +102,13 @@ pub(super) fn statement(crl: &Crl, embedded: bool, revocation: Option<Revocation
         this_update: crl.this_update,
         next_update: crl.next_update,
         revocation,
+        kind: if crl.delta_base.is_some() {
+            Kind::Delta
+        } else {
+            Kind::List
+        },
         partial: crl.point.as_ref().is_some_and(|p| p.some_reasons),
         keeps_expired_since: crl.expired_since,
-        ocsp: false,
     }
 }
 

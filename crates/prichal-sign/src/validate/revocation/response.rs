@@ -1,14 +1,12 @@
 //! OCSP responses: which are accepted, and what they say (RFC 6960 §3.2).
 
-use super::{Statement, accept_hash};
+use super::{Kind, Statement, accept_hash, is_listed};
 use crate::certificate::Certificate;
-use crate::crl::Revocation;
 use crate::der::write;
 use crate::hash::Hash;
 use crate::ocsp::{Ocsp, Responder, Status};
 use crate::oid;
-use crate::time::Time;
-use crate::validate::context::{Context, Proof, Source};
+use crate::validate::context::{Context, Source};
 
 pub(super) fn label(ocsp: &Ocsp) -> String {
     format!("OCSP response of {}", ocsp.produced_at)
@@ -53,9 +51,9 @@ pub(super) fn statement<'a>(
         this_update: answer.this_update,
         next_update: answer.next_update,
         revocation,
+        kind: Kind::Response,
         partial: false,
         keeps_expired_since: answer.archive_cutoff,
-        ocsp: true,
     }))
 }
 
@@ -119,26 +117,8 @@ fn accept_responder<'a>(
     if !context.signed_by(ocsp, candidate) {
         return Err("its signature is wrong".to_owned());
     }
-    if !extensions.ocsp_no_check && listed(context, candidate, issuer, ocsp.produced_at) {
+    if !extensions.ocsp_no_check && is_listed(context, candidate, issuer, ocsp.produced_at) {
         return Err("its responder's certificate is revoked".to_owned());
     }
     Ok(())
-}
-
-/// Whether an authentic list revokes the responder at or before the time of its response.
-fn listed<'a>(
-    context: &Context<'a>,
-    responder: &Certificate,
-    issuer: &'a Certificate,
-    at: Time,
-) -> bool {
-    context.evidence.iter().any(|source| match source.proof {
-        Proof::Crl(crl) => {
-            crl.issuer.same(&issuer.subject)
-                && matches!(crl.find(&responder.serial), Ok(Some(found)) if found.at <= at
-                    && found.reason != Some(Revocation::REMOVED))
-                && context.signed_by(crl, issuer)
-        }
-        Proof::Ocsp(_) => false,
-    })
 }

@@ -11,9 +11,24 @@ use crate::validate::context::Context;
 use crate::validate::log::Log;
 use subtle::ConstantTimeEq;
 
+/// What RFC 5652 §11 and RFC 5035 §3 forbid to be unsigned.
+const ONLY_SIGNED: [&str; 5] = [
+    oid::CONTENT_TYPE,
+    oid::MESSAGE_DIGEST,
+    oid::SIGNING_TIME,
+    oid::SIGNING_CERTIFICATE,
+    oid::SIGNING_CERTIFICATE_V2,
+];
+
 /// Step 5.
 pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log: &mut Log) {
     let signer = subject.signer;
+    for attribute in &signer.unsigned {
+        if ONLY_SIGNED.contains(&attribute.oid.as_str()) {
+            let reason = format!("the attribute {} is not signed", attribute.oid);
+            log.rule(context.policy.structure, 5, Sub::FormatFailure, reason);
+        }
+    }
     let Some(signed) = &signer.signed else {
         if *subject.content_type != oid::DATA && subject.kind != Kind::CounterSignature {
             log.fail(
@@ -32,15 +47,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
         }
         return;
     };
-    let once = [
-        oid::CONTENT_TYPE,
-        oid::MESSAGE_DIGEST,
-        oid::SIGNING_TIME,
-        oid::SIGNING_CERTIFICATE,
-        oid::SIGNING_CERTIFICATE_V2,
-        oid::ALGORITHM_PROTECTION,
-    ];
-    for kind in once {
+    for kind in ONLY_SIGNED.into_iter().chain([oid::ALGORITHM_PROTECTION]) {
         let mut found = signed.list.iter().filter(|a| a.oid == kind);
         let Some(first) = found.next() else { continue };
         if found.next().is_some() {

@@ -344,9 +344,14 @@ fn look_up(
         return Err(company.refuse(&OLD_TICKET, &[]));
     }
     let zip = document_blob::find(conn, link.blob.0, link.blob.1, company.now)?;
+    let rules = Rules::find(conn, company.id())?;
+    if rules.check_iin && employee.text("iin").is_none() {
+        // There would be nothing to compare the certificate with.
+        return Err(company.refuse(&NO_IIN, &[&employee.name()]));
+    }
     Ok(Some(Known {
         zip: zip.ok_or_else(|| Error::internal("the content to sign is not there"))?,
-        rules: Rules::find(conn, company.id())?,
+        rules,
         iin: employee.text("iin").map(str::to_owned),
         link,
         blob,
@@ -395,6 +400,11 @@ impl Taken {
     }
 }
 
+const NO_IIN: Said = Said::new(
+    "У сотрудника {} не указан ИИН, подпись не с чем сверить.",
+    "{} қызметкерінің ЖСН көрсетілмеген, қолтаңбаны салыстыратын ештеңе жоқ.",
+    "The employee {} has no IIN, so there is nothing to compare the signature with.",
+);
 const NOT_SIGNATURE: Said = Said::new(
     "Файл {} загружен не как подпись.",
     "{} файлы қолтаңба ретінде жүктелмеген.",

@@ -1,15 +1,18 @@
 //! Steps 1 and 2: forms of the bytes, and the outer structure.
 
-use super::{CONTENT, Case, attached, authority, signer};
-use prichal_sign::testing::{Cms, der, indefinite};
-use prichal_sign::{Limits, ReadError, Request, SubIndication as Sub, Verdict, validate};
+use super::{
+    CONTENT, Case, Status, Sub, accepted, attached, authority, refused, refused_as_a_whole, signer,
+};
+use crate::NOW;
+use prichal_sign::testing::{Cms, Signer, der, indefinite};
+use prichal_sign::{Limits, ReadError, Request, validate};
 
 #[test]
-fn der_ber_pem_and_base64_are_one() {
+fn step_01_format_accepts_der_ber_pem_and_base64() {
     use std::fmt::Write;
     let authority = authority();
     let der = attached(&signer(&authority));
-    let report = Case::new(&authority, der.clone()).passes();
+    let report = accepted(1, &Case::new(&authority, der.clone()));
     let mut text = String::new();
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in der.chunks(3) {
@@ -30,35 +33,30 @@ fn der_ber_pem_and_base64_are_one() {
     }
     pem.push_str("-----END CMS-----\n");
     for form in [text.into_bytes(), pem.into_bytes()] {
-        assert_eq!(Case::new(&authority, form).passes(), report);
+        assert_eq!(accepted(1, &Case::new(&authority, form)), report);
     }
     // Indefinite lengths down to the signed attributes, the content in segments.
     for depth in 1..=4 {
         let ber = indefinite(&der, depth);
         assert_ne!(ber, der);
-        Case::new(&authority, ber).passes();
+        accepted(1, &Case::new(&authority, ber));
     }
 }
 
 #[test]
-fn signed_attributes_in_ber_are_verified_as_der() {
+fn step_01_format_accepts_an_unreadable_certificate_beside_the_right_one_with_a_warning() {
     let authority = authority();
-    let signer = signer(&authority);
-    let mut cms = Cms::attached(CONTENT, &[&signer]);
-    cms.signers = vec![indefinite(&signer.encode(), 3)];
-    Case::new(&authority, cms.encode()).warns(8);
+    let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
+    cms.certificates.push(der::sequence(&[&der::null()]));
+    Case::new(&authority, cms.encode()).warns(1);
 }
 
 #[test]
-fn unreadable_bytes_are_a_format_failure_that_the_caller_can_tell() {
+fn step_01_format_refuses_unreadable_bytes_in_a_way_that_the_caller_can_tell() {
     let authority = authority();
     let good = attached(&signer(&authority));
     let trailing = [good.clone(), vec![0]].concat();
     let truncated = good[..good.len() - 1].to_vec();
-    let compressed = der::sequence(&[
-        &der::oid("1.2.840.113549.1.9.16.1.9"),
-        &der::element(0xa0, &der::null()),
-    ]);
     // Something more inside of the outer sequence.
     let mut members = Vec::new();
     let mut rest = &good[4..];
@@ -78,28 +76,22 @@ fn unreadable_bytes_are_a_format_failure_that_the_caller_can_tell() {
     for bytes in [
         trailing,
         truncated,
-        compressed,
         longer,
         deep,
         vec![],
         b"no signature".to_vec(),
     ] {
-        let report = Case::new(&authority, bytes).report();
-        assert_eq!(
-            super::verdict(&report),
-            (Verdict::TotalFailed, Some(Sub::FormatFailure))
-        );
+        let report = refused_as_a_whole(&Case::new(&authority, bytes), Sub::FormatFailure);
         assert!(report.unreadable.is_some());
-        assert!(report.signers.is_empty());
     }
 }
 
 #[test]
-fn limits_refuse_before_anything_is_kept() {
+fn step_01_format_refuses_what_is_beyond_the_limits() {
     let authority = authority();
     let bytes = attached(&signer(&authority));
     let policy = prichal_sign::Policy::kz();
-    let mut request = Request::new(&bytes, &policy, super::NOW);
+    let mut request = Request::new(&bytes, &policy, NOW);
     let material = authority.material();
     request.limits = Limits {
         size: 100,
@@ -121,37 +113,79 @@ fn limits_refuse_before_anything_is_kept() {
     assert_eq!(report.unreadable, Some(ReadError::TooDeep { limit: 5 }));
     let mut many = Cms::attached(CONTENT, &[&signer(&authority)]);
     many.certificates = vec![authority.signer.der.clone(); 300];
-    let report = Case::new(&authority, many.encode()).report();
+    let report = refused_as_a_whole(&Case::new(&authority, many.encode()), Sub::FormatFailure);
     assert!(matches!(report.unreadable, Some(ReadError::TooMany { .. })));
 }
 
 #[test]
-fn no_signer_is_not_valid() {
+fn step_02_signed_data_refuses_no_signer() {
     let authority = authority();
     let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
     cms.signers.clear();
-    let report = Case::new(&authority, cms.encode()).report();
-    assert_eq!(
-        super::verdict(&report),
-        (Verdict::TotalFailed, Some(Sub::FormatFailure))
-    );
+    let report = refused_as_a_whole(&Case::new(&authority, cms.encode()), Sub::FormatFailure);
     assert!(report.unreadable.is_none());
 }
 
 #[test]
-fn impossible_versions_fail_and_unusual_ones_warn() {
-    let authority = authority();
-    let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
-    cms.version = 3;
-    Case::new(&authority, cms.encode()).warns(2);
-    cms.version = 9;
-    Case::new(&authority, cms.encode()).fails(2, Sub::FormatFailure);
+fn step_02_signed_data_refuses_another_content_type() {
+    let compressed = der::sequence(&[
+        &der::oid("1.2.840.113549.1.9.16.1.9"),
+        &der::element(0xa0, &der::null()),
+    ]);
+    let case = Case::new(&authority(), compressed);
+    let report = refused_as_a_whole(&case, Sub::FormatFailure);
+    assert!(matches!(
+        report.unreadable,
+        Some(ReadError::ContentType { .. })
+    ));
 }
 
 #[test]
-fn an_unreadable_certificate_beside_the_right_one_is_skipped() {
+fn step_02_signed_data_accepts_the_version_that_its_members_ask_for() {
+    let authority = authority();
+    let mut by_id = signer(&authority);
+    accepted(2, &Case::new(&authority, attached(&by_id)));
+    by_id.by_key_id = true;
+    accepted(2, &Case::new(&authority, attached(&by_id)));
+}
+
+#[test]
+fn step_02_signed_data_accepts_inconsistent_versions_with_a_warning() {
     let authority = authority();
     let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
-    cms.certificates.push(der::sequence(&[&der::null()]));
-    Case::new(&authority, cms.encode()).warns(1);
+    for version in [3, 4, 5] {
+        cms.version = version;
+        Case::new(&authority, cms.encode()).warns(2);
+    }
+    for (by_key_id, version) in [(false, 3), (true, 1)] {
+        let mut signer = signer(&authority);
+        signer.by_key_id = by_key_id;
+        signer.version = Some(version);
+        Case::new(&authority, attached(&signer)).warns(2);
+    }
+}
+
+#[test]
+fn step_02_signed_data_refuses_versions_that_there_are_not() {
+    let authority = authority();
+    let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
+    for version in [0, 2, 6, 99] {
+        cms.version = version;
+        refused(2, &Case::new(&authority, cms.encode()), Sub::FormatFailure);
+        let mut signer = signer(&authority);
+        signer.version = Some(version);
+        let case = Case::new(&authority, attached(&signer));
+        refused(2, &case, Sub::FormatFailure);
+    }
+}
+
+#[test]
+fn step_02_signed_data_refuses_the_signer_with_such_a_version_and_not_the_other() {
+    let authority = authority();
+    let mut other = Signer::new(&authority.signer, CONTENT, NOW.plus(-30));
+    other.version = Some(99);
+    let bytes = Cms::attached(CONTENT, &[&signer(&authority), &other]).encode();
+    let report = Case::new(&authority, bytes).report();
+    let statuses: Vec<Status> = report.signers.iter().map(|s| s.steps[1].status).collect();
+    assert_eq!(statuses, [Status::Passed, Status::Failed]);
 }

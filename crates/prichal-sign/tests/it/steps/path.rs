@@ -1,10 +1,11 @@
 //! Step 14: the path to a pinned anchor.
 
-use super::{CONTENT, Case, attached, authority, signer};
+use super::{CONTENT, Case, Sub, accepted, attached, authority, crl, refused, signer};
+use crate::NOW;
 use prichal_sign::testing::{
-    Authority, Cms, CrlDraft, Draft, Identity, Key, NOW, Signer, der, extension, name,
+    Authority, Cms, CrlDraft, Draft, Identity, Key, Signer, der, extension, name,
 };
-use prichal_sign::{Certificate, NeedKind, Policy, Severity, SubIndication as Sub, Verdict};
+use prichal_sign::{Certificate, NeedKind, Policy, Severity, Verdict};
 
 /// A case for a signer below these authorities, root first, with lists of all of them.
 fn below(chain: &[&Identity], signer: &Identity) -> Case {
@@ -18,9 +19,17 @@ fn below(chain: &[&Identity], signer: &Identity) -> Case {
             case.material.certificates.push(identity.certificate());
         }
         let list = CrlDraft::new(NOW.plus(-60)).signed_by(identity);
-        case.material.crls.push(super::crl(&list));
+        case.material.crls.push(crl(&list));
     }
     case
+}
+
+/// Root and issuer, and a signer below them.
+fn chain() -> [Identity; 3] {
+    let root = root();
+    let issuer = issued(Draft::authority("Issuer", Key::p256("issuer")), &root);
+    let signer = issued(Draft::signer("Signer", Key::p256("signer")), &issuer);
+    [root, issuer, signer]
 }
 
 fn root() -> Identity {
@@ -32,7 +41,14 @@ fn issued(draft: Draft, issuer: &Identity) -> Identity {
 }
 
 #[test]
-fn only_pinned_certificates_are_anchors() {
+fn step_14_certificate_path_accepts_one_that_ends_at_an_anchor() {
+    let [root, issuer, signer] = chain();
+    let report = accepted(14, &below(&[&root, &issuer], &signer));
+    assert_eq!(report.signers[0].path.len(), 3);
+}
+
+#[test]
+fn step_14_certificate_path_refuses_anchors_that_are_not_pinned() {
     let authority = authority();
     let mut case = Case::new(&authority, {
         let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
@@ -41,12 +57,12 @@ fn only_pinned_certificates_are_anchors() {
             .extend([authority.issuer.der.clone(), authority.root.der.clone()]);
         cms.encode()
     });
-    case.passes();
+    accepted(14, &case);
     case.material.anchors.clear();
-    let report = case.fails(14, Sub::NoCertificateChainFound);
+    let report = refused(14, &case, Sub::NoCertificateChainFound);
     assert_eq!(report.needs[0].kind, NeedKind::Issuer);
     case.policy = Policy::test();
-    case.fails(14, Sub::NoCertificateChainFound);
+    refused(14, &case, Sub::NoCertificateChainFound);
 }
 
 #[test]
@@ -66,23 +82,23 @@ fn certificates_that_contradict_themselves_are_unreadable() {
 }
 
 #[test]
-fn a_policy_pins_anchors_by_their_hash() {
+fn step_14_certificate_path_accepts_anchors_that_the_policy_pins_by_their_hash() {
     let authority = authority();
     let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
     cms.certificates
         .extend([authority.issuer.der.clone(), authority.root.der.clone()]);
     let mut case = Case::new(&authority, cms.encode());
     case.material.anchors.clear();
-    case.fails(14, Sub::NoCertificateChainFound);
+    refused(14, &case, Sub::NoCertificateChainFound);
     let print = authority.root.certificate().fingerprint();
     case.policy.anchors.push(print.to_uppercase());
-    case.passes();
+    accepted(14, &case);
     *case.policy.anchors.last_mut().unwrap() = authority.time_stamper.certificate().fingerprint();
-    case.fails(14, Sub::NoCertificateChainFound);
+    refused(14, &case, Sub::NoCertificateChainFound);
 }
 
 #[test]
-fn a_missing_issuer_is_asked_for_where_the_certificate_says() {
+fn step_14_certificate_path_refuses_a_missing_issuer_and_says_where_it_is() {
     let root = root();
     let issuer = issued(Draft::authority("Issuer", Key::p256("issuer")), &root);
     let draft = Draft {
@@ -91,7 +107,7 @@ fn a_missing_issuer_is_asked_for_where_the_certificate_says() {
     };
     let signer = issued(draft, &issuer);
     let mut case = below(&[&root], &signer);
-    let report = case.fails(14, Sub::NoCertificateChainFound);
+    let report = refused(14, &case, Sub::NoCertificateChainFound);
     assert_eq!(report.needs.len(), 1);
     assert_eq!(
         report.needs[0].url.as_deref(),
@@ -99,11 +115,11 @@ fn a_missing_issuer_is_asked_for_where_the_certificate_says() {
     );
     assert!(report.needs[0].allowed);
     case = below(&[&root, &issuer], &signer);
-    case.passes();
+    accepted(14, &case);
 }
 
 #[test]
-fn every_issuer_of_a_name_is_tried() {
+fn step_14_certificate_path_accepts_the_one_chain_that_holds_among_namesakes() {
     // Two roots and three intermediates share their names; only one chain holds.
     let root_a = root();
     let root_b = Draft::authority("Root", Key::p256("other root")).self_signed();
@@ -114,27 +130,30 @@ fn every_issuer_of_a_name_is_tried() {
     let signer = issued(Draft::signer("Signer", Key::p256("signer")), &right);
     for order in [[&root_b, &wrong, &right], [&root_b, &right, &wrong]] {
         let mut case = below(&order, &signer);
-        case.fails(14, Sub::NoCertificateChainFound);
+        refused(14, &case, Sub::NoCertificateChainFound);
         case.material.anchors.push(root_a.certificate());
         let list = CrlDraft::new(NOW.plus(-60)).signed_by(&root_a);
-        case.material.crls.push(super::crl(&list));
-        case.passes();
+        case.material.crls.push(crl(&list));
+        accepted(14, &case);
     }
 }
 
 #[test]
-fn a_link_with_a_wrong_signature_does_not_hold() {
-    let root = root();
-    let issuer = issued(Draft::authority("Issuer", Key::p256("issuer")), &root);
+fn step_14_certificate_path_refuses_a_link_with_a_wrong_signature() {
+    let [root, issuer, _] = chain();
     let draft = Draft::signer("Signer", Key::p256("signer"));
     let forged = draft.signed(issuer.certificate().subject.raw(), &Key::p256("forger"));
-    below(&[&root, &issuer], &forged).fails(14, Sub::NoCertificateChainFound);
+    refused(
+        14,
+        &below(&[&root, &issuer], &forged),
+        Sub::NoCertificateChainFound,
+    );
 }
 
 #[test]
-fn validity_is_judged_at_the_best_time() {
-    let root = root();
-    let issuer = issued(Draft::authority("Issuer", Key::p256("issuer")), &root);
+fn step_14_certificate_path_refuses_certificates_that_are_not_valid_at_the_best_time() {
+    // What is over is on no list any more, so step 17 fails with it.
+    let [root, issuer, _] = chain();
     let expired = Draft {
         not_after: NOW.plus(-86_400),
         ..Draft::signer("Expired", Key::p256("expired"))
@@ -144,7 +163,11 @@ fn validity_is_judged_at_the_best_time() {
         not_before: NOW.plus(86_400),
         ..Draft::signer("Early", Key::p256("early"))
     };
-    let report = below(&[&root, &issuer], &issued(early, &issuer)).fails(14, Sub::NotYetValid);
+    let report = refused(
+        14,
+        &below(&[&root, &issuer], &issued(early, &issuer)),
+        Sub::NotYetValid,
+    );
     assert_eq!(report.verdict, Verdict::TotalFailed);
     let old_issuer = Draft {
         not_after: NOW.plus(-86_400),
@@ -156,7 +179,7 @@ fn validity_is_judged_at_the_best_time() {
 }
 
 #[test]
-fn only_authorities_issue() {
+fn step_14_certificate_path_refuses_issuers_that_are_no_authorities() {
     let root = root();
     for draft in [
         // No basic constraints at all.
@@ -172,12 +195,13 @@ fn only_authorities_issue() {
     ] {
         let issuer = issued(draft, &root);
         let signer = issued(Draft::signer("Signer", Key::p256("signer")), &issuer);
+        // What may not sign certificates may not sign lists either, so step 17 fails with it.
         below(&[&root, &issuer], &signer).fails(14, Sub::CertificateChainGeneralFailure);
     }
 }
 
 #[test]
-fn path_length_constraints_hold() {
+fn step_14_certificate_path_refuses_more_authorities_than_are_allowed() {
     let root = root();
     for (limit, passes) in [(0, false), (1, true)] {
         let draft = Draft {
@@ -189,15 +213,15 @@ fn path_length_constraints_hold() {
         let signer = issued(Draft::signer("Signer", Key::p256("signer")), &lower);
         let case = below(&[&root, &upper, &lower], &signer);
         if passes {
-            case.passes();
+            accepted(14, &case);
         } else {
-            case.fails(14, Sub::CertificateChainGeneralFailure);
+            refused(14, &case, Sub::CertificateChainGeneralFailure);
         }
     }
 }
 
 #[test]
-fn paths_are_not_endless() {
+fn step_14_certificate_path_refuses_an_endless_path() {
     let mut chain = vec![root()];
     for level in 0..9 {
         let draft = Draft::authority(&format!("CA {level}"), Key::p256(&level.to_string()));
@@ -206,13 +230,13 @@ fn paths_are_not_endless() {
     }
     let signer = issued(Draft::signer("Signer", Key::p256("signer")), &chain[9]);
     let mut case = below(&chain.iter().collect::<Vec<_>>(), &signer);
-    case.fails(14, Sub::NoCertificateChainFound);
+    refused(14, &case, Sub::NoCertificateChainFound);
     case.policy.path_length = 9;
-    case.passes();
+    accepted(14, &case);
 }
 
 #[test]
-fn authorities_that_certify_each_other_end_the_search() {
+fn step_14_certificate_path_refuses_authorities_that_certify_each_other() {
     let (a_key, b_key) = (Key::p256("a"), Key::p256("b"));
     let (a_name, b_name) = (name(&[("CN", "A")]), name(&[("CN", "B")]));
     let a_by_b = Draft::authority("A", a_key.clone()).signed(&b_name, &b_key);
@@ -220,11 +244,11 @@ fn authorities_that_certify_each_other_end_the_search() {
     let signer = Draft::signer("Signer", Key::p256("signer")).signed(&a_name, &a_key);
     let mut case = below(&[&root(), &a_by_b, &b_by_a], &signer);
     case.material.crls.clear();
-    case.fails(14, Sub::NoCertificateChainFound);
+    refused(14, &case, Sub::NoCertificateChainFound);
 }
 
 #[test]
-fn unknown_critical_extensions_break_the_path() {
+fn step_14_certificate_path_refuses_unknown_critical_extensions() {
     let root = root();
     for (critical, passes) in [(false, true), (true, false)] {
         let mut draft = Draft::authority("Issuer", Key::p256("issuer"));
@@ -235,44 +259,15 @@ fn unknown_critical_extensions_break_the_path() {
         let signer = issued(Draft::signer("Signer", Key::p256("signer")), &issuer);
         let case = below(&[&root, &issuer], &signer);
         if passes {
-            case.passes();
+            accepted(14, &case);
         } else {
-            case.fails(14, Sub::CertificateChainGeneralFailure);
+            refused(14, &case, Sub::CertificateChainGeneralFailure);
         }
     }
 }
 
 #[test]
-fn name_constraints_bind_the_names_below() {
-    let root = root();
-    let allow = |country: &str| {
-        let base = der::element(0xa4, &name(&[("C", country)]));
-        let permitted = der::element(0xa0, &der::sequence(&[&base]));
-        let mut draft = Draft::authority("Issuer", Key::p256("issuer"));
-        let value = der::sequence(&[&permitted]);
-        draft.extensions.push(extension("2.5.29.30", true, &value));
-        issued(draft, &root)
-    };
-    let subject = name(&[("C", "KZ"), ("CN", "Signer")]);
-    for (country, inside) in [("KZ", true), ("DE", false)] {
-        let issuer = allow(country);
-        let draft = Draft {
-            subject: subject.clone(),
-            ..Draft::signer("Signer", Key::p256("signer"))
-        };
-        let mut case = below(&[&root, &issuer], &issued(draft, &issuer));
-        if inside {
-            case.passes();
-        } else {
-            case.warns(14);
-            case.policy.name_constraints = Severity::Fail;
-            case.fails(14, Sub::ChainConstraintsFailure);
-        }
-    }
-}
-
-#[test]
-fn a_required_certificate_policy_must_reach_the_signer() {
+fn step_14_certificate_path_refuses_a_required_certificate_policy_that_is_lost() {
     let root = root();
     let policies = |oid: &str| {
         let value = der::sequence(&[&der::sequence(&[&der::oid(oid)])]);
@@ -292,15 +287,15 @@ fn a_required_certificate_policy_must_reach_the_signer() {
         let mut case = below(&[&root, &issuer], &issued(draft, &issuer));
         case.policy.certificate_policies = Severity::Fail;
         if passes {
-            case.passes();
+            accepted(14, &case);
         } else {
-            case.fails(14, Sub::ChainConstraintsFailure);
+            refused(14, &case, Sub::ChainConstraintsFailure);
         }
     }
 }
 
 #[test]
-fn weak_hashes_and_short_keys_above_the_signer_count() {
+fn step_14_certificate_path_refuses_weak_hashes_and_short_keys_above_the_signer() {
     let root = root();
     let draft = Draft {
         hash: Some(prichal_sign::Hash::Sha1),
@@ -308,17 +303,124 @@ fn weak_hashes_and_short_keys_above_the_signer_count() {
     };
     let issuer = issued(draft, &root);
     let signer = issued(Draft::signer("Signer", Key::p256("signer")), &issuer);
-    below(&[&root, &issuer], &signer).fails(14, Sub::CryptoConstraintsFailureNoPoe);
+    refused(
+        14,
+        &below(&[&root, &issuer], &signer),
+        Sub::CryptoConstraintsFailureNoPoe,
+    );
     let short = issued(Draft::authority("Issuer", Key::rsa_1024()), &root);
     let signer = issued(Draft::signer("Signer", Key::p256("signer")), &short);
-    below(&[&root, &short], &signer).fails(14, Sub::CryptoConstraintsFailure);
+    refused(
+        14,
+        &below(&[&root, &short], &signer),
+        Sub::CryptoConstraintsFailure,
+    );
 }
 
 #[test]
-fn a_pinned_signer_needs_no_issuer() {
+fn step_14_certificate_path_accepts_a_pinned_signer_without_issuer() {
     let own = Draft::signer("Self", Key::p256("self")).self_signed();
     let case = below(&[&own], &own);
-    case.passes();
+    accepted(14, &case);
     let stranger = Authority::new(Key::p256);
-    below(&[&own], &stranger.signer).fails(14, Sub::NoCertificateChainFound);
+    refused(
+        14,
+        &below(&[&own], &stranger.signer),
+        Sub::NoCertificateChainFound,
+    );
+}
+
+/// A signer under `own` below an authority of the policy `1.2.3.1`, with these mappings, that asks
+/// for a policy.
+fn mapped(mappings: &[(&str, &str)], own: &str) -> Case {
+    let policies = |oid: &str| {
+        let value = der::sequence(&[&der::sequence(&[&der::oid(oid)])]);
+        extension("2.5.29.32", false, &value)
+    };
+    let pairs = mappings.iter();
+    let pairs =
+        pairs.map(|(issuer, subject)| der::sequence(&[&der::oid(issuer), &der::oid(subject)]));
+    let pairs = der::sequence(&[&pairs.collect::<Vec<_>>().concat()]);
+    let required = der::sequence(&[&der::element(0x80, &[0])]);
+    let mut upper = Draft::authority("Issuer", Key::p256("issuer"));
+    upper.extensions = vec![
+        policies("1.2.3.1"),
+        extension("2.5.29.33", true, &pairs),
+        extension("2.5.29.36", true, &required),
+    ];
+    let root = root();
+    let issuer = issued(upper, &root);
+    let mut draft = Draft::signer("Signer", Key::p256("signer"));
+    draft.extensions.push(policies(own));
+    let mut case = below(&[&root, &issuer], &issued(draft, &issuer));
+    case.policy.certificate_policies = Severity::Fail;
+    case
+}
+
+const ONE_TO_MANY: [(&str, &str); 3] = [
+    ("1.2.3.1", "1.2.3.2"),
+    ("1.2.3.1", "1.2.3.3"),
+    ("1.2.3.9", "1.2.3.4"),
+];
+
+#[test]
+fn step_14_certificate_path_accepts_each_policy_that_one_is_mapped_to() {
+    for own in ["1.2.3.2", "1.2.3.3"] {
+        accepted(14, &mapped(&ONE_TO_MANY, own));
+    }
+}
+
+#[test]
+fn step_14_certificate_path_refuses_policies_that_none_is_mapped_to() {
+    for own in ["1.2.3.1", "1.2.3.4"] {
+        refused(14, &mapped(&ONE_TO_MANY, own), Sub::ChainConstraintsFailure);
+    }
+}
+
+#[test]
+fn step_14_certificate_path_refuses_mappings_from_and_to_any_policy() {
+    const ANY: &str = "2.5.29.32.0";
+    for pair in [(ANY, "1.2.3.1"), ("1.2.3.8", ANY)] {
+        let case = mapped(&[("1.2.3.1", "1.2.3.1"), pair], "1.2.3.1");
+        refused(14, &case, Sub::ChainConstraintsFailure);
+    }
+}
+
+/// A signer whose name says Kazakhstan below an authority that may name this country only.
+fn constrained(country: &str) -> Case {
+    let base = der::element(0xa4, &name(&[("C", country)]));
+    let permitted = der::element(0xa0, &der::sequence(&[&base]));
+    let value = der::sequence(&[&permitted]);
+    let mut draft = Draft::authority("Issuer", Key::p256("issuer"));
+    draft.extensions.push(extension("2.5.29.30", true, &value));
+    let root = root();
+    let issuer = issued(draft, &root);
+    let draft = Draft {
+        subject: name(&[("C", "KZ"), ("CN", "Signer")]),
+        ..Draft::signer("Signer", Key::p256("signer"))
+    };
+    below(&[&root, &issuer], &issued(draft, &issuer))
+}
+
+#[test]
+fn step_14_certificate_path_accepts_names_within_the_constraints() {
+    accepted(14, &constrained("KZ"));
+}
+
+#[test]
+fn step_14_certificate_path_accepts_names_outside_of_the_constraints_with_a_warning() {
+    for policy in [Policy::eu_baseline(), Policy::test()] {
+        let mut case = constrained("DE");
+        case.policy = policy;
+        case.warns(14);
+    }
+}
+
+#[test]
+fn step_14_certificate_path_refuses_names_outside_of_the_constraints_in_national_trees() {
+    for policy in [Policy::kz(), Policy::ru()] {
+        let mut case = constrained("DE");
+        case.policy = policy;
+        refused(14, &case, Sub::ChainConstraintsFailure);
+    }
 }

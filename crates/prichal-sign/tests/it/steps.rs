@@ -1,0 +1,73 @@
+//! The checklist: for each of the 21 steps what is accepted and what is refused.
+//!
+//! A test is named after its step. An accepted example has the status `passed` there (or `warned`,
+//! where the name says so) and the verdict `TOTAL_PASSED`; a refused one fails at that step and at
+//! no other (unless the test says why), with its verdict and sub-indication. Two steps cannot fail themselves: 16 says which
+//! evidence was not accepted, 18 from where none may be fetched, and 17 fails for it.
+
+mod content;
+mod form;
+mod holder;
+mod path;
+mod report;
+mod revocation;
+mod signer;
+mod time;
+
+use super::{
+    CONTENT, Case, Report, STEPS, Status, Sub, Time, attached, authority, crl, ocsp, reason, show,
+    signer, status,
+};
+
+/// The step passed, and with it the whole.
+#[track_caller]
+fn accepted(step: u8, case: &Case) -> Report {
+    let report = case.passes();
+    assert_eq!(status(&report, step), Status::Passed, "{}", show(&report));
+    report
+}
+
+/// This step failed, and no other.
+#[track_caller]
+fn refused(step: u8, case: &Case, sub: Sub) -> Report {
+    let report = case.fails(step, sub);
+    let steps = &report.signers[0].steps;
+    let failed = steps.iter().filter(|s| s.status == Status::Failed);
+    assert_eq!(
+        failed.map(|s| s.step).collect::<Vec<u8>>(),
+        [step],
+        "{}",
+        show(&report)
+    );
+    report
+}
+
+/// There is a verdict, and no signer to have steps.
+#[track_caller]
+fn refused_as_a_whole(case: &Case, sub: Sub) -> Report {
+    let report = case.report();
+    let expected = (sub.verdict(), Some(sub));
+    assert_eq!(super::verdict(&report), expected, "{}", show(&report));
+    assert!(report.signers.is_empty());
+    report
+}
+
+#[test]
+fn every_step_has_an_accepted_and_a_refused_example() {
+    let tests = [
+        include_str!("steps/content.rs"),
+        include_str!("steps/form.rs"),
+        include_str!("steps/holder.rs"),
+        include_str!("steps/path.rs"),
+        include_str!("steps/report.rs"),
+        include_str!("steps/revocation.rs"),
+        include_str!("steps/signer.rs"),
+        include_str!("steps/time.rs"),
+    ];
+    for (number, name) in (1..).zip(STEPS) {
+        for word in ["accepts", "refuses"] {
+            let start = format!("\nfn step_{number:02}_{}_{word}_", name.replace('-', "_"));
+            assert!(tests.iter().any(|file| file.contains(&start)), "{start}");
+        }
+    }
+}
