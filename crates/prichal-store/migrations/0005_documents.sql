@@ -30,16 +30,14 @@ CREATE TABLE document (
 -- date: the document's own, seconds since 1970.
 CREATE TABLE document_view (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
-  document TEXT /*postgres COLLATE "C"*/ NOT NULL,
   direction TEXT /*postgres COLLATE "C"*/ NOT NULL,
-  status TEXT /*postgres COLLATE "C"*/ NOT NULL,
   date BIGINT NOT NULL,
+  document TEXT /*postgres COLLATE "C"*/ NOT NULL,
+  status TEXT /*postgres COLLATE "C"*/ NOT NULL,
   author TEXT /*postgres COLLATE "C"*/ NOT NULL,
-  PRIMARY KEY (workspace, document)
+  PRIMARY KEY (workspace, direction, date, document)
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX document_view_status ON document_view (workspace, direction, status, date, document);
--- Last, for the same reason as the index of calls by the exchange's id.
-CREATE INDEX document_view_date ON document_view (workspace, direction, date, document);
 
 -- How many documents a company sees in each status, by the day of their date, in days since 1970; and in
 -- the row of day -1 altogether.

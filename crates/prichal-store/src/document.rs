@@ -47,10 +47,10 @@ static VIEW: Insert = Insert::new(
     "document_view",
     &[
         "workspace",
-        "document",
         "direction",
-        "status",
         "date",
+        "document",
+        "status",
         "author",
     ],
 );
@@ -79,10 +79,10 @@ fn insert_view(tx: &mut Tx<'_>, document: &Document, viewer: WorkspaceId, status
     let side = Side::of(document, viewer);
     let values = params![
         viewer,
-        document.id,
         side.name(),
-        status.name(),
         document.date,
+        document.id,
+        status.name(),
         document.author
     ];
     tx.insert(&VIEW, values.to_vec());
@@ -114,8 +114,8 @@ pub fn update(
             continue;
         };
         tx.execute(
-            "UPDATE document_view SET status = $3 WHERE workspace = $1 AND document = $2",
-            params![viewer, document.id, now.name()],
+            "UPDATE document_view SET status = $5 WHERE workspace = $1 AND direction = $2 AND date = $3 AND document = $4",
+            params![viewer, Side::of(document, viewer).name(), document.date, document.id, now.name()],
         )?;
         count_one(tx, document, viewer, before, -1);
         count_one(tx, document, viewer, now, 1);
@@ -131,8 +131,8 @@ pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     }
     tx.execute("DELETE FROM document WHERE id = $1", params![document.id])?;
     tx.execute(
-        "DELETE FROM document_view WHERE workspace = $1 AND document = $2",
-        params![viewer, document.id],
+        "DELETE FROM document_view WHERE workspace = $1 AND direction = $2 AND date = $3 AND document = $4",
+        params![viewer, Side::of(document, viewer).name(), document.date, document.id],
     )?;
     tx.execute(
         "DELETE FROM document_link WHERE workspace = $1 AND document = $2",

@@ -637,15 +637,12 @@ proptest! {
                     prop_assert!(before.status(actor.company).is_some(), "only who sees it may act");
                     for change in changes {
                         prop_assert!(is_in_table(&change), "{:?} after {:?}", change, operation);
-                        match told.iter_mut().find(|(viewer, _)| *viewer == change.viewer) {
-                            Some((_, last)) => {
-                                prop_assert_eq!(Some(*last), change.previous);
-                                *last = change.status;
-                            }
-                            None => {
-                                prop_assert_eq!(change.previous, None);
-                                told.push((change.viewer, change.status));
-                            }
+                        let known = told.iter_mut().find(|(viewer, _)| *viewer == change.viewer);
+                        let last = known.as_ref().map(|(_, last)| *last);
+                        prop_assert_eq!(last, change.previous);
+                        match known {
+                            Some(known) => known.1 = change.status,
+                            None => told.push((change.viewer, change.status)),
                         }
                     }
                 }

@@ -56,9 +56,9 @@ async fn a_pile_of_documents_goes_all_the_way() {
         .post(QUICK, bulk(ids.iter().map(|id| us.to(id, &[&them.bin]))))
         .await
         .ok();
-    let routed = us.ended(QUICK, &routes).await;
-    assert_eq!(statuses(&routed), ["CompletedWithOk"; 5]);
-    assert_eq!(routed[0]["data"], json!({}));
+    let ended = us.ended(QUICK, &routes).await;
+    assert_eq!(statuses(&ended), ["CompletedWithOk"; 5]);
+    assert_eq!(ended[0]["data"], json!({}));
 
     for (company, generate, sign) in [(&us, CONTENT, SIGN), (&them, INBOX_CONTENT, INBOX_SIGN)] {
         let asked = ids

@@ -137,11 +137,7 @@ async fn the_archive_is_the_same_for_both_and_each_time() {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest as _, Sha256};
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    prichal::vault::sha256_hex(bytes)
 }
 
 #[tokio::test]
@@ -187,14 +183,14 @@ async fn a_ticket_is_for_one_signature() {
     save(&one, &blob, &second).await.ok();
     assert_eq!(us.status(&one).await, "SENT_BY_SENDER");
     save(&one, &blob, &second).await.ok();
-    let same = us.signature(&us.sign(&zip, true)).await;
+    let equal = us.signature(&us.sign(&zip, true)).await;
     let detached = us.signature(&us.sign(&zip, false)).await;
     assert_eq!(
         save(&one, &detached, &second).await.status,
         400,
         "another signature"
     );
-    save(&one, &same, &second).await.ok();
+    save(&one, &equal, &second).await.ok();
 
     // Without a ticket the one that is good will do; after its time none is.
     let zip = us
