@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use prichal_sign::{
+    Time,
+    testing::{CrlDraft, Draft},
+};
 use serde_json::{Value, json};
 
 use crate::{
     exchange::{
         ACTION, BINS, CREATE, DECLINE, Exchange, INBOX_ROUTE, INTERNAL, INTERNAL_ROUTE, PDF,
-        RECALL, REJECT, ROUTE, Side, V3, code, said, text, unzip,
+        RECALL, REJECT, ROUTE, Side, V3, code, pem, said, text, unzip,
     },
-    hub::eventually,
+    hub::{START, eventually},
+    receiver::{Receiver, Reply},
 };
 
 #[tokio::test]
@@ -296,6 +301,138 @@ async fn what_cannot_be_checked_yet_is_checked_again() {
     let told =
         told.filter(|event| event["changeData"]["new"]["signature"]["verdict"] == "TOTAL_PASSED");
     assert_eq!(told.count(), 1, "{}", feed.text);
+}
+
+/// Lists that no signature brings with it are fetched from where the certificates say, once.
+#[tokio::test]
+async fn revocation_lists_are_fetched_and_kept() {
+    let lists = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_lists();
+    let authority = &exchange.authority;
+    let url = |name: &str| Some(format!("{}/{name}.crl", lists.url));
+    let issuer = Draft {
+        crl_url: url("root"),
+        ..Draft::authority("Issuer", authority.issuer.key.clone())
+    }
+    .issued_by(&authority.root);
+    us.signer = Draft {
+        crl_url: url("issuer"),
+        ..exchange.signer_draft(&us.bin, &us.iin)
+    }
+    .issued_by(&issuer);
+    us.set_issuer(&issuer);
+    let serial = u64::from_str_radix(&us.signer.certificate().serial_hex(), 16).expect("short");
+    let list = move |revoked: bool, at: i64| {
+        let mut list = CrlDraft::new(Time::from_unix(at));
+        if revoked {
+            list.entries = vec![(serial, Time::from_unix(at - 60), Some(1))];
+        }
+        list
+    };
+    let root = list(false, START.secs() - 60).signed_by(&authority.root);
+    let serve = |revoked: bool, at: i64| {
+        let (root, issuer) = (root.clone(), list(revoked, at).signed_by(&issuer));
+        lists.answer(move |call| {
+            Reply::Body(if call.path == "/root.crl" {
+                root.clone()
+            } else {
+                issuer.clone()
+            })
+        });
+    };
+
+    // Out of reach: it is accepted, and checked again.
+    let document = us.sent(&[&them.bin]).await;
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    let report = us.api.get(&path).await.ok()[0]["report"].clone();
+    assert_eq!(report["subIndication"], "TRY_LATER");
+    let asked: std::collections::BTreeSet<String> = lists
+        .take(2)
+        .await
+        .into_iter()
+        .map(|call| call.path)
+        .collect();
+    assert_eq!(
+        asked.into_iter().collect::<Vec<_>>(),
+        ["/issuer.crl", "/root.crl"]
+    );
+
+    // Revoked after it was here: the signature is good all the same.
+    serve(true, START.secs() + 120);
+    exchange.hub.advance(Duration::from_secs(180));
+    eventually("it is checked again", || async {
+        let report = us.api.get(&path).await.ok()[0]["report"].clone();
+        (report["verdict"] == "TOTAL_PASSED").then_some(())
+    })
+    .await;
+    lists.take(2).await;
+
+    // What has been fetched is kept: a further signature with that certificate is refused at once.
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let refused = us.quick_sign(Side::Outbox, &document).await;
+    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert_eq!(lists.waiting(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs openssl; ./test has it"]
+async fn the_archive_verifies_outside_of_prichal() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let blob = us.signature(&us.sign(&zip, false)).await;
+    us.save(
+        Side::Outbox,
+        &document,
+        &blob,
+        &generated.str("idempotencyTicket"),
+    )
+    .await
+    .ok();
+    them.quick_sign(Side::Inbox, &document).await.ok();
+    let path = format!("{V3}/sync/single/document/GetDocumentArchiveByDocumentId/{document}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, contents) in unzip(&us.api.get(&path).await.ok().bytes) {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::fs::write(file, contents).expect("written");
+    }
+    std::fs::write(
+        folder.path().join("root.pem"),
+        pem(&exchange.authority.root.der),
+    )
+    .expect("written");
+    let verify = |signature: &str, content: &[&str]| {
+        let at = START.secs().to_string();
+        let output = std::process::Command::new("openssl")
+            .current_dir(folder.path())
+            .args([
+                "cms", "-verify", "-binary", "-inform", "DER", "-in", signature, "-CAfile",
+                "root.pem",
+            ])
+            .args(["-purpose", "any", "-attime", &at, "-out", "signed.zip"])
+            .args(content)
+            .output()
+            .expect("openssl runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        std::fs::read(folder.path().join("signed.zip")).expect("there")
+    };
+    let content = ["-content", "evidence/signed-content-1.zip"];
+    assert_eq!(
+        verify(&format!("signatures/1-{}.cms", us.bin), &content),
+        zip
+    );
+    assert_eq!(verify(&format!("signatures/2-{}.cms", them.bin), &[]), zip);
 }
 
 #[tokio::test]

@@ -129,6 +129,12 @@ impl Exchange {
 
     /// The certificate of a company's first head.
     pub(crate) fn signer(&self, bin: &str, iin: &str) -> Identity {
+        self.signer_draft(bin, iin)
+            .issued_by(&self.authority.issuer)
+    }
+
+    /// The same before it is issued.
+    pub(crate) fn signer_draft(&self, bin: &str, iin: &str) -> Draft {
         let (bin, iin) = (format!("BIN{bin}"), format!("IIN{iin}"));
         let subject = name(&[
             ("CN", "ИВАНОВ ИВАН"),
@@ -142,7 +148,6 @@ impl Exchange {
             subject,
             ..Draft::signer("ИВАНОВ ИВАН", Key::p256(&bin))
         }
-        .issued_by(&self.authority.issuer)
     }
 
     /// Lists of both authorities, nothing revoked.
@@ -270,6 +275,11 @@ impl Company {
         cms.certificates.extend(self.issuers.clone());
         cms.revocation.clone_from(&self.lists);
         cms.encode()
+    }
+
+    /// From now on signatures bring this issuer with them.
+    pub(crate) fn set_issuer(&mut self, issuer: &Identity) {
+        self.issuers = vec![issuer.der.clone()];
     }
 
     /// From now on signatures bring no lists with them.

@@ -5,6 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use serde_json::json;
 
 use crate::{
+    exchange::{Exchange, PDF},
     hub::{Ground, Hub, eventually},
     partner::{Partner, company},
     receiver::{Receiver, Reply},
@@ -171,4 +172,51 @@ async fn revocations_reach_the_other_node() {
         (made.get("/companies").await.status == 401).then_some(())
     })
     .await;
+}
+
+/// Elements of a bulk call that its node took and did not get to are done by another.
+#[tokio::test]
+#[ignore = "needs PostgreSQL; ./test has it"]
+async fn what_one_node_queued_the_other_does() {
+    const CALL: &str = "/api/v3/async/bulk/external/outbox/document/create";
+    let exchange = Exchange::new().await;
+    let mut us = exchange.company(0).await;
+    let blob = us.content("a.pdf", PDF).await;
+    let second = exchange.hub.ground.neighbour().start().await;
+    let elements: Vec<_> = (0..400)
+        .map(|_| json!({ "data": us.metadata(&[&blob]) }))
+        .collect();
+    let started = us
+        .api
+        .post(CALL, json!({ "operations": elements }))
+        .await
+        .ok();
+    exchange.hub.die();
+    us.api = second.adopt(&us.api);
+    let ended = as_time_passes(&second, "another node does the rest", || async {
+        let ids: Vec<_> = started["operations"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| json!({ "operationId": one["operationId"] }))
+            .collect();
+        let answer = us
+            .api
+            .post(&format!("{CALL}/status"), json!({ "operations": ids }))
+            .await
+            .ok();
+        let told = answer["operations"].as_array().expect("a list").clone();
+        told.iter()
+            .all(|one| one["operationStatus"] == "CompletedWithOk")
+            .then_some(told)
+    })
+    .await;
+    let documents: HashSet<_> = ended
+        .iter()
+        .map(|one| one["data"]["id"].to_string())
+        .collect();
+    assert_eq!(documents.len(), 400);
+    let path = "/api/v3/sync/external/documents-query/outbox";
+    let found = us.api.post(path, json!({ "top": 1 })).await.ok();
+    assert_eq!(found["response"]["totalSize"], 400, "each once");
 }

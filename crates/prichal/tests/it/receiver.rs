@@ -65,6 +65,8 @@ pub(crate) enum Reply {
     Endless,
     /// Nothing, ever.
     Silence,
+    /// 200 with these bytes.
+    Body(Vec<u8>),
     /// The connection is closed without a word.
     Close,
     /// Good, once the test lets it pass.
@@ -279,6 +281,11 @@ async fn answer(stream: &mut TcpStream, reply: Reply, echo: &str) -> bool {
             // Until the peer gives up.
             let _ = stream.read(&mut [0]).await;
             return false;
+        }
+        Reply::Body(bytes) => {
+            let length = format!("content-length: {}\r\n", bytes.len());
+            let whole = [head(200, echo, &length).as_bytes(), &bytes].concat();
+            return stream.write_all(&whole).await.is_ok();
         }
         Reply::Close => return false,
         Reply::Noise => "220 mail.example.com ESMTP\r\n".to_owned(),
