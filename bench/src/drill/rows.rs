@@ -28,6 +28,9 @@ use crate::{clock, database::Engine, lab::Lab, server::Home};
 /// How many are in work at once, as in the server.
 const TOGETHER: usize = 128;
 
+/// How many are claimed at the least, as in the server.
+const HALF: i64 = 64;
+
 /// Writes the rows of `count` elements, and says how long that took.
 pub(super) fn write(lab: &Lab, engine: &Engine, count: u64) -> Result<Duration> {
     let home = Home::new(lab, engine)?;
@@ -65,7 +68,7 @@ async fn all(db: &Db, count: u64) -> Result<()> {
     let mut work = tokio::task::JoinSet::new();
     loop {
         let room = i64::try_from(TOGETHER - work.len()).unwrap_or(1);
-        let claimed = if room > 0 {
+        let claimed = if room >= HALF {
             db.write(company, move |tx| {
                 bulk::claim(tx, node, now.secs(), "InProcessing", room)
             })

@@ -62,8 +62,9 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
     let mut working = FuturesUnordered::new();
     let mut more = true;
     loop {
+        // In bites: a claim is a write of its own.
         let room = TOGETHER - working.len();
-        if more && room > 0 && !stop.is_cancelled() {
+        if more && room >= TOGETHER / 2 && !stop.is_cancelled() {
             let claimed = claim(&app, room).await;
             more = claimed.len() == room;
             working.extend(
