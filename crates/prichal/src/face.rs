@@ -86,7 +86,12 @@ where
                         metrics::counter!("prichal_request_refusals_total", "face" => face)
                             .increment(1);
                     }
-                    words(&error, response.extensions())
+                    let mut worded = words(&error, response.extensions());
+                    // What the layers below have said of the request holds for its error as well.
+                    let mut lines = std::mem::take(response.headers_mut());
+                    lines.extend(std::mem::take(worded.headers_mut()));
+                    *worded.headers_mut() = lines;
+                    worded
                 }
             }
         }
@@ -113,8 +118,8 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
             let refused = edo::routes::Guard::from_request_parts(&mut parts, &app)
                 .await
                 .err();
-            let language = edo::routes::Language::of(&parts.headers);
-            return edo::routes::words(&app, &refused.unwrap_or(Error::NoRoute), language);
+            let refused = refused.unwrap_or(Error::NoRoute);
+            return edo::routes::words(&app, &refused, &parts.headers);
         }
         (Some("admin"), _) => (
             admin::routes::Administrator::from_request_parts(&mut parts, &app)

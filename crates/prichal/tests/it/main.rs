@@ -22,6 +22,7 @@ mod hub;
 mod integrations;
 mod messages;
 mod nodes;
+mod operations;
 mod partner;
 mod process;
 mod receiver;

@@ -194,11 +194,6 @@ async fn take(
 ) -> Result<DocumentBlob> {
     let limits = limits(kind);
     let refuse = |error| refused(company, error, &limits);
-    let too_long = longest_body(limits.largest);
-    if declared_length(headers).is_some_and(|length| length > too_long) {
-        let limit = limits.largest;
-        return Err(refuse(MultipartError::TooLarge { limit }));
-    }
     let content_type = headers.get(header::CONTENT_TYPE);
     let found = FilePart::find(content_type, body, limits.part, limits.largest);
     let mut part = in_time(&company.app, found).await.map_err(refuse)?;
@@ -208,6 +203,11 @@ async fn take(
         let allowed = limits.extensions.join(", ");
         let text = BAD_EXTENSION.text(company.language(), &[&name, &allowed]);
         return Err(Error::refused(EXTENSION_ERROR, text));
+    }
+    let too_long = longest_body(limits.largest);
+    if declared_length(headers).is_some_and(|length| length > too_long) {
+        let limit = limits.largest;
+        return Err(refuse(MultipartError::TooLarge { limit }));
     }
     let row = |blob: Stored| DocumentBlob {
         workspace: company.id(),
@@ -366,7 +366,8 @@ fn refused(company: &Company, error: MultipartError, limits: &Bounds) -> Error {
             Error::invalid(name.as_str(), NO_FILE.text(language, &[&name]))
         }
         MultipartError::Malformed(_) | MultipartError::Interrupted(_) => {
-            Error::invalid(limits.part, BROKEN.text(language, &[&error.to_string()]))
+            let text = BROKEN.text(language, &[limits.part, &error.to_string()]);
+            Error::invalid(limits.part, text)
         }
     }
 }
@@ -398,9 +399,9 @@ const NO_FILE: Said = Said::new(
     "The form field {} is required.",
 );
 const BROKEN: Said = Said::new(
-    "Файл не получен: {}.",
-    "Файл алынбады: {}.",
-    "The upload failed: {}.",
+    "Поле формы {}: файл не получен ({}).",
+    "Форманың {} өрісі: файл алынбады ({}).",
+    "The form field {}: the file was not received ({}).",
 );
 
 #[cfg(test)]

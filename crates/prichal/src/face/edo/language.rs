@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Language {
+pub(super) enum Language {
     #[default]
     Ru,
     Kk,
@@ -15,7 +15,7 @@ pub enum Language {
 
 impl Language {
     /// The language that the client likes best of those that are known.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let Some(wanted) = headers
             .get(header::ACCEPT_LANGUAGE)
             .and_then(|value| value.to_str().ok())

@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
     fn at(value: &'a Value, path: String, language: Language) -> Result<Self> {
         let Some(members) = value.as_object() else {
             let named = if path.is_empty() { "body" } else { &path };
-            return Err(fault(&path, &WRONG_TYPE, &[named, "object"], language));
+            return Err(fault(named, &WRONG_TYPE, &[named, "object"], language));
         };
         Ok(Self {
             members,

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::get,
@@ -17,10 +17,12 @@ use super::{
 };
 use crate::{
     app::App,
+    error::Error,
     face::{self, once::JsonAnswer},
 };
 
-pub use super::{bulk::Elements, caller::Company as Guard, language::Language, words::words};
+pub use super::{bulk::Elements, caller::Company as Guard};
+use super::{language::Language, words};
 
 pub fn router(app: &App) -> OpenApiRouter<App> {
     let page = Router::new().route("/check/{id}", get(signatures::check_page));
@@ -102,19 +104,40 @@ fn v3() -> OpenApiRouter<App> {
 /// Words the errors of this face, in the language of each client.
 pub fn worded(router: Router<App>, app: &App) -> Router<App> {
     let app = app.clone();
+    // Before the layer, so that it is worded in the client's language as well.
+    let router = router.method_not_allowed_fallback(face::wrong_method::<Guard>);
     face::worded_for::<Guard>(
         router.layer(from_fn(note_language)),
         "edo",
-        move |error, left| words(&app, error, left.get().copied().unwrap_or_default()),
+        move |error, left| {
+            let Heard { language, wanted } = left.get().cloned().unwrap_or_default();
+            let mut response = words::words(&app, error, language);
+            answer_as(&mut response, wanted.as_ref());
+            response
+        },
     )
+}
+
+/// Words an error for whoever sends these headers.
+pub fn words(app: &App, error: &Error, headers: &HeaderMap) -> Response {
+    let mut response = words::words(app, error, Language::of(headers));
+    answer_as(&mut response, headers.get(header::ACCEPT));
+    response
+}
+
+/// How a client likes its answers.
+#[derive(Clone, Default)]
+struct Heard {
+    language: Language,
+    wanted: Option<HeaderValue>,
 }
 
 async fn note_language(request: Request, next: Next) -> Response {
     let language = Language::of(request.headers());
     let wanted = request.headers().get(header::ACCEPT).cloned();
     let mut response = next.run(request).await;
-    response.extensions_mut().insert(language);
     answer_as(&mut response, wanted.as_ref());
+    response.extensions_mut().insert(Heard { language, wanted });
     response
 }
 

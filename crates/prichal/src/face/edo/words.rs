@@ -23,7 +23,7 @@ pub(super) const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
 pub(super) const PERMISSION_ERROR: &str = "PERMISSION_ERROR";
 pub(super) const BILLING_ERROR: &str = "BILLING_ERROR";
 
-pub fn words(app: &App, error: &Error, language: Language) -> Response {
+pub(super) fn words(app: &App, error: &Error, language: Language) -> Response {
     let body = json!({ "response": null, "errors": [described(error, language)] });
     let status = status(error, app.config.edo_strict_codes);
     retry_after(error, json_text(status, body.to_string()))
@@ -99,7 +99,12 @@ fn message(error: &Error, language: Language) -> String {
         Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&OTHER_BODY, &[]),
         Error::Refused(refusal) => refusal.message.clone(),
         Error::Invalid(faults) => {
-            let texts = faults.iter().map(|fault| fault.message.as_str());
+            let texts = faults.iter().map(|fault| match fault.path.as_str() {
+                // Said where no language is known.
+                "" => say(&BAD_BODY, &[&fault.message]),
+                "Idempotency-Key" => say(&BAD_KEY, &[]),
+                _ => fault.message.clone(),
+            });
             texts.collect::<Vec<_>>().join(" ")
         }
         Error::PatchRefused(_) => error.to_string(),
@@ -146,6 +151,16 @@ const TOO_LARGE: Said = Said::new(
     "Тело запроса больше {} байт.",
     "Сұрау денесі {} байттан үлкен.",
     "The request body is larger than {} bytes.",
+);
+const BAD_BODY: Said = Said::new(
+    "Тело запроса не прочитано ({})",
+    "Сұрау денесі оқылмады ({})",
+    "{}",
+);
+const BAD_KEY: Said = Said::new(
+    "Idempotency-Key должен содержать от 1 до 255 символов.",
+    "Idempotency-Key ұзындығы 1 мен 255 таңба арасында болуы керек.",
+    "The Idempotency-Key must be 1 to 255 characters.",
 );
 const OTHER_BODY: Said = Said::new(
     "Этот Idempotency-Key уже использован с другим телом запроса.",

@@ -1,0 +1,309 @@
+//! Documents: their bounds, their lists, and what becomes of their drafts.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::exchange::{PDF, Side, text};
+
+#[tokio::test]
+async fn what_a_document_may_be() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let blob = us.content("a.pdf", PDF).await;
+    let made = async |member: &str, value: Value| {
+        let mut body = us.metadata(&[&blob]);
+        body["documentMetadata"][member] = value;
+        us.api.post(CREATE, body).await
+    };
+    for member in ["documentName", "documentNumber"] {
+        made(member, json!("ә".repeat(256))).await.ok();
+        made(member, json!("\u{1F600} <b>&\"'")).await.ok();
+        for bad in [
+            json!("ә".repeat(257)),
+            json!(""),
+            json!("  \n"),
+            json!("a\u{0}b"),
+        ] {
+            invalid(
+                &made(member, bad).await,
+                &format!("documentMetadata.{member}"),
+            );
+        }
+    }
+    for good in [json!(0), json!(4_133_980_799_i64), json!("1767225600")] {
+        made("documentDate", good).await.ok();
+    }
+    for bad in [json!(-1), json!(4_133_980_800_i64), json!(i64::MIN)] {
+        invalid(
+            &made("documentDate", bad).await,
+            "documentMetadata.documentDate",
+        );
+    }
+    for bad in [
+        json!(NOW * 1000),
+        json!(100_000_000_001_i64),
+        json!(i64::MAX),
+    ] {
+        let answer = made("documentDate", bad).await;
+        invalid(&answer, "documentMetadata.documentDate");
+        assert!(said(&answer).contains("миллисекунды"), "{}", answer.text);
+    }
+    let groups = "Accounting Financial Legal Constitutive HR Paperwork Purchase Warehouse Organizational General";
+    for (n, group) in (1..).zip(groups.split(' ')) {
+        for written in [
+            json!(group),
+            json!(group.to_lowercase()),
+            json!(n),
+            json!(n.to_string()),
+        ] {
+            let answer = made("documentGroup", written).await.ok();
+            assert_eq!(answer["documentGroup"], group);
+        }
+    }
+    for bad in [json!(0), json!(11), json!("Legal ")] {
+        invalid(
+            &made("documentGroup", bad).await,
+            "documentMetadata.documentGroup",
+        );
+    }
+    // Two of one number are two; one file may be in both, and twice in one.
+    let first = made("documentNumber", json!("1")).await.ok().str("id");
+    assert_ne!(
+        made("documentNumber", json!("1")).await.ok().str("id"),
+        first
+    );
+    us.api.post(CREATE, us.metadata(&[&blob, &blob])).await.ok();
+}
+
+#[tokio::test]
+async fn how_many_files_a_document_may_have() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let blob = us.content("a.pdf", PDF).await;
+    let with = async |blobs: &[&str]| us.api.post(CREATE, us.metadata(blobs)).await;
+    with(&[blob.as_str(); 20]).await.ok();
+    invalid(&with(&[blob.as_str(); 21]).await, "documentBinaryContents");
+    invalid(&with(&[]).await, "documentBinaryContents");
+    let signature = us.signature(&us.sign(b"x", true)).await;
+    invalid(&with(&[&blob, &signature]).await, &signature);
+
+    let large = large_pdf(15 << 20);
+    let large = us.content("large.pdf", &large).await;
+    let four = [large.as_str(); 4];
+    with(&four).await.ok();
+    let answer = with(&[&large, &large, &large, &large, &blob]).await;
+    invalid(&answer, "60");
+}
+
+pub(super) fn large_pdf(length: usize) -> Vec<u8> {
+    let mut bytes = b"%PDF-1.7\n".to_vec();
+    bytes.resize(length, b'x');
+    bytes
+}
+
+/// What another document has is not deleted with a draft.
+#[tokio::test]
+async fn drafts_are_deleted() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let blob = us.content("a.pdf", PDF).await;
+    let make = async |path: &str| {
+        us.api
+            .post(path, us.metadata(&[&blob]))
+            .await
+            .ok()
+            .str("id")
+    };
+    let (one, other) = (make(CREATE).await, make(CREATE).await);
+    us.quick_route(&one, &[&them.bin]).await.ok();
+    exactly(&us.api.delete(&format!("{DRAFT}{one}")).await, json!({}));
+    let again = us.api.delete(&format!("{DRAFT}{one}")).await;
+    refused(&again, 404, "RESOURCE_NOT_FOUND", &one);
+    let list = us.api.post(OUTBOX, json!({})).await.ok();
+    assert_eq!(list["response"]["totalSize"], 1);
+    // The other one still has its file, also when what was not used is removed.
+    scene
+        .exchange
+        .hub
+        .advance(std::time::Duration::from_hours(24 * 8));
+    prichal::retention::sweep(&scene.exchange.hub.app)
+        .await
+        .expect("swept");
+    let archive = us.api.get(&format!("{ARCHIVE}{other}")).await.ok();
+    assert_eq!(crate::exchange::unzip(&archive.bytes)[0].1, PDF);
+
+    let sent = us.sent(&[&them.bin]).await;
+    let answer = us.api.delete(&format!("{DRAFT}{sent}")).await;
+    invalid(&answer, "SENT_BY_SENDER");
+    let answer = them.api.delete(&format!("{DRAFT}{sent}")).await;
+    refused(&answer, 404, "RESOURCE_NOT_FOUND", &sent);
+    assert_eq!(us.status(&sent).await, "SENT_BY_SENDER");
+}
+
+fn ids(page: &Answer) -> Vec<String> {
+    let items = page["response"]["pageItems"].as_array().expect("items");
+    items.iter().map(|one| text(&one["id"])).collect()
+}
+
+#[tokio::test]
+async fn lists_are_filtered() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let clerk = scene.clerk("clerk", &["DOCUMENT_CREATE"]).await;
+    let blob = us.content("a.pdf", PDF).await;
+    let make = async |date: i64, author: &str| {
+        let mut body = us.metadata(&[&blob]);
+        body["documentMetadata"]["documentDate"] = json!(date);
+        body["documentMetadata"]["documentAuthorEmployeeId"] = json!(author);
+        us.api.post(CREATE, body).await.ok().str("id")
+    };
+    let (early, late) = (make(1000, &us.employee).await, make(2000, &clerk).await);
+    let sent = make(3000, &us.employee).await;
+    us.quick_route(&sent, &[&them.bin]).await.ok();
+    us.quick_sign(Side::Outbox, &sent).await.ok();
+
+    for (query, expected) in [
+        (json!({}), vec![&sent, &late, &early]),
+        (
+            json!({ "documentDateFrom": 1000, "documentDateTo": 3000 }),
+            vec![&sent, &late, &early],
+        ),
+        (
+            json!({ "documentDateFrom": 1001, "documentDateTo": 2999 }),
+            vec![&late],
+        ),
+        (
+            json!({ "documentDateFrom": 2000, "documentDateTo": 0 }),
+            vec![&sent, &late],
+        ),
+        (
+            json!({ "documentDateFrom": 0, "documentDateTo": 2000 }),
+            vec![&late, &early],
+        ),
+        (
+            json!({ "documentDateFrom": null, "documentDateTo": "1000" }),
+            vec![&early],
+        ),
+        (
+            json!({ "documentDateFrom": 3000, "documentDateTo": 1000 }),
+            vec![],
+        ),
+        (
+            json!({ "documentDateFrom": i64::MIN, "documentDateTo": i64::MAX }),
+            vec![&sent, &late, &early],
+        ),
+        (
+            json!({ "documentStatuses": [] }),
+            vec![&sent, &late, &early],
+        ),
+        (
+            json!({ "documentStatuses": null }),
+            vec![&sent, &late, &early],
+        ),
+        (
+            json!({ "documentStatuses": ["DRAFT"] }),
+            vec![&late, &early],
+        ),
+        (
+            json!({ "documentStatuses": [1, "draft", "1"] }),
+            vec![&late, &early],
+        ),
+        (
+            json!({ "documentStatuses": [5, "DRAFT"] }),
+            vec![&sent, &late, &early],
+        ),
+        (json!({ "documentStatuses": ["FINISHED", "NONE"] }), vec![]),
+        (json!({ "documentAuthorId": clerk }), vec![&late]),
+        (json!({ "documentAuthorId": them.employee }), vec![]),
+        (
+            json!({ "documentAuthorId": "00000000-0000-0000-0000-000000000000" }),
+            vec![&sent, &late, &early],
+        ),
+        (
+            json!({ "documentAuthorId": us.employee, "documentStatuses": ["DRAFT"], "documentDateFrom": 1000 }),
+            vec![&early],
+        ),
+    ] {
+        let page = us.api.post(OUTBOX, query.clone()).await.ok();
+        let expected: Vec<String> = expected.into_iter().cloned().collect();
+        assert_eq!(ids(&page), expected, "{query}");
+        assert_eq!(page["response"]["totalSize"], expected.len(), "{query}");
+    }
+    for (query, expected) in [
+        (json!({}), 1),
+        (json!({ "documentStatuses": ["IN_NEW"] }), 1),
+        (
+            json!({ "documentStatuses": ["SENT_BY_SENDER", "DRAFT"] }),
+            0,
+        ),
+        (json!({ "documentAuthorId": us.employee }), 1),
+        (json!({ "documentDateTo": 2999 }), 0),
+    ] {
+        let page = them.api.post(INBOX, query.clone()).await.ok();
+        assert_eq!(page["response"]["totalSize"], expected, "{query}");
+    }
+    assert_eq!(ids(&them.api.post(OUTBOX, json!({})).await.ok()).len(), 0);
+    assert_eq!(ids(&us.api.post(INBOX, json!({})).await.ok()).len(), 0);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let blob = us.content("a.pdf", PDF).await;
+    let mut all = BTreeSet::new();
+    for _ in 0..13 {
+        all.insert(
+            us.api
+                .post(CREATE, us.metadata(&[&blob]))
+                .await
+                .ok()
+                .str("id"),
+        );
+    }
+    // All of one date: the order is the same on each page.
+    let mut seen = Vec::new();
+    for skip in [0, 5, 10] {
+        let page = us
+            .api
+            .post(OUTBOX, json!({ "skip": skip, "top": 5 }))
+            .await
+            .ok();
+        assert_eq!(page["response"]["skip"], skip);
+        assert_eq!(page["response"]["top"], 5);
+        assert_eq!(page["response"]["totalSize"], 13);
+        seen.extend(ids(&page));
+    }
+    assert_eq!(seen.len(), 13);
+    assert_eq!(seen.iter().cloned().collect::<BTreeSet<_>>(), all);
+
+    for n in 0..11 {
+        scene.clerk(&format!("clerk-{n}"), &[]).await;
+    }
+    for path in [OUTBOX, EMPLOYEES, OPERATIONS, INBOX] {
+        let ask = async |query: Value| us.api.post(path, query).await;
+        let page = ask(json!({})).await.ok();
+        assert_eq!(
+            (&page["response"]["skip"], &page["response"]["top"]),
+            (&json!(0), &json!(10))
+        );
+        let total = page["response"]["totalSize"].as_u64().expect("a number");
+        let shown = page["response"]["pageItems"].as_array().map_or(0, Vec::len);
+        assert_eq!(shown as u64, total.min(10), "{path}");
+        let page = ask(json!({ "top": 1000 })).await.ok();
+        assert_eq!(page["response"]["top"], 100, "{path}");
+        let page = ask(json!({ "top": "7", "skip": "2" })).await.ok();
+        assert_eq!(
+            (&page["response"]["skip"], &page["response"]["top"]),
+            (&json!(2), &json!(7))
+        );
+        let page = ask(json!({ "skip": i64::MAX, "top": i64::MAX })).await.ok();
+        assert_eq!(page["response"]["pageItems"], json!([]));
+        assert_eq!(page["response"]["totalSize"], total, "{path}");
+        invalid(&ask(json!({ "skip": -1 })).await, "skip");
+        invalid(&ask(json!({ "top": 0 })).await, "top");
+        invalid(&ask(json!({ "top": -5 })).await, "top");
+    }
+}

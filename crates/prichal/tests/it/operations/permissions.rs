@@ -1,0 +1,213 @@
+//! Who may do what, and with which HTTP status it is refused.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::exchange::{BINS, PDF};
+
+/// Operations that are asked for by somebody's token, with the permission for each.
+const BY_TOKEN: [(&str, &str); 8] = [
+    (ONE_OUTBOX, "DOCUMENT_VIEW"),
+    (ONE_INBOX, "DOCUMENT_VIEW"),
+    (STATUS, "DOCUMENT_VIEW"),
+    (SIGNATURES, "DOCUMENT_VIEW"),
+    (PRINT_FORM, "DOCUMENT_DOWNLOAD"),
+    (ARCHIVE, "DOCUMENT_DOWNLOAD"),
+    (PERMISSION, "EMPLOYEE_VIEW"),
+    (DRAFT, "DOCUMENT_CREATE"),
+];
+
+async fn grant(scene: &Scene, employee: &str, permissions: &[&str]) {
+    let operations = json!([{ "op": "replace", "path": "/permissions", "value": permissions }]);
+    let path = format!("/users/{employee}");
+    let answer = scene.space().patch(&path, operations).await.ok();
+    assert_eq!(answer["permissions"], json!(permissions), "{}", answer.text);
+}
+
+/// All but one permission are as good as none; that one is enough.
+#[tokio::test]
+async fn each_operation_asks_for_its_permission() {
+    for (strict, status) in [(false, 400), (true, 403)] {
+        let scene = Scene::strict(strict).await;
+        let us = &scene.us;
+        let blob = us.content("a.pdf", PDF).await;
+        let clerk = scene.clerk("clerk", &[]).await;
+        let by_clerk = scene.by(&clerk).await;
+        let all = [
+            "DOCUMENT_CREATE",
+            "DOCUMENT_VIEW",
+            "ROUTE_CREATE",
+            "DOCUMENT_SIGN",
+            "DOCUMENT_APPROVE",
+            "DOCUMENT_REJECT",
+            "DOCUMENT_DOWNLOAD",
+            "EMPLOYEE_VIEW",
+            "WEBHOOK_MANAGE",
+        ];
+        for permission in all {
+            let others: Vec<&str> = all.into_iter().filter(|one| *one != permission).collect();
+            for (granted, allowed) in [(others.as_slice(), false), (&[permission], true)] {
+                grant(&scene, &clerk, granted).await;
+                let mut answers = Vec::new();
+                for posted in all_posted(&clerk, BINS[1], NOTHING, &blob) {
+                    if posted.permission == Some(permission) {
+                        let answer = by_clerk.post(&posted.path, posted.body).await;
+                        answers.push((posted.path, answer));
+                    }
+                }
+                for (path, wanted) in BY_TOKEN {
+                    if wanted != permission {
+                        continue;
+                    }
+                    let path = format!("{path}{NOTHING}");
+                    let method = if path.starts_with(DRAFT) {
+                        Method::DELETE
+                    } else {
+                        Method::GET
+                    };
+                    let answer = by_clerk.send(method, &path, None).await;
+                    answers.push((path, answer));
+                }
+                if permission == "DOCUMENT_REJECT" {
+                    let body =
+                        json!({ "documentId": NOTHING, "employeeId": clerk, "action": "REJECT" });
+                    answers.push((ACTION.to_owned(), by_clerk.post(ACTION, body).await));
+                }
+                if permission == "DOCUMENT_SIGN" {
+                    let body = json!({
+                        "documentId": NOTHING, "employeeId": clerk, "action": "SIGN", "signature": { "blobId": NOTHING },
+                    });
+                    answers.push((ACTION.to_owned(), by_clerk.post(ACTION, body).await));
+                }
+                for (path, answer) in answers {
+                    if allowed {
+                        assert!(
+                            !answer.text.contains("PERMISSION_ERROR"),
+                            "{path}: {}",
+                            answer.text
+                        );
+                    } else {
+                        assert_eq!(
+                            answer.status, status,
+                            "{path} {permission}: {}",
+                            answer.text
+                        );
+                        refused(&answer, status, "PERMISSION_ERROR", permission);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn employees_of_others_and_those_who_have_left() {
+    for (strict, status) in [(false, 400), (true, 403)] {
+        let scene = Scene::strict(strict).await;
+        let (us, them) = (&scene.us, &scene.them);
+        let left = scene.clerk("left", &["DOCUMENT_CREATE"]).await;
+        scene.space().delete(&format!("/users/{left}")).await;
+        let (document, blob) = (us.draft().await, us.content("a.pdf", PDF).await);
+        for stranger in [them.employee.as_str(), &left, NOTHING] {
+            for posted in all_posted(stranger, &them.bin, &document, &blob) {
+                let names = posted.body.to_string().contains(stranger);
+                if posted.permission.is_none() || !names || posted.path.contains("query") {
+                    continue;
+                }
+                let answer = us.api.post(&posted.path, posted.body).await;
+                refused(&answer, status, "PERMISSION_ERROR", stranger);
+            }
+            // In a route.
+            let mut body = us.to(&document, &[&them.bin]);
+            body["route"]["internal"] =
+                json!({ "nodes": [{ "employeeId": stranger, "requiredAction": "SIGN" }] });
+            let answer = us.api.post(ROUTE, body).await;
+            refused(&answer, status, "PERMISSION_ERROR", stranger);
+            let answer = us.api.get(&format!("{PERMISSION}{stranger}")).await;
+            invalid(&answer, stranger);
+        }
+        assert_eq!(us.status(&document).await, "DRAFT");
+        let list = us.api.post(EMPLOYEES, json!({})).await.ok();
+        assert_eq!(
+            list["response"]["totalSize"], 1,
+            "who has left is not listed"
+        );
+    }
+}
+
+/// The author is who is named, else whose token it is, else the first head.
+#[tokio::test]
+async fn who_is_the_author() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let clerk = scene.clerk("clerk", &["DOCUMENT_CREATE"]).await;
+    let by_clerk = scene.by(&clerk).await;
+    let blob = us.content("a.pdf", PDF).await;
+    let zeros = json!("00000000-0000-0000-0000-000000000000");
+    for (caller, named, author) in [
+        (&us.api, Value::Null, &us.employee),
+        (&us.api, zeros.clone(), &us.employee),
+        (&us.api, json!(clerk), &clerk),
+        (&by_clerk, zeros, &clerk),
+        (&by_clerk, json!(us.employee), &us.employee),
+    ] {
+        let mut body = us.metadata(&[&blob]);
+        body["documentMetadata"]["documentAuthorEmployeeId"] = named;
+        let made = caller.post(CREATE, body).await.ok();
+        assert_eq!(made["documentAuthorEmployeeId"], json!(author));
+    }
+}
+
+/// A token of a member that is nobody's is not more than the company's first head.
+#[tokio::test]
+async fn nobody_in_particular() {
+    let scene = Scene::new().await;
+    let member = scene
+        .exchange
+        .hub
+        .token(&scene.us.name, "member")
+        .await
+        .at("");
+    member.post(OUTBOX, json!({})).await.ok();
+    let made = json!({ "name": "new", "bin": BINS[3] });
+    let admin = scene.exchange.hub.admin();
+    assert_eq!(admin.post("/admin/v1/workspaces", made).await.status, 201);
+    let head = scene.exchange.hub.token("new", "admin").await.at("");
+    head.post(OUTBOX, json!({})).await.ok();
+    let member = scene.exchange.hub.token("new", "member").await.at("");
+    let answer = member.post(OUTBOX, json!({})).await;
+    refused(&answer, 400, "PERMISSION_ERROR", "сотрудник");
+}
+
+/// Whoever pays is not always the sender; when nobody does, nothing is sent.
+#[tokio::test]
+async fn somebody_has_to_pay() {
+    for (strict, status) in [(false, 400), (true, 402)] {
+        let scene = Scene::strict(strict).await;
+        let (us, them) = (&scene.us, &scene.them);
+        for (path, sender, node, paid) in [
+            (QUICK, Value::Null, Value::Null, true),
+            (QUICK, json!(true), json!(false), true),
+            (QUICK, json!(false), json!(true), true),
+            (QUICK, json!(false), Value::Null, false),
+            (QUICK, json!(false), json!(false), false),
+            (ROUTE, json!(false), json!(false), false),
+            (ROUTE, json!(false), json!(true), true),
+        ] {
+            let document = us.draft().await;
+            let mut body = us.to(&document, &[&them.bin]);
+            body["route"]["external"]["isSenderPayer"] = sender;
+            body["route"]["external"]["nodes"][0]["isPayer"] = node;
+            let answer = us.api.post(path, body).await;
+            if paid {
+                answer.ok();
+            } else {
+                refused(&answer, status, "BILLING_ERROR", "isSenderPayer");
+                assert_eq!(us.status(&document).await, "DRAFT");
+                let seen = us.api.get(&format!("{ONE_OUTBOX}{document}")).await.ok();
+                let nodes = &seen["response"]["documentRoute"]["external"]["nodes"];
+                assert_eq!(nodes, &json!([]));
+            }
+        }
+    }
+}
