@@ -228,7 +228,7 @@ pub fn list(
                     let n = values.len();
                     format!(
                         "SELECT * FROM (SELECT document, date FROM document_view WHERE workspace = $1 AND direction = $2
-                           AND status = ${n}{conditions} ORDER BY date DESC, document DESC LIMIT $3 + $4) s{n}"
+                           AND status = ${n}{conditions} ORDER BY date DESC, document DESC LIMIT CAST($3 AS BIGINT) + CAST($4 AS BIGINT)) s{n}"
                     )
                 })
                 .collect();

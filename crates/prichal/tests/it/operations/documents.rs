@@ -226,7 +226,8 @@ async fn lists_are_filtered() {
             vec![&early],
         ),
     ] {
-        let page = us.api.post(OUTBOX, query.clone()).await.ok();
+        let page = us.api.post(OUTBOX, query.clone()).await;
+        assert_eq!(page.status, 200, "{query}: {}", page.text);
         let expected: Vec<String> = expected.into_iter().cloned().collect();
         assert_eq!(ids(&page), expected, "{query}");
         assert_eq!(page["response"]["totalSize"], expected.len(), "{query}");
