@@ -63,21 +63,20 @@ pub fn find_by_bin(conn: &mut Conn, bin: &str) -> Result<Option<Workspace>> {
     conn.query_one(&sql, params![bin], read)
 }
 
-/// The id that a company has which is not here yet. Documents wait for it under this id, and it gets it
-/// when its workspace is made.
+/// The id that a company has which is not here yet. Documents and their routes name it by this id, and
+/// it gets it when its workspace is made.
 pub fn awaited_id(bin: &str) -> WorkspaceId {
     // A UUID of version 8, whose contents are one's own: the number itself.
     const FRAME: u128 = 0x7072_6963_6861_8000_8000_0000_0000_0000;
     WorkspaceId(Uuid::from_u128(FRAME | bin.parse::<u128>().unwrap_or(0)))
 }
 
-/// Whether documents wait for the company with this BIN, and no workspace has had its id.
+/// Whether no workspace has had the id of the company with this BIN.
 pub fn is_awaited(conn: &mut Conn, bin: &str) -> Result<bool> {
-    let sql = "SELECT 1 FROM document_view WHERE workspace = $1
-        AND NOT EXISTS (SELECT 1 FROM workspace WHERE id = $1) LIMIT 1";
+    let sql = "SELECT 1 FROM workspace WHERE id = $1";
     Ok(conn
         .query_one(sql, params![awaited_id(bin)], |row| row.get::<i32>(0))?
-        .is_some())
+        .is_none())
 }
 
 /// Whether there was a workspace of this name or id that has been deleted.

@@ -134,7 +134,7 @@ pub(super) async fn create_workspace(
     };
     let write = move |tx: &mut Tx<'_>| {
         let mut new = new.clone();
-        // Documents may have come before the company.
+        // Documents may have come before the company, or be on their way to it.
         if let Some(bin) = &new.bin
             && workspace::is_awaited(tx.conn()?, bin)?
         {

@@ -308,3 +308,66 @@ async fn lists_come_in_pages() {
         invalid(&ask(json!({ "top": -5 })).await, "top");
     }
 }
+
+/// Names and numbers that would climb out of an archive, or break a header.
+#[tokio::test]
+async fn names_stay_in_their_folder() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    for (file, number) in [
+        ("..\\..\\a.pdf", "../../etc/passwd"),
+        ("con?<x>.pdf", "a\r\nSet-Cookie: x=1\r\n\"; b"),
+        ("ә.pdf", "..."),
+    ] {
+        let blob = us.content(file, PDF).await;
+        for number in [number, "я".repeat(256).as_str()] {
+            let mut body = us.metadata(&[&blob, &blob]);
+            body["documentMetadata"]["documentNumber"] = json!(number);
+            let made = us.api.post(CREATE, body).await.ok();
+            assert_eq!(made["documentNumber"], number);
+            let id = made.str("id");
+            for path in [ARCHIVE, PRINT_FORM] {
+                let answer = us.api.get(&format!("{path}{id}")).await.ok();
+                assert_eq!(answer.header("set-cookie"), None);
+                let name = answer.header("content-disposition").expect("a name");
+                assert!(!name.contains(['/', '\\']), "{name}");
+            }
+            let archive = us.api.get(&format!("{ARCHIVE}{id}")).await.ok();
+            let files = crate::exchange::unzip(&archive.bytes);
+            assert_eq!(files.len(), 4);
+            for (name, _) in files {
+                let parts: Vec<&str> = name.split('/').collect();
+                assert!(
+                    parts.len() <= 2 && !name.contains(['\\', '\r', ':']),
+                    "{name}"
+                );
+                assert!(parts.iter().all(|part| !part.starts_with('.')), "{name}");
+            }
+        }
+    }
+}
+
+/// Requests at the same moment with one key are one request.
+#[tokio::test]
+async fn once_is_once() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let blob = us.content("a.pdf", PDF).await;
+    let keyed = us.api.clone().header("idempotency-key", "one");
+    let ask = || async {
+        // Whoever meets the other at the same moment is asked to come again.
+        loop {
+            let answer = keyed.post(CREATE, us.metadata(&[&blob])).await;
+            if answer.status != 503 {
+                break answer.ok().str("id");
+            }
+        }
+    };
+    let all: BTreeSet<String> = futures_util::future::join_all((0..8).map(|_| ask()))
+        .await
+        .into_iter()
+        .collect();
+    assert_eq!(all.len(), 1);
+    let list = us.api.post(OUTBOX, json!({})).await.ok();
+    assert_eq!(list["response"]["totalSize"], 1);
+}

@@ -8,6 +8,7 @@ mod pile;
 mod public;
 mod refusals;
 mod routes;
+mod signing;
 mod uploads;
 mod wire;
 
