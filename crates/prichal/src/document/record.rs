@@ -11,7 +11,7 @@ use prichal_core::{
     id::{EventId, UserId, WorkspaceId},
     time::Timestamp,
 };
-use prichal_store::{Tx, document as store, signature::Signature};
+use prichal_store::{Tx, document as store, document_blob, signature::Signature};
 use serde_json::json;
 
 use crate::error::Result;
@@ -97,10 +97,13 @@ pub fn tell_route(tx: &mut Tx<'_>, document: &Document, before: Option<&Document
     });
 }
 
-/// Removes a draft.
+/// Removes a draft, and what was made of it to be signed.
 pub fn delete(tx: &mut Tx<'_>, document: &Document, doer: &Doer) -> Result<()> {
-    store::delete_draft(tx, document)?;
     let viewer = document.sender.company;
+    if let Some(zip) = store::zip(tx.conn()?, document.id)? {
+        document_blob::end(tx, viewer, zip, doer.at)?;
+    }
+    store::delete_draft(tx, document)?;
     if let Some(status) = document.status(viewer) {
         let old = snapshot(document, viewer, status, None, None);
         let (id, origin) = (EventId::generate(doer.at), doer.origin(viewer));

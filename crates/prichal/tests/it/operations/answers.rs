@@ -248,6 +248,13 @@ async fn an_internal_document() {
         &us.api.get(&format!("{ONE_OUTBOX}{id}")).await,
         wrapped(document),
     );
+    // The lists are of what companies exchange.
+    for path in [OUTBOX, INBOX] {
+        exactly(
+            &us.api.post(path, json!({})).await,
+            page(json!([]), 0, 10, 0),
+        );
+    }
 }
 
 #[tokio::test]

@@ -371,3 +371,32 @@ async fn once_is_once() {
     let list = us.api.post(OUTBOX, json!({})).await.ok();
     assert_eq!(list["response"]["totalSize"], 1);
 }
+
+/// With a draft go its tickets, and what was made of it to be signed.
+#[tokio::test]
+async fn a_draft_that_was_about_to_be_signed_is_deleted() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let hub = &scene.exchange.hub;
+    let blobs = hub.ground.data_dir().join("blobs");
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let signature = us.signature(&us.sign(&zip, true)).await;
+    assert_eq!(super::uploads::files_in(&blobs), 3);
+    us.api.delete(&format!("{DRAFT}{document}")).await.ok();
+    let link = generated.str("downloadLink");
+    let gone = us
+        .api
+        .get(&link[link.find("/api").expect("a path")..])
+        .await;
+    refused(&gone, 404, "RESOURCE_NOT_FOUND", "ссылка");
+    let ticket = generated.str("idempotencyTicket");
+    let saved = us.save(Side::Outbox, &document, &signature, &ticket).await;
+    refused(&saved, 404, "RESOURCE_NOT_FOUND", &document);
+    prichal::retention::sweep(&hub.app).await.expect("swept");
+    assert_eq!(super::uploads::files_in(&blobs), 2);
+    let list = us.api.post(OUTBOX, json!({})).await.ok();
+    assert_eq!(list["response"]["totalSize"], 0);
+}

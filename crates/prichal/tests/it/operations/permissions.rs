@@ -211,3 +211,38 @@ async fn somebody_has_to_pay() {
         }
     }
 }
+
+/// An administrator's token that is nobody's may do what no employee is named for, whatever the first
+/// employee may do.
+#[tokio::test]
+async fn an_administrator_who_is_nobody() {
+    let scene = Scene::new().await;
+    let made = json!({ "name": "new", "bin": BINS[3] });
+    let admin = scene.exchange.hub.admin();
+    assert_eq!(admin.post("/admin/v1/workspaces", made).await.status, 201);
+    let space = scene.exchange.hub.token("new", "admin").await;
+    let clerk = space.post("/users", json!({ "login": "clerk" })).await.ok();
+    let mut company = scene.us.clone();
+    company.employee = "00000000-0000-0000-0000-000000000000".to_owned();
+    company.api = space.at("");
+    let blob = company.content("a.pdf", PDF).await;
+    let made = company.api.post(CREATE, company.metadata(&[&blob])).await;
+    let id = made.ok().str("id");
+    let seen = company.api.get(&format!("{ONE_OUTBOX}{id}")).await.ok();
+    assert_eq!(
+        seen["response"]["documentAuthorEmployeeId"],
+        clerk.str("id")
+    );
+    company.api.get(&format!("{PRINT_FORM}{id}")).await.ok();
+    company.api.get(&format!("{ARCHIVE}{id}")).await.ok();
+    let body = json!({ "operations": [{ "data": { "documentId": id } }] });
+    let started = company.api.post(BULK_DOWNLOAD, body).await.ok();
+    let ended = company.ended(BULK_DOWNLOAD, &started).await;
+    assert_eq!(ended[0]["operationStatus"], "CompletedWithOk");
+    company.api.delete(&format!("{DRAFT}{id}")).await.ok();
+
+    // A member's is no more than the first employee.
+    company.api = scene.exchange.hub.token("new", "member").await.at("");
+    let answer = company.api.post(CREATE, company.metadata(&[&blob])).await;
+    refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
+}

@@ -224,7 +224,7 @@ async fn signatures_in_armour() {
     assert_eq!(kept[0].1, der);
 }
 
-fn files_in(folder: &Path) -> usize {
+pub(super) fn files_in(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };

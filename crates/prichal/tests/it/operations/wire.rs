@@ -32,6 +32,14 @@ async fn bodies_under_every_media_type() {
     }
     let caller = us.api.clone().header("content-type", "");
     caller.post(OUTBOX, json!({})).await.ok();
+    // As printed in the guide's examples.
+    sent(
+        &us.api,
+        OUTBOX,
+        "{ \"skip\": 0, \"documentStatuses\": [\"DRAFT\",], }",
+    )
+    .await
+    .ok();
 }
 
 #[tokio::test]
