@@ -246,3 +246,44 @@ async fn an_administrator_who_is_nobody() {
     let answer = company.api.post(CREATE, company.metadata(&[&blob])).await;
     refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
 }
+
+/// Who may sign sees what is to be signed; an archive is for those who may download.
+#[tokio::test]
+async fn who_may_follow_a_link() {
+    for (strict, status) in [(false, 400), (true, 403)] {
+        let scene = Scene::strict(strict).await;
+        let (us, them) = (&scene.us, &scene.them);
+        let signer = scene.clerk("signer", &["DOCUMENT_SIGN"]).await;
+        let loader = scene.clerk("loader", &["DOCUMENT_DOWNLOAD"]).await;
+        let (by_signer, by_loader) = (scene.by(&signer).await, scene.by(&loader).await);
+        let document = us.draft().await;
+        us.quick_route(&document, &[&them.bin]).await.ok();
+        let asked = json!({ "documentId": document, "signedByEmployeeId": signer });
+        let generated = by_signer.post(OUTBOX_CONTENT, asked).await.ok();
+        let body = json!({ "operations": [{ "data": { "documentId": document } }] });
+        let started = by_loader.post(BULK_DOWNLOAD, body.clone()).await.ok();
+        let ended = us.ended(BULK_DOWNLOAD, &started).await;
+        let path = |link: &Value| {
+            let link = link.as_str().expect("a link");
+            link[link.find("/api").expect("a path")..].to_owned()
+        };
+        let content = path(&generated["downloadLink"]);
+        let archive = path(&ended[0]["data"]["downloadLink"]);
+        by_signer.get(&content).await.ok();
+        by_loader.get(&archive).await.ok();
+        let answer = by_signer.get(&archive).await;
+        refused(&answer, status, "PERMISSION_ERROR", "DOCUMENT_DOWNLOAD");
+        let started = by_signer.post(BULK_DOWNLOAD, body).await.ok();
+        let ended = us.ended(BULK_DOWNLOAD, &started).await;
+        assert_eq!(
+            (
+                &ended[0]["operationStatus"],
+                &ended[0]["operationErrors"][0]["errorCode"]
+            ),
+            (
+                &json!("CompletedWithProcessingError"),
+                &json!("PERMISSION_ERROR")
+            )
+        );
+    }
+}

@@ -344,3 +344,48 @@ async fn links_with_two_slashes() {
     let answer = anybody.get(&format!("{DOWNLOAD}/{id}")).await;
     refused(&answer, 401, "PERMISSION_ERROR", "Authorization");
 }
+
+/// Where nobody has to sign, to arrive is all; and what is said to one is not for the other.
+#[tokio::test]
+async fn to_arrive_is_enough() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let third = scene.exchange.company(2).await;
+    let document = us.draft().await;
+    let mut body = us.to(&document, &[&them.bin, &third.bin]);
+    for (n, node) in body["route"]["external"]["nodes"]
+        .as_array_mut()
+        .expect("nodes")
+        .iter_mut()
+        .enumerate()
+    {
+        node["isSignRequiredByCounterparty"] = json!(false);
+        node["comment"] = json!(format!("comment {n}"));
+        node["counterpartyEmails"] = json!([format!("a{n}@example.kz")]);
+    }
+    us.api.post(ROUTE, body).await.ok();
+    for company in [us, them, &third] {
+        assert_eq!(company.status(&document).await, "FINISHED");
+    }
+    for (company, own) in [(them, 0), (&third, 1)] {
+        let seen = company
+            .api
+            .get(&format!("{ONE_INBOX}{document}"))
+            .await
+            .ok();
+        let nodes = &seen["response"]["documentRoute"]["external"]["nodes"];
+        assert_eq!(nodes[own]["comment"], format!("comment {own}"));
+        assert_eq!(nodes[1 - own]["comment"], Value::Null);
+        assert_eq!(nodes[1 - own]["counterpartyCompanyEmails"], Value::Null);
+        assert!(
+            !seen.text.contains(&format!("a{}@", 1 - own)),
+            "{}",
+            seen.text
+        );
+        let late = company.generate(Side::Inbox, &document).await;
+        invalid(&late, "FINISHED");
+    }
+    invalid(&us.act(RECALL, &document, json!({})).await, "FINISHED");
+    let none = us.api.get(&format!("{SIGNATURES}{document}")).await;
+    exactly(&none, json!([]));
+}

@@ -279,3 +279,36 @@ async fn what_is_the_same_is_kept_once_and_what_is_not_used_ends() {
         archive.bytes
     );
 }
+
+/// Whoever is refused before the body is read still hears why.
+#[tokio::test]
+async fn who_may_not_upload_is_told_so() {
+    let scene = Scene::new().await;
+    let content = large_pdf(15 << 20);
+    for caller in [
+        scene.exchange.hub.anybody(),
+        scene.us.api.clone().bearer("x"),
+    ] {
+        let mut stranger = scene.us.clone();
+        stranger.api = caller;
+        let answer = stranger
+            .upload(CONTENT, "documentContent", "a.pdf", &content)
+            .await;
+        refused(&answer, 401, "PERMISSION_ERROR", "Authorization");
+    }
+    let over = Exchange::with(|config| {
+        config.rate_limit = prichal::config::Rate {
+            most: 1,
+            period: Duration::from_mins(1),
+        };
+    })
+    .await;
+    let us = over.company(0).await;
+    us.upload(CONTENT, "documentContent", "a.pdf", PDF)
+        .await
+        .ok();
+    let answer = us
+        .upload(CONTENT, "documentContent", "a.pdf", &content)
+        .await;
+    refused(&answer, 429, "UNKNOWN", "запросов");
+}
