@@ -64,19 +64,23 @@ pub fn find_by_bin(conn: &mut Conn, bin: &str) -> Result<Option<Workspace>> {
 }
 
 /// The id that a company has which is not here yet. Documents and their routes name it by this id, and
-/// it gets it when its workspace is made.
-pub fn awaited_id(bin: &str) -> WorkspaceId {
-    // A UUID of version 8, whose contents are one's own: the number itself.
+/// it gets it when its workspace is made. Those of workspaces that have been deleted are not used again.
+pub fn awaited_id(conn: &mut Conn, bin: &str) -> Result<WorkspaceId> {
+    // A UUID of version 8, whose contents are one's own: the number itself, and how many had it before.
     const FRAME: u128 = 0x7072_6963_6861_8000_8000_0000_0000_0000;
-    WorkspaceId(Uuid::from_u128(FRAME | bin.parse::<u128>().unwrap_or(0)))
-}
-
-/// Whether no workspace has had the id of the company with this BIN.
-pub fn is_awaited(conn: &mut Conn, bin: &str) -> Result<bool> {
-    let sql = "SELECT 1 FROM workspace WHERE id = $1";
-    Ok(conn
-        .query_one(sql, params![awaited_id(bin)], |row| row.get::<i32>(0))?
-        .is_none())
+    let number = bin.parse::<u64>().unwrap_or(0);
+    let mut earlier: u128 = 0;
+    loop {
+        let id = WorkspaceId(Uuid::from_u128(
+            FRAME | earlier << 40 | u128::from(number) & 0xff_ffff_ffff,
+        ));
+        let sql = "SELECT 1 FROM workspace WHERE id = $1";
+        let taken = conn.query_one(sql, params![id], |row| row.get::<i32>(0))?;
+        if taken.is_none() {
+            return Ok(id);
+        }
+        earlier += 1;
+    }
 }
 
 /// Whether there was a workspace of this name or id that has been deleted.

@@ -135,10 +135,8 @@ pub(super) async fn create_workspace(
     let write = move |tx: &mut Tx<'_>| {
         let mut new = new.clone();
         // Documents may have come before the company, or be on their way to it.
-        if let Some(bin) = &new.bin
-            && workspace::is_awaited(tx.conn()?, bin)?
-        {
-            new.id = workspace::awaited_id(bin);
+        if let Some(bin) = &new.bin {
+            new.id = workspace::awaited_id(tx.conn()?, bin)?;
         }
         if !workspace::insert(tx, &new)? {
             return Err(Error::refused(

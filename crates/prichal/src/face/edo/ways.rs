@@ -267,7 +267,7 @@ impl Addressee {
                 let text = UNKNOWN.text(company.language(), &[&self.path, &self.bin]);
                 return Err(Error::invalid(self.path.as_str(), text));
             }
-            None => workspace::awaited_id(&self.bin),
+            None => workspace::awaited_id(conn, &self.bin)?,
         };
         Ok(node)
     }

@@ -384,7 +384,7 @@ async fn a_draft_that_was_about_to_be_signed_is_deleted() {
     let generated = us.generate(Side::Outbox, &document).await.ok();
     let zip = us.download(&generated).await;
     let signature = us.signature(&us.sign(&zip, true)).await;
-    assert_eq!(super::uploads::files_in(&blobs), 3);
+    assert_eq!(uploads::files_in(&blobs), 3);
     us.api.delete(&format!("{DRAFT}{document}")).await.ok();
     let link = generated.str("downloadLink");
     let gone = us
@@ -396,7 +396,7 @@ async fn a_draft_that_was_about_to_be_signed_is_deleted() {
     let saved = us.save(Side::Outbox, &document, &signature, &ticket).await;
     refused(&saved, 404, "RESOURCE_NOT_FOUND", &document);
     prichal::retention::sweep(&hub.app).await.expect("swept");
-    assert_eq!(super::uploads::files_in(&blobs), 2);
+    assert_eq!(uploads::files_in(&blobs), 2);
     let list = us.api.post(OUTBOX, json!({})).await.ok();
     assert_eq!(list["response"]["totalSize"], 0);
 }

@@ -239,3 +239,49 @@ async fn numbers_without_a_check_digit() {
         "bins",
     );
 }
+
+/// A company that has left and comes again is another one: it has what was sent to it since.
+#[tokio::test]
+async fn a_company_comes_again() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let before = us.sent(&[&them.bin]).await;
+    let admin = exchange.hub.admin();
+    let path = format!("/admin/v1/workspaces/{}", them.name);
+    assert!(admin.delete(&path).await.status < 300);
+    let document = us.draft().await;
+    let mut body = us.to(&document, &[&them.bin]);
+    invalid(&us.api.post(QUICK, body.clone()).await, "counterpartyBin");
+    body["route"]["external"]["nodes"][0]["counterpartyEmails"] = json!(["a@example.kz"]);
+    us.api.post(QUICK, body).await.ok();
+    us.quick_sign(Side::Outbox, &document).await.ok();
+    assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
+
+    let made = json!({ "name": "again", "bin": them.bin });
+    let made = admin.post("/admin/v1/workspaces", made).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let mut again = them.clone();
+    again.api = exchange.hub.token("again", "admin").await.at("");
+    assert_eq!(again.status(&document).await, "IN_NEW");
+    assert_eq!(again.status(&before).await, "404");
+    assert_eq!(them.api.get(&format!("{STATUS}{before}")).await.status, 401);
+}
+
+/// A signature that nobody has handed in for a week is no longer there.
+#[tokio::test]
+async fn a_signature_is_not_kept_for_ever() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let old = us.signature(&us.sign(&zip, true)).await;
+    scene.exchange.hub.advance(Duration::from_hours(24 * 7));
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    assert_eq!(us.download(&generated).await, zip);
+    let ticket = generated.str("idempotencyTicket");
+    let saved = us.save(Side::Outbox, &document, &old, &ticket).await;
+    refused(&saved, 404, "RESOURCE_NOT_FOUND", &old);
+    assert_eq!(us.status(&document).await, "DRAFT");
+}

@@ -218,7 +218,7 @@ async fn signatures_in_armour() {
     let files = unzip(&archive.bytes);
     let kept: Vec<_> = files
         .iter()
-        .filter(|(name, _)| name.ends_with(".cms"))
+        .filter(|(name, _)| name.starts_with("signatures/"))
         .collect();
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].1, der);
@@ -311,4 +311,65 @@ async fn who_may_not_upload_is_told_so() {
         .upload(CONTENT, "documentContent", "a.pdf", &content)
         .await;
     refused(&answer, 429, "UNKNOWN", "запросов");
+}
+
+/// BER, whose lengths may be open, is as good as DER, and is kept as it came: it is what was signed.
+#[tokio::test]
+async fn signatures_in_ber() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let der = us.sign(&us.download(&generated).await, true);
+    assert_eq!(der[..2], [0x30, 0x82], "two octets of length");
+    let ber = [&[0x30, 0x80], &der[4..], &[0, 0]].concat();
+    let blob = us.signature(&ber).await;
+    let ticket = generated.str("idempotencyTicket");
+    us.save(Side::Outbox, &document, &blob, &ticket).await.ok();
+    let archive = us.api.get(&format!("{ARCHIVE}{document}")).await.ok();
+    let files = unzip(&archive.bytes);
+    let kept = files
+        .iter()
+        .find(|(name, _)| name.starts_with("signatures/"));
+    assert_eq!(kept.expect("a signature").1, ber);
+}
+
+/// A form that does not say how long it is.
+#[tokio::test]
+async fn uploads_in_chunks() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let host = scene.exchange.hub.url.trim_start_matches("http://");
+    for (megabytes, word) in [(1, "fileLength"), (17, "UPLOADED_FILE_SIZE_ERROR")] {
+        let mut line = tokio::net::TcpStream::connect(host)
+            .await
+            .expect("it listens");
+        let head = format!(
+            "POST {CONTENT} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\nTransfer-Encoding: chunked\r\n\r\n",
+            us.api.bearer_token()
+        );
+        line.write_all(head.as_bytes()).await.expect("sent");
+        let mut chunks = vec![
+            b"--b\r\nContent-Disposition: form-data; name=\"documentContent\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7"
+                .to_vec(),
+        ];
+        chunks.extend(vec![vec![b'x'; 1 << 20]; megabytes]);
+        chunks.push(b"\r\n--b--\r\n".to_vec());
+        chunks.push(Vec::new());
+        for chunk in chunks {
+            let sent = [format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat();
+            // Whoever is refused may not be listened to until the end.
+            if line.write_all(&sent).await.is_err() {
+                break;
+            }
+        }
+        let mut answer = Vec::new();
+        let _ = line.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains(word), "{megabytes}: {answer}");
+    }
 }

@@ -98,6 +98,18 @@ async fn paths_in_another_spelling() {
     ] {
         assert_eq!(us.api.get(&path).await.ok().text, good.text, "{path}");
     }
+    for path in BY_ID {
+        let path = format!("{path}{NOTHING}");
+        let answer = us.api.get(&path).await;
+        for other in [
+            format!("{path}/"),
+            path.replace('/', "//"),
+            path.to_uppercase(),
+        ] {
+            let other = us.api.get(&other).await;
+            assert_eq!((other.status, &other.text), (answer.status, &answer.text));
+        }
+    }
     for posted in all_posted(&us.employee, BINS[1], NOTHING, NOTHING) {
         let answer = us.api.post(&posted.path, posted.body.clone()).await;
         for path in [
