@@ -248,6 +248,9 @@ async fn an_internal_document() {
         &us.api.get(&format!("{ONE_OUTBOX}{id}")).await,
         wrapped(document),
     );
+    for path in [PRINT_FORM, ARCHIVE] {
+        us.api.get(&format!("{path}{id}")).await.ok();
+    }
     // The lists are of what companies exchange.
     for path in [OUTBOX, INBOX] {
         exactly(

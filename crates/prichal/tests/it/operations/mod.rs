@@ -407,6 +407,7 @@ fn exactly(answer: &Answer, expected: Value) {
 fn refused(answer: &Answer, status: u16, word: &str, names: &str) {
     assert_eq!(answer.status, status, "{names}: {}", answer.text);
     assert_eq!(code(answer), word, "{names}: {}", answer.text);
+    assert!(answer.header("x-request-id").is_some(), "{names}");
     assert!(said(answer).contains(names), "{names}: {}", answer.text);
     let expected = json!({
         "response": null,

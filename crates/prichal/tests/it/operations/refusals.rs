@@ -46,6 +46,10 @@ async fn nothing_without_a_token() {
     refused(&known, 404, "RESOURCE_NOT_FOUND", "API");
     let wrong = scene.us.api.get(CREATE).await;
     refused(&wrong, 405, "UNKNOWN", "HTTP");
+    assert_eq!(wrong.header("allow"), Some("POST"));
+    let wrong = scene.us.api.post(WORDS[0], json!({})).await;
+    refused(&wrong, 405, "UNKNOWN", "HTTP");
+    assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
     let wrong = anybody.get(CREATE).await;
     refused(&wrong, 401, "PERMISSION_ERROR", "Authorization");
 }
