@@ -319,7 +319,7 @@ async fn revocation_lists_are_fetched_and_kept() {
     .issued_by(&authority.root);
     us.signer = Draft {
         crl_url: url("issuer"),
-        ..exchange.signer_draft(&us.bin, &us.iin)
+        ..Exchange::signer_draft(&us.bin, &us.iin)
     }
     .issued_by(&issuer);
     us.set_issuer(&issuer);
@@ -361,7 +361,7 @@ async fn revocation_lists_are_fetched_and_kept() {
 
     // Revoked after it was here: the signature is good all the same.
     serve(true, START.secs() + 120);
-    exchange.hub.advance(Duration::from_secs(180));
+    exchange.hub.advance(Duration::from_mins(3));
     eventually("it is checked again", || async {
         let report = us.api.get(&path).await.ok()[0]["report"].clone();
         (report["verdict"] == "TOTAL_PASSED").then_some(())

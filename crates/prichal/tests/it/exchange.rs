@@ -129,12 +129,11 @@ impl Exchange {
 
     /// The certificate of a company's first head.
     pub(crate) fn signer(&self, bin: &str, iin: &str) -> Identity {
-        self.signer_draft(bin, iin)
-            .issued_by(&self.authority.issuer)
+        Self::signer_draft(bin, iin).issued_by(&self.authority.issuer)
     }
 
     /// The same before it is issued.
-    pub(crate) fn signer_draft(&self, bin: &str, iin: &str) -> Draft {
+    pub(crate) fn signer_draft(bin: &str, iin: &str) -> Draft {
         let (bin, iin) = (format!("BIN{bin}"), format!("IIN{iin}"));
         let subject = name(&[
             ("CN", "ИВАНОВ ИВАН"),
