@@ -17,5 +17,6 @@ mod references;
 pub mod routes;
 mod signatures;
 mod signing;
+mod single;
 mod ways;
 mod words;

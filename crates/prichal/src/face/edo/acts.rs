@@ -6,65 +6,17 @@ use serde_json::{Value, json};
 use super::{
     caller::Company,
     language::Said,
-    operation::{Operation, Prepared, doer, hold, perform, refused},
+    operation::{Prepared, doer, hold, refused},
     read::Fields,
     signing::{Given, take},
 };
 use crate::{
     document::record,
     error::{Error, Result},
-    face::{
-        Raw,
-        once::{IdempotencyKey, JsonAnswer},
-    },
 };
 
 /// The longest reason.
 const REASON: usize = 1000;
-
-/// Do what a node of an internal route asks for, or refuse.
-#[utoipa::path(post, path = "/api/v3/sync/internal/route/action", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn act_on_route(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::Act).await
-}
-
-/// Take a sent document back, as long as nobody has signed.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/document/recall", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn recall_document(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::Recall).await
-}
-
-/// Refuse an incoming document.
-#[utoipa::path(post, path = "/api/v3/sync/external/inbox/document/reject", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn reject_document(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::Reject).await
-}
-
-/// Refuse the sender's last signature.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/document/reject", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn decline_document(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::Decline).await
-}
 
 pub(super) fn recall(company: &Company, data: &Value) -> Result<Prepared> {
     end(company, data, |reason| Step::Recall { reason })

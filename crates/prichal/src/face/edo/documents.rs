@@ -16,17 +16,14 @@ use super::{
     blobs::LARGEST_TOTAL,
     caller::Company,
     language::Said,
-    operation::{Operation, Prepared, doer, hold, missing, no_blob, perform, refused},
+    operation::{Prepared, doer, hold, missing, no_blob, refused},
     read::Fields,
     routes::bare,
 };
 use crate::{
     document::record,
     error::{Error, Result},
-    face::{
-        Raw,
-        once::{IdempotencyKey, JsonAnswer},
-    },
+    face::once::JsonAnswer,
 };
 
 /// How many originals a document may have.
@@ -35,28 +32,6 @@ const MOST: usize = 20;
 const LATEST: i64 = 4_133_980_799;
 /// No date in seconds is as great, every present date in milliseconds is greater.
 const MILLISECONDS: i64 = 100_000_000_000;
-
-/// Create an outgoing document: a draft.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/document/create", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn create_outbox(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::Create).await
-}
-
-/// Create an internal document: a draft.
-#[utoipa::path(post, path = "/api/v3/sync/internal/document/create", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn create_internal(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::CreateInternal).await
-}
 
 /// What a document is made from.
 struct New {

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    acts, blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
-    signatures, signing, ways,
+    blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
+    signatures, single,
 };
 use crate::{
     app::App,
@@ -49,19 +49,19 @@ fn v3() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(blobs::upload_content))
         .routes(routes!(blobs::upload_signature))
-        .routes(routes!(documents::create_outbox))
+        .routes(routes!(single::create_outbox))
         .routes(routes!(documents::delete_draft))
-        .routes(routes!(ways::create_route))
-        .routes(routes!(ways::create_quick_route))
-        .routes(routes!(signing::outbox_content))
-        .routes(routes!(signing::outbox_sign))
+        .routes(routes!(single::create_route))
+        .routes(routes!(single::create_quick_route))
+        .routes(routes!(single::outbox_content))
+        .routes(routes!(single::outbox_sign))
         .routes(routes!(downloads::download))
-        .routes(routes!(ways::create_inbox_route))
-        .routes(routes!(signing::inbox_content))
-        .routes(routes!(signing::inbox_sign))
-        .routes(routes!(acts::recall_document))
-        .routes(routes!(acts::reject_document))
-        .routes(routes!(acts::decline_document))
+        .routes(routes!(single::create_inbox_route))
+        .routes(routes!(single::inbox_content))
+        .routes(routes!(single::inbox_sign))
+        .routes(routes!(single::recall_document))
+        .routes(routes!(single::reject_document))
+        .routes(routes!(single::decline_document))
         .routes(routes!(queries::get_outbox))
         .routes(routes!(queries::get_inbox))
         .routes(routes!(queries::list_outbox))
@@ -69,9 +69,9 @@ fn v3() -> OpenApiRouter<App> {
         .routes(routes!(queries::get_status))
         .routes(routes!(downloads::get_print_form))
         .routes(routes!(downloads::get_archive))
-        .routes(routes!(documents::create_internal))
-        .routes(routes!(ways::create_internal_route))
-        .routes(routes!(acts::act_on_route))
+        .routes(routes!(single::create_internal))
+        .routes(routes!(single::create_internal_route))
+        .routes(routes!(single::act_on_route))
         .routes(routes!(signatures::list_signatures))
         .routes(routes!(signatures::verify_signature))
         .routes(routes!(references::list_employees))

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     caller::{Company, Employee},
     language::Said,
-    operation::{Operation, Prepared, doer, hold, invalid, missing, no_blob, perform, refused},
+    operation::{Prepared, doer, hold, invalid, missing, no_blob, refused},
     read::Fields,
 };
 use crate::{
@@ -29,55 +29,7 @@ use crate::{
         zip::{self, Contents, Entry},
     },
     error::{Error, Result},
-    face::{
-        Raw,
-        once::{IdempotencyKey, JsonAnswer},
-    },
 };
-
-/// Get the content of an outgoing or internal document to sign.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/signature/content-to-sign/generate", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn outbox_content(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::OutboxContent).await
-}
-
-/// Get the content of an incoming document to sign.
-#[utoipa::path(post, path = "/api/v3/sync/external/inbox/signature/content-to-sign/generate", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn inbox_content(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::InboxContent).await
-}
-
-/// Sign an outgoing document, which is sent, or an internal one.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/signature/quick-sign/save", tag = "documents",
-    request_body = Value, responses((status = 200, description = "Empty.")))]
-pub(super) async fn outbox_sign(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::OutboxSign).await
-}
-
-/// Sign an incoming document, which ends the company's part of it.
-#[utoipa::path(post, path = "/api/v3/sync/external/inbox/signature/quick-sign/save", tag = "documents",
-    request_body = Value, responses((status = 200, description = "Empty.")))]
-pub(super) async fn inbox_sign(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::InboxSign).await
-}
 
 /// Prepares the content: the zip is made once for a document, so that everybody signs the same bytes.
 pub(super) async fn content(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {

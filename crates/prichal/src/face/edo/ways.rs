@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     caller::{Company, employee},
     language::Said,
-    operation::{Operation, Prepared, doer, hold, perform, refused},
+    operation::{Prepared, doer, hold, refused},
     read::Fields,
     references::BAD_BIN,
     words::{BILLING_ERROR, PERMISSION_ERROR},
@@ -24,58 +24,10 @@ use super::{
 use crate::{
     document::record,
     error::{Error, Result},
-    face::{
-        Raw,
-        once::{IdempotencyKey, JsonAnswer},
-    },
 };
 
 /// How many nodes a route may have, of each kind.
 const MOST: usize = 100;
-
-/// Give an outgoing document its full route: it is on its way at once.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/route/create", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn create_route(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::Route).await
-}
-
-/// Give an outgoing document a quick route: it leaves with the sender's signature.
-#[utoipa::path(post, path = "/api/v3/sync/external/outbox/route/quick-route/create", tag = "documents",
-    request_body = Value, responses((status = 200, description = "Empty.")))]
-pub(super) async fn create_quick_route(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::QuickRoute).await
-}
-
-/// Have employees look at an incoming document first.
-#[utoipa::path(post, path = "/api/v3/sync/external/inbox/route/create", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn create_inbox_route(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::InboxRoute).await
-}
-
-/// Give an internal document its route.
-#[utoipa::path(post, path = "/api/v3/sync/internal/route/create", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn create_internal_route(
-    company: Company,
-    once: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    perform(company, once, body, Operation::InternalRoute).await
-}
 
 /// Who gives which document a route.
 #[derive(Clone, Copy)]
