@@ -507,11 +507,16 @@ impl Workspace {
                 "{} elements still wait",
                 waiting.len()
             );
-            // The last ones are mostly the last to be done.
+            // The last one is mostly the last to be done: while it waits, nobody need be asked.
+            let few = if waiting.len() as u64 == count {
+                1
+            } else {
+                1_000
+            };
             let asked: Vec<Value> = waiting
                 .iter()
                 .rev()
-                .take(50)
+                .take(few)
                 .map(|one| json!({ "operationId": one["operationId"] }))
                 .collect();
             let told = self.api.post(&status, &json!({ "operations": asked }))?;
@@ -524,7 +529,7 @@ impl Workspace {
                     _ => bail!("an element ended with {one}"),
                 }
             }
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

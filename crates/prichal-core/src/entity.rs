@@ -19,7 +19,7 @@ use crate::{
     time::Timestamp,
 };
 
-pub use user::{PERMISSIONS, has_permission};
+pub use user::{Employee, PERMISSIONS};
 
 /// The most bytes of members' text. Single bodies are bounded anyway; this stops an entity that grows
 /// patch by patch.

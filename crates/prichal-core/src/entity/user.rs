@@ -1,5 +1,6 @@
 //! Users: at once people of the CRM and employees of the document exchange (`contract.md` §1).
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ACCESS_RIGHTS, CUSTOM_FIELDS, Defaults, NAME, REGION, flag, list, none_id};
@@ -143,8 +144,28 @@ pub(super) fn compose_name(user: &mut Object) {
     }
 }
 
-/// Whether a user's members grant a permission.
-pub fn has_permission(user: &Object, permission: &str) -> bool {
-    let granted = user.get("permissions").and_then(Value::as_array);
-    granted.is_some_and(|granted| granted.iter().any(|one| one == permission))
+/// What the document exchange asks of a user: the rest of the model is not looked at.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Employee {
+    pub name: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub iin: Option<String>,
+    pub position: Option<String>,
+    pub email: Option<String>,
+    pub is_admin: Option<bool>,
+    permissions: Vec<String>,
+}
+
+impl Employee {
+    /// Reads the members of a user, JSON.
+    pub fn read(members: &str) -> Option<Self> {
+        serde_json::from_str(members).ok()
+    }
+
+    /// Whether a permission was granted.
+    pub fn may(&self, permission: &str) -> bool {
+        self.permissions.iter().any(|one| one == permission)
+    }
 }

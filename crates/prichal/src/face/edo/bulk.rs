@@ -108,8 +108,7 @@ fn data(element: &Value) -> String {
         let mut all = members.iter();
         all.find(|(name, _)| name.eq_ignore_ascii_case("data"))
     });
-    data.map_or(Value::Null, |(_, data)| data.clone())
-        .to_string()
+    data.map_or_else(|| "null".to_owned(), |(_, data)| data.to_string())
 }
 
 /// The vendor's model of an element.

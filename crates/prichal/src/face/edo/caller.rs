@@ -5,15 +5,13 @@ use std::sync::Arc;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{
     document::{Actor, event::By},
-    entity::has_permission,
+    entity::Employee as Facts,
     event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},
-    schema::Object,
     time::Timestamp,
 };
 use prichal_store::{Conn, entity, token::Role, workspace::Workspace};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -75,7 +73,7 @@ impl Company {
         let found = employee(conn, self.id(), id)?;
         let found = found.ok_or_else(|| self.forbid(&NO_EMPLOYEE, &[&id.to_string()]))?;
         if !found.may(permission) {
-            return Err(self.forbid(&NOT_PERMITTED, &[&found.name(), permission]));
+            return Err(self.forbid(&NOT_PERMITTED, &[found.name(), permission]));
         }
         Ok(found)
     }
@@ -92,7 +90,7 @@ impl Company {
         }
         let (_, users) = entity::list(conn, self.id(), EntityKind::User, 0, 1000)?;
         let users: Vec<Employee> = users.iter().filter_map(Employee::read).collect();
-        let first = users.iter().find(|user| user.flag("isAdmin"));
+        let first = users.iter().find(|user| user.facts.is_admin == Some(true));
         let default = first.or_else(|| users.first());
         let default = default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))?;
         if self.asker.admin {
@@ -191,7 +189,7 @@ impl Company {
 #[derive(Clone, Debug)]
 pub(super) struct Employee {
     pub(super) id: UserId,
-    pub(super) members: Object,
+    pub(super) facts: Facts,
     pub(super) created_at: Timestamp,
 }
 
@@ -199,26 +197,21 @@ impl Employee {
     pub(super) fn read(row: &entity::Entity) -> Option<Self> {
         Some(Self {
             id: UserId(row.id.0),
-            members: serde_json::from_str(&row.members).ok()?,
+            facts: Facts::read(&row.members)?,
             created_at: row.update_info.created_at,
         })
     }
 
-    pub(super) fn text(&self, member: &str) -> Option<&str> {
-        let text = self.members.get(member).and_then(Value::as_str);
-        text.filter(|text| !text.is_empty())
+    pub(super) fn name(&self) -> &str {
+        self.facts.name.as_deref().unwrap_or_default()
     }
 
-    fn flag(&self, member: &str) -> bool {
-        self.members.get(member) == Some(&Value::Bool(true))
-    }
-
-    pub(super) fn name(&self) -> String {
-        self.text("name").unwrap_or_default().to_owned()
+    pub(super) fn iin(&self) -> Option<&str> {
+        self.facts.iin.as_deref().filter(|iin| !iin.is_empty())
     }
 
     pub(super) fn may(&self, permission: &str) -> bool {
-        has_permission(&self.members, permission)
+        self.facts.may(permission)
     }
 }
 

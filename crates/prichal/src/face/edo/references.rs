@@ -47,14 +47,16 @@ pub(super) fn page(items: &[Value], skip: i64, top: i64, total: i64) -> Value {
 }
 
 fn employee_model(one: &Employee) -> Value {
+    let facts = &one.facts;
+    let shown = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     json!({
         "id": one.id.0,
-        "nationalIdentificationNumber": one.text("iin"),
-        "firstName": one.text("firstName"),
-        "lastName": one.text("lastName"),
-        "fullName": one.text("name"),
-        "position": one.text("position"),
-        "email": one.text("email"),
+        "nationalIdentificationNumber": one.iin(),
+        "firstName": shown(&facts.first_name),
+        "lastName": shown(&facts.last_name),
+        "fullName": shown(&facts.name),
+        "position": shown(&facts.position),
+        "email": shown(&facts.email),
         "createdOn": one.created_at.secs(),
     })
 }

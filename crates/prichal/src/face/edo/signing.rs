@@ -297,14 +297,14 @@ fn look_up(
     }
     let zip = document_blob::find(conn, link.blob.0, link.blob.1, company.now)?;
     let rules = Rules::find(conn, company.id())?;
-    if rules.check_iin && employee.text("iin").is_none() {
+    if rules.check_iin && employee.iin().is_none() {
         // There would be nothing to compare the certificate with.
-        return Err(company.refuse(&NO_IIN, &[&employee.name()]));
+        return Err(company.refuse(&NO_IIN, &[employee.name()]));
     }
     Ok(Some(Known {
         zip: zip.ok_or_else(|| Error::internal("the content to sign is not there"))?,
         rules,
-        iin: employee.text("iin").map(str::to_owned),
+        iin: employee.iin().map(str::to_owned),
         link,
         blob,
         document,
