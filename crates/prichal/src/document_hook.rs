@@ -17,14 +17,16 @@ use crate::{
     vault::{Vault, random_token},
 };
 
-/// How long the secret before the newest one signs beside it.
+/// How long secrets before the newest one sign beside it, and how many of them.
 const ROTATION: Duration = Duration::from_hours(24);
+const BESIDE: usize = 2;
 
 /// What calls are signed with, as it is sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Secrets {
     pub value: String,
-    previous: Option<Previous>,
+    /// The newest first.
+    previous: Vec<Previous>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -38,22 +40,26 @@ impl Secrets {
     pub fn generate() -> Self {
         Self {
             value: random_token(),
-            previous: None,
+            previous: Vec::new(),
         }
     }
 
-    /// Makes a new secret, beside the one that there was.
+    /// Makes a new secret, beside those that there were: whoever rotates again because he has lost an
+    /// answer must not cut off a receiver that has the first one.
     pub fn rotate(&mut self, now: Timestamp) {
-        self.previous = Some(Previous {
+        self.previous.retain(|one| now.secs() < one.until);
+        let before = Previous {
             value: std::mem::replace(&mut self.value, random_token()),
             until: (now + ROTATION).secs(),
-        });
+        };
+        self.previous.insert(0, before);
+        self.previous.truncate(BESIDE);
     }
 
     /// Those that sign at `now`, the newest first.
     pub fn good_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
-        let previous = self.previous.as_ref();
-        let previous = previous.filter(|previous| now.secs() < previous.until);
+        let previous = self.previous.iter();
+        let previous = previous.filter(move |one| now.secs() < one.until);
         std::iter::once(self.value.as_str()).chain(previous.map(|one| one.value.as_str()))
     }
 

@@ -213,6 +213,8 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 /// Reads JSON; what is wrong is said with its line and column. A comma before a closing bracket is no
 /// fault, as it is none to the vendor's reader: the documents' own examples have some.
 pub fn parse_json(bytes: &[u8]) -> Result<Value> {
+    // The mark that some clients put before UTF-8.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.is_empty() {
         return Err(Error::invalid("", "A non-empty request body is required."));
     }

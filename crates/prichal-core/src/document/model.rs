@@ -45,7 +45,7 @@ pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     })
 }
 
-/// A company's node. What was said to it alone is for it and the sender.
+/// A company's node. What was said to it alone, and by it, is for it and the sender.
 fn company(node: &Recipient, own: bool) -> Value {
     json!({
         "order": node.order,
@@ -55,7 +55,7 @@ fn company(node: &Recipient, own: bool) -> Value {
         "isIndividual": node.individual,
         "counterpartyCompanyEmails": own.then_some(&node.emails),
         "isSignRequired": node.sign_required,
-        "state": state(&node.state),
+        "state": state(&node.state, own),
     })
 }
 
@@ -65,16 +65,16 @@ fn employees(internal: &Internal) -> Vec<Value> {
             "order": node.order,
             "employeeId": node.employee,
             "requiredAction": node.action.name(),
-            "state": state(&node.state),
+            "state": state(&node.state, true),
         })
     };
     internal.nodes.iter().map(model).collect()
 }
 
-fn state(state: &NodeState) -> Value {
+fn state(state: &NodeState, own: bool) -> Value {
     json!({
         "status": state.status.name(),
         "completedOn": state.completed_on,
-        "rejectMetadata": { "rejectReason": state.reason },
+        "rejectMetadata": { "rejectReason": state.reason.as_ref().filter(|_| own) },
     })
 }

@@ -2,10 +2,10 @@
 //! (`reference/edo.md` §1.7, §4.6).
 
 use bytes::Bytes;
-use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_core::{document::Document, id::WorkspaceId, time::Timestamp};
 use prichal_sign::{
-    Certificate, Expected, Limits, Material, Policy, Report, Request, Status, SubIndication, Time,
-    Verdict, validate,
+    Certificate, Expected, Limits, Material, Policy, Report, Request, SignerReport, Status,
+    SubIndication, Time, Verdict, validate,
 };
 use prichal_store::{Conn, signature as store};
 use serde::{Deserialize, Serialize};
@@ -82,20 +82,47 @@ pub struct Question {
     pub signature: Bytes,
     /// What is signed, unless only what lies inside is to be looked at.
     pub content: Option<Bytes>,
-    pub bin: Option<String>,
-    pub iin: Option<String>,
+    pub signer: Whose,
     /// Holders of the right to sign financial documents may sign.
     pub financial: bool,
     /// When this server took the signature in.
     pub received_at: Timestamp,
 }
 
+/// Whose signature it should be.
+#[derive(Clone, Debug, Default)]
+pub struct Whose {
+    pub bin: Option<String>,
+    pub iin: Option<String>,
+    /// A person who signs for no company (`reference/edo.md` §8).
+    pub individual: bool,
+}
+
+impl Whose {
+    /// That of a company's employee; of a recipient who is a person, his own.
+    pub fn of(document: &Document, company: WorkspaceId, bin: &str, iin: Option<String>) -> Self {
+        let recipient = document.recipient(company);
+        match recipient.filter(|recipient| recipient.individual) {
+            Some(person) => Self {
+                bin: None,
+                iin: Some(person.party.bin.clone()),
+                individual: true,
+            },
+            None => Self {
+                bin: Some(bin.to_owned()),
+                iin,
+                individual: false,
+            },
+        }
+    }
+}
+
 /// Checks a signature with all the evidence that can be had.
 pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Report> {
     let (policy, anchors) = rules.prepare()?;
     let expected = Expected {
-        bin: question.bin.clone().filter(|_| rules.check_bin),
-        iin: question.iin.clone().filter(|_| rules.check_iin),
+        bin: question.signer.bin.clone().filter(|_| rules.check_bin),
+        iin: question.signer.iin.clone().filter(|_| rules.check_iin),
         financial: question.financial,
         ..Expected::default()
     };
@@ -164,26 +191,50 @@ pub enum Decision {
     Refused(String),
 }
 
-/// Decides by a report, under the rules of the workspace.
-pub fn decide(rules: &Rules, report: &Report) -> Decision {
-    match (report.verdict, report.sub_indication) {
-        (Verdict::TotalPassed, _) => Decision::Accepted,
-        (Verdict::Indeterminate, Some(SubIndication::TryLater))
-            if rules.indeterminate == Indeterminate::Accept =>
-        {
-            Decision::Later
-        }
-        _ => Decision::Refused(reason(report)),
+/// Decides by a report, under the rules of the workspace. A person signs with no company's certificate.
+pub fn decide(rules: &Rules, report: &Report, individual: bool) -> Decision {
+    let certificates = report
+        .signers
+        .iter()
+        .filter_map(|one| one.certificate.as_ref());
+    if individual && rules.check_bin && certificates.clone().any(|one| one.bin.is_some()) {
+        let word = word(&SubIndication::SigConstraintsFailure);
+        return Decision::Refused(format!("{word}: the certificate is a company's"));
     }
+    if report.verdict == Verdict::TotalPassed {
+        return Decision::Accepted;
+    }
+    // Each signer is either good or waits: one that waits hides none that is bad.
+    let waits = |sub: Option<SubIndication>| sub == Some(SubIndication::TryLater);
+    let bad = report
+        .signers
+        .iter()
+        .find(|one| one.verdict != Verdict::TotalPassed && !waits(one.sub_indication));
+    if let Some(bad) = bad {
+        return Decision::Refused(reason(
+            report,
+            bad.sub_indication,
+            std::slice::from_ref(bad),
+        ));
+    }
+    let accepts = rules.indeterminate == Indeterminate::Accept;
+    if waits(report.sub_indication) && accepts && !report.signers.is_empty() {
+        return Decision::Later;
+    }
+    Decision::Refused(reason(report, report.sub_indication, &report.signers))
 }
 
-/// The sub-indication and the first thing that is wrong.
-fn reason(report: &Report) -> String {
-    let word = report.sub_indication.map_or_else(
+/// The sub-indication and the first thing that is wrong with these signers.
+fn reason(
+    report: &Report,
+    sub_indication: Option<SubIndication>,
+    signers: &[SignerReport],
+) -> String {
+    let word = sub_indication.map_or_else(
         || word(&report.verdict),
         |sub_indication| word(&sub_indication),
     );
-    let failed = report.signers.iter().flat_map(|signer| &signer.steps);
+    let failed = signers.iter().flat_map(|signer| &signer.steps);
     let failed = failed.filter(|step| step.status == Status::Failed);
     let why = failed
         .map(|step| step.reason.as_str())

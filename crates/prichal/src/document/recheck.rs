@@ -10,7 +10,7 @@ use prichal_store::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    check::{self, Decision, Question, Rules},
+    check::{self, Decision, Question, Rules, Whose},
     record,
 };
 use crate::{
@@ -149,16 +149,22 @@ async fn look(
         workspace: blob.workspace,
         id: blob.blob,
     };
+    let signer = Whose::of(
+        &document,
+        signature.company,
+        &signature.bin,
+        signature.iin.clone(),
+    );
+    let individual = signer.individual;
     let question = Question {
         signature: app.blobs.read_whole(key(&blob)).await?,
         content: Some(app.blobs.read_whole(key(&zip)).await?),
-        bin: Some(signature.bin.clone()),
-        iin: signature.iin.clone(),
+        signer,
         financial: is_financial(document.group),
         received_at: signature.signed_on,
     };
     let report = check::check(app, &rules, question).await?;
-    let decision = check::decide(&rules, &report);
+    let decision = check::decide(&rules, &report, individual);
     Ok(Some((report, decision)))
 }
 

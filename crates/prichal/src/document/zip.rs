@@ -150,6 +150,9 @@ pub fn distinct(names: &[&str]) -> Vec<String> {
     distinct
 }
 
+/// Bytes of a name: most systems take 255, and a number may follow.
+const LONGEST: usize = 200;
+
 /// A name that stays in its folder on every system.
 pub fn safe(name: &str) -> String {
     let mut safe: String = name
@@ -159,11 +162,17 @@ pub fn safe(name: &str) -> String {
             c if c.is_control() => '_',
             c => c,
         })
-        .take(120)
         .collect();
     let trimmed = safe.trim_matches(|c: char| c == '.' || c.is_whitespace());
     if trimmed.len() != safe.len() {
         safe = trimmed.to_owned();
+    }
+    if safe.len() > LONGEST {
+        // The extension says what the file is, so the cut is before it.
+        let dot = safe.rfind('.').filter(|dot| safe.len() - dot <= 16);
+        let extension = dot.map_or_else(String::new, |dot| safe.split_off(dot));
+        safe.truncate(safe.floor_char_boundary(LONGEST - extension.len()));
+        safe.push_str(&extension);
     }
     if safe.is_empty() {
         safe.push('_');
@@ -174,6 +183,13 @@ pub fn safe(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_cut_before_their_extension() {
+        let name = safe(&format!("{}.docx", "😀".repeat(100)));
+        assert_eq!(name, format!("{}.docx", "😀".repeat(48)));
+        assert_eq!(safe(&"я".repeat(300)), "я".repeat(100));
+    }
 
     #[test]
     fn names_are_distinct_and_stay_in_their_folder() {

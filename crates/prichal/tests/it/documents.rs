@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prichal_sign::{
     Time,
-    testing::{CrlDraft, Draft},
+    testing::{Cms, CrlDraft, Draft, Signer},
 };
 use serde_json::{Value, json};
 
@@ -604,4 +604,150 @@ async fn only_one_of_two_wins() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn every_signer_of_a_signature_counts() {
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_lists();
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    // Ours could not be checked to the end yet, which would be taken; the other one is not ours.
+    let at = Time::from_unix(START.secs());
+    let (ours, theirs) = (
+        Signer::new(&us.signer, &zip, at),
+        Signer::new(&them.signer, &zip, at),
+    );
+    let mut cms = Cms::attached(&zip, &[&ours, &theirs]);
+    cms.certificates.push(exchange.authority.issuer.der.clone());
+    let blob = us.signature(&cms.encode()).await;
+    let ticket = generated.str("idempotencyTicket");
+    let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
+    assert!(
+        said(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(us.status(&document).await, "DRAFT");
+}
+
+#[tokio::test]
+async fn a_person_signs_with_no_companys_certificate() {
+    let exchange = Exchange::new().await;
+    let us = exchange.company(0).await;
+    let mut person = exchange.company(1).await;
+    let iin = person.bin.clone();
+    let sent = async |us: &crate::exchange::Company| {
+        let document = us.draft().await;
+        let mut route = us.to(&document, &[&iin]);
+        route["route"]["external"]["nodes"][0]["isIndividual"] = json!(true);
+        us.api.post(crate::exchange::QUICK, route).await.ok();
+        us.quick_sign(Side::Outbox, &document).await.ok();
+        document
+    };
+    let document = sent(&us).await;
+    // The IIN is the person's, and so is the certificate's; but it is a company's.
+    person.signer = exchange.signer(BINS[2], &iin);
+    let refused = person.quick_sign(Side::Inbox, &document).await;
+    assert!(
+        said(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        "{}",
+        refused.text
+    );
+    person.signer = exchange.individual(&iin);
+    person.quick_sign(Side::Inbox, &document).await.ok();
+    assert_eq!(us.status(&document).await, "FINISHED");
+}
+
+#[tokio::test]
+async fn the_same_signature_at_once_is_one_signature() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    for _ in 0..3 {
+        let document = us.draft().await;
+        us.quick_route(&document, &[&them.bin]).await.ok();
+        let generated = us.generate(Side::Outbox, &document).await.ok();
+        let zip = us.download(&generated).await;
+        let blob = us.signature(&us.sign(&zip, true)).await;
+        let ticket = generated.str("idempotencyTicket");
+        let save = || us.save(Side::Outbox, &document, &blob, &ticket);
+        let (one, two, three, four) = tokio::join!(save(), save(), save(), save());
+        for answer in [one, two, three, four] {
+            answer.ok();
+        }
+        let path = format!("{V3}/sync/single/document/signatures/{document}");
+        let signatures = us.api.get(&path).await.ok();
+        assert_eq!(signatures.as_array().map(Vec::len), Some(1));
+    }
+}
+
+/// A token that belongs to one employee is his alone, and gives nobody rights.
+#[tokio::test]
+async fn employees_have_the_rights_that_they_were_given() {
+    let exchange = Exchange::new().await;
+    let us = exchange.company(0).await;
+    let space = us.api.at(&format!("/api/v1/{}", us.name));
+    let clerk = json!({ "login": "clerk", "permissions": ["DOCUMENT_CREATE"] });
+    let clerk = space.post("/users", clerk).await.ok().str("id");
+    let his = exchange.hub.user_token(&us.name, &clerk).await;
+    let api = his.at("");
+    let blob = us.content("a.pdf", PDF).await;
+
+    let mut body = us.metadata(&[&blob]);
+    let refused = api.post(CREATE, body.clone()).await;
+    assert_eq!(code(&refused), "PERMISSION_ERROR", "in another's name");
+    body["documentMetadata"]["documentAuthorEmployeeId"] = json!(clerk);
+    api.post(CREATE, body.clone()).await.ok();
+    body["documentMetadata"]["documentAuthorEmployeeId"] = Value::Null;
+    let made = api.post(CREATE, body).await.ok();
+    assert_eq!(made["documentAuthorEmployeeId"], clerk);
+    let list = format!("{V3}/sync/external/documents-query/outbox");
+    assert_eq!(code(&api.post(&list, json!({})).await), "PERMISSION_ERROR");
+
+    let mine = format!("/users/{clerk}");
+    for (path, value) in [
+        ("/permissions", json!(["DOCUMENT_VIEW"])),
+        ("/Permissions/0", json!("DOCUMENT_VIEW")),
+        ("/isAdmin", json!(true)),
+        ("/iin", json!(us.iin)),
+    ] {
+        let operation = json!([{ "op": "replace", "path": path, "value": value }]);
+        assert_eq!(his.patch(&mine, operation).await.status, 403, "{path}");
+    }
+    for user in [
+        json!({ "login": "x", "isAdmin": true }),
+        json!({ "login": "x", "permissions": ["DOCUMENT_VIEW"] }),
+        json!({ "login": "x", "iin": us.iin }),
+    ] {
+        assert_eq!(his.post("/users", user.clone()).await.status, 403, "{user}");
+        let batch = json!({ "items": [user] });
+        assert_eq!(his.post("/users/create", batch).await.status, 403);
+    }
+    his.post("/users", json!({ "login": "y", "isAdmin": false }))
+        .await
+        .ok();
+    let name = json!([{ "op": "replace", "path": "/firstName", "value": "Болат" }]);
+    his.patch(&mine, name).await.ok();
+    assert_eq!(
+        code(&api.post(&list, json!({})).await),
+        "PERMISSION_ERROR",
+        "nothing has changed"
+    );
+
+    // Nobody is put on a route who may not act there.
+    let document = us.draft().await;
+    let mut route = us.to(&document, &[BINS[1]]);
+    route["route"]["external"]["nodes"][0]["counterpartyEmails"] = json!(["a@example.kz"]);
+    route["route"]["internal"] =
+        json!({ "nodes": [{ "order": 0, "employeeId": clerk, "requiredAction": "APPROVE" }] });
+    let refused = us.api.post(ROUTE, route).await;
+    assert_eq!(code(&refused), "PERMISSION_ERROR");
+    assert!(
+        said(&refused).contains("DOCUMENT_APPROVE"),
+        "{}",
+        refused.text
+    );
 }

@@ -132,6 +132,22 @@ impl Exchange {
         Self::signer_draft(bin, iin).issued_by(&self.authority.issuer)
     }
 
+    /// The certificate of a person who stands for no company.
+    pub(crate) fn individual(&self, iin: &str) -> Identity {
+        let number = format!("IIN{iin}");
+        let subject = name(&[
+            ("CN", "ИВАНОВ ИВАН"),
+            ("serialNumber", &number),
+            ("C", "KZ"),
+        ]);
+        Draft {
+            subject,
+            purposes: vec!["1.3.6.1.5.5.7.3.4", "1.2.398.3.3.4.1.1"],
+            ..Draft::signer("ИВАНОВ ИВАН", Key::p256(&number))
+        }
+        .issued_by(&self.authority.issuer)
+    }
+
     /// The same before it is issued.
     pub(crate) fn signer_draft(bin: &str, iin: &str) -> Draft {
         let (bin, iin) = (format!("BIN{bin}"), format!("IIN{iin}"));

@@ -92,9 +92,10 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         for (n, anchor) in anchors.iter().enumerate() {
             let pem = anchor.as_str().unwrap_or_default();
             let good = Certificate::read_all(pem.as_bytes());
-            if !good.is_ok_and(|found| !found.is_empty()) {
+            let authority = |one: &Certificate| one.is_ca() || one.self_issued();
+            if !good.is_ok_and(|found| !found.is_empty() && found.iter().all(authority)) {
                 let path = format!("trustAnchors[{n}]");
-                let message = format!("The {path} must be a certificate in PEM.");
+                let message = format!("The {path} must be an authority's certificate in PEM.");
                 return Err(Error::invalid(path, message));
             }
             rules.trust_anchors.push(pem.to_owned());

@@ -11,6 +11,7 @@ use axum::{
 };
 use prichal_core::{entity::inner_links, event::EntityKind, id::EntityId, patch, schema};
 use prichal_store::{Conn, Tx, entity};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ use crate::{
     dead_code,
     reason = "describes the models that `prichal_core::entity` puts together"
 )]
-struct EntityModel(serde_json::Value);
+struct EntityModel(Value);
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
@@ -96,6 +97,7 @@ pub(super) async fn create_entity(
 ) -> Result<JsonAnswer> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let read = parse_json(&body)?;
+    check_rights(&member, kind, &read)?;
     let draft = Draft::read(
         kind,
         schema::object(&read)?,
@@ -105,6 +107,33 @@ pub(super) async fn create_entity(
     )?;
     let origin = member.origin();
     write_once(&member, key, &body, move |tx| draft.write(tx, &origin)).await
+}
+
+/// What makes somebody an employee who may do things, and says whose certificate is his.
+const RIGHTS: [&str; 3] = ["permissions", "isAdmin", "iin"];
+
+/// Only an administrator gives users rights: who could give them to himself would need none.
+fn check_right(member: &Member, kind: EntityKind, name: &str) -> Result<()> {
+    let is_right = RIGHTS.iter().any(|right| right.eq_ignore_ascii_case(name));
+    if kind == EntityKind::User && is_right && !member.caller.is_admin() {
+        return Err(Error::Forbidden(
+            "Only an administrator of the workspace may give users rights",
+        ));
+    }
+    Ok(())
+}
+
+/// The same for all members of a new entity that say something.
+fn check_rights(member: &Member, kind: EntityKind, body: &Value) -> Result<()> {
+    let nothing = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+    let members = body.as_object().into_iter().flatten();
+    for (name, value) in members {
+        let empty = value.as_array().is_some_and(Vec::is_empty);
+        if !nothing(value) && !empty {
+            check_right(member, kind, name)?;
+        }
+    }
+    Ok(())
 }
 
 const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, `deals`, `tasks`, `notifications` or `catalog-items`";
@@ -123,9 +152,14 @@ pub(super) async fn create_entities(
 ) -> Result<JsonAnswer> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let origin = member.origin();
+    let read = parse_json(&body)?;
+    let items = read.get("items").and_then(Value::as_array);
+    for item in items.into_iter().flatten() {
+        check_rights(&member, kind, item)?;
+    }
     let drafts = batch::read(
         kind,
-        &parse_json(&body)?,
+        &read,
         &settings,
         member.app.config.identifier_check,
         &origin,
@@ -197,6 +231,10 @@ pub(super) async fn patch_entity(
 ) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let operations = patch::parse(&parse_json(&body)?)?;
+    for operation in &operations {
+        let member_of = operation.path.trim_start_matches('/').split('/').next();
+        check_right(&member, place.kind, member_of.unwrap_or_default())?;
+    }
     let (origin, check) = (member.origin(), member.app.config.identifier_check);
     let write =
         move |tx: &mut Tx<'_>| edit::patch(tx, &origin, check, place, &operations, &settings);

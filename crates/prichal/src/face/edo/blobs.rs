@@ -199,7 +199,9 @@ async fn take(
     let mut part = in_time(&company.app, found).await.map_err(refuse)?;
     let name = part.file_name.clone().unwrap_or_default();
     let extension = extension(&name);
-    if !limits.extensions.contains(&extension.as_str()) {
+    // A name that is nothing but its ending has none.
+    let bare = name.len() == extension.len();
+    if bare || !limits.extensions.contains(&extension.as_str()) {
         let allowed = limits.extensions.join(", ");
         let text = BAD_EXTENSION.text(company.language(), &[&name, &allowed]);
         return Err(Error::refused(EXTENSION_ERROR, text));

@@ -64,12 +64,16 @@ impl Company {
     }
 
     /// Refuses because somebody may not do it.
-    fn forbid(&self, said: &Said, gaps: &[&str]) -> Error {
+    pub(super) fn forbid(&self, said: &Said, gaps: &[&str]) -> Error {
         Error::refused(PERMISSION_ERROR, said.text(self.language(), gaps))
     }
 
     /// An employee who is named, and may do it.
     pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
+        // Whoever has the token of one employee is no other.
+        if !self.asker.admin && self.asker.user.is_some_and(|user| user.0 != id) {
+            return Err(self.forbid(&SOMEBODY_ELSE, &[&id.to_string()]));
+        }
         let found = employee(conn, self.id(), id)?;
         let found = found.ok_or_else(|| self.forbid(&NO_EMPLOYEE, &[&id.to_string()]))?;
         if !found.may(permission) {
@@ -233,12 +237,17 @@ const NO_EMPLOYEE: Said = Said::new(
     "{} қызметкері компанияда табылмады.",
     "The employee {} is not one of the company.",
 );
+const SOMEBODY_ELSE: Said = Said::new(
+    "Токен выдан другому сотруднику, не {}.",
+    "Токен {} емес, басқа қызметкерге берілген.",
+    "The token is another employee's, not that of {}.",
+);
 const NO_EMPLOYEES: Said = Said::new(
     "В компании нет сотрудников.",
     "Компанияда қызметкерлер жоқ.",
     "The company has no employees.",
 );
-const NOT_PERMITTED: Said = Said::new(
+pub(super) const NOT_PERMITTED: Said = Said::new(
     "У сотрудника {} нет права {}.",
     "{} қызметкерінде {} құқығы жоқ.",
     "The employee {} lacks the permission {}.",

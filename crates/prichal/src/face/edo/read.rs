@@ -146,7 +146,12 @@ impl<'a> Fields<'a> {
     /// A text that says something, of at most `most` characters.
     pub(super) fn need_text(&self, name: &str, most: usize) -> Result<&'a str> {
         let text = self.text_up_to(name, most)?;
-        self.need(name, text.filter(|text| !text.trim().is_empty()))
+        let unseen =
+            |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
+        if text.is_some_and(|text| text.chars().any(char::is_control)) {
+            return Err(self.fault(name, &NUL, &[]));
+        }
+        self.need(name, text.filter(|text| !text.chars().all(unseen)))
     }
 
     /// An id. The one of zeros stands for none.

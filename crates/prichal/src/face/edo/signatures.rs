@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
-    document::check::{Question, Rules, check},
+    document::check::{Question, Rules, Whose, check},
     error::{Error, Result},
     face::{Json, once::JsonAnswer},
 };
@@ -102,8 +102,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     let question = Question {
         signature: signature.into(),
         content: content.map(Bytes::from),
-        bin: None,
-        iin: None,
+        signer: Whose::default(),
         financial: false,
         received_at: company.now,
     };
@@ -175,11 +174,17 @@ fn page(found: &Public, language: Language) -> String {
     let say = |said: &Said| said.text(language, &[]);
     let document = &found.document;
     let mut body = format!(
-        "<dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd></dl>",
+        "<dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd></dl>",
         say(&NUMBER),
         escape(&document.number),
         say(&DATE),
         day(document.date),
+        say(&STATUS),
+        say(match document.status(document.sender.company) {
+            Some(Status::Finished | Status::FinishedByCompany) => &FINISHED,
+            _ if document.fate.is_some() => &ENDED,
+            _ => &UNFINISHED,
+        }),
     );
     if found.signatures.is_empty() {
         let _ = write!(body, "<p>{}</p>", say(&UNSIGNED));
@@ -259,6 +264,14 @@ const NOTHING: Said = Said::new(
 );
 const NUMBER: Said = Said::new("Номер", "Нөмірі", "Number");
 const DATE: Said = Said::new("Дата", "Күні", "Date");
+const STATUS: Said = Said::new("Состояние", "Жағдайы", "State");
+const FINISHED: Said = Said::new("завершён", "аяқталды", "finished");
+const ENDED: Said = Said::new(
+    "отклонён или отозван, силы не имеет",
+    "қабылданбады немесе кері қайтарылды, күші жоқ",
+    "refused or taken back, without force",
+);
+const UNFINISHED: Said = Said::new("ещё не завершён", "әлі аяқталған жоқ", "not finished yet");
 const UNSIGNED: Said = Said::new(
     "Документ ещё никем не подписан.",
     "Құжатқа әлі ешкім қол қойған жоқ.",

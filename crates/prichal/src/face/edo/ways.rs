@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    caller::{Company, employee},
+    caller::{Company, NOT_PERMITTED, employee},
     language::Said,
     operation::{Prepared, doer, hold, refused},
     read::Fields,
@@ -205,6 +205,9 @@ fn sign_required(node: &Fields<'_>) -> Result<bool> {
         return Ok(true);
     }
     let action = node.word::<Action>("requiredActionType")?;
+    if action == Some(Action::Reject) {
+        return Err(node.fault("requiredActionType", &NO_DEMAND, &[]));
+    }
     Ok(action.is_none_or(|action| action == Action::Sign))
 }
 
@@ -267,9 +270,19 @@ fn order(node: &Fields<'_>) -> Result<i32> {
 fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Internal>) -> Result<()> {
     let nodes = internal.into_iter().flat_map(|internal| &internal.nodes);
     for node in nodes {
-        if employee(conn, company.id(), node.employee.0)?.is_none() {
+        let found = employee(conn, company.id(), node.employee.0)?;
+        let Some(found) = found else {
             let text = NO_EMPLOYEE.text(company.language(), &[&node.employee.to_string()]);
             return Err(Error::refused(PERMISSION_ERROR, text));
+        };
+        // A node whose employee may not act would hold the document for good.
+        let needed = match node.action {
+            Action::Sign => "DOCUMENT_SIGN",
+            Action::Approve => "DOCUMENT_APPROVE",
+            Action::Inform | Action::Reject => continue,
+        };
+        if !found.may(needed) {
+            return Err(company.forbid(&NOT_PERMITTED, &[found.name(), needed]));
         }
     }
     Ok(())

@@ -185,7 +185,9 @@ async fn whose_turn_it_is() {
 async fn what_cannot_be_done_now() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
-    let clerk = scene.clerk("clerk", &["DOCUMENT_APPROVE"]).await;
+    let clerk = scene
+        .clerk("clerk", &["DOCUMENT_APPROVE", "DOCUMENT_SIGN"])
+        .await;
     let draft = us.draft().await;
     let blob = us.content("a.pdf", crate::exchange::PDF).await;
     let internal = us
