@@ -99,6 +99,12 @@ pub fn list(
     Ok((total.unwrap_or(0), found))
 }
 
+/// How many elements are not done yet.
+pub fn count_waiting(conn: &mut Conn) -> Result<i64> {
+    let sql = "SELECT count(*) FROM bulk WHERE completed_on IS NULL";
+    Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
 /// Takes elements over that wait and belong to no node that lives, the oldest first.
 pub fn claim(
     tx: &mut Tx<'_>,

@@ -211,6 +211,12 @@ pub fn next_due(conn: &mut Conn) -> Result<Option<Timestamp>> {
     Ok(found.flatten().map(Timestamp::from_micros))
 }
 
+/// How many signatures have to be checked again.
+pub fn count_due(conn: &mut Conn) -> Result<i64> {
+    let sql = "SELECT count(*) FROM document_signature WHERE due_at IS NOT NULL";
+    Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
 /// Writes what a further check came to. False when another node has been faster.
 pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
     let settled = tx.execute(

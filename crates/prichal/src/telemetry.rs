@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use prichal_store::{delivery, run};
+use prichal_store::{bulk, delivery, run, signature};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -88,6 +88,14 @@ fn describe() {
         "prichal_runs_waiting",
         "Runs that wait, those for another try included"
     );
+    metrics::describe_gauge!(
+        "prichal_bulk_waiting",
+        "Elements of bulk calls that are not done yet"
+    );
+    metrics::describe_gauge!(
+        "prichal_signatures_unchecked",
+        "Signatures of documents that have to be checked again"
+    );
     metrics::describe_gauge!("prichal_websockets", "Websockets that this node holds");
     metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
     metrics::describe_gauge!(
@@ -104,6 +112,14 @@ pub async fn render(app: &App) -> Result<String> {
     gauge(
         "prichal_runs_waiting",
         app.db.read(run::count_waiting).await?,
+    );
+    gauge(
+        "prichal_bulk_waiting",
+        app.db.read(bulk::count_waiting).await?,
+    );
+    gauge(
+        "prichal_signatures_unchecked",
+        app.db.read(signature::count_due).await?,
     );
     let sockets = app.channels.sockets.count();
     gauge(

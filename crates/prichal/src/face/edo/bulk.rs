@@ -1,13 +1,16 @@
 //! Bulk calls: each element is queued and done later; a companion tells how far it is (`reference/edo.md`
 //! §1.6, rows 24 to 42).
 
+use std::collections::HashMap;
+
 use futures_util::future::BoxFuture;
 use prichal_core::id::generate;
 use prichal_store::{
     Conn, Tx,
     bulk::{self as store, Element},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
     operation::Operation,
     read::Fields,
     references::page,
-    routes::{bare, wrapped},
+    routes::wrapped,
     words::{described, is_fault},
 };
 use crate::{
@@ -77,8 +80,8 @@ async fn start(
             completed_on: None,
         })
         .collect();
-    let told: Vec<Value> = queued.iter().map(shown).collect();
-    let answer = json!({ "operations": told }).to_string();
+    let operations = queued.iter().map(Shown::of).collect();
+    let answer = Operations { operations }.text()?;
     let app = company.app.clone();
     let answer = write_once(&company, once, &body, move |tx: &mut Tx<'_>| {
         queued.iter().for_each(|element| store::insert(tx, element));
@@ -112,19 +115,64 @@ fn data(element: &Value) -> String {
 }
 
 /// The vendor's model of an element.
-fn shown(element: &Element) -> Value {
-    let parsed = |text: &Option<String>| {
-        text.as_deref()
-            .and_then(|text| serde_json::from_str::<Value>(text).ok())
-    };
-    json!({
-        "operationId": element.id,
-        "createdOn": element.created_on,
-        "completedOn": element.completed_on,
-        "operationStatus": element.status,
-        "data": parsed(&element.result).unwrap_or_else(|| json!({})),
-        "operationErrors": parsed(&element.errors),
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    operation_id: Uuid,
+    created_on: Option<i64>,
+    completed_on: Option<i64>,
+    operation_status: &'a str,
+    data: Told<'a>,
+    operation_errors: Option<&'a RawValue>,
+}
+
+/// What an element's caller is told, as it is kept: JSON already.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Something(&'a RawValue),
+    Nothing {},
+}
+
+impl<'a> Shown<'a> {
+    fn of(element: &'a Element) -> Self {
+        let raw = |text: &'a Option<String>| {
+            let text = text.as_deref()?;
+            serde_json::from_str::<&RawValue>(text).ok()
+        };
+        Self {
+            operation_id: element.id,
+            created_on: Some(element.created_on),
+            completed_on: element.completed_on,
+            operation_status: &element.status,
+            data: raw(&element.result).map_or(Told::Nothing {}, Told::Something),
+            operation_errors: raw(&element.errors),
+        }
+    }
+
+    /// One that there is not.
+    fn unknown(id: Uuid) -> Self {
+        Self {
+            operation_id: id,
+            created_on: None,
+            completed_on: None,
+            operation_status: NOT_FOUND,
+            data: Told::Nothing {},
+            operation_errors: None,
+        }
+    }
+}
+
+/// The vendor's model of several.
+#[derive(Serialize)]
+struct Operations<'a> {
+    operations: Vec<Shown<'a>>,
+}
+
+impl Operations<'_> {
+    fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(Error::internal)
+    }
 }
 
 /// Tells how far elements are, in the order in which they are asked for.
@@ -145,26 +193,14 @@ async fn status(company: Company, body: &Value, operation: Operation) -> Result<
         .db
         .read(move |conn| store::find(conn, id, &wanted))
         .await?;
-    let known = |id: &Uuid| {
-        let mut all = found.iter();
-        all.find(|element| element.id == *id && element.path == name(operation))
+    let asked = found.iter().filter(|one| one.path == name(operation));
+    let known: HashMap<Uuid, &Element> = asked.map(|one| (one.id, one)).collect();
+    let shown = |id: &Uuid| match known.get(id) {
+        Some(element) => Shown::of(element),
+        None => Shown::unknown(*id),
     };
-    let told: Vec<Value> = ids
-        .iter()
-        .map(|id| known(id).map_or_else(|| unknown(*id), shown))
-        .collect();
-    Ok(bare(&json!({ "operations": told })))
-}
-
-fn unknown(id: Uuid) -> Value {
-    json!({
-        "operationId": id,
-        "createdOn": null,
-        "completedOn": null,
-        "operationStatus": NOT_FOUND,
-        "data": {},
-        "operationErrors": null,
-    })
+    let operations = ids.iter().map(shown).collect();
+    Ok(JsonAnswer::ok(Operations { operations }.text()?))
 }
 
 /// List the company's bulk elements, newest first.
@@ -181,9 +217,11 @@ pub(super) async fn list_operations(company: Company, Json(body): Json) -> Resul
     let items: Vec<Value> = found
         .iter()
         .map(|element| {
-            let mut told = shown(element);
-            told["data"] = json!({});
-            told
+            let shown = Shown {
+                data: Told::Nothing {},
+                ..Shown::of(element)
+            };
+            json!(shown)
         })
         .collect();
     Ok(wrapped(&page(&items, skip, top, total)))
@@ -226,6 +264,10 @@ impl Hands for Elements {
         Box::pin(async move {
             let asker: Asker = serde_json::from_str(&element.caller).map_err(Error::internal)?;
             let data: Value = serde_json::from_str(&element.data).map_err(Error::internal)?;
+            if !data.is_object() {
+                let text = NO_OBJECT.text(asker.language, &["data"]);
+                return Err(Error::invalid("data", text));
+            }
             let operation = CALLS.iter().find(|(name, _)| *name == element.path);
             let (_, operation) =
                 operation.ok_or_else(|| Error::internal("a bulk call of an unknown kind"))?;
@@ -246,6 +288,11 @@ const REQUIRED: Said = Said::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
+);
+const NO_OBJECT: Said = Said::new(
+    "Поле {} должно быть объектом.",
+    "{} өрісі объект болуы керек.",
+    "The field {} must be an object.",
 );
 const TOO_MANY: Said = Said::new(
     "Поле {} содержит больше {} элементов.",
