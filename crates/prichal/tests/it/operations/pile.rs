@@ -95,7 +95,7 @@ async fn each_kind_with_a_bad_element() {
     failed(&all[2], "RESOURCE_NOT_FOUND", NOTHING);
     failed(&all[3], "PERMISSION_ERROR", "DOCUMENT_CREATE");
     failed(&all[4], "VALIDATION_ERROR", "documentMetadata");
-    failed(&all[5], "VALIDATION_ERROR", "body");
+    failed(&all[5], "VALIDATION_ERROR", "data");
     let other = text(&all[6]["data"]["id"]);
     assert_ne!(id, other);
 
@@ -186,7 +186,7 @@ async fn each_kind_with_a_bad_element() {
         done(&all[0], &expected);
         failed(&all[1], "RESOURCE_NOT_FOUND", &hidden);
         failed(&all[2], "VALIDATION_ERROR", "documentId");
-        failed(&all[3], "VALIDATION_ERROR", "body");
+        failed(&all[3], "VALIDATION_ERROR", "data");
 
         let link = text(&data["downloadLink"]);
         let link = &link[link.find("/api").expect("a path")..];
