@@ -29,8 +29,8 @@ use crate::{
     vault::Vault,
 };
 
-/// What is checked or drawn is in memory meanwhile, up to 70 MB each.
-const CHECKS: usize = 4;
+/// What is checked or drawn is in memory meanwhile, up to 70 MiB each.
+const CHECKS: usize = 256;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -51,10 +51,8 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
     pub limiter: Limiter,
-    /// How many signatures may be checked, and print forms drawn, at once.
+    /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: Semaphore,
-    /// Wakes whoever checks signatures again: there may be one more.
-    pub signed: Notify,
     /// Wakes whoever works at bulk calls.
     pub bulk: Notify,
     /// This process among those that share the store.
@@ -135,7 +133,6 @@ impl App {
             scripts,
             limiter: Limiter::default(),
             checks: Semaphore::new(CHECKS),
-            signed: Notify::new(),
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

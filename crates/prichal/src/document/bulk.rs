@@ -65,7 +65,15 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
         // In bites: a claim is a write of its own.
         let room = TOGETHER - working.len();
         if more && room >= TOGETHER / 2 && !stop.is_cancelled() {
-            let claimed = claim(&app, room).await;
+            let Some(claimed) = claim(&app, room).await else {
+                // What waits is in the store, and nobody else would say so again.
+                tokio::select! {
+                    () = app.clock.sleep(PAUSE) => {}
+                    () = stop.cancelled() => {}
+                    Some(()) = working.next(), if !working.is_empty() => {}
+                }
+                continue;
+            };
             more = claimed.len() == room;
             working.extend(
                 claimed.into_iter().map(|element| {
@@ -88,7 +96,8 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
     }
 }
 
-async fn claim(app: &App, room: usize) -> Vec<Element> {
+/// Takes elements over. Nothing when the store failed.
+async fn claim(app: &App, room: usize) -> Option<Vec<Element>> {
     let (node, now) = (app.node, app.clock.now().secs());
     let limit = i64::try_from(room).unwrap_or(1);
     let nobody = prichal_core::id::WorkspaceId(uuid::Uuid::nil());
@@ -98,10 +107,7 @@ async fn claim(app: &App, room: usize) -> Vec<Element> {
             store::claim(tx, node, now, IN_PROCESSING, limit)
         })
         .await;
-    claimed.unwrap_or_else(|error| {
-        log(&error.into());
-        Vec::new()
-    })
+    claimed.map_err(|error| log(&error.into())).ok()
 }
 
 /// Does an element, again after a fault of the server's.
@@ -144,7 +150,6 @@ async fn attempt(app: &App, hands: &impl Hands, element: Element) -> Result<()> 
         ..element
     };
     settle(app, done, Some(work)).await?;
-    app.signed.notify_one();
     Ok(())
 }
 

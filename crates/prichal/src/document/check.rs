@@ -1,6 +1,8 @@
 //! Checking signatures: by which policy, with what evidence, and what follows from the verdict
 //! (`reference/edo.md` §1.7, §4.6).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prichal_core::{document::Document, id::WorkspaceId, time::Timestamp};
 use prichal_sign::{
@@ -9,6 +11,7 @@ use prichal_sign::{
 };
 use prichal_store::{Conn, signature as store};
 use serde::{Deserialize, Serialize};
+use tokio::sync::SemaphorePermit;
 
 use super::evidence;
 use crate::{
@@ -18,6 +21,8 @@ use crate::{
 
 /// How often evidence is looked for: each round may name what the next one needs.
 const ROUNDS: usize = 4;
+/// How long it is looked for, all in all.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What signatures of a workspace are checked with, as its administrator has set it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,8 +135,7 @@ pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Repor
         anchors,
         ..Material::default()
     };
-    // Contents are in memory while they are checked: not many at once.
-    let place = app.checks.acquire().await.map_err(Error::internal)?;
+    let deadline = app.clock.now() + PATIENCE;
     let mut sought = Vec::new();
     let mut rounds = 0;
     let report = loop {
@@ -146,19 +150,43 @@ pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Repor
         .await
         .map_err(Error::internal)?;
         material = used;
-        let mut found = false;
-        for need in &report.needs {
-            if rounds < ROUNDS && !sought.contains(need) {
-                sought.push(need.clone());
-                found |= evidence::find(app, need, &mut material).await;
-            }
+        if rounds == ROUNDS {
+            break report;
         }
-        if !found {
+        let known = material_size(&material);
+        let seek = async {
+            for need in &report.needs {
+                if !sought.contains(need) {
+                    sought.push(need.clone());
+                    evidence::find(app, need, &mut material).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = seek => {}
+            // Whoever signs does not wait for a server that hangs, however much is needed of it.
+            () = app.clock.sleep_until(deadline) => {}
+        }
+        if material_size(&material) == known {
             break report;
         }
     };
-    drop(place);
     Ok(report)
+}
+
+/// How many pieces of evidence there are.
+fn material_size(material: &Material) -> usize {
+    material.certificates.len() + material.crls.len() + material.ocsp.len()
+}
+
+/// Keeps room in memory for so many bytes of contents, until it is dropped. Taken before they are read.
+pub async fn room(app: &App, bytes: i64) -> Result<SemaphorePermit<'_>> {
+    let most = 128;
+    let wanted = u32::try_from(bytes >> 20).map_or(most, |whole| (whole + 1).min(most));
+    app.checks
+        .acquire_many(wanted)
+        .await
+        .map_err(Error::internal)
 }
 
 fn judge(

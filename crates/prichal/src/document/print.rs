@@ -6,7 +6,10 @@ use prichal_print::{self as paper, print_form};
 use prichal_store::{document_blob::DocumentBlob, signature::Signature};
 use serde_json::Value;
 
-use super::archive::{Dossier, key};
+use super::{
+    archive::{Dossier, key},
+    check,
+};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -21,7 +24,7 @@ const TEXTS: i64 = 16 << 20;
 /// Makes the PDF, in the same bytes as long as nothing has happened to the document.
 pub async fn form(app: &App, dossier: &Dossier) -> Result<Bytes> {
     // Texts and the form are in memory while it is drawn: not many at once.
-    let _place = app.checks.acquire().await.map_err(Error::internal)?;
+    let _room = check::room(app, TEXTS).await?;
     let mut texts = Vec::new();
     let mut room = TEXTS;
     for original in &dossier.originals {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prichal_core::{document::Group, time::Timestamp};
 use prichal_store::{
-    document, document_blob,
+    Tx, document, document_blob,
     signature::{self, Check, Signature},
 };
 use tokio_util::sync::CancellationToken;
@@ -54,10 +54,8 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                     "signatures could not be checked again"
                 ),
             }
-            tokio::select! {
-                () = app.clock.sleep_until(wake) => {}
-                () = app.signed.notified() => {}
-            }
+            // The first wait of a new one is longer than this.
+            app.clock.sleep_until(wake).await;
         }
     };
     // It may be cut off anywhere: what was not written is checked again.
@@ -72,9 +70,30 @@ async fn turn(app: &App, now: Timestamp) -> Result<Option<Timestamp>> {
         .read(move |conn| signature::list_due(conn, now, BITE))
         .await?;
     for signature in due {
-        again(app, signature).await?;
+        if let Err(error) = again(app, signature.clone()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                document.id = %signature.document,
+                "a signature could not be checked again"
+            );
+            put_off(app, signature).await?;
+        }
     }
     app.db.read(signature::next_due).await.map_err(Error::from)
+}
+
+/// One that could not be checked holds up no other.
+async fn put_off(app: &App, signature: Signature) -> Result<()> {
+    let checks = signature.check.checks + 1;
+    let check = Check {
+        checks,
+        due_at: next(checks, app.clock.now()),
+        ..signature.check.clone()
+    };
+    let company = signature.company;
+    let write = move |tx: &mut Tx<'_>| signature::settle(tx, &signature, &check);
+    app.db.write(company, write).await?;
+    Ok(())
 }
 
 async fn again(app: &App, signature: Signature) -> Result<()> {
@@ -156,6 +175,8 @@ async fn look(
         signature.iin.clone(),
     );
     let individual = signer.individual;
+    let size = blob.size + zip.size;
+    let _room = check::room(app, size).await?;
     let question = Question {
         signature: app.blobs.read_whole(key(&blob)).await?,
         content: Some(app.blobs.read_whole(key(&zip)).await?),

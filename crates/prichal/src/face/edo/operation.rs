@@ -99,15 +99,13 @@ pub(super) async fn perform(
     }
     let data = parse_json(&body)?;
     let mut prepared = operation.prepare(&company, &data).await?;
-    let answer = write_once(&company, once, &body, move |tx| {
+    write_once(&company, once, &body, move |tx| {
         Ok(match prepared.write(tx)? {
             Value::Null => String::new(),
             answer => answer.to_string(),
         })
     })
-    .await?;
-    company.app.signed.notify_one();
-    Ok(answer)
+    .await
 }
 
 /// A document that the company sees, held until the end of the transaction.

@@ -223,6 +223,8 @@ pub(super) async fn take(
     let Some(known) = company.app.db.read(look).await? else {
         return Ok(None);
     };
+    let bytes = known.blob.size + known.zip.size;
+    let _room = check::room(&company.app, bytes).await?;
     let blobs = &company.app.blobs;
     let signer = Whose::of(&known.document, company.id(), company.bin(), known.iin);
     let individual = signer.individual;
