@@ -309,7 +309,7 @@ fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
 
 fn check(members: &Object) -> Result<(), Vec<Fault>> {
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
-    resource::check_lengths(members, &["code", "type"])?;
+    resource::check_lengths(members)?;
     let opts = &members["opts"];
     if let Some(timeout) = opts["recv_timeout"].as_i64()
         && !(0..=MAX_TIMEOUT).contains(&timeout)

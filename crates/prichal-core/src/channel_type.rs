@@ -130,7 +130,7 @@ fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     let members = schema::read(FIELDS, body, &mut Uuid::nil)?;
     let mut members = schema::complete(FIELDS, members);
     resource::drop_times(&mut members);
-    resource::check_lengths(&members, &["type"])?;
+    resource::check_lengths(&members)?;
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
     let number = |name: &str| members.get(name).and_then(Value::as_i64);
     if number("recv_timeout").is_some_and(|timeout| !(0..=MAX_TIMEOUT).contains(&timeout)) {

@@ -16,6 +16,8 @@ pub use query::{Names, Selection, Shape};
 
 /// The longest name or code, in characters.
 const LONGEST: usize = 128;
+/// The longest `url`, in characters.
+const LONGEST_URL: usize = 2048;
 
 /// The id that a body gives, or the one that was made for it.
 pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
@@ -97,12 +99,14 @@ pub(crate) fn refuse_unknown(
     }
 }
 
-pub(crate) fn check_lengths(members: &Object, names: &[&str]) -> Result<(), Vec<Fault>> {
-    for name in names {
-        let length = members.get(*name).and_then(Value::as_str);
-        if length.is_some_and(|text| text.chars().count() > LONGEST) {
-            let why = format!("The {name} is longer than {LONGEST} characters.");
-            return Err(vec![Fault::rule(*name, why)]);
+/// Refuses texts at the top that are too long.
+pub(crate) fn check_lengths(members: &Object) -> Result<(), Vec<Fault>> {
+    for (name, value) in members {
+        let most = if name == "url" { LONGEST_URL } else { LONGEST };
+        let length = value.as_str().map_or(0, |text| text.chars().count());
+        if length > most {
+            let why = format!("The {name} is longer than {most} characters.");
+            return Err(vec![Fault::rule(name.as_str(), why)]);
         }
     }
     Ok(())

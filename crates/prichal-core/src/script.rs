@@ -144,7 +144,7 @@ fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     let members = schema::read(FIELDS, body, &mut Uuid::nil)?;
     let mut members = schema::complete(FIELDS, members);
     resource::drop_times(&mut members);
-    resource::check_lengths(&members, &["code", "name"])?;
+    resource::check_lengths(&members)?;
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
     let data = &members["scriptdata"];
     if data["language"] != LANGUAGE {

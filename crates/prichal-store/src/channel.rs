@@ -86,12 +86,13 @@ pub fn find_for_update(
         .query_one(&sql, params![workspace, id], |row| read(workspace, row))
 }
 
-/// How many channels a workspace has.
-pub fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
-    let sql = "SELECT count(*) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
-    Ok(conn
-        .query_one(sql, params![workspace], |row| row.get(0))?
-        .unwrap_or(0))
+/// How many channels a workspace has, and how many bytes their members have.
+pub fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
+    let sql = "SELECT count(*), coalesce(sum(octet_length(members)), 0) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
+    let found = conn.query_one(sql, params![workspace], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(found.unwrap_or_default())
 }
 
 /// All channels of a workspace, in the order of their making. There are no more than the server lets

@@ -137,12 +137,13 @@ pub fn list(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<Vec<R
     })
 }
 
-/// How many entities there are that are not deleted.
-pub fn count(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<i64> {
-    let sql =
-        "SELECT count(*) FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL";
-    let count = conn.query_one(sql, params![workspace, kind.name()], |row| row.get(0))?;
-    Ok(count.unwrap_or(0))
+/// How many entities there are that are not deleted, and how many bytes their members have.
+pub fn extent(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<(i64, i64)> {
+    let sql = "SELECT count(*), coalesce(sum(octet_length(members)), 0) FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL";
+    let found = conn.query_one(sql, params![workspace, kind.name()], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(found.unwrap_or_default())
 }
 
 fn read(workspace: WorkspaceId, kind: Kind, row: &Row<'_>) -> Result<Resource> {

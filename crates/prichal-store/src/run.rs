@@ -331,7 +331,11 @@ pub struct Filter {
     pub channel: Option<EntityId>,
 }
 
-/// Runs, newest first.
+/// How many bytes of logs, results and errors a list of runs has, but for its last one.
+const ROOM: i64 = 8 << 20;
+
+/// Runs without what they were about, newest first. The list ends before `limit` when it gets long: it has
+/// one run at least if there is one.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -364,9 +368,20 @@ pub fn list(
         Some(Status::Failed) => " AND status = 'failed'",
         Some(Status::Finished) | None => "",
     });
-    let sql = format!(
-        "SELECT {COLUMNS} FROM run WHERE workspace = $1{conditions} ORDER BY id DESC LIMIT $2 OFFSET $3"
+    let page = format!("FROM run WHERE workspace = $1{conditions} ORDER BY id DESC");
+    let sizes = format!(
+        "SELECT CAST(octet_length(log) + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0) AS bigint) {page} LIMIT $2 OFFSET $3"
     );
+    let sizes = conn.query(&sizes, &values, |row| row.get::<i64>(0))?;
+    let mut room = ROOM;
+    let fitting = sizes.iter().take_while(|size| {
+        let fits = room > 0;
+        room -= **size;
+        fits
+    });
+    values[1] = i64::try_from(fitting.count()).unwrap_or(limit).into();
+    let columns = COLUMNS.replace("request", "NULL");
+    let sql = format!("SELECT {columns} {page} LIMIT $2 OFFSET $3");
     conn.query(&sql, &values, read)
 }
 

@@ -59,6 +59,9 @@ const fn secret(
     }
 }
 
+/// The most that `hook-body-limit` allows: four times that, as text and parsed, fits into a script's memory.
+const MOST_HOOK_BODY: usize = 4 << 20;
+
 const A_DURATION: &str = "a whole number above zero and ms, s, m or h, such as 10s";
 
 pub const SETTINGS: &[Setting] = &[
@@ -145,6 +148,12 @@ pub const SETTINGS: &[Setting] = &[
         "NETWORKS",
         "Whose X-Forwarded-For is believed",
         "addresses and networks with commas, such as 10.0.0.0/8,::1",
+    ),
+    setting(
+        "hook-body-limit",
+        "SIZE",
+        "The longest body that a channel takes",
+        "1 to 4194304 bytes, such as 65536, 512KiB or 4MiB",
     ),
     setting(
         "identifier-check",
@@ -276,6 +285,8 @@ pub struct Config {
     pub allow_private_targets: bool,
     /// Who may say for whom a request is.
     pub trusted_proxies: Vec<Network>,
+    /// How many bytes a hook's body may have.
+    pub hook_body_limit: usize,
     pub identifier_check: identifier::Check,
     /// Whether refused permissions and missing payment have status codes of their own on `/api/v3`.
     pub edo_strict_codes: bool,
@@ -362,6 +373,9 @@ impl Config {
                 let networks = text.split(',').map(str::trim).filter(|one| !one.is_empty());
                 networks.map(Network::parse).collect()
             })?,
+            hook_body_limit: given.need("hook-body-limit", |text| {
+                parse_size(text).filter(|size| (1..=MOST_HOOK_BODY).contains(size))
+            })?,
             identifier_check: given.need("identifier-check", identifier::Check::parse)?,
             edo_strict_codes: given.need("edo-strict-codes", |text| text.parse().ok())?,
             sign_ticket_ttl: duration("sign-ticket-ttl")?,
@@ -391,6 +405,15 @@ impl Config {
 fn has_scheme(text: &str, schemes: &[&str]) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
+
+/// A number of bytes, of KiB or of MiB.
+fn parse_size(text: &str) -> Option<usize> {
+    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20)]
+        .into_iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
+        .unwrap_or((text, 1));
+    number.parse::<usize>().ok()?.checked_mul(unit)
 }
 
 fn is_postgres(text: &str) -> bool {
@@ -576,6 +599,19 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        for (text, size) in [
+            ("1", 1),
+            ("64KiB", 65_536),
+            ("4MiB", 4 << 20),
+            ("4194304", 4 << 20),
+        ] {
+            let config = load(&[("hook-body-limit", text)], &[], "").expect(text);
+            assert_eq!(config.hook_body_limit, size);
+        }
+    }
+
+    #[test]
     fn flags_go_before_variables_and_those_before_the_file() {
         let file = "listen = \"1.1.1.1:1\"\nallow-private-targets = true\n";
         let (flags, variables) = ([("listen", "3.3.3.3:3")], [("PRICHAL_LISTEN", "2.2.2.2:2")]);
@@ -606,6 +642,10 @@ mod tests {
             ("access-key-ttl", "20"),
             ("temporary-file-ttl", "-1h"),
             ("allow-private-targets", "yes"),
+            ("hook-body-limit", "0"),
+            ("hook-body-limit", "5MiB"),
+            ("hook-body-limit", "1MB"),
+            ("hook-body-limit", "99999999999999999MiB"),
             ("identifier-check", "lenient"),
             ("edo-strict-codes", "maybe"),
             ("sign-ticket-ttl", "1d"),

@@ -173,28 +173,33 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let too_large = Error::TooLarge {
-            limit: JSON_LIMIT as u64,
-        };
-        let declared = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let mut body = request.into_body();
-        if declared.is_some_and(|length| length > JSON_LIMIT as u64) {
+        read_body(request, JSON_LIMIT).await.map(Self)
+    }
+}
+
+/// The bytes of a body, at most `limit` of them.
+pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
+    let too_large = Error::TooLarge {
+        limit: limit as u64,
+    };
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut body = request.into_body();
+    if declared.is_some_and(|length| length > limit as u64) {
+        linger(&mut body).await;
+        return Err(too_large);
+    }
+    let read = Limited::new(&mut body, limit).collect();
+    match tokio::time::timeout(BODY, read).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
             linger(&mut body).await;
-            return Err(too_large);
+            Err(too_large)
         }
-        let read = Limited::new(&mut body, JSON_LIMIT).collect();
-        match tokio::time::timeout(BODY, read).await {
-            Ok(Ok(read)) => Ok(Self(read.to_bytes())),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                linger(&mut body).await;
-                Err(too_large)
-            }
-            Ok(Err(_)) => Err(Error::invalid("", "The request body could not be read.")),
-            Err(_) => Err(Error::invalid("", "The request body did not come in time.")),
-        }
+        Ok(Err(_)) => Err(Error::invalid("", "The request body could not be read.")),
+        Err(_) => Err(Error::invalid("", "The request body did not come in time.")),
     }
 }
 

@@ -10,7 +10,10 @@ mod worker;
 use std::{
     path::PathBuf,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -81,6 +84,23 @@ pub struct Scripts {
     clock: Clock,
     idle: Mutex<Vec<(Worker, Instant)>>,
     places: Places,
+    running: AtomicUsize,
+}
+
+/// Counts a run until it ends or is given up.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Scripts {
@@ -91,7 +111,13 @@ impl Scripts {
             clock,
             idle: Mutex::default(),
             places: Places::default(),
+            running: AtomicUsize::new(0),
         }
+    }
+
+    /// How many runs there are whose time runs: those that wait for their turn, too.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Runs a script. Waiting for its turn is part of its time; so is what `host` does for it.
@@ -102,6 +128,7 @@ impl Scripts {
         abort: impl Future<Output = ()> + Send,
     ) -> Outcome {
         let time = self.clock.now() + job.time;
+        let _counted = Counted::new(&self.running);
         let mut over = pin!(
             async {
                 tokio::select! {

@@ -97,6 +97,10 @@ fn describe() {
         "Signatures of documents that have to be checked again"
     );
     metrics::describe_gauge!("prichal_websockets", "Websockets that this node holds");
+    metrics::describe_gauge!(
+        "prichal_scripts_running",
+        "Scripts that run on this node or wait for their turn"
+    );
     metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
     metrics::describe_gauge!(
         "prichal_deferred_oldest_seconds",
@@ -121,16 +125,13 @@ pub async fn render(app: &App) -> Result<String> {
         "prichal_signatures_unchecked",
         app.db.read(signature::count_due).await?,
     );
-    let sockets = app.channels.sockets.count();
-    gauge(
-        "prichal_websockets",
-        i64::try_from(sockets).unwrap_or(i64::MAX),
-    );
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    gauge("prichal_websockets", count(app.channels.sockets.count()));
+    gauge("prichal_scripts_running", count(app.scripts.running()));
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     let since = oldest.map_or(0.0, |due| (now.micros() - due.micros()) as f64 / 1e6);
     metrics::gauge!("prichal_deferred_oldest_seconds").set(since);
     let (idle, lags) = app.dispatch.lags();
-    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     for (state, webhooks, lag) in [
         ("idle", count(idle), 0),
         (

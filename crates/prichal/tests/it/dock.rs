@@ -75,6 +75,13 @@ impl Dock {
         self.rest.send(Method::PATCH, path, body).await
     }
 
+    /// The verb LOOKUP at a collection.
+    pub(crate) async fn look_up(&self, collection: &str, key: Value) -> Answer {
+        let verb = Method::from_bytes(b"LOOKUP").expect("a verb");
+        let body = Some(key.to_string().into_bytes());
+        self.rest.send(verb, collection, body).await
+    }
+
     /// Whoever has the channel's token.
     pub(crate) fn holder(&self, channel: &Made) -> Caller {
         self.hub.anybody().bearer(&channel.token)
@@ -91,6 +98,14 @@ impl Dock {
         let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
         let found = self.rest.get(&format!("{RUNS}?filter={filter}")).await.ok();
         found.json.as_array().expect("a list").clone()
+    }
+
+    /// Waits until this many scripts are at work, or wait for their turn: then their time runs.
+    pub(crate) async fn working(&self, count: usize) {
+        eventually(&format!("{count} scripts at work"), || async {
+            (self.hub.app.scripts.running() == count).then_some(())
+        })
+        .await;
     }
 
     /// The newest run of a script, once it has this status.

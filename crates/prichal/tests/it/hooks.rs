@@ -1,4 +1,4 @@
-//! Hooks and the scripts behind them (`reference/era.md` §7, §10, §13).
+//! Hooks: who may call, what is answered, and that every accepted one is run (`reference/era.md` §7, §13).
 
 use std::time::Duration;
 
@@ -254,433 +254,6 @@ async fn a_hook_whose_script_fails_is_tried_again_until_the_schedule_ends() {
 }
 
 #[tokio::test]
-async fn a_script_has_its_time_and_no_more() {
-    let dock = Dock::new().await;
-    let channel = dock.sync("loop", "for (;;) {}").await;
-    let path = format!("{POINTS}/{}", channel.id);
-    for (given, seconds) in [(0, 10), (1, 1), (60, 60)] {
-        dock.change(&path, json!({ "opts": { "recv_timeout": given } }))
-            .await
-            .ok();
-        let count = dock.runs("loop").await.len();
-        let waiting = dock.hook(&channel, json!({}));
-        let clock = async {
-            // Until the script works there is no time to be over.
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            dock.hub.advance(Duration::from_secs(seconds));
-        };
-        let (answer, ()) = tokio::join!(waiting, clock);
-        assert_eq!(
-            answer.json,
-            json!({ "error_code": 1504, "error_message": "The script did not end in time" })
-        );
-        let run = eventually("the run", || async {
-            let runs = dock.runs("loop").await;
-            (runs.len() > count).then(|| runs[0].clone())
-        })
-        .await;
-        assert_eq!(run["durationMs"], seconds * 1000);
-    }
-}
-
-#[tokio::test]
-async fn hostile_scripts_harm_nobody_else() {
-    let dock = Dock::new().await;
-    let healthy = dock.sync("healthy", "respond(200, {}, 'well')").await;
-    let hostile = [
-        ("loop", "for (;;) {}"),
-        ("recurse", "const f = () => f() + 1; f()"),
-        (
-            "hoard",
-            "const a = []; for (;;) a.push('x'.repeat(1000) + a.length)",
-        ),
-        (
-            "search",
-            "'a'.repeat(4000000).lastIndexOf('a'.repeat(1000000) + 'b')",
-        ),
-        ("throw", "throw Symbol('x')"),
-        ("cycle", "const a = {}; a.a = a; respond(200, {}, a)"),
-        ("print", "for (;;) console.log('x'.repeat(1000))"),
-        ("status", "respond(99)"),
-        ("header", "respond(200, {'a\\r\\nb': 'c'}, '')"),
-        ("pend", "await new Promise(() => {})"),
-        ("file", "await import('/etc/passwd')"),
-        ("net", "await fetch('http://127.0.0.1:1/')"),
-        ("proc", "process.exit(1)"),
-    ];
-    let mut channels = Vec::new();
-    for (code, source) in hostile {
-        channels.push(dock.sync(code, source).await);
-    }
-    let attack = async {
-        let calls = channels
-            .iter()
-            .flat_map(|channel| [channel, channel, channel, channel, channel]);
-        let calls = calls.map(|channel| dock.hook(channel, json!({})));
-        futures_util::future::join_all(calls).await
-    };
-    let others = async {
-        for _ in 0..20 {
-            assert_eq!(dock.hook(&healthy, json!({})).await.ok().text, "well");
-        }
-        // All that never ends by itself is at work by now, or waits for that.
-        for _ in 0..8 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            dock.hub.advance(Duration::from_secs(10));
-        }
-    };
-    let (answers, ()) = tokio::join!(attack, others);
-    for (n, answer) in answers.iter().enumerate() {
-        let (code, _) = hostile[n / 5];
-        assert!(
-            [1500, 1504]
-                .map(|code| json!(code))
-                .contains(&answer["error_code"]),
-            "{code}: {}",
-            answer.text
-        );
-    }
-    for (code, _) in hostile {
-        let run = dock.run(code, "failed").await;
-        assert!(
-            !run["error"].as_str().expect("an error").is_empty(),
-            "{code}"
-        );
-    }
-    assert_eq!(dock.hook(&healthy, json!({})).await.ok().text, "well");
-}
-
-#[tokio::test]
-async fn what_a_script_changes_is_there_when_it_ends() {
-    let dock = Dock::new().await;
-    let source = "
-        const company = entities.create('companies', {name: request.body.name});
-        const contact = entities.create('contacts', {name: 'Ivan', phones: [{value: '+77010000001'}]});
-        const changed = entities.patch('contacts', contact.id, [{op: 'replace', path: '/name', value: 'Pyotr'}]);
-        entities.link({companyId: company.id, contactId: contact.id});
-        kv.set('last', {id: company.id});
-        events.publish('met', {who: changed.name});
-        respond(200, {}, {company: company.id, contact: contact.id, name: changed.name,
-            seen: entities.get('contacts', contact.id).name, kept: kv.get('last'), none: entities.get('contacts', company.id)})";
-    let channel = dock.sync("crm", source).await;
-    let answer = dock.hook(&channel, json!({ "name": "Acme" })).await.ok();
-    let (company, contact) = (answer.str("company"), answer.str("contact"));
-    let expected = json!({ "company": company, "contact": contact, "name": "Pyotr", "seen": "Pyotr",
-        "kept": { "id": company }, "none": null });
-    assert_eq!(answer.json, expected);
-    let found = dock.space.get(&format!("/contacts/{contact}")).await.ok();
-    assert_eq!(
-        (&found["name"], &found["updateInfo"]["createdWith"]),
-        (&json!("Pyotr"), &json!("IntegrationPoint.crm"))
-    );
-    assert_eq!(
-        dock.space.get(&format!("/companies/{company}")).await.ok()["name"],
-        "Acme"
-    );
-    let feed = dock.space.get("/events").await.ok();
-    let items = feed["items"].as_array().expect("items");
-    let about = |item: &Value| {
-        let kind = item["entityIds"]
-            .as_object()
-            .expect("ids")
-            .keys()
-            .next()
-            .expect("one")
-            .clone();
-        format!(
-            "{kind} {}",
-            item["changeData"]["type"].as_str().unwrap_or("link")
-        )
-    };
-    let told: Vec<String> = items.iter().map(about).skip(2).collect();
-    assert_eq!(
-        told,
-        [
-            "companyId create",
-            "contactId create",
-            "contactId patch",
-            "companyId link",
-            "integrationPointId patch"
-        ]
-    );
-    let published = &items[items.len() - 1]["changeData"]["new"];
-    assert_eq!(
-        published["event"],
-        json!({ "name": "met", "data": { "who": "Pyotr" } })
-    );
-
-    // One that fails at its end has changed nothing.
-    let failing = dock
-        .sync(
-            "half",
-            "entities.create('companies', {name: 'Ghost'}); kv.set('x', 1); throw 1",
-        )
-        .await;
-    assert_eq!(dock.hook(&failing, json!({})).await.status, 500);
-    let companies = dock.space.get("/companies").await.ok();
-    assert_eq!(companies["count"], 1);
-    for (source, said) in [
-        (
-            "entities.create('unicorns', {})",
-            "There is no collection unicorns.",
-        ),
-        (
-            "entities.create('contacts', {name: 7, phones: 'x'})",
-            "phones",
-        ),
-        (
-            "entities.patch('contacts', 'x', [])",
-            "'x' is not a valid id",
-        ),
-        ("entities.link({companyId: 'x'})", "companyId"),
-        ("entities.get('contacts')", "arguments are wrong"),
-        ("kv.set('', 1)", "A key has 1 to 256 characters"),
-        ("kv.set('k', 'x'.repeat(70000))", "longer than 64 KiB"),
-        ("events.publish('')", "An event has a name"),
-        (
-            "for (let i = 0; i < 2000; i++) kv.set('k' + i, i)",
-            "at most 1000 things",
-        ),
-        ("channel.send({})", "neither a url nor a script"),
-        (
-            "entities.link({companyId: '00000000-0000-0000-0000-000000000001', contactId: '00000000-0000-0000-0000-000000000002'})",
-            "not found",
-        ),
-    ] {
-        let path = format!(
-            "{SCRIPTS}/{}",
-            dock.rest
-                .get(&format!("{SCRIPTS}?filter=%7B%22code%22%3A%22half%22%7D"))
-                .await
-                .ok()[0]["id"]
-                .as_str()
-                .expect("an id")
-        );
-        dock.change(&path, json!({ "scriptdata": { "source": source } }))
-            .await
-            .ok();
-        let count = dock.runs("half").await.len();
-        assert_eq!(
-            dock.hook(&failing, json!({})).await["error_code"],
-            1500,
-            "{source}"
-        );
-        let run = eventually("the run", || async {
-            let runs = dock.runs("half").await;
-            (runs.len() > count).then(|| runs[0].clone())
-        })
-        .await;
-        assert!(
-            run["error"].as_str().expect("an error").contains(said),
-            "{source}: {run}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn channels_keep_their_own() {
-    let dock = Dock::new().await;
-    let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
-    let (one, two) = (
-        dock.sync("one", source).await,
-        dock.sync("two", source).await,
-    );
-    for expected in ["1", "2", "3"] {
-        assert_eq!(dock.hook(&one, json!({})).await.ok().text, expected);
-    }
-    assert_eq!(dock.hook(&two, json!({})).await.ok().text, "1");
-    let other = dock.hub.workspace("other").await.at("");
-    let body = json!({ "code": "one", "name": "one", "scriptdata": { "language": "javascript", "source": "respond(200, {}, 'other')" } });
-    other.post(SCRIPTS, body).await.ok();
-    assert_eq!(other.get(RUNS).await.ok().text, "[]");
-    let run = dock.run("one", "finished").await;
-    let id = run["id"].as_str().expect("an id");
-    assert_eq!(other.get(&format!("{RUNS}/{id}")).await["error_code"], 1404);
-    assert_eq!(
-        other.post(&format!("{RUNS}/{id}/retry"), json!({})).await["error_code"],
-        1404
-    );
-    assert_eq!(
-        dock.hook(&one, json!({})).await.ok().text,
-        "4",
-        "the script is of its own workspace"
-    );
-}
-
-#[tokio::test]
-async fn fetch_goes_where_it_may() {
-    let dock = Dock::new().await;
-    let receiver = Receiver::start(|call| match call.path.as_str() {
-        "/own" => Reply::Status(202),
-        _ => Reply::Good,
-    })
-    .await;
-    let source = "
-        const answer = await fetch(request.entity.url, {method: 'POST', headers: {'X-A': 'b'}, body: {n: 1}});
-        respond(200, {}, [answer.status, answer.ok])";
-    let channel = dock.sync("fetch", source).await;
-    let path = format!("{POINTS}/{}", channel.id);
-    let url = format!("{}/own", receiver.url);
-    dock.change(&path, json!({ "url": url })).await.ok();
-    assert_eq!(dock.hook(&channel, json!({})).await.ok().text, "[202,true]");
-    let call = receiver.next().await;
-    assert_eq!(
-        (call.method.as_str(), call.body.as_str(), call.header("x-a")),
-        ("POST", r#"{"n":1}"#, Some("b"))
-    );
-    let other = dock
-        .sync(
-            "other",
-            "await fetch(request.body.url, request.body.options)",
-        )
-        .await;
-    for (url, options, said) in [
-        (
-            format!("{}/elsewhere", receiver.url),
-            json!({}),
-            "Only https addresses",
-        ),
-        (
-            "ftp://a.example/".to_owned(),
-            json!({}),
-            "Only https addresses",
-        ),
-        (
-            "https://user:pass@a.example/".to_owned(),
-            json!({}),
-            "a user name or a password",
-        ),
-        (
-            "https://127.0.0.1:1/".to_owned(),
-            json!({}),
-            "no connection",
-        ),
-        (
-            "https://127.0.0.1:1/".to_owned(),
-            json!({ "method": "CONNECT" }),
-            "no method",
-        ),
-        (
-            "https://127.0.0.1:1/".to_owned(),
-            json!({ "headers": { "host": "x" } }),
-            "cannot be sent",
-        ),
-    ] {
-        let count = dock.runs("other").await.len();
-        assert_eq!(
-            dock.hook(&other, json!({ "url": url, "options": options }))
-                .await
-                .status,
-            500
-        );
-        let run = eventually("the run", || async {
-            let runs = dock.runs("other").await;
-            (runs.len() > count).then(|| runs[0].clone())
-        })
-        .await;
-        assert!(
-            run["error"].as_str().expect("an error").contains(said),
-            "{url}: {run}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn private_addresses_are_nothing_for_scripts() {
-    let strict = |config: &mut prichal::config::Config| config.allow_private_targets = false;
-    let dock = Dock::at(Hub::with(strict).await).await;
-    let receiver = Receiver::good().await;
-    let channel = dock.sync("inside", "await fetch(request.entity.url)").await;
-    dock.change(
-        &format!("{POINTS}/{}", channel.id),
-        json!({ "url": receiver.url }),
-    )
-    .await
-    .ok();
-    assert_eq!(dock.hook(&channel, json!({})).await.status, 500);
-    let run = dock.run("inside", "failed").await;
-    assert!(
-        run["error"]
-            .as_str()
-            .expect("an error")
-            .contains("refused: loopback"),
-        "{run}"
-    );
-}
-
-#[tokio::test]
-async fn a_script_is_started_by_hand() {
-    let dock = Dock::new().await;
-    dock.script("job", "console.log(startparam(1), startparam(2), startparam(9)); variables.x = 1; startparam(2) * 2").await;
-    let body = json!({ "code": "job", "startparam1": "a", "startparam2": 21 });
-    let started = dock.rest.post(RUNS, body).await.ok();
-    let id = started.str("id");
-    let node = started.str("node");
-    let expected = json!({ "id": id, "site": "main", "node": node, "domain": "acme", "type": "svc", "code": "job" });
-    assert_eq!(started.json, expected);
-    let run = dock.run("job", "finished").await;
-    assert_eq!(
-        (&run["log"], &run["result"], &run["id"]),
-        (&json!(["a 21 undefined"]), &json!(42), &json!(id))
-    );
-    for (body, code, name) in [
-        (json!({}), 1400, "code"),
-        (json!({ "code": 7 }), 1400, "code"),
-        (json!({ "code": "none" }), 1404, "none"),
-        (
-            json!({ "code": "job", "startparam10": 1 }),
-            1400,
-            "startparam10",
-        ),
-        (json!([]), 1400, "object"),
-    ] {
-        let refused = dock.rest.post(RUNS, body.clone()).await;
-        assert_eq!(refused["error_code"], code, "{body}");
-        assert!(
-            refused.str("error_message").to_lowercase().contains(name),
-            "{body}: {}",
-            refused.text
-        );
-    }
-    for (query, code) in [
-        ("filter=%7B%22code%22%3A%22none%22%7D", 1404),
-        ("filter=%7B%22colour%22%3A%22x%22%7D", 1400),
-        ("filter=%7B%22status%22%3A%22x%22%7D", 1400),
-        ("filter=%7B%22code%22%3A7%7D", 1400),
-        ("filter=x", 1400),
-        ("limit=1001", 1400),
-        ("offset=-1", 1400),
-    ] {
-        assert_eq!(
-            dock.rest.get(&format!("{RUNS}?{query}")).await["error_code"],
-            code,
-            "{query}"
-        );
-    }
-    // Whoever started it may wait for it, but a failure is not tried again.
-    dock.script("once", "throw new Error('no')").await;
-    dock.rest.post(RUNS, json!({ "code": "once" })).await.ok();
-    let failed = dock.run("once", "failed").await;
-    assert_eq!(failed["attempts"], 1);
-    let keyed = dock.rest.clone().header("idempotency-key", "k");
-    let first = keyed
-        .post(RUNS, json!({ "code": "job" }))
-        .await
-        .ok()
-        .str("id");
-    assert_eq!(
-        keyed
-            .post(RUNS, json!({ "code": "job" }))
-            .await
-            .ok()
-            .str("id"),
-        first
-    );
-    let member = dock.hub.token("acme", "member").await.at("");
-    assert_eq!(member.get(RUNS).await["error_code"], 1403);
-}
-
-#[tokio::test]
 async fn accepted_hooks_are_run_after_a_crash() {
     let dock = Dock::new().await;
     let source = "entities.create('companies', {name: request.body.name})";
@@ -772,86 +345,6 @@ async fn hooks_are_run_by_the_nodes_that_are_alive() {
         (count >= Some(10)).then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn runs_are_kept_thirty_days() {
-    let dock = Dock::new().await;
-    let channel = dock.queued("old", "if (request.body.bad) throw 1").await;
-    dock.hook(&channel, json!({})).await.ok();
-    dock.run("old", "finished").await;
-    dock.hub.advance(Duration::from_hours(24));
-    dock.hook(&channel, json!({ "bad": true })).await.ok();
-    dock.run("old", "deferred").await;
-    for _ in 0..=29 * 24 {
-        dock.hub.advance(Duration::from_hours(1));
-    }
-    let left = eventually("the old run is gone", || async {
-        let runs = dock.runs("old").await;
-        (runs.len() == 1).then(|| runs[0].clone())
-    })
-    .await;
-    assert_ne!(left["status"], "finished", "what is not over stays");
-}
-
-#[tokio::test]
-async fn runs_take_turns_with_what_their_channel_keeps() {
-    let dock = Dock::new().await;
-    let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
-    let counter = dock.sync("counter", source).await;
-    let hooks = (0..60).map(|_| dock.hook(&counter, json!({})));
-    let mut seen: Vec<u32> = futures_util::future::join_all(hooks)
-        .await
-        .into_iter()
-        .map(|answer| answer.ok().text.parse().expect("a number"))
-        .collect();
-    seen.sort_unstable();
-    assert_eq!(seen, (1..=60).collect::<Vec<u32>>());
-    let path = format!("{POINTS}/{}", counter.id);
-    dock.change(&path, json!({ "opts": { "issync": false } }))
-        .await
-        .ok();
-    for answer in
-        futures_util::future::join_all((0..40).map(|_| dock.hook(&counter, json!({})))).await
-    {
-        assert_eq!(answer.status, 200);
-    }
-    eventually("all are run", || async {
-        let waiting = dock
-            .rest
-            .get(&format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D"))
-            .await
-            .ok();
-        (waiting.text == "[]").then_some(())
-    })
-    .await;
-    dock.change(&path, json!({ "opts": { "issync": true } }))
-        .await
-        .ok();
-    assert_eq!(dock.hook(&counter, json!({})).await.ok().text, "101");
-}
-
-#[tokio::test]
-async fn nodes_do_not_overtake_each_other() {
-    if !crate::hub::on_postgres() {
-        return;
-    }
-    let ground = Ground::new(|_| ());
-    let (one, two) = (ground.start().await, ground.neighbour().start().await);
-    let dock = Dock::at(one).await;
-    let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
-    let counter = dock.sync("counter", source).await;
-    let there = two.anybody().bearer(&counter.token);
-    let mut seen = Vec::new();
-    for _ in 0..20 {
-        let (here, there) = tokio::join!(
-            dock.hook(&counter, json!({})),
-            there.post("/exec", json!({}))
-        );
-        seen.extend([here, there].map(|answer| answer.ok().text.parse::<u32>().expect("a number")));
-    }
-    seen.sort_unstable();
-    assert_eq!(seen, (1..=40).collect::<Vec<u32>>());
 }
 
 #[tokio::test]
@@ -965,4 +458,80 @@ async fn a_sender_that_goes_away_leaves_no_run_behind() {
         (waiting.text == "[]").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_script_that_says_nothing_answers_nothing() {
+    let dock = Dock::new().await;
+    let source = "
+        if (request.method === 'GET') console.log(JSON.stringify([2, 3, 4, 5, 6, 7, 8].map((n) => request.startparam(n) ?? null)));
+        'a value is no answer'";
+    let channel = dock.sync("quiet", source).await;
+    let holder = dock.holder(&channel);
+    let answer = holder.post("/exec", json!({})).await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+    let asking = holder.header("x-mine", "yes").get("/exec").await;
+    assert_eq!((asking.status, asking.text.as_str()), (200, ""));
+    let run = dock.run("quiet", "finished").await;
+    let seen: Value = serde_json::from_str(run["log"][0].as_str().expect("a line")).expect("JSON");
+    assert_eq!(
+        [&seen[0], &seen[1], &seen[2], &seen[4], &seen[5], &seen[6]],
+        [
+            &json!("GET"),
+            &json!("/exec"),
+            &json!(""),
+            &json!("127.0.0.1"),
+            &json!("http"),
+            &Value::Null
+        ]
+    );
+    let headers = seen[3].as_array().expect("pairs");
+    assert!(headers.contains(&json!(["x-mine", "yes"])), "{headers:?}");
+    assert!(
+        !run["log"].to_string().contains(&channel.token),
+        "what let it in is not told"
+    );
+}
+
+#[tokio::test]
+async fn a_channel_without_a_script_says_so_whether_or_not_anybody_waits() {
+    let dock = Dock::new().await;
+    for is_sync in [true, false] {
+        for code in ["", "missing"] {
+            let name = format!("c{is_sync}{code}");
+            let members = json!({ "recv_svcscriptcode": code, "opts": { "issync": is_sync } });
+            let channel = dock.channel(&name, members).await;
+            let refused = dock.hook(&channel, json!({})).await;
+            assert_eq!(
+                (refused.status, &refused["error_code"]),
+                (404, &json!(1404))
+            );
+        }
+    }
+    // The script may come later than the channel that names it.
+    let channel = dock
+        .channel(
+            "late",
+            json!({ "recv_svcscriptcode": "late", "opts": { "issync": true } }),
+        )
+        .await;
+    assert_eq!(dock.hook(&channel, json!({})).await.status, 404);
+    dock.script("late", "respond(204)").await;
+    assert_eq!(dock.hook(&channel, json!({})).await.status, 204);
+}
+
+#[tokio::test]
+async fn the_longest_body_is_a_setting() {
+    let dock = Dock::at(Hub::with(|config| config.hook_body_limit = 2 << 20).await).await;
+    let channel = dock
+        .sync("long", "respond(200, {}, String(request.body.length))")
+        .await;
+    let holder = dock.holder(&channel).header("content-type", "text/plain");
+    let send = |length: usize| holder.send(Method::POST, "/exec", Some(vec![b'x'; length]));
+    assert_eq!(send(2 << 20).await.ok().text, (2 << 20).to_string());
+    let refused = send((2 << 20) + 1).await;
+    assert_eq!(
+        (refused.status, &refused["error_code"]),
+        (413, &json!(1413))
+    );
 }

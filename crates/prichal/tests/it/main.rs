@@ -26,6 +26,7 @@ mod operations;
 mod partner;
 mod process;
 mod receiver;
+mod scripts;
 mod seeds;
 mod sockets;
 mod telephony;

@@ -438,7 +438,7 @@ async fn scripts_are_started_and_stopped() {
             json!(["start_svcscript", { "qid": "t", "code": "loop", "timeout": 500 }]).to_string(),
         )
         .await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    dock.working(1).await;
     dock.hub.advance(Duration::from_millis(500));
     let late = client.next().await;
     assert_eq!(
@@ -773,4 +773,206 @@ async fn any_node_may_hold_the_connection() {
     };
     let (code, ()) = tokio::join!(ended, clock);
     assert_eq!(code, Some(CloseCode::Policy));
+}
+
+#[tokio::test]
+async fn a_connection_knows_itself_before_it_is_set_up() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut client = Client::open(&dock.hub, &channel).await;
+    let mut other = Client::open(&dock.hub, &channel).await;
+    let info = client.ask("connection_info", json!({ "qid": null })).await;
+    assert_eq!(
+        (&info["result"], &info["qid"], &info["capabilities"]),
+        (&json!("ok"), &Value::Null, &json!([]))
+    );
+    let there = other.ask("connection_info", json!({ "qid": 0 })).await;
+    for name in ["sessionid", "connectionid"] {
+        let id = info[name].as_str().and_then(prichal_core::id::parse);
+        assert!(id.is_some(), "{name}: {info}");
+    }
+    assert_ne!(info["connectionid"], there["connectionid"]);
+    // What was set up stays when more is.
+    let asked = |key: &str| json!({ "capabilities": [{ "key": key }] });
+    client.ask("setup", asked("test")).await;
+    client.ask("setup", asked("msg")).await;
+    let info = client
+        .ask("connection_info", json!({ "qid": { "a": [1] } }))
+        .await;
+    assert_eq!(
+        (&info["capabilities"], &info["qid"]),
+        (&json!(["msg", "test"]), &json!({ "a": [1] }))
+    );
+}
+
+#[tokio::test]
+async fn a_script_has_ten_seconds_when_nothing_is_said() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    dock.script("loop", "for (;;) {}").await;
+    let mut client = Client::with(&dock.hub, &channel, &["svcscript", "test"]).await;
+    client
+        .send(json!(["start_svcscript", { "qid": 1, "code": "loop" }]).to_string())
+        .await;
+    dock.working(1).await;
+    dock.hub.advance(Duration::from_millis(9_999));
+    assert_eq!(
+        client.ask("test", json!({ "qid": 2 })).await["qid"],
+        2,
+        "it goes on"
+    );
+    dock.hub.advance(Duration::from_millis(1));
+    let late = client.next().await;
+    assert_eq!(
+        (&late[0], &late[1]["qid"], &late[1]["errorcode"]),
+        (&json!("start_svcscript_result"), &json!(1), &json!(1504))
+    );
+    // Who has stopped a script hears of that alone, and may use the qid again.
+    client
+        .send(json!(["start_svcscript", { "qid": 3, "code": "loop" }]).to_string())
+        .await;
+    assert_eq!(
+        client.ask("abort_svcscript", json!({ "qid": 3 })).await["result"],
+        "ok"
+    );
+    client
+        .send(json!(["start_svcscript", { "qid": 3, "code": "loop" }]).to_string())
+        .await;
+    eventually("the first has ended", || async {
+        let runs = dock.runs("loop").await;
+        (runs.len() == 2).then_some(())
+    })
+    .await;
+    dock.working(1).await;
+    assert_eq!(
+        client.ask("abort_svcscript", json!({ "qid": 3 })).await["result"],
+        "ok",
+        "the qid is that of the second"
+    );
+}
+
+#[tokio::test]
+async fn requests_beyond_eight_wait_for_their_turn() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut client = Client::with(&dock.hub, &channel, &["rest", "svcscript", "test"]).await;
+    let frame = |method: &str, qid: usize, more: Value| {
+        let mut params = more;
+        params["qid"] = qid.into();
+        json!([method, params]).to_string()
+    };
+    let read = json!({ "operation": "read", "classpath": "service/svcscripts" });
+    for qid in 0..60 {
+        client.send(frame("rest", qid, read.clone())).await;
+    }
+    let mut seen = Vec::new();
+    for _ in 0..60 {
+        let answer = client.next().await;
+        assert_eq!(answer[1]["result"], "ok", "{answer}");
+        seen.push(answer[1]["qid"].as_u64().expect("a number"));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..60).collect::<Vec<u64>>());
+    // Eight scripts that do not end hold up the rest, not the conversation; what waits can be stopped.
+    dock.script("loop", "for (;;) {}").await;
+    let start = json!({ "code": "loop", "timeout": 60_000 });
+    for qid in 0..73 {
+        client
+            .send(frame("start_svcscript", qid, start.clone()))
+            .await;
+    }
+    let refused = client.next().await;
+    assert_eq!(
+        (&refused[1]["qid"], &refused[1]["errorcode"]),
+        (&json!(72), &json!(1503))
+    );
+    dock.working(8).await;
+    for qid in (0..72).rev() {
+        let stopped = client.ask("abort_svcscript", json!({ "qid": qid })).await;
+        assert_eq!(stopped, json!({ "qid": qid, "result": "ok" }));
+    }
+    dock.working(0).await;
+    eventually("those that began are on record, and no others", || async {
+        (dock.runs("loop").await.len() == 8).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rights_are_those_of_the_time_of_connecting() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let path = format!("{POINTS}/{}", channel.id);
+    let mut before = Client::with(&dock.hub, &channel, &["test"]).await;
+    dock.change(
+        &path,
+        json!({ "opts": { "filter_capabilities": ["test"] } }),
+    )
+    .await
+    .ok();
+    let asked = json!({ "capabilities": [{ "key": "rest" }] });
+    assert_eq!(
+        before.ask("setup", asked.clone()).await["capabilities"][0]["result"],
+        "ok"
+    );
+    let mut after = Client::open(&dock.hub, &channel).await;
+    assert_eq!(
+        after.ask("setup", asked).await["capabilities"][0]["result"],
+        "error"
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_is_renewed_by_its_id() {
+    let dock = Dock::new().await;
+    let user = dock
+        .space
+        .post("/users", json!({ "login": "ivan" }))
+        .await
+        .ok()
+        .str("id");
+    let channel = dock
+        .channel("sock", json!({ "opts": { "userid": user } }))
+        .await;
+    let mut client = Client::with(&dock.hub, &channel, &["subscr", "test"]).await;
+    let subscribe = json!({ "qid": 1, "id": "c", "expires": 300, "classpath": "companies" });
+    for _ in 0..3 {
+        assert_eq!(
+            client.ask("subscribe", subscribe.clone()).await["result"],
+            "ok"
+        );
+        dock.hub.advance(Duration::from_secs(240));
+    }
+    dock.space
+        .post("/companies", json!({ "name": "Acme" }))
+        .await
+        .ok();
+    let told = client.next().await;
+    assert_eq!((&told[0], &told[1]["id"]), (&json!("notify"), &json!("c")));
+    assert_eq!(told[1]["eventts"], 1_767_225_600_000_i64 + 720_000);
+    dock.hub.advance(Duration::from_secs(61));
+    dock.space
+        .post("/companies", json!({ "name": "late" }))
+        .await
+        .ok();
+    let next = client.ask("test", json!({ "qid": 2 })).await;
+    assert_eq!(next["qid"], 2, "one is told of once, and not after its end");
+}
+
+#[tokio::test]
+async fn a_connection_is_pinged() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let mut client = Client::with(&dock.hub, &channel, &["test"]).await;
+    dock.hub.advance(Duration::from_secs(30));
+    let wait = async {
+        loop {
+            match client.0.next().await {
+                Some(Ok(Message::Ping(_))) => return true,
+                Some(Ok(_)) => {}
+                _ => return false,
+            }
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.expect("a ping"));
 }

@@ -1,7 +1,5 @@
 //! The six verbs of a service collection, as all of them have it (`reference/era.md` §4, §13).
 
-use std::borrow::Cow;
-
 use axum::{
     extract::{Path, State},
     http::{HeaderMap, Method, StatusCode, header},
@@ -21,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     caller::{Admin, Tenant},
-    words::LOOKUP_FAILED,
+    words::{LOOKUP_FAILED, MEDIA_TYPE},
 };
 use crate::{
     app::App,
@@ -38,6 +36,9 @@ use crate::{
 /// How many entities a list shows when nothing is said, and at the most.
 const LIMIT: i64 = 100;
 const LONGEST: i64 = 1000;
+
+/// How many bytes a workspace's entities of a collection may have together.
+const ROOM: i64 = 16 << 20;
 
 /// An entity of a service collection.
 pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
@@ -101,7 +102,8 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         id: EntityId,
     ) -> Result<Option<(Self, bool)>>;
     fn list(vault: &Vault, conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Self>>;
-    fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64>;
+    /// How many there are, and how many bytes they have.
+    fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)>;
     /// The ids that a key means.
     fn look_up(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<EntityId>>;
 }
@@ -174,11 +176,11 @@ macro_rules! plainly_stored {
             rows.iter().map($make).collect()
         }
 
-        fn count(
+        fn extent(
             conn: &mut prichal_store::Conn,
             workspace: prichal_core::id::WorkspaceId,
-        ) -> crate::error::Result<i64> {
-            Ok(prichal_store::resource::count(conn, workspace, $kind)?)
+        ) -> crate::error::Result<(i64, i64)> {
+            Ok(prichal_store::resource::extent(conn, workspace, $kind)?)
         }
 
         fn look_up(
@@ -252,18 +254,23 @@ async fn other_verb<R: Resource>(
     State(_): State<App>,
     method: Method,
     Admin(tenant): Admin,
+    headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response> {
     if method.as_str() == "LOOKUP" {
-        look_up::<R>(&tenant, &body).await
+        look_up::<R>(&tenant, &headers, &body).await
     } else {
         Err(Error::WrongMethod)
     }
 }
 
 /// Finds the ids that a JSON text means.
-async fn look_up<R: Resource>(tenant: &Tenant, body: &[u8]) -> Result<Response> {
-    let key = parse_json(body)?;
+async fn look_up<R: Resource>(
+    tenant: &Tenant,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response> {
+    let key = read_json(headers, body)?;
     let key = key.as_str().ok_or_else(|| {
         Error::invalid(
             "",
@@ -289,9 +296,9 @@ pub(super) async fn create<R: Resource>(
 ) -> Result<Response> {
     let verb = headers.get("x-http-method-override");
     if verb.is_some_and(|verb| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP")) {
-        return look_up::<R>(&tenant, &body).await;
+        return look_up::<R>(&tenant, &headers, &body).await;
     }
-    let given = schema::object(&parse_json(&in_form(&headers, &body))?)?.clone();
+    let given = schema::object(&read_json(&headers, &body)?)?.clone();
     let id = EntityId::generate(tenant.now).0;
     let made = R::read(&given, id, tenant.now)?;
     made.check(&tenant.app).await?;
@@ -299,13 +306,10 @@ pub(super) async fn create<R: Resource>(
     let work = move |tx: &mut Tx<'_>| {
         let mut made = made.clone();
         made.settle(&app.vault, tx, &origin, &given, None)?;
-        if R::count(tx.conn()?, origin.workspace)? >= R::MOST {
-            let what = format!("A workspace has at most {} of these", R::MOST);
-            return Err(Error::refused("tooMany", what));
-        }
         if !made.insert(&app.vault, tx, origin.workspace)? {
             return Err(taken::<R>(made.code()));
         }
+        check_room::<R>(tx, origin.workspace)?;
         if let Some((kind, new)) = made.snapshot() {
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
@@ -317,22 +321,40 @@ pub(super) async fn create<R: Resource>(
     Ok(answer.into_response())
 }
 
-/// The JSON of a form's field `data`, which is another way to send it (`reference/era.md` §5).
-fn in_form<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
+/// A list reads all there are: neither their number nor their size grows without end.
+fn check_room<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+    let (count, bytes) = R::extent(tx.conn()?, workspace)?;
+    let what = if count > R::MOST {
+        format!("A workspace has at most {} of these", R::MOST)
+    } else if bytes > ROOM {
+        format!(
+            "All of these in a workspace have at most {} MiB",
+            ROOM >> 20
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::refused("tooMany", what))
+}
+
+/// Reads a body that is JSON, or a form whose field `data` holds it (`reference/era.md` §5).
+pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
     let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind
-        .trim_start()
-        .starts_with("application/x-www-form-urlencoded")
-    {
-        return Cow::Borrowed(body);
+    let kind = kind.map(|kind| kind.to_str().unwrap_or_default().to_ascii_lowercase());
+    let kind = kind.as_deref().and_then(|kind| kind.split(';').next());
+    match kind.map(str::trim) {
+        Some("application/x-www-form-urlencoded") => {
+            // Clients that say nothing of a type are said to send a form; theirs is JSON nevertheless.
+            parse_json(body).or_else(|error| {
+                let mut fields = form_urlencoded::parse(body);
+                let data = fields.find(|(name, _)| name == "data");
+                data.map_or(Err(error), |(_, data)| parse_json(data.as_bytes()))
+            })
+        }
+        None | Some("" | "application/json" | "text/json" | "text/plain") => parse_json(body),
+        Some(kind) if kind.ends_with("+json") => parse_json(body),
+        Some(_) => Err(Error::refused(MEDIA_TYPE.0, MEDIA_TYPE.1)),
     }
-    let mut fields = form_urlencoded::parse(body);
-    let data = fields.find(|(name, _)| name == "data");
-    // Clients that say nothing of a type are said to send a form; theirs is JSON nevertheless.
-    data.map_or(Cow::Borrowed(body), |(_, data)| {
-        Cow::Owned(data.into_owned().into_bytes())
-    })
 }
 
 fn shape<R: Resource>(query: &Query) -> Result<Shape> {
@@ -407,10 +429,11 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
 pub(super) async fn patch<R: Resource>(
     Admin(tenant): Admin,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response> {
     let id = id_of::<R>(&id)?;
-    let given = schema::object(&parse_json(&body)?)?.clone();
+    let given = schema::object(&read_json(&headers, &body)?)?.clone();
     // What takes time is done before the write; there it is done again with what is there then.
     let now = find::<R>(&tenant, id).await?;
     now.patched(&given)?.check(&tenant.app).await?;
@@ -433,6 +456,7 @@ pub(super) async fn patch<R: Resource>(
         }
         after.set_updated_at(origin.at);
         after.update(&app.vault, tx, origin.workspace, None)?;
+        check_room::<R>(tx, origin.workspace)?;
         if let (Some((kind, old)), Some((_, new))) = (before.snapshot(), after.snapshot()) {
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{FromRequest as _, Request as HttpRequest, State},
+    extract::{Request as HttpRequest, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
@@ -21,7 +21,7 @@ use crate::{
         request::Request,
     },
     error::{Error, Result},
-    face::{Raw, bearer},
+    face::{bearer, read_body},
     http::Peer,
 };
 
@@ -43,7 +43,8 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     let loaded = channel::script(&app, docked.workspace, code).await?;
     let loaded = loaded.ok_or_else(|| refuse(&docked, "The receiving script of this channel"))?;
     let mut seen = describe(&app, &parts);
-    let Raw(body) = Raw::from_request(HttpRequest::from_parts(parts, body), &()).await?;
+    let limit = app.config.hook_body_limit;
+    let body = read_body(HttpRequest::from_parts(parts, body), limit).await?;
     seen.set_body(&body);
     if docked.channel.is_sync() {
         answer(&app, &docked, &loaded, seen).await

@@ -158,9 +158,10 @@ pub(super) async fn get_integration_point_type(
 pub(super) async fn patch_integration_point_type(
     admin: Admin,
     id: Path<String>,
+    headers: HeaderMap,
     body: Raw,
 ) -> Result<Response> {
-    collection::patch::<ChannelType>(admin, id, body).await
+    collection::patch::<ChannelType>(admin, id, headers, body).await
 }
 
 /// Delete a type. Its channels stay as they are.

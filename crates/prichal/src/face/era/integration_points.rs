@@ -35,7 +35,6 @@ use crate::{
     face::{
         Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
-        parse_json,
     },
     page::Query,
     vault::{Vault, sha256_hex},
@@ -190,8 +189,8 @@ impl Resource for Channel {
         rows.iter().map(|row| open(vault, row)).collect()
     }
 
-    fn count(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
-        Ok(channel::count(conn, workspace)?)
+    fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
+        Ok(channel::extent(conn, workspace)?)
     }
 
     fn look_up(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<EntityId>> {
@@ -291,9 +290,10 @@ pub(super) async fn get_integration_point(
 pub(super) async fn patch_integration_point(
     admin: Admin,
     id: Path<String>,
+    headers: HeaderMap,
     body: Raw,
 ) -> Result<Response> {
-    collection::patch::<Channel>(admin, id, body).await
+    collection::patch::<Channel>(admin, id, headers, body).await
 }
 
 /// Delete a channel: its token is good for nothing any more, and its websockets are closed.
@@ -323,10 +323,11 @@ pub(super) async fn send_message(
     Admin(tenant): Admin,
     Path(id): Path<String>,
     key: IdempotencyKey,
+    headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let channel: Channel = collection::find_in_path(&tenant, &id).await?;
-    let message = parse_json(&body)?;
+    let message = collection::read_json(&headers, &body)?;
     if !queue::can_send(&channel) {
         return Err(Error::invalid(
             "url",

@@ -4,7 +4,7 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use prichal_store::{Conn, channel, workspace};
 use serde_json::json;
 
-use super::{caller::Tenant, words::LOOKUP_FAILED};
+use super::{caller::Tenant, words::TOKEN_NOT_FOUND};
 use crate::{
     error::{Error, Result},
     face::json_text,
@@ -18,7 +18,7 @@ pub(super) async fn check_token(tenant: Tenant, Path(token): Path<String>) -> Re
     let (id, hash) = (tenant.workspace, sha256_hex(token.as_bytes()));
     let read = move |conn: &mut Conn| {
         let channel = channel::find_by_token(conn, id, &hash)?
-            .ok_or_else(|| Error::refused(LOOKUP_FAILED, "Token not found"))?;
+            .ok_or_else(|| Error::refused(TOKEN_NOT_FOUND.0, TOKEN_NOT_FOUND.1))?;
         let workspace = workspace::find(conn, &id.to_string())?;
         Ok::<_, Error>((workspace.map(|workspace| workspace.name), channel))
     };

@@ -1,7 +1,11 @@
 //! `/rest/v1/service/svcscript_runtimes`: scripts started by hand, and what has come of every run
 //! (`reference/era.md` §10).
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{
+    extract::Path,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use prichal_core::{
     id::{EntityId, RunId},
     time::Timestamp,
@@ -15,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{
     caller::{Admin, Tenant},
-    collection::page,
+    collection::{page, read_json},
 };
 use crate::{
     access,
@@ -25,7 +29,6 @@ use crate::{
     face::{
         Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
-        parse_json,
     },
     page::Query,
 };
@@ -122,9 +125,10 @@ fn missing(id: &str) -> Error {
 pub(super) async fn start_svcscript(
     Admin(tenant): Admin,
     key: IdempotencyKey,
+    headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
-    let given = parse_json(&body)?;
+    let given = read_json(&headers, &body)?;
     let given = prichal_core::schema::object(&given)?;
     let (code, params) = read_start(given, PARAMS)?;
     let loaded = channel::script(&tenant.app, tenant.workspace, &code).await?;

@@ -153,8 +153,13 @@ pub(super) async fn get_svcscript(
 /// Change a script. Runs that begin afterwards are of the new one.
 #[utoipa::path(patch, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
     params(("id" = String, Path)), request_body = ScriptModel, responses((status = 200, body = ScriptModel)))]
-pub(super) async fn patch_svcscript(admin: Admin, id: Path<String>, body: Raw) -> Result<Response> {
-    collection::patch::<Script>(admin, id, body).await
+pub(super) async fn patch_svcscript(
+    admin: Admin,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response> {
+    collection::patch::<Script>(admin, id, headers, body).await
 }
 
 /// Delete a script.

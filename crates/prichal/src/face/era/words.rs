@@ -1,7 +1,10 @@
 //! The wording of errors under `/rest/v1`: a code, which is the status and a thousand, and a text
 //! (`reference/era.md` §5, §13).
 
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::Response,
+};
 use serde_json::json;
 
 use crate::{
@@ -11,6 +14,13 @@ use crate::{
 
 /// The refusal of a look-up that has found nothing. Its text is documented.
 pub(super) const LOOKUP_FAILED: &str = "lookupFailed";
+/// The refusal of a token that nobody has. That its type names no charset is documented, too (§6).
+pub(super) const TOKEN_NOT_FOUND: (&str, &str) = ("tokenNotFound", "Token not found");
+/// A body that says it is something else than what is read here.
+pub(super) const MEDIA_TYPE: (&str, &str) = (
+    "mediaType",
+    "The Content-Type must be application/json, or a form whose field data holds the JSON",
+);
 /// A script that somebody waits for did not end in time, or has failed. Why is in the record of its run.
 pub(super) const TIMED_OUT: (&str, &str) = ("timedOut", "The script did not end in time");
 pub(super) const SCRIPT_FAILED: (&str, &str) = ("scriptFailed", "The script failed");
@@ -18,7 +28,16 @@ pub(super) const SCRIPT_FAILED: (&str, &str) = ("scriptFailed", "The script fail
 pub fn words(error: &Error) -> Response {
     let (status, message) = (status(error), message(error));
     let body = json!({ "error_code": 1000 + status.as_u16(), "error_message": message });
-    retry_after(error, json_text(status, body.to_string()))
+    let mut response = retry_after(error, json_text(status, body.to_string()));
+    if is_refused(error, TOKEN_NOT_FOUND.0) {
+        let plain = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, plain);
+    }
+    response
+}
+
+fn is_refused(error: &Error, status: &str) -> bool {
+    matches!(error, Error::Refused(refusal) if refusal.status == status)
 }
 
 /// The status of an error.
@@ -27,12 +46,15 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
-        Error::Refused(refusal) if refusal.status == LOOKUP_FAILED => StatusCode::NOT_FOUND,
-        Error::Refused(refusal) if refusal.status == TIMED_OUT.0 => StatusCode::GATEWAY_TIMEOUT,
-        Error::Refused(refusal) if refusal.status == SCRIPT_FAILED.0 => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-        Error::Refused(_) | Error::PatchRefused(_) => StatusCode::CONFLICT,
+        Error::Refused(refusal) => match refusal.status {
+            LOOKUP_FAILED => StatusCode::NOT_FOUND,
+            status if status == TOKEN_NOT_FOUND.0 => StatusCode::NOT_FOUND,
+            status if status == MEDIA_TYPE.0 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            status if status == TIMED_OUT.0 => StatusCode::GATEWAY_TIMEOUT,
+            status if status == SCRIPT_FAILED.0 => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::CONFLICT,
+        },
+        Error::PatchRefused(_) => StatusCode::CONFLICT,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,

@@ -16,7 +16,7 @@ use prichal_core::{schema::Object, time::Timestamp};
 use prichal_store::{Conn, Tx, event, run::Kind, socket};
 use serde_json::{Value, json};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tokio_tungstenite::{
@@ -56,8 +56,9 @@ const PING: Duration = Duration::from_secs(30);
 const MISSES: u32 = 2;
 /// How long a frame may take to be sent.
 const SEND: Duration = Duration::from_secs(30);
-/// How many things a client may have going at once.
+/// How many things a client has going at once, and how many it may have asked for beyond those.
 const TOGETHER: usize = 8;
+const WAITING: usize = 64;
 /// How many frames wait for the receiving script.
 const INBOX: usize = 64;
 /// How many events are read at once.
@@ -136,6 +137,9 @@ async fn finish(socket: &mut Socket, end: End) {
     let _ = tokio::time::timeout(SEND, said).await;
 }
 
+/// A script that was started: the text of its `qid`, which may be used again, and what is its own.
+type Start = (String, u64);
+
 struct Session {
     app: App,
     docked: Arc<Docked>,
@@ -146,10 +150,13 @@ struct Session {
     /// Everything up to this number of the log has been told.
     seen: i64,
     news: Option<watch::Receiver<u64>>,
-    /// What goes on, and gives a frame when it ends.
-    going: JoinSet<(Option<String>, Option<String>)>,
+    /// What goes on or waits for its turn, and gives a frame when it ends.
+    going: JoinSet<(Option<Start>, Option<String>)>,
+    turns: Arc<Semaphore>,
     /// How a script that was started is stopped, by the text of its `qid`.
-    starts: HashMap<String, CancellationToken>,
+    starts: HashMap<String, (u64, CancellationToken)>,
+    /// How many were started.
+    started: u64,
     /// Frames for the receiving script.
     inbox: Option<mpsc::Sender<Value>>,
     /// Ends the receiving script with the connection.
@@ -168,7 +175,9 @@ impl Session {
             seen: 0,
             news: None,
             going: JoinSet::new(),
+            turns: Arc::new(Semaphore::new(TOGETHER)),
             starts: HashMap::new(),
+            started: 0,
             inbox: None,
             closed: CancellationToken::new(),
         }
@@ -176,7 +185,7 @@ impl Session {
 
     fn stop(&self) {
         self.closed.cancel();
-        self.starts.values().for_each(CancellationToken::cancel);
+        self.starts.values().for_each(|(_, stop)| stop.cancel());
     }
 
     async fn converse(
@@ -208,8 +217,10 @@ impl Session {
                 }
                 Some(frame) = place.frames.recv() => frame,
                 Some(ended) = self.going.join_next() => {
-                    let Ok((key, frame)) = ended else { continue };
-                    if let Some(key) = key {
+                    let Ok((start, frame)) = ended else { continue };
+                    if let Some((key, own)) = start
+                        && self.starts.get(&key).is_some_and(|(now, _)| *now == own)
+                    {
                         self.starts.remove(&key);
                     }
                     match frame {
@@ -362,17 +373,29 @@ impl Session {
         ])
     }
 
-    /// Does something beside the conversation; nothing when too much is going on already.
+    /// Does something beside the conversation when its turn comes; nothing when too much waits already.
     fn go(
         &mut self,
-        key: Option<String>,
+        start: Option<(Start, CancellationToken)>,
         work: impl Future<Output = Option<String>> + Send + 'static,
     ) -> Result<(), (i64, String)> {
-        if self.going.len() >= TOGETHER {
-            let why = format!("At most {TOGETHER} things go on at once");
+        if self.going.len() >= TOGETHER + WAITING {
+            let why = format!("More than {WAITING} requests wait for their turn");
             return Err((1503, why));
         }
-        self.going.spawn(async move { (key, work.await) });
+        let turns = self.turns.clone();
+        let (start, stop) = start.unzip();
+        self.going.spawn(async move {
+            let turn = stop
+                .unwrap_or_default()
+                .run_until_cancelled_owned(turns.acquire_owned());
+            let answer = match turn.await {
+                Some(Ok(_turn)) => work.await,
+                // It was stopped before it began.
+                _ => None,
+            };
+            (start, answer)
+        });
         Ok(())
     }
 
@@ -495,9 +518,12 @@ impl Session {
             };
             Some(answered("start_svcscript", qid.as_ref(), answer))
         };
-        self.go(key.clone(), work)?;
-        if let Some(key) = key {
-            self.starts.insert(key, abort);
+        self.started += 1;
+        let start = key.map(|key| (key, self.started));
+        let stoppable = start.clone().map(|start| (start, abort.clone()));
+        self.go(stoppable, work)?;
+        if let Some((key, own)) = start {
+            self.starts.insert(key, (own, abort));
         }
         Ok(())
     }
@@ -508,7 +534,7 @@ impl Session {
             let why = "No script with this qid is running".to_owned();
             (1404, why)
         })?;
-        started.cancel();
+        started.1.cancel();
         Ok(Vec::new())
     }
 
