@@ -671,8 +671,8 @@ async fn what_a_workspace_has_of_channels_and_scripts_has_an_end() {
     let refused = dock.change(&format!("{SCRIPTS}/{last}"), longer).await;
     assert_eq!(refused["error_code"], 1409);
     // What is refused has left nothing behind, and there is room again when one goes.
-    let list = dock.rest.get(&format!("{SCRIPTS}?mask=code")).await.ok();
-    assert_eq!(list.json.as_array().map(Vec::len), Some(83));
+    let kept = dock.rest.get(&format!("{SCRIPTS}?mask=code")).await.ok();
+    assert_eq!(kept.json.as_array().map(Vec::len), Some(83));
     assert_eq!(
         dock.rest.delete(&format!("{SCRIPTS}/{last}")).await.status,
         204
@@ -777,12 +777,7 @@ async fn types_fix_what_their_channels_are() {
         dock.rest.post(TYPES, json!({ "type": "bot" })).await["error_code"],
         1409
     );
-    let verb = reqwest::Method::from_bytes(b"LOOKUP").expect("a verb");
-    let found = dock
-        .rest
-        .send(verb, TYPES, Some(b"\"bot\"".to_vec()))
-        .await
-        .ok();
+    let found = dock.look_up(TYPES, json!("bot")).await.ok();
     assert_eq!(found.json, json!([id]));
     assert_eq!(
         dock.rest

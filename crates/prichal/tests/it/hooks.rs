@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::{
     dock::{Dock, POINTS, RUNS, SCRIPTS},
     hub::{Ground, Hub, eventually},
-    receiver::{Receiver, Reply},
 };
 
 #[tokio::test]

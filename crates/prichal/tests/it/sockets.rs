@@ -941,7 +941,7 @@ async fn a_subscription_is_renewed_by_its_id() {
             client.ask("subscribe", subscribe.clone()).await["result"],
             "ok"
         );
-        dock.hub.advance(Duration::from_secs(240));
+        dock.hub.advance(Duration::from_mins(4));
     }
     dock.space
         .post("/companies", json!({ "name": "Acme" }))
