@@ -5,6 +5,7 @@
   'use strict';
   const { stringify, parse } = JSON;
   const { defineProperty } = Object;
+  const Deep = RangeError;
   const nothing = (value) => value === undefined || value === null;
   const define = (name, value) =>
     defineProperty(globalThis, name, { value, writable: true, configurable: true });
@@ -21,7 +22,9 @@
     }
     return String(value);
   };
-  const log = (...values) => native('log', values.map(shown).join(' '));
+  // Half of a pair of surrogates is no text that could be kept: it becomes U+FFFD.
+  const whole = Function.prototype.call.bind(String.prototype.toWellFormed);
+  const log = (...values) => native('log', whole(values.map(shown).join(' ')));
 
   const { request, params, json } = presets;
   if (json) {
@@ -30,7 +33,13 @@
       enumerable: true,
       configurable: true,
       get() {
-        const body = parse(request.text);
+        let body = request.text;
+        try {
+          body = parse(body);
+        } catch (error) {
+          // Nested deeper than the stack allows, it stays a text.
+          if (!(error instanceof Deep)) throw error;
+        }
         this.body = body;
         return body;
       },

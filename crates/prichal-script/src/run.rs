@@ -456,10 +456,7 @@ fn error(object: &Object<'_>) -> Option<(String, String)> {
     if !object.is_error() {
         return None;
     }
-    let text = |name: &str| {
-        let value = object.get::<_, Value<'_>>(name).ok()?;
-        value.as_string()?.to_string().ok()
-    };
+    let text = |name: &str| as_text(&object.get::<_, Value<'_>>(name).ok()?);
     let name = text("name").unwrap_or_else(|| "Error".to_owned());
     let message = text("message").unwrap_or_default();
     let stack = text("stack").unwrap_or_default();
@@ -471,9 +468,18 @@ fn error(object: &Object<'_>) -> Option<(String, String)> {
     Some((message, stack))
 }
 
+/// A text; one that is not Unicode, with escapes.
+fn as_text(value: &Value<'_>) -> Option<String> {
+    let text = value.as_string()?;
+    text.to_string().ok().or_else(|| {
+        let json = value.ctx().json_stringify(value.clone()).ok()??;
+        Some(json.to_string().ok()?.trim_matches('"').to_owned())
+    })
+}
+
 /// Whatever else was thrown.
 fn other<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
-    if let Some(text) = thrown.as_string().and_then(|text| text.to_string().ok()) {
+    if let Some(text) = as_text(thrown) {
         return text;
     }
     let json = ctx.json_stringify(thrown.clone());

@@ -128,7 +128,7 @@ pub fn claim(
 
 /// Gives back what a node had when it was stopped; all there is when no other can be at work.
 pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE bulk SET owner = NULL WHERE completed_on IS NULL AND (owner = $1 OR $2 = 1)",
         params![node, alone],
     )?;

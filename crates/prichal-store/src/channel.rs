@@ -27,7 +27,7 @@ const COLUMNS: &str = "id, code, token_hash, tokens, members, created_at, update
 
 /// Adds a channel. False when its id, its code or its token is taken. The id of a deleted one is free.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
-    tx.execute(
+    tx.run(
         "DELETE FROM channel WHERE workspace = $1 AND id = $2 AND deleted_at IS NOT NULL",
         params![channel.workspace, channel.id],
     )?;
@@ -52,7 +52,7 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
 
 /// Writes what a channel has become. The caller has it from [`find_for_update`] of this transaction.
 pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND id = $2",
         params![
             channel.workspace,

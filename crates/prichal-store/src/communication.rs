@@ -92,7 +92,7 @@ pub fn update(tx: &mut Tx<'_>, row: &Communication) -> Result<()> {
         &row.update_info.updated.with,
         row.deleted_at
     ]);
-    tx.execute(&UPDATE, &values)?;
+    tx.run(&UPDATE, &values)?;
     Ok(())
 }
 
@@ -167,7 +167,7 @@ pub fn add_users(
     users: &[Uuid],
 ) -> Result<()> {
     for user in users {
-        tx.execute(
+        tx.run(
             "INSERT INTO communication_user (workspace, user_id, communication) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             params![workspace, *user, id],
         )?;

@@ -6,9 +6,7 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use fallible_iterator::FallibleIterator;
-
-use crate::{Result, Row, value::Value};
+use crate::{Result, Row, postgres::Session, value::Value};
 
 /// Which of the two engines a store runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +27,7 @@ enum Link {
         db: rusqlite::Connection,
         texts: HashMap<String, String>,
     },
-    Postgres {
-        client: Box<postgres::Client>,
-        prepared: HashMap<String, postgres::Statement>,
-    },
+    Postgres(Box<Session>),
 }
 
 impl Conn {
@@ -47,12 +42,9 @@ impl Conn {
         }
     }
 
-    pub(crate) fn postgres(client: postgres::Client) -> Self {
+    pub(crate) fn postgres(session: Session) -> Self {
         Self {
-            link: Link::Postgres {
-                client: Box::new(client),
-                prepared: HashMap::new(),
-            },
+            link: Link::Postgres(Box::new(session)),
             failed: false,
         }
     }
@@ -60,13 +52,13 @@ impl Conn {
     pub fn engine(&self) -> Engine {
         match self.link {
             Link::Sqlite { .. } => Engine::Sqlite,
-            Link::Postgres { .. } => Engine::Postgres,
+            Link::Postgres(_) => Engine::Postgres,
         }
     }
 
     /// Whether the connection is gone for good. A SQLite one never is.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(&self.link, Link::Postgres { client, .. } if client.is_closed())
+        matches!(&self.link, Link::Postgres(session) if session.is_closed())
     }
 
     /// Whether a statement failed since [`Self::take_failed`].
@@ -92,12 +84,7 @@ impl Conn {
                 drop(statement);
                 Ok(db.changes())
             })(),
-            Link::Postgres { client, prepared } => (|| {
-                let statement = prepare(client, prepared, sql)?;
-                let mut rows = client.query_raw(&statement, params)?;
-                while rows.next()?.is_some() {}
-                Ok(rows.rows_affected().unwrap_or(0))
-            })(),
+            Link::Postgres(session) => session.execute(sql, params),
         };
         self.failed |= done.is_err();
         done
@@ -122,16 +109,7 @@ impl Conn {
                 }
                 Ok(())
             })(),
-            Link::Postgres { client, prepared } => (|| {
-                let statement = prepare(client, prepared, sql)?;
-                let mut rows = client.query_raw(&statement, params)?;
-                while let Some(row) = rows.next()? {
-                    if !take(&Row::Postgres(&row))? {
-                        break;
-                    }
-                }
-                Ok(())
-            })(),
+            Link::Postgres(session) => session.scan(sql, params, take),
         };
         self.failed |= done.is_err();
         done
@@ -168,9 +146,41 @@ impl Conn {
             Link::Sqlite { db, .. } => db
                 .execute_batch(&dialect(Engine::Sqlite, sql))
                 .map_err(Into::into),
-            Link::Postgres { client, .. } => client
-                .batch_execute(&dialect(Engine::Postgres, sql))
-                .map_err(Into::into),
+            Link::Postgres(session) => session.batch(&dialect(Engine::Postgres, sql)),
+        };
+        self.failed |= done.is_err();
+        done
+    }
+
+    /// Opens a transaction. PostgreSQL hears of that with the first statement.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        match &mut self.link {
+            Link::Sqlite { .. } => self.batch("BEGIN IMMEDIATE"),
+            Link::Postgres(session) => {
+                let done = session.hold_batch("BEGIN");
+                self.failed |= done.is_err();
+                done
+            }
+        }
+    }
+
+    /// Runs a statement whose outcome nobody looks at. To PostgreSQL it goes with the next one, and fails
+    /// with that.
+    pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {
+        match self.engine() {
+            Engine::Sqlite => self.execute(sql, params).map(drop),
+            Engine::Postgres => {
+                let params = params.iter().cloned().map(Value::into_owned);
+                self.run_owned(sql, params.collect())
+            }
+        }
+    }
+
+    /// The same, without a copy of the values.
+    pub(crate) fn run_owned(&mut self, sql: &str, params: Vec<Value<'static>>) -> Result<()> {
+        let done = match &mut self.link {
+            Link::Sqlite { .. } => return self.execute(sql, &params).map(drop),
+            Link::Postgres(session) => session.hold_execute(sql, params),
         };
         self.failed |= done.is_err();
         done
@@ -187,19 +197,6 @@ fn bind(
     Ok(())
 }
 
-fn prepare(
-    client: &mut postgres::Client,
-    prepared: &mut HashMap<String, postgres::Statement>,
-    sql: &str,
-) -> Result<postgres::Statement> {
-    if let Some(statement) = prepared.get(sql) {
-        return Ok(statement.clone());
-    }
-    let statement = client.prepare(&dialect(Engine::Postgres, sql))?;
-    prepared.insert(sql.to_owned(), statement.clone());
-    Ok(statement)
-}
-
 fn sqlite_text<'a>(texts: &'a mut HashMap<String, String>, sql: &str) -> &'a str {
     if !texts.contains_key(sql) {
         // `$1` is a *named* parameter to SQLite, numbered by first appearance; `?1` is the first one.
@@ -210,7 +207,7 @@ fn sqlite_text<'a>(texts: &'a mut HashMap<String, String>, sql: &str) -> &'a str
 }
 
 /// Opens the comments that hold words for this engine.
-fn dialect(engine: Engine, sql: &str) -> Cow<'_, str> {
+pub(crate) fn dialect(engine: Engine, sql: &str) -> Cow<'_, str> {
     let mark = match engine {
         Engine::Sqlite => "/*sqlite ",
         Engine::Postgres => "/*postgres ",

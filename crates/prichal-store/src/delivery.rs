@@ -247,7 +247,7 @@ pub fn defer(tx: &mut Tx<'_>, key: Key, deferred: &Deferred) -> Result<()> {
         due_at,
         in_flight,
     } = deferred;
-    tx.execute(
+    tx.run(
         "INSERT INTO deferred (workspace, integration, webhook, lane, seq, attempts, due_at, in_flight) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (workspace, integration, webhook, lane, seq) DO UPDATE SET
            attempts = excluded.attempts, due_at = excluded.due_at, in_flight = excluded.in_flight",
@@ -258,7 +258,7 @@ pub fn defer(tx: &mut Tx<'_>, key: Key, deferred: &Deferred) -> Result<()> {
 
 /// Takes an event out of the deferred queue.
 pub fn settle_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Result<()> {
-    tx.execute(
+    tx.run(
         "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND lane = $4 AND seq = $5",
         params![key.workspace, key.integration, key.id, lane.name(), seq],
     )?;
@@ -267,7 +267,7 @@ pub fn settle_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Resul
 
 /// What a new owner finds in flight: its owner is gone, so each is due now.
 pub fn land_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE deferred SET in_flight = 0, due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND in_flight = 1",
         params![key.workspace, key.integration, key.id, now],
     )?;
@@ -276,7 +276,7 @@ pub fn land_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
 
 /// Makes everything that waits for another try due.
 pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE deferred SET due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND due_at > $4 AND in_flight = 0",
         params![key.workspace, key.integration, key.id, now],
     )?;
@@ -338,7 +338,7 @@ pub struct Replay {
 }
 
 pub fn insert_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
-    tx.execute(
+    tx.run(
         "INSERT INTO replay (workspace, integration, webhook, id, cursor, last) VALUES ($1, $2, $3, $4, $5, $6)",
         params![key.workspace, key.integration, key.id, replay.id, replay.cursor, replay.last],
     )?;
@@ -364,9 +364,9 @@ pub fn move_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
         replay.cursor
     ];
     if replay.cursor >= replay.last {
-        tx.execute("DELETE FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4", &at[..4])?;
+        tx.run("DELETE FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4", &at[..4])?;
     } else {
-        tx.execute("UPDATE replay SET cursor = $5 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4", at)?;
+        tx.run("UPDATE replay SET cursor = $5 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4", at)?;
     }
     Ok(())
 }

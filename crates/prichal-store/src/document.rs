@@ -96,7 +96,7 @@ pub fn update(
     document: &Document,
     changes: &[prichal_core::document::Change],
 ) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE document SET body = $2 WHERE id = $1",
         params![document.id, body(document)?],
     )?;
@@ -113,7 +113,7 @@ pub fn update(
             insert_view(tx, document, viewer, now);
             continue;
         };
-        tx.execute(
+        tx.run(
             "UPDATE document_view SET status = $5 WHERE workspace = $1 AND direction = $2 AND date = $3 AND document = $4",
             params![viewer, Side::of(document, viewer).name(), document.date, document.id, now.name()],
         )?;
@@ -129,12 +129,12 @@ pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     if let Some(status) = document.status(viewer) {
         count_one(tx, document, viewer, status, -1);
     }
-    tx.execute("DELETE FROM document WHERE id = $1", params![document.id])?;
-    tx.execute(
+    tx.run("DELETE FROM document WHERE id = $1", params![document.id])?;
+    tx.run(
         "DELETE FROM document_view WHERE workspace = $1 AND direction = $2 AND date = $3 AND document = $4",
         params![viewer, Side::of(document, viewer).name(), document.date, document.id],
     )?;
-    tx.execute(
+    tx.run(
         "DELETE FROM document_link WHERE workspace = $1 AND document = $2",
         params![viewer, document.id],
     )?;
@@ -358,7 +358,7 @@ pub(crate) type Counts = BTreeMap<CountKey, i64>;
 
 pub(crate) fn write_counts(conn: &mut Conn, counts: &Counts) -> Result<()> {
     for ((workspace, side, status, day), change) in counts {
-        conn.execute(
+        conn.run(
             "INSERT INTO document_count (workspace, direction, status, day, n) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (workspace, direction, status, day) DO UPDATE SET n = document_count.n + excluded.n",
             params![*workspace, side.name(), status.name(), *day, *change],

@@ -56,7 +56,7 @@ pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
     let sql = format!(
         "INSERT INTO document_blob ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
     );
-    tx.execute(
+    tx.run(
         &sql,
         params![
             row.workspace,
@@ -130,7 +130,7 @@ pub fn keep(
 
 /// Ends a blob: nothing uses it any more.
 pub fn end(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, at: Timestamp) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE document_blob SET expires_at = $3 WHERE workspace = $1 AND id = $2",
         params![workspace, id, at],
     )?;
@@ -147,7 +147,7 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Doc
 
 /// Removes the row of a blob that has ended.
 pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, now: Timestamp) -> Result<()> {
-    tx.execute(
+    tx.run(
         "DELETE FROM document_blob WHERE workspace = $1 AND id = $2 AND expires_at <= $3",
         params![workspace, id, now],
     )?;

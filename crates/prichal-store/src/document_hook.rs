@@ -61,7 +61,7 @@ pub fn insert(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<bool> {
 
 /// Writes what a workspace's hook has become.
 pub fn update(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE document_hook SET url = $2, secrets = $3, updated_at = $4, paused_at = $5 WHERE workspace = $1",
         &[
             hook.workspace.into(),
@@ -76,7 +76,7 @@ pub fn update(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
 
 /// Says since when a hook is paused.
 pub fn set_paused(tx: &mut Tx<'_>, key: Key, at: Timestamp) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE document_hook SET paused_at = $3 WHERE workspace = $1 AND id = $2",
         params![key.workspace, key.id, at],
     )?;
@@ -101,7 +101,7 @@ pub fn find_for_update(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option
 
 /// Removes a workspace's hook, if it has one.
 pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
-    tx.execute(
+    tx.run(
         "DELETE FROM document_hook WHERE workspace = $1",
         params![workspace],
     )?;

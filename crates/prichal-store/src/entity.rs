@@ -106,7 +106,7 @@ pub fn update(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
         update_info,
         deleted_at,
     } = entity;
-    tx.execute(
+    tx.run(
         "UPDATE entity SET members = $4, updated_at = $5, updated_by = $6, updated_with = $7, deleted_at = $8
          WHERE workspace = $1 AND kind = $2 AND id = $3",
         params![*workspace, kind.name(), *id, members, update_info.updated_at, update_info.updated.user, &update_info.updated.with, *deleted_at],
@@ -167,7 +167,7 @@ pub(crate) fn write_counts(
     counts: &BTreeMap<(WorkspaceId, EntityKind), i64>,
 ) -> Result<()> {
     for ((workspace, kind), change) in counts {
-        conn.execute(
+        conn.run(
             "INSERT INTO entity_count (workspace, kind, n) VALUES ($1, $2, $3)
              ON CONFLICT (workspace, kind) DO UPDATE SET n = entity_count.n + excluded.n",
             params![*workspace, kind.name(), *change],

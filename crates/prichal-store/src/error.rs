@@ -71,9 +71,9 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-impl From<postgres::Error> for Error {
-    fn from(error: postgres::Error) -> Self {
-        use postgres::error::SqlState;
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState;
         let Some(state) = error.code() else {
             // No SQLSTATE: the connection, not the statement, went wrong; or a value did not fit.
             let broken = error.is_closed()

@@ -21,7 +21,7 @@ pub struct Evidence {
 }
 
 pub fn put(tx: &mut Tx<'_>, evidence: &Evidence) -> Result<()> {
-    tx.execute(
+    tx.run(
         "INSERT INTO evidence (url, kind, body, fetched_at, expires_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (url) DO UPDATE SET kind = excluded.kind, body = excluded.body,
            fetched_at = excluded.fetched_at, expires_at = excluded.expires_at",

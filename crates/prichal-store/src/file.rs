@@ -41,7 +41,7 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
         expires_at,
         bound_to,
     } = file;
-    tx.execute(
+    tx.run(
         &sql,
         params![
             *id,
@@ -105,7 +105,7 @@ pub fn bind(
         ..file
     };
     insert(tx, &permanent)?;
-    tx.execute(
+    tx.run(
         "UPDATE file SET bound_to = $3 WHERE workspace = $1 AND id = $2",
         params![workspace, id, permanent.id],
     )?;
@@ -122,7 +122,7 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Fil
 
 /// Removes the row of a file that has ended.
 pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId, id: FileId) -> Result<()> {
-    tx.execute("DELETE FROM file WHERE workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL", params![workspace, id])?;
+    tx.run("DELETE FROM file WHERE workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL", params![workspace, id])?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub fn find(conn: &mut Conn, name: &str) -> Result<Option<String>> {
 
 /// Sets a value that is not there yet, and returns the one that is there now.
 pub fn find_or_put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Option<String>> {
-    tx.execute(
+    tx.run(
         "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         params![name, value],
     )?;

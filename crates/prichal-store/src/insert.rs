@@ -87,7 +87,7 @@ pub(crate) fn write_rows(
     while left.len() > 0 {
         let count = 1 << left.len().min(MOST).ilog2();
         let values: Vec<Value<'static>> = left.by_ref().take(count).flatten().collect();
-        conn.execute(insert.text(count), &values)?;
+        conn.run_owned(insert.text(count), values)?;
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ pub fn update(tx: &mut Tx<'_>, integration: &Integration) -> Result<()> {
         update_info,
         ..
     } = integration;
-    tx.execute(
+    tx.run(
         "UPDATE integration SET version = $2, base_url = $3, title = $4, updated_at = $5, updated_by = $6, updated_with = $7 WHERE id = $1",
         params![*id, version, base_url, title.as_deref(), update_info.updated_at, update_info.updated.user, &update_info.updated.with],
     )?;
@@ -95,7 +95,7 @@ pub fn find_by_api_key(conn: &mut Conn, hash: &str) -> Result<Option<Integration
 
 /// Replaces the API key.
 pub fn set_api_key(tx: &mut Tx<'_>, id: IntegrationId, hash: &str) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE integration SET api_key_hash = $2 WHERE id = $1",
         params![id, hash],
     )?;
@@ -261,7 +261,7 @@ pub fn put_instance(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
     ]
     .to_vec();
     values.extend(stamps::values(update_info));
-    tx.execute(
+    tx.run(
         "INSERT INTO instance (workspace, integration, installed, round, status, features, settings, secrets,
            created_at, created_by, created_with, updated_at, updated_by, updated_with)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
@@ -296,7 +296,7 @@ pub fn put_secret_hashes(
     id: IntegrationId,
     hashes: &[(String, String)],
 ) -> Result<Option<String>> {
-    tx.execute(
+    tx.run(
         "DELETE FROM instance_secret WHERE integration = $1 AND workspace = $2",
         params![id, workspace],
     )?;
@@ -340,7 +340,7 @@ pub fn revoke(tx: &mut Tx<'_>, revocation: Revocation, now: Timestamp) -> Result
         integration,
         round,
     } = revocation;
-    tx.execute(
+    tx.run(
         "INSERT INTO revocation (workspace, integration, round, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         params![workspace, integration, round, now],
     )?;
@@ -364,6 +364,6 @@ pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>
 
 /// Forgets revocations of keys that are over by themselves.
 pub fn forget_revoked(tx: &mut Tx<'_>, before: Timestamp) -> Result<()> {
-    tx.execute("DELETE FROM revocation WHERE at < $1", params![before])?;
+    tx.run("DELETE FROM revocation WHERE at < $1", params![before])?;
     Ok(())
 }

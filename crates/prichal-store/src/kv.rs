@@ -41,7 +41,7 @@ pub fn put(
     if count.unwrap_or(0) >= most {
         return Ok(false);
     }
-    tx.execute(
+    tx.run(
         "INSERT INTO kv (workspace, channel, key, value) VALUES ($1, $2, $3, $4)
          ON CONFLICT (workspace, channel, key) DO UPDATE SET value = excluded.value",
         params![workspace, channel, key, value],
@@ -50,7 +50,7 @@ pub fn put(
 }
 
 pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, key: &str) -> Result<()> {
-    tx.execute(
+    tx.run(
         "DELETE FROM kv WHERE workspace = $1 AND channel = $2 AND key = $3",
         params![workspace, channel, key],
     )?;
@@ -59,7 +59,7 @@ pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, key: &
 
 /// Removes all that a channel has kept.
 pub fn remove_all(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
-    tx.execute(
+    tx.run(
         "DELETE FROM kv WHERE workspace = $1 AND channel = $2",
         params![workspace, channel],
     )?;

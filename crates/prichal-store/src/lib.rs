@@ -28,6 +28,7 @@ pub mod kv;
 mod migration;
 mod open;
 pub mod phone;
+mod postgres;
 mod queue;
 mod reader;
 pub mod resource;

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     Conn, Db, Engine, Error, OnBatch, OnCommit, Result, checkpoint, migration,
+    postgres::Session,
     reader::Readers,
     writer::{Connect, Writer},
 };
@@ -91,12 +92,12 @@ fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
 }
 
 fn postgres(url: &str, reading: bool) -> Result<Conn> {
-    let mut config: postgres::Config = url.parse().map_err(Error::unavailable)?;
+    let mut config: tokio_postgres::Config = url.parse().map_err(Error::unavailable)?;
     config.connect_timeout(CONNECT);
     if config.get_application_name().is_none() {
         config.application_name("prichal");
     }
-    let mut conn = Conn::postgres(config.connect(postgres::NoTls)?);
+    let mut conn = Conn::postgres(Session::open(&config)?);
     if reading {
         conn.batch("SET default_transaction_read_only = on")?;
     }

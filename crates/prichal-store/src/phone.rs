@@ -27,7 +27,7 @@ pub fn put(
         |row| row.get(0),
     )?;
     for gone in known.iter().filter(|phone| !phones.contains(phone)) {
-        tx.execute(
+        tx.run(
             "DELETE FROM phone WHERE workspace = $1 AND phone = $2 AND kind = $3 AND id = $4",
             params![workspace, gone, kind.name(), id],
         )?;
@@ -38,7 +38,7 @@ pub fn put(
         .cloned()
         .collect();
     for phone in &fresh {
-        tx.execute(
+        tx.run(
             "INSERT INTO phone (workspace, phone, kind, id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             params![workspace, phone, kind.name(), id],
         )?;

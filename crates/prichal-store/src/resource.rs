@@ -41,7 +41,7 @@ const COLUMNS: &str = "id, code, members, created_at, updated_at, deleted_at";
 
 /// Adds an entity. False when its id or its code is taken. The id of a deleted one is free.
 pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
-    tx.execute(
+    tx.run(
         "DELETE FROM resource WHERE workspace = $1 AND kind = $2 AND id = $3 AND deleted_at IS NOT NULL",
         params![resource.workspace, resource.kind.name(), resource.id],
     )?;
@@ -66,7 +66,7 @@ pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
 
 /// Writes what an entity has become. The caller has it from [`find_for_update`] of this transaction.
 pub fn update(tx: &mut Tx<'_>, resource: &Resource) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE resource SET code = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND kind = $2 AND id = $3",
         params![
             resource.workspace,

@@ -296,7 +296,7 @@ pub fn next_due(
 
 /// Gives up what a node has in memory: at its start, after it was killed.
 pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE run SET owner = NULL WHERE due_at IS NOT NULL AND owner = $1",
         params![node],
     )?;
@@ -380,7 +380,10 @@ pub fn list(
         fits
     });
     values[1] = i64::try_from(fitting.count()).unwrap_or(limit).into();
-    let columns = COLUMNS.replace("request", "NULL");
+    let columns = COLUMNS.replace(
+        "request",
+        "CAST(NULL AS /*sqlite BLOB*/ /*postgres BYTEA*/)",
+    );
     let sql = format!("SELECT {columns} {page} LIMIT $2 OFFSET $3");
     conn.query(&sql, &values, read)
 }

@@ -21,7 +21,7 @@ pub fn find_for_update(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option
 }
 
 pub fn set(tx: &mut Tx<'_>, workspace: WorkspaceId, body: &str, now: Timestamp) -> Result<()> {
-    tx.execute(
+    tx.run(
         "INSERT INTO setting (workspace, body, updated_at) VALUES ($1, $2, $3)
          ON CONFLICT (workspace) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at",
         params![workspace, body, now],

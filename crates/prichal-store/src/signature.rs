@@ -33,7 +33,7 @@ const LINK: &str =
 /// Adds a link. A ticket takes the place of the earlier ones of its signer.
 pub fn insert_link(tx: &mut Tx<'_>, link: &Link) -> Result<()> {
     if link.ticket.is_some() {
-        tx.execute(
+        tx.run(
             "UPDATE document_link SET live = 0 WHERE workspace = $1 AND document = $2 AND employee = $3 AND live = 1",
             params![link.workspace, link.document, link.employee],
         )?;
@@ -41,7 +41,7 @@ pub fn insert_link(tx: &mut Tx<'_>, link: &Link) -> Result<()> {
     let sql = format!(
         "INSERT INTO document_link ({LINK}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     );
-    tx.execute(
+    tx.run(
         &sql,
         params![
             link.workspace,
@@ -169,7 +169,7 @@ pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
     let sql = format!(
         "INSERT INTO document_signature ({SIGNATURE}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     );
-    tx.execute(
+    tx.run(
         &sql,
         params![
             *document,
@@ -267,7 +267,7 @@ pub fn put_policy(
     body: &str,
     now: Timestamp,
 ) -> Result<()> {
-    tx.execute(
+    tx.run(
         "INSERT INTO signature_policy (workspace, body, updated_at) VALUES ($1, $2, $3)
          ON CONFLICT (workspace) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at",
         params![workspace, body, now],

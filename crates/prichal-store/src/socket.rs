@@ -16,7 +16,7 @@ pub fn insert(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, id: Uu
 }
 
 pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, id: Uuid) -> Result<()> {
-    tx.execute(
+    tx.run(
         "DELETE FROM socket WHERE workspace = $1 AND channel = $2 AND id = $3",
         params![workspace, channel, id],
     )?;
@@ -25,7 +25,7 @@ pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, id: Uu
 
 /// Removes what a node has left behind.
 pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
-    tx.execute("DELETE FROM socket WHERE node = $1", params![node])?;
+    tx.run("DELETE FROM socket WHERE node = $1", params![node])?;
     Ok(())
 }
 

@@ -54,7 +54,7 @@ pub fn insert(tx: &mut Tx<'_>, token: &Token, hash: &str) -> Result<()> {
         expires_at,
         created_at,
     } = token;
-    tx.execute(
+    tx.run(
         &sql,
         params![
             *id,
@@ -109,7 +109,7 @@ pub fn delete(
         .query_one(hash, params![workspace, id], |row| row.get(0))?;
     let sql =
         "UPDATE token SET deleted_at = $3 WHERE workspace = $1 AND id = $2 AND deleted_at IS NULL";
-    tx.execute(sql, params![workspace, id, now])?;
+    tx.run(sql, params![workspace, id, now])?;
     Ok(hash)
 }
 

@@ -30,7 +30,7 @@ pub fn put(tx: &mut Tx<'_>, workspace: WorkspaceId, setting: &UiSetting) -> Resu
     } = setting;
     let mut values = params![workspace, *id, key, text(*user), text(*group), value].to_vec();
     values.extend(stamps::values(update_info));
-    tx.execute(
+    tx.run(
         "INSERT INTO ui_setting (workspace, id, key, user_id, group_id, value, created_at, created_by, created_with, updated_at, updated_by, updated_with)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (workspace, key, user_id, group_id) DO UPDATE SET value = excluded.value,

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use postgres::types::{IsNull, ToSql, Type, private::BytesMut};
+use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut};
 use uuid::Uuid;
 
 use crate::{Error, Result};
@@ -15,6 +15,17 @@ pub(crate) enum Value<'a> {
     Int(i64),
     Text(Cow<'a, str>),
     Blob(Cow<'a, [u8]>),
+}
+
+impl Value<'_> {
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Int(value) => Value::Int(value),
+            Value::Text(value) => Value::Text(Cow::Owned(value.into_owned())),
+            Value::Blob(value) => Value::Blob(Cow::Owned(value.into_owned())),
+        }
+    }
 }
 
 impl From<i64> for Value<'_> {
@@ -123,13 +134,13 @@ impl ToSql for Value<'_> {
         )
     }
 
-    postgres::types::to_sql_checked!();
+    tokio_postgres::types::to_sql_checked!();
 }
 
 /// One row of an answer, read by column number from 0.
 pub enum Row<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
-    Postgres(&'a postgres::Row),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -161,5 +172,5 @@ impl Row<'_> {
 }
 
 /// What a column can be read as.
-pub trait Column: rusqlite::types::FromSql + for<'a> postgres::types::FromSql<'a> {}
-impl<T: rusqlite::types::FromSql + for<'a> postgres::types::FromSql<'a>> Column for T {}
+pub trait Column: rusqlite::types::FromSql + for<'a> tokio_postgres::types::FromSql<'a> {}
+impl<T: rusqlite::types::FromSql + for<'a> tokio_postgres::types::FromSql<'a>> Column for T {}

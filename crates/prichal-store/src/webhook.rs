@@ -52,7 +52,7 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
         next_tick,
         ..
     } = hook;
-    tx.execute(
+    tx.run(
         &sql,
         params![
             key.workspace,
@@ -79,7 +79,7 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
         next_tick,
         ..
     } = hook;
-    tx.execute(
+    tx.run(
         "UPDATE webhook SET definition = $4, position = $5, live = $6, next_tick = $7
          WHERE workspace = $1 AND integration = $2 AND id = $3",
         params![
@@ -93,7 +93,7 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
         ],
     )?;
     if !*live || revived {
-        tx.execute(
+        tx.run(
             "UPDATE webhook SET failures = 0, failing_since = NULL, exhausted = 0, fence = fence + 1, owner = NULL
              WHERE workspace = $1 AND integration = $2 AND id = $3",
             params![key.workspace, key.integration, key.id],
@@ -116,7 +116,7 @@ pub fn go_on(tx: &mut Tx<'_>, key: Key) -> Result<()> {
 }
 
 fn set_live(tx: &mut Tx<'_>, key: Key, live: bool) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE webhook SET live = $4, failures = 0, failing_since = NULL, exhausted = 0, fence = fence + 1, owner = NULL
          WHERE workspace = $1 AND integration = $2 AND id = $3",
         params![key.workspace, key.integration, key.id, live],
@@ -127,7 +127,7 @@ fn set_live(tx: &mut Tx<'_>, key: Key, live: bool) -> Result<()> {
 /// Sets cursors to the end of their logs, under the locks that numbering the events took.
 pub(crate) fn write_starts(conn: &mut Conn, keys: &[Key]) -> Result<()> {
     for key in keys {
-        conn.execute(
+        conn.run(
             "UPDATE webhook SET cursor = coalesce((SELECT last FROM log WHERE log.workspace = $1), 0)
              WHERE workspace = $1 AND integration = $2 AND id = $3",
             params![key.workspace, key.integration, key.id],
@@ -142,7 +142,7 @@ pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         integration,
         id,
     } = key;
-    tx.execute(
+    tx.run(
         "DELETE FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3",
         params![workspace, integration, id],
     )?;
@@ -156,11 +156,11 @@ fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         integration,
         id,
     } = key;
-    tx.execute(
+    tx.run(
         "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3",
         params![workspace, integration, id],
     )?;
-    tx.execute(
+    tx.run(
         "DELETE FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3",
         params![workspace, integration, id],
     )?;
@@ -203,7 +203,7 @@ pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp) -> Result<bool> 
         params![node, until],
     )?;
     if known == 0 {
-        tx.execute(
+        tx.run(
             "INSERT INTO node (id, until) VALUES ($1, $2)",
             params![node, until],
         )?;
@@ -245,7 +245,7 @@ fn orphan(tx: &mut Tx<'_>, node: Uuid, now: Timestamp) -> Result<()> {
             params![id, now],
         )? == 1
         {
-            tx.execute(
+            tx.run(
                 "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
                 params![id],
             )?;
@@ -258,26 +258,26 @@ fn orphan(tx: &mut Tx<'_>, node: Uuid, now: Timestamp) -> Result<()> {
 /// `alone` with its store frees what others may have left behind, too.
 pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
     if alone {
-        tx.execute("UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner IS NOT NULL", &[])?;
+        tx.run("UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner IS NOT NULL", &[])?;
         return Ok(());
     }
-    tx.execute(
+    tx.run(
         "UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner = $1",
         params![node],
     )?;
-    tx.execute(
+    tx.run(
         "UPDATE webhook SET owner = NULL, fence = fence + 1
          WHERE live = 1 AND owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = webhook.owner)",
         &[],
     )?;
-    tx.execute("DELETE FROM node WHERE id = $1", params![node])?;
+    tx.run("DELETE FROM node WHERE id = $1", params![node])?;
     Ok(())
 }
 
 /// Gives one webhook up, if it is still owned.
 pub fn give_up(tx: &mut Tx<'_>, lease: &Lease) -> Result<()> {
     let Lease { key, owner, fence } = lease;
-    tx.execute(
+    tx.run(
         "UPDATE webhook SET owner = NULL, fence = fence + 1
          WHERE workspace = $1 AND integration = $2 AND id = $3 AND owner = $4 AND fence = $5",
         params![key.workspace, key.integration, key.id, *owner, *fence],
@@ -305,7 +305,7 @@ pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> 
 
 /// Writes a streak of failures.
 pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
-    tx.execute(
+    tx.run(
         "UPDATE webhook SET failures = $4, failing_since = $5, exhausted = $6 WHERE workspace = $1 AND integration = $2 AND id = $3",
         params![key.workspace, key.integration, key.id, i64::from(streak.failures), streak.since, i64::from(streak.exhausted)],
     )?;

@@ -114,12 +114,12 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
         "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
         params![id, now],
     )?;
-    tx.execute("DELETE FROM token WHERE workspace = $1", params![id])?;
+    tx.run("DELETE FROM token WHERE workspace = $1", params![id])?;
     // Blobs that no row names any more are swept away.
     tx.execute("DELETE FROM file WHERE workspace = $1", params![id])?;
-    tx.execute("DELETE FROM webhook WHERE workspace = $1", params![id])?;
-    tx.execute("DELETE FROM deferred WHERE workspace = $1", params![id])?;
-    tx.execute("DELETE FROM replay WHERE workspace = $1", params![id])?;
+    tx.run("DELETE FROM webhook WHERE workspace = $1", params![id])?;
+    tx.run("DELETE FROM deferred WHERE workspace = $1", params![id])?;
+    tx.run("DELETE FROM replay WHERE workspace = $1", params![id])?;
     // Documents stay: other companies share them.
     let own = [
         "channel",
@@ -134,9 +134,9 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
     ];
     for table in own {
         let sql = format!("DELETE FROM {table} WHERE workspace = $1");
-        tx.execute(&sql, params![id])?;
+        tx.run(&sql, params![id])?;
     }
-    tx.execute(
+    tx.run(
         "DELETE FROM instance_secret WHERE workspace = $1",
         params![id],
     )?;

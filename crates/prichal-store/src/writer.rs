@@ -90,10 +90,18 @@ impl<'a> Tx<'a> {
         self.starting.push(key);
     }
 
+    /// Runs a statement and returns how many rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         self.flush_pending()?;
         self.wrote = true;
         self.conn.execute(sql, params)
+    }
+
+    /// The same when nobody looks at how many those are: on PostgreSQL it costs no round trip of its own.
+    pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {
+        self.flush_pending()?;
+        self.wrote = true;
+        self.conn.run(sql, params)
     }
 
     /// Runs a statement that changes rows and returns them.
@@ -196,14 +204,9 @@ impl Writer {
         on_batch: OnBatch,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = queue::new();
-        let begin = match conn.engine() {
-            crate::Engine::Sqlite => "BEGIN IMMEDIATE",
-            crate::Engine::Postgres => "BEGIN",
-        };
         let room = Room {
             connect,
             conn,
-            begin,
             on_commit,
             on_batch,
         };
@@ -240,7 +243,6 @@ impl Writer {
 struct Room {
     connect: Connect,
     conn: Conn,
-    begin: &'static str,
     on_commit: OnCommit,
     on_batch: OnBatch,
 }
@@ -297,7 +299,7 @@ impl Room {
     /// Runs the batch and commits it, or leaves no trace of it.
     fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<LoggedEvent>, Setback> {
         self.conn.take_failed();
-        self.conn.batch(self.begin).map_err(Setback::Store)?;
+        self.conn.begin().map_err(Setback::Store)?;
         let done = self.run_all(batch);
         let done = done.and_then(|events| {
             self.conn

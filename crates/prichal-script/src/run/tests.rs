@@ -314,6 +314,28 @@ fn a_long_body_is_read_when_it_is_asked_for() {
 }
 
 #[test]
+fn a_body_nested_deeper_than_the_stack_is_a_text() {
+    let deep = "[".repeat(3000) + &"]".repeat(3000);
+    let presets = Presets::new(&json!({ "text": deep }), None, &json!({}));
+    let outcome = run_with("typeof request.body", &presets, Alone::default());
+    assert_eq!(outcome.value.as_deref(), Some("\"string\""));
+}
+
+#[test]
+fn half_a_pair_of_surrogates_can_be_logged_and_thrown() {
+    let outcome = run_alone(r"console.log('cut ' + '😀'.slice(0, 1), {a: '\ud83d'}); 1");
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.log, ["cut \u{fffd} {\"a\":\"\\ud83d\"}"]);
+    for source in [r"throw new Error('\ud83d')", r"throw '\ud83d'"] {
+        let outcome = run_alone(source);
+        assert!(
+            message(&outcome).contains(r"\ud83d"),
+            "{source}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_signed_is_a_text() {
     for source in [
         "crypto.hmac('sha256', 'k', {a: 1})",

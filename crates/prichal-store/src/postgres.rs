@@ -1,0 +1,197 @@
+//! A connection to PostgreSQL that saves round trips.
+//!
+//! A statement whose outcome nobody looks at is held back and goes out together with the next one that
+//! somebody waits for, in its order: the server answers all of them in one round trip. When one that was
+//! held back fails, the transaction fails with it, and whoever waits is told.
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use futures_util::{
+    FutureExt as _, TryStreamExt as _,
+    future::{LocalBoxFuture, maybe_done},
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, Config, NoTls, RowStream, Statement};
+
+use crate::{Error, Result, Row, conn::dialect, value::Value};
+
+/// How many statements are held back at the most.
+const HELD: usize = 32;
+
+type Outcome<T> = Result<T, tokio_postgres::Error>;
+type Connection = Pin<Box<dyn Future<Output = Outcome<()>> + Send>>;
+
+/// An open connection. It makes progress while somebody waits for an answer, on that thread.
+pub(crate) struct Session {
+    runtime: Runtime,
+    client: Client,
+    connection: Option<Connection>,
+    prepared: HashMap<String, Statement>,
+    held: Vec<Held>,
+}
+
+/// What goes out with the next statement.
+enum Held {
+    Text(String),
+    Statement(Statement, Vec<Value<'static>>),
+}
+
+impl Held {
+    async fn send(&self, client: &Client) -> Outcome<()> {
+        match self {
+            Self::Text(text) => client.batch_execute(text).await,
+            Self::Statement(statement, params) => {
+                let rows = client.query_raw(statement, params).await?;
+                drain(rows).await.map(drop)
+            }
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::unavailable)?;
+        let (client, connection) = runtime.block_on(config.connect(NoTls))?;
+        Ok(Self {
+            runtime,
+            client,
+            connection: Some(Box::pin(connection)),
+            prepared: HashMap::new(),
+            held: Vec::new(),
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed() || self.connection.is_none()
+    }
+
+    /// Runs statements without parameters.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
+        self.ask(async |client| client.batch_execute(sql).await)
+    }
+
+    /// The same with the next statement that somebody waits for.
+    pub(crate) fn hold_batch(&mut self, sql: &str) -> Result<()> {
+        self.hold(Held::Text(sql.to_owned()))
+    }
+
+    /// Runs a statement and says how many rows it has changed.
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
+        let statement = self.prepare(sql)?;
+        self.ask(async |client| drain(client.query_raw(&statement, params).await?).await)
+    }
+
+    /// Runs a statement with the next one that somebody waits for.
+    pub(crate) fn hold_execute(&mut self, sql: &str, params: Vec<Value<'static>>) -> Result<()> {
+        let statement = self.prepare(sql)?;
+        self.hold(Held::Statement(statement, params))
+    }
+
+    /// Runs a query and hands each row to `take`, until that returns false.
+    pub(crate) fn scan(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        mut take: impl FnMut(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let statement = self.prepare(sql)?;
+        self.ask(async |client| {
+            let mut rows = pin!(client.query_raw(&statement, params).await?);
+            while let Some(row) = rows.try_next().await? {
+                match take(&Row::Postgres(&row)) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok(()))
+        })?
+    }
+
+    fn prepare(&mut self, sql: &str) -> Result<Statement> {
+        if let Some(statement) = self.prepared.get(sql) {
+            return Ok(statement.clone());
+        }
+        let text = dialect(crate::Engine::Postgres, sql).into_owned();
+        let statement = self.ask(async |client| client.prepare(&text).await)?;
+        self.prepared.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    fn hold(&mut self, held: Held) -> Result<()> {
+        self.held.push(held);
+        if self.held.len() < HELD {
+            return Ok(());
+        }
+        self.ask(async |_| Ok(()))
+    }
+
+    /// Sends what is held back and `last`, in this order, and waits for all answers. The first failure
+    /// is the one that counts: later ones only follow from it.
+    fn ask<T>(&mut self, last: impl AsyncFnOnce(&Client) -> Outcome<T>) -> Result<T> {
+        let held = std::mem::take(&mut self.held);
+        let client = &self.client;
+        let before = held.iter().map(|held| held.send(client).boxed_local());
+        let work = in_order(before.collect(), last(client));
+        let mut work = pin!(work);
+        let connection = &mut self.connection;
+        let done = self.runtime.block_on(poll_fn(|context| {
+            drive(connection, context);
+            let done = work.as_mut().poll(context);
+            // What was just handed over goes out now.
+            if done.is_pending() {
+                drive(connection, context);
+            }
+            done
+        }));
+        done.map_err(Error::from)
+    }
+}
+
+/// Lets a connection send and receive.
+fn drive(connection: &mut Option<Connection>, context: &mut Context<'_>) {
+    let ended = connection
+        .as_mut()
+        .is_some_and(|open| open.as_mut().poll(context).is_ready());
+    if ended {
+        *connection = None;
+    }
+}
+
+/// Begins one future after the other, in this order, and waits for all of them.
+async fn in_order<T>(
+    before: Vec<LocalBoxFuture<'_, Outcome<()>>>,
+    last: impl Future<Output = Outcome<T>>,
+) -> Outcome<T> {
+    let mut before: Vec<_> = before.into_iter().map(maybe_done).collect();
+    let mut last = pin!(maybe_done(last));
+    poll_fn(|context| {
+        let mut ready = true;
+        for one in &mut before {
+            ready &= Pin::new(one).poll(context).is_ready();
+        }
+        ready &= last.as_mut().poll(context).is_ready();
+        if ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    let outcomes = before.iter_mut().map(|one| Pin::new(one).take_output());
+    outcomes.flatten().collect::<Outcome<()>>()?;
+    last.as_mut().take_output().expect("it was waited for")
+}
+
+/// Reads an answer to its end, and says how many rows the statement has changed.
+async fn drain(rows: RowStream) -> Outcome<u64> {
+    let mut rows = pin!(rows);
+    while rows.try_next().await?.is_some() {}
+    Ok(rows.rows_affected().unwrap_or(0))
+}
