@@ -11,7 +11,7 @@ use crate::{
     channel_type::ChannelType,
     id,
     network::Network,
-    resource::{self, Names},
+    resource::{self, Kind, Names},
     schema::{self, Fault, Field, Object, Preset, Type, member},
     time::Timestamp,
 };
@@ -80,6 +80,16 @@ pub static NAMES: Names = Names {
         ("tokenremote2", "token_remote2"),
     ],
     seldom: &["opts.comment"],
+    kinds: &[
+        ("opts", Kind::Object),
+        ("opts.allow_files_api", Kind::Bool),
+        ("opts.issync", Kind::Bool),
+        ("opts.recv_timeout", Kind::Int),
+        ("opts.roles", Kind::List),
+        ("opts.ip_mask", Kind::List),
+        ("opts.filter_capabilities", Kind::List),
+        ("ext", Kind::Object),
+    ],
 };
 
 const REMOTE: &[Field] = &[text("token_remote"), text("token_remote2")];
@@ -94,6 +104,39 @@ pub struct Tokens {
     pub local: String,
     pub remote: String,
     pub remote2: String,
+}
+
+/// What stands for a secret where it must not be seen.
+const MASK: &str = "***";
+/// From how many bytes on a token is looked for inside of texts, too: less may be there by chance.
+const RECOGNIZED: usize = 8;
+
+impl Tokens {
+    /// A value without these tokens, wherever they are in its texts.
+    pub fn mask(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.mask_text(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.mask(item)).collect(),
+            Value::Object(members) => {
+                let members = members.into_iter();
+                let masked = members.map(|(name, value)| (self.mask_text(name), self.mask(value)));
+                Value::Object(masked.collect())
+            }
+            other => other,
+        }
+    }
+
+    /// The same of a text.
+    pub fn mask_text(&self, mut text: String) -> String {
+        for token in [&self.local, &self.remote, &self.remote2] {
+            if token.len() >= RECOGNIZED && text.contains(token.as_str()) {
+                text = text.replace(token.as_str(), MASK);
+            } else if !token.is_empty() && text == *token {
+                MASK.clone_into(&mut text);
+            }
+        }
+        text
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -246,7 +289,7 @@ impl Channel {
             if token.is_empty() {
                 String::new()
             } else {
-                "***".to_owned()
+                MASK.to_owned()
             }
         };
         let mut entity = self.with_tokens(&Tokens {
@@ -293,7 +336,8 @@ fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     let mut none = Uuid::nil;
     let members = schema::read(FIELDS, body, &mut none)?;
     let mut members = schema::complete(FIELDS, members);
-    let remote = schema::complete(REMOTE, schema::read(REMOTE, body, &mut none)?);
+    let remote = schema::read(REMOTE, body, &mut none).map_err(hide)?;
+    let remote = schema::complete(REMOTE, remote);
     resource::drop_times(&mut members);
     check(&members)?;
     for name in ["token_remote", "token_remote2"] {
@@ -305,6 +349,15 @@ fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     }
     let token = |name: &str| remote[name].as_str().unwrap_or_default().to_owned();
     Ok((members, token("token_remote"), token("token_remote2")))
+}
+
+/// What was sent as a token is not shown in what is said of it.
+fn hide(faults: Vec<Fault>) -> Vec<Fault> {
+    let hidden = faults.into_iter().map(|fault| {
+        let why = format!("The {} must be a text without NUL.", fault.path);
+        Fault::rule(fault.path, why)
+    });
+    hidden.collect()
 }
 
 fn check(members: &Object) -> Result<(), Vec<Fault>> {

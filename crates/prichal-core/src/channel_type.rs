@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     channel::MAX_TIMEOUT,
-    resource::{self, Names},
+    resource::{self, Kind, Names},
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
@@ -47,6 +47,12 @@ pub static NAMES: Names = Names {
     ],
     aliases: &[],
     seldom: &[],
+    kinds: &[
+        ("recv_timeout", Kind::Int),
+        ("issync", Kind::Bool),
+        ("quota", Kind::Int),
+        ("ext", Kind::Object),
+    ],
 };
 
 /// A type of channels. Kept as its members: the entity without its id and its times.

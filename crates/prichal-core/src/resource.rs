@@ -12,7 +12,7 @@ use crate::{
     time::Timestamp,
 };
 
-pub use query::{Names, Selection, Shape};
+pub use query::{Kind, Names, Selection, Shape};
 
 /// The longest name or code, in characters.
 const LONGEST: usize = 128;

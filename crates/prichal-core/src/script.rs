@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    resource::{self, Names},
+    resource::{self, Kind, Names},
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
@@ -56,6 +56,13 @@ pub static NAMES: Names = Names {
     ],
     aliases: &[],
     seldom: &["scriptdata", "opts.comment"],
+    kinds: &[
+        ("scriptdata", Kind::Object),
+        ("opts", Kind::Object),
+        ("opts.loglevel", Kind::Int),
+        ("opts.variables", Kind::Object),
+        ("ext", Kind::Object),
+    ],
 };
 
 /// A script. Kept as its members: the entity without its id and its times.

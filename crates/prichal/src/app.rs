@@ -61,6 +61,8 @@ pub struct Inner {
     pub background: TaskTracker,
     /// Cancelled when the server stops: what would never end by itself, such as a stream, ends then.
     pub stopping: CancellationToken,
+    /// Cancelled when what is in flight has had its time to finish.
+    pub hurry: CancellationToken,
     /// Holds the lock on the data directory.
     _data_dir: DataDir,
 }
@@ -137,6 +139,7 @@ impl App {
             node,
             background: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            hurry: CancellationToken::new(),
             _data_dir: data_dir,
             config,
         }));

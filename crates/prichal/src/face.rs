@@ -17,12 +17,13 @@ use axum::{
     Router,
     body::Body,
     extract::{FromRequest, FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, StatusCode, header},
+    http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
     middleware::map_response,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -200,6 +201,24 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
         }
         Ok(Err(_)) => Err(Error::invalid("", "The request body could not be read.")),
         Err(_) => Err(Error::invalid("", "The request body did not come in time.")),
+    }
+}
+
+/// What stands in a path, by the route's names. What cannot be read is refused in the face's own words.
+pub struct Path<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Path<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let read = axum::extract::Path::from_request_parts(parts, state).await;
+        let axum::extract::Path(read) =
+            read.map_err(|rejection| Error::invalid("", rejection.body_text()))?;
+        Ok(Self(read))
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{app::App, bus, channel, dispatch, document, face::edo, http, retenti
 
 /// How long what is in flight has to finish.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the other tasks wait for the requests. A client that is slow must not cost them the time to
-/// write what they know and to hand their webhooks to other nodes.
+/// How long requests and scripts have, and the other tasks wait for them. A client that is slow must not cost
+/// those the time to write what they know and to hand their webhooks to other nodes.
 const REQUESTS: Duration = Duration::from_secs(7);
 
 /// Serves on `listener` until `signal`: then nothing new is accepted, what is in flight is finished, and
@@ -23,7 +23,10 @@ pub async fn run(
     signal: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (accept, work) = (app.stopping.clone(), CancellationToken::new());
-    let _dropped = app.stopping.clone().drop_guard();
+    let _dropped = (
+        app.stopping.clone().drop_guard(),
+        app.hurry.clone().drop_guard(),
+    );
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatch::run(app.clone(), work.clone()));
     tasks.spawn(dispatch::ticks::run(app.clone(), work.clone()));
@@ -57,7 +60,11 @@ pub async fn run(
         failed
     };
     let others = async {
-        let _ = tokio::time::timeout(REQUESTS, work.cancelled()).await;
+        tokio::select! {
+            () = work.cancelled() => {}
+            () = app.clock.sleep(REQUESTS) => {}
+        }
+        app.hurry.cancel();
         work.cancel();
         end(&mut tasks).await
     };

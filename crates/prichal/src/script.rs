@@ -138,13 +138,13 @@ impl Scripts {
             }
             .fuse()
         );
-        let mut place = tokio::select! {
-            place = self.places.take(job.workspace, job.lane) => place,
+        let place = tokio::select! {
+            place = self.places.take(job.workspace, job.lane, job.key) => place,
             () = &mut over => return failed(Failure::stopped()),
         };
         let done = match self.worker() {
             Ok(mut worker) => {
-                let done = self.attend(&mut worker, &mut place, &job, host, over).await;
+                let done = self.attend(&mut worker, &place, &job, host, over).await;
                 match &done {
                     Ok(_) => self.keep(worker),
                     Err(_) => worker.end().await,
@@ -214,7 +214,7 @@ impl Scripts {
     async fn attend(
         &self,
         worker: &mut Worker,
-        place: &mut Place,
+        place: &Place,
         job: &Job<'_>,
         host: &mut impl Host,
         mut over: impl FusedFuture<Output = ()> + Unpin,

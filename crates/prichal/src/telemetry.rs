@@ -4,7 +4,14 @@ use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use prichal_store::{bulk, delivery, run, signature};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    layer::SubscriberExt as _,
+    registry,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     app::App,
@@ -14,14 +21,19 @@ use crate::{
 
 /// Starts the logs of this process.
 pub fn start_logs(config: &Config) -> anyhow::Result<()> {
+    // What libraries say beyond that may hold whatever they carry: tokens, bodies, frames.
+    let is_safe = filter_fn(|about| {
+        *about.level() <= Level::INFO || about.target().starts_with(env!("CARGO_PKG_NAME"))
+    });
     let filter = EnvFilter::try_new(&config.log_level)?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match config.log_format {
-        LogFormat::Text => logs.with_ansi(false).try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = match config.log_format {
+        LogFormat::Text => logs.with_ansi(false).boxed(),
+        LogFormat::Json => logs.json().flatten_event(true).boxed(),
     };
+    let started = registry()
+        .with(logs.with_filter(filter.and(is_safe)))
+        .try_init();
     started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))
 }
 

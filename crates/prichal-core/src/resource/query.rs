@@ -16,9 +16,59 @@ pub struct Names {
     pub aliases: &'static [(&'static str, &'static str)],
     /// Fields that lists show only when they are asked for.
     pub seldom: &'static [&'static str],
+    /// What the fields are that are no texts.
+    pub kinds: &'static [(&'static str, Kind)],
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Bool,
+    Int,
+    List,
+    Object,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Bool => "true or false",
+            Self::Int => "a whole number",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+
+    fn holds(self, value: &Value) -> bool {
+        match self {
+            Self::Text => value.is_string(),
+            Self::Bool => value.is_boolean(),
+            Self::Int => value.is_i64(),
+            Self::List => value.is_array(),
+            Self::Object => value.is_object(),
+        }
+    }
+
+    /// What a field is that was never set.
+    fn unset(self) -> Value {
+        match self {
+            Self::Text => "".into(),
+            Self::Bool => false.into(),
+            Self::Int => 0.into(),
+            Self::List => Value::Array(Vec::new()),
+            Self::Object => Value::Object(Map::new()),
+        }
+    }
 }
 
 impl Names {
+    fn kind(&self, name: &str) -> Kind {
+        let kind = self.kinds.iter().find(|(known, _)| *known == name);
+        kind.map_or(Kind::Text, |(_, kind)| *kind)
+    }
+
     fn find(&self, parameter: &str, name: &str) -> Result<&'static str, Vec<Fault>> {
         let alias = self.aliases.iter().find(|(alias, _)| *alias == name);
         let meant = alias.map_or(name, |(_, name)| name);
@@ -98,8 +148,8 @@ impl Shape {
 /// Which entities are shown, and in what order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
-    /// Fields and the values they must have.
-    filter: Vec<(&'static str, Value)>,
+    /// Fields, the values they must have, and those they have when they are not set.
+    filter: Vec<(&'static str, Value, Value)>,
     /// Fields to sort by, and whether downwards.
     order: Vec<(&'static str, bool)>,
 }
@@ -132,7 +182,12 @@ impl Selection {
             };
             for (name, value) in fields {
                 let field = names.find("filter", &name)?;
-                selection.filter.push((field, value));
+                let kind = names.kind(field);
+                if !kind.holds(&value) {
+                    let why = format!("filter: the {field} must be {}.", kind.name());
+                    return Err(vec![Fault::rule("filter", why)]);
+                }
+                selection.filter.push((field, value, kind.unset()));
             }
         }
         if let Some(text) = order {
@@ -166,7 +221,7 @@ impl Selection {
     pub fn wants(&self, entity: &Object) -> bool {
         self.filter
             .iter()
-            .all(|(name, value)| at(entity, name).unwrap_or(&Value::Null) == value)
+            .all(|(name, value, unset)| at(entity, name).unwrap_or(unset) == value)
     }
 
     /// Sorts entities; equal ones keep their order.

@@ -39,6 +39,8 @@ use crate::{
 
 /// How much a run may change or do at the most.
 const MOST_EFFECTS: usize = 1000;
+/// How many bytes that may have, with what it has read to change it.
+const ROOM: usize = 8 << 20;
 const MOST_SENT: usize = 100;
 const MOST_FETCHED: usize = 50;
 /// How many fetches of a run go on at once.
@@ -92,6 +94,7 @@ impl Posted {
 #[derive(Clone, Default)]
 pub struct Effects {
     list: Vec<Effect>,
+    bytes: usize,
     sent: usize,
     /// What it has read of what its channel keeps, and built on.
     seen: HashMap<String, Option<String>>,
@@ -245,6 +248,16 @@ impl RunHost {
             .ok_or_else(|| Error::refused("noChannel", "This run belongs to no channel"))
     }
 
+    /// Keeps room for what the run changes or remembers.
+    fn take_room(&mut self, bytes: usize) -> Result<()> {
+        self.effects.bytes += bytes;
+        if self.effects.bytes > ROOM {
+            let what = format!("What a run changes has at most {} MiB", ROOM >> 20);
+            return Err(Error::refused("tooMany", what));
+        }
+        Ok(())
+    }
+
     fn change(&mut self, effect: Effect) -> Result<()> {
         if self.effects.list.len() >= MOST_EFFECTS {
             let what = format!("A run changes at most {MOST_EFFECTS} things");
@@ -255,6 +268,10 @@ impl RunHost {
     }
 
     async fn answer(&mut self, name: &str, argument: &str) -> Result<Option<String>> {
+        // What is only read, or gone at once, is not remembered.
+        if !matches!(name, "kv.get" | "entities.get" | "channel.websocket.send") {
+            self.take_room(argument.len())?;
+        }
         match name {
             "kv.get" => self.kv_get(read(argument)?).await,
             "kv.set" => self.kv_set(read(argument)?).await.map(|()| None),
@@ -298,6 +315,9 @@ impl RunHost {
         let wanted = key.clone();
         let read = move |conn: &mut Conn| kv::find(conn, lane.workspace, lane.id, &wanted);
         let found = self.app.db.read(read).await?;
+        if !self.effects.seen.contains_key(&key) {
+            self.take_room(key.len() + found.as_ref().map_or(0, String::len))?;
+        }
         self.effects.seen.insert(key, found.clone());
         Ok(found)
     }
@@ -341,7 +361,7 @@ impl RunHost {
         let due = self.app.clock.now() + delay;
         let (workspace, channel) = (docked.workspace, &docked.channel);
         let depth = self.depth + 1;
-        let run = queue::message_at(&self.app, workspace, channel, &body, due, depth)?;
+        let run = queue::message(&self.app, workspace, channel, body.to_string(), due, depth)?;
         let id = run.id;
         self.change(Effect::Send(Box::new(run)))?;
         self.effects.sent += 1;
@@ -360,8 +380,10 @@ impl RunHost {
         Ok(json!({ "sent": sent }).to_string())
     }
 
+    /// An event for everybody who reads the feed: the channel's tokens are not for them.
     fn publish(&mut self, Event { name, data }: Event) -> Result<()> {
-        self.docked()?;
+        let tokens = self.docked()?.channel.tokens.clone();
+        let (name, data) = (tokens.mask_text(name), tokens.mask(data));
         let size = name.len() + data.to_string().len();
         if name.is_empty() || name.chars().count() > KEY || size > EVENT {
             return Err(Error::invalid(
@@ -403,6 +425,7 @@ impl RunHost {
         let (made, links) = (draft.entity().clone(), draft.links());
         self.change(Effect::Create(Box::new(draft)))?;
         let text = entity::model(&made, &links);
+        self.take_room(text.len())?;
         let place = Place { kind, id: made.id };
         self.entities.insert(place, (made, links));
         Ok(text)
@@ -441,6 +464,7 @@ impl RunHost {
             settings,
         })?;
         let text = entity::model(&found, &links);
+        self.take_room(text.len())?;
         self.entities.insert(place, (found, links));
         Ok(text)
     }

@@ -149,7 +149,7 @@ pub async fn perform(app: &App, mut run: Run) -> Option<Ended> {
         Err(error) => (Done::failed(thrown(&error)), false),
     };
     let failure = done.outcome.failure.as_ref();
-    if app.stopping.is_cancelled() && failure.is_some_and(|failure| failure.stopped) {
+    if app.hurry.is_cancelled() && failure.is_some_and(|failure| failure.stopped) {
         return None;
     }
     let attempts = run.state.attempts + 1;
@@ -197,7 +197,7 @@ async fn attempt(app: &App, run: &mut Run, now: Timestamp) -> Result<(Done, bool
         match way(app, docked, now).await? {
             Way::Script(code) => run.code = code,
             Way::Post => return Ok((post(app, docked, run, &request, now).await, false)),
-            Way::None => return Ok((Done::failed("the channel has no way to send"), false)),
+            Way::None(why) => return Ok((Done::failed(why), false)),
         }
     }
     let Some(loaded) = script(app, run.lane.workspace, &run.code).await? else {
@@ -218,9 +218,9 @@ async fn attempt(app: &App, run: &mut Run, now: Timestamp) -> Result<(Done, bool
         time,
     };
     // A script that would outlast the server is begun again by the next.
-    let stopping = app.stopping.cancelled();
+    let hurry = app.hurry.cancelled();
     Ok((
-        run_script(app, &work, &loaded, &request, stopping).await,
+        run_script(app, &work, &loaded, &request, hurry).await,
         false,
     ))
 }
@@ -229,7 +229,7 @@ async fn attempt(app: &App, run: &mut Run, now: Timestamp) -> Result<(Done, bool
 enum Way {
     Script(String),
     Post,
-    None,
+    None(&'static str),
 }
 
 /// Over a websocket when one is open and there is a script for that; else by the script that sends, else to
@@ -242,17 +242,18 @@ async fn way(app: &App, docked: &Docked, now: Timestamp) -> Result<Way> {
         let count = move |conn: &mut prichal_store::Conn| {
             socket::count(conn, lane.workspace, lane.id, node, now)
         };
-        let is_last = send.is_empty() && text("url").is_empty();
-        if is_last || app.db.read(count).await? > 0 {
+        if app.db.read(count).await? > 0 {
             return Ok(Way::Script(over));
         }
     }
     Ok(if !send.is_empty() {
         Way::Script(send)
-    } else if text("url").is_empty() {
-        Way::None
-    } else {
+    } else if !text("url").is_empty() {
         Way::Post
+    } else if over.is_empty() {
+        Way::None("the channel has no way to send")
+    } else {
+        Way::None("no websocket of the channel is open")
     })
 }
 
@@ -401,8 +402,8 @@ pub struct Now<'a> {
 /// How often a run is begun again because another node has changed what it built on.
 const AGAIN: u32 = 5;
 
-/// Runs a script at once. What it changes, and why it has failed, is written before this returns; the
-/// record of one that has worked and changes nothing goes along with the next writes.
+/// Runs a script at once. What it changes, why it has failed, and the record of a hook are written before this
+/// returns; the record of another that has worked and changes nothing goes along with the next writes.
 pub async fn run_now(
     app: &App,
     now: Now<'_>,
@@ -445,7 +446,8 @@ pub async fn run_now(
             }
         }
         let record = record(app, &now, (id, lane, began), &outcome);
-        keep(app, record, outcome.failure.is_some()).await;
+        let is_awaited = outcome.failure.is_some() || now.kind == Kind::Hook;
+        keep(app, record, is_awaited).await;
         return (id, outcome);
     }
     (id, Outcome::default())
@@ -480,7 +482,7 @@ async fn write_now(app: &App, record: Run, effects: Effects, origin: Origin) -> 
     app.db.write(workspace, write).await
 }
 
-/// Keeps the record of a run; of one that has failed before anybody is told.
+/// Keeps the record of a run; of a hook, and of one that has failed, before anybody is told.
 async fn keep(app: &App, record: Run, is_awaited: bool) {
     let (db, workspace) = (app.db.clone(), record.lane.workspace);
     let work = async move {
@@ -488,7 +490,12 @@ async fn keep(app: &App, record: Run, is_awaited: bool) {
             run::insert(tx, &record, None);
             Ok::<_, Error>(())
         };
-        if let Err(error) = db.write_patiently(workspace, write).await {
+        let written = if is_awaited {
+            db.write(workspace, write).await
+        } else {
+            db.write_patiently(workspace, write).await
+        };
+        if let Err(error) = written {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the record of a run is lost"

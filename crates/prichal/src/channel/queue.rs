@@ -97,6 +97,8 @@ struct LaneState {
     /// Places that were given out for runs that are being written.
     reserved: usize,
     working: usize,
+    /// Those of them that have yet to take their first run.
+    starting: usize,
     /// Whether the store may have more that is due.
     is_behind: bool,
 }
@@ -169,27 +171,15 @@ pub fn start(
     })
 }
 
-/// The run of a message that a channel sends now.
+/// The run of a message, which is JSON, that a channel sends at a time, `depth` runs after the first.
 pub fn message(
     app: &App,
     workspace: WorkspaceId,
     channel: &Channel,
-    message: &Value,
-    now: Timestamp,
-) -> Result<Run> {
-    message_at(app, workspace, channel, message, now, 0)
-}
-
-/// The run of a message that a channel sends at a time, `depth` runs after the first.
-pub fn message_at(
-    app: &App,
-    workspace: WorkspaceId,
-    channel: &Channel,
-    message: &Value,
+    text: String,
     due_at: Timestamp,
     depth: u32,
 ) -> Result<Run> {
-    let text = message.to_string();
     if text.len() > MESSAGE {
         return Err(Error::TooLarge {
             limit: MESSAGE as u64,
@@ -319,20 +309,24 @@ impl Queue {
         let Some(known) = state.lanes.get_mut(&lane) else {
             return;
         };
-        let wanted = known.ready.len() + usize::from(known.is_behind);
-        let more = wanted.min(TOGETHER).saturating_sub(known.working);
+        let waiting = known.ready.len() + usize::from(known.is_behind);
+        let more = waiting
+            .saturating_sub(known.starting)
+            .min(TOGETHER - known.working);
         known.working += more;
+        known.starting += more;
         drop(state);
         for _ in 0..more {
             app.background.spawn(work(app.clone(), lane));
         }
     }
 
-    fn next(&self, lane: Lane) -> Next {
+    fn next(&self, lane: Lane, is_starting: bool) -> Next {
         let mut state = self.lock();
         let Some(known) = state.lanes.get_mut(&lane) else {
             return Next::Nothing;
         };
+        known.starting -= usize::from(is_starting);
         if let Some(run) = known.ready.pop_front() {
             state.bytes -= size(&run);
             return Next::Run(Box::new(run));
@@ -359,10 +353,11 @@ impl Queue {
     }
 
     /// A worker of a lane ends before its work does.
-    fn leave(&self, lane: Lane) {
+    fn leave(&self, lane: Lane, is_starting: bool) {
         let mut state = self.lock();
         if let Some(known) = state.lanes.get_mut(&lane) {
             known.working -= 1;
+            known.starting -= usize::from(is_starting);
         }
         state.prune(lane);
     }
@@ -407,12 +402,17 @@ enum Next {
 
 /// Does the runs of a lane one after the other, until there are no more.
 async fn work(app: App, lane: Lane) {
+    let mut is_starting = true;
     loop {
         if app.stopping.is_cancelled() {
             // What is left is in the store, for the next start or another node.
-            return app.channels.queue.leave(lane);
+            return app.channels.queue.leave(lane, is_starting);
         }
-        match app.channels.queue.next(lane) {
+        match app
+            .channels
+            .queue
+            .next(lane, std::mem::take(&mut is_starting))
+        {
             Next::Run(run) => {
                 let id = run.id;
                 app.channels.queue.began(id, app.clock.now());

@@ -58,6 +58,8 @@ pub struct Sockets {
 }
 
 struct Handle {
+    /// Whether scripts may send to it without being asked.
+    hears: bool,
     frames: mpsc::Sender<String>,
     close: Option<oneshot::Sender<Close>>,
 }
@@ -85,8 +87,9 @@ impl Drop for Place<'_> {
 }
 
 impl Sockets {
-    /// Takes a websocket in; nothing when there are too many.
-    pub fn enter(&self, lane: Lane, id: Uuid) -> Option<Place<'_>> {
+    /// Takes a websocket in; nothing when there are too many. Only one that `hears` gets what scripts send to
+    /// all of the channel's.
+    pub fn enter(&self, lane: Lane, id: Uuid, hears: bool) -> Option<Place<'_>> {
         if self.count.fetch_add(1, Relaxed) >= MOST {
             self.count.fetch_sub(1, Relaxed);
             return None;
@@ -94,6 +97,7 @@ impl Sockets {
         let (frames, to_client) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
         let handle = Handle {
+            hears,
             frames,
             close: Some(close),
         };
@@ -145,7 +149,7 @@ impl Sockets {
         };
         let mut sent = 0;
         for (id, handle) in channel.iter_mut() {
-            if connection.is_some_and(|wanted| wanted != *id) {
+            if connection.map_or(!handle.hears, |wanted| wanted != *id) {
                 continue;
             }
             match handle.frames.try_send(text.to_owned()) {

@@ -181,6 +181,15 @@ async fn lists_are_filtered_sorted_and_masked() {
         codes(&["b"])
     );
     assert_eq!(list("offset=1&limit=1").await, codes(&["a"]));
+    // What was never set is what it would be.
+    for unset in [
+        "opts.recv_timeout%22%3A0",
+        "opts.roles%22%3A%5B%5D",
+        "opts.issync%22%3Afalse",
+    ] {
+        let all = list(&format!("filter=%7B%22{unset}%7D")).await;
+        assert_eq!(all, codes(&["c", "a", "b"]), "{unset}");
+    }
     assert_eq!(list("offset=7").await, "[]");
     let flat = dock
         .rest
@@ -192,6 +201,16 @@ async fn lists_are_filtered_sorted_and_masked() {
         ("mask=colour", "mask"),
         ("filter=%7B", "filter"),
         ("filter=%7B%22colour%22%3A1%7D", "filter"),
+        ("filter=%7B%22code%22%3A902%7D", "code must be a text"),
+        ("filter=%7B%22code%22%3Anull%7D", "code must be a text"),
+        (
+            "filter=%7B%22opts.issync%22%3A%22x%22%7D",
+            "opts.issync must be true or false",
+        ),
+        (
+            "filter=%7B%22opts.recv_timeout%22%3A1.5%7D",
+            "opts.recv_timeout must be a whole number",
+        ),
         ("order=code", "order"),
         ("offset=-1", "offset"),
         ("limit=1001", "limit"),
@@ -795,4 +814,44 @@ async fn types_fix_what_their_channels_are() {
     dock.change(&path, json!({ "url": "https://free.example" }))
         .await
         .ok();
+}
+
+#[tokio::test]
+async fn refusals_show_no_secret_and_name_what_there_is() {
+    let dock = Dock::new().await;
+    let made = dock.rest.post(POINTS, example()).await.ok();
+    for token in [
+        json!("secretABC\u{0}"),
+        json!(1_234_567),
+        json!({ "x": "secretABC" }),
+    ] {
+        for name in ["token_remote", "token_remote2"] {
+            let mut body = json!({ "code": "x", "type": "t" });
+            body[name] = token.clone();
+            let refused = dock.rest.post(POINTS, body).await;
+            assert_eq!(refused["error_code"], 1400, "{token}");
+            let said = refused.str("error_message");
+            assert!(said.contains(name), "{said}");
+            assert!(!said.contains("ABC") && !said.contains("1234567"), "{said}");
+        }
+    }
+    let broken = dock.rest.get(&format!("{POINTS}/%ff")).await;
+    assert_eq!((broken.status, &broken["error_code"]), (400, &json!(1400)));
+    for answer in [
+        dock.look_up(POINTS, json!("ABCDE")).await,
+        dock.look_up(POINTS, json!("missing")).await,
+        dock.rest.put(POINTS, json!({})).await,
+    ] {
+        assert_eq!(
+            answer.header("allow"),
+            Some("GET,HEAD,POST,LOOKUP"),
+            "{}",
+            answer.text
+        );
+    }
+    let path = format!("{}/deliveries", at(&made.str("id")));
+    for (limit, status) in [("1000", 200), ("1001", 400), ("-1", 400)] {
+        let answer = dock.rest.get(&format!("{path}?limit={limit}")).await;
+        assert_eq!(answer.status, status, "{limit}");
+    }
 }

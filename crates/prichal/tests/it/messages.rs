@@ -70,6 +70,13 @@ async fn a_message_is_posted_and_tried_again() {
         .await
         .ok();
     assert_eq!(filtered["count"], 1);
+    // It goes out as it came.
+    let exact = br#"{"n": 12345678901234567890123, "p": 1.10}"#.to_vec();
+    dock.rest
+        .send(reqwest::Method::POST, &path, Some(exact.clone()))
+        .await
+        .ok();
+    assert_eq!(receiver.next().await.body.as_bytes(), exact);
     // The same key, the same message.
     let keyed = dock.rest.clone().header("idempotency-key", "once");
     let first = keyed.post(&path, json!({ "n": 1 })).await.ok().str("id");

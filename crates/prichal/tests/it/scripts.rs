@@ -194,6 +194,18 @@ async fn what_a_script_changes_is_there_when_it_ends() {
         ("kv.set('k', 'x'.repeat(70000))", "longer than 64 KiB"),
         ("events.publish('')", "An event has a name"),
         (
+            "for (let i = 0; i < 200; i++) kv.set('k' + i, 'x'.repeat(60000))",
+            "at most 8 MiB",
+        ),
+        (
+            "for (let i = 0; i < 50; i++) entities.create('contacts', {customFields: {a: 'x'.repeat(200000)}})",
+            "at most 8 MiB",
+        ),
+        (
+            "for (let i = 0; i < 200; i++) events.publish('e', 'x'.repeat(60000))",
+            "at most 8 MiB",
+        ),
+        (
             "for (let i = 0; i < 2000; i++) kv.set('k' + i, i)",
             "at most 1000 things",
         ),
@@ -388,6 +400,7 @@ async fn a_script_is_started_by_hand() {
             1400,
             "startparam10",
         ),
+        (json!({ "code": "job", "colour": 1 }), 1400, "colour"),
         (json!([]), 1400, "object"),
     ] {
         let refused = dock.rest.post(RUNS, body.clone()).await;
@@ -406,12 +419,23 @@ async fn a_script_is_started_by_hand() {
         ("filter=x", 1400),
         ("limit=1001", 1400),
         ("offset=-1", 1400),
+        ("mask=id,colour", 1400),
+        ("flat=maybe", 1400),
+        ("order=%5B%22id%22%5D", 1400),
     ] {
         assert_eq!(
             dock.rest.get(&format!("{RUNS}?{query}")).await["error_code"],
             code,
             "{query}"
         );
+    }
+    for path in [
+        format!("{RUNS}?limit=1&mask=id,status"),
+        format!("{RUNS}/{id}?mask=id,status"),
+    ] {
+        let masked = dock.rest.get(&path).await.ok();
+        let shown = masked.as_array().map_or(&masked.json, |list| &list[0]);
+        assert_eq!(*shown, json!({ "id": id, "status": "finished" }));
     }
     // Whoever started it may wait for it, but a failure is not tried again.
     dock.script("once", "throw new Error('no')").await;
@@ -631,4 +655,67 @@ async fn a_list_of_runs_ends_before_it_gets_long() {
     ids.dedup();
     assert_eq!(ids.len(), 12);
     assert!(ids.is_sorted_by(|a, b| a > b), "newest first");
+}
+
+#[tokio::test]
+async fn what_a_script_publishes_has_no_tokens_of_its_channel() {
+    let dock = Dock::new().await;
+    let source = "events.publish('hook ' + request.entity.token_local, {request, [request.entity.token_remote]: request.entity.token_remote2})";
+    dock.script("tell", source).await;
+    let members = json!({ "recv_svcscriptcode": "tell", "token_remote": "far secret", "token_remote2": "pin", "opts": { "issync": true } });
+    let channel = dock.channel("tell", members).await;
+    let path = format!("/hook/{}/x", channel.token);
+    let body = json!({ "pin": "pint" });
+    dock.hub.anybody().post(&path, body).await.ok();
+    let feed = dock.space.get("/events").await.ok();
+    let items = feed["items"].as_array().expect("items");
+    let event = &items[items.len() - 1]["changeData"]["new"]["event"];
+    assert_eq!(event["name"], "hook ***");
+    assert_eq!(event["data"]["***"], "***");
+    assert_eq!(event["data"]["request"]["url"], "/hook/***/x");
+    assert_eq!(
+        event["data"]["request"]["text"], r#"{"pin":"pint"}"#,
+        "a short token may be there by chance"
+    );
+    assert!(!feed.text.contains(&channel.token) && !feed.text.contains("far secret"));
+}
+
+#[tokio::test]
+async fn scripts_that_wait_hold_up_no_others_of_their_workspace() {
+    let dock = Dock::new().await;
+    let silent = Receiver::start(|_| Reply::Silence).await;
+    let healthy = dock.sync("healthy", "respond(200, {}, 'well')").await;
+    let source = "for (;;) await fetch(request.entity.url).catch(() => 0)";
+    dock.script("wait", source).await;
+    let mut channels = Vec::new();
+    for n in 0..8 {
+        let members = json!({ "url": silent.url, "recv_svcscriptcode": "wait", "opts": { "recv_timeout": 60 } });
+        channels.push(dock.channel(&format!("w{n}"), members).await);
+    }
+    for channel in &channels {
+        for _ in 0..8 {
+            dock.hook(channel, json!({})).await.ok();
+        }
+    }
+    dock.working(64).await;
+    // Neither those that are known to end at once nor those of which nothing is known wait for them.
+    for _ in 0..20 {
+        assert_eq!(dock.hook(&healthy, json!({})).await.ok().text, "well");
+    }
+    let new = dock.sync("new", "respond(200, {}, 'new')").await;
+    assert_eq!(dock.hook(&new, json!({})).await.ok().text, "new");
+}
+
+#[tokio::test]
+async fn a_text_that_was_cut_can_be_logged() {
+    let dock = Dock::new().await;
+    let source = "console.log('got ' + request.body.text.slice(0, 5)); respond(200, {}, typeof request.body)";
+    let channel = dock.sync("cut", source).await;
+    dock.hook(&channel, json!({ "text": "abcd😀" })).await.ok();
+    // The run of a hook that was answered is on record by then.
+    let run = &dock.runs("cut").await[0];
+    assert_eq!(
+        (&run["status"], &run["log"]),
+        (&json!("finished"), &json!(["got abcd\u{fffd}"]))
+    );
 }

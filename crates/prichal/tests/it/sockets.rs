@@ -1,10 +1,10 @@
 //! The websocket of a channel (`reference/era.md` §9, §13), spoken by a client that is not ours.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Semaphore};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{
@@ -15,6 +15,7 @@ use tokio_tungstenite::{
 use crate::{
     dock::{Dock, Made, POINTS, SCRIPTS},
     hub::{Ground, Hub, PATIENCE, eventually},
+    receiver::{Receiver, Reply},
 };
 
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -54,6 +55,11 @@ impl Client {
 
     /// The next frame.
     async fn next(&mut self) -> Value {
+        serde_json::from_str(&self.text().await).expect("JSON")
+    }
+
+    /// The same to the letter.
+    async fn text(&mut self) -> String {
         let wait = async {
             loop {
                 match self
@@ -63,7 +69,7 @@ impl Client {
                     .expect("the connection is open")
                     .expect("a frame")
                 {
-                    Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+                    Message::Text(text) => return text.to_string(),
                     Message::Close(frame) => panic!("closed: {frame:?}"),
                     _ => {}
                 }
@@ -975,4 +981,218 @@ async fn a_connection_is_pinged() {
         }
     };
     assert!(tokio::time::timeout(PATIENCE, wait).await.expect("a ping"));
+}
+
+#[tokio::test]
+async fn a_qid_and_a_message_come_back_to_the_letter() {
+    let dock = Dock::new().await;
+    let source = "respond(200, {}, {text: request.text})";
+    dock.script("hear", source).await;
+    let channel = dock
+        .channel("sock", json!({ "recv_svcscriptcode_ws": "hear" }))
+        .await;
+    let mut client = Client::with(&dock.hub, &channel, &["msg", "test"]).await;
+    for qid in [
+        "123456789012345678901234567890",
+        "1E2",
+        "1.10",
+        r#"{"b": [1.0, "ё"], "a":null}"#,
+    ] {
+        client
+            .send(format!(r#"["test", {{"x": 1, "qid": {qid}}}]"#))
+            .await;
+        assert_eq!(
+            client.text().await,
+            format!(r#"["test_result",{{"qid":{qid},"result":"ok"}}]"#)
+        );
+    }
+    let frame = r#"["sum", {"qid":1, "n":12345678901234567890123, "p": 1.10}]"#;
+    client.send(frame).await;
+    assert_eq!(client.next().await[1]["data"]["text"], frame);
+}
+
+#[tokio::test]
+async fn a_channel_may_get_a_script_while_it_is_connected() {
+    let dock = Dock::new().await;
+    dock.script("hear", "respond(200, {}, 'heard')").await;
+    let channel = dock.channel("sock", json!({})).await;
+    let path = format!("{POINTS}/{}", channel.id);
+    let mut client = Client::with(&dock.hub, &channel, &["msg"]).await;
+    let unknown = error(json!(1), 1404, "There is no method hello");
+    assert_eq!(client.ask("hello", json!({ "qid": 1 })).await, unknown);
+    dock.change(&path, json!({ "recv_svcscriptcode_ws": "hear" }))
+        .await
+        .ok();
+    assert_eq!(
+        client.ask("hello", json!({ "qid": 1 })).await["data"],
+        "heard"
+    );
+    dock.change(&path, json!({ "recv_svcscriptcode_ws": "" }))
+        .await
+        .ok();
+    assert_eq!(client.ask("hello", json!({ "qid": 1 })).await, unknown);
+}
+
+#[tokio::test]
+async fn who_may_not_have_messages_gets_none() {
+    let dock = Dock::new().await;
+    let source = "channel.websocket.send('told', request.body)";
+    let narrow = dock.sync("narrow", source).await;
+    let only = json!({ "opts": { "filter_capabilities": ["test"] } });
+    dock.change(&format!("{POINTS}/{}", narrow.id), only)
+        .await
+        .ok();
+    let mut client = Client::with(&dock.hub, &narrow, &["test"]).await;
+    dock.hook(&narrow, json!(1)).await.ok();
+    assert_eq!(client.ask("test", json!({ "qid": 1 })).await["qid"], 1);
+    // Whoever may is told, set up or not.
+    let members = json!({ "recv_svcscriptcode": "narrow", "opts": { "issync": true } });
+    let wide = dock.channel("wide", members).await;
+    let mut client = Client::open(&dock.hub, &wide).await;
+    client.ask("connection_info", json!({})).await;
+    dock.hook(&wide, json!(2)).await.ok();
+    assert_eq!(client.next().await, json!(["told", 2]));
+}
+
+#[tokio::test]
+async fn a_message_waits_for_a_websocket_where_that_is_the_only_way() {
+    let dock = Dock::new().await;
+    dock.script("over", "channel.websocket.send('out', request.body)")
+        .await;
+    let channel = dock
+        .channel("sock", json!({ "send_svcscriptcode_ws": "over" }))
+        .await;
+    let path = format!("{POINTS}/{}", channel.id);
+    dock.rest
+        .post(&format!("{path}/send"), json!({ "n": 1 }))
+        .await
+        .ok();
+    let attempt = |status: &'static str| {
+        let (rest, path) = (dock.rest.clone(), format!("{path}/deliveries"));
+        eventually("an attempt", move || {
+            let (rest, path) = (rest.clone(), path.clone());
+            async move {
+                let list = rest.get(&path).await.ok();
+                (list["items"][0]["status"] == status).then(|| list["items"][0].clone())
+            }
+        })
+    };
+    let failed = attempt("deferred").await;
+    assert_eq!(failed["error"], "no websocket of the channel is open");
+    let mut client = Client::with(&dock.hub, &channel, &["msg"]).await;
+    dock.hub.advance(Duration::from_secs(30));
+    assert_eq!(client.next().await, json!(["out", { "n": 1 }]));
+    attempt("delivered").await;
+}
+
+#[tokio::test]
+async fn with_its_user_a_channel_loses_its_subscriptions() {
+    let dock = Dock::new().await;
+    let user = dock
+        .space
+        .post("/users", json!({ "login": "ivan" }))
+        .await
+        .ok();
+    let user = user.str("id");
+    let channel = dock
+        .channel("sock", json!({ "opts": { "userid": user } }))
+        .await;
+    let mut client = Client::with(&dock.hub, &channel, &["subscr", "test"]).await;
+    client
+        .ask(
+            "subscribe",
+            json!({ "qid": 1, "id": "c", "classpath": "companies" }),
+        )
+        .await;
+    dock.space.delete(&format!("/users/{user}")).await;
+    dock.space
+        .post("/companies", json!({ "name": "Acme" }))
+        .await
+        .ok();
+    let again = client
+        .ask("subscribe", json!({ "qid": 2, "id": "c" }))
+        .await;
+    assert_eq!(
+        (&again["qid"], &again["errorcode"]),
+        (&json!(2), &json!(1403))
+    );
+    assert_eq!(client.ask("test", json!({ "qid": 3 })).await["qid"], 3);
+}
+
+#[tokio::test]
+async fn what_was_taken_is_finished_before_the_server_stops() {
+    let dock = Dock::new().await;
+    let held = Arc::new(Semaphore::new(0));
+    let passes = held.clone();
+    let receiver = Receiver::start(move |_| Reply::Held(held.clone())).await;
+    let source = "await fetch(request.entity.url); kv.set('done', 1); respond(200, {}, 'done')";
+    dock.script("slow", source).await;
+    let members = json!({ "url": receiver.url, "recv_svcscriptcode": "slow", "recv_svcscriptcode_ws": "slow" });
+    let channel = dock.channel("sock", members).await;
+    let mut client = Client::with(&dock.hub, &channel, &["msg", "svcscript"]).await;
+    client.send(json!(["ask", { "qid": 1 }]).to_string()).await;
+    client
+        .send(json!(["start_svcscript", { "qid": 2, "code": "slow" }]).to_string())
+        .await;
+    dock.hook(&channel, json!({})).await.ok();
+    for _ in 0..3 {
+        receiver.next().await;
+    }
+    let Dock { hub, space, rest } = dock;
+    let stopping = hub.app.stopping.clone();
+    let talk = async {
+        stopping.cancelled().await;
+        passes.add_permits(3);
+        let both = [client.next().await, client.next().await];
+        assert!(
+            both.iter().all(|answer| answer[1]["result"] == "ok"),
+            "{both:?}"
+        );
+        client.closed().await
+    };
+    let (code, ground) = tokio::join!(talk, hub.stop());
+    assert_eq!(code, Some(CloseCode::Away));
+    let hub = ground.start().await;
+    let dock = Dock {
+        space: hub.adopt(&space),
+        rest: hub.adopt(&rest),
+        hub,
+    };
+    let runs = dock.runs("slow").await;
+    let states: Vec<&Value> = runs.iter().map(|run| &run["status"]).collect();
+    assert_eq!(states, ["finished"; 3], "{runs:?}");
+}
+
+#[tokio::test]
+async fn who_speaks_another_version_is_told_ours() {
+    let dock = Dock::new().await;
+    let channel = dock.channel("sock", json!({})).await;
+    let caller = dock
+        .holder(&channel)
+        .header("upgrade", "websocket")
+        .header("connection", "upgrade")
+        .header("sec-websocket-version", "8")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let refused = caller.get("/ws/token/v1").await;
+    assert_eq!(
+        (refused.status, &refused["error_code"]),
+        (400, &json!(1400))
+    );
+    assert_eq!(refused.header("sec-websocket-version"), Some("13"));
+    let mut client = Client::open(&dock.hub, &channel).await;
+    for capabilities in [json!(["msg"]), json!([{}]), json!({ "key": "msg" })] {
+        let asked = json!({ "qid": 1, "capabilities": capabilities });
+        let refused = client.ask("setup", asked).await;
+        assert_eq!(refused["errorcode"], 1400, "{refused}");
+    }
+    client
+        .ask("setup", json!({ "capabilities": [{ "key": "rest" }] }))
+        .await;
+    let long = json!({ "operation": "read", "classpath": "service/svcscripts", "id": "x".repeat(100_000) });
+    let refused = client.ask("rest", long).await;
+    assert!(
+        refused["errormsg"]
+            .as_str()
+            .is_some_and(|text| text.contains("The id"))
+    );
 }

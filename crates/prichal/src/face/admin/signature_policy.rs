@@ -1,10 +1,7 @@
 //! `/admin/v1/workspaces/{ws}/signature-policy`: what signatures of a company's documents are checked with
 //! (`contract-details.md`, E-documents).
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-};
+use axum::{Json as Answer, extract::State};
 use prichal_core::schema::{self, Field, Type};
 use prichal_sign::{Certificate, Policy};
 use prichal_store::signature;
@@ -15,7 +12,7 @@ use crate::{
     app::App,
     document::check::{Indeterminate, Rules},
     error::{Error, Result},
-    face::Json,
+    face::{Json, Path},
 };
 
 /// How many anchors a workspace may have.

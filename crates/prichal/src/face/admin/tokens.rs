@@ -1,10 +1,6 @@
 //! `/admin/v1/workspaces/{ws}/tokens`.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},
@@ -26,7 +22,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{
-        Raw,
+        Path, Raw,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },

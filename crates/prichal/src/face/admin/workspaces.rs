@@ -1,10 +1,6 @@
 //! `/admin/v1/workspaces`.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     id::WorkspaceId,
     names::is_workspace_name,
@@ -26,7 +22,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{
-        Raw,
+        Path, Raw,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },

@@ -1,7 +1,6 @@
 //! `/api/v1/{ws}/communications/call` and `…/hangup`: what users ask for (`reference/kontur.md` §4.4).
 
 use axum::{
-    extract::Path,
     http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 use super::{callbacks::read, caller::Member, words::words};
 use crate::{
     error::{Error, Result},
-    face::{Raw, json_text},
+    face::{Path, Raw, json_text},
     telephony::{dial, not_found},
 };
 

@@ -2,7 +2,7 @@
 //! (`reference/kontur.md` §4.3). A user's value goes before the group's, the group's before the
 //! workspace's.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use prichal_core::{
     event::EntityKind,
     id::{EntityId, IntegrationId, WorkspaceId, generate},
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    face::{Json, json_text},
+    face::{Json, Path, json_text},
     page::Query,
     telephony::{dial::MAIN_TELEPHONY, group_of},
 };

@@ -1,6 +1,5 @@
 //! Creating documents, and deleting drafts (`reference/edo.md` §1.2, rows 3 and 19, §1.10).
 
-use axum::extract::Path;
 use prichal_core::{
     document::{Document, Group, Kind, Party, Status, model},
     id::{generate, parse},
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     document::record,
     error::{Error, Result},
+    face::Path,
     face::once::JsonAnswer,
 };
 

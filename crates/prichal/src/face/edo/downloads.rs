@@ -3,7 +3,6 @@
 
 use axum::{
     body::Body,
-    extract::Path,
     http::{HeaderValue, header},
     response::Response,
 };
@@ -34,6 +33,7 @@ use crate::{
         print,
     },
     error::{Error, Result},
+    face::Path,
 };
 
 const ZIP: HeaderValue = HeaderValue::from_static("application/zip");

@@ -2,7 +2,6 @@
 //! (`reference/edo.md` §3).
 
 use axum::{
-    extract::Path,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -34,7 +33,7 @@ use crate::{
     document_hook::{Secrets, webhook as webhook_of},
     error::{Error, Result},
     face::{
-        Raw,
+        Path, Raw,
         once::{IdempotencyKey, JsonAnswer, write_once, write_once_and},
         parse_json,
     },

@@ -1,7 +1,6 @@
 //! Looking at documents: one, a page of them, a status (`reference/edo.md` §1.2, rows 12 to 16).
 
 use axum::{
-    extract::Path,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    face::{Json, json_text, once::JsonAnswer},
+    face::{Json, Path, json_text, once::JsonAnswer},
 };
 
 /// Read an outgoing document.

@@ -1,7 +1,7 @@
 //! Reference values: employees, their permissions, whose token it is, and what may stand in a field
 //! (`reference/edo.md` §1.2, rows 21 to 23, §1.10).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse};
 use prichal_store::{Conn, entity, workspace};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    face::{Json, once::JsonAnswer},
+    face::{Json, Path, once::JsonAnswer},
 };
 
 /// List the company's employees.

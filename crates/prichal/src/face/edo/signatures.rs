@@ -2,7 +2,7 @@
 //! sent, and the public page (`reference/edo.md` §1.10).
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse as _, Response},
 };
@@ -32,7 +32,7 @@ use crate::{
     app::App,
     document::check::{Question, Rules, Whose, check},
     error::{Error, Result},
-    face::{Json, once::JsonAnswer},
+    face::{Json, Path, once::JsonAnswer},
 };
 
 /// List a document's signatures with the reports of their validation.

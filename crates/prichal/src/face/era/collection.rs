@@ -1,8 +1,8 @@
 //! The six verbs of a service collection, as all of them have it (`reference/era.md` §4, §13).
 
 use axum::{
-    extract::{Path, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
@@ -25,7 +25,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{
-        Raw, json_text,
+        Path, Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once},
         parse_json,
     },
@@ -39,6 +39,9 @@ const LONGEST: i64 = 1000;
 
 /// How many bytes a workspace's entities of a collection may have together.
 const ROOM: i64 = 16 << 20;
+
+/// The verbs of a collection.
+const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
 
 /// An entity of a service collection.
 pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
@@ -241,7 +244,8 @@ fn taken<R: Resource>(code: &str) -> Error {
     Error::refused("taken", what)
 }
 
-fn text(entity: Object) -> String {
+/// An entity as JSON.
+pub(super) fn text(entity: Object) -> String {
     Value::Object(entity).to_string()
 }
 
@@ -256,12 +260,16 @@ async fn other_verb<R: Resource>(
     Admin(tenant): Admin,
     headers: HeaderMap,
     Raw(body): Raw,
-) -> Result<Response> {
-    if method.as_str() == "LOOKUP" {
+) -> Response {
+    let mut response = if method.as_str() == "LOOKUP" {
         look_up::<R>(&tenant, &headers, &body).await
     } else {
         Err(Error::WrongMethod)
     }
+    .into_response();
+    // The router would name only those that it knows.
+    response.headers_mut().insert(header::ALLOW, VERBS);
+    response
 }
 
 /// Finds the ids that a JSON text means.
@@ -357,14 +365,15 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
     }
 }
 
-fn shape<R: Resource>(query: &Query) -> Result<Shape> {
+/// `mask` and `flat` of a reader.
+pub(super) fn shape(names: &'static Names, query: &Query) -> Result<Shape> {
     let flat = query.read("flat", "true or false", |text| match text {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
         _ => None,
     })?;
     let mask = query.text("mask");
-    Ok(Shape::read(R::NAMES, mask, flat.unwrap_or(false))?)
+    Ok(Shape::read(names, mask, flat.unwrap_or(false))?)
 }
 
 /// `offset` and `limit` of a list.
@@ -385,7 +394,7 @@ pub(super) fn page(query: &Query) -> Result<(usize, usize)> {
 }
 
 pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Result<Response> {
-    let shape = shape::<R>(&query)?;
+    let shape = shape(R::NAMES, &query)?;
     let selection = Selection::read(R::NAMES, query.text("filter"), query.text("order"))?;
     let (offset, limit) = page(&query)?;
     let (workspace, app) = (tenant.workspace, tenant.app.clone());
@@ -406,7 +415,7 @@ pub(super) async fn get<R: Resource>(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Response> {
-    let (shape, id) = (shape::<R>(&query)?, id_of::<R>(&id)?);
+    let (shape, id) = (shape(R::NAMES, &query)?, id_of::<R>(&id)?);
     let entity = find::<R>(&tenant, id).await?.entity();
     Ok(json_text(StatusCode::OK, text(shape.show(&entity, false))))
 }

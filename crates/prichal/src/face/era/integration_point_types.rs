@@ -1,7 +1,7 @@
 //! `/rest/v1/service/integration_point_types`: what is fixed for all channels of a type
 //! (`reference/era.md` §3).
 
-use axum::{extract::Path, http::HeaderMap, response::Response};
+use axum::{http::HeaderMap, response::Response};
 use prichal_core::{
     channel_type::{self as rules, ChannelType},
     event::{EntityKind, Origin},
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    face::{Raw, once::IdempotencyKey},
+    face::{Path, Raw, once::IdempotencyKey},
     page::Query,
     vault::Vault,
 };

@@ -1,7 +1,6 @@
 //! `/rest/v1/service/integration_points`: the channels of a workspace (`reference/era.md` §4).
 
 use axum::{
-    extract::Path,
     http::{HeaderMap, StatusCode},
     response::Response,
 };
@@ -19,7 +18,7 @@ use prichal_store::{
     delivery::{self, Attempt, AttemptFilter, STATUSES},
     entity, kv, resource,
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -33,7 +32,7 @@ use crate::{
     channel::{close, new_token, open, queue},
     error::{Error, Result},
     face::{
-        Raw, json_text,
+        Path, Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
     },
     page::Query,
@@ -303,6 +302,13 @@ pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> 
     collection::delete::<Channel>(admin, id).await
 }
 
+/// A message to the letter, as it came; as it is meant where it is not written quite like JSON.
+fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
+    let meant = collection::read_json(headers, body)?;
+    let came = serde_json::from_slice::<&RawValue>(body).ok();
+    Ok(came.map_or_else(|| meant.to_string(), |came| came.get().to_owned()))
+}
+
 /// A message that is on its way.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
@@ -327,7 +333,7 @@ pub(super) async fn send_message(
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let channel: Channel = collection::find_in_path(&tenant, &id).await?;
-    let message = collection::read_json(&headers, &body)?;
+    let message = message_text(&headers, &body)?;
     if !queue::can_send(&channel) {
         return Err(Error::invalid(
             "url",
@@ -335,7 +341,7 @@ pub(super) async fn send_message(
         ));
     }
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
-    let run = queue::message(&app, workspace, &channel, &message, now)?;
+    let run = queue::message(&app, workspace, &channel, message, now, 0)?;
     let id = run.id;
     let at = app.clone();
     let work = async move {
@@ -419,7 +425,9 @@ pub(super) async fn list_message_attempts(
         status: query.read("status", "delivered, deferred or exhausted", status)?,
         before: query.read("before", "the id of an attempt", id::parse)?,
     };
-    let (limit, workspace) = (query.limit()?, tenant.workspace);
+    let (_, limit) = collection::page(&query)?;
+    let limit = i64::try_from(limit).map_err(Error::internal)?;
+    let workspace = tenant.workspace;
     let of = IntegrationId(channel.id);
     let read = move |conn: &mut Conn| {
         Ok::<_, Error>(delivery::list_attempts(

@@ -1,13 +1,13 @@
 //! `/rest/v1/service/integration_tokens/{token}`: whose token it is (`reference/era.md` §6).
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use prichal_store::{Conn, channel, workspace};
 use serde_json::json;
 
 use super::{caller::Tenant, words::TOKEN_NOT_FOUND};
 use crate::{
     error::{Error, Result},
-    face::json_text,
+    face::{Path, json_text},
     vault::sha256_hex,
 };
 

@@ -2,12 +2,13 @@
 //! (`reference/era.md` §10).
 
 use axum::{
-    extract::Path,
     http::{HeaderMap, StatusCode},
     response::Response,
 };
 use prichal_core::{
     id::{EntityId, RunId},
+    resource::Names,
+    schema::Object,
     time::Timestamp,
 };
 use prichal_store::{
@@ -19,7 +20,7 @@ use utoipa::ToSchema;
 
 use super::{
     caller::{Admin, Tenant},
-    collection::{page, read_json},
+    collection::{page, read_json, shape, text},
 };
 use crate::{
     access,
@@ -27,7 +28,7 @@ use crate::{
     channel::{self, perform::value, queue},
     error::{Error, Result},
     face::{
-        Raw, json_text,
+        Path, Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
     },
     page::Query,
@@ -71,7 +72,32 @@ pub(super) struct Runtime {
     error: Option<String>,
 }
 
-fn model(app: &App, domain: &str, run: &Run) -> Value {
+/// What readers may ask for. Values of scripts are not looked into.
+static NAMES: Names = Names {
+    known: &[
+        "id",
+        "site",
+        "node",
+        "domain",
+        "type",
+        "code",
+        "kind",
+        "integrationPointId",
+        "status",
+        "attempts",
+        "dueAt",
+        "startedAt",
+        "durationMs",
+        "log",
+        "result",
+        "error",
+    ],
+    aliases: &[],
+    seldom: &[],
+    kinds: &[],
+};
+
+fn model(app: &App, domain: &str, run: &Run) -> Object {
     let state = &run.state;
     let log: Value = serde_json::from_str(&state.log).unwrap_or_else(|_| json!([]));
     // What works on this node; of the others it is not known.
@@ -81,7 +107,7 @@ fn model(app: &App, domain: &str, run: &Run) -> Value {
     } else {
         state.status.name()
     };
-    let mut model = json!({
+    let model = json!({
         "id": run.id,
         "site": SITE,
         "node": app.node,
@@ -99,11 +125,12 @@ fn model(app: &App, domain: &str, run: &Run) -> Value {
         "result": value(state.result.as_deref()),
         "error": state.error,
     });
-    if let Some(members) = model.as_object_mut() {
-        let always = ["startedAt", "durationMs", "result", "error"];
-        members.retain(|name, value| !value.is_null() || always.contains(&name.as_str()));
-    }
-    model
+    let Value::Object(mut members) = model else {
+        return Object::new();
+    };
+    let always = ["startedAt", "durationMs", "result", "error"];
+    members.retain(|name, value| !value.is_null() || always.contains(&name.as_str()));
+    members
 }
 
 async fn domain(tenant: &Tenant) -> Result<String> {
@@ -131,6 +158,14 @@ pub(super) async fn start_svcscript(
     let given = read_json(&headers, &body)?;
     let given = prichal_core::schema::object(&given)?;
     let (code, params) = read_start(given, PARAMS)?;
+    let unknown = given
+        .keys()
+        .find(|name| *name != "code" && !name.starts_with("startparam"));
+    if let Some(name) = unknown {
+        let shown: String = name.chars().take(64).collect();
+        let why = format!("There is no field {shown}.");
+        return Err(Error::invalid(shown, why));
+    }
     let loaded = channel::script(&tenant.app, tenant.workspace, &code).await?;
     let loaded = loaded.ok_or_else(|| no_script(&code))?;
     let domain = domain(&tenant).await?;
@@ -192,6 +227,7 @@ pub(super) fn read_start(given: &Map<String, Value>, most: usize) -> Result<(Str
 /// List runs, newest first. They are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes", tag = "channels",
     params(("filter" = Option<String>, Query, description = "A JSON object with any of `id`, `code`, `status`, `integrationPointId`"),
+        ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query),
         ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = Vec<Runtime>)))]
 pub(super) async fn list_svcscript_runtimes(
@@ -199,6 +235,11 @@ pub(super) async fn list_svcscript_runtimes(
     query: Query,
 ) -> Result<Response> {
     let filter = read_filter(query.text("filter"))?;
+    let shape = shape(&NAMES, &query)?;
+    if query.text("order").is_some() {
+        let why = "order: runs are listed newest first.";
+        return Err(Error::invalid("order", why));
+    }
     let (offset, limit) = page(&query)?;
     let number = |number: usize| i64::try_from(number).map_err(Error::internal);
     let (offset, limit, workspace) = (number(offset)?, number(limit)?, tenant.workspace);
@@ -218,7 +259,10 @@ pub(super) async fn list_svcscript_runtimes(
     let read = move |conn: &mut Conn| run::list(conn, workspace, &filter, offset, limit);
     let found = tenant.app.db.read(read).await?;
     let domain = domain(&tenant).await?;
-    let shown = found.iter().map(|run| model(&tenant.app, &domain, run));
+    let shown = found.iter().map(|run| {
+        let model = model(&tenant.app, &domain, run);
+        Value::Object(shape.show(&model, true))
+    });
     let text = Value::Array(shown.collect()).to_string();
     Ok(json_text(StatusCode::OK, text))
 }
@@ -271,15 +315,18 @@ async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
 
 /// Read a run.
 #[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes/{id}", tag = "channels",
-    params(("id" = String, Path)), responses((status = 200, body = Runtime)))]
+    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
+    responses((status = 200, body = Runtime)))]
 pub(super) async fn get_svcscript_runtime(
     Admin(tenant): Admin,
     Path(id): Path<String>,
+    query: Query,
 ) -> Result<Response> {
+    let shape = shape(&NAMES, &query)?;
     let run = find(&tenant, &id).await?;
     let domain = domain(&tenant).await?;
-    let text = model(&tenant.app, &domain, &run).to_string();
-    Ok(json_text(StatusCode::OK, text))
+    let shown = shape.show(&model(&tenant.app, &domain, &run), false);
+    Ok(json_text(StatusCode::OK, text(shown)))
 }
 
 /// Run again what has failed, with the script as it is now.
@@ -307,6 +354,8 @@ pub(super) async fn retry_svcscript_runtime(
     let again = tenant.app.db.write(workspace, write).await?;
     tenant.app.channels.queue.wake(run.lane, now);
     let domain = domain(&tenant).await?;
-    let text = model(&tenant.app, &domain, &again).to_string();
-    Ok(json_text(StatusCode::OK, text))
+    Ok(json_text(
+        StatusCode::OK,
+        text(model(&tenant.app, &domain, &again)),
+    ))
 }

@@ -1,6 +1,6 @@
 //! `/rest/v1/service/svcscripts`: the scripts of a workspace (`reference/era.md` §10).
 
-use axum::{extract::Path, http::HeaderMap, response::Response};
+use axum::{http::HeaderMap, response::Response};
 use prichal_core::{
     event::{EntityKind, Origin},
     id::{EntityId, WorkspaceId},
@@ -21,7 +21,7 @@ use crate::{
     app::App,
     channel::script_of,
     error::{Error, Result},
-    face::{Raw, once::IdempotencyKey},
+    face::{Path, Raw, once::IdempotencyKey},
     page::Query,
     script::Refused,
     vault::Vault,

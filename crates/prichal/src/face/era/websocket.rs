@@ -10,7 +10,7 @@ mod subscriptions;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use hyper_util::rt::TokioIo;
 use prichal_core::id::generate;
@@ -33,6 +33,7 @@ pub(super) const IN_PATH: &str = "/ws/token/v1/";
 
 /// The longest frame, and the longest message, in bytes.
 const LONGEST: usize = 1 << 20;
+const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// What one websocket reads at once. Thousands of them mostly wait.
 const READ: usize = 4096;
 
@@ -43,7 +44,17 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     if parts.method != Method::GET {
         return Err(Error::WrongMethod);
     }
-    let accept = accept_key(&parts.headers)?;
+    let accept = match accept_key(&parts.headers) {
+        Ok(accept) => accept,
+        Err(error) => {
+            // RFC 6455 §4.2.2: who speaks another version is told which one is spoken here.
+            let mut refused = error.into_response();
+            refused
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+            return Ok(refused);
+        }
+    };
     let rights = rights::Rights::of(&app, &docked).await?;
     let id = generate(app.clock.now());
     let upgrade = parts

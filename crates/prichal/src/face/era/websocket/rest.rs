@@ -24,6 +24,8 @@ use crate::{
 };
 
 const ROOT: &str = "/rest/v1/";
+/// The longest id, in bytes.
+const MAX_ID: usize = 64;
 /// The selection fields that lists and reads take.
 const SELECTION: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
 
@@ -115,7 +117,9 @@ fn read(asked: &Object) -> Result<Request<Body>> {
     match asked.get("id") {
         None | Some(Value::Null) => {}
         Some(Value::String(id))
-            if !id.is_empty() && id.chars().all(is_plain) && !id.contains('/') =>
+            if (1..=MAX_ID).contains(&id.len())
+                && id.chars().all(is_plain)
+                && !id.contains('/') =>
         {
             uri.push('/');
             uri.push_str(id);

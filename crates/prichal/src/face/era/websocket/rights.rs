@@ -2,29 +2,33 @@
 
 use prichal_core::event::EntityKind;
 use prichal_store::{Conn, entity};
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{app::App, channel::Docked, error::Result};
 
-/// How many roles of a workspace are looked through.
+/// How many roles are read at once.
 const ROLES: i64 = 1000;
 
 /// What is open. Without a role that has routes, everything the channel itself allows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rights(Option<Vec<Route>>);
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 struct Route {
     methods: Vec<String>,
     url: String,
 }
 
-#[derive(Deserialize)]
-struct Role {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    routes: Vec<Route>,
+impl Route {
+    /// One that lacks something opens nothing, but narrows like any other.
+    fn read(route: &Value) -> Self {
+        let methods = route["methods"].as_array().into_iter().flatten();
+        let methods = methods.filter_map(Value::as_str).map(str::to_owned);
+        Self {
+            methods: methods.collect(),
+            url: route["url"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl Rights {
@@ -35,13 +39,27 @@ impl Rights {
             return Ok(Self(None));
         }
         let workspace = docked.workspace;
-        let read = move |conn: &mut Conn| entity::list(conn, workspace, EntityKind::Role, 0, ROLES);
-        let (_, found) = app.db.read(read).await?;
-        let roles = found
-            .iter()
-            .filter_map(|role| serde_json::from_str::<Role>(&role.members).ok())
-            .filter(|role| wanted.contains(&role.name));
-        let routes: Vec<Route> = roles.flat_map(|role| role.routes).collect();
+        let mut routes = Vec::new();
+        for page in 0.. {
+            let read = move |conn: &mut Conn| {
+                entity::list(conn, workspace, EntityKind::Role, page * ROLES, ROLES)
+            };
+            let (_, found) = app.db.read(read).await?;
+            let is_last = i64::try_from(found.len()).is_ok_and(|count| count < ROLES);
+            for role in found {
+                let role: Value = serde_json::from_str(&role.members).unwrap_or_default();
+                let is_ours = role["name"]
+                    .as_str()
+                    .is_some_and(|name| wanted.iter().any(|wanted| wanted == name));
+                if is_ours {
+                    let given = role["routes"].as_array().into_iter().flatten();
+                    routes.extend(given.map(Route::read));
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
         Ok(Self((!routes.is_empty()).then_some(routes)))
     }
 

@@ -12,11 +12,21 @@ use std::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use prichal_core::{schema::Object, time::Timestamp};
-use prichal_store::{Conn, Tx, event, run::Kind, socket};
-use serde_json::{Value, json};
+use prichal_core::{
+    event::{ChangeType, EntityKind, EventType},
+    id::EntityId,
+    schema::Object,
+    time::Timestamp,
+};
+use prichal_store::{Conn, Tx, entity, event, run::Kind, socket};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{
+        Semaphore,
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     task::JoinSet,
 };
 use tokio_tungstenite::{
@@ -70,6 +80,8 @@ const LONGEST: u64 = 60_000;
 
 /// The capabilities there are.
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
+/// The code of what nobody knows.
+const NO_METHOD: i64 = 1404;
 const DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -93,7 +105,8 @@ pub(super) async fn run(
 ) {
     let lane = docked.lane();
     let at = app.clone();
-    let Some(mut place) = at.channels.sockets.enter(lane, id) else {
+    let hears = may(&docked, &rights, "msg");
+    let Some(mut place) = at.channels.sockets.enter(lane, id, hears) else {
         let end = End::Close(CloseCode::Again, "there are too many websockets");
         return finish(&mut socket, end).await;
     };
@@ -137,6 +150,17 @@ async fn finish(socket: &mut Socket, end: End) {
     let _ = tokio::time::timeout(SEND, said).await;
 }
 
+/// What a client gives to know an answer by: any JSON, given back to the letter.
+type Qid = Option<Box<RawValue>>;
+
+/// A frame for the channel's own script.
+struct Asked {
+    method: String,
+    qid: Qid,
+    /// The whole frame, as it came.
+    text: String,
+}
+
 /// A script that was started: the text of its `qid`, which may be used again, and what is its own.
 type Start = (String, u64);
 
@@ -157,8 +181,9 @@ struct Session {
     starts: HashMap<String, (u64, CancellationToken)>,
     /// How many were started.
     started: u64,
-    /// Frames for the receiving script.
-    inbox: Option<mpsc::Sender<Value>>,
+    /// Frames for the receiving script, and whoever has it run.
+    inbox: Option<mpsc::Sender<Asked>>,
+    reading: JoinSet<()>,
     /// Ends the receiving script with the connection.
     closed: CancellationToken,
 }
@@ -179,8 +204,14 @@ impl Session {
             starts: HashMap::new(),
             started: 0,
             inbox: None,
+            reading: JoinSet::new(),
             closed: CancellationToken::new(),
         }
+    }
+
+    /// Whether nothing goes on that the client waits for.
+    fn is_idle(&self) -> bool {
+        self.going.is_empty() && self.reading.is_empty()
     }
 
     fn stop(&self) {
@@ -196,10 +227,14 @@ impl Session {
         let mut missed = 0;
         let mut next_ping = self.app.clock.now() + PING;
         let clock = self.app.clock.clone();
-        let stopping = self.app.stopping.clone();
+        let (stopping, hurry) = (self.app.stopping.clone(), self.app.hurry.clone());
+        let mut is_leaving = false;
         loop {
+            if is_leaving && self.is_idle() && place.frames.is_empty() {
+                return End::Close(CloseCode::Away, "the server stops");
+            }
             let frame = tokio::select! {
-                received = socket.next() => {
+                received = socket.next(), if !is_leaving => {
                     missed = 0;
                     match received {
                         None => return End::Gone,
@@ -228,6 +263,7 @@ impl Session {
                         None => continue,
                     }
                 }
+                Some(_) = self.reading.join_next() => continue,
                 () = heard(self.news.as_mut()) => match self.tell(socket, &mut place.close).await {
                     Ok(()) => continue,
                     Err(end) => return end,
@@ -247,7 +283,13 @@ impl Session {
                     Ok(Close::Slow) => End::Close(CloseCode::Policy, "the client does not read"),
                     _ => End::Close(CloseCode::Policy, "the channel is gone"),
                 },
-                () = stopping.cancelled() => {
+                // Nothing more is taken; what was taken is brought to its end.
+                () = stopping.cancelled(), if !is_leaving => {
+                    is_leaving = true;
+                    self.inbox = None;
+                    continue;
+                }
+                () = hurry.cancelled() => {
                     return End::Close(CloseCode::Away, "the server stops");
                 }
             };
@@ -274,11 +316,11 @@ impl Session {
         let empty = Object::new();
         let known = params.as_object();
         let asked = known.unwrap_or(&empty);
-        let qid = asked.get("qid").cloned();
-        let result = |answer| Some(answered(method, qid.as_ref(), answer));
+        let qid = read_qid(text, asked);
+        let result = |answer| Some(answered(method, qid.as_deref(), answer));
         match method.as_str() {
             "login" => return result(Ok(Vec::new())),
-            "setup" => return Some(self.setup(asked, qid.as_ref())),
+            "setup" => return Some(self.setup(asked, qid.as_deref())),
             "connection_info" => return result(self.info().await),
             _ => {}
         }
@@ -302,32 +344,34 @@ impl Session {
                 let done = self.subscribe(asked).await;
                 result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
             }
-            "abort_svcscript" => result(self.abort(qid.as_ref())),
+            "abort_svcscript" => result(self.abort(qid.as_deref())),
             "rest" => self.rest(asked.clone(), qid),
             "start_svcscript" => match self.start(asked, qid.clone()).await {
                 Ok(()) => None,
                 Err(error) => result(Err(error)),
             },
-            _ => self.receive(method, Value::Array(frame.clone()), qid.as_ref()),
+            _ => self.receive(Asked {
+                method: method.clone(),
+                qid,
+                text: text.to_owned(),
+            }),
         }
     }
 
     /// Opens capabilities.
-    fn setup(&mut self, asked: &Object, qid: Option<&Value>) -> String {
-        let Some(wanted) = asked.get("capabilities").and_then(Value::as_array) else {
+    fn setup(&mut self, asked: &Object, qid: Option<&RawValue>) -> String {
+        let wanted = asked.get("capabilities").and_then(Value::as_array);
+        let keys = wanted.map(|wanted| wanted.iter().map(|one| one.get("key")?.as_str()));
+        let Some(keys) = keys.and_then(Iterator::collect::<Option<Vec<&str>>>) else {
             let why = "The capabilities must be a list of objects with a key".to_owned();
             return answered("setup", qid, Err((1400, why)));
         };
         let mut shown = Vec::new();
-        for wanted in wanted.iter().take(64) {
-            let key = wanted
-                .get("key")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+        for key in keys.into_iter().take(64) {
             let known = CAPABILITIES.into_iter().find(|known| *known == key);
             let error = match known {
                 None => Some("Unknown capability"),
-                Some(known) if !self.may(known) => Some(DENIED),
+                Some(known) if !may(&self.docked, &self.rights, known) => Some(DENIED),
                 Some(known) => {
                     self.open.insert(known);
                     None
@@ -338,17 +382,8 @@ impl Session {
                 Some(error) => json!({ "key": key, "result": "error", "errormsg": error }),
             });
         }
-        let mut body = Object::new();
-        if let Some(qid) = qid {
-            body.insert("qid".to_owned(), qid.clone());
-        }
-        body.insert("capabilities".to_owned(), shown.into());
-        json!(["setup_result", body]).to_string()
-    }
-
-    fn may(&self, capability: &str) -> bool {
-        self.docked.channel.has_capability(capability)
-            && self.rights.allow("WEBSOCKET", &format!("/ws#{capability}"))
+        let body = Object::from_iter([("capabilities".to_owned(), shown.into())]);
+        framed("setup", qid, body)
     }
 
     async fn info(&self) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
@@ -399,27 +434,38 @@ impl Session {
         Ok(())
     }
 
-    fn rest(&mut self, asked: Object, qid: Option<Value>) -> Option<String> {
+    fn rest(&mut self, asked: Object, qid: Qid) -> Option<String> {
         let (app, docked, rights) = (self.app.clone(), self.docked.clone(), self.rights.clone());
         let again = qid.clone();
         let work = async move {
             let answer: Answer = rest::ask(app, docked, rights, &asked).await;
             let answer = answer.map(|content| vec![("content", content)]);
-            Some(answered("rest", qid.as_ref(), answer))
+            Some(answered("rest", qid.as_deref(), answer))
         };
         match self.go(None, work) {
             Ok(()) => None,
-            Err(error) => Some(answered("rest", again.as_ref(), Err(error))),
+            Err(error) => Some(answered("rest", again.as_deref(), Err(error))),
         }
     }
 
+    /// Whether the channel's user is there and not deleted.
+    async fn has_user(&self) -> Result<bool> {
+        let Some(id) = self.docked.channel.user() else {
+            return Ok(false);
+        };
+        let (workspace, kind, id) = (self.docked.workspace, EntityKind::User, EntityId(id));
+        let read = move |conn: &mut Conn| entity::find(conn, workspace, kind, id);
+        let found = self.app.db.read(read).await?;
+        Ok(found.is_some_and(|user| user.deleted_at.is_none()))
+    }
+
     async fn subscribe(&mut self, asked: &Object) -> Result<()> {
-        if self.docked.channel.user().is_none() {
+        let workspace = self.docked.workspace;
+        if !self.has_user().await? {
             return Err(Error::Forbidden(
                 "The channel has no user whose rights a subscription could have",
             ));
         }
-        let workspace = self.docked.workspace;
         if self.news.is_none() {
             // Whatever is committed from here on is heard of.
             let news = self.app.channels.sockets.logs.listen(workspace);
@@ -449,7 +495,16 @@ impl Session {
             };
             self.seen = last.seq;
             let now = self.app.clock.now();
+            let user = self.docked.channel.user();
+            let user = user.map(|id| (EntityKind::User, id));
             for event in &events {
+                let is_deleted = event.head.kind == EventType::Change(ChangeType::Delete);
+                if is_deleted && event.entities().first().copied() == user {
+                    // With its user the channel has lost the rights.
+                    self.subscriptions = Subscriptions::default();
+                    self.news = None;
+                    return Ok(());
+                }
                 for frame in self.subscriptions.frames(event, now) {
                     if !deliver(socket, close, Message::text(frame)).await {
                         return Err(End::Gone);
@@ -459,7 +514,7 @@ impl Session {
         }
     }
 
-    async fn start(&mut self, asked: &Object, qid: Option<Value>) -> Result<(), (i64, String)> {
+    async fn start(&mut self, asked: &Object, qid: Qid) -> Result<(), (i64, String)> {
         let (code, params) = read_start(asked, PARAMS).map_err(|error| said(&error))?;
         let time = match asked.get("timeout") {
             None | Some(Value::Null) => TIME,
@@ -475,7 +530,7 @@ impl Session {
         let loaded = channel::script(&self.app, self.docked.workspace, &code).await;
         let loaded = loaded.map_err(|error| said(&error))?;
         let loaded = loaded.ok_or_else(|| said(&no_script(&code)))?;
-        let key = qid.as_ref().map(Value::to_string);
+        let key = qid.as_ref().map(|qid| qid.get().to_owned());
         if key
             .as_ref()
             .is_some_and(|key| self.starts.contains_key(key))
@@ -516,7 +571,7 @@ impl Session {
                 Some(failure) if failure.stopped => Err((1504, failure.to_string())),
                 Some(failure) => Err((1500, failure.to_string())),
             };
-            Some(answered("start_svcscript", qid.as_ref(), answer))
+            Some(answered("start_svcscript", qid.as_deref(), answer))
         };
         self.started += 1;
         let start = key.map(|key| (key, self.started));
@@ -528,8 +583,11 @@ impl Session {
         Ok(())
     }
 
-    fn abort(&mut self, qid: Option<&Value>) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
-        let started = qid.and_then(|qid| self.starts.remove(&qid.to_string()));
+    fn abort(
+        &mut self,
+        qid: Option<&RawValue>,
+    ) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
+        let started = qid.and_then(|qid| self.starts.remove(qid.get()));
         let started = started.ok_or_else(|| {
             let why = "No script with this qid is running".to_owned();
             (1404, why)
@@ -539,24 +597,23 @@ impl Session {
     }
 
     /// Hands a frame to the channel's own script. They are taken one after the other.
-    fn receive(&mut self, method: &str, frame: Value, qid: Option<&Value>) -> Option<String> {
-        if self.docked.channel.text("recv_svcscriptcode_ws").is_empty() {
-            let shown: String = method.chars().take(64).collect();
-            let why = format!("There is no method {shown}");
-            return Some(answered(method, qid, Err((1404, why))));
-        }
+    fn receive(&mut self, asked: Asked) -> Option<String> {
         let inbox = self.inbox.get_or_insert_with(|| {
             let (inbox, frames) = mpsc::channel(INBOX);
             let (app, docked) = (self.app.clone(), self.docked.clone());
             let work = read_all(app, docked, self.id, frames, self.closed.clone());
-            self.app.background.spawn(work);
+            self.reading.spawn(work);
             inbox
         });
-        let taken = inbox.try_send(frame);
-        taken.err().map(|_| {
-            let why = format!("More than {INBOX} frames wait for the script");
-            answered(method, qid, Err((1503, why)))
-        })
+        let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {
+            return None;
+        };
+        let why = format!("More than {INBOX} frames wait for the script");
+        Some(answered(
+            &asked.method,
+            asked.qid.as_deref(),
+            Err((1503, why)),
+        ))
     }
 }
 
@@ -565,22 +622,28 @@ async fn read_all(
     app: App,
     docked: Arc<Docked>,
     connection: Uuid,
-    mut frames: mpsc::Receiver<Value>,
+    mut frames: mpsc::Receiver<Asked>,
     closed: CancellationToken,
 ) {
-    while let Some(Some(frame)) = closed.run_until_cancelled(frames.recv()).await {
-        let method = frame[0].as_str().unwrap_or_default().to_owned();
-        let qid = frame[1].get("qid").cloned();
-        let answer = receive(&app, &docked, connection, frame, &closed).await;
-        let frame = match (qid, answer) {
-            // Who does not ask is not answered.
-            (None, _) | (_, Ok(None)) => continue,
-            (Some(qid), Ok(Some(data))) => answered(&method, Some(&qid), Ok(vec![("data", data)])),
-            (Some(qid), Err(error)) => answered(&method, Some(&qid), Err(error)),
+    while let Some(Some(asked)) = closed.run_until_cancelled(frames.recv()).await {
+        let answer = receive(&app, &docked, connection, &asked, &closed).await;
+        let qid = asked.qid.as_deref();
+        let answer = match answer {
+            Ok(Some(data)) => Ok(vec![("data", data)]),
+            // There is nothing to say.
+            Ok(None) => continue,
+            // Who does not ask is not answered, but for that nobody listens.
+            Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
+            Err(error) => Err(error),
         };
-        app.channels
-            .sockets
-            .send_here(docked.lane(), Some(connection), &frame);
+        if answer.is_ok() && qid.is_none() {
+            continue;
+        }
+        app.channels.sockets.send_here(
+            docked.lane(),
+            Some(connection),
+            &answered(&asked.method, qid, answer),
+        );
     }
 }
 
@@ -588,7 +651,7 @@ async fn receive(
     app: &App,
     docked: &Arc<Docked>,
     connection: Uuid,
-    frame: Value,
+    asked: &Asked,
     closed: &CancellationToken,
 ) -> Result<Option<Value>, (i64, String)> {
     // The channel may have another script by now.
@@ -599,6 +662,10 @@ async fn receive(
         return Err((1404, "The channel is gone".to_owned()));
     };
     let code = docked.channel.text("recv_svcscriptcode_ws");
+    if code.is_empty() {
+        let shown: String = asked.method.chars().take(64).collect();
+        return Err((NO_METHOD, format!("There is no method {shown}")));
+    }
     let loaded = channel::script(app, docked.workspace, code).await;
     let loaded = loaded.map_err(|error| said(&error))?;
     let loaded = loaded.ok_or_else(|| said(&no_script(code)))?;
@@ -610,7 +677,7 @@ async fn receive(
         request: Request {
             method: "WEBSOCKET".to_owned(),
             url: "/ws/token/v1".to_owned(),
-            text: frame.to_string(),
+            text: asked.text.clone(),
             is_json: true,
             protocol: "ws".to_owned(),
             ..Request::default()
@@ -628,6 +695,12 @@ async fn receive(
             parsed.unwrap_or_else(|_| response.body.clone().into())
         })),
     }
+}
+
+/// Whether a connection of a channel may have a capability.
+fn may(docked: &Docked, rights: &Rights, capability: &str) -> bool {
+    docked.channel.has_capability(capability)
+        && rights.allow("WEBSOCKET", &format!("/ws#{capability}"))
 }
 
 /// Waits for news of the log, for ever when nobody asks for it.
@@ -663,13 +736,10 @@ fn broken(error: &Broken) -> End {
 /// `["<method>_result", {qid, result, …}]`.
 fn answered(
     method: &str,
-    qid: Option<&Value>,
+    qid: Option<&RawValue>,
     answer: Result<Vec<(&'static str, Value)>, (i64, String)>,
 ) -> String {
     let mut body = Object::new();
-    if let Some(qid) = qid {
-        body.insert("qid".to_owned(), qid.clone());
-    }
     match answer {
         Ok(members) => {
             body.insert("result".to_owned(), "ok".into());
@@ -685,7 +755,31 @@ fn answered(
             body.insert("errormsg".to_owned(), message.into());
         }
     }
-    json!([format!("{method}_result"), body]).to_string()
+    framed(method, qid, body)
+}
+
+/// `["<method>_result", {qid, …}]` with what is in `body`, which is not empty.
+fn framed(method: &str, qid: Option<&RawValue>, body: Object) -> String {
+    let name = Value::from(format!("{method}_result"));
+    let body = Value::Object(body).to_string();
+    match qid {
+        Some(qid) => format!("[{name},{{\"qid\":{qid},{}]", &body[1..]),
+        None => format!("[{name},{body}]"),
+    }
+}
+
+/// The `qid` of a frame as it is written; as it was understood where it is given twice.
+fn read_qid(text: &str, asked: &Object) -> Qid {
+    #[derive(Deserialize)]
+    struct Params {
+        qid: Box<RawValue>,
+    }
+    let understood = asked.get("qid")?;
+    let written = serde_json::from_str::<(IgnoredAny, Params)>(text);
+    let written = written.map(|(_, params)| params.qid);
+    written
+        .or_else(|_| RawValue::from_string(understood.to_string()))
+        .ok()
 }
 
 /// RFC 3339 with three digits of a second.
