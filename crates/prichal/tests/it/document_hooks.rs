@@ -723,6 +723,7 @@ async fn a_stretch_is_told_again() {
     for (body, name) in [
         (json!({ "dateTo": 1 }), "dateFrom"),
         (json!({ "dateFrom": 1, "dateTo": "x" }), "dateTo"),
+        (json!({ "dateFrom": 2, "dateTo": 1 }), "dateTo"),
     ] {
         let refused = acme.caller.post(&replay, body).await;
         let text = refused["errors"][0]["errorDescription"].to_string();
@@ -855,7 +856,14 @@ async fn the_history_of_a_document_and_of_a_period() {
         .ok();
     assert_eq!(statuses(&period["pageItems"]), [is("2", "DRAFT")]);
     assert_eq!(period["totalSize"], 2, "the end does not belong to it");
-    for bad in ["dateFrom=x", "dateTo=1.5", "skip=-1", "top=0", "top=x"] {
+    for bad in [
+        "dateFrom=x",
+        "dateTo=1.5",
+        "dateTo=1&dateFrom=2",
+        "skip=-1",
+        "top=0",
+        "top=x",
+    ] {
         let refused = acme.caller.get(&format!("?{bad}")).await;
         let error = &refused["errors"][0];
         let name = bad.split('=').next().expect("a name");

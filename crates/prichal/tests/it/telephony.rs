@@ -1104,6 +1104,12 @@ async fn calls_are_listed_and_counted() {
         let answer = pbx.space.get(&format!("/communications?{bad}")).await;
         assert_eq!(answer.status, 400, "{bad}");
     }
+    for list in ["/communications", "/communications/statistics"] {
+        let backwards = format!("{list}?from=2022-03-02T00:00:00Z&to=2022-03-01T00:00:00Z");
+        let answer = pbx.space.get(&backwards).await;
+        assert_eq!(answer.status, 400, "{list}");
+        assert!(answer["errors"]["to"].is_array(), "{}", answer.text);
+    }
 
     let by_day = pbx
         .space

@@ -187,7 +187,7 @@ async fn lists_are_filtered() {
             vec![&early],
         ),
         (
-            json!({ "documentDateFrom": 3000, "documentDateTo": 1000 }),
+            json!({ "documentDateFrom": 2500, "documentDateTo": 2500 }),
             vec![],
         ),
         (
@@ -244,6 +244,19 @@ async fn lists_are_filtered() {
     ] {
         let page = them.api.post(INBOX, query.clone()).await.ok();
         assert_eq!(page["response"]["totalSize"], expected, "{query}");
+    }
+    let backwards = json!({ "documentDateFrom": 3000, "documentDateTo": 1000 });
+    for list in [OUTBOX, INBOX] {
+        let refused = us.api.post(list, backwards.clone()).await;
+        assert_eq!(
+            (refused.status, code(&refused).as_str()),
+            (400, "VALIDATION_ERROR")
+        );
+        assert!(
+            said(&refused).contains("documentDateTo"),
+            "{}",
+            refused.text
+        );
     }
     assert_eq!(ids(&them.api.post(OUTBOX, json!({})).await.ok()).len(), 0);
     assert_eq!(ids(&us.api.post(INBOX, json!({})).await.ok()).len(), 0);
