@@ -9,6 +9,7 @@ use prichal::pbx::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::{
     hub::{Answer, Caller, Ground, Hub, eventually},
@@ -761,6 +762,67 @@ async fn a_call_that_does_not_reach_the_exchange_has_failed() {
     assert_eq!(pbx.call(&id).await["data"]["call"]["failed"], true);
     let bad = pbx.space.post("/communications/call", json!({})).await;
     assert_eq!(bad.status, 400);
+}
+
+/// Whatever came of it: the same wish under the same key calls nobody again.
+#[tokio::test]
+async fn a_wish_that_is_sent_again_dials_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let receiver = Receiver::good().await;
+    let pbx = Exchange::at(&receiver.url).await;
+    let id_of = |answer: &Answer| {
+        let id = answer.header("x-xcom-communicationid");
+        id.expect("the id").to_owned()
+    };
+    let call = async |key: &str, phone: &str| {
+        let caller = pbx.space.clone().header("idempotency-key", key);
+        let wish = json!({ "clientPhone": phone });
+        caller.post("/communications/call", wish).await
+    };
+    // A refusal that made no record keeps nothing.
+    assert_eq!(call("1", CLIENT).await["status"], "notSupported");
+    pbx.enable_calls().await;
+
+    let held = gate.clone();
+    receiver.answer(move |_| Reply::Held(held.clone()));
+    let (first, meanwhile) = tokio::join!(call("1", CLIENT), async {
+        receiver.next().await;
+        let meanwhile = call("1", CLIENT).await;
+        gate.add_permits(1);
+        meanwhile
+    });
+    let first = first.ok();
+    assert_eq!(
+        (meanwhile.status, &meanwhile["status"]),
+        (409, &json!("notAnswered"))
+    );
+    assert_eq!(id_of(&meanwhile), id_of(&first));
+    let again = call("1", CLIENT).await.ok();
+    assert_eq!(again.text, first.text);
+    assert_eq!(id_of(&again), id_of(&first));
+    let other = call("1", "79990000000").await;
+    assert_eq!(
+        (other.status, &other["status"]),
+        (409, &json!("idempotencyConflict"))
+    );
+
+    receiver.answer(|_| Reply::NoEcho);
+    let failed = call("2", CLIENT).await;
+    receiver.next().await;
+    assert_eq!(failed["status"], "integrationError");
+    receiver.answer(|_| Reply::Good);
+    let again = call("2", CLIENT).await;
+    assert_eq!((again.status, &again.text), (409, &failed.text));
+    assert_eq!(id_of(&again), id_of(&failed));
+
+    assert_eq!(receiver.waiting(), 0, "each was dialled once");
+    assert_eq!(pbx.space.get("/communications").await.ok()["count"], 2);
+    assert_eq!(call("", CLIENT).await.status, 400);
+    // After a day the key is as good as new.
+    pbx.hub.advance(Duration::from_hours(25));
+    let new = call("1", CLIENT).await.ok();
+    receiver.next().await;
+    assert_ne!(id_of(&new), id_of(&first));
 }
 
 #[tokio::test]
