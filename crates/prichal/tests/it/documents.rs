@@ -5,11 +5,18 @@ use std::{
     time::Duration,
 };
 
+use prichal::document::evidence::MOST;
+use prichal_core::id::WorkspaceId;
 use prichal_sign::{
     Time,
     testing::{Cms, CrlDraft, Draft, Identity, Signer},
 };
+use prichal_store::{
+    Conn, Tx,
+    evidence::{self, Evidence},
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     exchange::{
@@ -467,6 +474,57 @@ async fn revocation_lists_are_fetched_and_kept() {
     let refused = us.quick_sign(Side::Outbox, &document).await;
     assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(lists.waiting(), 0);
+}
+
+/// What has been fetched is not kept without a bound: the oldest makes room.
+#[tokio::test]
+async fn the_oldest_lists_make_room() {
+    let lists = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &lists.url);
+    let [root, own] = [&exchange.authority.root, &issuer]
+        .map(|by| CrlDraft::new(Time::from_unix(START.secs() - 60)).signed_by(by));
+    lists.answer(move |call| {
+        Reply::Body(if call.path == "/root.crl" {
+            root.clone()
+        } else {
+            own.clone()
+        })
+    });
+    let db = &exchange.hub.app.db;
+    let fill = move |tx: &mut Tx<'_>| {
+        for n in 1..=u64::try_from(MOST).expect("positive") {
+            let old = Evidence {
+                url: n.to_string(),
+                kind: "crl".to_owned(),
+                body: Vec::new(),
+                fetched_at: START - Duration::from_secs(n),
+                expires_at: START + Duration::from_hours(1),
+            };
+            evidence::put(tx, &old)?;
+        }
+        Ok::<_, prichal_store::Error>(())
+    };
+    db.write(WorkspaceId(Uuid::nil()), fill)
+        .await
+        .expect("written");
+    let document = us.sent(&[&them.bin]).await;
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    let report = us.api.get(&path).await.ok()[0]["report"].clone();
+    assert_eq!(report["verdict"], "TOTAL_PASSED", "{report}");
+    for (url, stays) in [
+        (format!("{}/root.crl", lists.url), true),
+        (format!("{}/issuer.crl", lists.url), true),
+        ((MOST - 2).to_string(), true),
+        ((MOST - 1).to_string(), false),
+        (MOST.to_string(), false),
+    ] {
+        let wanted = url.clone();
+        let find = move |conn: &mut Conn| evidence::find(conn, &wanted, START);
+        let found = db.read(find).await.expect("read");
+        assert_eq!(found.is_some(), stays, "{url}");
+    }
 }
 
 #[tokio::test]
