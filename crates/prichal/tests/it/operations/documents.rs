@@ -171,11 +171,18 @@ async fn originals_of_deleted_drafts_go_after_a_week() {
     let late = us.api.post(CREATE, us.metadata(&[&blob])).await;
     refused(&late, 404, "RESOURCE_NOT_FOUND", &blob);
 
-    // What was sent stays, also when a draft had the same bytes.
+    // What was sent stays, also when a draft had the same bytes; and so does what was used before that was
+    // counted.
     let draft = us.draft().await;
     let sent = us.sent(&[&them.bin]).await;
     delete(&draft).await;
-    pass(30).await;
+    let old = us.content("a.pdf", b"%PDF-1.7 old").await;
+    let (one, _other) = (make(&[&old]).await, make(&[&old]).await);
+    hub.ground
+        .execute("UPDATE document_blob SET uses = NULL WHERE expires_at IS NULL");
+    delete(&one).await;
+    let before = uploads::files_in(&blobs);
+    assert_eq!(pass(30).await, before);
     for company in [us, them] {
         let archive = company.api.get(&format!("{ARCHIVE}{sent}")).await.ok();
         assert_eq!(crate::exchange::unzip(&archive.bytes)[0].1, PDF);
