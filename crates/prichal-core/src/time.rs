@@ -101,7 +101,10 @@ impl serde::Serialize for Timestamp {
     }
 }
 
-/// A setting's duration: a whole number and `ms`, `s`, `m` or `h`, more than zero.
+/// The longest duration of a setting: ten years.
+const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
+
+/// A setting's duration: a whole number and `ms`, `s`, `m` or `h`, more than zero and at most ten years.
 pub fn parse_setting(text: &str) -> Option<Duration> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..at].parse().ok()?;
@@ -112,7 +115,8 @@ pub fn parse_setting(text: &str) -> Option<Duration> {
         "h" => number.checked_mul(3_600_000)?,
         _ => return None,
     };
-    (millis > 0).then(|| Duration::from_millis(millis))
+    let duration = Duration::from_millis(millis);
+    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
 }
 
 /// Reads a .NET `TimeSpan`: `hh:mm:ss`, `d.hh:mm:ss`, either with a fraction of up to seven digits
@@ -201,6 +205,7 @@ mod tests {
         assert_eq!(parse_setting("30s"), Some(Duration::from_secs(30)));
         assert_eq!(parse_setting("5m"), Some(Duration::from_mins(5)));
         assert_eq!(parse_setting("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_setting("87840h"), Some(LONGEST));
         for bad in [
             "",
             "30",
@@ -210,6 +215,8 @@ mod tests {
             "1d",
             "s",
             "99999999999999999999h",
+            "999999999h",
+            "87841h",
         ] {
             assert_eq!(parse_setting(bad), None, "{bad}");
         }

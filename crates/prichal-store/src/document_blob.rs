@@ -54,7 +54,7 @@ const COLUMNS: &str = "workspace, id, kind, blob, name, size, sha256, created_at
 
 pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
     let sql = format!(
-        "INSERT INTO document_blob ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        "INSERT INTO document_blob ({COLUMNS}, uses) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)"
     );
     tx.run(
         &sql,
@@ -106,7 +106,7 @@ pub fn has_contents(conn: &mut Conn, workspace: WorkspaceId, blob: Uuid) -> Resu
         .is_some())
 }
 
-/// Keeps a blob for good: something uses it. Nothing when it is not there any more.
+/// Keeps a blob for one more that uses it. Nothing when it is not there any more.
 pub fn keep(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -116,16 +116,22 @@ pub fn keep(
     let Some(found) = find(tx.conn()?, workspace, id, now)? else {
         return Ok(None);
     };
-    if found.expires_at.is_some() {
-        let kept = tx.execute(
-            "UPDATE document_blob SET expires_at = NULL WHERE workspace = $1 AND id = $2",
-            params![workspace, id],
-        )?;
-        if kept == 0 {
-            return Ok(None);
-        }
-    }
-    Ok(Some(found))
+    let kept = tx.execute(
+        "UPDATE document_blob SET uses = uses + 1, expires_at = NULL
+         WHERE workspace = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)",
+        params![workspace, id, now],
+    )?;
+    Ok((kept == 1).then_some(found))
+}
+
+/// One of those that use a blob is gone. After the last one it ends at `end`, unless it is used again.
+pub fn release(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, end: Timestamp) -> Result<()> {
+    tx.run(
+        "UPDATE document_blob SET uses = uses - 1, expires_at = CASE WHEN uses = 1 THEN $3 ELSE expires_at END
+         WHERE workspace = $1 AND id = $2",
+        params![workspace, id, end],
+    )?;
+    Ok(())
 }
 
 /// Ends a blob: nothing uses it any more.

@@ -22,15 +22,16 @@ pub struct Evidence {
 
 pub fn put(tx: &mut Tx<'_>, evidence: &Evidence) -> Result<()> {
     tx.run(
-        "INSERT INTO evidence (url, kind, body, fetched_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO evidence (url, kind, body, fetched_at, expires_at, size) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (url) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-           fetched_at = excluded.fetched_at, expires_at = excluded.expires_at",
+           fetched_at = excluded.fetched_at, expires_at = excluded.expires_at, size = excluded.size",
         &[
             Value::from(&evidence.url),
             Value::from(&evidence.kind),
             Value::from(evidence.body.as_slice()),
             evidence.fetched_at.into(),
             evidence.expires_at.into(),
+            i64::try_from(evidence.body.len()).unwrap_or(i64::MAX).into(),
         ],
     )?;
     Ok(())
@@ -50,6 +51,18 @@ pub fn find(conn: &mut Conn, url: &str, now: Timestamp) -> Result<Option<Evidenc
                 expires_at: row.time(4)?,
             })
         },
+    )
+}
+
+/// Removes the oldest until no more than `most` are left, with no more than `bytes` together.
+pub fn shrink(tx: &mut Tx<'_>, most: i64, bytes: i64) -> Result<u64> {
+    // A sum of BIGINT is something wider on PostgreSQL.
+    tx.execute(
+        "DELETE FROM evidence WHERE url IN (SELECT url FROM (
+           SELECT url, row_number() OVER (ORDER BY fetched_at DESC, url DESC) AS n,
+             CAST(sum(size) OVER (ORDER BY fetched_at DESC, url DESC) AS BIGINT) AS bytes FROM evidence) aged
+           WHERE n > $1 OR bytes > $2)",
+        params![most, bytes],
     )
 }
 

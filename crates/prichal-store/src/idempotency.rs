@@ -45,6 +45,21 @@ pub fn keep_answer(
     Ok(done == 1)
 }
 
+/// Replaces an answer that was kept for the same request.
+pub fn replace_answer(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    path: &str,
+    key: &str,
+    first: &FirstAnswer,
+) -> Result<()> {
+    tx.run(
+        "UPDATE idempotency SET status = $5, answer = $6 WHERE workspace = $1 AND path = $2 AND key = $3 AND request_hash = $4",
+        params![workspace, path, key, &first.request_hash, first.status, &first.answer],
+    )?;
+    Ok(())
+}
+
 /// Forgets answers older than `before`, at most `limit`.
 pub fn forget_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(

@@ -9,6 +9,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_channels.sql"),
     include_str!("../migrations/0004_scripts.sql"),
     include_str!("../migrations/0005_documents.sql"),
+    include_str!("../migrations/0006_document_uses.sql"),
+    include_str!("../migrations/0007_evidence_size.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {

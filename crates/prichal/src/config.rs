@@ -62,7 +62,8 @@ const fn secret(
 /// The most that `hook-body-limit` allows: four times that, as text and parsed, fits into a script's memory.
 const MOST_HOOK_BODY: usize = 4 << 20;
 
-const A_DURATION: &str = "a whole number above zero and ms, s, m or h, such as 10s";
+const A_DURATION: &str =
+    "a whole number above zero and ms, s, m or h, such as 10s, up to ten years";
 
 pub const SETTINGS: &[Setting] = &[
     setting(
@@ -638,9 +639,13 @@ mod tests {
             ("master-key", "c2hvcnQ="),
             ("public-url", "example.com"),
             ("retry-schedule", "30s,"),
+            ("retry-schedule", "30s,999999999h"),
             ("delivery-timeout", "0s"),
+            ("delivery-timeout", "18446744073709551615ms"),
             ("access-key-ttl", "20"),
+            ("access-key-ttl", "87841h"),
             ("temporary-file-ttl", "-1h"),
+            ("temporary-file-ttl", "999999999h"),
             ("allow-private-targets", "yes"),
             ("hook-body-limit", "0"),
             ("hook-body-limit", "5MiB"),
@@ -649,7 +654,9 @@ mod tests {
             ("identifier-check", "lenient"),
             ("edo-strict-codes", "maybe"),
             ("sign-ticket-ttl", "1d"),
+            ("sign-ticket-ttl", "999999999h"),
             ("document-retry-schedule", "soon"),
+            ("document-retry-schedule", "1s,9999999m"),
             ("rate-limit", "1000"),
             ("rate-limit", "0/m"),
             ("rate-limit", "5/ms"),

@@ -277,3 +277,44 @@ pub fn word(value: &impl Serialize) -> String {
     let text = serde_json::to_value(value).unwrap_or_default();
     text.as_str().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::{clock::Clock, config::Config};
+
+    #[tokio::test]
+    async fn room_is_counted_in_mebibytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::for_data_dir(dir.path().join("data"));
+        let app = App::open(config, Clock::System).await.unwrap();
+        let all = app.checks.available_permits();
+        let mib = 1 << 20;
+        for (bytes, taken) in [
+            (0, 1),
+            (mib - 1, 1),
+            (mib, 2),
+            (70 * mib, 71),
+            (127 * mib, 128),
+            // Whatever it is, it gets in once there is most of the room.
+            (200 * mib, 128),
+            (i64::MAX, 128),
+        ] {
+            let kept = room(&app, bytes).await.unwrap();
+            assert_eq!(all - app.checks.available_permits(), taken, "{bytes}");
+            drop(kept);
+        }
+        let large = [
+            room(&app, 70 * mib),
+            room(&app, 70 * mib),
+            room(&app, 70 * mib),
+        ];
+        let mut kept = futures_util::future::try_join_all(large).await.unwrap();
+        assert!(room(&app, 70 * mib).now_or_never().is_none(), "it waits");
+        kept.pop();
+        assert!(room(&app, 70 * mib).now_or_never().is_some());
+    }
+}

@@ -20,6 +20,9 @@ use crate::{
 
 /// The longest revocation list that is fetched.
 const LONGEST: usize = 32 << 20;
+/// How much is kept: so many, with so many bytes together. The oldest make room.
+pub const MOST: i64 = 4096;
+const MOST_BYTES: i64 = 256 << 20;
 /// The time for one fetch.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a revocation list is used when it does not say until when it is good, and at the longest.
@@ -99,7 +102,8 @@ async fn get(app: &App, need: &Need, url: &str) -> Result<Option<Vec<u8>>> {
     };
     app.db
         .write(WorkspaceId(Uuid::nil()), move |tx| {
-            store::put(tx, &evidence)
+            store::put(tx, &evidence)?;
+            store::shrink(tx, MOST, MOST_BYTES)
         })
         .await?;
     Ok(Some(body.to_vec()))

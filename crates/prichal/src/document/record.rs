@@ -1,6 +1,8 @@
 //! Writing what becomes of a document: the document itself, what each company sees of it, and the events
 //! in their logs, all in the caller's transaction.
 
+use std::time::Duration;
+
 use prichal_core::{
     document::{
         Change, Document,
@@ -15,6 +17,9 @@ use prichal_store::{Tx, document as store, document_blob, signature::Signature};
 use serde_json::json;
 
 use crate::error::Result;
+
+/// How long an upload waits for something that uses it.
+pub const UNUSED: Duration = Duration::from_hours(7 * 24);
 
 /// Who does it, for which company, and when.
 #[derive(Clone, Debug)]
@@ -97,11 +102,15 @@ pub fn tell_route(tx: &mut Tx<'_>, document: &Document, before: Option<&Document
     });
 }
 
-/// Removes a draft, and what was made of it to be signed.
+/// Removes a draft, and what was made of it to be signed. Its originals wait again for something that uses
+/// them, unless others do.
 pub fn delete(tx: &mut Tx<'_>, document: &Document, doer: &Doer) -> Result<()> {
     let viewer = document.sender.company;
     if let Some(zip) = store::zip(tx.conn()?, document.id)? {
         document_blob::end(tx, viewer, zip, doer.at)?;
+    }
+    for content in &document.contents {
+        document_blob::release(tx, viewer, *content, doer.at + UNUSED)?;
     }
     store::delete_draft(tx, document)?;
     if let Some(status) = document.status(viewer) {

@@ -79,6 +79,10 @@ impl JsonAnswer {
             text: text.into(),
         }
     }
+
+    pub fn into_text(self) -> String {
+        self.text
+    }
 }
 
 impl IntoResponse for JsonAnswer {
@@ -141,8 +145,10 @@ pub async fn first_answer(
     }
 }
 
-/// Where the first answer to a request with a key is kept.
-struct Slot {
+/// Where the first answer to a request with a key is kept. Where the answer is not known when the change
+/// is written, the change takes the place, and who learns the answer fills it in.
+#[derive(Clone)]
+pub struct Slot {
     workspace: WorkspaceId,
     path: String,
     key: String,
@@ -153,7 +159,7 @@ struct Slot {
 }
 
 impl Slot {
-    fn of(asking: &impl Asking, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
+    pub fn of(asking: &impl Asking, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
         let IdempotencyKey { path, key } = key;
         let Some(key) = key else { return Ok(None) };
         if key.is_empty() || key.len() > 255 {
@@ -172,7 +178,7 @@ impl Slot {
         }))
     }
 
-    fn find(&self, vault: &Vault, conn: &mut Conn) -> Result<Option<JsonAnswer>> {
+    pub fn find(&self, vault: &Vault, conn: &mut Conn) -> Result<Option<JsonAnswer>> {
         let found =
             idempotency::find_answer(conn, self.workspace, &self.path, &self.key, self.since)?;
         let Some(first) = found else { return Ok(None) };
@@ -198,12 +204,8 @@ impl Slot {
     }
 
     /// Answers may hold secrets, so they are kept like secrets.
-    fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
-        let first = FirstAnswer {
-            request_hash: self.request_hash.clone(),
-            status: answer.status.as_u16().into(),
-            answer: STANDARD.encode(vault.seal(answer.text.as_bytes())),
-        };
+    pub fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
+        let first = self.seal(vault, answer);
         let Self {
             workspace,
             path,
@@ -217,5 +219,20 @@ impl Slot {
             return Err(Error::Busy);
         }
         Ok(())
+    }
+
+    /// Writes the answer where the change has kept the place.
+    pub fn fill(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
+        let first = self.seal(vault, answer);
+        idempotency::replace_answer(tx, self.workspace, &self.path, &self.key, &first)?;
+        Ok(())
+    }
+
+    fn seal(&self, vault: &Vault, answer: &JsonAnswer) -> FirstAnswer {
+        FirstAnswer {
+            request_hash: self.request_hash.clone(),
+            status: answer.status.as_u16().into(),
+            answer: STANDARD.encode(vault.seal(answer.text.as_bytes())),
+        }
     }
 }

@@ -9,10 +9,11 @@ use prichal_core::{
     integration::{Features, Status},
 };
 use prichal_store::{
-    Conn, communication,
+    Conn, Tx, communication,
     integration::{self, Instance},
     ui_setting,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -38,6 +39,63 @@ pub struct Dialled {
     pub refused: Option<Error>,
 }
 
+/// Remembers what came of a wish, so that the same wish sent again calls nobody a second time.
+pub trait Memory: Clone + Send + Sync + 'static {
+    fn find(&self, conn: &mut Conn) -> Result<Option<String>>;
+    /// Together with the record.
+    fn keep(&self, tx: &mut Tx<'_>, text: &str) -> Result<()>;
+    /// Once there is more to say.
+    fn fill(&self, tx: &mut Tx<'_>, text: &str) -> Result<()>;
+}
+
+/// What is remembered.
+#[derive(Serialize, Deserialize)]
+struct Wished {
+    id: EntityId,
+    became: Became,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Became {
+    /// The integration was asked. Also what is left when the server was killed meanwhile: it may have
+    /// dialled, so it is not asked again.
+    Asked,
+    Taken,
+    Refused(String),
+}
+
+impl Wished {
+    fn find(memory: Option<&impl Memory>, conn: &mut Conn) -> Result<Option<Dialled>> {
+        let found = memory.map(|memory| memory.find(conn)).transpose()?;
+        let Some(text) = found.flatten() else {
+            return Ok(None);
+        };
+        let wished: Self = serde_json::from_str(&text).map_err(Error::internal)?;
+        Ok(Some(wished.dialled()))
+    }
+
+    fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(Error::internal)
+    }
+
+    fn dialled(self) -> Dialled {
+        let Self { id, became } = self;
+        let refused = match became {
+            Became::Taken => None,
+            Became::Asked => Some(Error::refused(
+                "notAnswered",
+                format!("The integration has not answered yet, see communication {id}"),
+            )),
+            Became::Refused(why) => Some(Error::refused(
+                "integrationError",
+                format!("The integration did not take the call: {why}"),
+            )),
+        };
+        Dialled { id, refused }
+    }
+}
+
 /// Calls: the record first, so that the exchange's messages find it, then the integration.
 pub async fn dial(
     app: &App,
@@ -45,24 +103,33 @@ pub async fn dial(
     workspace_name: &str,
     id: Option<Uuid>,
     wish: Dial,
+    memory: Option<impl Memory>,
 ) -> Result<Dialled> {
     let (workspace, user) = (origin.workspace, wish.from_user_id);
-    let chosen = app
-        .db
-        .read(move |conn| choose(conn, workspace, user))
-        .await?
-        .ok_or_else(|| {
-            // The vendor's answer has its empty lists here, and not where a hang-up is refused.
-            Error::Refused(Refusal {
-                status: "notSupported",
-                message: not_supported("Call"),
-                constraints: serde_json::Map::new(),
-                with_lists: true,
-            })
-        })?;
+    let known = memory.clone();
+    let look = move |conn: &mut Conn| match Wished::find(known.as_ref(), conn)? {
+        Some(first) => Ok(Err(first)),
+        None => Ok::<_, Error>(Ok(choose(conn, workspace, user)?)),
+    };
+    let chosen = match app.db.read(look).await? {
+        Err(first) => return Ok(first),
+        Ok(chosen) => chosen,
+    };
+    let chosen = chosen.ok_or_else(|| {
+        // The vendor's answer has its empty lists here, and not where a hang-up is refused.
+        Error::Refused(Refusal {
+            status: "notSupported",
+            message: not_supported("Call"),
+            constraints: serde_json::Map::new(),
+            with_lists: true,
+        })
+    })?;
     let id = id.map_or_else(|| EntityId::generate(origin.at), EntityId);
     let exchange = exchange_of(&chosen);
-    make_record(app, origin, id, exchange, wish.clone()).await?;
+    let made = make_record(app, origin, id, exchange, wish.clone(), memory.clone());
+    if let Some(first) = made.await? {
+        return Ok(first);
+    }
     let mut body = json!({ "communicationId": id });
     let members = [
         ("fromUserId", wish.from_user_id.map(|user| user.to_string())),
@@ -79,69 +146,98 @@ pub async fn dial(
     }
     let path = format!("api/v1/{workspace_name}/communications/call");
     let outcome = send(app, chosen, &path, &body).await;
-    let refused = match failure(outcome) {
-        None => None,
-        Some(why) => {
-            fail(app, origin, id, &why).await?;
-            Some(Error::refused(
-                "integrationError",
-                format!("The integration did not take the call: {why}"),
-            ))
-        }
-    };
-    Ok(Dialled { id, refused })
+    let became = failure(outcome).map_or(Became::Taken, Became::Refused);
+    finish(app, origin, Wished { id, became }, memory).await
 }
 
+/// Makes the record; or says what became of the same wish before.
 async fn make_record(
     app: &App,
     origin: &Origin,
     id: EntityId,
     exchange: Exchange,
     wish: Dial,
-) -> Result<()> {
+    memory: Option<impl Memory>,
+) -> Result<Option<Dialled>> {
     let (at, origin) = (app.clone(), origin.clone());
+    let asked = Wished {
+        id,
+        became: Became::Asked,
+    };
+    let asked = asked.text()?;
     app.db
         .write(origin.workspace, move |tx| {
+            if let Some(first) = Wished::find(memory.as_ref(), tx.conn()?)? {
+                return Ok(Some(first));
+            }
             let start = record::new(&origin, &exchange, id, None);
             let made = record::create(&at, tx, &origin, start, Message::Dialled(wish.clone()))?;
-            made.map(|_| ()).ok_or_else(|| {
-                Error::refused(
+            if made.is_none() {
+                return Err(Error::refused(
                     "alreadyExists",
                     format!("Communication {id} is there already"),
-                )
-            })
+                ));
+            }
+            if let Some(memory) = &memory {
+                memory.keep(tx, &asked)?;
+            }
+            Ok(None)
         })
         .await
 }
 
-/// The wish came to nothing: the record says so.
-async fn fail(app: &App, origin: &Origin, id: EntityId, why: &str) -> Result<()> {
-    let (at, reason) = (app.clone(), why.to_owned());
-    let origin = Origin {
-        at: app.clock.now(),
-        ..origin.clone()
+/// Writes what the integration has said: into the record when the wish came to nothing, and where it is
+/// remembered.
+async fn finish(
+    app: &App,
+    origin: &Origin,
+    wished: Wished,
+    memory: Option<impl Memory>,
+) -> Result<Dialled> {
+    let (id, text) = (wished.id, wished.text()?);
+    let why = match &wished.became {
+        Became::Refused(why) => Some(why.clone()),
+        Became::Asked | Became::Taken => None,
     };
-    app.db
-        .write(origin.workspace, move |tx| {
-            let Some(found) = record::find_for_update(tx, &origin, id)? else {
-                return Ok(());
-            };
-            let failure = Failure {
-                at: Some(Moment::from(origin.at)),
-                reason: Some(reason.clone()),
-            };
-            let call = found
-                .call
-                .with(Message::Failed(failure))
-                .map_err(Error::internal)?;
-            let after = Found {
-                call,
-                row: found.row.clone(),
-            };
-            record::change(&at, tx, &origin, found, after)?;
-            Ok(())
-        })
-        .await
+    if why.is_some() || memory.is_some() {
+        let (at, workspace) = (app.clone(), origin.workspace);
+        let origin = Origin {
+            at: app.clock.now(),
+            ..origin.clone()
+        };
+        let write = move |tx: &mut Tx<'_>| {
+            if let Some(why) = &why {
+                fail(&at, tx, &origin, id, why)?;
+            }
+            match &memory {
+                Some(memory) => memory.fill(tx, &text),
+                None => Ok(()),
+            }
+        };
+        app.db.write(workspace, write).await?;
+    }
+    Ok(wished.dialled())
+}
+
+/// The wish came to nothing: the record says so.
+fn fail(app: &App, tx: &mut Tx<'_>, origin: &Origin, id: EntityId, why: &str) -> Result<()> {
+    let Some(found) = record::find_for_update(tx, origin, id)? else {
+        return Ok(());
+    };
+    let failure = Failure {
+        at: Some(Moment::from(origin.at)),
+        reason: Some(why.to_owned()),
+    };
+    let call = found
+        .call
+        .with(Message::Failed(failure))
+        .map_err(Error::internal)?;
+    let after = Found {
+        call,
+        row: found.row.clone(),
+    };
+    record::change(app, tx, origin, found, after)?;
+    Ok(())
 }
 
 /// Hangs up. Without an id, the call is the one with that leg.

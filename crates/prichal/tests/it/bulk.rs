@@ -1,10 +1,12 @@
 //! Bulk calls (`reference/edo.md` §1.6).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
     exchange::{Exchange, PDF, Side, V3, code, said, text, unzip},
-    hub::eventually,
+    hub::{Log, eventually},
 };
 
 const CREATE: &str = "/api/v3/async/bulk/external/outbox/document/create";
@@ -243,4 +245,25 @@ async fn what_was_queued_goes_on_after_a_crash() {
         (us.status(&document).await == "DRAFT").then_some(())
     })
     .await;
+}
+
+/// Elements that could not be claimed are claimed later, though nobody calls again.
+#[tokio::test]
+async fn a_claim_that_fails_is_made_again() {
+    let log = Log::new();
+    let exchange = Exchange::new().await;
+    let us = exchange.company(0).await;
+    let blob = us.content("a.pdf", PDF).await;
+    let ground = &exchange.hub.ground;
+    ground.execute("ALTER TABLE bulk RENAME COLUMN owner TO elsewhere");
+    let element = us.metadata(&[&blob]);
+    let started = us.api.post(CREATE, bulk([element])).await.ok();
+    eventually("a claim fails", || async {
+        log.has("a bulk call cannot go on").then_some(())
+    })
+    .await;
+    ground.execute("ALTER TABLE bulk RENAME COLUMN elsewhere TO owner");
+    exchange.hub.advance(Duration::from_secs(1));
+    let ended = us.ended(CREATE, &started).await;
+    assert_eq!(statuses(&ended), ["CompletedWithOk"]);
 }

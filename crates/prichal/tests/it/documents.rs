@@ -1,19 +1,29 @@
 //! E-documents from the wire to the disk (`reference/edo.md` §1, §2).
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use prichal::document::evidence::MOST;
+use prichal_core::id::WorkspaceId;
 use prichal_sign::{
     Time,
-    testing::{Cms, CrlDraft, Draft, Signer},
+    testing::{Cms, CrlDraft, Draft, Identity, Signer},
+};
+use prichal_store::{
+    Conn, Tx,
+    evidence::{self, Evidence},
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     exchange::{
-        ACTION, BINS, CREATE, DECLINE, Exchange, INBOX_ROUTE, INTERNAL, INTERNAL_ROUTE, PDF,
-        RECALL, REJECT, ROUTE, Side, V3, code, pem, said, text, unzip,
+        ACTION, BINS, CREATE, Company, DECLINE, Exchange, INBOX_ROUTE, INTERNAL, INTERNAL_ROUTE,
+        PDF, RECALL, REJECT, ROUTE, Side, V3, code, pem, said, text, unzip,
     },
-    hub::{START, eventually},
+    hub::{START, eventually, spawn},
     receiver::{Receiver, Reply},
 };
 
@@ -303,26 +313,115 @@ async fn what_cannot_be_checked_yet_is_checked_again() {
     assert_eq!(told.count(), 1, "{}", feed.text);
 }
 
+/// From now on a company's signatures bring no lists: its certificates name a place to fetch them from.
+/// Gives the new issuer.
+fn name_lists(exchange: &Exchange, company: &mut Company, place: &str) -> Identity {
+    company.forget_lists();
+    let authority = &exchange.authority;
+    let url = |name: &str| Some(format!("{place}/{name}.crl"));
+    let issuer = Draft {
+        crl_url: url("root"),
+        ..Draft::authority("Issuer", authority.issuer.key.clone())
+    }
+    .issued_by(&authority.root);
+    company.signer = Draft {
+        crl_url: url("issuer"),
+        ..Exchange::signer_draft(&company.bin, &company.iin)
+    }
+    .issued_by(&issuer);
+    company.set_issuer(&issuer);
+    issuer
+}
+
+/// Two lists are missing and their server hangs: that costs the time of one.
+#[tokio::test]
+async fn who_signs_waits_five_seconds_at_most() {
+    let lists = Receiver::start(|_| Reply::Silence).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    name_lists(&exchange, &mut us, &lists.url);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let signing = spawn({
+        let (us, document) = (us.clone(), document.clone());
+        async move { us.quick_sign(Side::Outbox, &document).await }
+    });
+    lists.next().await;
+    exchange.hub.advance(Duration::from_secs(5));
+    signing.await.expect("no panic").ok();
+    assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
+}
+
+/// A signature whose file is lost: others are checked again all the same, and it is itself once it can be.
+#[tokio::test]
+async fn a_signature_that_cannot_be_read_holds_up_no_other() {
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_lists();
+    let mut documents = Vec::new();
+    let mut signatures = Vec::new();
+    for word in ["first", "second"] {
+        let original = format!("%PDF-1.7\n% {word}\n%%EOF\n");
+        let blob = us.content("a.pdf", original.as_bytes()).await;
+        let body = us.metadata(&[&blob]);
+        let document = us.api.post(CREATE, body).await.ok().str("id");
+        us.quick_route(&document, &[&them.bin]).await.ok();
+        let generated = us.generate(Side::Outbox, &document).await.ok();
+        let signature = us.sign(&us.download(&generated).await, true);
+        let (blob, ticket) = (
+            us.signature(&signature).await,
+            generated.str("idempotencyTicket"),
+        );
+        us.save(Side::Outbox, &document, &blob, &ticket).await.ok();
+        documents.push(document);
+        signatures.push(signature);
+        // They are due in this order.
+        exchange.hub.advance(Duration::from_secs(1));
+    }
+    let verdict = async |document: &str| {
+        let path = format!("{V3}/sync/single/document/signatures/{document}");
+        let found = us.api.get(&path).await.ok();
+        text(&found[0]["report"]["verdict"])
+    };
+    let file = blob_with(&exchange.hub.ground.data_dir(), &signatures[0]);
+    std::fs::remove_file(&file).expect("removed");
+    // A policy that needs no lists decides when they are checked again.
+    exchange.trust(&us.name, json!({ "policy": "test" })).await;
+    exchange.hub.advance(Duration::from_secs(61));
+    eventually("the second is checked again", || async {
+        (verdict(&documents[1]).await == "TOTAL_PASSED").then_some(())
+    })
+    .await;
+    assert_eq!(verdict(&documents[0]).await, "INDETERMINATE");
+    std::fs::write(&file, &signatures[0]).expect("written");
+    exchange.hub.advance(Duration::from_mins(5));
+    eventually("so is the first", || async {
+        (verdict(&documents[0]).await == "TOTAL_PASSED").then_some(())
+    })
+    .await;
+}
+
+/// The file that a blob with these contents is kept in.
+fn blob_with(data_dir: &Path, contents: &[u8]) -> PathBuf {
+    let files = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("readable").path())
+    };
+    let found = files(data_dir.join("blobs"))
+        .filter(|folder| folder.is_dir())
+        .flat_map(files)
+        .find(|file| std::fs::read(file).is_ok_and(|bytes| bytes == contents));
+    found.expect("there is such a blob")
+}
+
 /// Lists that no signature brings with it are fetched from where the certificates say, once.
 #[tokio::test]
 async fn revocation_lists_are_fetched_and_kept() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;
     let exchange = Exchange::new().await;
     let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
-    us.forget_lists();
+    let issuer = name_lists(&exchange, &mut us, &lists.url);
     let authority = &exchange.authority;
-    let url = |name: &str| Some(format!("{}/{name}.crl", lists.url));
-    let issuer = Draft {
-        crl_url: url("root"),
-        ..Draft::authority("Issuer", authority.issuer.key.clone())
-    }
-    .issued_by(&authority.root);
-    us.signer = Draft {
-        crl_url: url("issuer"),
-        ..Exchange::signer_draft(&us.bin, &us.iin)
-    }
-    .issued_by(&issuer);
-    us.set_issuer(&issuer);
     let serial = u64::from_str_radix(&us.signer.certificate().serial_hex(), 16).expect("short");
     let list = move |revoked: bool, at: i64| {
         let mut list = CrlDraft::new(Time::from_unix(at));
@@ -375,6 +474,57 @@ async fn revocation_lists_are_fetched_and_kept() {
     let refused = us.quick_sign(Side::Outbox, &document).await;
     assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(lists.waiting(), 0);
+}
+
+/// What has been fetched is not kept without a bound: the oldest makes room.
+#[tokio::test]
+async fn the_oldest_lists_make_room() {
+    let lists = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &lists.url);
+    let [root, own] = [&exchange.authority.root, &issuer]
+        .map(|by| CrlDraft::new(Time::from_unix(START.secs() - 60)).signed_by(by));
+    lists.answer(move |call| {
+        Reply::Body(if call.path == "/root.crl" {
+            root.clone()
+        } else {
+            own.clone()
+        })
+    });
+    let db = &exchange.hub.app.db;
+    let fill = move |tx: &mut Tx<'_>| {
+        for n in 1..=u64::try_from(MOST).expect("positive") {
+            let old = Evidence {
+                url: n.to_string(),
+                kind: "crl".to_owned(),
+                body: Vec::new(),
+                fetched_at: START - Duration::from_secs(n),
+                expires_at: START + Duration::from_hours(1),
+            };
+            evidence::put(tx, &old)?;
+        }
+        Ok::<_, prichal_store::Error>(())
+    };
+    db.write(WorkspaceId(Uuid::nil()), fill)
+        .await
+        .expect("written");
+    let document = us.sent(&[&them.bin]).await;
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    let report = us.api.get(&path).await.ok()[0]["report"].clone();
+    assert_eq!(report["verdict"], "TOTAL_PASSED", "{report}");
+    for (url, stays) in [
+        (format!("{}/root.crl", lists.url), true),
+        (format!("{}/issuer.crl", lists.url), true),
+        ((MOST - 2).to_string(), true),
+        ((MOST - 1).to_string(), false),
+        (MOST.to_string(), false),
+    ] {
+        let wanted = url.clone();
+        let find = move |conn: &mut Conn| evidence::find(conn, &wanted, START);
+        let found = db.read(find).await.expect("read");
+        assert_eq!(found.is_some(), stays, "{url}");
+    }
 }
 
 #[tokio::test]
@@ -640,7 +790,7 @@ async fn a_person_signs_with_no_companys_certificate() {
     let us = exchange.company(0).await;
     let mut person = exchange.company(1).await;
     let iin = person.bin.clone();
-    let sent = async |us: &crate::exchange::Company| {
+    let sent = async |us: &Company| {
         let document = us.draft().await;
         let mut route = us.to(&document, &[&iin]);
         route["route"]["external"]["nodes"][0]["isIndividual"] = json!(true);

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -102,6 +102,16 @@ impl Ground {
         self.folder.path().join("data")
     }
 
+    /// Runs SQL in the store of a server that is running.
+    pub(crate) fn execute(&self, sql: &str) {
+        if let Some(url) = self.database.url() {
+            return execute(url, sql);
+        }
+        let file = self.data_dir().join("prichal.sqlite");
+        let store = rusqlite::Connection::open(file).expect("the store opens");
+        store.execute_batch(sql).expect("the statement runs");
+    }
+
     fn config(&self) -> Config {
         let mut config = Config::for_data_dir(self.data_dir());
         config.database_url = self.database.url().map(Into::into);
@@ -135,6 +145,29 @@ impl Ground {
             running: Some(spawn(run)),
             client: client(),
         }
+    }
+}
+
+/// What the servers of a test log, from when on this was made.
+pub(crate) struct Log {
+    file: tempfile::NamedTempFile,
+    _listening: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let lines = Mutex::new(file.reopen().expect("it opens again"));
+        let log = tracing_subscriber::fmt().with_writer(lines).finish();
+        Self {
+            file,
+            _listening: tracing::subscriber::set_default(log),
+        }
+    }
+
+    pub(crate) fn has(&self, words: &str) -> bool {
+        let text = std::fs::read_to_string(self.file.path());
+        text.expect("it can be read").contains(words)
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::{
     hub::{ADMIN_TOKEN, Caller, Database, PATIENCE, anybody_at, eventually, spawn},
     partner::Partner,
-    receiver::Receiver,
+    receiver::{Receiver, Reply},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_prichal");
@@ -389,6 +389,48 @@ fn the_demo_shows_deliveries() {
         text.matches("delivered").count() >= 1 && text.contains("curl"),
         "{text}"
     );
+}
+
+/// The integration may have dialled before the server was killed: sent again under its key, a wish to call is
+/// not passed on a second time.
+#[tokio::test]
+async fn killed_while_it_dials_it_does_not_dial_again() {
+    let receiver = Receiver::start(|_| Reply::Silence).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    let listen = free_address();
+    let server = Server::start_at(&listen, folder.path(), &database).await;
+    let admin = server.admin();
+    let made = admin.post("/admin/v1/workspaces", json!({ "name": "acme" }));
+    assert_eq!(made.await.status, 201);
+    let space = admin.at("/api/v1/acme");
+    let pbx = Partner::install(&space, "pbx", &receiver.url).await;
+    let features = json!({ "call": true });
+    pbx.patch(json!([{ "op": "replace", "path": "/features", "value": features }]))
+        .await
+        .ok();
+    let caller = space.clone().header("idempotency-key", "1");
+    let wish = json!({ "clientPhone": "79997775533" });
+    let (lost, call) = tokio::join!(
+        caller.try_post("/communications/call", wish.clone()),
+        async {
+            let call = receiver.next().await;
+            server.kill();
+            call
+        }
+    );
+    assert!(lost.is_none());
+    receiver.answer(|_| Reply::Good);
+
+    let _server = Server::start_at(&listen, folder.path(), &database).await;
+    let again = caller.post("/communications/call", wish).await;
+    assert_eq!(
+        (again.status, &again["status"]),
+        (409, &json!("notAnswered"))
+    );
+    let id = again.header("x-xcom-communicationid");
+    assert_eq!(id, call.json()["communicationId"].as_str());
+    assert_eq!(receiver.waiting(), 0);
 }
 
 /// Calls that are told while the server is killed again and again: what it took is kept, so that in the

@@ -80,6 +80,13 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
 
 fn filter(query: &Query) -> Result<Filter> {
     let moment = |name: &str| query.read(name, "an ISO-8601 time", Timestamp::parse);
+    let (from, to) = (moment("from")?, moment("to")?);
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        return Err(Error::invalid(
+            "to",
+            "The value of 'to' must not be before that of 'from'.",
+        ));
+    }
     let phone = query.text("phone").map(|text| {
         // A text that is no number finds nothing.
         phone::key(text).unwrap_or_default()
@@ -98,8 +105,8 @@ fn filter(query: &Query) -> Result<Filter> {
         missed: query.read("missed", "true or false", |text| text.parse().ok())?,
         phone,
         user: query.read("userId", "a GUID", id::parse)?,
-        from: moment("from")?,
-        to: moment("to")?,
+        from,
+        to,
     })
 }
 

@@ -5,12 +5,17 @@ use axum::{
     response::Response,
 };
 use prichal_core::{call, id::EntityId};
+use prichal_store::{Conn, Tx};
 use utoipa::ToSchema;
 
 use super::{callbacks::read, caller::Member, words::words};
 use crate::{
+    app::App,
     error::{Error, Result},
-    face::{Path, Raw, json_text},
+    face::{
+        Path, Raw, json_text,
+        once::{IdempotencyKey, JsonAnswer, Slot},
+    },
     telephony::{dial, not_found},
 };
 
@@ -48,8 +53,13 @@ struct HangUpWish {
 
 /// Call somebody. The integration is that of the main telephony settings, else the oldest that can.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/call", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallWish, responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn call_out(member: Member, Raw(body): Raw) -> Result<Response> {
+    params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CallWish, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn call_out(
+    member: Member,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let slot = Slot::of(&member, key, &body)?;
     let (id, mut wish) = read("callInfo", &body, call::dial)?;
     wish.from_user_id = wish
         .from_user_id
@@ -59,7 +69,11 @@ pub(super) async fn call_out(member: Member, Raw(body): Raw) -> Result<Response>
     // The integration may have dialled by the time its answer comes: what came of it is written even if
     // our own caller has gone away.
     let background = app.background.clone();
-    let work = async move { dial::dial(&app, &origin, &name, id, wish).await };
+    let memory = slot.map(|slot| Once {
+        app: app.clone(),
+        slot,
+    });
+    let work = async move { dial::dial(&app, &origin, &name, id, wish, memory).await };
     let dialled = background.spawn(work).await.map_err(Error::internal)??;
     let mut response = match &dialled.refused {
         None => json_text(StatusCode::OK, OK),
@@ -69,6 +83,28 @@ pub(super) async fn call_out(member: Member, Raw(body): Raw) -> Result<Response>
         response.headers_mut().insert(COMMUNICATION_ID, id);
     }
     Ok(response)
+}
+
+/// What is remembered of a request with an `Idempotency-Key`.
+#[derive(Clone)]
+struct Once {
+    app: App,
+    slot: Slot,
+}
+
+impl dial::Memory for Once {
+    fn find(&self, conn: &mut Conn) -> Result<Option<String>> {
+        let first = self.slot.find(&self.app.vault, conn)?;
+        Ok(first.map(JsonAnswer::into_text))
+    }
+
+    fn keep(&self, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+        self.slot.keep(&self.app.vault, tx, &JsonAnswer::ok(text))
+    }
+
+    fn fill(&self, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+        self.slot.fill(&self.app.vault, tx, &JsonAnswer::ok(text))
+    }
 }
 
 /// Hang up a leg of a call.

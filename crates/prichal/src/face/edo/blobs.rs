@@ -12,7 +12,6 @@ use prichal_sign::{Limits, SignedData, unarmor};
 use prichal_store::document_blob::{self, DocumentBlob, Kind};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::time::Duration;
 use utoipa::ToSchema;
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
 };
 use crate::{
     blobs::BlobKey,
+    document::record::UNUSED,
     error::{Error, Result},
     face::once::{IdempotencyKey, JsonAnswer, write_once},
     multipart::{FilePart, MultipartError, longest_body},
@@ -35,9 +35,6 @@ const LARGEST: u64 = 15 << 20;
 const LARGEST_SIGNATURE: u64 = 10 << 20;
 /// The originals of one document together.
 pub(super) const LARGEST_TOTAL: i64 = 60 << 20;
-/// How long an upload waits for something that uses it.
-const UNUSED: Duration = Duration::from_hours(7 * 24);
-
 /// A form with the file.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

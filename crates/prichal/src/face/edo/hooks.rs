@@ -266,6 +266,7 @@ pub(super) async fn replay_events(
     let parsed = parse_json(&body)?;
     let fields = Fields::of(&parsed, company.language())?;
     let (from, to) = (fields.need_int("dateFrom")?, fields.need_int("dateTo")?);
+    fields.period("dateFrom", "dateTo", from, to)?;
     let (workspace, id) = (company.id(), generate(company.now));
     let work = move |tx: &mut Tx<'_>| {
         let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
@@ -318,8 +319,12 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
 pub(super) async fn list_history(company: Company, parameters: Parameters) -> Result<JsonAnswer> {
     company.may(VIEW).await?;
     let fields = parameters.fields(company.language())?;
-    let from = fields.int("dateFrom")?.unwrap_or(0);
-    let to = fields.int("dateTo")?.unwrap_or(i64::MAX);
+    let from = fields.int("dateFrom")?;
+    let to = fields.int("dateTo")?;
+    if let (Some(from), Some(to)) = (from, to) {
+        fields.period("dateFrom", "dateTo", from, to)?;
+    }
+    let (from, to) = (from.unwrap_or(0), to.unwrap_or(i64::MAX));
     let (skip, top) = fields.page()?;
     let viewer = company.id();
     let look = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);

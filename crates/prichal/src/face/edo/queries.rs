@@ -88,10 +88,14 @@ async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> 
     statuses.sort_unstable();
     statuses.dedup();
     let bound = |name: &str| Ok::<_, Error>(fields.int(name)?.filter(|at| *at != 0));
+    let (from, to) = (bound("documentDateFrom")?, bound("documentDateTo")?);
+    if let (Some(from), Some(to)) = (from, to) {
+        fields.period("documentDateFrom", "documentDateTo", from, to)?;
+    }
     let filter = Filter {
         statuses,
-        from: bound("documentDateFrom")?,
-        to: bound("documentDateTo")?,
+        from,
+        to,
         author: fields.id("documentAuthorId")?.map(UserId),
     };
     let asked = company.clone();

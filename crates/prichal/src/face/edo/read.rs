@@ -185,6 +185,14 @@ impl<'a> Fields<'a> {
         self.need(name, number)
     }
 
+    /// Refuses a period that ends before it begins; `to` is the member that says when it ends.
+    pub(super) fn period(&self, from: &str, to: &str, begin: i64, end: i64) -> Result<()> {
+        if end < begin {
+            return Err(self.fault(to, &ENDS_EARLY, &[&self.path(from)]));
+        }
+        Ok(())
+    }
+
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
         match self.get(name) {
             None => Ok(None),
@@ -311,6 +319,11 @@ const TOO_SMALL: Said = Said::new(
     "Поле {} не может быть меньше {}.",
     "{} өрісі {} мәнінен кем болмауы керек.",
     "The field {} must be at least {}.",
+);
+const ENDS_EARLY: Said = Said::new(
+    "Поле {} не может быть раньше, чем {}.",
+    "{} өрісі {} өрісінен ерте болмауы керек.",
+    "The field {} must not be before {}.",
 );
 const BAD_ID: Said = Said::new(
     "Поле {} должно быть UUID.",

@@ -1,6 +1,6 @@
 //! Documents: their bounds, their lists, and what becomes of their drafts.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -124,10 +124,7 @@ async fn drafts_are_deleted() {
     let list = us.api.post(OUTBOX, json!({})).await.ok();
     assert_eq!(list["response"]["totalSize"], 1);
     // The other one still has its file, also when what was not used is removed.
-    scene
-        .exchange
-        .hub
-        .advance(std::time::Duration::from_hours(24 * 8));
+    scene.exchange.hub.advance(Duration::from_hours(24 * 8));
     prichal::retention::sweep(&scene.exchange.hub.app)
         .await
         .expect("swept");
@@ -140,6 +137,56 @@ async fn drafts_are_deleted() {
     let answer = them.api.delete(&format!("{DRAFT}{sent}")).await;
     refused(&answer, 404, "RESOURCE_NOT_FOUND", &sent);
     assert_eq!(us.status(&sent).await, "SENT_BY_SENDER");
+}
+
+/// An original goes like any other upload once the last draft that had it is gone.
+#[tokio::test]
+async fn originals_of_deleted_drafts_go_after_a_week() {
+    let scene = Scene::new().await;
+    let (us, them) = (&scene.us, &scene.them);
+    let hub = &scene.exchange.hub;
+    let blobs = hub.ground.data_dir().join("blobs");
+    let pass = async |days: u64| {
+        hub.advance(Duration::from_hours(24 * days));
+        prichal::retention::sweep(&hub.app).await.expect("swept");
+        uploads::files_in(&blobs)
+    };
+    let blob = us.content("a.pdf", b"%PDF-1.7 a").await;
+    let make = async |blobs: &[&str]| {
+        let made = us.api.post(CREATE, us.metadata(blobs)).await;
+        made.ok().str("id")
+    };
+    let delete = async |document: &str| {
+        us.api.delete(&format!("{DRAFT}{document}")).await.ok();
+    };
+    let (one, other) = (make(&[&blob]).await, make(&[&blob, &blob]).await);
+    delete(&other).await;
+    assert_eq!(pass(8).await, 1, "one has it");
+    delete(&one).await;
+    assert_eq!(pass(6).await, 1, "it may be used again");
+    let again = make(&[&blob]).await;
+    assert_eq!(pass(8).await, 1, "as it is");
+    delete(&again).await;
+    assert_eq!(pass(8).await, 0);
+    let late = us.api.post(CREATE, us.metadata(&[&blob])).await;
+    refused(&late, 404, "RESOURCE_NOT_FOUND", &blob);
+
+    // What was sent stays, also when a draft had the same bytes; and so does what was used before that was
+    // counted.
+    let draft = us.draft().await;
+    let sent = us.sent(&[&them.bin]).await;
+    delete(&draft).await;
+    let old = us.content("a.pdf", b"%PDF-1.7 old").await;
+    let (one, _other) = (make(&[&old]).await, make(&[&old]).await);
+    hub.ground
+        .execute("UPDATE document_blob SET uses = NULL WHERE expires_at IS NULL");
+    delete(&one).await;
+    let before = uploads::files_in(&blobs);
+    assert_eq!(pass(30).await, before);
+    for company in [us, them] {
+        let archive = company.api.get(&format!("{ARCHIVE}{sent}")).await.ok();
+        assert_eq!(crate::exchange::unzip(&archive.bytes)[0].1, PDF);
+    }
 }
 
 fn ids(page: &Answer) -> Vec<String> {
@@ -187,7 +234,7 @@ async fn lists_are_filtered() {
             vec![&early],
         ),
         (
-            json!({ "documentDateFrom": 3000, "documentDateTo": 1000 }),
+            json!({ "documentDateFrom": 2500, "documentDateTo": 2500 }),
             vec![],
         ),
         (
@@ -244,6 +291,19 @@ async fn lists_are_filtered() {
     ] {
         let page = them.api.post(INBOX, query.clone()).await.ok();
         assert_eq!(page["response"]["totalSize"], expected, "{query}");
+    }
+    let backwards = json!({ "documentDateFrom": 3000, "documentDateTo": 1000 });
+    for list in [OUTBOX, INBOX] {
+        let refused = us.api.post(list, backwards.clone()).await;
+        assert_eq!(
+            (refused.status, code(&refused).as_str()),
+            (400, "VALIDATION_ERROR")
+        );
+        assert!(
+            said(&refused).contains("documentDateTo"),
+            "{}",
+            refused.text
+        );
     }
     assert_eq!(ids(&them.api.post(OUTBOX, json!({})).await.ok()).len(), 0);
     assert_eq!(ids(&us.api.post(INBOX, json!({})).await.ok()).len(), 0);
