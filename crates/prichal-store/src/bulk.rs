@@ -138,7 +138,7 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
 /// Writes how an element has ended. False when it is no longer this node's: then nothing else of the
 /// transaction may be kept.
 pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
-    let settled = tx.execute(
+    let settled = tx.changes_one(
         "UPDATE bulk SET status = $4, result = $5, errors = $6, completed_on = $7, owner = NULL
          WHERE workspace = $1 AND id = $2 AND owner = $3 AND completed_on IS NULL",
         params![
@@ -151,7 +151,7 @@ pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
             element.completed_on
         ],
     )?;
-    Ok(settled == 1)
+    Ok(settled)
 }
 
 /// Removes elements that were completed before `before`, in seconds, at most `limit`.

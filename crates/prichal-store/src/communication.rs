@@ -66,7 +66,7 @@ pub fn insert(tx: &mut Tx<'_>, row: &Communication) -> Result<bool> {
     let mut values: Vec<Value<'_>> = params![row.workspace, row.id, row.first_seen].to_vec();
     values.extend(changing(row));
     values.extend(stamps::values(&row.update_info));
-    Ok(tx.execute(&INSERT, &values)? == 1)
+    tx.changes_one(&INSERT, &values)
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {

@@ -180,7 +180,30 @@ impl Conn {
     pub(crate) fn run_owned(&mut self, sql: &str, params: Vec<Value<'static>>) -> Result<()> {
         let done = match &mut self.link {
             Link::Sqlite { .. } => return self.execute(sql, &params).map(drop),
-            Link::Postgres(session) => session.hold_execute(sql, params),
+            Link::Postgres(session) => session.hold_execute(sql, params, false),
+        };
+        self.failed |= done.is_err();
+        done
+    }
+
+    /// Runs a statement that has to change one row. PostgreSQL says before the commit whether it did; else the
+    /// transaction has met another.
+    pub(crate) fn run_for_one(&mut self, sql: &str, params: &[Value<'_>]) -> Result<bool> {
+        let done = match &mut self.link {
+            Link::Sqlite { .. } => return Ok(self.execute(sql, params)? == 1),
+            Link::Postgres(session) => {
+                let params = params.iter().cloned().map(Value::into_owned);
+                session.hold_execute(sql, params.collect(), true)
+            }
+        };
+        self.failed |= done.is_err();
+        done.map(|()| true)
+    }
+
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        let done = match &mut self.link {
+            Link::Sqlite { .. } => return self.batch("COMMIT"),
+            Link::Postgres(session) => session.commit(),
         };
         self.failed |= done.is_err();
         done

@@ -116,12 +116,12 @@ pub fn keep(
     let Some(found) = find(tx.conn()?, workspace, id, now)? else {
         return Ok(None);
     };
-    let kept = tx.execute(
+    let kept = tx.changes_one(
         "UPDATE document_blob SET uses = uses + 1, expires_at = NULL
          WHERE workspace = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)",
         params![workspace, id, now],
     )?;
-    Ok((kept == 1).then_some(found))
+    Ok(kept.then_some(found))
 }
 
 /// One of those that use a blob is gone. After the last one it ends at `end`, unless it is used again.

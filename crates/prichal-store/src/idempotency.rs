@@ -36,13 +36,13 @@ pub fn keep_answer(
     now: Timestamp,
     since: Timestamp,
 ) -> Result<bool> {
-    let done = tx.execute(
+    let done = tx.changes_one(
         "INSERT INTO idempotency (workspace, path, key, request_hash, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (workspace, path, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
            answer = excluded.answer, at = excluded.at WHERE idempotency.at < $8",
         params![workspace, path, key, &first.request_hash, first.status, &first.answer, now, since],
     )?;
-    Ok(done == 1)
+    Ok(done)
 }
 
 /// Replaces an answer that was kept for the same request.

@@ -23,8 +23,7 @@ use crate::{Error, Result, Row, conn::dialect, value::Value};
 /// How many statements are held back at the most.
 const HELD: usize = 32;
 
-type Outcome<T> = Result<T, tokio_postgres::Error>;
-type Connection = Pin<Box<dyn Future<Output = Outcome<()>> + Send>>;
+type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
 /// An open connection. It makes progress while somebody waits for an answer, on that thread.
 pub(crate) struct Session {
@@ -38,16 +37,28 @@ pub(crate) struct Session {
 /// What goes out with the next statement.
 enum Held {
     Text(String),
-    Statement(Statement, Vec<Value<'static>>),
+    Statement {
+        statement: Statement,
+        params: Vec<Value<'static>>,
+        /// Whether it has to change one row.
+        changes_one: bool,
+    },
 }
 
 impl Held {
-    async fn send(&self, client: &Client) -> Outcome<()> {
+    async fn send(&self, client: &Client) -> Result<()> {
         match self {
-            Self::Text(text) => client.batch_execute(text).await,
-            Self::Statement(statement, params) => {
-                let rows = client.query_raw(statement, params).await?;
-                drain(rows).await.map(drop)
+            Self::Text(text) => Ok(client.batch_execute(text).await?),
+            Self::Statement {
+                statement,
+                params,
+                changes_one,
+            } => {
+                let changed = drain(client.query_raw(statement, params).await?).await?;
+                if *changes_one && changed != 1 {
+                    return Err(Error::Collided("a row was not as expected".into()));
+                }
+                Ok(())
             }
         }
     }
@@ -73,7 +84,7 @@ impl Session {
 
     /// Runs statements without parameters.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
-        self.ask(async |client| client.batch_execute(sql).await)
+        self.ask(async |client| Ok(client.batch_execute(sql).await?))
     }
 
     /// The same with the next statement that somebody waits for.
@@ -87,10 +98,37 @@ impl Session {
         self.ask(async |client| drain(client.query_raw(&statement, params).await?).await)
     }
 
-    /// Runs a statement with the next one that somebody waits for.
-    pub(crate) fn hold_execute(&mut self, sql: &str, params: Vec<Value<'static>>) -> Result<()> {
+    /// Runs a statement with the next one that somebody waits for. One that has to change one row and does not
+    /// is a failure.
+    pub(crate) fn hold_execute(
+        &mut self,
+        sql: &str,
+        params: Vec<Value<'static>>,
+        changes_one: bool,
+    ) -> Result<()> {
         let statement = self.prepare(sql)?;
-        self.hold(Held::Statement(statement, params))
+        self.hold(Held::Statement {
+            statement,
+            params,
+            changes_one,
+        })
+    }
+
+    /// Commits. What has to have changed one row is looked at before that.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        let is_doubtful = |held: &Held| {
+            matches!(
+                held,
+                Held::Statement {
+                    changes_one: true,
+                    ..
+                }
+            )
+        };
+        if self.held.iter().any(is_doubtful) {
+            self.ask(async |_| Ok(()))?;
+        }
+        self.batch("COMMIT")
     }
 
     /// Runs a query and hands each row to `take`, until that returns false.
@@ -107,11 +145,11 @@ impl Session {
                 match take(&Row::Postgres(&row)) {
                     Ok(true) => {}
                     Ok(false) => break,
-                    Err(error) => return Ok(Err(error)),
+                    Err(error) => return Err(error),
                 }
             }
-            Ok(Ok(()))
-        })?
+            Ok(())
+        })
     }
 
     fn prepare(&mut self, sql: &str) -> Result<Statement> {
@@ -119,7 +157,7 @@ impl Session {
             return Ok(statement.clone());
         }
         let text = dialect(crate::Engine::Postgres, sql).into_owned();
-        let statement = self.ask(async |client| client.prepare(&text).await)?;
+        let statement = self.ask(async |client| Ok(client.prepare(&text).await?))?;
         self.prepared.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
@@ -134,14 +172,14 @@ impl Session {
 
     /// Sends what is held back and `last`, in this order, and waits for all answers. The first failure
     /// is the one that counts: later ones only follow from it.
-    fn ask<T>(&mut self, last: impl AsyncFnOnce(&Client) -> Outcome<T>) -> Result<T> {
+    fn ask<T>(&mut self, last: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
         let held = std::mem::take(&mut self.held);
         let client = &self.client;
         let before = held.iter().map(|held| held.send(client).boxed_local());
         let work = in_order(before.collect(), last(client));
         let mut work = pin!(work);
         let connection = &mut self.connection;
-        let done = self.runtime.block_on(poll_fn(|context| {
+        self.runtime.block_on(poll_fn(|context| {
             drive(connection, context);
             let done = work.as_mut().poll(context);
             // What was just handed over goes out now.
@@ -149,8 +187,7 @@ impl Session {
                 drive(connection, context);
             }
             done
-        }));
-        done.map_err(Error::from)
+        }))
     }
 }
 
@@ -166,9 +203,9 @@ fn drive(connection: &mut Option<Connection>, context: &mut Context<'_>) {
 
 /// Begins one future after the other, in this order, and waits for all of them.
 async fn in_order<T>(
-    before: Vec<LocalBoxFuture<'_, Outcome<()>>>,
-    last: impl Future<Output = Outcome<T>>,
-) -> Outcome<T> {
+    before: Vec<LocalBoxFuture<'_, Result<()>>>,
+    last: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let mut before: Vec<_> = before.into_iter().map(maybe_done).collect();
     let mut last = pin!(maybe_done(last));
     poll_fn(|context| {
@@ -185,12 +222,12 @@ async fn in_order<T>(
     })
     .await;
     let outcomes = before.iter_mut().map(|one| Pin::new(one).take_output());
-    outcomes.flatten().collect::<Outcome<()>>()?;
+    outcomes.flatten().collect::<Result<()>>()?;
     last.as_mut().take_output().expect("it was waited for")
 }
 
 /// Reads an answer to its end, and says how many rows the statement has changed.
-async fn drain(rows: RowStream) -> Outcome<u64> {
+async fn drain(rows: RowStream) -> Result<u64> {
     let mut rows = pin!(rows);
     while rows.try_next().await?.is_some() {}
     Ok(rows.rows_affected().unwrap_or(0))

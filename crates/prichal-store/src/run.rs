@@ -214,7 +214,7 @@ pub fn settle(
         result,
         error,
     } = state;
-    let done = tx.execute(
+    let done = tx.changes_one(
         "UPDATE run SET status = $5, attempts = $6, due_at = $7, started_at = $8, duration_ms = $9, log = $10, result = $11,
            error = $12, code = $13, owner = NULL, request = CASE WHEN $5 = 'finished' THEN NULL ELSE request END
          WHERE workspace = $1 AND id = $2 AND owner = $3 AND attempts = $4",
@@ -234,7 +234,7 @@ pub fn settle(
             code
         ],
     )?;
-    Ok(done == 1)
+    Ok(done)
 }
 
 /// Where runs that nobody has may be found, and when the first of each is due.

@@ -90,11 +90,11 @@ pub fn use_ticket(
     ticket: Uuid,
     signature: Uuid,
 ) -> Result<bool> {
-    let used = tx.execute(
+    let used = tx.changes_one(
         "UPDATE document_link SET signature = $3 WHERE workspace = $1 AND ticket = $2 AND signature IS NULL",
         params![workspace, ticket, signature],
     )?;
-    Ok(used == 1)
+    Ok(used)
 }
 
 /// Removes links that ended before `before`, at most `limit`.
@@ -219,7 +219,7 @@ pub fn count_due(conn: &mut Conn) -> Result<i64> {
 
 /// Writes what a further check came to. False when another node has been faster.
 pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
-    let settled = tx.execute(
+    let settled = tx.changes_one(
         "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6
          WHERE document = $1 AND id = $2 AND checks = $7",
         params![
@@ -232,7 +232,7 @@ pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<b
             signature.check.checks
         ],
     )?;
-    Ok(settled == 1)
+    Ok(settled)
 }
 
 fn read(row: &Row<'_>) -> Result<Signature> {

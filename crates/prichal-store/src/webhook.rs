@@ -296,11 +296,11 @@ pub struct Lease {
 /// Moves a cursor. False when the lease is lost: then nothing may be written for this webhook.
 pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> {
     let Lease { key, owner, fence } = lease;
-    let moved = tx.execute(
+    let moved = tx.changes_one(
         "UPDATE webhook SET cursor = $6 WHERE workspace = $1 AND integration = $2 AND id = $3 AND owner = $4 AND fence = $5 AND live = 1",
         params![key.workspace, key.integration, key.id, *owner, *fence, cursor],
     )?;
-    Ok(moved == 1)
+    Ok(moved)
 }
 
 /// Writes a streak of failures.
@@ -331,11 +331,11 @@ pub fn list_ticking(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<W
 
 /// Moves a tick from `due` to `next`. False when another node has done it: the tick is its own.
 pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> Result<bool> {
-    let taken = tx.execute(
+    let taken = tx.changes_one(
         "UPDATE webhook SET next_tick = $5 WHERE workspace = $1 AND integration = $2 AND id = $3 AND next_tick = $4 AND live = 1",
         params![key.workspace, key.integration, key.id, due, next],
     )?;
-    Ok(taken == 1)
+    Ok(taken)
 }
 
 fn read(row: &Row<'_>) -> Result<Webhook> {

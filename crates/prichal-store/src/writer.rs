@@ -45,10 +45,12 @@ pub struct Tx<'a> {
     starting: Vec<webhook::Key>,
     /// Whether the running write has changed anything that a roll-back must undo.
     wrote: bool,
+    /// Whether what is to change a row is taken to have done so until the commit.
+    is_trusting: bool,
 }
 
 impl<'a> Tx<'a> {
-    fn new(conn: &'a mut Conn) -> Self {
+    fn new(conn: &'a mut Conn, is_trusting: bool) -> Self {
         Self {
             conn,
             pending: Vec::new(),
@@ -57,6 +59,7 @@ impl<'a> Tx<'a> {
             documents: document::Counts::default(),
             starting: Vec::new(),
             wrote: false,
+            is_trusting,
         }
     }
 
@@ -97,7 +100,21 @@ impl<'a> Tx<'a> {
         self.conn.execute(sql, params)
     }
 
-    /// The same when nobody looks at how many those are: on PostgreSQL it costs no round trip of its own.
+    /// Runs a statement that changes one row, or none when somebody else came first, and says whether it did.
+    ///
+    /// On PostgreSQL that is taken for granted, which costs no round trip, and found out before the commit;
+    /// then the writes of the batch run again, one by one, and each is told the truth.
+    pub(crate) fn changes_one(&mut self, sql: &str, params: &[Value<'_>]) -> Result<bool> {
+        if !self.is_trusting {
+            return Ok(self.execute(sql, params)? == 1);
+        }
+        self.flush_pending()?;
+        self.wrote = true;
+        self.conn.run_for_one(sql, params)
+    }
+
+    /// Runs a statement when nobody looks at how many rows it changes: on PostgreSQL it costs no round trip of
+    /// its own.
     pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {
         self.flush_pending()?;
         self.wrote = true;
@@ -258,7 +275,7 @@ impl Room {
         if let Err(error) = self.reconnect() {
             return refuse(batch, &error);
         }
-        match self.transaction(&mut batch) {
+        match self.transaction(&mut batch, true) {
             Ok(events) => {
                 (self.on_batch)(batch.len());
                 (self.on_commit)(events);
@@ -279,7 +296,7 @@ impl Room {
                 let done = self
                     .reconnect()
                     .map_err(Setback::Store)
-                    .and_then(|()| self.transaction(&mut alone));
+                    .and_then(|()| self.transaction(&mut alone, false));
                 match done {
                     Ok(events) => {
                         (self.on_commit)(events);
@@ -297,16 +314,15 @@ impl Room {
     }
 
     /// Runs the batch and commits it, or leaves no trace of it.
-    fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<LoggedEvent>, Setback> {
+    fn transaction(
+        &mut self,
+        batch: &mut [Box<dyn Job>],
+        is_trusting: bool,
+    ) -> Result<Vec<LoggedEvent>, Setback> {
         self.conn.take_failed();
         self.conn.begin().map_err(Setback::Store)?;
-        let done = self.run_all(batch);
-        let done = done.and_then(|events| {
-            self.conn
-                .batch("COMMIT")
-                .map(|()| events)
-                .map_err(Setback::of)
-        });
+        let done = self.run_all(batch, is_trusting);
+        let done = done.and_then(|events| self.conn.commit().map(|()| events).map_err(Setback::of));
         if done.is_err() {
             // When this fails too, the connection is gone and the transaction with it.
             let _ = self.conn.batch("ROLLBACK");
@@ -314,9 +330,13 @@ impl Room {
         done
     }
 
-    fn run_all(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<LoggedEvent>, Setback> {
+    fn run_all(
+        &mut self,
+        batch: &mut [Box<dyn Job>],
+        is_trusting: bool,
+    ) -> Result<Vec<LoggedEvent>, Setback> {
         let alone = batch.len() == 1;
-        let mut tx = Tx::new(&mut self.conn);
+        let mut tx = Tx::new(&mut self.conn, is_trusting);
         for job in batch {
             tx.wrote = false;
             job.run(&mut tx);

@@ -3,6 +3,7 @@
 use prichal_core::id::TokenId;
 use prichal_store::{
     Error, event,
+    idempotency::{self, FirstAnswer},
     token::{self, Role, Token},
     workspace::{self as workspaces, Workspace},
 };
@@ -152,4 +153,40 @@ async fn a_name_is_free_again_after_its_workspace_was_deleted() {
         .await
         .expect("deleted");
     assert!(insert(3).await.expect("written"));
+}
+
+/// Whether an answer was the first under its key is taken for granted in a batch, and found out before the
+/// commit: each write is told the truth, and what it has made of it is what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_want_to_be_the_first_one_is() {
+    let lab = Lab::open();
+    for key in ["a", "b", "c"] {
+        let mut writes = JoinSet::new();
+        for n in 0..60 {
+            let db = lab.db.clone();
+            let first = FirstAnswer {
+                request_hash: n.to_string(),
+                status: 200,
+                answer: n.to_string(),
+            };
+            writes.spawn(async move {
+                let write = db.write(workspace(n % 5), move |tx| {
+                    let (path, now) = ("/x", at(1000));
+                    let is_first =
+                        idempotency::keep_answer(tx, workspace(9), path, key, &first, now, at(0))?;
+                    let mark = if is_first { "first" } else { "late" };
+                    happen(tx, workspace(9), &format!("{key} {mark}"));
+                    Ok::<_, Error>(is_first)
+                });
+                write.await.expect("written")
+            });
+        }
+        let firsts = writes.join_all().await;
+        assert_eq!(firsts.iter().filter(|first| **first).count(), 1, "{key}");
+    }
+    let read = lab.db.read(|conn| event::list(conn, workspace(9), 0, 1000));
+    let events = read.await.expect("the log");
+    assert_eq!(events.len(), 180);
+    let firsts = events.iter().filter(|event| event.body.contains(" first"));
+    assert_eq!(firsts.count(), 3);
 }
