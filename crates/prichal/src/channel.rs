@@ -17,7 +17,7 @@ pub mod sockets;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 use prichal_core::{
@@ -46,6 +46,8 @@ pub struct Channels {
     by_id: Cache<Lane, Option<Arc<Docked>>>,
     scripts: Cache<(WorkspaceId, String), Option<Arc<Loaded>>>,
     turns: Mutex<HashMap<Lane, Arc<tokio::sync::Mutex<()>>>>,
+    /// How many records of runs are on their way to the store.
+    unwritten: AtomicUsize,
     pub queue: queue::Queue,
     pub sockets: sockets::Sockets,
 }

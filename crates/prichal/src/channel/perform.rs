@@ -1,6 +1,6 @@
 //! One run, and what is written of it.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use futures_util::FutureExt as _;
 use prichal_core::{
@@ -402,8 +402,8 @@ pub struct Now<'a> {
 /// How often a run is begun again because another node has changed what it built on.
 const AGAIN: u32 = 5;
 
-/// Runs a script at once. What it changes, why it has failed, and the record of a hook are written before this
-/// returns; the record of another that has worked and changes nothing goes along with the next writes.
+/// Runs a script at once. What it changes, and why it has failed, is written before this returns; the
+/// record of one that has worked and changes nothing goes along with the next writes.
 pub async fn run_now(
     app: &App,
     now: Now<'_>,
@@ -446,8 +446,7 @@ pub async fn run_now(
             }
         }
         let record = record(app, &now, (id, lane, began), &outcome);
-        let is_awaited = outcome.failure.is_some() || now.kind == Kind::Hook;
-        keep(app, record, is_awaited).await;
+        keep(app, record, outcome.failure.is_some()).await;
         return (id, outcome);
     }
     (id, Outcome::default())
@@ -482,18 +481,19 @@ async fn write_now(app: &App, record: Run, effects: Effects, origin: Origin) -> 
     app.db.write(workspace, write).await
 }
 
-/// Keeps the record of a run; of a hook, and of one that has failed, before anybody is told.
+/// Keeps the record of a run; of one that has failed before anybody is told. Else it is at least on its way
+/// to the writer by then, before whatever is written afterwards.
 async fn keep(app: &App, record: Run, is_awaited: bool) {
-    let (db, workspace) = (app.db.clone(), record.lane.workspace);
+    let (at, workspace) = (OnItsWay::new(app), record.lane.workspace);
     let work = async move {
         let write = move |tx: &mut Tx<'_>| {
             run::insert(tx, &record, None);
             Ok::<_, Error>(())
         };
         let written = if is_awaited {
-            db.write(workspace, write).await
+            at.0.db.write(workspace, write).await
         } else {
-            db.write_patiently(workspace, write).await
+            at.0.db.write_patiently(workspace, write).await
         };
         if let Err(error) = written {
             tracing::error!(
@@ -502,11 +502,36 @@ async fn keep(app: &App, record: Run, is_awaited: bool) {
             );
         }
     };
+    let mut work = Box::pin(work);
     if is_awaited {
         work.await;
-    } else {
+    } else if (&mut work).now_or_never().is_none() {
         app.background.spawn(work);
     }
+}
+
+/// Counts a record until it is written or given up.
+struct OnItsWay(App);
+
+impl OnItsWay {
+    fn new(app: &App) -> Self {
+        app.channels.unwritten.fetch_add(1, Ordering::Relaxed);
+        Self(app.clone())
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.channels.unwritten.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Has what is on its way to the writer written: whoever was answered finds his run.
+pub async fn catch_up(app: &App, workspace: WorkspaceId) -> Result<()> {
+    if app.channels.unwritten.load(Ordering::Relaxed) == 0 {
+        return Ok(());
+    }
+    app.db.write(workspace, |_| Ok(())).await
 }
 
 /// A value as JSON text, or null.

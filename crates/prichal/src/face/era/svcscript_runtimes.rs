@@ -25,7 +25,11 @@ use super::{
 use crate::{
     access,
     app::App,
-    channel::{self, perform::value, queue},
+    channel::{
+        self,
+        perform::{catch_up, value},
+        queue,
+    },
     error::{Error, Result},
     face::{
         Path, Raw, json_text,
@@ -256,6 +260,7 @@ pub(super) async fn list_svcscript_runtimes(
             }
         }
     }
+    catch_up(&tenant.app, workspace).await?;
     let read = move |conn: &mut Conn| run::list(conn, workspace, &filter, offset, limit);
     let found = tenant.app.db.read(read).await?;
     let domain = domain(&tenant).await?;
@@ -309,6 +314,7 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
 async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
     let parsed = RunId::parse(id).ok_or_else(|| missing(id))?;
     let workspace = tenant.workspace;
+    catch_up(&tenant.app, workspace).await?;
     let read = move |conn: &mut Conn| run::find(conn, workspace, parsed);
     tenant.app.db.read(read).await?.ok_or_else(|| missing(id))
 }
