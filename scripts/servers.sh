@@ -8,8 +8,9 @@
 #   servers_install postgres nats  installs what is missing (Debian: apt-get, as root or with sudo)
 #   servers_folder [WHERE]         makes the temporary folder in WHERE and sets servers_dir; otherwise
 #                                  the first server makes it, in $TMPDIR or /tmp
-#   servers_postgres fast|durable  sets POSTGRES_URL and POSTGRES_PID. fast, for tests, writes nothing
-#                                  through to the disk; durable is PostgreSQL's default
+#   servers_postgres fast|durable  sets POSTGRES_URL, POSTGRES_PID and POSTGRES_CA, a file with the certificate
+#                                  that it has for TLS. fast, for tests, writes nothing through to the
+#                                  disk; durable is PostgreSQL's default
 #   servers_nats                   sets NATS_URL
 #   servers_stop                   ends what was started, by process id, and removes the folder
 
@@ -50,7 +51,10 @@ servers_install() {
   local packages=() server
   for server in "$@"; do
     case $server in
-      postgres) servers_find initdb >/dev/null || packages+=(postgresql) ;;
+      postgres)
+        servers_find initdb >/dev/null || packages+=(postgresql)
+        command -v openssl >/dev/null || packages+=(openssl)
+        ;;
       nats) servers_find nats-server >/dev/null || packages+=(nats-server) ;;
       *) servers_fail "servers_install takes postgres and nats, not '$server'" ;;
     esac
@@ -166,13 +170,18 @@ servers_postgres() {
   data=$servers_dir/postgres
   log=$servers_dir/postgres.log
   mkdir "$data"
+  POSTGRES_CA=$servers_dir/postgres.crt
+  openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$servers_dir/postgres.key" -out "$POSTGRES_CA" >"$log" 2>&1 ||
+    servers_fail "no certificate for PostgreSQL:"$'\n'"$(cat "$log")"
+  chmod 600 "$servers_dir/postgres.key"
   password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
   printf '%s\n' "$password" >"$servers_dir/password"
   if ((EUID == 0)); then
     # PostgreSQL does not run as root.
     user=nobody
     if id -u postgres >/dev/null 2>&1; then user=postgres; fi
-    chown "$user" "$data" "$servers_dir/password"
+    chown "$user" "$data" "$servers_dir/password" "$servers_dir/postgres.key"
     as=(--reuid "$user" --regid "$(id -g "$user")" --clear-groups)
   fi
   chmod 600 "$servers_dir/password"
@@ -189,7 +198,8 @@ servers_postgres() {
     port=$(servers_port)
     # INT asks PostgreSQL for a fast end, TERM would wait for the clients.
     servers_spawn INT "$log" "${as[@]}" "$postgres" -D "$data" -p "$port" -c listen_addresses=127.0.0.1 \
-      -c unix_socket_directories= -c max_connections=300 "${settings[@]}"
+      -c unix_socket_directories= -c max_connections=300 -c ssl=on -c ssl_cert_file="$POSTGRES_CA" \
+      -c ssl_key_file="$servers_dir/postgres.key" "${settings[@]}"
     POSTGRES_PID=$servers_pid
     if servers_wait "$POSTGRES_PID" "$ready" -h 127.0.0.1 -p "$port" -d postgres -U prichal; then
       # shellcheck disable=SC2034 # for those who source this file

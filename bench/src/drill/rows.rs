@@ -37,6 +37,7 @@ pub(super) fn write(lab: &Lab, engine: &Engine, count: u64) -> Result<Duration> 
     let options = match home.database_url() {
         Some(url) => Options::Postgres {
             url: url.to_owned(),
+            tls: None,
         },
         None => Options::Sqlite {
             path: home.folder().join("rows.sqlite"),

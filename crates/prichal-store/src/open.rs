@@ -2,6 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use rustls::ClientConfig;
+use tokio_postgres::config::SslMode;
+
 use crate::{
     Conn, Db, Engine, Error, OnBatch, OnCommit, Result, checkpoint, migration,
     postgres::Session,
@@ -15,7 +18,11 @@ pub enum Options {
     /// A SQLite file, made when it is missing. No other process may have it open.
     Sqlite { path: PathBuf },
     /// A PostgreSQL database, as a `postgres://` URL. Any number of nodes may share it.
-    Postgres { url: String },
+    Postgres {
+        url: String,
+        /// Whom to trust where the URL says `sslmode=require`. Where it does not, no connection has TLS.
+        tls: Option<ClientConfig>,
+    },
 }
 
 const SQLITE_READERS: usize = 3;
@@ -65,7 +72,7 @@ fn connector(options: &Options, reading: bool) -> Connect {
 fn connect(options: &Options, reading: bool) -> Result<Conn> {
     match options {
         Options::Sqlite { path } => sqlite(path, reading),
-        Options::Postgres { url } => postgres(url, reading),
+        Options::Postgres { url, tls } => postgres(url, tls.as_ref(), reading),
     }
 }
 
@@ -91,13 +98,15 @@ fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
     Ok(Conn::sqlite(db))
 }
 
-fn postgres(url: &str, reading: bool) -> Result<Conn> {
+fn postgres(url: &str, tls: Option<&ClientConfig>, reading: bool) -> Result<Conn> {
     let mut config: tokio_postgres::Config = url.parse().map_err(Error::unavailable)?;
     config.connect_timeout(CONNECT);
     if config.get_application_name().is_none() {
         config.application_name("prichal");
     }
-    let mut conn = Conn::postgres(Session::open(&config)?);
+    // To try it and go on without would be to trust whoever answers.
+    let tls = tls.filter(|_| config.get_ssl_mode() == SslMode::Require);
+    let mut conn = Conn::postgres(Session::open(&config, tls)?);
     if reading {
         conn.batch("SET default_transaction_read_only = on")?;
     }

@@ -15,8 +15,10 @@ use futures_util::{
     FutureExt as _, TryStreamExt as _,
     future::{LocalBoxFuture, maybe_done},
 };
+use rustls::ClientConfig;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, NoTls, RowStream, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, Result, Row, conn::dialect, value::Value};
 
@@ -65,14 +67,25 @@ impl Held {
 }
 
 impl Session {
-    pub(crate) fn open(config: &Config) -> Result<Self> {
+    /// Connects, with TLS where a configuration for that is given.
+    pub(crate) fn open(config: &Config, tls: Option<&ClientConfig>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::unavailable)?;
-        let (client, connection) = runtime.block_on(config.connect(NoTls))?;
+        let (client, connection): (_, Connection) = match tls {
+            None => {
+                let (client, connection) = runtime.block_on(config.connect(NoTls))?;
+                (client, Box::pin(connection))
+            }
+            Some(tls) => {
+                let tls = MakeRustlsConnect::new(tls.clone());
+                let (client, connection) = runtime.block_on(config.connect(tls))?;
+                (client, Box::pin(connection))
+            }
+        };
         Ok(Self {
             runtime,
             client,
-            connection: Some(Box::pin(connection)),
+            connection: Some(connection),
             prepared: HashMap::new(),
             held: Vec::new(),
         })

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{Db, OnBatch, OnCommit, Options, hub};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,7 +22,7 @@ use crate::{
     data_dir::DataDir,
     dispatch::Dispatch,
     limiter::Limiter,
-    outgoing::{Connector, guard::Guard},
+    outgoing::{Connector, guard::Guard, trusting},
     script::Scripts,
     settings::Settings,
     telemetry,
@@ -155,6 +156,7 @@ async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> 
     let options = match &config.database_url {
         Some(url) => Options::Postgres {
             url: url.expose_secret().to_owned(),
+            tls: Some(trust_of_database(config)?),
         },
         None => Options::Sqlite {
             path: config.data_dir.join("prichal.sqlite"),
@@ -177,6 +179,22 @@ async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> 
             config.data_dir.display()
         ),
     })
+}
+
+/// Whom a connection to the database trusts, where its URL asks for TLS.
+fn trust_of_database(config: &Config) -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = Vec::new();
+    if let Some(file) = &config.database_ca {
+        let read = || CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>();
+        let why = || format!("cannot read the certificates in `{}`", file.display());
+        roots = read().with_context(why)?;
+        anyhow::ensure!(
+            !roots.is_empty(),
+            "there is no certificate in `{}`",
+            file.display()
+        );
+    }
+    Ok(trusting(&roots)?)
 }
 
 /// The name of the text that only the right master key opens.

@@ -84,6 +84,12 @@ pub const SETTINGS: &[Setting] = &[
         "PostgreSQL instead of SQLite",
         "a URL such as postgres://user:password@host/database",
     ),
+    setting(
+        "database-ca",
+        "FILE",
+        "Whom to trust beside the usual authorities where the database URL says sslmode=require",
+        "a PEM file with certificates",
+    ),
     secret(
         "bus-url",
         "URL",
@@ -274,6 +280,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub database_url: Option<SecretString>,
+    /// A PEM file.
+    pub database_ca: Option<PathBuf>,
     pub bus_url: Option<String>,
     pub blob_url: Option<String>,
     pub admin_token: Option<SecretString>,
@@ -353,6 +361,9 @@ impl Config {
             data_dir: given.need("data-dir", |text| (!text.is_empty()).then(|| text.into()))?,
             database_url: given.read("database-url", |text| {
                 is_postgres(text).then(|| text.into())
+            })?,
+            database_ca: given.read("database-ca", |text| {
+                (!text.is_empty()).then(|| text.into())
             })?,
             bus_url: given.read("bus-url", |text| {
                 has_scheme(text, &["nats", "tls"]).then(|| text.to_owned())

@@ -160,23 +160,28 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Trust in Mozilla's certificates, those of the system and `roots`. Reads files.
+pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut trusted = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    // A system without certificates, or with a broken one among them, is no reason to stop.
+    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for root in roots {
+        trusted.add(root.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    Ok(tls)
+}
+
 impl Connector {
-    /// Trusts Mozilla's certificates, those of the system and `roots`. Reads files: build one when
-    /// the process starts and share it.
+    /// Trusts as [`trusting`] says. Reads files: build one when the process starts and share it.
     pub fn new(guard: Guard, roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
-        let mut trusted = rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        // A system without certificates, or with a broken one among them, is no reason to stop.
-        trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        for root in roots {
-            trusted.add(root.clone())?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(trusted)
-            .with_no_client_auth();
+        let mut tls = trusting(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut http = http1::Builder::new();
         // The number of headers stays at hyper's 100: to name it costs an allocation per answer.

@@ -29,7 +29,7 @@ impl Lab {
     pub(crate) fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = match postgres_url() {
-            Some(url) => Options::Postgres { url },
+            Some(url) => Options::Postgres { url, tls: None },
             None => Options::Sqlite {
                 path: folder.path().join("test.sqlite"),
             },

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prichal_store::{Error, Options, event};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::lab::{Lab, execute, happen, open, workspace};
 
@@ -38,7 +39,7 @@ fn a_newer_database_is_left_alone() {
             let conn = rusqlite::Connection::open(path).expect("the file");
             conn.execute_batch(newer).expect("a newer version");
         }
-        Options::Postgres { url } => execute(url, newer),
+        Options::Postgres { url, .. } => execute(url, newer),
     }
     let error = open(&lab.options, Arc::default()).err().expect("refused");
     assert!(matches!(error, Error::Newer { found: 1000, .. }), "{error}");
@@ -62,7 +63,7 @@ fn a_file_that_is_no_database_is_refused() {
 #[ignore = "needs PostgreSQL; ./test has it"]
 async fn a_lost_connection_is_made_again() {
     let lab = Lab::open();
-    let Options::Postgres { url } = &lab.options else {
+    let Options::Postgres { url, .. } = &lab.options else {
         panic!("PRICHAL_TEST_ENGINE is not postgres");
     };
     for round in 0..3 {
@@ -99,5 +100,64 @@ async fn a_lost_connection_is_made_again() {
             }
         };
         assert_eq!(last, round + 1);
+    }
+}
+
+/// What trusts the certificates in a file, or nobody.
+fn trusting(file: Option<&str>) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in file
+        .into_iter()
+        .flat_map(|file| CertificateDer::pem_file_iter(file).expect("a file with certificates"))
+    {
+        roots
+            .add(root.expect("a certificate"))
+            .expect("one that can be trusted");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL with TLS; ./test has it"]
+async fn connections_have_tls_where_the_url_asks_for_it() {
+    let lab = Lab::open();
+    let Options::Postgres { url, .. } = &lab.options else {
+        panic!("PRICHAL_TEST_ENGINE is not postgres");
+    };
+    let ca =
+        std::env::var("PRICHAL_TEST_POSTGRES_CA").expect("PRICHAL_TEST_POSTGRES_CA names a file");
+    let name = format!("tls-{}", std::process::id());
+    let join = if url.contains('?') { '&' } else { '?' };
+    let with_tls = |tls: Option<rustls::ClientConfig>| Options::Postgres {
+        url: format!("{url}{join}sslmode=require&application_name={name}"),
+        tls,
+    };
+    let db = open(&with_tls(Some(trusting(Some(&ca)))), Arc::default()).expect("it is trusted");
+    db.write(workspace(1), |tx| {
+        happen(tx, workspace(1), "over TLS");
+        Ok::<_, Error>(())
+    })
+    .await
+    .expect("written");
+    execute(
+        url,
+        &format!(
+            "DO $$ BEGIN ASSERT (SELECT count(*) > 0 AND bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+               WHERE a.application_name = '{name}'), 'a connection without TLS'; END $$"
+        ),
+    );
+    for tls in [None, Some(trusting(None))] {
+        let error = open(&with_tls(tls), Arc::default())
+            .err()
+            .expect("nobody is trusted");
+        assert!(
+            matches!(error, Error::Unavailable(_) | Error::Failed(_)),
+            "{error:?}"
+        );
     }
 }

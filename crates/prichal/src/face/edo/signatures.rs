@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
-    document::check::{Question, Rules, Whose, check},
+    document::check::{Question, Rules, Whose, check, room},
     error::{Error, Result},
     face::{Json, Path, once::JsonAnswer},
 };
@@ -106,7 +106,11 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
         financial: false,
         received_at: company.now,
     };
+    let size = question.signature.len() + question.content.as_ref().map_or(0, Bytes::len);
+    let size = i64::try_from(size).map_err(Error::internal)?;
+    let kept = room(&company.app, size).await?;
     let report = check(&company.app, &rules, question).await?;
+    drop(kept);
     let report = serde_json::to_value(&report).map_err(Error::internal)?;
     Ok(bare(&report))
 }
