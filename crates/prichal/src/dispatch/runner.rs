@@ -631,18 +631,25 @@ impl Runner {
             return Ok(());
         };
         let definition = self.hook.definition();
+        let before = replay.cursor;
         if events.is_empty() {
             replay.cursor = replay.last;
         }
         for event in events {
-            replay.cursor = event.seq.min(replay.last);
-            if event.seq > replay.last {
+            let (lane, seq) = (Lane::Replay, event.seq);
+            if seq <= replay.last && self.retrying.contains(&(lane, seq)) {
+                // An earlier replay is just about to be through with it: this one asks for another call.
+                if replay.cursor == before {
+                    return Ok(());
+                }
                 break;
             }
-            let (lane, seq) = (Lane::Replay, event.seq);
-            if definition.wants(event.head.kind, event.entities())
-                && self.retrying.insert((lane, seq))
-            {
+            replay.cursor = seq.min(replay.last);
+            if seq > replay.last {
+                break;
+            }
+            if definition.wants(event.head.kind, event.entities()) {
+                self.retrying.insert((lane, seq));
                 let row = self.in_flight(lane, seq);
                 self.batch.queue.push(row);
                 self.start_or_park(Job {
@@ -706,9 +713,11 @@ impl Runner {
             match queued {
                 Queued::Settle(lane, seq) => {
                     self.retrying.remove(&(*lane, *seq));
+                    self.look_aside |= *lane == Lane::Replay;
                 }
                 Queued::Defer(deferred) if !deferred.in_flight => {
                     self.retrying.remove(&(deferred.lane, deferred.seq));
+                    self.look_aside |= deferred.lane == Lane::Replay;
                     self.app.dispatch.deferred(deferred.due_at);
                 }
                 Queued::Defer(_) => {}

@@ -15,7 +15,7 @@ use prichal_core::{
     schema::{self, Field, Type},
 };
 use prichal_store::{
-    Conn,
+    Conn, Tx,
     delivery::{self, AttemptFilter, Replay},
     event, integration,
     webhook::{self, Key},
@@ -32,7 +32,11 @@ use crate::{
         settle,
     },
     error::{Error, Result},
-    face::{Json, json_text},
+    face::{
+        Raw, json_text,
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
+        parse_json,
+    },
     outgoing::connections::Connections,
     page::Query,
 };
@@ -148,47 +152,51 @@ async fn find(
 /// Send a stretch of the feed again, beside the main line. Only what the webhook's filter asks for is
 /// sent, marked `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
-    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), request_body = Stretch,
-    responses((status = 202, body = ReplayAnswer)))]
+    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Stretch, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     member: Member,
     InPath(id): InPath,
     HookInPath(hook): HookInPath,
-    Json(body): Json,
-) -> Result<Response> {
+    idempotency: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
     let (key, definition) = find(&member, id, hook).await?;
-    let body = schema::read(STRETCH, schema::object(&body)?, &mut || {
+    let given = parse_json(&body)?;
+    let given = schema::read(STRETCH, schema::object(&given)?, &mut || {
         generate(member.now)
     })?;
-    let place = |name: &str| body.get(name).and_then(Value::as_str).and_then(id::parse);
+    let place = |name: &str| given.get(name).and_then(Value::as_str).and_then(id::parse);
     let place = |name: &str| place(name).map(|cursor| offset::seq_at(key.workspace, cursor));
-    let from = place("fromOffset").unwrap_or(0);
+    let (from, to) = (place("fromOffset").unwrap_or(0), place("toOffset"));
+    if to.is_some_and(|to| to < from) {
+        let why = "The toOffset must not come before the fromOffset.";
+        return Err(Error::invalid("toOffset", why));
+    }
     let end = member
         .app
         .db
         .read(move |conn| event::last(conn, key.workspace))
         .await?;
-    let to = place("toOffset").unwrap_or(end).min(end);
+    let to = to.unwrap_or(end).min(end);
     let count = count_wanted(&member, &definition, from, to).await?;
-    if count > 0 {
-        let replay = Replay {
-            id: generate(member.now),
-            cursor: from,
-            last: to,
-        };
-        member
-            .app
-            .db
-            .write(key.workspace, move |tx| {
-                delivery::insert_replay(tx, key, &replay)
-            })
-            .await?;
+    let replay = Replay {
+        id: generate(member.now),
+        cursor: from,
+        last: to,
+    };
+    let work = move |tx: &mut Tx<'_>| {
+        if count > 0 {
+            delivery::insert_replay(tx, key, &replay)?;
+        }
+        let text = json!({ "count": count }).to_string();
+        Ok((JsonAnswer::new(StatusCode::ACCEPTED, text), ()))
+    };
+    let (answer, is_new) = write_once_and(&member, idempotency, &body, work).await?;
+    if is_new.is_some() {
         member.app.dispatch.nudge(key);
     }
-    Ok(json_text(
-        StatusCode::ACCEPTED,
-        json!({ "count": count }).to_string(),
-    ))
+    Ok(answer)
 }
 
 /// How many events are looked at in one read.
