@@ -1,6 +1,6 @@
 //! Opening a store: where it is, how its connections are set up.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use tokio_postgres::config::SslMode;
@@ -21,7 +21,7 @@ pub enum Options {
     Postgres {
         url: String,
         /// Whom to trust where the URL says `sslmode=require`. Where it does not, no connection has TLS.
-        tls: Option<ClientConfig>,
+        tls: Option<Arc<ClientConfig>>,
     },
 }
 
@@ -72,7 +72,7 @@ fn connector(options: &Options, reading: bool) -> Connect {
 fn connect(options: &Options, reading: bool) -> Result<Conn> {
     match options {
         Options::Sqlite { path } => sqlite(path, reading),
-        Options::Postgres { url, tls } => postgres(url, tls.as_ref(), reading),
+        Options::Postgres { url, tls } => postgres(url, tls.as_deref(), reading),
     }
 }
 
@@ -115,8 +115,6 @@ fn postgres(url: &str, tls: Option<&ClientConfig>, reading: bool) -> Result<Conn
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use prichal_core::id::WorkspaceId;
     use uuid::Uuid;
 

@@ -156,7 +156,7 @@ async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> 
     let options = match &config.database_url {
         Some(url) => Options::Postgres {
             url: url.expose_secret().to_owned(),
-            tls: Some(trust_of_database(config)?),
+            tls: Some(Arc::new(trust_of_database(config)?)),
         },
         None => Options::Sqlite {
             path: config.data_dir.join("prichal.sqlite"),

@@ -135,7 +135,7 @@ async fn connections_have_tls_where_the_url_asks_for_it() {
     let join = if url.contains('?') { '&' } else { '?' };
     let with_tls = |tls: Option<rustls::ClientConfig>| Options::Postgres {
         url: format!("{url}{join}sslmode=require&application_name={name}"),
-        tls,
+        tls: tls.map(Arc::new),
     };
     let db = open(&with_tls(Some(trusting(Some(&ca)))), Arc::default()).expect("it is trusted");
     db.write(workspace(1), |tx| {

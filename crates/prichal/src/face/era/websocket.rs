@@ -2,6 +2,9 @@
 //!
 //! A frame is a JSON array of a method and its parameters. What the methods do is in [`session`].
 
+mod frame;
+mod going;
+mod inbox;
 mod rest;
 mod rights;
 mod session;

@@ -3,11 +3,7 @@
 //! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the rest.
 //! A frame that cannot be read is answered, and the connection stays; what breaks the protocol ends it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
@@ -19,11 +15,9 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{Conn, Tx, entity, event, run::Kind, socket};
-use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{
-        Semaphore,
         mpsc::{self, error::TrySendError},
         oneshot, watch,
     },
@@ -41,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    frame::{Qid, answered, framed, read_qid, unreadable},
+    going::Going,
+    inbox::{Asked, INBOX, read_all},
     rest::{self, Answer, said},
     rights::Rights,
     subscriptions::Subscriptions,
@@ -55,10 +52,7 @@ use crate::{
         sockets::Close,
     },
     error::{Error, Result},
-    face::era::{
-        svcscript_runtimes::{SITE, no_script, read_start},
-        words::{SCRIPT_FAILED, TIMED_OUT},
-    },
+    face::era::svcscript_runtimes::{SITE, no_script, read_start},
 };
 
 /// How often the client is asked whether it is there; it may miss that twice.
@@ -66,11 +60,6 @@ const PING: Duration = Duration::from_secs(30);
 const MISSES: u32 = 2;
 /// How long a frame may take to be sent.
 const SEND: Duration = Duration::from_secs(30);
-/// How many things a client has going at once, and how many it may have asked for beyond those.
-const TOGETHER: usize = 8;
-const WAITING: usize = 64;
-/// How many frames wait for the receiving script.
-const INBOX: usize = 64;
 /// How many events are read at once.
 const EVENTS: i64 = 256;
 /// How many parameters a script may be started with, and how long it may run.
@@ -80,8 +69,6 @@ const LONGEST: u64 = 60_000;
 
 /// The capabilities there are.
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
-/// The code of what nobody knows.
-const NO_METHOD: i64 = 1404;
 const DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -150,20 +137,6 @@ async fn finish(socket: &mut Socket, end: End) {
     let _ = tokio::time::timeout(SEND, said).await;
 }
 
-/// What a client gives to know an answer by: any JSON, given back to the letter.
-type Qid = Option<Box<RawValue>>;
-
-/// A frame for the channel's own script.
-struct Asked {
-    method: String,
-    qid: Qid,
-    /// The whole frame, as it came.
-    text: String,
-}
-
-/// A script that was started: the text of its `qid`, which may be used again, and what is its own.
-type Start = (String, u64);
-
 struct Session {
     app: App,
     docked: Arc<Docked>,
@@ -174,13 +147,7 @@ struct Session {
     /// Everything up to this number of the log has been told.
     seen: i64,
     news: Option<watch::Receiver<u64>>,
-    /// What goes on or waits for its turn, and gives a frame when it ends.
-    going: JoinSet<(Option<Start>, Option<String>)>,
-    turns: Arc<Semaphore>,
-    /// How a script that was started is stopped, by the text of its `qid`.
-    starts: HashMap<String, (u64, CancellationToken)>,
-    /// How many were started.
-    started: u64,
+    going: Going,
     /// Frames for the receiving script, and whoever has it run.
     inbox: Option<mpsc::Sender<Asked>>,
     reading: JoinSet<()>,
@@ -199,10 +166,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             seen: 0,
             news: None,
-            going: JoinSet::new(),
-            turns: Arc::new(Semaphore::new(TOGETHER)),
-            starts: HashMap::new(),
-            started: 0,
+            going: Going::default(),
             inbox: None,
             reading: JoinSet::new(),
             closed: CancellationToken::new(),
@@ -216,7 +180,7 @@ impl Session {
 
     fn stop(&self) {
         self.closed.cancel();
-        self.starts.values().for_each(|(_, stop)| stop.cancel());
+        self.going.stop();
     }
 
     async fn converse(
@@ -251,18 +215,10 @@ impl Session {
                     }
                 }
                 Some(frame) = place.frames.recv() => frame,
-                Some(ended) = self.going.join_next() => {
-                    let Ok((start, frame)) = ended else { continue };
-                    if let Some((key, own)) = start
-                        && self.starts.get(&key).is_some_and(|(now, _)| *now == own)
-                    {
-                        self.starts.remove(&key);
-                    }
-                    match frame {
-                        Some(frame) => frame,
-                        None => continue,
-                    }
-                }
+                Some(ended) = self.going.next() => match ended {
+                    Some(frame) => frame,
+                    None => continue,
+                },
                 Some(_) = self.reading.join_next() => continue,
                 () = heard(self.news.as_mut()) => match self.tell(socket, &mut place.close).await {
                     Ok(()) => continue,
@@ -301,17 +257,13 @@ impl Session {
 
     /// Takes a frame, and says what to answer at once.
     async fn take(&mut self, text: &str) -> Option<String> {
-        let unreadable = || {
-            let why = "A frame is a JSON array of a method and its parameters.";
-            Some(json!(["error", { "errorcode": 1400, "errormsg": why }]).to_string())
-        };
         let Ok(Value::Array(frame)) = serde_json::from_str::<Value>(text) else {
-            return unreadable();
+            return Some(unreadable());
         };
         let (Some(Value::String(method)), Some(params), None) =
             (frame.first(), frame.get(1), frame.get(2))
         else {
-            return unreadable();
+            return Some(unreadable());
         };
         let empty = Object::new();
         let known = params.as_object();
@@ -344,7 +296,7 @@ impl Session {
                 let done = self.subscribe(asked).await;
                 result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
             }
-            "abort_svcscript" => result(self.abort(qid.as_deref())),
+            "abort_svcscript" => result(self.going.abort(qid.as_deref()).map(|()| Vec::new())),
             "rest" => self.rest(asked.clone(), qid),
             "start_svcscript" => match self.start(asked, qid.clone()).await {
                 Ok(()) => None,
@@ -408,32 +360,6 @@ impl Session {
         ])
     }
 
-    /// Does something beside the conversation when its turn comes; nothing when too much waits already.
-    fn go(
-        &mut self,
-        start: Option<(Start, CancellationToken)>,
-        work: impl Future<Output = Option<String>> + Send + 'static,
-    ) -> Result<(), (i64, String)> {
-        if self.going.len() >= TOGETHER + WAITING {
-            let why = format!("More than {WAITING} requests wait for their turn");
-            return Err((1503, why));
-        }
-        let turns = self.turns.clone();
-        let (start, stop) = start.unzip();
-        self.going.spawn(async move {
-            let turn = stop
-                .unwrap_or_default()
-                .run_until_cancelled_owned(turns.acquire_owned());
-            let answer = match turn.await {
-                Some(Ok(_turn)) => work.await,
-                // It was stopped before it began.
-                _ => None,
-            };
-            (start, answer)
-        });
-        Ok(())
-    }
-
     fn rest(&mut self, asked: Object, qid: Qid) -> Option<String> {
         let (app, docked, rights) = (self.app.clone(), self.docked.clone(), self.rights.clone());
         let again = qid.clone();
@@ -442,7 +368,7 @@ impl Session {
             let answer = answer.map(|content| vec![("content", content)]);
             Some(answered("rest", qid.as_deref(), answer))
         };
-        match self.go(None, work) {
+        match self.going.begin(work) {
             Ok(()) => None,
             Err(error) => Some(answered("rest", again.as_deref(), Err(error))),
         }
@@ -530,14 +456,7 @@ impl Session {
         let loaded = channel::script(&self.app, self.docked.workspace, &code).await;
         let loaded = loaded.map_err(|error| said(&error))?;
         let loaded = loaded.ok_or_else(|| said(&no_script(&code)))?;
-        let key = qid.as_ref().map(|qid| qid.get().to_owned());
-        if key
-            .as_ref()
-            .is_some_and(|key| self.starts.contains_key(key))
-        {
-            return Err((1409, "A script with this qid is running".to_owned()));
-        }
-        let abort = CancellationToken::new();
+        let (abort, again) = (CancellationToken::new(), qid.clone());
         let (app, docked, stop, id) = (
             self.app.clone(),
             self.docked.clone(),
@@ -573,27 +492,7 @@ impl Session {
             };
             Some(answered("start_svcscript", qid.as_deref(), answer))
         };
-        self.started += 1;
-        let start = key.map(|key| (key, self.started));
-        let stoppable = start.clone().map(|start| (start, abort.clone()));
-        self.go(stoppable, work)?;
-        if let Some((key, own)) = start {
-            self.starts.insert(key, (own, abort));
-        }
-        Ok(())
-    }
-
-    fn abort(
-        &mut self,
-        qid: Option<&RawValue>,
-    ) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
-        let started = qid.and_then(|qid| self.starts.remove(qid.get()));
-        let started = started.ok_or_else(|| {
-            let why = "No script with this qid is running".to_owned();
-            (1404, why)
-        })?;
-        started.1.cancel();
-        Ok(Vec::new())
+        self.going.start(&again, abort, work)
     }
 
     /// Hands a frame to the channel's own script. They are taken one after the other.
@@ -614,86 +513,6 @@ impl Session {
             asked.qid.as_deref(),
             Err((1503, why)),
         ))
-    }
-}
-
-/// Runs the receiving script on one frame after the other, until the connection is closed.
-async fn read_all(
-    app: App,
-    docked: Arc<Docked>,
-    connection: Uuid,
-    mut frames: mpsc::Receiver<Asked>,
-    closed: CancellationToken,
-) {
-    while let Some(Some(asked)) = closed.run_until_cancelled(frames.recv()).await {
-        let answer = receive(&app, &docked, connection, &asked, &closed).await;
-        let qid = asked.qid.as_deref();
-        let answer = match answer {
-            Ok(Some(data)) => Ok(vec![("data", data)]),
-            // There is nothing to say.
-            Ok(None) => continue,
-            // Who does not ask is not answered, but for that nobody listens.
-            Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
-            Err(error) => Err(error),
-        };
-        if answer.is_ok() && qid.is_none() {
-            continue;
-        }
-        app.channels.sockets.send_here(
-            docked.lane(),
-            Some(connection),
-            &answered(&asked.method, qid, answer),
-        );
-    }
-}
-
-async fn receive(
-    app: &App,
-    docked: &Arc<Docked>,
-    connection: Uuid,
-    asked: &Asked,
-    closed: &CancellationToken,
-) -> Result<Option<Value>, (i64, String)> {
-    // The channel may have another script by now.
-    let docked = channel::by_id(app, docked.lane())
-        .await
-        .map_err(|error| said(&error))?;
-    let Some(docked) = docked else {
-        return Err((1404, "The channel is gone".to_owned()));
-    };
-    let code = docked.channel.text("recv_svcscriptcode_ws");
-    if code.is_empty() {
-        let shown: String = asked.method.chars().take(64).collect();
-        return Err((NO_METHOD, format!("There is no method {shown}")));
-    }
-    let loaded = channel::script(app, docked.workspace, code).await;
-    let loaded = loaded.map_err(|error| said(&error))?;
-    let loaded = loaded.ok_or_else(|| said(&no_script(code)))?;
-    let now = Now {
-        docked: Some(&docked),
-        workspace: docked.workspace,
-        kind: Kind::Socket,
-        loaded: &loaded,
-        request: Request {
-            method: "WEBSOCKET".to_owned(),
-            url: "/ws/token/v1".to_owned(),
-            text: asked.text.clone(),
-            is_json: true,
-            protocol: "ws".to_owned(),
-            ..Request::default()
-        },
-        connection: Some(connection),
-        author: docked.author(),
-        time: docked.channel.timeout(),
-    };
-    let (_, outcome) = run_now(app, now, closed.cancelled()).await;
-    match outcome.failure {
-        Some(failure) if failure.stopped => Err((1504, TIMED_OUT.1.to_owned())),
-        Some(_) => Err((1500, SCRIPT_FAILED.1.to_owned())),
-        None => Ok(outcome.response.map(|response| {
-            let parsed = serde_json::from_str(&response.body);
-            parsed.unwrap_or_else(|_| response.body.clone().into())
-        })),
     }
 }
 
@@ -731,55 +550,6 @@ fn broken(error: &Broken) -> End {
         Broken::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
         _ => End::Gone,
     }
-}
-
-/// `["<method>_result", {qid, result, …}]`.
-fn answered(
-    method: &str,
-    qid: Option<&RawValue>,
-    answer: Result<Vec<(&'static str, Value)>, (i64, String)>,
-) -> String {
-    let mut body = Object::new();
-    match answer {
-        Ok(members) => {
-            body.insert("result".to_owned(), "ok".into());
-            body.extend(
-                members
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value)),
-            );
-        }
-        Err((code, message)) => {
-            body.insert("result".to_owned(), "error".into());
-            body.insert("errorcode".to_owned(), code.into());
-            body.insert("errormsg".to_owned(), message.into());
-        }
-    }
-    framed(method, qid, body)
-}
-
-/// `["<method>_result", {qid, …}]` with what is in `body`, which is not empty.
-fn framed(method: &str, qid: Option<&RawValue>, body: Object) -> String {
-    let name = Value::from(format!("{method}_result"));
-    let body = Value::Object(body).to_string();
-    match qid {
-        Some(qid) => format!("[{name},{{\"qid\":{qid},{}]", &body[1..]),
-        None => format!("[{name},{body}]"),
-    }
-}
-
-/// The `qid` of a frame as it is written; as it was understood where it is given twice.
-fn read_qid(text: &str, asked: &Object) -> Qid {
-    #[derive(Deserialize)]
-    struct Params {
-        qid: Box<RawValue>,
-    }
-    let understood = asked.get("qid")?;
-    let written = serde_json::from_str::<(IgnoredAny, Params)>(text);
-    let written = written.map(|(_, params)| params.qid);
-    written
-        .or_else(|_| RawValue::from_string(understood.to_string()))
-        .ok()
 }
 
 /// RFC 3339 with three digits of a second.
