@@ -108,6 +108,16 @@ impl Dock {
         .await;
     }
 
+    /// Waits until no run waits for its first attempt.
+    pub(crate) async fn drained(&self) {
+        eventually("every run has begun and ended", || async {
+            let queued = format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D");
+            let waiting = self.rest.get(&queued).await.ok();
+            (waiting.text == "[]").then_some(())
+        })
+        .await;
+    }
+
     /// The newest run of a script, once it has this status.
     pub(crate) async fn run(&self, code: &str, status: &str) -> Value {
         eventually(&format!("a run of {code} that is {status}"), || async {

@@ -302,15 +302,7 @@ async fn many_hooks_wait_in_the_store() {
             assert_eq!(answer.status, 200);
         }
     }
-    eventually("all are through", || async {
-        let waiting = dock
-            .rest
-            .get(&format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D"))
-            .await
-            .ok();
-        (waiting.text == "[]").then_some(())
-    })
-    .await;
+    dock.drained().await;
     let failed = dock
         .rest
         .get(&format!(
@@ -448,15 +440,7 @@ async fn a_sender_that_goes_away_leaves_no_run_behind() {
         }
     }
     dock.hook(&channel, json!({})).await.ok();
-    eventually("nothing waits that nobody has", || async {
-        let waiting = dock
-            .rest
-            .get(&format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D"))
-            .await
-            .ok();
-        (waiting.text == "[]").then_some(())
-    })
-    .await;
+    dock.drained().await;
 }
 
 #[tokio::test]

@@ -502,15 +502,7 @@ async fn runs_take_turns_with_what_their_channel_keeps() {
     {
         assert_eq!(answer.status, 200);
     }
-    eventually("all are run", || async {
-        let waiting = dock
-            .rest
-            .get(&format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D"))
-            .await
-            .ok();
-        (waiting.text == "[]").then_some(())
-    })
-    .await;
+    dock.drained().await;
     dock.change(&path, json!({ "opts": { "issync": true } }))
         .await
         .ok();

@@ -1,12 +1,14 @@
 //! `/rest/v1/service/svcscript_runtimes`: scripts started by hand, and what has come of every run
 //! (`reference/era.md` §10).
 
+use std::sync::Arc;
+
 use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
 use prichal_core::{
-    id::{EntityId, RunId},
+    id::{EntityId, RunId, WorkspaceId},
     resource::Names,
     schema::Object,
     time::Timestamp,
@@ -26,7 +28,7 @@ use crate::{
     access,
     app::App,
     channel::{
-        self,
+        self, Loaded,
         perform::{catch_up, value},
         queue,
     },
@@ -170,8 +172,7 @@ pub(super) async fn start_svcscript(
         let why = format!("There is no field {shown}.");
         return Err(Error::invalid(shown, why));
     }
-    let loaded = channel::script(&tenant.app, tenant.workspace, &code).await?;
-    let loaded = loaded.ok_or_else(|| no_script(&code))?;
+    let loaded = load(&tenant.app, tenant.workspace, &code).await?;
     let domain = domain(&tenant).await?;
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
     let run = queue::start(&app, workspace, &loaded.script, params, now)?;
@@ -201,7 +202,13 @@ pub(super) async fn start_svcscript(
     queue::enqueue(&app, work).await
 }
 
-pub(super) fn no_script(code: &str) -> Error {
+/// The script with this code.
+pub(super) async fn load(app: &App, workspace: WorkspaceId, code: &str) -> Result<Arc<Loaded>> {
+    let found = channel::script(app, workspace, code).await?;
+    found.ok_or_else(|| no_script(code))
+}
+
+fn no_script(code: &str) -> Error {
     let shown: String = code.chars().take(128).collect();
     Error::NotFound(format!("Service script {shown}"))
 }

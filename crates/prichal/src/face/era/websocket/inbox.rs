@@ -20,7 +20,7 @@ use crate::{
         request::Request,
     },
     face::era::{
-        svcscript_runtimes::no_script,
+        svcscript_runtimes::load,
         words::{SCRIPT_FAILED, TIMED_OUT},
     },
 };
@@ -87,9 +87,9 @@ async fn receive(
         let shown: String = asked.method.chars().take(64).collect();
         return Err((NO_METHOD, format!("There is no method {shown}")));
     }
-    let loaded = channel::script(app, docked.workspace, code).await;
-    let loaded = loaded.map_err(|error| said(&error))?;
-    let loaded = loaded.ok_or_else(|| said(&no_script(code)))?;
+    let loaded = load(app, docked.workspace, code)
+        .await
+        .map_err(|error| said(&error))?;
     let now = Now {
         docked: Some(&docked),
         workspace: docked.workspace,

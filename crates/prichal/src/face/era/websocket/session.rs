@@ -52,7 +52,7 @@ use crate::{
         sockets::Close,
     },
     error::{Error, Result},
-    face::era::svcscript_runtimes::{SITE, no_script, read_start},
+    face::era::svcscript_runtimes::{SITE, load, read_start},
 };
 
 /// How often the client is asked whether it is there; it may miss that twice.
@@ -453,9 +453,9 @@ impl Session {
                     (1400, why)
                 })?,
         };
-        let loaded = channel::script(&self.app, self.docked.workspace, &code).await;
-        let loaded = loaded.map_err(|error| said(&error))?;
-        let loaded = loaded.ok_or_else(|| said(&no_script(&code)))?;
+        let loaded = load(&self.app, self.docked.workspace, &code)
+            .await
+            .map_err(|error| said(&error))?;
         let (abort, again) = (CancellationToken::new(), qid.clone());
         let (app, docked, stop, id) = (
             self.app.clone(),
