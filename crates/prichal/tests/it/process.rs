@@ -22,6 +22,8 @@ use crate::{
     receiver::{Receiver, Reply},
 };
 
+/// Where a server's log goes, in its folder.
+const LOG: &str = "log";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_prichal");
 
 fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -65,9 +67,14 @@ impl Server {
         if let Some(url) = database.url() {
             command.env("PRICHAL_DATABASE_URL", url);
         }
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join(LOG))
+            .expect("a file for the log");
         let child = command
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the program starts");
         let server = Self {
@@ -524,6 +531,82 @@ async fn another_master_key_does_not_open_the_store() {
     );
     std::fs::write(&key, kept).expect("put back");
     Server::start(folder.path(), &database).await;
+}
+
+/// Even at the most talkative level, where libraries would say whatever they carry.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_the_log() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::Message;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new();
+    std::fs::write(
+        folder.path().join("prichal.toml"),
+        "log-level = \"trace\"\n",
+    )
+    .expect("written");
+    let server = Server::start(folder.path(), &database).await;
+    let admin = server.admin();
+    let made = admin
+        .post("/admin/v1/workspaces", json!({ "name": "acme" }))
+        .await;
+    assert_eq!(made.status, 201);
+    let body = json!({ "name": "t", "role": "admin" });
+    let token = admin
+        .post("/admin/v1/workspaces/acme/tokens", body)
+        .await
+        .str("token");
+    let rest = anybody_at(&server.url).bearer(&token);
+    let receiver = Receiver::start(|_| Reply::Status(204)).await;
+    let data = json!({ "language": "javascript", "source": "respond(200)" });
+    let script = json!({ "code": "s", "name": "s", "scriptdata": data });
+    rest.post("/rest/v1/service/svcscripts", script).await.ok();
+    let channel = json!({ "code": "c", "type": "public", "recv_svcscriptcode": "s", "url": receiver.url, "token_remote": "far-secret" });
+    let points = "/rest/v1/service/integration_points";
+    let channel = rest.post(points, channel).await.ok();
+    let (id, local) = (channel.str("id"), channel.str("token_local"));
+    let anybody = anybody_at(&server.url);
+    anybody
+        .post(&format!("/hook/{local}/x?y=1"), json!({}))
+        .await
+        .ok();
+    anybody
+        .clone()
+        .bearer(&local)
+        .post("/exec", json!({}))
+        .await
+        .ok();
+    rest.get(&format!("/rest/v1/service/integration_tokens/{local}"))
+        .await
+        .ok();
+    rest.post(&format!("{points}/{id}/send"), json!({}))
+        .await
+        .ok();
+    receiver.next().await;
+    let address = server.url.replace("http://", "ws://");
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(format!("{address}/ws/token/v1/{local}"))
+            .await
+            .expect("a websocket");
+    for frame in [
+        json!(["setup", { "capabilities": [{ "key": "rest" }] }]),
+        json!(["connection_info", {}]),
+        json!(["rest", { "operation": "read", "classpath": "service/integration_points", "id": id }]),
+    ] {
+        socket
+            .send(Message::text(frame.to_string()))
+            .await
+            .expect("sent");
+        socket.next().await.expect("open").expect("a frame");
+    }
+    drop(socket);
+    assert_eq!(server.terminate(), Some(0));
+    let log = std::fs::read_to_string(folder.path().join(LOG)).expect("a log");
+    assert!(log.contains("DEBUG") || log.contains("TRACE"), "{log}");
+    for secret in [token.as_str(), &local, "far-secret", ADMIN_TOKEN] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+    }
 }
 
 /// The processes that a process has started.
