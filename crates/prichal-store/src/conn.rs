@@ -56,6 +56,21 @@ impl Conn {
         }
     }
 
+    /// Whether the connection can be used, as far as that is known without using it.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        if let Link::Postgres(session) = &mut self.link {
+            session.look();
+        }
+        !self.is_closed()
+    }
+
+    /// How long the engine may take to answer a statement.
+    pub(crate) fn set_patience(&mut self, patience: std::time::Duration) {
+        if let Link::Postgres(session) = &mut self.link {
+            session.set_patience(patience);
+        }
+    }
+
     /// Whether the connection is gone for good. A SQLite one never is.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(&self.link, Link::Postgres(session) if session.is_closed())

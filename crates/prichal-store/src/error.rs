@@ -17,6 +17,9 @@ pub enum Error {
     /// Two transactions met; running this one again is right.
     #[error("the transaction met another")]
     Collided(#[source] Source),
+    /// A text that the engine can neither keep nor look for: it has a NUL.
+    #[error("a text has a NUL character")]
+    Nul,
     /// The database was written by a newer Prichal.
     #[error(
         "the database is at schema version {found}, newer than this Prichal, which knows {known}; run the newer Prichal, or restore a backup made before the upgrade"
@@ -38,6 +41,7 @@ impl Error {
         };
         match self {
             Self::Busy => Self::Busy,
+            Self::Nul => Self::Nul,
             Self::Unavailable(_) => Self::Unavailable(source()),
             Self::Collided(_) => Self::Collided(source()),
             Self::Newer { found, known } => Self::Newer {
@@ -90,6 +94,9 @@ impl From<tokio_postgres::Error> for Error {
             || *state == SqlState::T_R_DEADLOCK_DETECTED
         {
             return Self::Collided(error.into());
+        }
+        if *state == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
+            return Self::Nul;
         }
         // 08: connection, 53: out of disk, memory or connections, 57: shutting down, 25006: read-only, 58: system error.
         let code = state.code();

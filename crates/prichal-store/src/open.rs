@@ -7,7 +7,7 @@ use tokio_postgres::config::SslMode;
 
 use crate::{
     Conn, Db, Engine, Error, OnBatch, OnCommit, Result, checkpoint, migration,
-    postgres::Session,
+    postgres::{ANSWER, Session},
     reader::Readers,
     writer::{Connect, Writer},
 };
@@ -28,6 +28,8 @@ pub enum Options {
 const SQLITE_READERS: usize = 3;
 const POSTGRES_READERS: usize = 6;
 const POSTGRES_WRITERS: usize = 3;
+/// How long a step of an upgrade may take.
+const UPGRADE: Duration = Duration::from_hours(24);
 /// How long the engine may take to answer a new connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -41,7 +43,10 @@ impl Db {
             Options::Sqlite { .. } => (Engine::Sqlite, 1, SQLITE_READERS),
             Options::Postgres { .. } => (Engine::Postgres, POSTGRES_WRITERS, POSTGRES_READERS),
         };
-        migration::run(&mut connect(options, false)?)?;
+        let mut upgrading = connect(options, false)?;
+        upgrading.set_patience(UPGRADE);
+        migration::run(&mut upgrading)?;
+        drop(upgrading);
         let writers = (0..writers).map(|_| {
             let conn = connect(options, false)?;
             Writer::start(
@@ -101,6 +106,8 @@ fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
 fn postgres(url: &str, tls: Option<&ClientConfig>, reading: bool) -> Result<Conn> {
     let mut config: tokio_postgres::Config = url.parse().map_err(Error::unavailable)?;
     config.connect_timeout(CONNECT);
+    config.keepalives_idle(Duration::from_secs(10));
+    config.tcp_user_timeout(ANSWER);
     if config.get_application_name().is_none() {
         config.application_name("prichal");
     }

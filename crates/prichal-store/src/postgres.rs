@@ -9,6 +9,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use futures_util::{
@@ -24,6 +25,11 @@ use crate::{Error, Result, Row, conn::dialect, value::Value};
 
 /// How many statements are held back at the most.
 const HELD: usize = 32;
+/// How long the server may take to answer. One that is silent for longer is given up, with its connection: it
+/// may be another host's by now.
+pub(crate) const ANSWER: Duration = Duration::from_secs(20);
+/// After how long without use a connection is tried before it is used.
+const IDLE: Duration = Duration::from_secs(5);
 
 type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
@@ -34,6 +40,9 @@ pub(crate) struct Session {
     connection: Option<Connection>,
     prepared: HashMap<String, Statement>,
     held: Vec<Held>,
+    /// How long an answer may take.
+    patience: Duration,
+    used_at: Instant,
 }
 
 /// What goes out with the next statement.
@@ -88,7 +97,22 @@ impl Session {
             connection: Some(connection),
             prepared: HashMap::new(),
             held: Vec::new(),
+            patience: ANSWER,
+            used_at: Instant::now(),
         })
+    }
+
+    /// Changes how long an answer may take.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Finds out whether a connection that was not used for a while is still one.
+    pub(crate) fn look(&mut self) {
+        if self.used_at.elapsed() > IDLE && !self.is_closed() {
+            // Whether it is closed says what came of it.
+            let _ = self.batch("");
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -192,7 +216,7 @@ impl Session {
         let work = in_order(before.collect(), last(client));
         let mut work = pin!(work);
         let connection = &mut self.connection;
-        self.runtime.block_on(poll_fn(|context| {
+        let answer = poll_fn(|context| {
             drive(connection, context);
             let done = work.as_mut().poll(context);
             // What was just handed over goes out now.
@@ -200,7 +224,15 @@ impl Session {
                 drive(connection, context);
             }
             done
-        }))
+        });
+        let patience = self.patience;
+        let answered = async move { tokio::time::timeout(patience, answer).await };
+        let done = self.runtime.block_on(answered);
+        self.used_at = Instant::now();
+        done.unwrap_or_else(|_| {
+            self.connection = None;
+            Err(Error::unavailable("the database does not answer"))
+        })
     }
 }
 

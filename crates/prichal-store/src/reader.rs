@@ -65,7 +65,7 @@ fn run(connect: &Connect, mut conn: Conn, jobs: &Mutex<mpsc::Receiver<Job>>) {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .blocking_recv();
         let Some(job) = job else { return };
-        if conn.is_closed() {
+        if !conn.is_ready() {
             match connect() {
                 Ok(fresh) => conn = fresh,
                 Err(error) => {

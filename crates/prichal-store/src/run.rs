@@ -303,17 +303,18 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Has a run that has failed tried once more, now. False when it is not one.
+/// Has a run that has failed tried once more, now. False when it is not one, or is being tried.
 pub fn try_again(
     tx: &mut Tx<'_>,
+    node: Uuid,
+    now: Timestamp,
     workspace: WorkspaceId,
     id: RunId,
-    now: Timestamp,
 ) -> Result<bool> {
-    let done = tx.execute(
-        "UPDATE run SET status = 'queued', due_at = $3, owner = NULL WHERE workspace = $1 AND id = $2 AND status IN ('failed', 'deferred')",
-        params![workspace, id, now],
-    )?;
+    let sql = format!(
+        "UPDATE run SET status = 'queued', due_at = $2, owner = NULL WHERE workspace = $3 AND id = $4 AND status IN ('failed', 'deferred') AND {FREE}"
+    );
+    let done = tx.execute(&sql, params![node, now, workspace, id])?;
     Ok(done == 1)
 }
 

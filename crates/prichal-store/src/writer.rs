@@ -354,7 +354,7 @@ impl Room {
     }
 
     fn reconnect(&mut self) -> Result<()> {
-        if self.conn.is_closed() {
+        if !self.conn.is_ready() {
             self.conn = (self.connect)()?;
             tracing::info!("connected to the database again");
         }

@@ -99,6 +99,7 @@ impl From<prichal_store::Error> for Error {
         match error {
             prichal_store::Error::Busy | prichal_store::Error::Collided(_) => Self::Busy,
             prichal_store::Error::Unavailable(_) => Self::Unavailable(error.into()),
+            prichal_store::Error::Nul => Self::invalid("", "A text has a NUL character."),
             prichal_store::Error::Newer { .. } | prichal_store::Error::Failed(_) => {
                 Self::Internal(error.into())
             }

@@ -29,13 +29,14 @@ use prichal_script::{
 };
 
 use crate::clock::Clock;
-use places::{Place, Places};
+use places::{Pace, Place, Places};
 use worker::Worker;
 
 /// How long a script may go on after it was told to stop.
 const GRACE: Duration = Duration::from_millis(300);
-/// From when on a script that works is one that others come before.
+/// From when on a script that works is one that takes long, and one that hangs: others come before those.
 const LONG: Duration = Duration::from_millis(100);
+const HUNG: Duration = Duration::from_secs(3);
 /// How long a process waits for its next script.
 const IDLE: Duration = Duration::from_secs(30);
 /// How many scripts a process runs.
@@ -64,6 +65,8 @@ pub struct Job<'a> {
     pub presets: Presets,
     /// How long it may run.
     pub time: Duration,
+    /// Whether somebody waits for it: then waiting for its turn is part of its time.
+    pub is_awaited: bool,
     /// Whose turn it takes.
     pub workspace: WorkspaceId,
     /// What it takes turns with inside the workspace: a channel, or a script.
@@ -120,28 +123,47 @@ impl Scripts {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Runs a script. Waiting for its turn is part of its time; so is what `host` does for it.
+    /// Runs a script. What `host` does for it is part of its time.
     pub async fn run(
         &self,
         job: Job<'_>,
         host: &mut impl Host,
         abort: impl Future<Output = ()> + Send,
     ) -> Outcome {
-        let time = self.clock.now() + job.time;
         let _counted = Counted::new(&self.running);
-        let mut over = pin!(
+        let mut abort = pin!(abort.fuse());
+        let asked = self.clock.now();
+        let turn = async {
+            let late = async {
+                if job.is_awaited {
+                    self.clock.sleep_until(asked + job.time).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                place = self.places.take(job.workspace, job.lane, job.key) => Some(place),
+                () = late => None,
+                () = &mut abort => None,
+            }
+        };
+        let Some(place) = turn.await else {
+            return failed(Failure::stopped());
+        };
+        let begun = if job.is_awaited {
+            asked
+        } else {
+            self.clock.now()
+        };
+        let over = pin!(
             async {
                 tokio::select! {
-                    () = self.clock.sleep_until(time) => {}
-                    () = abort => {}
+                    () = self.clock.sleep_until(begun + job.time) => {}
+                    () = &mut abort => {}
                 }
             }
             .fuse()
         );
-        let place = tokio::select! {
-            place = self.places.take(job.workspace, job.lane, job.key) => place,
-            () = &mut over => return failed(Failure::stopped()),
-        };
         let done = match self.worker() {
             Ok(mut worker) => {
                 let done = self.attend(&mut worker, &place, &job, host, over).await;
@@ -224,15 +246,21 @@ impl Scripts {
         worker.runs += 1;
         worker.tell(&Task::Run { key, presets }).await?;
         let mut begun = FuturesUnordered::new();
-        let mut long = pin!(tokio::time::sleep(LONG).fuse());
+        // What the server itself takes to answer is not the script's doing.
+        let mut marks = [(LONG, Pace::Long), (HUNG, Pace::Hung)]
+            .into_iter()
+            .peekable();
+        let mut since = tokio::time::Instant::now();
         let mut hung = pin!(Fuse::terminated());
         loop {
+            let mark = marks.peek().map(|(after, _)| since + *after);
             tokio::select! {
                 report = worker.hear() => match report? {
                     Report::NeedSource => {
                         worker.tell(&Task::Source(job.source.to_owned())).await?;
                     }
                     Report::Ask { name, argument } => {
+                        let asked = tokio::time::Instant::now();
                         let answer = tokio::select! {
                             answer = host.ask(&name, &argument) => answer,
                             () = &mut over => {
@@ -241,6 +269,7 @@ impl Scripts {
                                 Err("the time of the script is over".to_owned())
                             }
                         };
+                        since += asked.elapsed();
                         worker.tell(&Task::Answer(answer)).await?;
                     }
                     Report::Begin { id, name, argument } => {
@@ -253,10 +282,10 @@ impl Scripts {
                 Some((id, answer)) = begun.next() => {
                     worker.tell(&Task::Ended(id, answer)).await?;
                 }
-                () = &mut long => {
+                () = at(mark) => if let Some((_, pace)) = marks.next() {
                     worker.step_back();
-                    self.places.step_back(place);
-                }
+                    self.places.step_back(place, pace);
+                },
                 () = &mut over => {
                     worker.tell(&Task::Stop).await?;
                     hung.set(tokio::time::sleep(GRACE).fuse());
@@ -268,6 +297,14 @@ impl Scripts {
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Worker, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until a time, for ever when there is none.
+async fn at(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -44,6 +44,8 @@ struct Work<'a> {
     /// The websocket it came over.
     connection: Option<Uuid>,
     time: Duration,
+    /// Whether somebody waits for it.
+    is_awaited: bool,
 }
 
 /// What has come of a run, before it is written.
@@ -87,6 +89,7 @@ async fn run_script(
             loaded.script.variables(),
         ),
         time: work.time,
+        is_awaited: work.is_awaited,
         workspace: work.lane.workspace,
         lane: work.lane.id,
     };
@@ -216,6 +219,7 @@ async fn attempt(app: &App, run: &mut Run, now: Timestamp) -> Result<(Done, bool
         author: author_of(docked.map(AsRef::as_ref)),
         connection: None,
         time,
+        is_awaited: false,
     };
     // A script that would outlast the server is begun again by the next.
     let hurry = app.hurry.cancelled();
@@ -400,7 +404,7 @@ pub struct Now<'a> {
 }
 
 /// How often a run is begun again because another node has changed what it built on.
-const AGAIN: u32 = 5;
+const AGAIN: u32 = 50;
 
 /// Runs a script at once. What it changes, and why it has failed, is written before this returns; the
 /// record of one that has worked and changes nothing goes along with the next writes.
@@ -425,6 +429,7 @@ pub async fn run_now(
             author: now.author.clone(),
             connection: now.connection,
             time: now.time.saturating_sub(app.clock.now().since(began)),
+            is_awaited: true,
         };
         let done = run_script(app, &work, now.loaded, &now.request, &mut abort).await;
         let (mut outcome, effects) = (done.outcome, done.effects);

@@ -1,10 +1,11 @@
 //! Whose turn it is: no channel and no workspace can take all the processes.
 //!
 //! Most scripts end at once; some wait for others, and some hang. What is known of a script decides in which
-//! room it is run: quick ones have a room of their own, which those that take long never enter, and ones of
-//! which nothing is known yet are tried one at a time in a third. So a script that ends at once finds a place,
-//! however many of the others there are. One that turns out to take long moves to those that do, as soon as
-//! there is room.
+//! room it is run. Those that ended at once the last time have one of their own; so have those that took
+//! longer, and those that hung. Of which nothing is known yet are tried one at a time in a fourth. A run that
+//! takes longer than was expected moves to its like, as soon as there is room. So neither a script that ends
+//! at once nor one that honestly takes a while waits for those that hang, but for the first seconds, until
+//! that is known of them.
 //!
 //! Where several wait for a room, the workspace that has the fewest places there goes first, then the channel
 //! with the fewest runs, then whoever came first.
@@ -21,17 +22,20 @@ use uuid::Uuid;
 
 /// How many runs of a channel go on at once.
 const LANE: usize = 8;
+/// How often in a row a quick script may take long until it is taken for one that does.
+const STRIKES: u32 = 3;
 /// How many scripts are remembered.
 const KNOWN: usize = 10_000;
 /// How many wait before those that have gone away are looked for.
 const WAITING: usize = 1024;
 
 /// The rooms, and how long what is run there takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Pace {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Pace {
     Unknown,
     Quick,
     Long,
+    Hung,
 }
 
 impl Pace {
@@ -41,6 +45,7 @@ impl Pace {
             Self::Unknown => (16, 8),
             Self::Quick => (16, 12),
             Self::Long => (48, 24),
+            Self::Hung => (24, 12),
         }
     }
 
@@ -48,7 +53,7 @@ impl Pace {
     const fn kept(self) -> (usize, usize) {
         match self {
             Self::Unknown | Self::Quick => (0, 0),
-            Self::Long => (16, 8),
+            Self::Long | Self::Hung => (8, 4),
         }
     }
 }
@@ -61,7 +66,8 @@ pub(super) struct Places(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    paces: HashMap<Key, Pace>,
+    /// What is known of a script, and how often it has taken longer since.
+    paces: HashMap<Key, (Pace, u32)>,
     /// How many runs of a channel go on.
     lanes: HashMap<Uuid, usize>,
     rooms: HashMap<Pace, Room>,
@@ -81,7 +87,8 @@ struct Run {
     workspace: Uuid,
     key: Key,
     room: Pace,
-    takes_long: bool,
+    /// What it has turned out to be so far.
+    pace: Pace,
 }
 
 struct Queue {
@@ -142,15 +149,19 @@ impl Places {
         turn
     }
 
-    /// A run takes long: it moves to those that do, now or when there is room.
-    pub(super) fn step_back(&self, place: &Place) {
+    /// A run takes long, or hangs: it moves to its like, now or when there is room.
+    pub(super) fn step_back(&self, place: &Place, now: Pace) {
         let mut state = self.lock();
         let Some(run) = state.runs.get_mut(&place.id) else {
             return;
         };
-        run.takes_long = true;
+        run.pace = now;
         let key = run.key;
-        state.learn(key, Pace::Long);
+        let (known, strikes) = state.paces.get(&key).copied().unwrap_or((Pace::Unknown, 0));
+        let strikes = strikes + 1;
+        let is_chance = known == Pace::Quick && now == Pace::Long && strikes < STRIKES;
+        let learnt = if is_chance { known } else { known.max(now) };
+        state.learn(key, learnt, strikes);
         state.move_in(place.id);
         self.admit(state);
     }
@@ -167,17 +178,17 @@ impl Places {
                 state.lanes.remove(&run.key.0);
             }
         }
-        if was_used && !run.takes_long {
-            state.learn(run.key, Pace::Quick);
+        match run.pace {
+            Pace::Quick if was_used => state.learn(run.key, Pace::Quick, 0),
+            // It has come to an end sooner than the last time.
+            Pace::Long if state.pace(run.key) == Pace::Hung => state.learn(run.key, Pace::Long, 0),
+            _ => {}
         }
-        if run.room == Pace::Long {
-            let stuck =
-                |(id, run): (&u64, &Run)| (run.takes_long && run.room != Pace::Long).then_some(*id);
-            let mut stuck: Vec<u64> = state.runs.iter().filter_map(stuck).collect();
-            stuck.sort_unstable();
-            for id in stuck {
-                state.move_in(id);
-            }
+        let stuck = |(id, run): (&u64, &Run)| (run.pace > run.room).then_some(*id);
+        let mut stuck: Vec<u64> = state.runs.iter().filter_map(stuck).collect();
+        stuck.sort_unstable();
+        for id in stuck {
+            state.move_in(id);
         }
         self.admit(state);
     }
@@ -207,14 +218,16 @@ impl Places {
 
 impl State {
     fn pace(&self, key: Key) -> Pace {
-        self.paces.get(&key).copied().unwrap_or(Pace::Unknown)
+        self.paces
+            .get(&key)
+            .map_or(Pace::Unknown, |(pace, _)| *pace)
     }
 
-    fn learn(&mut self, key: Key, pace: Pace) {
+    fn learn(&mut self, key: Key, pace: Pace, strikes: u32) {
         if self.paces.len() >= KNOWN && !self.paces.contains_key(&key) {
             self.paces.clear();
         }
-        self.paces.insert(key, pace);
+        self.paces.insert(key, (pace, strikes));
     }
 
     fn taken(&self, room: Pace, workspace: Uuid) -> (usize, usize) {
@@ -243,25 +256,20 @@ impl State {
         }
     }
 
-    /// Moves a run that takes long to its like, if there is room.
+    /// Moves a run to its like, if there is room.
     fn move_in(&mut self, id: u64) {
         let Some(run) = self.runs.get(&id).copied() else {
             return;
         };
-        let ((all, share), (taken, own)) =
-            (Pace::Long.size(), self.taken(Pace::Long, run.workspace));
-        if run.room == Pace::Long || taken >= all || own >= share {
-            return;
+        for room in [Pace::Hung, Pace::Long] {
+            let ((all, share), (taken, own)) = (room.size(), self.taken(room, run.workspace));
+            if room <= run.pace && room > run.room && taken < all && own < share {
+                self.give_back(run.room, run.workspace);
+                self.give(room, run.workspace);
+                self.runs.insert(id, Run { room, ..run });
+                return;
+            }
         }
-        self.give_back(run.room, run.workspace);
-        self.give(Pace::Long, run.workspace);
-        self.runs.insert(
-            id,
-            Run {
-                room: Pace::Long,
-                ..run
-            },
-        );
     }
 
     /// Whether a script may come in now, and its place among those that may: the least comes first.
@@ -270,14 +278,36 @@ impl State {
         let room = self.pace(key);
         let (taken, own) = self.taken(room, queue.workspace);
         let ((all, share), (kept, kept_share)) = (room.size(), room.kept());
+        let free = (all - kept).checked_sub(taken).filter(|free| *free > 0)?;
+        let free_here = (share - kept_share)
+            .checked_sub(own)
+            .filter(|free| *free > 0)?;
         let running = self.lanes.get(&key.0).copied().unwrap_or(0);
-        let is_tried = room == Pace::Unknown && self.runs.values().any(|run| run.key == key);
-        let may = taken + kept < all && own + kept_share < share && running < LANE && !is_tried;
+        let may = match room {
+            Pace::Unknown => !self.runs.values().any(|run| run.key == key),
+            Pace::Quick => true,
+            // Who has much there already leaves more than that to others.
+            Pace::Long | Pace::Hung => {
+                (running == 0 || 2 * running < free_here.min(free)) && (own == 0 || own < free)
+            }
+        };
+        let may = may && running < LANE;
         may.then_some((own, running, first))
+    }
+
+    /// Forgets those at the head of a line that have gone away.
+    fn prune(&mut self) {
+        self.waiting.retain(|_, queue| {
+            let mut waiters = queue.waiters.iter();
+            let gone = waiters.position(|waiter| !waiter.answer.is_closed());
+            queue.waiters.drain(..gone.unwrap_or(queue.waiters.len()));
+            !queue.waiters.is_empty()
+        });
     }
 
     /// Gives the next place to whoever has waited for it.
     fn next(&mut self) -> Option<(oneshot::Sender<Place>, u64)> {
+        self.prune();
         let ranked = self.waiting.iter();
         let ranked = ranked.filter_map(|(key, queue)| Some((self.rank(*key, queue)?, *key)));
         let (_, key) = ranked.min()?;
@@ -293,7 +323,7 @@ impl State {
             workspace,
             key,
             room,
-            takes_long: false,
+            pace: Pace::Quick,
         };
         self.runs.insert(waiter.number, run);
         Some((waiter.answer, waiter.number))

@@ -1,13 +1,15 @@
 //! Hooks: who may call, what is answered, and that every accepted one is run (`reference/era.md` §7, §13).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::{
     dock::{Dock, POINTS, RUNS, SCRIPTS},
     hub::{Ground, Hub, eventually},
+    receiver::{Receiver, Reply},
 };
 
 #[tokio::test]
@@ -517,4 +519,53 @@ async fn the_longest_body_is_a_setting() {
         (refused.status, &refused["error_code"]),
         (413, &json!(1413))
     );
+}
+
+#[tokio::test]
+async fn waiting_for_its_turn_is_no_attempt() {
+    let dock = Dock::new().await;
+    let silent = Receiver::start(|_| Reply::Silence).await;
+    let source = "await fetch(request.entity.url)";
+    let channel = dock.queued("turns", source).await;
+    let path = format!("{POINTS}/{}", channel.id);
+    let members = json!({ "url": silent.url, "opts": { "recv_timeout": 5 } });
+    dock.change(&path, members).await.ok();
+    // Nothing is known of the script: it is tried once, and the other waits for that.
+    for n in 0..2 {
+        dock.hook(&channel, json!(n)).await.ok();
+    }
+    dock.working(2).await;
+    silent.next().await;
+    dock.hub.advance(Duration::from_secs(5));
+    dock.working(1).await;
+    silent.next().await;
+    let runs = dock.runs("turns").await;
+    let states: Vec<&Value> = runs.iter().map(|run| &run["status"]).collect();
+    assert!(states.contains(&&json!("running")), "{runs:?}");
+}
+
+#[tokio::test]
+async fn what_is_being_tried_is_not_tried_beside_that() {
+    let dock = Dock::new().await;
+    let held = Arc::new(Semaphore::new(0));
+    let passes = held.clone();
+    let receiver = Receiver::start(move |_| Reply::Held(held.clone())).await;
+    let channel = dock.queued("again", "throw new Error('not yet')").await;
+    let path = format!("{POINTS}/{}", channel.id);
+    dock.change(&path, json!({ "url": receiver.url }))
+        .await
+        .ok();
+    dock.hook(&channel, json!({})).await.ok();
+    let run = dock.run("again", "deferred").await;
+    let list = dock.rest.get(&format!("{SCRIPTS}?mask=id")).await.ok();
+    let script = format!("{SCRIPTS}/{}", list[0]["id"].as_str().expect("an id"));
+    let data = json!({ "scriptdata": { "source": "await fetch(request.entity.url)" } });
+    dock.change(&script, data).await.ok();
+    dock.hub.advance(Duration::from_secs(30));
+    receiver.next().await;
+    let retry = format!("{RUNS}/{}/retry", run["id"].as_str().expect("an id"));
+    let refused = dock.rest.post(&retry, json!({})).await;
+    assert_eq!(refused["error_code"], 1409, "{}", refused.text);
+    passes.add_permits(1);
+    assert_eq!(dock.run("again", "finished").await["attempts"], 2);
 }

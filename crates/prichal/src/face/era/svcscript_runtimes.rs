@@ -357,10 +357,11 @@ pub(super) async fn retry_svcscript_runtime(
         ));
     }
     let Lane { workspace, .. } = run.lane;
-    let (id, now) = (run.id, tenant.now);
+    let (id, now, node) = (run.id, tenant.now, tenant.app.node);
     let write = move |tx: &mut Tx<'_>| {
-        if !run::try_again(tx, workspace, id, now)? {
-            return Err(Error::refused("notFailed", "The run has not failed"));
+        if !run::try_again(tx, node, now, workspace, id)? {
+            let what = "The run has not failed, or is being tried right now";
+            return Err(Error::refused("notFailed", what));
         }
         run::find(tx.conn()?, workspace, id)?.ok_or_else(|| missing(&id.to_string()))
     };
