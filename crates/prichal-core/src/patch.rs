@@ -6,15 +6,19 @@
 mod free;
 mod target;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::{
-    schema::{self, Fault, FaultKind, Field, NewId, Object, Type, complete, member},
+    schema::{self, Fault, FaultKind, Field, MAX_DEPTH, NewId, Object, Type, complete, member},
     words::words,
 };
 
 /// The most operations in one envelope.
 pub const MAX_OPERATIONS: usize = 1000;
+/// The most parts of a path: the names that lead to a free value, and as many as that may nest.
+pub const MAX_SEGMENTS: usize = MAX_DEPTH + 8;
 
 words! {
     /// What an operation does. The last three are of RFC 6902 and always refused.
@@ -32,8 +36,19 @@ pub struct Operation {
     pub sent: Value,
 }
 
-/// What the operations of a refused patch did wrong: the collections of the vendor's `ErrorInfo`
-/// (`reference/kontur.md` §2). The first three hold the offending operations.
+impl Operation {
+    /// The operation as it was sent, with the reason why it is refused.
+    pub fn refused(&self, why: &str) -> Value {
+        let mut sent = self.sent.clone();
+        if let Some(members) = sent.as_object_mut() {
+            members.insert("reason".to_owned(), Value::from(why));
+        }
+        sent
+    }
+}
+
+/// What the operations of a refused patch did wrong: the collections of the vendor's `ErrorInfo`. The
+/// first three hold the offending operations, each with its `reason`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PatchErrors {
     /// The path does not exist, is an index, or is read-only.
@@ -55,11 +70,10 @@ impl PatchErrors {
     }
 
     fn add(&mut self, refusal: Refusal, operation: &Operation) {
-        let sent = || operation.sent.clone();
         match refusal {
-            Refusal::Path => self.invalid_paths.push(sent()),
-            Refusal::Type => self.invalid_value_types.push(sent()),
-            Refusal::Data => self.invalid_datas.push(sent()),
+            Refusal::Path(why) => self.invalid_paths.push(operation.refused(&why)),
+            Refusal::Type(why) => self.invalid_value_types.push(operation.refused(&why)),
+            Refusal::Data(why) => self.invalid_datas.push(operation.refused(&why)),
             Refusal::Constraint(name, detail) => {
                 self.invalid_constraints.push((name, detail));
             }
@@ -70,20 +84,33 @@ impl PatchErrors {
 /// Why one operation is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    Path,
-    Type,
-    Data,
+    Path(Why),
+    Type(Why),
+    Data(Why),
     Constraint(String, String),
 }
 
+/// A reason, for people.
+pub(crate) type Why = Cow<'static, str>;
+
 impl From<Vec<Fault>> for Refusal {
     fn from(faults: Vec<Fault>) -> Self {
+        let why = reasons(&faults).into();
         if faults.iter().any(|fault| fault.kind == FaultKind::Type) {
-            Self::Type
+            Self::Type(why)
         } else {
-            Self::Data
+            Self::Data(why)
         }
     }
+}
+
+/// How many faults of one value are told.
+const TOLD: usize = 5;
+
+/// The reasons why a value is refused, in one text.
+pub fn reasons(faults: &[Fault]) -> String {
+    let told = faults.iter().take(TOLD).map(|fault| fault.message.as_str());
+    told.collect::<Vec<_>>().join(" ")
 }
 
 /// Reads the envelope. Only its own form is judged here: what is wrong inside an operation is said by
@@ -172,23 +199,32 @@ fn apply_one(
         Op::Add => target::Verb::Add(&operation.value),
         Op::Replace => target::Verb::Replace(&operation.value),
         Op::Remove => target::Verb::Remove,
-        Op::Move | Op::Copy | Op::Test => return Err(Refusal::Path),
+        Op::Move | Op::Copy | Op::Test => {
+            let why = format!("The operation {} is not supported.", operation.op.name());
+            return Err(Refusal::Path(why.into()));
+        }
     };
-    let tokens = tokens(&operation.path).ok_or(Refusal::Path)?;
+    let tokens = tokens(&operation.path)?;
     target::Change { verb, new_id }.in_object(fields, object, &tokens)
 }
 
 /// The parts of a path, `~1` and `~0` read as RFC 6901 has them. Dots mean nothing: ids have them.
-fn tokens(path: &str) -> Option<Vec<String>> {
-    let tokens: Vec<String> = path
-        .strip_prefix('/')?
-        .split('/')
-        .map(|token| token.replace("~1", "/").replace("~0", "~"))
-        .collect();
-    tokens
-        .iter()
-        .all(|token| !token.is_empty())
-        .then_some(tokens)
+fn tokens(path: &str) -> Result<Vec<String>, Refusal> {
+    let parts = path
+        .strip_prefix('/')
+        .ok_or(Refusal::Path("A path begins with a slash.".into()))?;
+    // Counted first: whatever goes along a path goes as deep as it is long.
+    if parts.split('/').nth(MAX_SEGMENTS).is_some() {
+        let why = format!("A path has at most {MAX_SEGMENTS} parts.");
+        return Err(Refusal::Path(why.into()));
+    }
+    if parts.split('/').any(str::is_empty) {
+        return Err(Refusal::Path("A part of the path is empty.".into()));
+    }
+    let parts = parts.split('/');
+    Ok(parts
+        .map(|part| part.replace("~1", "/").replace("~0", "~"))
+        .collect())
 }
 
 /// Checks the finished elements, and blames every operation that touched their list: which of them
@@ -204,26 +240,25 @@ fn check_rules(
             continue;
         };
         let items = object.get(field.name).and_then(Value::as_array);
-        let broken = spec.rule.is_some_and(|rule| {
-            let mut elements = items.into_iter().flatten().filter_map(Value::as_object);
-            elements.any(|element| rule(element).is_err())
-        });
-        if broken {
+        let mut elements = items.into_iter().flatten().filter_map(Value::as_object);
+        let broken = spec
+            .rule
+            .and_then(|rule| elements.find_map(|element| rule(element).err()));
+        if let Some(why) = broken {
             let touched = |operation: &&Operation| {
                 tokens(&operation.path)
-                    .is_some_and(|tokens| tokens[0].eq_ignore_ascii_case(field.name))
+                    .is_ok_and(|tokens| tokens[0].eq_ignore_ascii_case(field.name))
             };
-            let blamed = operations
-                .iter()
-                .filter(touched)
-                .map(|operation| operation.sent.clone());
-            errors.invalid_datas.extend(blamed);
+            let blamed = operations.iter().filter(touched);
+            let why = format!("The {} field is invalid: {why}.", field.name);
+            errors
+                .invalid_datas
+                .extend(blamed.map(|operation| operation.refused(&why)));
             if errors.is_empty() {
                 // The object was broken before: without an operation to blame, name the list.
-                let detail = "An element is not valid.".to_owned();
                 errors
                     .invalid_constraints
-                    .push((field.name.to_owned(), detail));
+                    .push((field.name.to_owned(), why));
             }
         }
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub use read::{complete, read};
 pub(crate) use read::{read_element, read_value};
-pub(crate) use value::check_free;
+pub(crate) use value::{check_free, drop_nulls};
 
 /// A JSON object.
 pub type Object = Map<String, Value>;

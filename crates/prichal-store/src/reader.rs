@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Conn, Error, Result, writer::Connect};
+use crate::{
+    Conn, Error, Result,
+    writer::{Connect, STACK},
+};
 
 /// How many reads may wait. More are refused with [`Error::Busy`].
 const QUEUE: usize = 4096;
@@ -28,6 +31,7 @@ impl Readers {
             let jobs = jobs.clone();
             thread::Builder::new()
                 .name("prichal-reader".into())
+                .stack_size(STACK)
                 .spawn(move || run(&connect, conn, &jobs))?;
         }
         Ok(Self { queue })

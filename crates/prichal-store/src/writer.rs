@@ -32,6 +32,9 @@ use crate::{
 
 /// How many writes share one transaction.
 const BATCH: usize = 128;
+/// The stack of a thread that runs closures of others. What they go into is bounded far below that; it is
+/// generous, since a stack that overflows takes the process along.
+pub(crate) const STACK: usize = 8 << 20;
 /// How often a batch that met another transaction is run again.
 const TRIES: usize = 5;
 
@@ -229,6 +232,7 @@ impl Writer {
         };
         thread::Builder::new()
             .name("prichal-writer".into())
+            .stack_size(STACK)
             .spawn(move || room.run(&jobs))?;
         Ok(Self { queue })
     }
@@ -267,7 +271,12 @@ struct Room {
 impl Room {
     fn run(mut self, jobs: &queue::Receiver<Box<dyn Job>>) {
         while let Some(batch) = jobs.take(BATCH) {
-            self.write(batch);
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(batch)));
+            if written.is_err() {
+                // Outside of a write's own work: its callers are told, and the others go on.
+                tracing::error!("a transaction panicked");
+                let _ = self.conn.batch("ROLLBACK");
+            }
         }
     }
 

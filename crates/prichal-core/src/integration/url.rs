@@ -5,19 +5,30 @@ const MAX_LENGTH: usize = 2048;
 /// Whether a text is an absolute http or https URL with a host and without credentials, which would
 /// end up in logs.
 pub fn is_http_url(text: &str) -> bool {
-    let Some(rest) = after_scheme(text) else {
-        return false;
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    is_plain(text) && is_authority(&rest[..end])
+    check_http_url(text).is_ok()
 }
 
-/// Whether a text can be a hook's `relativeUrl`: an absolute URL, or something to put behind one.
-pub(super) fn is_relative_url(text: &str) -> bool {
+/// The same; the error is a predicate that says why not.
+fn check_http_url(text: &str) -> Result<(), &'static str> {
+    let rest = after_scheme(text).ok_or("is no http or https URL")?;
+    check_plain(text)?;
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if authority.contains('@') {
+        return Err("has a user name or a password in it");
+    }
+    let is_good = is_authority(authority);
+    is_good.then_some(()).ok_or("has no valid host or port")
+}
+
+/// A text can be a hook's `relativeUrl` when it is an absolute URL, or something to put behind one. The
+/// error is a predicate that says why not.
+pub(super) fn check_relative_url(text: &str) -> Result<(), &'static str> {
     if text.contains("://") && text.find("://") < text.find(['/', '?', '#']) {
-        is_http_url(text)
+        check_http_url(text)
+    } else if text.is_empty() {
+        Err("is empty")
     } else {
-        !text.is_empty() && is_plain(text)
+        check_plain(text)
     }
 }
 
@@ -45,9 +56,15 @@ fn after_scheme(text: &str) -> Option<&str> {
     })
 }
 
-fn is_plain(text: &str) -> bool {
+fn check_plain(text: &str) -> Result<(), &'static str> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-    text.len() <= MAX_LENGTH && !text.contains(odd)
+    if text.len() > MAX_LENGTH {
+        return Err("is longer than 2048 bytes");
+    }
+    let is_odd = text.contains(odd);
+    (!is_odd)
+        .then_some(())
+        .ok_or("has spaces, control characters or backslashes in it")
 }
 
 fn is_authority(authority: &str) -> bool {
@@ -123,10 +140,20 @@ mod tests {
             "https://publicUrl.ru/callbacks",
             "x?u=https://a b".trim_end_matches(" b"),
         ] {
-            assert!(is_relative_url(good), "{good}");
+            assert_eq!(check_relative_url(good), Ok(()), "{good}");
         }
-        for bad in ["", " ", "a b", "ftp://a", "https://", "javascript://x"] {
-            assert!(!is_relative_url(bad), "{bad}");
+        for (bad, why) in [
+            ("", "empty"),
+            (" ", "spaces"),
+            ("a b", "spaces"),
+            ("ftp://a", "http or https"),
+            ("https://", "host"),
+            ("javascript://x", "http or https"),
+            ("https://user:pass@a/x", "password"),
+            ("https://user@a", "user name"),
+        ] {
+            let refused = check_relative_url(bad).unwrap_err();
+            assert!(refused.contains(why), "{bad}: {refused}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::url::is_relative_url;
+use super::url::check_relative_url;
 use crate::{
     event::{ChangeType, Entity, EntityKind, EventKind, EventType},
     filter::{Filter, FilterItem},
@@ -49,7 +49,7 @@ impl Trigger {
 impl Webhook {
     /// Reads a webhook as a client sends it. An absent or zero id gets a new one.
     pub fn read(body: &Value, new_id: NewId<'_>) -> Result<Self, Vec<Fault>> {
-        let element = read_element(&WEBHOOKS, body, new_id)?;
+        let element = read_element("", &WEBHOOKS, body, new_id)?;
         Self::from_element(&element).map_err(|why| vec![Fault::rule("", why)])
     }
 
@@ -89,9 +89,7 @@ impl Webhook {
             .and_then(WebhookId::parse)
             .ok_or("the id is not a GUID")?;
         let relative_url = text("relativeUrl").unwrap_or_default().to_owned();
-        if !is_relative_url(&relative_url) {
-            return Err("relativeUrl is neither a path nor an http or https URL".to_owned());
-        }
+        check_relative_url(&relative_url).map_err(|why| format!("relativeUrl {why}"))?;
         let items = element.get("filter").and_then(|filter| filter.get("items"));
         let items: Vec<FilterItem> = items
             .and_then(Value::as_array)

@@ -5,16 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{
     Refusal,
-    target::{Verb, room},
+    target::{Verb, no_such, room},
 };
 
-/// Does what the verb says at `path` below `object`.
+/// Does what the verb says at `path` below `object`. A path has an end, and so has the way down here.
 pub(super) fn change(
     verb: Verb<'_>,
     object: &mut Map<String, Value>,
     path: &[String],
 ) -> Result<(), Refusal> {
-    let (name, rest) = path.split_first().ok_or(Refusal::Path)?;
+    let (name, rest) = path.split_first().ok_or_else(|| no_such(""))?;
     let key = key(object, name);
     if rest.is_empty() {
         return on_member(verb, object, key);
@@ -22,7 +22,7 @@ pub(super) fn change(
     match (object.get_mut(&key), verb) {
         (Some(Value::Object(inner)), _) => change(verb, inner, rest),
         (Some(Value::Array(items)), _) => in_array(verb, items, rest),
-        (Some(_), _) | (None, Verb::Remove) => Err(Refusal::Path),
+        (Some(_), _) | (None, Verb::Remove) => Err(no_such(&rest[0])),
         (None, _) => {
             let mut inner = Map::new();
             change(verb, &mut inner, rest)?;
@@ -47,10 +47,7 @@ fn key(object: &Map<String, Value>, name: &str) -> String {
 fn on_member(verb: Verb<'_>, object: &mut Map<String, Value>, key: String) -> Result<(), Refusal> {
     match verb {
         Verb::Remove => {
-            object.shift_remove(&key).ok_or(Refusal::Path)?;
-        }
-        Verb::Add(Value::Null) | Verb::Replace(Value::Null) => {
-            object.shift_remove(&key);
+            object.shift_remove(&key).ok_or_else(|| no_such(&key))?;
         }
         Verb::Add(value) => match object.get_mut(&key) {
             Some(Value::Array(items)) if !value.is_array() => {
@@ -59,43 +56,47 @@ fn on_member(verb: Verb<'_>, object: &mut Map<String, Value>, key: String) -> Re
                     items.push(value.clone());
                 }
             }
-            _ => {
-                object.insert(key, value.clone());
-            }
+            _ => set(object, key, value),
         },
-        Verb::Replace(value) => {
-            object.insert(key, value.clone());
-        }
+        Verb::Replace(value) => set(object, key, value),
     }
     Ok(())
 }
 
+/// Sets a member; null is the same as none.
+fn set(object: &mut Map<String, Value>, key: String, value: &Value) {
+    if value.is_null() {
+        object.shift_remove(&key);
+    } else {
+        object.insert(key, value.clone());
+    }
+}
+
 /// Elements are found by their `id`, plain texts by themselves, never by index.
 fn in_array(verb: Verb<'_>, items: &mut Vec<Value>, path: &[String]) -> Result<(), Refusal> {
-    let (id, rest) = path.split_first().ok_or(Refusal::Path)?;
+    let (id, rest) = path.split_first().ok_or_else(|| no_such(""))?;
     let found = items.iter().position(|item| {
         let own = item.as_str().or_else(|| item.get("id")?.as_str());
         own.is_some_and(|own| own.eq_ignore_ascii_case(id))
     });
-    let at = found.ok_or(Refusal::Path)?;
+    let at = found.ok_or_else(|| no_such(id))?;
     if !rest.is_empty() {
         // As in typed lists, an element keeps its id.
         if rest[0].eq_ignore_ascii_case("id") {
-            return Err(Refusal::Path);
+            return Err(Refusal::Path("An element keeps its id.".into()));
         }
-        let element = items[at].as_object_mut().ok_or(Refusal::Path)?;
-        return change(verb, element, rest);
+        let element = items[at].as_object_mut();
+        return change(verb, element.ok_or_else(|| no_such(&rest[0]))?, rest);
     }
     match verb {
         Verb::Remove => {
             items.remove(at);
-            Ok(())
         }
-        Verb::Replace(value) if !value.is_null() => {
-            items[at] = value.clone();
-            Ok(())
+        Verb::Replace(value) => items[at] = value.clone(),
+        Verb::Add(_) => {
+            let why = "An element is added to its list, not to itself.";
+            return Err(Refusal::Path(why.into()));
         }
-        Verb::Replace(_) => Err(Refusal::Type),
-        Verb::Add(_) => Err(Refusal::Path),
     }
+    Ok(())
 }

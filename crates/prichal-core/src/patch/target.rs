@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::{Refusal, free};
 use crate::schema::{
-    Access, Elements, Field, Key, MAX_ITEMS, NewId, Object, Repeat, Type, check_free, read_element,
-    read_value,
+    Access, Elements, Fault, Field, Key, MAX_ITEMS, NewId, Object, Repeat, Type, check_free,
+    drop_nulls, read_element, read_value,
 };
 
 /// An operation without its path.
@@ -28,13 +28,14 @@ impl Change<'_> {
         object: &mut Object,
         path: &[String],
     ) -> Result<(), Refusal> {
-        let (name, rest) = path.split_first().ok_or(Refusal::Path)?;
-        let field = fields
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name));
-        let field = field
-            .filter(|field| field.access == Access::Open)
-            .ok_or(Refusal::Path)?;
+        let (name, rest) = path.split_first().ok_or_else(|| no_such(""))?;
+        let mut fields = fields.iter();
+        let field = fields.find(|field| field.name.eq_ignore_ascii_case(name));
+        let field = field.ok_or_else(|| no_such(name))?;
+        if field.access != Access::Open {
+            let why = format!("The {} field cannot be changed.", field.name);
+            return Err(Refusal::Path(why.into()));
+        }
         if rest.is_empty() {
             return self.on_field(field, object);
         }
@@ -42,16 +43,20 @@ impl Change<'_> {
             Type::Object(inner) => self.in_object(inner, object_at(object, field.name)?, rest),
             Type::Free => {
                 free::change(self.verb, object_at(object, field.name)?, rest)?;
-                object.get(field.name).map_or(Ok(()), bounded)
+                object
+                    .get_mut(field.name)
+                    .map_or(Ok(()), |value| settle(field, value))
             }
             Type::Any => {
                 let inside = object.get_mut(field.name).and_then(Value::as_object_mut);
-                free::change(self.verb, inside.ok_or(Refusal::Path)?, rest)?;
-                object.get(field.name).map_or(Ok(()), bounded)
+                free::change(self.verb, inside.ok_or_else(|| no_such(&rest[0]))?, rest)?;
+                object
+                    .get_mut(field.name)
+                    .map_or(Ok(()), |value| settle(field, value))
             }
-            Type::Elements(spec) => self.in_elements(spec, list_at(object, field.name)?, rest),
+            Type::Elements(spec) => self.in_elements(field, spec, object, rest),
             Type::Guids => self.in_ids(list_at(object, field.name)?, rest),
-            _ => Err(Refusal::Path),
+            _ => Err(no_such(&rest[0])),
         }
     }
 
@@ -62,15 +67,17 @@ impl Change<'_> {
                 self.add_element(field.name, spec, list, value)
             }
             (Verb::Add(value), ty) if ty.is_list() => {
-                self.push(ty, list_at(object, field.name)?, value)
+                self.push(field.name, ty, list_at(object, field.name)?, value)
             }
             (Verb::Add(Value::Null) | Verb::Replace(Value::Null) | Verb::Remove, _) => {
                 clear(field, object, matches!(self.verb, Verb::Remove))
             }
             (Verb::Add(value) | Verb::Replace(value), ty) => {
-                match read_value(ty, value, self.new_id)? {
+                match read_value(field.name, ty, value, self.new_id)? {
                     None => clear(field, object, false),
-                    Some(_) if field.required && is_blank(value) => Err(Refusal::Data),
+                    Some(_) if field.required && is_blank(value) => {
+                        Err(Refusal::Data(Fault::required(field.name).message.into()))
+                    }
                     Some(read) => {
                         set(field, object, read);
                         Ok(())
@@ -81,10 +88,16 @@ impl Change<'_> {
     }
 
     /// Appends to a list whose elements have no id. Lists of ids and of words are sets.
-    fn push(&mut self, ty: Type, list: &mut Vec<Value>, value: &Value) -> Result<(), Refusal> {
+    fn push(
+        &mut self,
+        name: &str,
+        ty: Type,
+        list: &mut Vec<Value>,
+        value: &Value,
+    ) -> Result<(), Refusal> {
         let one = Value::Array(vec![value.clone()]);
-        let Some(Value::Array(read)) = read_value(ty, &one, self.new_id)? else {
-            return Err(Refusal::Type);
+        let Some(Value::Array(read)) = read_value(name, ty, &one, self.new_id)? else {
+            return Err(no_object(name, value));
         };
         let set = matches!(ty, Type::Guids | Type::Enums(_));
         for value in read {
@@ -104,7 +117,7 @@ impl Change<'_> {
         list: &mut Vec<Value>,
         value: &Value,
     ) -> Result<(), Refusal> {
-        let element = read_element(spec, value, self.new_id)?;
+        let element = read_element(name, spec, value, self.new_id)?;
         let id = element
             .get("id")
             .and_then(Value::as_str)
@@ -128,14 +141,17 @@ impl Change<'_> {
 
     fn in_elements(
         mut self,
+        field: &Field,
         spec: &Elements,
-        list: &mut Vec<Value>,
+        object: &mut Object,
         path: &[String],
     ) -> Result<(), Refusal> {
-        let (id, rest) = path.split_first().ok_or(Refusal::Path)?;
-        let at = position(spec.key, list, id).ok_or(Refusal::Path)?;
+        let list = list_at(object, field.name)?;
+        let (id, rest) = path.split_first().ok_or_else(|| no_such(""))?;
+        let at = position(spec.key, list, id).ok_or_else(|| no_such(id))?;
         if !rest.is_empty() {
-            let element = list[at].as_object_mut().ok_or(Refusal::Path)?;
+            let element = list[at].as_object_mut();
+            let element = element.ok_or_else(|| no_such(&rest[0]))?;
             // The id is not among the fields, so a path to it does not exist.
             return self.in_object(spec.fields, element, rest);
         }
@@ -145,16 +161,28 @@ impl Change<'_> {
             }
             Verb::Replace(value) => {
                 let id = list[at]["id"].clone();
-                list[at] = self.replacement(spec, id, value)?;
+                list[at] = self.replacement(field.name, spec, id, value)?;
             }
-            Verb::Add(_) => return Err(Refusal::Path),
+            Verb::Add(_) => {
+                let why = "An element is added to its list, not to itself.";
+                return Err(Refusal::Path(why.into()));
+            }
         }
         Ok(())
     }
 
     /// The new contents of an element. It keeps its id, which the value need not repeat.
-    fn replacement(&mut self, spec: &Elements, id: Value, value: &Value) -> Result<Value, Refusal> {
-        let mut object = value.as_object().ok_or(Refusal::Type)?.clone();
+    fn replacement(
+        &mut self,
+        name: &str,
+        spec: &Elements,
+        id: Value,
+        value: &Value,
+    ) -> Result<Value, Refusal> {
+        let mut object = value
+            .as_object()
+            .ok_or_else(|| no_object(name, value))?
+            .clone();
         let given = object
             .keys()
             .find(|key| key.eq_ignore_ascii_case("id"))
@@ -163,11 +191,12 @@ impl Change<'_> {
             let same =
                 given.is_null() || same_id(spec.key, &given, id.as_str().unwrap_or_default());
             if !same {
-                return Err(Refusal::Data);
+                return Err(Refusal::Data("An element keeps its id.".into()));
             }
         }
         object.insert("id".to_owned(), id);
         Ok(Value::Object(read_element(
+            name,
             spec,
             &Value::Object(object),
             self.new_id,
@@ -177,29 +206,26 @@ impl Change<'_> {
     /// In a list of ids each value is its own id.
     fn in_ids(&self, list: &mut Vec<Value>, path: &[String]) -> Result<(), Refusal> {
         let ([id], Verb::Remove) = (path, self.verb) else {
-            return Err(Refusal::Path);
+            let why = "An id in a list can only be removed, or added to the list.";
+            return Err(Refusal::Path(why.into()));
         };
-        let at = list
-            .iter()
-            .position(|value| same_text(value, id))
-            .ok_or(Refusal::Path)?;
+        let mut ids = list.iter();
+        let at = ids.position(|value| same_text(value, id));
+        let at = at.ok_or_else(|| no_such(id))?;
         list.remove(at);
         Ok(())
     }
 }
 
-/// Takes a member away, where a null can stand for it.
+/// Takes a member away. Null is the same as absent, as it is on creation: then what is preset stands there.
 fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refusal> {
     if field.required {
-        let detail = format!("The {} field is required.", field.name);
+        let detail = Fault::required(field.name).message;
         return Err(Refusal::Constraint(field.name.to_owned(), detail));
     }
-    if !field.nullable() {
-        return Err(if removing {
-            Refusal::Path
-        } else {
-            Refusal::Type
-        });
+    if removing && !field.nullable() {
+        let why = format!("The {} field is always there.", field.name);
+        return Err(Refusal::Path(why.into()));
     }
     object.shift_remove(field.name);
     Ok(())
@@ -226,26 +252,45 @@ fn object_at<'a>(object: &'a mut Object, name: &str) -> Result<&'a mut Object, R
     let value = object
         .entry(name)
         .or_insert_with(|| Value::Object(Map::new()));
-    value.as_object_mut().ok_or(Refusal::Path)
+    value.as_object_mut().ok_or_else(|| no_such(name))
 }
 
 fn list_at<'a>(object: &'a mut Object, name: &str) -> Result<&'a mut Vec<Value>, Refusal> {
     let value = object
         .entry(name)
         .or_insert_with(|| Value::Array(Vec::new()));
-    value.as_array_mut().ok_or(Refusal::Path)
+    value.as_array_mut().ok_or_else(|| no_such(name))
 }
 
 pub(super) fn room(list: &[Value]) -> Result<(), Refusal> {
     if list.len() < MAX_ITEMS {
-        Ok(())
-    } else {
-        Err(Refusal::Data)
+        return Ok(());
     }
+    let why = format!("A list has at most {MAX_ITEMS} elements.");
+    Err(Refusal::Data(why.into()))
 }
 
-fn bounded(value: &Value) -> Result<(), Refusal> {
-    check_free(value).map_err(|_| Refusal::Data)
+/// A path that leads nowhere.
+pub(super) fn no_such(part: &str) -> Refusal {
+    let shown: String = part.chars().take(SHOWN).collect();
+    Refusal::Path(format!("There is no {shown} here that could be changed.").into())
+}
+
+/// How much of a name a reason repeats, in characters.
+const SHOWN: usize = 64;
+
+fn no_object(name: &str, value: &Value) -> Refusal {
+    Refusal::Type(Fault::conversion(name, value, Type::Free).message.into())
+}
+
+/// Judges a free value that was changed, and drops the nulls that came with the change.
+fn settle(field: &Field, value: &mut Value) -> Result<(), Refusal> {
+    if let Err(why) = check_free(value) {
+        let why = format!("The {} field is invalid: {why}.", field.name);
+        return Err(Refusal::Data(why.into()));
+    }
+    drop_nulls(value);
+    Ok(())
 }
 
 fn is_blank(value: &Value) -> bool {

@@ -61,6 +61,16 @@ fn one(op: &str, path: &str, value: &Value) -> Result<(Object, bool), PatchError
     run(&json!([{"op": op, "path": path, "value": value}]))
 }
 
+/// The refused operations as they were sent. Each says why it was refused.
+fn sent(refused: &mut [Value]) -> Vec<Value> {
+    let mut sent = refused.to_vec();
+    for operation in &mut sent {
+        let reason = operation.as_object_mut().unwrap().shift_remove("reason");
+        assert!(reason.is_some_and(|why| why != ""), "{operation}");
+    }
+    sent
+}
+
 /// Runs rows of `op | path | value | pointer | what stands there afterwards`. `{P}` is the id of the
 /// phone, `{p}` the same in the other case, `{N}` a generated id, `{0}` the zero GUID.
 fn check(table: &str) {
@@ -96,6 +106,11 @@ fn fields_are_set_and_cleared() {
         replace | /groupId         | null              | /groupId  | "{0}"
         replace | /settings/region | "77"              | /settings | {"region": "77", "loud": true}
         replace | /settings        | {"Region": "77"}  | /settings | {"region": "77", "loud": true}
+        replace | /isAdmin         | null              | /isAdmin  | false
+        replace | /settings        | null              | /settings | {}
+        replace | /customFields    | null              | /customFields | {}
+        replace | /phones          | null              | /phones   | []
+        replace | /phones/{P}/type | null              | /phones/0/type | "unknown"
         "#,
     );
 }
@@ -142,7 +157,12 @@ fn free_objects_take_anything() {
         replace | /customFields/size   | 5      | /customFields/size   | 5
         add     | /customFields/size   | [1]    | /customFields/size   | [1]
         replace | /customFields/a/b    | 1      | /customFields/a      | {"b": 1}
-        replace | /customFields/Colour | null   | /customFields/Colour | null
+        replace | /customFields/Colour | null   | /customFields | {"many": ["a", "b"], "deep": {"list": [{"id": "x", "n": 1}]}}
+        add     | /customFields/new    | null   | /customFields/new    | null
+        replace | /customFields/deep/list/x/n | null | /customFields/deep | {"list": [{"id": "x"}]}
+        replace | /customFields/deep   | {"a": {"b": null, "c": [null, {"d": null}]}} | /customFields/deep | {"a": {"c": [null, {}]}}
+        add     | /customFields/many   | null   | /customFields/many   | ["a", "b", null]
+        replace | /customFields/many/a | null   | /customFields/many   | [null, "b"]
         remove  | /customFields/Colour | null   | /customFields/Colour | null
         add     | /customFields/many   | "c"    | /customFields/many   | ["a", "b", "c"]
         add     | /customFields/many   | "b"    | /customFields/many   | ["a", "b"]
@@ -202,12 +222,11 @@ fn paths_that_lead_nowhere() {
         ("test", "/lastName"),
     ] {
         let operation = json!({"op": op, "path": path, "value": "x"});
-        let errors = run(&json!([operation])).unwrap_err();
-        let expected = PatchErrors {
-            invalid_paths: vec![operation],
-            ..PatchErrors::default()
-        };
-        assert_eq!(errors, expected, "{op} {path}");
+        let mut errors = run(&json!([operation])).unwrap_err();
+        assert_eq!(sent(&mut errors.invalid_paths), [operation], "{op} {path}");
+        assert_eq!(errors.invalid_paths.len(), 1);
+        errors.invalid_paths.clear();
+        assert!(errors.is_empty(), "{op} {path}");
     }
 }
 
@@ -218,8 +237,6 @@ fn values_of_the_wrong_type_and_values_that_break_a_rule() {
     for (op, path, value, wrong_type) in [
         ("replace", "/lastName", json!(5), true),
         ("replace", "/isAdmin", json!("true"), true),
-        ("replace", "/isAdmin", Value::Null, true),
-        ("replace", "/phones", Value::Null, true),
         ("replace", "/settings", json!("x"), true),
         ("replace", "/customFields", json!([]), true),
         ("add", "/phones", json!("x"), true),
@@ -227,7 +244,6 @@ fn values_of_the_wrong_type_and_values_that_break_a_rule() {
         ("add", "/phones", json!([]), true),
         ("add", "/tags", json!(5), true),
         ("replace", &phone, json!("x"), true),
-        ("replace", "/customFields/many/a", Value::Null, true),
         ("replace", "/ownerId", json!("x"), false),
         ("replace", "/login", json!(" "), false),
         ("add", "/links", json!("x"), false),
@@ -267,10 +283,13 @@ fn all_errors_are_reported_and_nothing_is_done() {
         {"op": "replace", "path": "/ownerId", "value": "x"},
         {"op": "add", "path": "/phones", "value": {"id": PHONE}},
     ]);
-    let errors = run(&operations).unwrap_err();
-    assert_eq!(errors.invalid_paths, [operations[1].clone()]);
-    assert_eq!(errors.invalid_value_types, [operations[2].clone()]);
-    assert_eq!(errors.invalid_datas, [operations[3].clone()]);
+    let mut errors = run(&operations).unwrap_err();
+    assert_eq!(sent(&mut errors.invalid_paths), [operations[1].clone()]);
+    assert_eq!(
+        sent(&mut errors.invalid_value_types),
+        [operations[2].clone()]
+    );
+    assert_eq!(sent(&mut errors.invalid_datas), [operations[3].clone()]);
     assert_eq!(errors.invalid_constraints.len(), 1);
 }
 
@@ -335,6 +354,94 @@ fn malformed_envelopes() {
     assert!(parse(&json!({"Operations": [{"OP": "ADD", "Path": "/x"}]})).is_ok());
 }
 
+/// The smallest stack that a patch is applied on: that of a thread of the server's own.
+const STACK: usize = 2 << 20;
+
+/// Runs on a stack of that size. What overflows it ends the process, and with it the tests.
+fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(work);
+    thread.unwrap().join().unwrap();
+}
+
+#[test]
+fn paths_have_an_end() {
+    on_a_small_stack(|| {
+        let path = |parts: usize| format!("/customFields{}", "/a".repeat(parts - 1));
+        for parts in [MAX_SEGMENTS + 1, 10_000, 500_000] {
+            for op in ["add", "replace", "remove"] {
+                let errors = one(op, &path(parts), &json!(1)).unwrap_err();
+                assert_eq!(errors.invalid_paths.len(), 1, "{op} {parts}");
+                let reason = errors.invalid_paths[0]["reason"].as_str().unwrap();
+                assert!(reason.contains(&MAX_SEGMENTS.to_string()), "{reason}");
+            }
+        }
+        // A path that is short enough leads as deep as a free value may nest, and no deeper.
+        let deepest = MAX_DEPTH + 1;
+        assert!(one("add", &path(deepest), &json!(1)).is_ok());
+        let errors = one("add", &path(deepest + 1), &json!(1)).unwrap_err();
+        assert_eq!(errors.invalid_datas.len(), 1);
+    });
+}
+
+#[test]
+fn no_row_of_patches_makes_a_value_deeper_than_its_bound() {
+    on_a_small_stack(|| {
+        let value = (0..120).fold(json!(1), |inner, _| json!({ "a": inner }));
+        let mut object = start();
+        for parts in 1..=MAX_SEGMENTS {
+            let path = format!("/customFields{}", "/a".repeat(parts));
+            let operations = json!([
+                {"op": "add", "path": path, "value": value},
+                {"op": "add", "path": path, "value": {"a": {"a": 1}}},
+            ]);
+            for operation in operations.as_array().unwrap() {
+                let parsed = parse(&json!({ "operations": [operation] })).unwrap();
+                let _ = apply(FIELDS, &mut object, &parsed, &mut || NEW);
+                let parsed = parse(&json!({ "operations": operations })).unwrap();
+                let _ = apply(FIELDS, &mut object, &parsed, &mut || NEW);
+                assert!(
+                    schema::check_free(&object["customFields"]).is_ok(),
+                    "{parts}"
+                );
+            }
+        }
+        let text = Value::Object(object).to_string();
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
+    });
+}
+
+/// What creation makes of a null, a patch makes of it too.
+#[test]
+fn null_is_the_same_on_creation_and_in_a_patch() {
+    for field in FIELDS.iter().filter(|field| !field.required) {
+        let created = json!({ "login": "ivan", field.name: null });
+        let created = schema::read(FIELDS, created.as_object().unwrap(), &mut || NEW).unwrap();
+        let created = complete(FIELDS, created);
+        let patched = one("replace", &format!("/{}", field.name), &Value::Null);
+        if field.access == schema::Access::Open {
+            let (patched, _) = patched.unwrap();
+            assert_eq!(
+                patched.get(field.name),
+                created.get(field.name),
+                "{}",
+                field.name
+            );
+        }
+    }
+    let free = json!({"a": null, "b": {"c": null}, "d": [null, {"e": null}]});
+    let body = json!({ "login": "ivan", "customFields": free });
+    let created = schema::read(FIELDS, body.as_object().unwrap(), &mut || NEW).unwrap();
+    let (replaced, _) = one("replace", "/customFields", &free).unwrap();
+    assert_eq!(created["customFields"], replaced["customFields"]);
+    let each = ["a", "b", "d"].map(
+        |name| json!({"op": "add", "path": format!("/customFields/{name}"), "value": free[name]}),
+    );
+    let emptied = json!({"op": "replace", "path": "/customFields", "value": {}});
+    let operations: Vec<Value> = std::iter::once(emptied).chain(each).collect();
+    let (added, _) = run(&json!(operations)).unwrap();
+    assert_eq!(created["customFields"], added["customFields"]);
+}
+
 fn any_operation() -> impl Strategy<Value = Value> {
     let parts = vec![
         "login",
@@ -373,6 +480,10 @@ proptest! {
         let before = Value::Object(object.clone()).to_string();
         if let Err(errors) = apply(FIELDS, &mut object, &parsed, &mut || NEW) {
             prop_assert!(!errors.is_empty());
+            let refused = [&errors.invalid_paths, &errors.invalid_value_types, &errors.invalid_datas];
+            for operation in refused.into_iter().flatten() {
+                prop_assert!(operation["reason"].is_string(), "{}", operation);
+            }
             prop_assert_eq!(Value::Object(object).to_string(), before);
         } else {
             // What came out is a valid object again.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Access, Elements, Fault, FaultKind, Field, Key, MAX_ITEMS, NewId, Object, Type, Words, member,
-    value::{check_free, conversion, guid, scalar, type_name, word},
+    value::{check_free, conversion, drop_nulls, guid, scalar, type_name, word},
 };
 
 /// More faults than this help nobody, and a body can hold thousands.
@@ -15,32 +15,38 @@ const MAX_FAULTS: usize = 50;
 
 /// Reads an object: canonical names, schema order, values checked. All faults are reported at once.
 pub fn read(fields: &[Field], object: &Object, new_id: NewId<'_>) -> Result<Object, Vec<Fault>> {
-    run(new_id, |reader| reader.object(fields, object))
+    run("", new_id, |reader| reader.object(fields, object))
 }
 
-/// Reads one value of a type, as a patch brings it. `None`: it means the same as null.
+/// Reads one value of a type, as a patch brings it to the field `name`. `None`: it means the same as null.
 pub(crate) fn read_value(
+    name: &str,
     ty: Type,
     value: &Value,
     new_id: NewId<'_>,
 ) -> Result<Option<Value>, Vec<Fault>> {
-    run(new_id, |reader| reader.value(ty, value))
+    run(name, new_id, |reader| reader.value(ty, value))
 }
 
-/// Reads one element of a list, with its presets.
+/// Reads one element of the list `name`, with its presets.
 pub(crate) fn read_element(
+    name: &str,
     spec: &Elements,
     value: &Value,
     new_id: NewId<'_>,
 ) -> Result<Object, Vec<Fault>> {
-    let read = run(new_id, |reader| reader.element(spec, value))?;
+    let read = run(name, new_id, |reader| reader.element(spec, value))?;
     Ok(complete_element(spec, read.unwrap_or_default()))
 }
 
-fn run<T>(new_id: NewId<'_>, work: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Vec<Fault>> {
+fn run<T>(
+    path: &str,
+    new_id: NewId<'_>,
+    work: impl FnOnce(&mut Reader<'_>) -> T,
+) -> Result<T, Vec<Fault>> {
     let mut reader = Reader {
         new_id,
-        path: String::new(),
+        path: path.to_owned(),
         faults: Vec::new(),
     };
     let read = work(&mut reader);
@@ -129,7 +135,11 @@ impl Reader<'_> {
 
     fn bounded(&mut self, value: &Value) -> Option<Value> {
         match check_free(value) {
-            Ok(()) => Some(value.clone()),
+            Ok(()) => {
+                let mut kept = value.clone();
+                drop_nulls(&mut kept);
+                Some(kept)
+            }
             Err(why) => {
                 self.break_rule(&why);
                 None

@@ -102,6 +102,19 @@ fn measure(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), String>
     }
 }
 
+/// Drops the members that are null, at any depth: null is the same as absent. In a list it stays, where
+/// places count. Only for what [`check_free`] has let pass, which has a depth.
+pub(crate) fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        _ => {}
+    }
+}
+
 /// A fault in the vendor's words (`reference/kontur.md` §2).
 pub(super) fn conversion(path: &str, value: &Value, type_name: &str, kind: FaultKind) -> Fault {
     Fault {

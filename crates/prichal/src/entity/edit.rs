@@ -6,7 +6,7 @@ use prichal_core::{
     event::{self, EntityKind, NewEvent, Origin},
     id::EventId,
     identifier::Check,
-    patch::{Operation, PatchErrors},
+    patch::{self, Operation, PatchErrors},
     schema::{Fault, FaultKind, Object},
 };
 use prichal_store::{
@@ -71,7 +71,7 @@ pub fn patch(
             .iter()
             .filter(|one| one.path.eq_ignore_ascii_case("/iin"));
         return Err(Error::PatchRefused(PatchErrors {
-            invalid_datas: sent.map(|one| one.sent.clone()).collect(),
+            invalid_datas: sent.map(|one| one.refused(&fault.message)).collect(),
             ..PatchErrors::default()
         }));
     }
@@ -215,10 +215,11 @@ fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
         let path = operation.path.to_ascii_lowercase();
         path.starts_with("/customfields") || path.starts_with("/attachmentfileids")
     };
+    let why = patch::reasons(faults);
     let blamed: Vec<_> = operations
         .iter()
         .filter(of_files)
-        .map(|operation| operation.sent.clone())
+        .map(|operation| operation.refused(&why))
         .collect();
     let mut errors = PatchErrors::default();
     if faults.iter().any(|fault| fault.kind == FaultKind::Type) {

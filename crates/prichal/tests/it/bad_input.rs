@@ -279,6 +279,25 @@ async fn webhooks_that_make_no_sense() {
             "{hook}: {}",
             refused.text
         );
+        let reason = &refused["errorInfo"][list][0]["reason"];
+        assert!(reason.is_string(), "{hook}: {}", refused.text);
+    }
+    for (hook, why) in [
+        (
+            with("relativeUrl", json!("https://u:p@example.com/")),
+            "password",
+        ),
+        (with("relativeUrl", json!("")), "relativeUrl"),
+        (
+            json!({ "relativeUrl": "/x", "triggerType": "schedule", "schedule": { "period": "00:00:00.5" } }),
+            "schedule.period",
+        ),
+    ] {
+        let refused = partner
+            .patch(json!([{ "op": "add", "path": "/webHooks", "value": hook }]))
+            .await;
+        let reason = refused["errorInfo"]["invalidDatas"][0]["reason"].to_string();
+        assert!(reason.contains(why), "{hook}: {}", refused.text);
     }
     assert_eq!(
         space.get(&partner.instance()).await.ok()["webHooks"],
@@ -326,7 +345,110 @@ async fn identifiers_are_checked() {
     let patch = json!([{ "op": "add", "path": "/iin", "value": "123" }]);
     let refused = space.patch(&format!("/users/{id}"), patch).await;
     assert_eq!(refused.status, 409);
-    assert_eq!(refused["errorInfo"]["invalidDatas"][0]["path"], "/iin");
+    let blamed = &refused["errorInfo"]["invalidDatas"][0];
+    assert_eq!(blamed["path"], "/iin");
+    assert!(
+        blamed["reason"].to_string().contains("iin"),
+        "{}",
+        refused.text
+    );
+}
+
+/// A path goes as deep as it is long, and ends no process; a value patched step by step has its bound, too.
+#[tokio::test]
+async fn paths_and_values_have_a_depth() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let created = space.post("/companies", json!({ "name": "x" })).await.ok();
+    let company = format!("/companies/{}", created.str("id"));
+    let settings = "/settings";
+    for parts in [41, 1000, 10_000, 200_000] {
+        let path = "/customFields".to_owned() + &"/a".repeat(parts - 1);
+        for (at, op) in [
+            (company.as_str(), "add"),
+            (&company, "remove"),
+            (settings, "replace"),
+        ] {
+            let patch = json!([{ "op": op, "path": path, "value": 1 }]);
+            let refused = space.patch(at, patch).await;
+            assert_eq!(refused.status, 409, "{at} {op} {parts}");
+            let reason = &refused["errorInfo"]["invalidPaths"][0]["reason"];
+            assert_eq!(reason, "A path has at most 40 parts.", "{at} {op} {parts}");
+        }
+    }
+    let value = (0..100).fold(json!(1), |inner, _| json!({ "a": inner }));
+    for parts in 1..40 {
+        let path = "/customFields".to_owned() + &"/a".repeat(parts);
+        for value in [&json!({ "a": { "a": 1 } }), &value] {
+            let patch = json!([{ "op": "add", "path": path, "value": value }]);
+            space.patch(&company, patch).await;
+        }
+    }
+    let kept = space.get(&company).await.ok();
+    assert!(prichal_depth(&kept["customFields"]) <= 32, "{}", kept.text);
+    // Deeper than any reader of JSON goes.
+    for text in ["[", "{\"a\":"] {
+        let deep = text.repeat((1 << 20) / text.len() - 1).into_bytes();
+        for path in ["/companies", "/companies/find", "/integrations/x/setup"] {
+            let refused = space.send(Method::POST, path, Some(deep.clone())).await;
+            assert!(
+                (400..500).contains(&refused.status),
+                "{path}: {}",
+                refused.text
+            );
+        }
+    }
+    space.get(&company).await.ok();
+}
+
+fn prichal_depth(value: &serde_json::Value) -> usize {
+    let inner: Box<dyn Iterator<Item = &serde_json::Value>> = match value {
+        serde_json::Value::Array(items) => Box::new(items.iter()),
+        serde_json::Value::Object(members) => Box::new(members.values()),
+        _ => return 0,
+    };
+    1 + inner.map(prichal_depth).max().unwrap_or(0)
+}
+
+/// A null means what it means on creation: none.
+#[tokio::test]
+async fn null_is_the_same_on_creation_and_in_a_patch() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let free = json!({ "a": null, "b": { "c": null, "d": 1 }, "e": [null, { "f": null }] });
+    for kind in [
+        "companies",
+        "contacts",
+        "deals",
+        "tasks",
+        "roles",
+        "groups",
+        "users",
+    ] {
+        let body = json!({ "name": "x", "login": kind, "customFields": free, "tags": null });
+        let created = space.post(&format!("/{kind}"), body).await.ok();
+        let empty = space
+            .post(&format!("/{kind}"), json!({ "login": format!("{kind}2") }))
+            .await;
+        let path = format!("/{kind}/{}", empty.ok().str("id"));
+        let mut operations: Vec<_> = ["a", "b", "e"]
+            .map(|name| json!({ "op": "add", "path": format!("/customFields/{name}"), "value": free[name] }))
+            .into();
+        if created["tags"].is_array() {
+            operations.push(json!({ "op": "replace", "path": "/tags", "value": null }));
+        }
+        let patched = space.patch(&path, json!(operations)).await.ok();
+        assert_eq!(created["customFields"], patched["customFields"], "{kind}");
+        assert_eq!(
+            created["customFields"],
+            json!({ "b": { "d": 1 }, "e": [null, {}] }),
+            "{kind}"
+        );
+        assert_eq!(created["tags"], patched["tags"], "{kind}");
+        let all = json!([{ "op": "replace", "path": "/customFields", "value": null }]);
+        let patched = space.patch(&path, all).await.ok();
+        assert_eq!(patched["customFields"], json!({}), "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -283,7 +283,7 @@ fn check_signing_secret(
         |operation: &&Operation| operation.path.to_ascii_lowercase().starts_with("/secrets");
     let blamed = operations.iter().filter(of_secrets);
     Err(Error::PatchRefused(PatchErrors {
-        invalid_datas: blamed.map(|operation| operation.sent.clone()).collect(),
+        invalid_datas: blamed.map(|operation| operation.refused(&why)).collect(),
         invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why)],
         ..PatchErrors::default()
     }))
