@@ -74,7 +74,8 @@ pub fn clean(file_name: &str) -> String {
         _ => "",
     };
     let room = LONGEST - extension.chars().count();
-    name.chars().take(room).chain(extension.chars()).collect()
+    let kept: String = name.chars().take(room).collect();
+    format!("{}{extension}", kept.trim_end())
 }
 
 #[cfg(test)]
@@ -156,6 +157,7 @@ mod tests {
         assert_eq!(long.chars().count(), 255);
         assert!(long.ends_with("ф.pdf"));
         assert_eq!(clean(&"x.".repeat(400)).len(), 255);
+        assert_eq!(clean(&"x ".repeat(400)).len(), 253, "no space at the cut");
         assert_eq!(clean(&format!(".{}", "x".repeat(400))).len(), 255);
     }
 }

@@ -1,0 +1,86 @@
+//! Every parser of outside input as a function of bytes.
+//!
+//! A target takes any bytes and must neither panic nor use more stack, memory or time than its input
+//! allows. It also asserts what always holds of a result: a patch that is refused changes nothing, a
+//! cleaned name is clean, a byte range lies within its file.
+//!
+//! `scripts/fuzz` runs the targets under libFuzzer for a time; [`mutate`] is the bounded run of the tests.
+//! Both begin with the inputs of `fuzz/seeds`, one folder a target, and with signatures made afresh.
+
+#![forbid(unsafe_code)]
+
+pub mod mutate;
+mod print;
+mod rules;
+mod script;
+mod signature;
+mod wire;
+
+use std::{fs, io, path::PathBuf};
+
+/// One parser.
+pub struct Target {
+    /// The name of its folder of seeds.
+    pub name: &'static str,
+    /// Parses the bytes and checks what holds of the result.
+    pub run: fn(&[u8]),
+}
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run }
+}
+
+/// All parsers.
+pub const TARGETS: &[Target] = &[
+    target("address", rules::address),
+    target("call-message", rules::call_message),
+    target("channel", rules::channel),
+    target("entity", rules::entity),
+    target("filter", rules::filter),
+    target("manifest", rules::manifest),
+    target("mask", rules::mask),
+    target("patch", rules::patch),
+    target("phone", rules::phone),
+    target("setup", rules::setup),
+    target("text-forms", rules::text_forms),
+    target("webhook", rules::webhook),
+    target("file-name", wire::file_name),
+    target("json", wire::json),
+    target("multipart", wire::multipart),
+    target("path", wire::path),
+    target("range", wire::range),
+    target("print", print::form),
+    target("script-answer", script::answer),
+    target("worker-frame", script::worker_frame),
+    target("certificate", signature::certificate),
+    target("crl", signature::crl),
+    target("ocsp", signature::ocsp),
+    target("signature", signature::signature),
+    target("validate", signature::validate),
+];
+
+/// Finds a target by its name.
+pub fn find(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// The inputs that a target begins with: the files of its folder, and signatures made afresh.
+///
+/// Fails where the folder cannot be read. A target without a folder has only what is made afresh.
+pub fn seeds(target: &Target) -> io::Result<Vec<Vec<u8>>> {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../fuzz/seeds", target.name]
+        .iter()
+        .collect();
+    let mut seeds = signature::seeds(target.name);
+    if !folder.exists() {
+        return Ok(seeds);
+    }
+    let mut files = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    for file in files {
+        seeds.push(fs::read(file)?);
+    }
+    Ok(seeds)
+}
