@@ -69,6 +69,25 @@ impl PatchErrors {
             && self.invalid_constraints.is_empty()
     }
 
+    /// The reasons in one text, for callers who see no lists.
+    pub fn told(&self) -> String {
+        let lists = [
+            &self.invalid_paths,
+            &self.invalid_value_types,
+            &self.invalid_datas,
+        ];
+        let operations = lists.into_iter().flatten().map(|one| {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            (text("path"), text("reason"))
+        });
+        let all = operations.chain(self.invalid_constraints.iter().cloned());
+        let told = all.take(TOLD).map(|(path, why)| {
+            let shown: String = path.chars().take(TOLD_OF_PATH).collect();
+            format!("{shown}: {why}")
+        });
+        told.collect::<Vec<_>>().join(" ")
+    }
+
     fn add(&mut self, refusal: Refusal, operation: &Operation) {
         match refusal {
             Refusal::Path(why) => self.invalid_paths.push(operation.refused(&why)),
@@ -104,8 +123,9 @@ impl From<Vec<Fault>> for Refusal {
     }
 }
 
-/// How many faults of one value are told.
+/// How many faults are told in one text, and how much of a path, in characters.
 const TOLD: usize = 5;
+const TOLD_OF_PATH: usize = 64;
 
 /// The reasons why a value is refused, in one text.
 pub fn reasons(faults: &[Fault]) -> String {

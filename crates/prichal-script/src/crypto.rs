@@ -1,74 +1,79 @@
-//! What scripts get of cryptography: hashes, keyed hashes, base64, random bytes.
+//! What scripts get of cryptography: hashes, keyed hashes, base64, random bytes. All of it is about bytes;
+//! a text that a script gives has become its UTF-8 before it comes here.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use base64::{alphabet, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac};
 use rand::Rng as _;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
 
-/// The most random bytes that a script gets at once.
-const MOST_RANDOM: u16 = 1024;
+use crate::web::Answer;
 
-pub(crate) fn sha(algorithm: &str, data: &str, encoding: &str) -> Result<String, String> {
-    let data = data.as_bytes();
-    let hash = match algorithm {
+/// With or without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+pub(crate) fn sha(algorithm: &str, data: &[u8]) -> Result<Vec<u8>, String> {
+    Ok(match known(algorithm).as_str() {
         "sha1" => Sha1::digest(data).to_vec(),
         "sha256" => Sha256::digest(data).to_vec(),
         "sha384" => Sha384::digest(data).to_vec(),
         "sha512" => Sha512::digest(data).to_vec(),
         _ => return Err(unknown_algorithm(algorithm)),
-    };
-    encode(&hash, encoding)
+    })
 }
 
-pub(crate) fn hmac(
-    algorithm: &str,
-    key: &str,
-    data: &str,
-    encoding: &str,
-) -> Result<String, String> {
+pub(crate) fn hmac(algorithm: &str, key: &[u8], data: &[u8]) -> Result<Vec<u8>, String> {
     macro_rules! with {
         ($hash:ty) => {{
-            let mut mac =
-                Hmac::<$hash>::new_from_slice(key.as_bytes()).map_err(|e| e.to_string())?;
-            mac.update(data.as_bytes());
+            let mut mac = Hmac::<$hash>::new_from_slice(key).map_err(|e| e.to_string())?;
+            mac.update(data);
             mac.finalize().into_bytes().to_vec()
         }};
     }
-    let mac = match algorithm {
+    Ok(match known(algorithm).as_str() {
         "sha1" => with!(Sha1),
         "sha256" => with!(Sha256),
         "sha384" => with!(Sha384),
         "sha512" => with!(Sha512),
         _ => return Err(unknown_algorithm(algorithm)),
-    };
-    encode(&mac, encoding)
+    })
 }
 
-pub(crate) fn random(bytes: f64, encoding: &str) -> Result<String, String> {
-    let Some(count) = (1..=MOST_RANDOM).find(|count| f64::from(*count).total_cmp(&bytes).is_eq())
-    else {
-        return Err(format!("crypto.random gives 1 to {MOST_RANDOM} bytes"));
-    };
-    let mut random = vec![0; usize::from(count)];
+/// As many random bytes as were asked for, a number in digits.
+pub(crate) fn random(count: &str, most: usize) -> Result<Vec<u8>, String> {
+    let count = count
+        .parse()
+        .ok()
+        .filter(|count| (1..=most).contains(count));
+    let count = count.ok_or_else(|| format!("that is 1 to {most} random bytes"))?;
+    let mut random = vec![0; count];
     rand::rng().fill_bytes(&mut random);
-    encode(&random, encoding)
+    Ok(random)
 }
 
-/// Compares in a time that does not show where the texts differ.
-pub(crate) fn equal(one: &str, other: &str) -> bool {
-    one.as_bytes().ct_eq(other.as_bytes()).into()
+/// Compares in a time that does not show where the two differ.
+pub(crate) fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
 }
 
-pub(crate) fn to_base64(text: &str) -> String {
-    STANDARD.encode(text)
+/// Reads base64 of either alphabet, with or without padding.
+pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
+    let usual = text.trim().replace('-', "+").replace('_', "/");
+    let bytes = LENIENT.decode(usual);
+    bytes.map_err(|_| "this is not base64".to_owned())
 }
 
-pub(crate) fn from_base64(text: &str) -> Result<String, String> {
-    let bytes = STANDARD.decode(text.trim());
-    let bytes = bytes.map_err(|_| "this is not base64".to_owned())?;
-    String::from_utf8(bytes).map_err(|_| "what is in this base64 is not UTF-8".to_owned())
+/// `SHA-256` is `sha256`.
+fn known(algorithm: &str) -> String {
+    algorithm.to_ascii_lowercase().replacen('-', "", 1)
 }
 
 fn unknown_algorithm(name: &str) -> String {
@@ -76,16 +81,18 @@ fn unknown_algorithm(name: &str) -> String {
     format!("there is no algorithm {shown}: sha1, sha256, sha384 and sha512 are known")
 }
 
-fn encode(bytes: &[u8], encoding: &str) -> Result<String, String> {
-    match encoding {
+pub(crate) fn encode(bytes: Vec<u8>, encoding: &str) -> Result<Answer, String> {
+    Ok(match encoding {
         "hex" => {
             let digit = |half: u8| char::from_digit(half.into(), 16);
             let digits = bytes
                 .iter()
                 .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-            Ok(digits.flatten().collect())
+            Answer::Text(digits.flatten().collect())
         }
-        "base64" => Ok(STANDARD.encode(bytes)),
-        _ => Err("the encoding must be hex or base64".to_owned()),
-    }
+        "base64" => Answer::Text(STANDARD.encode(bytes)),
+        "base64url" => Answer::Text(URL_SAFE_NO_PAD.encode(bytes)),
+        "bytes" => Answer::Bytes(bytes),
+        _ => return Err("the encoding must be hex, base64, base64url or bytes".to_owned()),
+    })
 }

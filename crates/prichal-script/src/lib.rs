@@ -19,9 +19,11 @@
 //! ```
 
 mod bytecode;
+mod confine;
 mod crypto;
 mod respond;
 mod run;
+mod web;
 pub mod worker;
 
 pub use bytecode::{Program, SyntaxError, compile};

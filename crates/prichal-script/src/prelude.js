@@ -1,6 +1,6 @@
 // What a script finds when it begins. This runs first in each new context; `native` is the way to the
 // host, and nothing else that a script can reach leads out of its context. What only some scripts use is
-// in tools.js, and comes when it is asked for.
+// in tools.js and web.js, and comes when it is asked for.
 (function (native, presets) {
   'use strict';
   const { stringify, parse } = JSON;
@@ -26,6 +26,22 @@
   const whole = Function.prototype.call.bind(String.prototype.toWellFormed);
   const log = (...values) => native('log', whole(values.map(shown).join(' ')));
 
+  const loaded = new Set();
+  const load = (file) => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    native('load', file)(native, inside);
+  };
+  const install = (tools) => {
+    for (const name of Object.keys(tools)) {
+      // A script may have put something of its own there.
+      const { get } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
+      if (get !== undefined) define(name, tools[name]);
+    }
+  };
+  const engine = { atob: globalThis.atob };
+  const inside = { install, nothing, stringify, parse, whole, engine, load };
+
   const { request, params, json } = presets;
   if (json) {
     // Read when it is asked for: a script that does not look at a long body need not have room for it.
@@ -46,6 +62,19 @@
       set(value) {
         defineProperty(request, 'body', { value, enumerable: true, writable: true, configurable: true });
       },
+    });
+  }
+  if (typeof request.text === 'string') {
+    const { text, base64 } = request;
+    const keep = (value) => defineProperty(request, 'bytes', { value, writable: true, configurable: true });
+    // Not enumerable: a script that shows its request shows the text.
+    defineProperty(request, 'bytes', {
+      configurable: true,
+      get() {
+        load('web');
+        return keep(inside.bytes(base64, text)).bytes;
+      },
+      set: keep,
     });
   }
   const parts = () => {
@@ -76,18 +105,22 @@
 
   define('queueMicrotask', (work) => void Promise.resolve().then(work));
 
-  const inside = { define, nothing, stringify, parse };
-  for (const name of ['fetch', 'channel', 'entities', 'events', 'kv', 'crypto']) {
-    defineProperty(globalThis, name, {
-      configurable: true,
-      get() {
-        native('load')(native, inside);
-        return globalThis[name];
-      },
-      set(value) {
-        define(name, value);
-      },
-    });
+  for (const [file, names] of [
+    ['tools', ['fetch', 'channel', 'entities', 'events', 'kv']],
+    ['web', ['crypto', 'atob', 'TextEncoder', 'TextDecoder', 'URL', 'URLSearchParams']],
+  ]) {
+    for (const name of names) {
+      defineProperty(globalThis, name, {
+        configurable: true,
+        get() {
+          load(file);
+          return globalThis[name];
+        },
+        set(value) {
+          define(name, value);
+        },
+      });
+    }
   }
 
   return {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use rquickjs::{
-    Context, Ctx, Error, Exception, Function, IntoJs as _, Object, Promise, Runtime, Value,
-    function::Rest, promise::PromiseState,
+    Context, Ctx, Error, Exception, Function, IntoJs as _, Object, Promise, Runtime, TypedArray,
+    Value, function::Rest, promise::PromiseState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
@@ -16,11 +16,12 @@ use serde_json::{json, value::RawValue};
 use crate::{
     Host, Program, Response,
     bytecode::{NAME, compile_prelude},
-    crypto,
+    web::{self, Answer},
 };
 
 static PRELUDE: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("prelude.js")));
 static TOOLS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("tools.js")));
+static WEB: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("web.js")));
 
 /// What a run may use.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,12 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of its value, and of its variables.
     pub value: usize,
+    /// Bytes that it may hand to its host at once.
+    pub argument: usize,
+    /// How many things that it has begun may go on at once.
+    pub begun: usize,
+    /// How many promises may be rejected that nobody listens to.
+    pub rejections: usize,
 }
 
 impl Default for Limits {
@@ -48,6 +55,9 @@ impl Default for Limits {
             lines: 1000,
             body: 1 << 20,
             value: 64 << 10,
+            argument: 4 << 20,
+            begun: 64,
+            rejections: 1000,
         }
     }
 }
@@ -135,7 +145,12 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// What the prelude's functions write to.
+/// The longest text that a script may give to a function of ours, in bytes: the longest body, each byte of
+/// which may take two.
+const GIVEN: usize = 9 << 20;
+
+/// What the prelude's functions write to. All of it is outside of the memory that the engine counts, so all of
+/// it has an end.
 #[derive(Default)]
 struct Record {
     log: Vec<String>,
@@ -146,11 +161,29 @@ struct Record {
     failed: Option<String>,
     /// Promises that were rejected and that nobody has listened to.
     rejected: Vec<Failure>,
+    /// Why the run is stopped before its time.
+    halted: Option<String>,
     /// How many things were begun that have not ended.
     open: usize,
 }
 
 impl Record {
+    /// Notes a promise that was rejected, or that somebody listens to after all.
+    fn reject(&mut self, limits: &Limits, failure: Failure, is_handled: bool) {
+        if is_handled {
+            let known = self.rejected.iter().rposition(|one| *one == failure);
+            if let Some(at) = known {
+                self.rejected.swap_remove(at);
+            }
+        } else if self.rejected.len() < limits.rejections {
+            self.rejected.push(failure);
+        } else {
+            let most = limits.rejections;
+            let why = format!("more than {most} promises were rejected that nobody listens to");
+            self.halted = Some(why);
+        }
+    }
+
     fn write(&mut self, limits: &Limits, line: &str) {
         if self.is_full {
             return;
@@ -186,7 +219,8 @@ pub fn run(
         Err(failure) => (None, None, Some(failure)),
     };
     if over.get() {
-        failure = Some(Failure::stopped());
+        let halted = record.halted.take().map(Failure::new);
+        failure = Some(halted.unwrap_or_else(Failure::stopped));
     }
     if failure.is_none() {
         let failed = record.failed.take().map(Failure::new);
@@ -227,18 +261,19 @@ fn enter(
         }
         noted.get()
     })));
-    let noted = record.clone();
+    let (noted, stop) = (record.clone(), over.clone());
     runtime.set_host_promise_rejection_tracker(Some(Box::new(
         move |ctx, _promise, reason, is_handled| {
+            if stop.get() {
+                return;
+            }
             let mut failure = describe(&ctx, &reason);
             failure.message.insert_str(0, "a promise was rejected: ");
-            let Ok(mut record) = noted.try_borrow_mut() else {
-                return;
-            };
-            if !is_handled {
-                record.rejected.push(failure);
-            } else if let Some(at) = record.rejected.iter().position(|one| *one == failure) {
-                record.rejected.remove(at);
+            if let Ok(mut record) = noted.try_borrow_mut() {
+                record.reject(&limits, failure, is_handled);
+                if record.halted.is_some() {
+                    stop.set(true);
+                }
             }
         },
     )));
@@ -291,53 +326,51 @@ impl<'js> Work<'_, 'js> {
         let native = move |ctx: Ctx<'js>, name: String, given: Rest<Value<'js>>| {
             let text = |n: usize| -> rquickjs::Result<String> {
                 let given = given.0.get(n).cloned();
-                given
+                let text: String = given
                     .unwrap_or_else(|| Value::new_undefined(ctx.clone()))
-                    .get()
+                    .get()?;
+                bounded(&ctx, text, GIVEN)
             };
-            let number = |n: usize| given.0.get(n).and_then(Value::as_number).unwrap_or(0.0);
-            let answer: Result<String, String> = match name.as_str() {
-                "log" => {
-                    record.borrow_mut().write(&limits, &text(0)?);
-                    Ok(String::new())
-                }
-                "respond" => match Response::read(&text(0)?, limits.body) {
-                    Ok(response) => {
-                        record.borrow_mut().response = Some(response);
-                        Ok(String::new())
-                    }
-                    Err(error) => Err(error),
-                },
+            let argument = |n: usize| bounded(&ctx, text(n)?, limits.argument);
+            let done = |(): ()| Answer::Text(String::new());
+            let answer: Result<Answer, String> = match name.as_str() {
+                "log" => Ok(done(record.borrow_mut().write(&limits, &text(0)?))),
+                "respond" => Response::read(&text(0)?, limits.body)
+                    .map(|response| done(record.borrow_mut().response = Some(response))),
                 "fail" => {
                     record.borrow_mut().failed.get_or_insert(text(0)?);
-                    Ok(String::new())
+                    Ok(done(()))
                 }
-                "load" => return TOOLS.evaluate(&ctx),
-                "ask" => host.borrow_mut().ask(&text(0)?, &text(1)?),
+                "load" => {
+                    let file = if text(0)? == "web" { &WEB } else { &TOOLS };
+                    return file.evaluate(&ctx);
+                }
+                "ask" => host
+                    .borrow_mut()
+                    .ask(&text(0)?, &argument(1)?)
+                    .map(Answer::Text),
+                "begin" if record.borrow().open >= limits.begun => {
+                    Err(format!("at most {} things go on at once", limits.begun))
+                }
                 "begin" => {
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "the prelude counts from one"
-                    )]
-                    let id = number(0) as u32;
-                    host.borrow_mut().begin(id, &text(1)?, &text(2)?);
+                    let id = text(0)?.parse().map_err(|_| Error::Unknown)?;
+                    host.borrow_mut().begin(id, &text(1)?, &argument(2)?);
                     record.borrow_mut().open += 1;
-                    Ok(String::new())
+                    Ok(done(()))
                 }
-                "sha" => crypto::sha(&text(0)?, &text(1)?, &text(2)?),
-                "hmac" => crypto::hmac(&text(0)?, &text(1)?, &text(2)?, &text(3)?),
-                "random" => crypto::random(number(0), &text(1)?),
-                "encode" => Ok(crypto::to_base64(&text(0)?)),
-                "decode" => crypto::from_base64(&text(0)?),
-                "equal" => {
-                    let equal = crypto::equal(&text(0)?, &text(1)?);
-                    return Ok(Value::new_bool(ctx, equal));
+                name => {
+                    let given: Vec<String> =
+                        (0..given.0.len()).map(text).collect::<Result<_, _>>()?;
+                    let answer = web::answer(name, &given);
+                    answer.unwrap_or_else(|| Err(format!("there is no {name}")))
                 }
-                _ => Err(format!("there is no {name}")),
             };
             match answer {
-                Ok(text) => text.into_js(&ctx),
+                Ok(Answer::Text(text)) => text.into_js(&ctx),
+                Ok(Answer::Truth(truth)) => Ok(Value::new_bool(ctx, truth)),
+                Ok(Answer::Bytes(bytes)) => {
+                    Ok(TypedArray::<u8>::new_copy(ctx, bytes)?.into_value())
+                }
                 Err(message) => Err(Exception::throw_message(&ctx, &message)),
             }
         };
@@ -423,6 +456,15 @@ impl<'js> Work<'_, 'js> {
         self.record.borrow_mut().write(&self.limits, &line);
         None
     }
+}
+
+/// A text that is no longer than that.
+fn bounded(ctx: &Ctx<'_>, text: String, most: usize) -> rquickjs::Result<String> {
+    if text.len() <= most {
+        return Ok(text);
+    }
+    let why = format!("what is handed over is longer than {most} bytes");
+    Err(Exception::throw_range(ctx, &why))
 }
 
 fn result<'js>(promise: &Promise<'js>, ctx: &Ctx<'js>) -> Value<'js> {

@@ -1,13 +1,8 @@
 // The part of the host API that not every script uses. Called once in a context, at its first use.
 (function (native, inside) {
   'use strict';
-  const { define, nothing, stringify, parse } = inside;
+  const { install, nothing, stringify, parse, load } = inside;
   const text = (value) => (typeof value === 'string' ? value : String(value));
-  // What is signed or compared must be what was meant: anything else would become the same few texts.
-  const exact = (name, value) => {
-    if (typeof value !== 'string') throw new TypeError(`${name} must be a text`);
-    return value;
-  };
   const ask = (name, argument) => {
     const answer = native('ask', name, stringify(argument));
     return answer === '' ? undefined : parse(answer);
@@ -18,7 +13,7 @@
   const begin = (name, argument) =>
     new Promise((resolve, reject) => {
       const id = ++started;
-      native('begin', id, name, stringify(argument));
+      native('begin', `${id}`, name, stringify(argument));
       waiting.set(id, { resolve, reject });
     });
   inside.settle = (id, worked, answer) => {
@@ -40,19 +35,34 @@
       headers,
       text: async () => answer.body,
       json: async () => parse(answer.body),
+      bytes: async () => bytes(answer),
+      arrayBuffer: async () => bytes(answer).buffer,
     };
+  };
+  const bytes = ({ base64, body }) => {
+    load('web');
+    return inside.bytes(base64, body);
+  };
+  // A body as the host takes it: a text, bytes in base64, or else JSON.
+  const sent = (body) => {
+    if (nothing(body) || typeof body === 'string') return { body: body ?? null, json: false };
+    if (typeof body === 'object') {
+      load('web');
+      const view = inside.view(body);
+      if (view !== undefined) return { body: null, base64: inside.toBase64(view), json: false };
+      if (inside.isForm(body)) return { body: `${body}`, form: true, json: false };
+    }
+    return { body: stringify(body), json: true };
   };
   const tools = {
     fetch: async (url, options) => {
       const { method, headers, body } = options ?? {};
-      const isText = nothing(body) || typeof body === 'string';
       return response(
         await begin('fetch', {
           url: text(url),
           method: nothing(method) ? 'GET' : text(method),
           headers: nothing(headers) ? {} : headers,
-          body: nothing(body) ? null : isText ? body : stringify(body),
-          json: !isText,
+          ...sent(body),
         }),
       );
     },
@@ -78,22 +88,6 @@
       get: (key) => ask('kv.get', { key: text(key) }) ?? null,
       set: (key, value) => ask('kv.set', { key: text(key), value: value ?? null }),
     },
-    crypto: {
-      hmac: (algorithm, key, data, encoding = 'hex') =>
-        native('hmac', text(algorithm), exact('the key', key), exact('the data', data), text(encoding)),
-      sha: (algorithm, data, encoding = 'hex') =>
-        native('sha', text(algorithm), exact('the data', data), text(encoding)),
-      base64: {
-        encode: (data) => native('encode', exact('the data', data)),
-        decode: (data) => native('decode', exact('the data', data)),
-      },
-      random: (bytes = 16, encoding = 'hex') => native('random', Number(bytes), text(encoding)),
-      equal: (one, other) => native('equal', exact('the first', one), exact('the second', other)),
-    },
   };
-  for (const name of Object.keys(tools)) {
-    // A script may have put something of its own there.
-    const { get } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
-    if (get !== undefined) define(name, tools[name]);
-  }
+  install(tools);
 });

@@ -1,7 +1,8 @@
 //! A process that runs scripts for another, one at a time, over its standard input and output.
 //!
-//! It has nothing of the other's: no environment, no open files, no memory. It ends with its input, also
-//! in the middle of a run, so that none outlives the server that began it.
+//! It has nothing of the other's: no environment, no open files, no memory, and gives up what a process
+//! may do to the world. It ends with its input, also in the middle of a run, so that none outlives the server
+//! that began it.
 //!
 //! A frame is its length in four bytes, the least first, and that many bytes of JSON: a [`Task`] one way, a
 //! [`Report`] the other.
@@ -16,12 +17,11 @@ use std::{
 use rustix::{
     buffer::spare_capacity,
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Signal, set_parent_process_death_signal},
     stdio,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Host, Limits, Outcome, Presets, Program, SyntaxError, compile, run};
+use crate::{Failure, Host, Limits, Outcome, Presets, Program, SyntaxError, compile, confine, run};
 
 /// What a worker is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ pub enum Task {
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
+    /// It is there. What the kernel did not let it give up is told for people.
+    Ready {
+        missing: Vec<String>,
+    },
     /// It does not know this script.
     NeedSource,
     Ask {
@@ -60,6 +64,10 @@ pub enum Report {
 
 /// The most bytes of a frame. The longest holds a body, escaped.
 pub const LONGEST: usize = 32 << 20;
+/// The most bytes of a [`Report`]. The longest holds what a script hands to its host, escaped.
+pub const LONGEST_REPORT: usize = 12 << 20;
+/// How many bytes of answers may wait for a script. More stay with the server until the script takes them.
+const HELD: usize = 8 << 20;
 /// How much memory the compiled scripts may take that a worker keeps.
 const KEPT: usize = 32 << 20;
 
@@ -74,8 +82,8 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 
 /// Runs scripts until the input ends.
 pub fn serve() -> io::Result<()> {
-    // The input ends with the server, but a script may keep this process from seeing that.
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let missing = confine::confine();
+    say(&Report::Ready { missing })?;
     let pipe = Rc::new(RefCell::new(Pipe::default()));
     let mut programs = Programs::default();
     loop {
@@ -109,9 +117,23 @@ pub fn serve() -> io::Result<()> {
     }
 }
 
+/// Gives up what a worker gives up and says, as lines, what was not to be had and which of the acts that a
+/// script must not be able to do have worked all the same. For tests; `file` is one that is there.
+pub fn probe(file: &str) -> io::Result<()> {
+    let missing = confine::confine();
+    let worked = confine::probe(file)
+        .into_iter()
+        .filter(|(_, worked)| *worked);
+    let worked: Vec<_> = worked.map(|(what, _)| what).collect();
+    let told = serde_json::json!({ "missing": missing, "worked": worked });
+    write(told.to_string().as_bytes())
+}
+
 fn say(report: &Report) -> io::Result<()> {
-    let frame = frame(report)?;
-    let mut rest = frame.as_slice();
+    write(&frame(report)?)
+}
+
+fn write(mut rest: &[u8]) -> io::Result<()> {
     while !rest.is_empty() {
         let written = rustix::io::retry_on_intr(|| rustix::io::write(stdio::stdout(), rest))?;
         rest = &rest[written..];
@@ -161,15 +183,28 @@ struct Pipe {
     /// What was read and is not a whole frame yet, from `at` on.
     read: Vec<u8>,
     at: usize,
-    /// What has ended and was not asked for yet.
+    /// What has ended and was not asked for yet, and how many bytes that is.
     ended: VecDeque<(u32, Result<String, String>)>,
+    held: usize,
     stopped: bool,
 }
 
 impl Pipe {
     fn begin(&mut self) {
         self.ended.clear();
+        self.held = 0;
         self.stopped = false;
+    }
+
+    fn hold(&mut self, id: u32, answer: Result<String, String>) {
+        self.held += length(&answer);
+        self.ended.push_back((id, answer));
+    }
+
+    fn take(&mut self) -> Option<(u32, Result<String, String>)> {
+        let (id, answer) = self.ended.pop_front()?;
+        self.held -= length(&answer);
+        Some((id, answer))
     }
 
     /// The next task, waited for. This process ends with its input.
@@ -184,6 +219,9 @@ impl Pipe {
 
     /// Whether the run was told to stop. Looks at what has come, and does not wait.
     fn is_stopped(&mut self) -> bool {
+        if self.held > HELD {
+            return self.stopped;
+        }
         let input = stdio::stdin();
         let mut inputs = [PollFd::new(&input, PollFlags::IN)];
         let now = Timespec {
@@ -197,7 +235,7 @@ impl Pipe {
             while let Some(task) = self.frame()? {
                 match task {
                     Task::Stop => self.stopped = true,
-                    Task::Ended(id, answer) => self.ended.push_back((id, answer)),
+                    Task::Ended(id, answer) => self.hold(id, answer),
                     _ => {}
                 }
             }
@@ -242,6 +280,10 @@ impl Pipe {
     }
 }
 
+fn length(answer: &Result<String, String>) -> usize {
+    answer.as_ref().map_or_else(String::len, String::len)
+}
+
 /// The host at the other end.
 struct Remote(Rc<RefCell<Pipe>>);
 
@@ -253,7 +295,7 @@ impl Host for Remote {
         loop {
             match pipe.next().map_err(|error| error.to_string())? {
                 Task::Answer(answer) => return answer,
-                Task::Ended(id, answer) => pipe.ended.push_back((id, answer)),
+                Task::Ended(id, answer) => pipe.hold(id, answer),
                 Task::Stop => pipe.stopped = true,
                 _ => {}
             }
@@ -268,7 +310,7 @@ impl Host for Remote {
 
     fn wait(&mut self) -> Option<(u32, Result<String, String>)> {
         let mut pipe = self.0.borrow_mut();
-        if let Some(ended) = pipe.ended.pop_front() {
+        if let Some(ended) = pipe.take() {
             return Some(ended);
         }
         loop {

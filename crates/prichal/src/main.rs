@@ -15,7 +15,12 @@ fn main() -> ExitCode {
         .nth(1)
         .is_some_and(|word| word == "script-worker")
     {
-        return match prichal_script::worker::serve() {
+        let mut more = std::env::args().skip(2);
+        let done = match (more.next().as_deref(), more.next()) {
+            (Some("probe"), Some(file)) => prichal_script::worker::probe(&file),
+            _ => prichal_script::worker::serve(),
+        };
+        return match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };

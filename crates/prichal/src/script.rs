@@ -1,7 +1,8 @@
 //! Scripts, run in processes of their own ([`prichal_script::worker`]).
 //!
-//! A process runs one script at a time and is used again. It has nothing of the server's; what a script may
-//! reach, it asks for over a pipe, and a [`Host`] here answers. When its time is over it is told to stop;
+//! A process runs one script at a time and is used again for others of the same workspace, never for those of
+//! another. It has nothing of the server's; what a script may reach, it asks for over a pipe, and a [`Host`]
+//! here answers. When its time is over it is told to stop;
 //! one that does not is killed.
 
 mod places;
@@ -27,6 +28,7 @@ use prichal_script::{
     Failure, Outcome, Presets, SyntaxError,
     worker::{Report, Task},
 };
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use places::{Pace, Place, Places};
@@ -41,8 +43,11 @@ const HUNG: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(30);
 /// How many scripts a process runs.
 const RUNS: u32 = 5000;
-/// How long it may take to say whether a text is a script.
+/// How long it may take to say whether a text is a script, and how many are looked at together.
 const CHECK: Duration = Duration::from_secs(5);
+const CHECKS: usize = 8;
+/// How many processes wait for their next script.
+const MOST_IDLE: usize = 64;
 
 /// Answers what a script asks for. Arguments and answers are JSON.
 pub trait Host: Send {
@@ -86,6 +91,7 @@ pub struct Scripts {
     program: PathBuf,
     clock: Clock,
     idle: Mutex<Vec<(Worker, Instant)>>,
+    checking: Semaphore,
     places: Places,
     running: AtomicUsize,
 }
@@ -113,6 +119,7 @@ impl Scripts {
             program,
             clock,
             idle: Mutex::default(),
+            checking: Semaphore::new(CHECKS),
             places: Places::default(),
             running: AtomicUsize::new(0),
         }
@@ -164,20 +171,19 @@ impl Scripts {
             }
             .fuse()
         );
-        let done = match self.worker() {
+        let done = match self.worker(job.workspace) {
             Ok(mut worker) => {
                 let done = self.attend(&mut worker, &place, &job, host, over).await;
-                match &done {
-                    Ok(_) => self.keep(worker),
-                    Err(_) => worker.end().await,
-                }
-                done
+                self.part(worker, done).await
             }
             Err(error) => Err(Lost::Broken(error)),
         };
         drop(place);
         done.unwrap_or_else(|lost| match lost {
             Lost::Hung => failed(Failure::stopped()),
+            Lost::Starved => failed(Failure::new(
+                "the script was stopped: it took more memory than a run may have",
+            )),
             Lost::Broken(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -188,29 +194,51 @@ impl Scripts {
         })
     }
 
-    /// Says whether a text is a script. Even that is nothing for this process.
+    /// Says whether a text is a script. Even that is nothing for this process: one of its own does it.
     pub async fn check(&self, source: &str) -> Result<(), Refused> {
-        let mut worker = self
-            .worker()
-            .map_err(|error| Refused::Failed(error.to_string()))?;
         let ask = async {
-            worker.tell(&Task::Check(source.to_owned())).await?;
+            let _turn = self.checking.acquire().await;
+            let mut worker = Worker::start(&self.program)?;
+            worker.mouth.say(&Task::Check(source.to_owned()))?;
+            worker.mouth.flush().await?;
             loop {
-                if let Report::Checked(checked) = worker.hear().await? {
+                if let Report::Checked(checked) = worker.ears.hear().await? {
+                    worker.end().await;
                     return Ok::<_, std::io::Error>(checked);
                 }
             }
         };
         match tokio::time::timeout(CHECK, ask).await {
-            Ok(Ok(checked)) => {
-                self.keep(worker);
-                checked.map_err(Refused::Syntax)
-            }
+            Ok(Ok(checked)) => checked.map_err(Refused::Syntax),
             Ok(Err(error)) => Err(Refused::Failed(error.to_string())),
-            Err(_) => {
-                worker.end().await;
-                Err(Refused::Failed("it took too long to read it".to_owned()))
+            Err(_) => Err(Refused::Failed("it took too long to read it".to_owned())),
+        }
+    }
+
+    /// Starts a first process and writes into the log what the system does not let it give up.
+    pub async fn try_out(&self) {
+        let begin = async {
+            let mut worker = Worker::start(&self.program)?;
+            loop {
+                if let Report::Ready { missing } = worker.ears.hear().await? {
+                    self.keep(worker);
+                    return Ok::<_, std::io::Error>(missing);
+                }
             }
+        };
+        match tokio::time::timeout(CHECK, begin).await {
+            Ok(Ok(missing)) if missing.is_empty() => {
+                tracing::info!("processes that run scripts are confined");
+            }
+            Ok(Ok(missing)) => tracing::warn!(
+                missing = missing.join(", "),
+                "processes that run scripts are not confined as they could be: the system does not offer all of it"
+            ),
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "scripts cannot be run"
+            ),
+            Err(_) => tracing::error!("scripts cannot be run: their process does not begin"),
         }
     }
 
@@ -220,17 +248,45 @@ impl Scripts {
         idle.retain(|(_, since)| since.elapsed() < IDLE);
     }
 
-    fn worker(&self) -> std::io::Result<Worker> {
-        match self.lock().pop() {
-            Some((worker, _)) => Ok(worker),
-            None => Worker::start(&self.program),
+    /// A process that has run scripts of this workspace alone.
+    fn worker(&self, workspace: WorkspaceId) -> std::io::Result<Worker> {
+        let mut idle = self.lock();
+        let fits =
+            |(worker, _): &(Worker, Instant)| worker.workspace.is_none_or(|own| own == workspace);
+        let found = idle.iter().rposition(fits).map(|at| idle.remove(at).0);
+        drop(idle);
+        let mut worker = match found {
+            Some(worker) => worker,
+            None => Worker::start(&self.program)?,
+        };
+        worker.workspace = Some(workspace);
+        Ok(worker)
+    }
+
+    /// Keeps a process that has done its work, and ends one that has not.
+    async fn part(&self, mut worker: Worker, done: Result<Outcome, Lost>) -> Result<Outcome, Lost> {
+        match done {
+            Ok(outcome) => {
+                self.keep(worker);
+                Ok(outcome)
+            }
+            Err(Lost::Broken(_)) if worker.has_aborted().await => Err(Lost::Starved),
+            Err(lost) => {
+                worker.end().await;
+                Err(lost)
+            }
         }
     }
 
     fn keep(&self, worker: Worker) {
-        if worker.runs < RUNS && !worker.is_behind {
-            self.lock().push((worker, Instant::now()));
+        if worker.runs >= RUNS || worker.is_behind {
+            return;
         }
+        let mut idle = self.lock();
+        if idle.len() >= MOST_IDLE {
+            idle.remove(0);
+        }
+        idle.push((worker, Instant::now()));
     }
 
     async fn attend(
@@ -244,7 +300,7 @@ impl Scripts {
         let key = job.key.to_owned();
         let presets = job.presets.clone();
         worker.runs += 1;
-        worker.tell(&Task::Run { key, presets }).await?;
+        worker.mouth.say(&Task::Run { key, presets })?;
         let mut begun = FuturesUnordered::new();
         // What the server itself takes to answer is not the script's doing.
         let mut marks = [(LONG, Pace::Long), (HUNG, Pace::Hung)]
@@ -255,39 +311,41 @@ impl Scripts {
         loop {
             let mark = marks.peek().map(|(after, _)| since + *after);
             tokio::select! {
-                report = worker.hear() => match report? {
+                said = worker.mouth.flush(), if !worker.mouth.is_quiet() => said?,
+                report = worker.ears.hear() => match report? {
                     Report::NeedSource => {
-                        worker.tell(&Task::Source(job.source.to_owned())).await?;
+                        worker.mouth.say(&Task::Source(job.source.to_owned()))?;
                     }
                     Report::Ask { name, argument } => {
                         let asked = tokio::time::Instant::now();
                         let answer = tokio::select! {
                             answer = host.ask(&name, &argument) => answer,
                             () = &mut over => {
-                                worker.tell(&Task::Stop).await?;
+                                worker.mouth.say(&Task::Stop)?;
                                 hung.set(tokio::time::sleep(GRACE).fuse());
                                 Err("the time of the script is over".to_owned())
                             }
                         };
                         since += asked.elapsed();
-                        worker.tell(&Task::Answer(answer)).await?;
+                        worker.mouth.say(&Task::Answer(answer))?;
                     }
                     Report::Begin { id, name, argument } => {
                         let work = host.begin(&name, &argument);
                         begun.push(work.map(move |answer| (id, answer)));
                     }
                     Report::Done(outcome) => return Ok(*outcome),
-                    Report::Checked(_) => {}
+                    Report::Checked(_) | Report::Ready { .. } => {}
                 },
-                Some((id, answer)) = begun.next() => {
-                    worker.tell(&Task::Ended(id, answer)).await?;
+                // What has ended waits here until the script has room for it.
+                Some((id, answer)) = begun.next(), if worker.mouth.is_quiet() => {
+                    worker.mouth.say(&Task::Ended(id, answer))?;
                 }
                 () = at(mark) => if let Some((_, pace)) = marks.next() {
                     worker.step_back();
                     self.places.step_back(place, pace);
                 },
                 () = &mut over => {
-                    worker.tell(&Task::Stop).await?;
+                    worker.mouth.say(&Task::Stop)?;
                     hung.set(tokio::time::sleep(GRACE).fuse());
                 }
                 () = &mut hung => return Err(Lost::Hung),
@@ -312,6 +370,8 @@ async fn at(time: Option<tokio::time::Instant>) {
 enum Lost {
     /// It did not stop.
     Hung,
+    /// It got no more memory.
+    Starved,
     Broken(std::io::Error),
 }
 
@@ -327,3 +387,6 @@ fn failed(failure: Failure) -> Outcome {
         ..Outcome::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

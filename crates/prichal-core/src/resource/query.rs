@@ -98,10 +98,17 @@ impl Shape {
     pub fn read(names: &'static Names, mask: Option<&str>, flat: bool) -> Result<Self, Vec<Fault>> {
         let asked = mask.into_iter().flat_map(|mask| mask.split(','));
         let asked = asked.map(str::trim).filter(|name| !name.is_empty());
-        let fields = asked.map(|name| names.find("mask", name));
+        let mut fields = Vec::new();
+        for name in asked {
+            let field = names.find("mask", name)?;
+            // Each once: a mask may name a field as often as a request is long.
+            if !fields.contains(&field) {
+                fields.push(field);
+            }
+        }
         Ok(Self {
             names,
-            fields: fields.collect::<Result<_, _>>()?,
+            fields,
             flat,
         })
     }
@@ -198,7 +205,7 @@ impl Selection {
                 match item {
                     Value::String(name) => {
                         let field = names.find("order", name)?;
-                        selection.order.push((field, false));
+                        selection.sort_by(field, false);
                     }
                     Value::Object(fields) => {
                         for (name, way) in fields {
@@ -208,7 +215,7 @@ impl Selection {
                                 Some("desc") => true,
                                 _ => return Err(wrong()),
                             };
-                            selection.order.push((field, is_down));
+                            selection.sort_by(field, is_down);
                         }
                     }
                     _ => return Err(wrong()),
@@ -216,6 +223,13 @@ impl Selection {
             }
         }
         Ok(selection)
+    }
+
+    /// Sorts by one more field. A field that is sorted by already says nothing more.
+    fn sort_by(&mut self, field: &'static str, is_down: bool) {
+        if self.order.iter().all(|(known, _)| *known != field) {
+            self.order.push((field, is_down));
+        }
     }
 
     pub fn wants(&self, entity: &Object) -> bool {

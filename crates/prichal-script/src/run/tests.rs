@@ -340,7 +340,7 @@ fn what_is_signed_is_a_text() {
     for source in [
         "crypto.hmac('sha256', 'k', {a: 1})",
         "crypto.hmac('sha256', undefined, 'x')",
-        "crypto.sha('sha256', new Uint8Array([1]))",
+        "crypto.sha('sha256', [1])",
         "crypto.equal()",
         "crypto.equal({}, {})",
         "crypto.equal('a', undefined)",
@@ -545,4 +545,208 @@ fn hashes_are_the_known_ones() {
     );
     assert!(run_alone("crypto.random(1e9)").failure.is_some());
     assert!(run_alone("crypto.base64.decode('%')").failure.is_some());
+}
+
+/// Each expression is true.
+fn all_hold(expressions: &[&str]) {
+    for source in expressions {
+        let outcome = run_with(source, &Presets::default(), Clock);
+        assert_eq!(outcome.failure, None, "{source}");
+        assert_eq!(outcome.value.as_deref(), Some("true"), "{source}");
+    }
+}
+
+/// A host that knows the time alone.
+struct Clock;
+
+impl Host for Clock {
+    fn ask(&mut self, name: &str, _: &str) -> Result<String, String> {
+        (name == "clock")
+            .then(|| "1700000000".to_owned())
+            .ok_or_else(|| format!("{name} is refused"))
+    }
+
+    fn begin(&mut self, _: u32, _: &str, _: &str) {}
+
+    fn wait(&mut self) -> Option<(u32, Result<String, String>)> {
+        None
+    }
+}
+
+#[test]
+fn keys_and_data_may_be_bytes() {
+    // The HMAC of "x" with the bytes 200 to 231, in whatever form they come.
+    let key = "const S = btoa(String.fromCharCode(...Array.from({length: 32}, (_, n) => 200 + n)));
+        const B = Uint8Array.from(atob(S), (c) => c.charCodeAt(0));
+        const right = crypto.hmac('sha256', B, 'x', 'base64');";
+    for form in [
+        "atob(S)",
+        "crypto.base64.decode(S)",
+        "crypto.base64.bytes(S)",
+        "B.buffer",
+        "new DataView(B.buffer)",
+        "new Uint16Array(B.buffer)",
+    ] {
+        all_hold(&[&format!(
+            "{key} crypto.hmac('SHA-256', {form}, 'x', 'base64') === right"
+        )]);
+    }
+    all_hold(&[
+        // Known from elsewhere: RFC 4231 §4.2.
+        "crypto.hmac('sha256', new Uint8Array(20).fill(0x0b), 'Hi There') === \
+            'b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7'",
+        "crypto.sha('sha256', new Uint8Array([0xff, 0])) === crypto.sha('sha256', atob('/wA='))",
+        "crypto.sha('sha256', new TextEncoder().encode('ё')) === crypto.sha('sha256', 'ё')",
+        "crypto.sha('sha256', 'é') === crypto.sha('sha256', new Uint8Array([0xc3, 0xa9]))",
+        "crypto.hmac('sha256', 'ключ', 'x') === crypto.hmac('sha256', new TextEncoder().encode('ключ'), 'x')",
+        "crypto.equal(new Uint8Array([97]), 'a') && !crypto.equal('a', 'b')",
+        "crypto.hmac('sha256', 'k', 'x', 'bytes') instanceof Uint8Array",
+        "crypto.base64.encode(new Uint8Array([0xff, 0])) === '/wA='",
+        "atob(btoa('\\u00ff')) === '\\u00ff'",
+        "const a = new Uint8Array(16); crypto.getRandomValues(a) === a && a.some((byte) => byte !== 0)",
+        "/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID())",
+    ]);
+    // What may be a text or bytes is not guessed.
+    let unclear = run_alone("crypto.hmac('sha256', String.fromCharCode(200, 201), 'x')");
+    assert!(message(&unclear).contains("may be a text or bytes"));
+}
+
+#[test]
+fn a_standard_webhook_is_verified() {
+    let webhook = "const key = new Uint8Array(32).map((_, n) => 200 + n);
+        const secret = 'whsec_' + crypto.base64.encode(key), body = '{\"a\":\"ё\"}';
+        const sign = (key, id, time) => 'v1,' + crypto.hmac('sha256', key, `${id}.${time}.${body}`, 'base64');
+        const headers = (time, ...signatures) => ({'webhook-id': 'm', 'Webhook-Timestamp': `${time}`,
+            'webhook-signature': signatures.join(' ')});
+        const at = (time) => headers(time, sign(key, 'm', time));
+        const verify = crypto.verifyWebhook, now = 1700000000, other = new Uint8Array(32);";
+    for holds in [
+        "verify(at(now), body, secret)",
+        "verify(at(now), new TextEncoder().encode(body), secret)",
+        "verify(at(now), body, key)",
+        "verify(at(now), body, atob(secret.slice(6)))",
+        "verify(at(now), body, [other, secret])",
+        "verify(headers(now, 'v1a,xx', sign(other, 'm', now), sign(key, 'm', now)), body, secret)",
+        "verify(at(now - 300), body, secret) && verify(at(now + 300), body, secret)",
+        "!verify(at(now - 301), body, secret) && !verify(at(now + 301), body, secret)",
+        "!verify(at(now), body + ' ', secret)",
+        "!verify(at(now), body, other)",
+        "!verify(headers(now, sign(key, 'n', now)), body, secret)",
+        "!verify(headers(now), body, secret) && !verify({}, body, secret) && !verify(null, body, secret)",
+        "!verify(headers('x', sign(key, 'm', 'x')), body, secret)",
+    ] {
+        all_hold(&[&format!("{webhook} {holds}")]);
+    }
+    let wrong = run_with(
+        "crypto.verifyWebhook({}, '', 'whsec_%')",
+        &Presets::default(),
+        Clock,
+    );
+    assert!(message(&wrong).contains("whsec_"));
+}
+
+#[test]
+fn what_browsers_have_is_there() {
+    all_hold(&[
+        "new TextEncoder().encode('ё').join() === '209,145'",
+        "new TextDecoder().decode(new Uint8Array([0xef, 0xbb, 0xbf, 209, 145])) === 'ё'",
+        "new TextDecoder('windows-1251').decode(new Uint8Array([0xe0, 0xe1])) === 'аб'",
+        "new TextDecoder('utf-16le').decode(new Uint8Array([0x51, 4]).buffer) === 'ё'",
+        "new TextDecoder('cp1251').encoding === 'windows-1251'",
+        "new TextDecoder().decode(new Uint8Array([0xff])) === '\\ufffd'",
+        "try { new TextDecoder('utf-8', {fatal: true}).decode(new Uint8Array([0xff])); } catch (e) { e instanceof TypeError }",
+        "try { new TextDecoder('klingon'); } catch (e) { e instanceof RangeError }",
+        "const p = new URLSearchParams('?a=1&b=%D1%91+x&a=2'); p.getAll('a').join() === '1,2' && p.get('b') === 'ё x'",
+        "`${new URLSearchParams({a: 'ё x', b: 1})}` === 'a=%D1%91+x&b=1'",
+        "const p = new URLSearchParams([['a', 1], ['b', 2]]); p.set('a', 3); p.append('c', 4); p.delete('b'); [...p].join(';') === 'a,3;c,4'",
+        "const u = new URL('../x?y=1#z', 'https://u:p@Пример.рф:8443/a/b/'); \
+            u.pathname === '/a/x' && u.port === '8443' && u.hostname === 'xn--e1afmkfd.xn--p1ai' && u.username === 'u'",
+        "const u = new URL('https://a/'); u.searchParams.append('q', 'ё'); u.href === 'https://a/?q=%D1%91'",
+        "const u = new URL('https://a/?b=1'); u.search = 'c=2'; u.searchParams.get('c') === '2' && u.origin === 'https://a'",
+        "!URL.canParse('x') && URL.canParse('x', 'https://a')",
+        "const d = await crypto.subtle.digest('SHA-256', new TextEncoder().encode('abc')); \
+            crypto.equal(d, crypto.sha('sha256', 'abc', 'bytes'))",
+        "const k = await crypto.subtle.importKey('raw', new Uint8Array([1, 200]), {name: 'HMAC', hash: 'SHA-256'}, false, ['sign', 'verify']); \
+            const s = await crypto.subtle.sign('HMAC', k, new Uint8Array([5])); \
+            s instanceof ArrayBuffer && await crypto.subtle.verify('HMAC', k, s, new Uint8Array([5])) && \
+            !await crypto.subtle.verify('HMAC', k, s, new Uint8Array([6]))",
+    ]);
+    let seen = |text: &str, base64: Option<&str>| {
+        let request = json!({ "text": text, "base64": base64, "body": text });
+        let presets = Presets::new(&request, None, &json!({}));
+        run_with(
+            "[request.bytes.join(), request.bytes === request.bytes]",
+            &presets,
+            Alone::default(),
+        )
+        .value
+    };
+    assert_eq!(seen("ё", None).as_deref(), Some(r#"["209,145",true]"#));
+}
+
+#[test]
+fn what_is_outside_of_the_engines_memory_is_bounded() {
+    for (source, why) in [
+        (
+            "for (;;) Promise.reject('x'.repeat(990))",
+            "promises were rejected",
+        ),
+        (
+            "let i = 0; for (;;) Promise.reject(i++)",
+            "promises were rejected",
+        ),
+        (
+            "const all = []; for (let n = 0; n < 65; n++) all.push(fetch('x')); await Promise.all(all)",
+            "at most 64 things",
+        ),
+        ("kv.set('k', 'x'.repeat(5e6))", "longer than"),
+    ] {
+        let outcome = run_alone(source);
+        assert!(
+            message(&outcome).contains(why),
+            "{source}: {:?}",
+            outcome.failure
+        );
+    }
+    // Those that somebody listens to in the end do not count.
+    let outcome = run_alone("for (let n = 0; n < 5000; n++) Promise.reject(n).catch(() => {}); 1");
+    assert_eq!(outcome.value.as_deref(), Some("1"), "{:?}", outcome.failure);
+}
+
+/// What JSON, expressions, patterns and functions nest is bounded by the stack that a run has, wherever it
+/// comes from.
+#[test]
+fn whatever_nests_ends_with_an_error() {
+    let deep = |text: &str| {
+        let request = json!({ "text": text });
+        let presets = Presets::new(&request, None, &json!({}));
+        run_with("typeof request.body", &presets, Alone::default())
+    };
+    for text in ["[", "{\"a\":"] {
+        let outcome = deep(&text.repeat((1 << 20) / text.len()));
+        assert!(outcome.failure.is_some() || outcome.value.is_some());
+    }
+    for source in [
+        "let a = 1; for (let n = 0; n < 1e5; n++) a = [a]; respond(200, {}, a)",
+        "let a = 1; for (let n = 0; n < 1e5; n++) a = {a}; a",
+        "let a = 1; for (let n = 0; n < 1e5; n++) a = {a}; variables = {a}; 1",
+        "let a = 1; for (let n = 0; n < 1e5; n++) a = [a]; kv.set('k', a)",
+        "let a = 1; for (let n = 0; n < 1e5; n++) a = [a]; throw a",
+        "let a = 1; for (let n = 0; n < 1e5; n++) a = new Error('x', {cause: a}); throw a",
+        "let a = () => 1; for (let n = 0; n < 1e5; n++) { const b = a; a = () => b(); } a()",
+        "new RegExp('('.repeat(1e5) + 'a' + ')'.repeat(1e5)).test('a')",
+        "new RegExp('(?:'.repeat(3e4) + 'a' + ')*'.repeat(3e4)).test('a')",
+        "/^(a|b|ab)*c$/.test('ab'.repeat(1e5))",
+        "eval('['.repeat(1e5))",
+        "new Function('return ' + '('.repeat(1e5))",
+        "const o = {toJSON() { return {o: o}; }}; o",
+        "const p = new Proxy({}, {get: () => p, ownKeys: () => ['a'], getOwnPropertyDescriptor: () => \
+            ({value: p, enumerable: true, configurable: true})}); p",
+    ] {
+        let outcome = run_stopped(source);
+        assert!(
+            outcome.failure.is_some() || !outcome.log.is_empty() || outcome.value.is_some(),
+            "{source}"
+        );
+    }
 }

@@ -6,11 +6,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
@@ -43,6 +47,8 @@ const MOST_EFFECTS: usize = 1000;
 const ROOM: usize = 8 << 20;
 const MOST_SENT: usize = 100;
 const MOST_FETCHED: usize = 50;
+/// How many bytes of bodies may be on their way at once.
+const MOST_UNDERWAY: usize = 8 << 20;
 /// How many fetches of a run go on at once.
 const TOGETHER: usize = 8;
 /// How much of an answer a script gets.
@@ -72,6 +78,7 @@ pub struct RunHost {
     connections: Arc<Connections>,
     fetching: Arc<tokio::sync::Semaphore>,
     fetched: usize,
+    underway: Arc<AtomicUsize>,
     /// How the last message that was posted was answered.
     pub posted: Posted,
 }
@@ -220,6 +227,7 @@ impl RunHost {
             connections: Arc::new(Connections::new(TOGETHER)),
             fetching: Arc::new(tokio::sync::Semaphore::new(TOGETHER)),
             fetched: 0,
+            underway: Arc::default(),
             posted: Posted::default(),
         }
     }
@@ -269,10 +277,15 @@ impl RunHost {
 
     async fn answer(&mut self, name: &str, argument: &str) -> Result<Option<String>> {
         // What is only read, or gone at once, is not remembered.
-        if !matches!(name, "kv.get" | "entities.get" | "channel.websocket.send") {
+        let is_remembered = !matches!(
+            name,
+            "clock" | "kv.get" | "entities.get" | "channel.websocket.send"
+        );
+        if is_remembered {
             self.take_room(argument.len())?;
         }
         match name {
+            "clock" => Ok(Some(self.app.clock.now().secs().to_string())),
             "kv.get" => self.kv_get(read(argument)?).await,
             "kv.set" => self.kv_set(read(argument)?).await.map(|()| None),
             "channel.send" => self.send(read(argument)?).map(Some),
@@ -488,6 +501,8 @@ impl RunHost {
             method,
             headers,
             body,
+            base64,
+            form,
             json,
         } = read(argument)?;
         if self.fetched >= MOST_FETCHED {
@@ -515,10 +530,22 @@ impl RunHost {
             .ok()
             .filter(|method| *method != Method::CONNECT)
             .ok_or_else(|| Error::invalid("method", "This is no method that can be used."))?;
+        let body = match base64 {
+            Some(base64) => STANDARD
+                .decode(base64)
+                .map_err(|_| Error::invalid("body", "The body is not base64."))?,
+            None => body.unwrap_or_default().into_bytes(),
+        };
+        let underway = Underway::take(&self.underway, body.len())?;
+        let kind = match (json, form) {
+            (true, _) => Some("application/json; charset=utf-8"),
+            (_, true) => Some("application/x-www-form-urlencoded;charset=UTF-8"),
+            _ => None,
+        };
         let request = Outgoing {
             method,
-            headers: outgoing_headers(headers, json)?,
-            body: body.map(Bytes::from).unwrap_or_default(),
+            headers: outgoing_headers(headers, kind)?,
+            body: Bytes::from(body),
             keep: KEEP,
         };
         let (app, connections, turn) = (
@@ -528,6 +555,7 @@ impl RunHost {
         );
         let posted = is_own.then(|| self.posted.clone());
         let work = async move {
+            let _underway = underway;
             let _turn = turn.acquire().await;
             let deadline = app.clock.sleep(app.config.delivery_timeout);
             let answer = app
@@ -555,10 +583,36 @@ impl RunHost {
                 headers.insert(name.as_str().to_owned(), value.into());
             }
             let body = String::from_utf8_lossy(&answer.body);
-            let text = json!({ "status": answer.status, "headers": headers, "body": body });
-            Ok(text.to_string())
+            let mut shown = json!({ "status": answer.status, "headers": headers, "body": body });
+            if body.as_bytes() != answer.body {
+                shown["base64"] = STANDARD.encode(&answer.body).into();
+            }
+            Ok(shown.to_string())
         };
         Ok(work.boxed())
+    }
+}
+
+/// The bytes of a body until it is sent.
+struct Underway(Arc<AtomicUsize>, usize);
+
+impl Underway {
+    fn take(all: &Arc<AtomicUsize>, bytes: usize) -> Result<Self> {
+        let taken = Self(all.clone(), bytes);
+        if all.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST_UNDERWAY {
+            let what = format!(
+                "The bodies that a run sends at once have at most {} MiB",
+                MOST_UNDERWAY >> 20
+            );
+            return Err(Error::refused("tooMany", what));
+        }
+        Ok(taken)
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -589,6 +643,7 @@ pub fn thrown(error: &Error) -> String {
             let texts = faults.iter().map(|fault| fault.message.as_str());
             texts.collect::<Vec<_>>().join(" ")
         }
+        Error::PatchRefused(errors) => format!("{error}. {}", errors.told()),
         Error::Unavailable(_) | Error::Internal(_) => {
             tracing::error!(
                 error = error as &dyn std::error::Error,
@@ -626,7 +681,7 @@ const RESERVED: [&str; 5] = [
     "upgrade",
 ];
 
-fn outgoing_headers(given: Map<String, Value>, json: bool) -> Result<HeaderMap> {
+fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         let shown: String = name.chars().take(64).collect();
@@ -643,11 +698,9 @@ fn outgoing_headers(given: Map<String, Value>, json: bool) -> Result<HeaderMap> 
         }
         headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
     }
-    if json && !headers.contains_key("content-type") {
-        headers.insert(
-            "content-type",
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+    if let Some(kind) = kind {
+        let kind = HeaderValue::from_static(kind);
+        headers.entry("content-type").or_insert(kind);
     }
     headers.entry("user-agent").or_insert(send::USER_AGENT);
     Ok(headers)
@@ -723,6 +776,10 @@ struct Fetch {
     method: String,
     headers: Map<String, Value>,
     body: Option<String>,
+    /// A body of bytes.
+    base64: Option<String>,
+    #[serde(default)]
+    form: bool,
     json: bool,
 }
 

@@ -31,6 +31,8 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     telemetry::start_logs(&config)?;
     let (app, listener) = open(config).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
+    let scripts = app.clone();
+    tokio::spawn(async move { scripts.scripts.try_out().await });
     lifecycle::run(app, listener, stop_signal()?).await?;
     tracing::info!("stopped");
     Ok(())

@@ -624,6 +624,44 @@ fn children(of: u32) -> Vec<u32> {
     .collect()
 }
 
+/// A process that runs scripts can do nothing to the world: not read what its user may read, nor connect, nor
+/// start or look into anything.
+#[test]
+fn a_process_that_runs_scripts_is_confined() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("master-key");
+    std::fs::write(&key, "secret").expect("a file");
+    let file = key.to_str().expect("a path");
+    let tried = run(folder.path(), &["script-worker", "probe", file], &[]);
+    assert!(tried.status.success(), "{tried:?}");
+    let told: Value = serde_json::from_slice(&tried.stdout).expect("JSON");
+    assert_eq!(told["worked"], json!([]), "{told}");
+    // Containers may forbid namespaces; all else is there on every system that we test on.
+    for missing in told["missing"].as_array().expect("a list") {
+        let text = missing.as_str().expect("a text");
+        assert!(text.starts_with("namespaces"), "{text}");
+    }
+}
+
+/// The server says at its start whether the system lets it confine them, and gives them nothing but pipes.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_run_scripts_inherit_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), &Database::new()).await;
+    let log = folder.path().join(LOG);
+    eventually("the first process", || async {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("processes that run scripts are").then_some(())
+    })
+    .await;
+    let children = children(server.child.id());
+    assert_eq!(children.len(), 1);
+    // Only an administrator may look into it.
+    if let Ok(open) = std::fs::read_dir(format!("/proc/{}/fd", children[0])) {
+        assert_eq!(open.count(), 3);
+    }
+}
+
 /// Hooks that were answered while the server was killed again and again: each is run, and what its script
 /// changes is changed once. Nothing is left of the processes that ran them.
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     dock::{Dock, POINTS, RUNS, SCRIPTS},
@@ -104,6 +108,144 @@ async fn hostile_scripts_harm_nobody_else() {
         );
     }
     assert_eq!(dock.hook(&healthy, json!({})).await.ok().text, "well");
+}
+
+/// What a script does that is not in the engine's memory ends with an error that says so, or at least with its
+/// time; the process that ran it is nobody's loss.
+#[tokio::test]
+async fn what_a_script_begins_is_bounded() {
+    let dock = Dock::new().await;
+    let healthy = dock.sync("healthy", "respond(200, {}, 'well')").await;
+    for (code, source, why) in [
+        (
+            "reject",
+            "for (;;) Promise.reject('x'.repeat(990))",
+            "promises were rejected",
+        ),
+        (
+            "begin",
+            "const all = []; for (let n = 0; n < 100; n++) all.push(fetch('https://127.0.0.1:1/' + 'x'.repeat(1e5))); \
+             await Promise.all(all)",
+            "at most",
+        ),
+        (
+            "hand",
+            "entities.get('companies', 'x'.repeat(5e6))",
+            "longer than",
+        ),
+        (
+            "hoard",
+            "const a = []; for (;;) a.push('x'.repeat(1000) + a.length)",
+            "memory",
+        ),
+        (
+            "deep",
+            "const c = entities.create('companies', {name: 'x'}); \
+             entities.patch('companies', c.id, [{op: 'add', path: '/customFields' + '/a'.repeat(20000), value: 1}])",
+            "A path has at most 40 parts",
+        ),
+    ] {
+        let channel = dock.sync(code, source).await;
+        assert_eq!(
+            dock.hook(&channel, json!({})).await["error_code"],
+            1500,
+            "{code}"
+        );
+        let run = dock.run(code, "failed").await;
+        assert!(
+            run["error"].to_string().contains(why),
+            "{code}: {}",
+            run["error"]
+        );
+        assert_eq!(
+            dock.hook(&healthy, json!({})).await.ok().text,
+            "well",
+            "{code}"
+        );
+    }
+}
+
+/// Bytes go in and out as they are: bodies of hooks, what is fetched, keys and signatures.
+#[tokio::test]
+async fn scripts_work_with_bytes() {
+    let dock = Dock::new().await;
+    let hash = "crypto.sha('sha256', request.bytes)";
+    let source = format!("respond(200, {{}}, [request.bytes.length, {hash}, request.text.length])");
+    let channel = dock.sync("bytes", &source).await;
+    for body in [&b"{\"a\":1}"[..], b"\xff\x00\xfe", "привет".as_bytes(), b""] {
+        let sender = dock.holder(&channel);
+        let sent = sender.send(Method::POST, "/exec", Some(body.to_vec()));
+        let answer = sent.await.ok();
+        assert_eq!(answer[0], body.len());
+        assert_eq!(answer[1], hex(&Sha256::digest(body)), "{body:?}");
+    }
+    let receiver = Receiver::start(|_| Reply::Good).await;
+    let source = "
+        const form = await fetch(request.entity.url, {method: 'POST', body: new URLSearchParams({a: 'ё 1'})});
+        await fetch(request.entity.url, {method: 'POST', body: new TextEncoder().encode('ё')});
+        respond(200, {}, [form.status, (await form.bytes()) instanceof Uint8Array])";
+    let channel = dock.sync("send", source).await;
+    let path = format!("{POINTS}/{}", channel.id);
+    dock.change(&path, json!({ "url": receiver.url }))
+        .await
+        .ok();
+    assert_eq!(dock.hook(&channel, json!({})).await.ok().text, "[200,true]");
+    let form = receiver.next().await;
+    let kind = form.header("content-type").unwrap_or_default();
+    assert!(
+        kind.starts_with("application/x-www-form-urlencoded"),
+        "{kind}"
+    );
+    assert_eq!(form.body, "a=%D1%91+1");
+    assert_eq!(receiver.next().await.body, "ё");
+}
+
+/// Senders of Standard Webhooks are verified by the clock of the host.
+#[tokio::test]
+async fn a_script_verifies_webhooks() {
+    let dock = Dock::new().await;
+    let key: Vec<u8> = (200..232).collect();
+    let secret = format!("whsec_{}", STANDARD.encode(&key));
+    let source = format!(
+        "const now = Date.parse(entities.create('companies', {{name: 'x'}}).updateInfo.createdAt) / 1000;
+        respond(200, {{}}, [crypto.verifyWebhook(request.headers, request.bytes, ['whsec_AAAA', '{secret}']), now])"
+    );
+    let channel = dock.sync("verify", &source).await;
+    let now = dock.hook(&channel, json!({})).await.ok()[1]
+        .as_f64()
+        .expect("a time");
+    let signed = |id: &str, time: &str, body: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
+        mac.update(format!("{id}.{time}.{body}").as_bytes());
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    };
+    let body = "{\"type\":\"ё\"}";
+    for (late, sent, is_right) in [
+        (0.0, body, true),
+        (290.0, body, true),
+        (310.0, body, false),
+        (0.0, "{}", false),
+    ] {
+        let time = format!("{:.0}", now - late);
+        let caller = dock
+            .holder(&channel)
+            .header("webhook-id", "msg_1")
+            .header("webhook-timestamp", &time)
+            .header(
+                "webhook-signature",
+                &format!("v1,AAAA {}", signed("msg_1", &time, body)),
+            );
+        let answer = caller
+            .send(Method::POST, "/exec", Some(sent.into()))
+            .await
+            .ok();
+        assert_eq!(answer[0], is_right, "{late} {sent}: {}", answer.text);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 #[tokio::test]
@@ -566,7 +708,7 @@ async fn scripts_have_the_six_verbs() {
         masked.text,
         r#"[{"code":"ws_hook","scriptdata.source":"respond(200)"}]"#
     );
-    let verb = reqwest::Method::from_bytes(b"LOOKUP").expect("a verb");
+    let verb = Method::from_bytes(b"LOOKUP").expect("a verb");
     for key in [id.as_str(), "ws_hook"] {
         let key = json!(key).to_string().into_bytes();
         assert_eq!(
