@@ -7,6 +7,7 @@ use crate::{
     hub::{Answer, Caller, Hub},
     partner::Partner,
     sockets::Client,
+    subscriber::{BIN, company},
 };
 
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
@@ -495,4 +496,142 @@ async fn a_channel_changes_nothing_that_grants_rights() {
     assert!(all.to_string().contains(&sock.token), "its own are its own");
     let guess = json!({ "qid": 1, "operation": "read", "classpath": points, "filter": { "token_remote": secret } });
     assert_eq!(client.ask("rest", guess).await["content"], json!([]));
+}
+
+/// Documents are in the log of the workspace; who may not look at them does not hear of them.
+#[tokio::test]
+async fn of_documents_only_those_hear_who_may_view_them() {
+    let hub = Hub::start().await;
+    let acme = company(&hub, "acme", BIN).await;
+    let space = hub.token("acme", "admin").await;
+    let dock = Dock {
+        rest: space.at(""),
+        space,
+        hub,
+    };
+    let (hub, space) = (&dock.hub, &dock.space);
+    let user = async |login: &str, permissions: Value| {
+        let body = json!({ "login": login, "permissions": permissions });
+        space.post("/users", body).await.ok().str("id")
+    };
+    let viewer = user("viewer", json!(["DOCUMENT_VIEW"])).await;
+    let others = json!([
+        "DOCUMENT_CREATE",
+        "DOCUMENT_SIGN",
+        "DOCUMENT_DOWNLOAD",
+        "EMPLOYEE_VIEW"
+    ]);
+    let other = user("other", others).await;
+    let left = user("left", json!(["DOCUMENT_VIEW"])).await;
+    let by_left = hub.user_token("acme", &left).await;
+    space.delete(&format!("/users/{left}")).await.ok();
+    let partner = Partner::install(space, "Partner", "https://partner.example").await;
+    let key = space.access_key(&partner.access_key().await);
+    let mut channels = Vec::new();
+    for (code, user) in [("seeing", &viewer), ("blind", &other)] {
+        let members = json!({ "opts": { "userid": user } });
+        channels.push(dock.open(code, members, &["subscr"]).await);
+    }
+    let mut clients = Vec::new();
+    for channel in &channels {
+        let mut client = Client::with(hub, channel, &["subscr"]).await;
+        let subscribed = client
+            .ask("subscribe", json!({ "qid": 1, "id": "all" }))
+            .await;
+        assert_eq!(subscribed["result"], "ok");
+        clients.push(client);
+    }
+    let begin = space.get("/events?limit=1000").await.ok().str("lastOffset");
+    let document = acme.draft(hub, "secret-17").await;
+    acme.send(hub, &document).await;
+    space
+        .post("/companies", json!({ "name": "between" }))
+        .await
+        .ok();
+    acme.draft(hub, "secret-18").await;
+
+    for (who, caller, sees) in [
+        ("administrator", space.clone(), true),
+        ("integration", key, true),
+        ("viewer", hub.user_token("acme", &viewer).await, true),
+        ("other", hub.user_token("acme", &other).await, false),
+        ("who has left", by_left, false),
+        ("member", hub.token("acme", "member").await, false),
+    ] {
+        let all = caller.get(&format!("/events?offset={begin}")).await.ok();
+        assert_eq!(all["count"], if sees { 4 } else { 1 }, "{who}");
+        assert_eq!(all.text.contains("secret-"), sees, "{who}");
+        // Offsets are the same for everybody: page by page, nothing is missed and nothing comes twice.
+        let (mut offset, mut names, mut pages) = (begin.clone(), Vec::new(), 0);
+        loop {
+            let page = caller
+                .get(&format!("/events?limit=1&offset={offset}"))
+                .await
+                .ok();
+            let items = page["items"].as_array().expect("items");
+            assert_eq!(page["count"], items.len());
+            names.extend(items.iter().map(|item| item["entityIds"].clone()));
+            offset = page.str("lastOffset");
+            pages += 1;
+            if page["hasMore"] != true {
+                break;
+            }
+        }
+        assert_eq!((pages, names.len()), (4, if sees { 4 } else { 1 }), "{who}");
+        assert_eq!(offset, all.str("lastOffset"), "{who}");
+    }
+    let [seeing, blind] = clients.try_into().ok().expect("two");
+    for (mut client, expected) in [(seeing, 4), (blind, 1)] {
+        let mut told = Vec::new();
+        for _ in 0..expected {
+            told.push(client.next().await.to_string());
+        }
+        assert!(told.iter().any(|text| text.contains("between")));
+        assert_eq!(
+            told.iter().any(|text| text.contains("secret-")),
+            expected == 4
+        );
+    }
+}
+
+/// A key that somebody else has used is new.
+#[tokio::test]
+async fn a_first_answer_is_its_callers_alone() {
+    let dock = Dock::new().await;
+    let mut made = Vec::new();
+    let mut callers = callers(&dock.hub, "acme", &dock.space).await;
+    callers.push((
+        "another administrator",
+        dock.hub.token("acme", "admin").await,
+        true,
+    ));
+    for (who, caller, _) in &callers {
+        let caller = caller.clone().header("idempotency-key", "one");
+        let post = || caller.post("/companies", json!({ "name": "same" }));
+        let (first, again) = (post().await.ok(), post().await.ok());
+        assert_eq!(first.text, again.text, "{who}");
+        assert!(!made.contains(&first.str("id")), "{who}");
+        made.push(first.str("id"));
+    }
+    let secret = format!(
+        "/integrations/{}/api-key",
+        Partner::install(&dock.space, "P", "https://p.example")
+            .await
+            .id
+    );
+    let admin = callers[0].1.clone().header("idempotency-key", "two");
+    let shown = admin.post(&secret, json!({})).await.ok().str("apiKey");
+    for (who, caller, may) in &callers {
+        let answer = caller
+            .clone()
+            .header("idempotency-key", "two")
+            .post(&secret, json!({}))
+            .await;
+        assert_eq!(
+            answer.text.contains(&shown),
+            *who == "administrator",
+            "{who}"
+        );
+        allowed(&answer, *may, who);
+    }
 }

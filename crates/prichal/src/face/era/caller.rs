@@ -41,6 +41,10 @@ impl Asking for Tenant {
         self.workspace
     }
 
+    fn identity(&self) -> String {
+        self.caller.identity()
+    }
+
     fn now(&self) -> Timestamp {
         self.now
     }
