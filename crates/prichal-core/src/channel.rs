@@ -92,6 +92,9 @@ pub static NAMES: Names = Names {
     ],
 };
 
+/// Members of `opts` that grant rights or bound them.
+const RIGHTS: [&str; 4] = ["roles", "userid", "ip_mask", "filter_capabilities"];
+
 const REMOTE: &[Field] = &[text("token_remote"), text("token_remote2")];
 
 const fn text(name: &'static str) -> Field {
@@ -258,10 +261,20 @@ impl Channel {
                 .any(|network| network.contains(address))
     }
 
-    /// Whether its websockets may have this capability, as far as the channel itself says.
+    /// Whether its websockets may have this capability, as far as the channel itself says. A list that is
+    /// empty allows none.
     pub fn has_capability(&self, name: &str) -> bool {
-        let mut allowed = self.texts("filter_capabilities").peekable();
-        allowed.peek().is_none() || allowed.any(|allowed| allowed == name)
+        let filter = self.opt("filter_capabilities").and_then(Value::as_array);
+        filter.is_none()
+            || self
+                .texts("filter_capabilities")
+                .any(|allowed| allowed == name)
+    }
+
+    /// What decides who may use the channel, and for what. Administrators alone change that.
+    pub fn rights(&self) -> Vec<&Value> {
+        let given = RIGHTS.iter().filter_map(|name| self.opt(name));
+        given.filter(|value| !value.is_null()).collect()
     }
 
     /// The names of its roles.
@@ -283,8 +296,8 @@ impl Channel {
         self.with_tokens(&self.tokens)
     }
 
-    /// The snapshot for the feed: the id first, without the tokens.
-    pub fn snapshot(&self) -> String {
+    /// The entity for readers who may not know its tokens.
+    pub fn masked(&self) -> Object {
         let masked = |token: &str| {
             if token.is_empty() {
                 String::new()
@@ -292,11 +305,16 @@ impl Channel {
                 MASK.to_owned()
             }
         };
-        let mut entity = self.with_tokens(&Tokens {
+        self.with_tokens(&Tokens {
             local: masked(&self.tokens.local),
             remote: masked(&self.tokens.remote),
             remote2: masked(&self.tokens.remote2),
-        });
+        })
+    }
+
+    /// The snapshot for the feed: the id first, without the tokens.
+    pub fn snapshot(&self) -> String {
+        let mut entity = self.masked();
         // A snapshot has no times of its own (`reference/kontur.md` §5).
         resource::drop_times(&mut entity);
         Value::Object(entity).to_string()

@@ -5,6 +5,7 @@
 //! snapshots are put together from the members' text without reading it again.
 
 mod model;
+pub mod rights;
 mod user;
 
 use serde_json::{Map, Value};

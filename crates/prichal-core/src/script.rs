@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
+    entity::rights::Authority,
     resource::{self, Kind, Names},
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
@@ -28,6 +29,8 @@ const OPTS: &[Field] = &[
     text("comment"),
     Field::new("loglevel", Type::Int).or(Preset::Zero),
     Field::new("variables", Type::Free).or(Preset::Object),
+    // Once set, the script has an administrator's rights, whoever starts it.
+    Field::new("as_admin", Type::Bool),
 ];
 
 const fn text(name: &'static str) -> Field {
@@ -50,6 +53,7 @@ pub static NAMES: Names = Names {
         "opts.comment",
         "opts.loglevel",
         "opts.variables",
+        "opts.as_admin",
         "ext",
         "ext.ct",
         "ext.lwt",
@@ -61,6 +65,7 @@ pub static NAMES: Names = Names {
         ("opts", Kind::Object),
         ("opts.loglevel", Kind::Int),
         ("opts.variables", Kind::Object),
+        ("opts.as_admin", Kind::Bool),
         ("ext", Kind::Object),
     ],
 };
@@ -112,6 +117,15 @@ impl Script {
     /// What its global object `variables` begins with.
     pub fn variables(&self) -> &Value {
         &self.members["opts"]["variables"]
+    }
+
+    /// Whose rights its runs have.
+    pub fn authority(&self) -> Authority {
+        if self.members["opts"]["as_admin"] == true {
+            Authority::Admin
+        } else {
+            Authority::Member
+        }
     }
 
     pub fn entity(&self) -> Object {
@@ -195,6 +209,23 @@ mod tests {
         assert_eq!(made(&Value::Object(script.entity())).unwrap(), script);
         assert_eq!(script.patched(&script.entity()).unwrap(), script);
         assert!(!script.snapshot().contains("respond"));
+    }
+
+    #[test]
+    fn a_script_has_an_administrators_rights_where_it_says_so() {
+        for (opts, expected) in [
+            (json!({}), Authority::Member),
+            (json!({ "as_admin": null }), Authority::Member),
+            (json!({ "as_admin": false }), Authority::Member),
+            (json!({ "as_admin": true }), Authority::Admin),
+        ] {
+            let mut body = example();
+            body["opts"] = opts.clone();
+            assert_eq!(made(&body).unwrap().authority(), expected, "{opts}");
+        }
+        let mut body = example();
+        body["opts"] = json!({ "as_admin": "admin" });
+        assert_eq!(made(&body).unwrap_err()[0].path, "opts.as_admin");
     }
 
     #[test]

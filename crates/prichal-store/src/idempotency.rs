@@ -1,4 +1,5 @@
-//! First answers to POSTs that carried an `Idempotency-Key`.
+//! First answers to POSTs that carried an `Idempotency-Key`. The place that a key counts for is the caller and
+//! the path together.
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
@@ -15,13 +16,13 @@ pub struct FirstAnswer {
 pub fn find_answer(
     conn: &mut Conn,
     workspace: WorkspaceId,
-    path: &str,
+    place: &str,
     key: &str,
     since: Timestamp,
 ) -> Result<Option<FirstAnswer>> {
     conn.query_one(
         "SELECT request_hash, status, answer FROM idempotency WHERE workspace = $1 AND path = $2 AND key = $3 AND at >= $4",
-        params![workspace, path, key, since],
+        params![workspace, place, key, since],
         |row| Ok(FirstAnswer { request_hash: row.get(0)?, status: row.get(1)?, answer: row.get(2)? }),
     )
 }
@@ -30,7 +31,7 @@ pub fn find_answer(
 pub fn keep_answer(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
-    path: &str,
+    place: &str,
     key: &str,
     first: &FirstAnswer,
     now: Timestamp,
@@ -40,7 +41,7 @@ pub fn keep_answer(
         "INSERT INTO idempotency (workspace, path, key, request_hash, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (workspace, path, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
            answer = excluded.answer, at = excluded.at WHERE idempotency.at < $8",
-        params![workspace, path, key, &first.request_hash, first.status, &first.answer, now, since],
+        params![workspace, place, key, &first.request_hash, first.status, &first.answer, now, since],
     )?;
     Ok(done)
 }
@@ -49,13 +50,13 @@ pub fn keep_answer(
 pub fn replace_answer(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
-    path: &str,
+    place: &str,
     key: &str,
     first: &FirstAnswer,
 ) -> Result<()> {
     tx.run(
         "UPDATE idempotency SET status = $5, answer = $6 WHERE workspace = $1 AND path = $2 AND key = $3 AND request_hash = $4",
-        params![workspace, path, key, &first.request_hash, first.status, &first.answer],
+        params![workspace, place, key, &first.request_hash, first.status, &first.answer],
     )?;
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use prichal_core::{
+    entity::rights::Authority,
     event::Author,
-    id::{IntegrationId, UserId, WorkspaceId},
+    id::{IntegrationId, TokenId, UserId, WorkspaceId},
     time::Timestamp,
 };
 use prichal_store::{
@@ -50,9 +51,18 @@ impl Caller {
 
     pub fn is_admin(&self) -> bool {
         match self {
-            Self::Admin | Self::Channel(_) => true,
+            Self::Admin => true,
             Self::Token(token) => token.role == Role::Admin,
-            Self::Integration(_) => false,
+            Self::Integration(_) | Self::Channel(_) => false,
+        }
+    }
+
+    /// Whose rights its changes are made with.
+    pub fn authority(&self) -> Authority {
+        if self.is_admin() {
+            Authority::Admin
+        } else {
+            Authority::Member
         }
     }
 
@@ -73,6 +83,16 @@ impl Caller {
         }
     }
 
+    /// Whose credentials these are. Access keys change every twenty minutes, so it is the integration's.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Admin => "admin".to_owned(),
+            Self::Token(token) => token_identity(token.id),
+            Self::Integration(key) => format!("integration:{}", key.integration),
+            Self::Channel(docked) => format!("channel:{}", docked.channel.id),
+        }
+    }
+
     /// The author stamp of what the caller does.
     pub fn author(&self) -> Author {
         match self {
@@ -81,6 +101,11 @@ impl Caller {
             Self::Admin | Self::Token(_) => Author::web_app(self.user()),
         }
     }
+}
+
+/// Whose credentials a workspace's token is.
+pub fn token_identity(token: TokenId) -> String {
+    format!("token:{token}")
 }
 
 /// What is known of credentials and workspaces on this node.

@@ -6,7 +6,7 @@ pub mod edit;
 pub mod link;
 
 use prichal_core::{
-    entity::{self as rules, inner_links},
+    entity::{self as rules, inner_links, rights::Authority},
     event::EntityKind,
     id::{EntityId, WorkspaceId},
 };
@@ -48,6 +48,17 @@ fn find_for_update(
     found
         .filter(|found| found.deleted_at.is_none())
         .ok_or_else(|| missing(kind, id.0))
+}
+
+/// Refuses to change what grants rights, unless an administrator does: who could give them to himself
+/// would need none.
+fn permit(authority: Authority, is_about_rights: bool) -> Result<()> {
+    if is_about_rights && authority != Authority::Admin {
+        return Err(Error::Forbidden(
+            "Only an administrator of the workspace may change roles and the rights of users",
+        ));
+    }
+    Ok(())
 }
 
 /// The ids at the other ends of the links that the entity's model shows.

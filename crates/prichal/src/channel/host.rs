@@ -18,7 +18,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
-    entity as rules,
+    entity::{self as rules, rights::Authority},
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
     patch::{self, Operation},
@@ -100,6 +100,8 @@ impl Posted {
 /// What a run changes, in this order.
 #[derive(Clone, Default)]
 pub struct Effects {
+    /// Whose rights the run has.
+    authority: Authority,
     list: Vec<Effect>,
     bytes: usize,
     sent: usize,
@@ -169,16 +171,16 @@ impl Effects {
                     }
                 }
                 Effect::Send(run) => run::insert(tx, run, None),
-                Effect::Create(draft) => drop(draft.write(tx, origin)?),
+                Effect::Create(draft) => drop(draft.write(tx, origin, self.authority)?),
                 Effect::Patch {
                     place,
                     operations,
                     settings,
                 } => {
-                    let check = app.config.identifier_check;
-                    edit::patch(tx, origin, check, *place, operations, settings)?;
+                    let (check, authority) = (app.config.identifier_check, self.authority);
+                    edit::patch(tx, origin, check, *place, operations, settings, authority)?;
                 }
-                Effect::Link(ends) => link::link(tx, *ends, origin)?,
+                Effect::Link(ends) => link::link(tx, *ends, origin, self.authority)?,
                 Effect::Publish { name, data } => {
                     let Some(channel) = channel else { continue };
                     let about = (EntityKind::IntegrationPoint, channel.0);
@@ -236,6 +238,13 @@ impl RunHost {
     #[must_use]
     pub fn over(self, connection: Option<Uuid>) -> Self {
         Self { connection, ..self }
+    }
+
+    /// The run changes entities with these rights instead of a member's.
+    #[must_use]
+    pub fn with(mut self, authority: Authority) -> Self {
+        self.effects.authority = authority;
+        self
     }
 
     pub fn into_effects(self) -> Effects {
@@ -435,6 +444,7 @@ impl RunHost {
         let check = self.app.config.identifier_check;
         let model = schema::object(&model)?;
         let draft = Draft::read(kind, model, &settings, check, &self.origin())?;
+        draft.permit(self.effects.authority)?;
         let (made, links) = (draft.entity().clone(), draft.links());
         self.change(Effect::Create(Box::new(draft)))?;
         let text = entity::model(&made, &links);
@@ -457,10 +467,8 @@ impl RunHost {
         };
         let operations = patch::parse(&operations)?;
         let (mut found, links) = self.find(place).await?;
-        let (shown, origin) = (
-            edit::preview(&found, &links, &operations, &self.origin())?,
-            self.origin(),
-        );
+        let (origin, authority) = (self.origin(), self.effects.authority);
+        let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
         found.members = rules::to_text(&shown.members)
             .map_err(|fault| Error::refused("invalidArgs", fault.message))?;
         if shown.changed {
@@ -484,6 +492,7 @@ impl RunHost {
 
     async fn link(&mut self, Ids { ids }: &Ids) -> Result<()> {
         let ends = link::read(ids)?;
+        link::permit(self.effects.authority, ends)?;
         let made = |(kind, id): &prichal_core::event::Entity| {
             let id = EntityId(*id);
             self.entities.contains_key(&Place { kind: *kind, id })

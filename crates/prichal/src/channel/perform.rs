@@ -96,7 +96,8 @@ async fn run_script(
     let docked = work.docked.cloned();
     let (workspace, author) = (work.lane.workspace, work.author.clone());
     let host = RunHost::new(app.clone(), workspace, docked, author, request.depth);
-    let mut host = host.over(work.connection);
+    let host = host.over(work.connection);
+    let mut host = host.with(loaded.script.authority());
     let outcome = app.scripts.run(job, &mut host, abort).await;
     let (http_status, answer) = host.posted.take();
     let effects = match &outcome.failure {

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use prichal_core::{
     custom_field::{files, files_fields, replace_files},
-    entity::{self as rules, Defaults},
+    entity::{
+        self as rules, Defaults,
+        rights::{self, Authority},
+    },
     event::{self, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, FileId, WorkspaceId},
     identifier::Check,
@@ -18,7 +21,7 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{missing, model};
+use super::{missing, model, permit};
 use crate::{
     error::{Error, Result},
     telephony::{owners, phones, record},
@@ -31,6 +34,8 @@ const REGION: &str = "77";
 pub struct Draft {
     entity: Entity,
     event: EventId,
+    /// Whether it grants rights.
+    grants: bool,
     links: Vec<event::Entity>,
     files: Option<Files>,
     /// The keys of its phones.
@@ -76,6 +81,7 @@ impl Draft {
                 deleted_at: None,
             },
             event: EventId::generate(origin.at),
+            grants: rights::grants(kind, &draft.members),
             phones: phones::keys(kind, &draft.members),
             links: draft.links.unwrap_or_default(),
             files: (!ids.is_empty()).then_some(Files {
@@ -96,8 +102,14 @@ impl Draft {
         self.links.iter().map(|(_, id)| *id).collect()
     }
 
+    /// Refuses one that grants rights, unless an administrator makes it.
+    pub fn permit(&self, authority: Authority) -> Result<()> {
+        permit(authority, self.grants)
+    }
+
     /// Writes the entity, its links and their events, and returns its model.
-    pub fn write(&self, tx: &mut Tx<'_>, origin: &Origin) -> Result<String> {
+    pub fn write(&self, tx: &mut Tx<'_>, origin: &Origin, authority: Authority) -> Result<String> {
+        self.permit(authority)?;
         // Most entities mention no files and go into the store as they are.
         let mut entity = Cow::Borrowed(&self.entity);
         let me = (entity.kind, entity.id.0);

@@ -2,7 +2,10 @@
 
 use prichal_core::{
     custom_field::{files, files_fields},
-    entity::{self as rules, Patched},
+    entity::{
+        self as rules, Patched,
+        rights::{self, Authority},
+    },
     event::{self, EntityKind, NewEvent, Origin},
     id::EventId,
     identifier::Check,
@@ -19,7 +22,7 @@ use uuid::Uuid;
 use super::{
     Place,
     draft::{bind, check_end},
-    find_for_update, links_inside, missing, model,
+    find_for_update, links_inside, missing, model, permit,
 };
 use crate::{
     error::{Error, Result},
@@ -37,12 +40,21 @@ pub fn preview(
     links: &[Uuid],
     operations: &[Operation],
     origin: &Origin,
+    authority: Authority,
 ) -> Result<Patched> {
+    let mut paths = operations.iter().map(|operation| &operation.path);
+    let is_about_rights = paths.any(|path| rights::addresses(entity.kind, path));
+    permit(authority, is_about_rights)?;
     let before = members_of(entity)?;
     let patched = rules::patch(entity.kind, &before, links, operations, &mut || {
         prichal_core::id::generate(origin.at)
     });
-    patched.map_err(Error::PatchRefused)
+    let patched = patched.map_err(Error::PatchRefused)?;
+    permit(
+        authority,
+        rights::changes(entity.kind, &before, &patched.members),
+    )?;
+    Ok(patched)
 }
 
 /// Applies operations and returns the model.
@@ -53,6 +65,7 @@ pub fn patch(
     place: Place,
     operations: &[Operation],
     settings: &Object,
+    authority: Authority,
 ) -> Result<String> {
     let found = find_for_update(tx, origin.workspace, place)?;
     let links = links_inside(tx.conn()?, &found)?;
@@ -61,7 +74,7 @@ pub fn patch(
         mut members,
         links: wanted,
         ..
-    } = preview(&found, &links, operations, origin)?;
+    } = preview(&found, &links, operations, origin, authority)?;
 
     if members.get("iin") != before.get("iin")
         && let Some(fault) = rules::check_identifiers(place.kind, &members, check)
@@ -230,10 +243,23 @@ fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
     Error::PatchRefused(errors)
 }
 
-/// Deletes softly. Deleting again changes nothing.
-pub fn delete(tx: &mut Tx<'_>, origin: &Origin, Place { kind, id }: Place) -> Result<()> {
+/// The entity, deleted or not. One that grants rights is an administrator's to delete and to restore.
+fn find_any(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    Place { kind, id }: Place,
+    authority: Authority,
+) -> Result<Entity> {
     let found = entity::find_for_update(tx, origin.workspace, kind, id)?
         .ok_or_else(|| missing(kind, id.0))?;
+    permit(authority, rights::grants(kind, &members_of(&found)?))?;
+    Ok(found)
+}
+
+/// Deletes softly. Deleting again changes nothing.
+pub fn delete(tx: &mut Tx<'_>, origin: &Origin, place: Place, authority: Authority) -> Result<()> {
+    let found = find_any(tx, origin, place, authority)?;
+    let Place { kind, id } = place;
     if found.deleted_at.is_some() {
         return Ok(());
     }
@@ -255,9 +281,14 @@ pub fn delete(tx: &mut Tx<'_>, origin: &Origin, Place { kind, id }: Place) -> Re
 }
 
 /// Brings back what was deleted, and returns the model.
-pub fn restore(tx: &mut Tx<'_>, origin: &Origin, Place { kind, id }: Place) -> Result<String> {
-    let mut found = entity::find_for_update(tx, origin.workspace, kind, id)?
-        .ok_or_else(|| missing(kind, id.0))?;
+pub fn restore(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    place: Place,
+    authority: Authority,
+) -> Result<String> {
+    let mut found = find_any(tx, origin, place, authority)?;
+    let Place { kind, id } = place;
     if found.deleted_at.is_some() {
         found = Entity {
             deleted_at: None,

@@ -1,6 +1,7 @@
 //! What ties two entities together.
 
 use prichal_core::{
+    entity::rights::{self, Authority},
     event::{Entity, EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, WorkspaceId},
     schema::{self, Fault, Type},
@@ -8,7 +9,7 @@ use prichal_core::{
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 
-use super::draft::check_end;
+use super::{draft::check_end, permit as permit_rights};
 use crate::{
     error::{Error, Result},
     telephony::record,
@@ -20,8 +21,19 @@ pub fn check(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Result
         .try_for_each(|end| check_end(conn, workspace, *end))
 }
 
+/// Refuses to tie or untie roles, unless an administrator does.
+pub fn permit(authority: Authority, ends: [Entity; 2]) -> Result<()> {
+    permit_rights(authority, rights::ties(ends))
+}
+
 /// Links two entities. Linking them again changes nothing.
-pub fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<()> {
+pub fn link(
+    tx: &mut Tx<'_>,
+    [one, other]: [Entity; 2],
+    origin: &Origin,
+    authority: Authority,
+) -> Result<()> {
+    permit(authority, [one, other])?;
     for end in [one, other] {
         check_end(tx.conn()?, origin.workspace, end)?;
     }
@@ -37,7 +49,13 @@ pub fn link(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Resu
 }
 
 /// Takes a link away. Where there is none, nothing changes.
-pub fn unlink(tx: &mut Tx<'_>, [one, other]: [Entity; 2], origin: &Origin) -> Result<()> {
+pub fn unlink(
+    tx: &mut Tx<'_>,
+    [one, other]: [Entity; 2],
+    origin: &Origin,
+    authority: Authority,
+) -> Result<()> {
+    permit(authority, [one, other])?;
     for end in [one, other] {
         check_end(tx.conn()?, origin.workspace, end)?;
     }

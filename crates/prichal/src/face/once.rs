@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: a POST that is sent again gets its first answer again.
+//! `Idempotency-Key`: a POST that is sent again by the same caller gets its first answer again. A permission that
+//! may be taken away is looked at before.
 
 use std::convert::Infallible;
 
@@ -30,6 +31,8 @@ pub trait Asking {
     fn app(&self) -> &App;
     /// The workspace that keys count for.
     fn workspace_id(&self) -> WorkspaceId;
+    /// Whose credentials were sent: nobody else's keys count for them.
+    fn identity(&self) -> String;
     fn now(&self) -> Timestamp;
 }
 
@@ -150,7 +153,8 @@ pub async fn first_answer(
 #[derive(Clone)]
 pub struct Slot {
     workspace: WorkspaceId,
-    path: String,
+    /// The caller and the path.
+    place: String,
     key: String,
     request_hash: String,
     now: Timestamp,
@@ -170,7 +174,7 @@ impl Slot {
         }
         Ok(Some(Self {
             workspace: asking.workspace_id(),
-            path,
+            place: format!("{} {path}", asking.identity()),
             key,
             request_hash: sha256_hex(body),
             now: asking.now(),
@@ -180,7 +184,7 @@ impl Slot {
 
     pub fn find(&self, vault: &Vault, conn: &mut Conn) -> Result<Option<JsonAnswer>> {
         let found =
-            idempotency::find_answer(conn, self.workspace, &self.path, &self.key, self.since)?;
+            idempotency::find_answer(conn, self.workspace, &self.place, &self.key, self.since)?;
         let Some(first) = found else { return Ok(None) };
         if first.request_hash != self.request_hash {
             return Err(Error::refused(
@@ -208,13 +212,13 @@ impl Slot {
         let first = self.seal(vault, answer);
         let Self {
             workspace,
-            path,
+            place,
             key,
             now,
             since,
             ..
         } = self;
-        if !idempotency::keep_answer(tx, *workspace, path, key, &first, *now, *since)? {
+        if !idempotency::keep_answer(tx, *workspace, place, key, &first, *now, *since)? {
             // Another node took the key between the two statements; sent again, this meets its answer.
             return Err(Error::Busy);
         }
@@ -224,7 +228,7 @@ impl Slot {
     /// Writes the answer where the change has kept the place.
     pub fn fill(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
         let first = self.seal(vault, answer);
-        idempotency::replace_answer(tx, self.workspace, &self.path, &self.key, &first)?;
+        idempotency::replace_answer(tx, self.workspace, &self.place, &self.key, &first)?;
         Ok(())
     }
 

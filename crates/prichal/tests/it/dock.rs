@@ -55,6 +55,19 @@ impl Dock {
         }
     }
 
+    /// A channel whose role opens these capabilities and, for `rest`, all paths.
+    pub(crate) async fn open(&self, code: &str, mut members: Value, capabilities: &[&str]) -> Made {
+        let opens = |one: &&str| json!({ "methods": ["WEBSOCKET"], "url": format!("/ws#{one}") });
+        let mut routes: Vec<Value> = capabilities.iter().map(opens).collect();
+        if capabilities.contains(&"rest") {
+            routes.push(json!({ "methods": ["*"], "url": "/rest/v1/*" }));
+        }
+        let role = json!({ "name": code, "routes": routes });
+        self.space.post("/roles", role).await.ok();
+        members["opts"]["roles"] = json!([code]);
+        self.channel(code, members).await
+    }
+
     /// A channel with one script, that its hooks wait for.
     pub(crate) async fn sync(&self, code: &str, source: &str) -> Made {
         self.script(code, source).await;

@@ -31,6 +31,7 @@ mod operations;
 mod partner;
 mod process;
 mod receiver;
+mod rights;
 mod scripts;
 mod seeds;
 mod sockets;

@@ -18,20 +18,20 @@ use crate::{
     receiver::{Receiver, Reply},
 };
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 fn address(hub: &Hub, path: &str) -> String {
     format!("{}{path}", hub.url.replacen("http", "ws", 1))
 }
 
 impl Client {
-    async fn open(hub: &Hub, channel: &Made) -> Self {
+    pub(crate) async fn open(hub: &Hub, channel: &Made) -> Self {
         let url = address(hub, &format!("/ws/token/v1/{}", channel.token));
         Self(connect_async(url).await.expect("the channel is open").0)
     }
 
     /// With these capabilities.
-    async fn with(hub: &Hub, channel: &Made, capabilities: &[&str]) -> Self {
+    pub(crate) async fn with(hub: &Hub, channel: &Made, capabilities: &[&str]) -> Self {
         let mut client = Self::open(hub, channel).await;
         let wanted: Vec<Value> = capabilities
             .iter()
@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// The next frame.
-    async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         serde_json::from_str(&self.text().await).expect("JSON")
     }
 
@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// Sends a message, and takes the next frame as its answer.
-    async fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
         self.send(json!([method, params]).to_string()).await;
         let frame = self.next().await;
         assert_eq!(frame[0], format!("{method}_result"), "{frame}");
@@ -232,7 +232,7 @@ async fn who_may_not_connect_is_refused() {
 #[tokio::test]
 async fn rest_reaches_what_http_does() {
     let dock = Dock::new().await;
-    let channel = dock.channel("sock", json!({})).await;
+    let channel = dock.open("sock", json!({}), &["rest"]).await;
     let mut client = Client::with(&dock.hub, &channel, &["rest"]).await;
     let data = json!({ "language": "javascript", "source": "1" });
     let content = json!({ "code": "made", "name": "Made", "scriptdata": data });
@@ -310,7 +310,8 @@ async fn rest_reaches_what_http_does() {
         );
     }
     let feed = dock.space.get("/events").await.ok();
-    let made = &feed["items"].as_array().expect("items")[1];
+    // After the role and the channel.
+    let made = &feed["items"].as_array().expect("items")[2];
     assert_eq!(made["createInfo"]["createdWith"], "IntegrationPoint.sock");
 }
 
@@ -323,10 +324,6 @@ async fn roles_and_the_channel_narrow_what_is_open() {
     ]);
     dock.space
         .post("/roles", json!({ "name": "reader", "routes": routes }))
-        .await
-        .ok();
-    dock.space
-        .post("/roles", json!({ "name": "plain" }))
         .await
         .ok();
     let members = json!({ "opts": { "roles": ["reader", "unknown"] } });
@@ -347,21 +344,8 @@ async fn roles_and_the_channel_narrow_what_is_open() {
     );
     let refused = client.ask("rest", read("service/integration_points")).await;
     assert_eq!(refused, error(json!(1), 1403, denied));
-    let free = dock
-        .channel("free", json!({ "opts": { "roles": ["plain"] } }))
-        .await;
-    Client::with(
-        &dock.hub,
-        &free,
-        &["rest", "svcscript", "msg", "test", "subscr"],
-    )
-    .await;
-    let narrow = dock
-        .channel(
-            "narrow",
-            json!({ "opts": { "filter_capabilities": ["test"] } }),
-        )
-        .await;
+    let members = json!({ "opts": { "filter_capabilities": ["test"] } });
+    let narrow = dock.open("narrow", members, &["test", "rest"]).await;
     let mut client = Client::with(&dock.hub, &narrow, &["test"]).await;
     let answer = client
         .ask("setup", json!({ "capabilities": [{ "key": "rest" }] }))
@@ -372,7 +356,7 @@ async fn roles_and_the_channel_narrow_what_is_open() {
 #[tokio::test]
 async fn scripts_are_started_and_stopped() {
     let dock = Dock::new().await;
-    let channel = dock.channel("sock", json!({})).await;
+    let channel = dock.open("sock", json!({}), &["svcscript"]).await;
     let id = dock
         .script(
             "calc",
@@ -557,15 +541,14 @@ async fn subscriptions_tell_what_happens() {
         .await
         .ok()
         .str("id");
-    let none = dock.channel("none", json!({})).await;
+    let none = dock.open("none", json!({}), &["subscr"]).await;
     let mut stranger = Client::with(&dock.hub, &none, &["subscr"]).await;
     let refused = stranger
         .ask("subscribe", json!({ "qid": 1, "id": "s" }))
         .await;
     assert_eq!(refused["errorcode"], 1403, "nobody's rights");
-    let channel = dock
-        .channel("sock", json!({ "opts": { "userid": user } }))
-        .await;
+    let members = json!({ "opts": { "userid": user } });
+    let channel = dock.open("sock", members, &["subscr", "test"]).await;
     let mut client = Client::with(&dock.hub, &channel, &["subscr"]).await;
     let events = json!(["modelevents.data_changed"]);
     let subscribe =
@@ -814,7 +797,8 @@ async fn a_connection_knows_itself_before_it_is_set_up() {
 #[tokio::test]
 async fn a_script_has_ten_seconds_when_nothing_is_said() {
     let dock = Dock::new().await;
-    let channel = dock.channel("sock", json!({})).await;
+    let capabilities = ["svcscript", "test"];
+    let channel = dock.open("sock", json!({}), &capabilities).await;
     dock.script("loop", "for (;;) {}").await;
     let mut client = Client::with(&dock.hub, &channel, &["svcscript", "test"]).await;
     client
@@ -860,8 +844,9 @@ async fn a_script_has_ten_seconds_when_nothing_is_said() {
 #[tokio::test]
 async fn requests_beyond_eight_wait_for_their_turn() {
     let dock = Dock::new().await;
-    let channel = dock.channel("sock", json!({})).await;
-    let mut client = Client::with(&dock.hub, &channel, &["rest", "svcscript", "test"]).await;
+    let capabilities = ["rest", "svcscript", "test"];
+    let channel = dock.open("sock", json!({}), &capabilities).await;
+    let mut client = Client::with(&dock.hub, &channel, &capabilities).await;
     let frame = |method: &str, qid: usize, more: Value| {
         let mut params = more;
         params["qid"] = qid.into();
@@ -907,7 +892,7 @@ async fn requests_beyond_eight_wait_for_their_turn() {
 #[tokio::test]
 async fn rights_are_those_of_the_time_of_connecting() {
     let dock = Dock::new().await;
-    let channel = dock.channel("sock", json!({})).await;
+    let channel = dock.open("sock", json!({}), &["test", "rest"]).await;
     let path = format!("{POINTS}/{}", channel.id);
     let mut before = Client::with(&dock.hub, &channel, &["test"]).await;
     dock.change(
@@ -937,9 +922,8 @@ async fn a_subscription_is_renewed_by_its_id() {
         .await
         .ok()
         .str("id");
-    let channel = dock
-        .channel("sock", json!({ "opts": { "userid": user } }))
-        .await;
+    let members = json!({ "opts": { "userid": user } });
+    let channel = dock.open("sock", members, &["subscr", "test"]).await;
     let mut client = Client::with(&dock.hub, &channel, &["subscr", "test"]).await;
     let subscribe = json!({ "qid": 1, "id": "c", "expires": 300, "classpath": "companies" });
     for _ in 0..3 {
@@ -1096,9 +1080,8 @@ async fn with_its_user_a_channel_loses_its_subscriptions() {
         .await
         .ok();
     let user = user.str("id");
-    let channel = dock
-        .channel("sock", json!({ "opts": { "userid": user } }))
-        .await;
+    let members = json!({ "opts": { "userid": user } });
+    let channel = dock.open("sock", members, &["subscr", "test"]).await;
     let mut client = Client::with(&dock.hub, &channel, &["subscr", "test"]).await;
     client
         .ask(
@@ -1130,7 +1113,7 @@ async fn what_was_taken_is_finished_before_the_server_stops() {
     let source = "await fetch(request.entity.url); kv.set('done', 1); respond(200, {}, 'done')";
     dock.script("slow", source).await;
     let members = json!({ "url": receiver.url, "recv_svcscriptcode": "slow", "recv_svcscriptcode_ws": "slow" });
-    let channel = dock.channel("sock", members).await;
+    let channel = dock.open("sock", members, &["msg", "svcscript"]).await;
     let mut client = Client::with(&dock.hub, &channel, &["msg", "svcscript"]).await;
     client.send(json!(["ask", { "qid": 1 }]).to_string()).await;
     client
@@ -1168,7 +1151,7 @@ async fn what_was_taken_is_finished_before_the_server_stops() {
 #[tokio::test]
 async fn who_speaks_another_version_is_told_ours() {
     let dock = Dock::new().await;
-    let channel = dock.channel("sock", json!({})).await;
+    let channel = dock.open("sock", json!({}), &["rest"]).await;
     let caller = dock
         .holder(&channel)
         .header("upgrade", "websocket")

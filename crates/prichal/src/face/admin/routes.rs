@@ -51,6 +51,10 @@ impl Asking for Asked {
         self.workspace
     }
 
+    fn identity(&self) -> String {
+        Caller::Admin.identity()
+    }
+
     fn now(&self) -> Timestamp {
         self.now
     }

@@ -72,6 +72,10 @@ impl Asking for Member {
         self.workspace.id
     }
 
+    fn identity(&self) -> String {
+        self.caller.identity()
+    }
+
     fn now(&self) -> Timestamp {
         self.now
     }

@@ -97,7 +97,6 @@ pub(super) async fn create_entity(
 ) -> Result<JsonAnswer> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let read = parse_json(&body)?;
-    check_rights(&member, kind, &read)?;
     let draft = Draft::read(
         kind,
         schema::object(&read)?,
@@ -105,35 +104,11 @@ pub(super) async fn create_entity(
         member.app.config.identifier_check,
         &member.origin(),
     )?;
-    let origin = member.origin();
-    write_once(&member, key, &body, move |tx| draft.write(tx, &origin)).await
-}
-
-/// What makes somebody an employee who may do things, and says whose certificate is his.
-const RIGHTS: [&str; 3] = ["permissions", "isAdmin", "iin"];
-
-/// Only an administrator gives users rights: who could give them to himself would need none.
-fn check_right(member: &Member, kind: EntityKind, name: &str) -> Result<()> {
-    let is_right = RIGHTS.iter().any(|right| right.eq_ignore_ascii_case(name));
-    if kind == EntityKind::User && is_right && !member.caller.is_admin() {
-        return Err(Error::Forbidden(
-            "Only an administrator of the workspace may give users rights",
-        ));
-    }
-    Ok(())
-}
-
-/// The same for all members of a new entity that say something.
-fn check_rights(member: &Member, kind: EntityKind, body: &Value) -> Result<()> {
-    let nothing = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
-    let members = body.as_object().into_iter().flatten();
-    for (name, value) in members {
-        let empty = value.as_array().is_some_and(Vec::is_empty);
-        if !nothing(value) && !empty {
-            check_right(member, kind, name)?;
-        }
-    }
-    Ok(())
+    let (origin, authority) = (member.origin(), member.caller.authority());
+    write_once(&member, key, &body, move |tx| {
+        draft.write(tx, &origin, authority)
+    })
+    .await
 }
 
 const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, `deals`, `tasks`, `notifications` or `catalog-items`";
@@ -151,21 +126,16 @@ pub(super) async fn create_entities(
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
-    let origin = member.origin();
-    let read = parse_json(&body)?;
-    let items = read.get("items").and_then(Value::as_array);
-    for item in items.into_iter().flatten() {
-        check_rights(&member, kind, item)?;
-    }
+    let (origin, authority) = (member.origin(), member.caller.authority());
     let drafts = batch::read(
         kind,
-        &read,
+        &parse_json(&body)?,
         &settings,
         member.app.config.identifier_check,
         &origin,
     )?;
     write_once(&member, key, &body, move |tx| {
-        batch::write(tx, &drafts, &origin)
+        batch::write(tx, &drafts, &origin, authority)
     })
     .await
 }
@@ -231,13 +201,11 @@ pub(super) async fn patch_entity(
 ) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let operations = patch::parse(&parse_json(&body)?)?;
-    for operation in &operations {
-        let member_of = operation.path.trim_start_matches('/').split('/').next();
-        check_right(&member, place.kind, member_of.unwrap_or_default())?;
-    }
     let (origin, check) = (member.origin(), member.app.config.identifier_check);
-    let write =
-        move |tx: &mut Tx<'_>| edit::patch(tx, &origin, check, place, &operations, &settings);
+    let authority = member.caller.authority();
+    let write = move |tx: &mut Tx<'_>| {
+        edit::patch(tx, &origin, check, place, &operations, &settings, authority)
+    };
     let text = member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, text))
 }
@@ -247,8 +215,8 @@ pub(super) async fn patch_entity(
     params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
     responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Result<Response> {
-    let origin = member.origin();
-    let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place);
+    let (origin, authority) = (member.origin(), member.caller.authority());
+    let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place, authority);
     member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }
@@ -263,9 +231,9 @@ pub(super) async fn restore_entity(
     key: IdempotencyKey,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
-    let origin = member.origin();
+    let (origin, authority) = (member.origin(), member.caller.authority());
     write_once(&member, key, &body, move |tx| {
-        edit::restore(tx, &origin, place)
+        edit::restore(tx, &origin, place, authority)
     })
     .await
 }

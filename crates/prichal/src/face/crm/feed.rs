@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::caller::Member;
 use crate::{
+    document,
     error::{Error, Result},
     face::json_text,
     page::Query,
@@ -48,7 +49,8 @@ struct ObjectEventsList {
 
 /// Read the feed: events strictly after `offset`, oldest first.
 ///
-/// Whoever asks again with `lastOffset` sees every event exactly once.
+/// Whoever asks again with `lastOffset` sees every event exactly once. Of documents only those hear who may look at
+/// them: for others a page may have fewer events than there are between its offsets.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(("ws" = String, Path), ("offset" = Option<String>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = ObjectEventsList)))]
@@ -59,24 +61,41 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
         .unwrap_or_default();
     let limit = query.limit()?;
     let after = offset::seq_at(workspace, cursor);
+    let caller = member.caller;
     let read = move |conn: &mut Conn| {
         // The end first: what comes in between is more than there is, never less.
         let last = event::last(conn, workspace)?;
-        Ok::<_, Error>(page(
-            &event::list(conn, workspace, after, limit)?,
-            cursor,
-            last,
-        ))
+        let mut events = event::list(conn, workspace, after, limit)?;
+        let stretch = Stretch::of(&events, cursor, last);
+        // Administrators install integrations, which have webhooks for the same events.
+        if !caller.is_admin() && caller.integration().is_none() {
+            document::hide(conn, workspace, caller.user(), &mut events)?;
+        }
+        Ok::<_, Error>(page(&events, &stretch))
     };
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
 
-fn page(events: &[LoggedEvent], cursor: Uuid, last: i64) -> String {
-    let (first_offset, last_offset, more) = match events {
-        [] => (cursor, cursor, false),
-        [first, .., newest] => (first.offset(), newest.offset(), newest.seq < last),
-        [only] => (only.offset(), only.offset(), only.seq < last),
-    };
+/// What a page covers, shown or not.
+struct Stretch {
+    first: Uuid,
+    last: Uuid,
+    more: bool,
+}
+
+impl Stretch {
+    fn of(events: &[LoggedEvent], cursor: Uuid, end: i64) -> Self {
+        let newest = events.last();
+        Self {
+            first: events.first().map_or(cursor, LoggedEvent::offset),
+            last: newest.map_or(cursor, LoggedEvent::offset),
+            more: newest.is_some_and(|newest| newest.seq < end),
+        }
+    }
+}
+
+fn page(events: &[LoggedEvent], stretch: &Stretch) -> String {
+    let Stretch { first, last, more } = stretch;
     let size: usize = events.iter().map(|event| event.body.len() + 1).sum();
     let mut text = String::with_capacity(size + 200);
     let _ = write!(text, "{{\"count\":{},\"items\":[", events.len());
@@ -88,7 +107,7 @@ fn page(events: &[LoggedEvent], cursor: Uuid, last: i64) -> String {
     }
     let _ = write!(
         text,
-        "],\"firstOffset\":\"{first_offset}\",\"lastOffset\":\"{last_offset}\",\"hasMore\":{more}}}"
+        "],\"firstOffset\":\"{first}\",\"lastOffset\":\"{last}\",\"hasMore\":{more}}}"
     );
     text
 }

@@ -31,9 +31,9 @@ pub(super) async fn create_link(
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let ends = link::read(&parse_json(&body)?)?;
-    let origin = member.origin();
+    let (origin, authority) = (member.origin(), member.caller.authority());
     write_once(&member, key, &body, move |tx| {
-        link::link(tx, ends, &origin)?;
+        link::link(tx, ends, &origin, authority)?;
         Ok("\"OK\"".to_owned())
     })
     .await
@@ -44,8 +44,8 @@ pub(super) async fn create_link(
     request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Response> {
     let ends = link::read(&body)?;
-    let origin = member.origin();
-    let write = move |tx: &mut Tx<'_>| link::unlink(tx, ends, &origin);
+    let (origin, authority) = (member.origin(), member.caller.authority());
+    let write = move |tx: &mut Tx<'_>| link::unlink(tx, ends, &origin, authority);
     member.app.db.write(member.workspace_id(), write).await?;
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }

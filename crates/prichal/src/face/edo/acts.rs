@@ -70,6 +70,20 @@ fn apply(
     }))
 }
 
+fn needs(action: Action) -> Option<&'static str> {
+    match action {
+        Action::Approve => Some("DOCUMENT_APPROVE"),
+        Action::Reject => Some("DOCUMENT_REJECT"),
+        Action::Sign => Some("DOCUMENT_SIGN"),
+        Action::Inform => None,
+    }
+}
+
+/// What an employee needs to act on a route, if the body says which action it is.
+pub(super) fn permission(fields: &Fields<'_>) -> Option<&'static str> {
+    needs(fields.need_word("action").ok()?)
+}
+
 pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
     let action: Action = fields.need_word("action")?;
@@ -77,11 +91,10 @@ pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
         action,
         reason: reason(&fields)?,
     };
-    match action {
-        Action::Approve => apply(company, &fields, "DOCUMENT_APPROVE", step, true),
-        Action::Reject => apply(company, &fields, "DOCUMENT_REJECT", step, true),
-        Action::Inform => Err(fields.fault("action", &NOTHING_TO_DO, &[])),
-        Action::Sign => sign(company, &fields, step).await,
+    match needs(action) {
+        None => Err(fields.fault("action", &NOTHING_TO_DO, &[])),
+        Some(_) if action == Action::Sign => sign(company, &fields, step).await,
+        Some(permission) => apply(company, &fields, permission, step, true),
     }
 }
 

@@ -91,7 +91,10 @@ async fn upload(
 ) -> Result<JsonAnswer> {
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
-    let taken = take(&company, &parts.headers, &mut body, kind).await;
+    let taken = match company.may(limits(kind).permission).await {
+        Ok(()) => take(&company, &parts.headers, &mut body, kind).await,
+        Err(error) => Err(error),
+    };
     let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
     let digest = format!("{}\n{}", row.sha256, row.name);
     let (uploaded, now) = (row.clone(), company.now);
@@ -161,6 +164,8 @@ fn mime_type(extension: &str) -> &'static str {
 
 /// What kinds of uploads differ in.
 struct Bounds {
+    /// What an employee needs, looked at before the body is read.
+    permission: &'static str,
     part: &'static str,
     largest: u64,
     extensions: &'static [&'static str],
@@ -169,12 +174,14 @@ struct Bounds {
 fn limits(kind: Kind) -> Bounds {
     if kind == Kind::Signature {
         Bounds {
+            permission: "DOCUMENT_SIGN",
             part: "signatureContent",
             largest: LARGEST_SIGNATURE,
             extensions: &[".cms"],
         }
     } else {
         Bounds {
+            permission: "DOCUMENT_CREATE",
             part: "documentContent",
             largest: LARGEST,
             extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],

@@ -54,13 +54,24 @@ fn name(operation: Operation) -> &'static str {
     known.map_or("", |(name, _)| name)
 }
 
-/// Queues the elements of a call, and says their ids at once.
+/// What is needed for a call and for its companion, which tells what came of it.
+fn needed(operation: Operation) -> Result<&'static str> {
+    let permission = operation.permission();
+    permission.ok_or_else(|| Error::internal("a bulk call that needs no permission"))
+}
+
+/// Queues the elements of a call, and says their ids at once. Whom an element names is looked at when it is
+/// its turn.
 async fn start(
     company: Company,
     once: IdempotencyKey,
     body: axum::body::Bytes,
     operation: Operation,
 ) -> Result<JsonAnswer> {
+    let permission = needed(operation)?;
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| asked.require_of(conn, None, permission);
+    company.app.db.read(look).await?;
     let parsed = parse_json(&body)?;
     let elements = elements(&company, &parsed)?;
     let caller = serde_json::to_string(&company.asker).map_err(Error::internal)?;
@@ -177,6 +188,7 @@ impl Operations<'_> {
 
 /// Tells how far elements are, in the order in which they are asked for.
 async fn status(company: Company, body: &Value, operation: Operation) -> Result<JsonAnswer> {
+    company.may(needed(operation)?).await?;
     let mut ids = Vec::new();
     for (n, element) in elements(&company, body)?.iter().enumerate() {
         let path = format!("operations[{n}].operationId");
@@ -207,12 +219,10 @@ async fn status(company: Company, body: &Value, operation: Operation) -> Result<
 #[utoipa::path(post, path = "/api/v3/sync/bulk/operations", tag = "documents",
     request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn list_operations(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_VIEW").await?;
     let (skip, top) = Fields::of(&body, company.language())?.page()?;
-    let asked = company.clone();
-    let look = move |conn: &mut Conn| {
-        asked.require(conn, "DOCUMENT_VIEW")?;
-        Ok::<_, Error>(store::list(conn, asked.id(), skip, top)?)
-    };
+    let viewer = company.id();
+    let look = move |conn: &mut Conn| store::list(conn, viewer, skip, top);
     let (total, found) = company.app.db.read(look).await?;
     let items: Vec<Value> = found
         .iter()

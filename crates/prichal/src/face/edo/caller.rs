@@ -70,8 +70,8 @@ impl Company {
 
     /// An employee who is named, and may do it.
     pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
-        // Whoever has the token of one employee is no other.
-        if !self.asker.admin && self.asker.user.is_some_and(|user| user.0 != id) {
+        // Whoever has the token of one employee is no other, and a member's token of none is nobody.
+        if !self.asker.admin && self.user(permission)?.0 != id {
             return Err(self.forbid(&SOMEBODY_ELSE, &[&id.to_string()]));
         }
         let found = employee(conn, self.id(), id)?;
@@ -82,7 +82,14 @@ impl Company {
         Ok(found)
     }
 
-    /// The employee who is named, or the one that the token stands for.
+    /// The employee that the token stands for.
+    fn user(&self, permission: &str) -> Result<UserId> {
+        let user = self.asker.user;
+        user.ok_or_else(|| self.forbid(&NOBODY, &[permission]))
+    }
+
+    /// The employee who is named, or the one that the token stands for; for an administrator's token that
+    /// stands for none, the first head.
     pub(super) fn employee_or_default(
         &self,
         conn: &mut Conn,
@@ -92,27 +99,45 @@ impl Company {
         if let Some(id) = id.or(self.asker.user.map(|user| user.0)) {
             return self.employee(conn, id, permission);
         }
+        if !self.asker.admin {
+            return Err(self.forbid(&NOBODY, &[permission]));
+        }
         let (_, users) = entity::list(conn, self.id(), EntityKind::User, 0, 1000)?;
         let users: Vec<Employee> = users.iter().filter_map(Employee::read).collect();
         let first = users.iter().find(|user| user.facts.is_admin == Some(true));
         let default = first.or_else(|| users.first());
-        let default = default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))?;
-        if self.asker.admin {
-            return Ok(default.clone());
-        }
-        self.employee(conn, default.id.0, permission)
+        default
+            .cloned()
+            .ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
     }
 
     /// Whether the caller may do what no employee is named for.
     pub(super) fn require(&self, conn: &mut Conn, permission: &str) -> Result<()> {
-        match self.asker.user {
-            Some(user) => self.employee(conn, user.0, permission).map(|_| ()),
-            None if self.asker.admin => Ok(()),
-            None => self.employee_or_default(conn, None, permission).map(|_| ()),
+        if self.asker.admin && self.asker.user.is_none() {
+            return Ok(());
+        }
+        let user = self.user(permission)?;
+        self.employee(conn, user.0, permission).map(drop)
+    }
+
+    /// Whether the caller may do what an employee is named for: an administrator's token acts for anybody who
+    /// may, a member's for its own employee.
+    pub(super) fn require_of(
+        &self,
+        conn: &mut Conn,
+        named: Option<Uuid>,
+        permission: &str,
+    ) -> Result<()> {
+        if !self.asker.admin {
+            self.require(conn, permission)?;
+        }
+        match named {
+            Some(id) => self.employee(conn, id, permission).map(drop),
+            None => Ok(()),
         }
     }
 
-    /// The same before anything is written.
+    /// The same as [`Self::require`] before anything else is looked at.
     pub(super) async fn may(&self, permission: &'static str) -> Result<()> {
         let company = self.clone();
         let look = move |conn: &mut Conn| company.require(conn, permission);
@@ -142,6 +167,10 @@ impl Asking for Company {
 
     fn workspace_id(&self) -> WorkspaceId {
         self.workspace.id
+    }
+
+    fn identity(&self) -> String {
+        access::token_identity(self.asker.token)
     }
 
     fn now(&self) -> Timestamp {
@@ -241,6 +270,11 @@ const SOMEBODY_ELSE: Said = Said::new(
     "Токен выдан другому сотруднику, не {}.",
     "Токен {} емес, басқа қызметкерге берілген.",
     "The token is another employee's, not that of {}.",
+);
+const NOBODY: Said = Said::new(
+    "Токен не принадлежит сотруднику, поэтому права {} у него нет.",
+    "Токен қызметкерге тиесілі емес, сондықтан оның {} құқығы жоқ.",
+    "The token stands for no employee, so it lacks the permission {}.",
 );
 const NO_EMPLOYEES: Said = Said::new(
     "В компании нет сотрудников.",

@@ -126,6 +126,7 @@ fn keep(tx: &mut Tx<'_>, company: &Company, contents: &[Uuid]) -> Result<()> {
 #[utoipa::path(delete, path = "/api/v3/sync/external/outbox/document/{id}", tag = "documents",
     params(("id" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_CREATE").await?;
     let id = read_id(&company, &id)?;
     let asked = company.clone();
     let write = move |tx: &mut Tx<'_>| {

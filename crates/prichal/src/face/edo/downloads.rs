@@ -44,15 +44,20 @@ const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
     params(("id" = String, Path)),
     responses((status = 200, content_type = "application/zip", body = Vec<u8>), (status = 410, description = "Its time is over.")))]
 pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
-    let id = read_id(&company, &id)?;
     let asked = company.clone();
     let look = move |conn: &mut Conn| {
+        // Who may sign has to see what; all else is for those who may download.
+        let may_load = asked.require(conn, "DOCUMENT_DOWNLOAD");
+        let may_sign = asked.require(conn, "DOCUMENT_SIGN");
+        let id = match (&may_load, may_sign) {
+            (Err(_), Err(refused)) => return Err(refused),
+            _ => read_id(&asked, &id)?,
+        };
         let link = signature::find_link(conn, asked.id(), id)?;
         let none = || Error::NotFound(LINK.text(asked.language(), &[&id.to_string()]));
         let link = link.ok_or_else(none)?;
-        // Whoever has a ticket may sign, and has to see what.
         if link.ticket.is_none() {
-            asked.require(conn, "DOCUMENT_DOWNLOAD")?;
+            may_load?;
         }
         if link.dispose_on <= asked.now {
             let text = OVER.text(asked.language(), &[]);
@@ -92,9 +97,7 @@ async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<
     let asked = company.clone();
     let look = move |conn: &mut Conn| {
         match employee {
-            Some(employee) => {
-                asked.employee(conn, employee, "DOCUMENT_DOWNLOAD")?;
-            }
+            Some(employee) => asked.require_of(conn, Some(employee), "DOCUMENT_DOWNLOAD")?,
             None => asked.require(conn, "DOCUMENT_DOWNLOAD")?,
         }
         Dossier::gather(conn, asked.id(), id, asked.now)
@@ -106,6 +109,7 @@ async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<
 #[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentPrintFormByDocumentId/{id}", tag = "documents",
     params(("id" = String, Path)), responses((status = 200, content_type = "application/pdf", body = Vec<u8>)))]
 pub(super) async fn get_print_form(company: Company, Path(id): Path<String>) -> Result<Response> {
+    company.may("DOCUMENT_DOWNLOAD").await?;
     let id = read_id(&company, &id)?;
     let Some(dossier) = dossier(&company, id, None).await? else {
         return Ok(absent());
@@ -120,6 +124,7 @@ pub(super) async fn get_print_form(company: Company, Path(id): Path<String>) -> 
 #[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentArchiveByDocumentId/{id}", tag = "documents",
     params(("id" = String, Path)), responses((status = 200, content_type = "application/zip", body = Vec<u8>)))]
 pub(super) async fn get_archive(company: Company, Path(id): Path<String>) -> Result<Response> {
+    company.may("DOCUMENT_DOWNLOAD").await?;
     let id = read_id(&company, &id)?;
     let Some(dossier) = dossier(&company, id, None).await? else {
         return Ok(absent());

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use prichal_core::document::{self as core, Document, Refusal};
-use prichal_store::{Tx, document as store};
+use prichal_store::{Conn, Tx, document as store};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use super::{
     caller::{Company, Employee},
     documents, downloads,
     language::Said,
+    read::Fields,
     signing, ways,
     words::VALIDATION_ERROR,
 };
@@ -63,6 +64,50 @@ impl Prepared {
 }
 
 impl Operation {
+    /// What an employee needs for it. An act on a route needs what its action is.
+    pub(super) fn permission(self) -> Option<&'static str> {
+        match self {
+            Self::Create | Self::CreateInternal => Some("DOCUMENT_CREATE"),
+            Self::Route | Self::QuickRoute | Self::InternalRoute | Self::InboxRoute => {
+                Some("ROUTE_CREATE")
+            }
+            Self::OutboxContent | Self::OutboxSign | Self::InboxContent | Self::InboxSign => {
+                Some("DOCUMENT_SIGN")
+            }
+            Self::Recall | Self::Reject | Self::Decline => Some("DOCUMENT_REJECT"),
+            Self::Download => Some("DOCUMENT_DOWNLOAD"),
+            Self::Act => None,
+        }
+    }
+
+    /// The employee that a body names, if it can be read.
+    fn named(self, fields: &Fields<'_>) -> Option<Uuid> {
+        let named = match self {
+            Self::Create | Self::CreateInternal => {
+                let metadata = fields.object("documentMetadata").ok()??;
+                metadata.id("documentAuthorEmployeeId")
+            }
+            Self::OutboxContent | Self::OutboxSign | Self::InboxContent | Self::InboxSign => {
+                fields.id("signedByEmployeeId")
+            }
+            _ => fields.id("employeeId"),
+        };
+        named.ok()?
+    }
+
+    /// Refuses whoever may not do it, before his body is found fault with or a first answer is given again.
+    async fn permit(self, company: &Company, data: Option<&Value>) -> Result<()> {
+        let fields = data.and_then(|data| Fields::of(data, company.language()).ok());
+        let act = || acts::permission(fields.as_ref()?);
+        let Some(permission) = self.permission().or_else(act) else {
+            return Ok(());
+        };
+        let named = fields.as_ref().and_then(|fields| self.named(fields));
+        let asked = company.clone();
+        let look = move |conn: &mut Conn| asked.require_of(conn, named, permission);
+        company.app.db.read(look).await
+    }
+
     /// Reads what is asked for, and does all that cannot be done within a transaction.
     pub(super) async fn prepare(self, company: &Company, data: &Value) -> Result<Prepared> {
         match self {
@@ -92,12 +137,14 @@ pub(super) async fn perform(
     body: Bytes,
     operation: Operation,
 ) -> Result<JsonAnswer> {
+    let data = parse_json(&body);
+    operation.permit(&company, data.as_ref().ok()).await?;
+    let data = data?;
     if once.is_given()
         && let Some(first) = first_answer(&company, &once, &body).await?
     {
         return Ok(first);
     }
-    let data = parse_json(&body)?;
     let mut prepared = operation.prepare(&company, &data).await?;
     write_once(&company, once, &body, move |tx| {
         Ok(match prepared.write(tx)? {

@@ -41,25 +41,18 @@ pub(super) async fn get_inbox(company: Company, Path(id): Path<String>) -> Resul
 }
 
 async fn single(company: Company, id: &str, side: Direction) -> Result<Response> {
-    let found = find(&company, id, "DOCUMENT_VIEW").await?;
+    let found = find(&company, id).await?;
     let found = found.filter(|document| document.direction(company.id()) == Some(side));
     let model = found.and_then(|document| model::extended(&document, company.id()));
     Ok(model.map_or_else(absent, |model| wrapped(&model).into_response()))
 }
 
 /// A document that the company sees, for an employee who may look at it.
-pub(super) async fn find(
-    company: &Company,
-    id: &str,
-    permission: &'static str,
-) -> Result<Option<Document>> {
-    let id = read_id(company, id)?;
-    let asked = company.clone();
-    let look = move |conn: &mut Conn| {
-        asked.require(conn, permission)?;
-        Ok::<_, Error>(store::find(conn, asked.id(), id)?)
-    };
-    company.app.db.read(look).await
+async fn find(company: &Company, id: &str) -> Result<Option<Document>> {
+    company.may("DOCUMENT_VIEW").await?;
+    let (viewer, id) = (company.id(), read_id(company, id)?);
+    let look = move |conn: &mut Conn| store::find(conn, viewer, id);
+    Ok(company.app.db.read(look).await?)
 }
 
 /// What the vendor answers where a document is not there.
@@ -82,6 +75,7 @@ pub(super) async fn list_inbox(company: Company, Json(body): Json) -> Result<Jso
 }
 
 async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_VIEW").await?;
     let fields = Fields::of(body, company.language())?;
     let (skip, top) = fields.page()?;
     let mut statuses = fields.words("documentStatuses")?;
@@ -98,11 +92,8 @@ async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> 
         to,
         author: fields.id("documentAuthorId")?.map(UserId),
     };
-    let asked = company.clone();
-    let look = move |conn: &mut Conn| {
-        asked.require(conn, "DOCUMENT_VIEW")?;
-        Ok::<_, Error>(store::list(conn, asked.id(), side, &filter, skip, top)?)
-    };
+    let viewer = company.id();
+    let look = move |conn: &mut Conn| store::list(conn, viewer, side, &filter, skip, top);
     let (total, found) = company.app.db.read(look).await?;
     let shown = found.iter();
     let items: Vec<Value> = shown
@@ -115,7 +106,7 @@ async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> 
 #[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentStatusByDocumentId/{id}", tag = "documents",
     params(("id" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn get_status(company: Company, Path(id): Path<String>) -> Result<Response> {
-    let found = find(&company, &id, "DOCUMENT_VIEW").await?;
+    let found = find(&company, &id).await?;
     let status = found.and_then(|document| document.status(company.id()));
     Ok(status.map_or_else(absent, |status| {
         bare(&json!({ "documentStatus": status.name() })).into_response()

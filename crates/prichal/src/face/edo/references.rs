@@ -22,17 +22,11 @@ use crate::{
 #[utoipa::path(post, path = "/api/v3/sync/references/company-employees", tag = "references",
     request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    company.may("EMPLOYEE_VIEW").await?;
     let (skip, top) = Fields::of(&body, company.language())?.page()?;
-    let asked = company.clone();
-    let (total, found) = company
-        .app
-        .db
-        .read(move |conn| {
-            asked.require(conn, "EMPLOYEE_VIEW")?;
-            let page = entity::list(conn, asked.id(), EntityKind::User, skip, top)?;
-            Ok::<_, Error>(page)
-        })
-        .await?;
+    let viewer = company.id();
+    let look = move |conn: &mut Conn| entity::list(conn, viewer, EntityKind::User, skip, top);
+    let (total, found) = company.app.db.read(look).await?;
     let items: Vec<Value> = found
         .iter()
         .filter_map(Employee::read)
@@ -68,13 +62,10 @@ pub(super) async fn get_permissions(
     company: Company,
     Path(id): Path<String>,
 ) -> Result<JsonAnswer> {
+    company.may("EMPLOYEE_VIEW").await?;
     let unknown = || company.refuse(&UNKNOWN_EMPLOYEE, &[&id]);
-    let wanted = parse(&id).ok_or_else(unknown)?;
-    let asked = company.clone();
-    let look = move |conn: &mut Conn| {
-        asked.require(conn, "EMPLOYEE_VIEW")?;
-        employee(conn, asked.id(), wanted)
-    };
+    let (viewer, wanted) = (company.id(), parse(&id).ok_or_else(unknown)?);
+    let look = move |conn: &mut Conn| employee(conn, viewer, wanted);
     let found = company.app.db.read(look).await?.ok_or_else(unknown)?;
     let granted: Vec<&str> = PERMISSIONS
         .iter()
@@ -108,6 +99,7 @@ pub(super) async fn check_counterparties(
     Json(body): Json,
 ) -> Result<JsonAnswer> {
     const MOST: usize = 100;
+    company.may("DOCUMENT_VIEW").await?;
     let fields = Fields::of(&body, company.language())?;
     let mut bins = Vec::new();
     for (n, bin) in fields.list("bins")?.iter().enumerate() {
@@ -120,9 +112,7 @@ pub(super) async fn check_counterparties(
     if bins.len() > MOST {
         return Err(fields.fault("bins", &TOO_MANY, &[&MOST.to_string()]));
     }
-    let asked = company.clone();
     let look = move |conn: &mut Conn| {
-        asked.require(conn, "DOCUMENT_VIEW")?;
         let mut found = Vec::new();
         for bin in bins {
             let known = workspace::find_by_bin(conn, &bin)?;

@@ -42,10 +42,10 @@ pub(super) async fn list_signatures(
     company: Company,
     Path(id): Path<String>,
 ) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_VIEW").await?;
     let id = read_id(&company, &id)?;
     let asked = company.clone();
     let look = move |conn: &mut Conn| {
-        asked.require(conn, "DOCUMENT_VIEW")?;
         if store::find(conn, asked.id(), id)?.is_none() {
             return Err(missing(&asked, id));
         }
@@ -71,6 +71,7 @@ fn model(one: &Signature) -> Value {
 #[utoipa::path(post, path = "/api/v3/sync/signature/verify", tag = "documents",
     request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_VIEW").await?;
     let fields = Fields::of(&body, company.language())?;
     let decode = |name: &str| {
         let text = fields.text(name)?;
@@ -87,15 +88,9 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     {
         return Err(fields.fault("policy", &NO_POLICY, &[name]));
     }
-    let asked = company.clone();
-    let mut rules = company
-        .app
-        .db
-        .read(move |conn| {
-            asked.require(conn, "DOCUMENT_VIEW")?;
-            Rules::find(conn, asked.id())
-        })
-        .await?;
+    let workspace = company.id();
+    let find = move |conn: &mut Conn| Rules::find(conn, workspace);
+    let mut rules = company.app.db.read(find).await?;
     if let Some(policy) = policy {
         rules.policy = policy;
     }

@@ -22,6 +22,7 @@ use super::{
     words::{LOOKUP_FAILED, MEDIA_TYPE},
 };
 use crate::{
+    access::Caller,
     app::App,
     error::{Error, Result},
     face::{
@@ -59,6 +60,12 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     fn created_at(&self) -> Timestamp;
     fn set_updated_at(&mut self, at: Timestamp);
     fn entity(&self) -> Object;
+    /// The entity as a caller may see it.
+    fn shown(&self, _: &Caller) -> Object {
+        self.entity()
+    }
+    /// Whether only an administrator may change the one to the other; `None` where it is not there.
+    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool;
     /// How the feed shows it, if it does.
     fn snapshot(&self) -> Option<(EntityKind, String)>;
 
@@ -236,6 +243,16 @@ fn id_of<R: Resource>(text: &str) -> Result<EntityId> {
     EntityId::parse(text).ok_or_else(|| missing::<R>(text))
 }
 
+/// Refuses to change what grants rights, unless an administrator does.
+fn permit<R: Resource>(caller: &Caller, before: Option<&R>, after: Option<&R>) -> Result<()> {
+    if caller.is_admin() || !R::is_admins(before, after) {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "Only an administrator of the workspace may change what grants rights",
+    ))
+}
+
 fn taken<R: Resource>(code: &str) -> Error {
     let what = format!(
         "{} with this id or the name {code} is there already",
@@ -309,6 +326,7 @@ pub(super) async fn create<R: Resource>(
     let given = schema::object(&read_json(&headers, &body)?)?.clone();
     let id = EntityId::generate(tenant.now).0;
     let made = R::read(&given, id, tenant.now)?;
+    permit(&tenant.caller, None, Some(&made))?;
     made.check(&tenant.app).await?;
     let (app, origin) = (tenant.app.clone(), tenant.origin());
     let work = move |tx: &mut Tx<'_>| {
@@ -397,10 +415,10 @@ pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Res
     let shape = shape(R::NAMES, &query)?;
     let selection = Selection::read(R::NAMES, query.text("filter"), query.text("order"))?;
     let (offset, limit) = page(&query)?;
-    let (workspace, app) = (tenant.workspace, tenant.app.clone());
+    let (workspace, app, caller) = (tenant.workspace, tenant.app.clone(), tenant.caller);
     let read = move |conn: &mut Conn| {
         let all = R::list(&app.vault, conn, workspace)?;
-        let mut found: Vec<Object> = all.iter().map(R::entity).collect();
+        let mut found: Vec<Object> = all.iter().map(|one| one.shown(&caller)).collect();
         found.retain(|entity| selection.wants(entity));
         selection.sort(&mut found);
         let page = found.iter().skip(offset).take(limit);
@@ -416,7 +434,7 @@ pub(super) async fn get<R: Resource>(
     query: Query,
 ) -> Result<Response> {
     let (shape, id) = (shape(R::NAMES, &query)?, id_of::<R>(&id)?);
-    let entity = find::<R>(&tenant, id).await?.entity();
+    let entity = find::<R>(&tenant, id).await?.shown(&tenant.caller);
     Ok(json_text(StatusCode::OK, text(shape.show(&entity, false))))
 }
 
@@ -446,16 +464,17 @@ pub(super) async fn patch<R: Resource>(
     // What takes time is done before the write; there it is done again with what is there then.
     let now = find::<R>(&tenant, id).await?;
     now.patched(&given)?.check(&tenant.app).await?;
-    let (app, origin) = (tenant.app.clone(), tenant.origin());
+    let (app, origin, caller) = (tenant.app.clone(), tenant.origin(), tenant.caller.clone());
     let write = move |tx: &mut Tx<'_>| {
         let Some((before, false)) = R::find_for_update(&app.vault, tx, origin.workspace, id)?
         else {
             return Err(missing::<R>(&id.to_string()));
         };
         let mut after = before.patched(&given)?;
+        permit(&caller, Some(&before), Some(&after))?;
         after.settle(&app.vault, tx, &origin, &given, Some(&before))?;
         if after == before {
-            return Ok(text(before.entity()));
+            return Ok(text(before.shown(&caller)));
         }
         if after.code() != before.code() {
             let known = R::look_up(tx.conn()?, origin.workspace, after.code())?;
@@ -470,7 +489,7 @@ pub(super) async fn patch<R: Resource>(
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
         }
-        Ok(text(after.entity()))
+        Ok(text(after.shown(&caller)))
     };
     let text = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
@@ -482,12 +501,13 @@ pub(super) async fn delete<R: Resource>(
     Path(id): Path<String>,
 ) -> Result<Response> {
     let id = id_of::<R>(&id)?;
-    let (app, origin) = (tenant.app.clone(), tenant.origin());
+    let (app, origin, caller) = (tenant.app.clone(), tenant.origin(), tenant.caller.clone());
     let write = move |tx: &mut Tx<'_>| {
         match R::find_for_update(&app.vault, tx, origin.workspace, id)? {
             None => return Err(missing::<R>(&id.to_string())),
             Some((_, true)) => return Ok(()),
             Some((mut gone, false)) => {
+                permit(&caller, Some(&gone), None)?;
                 gone.set_updated_at(origin.at);
                 gone.update(&app.vault, tx, origin.workspace, Some(origin.at))?;
                 gone.remove(tx, origin.workspace)?;

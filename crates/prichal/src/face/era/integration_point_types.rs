@@ -96,6 +96,11 @@ impl Resource for ChannelType {
         self.entity()
     }
 
+    /// A type changes channels, those that have rights as well.
+    fn is_admins(_: Option<&Self>, _: Option<&Self>) -> bool {
+        true
+    }
+
     fn snapshot(&self) -> Option<(EntityKind, String)> {
         None
     }

@@ -28,6 +28,7 @@ use super::{
     integration_point_types::from_row,
 };
 use crate::{
+    access::Caller,
     app::App,
     channel::{close, new_token, open, queue},
     error::{Error, Result},
@@ -101,6 +102,20 @@ impl Resource for Channel {
 
     fn entity(&self) -> Object {
         self.entity()
+    }
+
+    /// Over a websocket, the tokens of other channels are not shown: they may have other rights.
+    fn shown(&self, caller: &Caller) -> Object {
+        match caller {
+            Caller::Channel(docked) if docked.channel.id != self.id => self.masked(),
+            _ => self.entity(),
+        }
+    }
+
+    /// A channel that has rights, with all of it: by other scripts its token could be learnt.
+    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
+        let mut both = before.into_iter().chain(after);
+        both.any(|channel| !channel.rights().is_empty())
     }
 
     fn snapshot(&self) -> Option<(EntityKind, String)> {

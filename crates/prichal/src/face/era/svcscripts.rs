@@ -2,6 +2,7 @@
 
 use axum::{http::HeaderMap, response::Response};
 use prichal_core::{
+    entity::rights::Authority,
     event::{EntityKind, Origin},
     id::{EntityId, WorkspaceId},
     resource::Names,
@@ -44,7 +45,8 @@ pub(super) struct ScriptModel {
     projectid: String,
     /// The same as `ext.lwt`.
     lwt: String,
-    /// `title`, `comment`, `loglevel`, `variables`: what the global object of that name begins with.
+    /// `title`, `comment`, `loglevel`, `variables`: what the global object of that name begins with; `as_admin`:
+    /// whether its runs have an administrator's rights.
     opts: Object,
     ext: Object,
 }
@@ -80,6 +82,11 @@ impl Resource for Script {
 
     fn entity(&self) -> Object {
         self.entity()
+    }
+
+    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
+        let mut both = before.into_iter().chain(after);
+        both.any(|script| script.authority() == Authority::Admin)
     }
 
     fn snapshot(&self) -> Option<(EntityKind, String)> {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod documents;
+mod matrix;
 mod permissions;
 mod pile;
 mod public;
@@ -334,11 +335,13 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
             ],
         ),
     ];
-    for (path, _) in BULK {
+    for (path, single) in BULK {
+        let permission = all.iter().find(|posted| posted.path == single);
+        let permission = permission.map_or(Some("DOCUMENT_DOWNLOAD"), |posted| posted.permission);
         let started = json!({ "operations": [{ "data": null }] });
         all.push(posted(
             path,
-            None,
+            permission,
             started,
             &[("operations", Kind::List, true)],
         ));
@@ -347,7 +350,12 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
             ("operations", Kind::List, true),
             ("operations[0].operationId", Kind::Id, true),
         ];
-        all.push(posted(&format!("{path}/status"), None, asked, &members));
+        all.push(posted(
+            &format!("{path}/status"),
+            permission,
+            asked,
+            &members,
+        ));
     }
     all
 }

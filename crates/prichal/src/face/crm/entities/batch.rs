@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use prichal_core::{
+    entity::rights::Authority,
     event::{EntityKind, Origin},
     identifier::Check,
     schema::{self, Fault, Field, MAX_ITEMS, Object, Type},
@@ -102,13 +103,14 @@ pub(super) fn write(
     tx: &mut Tx<'_>,
     drafts: &[(String, Draft)],
     origin: &Origin,
+    authority: Authority,
 ) -> Result<String> {
     let mut items = Vec::with_capacity(drafts.len());
     for (key, draft) in drafts {
         items.push(format!(
             "{}:{}",
             Value::from(key.as_str()),
-            draft.write(tx, origin)?
+            draft.write(tx, origin, authority)?
         ));
     }
     Ok(format!("{{\"items\":{{{}}}}}", items.join(",")))

@@ -9,9 +9,12 @@ use crate::{app::App, channel::Docked, error::Result};
 /// How many roles are read at once.
 const ROLES: i64 = 1000;
 
-/// What is open. Without a role that has routes, everything the channel itself allows.
+/// What a channel without roles may set up. Its frames go to its own script.
+const PLAIN: [&str; 2] = ["/ws#msg", "/ws#test"];
+
+/// The routes that are open; all else is closed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rights(Option<Vec<Route>>);
+pub(super) struct Rights(Vec<Route>);
 
 #[derive(Clone, Debug)]
 struct Route {
@@ -20,7 +23,14 @@ struct Route {
 }
 
 impl Route {
-    /// One that lacks something opens nothing, but narrows like any other.
+    fn new(method: &str, url: &str) -> Self {
+        Self {
+            methods: vec![method.to_owned()],
+            url: url.to_owned(),
+        }
+    }
+
+    /// One that lacks something opens nothing.
     fn read(route: &Value) -> Self {
         let methods = route["methods"].as_array().into_iter().flatten();
         let methods = methods.filter_map(Value::as_str).map(str::to_owned);
@@ -32,11 +42,16 @@ impl Route {
 }
 
 impl Rights {
-    /// The rights that a channel has now. They are good for one connection.
+    fn plain() -> Self {
+        Self(PLAIN.map(|url| Route::new("WEBSOCKET", url)).to_vec())
+    }
+
+    /// The rights that a channel has now. They are good for one connection. A role that is not there, or has no
+    /// routes, grants nothing.
     pub(super) async fn of(app: &App, docked: &Docked) -> Result<Self> {
         let wanted: Vec<String> = docked.channel.roles().map(str::to_owned).collect();
         if wanted.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::plain());
         }
         let workspace = docked.workspace;
         let mut routes = Vec::new();
@@ -60,13 +75,12 @@ impl Rights {
                 break;
             }
         }
-        Ok(Self((!routes.is_empty()).then_some(routes)))
+        Ok(Self(routes))
     }
 
     /// Whether some route opens this. A url that ends with `*` opens all that begins like it.
     pub(super) fn allow(&self, method: &str, url: &str) -> bool {
-        let Some(routes) = &self.0 else { return true };
-        routes.iter().any(|route| {
+        self.0.iter().any(|route| {
             let mut methods = route.methods.iter();
             let has_method =
                 methods.any(|known| known == "*" || known.eq_ignore_ascii_case(method));
@@ -83,28 +97,57 @@ impl Rights {
 mod tests {
     use super::*;
 
+    fn opens(rights: &Rights, table: &[(&str, &str, bool)]) {
+        for (method, url, open) in table {
+            assert_eq!(rights.allow(method, url), *open, "{method} {url}");
+        }
+    }
+
     #[test]
     fn routes_open_what_they_name() {
-        let route = |method: &str, url: &str| Route {
-            methods: vec![method.to_owned()],
-            url: url.to_owned(),
-        };
-        let rights = Rights(Some(vec![
-            route("WEBSOCKET", "/ws#rest"),
-            route("*", "/rest/v1/service/svcscripts"),
-            route("GET", "/rest/v1/service/integration_points/*"),
-        ]));
-        for (method, url, open) in [
+        let rights = Rights(vec![
+            Route::new("WEBSOCKET", "/ws#rest"),
+            Route::new("*", "/rest/v1/service/svcscripts"),
+            Route::new("GET", "/rest/v1/service/integration_points/*"),
+        ]);
+        let table = [
             ("WEBSOCKET", "/ws#rest", true),
             ("WEBSOCKET", "/ws#subscr", false),
+            ("WEBSOCKET", "/ws#msg", false),
             ("LOOKUP", "/rest/v1/service/svcscripts", true),
             ("GET", "/rest/v1/service/svcscripts/1", false),
             ("GET", "/rest/v1/service/integration_points/1", true),
             ("get", "/rest/v1/service/integration_points/1", true),
             ("DELETE", "/rest/v1/service/integration_points/1", false),
+        ];
+        opens(&rights, &table);
+    }
+
+    #[test]
+    fn without_roles_messages_and_tests_are_open_and_without_routes_nothing_is() {
+        let table = [
+            ("WEBSOCKET", "/ws#msg", true),
+            ("WEBSOCKET", "/ws#test", true),
+            ("WEBSOCKET", "/ws#rest", false),
+            ("WEBSOCKET", "/ws#svcscript", false),
+            ("WEBSOCKET", "/ws#subscr", false),
+            ("GET", "/rest/v1/service/svcscripts", false),
+            ("GET", "/ws#msg", false),
+        ];
+        opens(&Rights::plain(), &table);
+        opens(
+            &Rights::default(),
+            &table.map(|(method, url, _)| (method, url, false)),
+        );
+        for broken in [
+            serde_json::json!({}),
+            serde_json::json!({ "methods": ["*"] }),
+            serde_json::json!({ "url": "*" }),
+            serde_json::json!({ "methods": "*", "url": "*" }),
+            serde_json::json!({ "methods": [], "url": "*" }),
         ] {
-            assert_eq!(rights.allow(method, url), open, "{method} {url}");
+            let rights = Rights(vec![Route::read(&broken)]);
+            opens(&rights, &table.map(|(method, url, _)| (method, url, false)));
         }
-        assert!(Rights(None).allow("DELETE", "/anything"));
     }
 }

@@ -10,7 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use prichal_core::{
     event::{ChangeType, EntityKind, EventType},
-    id::EntityId,
+    id::{EntityId, UserId},
     schema::Object,
     time::Timestamp,
 };
@@ -51,6 +51,7 @@ use crate::{
         request::{Request, START},
         sockets::Close,
     },
+    document,
     error::{Error, Result},
     face::era::svcscript_runtimes::{SITE, load, read_start},
 };
@@ -411,17 +412,22 @@ impl Session {
         let workspace = self.docked.workspace;
         loop {
             let after = self.seen;
-            let read = move |conn: &mut Conn| event::list(conn, workspace, after, EVENTS);
-            let Ok(events) = self.app.db.read(read).await else {
+            let user = self.docked.channel.user();
+            let read = move |conn: &mut Conn| {
+                let mut events = event::list(conn, workspace, after, EVENTS)?;
+                let last = events.last().map(|last| last.seq);
+                document::hide(conn, workspace, user.map(UserId), &mut events)?;
+                Ok::<_, Error>((events, last))
+            };
+            let Ok((events, last)) = self.app.db.read(read).await else {
                 // The next news brings it.
                 return Ok(());
             };
-            let Some(last) = events.last() else {
+            let Some(last) = last else {
                 return Ok(());
             };
-            self.seen = last.seq;
+            self.seen = last;
             let now = self.app.clock.now();
-            let user = self.docked.channel.user();
             let user = user.map(|id| (EntityKind::User, id));
             for event in &events {
                 let is_deleted = event.head.kind == EventType::Change(ChangeType::Delete);
