@@ -7,6 +7,7 @@ use super::{
     Refusal,
     target::{Verb, room},
 };
+use crate::json;
 
 /// Does what the verb says at `path` below `object`.
 pub(super) fn change(
@@ -54,7 +55,7 @@ fn on_member(verb: Verb<'_>, object: &mut Map<String, Value>, key: String) -> Re
         }
         Verb::Add(value) => match object.get_mut(&key) {
             Some(Value::Array(items)) if !value.is_array() => {
-                if !items.contains(value) {
+                if !items.iter().any(|item| json::same(item, value)) {
                     room(items)?;
                     items.push(value.clone());
                 }
