@@ -1,8 +1,9 @@
-//! Small pieces of JSON text, for the places that put a document together without building a tree.
+//! Small pieces of JSON text, for the places that put a document together without building a tree; and
+//! numbers, which keep the digits they were written with.
 
-use std::fmt::Write;
+use std::{cmp::Ordering, fmt::Write};
 
-use serde_json::Value;
+use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
 use crate::time::Timestamp;
@@ -48,9 +49,187 @@ pub(crate) fn inside(object: &str) -> &str {
         .trim()
 }
 
+/// The most characters of a number.
+pub const MAX_NUMBER: usize = 1000;
+
+/// The path of a number that is longer than one may be.
+pub fn long_number(value: &Value) -> Option<String> {
+    let below = |path: String, inner: &Value| long_number(inner).map(|rest| path + &rest);
+    match value {
+        Value::Number(number) => (number.as_str().len() > MAX_NUMBER).then(String::new),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(n, item)| below(format!("[{n}]"), item))
+        }
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| below(format!(".{name}"), member)),
+        _ => None,
+    }
+}
+
+/// Whether two values are equal. Numbers are by their worth: `100`, `100.0` and `1e2` are one.
+pub fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => compare(one, other).is_eq(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => same_members(one, other),
+        _ => one == other,
+    }
+}
+
+/// The same for objects.
+pub fn same_members(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    let alike =
+        |(name, value): (&String, &Value)| other.get(name).is_some_and(|other| same(value, other));
+    one.len() == other.len() && one.iter().all(alike)
+}
+
+/// The order of two numbers by their worth, however many digits they have.
+pub fn compare(one: &Number, other: &Number) -> Ordering {
+    if one == other {
+        return Ordering::Equal;
+    }
+    match (Decimal::of(one.as_str()), Decimal::of(other.as_str())) {
+        (Some(one), Some(other)) => one.compare(&other),
+        // Exponents beyond any use: only their texts are left.
+        _ => one.as_str().cmp(other.as_str()),
+    }
+}
+
+/// A number as `0.<digits> × 10^exponent`, without zeros at either end of its digits. Zero has none.
+struct Decimal {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    fn of(text: &str) -> Option<Self> {
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let written = [whole, fraction].concat();
+        let digits = written.trim_start_matches('0');
+        let leading = i64::try_from(written.len() - digits.len()).ok()?;
+        let point = i64::try_from(whole.len()).ok()?;
+        let digits = digits.trim_end_matches('0');
+        if digits.is_empty() {
+            return Some(Self {
+                is_negative: false,
+                digits: String::new(),
+                exponent: i64::MIN,
+            });
+        }
+        Some(Self {
+            is_negative: text.starts_with('-'),
+            digits: digits.to_owned(),
+            exponent: exponent.parse::<i64>().ok()?.checked_add(point - leading)?,
+        })
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let sign = |number: &Self| match (number.digits.is_empty(), number.is_negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let size = |number: &Self| (number.exponent, number.digits.clone());
+        sign(self).cmp(&sign(other)).then_with(|| {
+            let by_size = size(self).cmp(&size(other));
+            if self.is_negative {
+                by_size.reverse()
+            } else {
+                by_size
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+
+    fn number(text: &str) -> Number {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for text in [
+            "40702810900000012345",
+            "0.1234567890123456789",
+            "1.10",
+            "1e+400",
+            "-0",
+            "-0.0",
+            "12345678901234567890123456789012345678901234567890",
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(value.to_string(), text);
+            let inside: Value = serde_json::from_str(&format!("{{\"a\":[{text}]}}")).unwrap();
+            assert_eq!(inside.to_string(), format!("{{\"a\":[{text}]}}"));
+        }
+    }
+
+    #[test]
+    fn numbers_of_equal_worth_are_the_same() {
+        for (one, other, order) in [
+            ("1", "1.0", Ordering::Equal),
+            ("100", "1e2", Ordering::Equal),
+            ("100", "0.1E+3", Ordering::Equal),
+            ("0", "-0.0", Ordering::Equal),
+            ("0", "0e99999999999999999999", Ordering::Equal),
+            ("0.0012", "12e-4", Ordering::Equal),
+            (
+                "40702810900000012345",
+                "40702810900000012346",
+                Ordering::Less,
+            ),
+            (
+                "-40702810900000012345",
+                "-40702810900000012346",
+                Ordering::Greater,
+            ),
+            ("9", "10", Ordering::Less),
+            ("-1", "0", Ordering::Less),
+            ("1e400", "1e399", Ordering::Greater),
+            ("0.1", "0.10000000000000001", Ordering::Less),
+        ] {
+            let (a, b) = (number(one), number(other));
+            assert_eq!(compare(&a, &b), order, "{one} {other}");
+            assert_eq!(compare(&b, &a), order.reverse(), "{other} {one}");
+            let (a, b) = (json!({"x": [a]}), json!({"x": [b]}));
+            assert_eq!(same(&a, &b), order.is_eq(), "{one} {other}");
+        }
+        let huge = number("1e99999999999999999999");
+        assert!(compare(&huge, &huge).is_eq());
+        assert!(!compare(&huge, &number("1")).is_eq());
+        assert!(!same(&json!({"a": 1}), &json!({"b": 1})));
+        assert!(!same(&json!([1]), &json!([1, 2])));
+    }
+
+    #[test]
+    fn a_number_has_a_longest_length() {
+        let fits: Value = serde_json::from_str(&"1".repeat(MAX_NUMBER)).unwrap();
+        assert_eq!(long_number(&json!({"a": [fits]})), None);
+        let long: Value = serde_json::from_str(&"1".repeat(MAX_NUMBER + 1)).unwrap();
+        let path = long_number(&json!({"a": [{"b": 1}, {"c": long}]}));
+        assert_eq!(path.as_deref(), Some(".a[1].c"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_whole_numbers(a: i64, b: i64, zeros in 0_usize..30) {
+            let spelled = |n: i64| number(&format!("{n}.{}", "0".repeat(zeros + 1)));
+            prop_assert_eq!(compare(&Number::from(a), &spelled(b)), a.cmp(&b));
+        }
+    }
 
     #[test]
     fn texts_are_escaped_like_any_other_json() {

@@ -20,7 +20,7 @@ pub mod health;
 pub mod id;
 pub mod identifier;
 pub mod integration;
-mod json;
+pub mod json;
 pub mod locate;
 pub mod names;
 pub mod network;

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::{
+    json,
     schema::{self, Fault, FaultKind, Field, MAX_DEPTH, NewId, Object, Type, complete, member},
     words::words,
 };
@@ -204,8 +205,11 @@ pub fn apply(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let changed = draft != *object;
-    *object = draft;
+    let changed = !json::same_members(&draft, object);
+    // What says the same in other digits stays as it was written first.
+    if changed {
+        *object = draft;
+    }
     Ok(changed)
 }
 

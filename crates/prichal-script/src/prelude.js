@@ -3,12 +3,51 @@
 // in tools.js and web.js, and comes when it is asked for.
 (function (native, presets) {
   'use strict';
-  const { stringify, parse } = JSON;
+  const { stringify, rawJSON, parse: read } = JSON;
   const { defineProperty } = Object;
   const Deep = RangeError;
   const nothing = (value) => value === undefined || value === null;
   const define = (name, value) =>
     defineProperty(globalThis, name, { value, writable: true, configurable: true });
+
+  // A number that a double would change keeps its digits: a whole one is a BigInt, any other a Number that
+  // remembers them. Both are written as they came.
+  const longest = 1000;
+  const remember = (source) =>
+    Object.defineProperties(new Number(source), {
+      toString: { value: () => source },
+      toJSON: { value: () => rawJSON(source) },
+    });
+  const worth = (text) => {
+    const parts = /^(-?)(\d+)(?:\.(\d+))?(?:e([-+]?\d+))?$/i.exec(text);
+    if (parts === null) return text;
+    const [, sign, whole, fraction = '', exponent = '0'] = parts;
+    const digits = (whole + fraction).replace(/^0+/, '');
+    if (digits === '') return '0';
+    const point = Number(exponent) + digits.length - fraction.length;
+    return `${sign}${digits.replace(/0+$/, '')}e${point}`;
+  };
+  const exact = (name, value, { source }) => {
+    if (typeof value !== 'number') return value;
+    if (!/^-?\d+$/.test(source)) {
+      return worth(source) === worth(String(value)) ? value : remember(source);
+    }
+    if (Number.isSafeInteger(value)) return value;
+    return source.length > longest ? remember(source) : BigInt(source);
+  };
+  // Fifteen digits and two of an exponent always fit.
+  const parse = (text) =>
+    /\d[\d.]{15}|\de[-+]?\d{3}/i.test(text) ? read(text, exact) : read(text);
+  defineProperty(BigInt.prototype, 'toJSON', {
+    writable: true,
+    configurable: true,
+    value() {
+      const digits = this.toString();
+      if (digits.length > longest) throw new RangeError(`a number of more than ${longest} digits`);
+      return rawJSON(digits);
+    },
+  });
+  if (typeof presets === 'string') presets = parse(presets);
 
   const shown = (value) => {
     if (typeof value === 'string') return value;

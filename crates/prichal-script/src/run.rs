@@ -316,7 +316,13 @@ impl<'js> Work<'_, 'js> {
     ) -> rquickjs::Result<Object<'js>> {
         let native = self.native(host)?;
         let prelude: Function<'js> = PRELUDE.evaluate(self.ctx)?.get()?;
-        let presets = self.ctx.json_parse(presets.0.get())?;
+        let text = presets.0.get();
+        let presets = if may_lose_digits(text) {
+            // The prelude reads it so that nothing is lost, which needs more room.
+            text.into_js(self.ctx)?
+        } else {
+            self.ctx.json_parse(text)?
+        };
         prelude.call((native, presets))
     }
 
@@ -465,6 +471,28 @@ fn bounded(ctx: &Ctx<'_>, text: String, most: usize) -> rquickjs::Result<String>
     }
     let why = format!("what is handed over is longer than {most} bytes");
     Err(Exception::throw_range(ctx, &why))
+}
+
+/// Whether some number in a JSON text may be another one as a double.
+fn may_lose_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut run = 0;
+    bytes.iter().enumerate().any(|(at, byte)| match byte {
+        b'e' | b'E' if std::mem::take(&mut run) > 0 => {
+            let exponent = &bytes[at + 1..];
+            let signed = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+"));
+            let digits = signed.unwrap_or(exponent).iter().take(3);
+            digits.filter(|byte| byte.is_ascii_digit()).count() == 3
+        }
+        b'0'..=b'9' | b'.' => {
+            run += 1;
+            run > 15
+        }
+        _ => {
+            run = 0;
+            false
+        }
+    })
 }
 
 fn result<'js>(promise: &Promise<'js>, ctx: &Ctx<'js>) -> Value<'js> {

@@ -23,6 +23,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use prichal_core::json;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -242,13 +243,28 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value> {
     if bytes.is_empty() {
         return Err(Error::invalid("", "A non-empty request body is required."));
     }
-    serde_json::from_slice(bytes).or_else(|error| {
+    let value = serde_json::from_slice(bytes).or_else(|error| {
         let mended = without_trailing_commas(bytes);
         let mended = mended.and_then(|mended| serde_json::from_slice(&mended).ok());
         mended.ok_or_else(|| {
             Error::invalid("", format!("The request body is not valid JSON: {error}."))
         })
-    })
+    })?;
+    check_numbers(&value)?;
+    Ok(value)
+}
+
+/// Refuses numbers that are longer than they are kept.
+pub fn check_numbers(value: &Value) -> Result<()> {
+    let Some(path) = json::long_number(value) else {
+        return Ok(());
+    };
+    let path: String = path.trim_start_matches('.').chars().take(200).collect();
+    let message = format!(
+        "The {path} field is invalid: a number of more than {} characters.",
+        json::MAX_NUMBER
+    );
+    Err(Error::invalid(path, message))
 }
 
 /// The same text with a blank for each comma that a closing bracket follows. Nothing when there is none.

@@ -1,5 +1,7 @@
 //! What statistics and lists want to know of a call (`reference/kontur.md` §6.5).
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -161,23 +163,63 @@ fn talk(leg: &Leg) -> i64 {
     times.map_or(0, |(from, to)| (to.millis_since(from) - leg.hold_ms).max(0))
 }
 
-/// The user of the last leg that was answered, else the only one it rang at.
+/// The user who talked last with the other side, else the only one it rang at.
 fn responsible(legs: &[&Leg]) -> Option<Uuid> {
-    let user = |leg: &Leg| {
-        // The one who was called, or who calls out.
-        let parties = [&leg.to, &leg.from];
-        let mut users = parties
-            .into_iter()
-            .filter(|party| party.kind == PartyType::User);
-        users.find_map(|party| party.user_id)
-    };
-    let answered = legs.iter().filter(|leg| leg.started_at.is_some());
-    if let Some(last) = answered.max_by(|a, b| (&a.started_at, &a.id).cmp(&(&b.started_at, &b.id)))
-    {
-        return user(last);
+    if let Some(talk) = last_talk(legs.iter().copied()) {
+        return user(talk);
     }
     let mut rung: Vec<Uuid> = legs.iter().filter_map(|leg| user(leg)).collect();
     rung.sort_unstable();
     rung.dedup();
     <[Uuid; 1]>::try_from(rung).ok().map(|[only]| only)
+}
+
+/// The one who was called, or who calls out.
+fn user(leg: &Leg) -> Option<Uuid> {
+    let parties = [&leg.to, &leg.from].into_iter();
+    let mut users = parties.filter(|party| party.kind == PartyType::User);
+    users.find_map(|party| party.user_id)
+}
+
+/// The leg that was answered last and that no other one outlived: of two who pick up, the other one keeps the
+/// caller. Where that is no difference, who talked longer, then who rang first; ids are only the last resort.
+pub(super) fn last_talk<'a>(legs: impl Iterator<Item = &'a Leg> + Clone) -> Option<&'a Leg> {
+    let answered = legs.filter(|leg| leg.started_at.is_some());
+    let others = answered.clone();
+    let kept = answered.filter(|leg| !others.clone().any(|other| outlives(other, leg)));
+    kept.max_by(|a, b| {
+        let evidence = |leg: &Leg| (leg.started_at.clone(), talk(leg));
+        let ring = |leg: &Leg| leg.appeared_at.clone();
+        let tie = |leg: &Leg| (user(leg), leg.id.clone());
+        let by_talk = evidence(a).cmp(&evidence(b));
+        by_talk
+            .then_with(|| earlier(ring(a), ring(b)))
+            .then_with(|| tie(b).cmp(&tie(a)))
+    })
+}
+
+/// Whether another leg was answered before this one and went on after it. Where both end at once, whether this
+/// one had been ringing already: then it is no transfer, and who was faster has the caller.
+fn outlives(other: &Leg, leg: &Leg) -> bool {
+    let ends = match (&other.finished_at, &leg.finished_at) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(other), Some(end)) => other.cmp(end),
+    };
+    let times = leg.appeared_at.as_ref().zip(other.started_at.as_ref());
+    let rang_already = times.is_some_and(|(rang, answered)| rang <= answered);
+    match other.started_at.cmp(&leg.started_at) {
+        Ordering::Less => ends.is_gt() || (ends.is_eq() && rang_already),
+        Ordering::Equal => ends.is_gt(),
+        Ordering::Greater => false,
+    }
+}
+
+/// Greater is what was earlier; what is not known is the least.
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Ordering {
+    match (one, other) {
+        (Some(one), Some(other)) => other.cmp(&one),
+        (one, other) => one.is_some().cmp(&other.is_some()),
+    }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Call, Event, EventType, HistoryLeg, LegRecording, Moment, Party, Recording, Status};
+use super::{
+    Call, Event, EventType, HistoryLeg, LegRecording, Moment, Party, Recording, Status,
+    facts::last_talk,
+};
 
 /// A talk between two participants. Serialized as the model shows it (`reference/kontur.md` §5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,21 +114,8 @@ impl Call {
     }
 
     fn live_legs(&self) -> Vec<Leg> {
-        // An event may name its leg by the id alone that it has while it lasts.
-        let lasting: BTreeMap<&str, &str> = self
-            .events
-            .iter()
-            .rev()
-            .filter(|event| {
-                !event.external_call_item_id.is_empty() && !event.realtime_call_item_id.is_empty()
-            })
-            .map(|event| (event.realtime_call_item_id.as_str(), event.leg()))
-            .collect();
-        let leg_of = |event: &'_ Event| -> String {
-            let is_lasting = !event.external_call_item_id.is_empty();
-            let known = lasting.get(event.leg()).filter(|_| !is_lasting);
-            known.copied().unwrap_or(event.leg()).to_owned()
-        };
+        let lasting = Lasting::of(&self.events);
+        let leg_of = |event: &Event| lasting.leg_of(event).to_owned();
         let mut of_leg: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
         for event in &self.events {
             of_leg.entry(leg_of(event)).or_default().push(event);
@@ -185,6 +175,46 @@ impl Call {
             let latest = known.into_iter().flatten().max().cloned();
             leg.finished_at = end.clone().max(latest);
         }
+    }
+}
+
+/// The legs that have been told with both of their ids. An event may name its leg by the id alone that it has
+/// while it lasts, which legs that ring together may share.
+struct Lasting<'a>(BTreeMap<&'a str, Vec<&'a Event>>);
+
+impl<'a> Lasting<'a> {
+    fn of(events: &'a [Event]) -> Self {
+        let mut legs: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        for event in events {
+            let realtime = event.realtime_call_item_id.as_str();
+            if realtime.is_empty() || event.external_call_item_id.is_empty() {
+                continue;
+            }
+            let known = legs.entry(realtime).or_default();
+            let is_known = known.iter().any(|one| {
+                (one.leg(), &one.from, &one.to) == (event.leg(), &event.from, &event.to)
+            });
+            if !is_known {
+                known.push(event);
+            }
+        }
+        Self(legs)
+    }
+
+    /// The leg between the same people; else the one that was told first.
+    fn leg_of<'e>(&self, event: &'e Event) -> &'e str
+    where
+        'a: 'e,
+    {
+        if !event.external_call_item_id.is_empty() {
+            return event.leg();
+        }
+        let known = self.0.get(event.leg()).map_or(&[][..], Vec::as_slice);
+        let mut alike = known
+            .iter()
+            .filter(|one| (&one.from, &one.to) == (&event.from, &event.to));
+        let found = alike.next().or(known.first());
+        found.map_or(event.leg(), |one| one.leg())
     }
 }
 
@@ -271,11 +301,16 @@ fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
         ..
     } = recording;
     let by_id = |id: &str| legs.iter().position(|leg| !id.is_empty() && leg.id == id);
+    // Of legs that have rung under one id, the one in which somebody talked.
+    let by_realtime = || {
+        let named = legs
+            .iter()
+            .filter(|leg| leg.realtime_ids.contains(realtime));
+        let talk = last_talk(named.clone()).or(named.clone().next())?;
+        legs.iter().position(|leg| std::ptr::eq(leg, talk))
+    };
     by_id(external)
-        .or_else(|| {
-            legs.iter()
-                .position(|leg| leg.realtime_ids.contains(realtime))
-        })
+        .or_else(by_realtime)
         .or_else(|| by_id(realtime))
 }
 

@@ -466,6 +466,116 @@ fn the_evidence_survives_the_store() {
     assert_eq!(serde_json::from_str::<Call>(&text).unwrap(), before);
 }
 
+#[test]
+fn who_talked_answered_whatever_the_ids() {
+    let by = |leg: &str, n, kind, second| event(leg, kind, second, client(), user(n));
+    for (one, other) in [("1", "2"), ("2", "1"), ("a", "B"), ("B", "a")] {
+        // Two pick up at once; one of them drops out.
+        let race = [
+            Message::Started(notice(0)),
+            by(one, 1, Appeared, 1),
+            by(other, 2, Appeared, 1),
+            by(one, 1, Connected, 3),
+            by(other, 2, Connected, 3),
+            by(one, 1, Disconnected, 4),
+            by(other, 2, Disconnected, 60),
+        ];
+        assert_eq!(
+            call(race.clone()).facts().responsible_user_id,
+            Some(Uuid::from_u128(2))
+        );
+        assert_eq!(
+            call(race.into_iter().rev()).facts().responsible_user_id,
+            Some(Uuid::from_u128(2))
+        );
+        // While both still talk, who rang first.
+        let both = call([
+            Message::Started(notice(0)),
+            by(one, 1, Appeared, 2),
+            by(other, 2, Appeared, 1),
+            by(one, 1, Connected, 3),
+            by(other, 2, Connected, 3),
+        ]);
+        assert_eq!(both.facts().responsible_user_id, Some(Uuid::from_u128(2)));
+        // Both are told to go on until the call is over: who was faster.
+        let ended = call([
+            Message::Started(notice(0)),
+            by(one, 1, Appeared, 1),
+            by(other, 2, Appeared, 1),
+            by(one, 1, Connected, 4),
+            by(other, 2, Connected, 3),
+            Message::Finished(notice(60)),
+        ]);
+        assert_eq!(ended.facts().responsible_user_id, Some(Uuid::from_u128(2)));
+        // A moment later than the other, and over at once.
+        let late = call([
+            by(other, 2, Connected, 3),
+            by(one, 1, Connected, 4),
+            by(one, 1, Disconnected, 5),
+            by(other, 2, Disconnected, 60),
+        ]);
+        assert_eq!(late.facts().responsible_user_id, Some(Uuid::from_u128(2)));
+        // A transfer: the second one talked last.
+        let transfer = call([
+            by(other, 2, Connected, 3),
+            by(other, 2, Disconnected, 30),
+            by(one, 1, Connected, 30),
+            by(one, 1, Disconnected, 40),
+        ]);
+        assert_eq!(
+            transfer.facts().responsible_user_id,
+            Some(Uuid::from_u128(1))
+        );
+        // History says who talked when live messages do not.
+        let mut told = history(vec![
+            HistoryLeg {
+                to: user(1),
+                ..history_leg(one, Some(3), Some(4))
+            },
+            HistoryLeg {
+                to: user(2),
+                ..history_leg(other, Some(3), Some(60))
+            },
+        ]);
+        told.items.sort_by(|a, b| a.id.cmp(&b.id));
+        let told = call([Message::History(told, Vec::new())]);
+        assert_eq!(told.facts().responsible_user_id, Some(Uuid::from_u128(2)));
+    }
+}
+
+#[test]
+fn legs_that_ring_under_one_id_are_told_apart_by_their_people() {
+    let shared = |leg: &str, n, kind, second| {
+        Message::Event(Event {
+            external_call_item_id: leg.to_owned(),
+            realtime_call_item_id: "rt".to_owned(),
+            timestamp: at(second),
+            kind,
+            from: client(),
+            to: user(n),
+        })
+    };
+    let recording = |file| {
+        Message::Recorded(LegRecording {
+            external_call_item_id: String::new(),
+            realtime_call_item_id: "rt".to_owned(),
+            ..recorded("", file, false)
+        })
+    };
+    let messages = [
+        Message::Started(notice(0)),
+        shared("1", 1, Appeared, 1),
+        shared("2", 2, Appeared, 1),
+        shared("", 2, Connected, 3),
+        shared("", 2, Disconnected, 30),
+        recording(7),
+    ];
+    let call = call(messages);
+    assert_eq!(call.facts().responsible_user_id, Some(Uuid::from_u128(2)));
+    let recordings: Vec<usize> = call.legs().iter().map(|leg| leg.recordings.len()).collect();
+    assert_eq!(recordings, [0, 1]);
+}
+
 fn parties() -> impl Strategy<Value = (Party, Party)> {
     prop_oneof![
         (0_u128..4).prop_map(|n| (client(), user(n))),

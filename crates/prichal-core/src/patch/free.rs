@@ -7,6 +7,7 @@ use super::{
     Refusal,
     target::{Verb, no_such, room},
 };
+use crate::json;
 
 /// Does what the verb says at `path` below `object`. A path has an end, and so has the way down here.
 pub(super) fn change(
@@ -51,7 +52,7 @@ fn on_member(verb: Verb<'_>, object: &mut Map<String, Value>, key: String) -> Re
         }
         Verb::Add(value) => match object.get_mut(&key) {
             Some(Value::Array(items)) if !value.is_array() => {
-                if !items.contains(value) {
+                if !items.iter().any(|item| json::same(item, value)) {
                     room(items)?;
                     items.push(value.clone());
                 }

@@ -3,9 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{Refusal, free};
-use crate::schema::{
-    Access, Elements, Fault, Field, Key, MAX_ITEMS, NewId, Object, Repeat, Type, check_free,
-    drop_nulls, read_element, read_value,
+use crate::{
+    json,
+    schema::{
+        Access, Elements, Fault, Field, Key, MAX_ITEMS, NewId, Object, Repeat, Type, check_free,
+        drop_nulls, read_element, read_value,
+    },
 };
 
 /// An operation without its path.
@@ -129,7 +132,7 @@ impl Change<'_> {
                 room(list)?;
                 list.push(element);
             }
-            Some(at) if list[at] == element => {}
+            Some(at) if json::same(&list[at], &element) => {}
             Some(at) if spec.repeat == Repeat::Replace => list[at] = element,
             Some(_) => {
                 let detail = format!("An element with the id {id} already exists.");

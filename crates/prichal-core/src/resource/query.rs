@@ -5,7 +5,10 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Fault, Object};
+use crate::{
+    json,
+    schema::{Fault, Object},
+};
 
 /// The fields of a collection's entities.
 #[derive(Debug)]
@@ -169,7 +172,7 @@ impl Selection {
         filter: Option<&str>,
         order: Option<&str>,
     ) -> Result<Self, Vec<Fault>> {
-        let json = |parameter: &str, text: &str, what: &str| {
+        let parsed = |parameter: &str, text: &str, what: &str| {
             serde_json::from_str::<Value>(text).map_err(|_| {
                 vec![Fault::rule(
                     parameter,
@@ -180,7 +183,7 @@ impl Selection {
         let mut selection = Self::default();
         if let Some(text) = filter {
             let what = "a JSON object of fields and values";
-            let value = json("filter", text, what)?;
+            let value = parsed("filter", text, what)?;
             let Value::Object(fields) = value else {
                 return Err(vec![Fault::rule(
                     "filter",
@@ -200,7 +203,7 @@ impl Selection {
         if let Some(text) = order {
             let what = "a JSON array of field names or objects such as {\"code\": \"desc\"}";
             let wrong = || vec![Fault::rule("order", format!("order must be {what}."))];
-            let value = json("order", text, what)?;
+            let value = parsed("order", text, what)?;
             for item in value.as_array().ok_or_else(wrong)? {
                 match item {
                     Value::String(name) => {
@@ -235,7 +238,7 @@ impl Selection {
     pub fn wants(&self, entity: &Object) -> bool {
         self.filter
             .iter()
-            .all(|(name, value, unset)| at(entity, name).unwrap_or(unset) == value)
+            .all(|(name, value, unset)| json::same(at(entity, name).unwrap_or(unset), value))
     }
 
     /// Sorts entities; equal ones keep their order.
@@ -269,10 +272,7 @@ fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
-        (Some(Value::Number(a)), Some(Value::Number(b))) => a
-            .as_f64()
-            .partial_cmp(&b.as_f64())
-            .unwrap_or(Ordering::Equal),
+        (Some(Value::Number(a)), Some(Value::Number(b))) => json::compare(a, b),
         (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
         _ => Ordering::Equal,
     })

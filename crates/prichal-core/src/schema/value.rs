@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Fault, FaultKind, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Type, Words};
 use crate::{
     id,
+    json::MAX_NUMBER,
     time::{Timestamp, parse_time_span},
 };
 
@@ -19,7 +20,7 @@ pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, FaultKind
         Type::Bool => Value::Bool(value.as_bool().ok_or(FaultKind::Type)?),
         Type::Int => Value::from(value.as_i64().ok_or(FaultKind::Type)?),
         Type::Size => Value::from(size(value)?),
-        Type::Number if value.is_number() => value.clone(),
+        Type::Number if value.is_number() && check_free(value).is_ok() => value.clone(),
         Type::Guid => {
             let id = guid(value)?;
             return Ok((!id.is_nil()).then(|| Value::String(id.to_string())));
@@ -98,6 +99,9 @@ fn measure(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), String>
         Value::Object(members) => members
             .values()
             .try_for_each(|item| measure(item, depth + 1, nodes)),
+        Value::Number(number) if number.as_str().len() > MAX_NUMBER => {
+            Err(format!("a number of more than {MAX_NUMBER} characters"))
+        }
         _ => Ok(()),
     }
 }
@@ -135,6 +139,10 @@ fn shown(value: &Value) -> String {
         Value::String(text) if text.len() > SHOWN => {
             let start: String = text.chars().take(SHOWN).collect();
             format!("{}…", Value::from(start))
+        }
+        Value::Number(number) if number.as_str().len() > SHOWN => {
+            // Digits only, a point and an exponent: each is one byte.
+            format!("{}…", &number.as_str()[..SHOWN])
         }
         other => other.to_string(),
     }

@@ -355,7 +355,7 @@ fn what_is_signed_is_a_text() {
 #[test]
 fn variables_that_are_no_json_are_left_out() {
     let outcome = run_alone(
-        "variables.a = 1; variables.b = 10n; variables.c = variables; variables.d = () => 1",
+        "variables.a = 1; variables.b = 10n ** 1000n; variables.c = variables; variables.d = () => 1",
     );
     assert_eq!(outcome.variables.as_deref(), Some(r#"{"a":1}"#));
     assert_eq!(outcome.log.len(), 2, "{:?}", outcome.log);
@@ -574,6 +574,42 @@ impl Host for Clock {
 }
 
 #[test]
+fn numbers_that_a_double_would_change_keep_their_digits() {
+    let text = r#"{"a":40702810900000012345,"b":-9007199254740993,"c":0.1234567890123456789,"d":1e+400,"e":[12345678901234567890],"f":9007199254740991,"g":1.50,"h":"40702810900000012345","i":123456789012.125}"#;
+    let kept = r#"{"a":40702810900000012345,"b":-9007199254740993,"c":0.1234567890123456789,"d":1e+400,"e":[12345678901234567890],"f":9007199254740991,"g":1.5,"h":"40702810900000012345","i":123456789012.125}"#;
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    // As a body that is read when it is asked for, and as what is there from the beginning.
+    let lazy = Presets::new(&json!({ "text": text }), None, &json!({}));
+    let eager = Presets::new(&json!({ "body": value }), None, &value);
+    for presets in [&lazy, &eager] {
+        let source = "respond(200, {}, request.body); console.log(request.body); variables.all = request.body; request.body";
+        let outcome = run_with(source, presets, Alone::default());
+        assert_eq!(outcome.failure, None);
+        assert_eq!(outcome.value.as_deref(), Some(kept));
+        assert_eq!(outcome.log, [kept]);
+        assert_eq!(outcome.response.unwrap().body, kept);
+        assert!(outcome.variables.unwrap().contains(kept));
+    }
+    for (source, value) in [
+        ("typeof request.body.a", r#""bigint""#),
+        ("request.body.a + 1n", "40702810900000012346"),
+        ("`${request.body.a}`", r#""40702810900000012345""#),
+        ("String(request.body.c)", r#""0.1234567890123456789""#),
+        ("request.body.c * 2", "0.24691357802469135"),
+        ("typeof request.body.i", r#""number""#),
+        (
+            "JSON.stringify({n: request.body.a})",
+            r#""{\"n\":40702810900000012345}""#,
+        ),
+        ("typeof JSON.parse('40702810900000012345')", r#""number""#),
+    ] {
+        let outcome = run_with(source, &lazy, Alone::default());
+        assert_eq!(outcome.failure, None, "{source}");
+        assert_eq!(outcome.value.as_deref(), Some(value), "{source}");
+    }
+}
+
+#[test]
 fn keys_and_data_may_be_bytes() {
     // The HMAC of "x" with the bytes 200 to 231, in whatever form they come.
     let key = "const S = btoa(String.fromCharCode(...Array.from({length: 32}, (_, n) => 200 + n)));
@@ -748,5 +784,37 @@ fn whatever_nests_ends_with_an_error() {
             outcome.failure.is_some() || !outcome.log.is_empty() || outcome.value.is_some(),
             "{source}"
         );
+    }
+}
+
+fn numbers_have_a_longest_length() {
+    let outcome = run_alone("10n ** 1000n");
+    assert_eq!(outcome.value, None);
+    assert!(
+        outcome.log[0].contains("more than 1000 digits"),
+        "{:?}",
+        outcome.log
+    );
+    // A longer one that came from outside is no BigInt, which would take long to read.
+    let text = "1".repeat(100_000);
+    let presets = Presets::new(&json!({ "text": text }), None, &json!({}));
+    let outcome = run_with("typeof request.body", &presets, Alone::default());
+    assert_eq!(outcome.value.as_deref(), Some(r#""object""#));
+}
+
+#[test]
+fn numbers_that_may_lose_digits_are_seen() {
+    for (text, may) in [
+        (r#"{"a":123456789012345}"#, false),
+        (r#"{"a":1234567890123456}"#, true),
+        ("[0.12345678901234]", true),
+        ("[0.1234567890123]", false),
+        ("[1e10]", false),
+        ("[1e100]", true),
+        ("[1E-400]", true),
+        (r#"["2026-11-26T20:00:00"]"#, false),
+        (r#"["e400"]"#, false),
+    ] {
+        assert_eq!(may_lose_digits(text), may, "{text}");
     }
 }

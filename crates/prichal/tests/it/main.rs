@@ -27,6 +27,7 @@ mod integrations;
 mod line;
 mod messages;
 mod nodes;
+mod numbers;
 mod operations;
 mod partner;
 mod process;
