@@ -25,6 +25,7 @@ use crate::{
         parse_json,
     },
     page::Page,
+    security::{self, Event},
     settings,
 };
 
@@ -106,7 +107,24 @@ pub(super) async fn create_entity(
         &member.origin(),
     )?;
     let origin = member.origin();
-    write_once(&member, key, &body, move |tx| draft.write(tx, &origin)).await
+    let grants = grants_rights(kind, &read);
+    let answer = write_once(&member, key, &body, move |tx| draft.write(tx, &origin)).await?;
+    note_rights(&member, grants, kind, None);
+    Ok(answer)
+}
+
+/// Whether what a request sends of an entity says what somebody may do.
+fn grants_rights(kind: EntityKind, sent: &Value) -> bool {
+    kind == EntityKind::Role
+        || (kind == EntityKind::User && RIGHTS.iter().any(|name| sent.get(name).is_some()))
+}
+
+/// Has the security log hear of rights that were changed.
+fn note_rights(member: &Member, grants: bool, kind: EntityKind, id: Option<Uuid>) {
+    if grants {
+        let object = id.map_or_else(String::new, |id| format!("{}:{id}", kind.name()));
+        security::record(Event::RightsChanged, Some(member.workspace_id()), &object);
+    }
 }
 
 /// What makes somebody an employee who may do things, and says whose certificate is his.
@@ -231,14 +249,18 @@ pub(super) async fn patch_entity(
 ) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let operations = patch::parse(&parse_json(&body)?)?;
+    let mut grants = place.kind == EntityKind::Role;
     for operation in &operations {
         let member_of = operation.path.trim_start_matches('/').split('/').next();
-        check_right(&member, place.kind, member_of.unwrap_or_default())?;
+        let name = member_of.unwrap_or_default();
+        check_right(&member, place.kind, name)?;
+        grants |= place.kind == EntityKind::User && RIGHTS.contains(&name);
     }
     let (origin, check) = (member.origin(), member.app.config.identifier_check);
     let write =
         move |tx: &mut Tx<'_>| edit::patch(tx, &origin, check, place, &operations, &settings);
     let text = member.app.db.write(member.workspace_id(), write).await?;
+    note_rights(&member, grants, place.kind, Some(place.id.0));
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -250,6 +272,8 @@ pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Resu
     let origin = member.origin();
     let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place);
     member.app.db.write(member.workspace_id(), write).await?;
+    let grants = [EntityKind::User, EntityKind::Role].contains(&place.kind);
+    note_rights(&member, grants, place.kind, Some(place.id.0));
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }
 

@@ -30,6 +30,7 @@ use crate::{
         parse_json,
     },
     page::Query,
+    security::{self, Event},
     vault::Vault,
 };
 
@@ -226,7 +227,7 @@ pub(super) fn row<R: Resource>(
     })
 }
 
-fn missing<R: Resource>(id: &str) -> Error {
+pub(super) fn missing<R: Resource>(id: &str) -> Error {
     let shown: String = id.chars().take(64).collect();
     Error::NotFound(format!("{} {shown}", R::NOUN))
 }
@@ -435,6 +436,12 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
     find(tenant, id_of::<R>(id)?).await
 }
 
+/// Has the security log hear of what has rights of its own, and was changed.
+fn note<R: Resource>(tenant: &Tenant, id: &str) {
+    let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
+    security::record(Event::RightsChanged, Some(tenant.workspace), &object);
+}
+
 pub(super) async fn patch<R: Resource>(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -474,6 +481,7 @@ pub(super) async fn patch<R: Resource>(
     };
     let text = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
+    note::<R>(&tenant, &id.to_string());
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -501,5 +509,6 @@ pub(super) async fn delete<R: Resource>(
     };
     tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
+    note::<R>(&tenant, &id.to_string());
     Ok(StatusCode::NO_CONTENT.into_response())
 }
