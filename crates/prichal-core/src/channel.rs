@@ -107,6 +107,9 @@ pub struct Tokens {
     pub local: String,
     pub remote: String,
     pub remote2: String,
+    /// The local one before, which may still be good. No answer shows it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub previous: String,
 }
 
 /// What stands for a secret where it must not be seen.
@@ -115,6 +118,16 @@ const MASK: &str = "***";
 const RECOGNIZED: usize = 8;
 
 impl Tokens {
+    /// The same with another local token.
+    #[must_use]
+    pub fn rotated(&self, local: String) -> Self {
+        Self {
+            previous: self.local.clone(),
+            local,
+            ..self.clone()
+        }
+    }
+
     /// A value without these tokens, wherever they are in its texts.
     pub fn mask(&self, value: Value) -> Value {
         match value {
@@ -131,7 +144,7 @@ impl Tokens {
 
     /// The same of a text.
     pub fn mask_text(&self, mut text: String) -> String {
-        for token in [&self.local, &self.remote, &self.remote2] {
+        for token in [&self.local, &self.previous, &self.remote, &self.remote2] {
             if token.len() >= RECOGNIZED && text.contains(token.as_str()) {
                 text = text.replace(token.as_str(), MASK);
             } else if !token.is_empty() && text == *token {
@@ -168,6 +181,7 @@ impl Channel {
                 local: token,
                 remote,
                 remote2,
+                ..Tokens::default()
             },
             members,
             created_at: now,
@@ -192,9 +206,9 @@ impl Channel {
         let (members, remote, remote2) = read_all(&whole)?;
         Ok(Self {
             tokens: Tokens {
-                local: self.tokens.local.clone(),
                 remote,
                 remote2,
+                ..self.tokens.clone()
             },
             members,
             ..self.clone()
@@ -309,6 +323,7 @@ impl Channel {
             local: masked(&self.tokens.local),
             remote: masked(&self.tokens.remote),
             remote2: masked(&self.tokens.remote2),
+            ..Tokens::default()
         })
     }
 

@@ -67,6 +67,30 @@ pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     Ok(())
 }
 
+/// Gives a channel another local token. The one before, by its hash, is good as well until a time. False when
+/// the new one is taken.
+pub fn rotate(
+    tx: &mut Tx<'_>,
+    channel: &Channel,
+    previous_hash: &str,
+    previous_until: Timestamp,
+) -> Result<bool> {
+    let done = tx.execute(
+        "UPDATE channel SET token_hash = $3, tokens = $4, updated_at = $5, previous_hash = $6, previous_until = $7
+         WHERE workspace = $1 AND id = $2 AND NOT EXISTS (SELECT 1 FROM channel WHERE token_hash = $3 AND deleted_at IS NULL)",
+        params![
+            channel.workspace,
+            channel.id,
+            &channel.token_hash,
+            channel.tokens.as_slice(),
+            channel.updated_at,
+            previous_hash,
+            previous_until
+        ],
+    )?;
+    Ok(done == 1)
+}
+
 /// A channel, deleted or not.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Channel>> {
     let sql = format!("SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND id = $2");
@@ -104,12 +128,18 @@ pub fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Channel>> {
     conn.query(&sql, params![workspace], |row| read(workspace, row))
 }
 
-/// The ids of all channels of a workspace.
-pub fn ids(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<EntityId>> {
+/// The tokens that let in at a time, by their hashes, of all channels of a workspace.
+pub fn good_tokens(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    now: Timestamp,
+) -> Result<Vec<(EntityId, String)>> {
     conn.query(
-        "SELECT id FROM channel WHERE workspace = $1 AND deleted_at IS NULL",
-        params![workspace],
-        |row| Ok(EntityId(row.uuid(0)?)),
+        "SELECT id, token_hash FROM channel WHERE workspace = $1 AND deleted_at IS NULL
+         UNION ALL SELECT id, previous_hash FROM channel
+         WHERE workspace = $1 AND deleted_at IS NULL AND previous_hash IS NOT NULL AND previous_until > $2",
+        params![workspace, now],
+        |row| Ok((EntityId(row.uuid(0)?), row.get(1)?)),
     )
 }
 
@@ -128,27 +158,33 @@ pub fn lookup(
     )
 }
 
-/// The channel of a workspace with this local token, by its hash.
+/// The channel of a workspace that a local token, by its hash, lets in at a time.
 pub fn find_by_token(
     conn: &mut Conn,
     workspace: WorkspaceId,
     token_hash: &str,
+    now: Timestamp,
 ) -> Result<Option<EntityId>> {
-    conn.query_one(
-        "SELECT id FROM channel WHERE workspace = $1 AND token_hash = $2 AND deleted_at IS NULL",
-        params![workspace, token_hash],
-        |row| Ok(EntityId(row.uuid(0)?)),
-    )
+    let found = find_anywhere(conn, token_hash, now)?;
+    Ok(found
+        .filter(|channel| channel.workspace == workspace)
+        .map(|channel| channel.id))
 }
 
-/// The channel with this local token, by its hash, in whatever workspace.
-pub fn find_anywhere(conn: &mut Conn, token_hash: &str) -> Result<Option<Channel>> {
+/// The channel that a local token, by its hash, lets in at a time, in whatever workspace: its own, or the
+/// one it had before.
+pub fn find_anywhere(conn: &mut Conn, token_hash: &str, now: Timestamp) -> Result<Option<Channel>> {
+    let read = |row: &Row<'_>| read(WorkspaceId(row.uuid(8)?), row);
     let sql = format!(
         "SELECT {COLUMNS}, workspace FROM channel WHERE token_hash = $1 AND deleted_at IS NULL"
     );
-    conn.query_one(&sql, params![token_hash], |row| {
-        read(WorkspaceId(row.uuid(8)?), row)
-    })
+    if let Some(found) = conn.query_one(&sql, params![token_hash], read)? {
+        return Ok(Some(found));
+    }
+    let sql = format!(
+        "SELECT {COLUMNS}, workspace FROM channel WHERE previous_hash = $1 AND previous_until > $2 AND deleted_at IS NULL"
+    );
+    conn.query_one(&sql, params![token_hash, now], read)
 }
 
 fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Channel> {

@@ -18,3 +18,20 @@ pub fn find_or_put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Option<St
     )?;
     find(tx.conn()?, name)
 }
+
+/// Sets a value, if `before` is the one that is there. False when it is another.
+pub fn replace(tx: &mut Tx<'_>, name: &str, before: &str, value: &str) -> Result<bool> {
+    let done = tx.execute(
+        "UPDATE hub SET value = $3 WHERE name = $1 AND value = $2",
+        params![name, before, value],
+    )?;
+    Ok(done == 1)
+}
+
+/// Sets a value, whatever there was.
+pub fn put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<()> {
+    tx.run(
+        "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![name, value],
+    )
+}

@@ -33,6 +33,7 @@ mod queue;
 mod reader;
 pub mod resource;
 pub mod run;
+pub mod sealed;
 pub mod setting;
 pub mod signature;
 pub mod socket;

@@ -196,19 +196,29 @@ pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
 }
 
 /// Says that this node is alive until `until`. False when nobody knew: then whatever it owned is no
-/// longer its own.
-pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp) -> Result<bool> {
+/// longer its own. `keys` are the ids of the master keys that the node knows, with commas between, first
+/// the one that it seals with.
+pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp, keys: &str) -> Result<bool> {
     let known = tx.execute(
-        "UPDATE node SET until = $2 WHERE id = $1",
-        params![node, until],
+        "UPDATE node SET until = $2, keys = $3 WHERE id = $1",
+        params![node, until, keys],
     )?;
     if known == 0 {
         tx.run(
-            "INSERT INTO node (id, until) VALUES ($1, $2)",
-            params![node, until],
+            "INSERT INTO node (id, until, keys) VALUES ($1, $2, $3)",
+            params![node, until, keys],
         )?;
     }
     Ok(known == 1)
+}
+
+/// The nodes that are alive, and the master keys that each knows.
+pub fn list_nodes(conn: &mut Conn, now: Timestamp) -> Result<Vec<(Uuid, String)>> {
+    conn.query(
+        "SELECT id, keys FROM node WHERE until >= $1 ORDER BY id",
+        params![now],
+        |row| Ok((row.uuid(0)?, row.get(1)?)),
+    )
 }
 
 /// Takes over live webhooks that nobody alive owns, at most `limit`, and returns them. Schedule hooks

@@ -17,13 +17,14 @@ use prichal_store::{
     token::{self, Role, Token},
     workspace::{self, Workspace},
 };
-use subtle::ConstantTimeEq;
 
 use crate::{
     app::App,
     cache::Cache,
     channel::Docked,
     error::Result,
+    guess::{self, Target},
+    security,
     vault::{AccessKey, sha256_hex},
 };
 
@@ -171,10 +172,16 @@ pub async fn learn_revocations(app: &App, since: Timestamp) -> Result<()> {
 
 /// The caller with this bearer token.
 pub async fn by_token(app: &App, text: &str) -> Result<Option<Caller>> {
-    if app.admin_token.as_bytes().ct_eq(text.as_bytes()).into() {
+    let now = app.clock.now();
+    if app.admin_token.accepts(text, now) {
+        // A token of the settings was chosen by somebody, and might be guessed.
+        if app.admin_token.is_chosen() {
+            guess::check(Target::Administration, text)?;
+            guess::tell(Target::Administration, text, true);
+        }
+        security::known(&Caller::Admin);
         return Ok(Some(Caller::Admin));
     }
-    let now = app.clock.now();
     let hash = sha256_hex(text.as_bytes());
     if let Some(token) = app.access.tokens.get(&hash, now) {
         return Ok(alive(token, now));
@@ -193,16 +200,23 @@ pub async fn by_token(app: &App, text: &str) -> Result<Option<Caller>> {
 }
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
-    token
+    let caller = token
         .expires_at
         .is_none_or(|end| now < end)
-        .then_some(Caller::Token(token))
+        .then_some(Caller::Token(token))?;
+    security::known(&caller);
+    Some(caller)
 }
 
 /// The integration with this access key.
 pub fn by_access_key(app: &App, text: &str) -> Option<Caller> {
     let key = app.vault.verify(text, app.clock.now())?;
-    (!app.access.is_revoked(&key)).then(|| Caller::Integration(Arc::new(key)))
+    if app.access.is_revoked(&key) {
+        return None;
+    }
+    let caller = Caller::Integration(Arc::new(key));
+    security::known(&caller);
+    Some(caller)
 }
 
 /// A workspace by its name or id.

@@ -3,26 +3,28 @@
 use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prichal_core::{id::WorkspaceId, time::Timestamp};
-use prichal_store::{Db, OnBatch, OnCommit, Options, hub};
+use prichal_core::time::Timestamp;
+use prichal_store::{Db, OnBatch, OnCommit, Options};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     access::{self, Access},
+    admin_token::AdminToken,
     blobs::Blobs,
     bus::Bus,
     channel::Channels,
     clock::Clock,
-    config::Config,
+    config::{Config, MasterKey},
     data_dir::DataDir,
     dispatch::Dispatch,
+    guess::Guesses,
     limiter::Limiter,
     outgoing::{Connector, guard::Guard, trusting},
+    rotation,
     script::Scripts,
     settings::Settings,
     telemetry,
@@ -52,6 +54,7 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
     pub limiter: Limiter,
+    pub guesses: Guesses,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: Semaphore,
     /// Wakes whoever works at bulk calls.
@@ -68,15 +71,6 @@ pub struct Inner {
     _data_dir: DataDir,
 }
 
-/// The admin token, only to be compared.
-pub struct AdminToken(SecretString);
-
-impl AdminToken {
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
-    }
-}
-
 impl Deref for App {
     type Target = Inner;
 
@@ -91,8 +85,12 @@ impl App {
         // Before anything is counted.
         telemetry::recorder();
         let data_dir = DataDir::open(&config.data_dir)?;
-        let admin_token = AdminToken(data_dir.admin_token(&config)?);
-        let vault = Vault::new(data_dir.master_key(&config)?.bytes());
+        let admin_token = data_dir.admin_token(&config)?;
+        let previous = data_dir.previous_master_key(&config)?;
+        let vault = Vault::replacing(
+            data_dir.master_key(&config)?.bytes(),
+            previous.as_ref().map(MasterKey::bytes),
+        );
         let node = data_dir.node_id()?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let telephony = Arc::new(Telephony::default());
@@ -135,6 +133,7 @@ impl App {
             channels,
             scripts,
             limiter: Limiter::default(),
+            guesses: Guesses::default(),
             checks: Semaphore::new(CHECKS),
             bulk: Notify::new(),
             node,
@@ -144,7 +143,7 @@ impl App {
             _data_dir: data_dir,
             config,
         }));
-        check_master_key(&app).await?;
+        rotation::check_master_key(&app).await?;
         access::learn_revocations(&app, Timestamp::default())
             .await
             .context("cannot read which access keys were revoked")?;
@@ -195,27 +194,4 @@ fn trust_of_database(config: &Config) -> anyhow::Result<rustls::ClientConfig> {
         );
     }
     Ok(trusting(&roots)?)
-}
-
-/// The name of the text that only the right master key opens.
-const SEALED: &str = "sealed";
-
-/// Refuses to go on with another master key than the one that the store's secrets are sealed with:
-/// webhooks would go out unsigned.
-async fn check_master_key(app: &App) -> anyhow::Result<()> {
-    let sealed = STANDARD.encode(app.vault.seal(SEALED.as_bytes()));
-    let kept = app
-        .db
-        .write(WorkspaceId(Uuid::nil()), move |tx| {
-            hub::find_or_put(tx, SEALED, &sealed)
-        })
-        .await
-        .context("cannot read which master key the store belongs to")?;
-    let sealed = kept.and_then(|kept| STANDARD.decode(kept).ok());
-    let opened = sealed.and_then(|sealed| app.vault.open(&sealed));
-    anyhow::ensure!(
-        opened.as_deref() == Some(SEALED.as_bytes()),
-        "the master key is not the one that this store's secrets are sealed with; put the right one back"
-    );
-    Ok(())
 }

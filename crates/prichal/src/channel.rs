@@ -30,13 +30,14 @@ use prichal_store::{
     channel::{self, Channel as Row},
     resource::{self, Kind},
     run::Lane,
+    sealed::Column,
 };
 
 use crate::{
     app::App,
     cache::Cache,
     error::{Error, Result},
-    vault::{Vault, fill_random, hex, sha256_hex},
+    vault::{Place, Vault, fill_random, hex, sha256_hex},
 };
 
 /// What this node knows of channels.
@@ -80,6 +81,8 @@ impl Channels {
 pub struct Docked {
     pub workspace: WorkspaceId,
     pub channel: Channel,
+    /// The hash of the local token that it was found by.
+    pub token_hash: String,
 }
 
 impl Docked {
@@ -113,10 +116,15 @@ pub fn new_token() -> String {
     hex(&random)
 }
 
+/// The place of a channel's tokens.
+fn place(workspace: WorkspaceId, id: EntityId) -> Place {
+    Place::new(Column::ChannelTokens.name(), &[&workspace, &id])
+}
+
 /// A channel as it is kept, opened.
 pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
     let tokens = vault
-        .open(&row.tokens)
+        .open(&place(row.workspace, row.id), &row.tokens)
         .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
     let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
     Ok(Channel {
@@ -136,7 +144,7 @@ pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result
         id: EntityId(channel.id),
         code: channel.code().to_owned(),
         token_hash: sha256_hex(channel.tokens.local.as_bytes()),
-        tokens: vault.seal(&tokens),
+        tokens: vault.seal(&place(workspace, EntityId(channel.id)), &tokens),
         members: serde_json::to_string(&channel.members).map_err(Error::internal)?,
         created_at: channel.created_at,
         updated_at: channel.updated_at,
@@ -163,9 +171,9 @@ pub async fn by_token(app: &App, token: &str) -> Result<Option<Arc<Docked>>> {
     let wanted = hash.clone();
     let row = app
         .db
-        .read(move |conn| channel::find_anywhere(conn, &wanted))
+        .read(move |conn| channel::find_anywhere(conn, &wanted, now))
         .await?;
-    let found = row.map(|row| docked(app, &row)).transpose()?;
+    let found = row.map(|row| docked(app, &row, hash.clone())).transpose()?;
     app.channels.by_token.put(hash, found.clone(), now);
     Ok(found)
 }
@@ -181,13 +189,15 @@ pub async fn by_id(app: &App, lane: Lane) -> Result<Option<Arc<Docked>>> {
         .read(move |conn| channel::find(conn, lane.workspace, lane.id))
         .await?;
     let row = row.filter(|row| row.deleted_at.is_none());
-    let found = row.map(|row| docked(app, &row)).transpose()?;
+    let found = row.map(|row| docked(app, &row, row.token_hash.clone()));
+    let found = found.transpose()?;
     app.channels.by_id.put(lane, found.clone(), now);
     Ok(found)
 }
 
-fn docked(app: &App, row: &Row) -> Result<Arc<Docked>> {
+fn docked(app: &App, row: &Row, token_hash: String) -> Result<Arc<Docked>> {
     Ok(Arc::new(Docked {
+        token_hash,
         workspace: row.workspace,
         channel: open(&app.vault, row)?,
     }))

@@ -114,6 +114,18 @@ pub const SETTINGS: &[Setting] = &[
         "The key that secrets are sealed with",
         "32 bytes in base64",
     ),
+    secret(
+        "previous-master-key",
+        "BASE64",
+        "The master key before, while what it has sealed is sealed anew",
+        "32 bytes in base64",
+    ),
+    setting(
+        "token-overlap",
+        "DURATION",
+        "How long a token is good beside the one that takes its place",
+        A_DURATION,
+    ),
     setting(
         "public-url",
         "URL",
@@ -149,6 +161,18 @@ pub const SETTINGS: &[Setting] = &[
         "BOOL",
         "Whether receivers may have private addresses",
         "true or false",
+    ),
+    setting(
+        "access-key-over-http",
+        "BOOL",
+        "Whether receivers at public addresses get access keys without TLS",
+        "true or false",
+    ),
+    setting(
+        "guess-limit",
+        "RATE",
+        "How many wrong credentials an address may show",
+        "a whole number and /s, /m or /h, such as 30/m, or 0 for no limit",
     ),
     setting(
         "trusted-proxies",
@@ -203,6 +227,12 @@ pub const SETTINGS: &[Setting] = &[
         "FILTER",
         "What is logged",
         "error, warn, info, debug, trace or a filter such as info,prichal=debug",
+    ),
+    setting(
+        "security-log",
+        "FILE",
+        "A file for the lines of the security log, beside standard error",
+        "a file",
     ),
 ];
 
@@ -286,12 +316,18 @@ pub struct Config {
     pub blob_url: Option<String>,
     pub admin_token: Option<SecretString>,
     pub master_key: Option<MasterKey>,
+    /// The one that the master key takes the place of.
+    pub previous_master_key: Option<MasterKey>,
+    pub token_overlap: Duration,
     pub public_url: Option<String>,
     pub retry_schedule: retry::Schedule,
     pub delivery_timeout: Duration,
     pub access_key_ttl: Duration,
     pub temporary_file_ttl: Duration,
     pub allow_private_targets: bool,
+    pub access_key_over_http: bool,
+    /// How many wrong credentials an address may show.
+    pub guess_limit: Rate,
     /// Who may say for whom a request is.
     pub trusted_proxies: Vec<Network>,
     /// How many bytes a hook's body may have.
@@ -304,6 +340,7 @@ pub struct Config {
     pub rate_limit: Rate,
     pub log_format: LogFormat,
     pub log_level: String,
+    pub security_log: Option<PathBuf>,
     /// The program that runs scripts, when it is not this one: for tests, which are another program.
     pub script_worker: Option<PathBuf>,
 }
@@ -373,6 +410,8 @@ impl Config {
             })?,
             admin_token: given.read("admin-token", |text| is_token(text).then(|| text.into()))?,
             master_key: given.read("master-key", MasterKey::parse)?,
+            previous_master_key: given.read("previous-master-key", MasterKey::parse)?,
+            token_overlap: duration("token-overlap")?,
             public_url: given.read("public-url", |text| {
                 is_http_url(text).then(|| text.trim_end_matches('/').to_owned())
             })?,
@@ -381,6 +420,8 @@ impl Config {
             access_key_ttl: duration("access-key-ttl")?,
             temporary_file_ttl: duration("temporary-file-ttl")?,
             allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
+            access_key_over_http: given.need("access-key-over-http", |text| text.parse().ok())?,
+            guess_limit: given.need("guess-limit", Rate::parse)?,
             trusted_proxies: given.need("trusted-proxies", |text| {
                 let networks = text.split(',').map(str::trim).filter(|one| !one.is_empty());
                 networks.map(Network::parse).collect()
@@ -401,6 +442,9 @@ impl Config {
             })?,
             log_level: given.need("log-level", |text| {
                 EnvFilter::from_str(text).ok().map(|_| text.to_owned())
+            })?,
+            security_log: given.read("security-log", |text| {
+                (!text.is_empty()).then(|| text.into())
             })?,
             script_worker: None,
         })

@@ -3,19 +3,23 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
+    admin_token::AdminToken,
     config::{Config, MasterKey, is_token},
+    security::{self, Event},
     vault::{fill_random, random_token},
 };
+
+/// The file of the master key before the present one.
+const PREVIOUS: &str = "previous-master-key";
 
 pub struct DataDir {
     path: PathBuf,
@@ -41,10 +45,13 @@ impl DataDir {
             .open(path.join("lock"));
         let lock = lock.with_context(|| format!("cannot write in the data directory `{shown}`"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => {
+                tighten(path);
+                Ok(Self {
+                    path: path.to_owned(),
+                    _lock: lock,
+                })
+            }
             Err(TryLockError::WouldBlock) => {
                 bail!("the data directory `{shown}` is in use by another prichal")
             }
@@ -76,18 +83,34 @@ impl DataDir {
         {
             read_key(&text, &key)?;
         }
+        let previous = path.join(PREVIOUS);
+        if config.previous_master_key.is_none()
+            && let Some(text) = find(&previous)?
+        {
+            read_key(&text, &previous)?;
+        }
         Ok(())
     }
 
     /// The configured token, or that of the data directory, made on the first start.
-    pub fn admin_token(&self, config: &Config) -> Result<SecretString> {
+    pub fn admin_token(&self, config: &Config) -> Result<AdminToken> {
         if let Some(token) = &config.admin_token {
-            return Ok(token.clone());
+            return Ok(AdminToken::new(token.clone(), None));
         }
         let (text, path) = self.kept("admin-token", random_token)?;
         check_token(&text, &path)?;
         tracing::info!(file = %path.display(), "the administrator's token is in a file");
-        Ok(text.into())
+        Ok(AdminToken::new(text.into(), Some(path)))
+    }
+
+    /// The master key before the present one, as long as it is configured or kept.
+    pub fn previous_master_key(&self, config: &Config) -> Result<Option<MasterKey>> {
+        if let Some(key) = &config.previous_master_key {
+            return Ok(Some(key.clone()));
+        }
+        let path = self.path.join(PREVIOUS);
+        let text = find(&path)?;
+        text.map(|text| read_key(&text, &path)).transpose()
     }
 
     /// The configured key, or that of the data directory, made on the first start.
@@ -120,6 +143,35 @@ impl DataDir {
         write_whole(&path, &text).with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok((text, path))
     }
+}
+
+/// Closes to others what is directly in the data directory, and itself. What cannot be closed is said.
+fn tighten(path: &Path) {
+    let mut tightened = 0;
+    let inside = fs::read_dir(path).into_iter().flatten().flatten();
+    for path in inside.map(|entry| entry.path()).chain([path.to_owned()]) {
+        match close_to_others(&path) {
+            Ok(changed) => tightened += usize::from(changed),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), error = &error as &dyn std::error::Error, "others can read this, and that cannot be changed");
+            }
+        }
+    }
+    if tightened > 0 {
+        let object = format!("{tightened} in {}", path.display());
+        security::record(Event::FilesTightened, None, &object);
+    }
+}
+
+/// Takes from everybody but the owner whatever rights there are. True when there were some.
+fn close_to_others(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    let mode = found.permissions().mode() & 0o777;
+    if found.is_symlink() || mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))?;
+    Ok(true)
 }
 
 /// Whether the directory is there. Something else in its place, or on the way to it, is an error.
@@ -162,7 +214,7 @@ fn read_key(text: &str, path: &Path) -> Result<MasterKey> {
 }
 
 /// Writes a file that is there whole or not at all, for nobody else to read.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("new");
     let mut file = OpenOptions::new()
         .create(true)
@@ -179,10 +231,6 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
@@ -192,13 +240,9 @@ mod tests {
         let config = Config::for_data_dir(path.clone());
         let read = || {
             let dir = DataDir::open(&path).expect("opens");
-            let token = dir
-                .admin_token(&config)
-                .expect("a token")
-                .expose_secret()
-                .to_owned();
+            dir.admin_token(&config).expect("a token");
             (
-                token,
+                fs::read_to_string(path.join("admin-token")).expect("kept"),
                 *dir.master_key(&config).expect("a key").bytes(),
                 dir.node_id().expect("an id"),
             )
@@ -272,6 +316,29 @@ mod tests {
         );
         let error = DataDir::open(&path.join("deep")).err().expect("refused");
         assert!(error.to_string().contains("file/deep"), "{error:#}");
+    }
+
+    #[test]
+    fn what_others_could_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        let inside = ["prichal.sqlite", "prichal.sqlite-wal", "master-key"];
+        fs::create_dir_all(path.join("blobs")).expect("made");
+        for name in inside {
+            fs::write(path.join(name), "x").expect("written");
+            let open = fs::Permissions::from_mode(0o644);
+            fs::set_permissions(path.join(name), open).expect("opened");
+        }
+        drop(DataDir::open(&path).expect("opens"));
+        let mode = |path: &Path| {
+            let found = fs::metadata(path).expect("it is there");
+            found.permissions().mode() & 0o777
+        };
+        for name in inside {
+            assert_eq!(mode(&path.join(name)), 0o600, "{name}");
+        }
+        assert_eq!(mode(&path.join("blobs")), 0o700);
+        assert_eq!(mode(&path), 0o700);
     }
 
     #[test]

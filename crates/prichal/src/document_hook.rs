@@ -6,15 +6,19 @@ use prichal_core::{
     event::{ChangeType, EntityKind, EventKind},
     filter::{Filter, FilterItem},
     health::Streak,
+    id::WorkspaceId,
     integration::{Trigger, Webhook as Definition},
     time::Timestamp,
 };
-use prichal_store::webhook::{Key, Webhook};
+use prichal_store::{
+    sealed::Column,
+    webhook::{Key, Webhook},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    vault::{Vault, random_token},
+    vault::{Place, Vault, random_token},
 };
 
 /// How long secrets before the newest one sign beside it, and how many of them.
@@ -63,17 +67,22 @@ impl Secrets {
         std::iter::once(self.value.as_str()).chain(previous.map(|one| one.value.as_str()))
     }
 
-    pub fn open(vault: &Vault, sealed: &[u8]) -> Result<Self> {
-        let text = vault.open(sealed).ok_or_else(|| {
+    pub fn open(vault: &Vault, workspace: WorkspaceId, sealed: &[u8]) -> Result<Self> {
+        let text = vault.open(&place(workspace), sealed).ok_or_else(|| {
             Error::internal("the secrets of a document hook were sealed with another master key")
         })?;
         serde_json::from_slice(&text).map_err(Error::internal)
     }
 
-    pub fn seal(&self, vault: &Vault) -> Result<Vec<u8>> {
+    pub fn seal(&self, vault: &Vault, workspace: WorkspaceId) -> Result<Vec<u8>> {
         let text = serde_json::to_vec(self).map_err(Error::internal)?;
-        Ok(vault.seal(&text))
+        Ok(vault.seal(&place(workspace), &text))
     }
+}
+
+/// The place of the secrets of a workspace's hook.
+fn place(workspace: WorkspaceId) -> Place {
+    Place::new(Column::DocumentHookSecrets.name(), &[&workspace])
 }
 
 /// The webhook that a document hook is.

@@ -15,6 +15,9 @@ pub enum Error {
     /// No credentials, or none that are good.
     #[error("Unauthorized")]
     Unauthenticated,
+    /// Too many wrong credentials came from the same address.
+    #[error("Too many failed attempts, try again in {after} s")]
+    Throttled { after: u64 },
     #[error("{0}")]
     Forbidden(&'static str),
     /// `Contact <id>` and the like, without the words «not found».

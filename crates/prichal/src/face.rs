@@ -30,6 +30,7 @@ use serde_json::Value;
 use crate::{
     app::App,
     error::{Error, Result},
+    guess,
 };
 
 /// A JSON body may be this long.
@@ -80,6 +81,7 @@ where
             match response.extensions_mut().remove::<Unworded>() {
                 None => response,
                 Some(Unworded(error)) => {
+                    let error = guess::judged(error);
                     if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
                         tracing::error!(face, error = &*error as &dyn StdError, "request failed");
                         metrics::counter!("prichal_request_faults_total", "face" => face)
@@ -120,7 +122,7 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
             let refused = edo::routes::Guard::from_request_parts(&mut parts, &app)
                 .await
                 .err();
-            let refused = refused.unwrap_or(Error::NoRoute);
+            let refused = guess::judged(Arc::new(refused.unwrap_or(Error::NoRoute)));
             return edo::routes::words(&app, &refused, &parts.headers);
         }
         (Some("admin"), _) => (
@@ -138,16 +140,18 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
         (Some("exec" | "hook" | "ws"), _) => (None, era::routes::words as _),
         _ => (None, admin::routes::words as _),
     };
-    words(&refused.unwrap_or(Error::NoRoute))
+    words(&guess::judged(Arc::new(refused.unwrap_or(Error::NoRoute))))
 }
 
 /// Sets `Retry-After` where trying again is the right thing to do.
 pub fn retry_after(error: &Error, mut response: Response) -> Response {
-    if let Error::Busy | Error::Unavailable(_) = error {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
+    let after = match error {
+        Error::Busy | Error::Unavailable(_) => 1,
+        Error::Throttled { after } => *after,
+        _ => return response,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, after.into());
     response
 }
 
@@ -295,6 +299,30 @@ fn without_trailing_commas(bytes: &[u8]) -> Option<Vec<u8>> {
         value = !matches!(byte, b',' | b'{' | b'[' | b':');
     }
     found.then_some(mended)
+}
+
+/// The longest time that a token is good beside the one that takes its place, in seconds.
+const MOST_OVERLAP: u64 = 30 * 24 * 3600;
+
+/// The time that a body gives in seconds, if it does.
+pub fn overlap(body: &[u8], member: &'static str) -> Result<Option<Duration>> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let body = parse_json(body)?;
+    let body = body
+        .as_object()
+        .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
+    match body.get(member) {
+        None => Ok(None),
+        Some(value) => match value.as_u64().filter(|seconds| *seconds <= MOST_OVERLAP) {
+            Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            None => Err(Error::invalid(
+                member,
+                format!("The {member} must be a whole number of seconds from 0 to {MOST_OVERLAP}."),
+            )),
+        },
+    }
 }
 
 /// The token of an `Authorization: Bearer` header.

@@ -1,11 +1,16 @@
 //! The one listener: connections in, requests to the faces, answers with their id.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
     extract::{MatchedPath, Request, State},
-    http::HeaderValue,
+    http::{Extensions, HeaderMap, HeaderValue},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
@@ -23,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::{app::App, face, openapi};
+use crate::{app::App, face, openapi, security};
 
 /// How many connections are served at once. More wait in the system's queue.
 const CONNECTIONS: usize = 8192;
@@ -84,7 +89,13 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     // The template, never the path itself: paths may carry tokens.
     let span = tracing::info_span!("request", request.id = id, http.method = %request.method(), http.route = route, workspace = tracing::field::Empty);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let seen = security::Request::new(
+        app.clone(),
+        sender(&app, request.headers(), request.extensions()),
+        shows_credential(&request),
+    );
+    let answered = next.run(request).instrument(span.clone());
+    let mut response = security::REQUEST.scope(seen, answered).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -98,6 +109,49 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
     });
     metrics::histogram!("prichal_request_seconds", "face" => face).record(started.elapsed());
     response
+}
+
+/// The address that has sent a request: its peer's or, behind proxies that are trusted, the last that those do
+/// not vouch for.
+pub fn sender(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+    let peer = extensions.get::<Peer>()?.0.ip().to_canonical();
+    let trusts = |address: IpAddr| {
+        let mut proxies = app.config.trusted_proxies.iter();
+        proxies.any(|proxy| proxy.contains(address))
+    };
+    let mut sender = peer;
+    let forwarded = headers.get_all("x-forwarded-for").iter();
+    let forwarded: Vec<&str> = forwarded
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    for address in forwarded.iter().rev() {
+        if !trusts(sender) {
+            break;
+        }
+        // What is no address was vouched for by a proxy nevertheless: nobody.
+        sender = address.parse::<IpAddr>().ok()?.to_canonical();
+    }
+    Some(sender)
+}
+
+/// Headers that carry credentials.
+const CREDENTIALS: [&str; 3] = [
+    "authorization",
+    "x-xcom-accesskey",
+    "x-xcom-integration-apikey",
+];
+
+/// Whether a request shows a credential, in a header, in its path or in its query.
+fn shows_credential(request: &Request) -> bool {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let headers = request.headers();
+    let in_path = ["/hook/", "/ws/token/v1/"];
+    let named = |pair: &str| pair.starts_with("ticket=") || pair.starts_with("token=");
+    CREDENTIALS.iter().any(|name| headers.contains_key(*name))
+        || in_path.iter().any(|start| path.starts_with(start))
+        || query.is_some_and(|query| query.split('&').any(named))
 }
 
 /// The face that a path belongs to, as metrics name it.

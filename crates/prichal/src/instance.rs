@@ -3,6 +3,8 @@
 //! Every change goes through [`save`], which writes the row, the webhooks that differ and the event, so
 //! none of the three can be forgotten.
 
+use std::collections::HashSet;
+
 use prichal_core::{
     event::{EntityKind, NewEvent, Origin},
     health::{self, Effect},
@@ -17,6 +19,7 @@ use prichal_core::{
 use prichal_store::{
     Conn, Tx,
     integration::{self, Instance as Row, Integration, Revocation},
+    sealed::Column,
     webhook::{self, Key, Webhook},
 };
 use serde::{Deserialize, Serialize};
@@ -25,7 +28,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     outgoing::signature::SigningKey,
-    vault::Vault,
+    vault::{Place, Vault},
 };
 
 /// An instance as it is kept, and the model that it makes together with its webhooks.
@@ -75,7 +78,7 @@ pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Found> {
         base_url: base_url(&row.integration),
         features: Features::from_json(&features),
         status: row.status,
-        secrets: open(vault, row.secrets.as_deref())?,
+        secrets: open(vault, &row)?,
         settings: settings.collect(),
         webhooks: hooks.iter().filter_map(definition).collect(),
     };
@@ -105,7 +108,7 @@ pub fn find_for_update(
 
 /// What the calls of an instance are signed with: every value of its signing secret.
 pub fn signing_keys(app: &App, row: &Row) -> Vec<SigningKey> {
-    let secrets = open(&app.vault, row.secrets.as_deref()).unwrap_or_else(|error| {
+    let secrets = open(&app.vault, row).unwrap_or_else(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, workspace = %row.workspace, integration.id = %row.integration.id, "calls go out without a signature");
         Vec::new()
     });
@@ -140,7 +143,7 @@ pub fn save(
         features: after.features.to_json().to_string(),
         settings: settings_text(&after.settings)?,
         secrets: if secrets_changed {
-            Some(seal(vault, &after.secrets)?)
+            Some(seal(vault, &row, &after.secrets)?)
         } else {
             row.secrets
         },
@@ -314,10 +317,12 @@ pub fn check_secrets(vault: &Vault, conn: &mut Conn, row: &Row, secrets: &[Secre
     if row.integration.kind != Kind::Public {
         return Ok(());
     }
-    for (name, hash) in hashes(vault, secrets) {
-        let owner = integration::find_by_secret(conn, row.integration.id, &name, &hash)?;
-        if owner.is_some_and(|owner| owner != row.workspace) {
-            return Err(secret_taken(&name));
+    for (name, value) in identifying(secrets) {
+        for hash in vault.secret_hashes(value) {
+            let owner = integration::find_by_secret(conn, row.integration.id, name, &hash)?;
+            if owner.is_some_and(|owner| owner != row.workspace) {
+                return Err(secret_taken(name));
+            }
         }
     }
     Ok(())
@@ -325,11 +330,24 @@ pub fn check_secrets(vault: &Vault, conn: &mut Conn, row: &Row, secrets: &[Secre
 
 fn claim_secrets(vault: &Vault, tx: &mut Tx<'_>, row: &Row, secrets: &[Secret]) -> Result<()> {
     check_secrets(vault, tx.conn()?, row, secrets)?;
-    let hashes = hashes(vault, secrets);
+    let kept = |value: &str| vault.secret_hashes(value).swap_remove(0);
+    put_hashes(tx, row, hashes(secrets, kept))
+}
+
+fn put_hashes(tx: &mut Tx<'_>, row: &Row, hashes: Vec<(String, String)>) -> Result<()> {
     match integration::put_secret_hashes(tx, row.workspace, row.integration.id, &hashes)? {
         Some(name) => Err(secret_taken(&name)),
         None => Ok(()),
     }
+}
+
+/// Keeps the hashes of an instance's secrets by the current master key.
+pub fn rehash(vault: &Vault, tx: &mut Tx<'_>, row: &Row) -> Result<()> {
+    if row.integration.kind != Kind::Public {
+        return Ok(());
+    }
+    let secrets = open(vault, row)?;
+    put_hashes(tx, row, hashes(&secrets, |value| vault.current_hash(value)))
 }
 
 fn secret_taken(name: &str) -> Error {
@@ -341,14 +359,29 @@ fn secret_taken(name: &str) -> Error {
     )
 }
 
-/// Each accepted value of each secret, as it is looked up. The signing secret identifies nobody.
-fn hashes(vault: &Vault, secrets: &[Secret]) -> Vec<(String, String)> {
+/// Each accepted value of each secret by which callers are known. The signing secret identifies nobody.
+fn identifying(secrets: &[Secret]) -> impl Iterator<Item = (&str, &str)> {
     let identifying = secrets.iter().filter(|secret| secret.id != SIGNING_SECRET);
-    let mut hashes: Vec<(String, String)> = identifying
-        .flat_map(|secret| {
-            let hash = |value: &String| (secret.id.clone(), vault.secret_hash(value));
-            secret.values.iter().map(hash)
-        })
+    identifying.flat_map(|secret| {
+        let values = secret.values.iter();
+        values.map(|value| (secret.id.as_str(), value.as_str()))
+    })
+}
+
+/// How many values of a public integration's secrets are new in what an instance shall be.
+pub fn new_values(found: &Found, after: &Model) -> usize {
+    if found.row.integration.kind != Kind::Public {
+        return 0;
+    }
+    let known: HashSet<_> = identifying(&found.model.secrets).collect();
+    let new = identifying(&after.secrets).filter(|value| !known.contains(value));
+    new.count()
+}
+
+/// The same as they are looked up.
+fn hashes(secrets: &[Secret], hash: impl Fn(&str) -> String) -> Vec<(String, String)> {
+    let mut hashes: Vec<(String, String)> = identifying(secrets)
+        .map(|(name, value)| (name.to_owned(), hash(value)))
         .collect();
     hashes.sort_unstable();
     hashes.dedup();
@@ -490,21 +523,27 @@ fn settings_text(settings: &[Setting]) -> Result<String> {
     serde_json::to_string(&kept).map_err(Error::internal)
 }
 
-fn seal(vault: &Vault, secrets: &[Secret]) -> Result<Vec<u8>> {
+/// The place of an instance's secrets.
+fn place(row: &Row) -> Place {
+    let column = Column::InstanceSecrets.name();
+    Place::new(column, &[&row.workspace, &row.integration.id])
+}
+
+fn seal(vault: &Vault, row: &Row, secrets: &[Secret]) -> Result<Vec<u8>> {
     let kept: Vec<KeptSecret> = secrets
         .iter()
         .cloned()
         .map(|Secret { id, value, values }| KeptSecret { id, value, values })
         .collect();
     let text = serde_json::to_vec(&kept).map_err(Error::internal)?;
-    Ok(vault.seal(&text))
+    Ok(vault.seal(&place(row), &text))
 }
 
-fn open(vault: &Vault, sealed: Option<&[u8]>) -> Result<Vec<Secret>> {
-    let Some(sealed) = sealed else {
+fn open(vault: &Vault, row: &Row) -> Result<Vec<Secret>> {
+    let Some(sealed) = &row.secrets else {
         return Ok(Vec::new());
     };
-    let text = vault.open(sealed).ok_or_else(|| {
+    let text = vault.open(&place(row), sealed).ok_or_else(|| {
         Error::internal("the secrets of an instance were sealed with another master key")
     })?;
     let kept: Vec<KeptSecret> = serde_json::from_slice(&text).map_err(Error::internal)?;

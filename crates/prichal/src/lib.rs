@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod admin_token;
 pub mod app;
 pub mod attempt;
 pub mod blobs;
@@ -20,6 +21,7 @@ pub mod document_hook;
 pub mod entity;
 pub mod error;
 pub mod face;
+pub mod guess;
 pub mod http;
 pub mod instance;
 pub mod lifecycle;
@@ -32,7 +34,9 @@ pub mod page;
 pub mod pbx;
 pub mod range;
 pub mod retention;
+pub mod rotation;
 pub mod script;
+pub mod security;
 pub mod settings;
 pub mod telemetry;
 pub mod telephony;

@@ -1,6 +1,13 @@
 //! Logs to standard error, metrics for Prometheus.
 
-use std::sync::OnceLock;
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::{Mutex, OnceLock},
+};
+
+use anyhow::Context as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use prichal_store::{bulk, delivery, run, signature};
@@ -17,6 +24,7 @@ use crate::{
     app::App,
     config::{Config, LogFormat},
     error::Result,
+    security,
 };
 
 /// Starts the logs of this process.
@@ -31,10 +39,32 @@ pub fn start_logs(config: &Config) -> anyhow::Result<()> {
         LogFormat::Text => logs.with_ansi(false).boxed(),
         LogFormat::Json => logs.json().flatten_event(true).boxed(),
     };
+    let security = config.security_log.as_deref().map(security_file);
     let started = registry()
         .with(logs.with_filter(filter.and(is_safe)))
+        .with(security.transpose()?)
         .try_init();
     started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))
+}
+
+/// The lines of the security log in a file of their own, whatever else is logged.
+fn security_file<S>(path: &Path) -> anyhow::Result<impl tracing_subscriber::Layer<S>>
+where
+    S: tracing::Subscriber + for<'a> registry::LookupSpan<'a>,
+{
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path);
+    let file = file.with_context(|| format!("cannot write `{}`", path.display()))?;
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_writer(Mutex::new(file));
+    Ok(lines.with_filter(filter_fn(|about| {
+        about.is_span() || about.target() == security::TARGET
+    })))
 }
 
 /// Seconds, from what a request costs to the longest call.
@@ -76,6 +106,10 @@ fn describe() {
     metrics::describe_counter!(
         "prichal_request_faults_total",
         "Requests that failed by our own fault, by face"
+    );
+    metrics::describe_counter!(
+        "prichal_security_events_total",
+        "Lines of the security log, by event"
     );
     metrics::describe_histogram!("prichal_commit_batch_size", "Writes that shared one commit");
     metrics::describe_histogram!("prichal_delivery_seconds", "Time of a webhook call");

@@ -1,8 +1,16 @@
 //! What the master key is for: sealing secrets that must be sent again, keyed hashes of those that
 //! need not, and access keys that any node can check without asking the store.
 
+use std::{
+    fmt::Display,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce, aead::Aead};
+use chacha20poly1305::{
+    KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
 use hmac::{Hmac, Mac};
 use prichal_core::{
     id::{IntegrationId, WorkspaceId},
@@ -27,12 +35,78 @@ pub struct AccessKey {
     pub name: String,
 }
 
-pub struct Vault {
+/// The place that a sealed value belongs to. It opens nowhere else.
+pub struct Place(Vec<u8>);
+
+impl Place {
+    /// A place by the name of its column and the key of its row, the workspace first.
+    pub fn new(column: &str, row: &[&dyn Display]) -> Self {
+        let mut parts = vec![column.to_owned()];
+        parts.extend(row.iter().map(ToString::to_string));
+        let mut bytes = Vec::with_capacity(128);
+        for part in parts {
+            bytes.extend((part.len() as u64).to_be_bytes());
+            bytes.extend(part.into_bytes());
+        }
+        Self(bytes)
+    }
+}
+
+/// The name of a master key: it tells nothing of the key.
+pub type KeyId = [u8; 5];
+
+/// What a master key is good for. Each use has a key of its own, derived from it.
+struct Keys {
+    id: KeyId,
     sealing: XChaCha20Poly1305,
     access: HmacSha256,
     hashing: HmacSha256,
 }
 
+impl Keys {
+    fn new(master: &[u8; 32]) -> Self {
+        let derive = |purpose: &[u8]| keyed(master).chain_update(purpose).finalize().into_bytes();
+        let mut id = KeyId::default();
+        id.copy_from_slice(&derive(b"prichal key id 1")[..5]);
+        Self {
+            id,
+            sealing: XChaCha20Poly1305::new(&derive(b"prichal sealing 1")),
+            access: keyed(&derive(b"prichal access key 1")),
+            hashing: keyed(&derive(b"prichal secret hash 1")),
+        }
+    }
+
+    /// The first bytes of all that is sealed with the key.
+    fn prefix(&self) -> [u8; PREFIX] {
+        let mut prefix = [VERSION; PREFIX];
+        prefix[1..].copy_from_slice(&self.id);
+        prefix
+    }
+
+    fn decrypt(&self, nonce_and_text: &[u8], place: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, text) = nonce_and_text.split_at_checked(NONCE)?;
+        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+        let payload = Payload {
+            msg: text,
+            aad: place,
+        };
+        self.sealing.decrypt(&XNonce::from(nonce), payload).ok()
+    }
+
+    fn open(&self, sealed: &[u8], place: &Place) -> Option<Vec<u8>> {
+        self.decrypt(sealed.strip_prefix(&self.prefix())?, &place.0)
+    }
+
+    fn hash(&self, value: &str) -> String {
+        let mac = self.hashing.clone().chain_update(value.as_bytes());
+        hex(&mac.finalize().into_bytes())
+    }
+}
+
+/// The version of the form in which values are sealed: version, id of the key, nonce, text with its tag.
+const VERSION: u8 = 1;
+/// Length of version and id of the key.
+const PREFIX: usize = 6;
 /// Length of the nonce before a sealed text.
 const NONCE: usize = 24;
 /// Length of the signature behind an access key.
@@ -40,42 +114,128 @@ const MAC: usize = 32;
 /// Length of an access key's numbers, before the name.
 const HEAD: usize = 48;
 
+pub struct Vault {
+    current: Keys,
+    /// The master key before: what it has sealed and signed is still good.
+    previous: Option<Keys>,
+    /// Whether the previous key still seals, because not every node knows the current one.
+    holds_back: AtomicBool,
+    /// Whether values from before they had a place are opened.
+    opens_unbound: AtomicBool,
+}
+
 impl Vault {
-    /// Each use has a key of its own, derived from the master key.
     pub fn new(master: &[u8; 32]) -> Self {
-        let derive = |purpose: &[u8]| keyed(master).chain_update(purpose).finalize().into_bytes();
         Self {
-            sealing: XChaCha20Poly1305::new(&derive(b"prichal sealing 1")),
-            access: keyed(&derive(b"prichal access key 1")),
-            hashing: keyed(&derive(b"prichal secret hash 1")),
+            current: Keys::new(master),
+            previous: None,
+            holds_back: AtomicBool::new(false),
+            opens_unbound: AtomicBool::new(true),
         }
     }
 
-    /// Encrypts a text for keeping.
-    pub fn seal(&self, text: &[u8]) -> Vec<u8> {
+    /// The same with the master key that it takes the place of.
+    pub fn replacing(master: &[u8; 32], previous: Option<&[u8; 32]>) -> Self {
+        let previous = previous.filter(|previous| *previous != master);
+        Self {
+            previous: previous.map(Keys::new),
+            ..Self::new(master)
+        }
+    }
+
+    /// The id of the current key.
+    pub fn id(&self) -> KeyId {
+        self.current.id
+    }
+
+    pub fn has_previous(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// The keys that are known, first the one that seals.
+    fn keys(&self) -> impl Iterator<Item = &Keys> {
+        let first = self.sealing();
+        let others = std::iter::once(&self.current).chain(&self.previous);
+        std::iter::once(first).chain(others.filter(move |keys| keys.id != first.id))
+    }
+
+    /// The ids of the keys that are known, first the one that seals.
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.keys().map(|keys| keys.id).collect()
+    }
+
+    fn sealing(&self) -> &Keys {
+        let held_back = self.previous.as_ref().filter(|_| self.is_held_back());
+        held_back.unwrap_or(&self.current)
+    }
+
+    pub fn is_held_back(&self) -> bool {
+        self.holds_back.load(Relaxed)
+    }
+
+    /// Has the previous key seal, or no longer.
+    pub fn hold_back(&self, whether: bool) {
+        self.holds_back
+            .store(whether && self.previous.is_some(), Relaxed);
+    }
+
+    /// Opens nothing any more that has no place.
+    pub fn refuse_unbound(&self) {
+        self.opens_unbound.store(false, Relaxed);
+    }
+
+    /// The first bytes of all that is sealed with the current key.
+    pub fn prefix(&self) -> [u8; PREFIX] {
+        self.current.prefix()
+    }
+
+    /// Encrypts a text for keeping at a place.
+    pub fn seal(&self, place: &Place, text: &[u8]) -> Vec<u8> {
+        self.seal_with(self.sealing(), place, text)
+    }
+
+    /// The same with the current key, whichever seals.
+    pub fn seal_anew(&self, place: &Place, text: &[u8]) -> Vec<u8> {
+        self.seal_with(&self.current, place, text)
+    }
+
+    fn seal_with(&self, keys: &Keys, place: &Place, text: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
         fill_random(&mut nonce);
-        let sealed = self.sealing.encrypt(&XNonce::from(nonce), text);
-        let mut out = nonce.to_vec();
+        let payload = Payload {
+            msg: text,
+            aad: &place.0,
+        };
+        let sealed = keys.sealing.encrypt(&XNonce::from(nonce), payload);
+        let mut out = keys.prefix().to_vec();
+        out.extend(nonce);
         out.extend(sealed.expect("a text in memory is far below the cipher's limit"));
         out
     }
 
-    /// Decrypts what [`Self::seal`] made; nothing when it was made with another key or is damaged.
-    pub fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, text) = sealed.split_at_checked(NONCE)?;
-        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
-        self.sealing.decrypt(&XNonce::from(nonce), text).ok()
+    /// Decrypts what [`Self::seal`] made for the same place; nothing when it was made for another one or with
+    /// a key that is not known, or is damaged.
+    pub fn open(&self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
+        let bound = self.keys().find_map(|keys| keys.open(sealed, place));
+        bound.or_else(|| {
+            let mut keys = self.keys().filter(|_| self.opens_unbound.load(Relaxed));
+            keys.find_map(|keys| keys.decrypt(sealed, b""))
+        })
     }
 
-    /// The hash by which a secret is found again, in hex.
-    pub fn secret_hash(&self, value: &str) -> String {
-        hex(&self
-            .hashing
-            .clone()
-            .chain_update(value.as_bytes())
-            .finalize()
-            .into_bytes())
+    /// Whether a value was sealed with the current key, as far as its first bytes tell.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&self.prefix())
+    }
+
+    /// The hashes by which a secret may be found, in hex. The first is the one that is kept.
+    pub fn secret_hashes(&self, value: &str) -> Vec<String> {
+        self.keys().map(|keys| keys.hash(value)).collect()
+    }
+
+    /// The hash that is kept once the current key is the only one.
+    pub fn current_hash(&self, value: &str) -> String {
+        self.current.hash(value)
     }
 
     pub fn issue(&self, key: &AccessKey) -> String {
@@ -85,13 +245,8 @@ impl Vault {
         bytes.extend(key.round.to_be_bytes());
         bytes.extend(key.expires.to_be_bytes());
         bytes.extend(key.name.as_bytes());
-        let mac = self
-            .access
-            .clone()
-            .chain_update(&bytes)
-            .finalize()
-            .into_bytes();
-        bytes.extend(mac);
+        let mac = self.sealing().access.clone().chain_update(&bytes);
+        bytes.extend(mac.finalize().into_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -102,11 +257,13 @@ impl Vault {
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (said, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
-        self.access
-            .clone()
-            .chain_update(said)
-            .verify_slice(mac)
-            .ok()?;
+        let signed = |keys: &Keys| {
+            let access = keys.access.clone().chain_update(said);
+            access.verify_slice(mac).is_ok()
+        };
+        if !self.keys().any(signed) {
+            return None;
+        }
         let key = AccessKey {
             workspace: WorkspaceId(Uuid::from_slice(said.get(..16)?).ok()?),
             integration: IntegrationId(Uuid::from_slice(said.get(16..32)?).ok()?),
@@ -189,17 +346,75 @@ mod tests {
         }
     }
 
+    fn place(row: u128) -> Place {
+        Place::new(
+            "channel.tokens",
+            &[&Uuid::from_u128(1), &Uuid::from_u128(row)],
+        )
+    }
+
     #[test]
-    fn sealed_texts_open_with_their_own_key_only() {
+    fn sealed_texts_open_with_their_own_key_and_in_their_own_place_only() {
         let vault = Vault::new(&[7; 32]);
-        let sealed = vault.seal(b"secret");
-        assert_eq!(vault.open(&sealed).as_deref(), Some(&b"secret"[..]));
-        assert_eq!(Vault::new(&[8; 32]).open(&sealed), None);
-        assert_eq!(vault.open(&sealed[..20]), None);
+        let sealed = vault.seal(&place(2), b"secret");
+        assert_eq!(
+            vault.open(&place(2), &sealed).as_deref(),
+            Some(&b"secret"[..])
+        );
+        assert_eq!(vault.open(&place(3), &sealed), None);
+        assert_eq!(Vault::new(&[8; 32]).open(&place(2), &sealed), None);
+        assert_eq!(vault.open(&place(2), &sealed[..20]), None);
         assert_ne!(
-            vault.seal(b"secret"),
+            vault.seal(&place(2), b"secret"),
             sealed,
             "each time with a nonce of its own"
         );
+    }
+
+    #[test]
+    fn the_parts_of_a_place_cannot_be_shifted() {
+        assert_ne!(
+            Place::new("a", &[&"b", &"cd"]).0,
+            Place::new("a", &[&"bc", &"d"]).0
+        );
+    }
+
+    #[test]
+    fn a_value_without_a_place_opens_until_that_is_refused() {
+        let vault = Vault::new(&[7; 32]);
+        let nonce = [9; NONCE];
+        let sealed = vault
+            .current
+            .sealing
+            .encrypt(&XNonce::from(nonce), &b"old"[..]);
+        let unbound = [&nonce[..], &sealed.expect("sealed")].concat();
+        assert_eq!(
+            vault.open(&place(2), &unbound).as_deref(),
+            Some(&b"old"[..])
+        );
+        vault.refuse_unbound();
+        assert_eq!(vault.open(&place(2), &unbound), None);
+    }
+
+    #[test]
+    fn both_keys_are_good_while_one_takes_the_place_of_the_other() {
+        let old = Vault::new(&[7; 32]);
+        let vault = Vault::replacing(&[8; 32], Some(&[7; 32]));
+        let new = Vault::new(&[8; 32]);
+        let now = Timestamp::default();
+        assert!(vault.verify(&old.issue(&key()), now).is_some());
+        let sealed = old.seal(&place(2), b"secret");
+        assert!(vault.open(&place(2), &sealed).is_some());
+        assert!(!vault.is_current(&sealed));
+        vault.hold_back(true);
+        let held_back = vault.seal(&place(2), b"secret");
+        assert!(old.open(&place(2), &held_back).is_some());
+        assert!(old.verify(&vault.issue(&key()), now).is_some());
+        assert_eq!(vault.secret_hashes("x")[0], old.current_hash("x"));
+        vault.hold_back(false);
+        let sealed = vault.seal(&place(2), b"secret");
+        assert!(vault.is_current(&sealed) && new.open(&place(2), &sealed).is_some());
+        assert_eq!(vault.secret_hashes("x")[0], new.current_hash("x"));
+        assert_eq!(vault.secret_hashes("x").len(), 2);
     }
 }

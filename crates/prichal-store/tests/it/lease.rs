@@ -84,7 +84,7 @@ async fn prepare(db: &Db, hooks: u128) {
 
 async fn claim(db: &Db, node: Uuid, now: i64) -> Vec<Webhook> {
     let write = db.write(workspace(0), move |tx| {
-        webhook::keep_node(tx, node, at(now + 5))?;
+        webhook::keep_node(tx, node, at(now + 5), "")?;
         webhook::claim(tx, node, at(now), 100)
     });
     write.await.expect("claimed")
@@ -146,7 +146,7 @@ async fn a_dead_nodes_hooks_are_taken_over_and_it_cannot_move_them_any_more() {
 
     let known = lab
         .db
-        .write(workspace(0), |tx| webhook::keep_node(tx, ONE, at(30)))
+        .write(workspace(0), |tx| webhook::keep_node(tx, ONE, at(30), ""))
         .await
         .expect("kept");
     assert!(!known, "the first is told that it was believed dead");
@@ -161,7 +161,7 @@ async fn two_nodes_never_claim_the_same_hook() {
         let mut mine = Vec::new();
         loop {
             let claimed = db.write(workspace(0), move |tx| {
-                webhook::keep_node(tx, node, at(15))?;
+                webhook::keep_node(tx, node, at(15), "")?;
                 webhook::claim(tx, node, at(10), 3)
             });
             let claimed = claimed.await.expect("claimed");

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     Docked, Loaded, by_id,
     host::{Effects, OVERTAKEN, RunHost, author_of, origin, thrown},
-    queue::request_of,
+    queue::{self, request_of},
     request::Request,
     script, send,
 };
@@ -473,7 +473,7 @@ fn record(
         channel: now.docked.map(|docked| docked.lane().id),
         kind: now.kind,
         code: now.loaded.script.code().to_owned(),
-        request: request.map(|text| app.vault.seal(&text)),
+        request: request.map(|text| queue::seal(app, lane.workspace, id, &text)),
         state,
     }
 }

@@ -22,6 +22,7 @@ use prichal_core::{
 use prichal_store::{
     Engine, Tx,
     run::{self, Kind, Lane, Run, State},
+    sealed::Column,
     socket,
 };
 use serde_json::Value;
@@ -38,6 +39,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
+    vault,
 };
 
 /// How many runs of a lane wait in memory.
@@ -120,26 +122,38 @@ pub fn can_send(channel: &Channel) -> bool {
         .any(|name| !channel.text(name).is_empty())
 }
 
-fn seal(app: &App, request: &Request) -> Result<Vec<u8>> {
+/// The place of what a run is about.
+fn request_place(workspace: WorkspaceId, id: RunId) -> vault::Place {
+    vault::Place::new(Column::RunRequest.name(), &[&workspace, &id])
+}
+
+/// What a run is about, as it is kept.
+pub fn seal(app: &App, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
+    app.vault.seal(&request_place(workspace, id), text)
+}
+
+fn close(app: &App, workspace: WorkspaceId, id: RunId, request: &Request) -> Result<Vec<u8>> {
     let text = serde_json::to_vec(request).map_err(Error::internal)?;
-    Ok(app.vault.seal(&text))
+    Ok(seal(app, workspace, id, &text))
 }
 
 /// What a run is about.
 pub fn request_of(app: &App, run: &Run) -> Option<Request> {
-    let text = app.vault.open(run.request.as_ref()?)?;
+    let place = request_place(run.lane.workspace, run.id);
+    let text = app.vault.open(&place, run.request.as_ref()?)?;
     serde_json::from_slice(&text).ok()
 }
 
 /// The run of a request to a channel.
 pub fn hook(app: &App, docked: &Docked, request: &Request, now: Timestamp) -> Result<Run> {
+    let id = RunId::generate(now);
     Ok(Run {
-        id: RunId::generate(now),
+        id,
         lane: docked.lane(),
         channel: Some(docked.lane().id),
         kind: Kind::Hook,
         code: docked.channel.text("recv_svcscriptcode").to_owned(),
-        request: Some(seal(app, request)?),
+        request: Some(close(app, docked.workspace, id, request)?),
         state: State::queued(now),
     })
 }
@@ -157,8 +171,9 @@ pub fn start(
         params,
         ..Request::default()
     };
+    let id = RunId::generate(now);
     Ok(Run {
-        id: RunId::generate(now),
+        id,
         lane: Lane {
             workspace,
             id: EntityId(script.id),
@@ -166,7 +181,7 @@ pub fn start(
         channel: None,
         kind: Kind::Start,
         code: script.code().to_owned(),
-        request: Some(seal(app, &request)?),
+        request: Some(close(app, workspace, id, &request)?),
         state: State::queued(now),
     })
 }
@@ -192,8 +207,9 @@ pub fn message(
         depth,
         ..Request::default()
     };
+    let id = RunId::generate(app.clock.now());
     Ok(Run {
-        id: RunId::generate(app.clock.now()),
+        id,
         lane: Lane {
             workspace,
             id: EntityId(channel.id),
@@ -201,7 +217,7 @@ pub fn message(
         channel: Some(EntityId(channel.id)),
         kind: Kind::Send,
         code: channel.text("send_svcscriptcode").to_owned(),
-        request: Some(seal(app, &request)?),
+        request: Some(close(app, workspace, id, &request)?),
         state: State::queued(due_at),
     })
 }

@@ -36,6 +36,8 @@ const QUEUE: usize = 64;
 const LONGEST: usize = 900 << 10;
 /// How often the store is looked at where other nodes write to it.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same where no other node shares the store.
+const SELDOM: Duration = Duration::from_secs(30);
 
 /// Why a websocket is closed from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct Sockets {
 struct Handle {
     /// Whether scripts may send to it without being asked.
     hears: bool,
+    /// The hash of the token that let it in.
+    token_hash: String,
     frames: mpsc::Sender<String>,
     close: Option<oneshot::Sender<Close>>,
 }
@@ -89,7 +93,7 @@ impl Drop for Place<'_> {
 impl Sockets {
     /// Takes a websocket in; nothing when there are too many. Only one that `hears` gets what scripts send to
     /// all of the channel's.
-    pub fn enter(&self, lane: Lane, id: Uuid, hears: bool) -> Option<Place<'_>> {
+    pub fn enter(&self, lane: Lane, id: Uuid, token_hash: &str, hears: bool) -> Option<Place<'_>> {
         if self.count.fetch_add(1, Relaxed) >= MOST {
             self.count.fetch_sub(1, Relaxed);
             return None;
@@ -98,6 +102,7 @@ impl Sockets {
         let (close, closed) = oneshot::channel();
         let handle = Handle {
             hears,
+            token_hash: token_hash.to_owned(),
             frames,
             close: Some(close),
         };
@@ -198,6 +203,16 @@ impl Sockets {
         }
     }
 
+    /// Closes the websockets of a channel whose token is not among those that let in.
+    fn end_others(&self, lane: Lane, good: &HashSet<(EntityId, String)>) {
+        if let Some(channel) = self.lock().get_mut(&lane) {
+            channel
+                .values_mut()
+                .filter(|handle| !good.contains(&(lane.id, handle.token_hash.clone())))
+                .for_each(|handle| handle.end(Close::Gone));
+        }
+    }
+
     fn lanes(&self, of: Option<&BTreeSet<WorkspaceId>>) -> HashMap<WorkspaceId, Vec<Lane>> {
         let mut lanes: HashMap<WorkspaceId, Vec<Lane>> = HashMap::new();
         for lane in self.lock().keys() {
@@ -222,17 +237,18 @@ impl Handle {
     }
 }
 
-/// Closes the websockets of channels that are gone, until `stop`.
+/// Closes the websockets of channels that are gone, and of tokens that are good for nothing any more, until
+/// `stop`.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    let is_shared = app.db.engine() == Engine::Postgres;
+    // Other nodes may delete a channel; the time of a token is over without anybody's doing.
+    let often = match app.db.engine() {
+        Engine::Postgres => LOOK,
+        Engine::Sqlite => SELDOM,
+    };
     let sockets = &app.channels.sockets;
     while !stop.is_cancelled() {
         let look = async {
-            if is_shared && sockets.count() > 0 {
-                app.clock.sleep(LOOK).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
+            app.clock.sleep(often).await;
         };
         let doubtful = tokio::select! {
             () = sockets.changed.notified() => {
@@ -242,10 +258,11 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
             () = look => None,
             () = stop.cancelled() => return Ok(()),
         };
+        let now = app.clock.now();
         for (workspace, lanes) in sockets.lanes(doubtful.as_ref()) {
-            let read = move |conn: &mut Conn| channel::ids(conn, workspace);
-            let living: HashSet<EntityId> = match app.db.read(read).await {
-                Ok(living) => living.into_iter().collect(),
+            let read = move |conn: &mut Conn| channel::good_tokens(conn, workspace, now);
+            let good: HashSet<(EntityId, String)> = match app.db.read(read).await {
+                Ok(good) => good.into_iter().collect(),
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -254,8 +271,9 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                     continue;
                 }
             };
-            let gone = lanes.into_iter().filter(|lane| !living.contains(&lane.id));
-            gone.for_each(|lane| sockets.end(lane));
+            lanes
+                .into_iter()
+                .for_each(|lane| sockets.end_others(lane, &good));
         }
     }
     Ok(())

@@ -47,6 +47,8 @@ pub struct Receiver {
     keys: Vec<SigningKey>,
     /// The access key of a call but for its end.
     access: AccessKey,
+    /// Whether calls carry one. Over a network that others can read along it would be theirs.
+    gets_key: bool,
 }
 
 impl Receiver {
@@ -71,8 +73,16 @@ impl Receiver {
         let base = Some(instance.integration.base_url.as_str()).filter(|base| !base.is_empty());
         let target =
             target_url(base, relative_url).ok_or_else(|| "the URL is not complete".to_owned());
+        let target = target.and_then(|url| Target::parse(&url).map_err(|error| error.to_string()));
+        let config = &app.config;
+        let gets_key = target.as_ref().is_ok_and(|target| {
+            target.is_tls()
+                || config.access_key_over_http
+                || (config.allow_private_targets && target.is_local())
+        });
         Self {
-            target: target.and_then(|url| Target::parse(&url).map_err(|error| error.to_string())),
+            target,
+            gets_key,
             keys: instance::signing_keys(app, &instance),
             access: AccessKey {
                 workspace: instance.workspace,
@@ -216,10 +226,6 @@ fn headers(
     now: Timestamp,
 ) -> HeaderMap {
     let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
-    let access = app.vault.issue(&AccessKey {
-        expires: now.secs().saturating_add(ttl),
-        ..receiver.access.clone()
-    });
     let id = payload.id.to_string();
     let timestamp = now.secs();
     let mut headers = HeaderMap::with_capacity(10);
@@ -229,7 +235,13 @@ fn headers(
             headers.insert(name, value);
         }
     };
-    put(ACCESS_KEY, access);
+    if receiver.gets_key {
+        let access = AccessKey {
+            expires: now.secs().saturating_add(ttl),
+            ..receiver.access.clone()
+        };
+        put(ACCESS_KEY, app.vault.issue(&access));
+    }
     put(ECHO, echo.to_owned());
     if !receiver.keys.is_empty() {
         put(

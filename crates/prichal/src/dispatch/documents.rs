@@ -92,7 +92,7 @@ fn headers(
     };
     put(EVENT_ID, event.to_string());
     put(TIMESTAMP, now.secs().to_string());
-    match Secrets::open(&app.vault, &hook.secrets) {
+    match Secrets::open(&app.vault, hook.workspace, &hook.secrets) {
         Ok(secrets) => put(
             SIGNATURE,
             sign_document_event(secrets.good_at(now), now.secs(), body),

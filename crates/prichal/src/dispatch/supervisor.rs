@@ -29,7 +29,7 @@ use super::{
     definition_of, lease_of,
     runner::{End, Runner},
 };
-use crate::{access, app::App, bus::News, error::Result};
+use crate::{access, app::App, bus::News, error::Result, rotation};
 
 /// How often a node looks at a store that it shares.
 const TICK: Duration = Duration::from_secs(1);
@@ -190,10 +190,10 @@ impl Supervisor {
 
     /// Looks at a store that other nodes share: says that this one is alive and learns what they did.
     async fn look(&mut self, now: Timestamp) {
-        let node = self.app.node;
+        let (node, keys) = (self.app.node, rotation::announced(&self.app));
         let until = now + LEASE;
         let kept = self
-            .write(move |tx| Ok(webhook::keep_node(tx, node, until)?))
+            .write(move |tx| Ok(webhook::keep_node(tx, node, until, &keys)?))
             .await;
         match kept {
             Ok(kept) => {

@@ -13,6 +13,7 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Conn, Tx,
     idempotency::{self, FirstAnswer},
+    sealed::Column,
 };
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::json_text,
-    vault::{Vault, sha256_hex},
+    vault::{Place, Vault, sha256_hex},
 };
 
 /// How long a first answer is remembered.
@@ -195,7 +196,7 @@ impl Slot {
         let opened = STANDARD
             .decode(&first.answer)
             .ok()
-            .and_then(|sealed| vault.open(&sealed))
+            .and_then(|sealed| vault.open(&self.place(), &sealed))
             .and_then(|text| String::from_utf8(text).ok())
             .ok_or_else(|| Error::internal("a first answer was sealed with another master key"))?;
         let status = u16::try_from(first.status)
@@ -205,6 +206,11 @@ impl Slot {
             status: status.unwrap_or(StatusCode::OK),
             text: opened,
         }))
+    }
+
+    fn place(&self) -> Place {
+        let row: [&dyn std::fmt::Display; 3] = [&self.workspace, &self.place, &self.key];
+        Place::new(Column::FirstAnswer.name(), &row)
     }
 
     /// Answers may hold secrets, so they are kept like secrets.
@@ -236,7 +242,7 @@ impl Slot {
         FirstAnswer {
             request_hash: self.request_hash.clone(),
             status: answer.status.as_u16().into(),
-            answer: STANDARD.encode(vault.seal(answer.text.as_bytes())),
+            answer: STANDARD.encode(vault.seal(&self.place(), answer.text.as_bytes())),
         }
     }
 }

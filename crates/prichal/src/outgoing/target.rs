@@ -8,6 +8,8 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use rustls::pki_types::ServerName;
 
+use super::guard::Guard;
+
 /// A parsed `http` or `https` URL. Cheap to clone.
 #[derive(Clone)]
 pub struct Target {
@@ -89,6 +91,30 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether nobody on the way can read along.
+    pub fn is_tls(&self) -> bool {
+        self.origin.tls.is_some()
+    }
+
+    /// Whether it is in the operator's own network by what the URL says: a private address, `localhost`, or a
+    /// name without a dot, which is none of the public internet.
+    pub fn is_local(&self) -> bool {
+        match &self.origin.host {
+            Host::Address(address) => STRICT.check(*address).is_err(),
+            Host::Name(name) => {
+                let name = name.trim_end_matches('.');
+                !name.contains('.') || name.ends_with(".localhost")
+            }
+        }
+    }
+}
+
+/// Passes public addresses only.
+const STRICT: Guard = Guard {
+    allow_private: false,
+};
+
 /// Shows no path and no query: there are secrets in many of them.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,6 +141,33 @@ mod tests {
             target.origin.port,
             target.origin.tls.is_some(),
         )
+    }
+
+    #[test]
+    fn what_is_in_the_operators_own_network_is_told_by_the_url() {
+        for (url, local) in [
+            ("http://127.0.0.1:81/x", true),
+            ("http://[::1]", true),
+            ("http://10.1.2.3", true),
+            ("http://localhost", true),
+            ("http://bot.localhost.", true),
+            ("http://bot:8080", true),
+            ("http://8.8.8.8", false),
+            ("http://bot.example", false),
+            ("http://localhost.example", false),
+        ] {
+            let target = Target::parse(url).expect("a target");
+            assert_eq!(
+                (target.is_local(), target.is_tls()),
+                (local, false),
+                "{url}"
+            );
+        }
+        assert!(
+            Target::parse("https://bot.example")
+                .expect("a target")
+                .is_tls()
+        );
     }
 
     #[test]

@@ -158,7 +158,10 @@ impl Log {
     pub(crate) fn new() -> Self {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         let lines = Mutex::new(file.reopen().expect("it opens again"));
-        let log = tracing_subscriber::fmt().with_writer(lines).finish();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(lines)
+            .finish();
         Self {
             file,
             _listening: tracing::subscriber::set_default(log),

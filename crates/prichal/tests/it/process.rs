@@ -533,6 +533,74 @@ async fn another_master_key_does_not_open_the_store() {
     Server::start(folder.path(), &database).await;
 }
 
+/// Every file and folder in a folder that others have rights to.
+fn open_to_others(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let about = std::fs::symlink_metadata(entry.path()).expect("it is there");
+        if about.permissions().mode() & 0o077 != 0 {
+            found.push(entry.path().display().to_string());
+        }
+        if about.is_dir() {
+            open_to_others(&entry.path(), found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_it_keeps_is_for_its_owner_alone() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), Database::new());
+    let file = "security.log";
+    std::fs::write(
+        folder.path().join("prichal.toml"),
+        format!("security-log = \"{file}\"\nlog-level = \"error\"\n"),
+    )
+    .expect("written");
+    let server = Server::start(folder.path(), &database).await;
+    let admin = server.admin();
+    let made = admin
+        .post("/admin/v1/workspaces", json!({ "name": "acme" }))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let token = json!({ "name": "t", "role": "admin" });
+    let token = admin
+        .post("/admin/v1/workspaces/acme/tokens", token)
+        .await
+        .str("token");
+    let space = anybody_at(&server.url).bearer(&token).at("/api/v1/acme");
+    let body = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nx\r\n--b--\r\n";
+    let upload = space.header("content-type", "multipart/form-data; boundary=b");
+    let upload = upload.send(reqwest::Method::POST, "/files", Some(body.into()));
+    upload.await.ok();
+    let data = folder.path().join("prichal-data");
+    let mut found = Vec::new();
+    open_to_others(&data, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    drop(server);
+
+    let key = data.join("master-key");
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&key, open).expect("opened");
+    let server = Server::start(folder.path(), &database).await;
+    let mut found = Vec::new();
+    open_to_others(&data, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    let lines = std::fs::read_to_string(folder.path().join(file)).expect("a security log");
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    let events: Vec<&Value> = lines.iter().map(|line| &line["event"]).collect();
+    for event in ["workspace_created", "token_created", "files_tightened"] {
+        assert!(events.contains(&&json!(event)), "{event}: {events:?}");
+    }
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["target"] == "prichal::security")
+    );
+    drop(server);
+}
+
 /// Even at the most talkative level, where libraries would say whatever they carry.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_the_log() {

@@ -13,6 +13,7 @@ use crate::{
     document::check::{Indeterminate, Rules},
     error::{Error, Result},
     face::{Json, Path},
+    security::{self, Event},
 };
 
 /// How many anchors a workspace may have.
@@ -60,6 +61,7 @@ pub(super) async fn put_signature_policy(
             signature::put_policy(tx, workspace, &text, now)
         })
         .await?;
+    security::record(Event::SignaturePolicyChanged, Some(workspace), "");
     Ok(Answer(rules))
 }
 

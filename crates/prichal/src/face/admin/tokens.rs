@@ -27,6 +27,7 @@ use crate::{
         parse_json,
     },
     page::Page,
+    security::{self, Event},
     vault::{random_token, sha256_hex},
 };
 
@@ -107,6 +108,7 @@ pub(super) async fn create_token(
     let new = read_new(&parse_json(&body)?, workspace, now)?;
     let secret = random_token();
     let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
+    let object = format!("token:{}", new.id);
     let model = TokenModel::new(&new, Some(secret));
     let text = serde_json::to_string(&model).map_err(Error::internal)?;
     let asked = Asked {
@@ -128,7 +130,10 @@ pub(super) async fn create_token(
         let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
         Ok((answer, ()))
     };
-    let (answer, _) = write_once_and(&asked, key, &body, write).await?;
+    let (answer, done) = write_once_and(&asked, key, &body, write).await?;
+    if done.is_some() {
+        security::record(Event::TokenCreated, Some(workspace), &object);
+    }
     Ok(answer)
 }
 
@@ -211,5 +216,7 @@ pub(super) async fn delete_token(
         .await?
         .ok_or_else(unknown)?;
     app.access.forget_token(&hash);
+    let object = format!("token:{token}");
+    security::record(Event::TokenRevoked, Some(workspace), &object);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,6 +14,7 @@ use crate::{
 pub(super) fn words(error: &Error) -> Response {
     let status = match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::Refused(_) | Error::PatchRefused(_) => StatusCode::CONFLICT,

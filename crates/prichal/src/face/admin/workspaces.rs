@@ -27,6 +27,7 @@ use crate::{
         parse_json,
     },
     page::Page,
+    security::{self, Event},
 };
 
 /// A new workspace.
@@ -143,9 +144,12 @@ pub(super) async fn create_workspace(
         let model = WorkspaceModel::from(&new);
         let text = serde_json::to_string(&model).map_err(Error::internal)?;
         let answer = JsonAnswer::new(StatusCode::CREATED, text);
-        Ok((answer, ()))
+        Ok((answer, new.id))
     };
-    let (answer, _) = write_once_and(&asked, key, &body, write).await?;
+    let (answer, made) = write_once_and(&asked, key, &body, write).await?;
+    if made.is_some() {
+        security::record(Event::WorkspaceCreated, made, "");
+    }
     Ok(answer)
 }
 
@@ -279,6 +283,7 @@ pub(super) async fn delete_workspace(
         .into_iter()
         .for_each(|revocation| app.access.revoke(revocation));
     app.access.forget_all();
+    security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,7 @@ use axum::{
 };
 use prichal_core::{
     event::Author,
-    id::WorkspaceId,
+    id::{IntegrationId, WorkspaceId},
     integration::{Kind, Secrets},
     update_info::UpdateInfo,
 };
@@ -26,7 +26,9 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::json_text,
+    guess::{self, Target},
     instance::{self, Found},
+    security::{self, Event},
     vault::{AccessKey, sha256_hex},
 };
 
@@ -105,18 +107,45 @@ pub(super) async fn authorize_integration(
     let (name, value) = header(&headers, "x-xcom-integration-secret")
         .and_then(|secret| secret.split_once('='))
         .ok_or(Error::Unauthenticated)?;
-    let (name, secret_hash) = (name.trim().to_owned(), app.vault.secret_hash(value));
+    let (name, hashes) = (name.trim().to_owned(), app.vault.secret_hashes(value));
+    let shown = format!("{hash}={name}={value}");
+    let integration = app
+        .db
+        .read(move |conn| find_by_api_key(conn, &hash, Kind::Public))
+        .await?;
+    // People have chosen the secret.
+    let target = Target::Integration(integration.id);
+    guess::check(target, &shown)?;
     let vault = app.clone();
     let find = move |conn: &mut Conn| {
-        let integration = find_by_api_key(conn, &hash, Kind::Public)?;
-        let owner = integration::find_by_secret(conn, integration.id, &name, &secret_hash)?;
+        let owner = owner_of(conn, integration.id, &name, &hashes)?;
         let workspace = find_workspace(conn, owner.ok_or(Error::Unauthenticated)?)?;
         let found = instance::find(&vault.vault, conn, workspace.id, integration.id)?;
         let installed = found.filter(|found| found.row.installed);
         Ok::<_, Error>((workspace, installed.ok_or(Error::Unauthenticated)?))
     };
-    let (workspace, found) = app.db.read(find).await?;
+    let found = app.db.read(find).await;
+    if let Ok(_) | Err(Error::Unauthenticated) = found {
+        guess::tell(target, &shown, found.is_ok());
+    }
+    let (workspace, found) = found?;
     authorize(&app, workspace, &found)
+}
+
+/// The workspace that a secret stands for, by the hashes it may be kept under.
+fn owner_of(
+    conn: &mut Conn,
+    integration: IntegrationId,
+    name: &str,
+    hashes: &[String],
+) -> Result<Option<WorkspaceId>> {
+    for hash in hashes {
+        let owner = integration::find_by_secret(conn, integration, name, hash)?;
+        if owner.is_some() {
+            return Ok(owner);
+        }
+    }
+    Ok(None)
 }
 
 /// A header as text. Values may be UTF-8: secrets are what people make them.
@@ -148,6 +177,8 @@ fn authorize(app: &App, workspace: Workspace, found: &Found) -> Result<Response>
         expires: app.clock.now().secs().saturating_add(ttl),
         name: found.row.integration.name.clone(),
     });
+    let actor = format!("integration:{}", found.id());
+    security::record(Event::SignedIn, Some(workspace.id), &actor);
     let result = AuthResult {
         workspace: workspace.into(),
         integration_instance: RawValue::from_string(found.text(Secrets::Shown))

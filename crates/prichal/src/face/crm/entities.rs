@@ -9,7 +9,12 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::Response,
 };
-use prichal_core::{entity::inner_links, event::EntityKind, id::EntityId, patch, schema};
+use prichal_core::{
+    entity::{inner_links, rights},
+    event::EntityKind,
+    id::EntityId,
+    patch, schema,
+};
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -25,6 +30,7 @@ use crate::{
         parse_json,
     },
     page::Page,
+    security::{self, Event},
     settings,
 };
 
@@ -105,10 +111,21 @@ pub(super) async fn create_entity(
         &member.origin(),
     )?;
     let (origin, authority) = (member.origin(), member.caller.authority());
-    write_once(&member, key, &body, move |tx| {
-        draft.write(tx, &origin, authority)
-    })
-    .await
+    let grants = read
+        .as_object()
+        .is_some_and(|sent| rights::grants(kind, sent));
+    let write = move |tx: &mut Tx<'_>| draft.write(tx, &origin, authority);
+    let answer = write_once(&member, key, &body, write).await?;
+    note_rights(&member, grants, kind, None);
+    Ok(answer)
+}
+
+/// Has the security log hear of rights that were changed.
+fn note_rights(member: &Member, grants: bool, kind: EntityKind, id: Option<Uuid>) {
+    if grants {
+        let object = id.map_or_else(String::new, |id| format!("{}:{id}", kind.name()));
+        security::record(Event::RightsChanged, Some(member.workspace_id()), &object);
+    }
 }
 
 const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, `deals`, `tasks`, `notifications` or `catalog-items`";
@@ -201,12 +218,15 @@ pub(super) async fn patch_entity(
 ) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let operations = patch::parse(&parse_json(&body)?)?;
+    let mut paths = operations.iter().map(|operation| operation.path.as_str());
+    let grants = paths.any(|path| rights::addresses(place.kind, path));
     let (origin, check) = (member.origin(), member.app.config.identifier_check);
     let authority = member.caller.authority();
     let write = move |tx: &mut Tx<'_>| {
         edit::patch(tx, &origin, check, place, &operations, &settings, authority)
     };
     let text = member.app.db.write(member.workspace_id(), write).await?;
+    note_rights(&member, grants, place.kind, Some(place.id.0));
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -218,6 +238,8 @@ pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Resu
     let (origin, authority) = (member.origin(), member.caller.authority());
     let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place, authority);
     member.app.db.write(member.workspace_id(), write).await?;
+    let grants = [EntityKind::User, EntityKind::Role].contains(&place.kind);
+    note_rights(&member, grants, place.kind, Some(place.id.0));
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }
 

@@ -23,9 +23,11 @@ use crate::{
         Json, Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once},
     },
+    guess,
     instance::{self, Found},
     outgoing::signature::SigningKey,
     page::Page,
+    security::{self, Event},
     vault::fill_random,
 };
 
@@ -244,6 +246,7 @@ pub(super) async fn patch_instance(
     let signing = new_signing_secret();
     let (app, origin) = (member.app.clone(), member.origin());
     let workspace = member.workspace_id();
+    let changes_secrets = check_new_secrets(&member, id, &operations).await?;
     let write = move |tx: &mut Tx<'_>| {
         let found = find_installed(&member, tx, id)?;
         let mut after = found
@@ -258,8 +261,37 @@ pub(super) async fn patch_instance(
         Ok::<_, Error>(saved.map_err(in_patch)?.text(Secrets::Shown))
     };
     let result = app.db.write(workspace, write).await?;
+    if changes_secrets {
+        let object = format!("integration:{id}");
+        security::record(Event::SecretsChanged, Some(workspace), &object);
+    }
     let text = format!("{{\"isSuccessful\":true,\"responseCode\":\"ok\",\"result\":{result}}}");
     Ok(json_text(StatusCode::OK, text))
+}
+
+/// Refuses new values of secrets when a workspace tries too many: what is refused as taken is some other
+/// workspace's, so each value that is tried tells something of theirs. True when there are other secrets than before.
+async fn check_new_secrets(
+    member: &Member,
+    id: IntegrationId,
+    operations: &[Operation],
+) -> Result<bool> {
+    let (app, workspace, now) = (member.app.clone(), member.workspace_id(), member.now);
+    let read = move |conn: &mut Conn| instance::find(&app.vault, conn, workspace, id);
+    let Some(found) = member.app.db.read(read).await? else {
+        return Ok(false);
+    };
+    let patched = found
+        .model
+        .patch(operations, &mut || prichal_core::id::generate(now));
+    // What cannot be applied is refused where it is written.
+    let Ok(after) = patched else {
+        return Ok(false);
+    };
+    let new = instance::new_values(&found, &after);
+    let tried = member.app.guesses.try_values(workspace, id, new, now);
+    tried.map_err(guess::throttled)?;
+    Ok(after.secrets != found.model.secrets)
 }
 
 fn new_signing_secret() -> Secret {

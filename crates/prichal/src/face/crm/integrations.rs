@@ -29,9 +29,11 @@ use crate::{
         once::{IdempotencyKey, JsonAnswer, first_answer, write_once, write_once_and},
         parse_json,
     },
+    guess,
     instance::{self, Found},
     outgoing::connections::Connections,
     page::Page,
+    security::{self, Event},
     vault::{random_token, sha256_hex},
 };
 
@@ -299,6 +301,12 @@ pub(super) async fn uninstall_integration(
     let (answer, ended) = write_once_and(&member, key, &body, work).await?;
     if let Some(revocation) = ended.flatten() {
         member.app.access.revoke(revocation);
+        let object = format!("integration:{id}");
+        security::record(
+            Event::AccessKeysRevoked,
+            Some(revocation.workspace),
+            &object,
+        );
         member.app.dispatch.hooks_changed(member.workspace_id());
     }
     Ok(answer)
@@ -326,7 +334,10 @@ pub(super) async fn create_api_key(
         integration::set_api_key(tx, id, &hash)?;
         Ok(text.clone())
     };
-    write_once(&member, key, &body, work).await
+    let answer = write_once(&member, key, &body, work).await?;
+    let object = format!("integration:{id}");
+    security::record(Event::ApiKeyRotated, Some(workspace), &object);
+    Ok(answer)
 }
 
 /// Set an integration up. The object is sent to `{baseUrl}/setup`; when that answers 200 with the echo,
@@ -401,6 +412,9 @@ fn find_to_set_up(
         .ok_or_else(not_installed)?;
     let mut after = found.model.clone();
     after.set_up(setup);
+    let new = instance::new_values(&found, &after);
+    let tried = app.guesses.try_values(workspace, id, new, app.clock.now());
+    tried.map_err(guess::throttled)?;
     instance::check_secrets(&app.vault, conn, &found.row, &after.secrets)?;
     Ok(found)
 }
@@ -435,7 +449,10 @@ async fn finish_setup(
         instance::save(&app.vault, tx, found, after, &origin)?;
         Ok(OK.to_owned())
     };
-    write_once(member, key, body, work).await
+    let answer = write_once(member, key, body, work).await?;
+    let object = format!("integration:{id}");
+    security::record(Event::SecretsChanged, Some(member.workspace_id()), &object);
+    Ok(answer)
 }
 
 async fn fail_setup(member: &Member, id: IntegrationId, round: i64) -> Result<()> {

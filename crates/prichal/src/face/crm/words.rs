@@ -14,6 +14,10 @@ use crate::{
 pub fn words(error: &Error) -> Response {
     let (status, body) = match error {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
+        Error::Throttled { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            info("tooManyRequests", error),
+        ),
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, info("forbidden", error)),
         Error::NotFound(_) => (StatusCode::CONFLICT, info("notFound", error)),
         Error::Refused(refusal) => (StatusCode::CONFLICT, refused(refusal)),

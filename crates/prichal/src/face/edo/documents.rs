@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     face::Path,
     face::once::JsonAnswer,
+    security::{self, Event},
 };
 
 /// How many originals a document may have.
@@ -146,6 +147,8 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
         record::delete(tx, &document, &doer(&asked, &employee))
     };
     company.app.db.write(company.id(), write).await?;
+    let object = format!("document:{id}");
+    security::record(Event::DocumentDeleted, Some(company.id()), &object);
     Ok(bare(&json!({})))
 }
 

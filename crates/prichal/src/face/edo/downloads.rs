@@ -34,6 +34,7 @@ use crate::{
     },
     error::{Error, Result},
     face::Path,
+    guess,
 };
 
 const ZIP: HeaderValue = HeaderValue::from_static("application/zip");
@@ -66,7 +67,11 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
         let blob = document_blob::find(conn, link.blob.0, link.blob.1, asked.now)?;
         blob.ok_or_else(none)
     };
-    let blob = company.app.db.read(look).await?;
+    let blob = company.app.db.read(look).await.inspect_err(|error| {
+        if let Error::NotFound(_) = error {
+            guess::missed();
+        }
+    })?;
     let contents = company.app.blobs.read(key(&blob), None).await?;
     Ok(file(
         Body::from_stream(contents),

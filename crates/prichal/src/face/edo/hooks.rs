@@ -38,6 +38,7 @@ use crate::{
         parse_json,
     },
     outgoing::target::Target,
+    security::{self, Event},
 };
 
 /// What an employee needs to look after the hook.
@@ -127,7 +128,7 @@ fn create(
         workspace,
         id: WebhookId::generate(now),
         url: url.to_owned(),
-        secrets: secrets.seal(&app.vault)?,
+        secrets: secrets.seal(&app.vault, workspace)?,
         created_at: now,
         updated_at: now,
         paused_at: None,
@@ -196,17 +197,19 @@ pub(super) async fn rotate_secret(
     let (app, workspace, now) = (company.app.clone(), company.id(), company.now);
     let work = move |tx: &mut Tx<'_>| {
         let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
-        let mut secrets = Secrets::open(&app.vault, &hook.secrets)?;
+        let mut secrets = Secrets::open(&app.vault, workspace, &hook.secrets)?;
         secrets.rotate(now);
         let hook = DocumentHook {
-            secrets: secrets.seal(&app.vault)?,
+            secrets: secrets.seal(&app.vault, workspace)?,
             updated_at: now,
             ..hook
         };
         document_hook::update(tx, &hook)?;
         Ok(json!({ "secret": secrets.value }).to_string())
     };
-    write_once(&company, key, &body, work).await
+    let answer = write_once(&company, key, &body, work).await?;
+    security::record(Event::HookSecretRotated, Some(workspace), "");
+    Ok(answer)
 }
 
 /// List what the calls of the subscription came to, newest first.

@@ -41,6 +41,7 @@ pub(super) fn described(error: &Error, language: Language) -> Value {
 fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -64,7 +65,7 @@ fn code(error: &Error) -> &'static str {
         Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
         Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        Error::WrongMethod => UNKNOWN,
+        Error::WrongMethod | Error::Throttled { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
 }
@@ -88,6 +89,7 @@ fn message(error: &Error, language: Language) -> String {
     let say = |said: &Said, gaps: &[&str]| said.text(language, gaps);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
+        Error::Throttled { after } => say(&TOO_MANY, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
         Error::NoRoute => say(&NO_ROUTE, &[]),
@@ -115,6 +117,11 @@ const UNAUTHENTICATED: Said = Said::new(
     "Требуется действующий токен в заголовке Authorization: Bearer.",
     "Authorization: Bearer тақырыбында жарамды токен қажет.",
     "A valid token is required in the Authorization: Bearer header.",
+);
+const TOO_MANY: Said = Said::new(
+    "Слишком много неудачных попыток, повторите через {} с.",
+    "Сәтсіз әрекеттер тым көп, {} с кейін қайталаңыз.",
+    "Too many failed attempts, try again in {} s.",
 );
 const NO_COMPANY: Said = Said::new(
     "Токен не принадлежит компании с БИН.",

@@ -31,6 +31,7 @@ use crate::{
         parse_json,
     },
     page::Query,
+    security::{self, Event},
     vault::Vault,
 };
 
@@ -233,7 +234,7 @@ pub(super) fn row<R: Resource>(
     })
 }
 
-fn missing<R: Resource>(id: &str) -> Error {
+pub(super) fn missing<R: Resource>(id: &str) -> Error {
     let shown: String = id.chars().take(64).collect();
     Error::NotFound(format!("{} {shown}", R::NOUN))
 }
@@ -453,6 +454,12 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
     find(tenant, id_of::<R>(id)?).await
 }
 
+/// Has the security log hear of what has rights of its own, and was changed.
+fn note<R: Resource>(tenant: &Tenant, id: &str) {
+    let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
+    security::record(Event::RightsChanged, Some(tenant.workspace), &object);
+}
+
 pub(super) async fn patch<R: Resource>(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -493,6 +500,7 @@ pub(super) async fn patch<R: Resource>(
     };
     let text = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
+    note::<R>(&tenant, &id.to_string());
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -521,5 +529,6 @@ pub(super) async fn delete<R: Resource>(
     };
     tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
+    note::<R>(&tenant, &id.to_string());
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,6 +1,6 @@
 //! `/exec` and `/hook/{token_local}[/…]`: requests of outside systems to a channel (`reference/era.md` §7).
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -13,6 +13,7 @@ use prichal_store::{Tx, run};
 
 use super::words::{SCRIPT_FAILED, TIMED_OUT};
 use crate::{
+    access::Caller,
     app::App,
     channel::{
         self, Docked, Loaded,
@@ -22,7 +23,8 @@ use crate::{
     },
     error::{Error, Result},
     face::{bearer, read_body},
-    http::Peer,
+    http::sender,
+    security,
 };
 
 /// Where the token of a hook stands in a path.
@@ -72,35 +74,13 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
     let docked = channel::by_token(app, token).await?;
     let docked = docked.ok_or(Error::Unauthenticated)?;
     tracing::Span::current().record("workspace", tracing::field::display(docked.workspace));
-    if !sender(app, parts).is_some_and(|sender| docked.channel.admits(sender)) {
+    security::known(&Caller::Channel(docked.clone()));
+    if !sender(app, &parts.headers, &parts.extensions)
+        .is_some_and(|sender| docked.channel.admits(sender))
+    {
         return Err(Error::Forbidden("The channel does not admit this sender"));
     }
     Ok(docked)
-}
-
-/// Who has sent a request: its peer or, behind proxies that are trusted, the last that those do not vouch
-/// for.
-pub(super) fn sender(app: &App, parts: &Parts) -> Option<IpAddr> {
-    let peer = parts.extensions.get::<Peer>()?.0.ip().to_canonical();
-    let trusts = |address: IpAddr| {
-        let mut proxies = app.config.trusted_proxies.iter();
-        proxies.any(|proxy| proxy.contains(address))
-    };
-    let mut sender = peer;
-    let forwarded = parts.headers.get_all("x-forwarded-for").iter();
-    let forwarded: Vec<&str> = forwarded
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    for address in forwarded.iter().rev() {
-        if !trusts(sender) {
-            break;
-        }
-        // What is no address was vouched for by a proxy nevertheless: nobody.
-        sender = address.parse::<IpAddr>().ok()?.to_canonical();
-    }
-    Some(sender)
 }
 
 /// A request as its script sees it, but for the body. The token that let it in is no part of that.
@@ -118,7 +98,8 @@ fn describe(app: &App, parts: &Parts) -> Request {
                 (name.as_str().to_owned(), value)
             })
             .collect(),
-        ip: sender(app, parts).map_or_else(String::new, |sender| sender.to_string()),
+        ip: sender(app, &parts.headers, &parts.extensions)
+            .map_or_else(String::new, |sender| sender.to_string()),
         protocol: "http".to_owned(),
         ..Request::default()
     }

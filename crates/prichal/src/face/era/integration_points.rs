@@ -35,8 +35,10 @@ use crate::{
     face::{
         Path, Raw, json_text,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
+        overlap,
     },
     page::Query,
+    security::{self, Event},
     vault::{Vault, sha256_hex},
 };
 
@@ -315,6 +317,66 @@ pub(super) async fn patch_integration_point(
     params(("id" = String, Path)), responses((status = 204)))]
 pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Channel>(admin, id).await
+}
+
+/// How to exchange a token.
+#[derive(ToSchema)]
+#[schema(as = TokenRotation)]
+#[expect(dead_code, reason = "describes the body that is read below")]
+pub(super) struct Rotation {
+    /// How many seconds the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
+    /// says.
+    overlap_seconds: Option<u64>,
+}
+
+/// Give a channel another local token. The one before is good for a while; websockets that it has opened are
+/// closed after that.
+#[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/rotate_token", tag = "channels",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Rotation,
+    responses((status = 200, body = IntegrationPoint)))]
+pub(super) async fn rotate_token(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let channel: Channel = collection::find_in_path(&tenant, &id).await?;
+    let overlap = overlap(&body, "overlap_seconds")?.unwrap_or(tenant.app.config.token_overlap);
+    let (app, origin, id) = (tenant.app.clone(), tenant.origin(), EntityId(channel.id));
+    let write = move |tx: &mut Tx<'_>| {
+        let found = Channel::find_for_update(&app.vault, tx, origin.workspace, id)?;
+        let Some((before, false)) = found else {
+            return Err(collection::missing::<Channel>(&id.to_string()));
+        };
+        let after = Channel {
+            tokens: before.tokens.rotated(new_token()),
+            updated_at: origin.at,
+            ..before.clone()
+        };
+        let row = close(&app.vault, origin.workspace, &after)?;
+        let previous = sha256_hex(before.tokens.local.as_bytes());
+        if !channel::rotate(tx, &row, &previous, origin.at + overlap)? {
+            return Err(Error::Busy);
+        }
+        tx.append(NewEvent::patch(
+            EventId::generate(origin.at),
+            &origin,
+            (EntityKind::IntegrationPoint, after.id),
+            before.snapshot(),
+            after.snapshot(),
+        ));
+        let text = Value::Object(after.entity()).to_string();
+        Ok((JsonAnswer::ok(text), ()))
+    };
+    let (answer, done) = write_once_and(&tenant, key, &body, write).await?;
+    if done.is_some() {
+        Channel::forget(&tenant.app, tenant.workspace);
+        // Websockets of a token that is good for nothing any more are closed.
+        tenant.app.channels.sockets.heard(tenant.workspace);
+        let object = format!("channel:{id}");
+        security::record(Event::ChannelTokenRotated, Some(tenant.workspace), &object);
+    }
+    Ok(answer)
 }
 
 /// A message to the letter, as it came; as it is meant where it is not written quite like JSON.

@@ -8,6 +8,7 @@ use super::{caller::Tenant, words::TOKEN_NOT_FOUND};
 use crate::{
     error::{Error, Result},
     face::{Path, json_text},
+    guess,
     vault::sha256_hex,
 };
 
@@ -15,14 +16,19 @@ use crate::{
 #[utoipa::path(get, path = "/rest/v1/service/integration_tokens/{token}", tag = "channels",
     params(("token" = String, Path)), responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn check_token(tenant: Tenant, Path(token): Path<String>) -> Result<Response> {
-    let (id, hash) = (tenant.workspace, sha256_hex(token.as_bytes()));
+    let (id, now, hash) = (tenant.workspace, tenant.now, sha256_hex(token.as_bytes()));
     let read = move |conn: &mut Conn| {
-        let channel = channel::find_by_token(conn, id, &hash)?
+        let channel = channel::find_by_token(conn, id, &hash, now)?
             .ok_or_else(|| Error::refused(TOKEN_NOT_FOUND.0, TOKEN_NOT_FOUND.1))?;
         let workspace = workspace::find(conn, &id.to_string())?;
         Ok::<_, Error>((workspace.map(|workspace| workspace.name), channel))
     };
-    let (domain, channel) = tenant.app.db.read(read).await?;
+    let found = tenant.app.db.read(read).await;
+    let (domain, channel) = found.inspect_err(|error| {
+        if let Error::Refused(_) = error {
+            guess::missed();
+        }
+    })?;
     let href = format!("/rest/v1/service/integration_points/{channel}");
     let body = json!({
         "domain": domain,

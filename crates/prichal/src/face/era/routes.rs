@@ -36,6 +36,7 @@ pub(super) fn service() -> OpenApiRouter<App> {
             points::patch_integration_point,
             points::delete_integration_point
         ))
+        .routes(routes!(points::rotate_token))
         .routes(routes!(points::send_message))
         .routes(routes!(points::list_message_attempts))
         .routes(with_lookup::<ChannelType>(routes!(

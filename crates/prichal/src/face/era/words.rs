@@ -44,6 +44,7 @@ fn is_refused(error: &Error, status: &str) -> bool {
 pub(super) fn status(error: &Error) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::Refused(refusal) => match refusal.status {

@@ -94,7 +94,11 @@ pub(super) async fn run(
     let lane = docked.lane();
     let at = app.clone();
     let hears = may(&docked, &rights, "msg");
-    let Some(mut place) = at.channels.sockets.enter(lane, id, hears) else {
+    let Some(mut place) = at
+        .channels
+        .sockets
+        .enter(lane, id, &docked.token_hash, hears)
+    else {
         let end = End::Close(CloseCode::Again, "there are too many websockets");
         return finish(&mut socket, end).await;
     };
