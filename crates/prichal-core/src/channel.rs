@@ -275,7 +275,7 @@ impl Channel {
                 .any(|network| network.contains(address))
     }
 
-    /// Whether its websockets may have this capability, as far as the channel itself says. A list that is
+    /// Tells whether its websockets may have this capability, as far as the channel itself says. A list that is
     /// empty allows none.
     pub fn has_capability(&self, name: &str) -> bool {
         let filter = self.opt("filter_capabilities").and_then(Value::as_array);
@@ -285,7 +285,7 @@ impl Channel {
                 .any(|allowed| allowed == name)
     }
 
-    /// What decides who may use the channel, and for what. Administrators alone change that.
+    /// The options that decide who may use the channel, and for what. Administrators alone change them.
     pub fn rights(&self) -> Vec<&Value> {
         let given = RIGHTS.iter().filter_map(|name| self.opt(name));
         given.filter(|value| !value.is_null()).collect()

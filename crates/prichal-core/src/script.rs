@@ -119,7 +119,7 @@ impl Script {
         &self.members["opts"]["variables"]
     }
 
-    /// Whose rights its runs have.
+    /// The rights that its runs have.
     pub fn authority(&self) -> Authority {
         if self.members["opts"]["as_admin"] == true {
             Authority::Admin

@@ -58,7 +58,7 @@ impl Caller {
         }
     }
 
-    /// Whose rights its changes are made with.
+    /// The rights that its changes are made with.
     pub fn authority(&self) -> Authority {
         if self.is_admin() {
             Authority::Admin
@@ -84,7 +84,7 @@ impl Caller {
         }
     }
 
-    /// Whose credentials these are. Access keys change every twenty minutes, so it is the integration's.
+    /// A name for the credentials. Access keys change every twenty minutes, so theirs is the integration's.
     pub fn identity(&self) -> String {
         match self {
             Self::Admin => "admin".to_owned(),
@@ -104,7 +104,7 @@ impl Caller {
     }
 }
 
-/// Whose credentials a workspace's token is.
+/// The name of a workspace's token among credentials.
 pub fn token_identity(token: TokenId) -> String {
     format!("token:{token}")
 }

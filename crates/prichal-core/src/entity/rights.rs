@@ -1,4 +1,4 @@
-//! What grants rights, and who may change it: an administrator alone.
+//! Rights: the members of entities that grant them, and the changes that administrators alone may make.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::{
     schema::Object,
 };
 
-/// Whose rights a change is made with. Where nothing is said, a member's.
+/// The rights that a change is made with; a member's unless an administrator's are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Authority {
     Admin,
@@ -15,7 +15,7 @@ pub enum Authority {
     Member,
 }
 
-/// What makes a user an employee who may do things, and says whose certificate is his.
+/// Members of a user that make him an employee who may do things, and say whose certificate is his.
 const OF_USERS: [&str; 4] = ["isAdmin", "permissions", "accessRights", "iin"];
 
 fn says_nothing(value: &Value) -> bool {
@@ -26,7 +26,7 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-/// Whether an entity grants rights: a role does, and so does a user who has any.
+/// Tells whether an entity grants rights: a role does, and so does a user who has any.
 pub fn grants(kind: EntityKind, members: &Object) -> bool {
     let given = |name: &&str| members.get(*name).is_some_and(|value| !says_nothing(value));
     match kind {
@@ -36,7 +36,7 @@ pub fn grants(kind: EntityKind, members: &Object) -> bool {
     }
 }
 
-/// Whether a change from some members to others is one of rights.
+/// Tells whether a change from some members to others is one of rights.
 pub fn changes(kind: EntityKind, before: &Object, after: &Object) -> bool {
     let differs = |name: &&str| before.get(*name) != after.get(*name);
     match kind {
@@ -46,7 +46,7 @@ pub fn changes(kind: EntityKind, before: &Object, after: &Object) -> bool {
     }
 }
 
-/// Whether a patch at this path is about rights, whatever it would change.
+/// Tells whether a patch at this path is about rights, whatever it would change.
 pub fn addresses(kind: EntityKind, path: &str) -> bool {
     let member = path.trim_start_matches('/').split('/').next();
     let is_meant = |name: &&str| member.is_some_and(|member| member.eq_ignore_ascii_case(name));
@@ -57,7 +57,7 @@ pub fn addresses(kind: EntityKind, path: &str) -> bool {
     }
 }
 
-/// Whether a link between these has to do with rights.
+/// Tells whether a link between these has to do with rights.
 pub fn ties(ends: [Entity; 2]) -> bool {
     ends.iter().any(|(kind, _)| *kind == EntityKind::Role)
 }
@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Object {
+    fn object(value: &Value) -> Object {
         value.as_object().unwrap().clone()
     }
 
@@ -97,7 +97,7 @@ mod tests {
             (EntityKind::Contact, json!({ "isAdmin": true }), false),
         ] {
             assert_eq!(
-                grants(kind, &object(members.clone())),
+                grants(kind, &object(&members)),
                 expected,
                 "{kind:?} {members}"
             );
@@ -137,7 +137,7 @@ mod tests {
             for (name, value) in more.as_object().unwrap() {
                 after[name] = value.clone();
             }
-            let (before, after) = (object(user.clone()), object(after));
+            let (before, after) = (object(&user), object(&after));
             assert_eq!(
                 changes(EntityKind::User, &before, &after),
                 expected,
@@ -146,8 +146,8 @@ mod tests {
             assert!(!changes(EntityKind::Company, &before, &after));
         }
         let (before, after) = (
-            object(json!({ "name": "a" })),
-            object(json!({ "name": "b" })),
+            object(&json!({ "name": "a" })),
+            object(&json!({ "name": "b" })),
         );
         assert!(changes(EntityKind::Role, &before, &after));
         assert!(!changes(EntityKind::Role, &before, &before));

@@ -100,7 +100,7 @@ impl Posted {
 /// What a run changes, in this order.
 #[derive(Clone, Default)]
 pub struct Effects {
-    /// Whose rights the run has.
+    /// The rights that the run has.
     authority: Authority,
     list: Vec<Effect>,
     bytes: usize,

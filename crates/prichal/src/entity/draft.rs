@@ -34,7 +34,7 @@ const REGION: &str = "77";
 pub struct Draft {
     entity: Entity,
     event: EventId,
-    /// Whether it grants rights.
+    /// True of one that grants rights.
     grants: bool,
     links: Vec<event::Entity>,
     files: Option<Files>,

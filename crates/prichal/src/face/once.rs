@@ -32,7 +32,7 @@ pub trait Asking {
     fn app(&self) -> &App;
     /// The workspace that keys count for.
     fn workspace_id(&self) -> WorkspaceId;
-    /// Whose credentials were sent: nobody else's keys count for them.
+    /// The name of the credentials that were sent: keys of others do not count for them.
     fn identity(&self) -> String;
     fn now(&self) -> Timestamp;
 }

@@ -1,4 +1,4 @@
-//! What grants rights, who may change that, and what is open where nothing is said (`docs/access.md`).
+//! Rights: what grants them, who may change that, and what is open where nothing is said (`docs/access.md`).
 
 use serde_json::{Value, json};
 
@@ -324,7 +324,7 @@ async fn a_script_has_no_administrators_rights_unless_it_says_so() {
         let run = &dock.runs(&code).await[0];
         let error = run["error"].as_str().unwrap_or_default();
         assert!(error.contains("Only an administrator"), "{change}: {run}");
-        // Whoever starts it.
+        // The same where the script goes on.
         let caught = format!(
             "try {{ {change}; respond(200, {{}}, 'done') }} catch (e) {{ respond(200, {{}}, 'refused') }}"
         );
@@ -457,7 +457,7 @@ async fn a_channel_changes_nothing_that_grants_rights() {
         let refused = client.ask("rest", asked.clone()).await;
         assert_eq!(refused["errorcode"], 1403, "{asked}: {refused}");
     }
-    // What grants none is changed within what the role opens.
+    // All else is changed within what the role opens.
     for asked in [
         rest("create", points, None, point(json!({ "title": "x" }))),
         rest(

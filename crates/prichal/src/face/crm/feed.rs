@@ -49,7 +49,7 @@ struct ObjectEventsList {
 
 /// Read the feed: events strictly after `offset`, oldest first.
 ///
-/// Whoever asks again with `lastOffset` sees every event exactly once. Of documents only those hear who may look at
+/// Asked again with `lastOffset`, it shows every event exactly once. Of documents only those hear who may look at
 /// them: for others a page may have fewer events than there are between its offsets.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(("ws" = String, Path), ("offset" = Option<String>, Query), ("limit" = Option<i64>, Query)),
@@ -76,7 +76,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
 
-/// What a page covers, shown or not.
+/// The stretch of the log that a page covers, shown or not.
 struct Stretch {
     first: Uuid,
     last: Uuid,

@@ -79,7 +79,7 @@ fn needs(action: Action) -> Option<&'static str> {
     }
 }
 
-/// What an employee needs to act on a route, if the body says which action it is.
+/// The permission that an employee needs to act on a route, if the body says which action it is.
 pub(super) fn permission(fields: &Fields<'_>) -> Option<&'static str> {
     needs(fields.need_word("action").ok()?)
 }

@@ -164,7 +164,7 @@ fn mime_type(extension: &str) -> &'static str {
 
 /// What kinds of uploads differ in.
 struct Bounds {
-    /// What an employee needs, looked at before the body is read.
+    /// The permission for it, looked at before the body is read.
     permission: &'static str,
     part: &'static str,
     largest: u64,

@@ -54,7 +54,7 @@ fn name(operation: Operation) -> &'static str {
     known.map_or("", |(name, _)| name)
 }
 
-/// What is needed for a call and for its companion, which tells what came of it.
+/// The permission for a call and for its companion, which tells what came of it.
 fn needed(operation: Operation) -> Result<&'static str> {
     let permission = operation.permission();
     permission.ok_or_else(|| Error::internal("a bulk call that needs no permission"))

@@ -70,7 +70,7 @@ impl Company {
 
     /// An employee who is named, and may do it.
     pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
-        // Whoever has the token of one employee is no other, and a member's token of none is nobody.
+        // The token of one employee stands for no other, and a member's token without one for nobody.
         if !self.asker.admin && self.user(permission)?.0 != id {
             return Err(self.forbid(&SOMEBODY_ELSE, &[&id.to_string()]));
         }
@@ -120,7 +120,7 @@ impl Company {
         self.employee(conn, user.0, permission).map(drop)
     }
 
-    /// Whether the caller may do what an employee is named for: an administrator's token acts for anybody who
+    /// Refuses a caller who may not do what an employee is named for: an administrator's token acts for anybody who
     /// may, a member's for its own employee.
     pub(super) fn require_of(
         &self,

@@ -47,7 +47,7 @@ const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
 pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
     let asked = company.clone();
     let look = move |conn: &mut Conn| {
-        // Who may sign has to see what; all else is for those who may download.
+        // A signer has to see the content; all else is for those who may download.
         let may_load = asked.require(conn, "DOCUMENT_DOWNLOAD");
         let may_sign = asked.require(conn, "DOCUMENT_SIGN");
         let id = match (&may_load, may_sign) {

@@ -64,7 +64,7 @@ impl Prepared {
 }
 
 impl Operation {
-    /// What an employee needs for it. An act on a route needs what its action is.
+    /// The permission that an employee needs for it. An act on a route needs that of its action.
     pub(super) fn permission(self) -> Option<&'static str> {
         match self {
             Self::Create | Self::CreateInternal => Some("DOCUMENT_CREATE"),

@@ -65,7 +65,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     fn shown(&self, _: &Caller) -> Object {
         self.entity()
     }
-    /// Whether only an administrator may change the one to the other; `None` where it is not there.
+    /// Tells whether only an administrator may change the one to the other; `None` where it is not there.
     fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool;
     /// How the feed shows it, if it does.
     fn snapshot(&self) -> Option<(EntityKind, String)>;

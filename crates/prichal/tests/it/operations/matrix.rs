@@ -41,7 +41,7 @@ struct Row {
     path: String,
     body: Vec<u8>,
     kind: &'static str,
-    /// What an employee needs; nothing where any token of a company will do.
+    /// The permission that an employee needs; none where any token of a company will do.
     permission: Option<&'static str>,
 }
 
@@ -86,7 +86,7 @@ impl Row {
     }
 }
 
-/// What the rows are about.
+/// The things that the rows are about.
 struct Things {
     clerk: String,
     document: String,
@@ -289,7 +289,7 @@ async fn each_operation_with_each_kind_of_credentials() {
                 row.method, row.path, answer.status, answer.text
             )
         };
-        // Whatever was answered to others, also under this key.
+        // Answers to others count for nothing, also under this key.
         let keyed = |caller: &Caller| caller.clone().header("idempotency-key", "one");
         for caller in [&scene.us.api, &scene.us.api, &scene.by(&things.clerk).await] {
             let answer = row.ask(&keyed(caller)).await;
@@ -374,7 +374,7 @@ async fn what_was_answered_once_is_not_given_to_who_may_no_longer() {
     }
 }
 
-/// Who may upload nothing has nothing of his body read.
+/// An upload without the permission is refused unread.
 #[tokio::test]
 async fn uploads_are_refused_before_they_are_read() {
     let scene = Scene::new().await;
@@ -395,7 +395,7 @@ async fn uploads_are_refused_before_they_are_read() {
         let answer = company.upload(path, part, "a.exe", b"x").await;
         assert!(!is_refused(&answer), "{}", answer.text);
     }
-    // What is a document's is no file of the workspace's.
+    // The originals of documents are no files of the workspace.
     let blob = scene.us.content("a.pdf", PDF).await;
     for path in [format!("/files/{blob}"), format!("/files/{blob}/meta")] {
         let answer = scene.space().get(&path).await;

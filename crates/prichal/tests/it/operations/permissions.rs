@@ -182,7 +182,7 @@ async fn who_may_follow_a_link() {
         refused(&answer, status, "PERMISSION_ERROR", "DOCUMENT_DOWNLOAD");
         let answer = by_signer.post(BULK_DOWNLOAD, body).await;
         refused(&answer, status, "PERMISSION_ERROR", "DOCUMENT_DOWNLOAD");
-        // What may be downloaded anyway may be downloaded as content to sign.
+        // The originals may be downloaded anyway, and so may the content to sign.
         by_loader.get(&content).await.ok();
         let viewer = scene.clerk("viewer", &["DOCUMENT_VIEW"]).await;
         let by_viewer = scene.by(&viewer).await;
@@ -191,7 +191,7 @@ async fn who_may_follow_a_link() {
             assert_eq!(answer.status, status, "{}", answer.text);
             refused(&answer, status, "PERMISSION_ERROR", "DOCUMENT_");
         }
-        // So is what an element has come to.
+        // The outcome of an element is for those who may begin one.
         let asked = json!({ "operations": [{ "data": { "documentId": document, "signedByEmployeeId": us.employee } }] });
         let started = us.api.post(BULK[3].0, asked).await.ok();
         us.ended(BULK[3].0, &started).await;

@@ -9,7 +9,7 @@ use crate::{app::App, channel::Docked, error::Result};
 /// How many roles are read at once.
 const ROLES: i64 = 1000;
 
-/// What a channel without roles may set up. Its frames go to its own script.
+/// The capabilities of a channel without roles. Its frames go to its own script.
 const PLAIN: [&str; 2] = ["/ws#msg", "/ws#test"];
 
 /// The routes that are open; all else is closed.
