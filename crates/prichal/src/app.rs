@@ -8,7 +8,7 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{Db, OnBatch, OnCommit, Options, hub};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -21,17 +21,22 @@ use crate::{
     config::Config,
     data_dir::DataDir,
     dispatch::Dispatch,
+    journal::{Journal, slots::Slots},
     limiter::Limiter,
     outgoing::{Connector, guard::Guard, trusting},
     script::Scripts,
     settings::Settings,
+    share::FairShare,
     telemetry,
     telephony::{Telephony, live::is_call},
     vault::Vault,
+    writes::Writes,
 };
 
 /// What is checked or drawn is in memory meanwhile, up to 70 MiB each.
 const CHECKS: usize = 256;
+/// How many calls to receivers of events and messages go on at once.
+const CALLS: usize = 16_384;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -52,8 +57,13 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
     pub limiter: Limiter,
+    pub writes: Writes,
+    /// The durable work that is under way.
+    pub journal: Arc<Journal>,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
-    pub checks: Semaphore,
+    pub checks: FairShare,
+    /// Calls to receivers of events and messages.
+    pub calls: FairShare,
     /// Wakes whoever works at bulk calls.
     pub bulk: Notify,
     /// This process among those that share the store.
@@ -94,6 +104,8 @@ impl App {
         let admin_token = AdminToken(data_dir.admin_token(&config)?);
         let vault = Vault::new(data_dir.master_key(&config)?.bytes());
         let node = data_dir.node_id()?;
+        let journal = data_dir.journal();
+        let slots = Slots::open(journal).context("cannot read what was under way")?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
@@ -135,7 +147,10 @@ impl App {
             channels,
             scripts,
             limiter: Limiter::default(),
-            checks: Semaphore::new(CHECKS),
+            writes: Writes::default(),
+            journal: Arc::new(Journal::new(slots)),
+            checks: FairShare::new(CHECKS, CHECKS / 4 * 3),
+            calls: FairShare::new(CALLS, CALLS / 4),
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

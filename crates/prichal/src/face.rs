@@ -142,11 +142,13 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
 
 /// Sets `Retry-After` where trying again is the right thing to do.
 pub fn retry_after(error: &Error, mut response: Response) -> Response {
-    if let Error::Busy | Error::Unavailable(_) = error {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
+    let seconds = match error {
+        Error::Busy | Error::Unavailable(_) => 1,
+        Error::TooMany { seconds } => *seconds,
+        _ => return response,
+    };
+    let seconds = header::HeaderValue::from(seconds);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response
 }
 

@@ -1,5 +1,6 @@
 //! `/admin/v1`: Prichal's own administration. Errors are RFC 9457 problems.
 
+mod quarantine;
 pub mod routes;
 mod signature_policy;
 mod tokens;

@@ -4,7 +4,10 @@
 use axum::{http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
-use super::language::{Language, Said};
+use super::{
+    language::{Language, Said},
+    limit::TOO_MANY,
+};
 use crate::{
     app::App,
     error::Error,
@@ -43,6 +46,7 @@ fn status(error: &Error, strict: bool) -> StatusCode {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
@@ -64,7 +68,7 @@ fn code(error: &Error) -> &'static str {
         Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
         Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        Error::WrongMethod => UNKNOWN,
+        Error::WrongMethod | Error::TooMany { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
 }
@@ -92,6 +96,7 @@ fn message(error: &Error, language: Language) -> String {
         Error::NotFound(what) => say(&MISSING, &[what]),
         Error::NoRoute => say(&NO_ROUTE, &[]),
         Error::WrongMethod => say(&WRONG_METHOD, &[]),
+        Error::TooMany { .. } => say(&TOO_MANY, &[]),
         Error::Busy => say(&BUSY, &[]),
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),

@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     face::{bearer, read_body},
     http::Peer,
+    writes,
 };
 
 /// Where the token of a hook stands in a path.
@@ -75,6 +76,7 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
     if !sender(app, parts).is_some_and(|sender| docked.channel.admits(sender)) {
         return Err(Error::Forbidden("The channel does not admit this sender"));
     }
+    writes::admit(app, docked.workspace, &parts.method)?;
     Ok(docked)
 }
 
