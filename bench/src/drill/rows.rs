@@ -2,6 +2,7 @@
 //! The one place where these programs know the server from inside.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -68,12 +69,18 @@ async fn all(db: &Db, count: u64) -> Result<()> {
     .await?;
     let mut work = tokio::task::JoinSet::new();
     loop {
-        let room = i64::try_from(TOGETHER - work.len()).unwrap_or(1);
-        let claimed = if room >= HALF {
-            db.write(company, move |tx| {
-                bulk::claim(tx, node, now.secs(), "InProcessing", room)
-            })
-            .await?
+        let all = i64::try_from(TOGETHER - work.len()).unwrap_or(1);
+        let claimed = if all >= HALF {
+            let room = bulk::Room {
+                all,
+                share: all,
+                under_way: HashMap::new(),
+                after: company,
+            };
+            let claim = db.write(company, move |tx| {
+                bulk::claim(tx, node, now.secs(), "InProcessing", &room)
+            });
+            claim.await?.elements
         } else {
             Vec::new()
         };

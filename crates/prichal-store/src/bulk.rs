@@ -1,9 +1,16 @@
 //! Bulk calls: each element is a row that is worked at once, by any node.
 
+use std::collections::HashMap;
+
 use prichal_core::id::WorkspaceId;
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, insert::Insert, value::params};
+use crate::{
+    Conn, Result, Row, Tx,
+    insert::Insert,
+    quarantine::{Kind, not_held},
+    value::{Value, params},
+};
 
 /// An element of a bulk call.
 #[derive(Clone, Debug)]
@@ -105,23 +112,124 @@ pub fn count_waiting(conn: &mut Conn) -> Result<i64> {
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Takes elements over that wait and belong to no node that lives, the oldest first.
-pub fn claim(
+/// How many workspaces a claim takes elements of.
+const TURNS: i64 = 32;
+
+/// What a claim may take.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// How many elements all in all, and how many of one workspace at once.
+    pub all: i64,
+    pub share: i64,
+    /// How many of each workspace are under way.
+    pub under_way: HashMap<WorkspaceId, i64>,
+    /// The workspace that had the last turn.
+    pub after: WorkspaceId,
+}
+
+impl Room {
+    /// How many elements of a workspace may be taken; none while more than half its share is under way, so that
+    /// claims stay few.
+    fn of(&self, workspace: WorkspaceId) -> i64 {
+        let under_way = self.under_way.get(&workspace).copied().unwrap_or(0);
+        if under_way > self.share / 2 {
+            0
+        } else {
+            self.share - under_way
+        }
+    }
+}
+
+/// What a claim has come to.
+#[derive(Clone, Debug, Default)]
+pub struct Claimed {
+    pub elements: Vec<Element>,
+    /// The workspace that had the last turn, if any had one.
+    pub last: Option<WorkspaceId>,
+    /// Whether another claim might find more for the same room.
+    pub more: bool,
+}
+
+/// The elements that wait and belong to no node that lives.
+fn free() -> String {
+    format!(
+        "completed_on IS NULL AND (owner IS NULL OR (owner <> $1 AND owner NOT IN (SELECT id FROM node WHERE until > $2))) AND {}",
+        not_held(Kind::Bulk, "bulk")
+    )
+}
+
+/// Takes elements over, by turns of their workspaces: an equal part of the room for each, its oldest first.
+pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: i64, status: &str, room: &Room) -> Result<Claimed> {
+    let micros = now.saturating_mul(1_000_000);
+    let turns = turns(tx.conn()?, node, micros, room.after)?;
+    let mut claimed = Claimed {
+        more: i64::try_from(turns.len()).is_ok_and(|turns| turns == TURNS),
+        ..Claimed::default()
+    };
+    let waiting: Vec<WorkspaceId> = turns.into_iter().filter(|one| room.of(*one) > 0).collect();
+    let part = room.all / i64::try_from(waiting.len()).unwrap_or(1).max(1);
+    let mut left = room.all;
+    for workspace in waiting {
+        let most = room.of(workspace).min(part.max(1)).min(left);
+        if most == 0 {
+            break;
+        }
+        let found = claim_of(tx, node, micros, status, workspace, most)?;
+        let count = i64::try_from(found.len()).unwrap_or(most);
+        claimed.more |= count == most && most < room.of(workspace);
+        claimed.elements.extend(found);
+        claimed.last = Some(workspace);
+        left -= count;
+    }
+    claimed.more &= left > 0;
+    Ok(claimed)
+}
+
+/// Workspaces whose elements wait, from the one after `after` on and round again. Each is one step in the index, however
+/// many elements there are.
+fn turns(conn: &mut Conn, node: Uuid, micros: i64, after: WorkspaceId) -> Result<Vec<WorkspaceId>> {
+    let free = free();
+    let sql = format!(
+        "WITH RECURSIVE turn (workspace) AS (
+           SELECT min(workspace) FROM bulk WHERE workspace > $3 AND {free}
+           UNION ALL
+           SELECT (SELECT min(workspace) FROM bulk WHERE workspace > turn.workspace AND {free}) FROM turn WHERE turn.workspace IS NOT NULL)
+         SELECT workspace FROM turn WHERE workspace IS NOT NULL LIMIT $4"
+    );
+    let mut from = |after: Value<'static>| {
+        let found = conn.query(
+            &sql,
+            &[node.into(), micros.into(), after, TURNS.into()],
+            |row| Ok(WorkspaceId(row.uuid(0)?)),
+        );
+        found
+    };
+    let mut turns = from(after.into())?;
+    if i64::try_from(turns.len()).is_ok_and(|found| found < TURNS) {
+        let room = usize::try_from(TURNS).unwrap_or(0) - turns.len();
+        let round = from(Value::from(""))?;
+        turns.extend(round.into_iter().filter(|one| *one <= after).take(room));
+    }
+    Ok(turns)
+}
+
+fn claim_of(
     tx: &mut Tx<'_>,
     node: Uuid,
-    now: i64,
+    micros: i64,
     status: &str,
+    workspace: WorkspaceId,
     limit: i64,
 ) -> Result<Vec<Element>> {
+    let free = free();
     let sql = format!(
-        "UPDATE bulk SET owner = $1, status = $3, tries = tries + 1 WHERE (workspace, id) IN (
-           SELECT workspace, id FROM bulk WHERE completed_on IS NULL AND (owner IS NULL OR (owner <> $1
-             AND owner NOT IN (SELECT id FROM node WHERE until > $2)))
-           ORDER BY id LIMIT $4 /*postgres FOR UPDATE SKIP LOCKED*/)
+        "UPDATE bulk SET owner = $1, status = $3, tries = tries + 1 WHERE workspace = $4 AND id IN (
+           SELECT id FROM bulk WHERE workspace = $4 AND {free}
+           ORDER BY id LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
          RETURNING {COLUMNS}"
     );
-    let micros = now.saturating_mul(1_000_000);
-    let mut claimed = tx.change(&sql, params![node, micros, status, limit], read)?;
+    let values = params![node, micros, status, workspace, limit];
+    let mut claimed = tx.change(&sql, values, read)?;
     claimed.sort_by_key(|element| element.id);
     Ok(claimed)
 }

@@ -12,6 +12,8 @@ pub struct Channel {
     pub workspace: WorkspaceId,
     pub id: EntityId,
     pub code: String,
+    /// The name of its type.
+    pub kind: String,
     /// The SHA-256 of the local token, in hex.
     pub token_hash: String,
     /// The tokens, sealed.
@@ -23,7 +25,8 @@ pub struct Channel {
     pub deleted_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at";
+const COLUMNS: &str =
+    "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at, coalesce(type, '')";
 
 /// Adds a channel. False when its id, its code or its token is taken. The id of a deleted one is free.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
@@ -31,11 +34,9 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
         "DELETE FROM channel WHERE workspace = $1 AND id = $2 AND deleted_at IS NOT NULL",
         params![channel.workspace, channel.id],
     )?;
-    let sql = format!(
-        "INSERT INTO channel (workspace, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"
-    );
+    let sql = "INSERT INTO channel (workspace, id, code, token_hash, tokens, members, created_at, updated_at, deleted_at, type) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     Ok(tx.execute(
-        &sql,
+        sql,
         params![
             channel.workspace,
             channel.id,
@@ -45,7 +46,8 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
             &channel.members,
             channel.created_at,
             channel.updated_at,
-            channel.deleted_at
+            channel.deleted_at,
+            &channel.kind
         ],
     )? == 1)
 }
@@ -53,7 +55,7 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
 /// Writes what a channel has become. The caller has it from [`find_for_update`] of this transaction.
 pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     tx.run(
-        "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND id = $2",
+        "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7, type = $8 WHERE workspace = $1 AND id = $2",
         params![
             channel.workspace,
             channel.id,
@@ -61,7 +63,8 @@ pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
             channel.tokens.as_slice(),
             &channel.members,
             channel.updated_at,
-            channel.deleted_at
+            channel.deleted_at,
+            &channel.kind
         ],
     )?;
     Ok(())
@@ -119,6 +122,14 @@ pub fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
     Ok(found.unwrap_or_default())
 }
 
+/// How many channels of a type a workspace has.
+pub fn count_of(conn: &mut Conn, workspace: WorkspaceId, kind: &str) -> Result<i64> {
+    let sql =
+        "SELECT count(*) FROM channel WHERE workspace = $1 AND type = $2 AND deleted_at IS NULL";
+    let found = conn.query_one(sql, params![workspace, kind], |row| row.get(0))?;
+    Ok(found.unwrap_or(0))
+}
+
 /// All channels of a workspace, in the order of their making. There are no more than the server lets
 /// be made.
 pub fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Channel>> {
@@ -174,7 +185,7 @@ pub fn find_by_token(
 /// The channel that a local token, by its hash, lets in at a time, in whatever workspace: its own, or the
 /// one it had before.
 pub fn find_anywhere(conn: &mut Conn, token_hash: &str, now: Timestamp) -> Result<Option<Channel>> {
-    let read = |row: &Row<'_>| read(WorkspaceId(row.uuid(8)?), row);
+    let read = |row: &Row<'_>| read(WorkspaceId(row.uuid(9)?), row);
     let sql = format!(
         "SELECT {COLUMNS}, workspace FROM channel WHERE token_hash = $1 AND deleted_at IS NULL"
     );
@@ -198,5 +209,6 @@ fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Channel> {
         created_at: row.time(5)?,
         updated_at: row.time(6)?,
         deleted_at: row.get::<Option<i64>>(7)?.map(Timestamp::from_micros),
+        kind: row.get(8)?,
     })
 }

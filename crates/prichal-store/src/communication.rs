@@ -10,7 +10,9 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, stamps,
+    Conn, Result, Row, Tx,
+    quarantine::{Kind, not_held},
+    stamps,
     value::{Value, params},
 };
 
@@ -358,13 +360,18 @@ pub fn was_called_back(
 /// Calls that are due, and when the next one after those is.
 pub type Due = (Vec<(WorkspaceId, EntityId)>, Option<Timestamp>);
 
-/// Calls that are due to be given up at `now`, at most `limit`.
+/// Calls that are due to be given up at `now`, at most `limit`, by turns of their workspaces.
 pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Due> {
-    let due = conn.query(
-        "SELECT workspace, id FROM communication WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
-        params![now, limit],
-        |row| Ok((WorkspaceId(row.uuid(0)?), EntityId(row.uuid(1)?))),
-    )?;
+    let sql = format!(
+        "SELECT workspace, id FROM (
+           SELECT workspace, id, due_at, row_number() OVER (PARTITION BY workspace ORDER BY due_at) AS turn
+           FROM communication WHERE due_at <= $1 AND {}) AS due
+         ORDER BY turn, due_at LIMIT $2",
+        not_held(Kind::Call, "communication")
+    );
+    let due = conn.query(&sql, params![now, limit], |row| {
+        Ok((WorkspaceId(row.uuid(0)?), EntityId(row.uuid(1)?)))
+    })?;
     let next = conn.query_one(
         "SELECT due_at FROM communication WHERE due_at > $1 ORDER BY due_at LIMIT 1",
         params![now],

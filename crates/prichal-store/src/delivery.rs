@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx, document_hook,
     insert::Insert,
+    quarantine::{Kind, not_held},
     value::{Value, params},
     webhook::Key,
 };
@@ -285,19 +286,33 @@ pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
 
 /// A webhook's deferred events that are due, the longest waiting first.
 pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result<Vec<Deferred>> {
-    conn.query(
+    let sql = format!(
         "SELECT lane, seq, attempts, due_at FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3
-           AND due_at <= $4 AND in_flight = 0 ORDER BY due_at, seq LIMIT $5",
+           AND due_at <= $4 AND in_flight = 0 AND {} ORDER BY due_at, seq LIMIT $5",
+        not_held(Kind::Delivery, "deferred")
+    );
+    conn.query(
+        &sql,
         params![key.workspace, key.integration, key.id, now, limit],
         |row| {
             let lane: String = row.get(0)?;
-            let lane = if lane == Lane::Replay.name() { Lane::Replay } else { Lane::Main };
-            Ok(Deferred { lane, seq: row.get(1)?, attempts: row.get(2)?, due_at: row.time(3)?, in_flight: false })
+            let lane = if lane == Lane::Replay.name() {
+                Lane::Replay
+            } else {
+                Lane::Main
+            };
+            Ok(Deferred {
+                lane,
+                seq: row.get(1)?,
+                attempts: row.get(2)?,
+                due_at: row.time(3)?,
+                in_flight: false,
+            })
         },
     )
 }
 
-/// The webhooks of a node that have events due at `now`, at most `limit`, and when the next event after
+/// The webhooks of a node that have events due at `now`, at most `limit`, by turns of their workspaces, and when the next event after
 /// `now` is due.
 pub fn due_hooks(
     conn: &mut Conn,
@@ -305,13 +320,16 @@ pub fn due_hooks(
     now: Timestamp,
     limit: i64,
 ) -> Result<(Vec<Key>, Option<Timestamp>)> {
-    let due = conn.query(
-        "SELECT DISTINCT d.workspace, d.integration, d.webhook FROM deferred d
-         JOIN webhook w ON w.workspace = d.workspace AND w.integration = d.integration AND w.id = d.webhook
-         WHERE d.due_at <= $1 AND d.in_flight = 0 AND w.owner = $2 LIMIT $3",
-        params![now, node, limit],
-        key,
-    )?;
+    let sql = format!(
+        "SELECT workspace, integration, webhook FROM (
+           SELECT d.workspace, d.integration, d.webhook, row_number() OVER (PARTITION BY d.workspace ORDER BY min(d.due_at)) AS turn
+           FROM deferred d JOIN webhook w ON w.workspace = d.workspace AND w.integration = d.integration AND w.id = d.webhook
+           WHERE d.due_at <= $1 AND d.in_flight = 0 AND w.owner = $2 AND {}
+           GROUP BY d.workspace, d.integration, d.webhook) AS due
+         ORDER BY turn LIMIT $3",
+        not_held(Kind::Delivery, "d")
+    );
+    let due = conn.query(&sql, params![now, node, limit], key)?;
     let next = "SELECT min(due_at) FROM deferred WHERE due_at > $1 AND in_flight = 0";
     let next = conn.query_one(next, params![now], |row| row.get::<Option<i64>>(0))?;
     Ok((due, next.flatten().map(Timestamp::from_micros)))

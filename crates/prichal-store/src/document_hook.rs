@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     delivery::Lane,
+    quarantine::{Kind, not_held},
     value::{Value, params},
     webhook::{Key, Lease},
 };
@@ -132,11 +133,23 @@ pub fn turn(conn: &mut Conn, lease: &Lease, lane: Lane, seq: i64, document: Uuid
     let Some(hook) = conn.query_one(&sql, values, read)? else {
         return Ok(Turn::Lost);
     };
-    let earlier = conn.query_one(
+    // What is in quarantine is given up until somebody releases it.
+    let earlier = format!(
         "SELECT max(d.due_at) FROM document_event e
          JOIN deferred d ON d.workspace = e.workspace AND d.integration = $2 AND d.webhook = $3 AND d.lane = $4 AND d.seq = e.seq
-         WHERE e.workspace = $1 AND e.document = $5 AND e.seq < $6",
-        params![key.workspace, key.integration, key.id, lane.name(), document, seq],
+         WHERE e.workspace = $1 AND e.document = $5 AND e.seq < $6 AND {}",
+        not_held(Kind::Delivery, "d")
+    );
+    let earlier = conn.query_one(
+        &earlier,
+        params![
+            key.workspace,
+            key.integration,
+            key.id,
+            lane.name(),
+            document,
+            seq
+        ],
         |row| row.get::<Option<i64>>(0),
     )?;
     Ok(match earlier.flatten() {

@@ -29,6 +29,7 @@ mod migration;
 mod open;
 pub mod phone;
 mod postgres;
+pub mod quarantine;
 mod queue;
 mod reader;
 pub mod resource;
@@ -63,6 +64,7 @@ pub struct Db {
     engine: Engine,
     readers: reader::Readers,
     writers: Arc<[writer::Writer]>,
+    written: Arc<writer::Written>,
 }
 
 impl Db {
@@ -73,7 +75,8 @@ impl Db {
     /// Runs `work` in a transaction together with other waiting writes, and returns when it is
     /// committed. `work` may run more than once; it must not do anything but use its [`Tx`].
     ///
-    /// Writes of one workspace go to one writer of this node, in the order in which they were given.
+    /// Writes of one workspace go to one writer of this node, in the order in which they were given. Workspaces that
+    /// share a writer take turns.
     pub async fn write<T, E>(
         &self,
         workspace: WorkspaceId,
@@ -83,7 +86,8 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.writer(workspace).write(Urgency::Urgent, work).await
+        let writer = self.writer(workspace);
+        writer.write(workspace, Urgency::Urgent, work).await
     }
 
     /// Like [`Self::write`], for what nobody waits for: it goes along with the next write of another,
@@ -97,7 +101,13 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.writer(workspace).write(Urgency::Patient, work).await
+        let writer = self.writer(workspace);
+        writer.write(workspace, Urgency::Patient, work).await
+    }
+
+    /// How many bytes of values this process has written for a workspace, events included.
+    pub fn bytes_written(&self, workspace: WorkspaceId) -> u64 {
+        self.written.of(workspace)
     }
 
     fn writer(&self, workspace: WorkspaceId) -> &writer::Writer {

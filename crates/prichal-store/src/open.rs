@@ -47,6 +47,7 @@ impl Db {
         upgrading.set_patience(UPGRADE);
         migration::run(&mut upgrading)?;
         drop(upgrading);
+        let written = Arc::default();
         let writers = (0..writers).map(|_| {
             let conn = connect(options, false)?;
             Writer::start(
@@ -54,6 +55,7 @@ impl Db {
                 conn,
                 on_commit.clone(),
                 on_batch.clone(),
+                Arc::clone(&written),
             )
             .map_err(Error::corrupt)
         });
@@ -65,6 +67,7 @@ impl Db {
             engine,
             readers,
             writers,
+            written,
         })
     }
 }

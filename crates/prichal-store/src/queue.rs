@@ -1,15 +1,21 @@
 //! The queue of one writer: bounded, and with two kinds of work. Urgent work wakes the writer at
 //! once. Patient work goes along with the next urgent one, or goes alone when none has come for a
 //! while: a commit costs a flush of the disk, and what nobody waits for need not cost one of its own.
+//!
+//! Those whose work waits take turns, and none may fill the queue alone.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use uuid::Uuid;
+
 /// How much work may wait. More is refused.
 const CAPACITY: usize = 2048;
+/// How much of it may be of one.
+const SHARE: usize = CAPACITY / 4 * 3;
 /// How long patient work waits for company.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -21,7 +27,11 @@ pub(crate) enum Urgency {
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
+    /// What waits, by whose it is.
+    lines: HashMap<Uuid, VecDeque<T>>,
+    /// Whose turn is next.
+    turns: VecDeque<Uuid>,
+    waiting: usize,
     /// Whether something urgent waits.
     urgent: bool,
     /// When the writer goes on without urgent work. Set while something patient waits.
@@ -32,6 +42,30 @@ struct State<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+}
+
+impl<T> State<T> {
+    fn push(&mut self, of: Uuid, work: T) {
+        let line = self.lines.entry(of).or_default();
+        if line.is_empty() {
+            self.turns.push_back(of);
+        }
+        line.push_back(work);
+        self.waiting += 1;
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let of = self.turns.pop_front()?;
+        let line = self.lines.get_mut(&of)?;
+        let work = line.pop_front()?;
+        if line.is_empty() {
+            self.lines.remove(&of);
+        } else {
+            self.turns.push_back(of);
+        }
+        self.waiting -= 1;
+        Some(work)
+    }
 }
 
 impl<T> Shared<T> {
@@ -49,7 +83,9 @@ pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 pub(crate) fn new<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
-            waiting: VecDeque::new(),
+            lines: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: 0,
             urgent: false,
             deadline: None,
             closed: false,
@@ -61,12 +97,13 @@ pub(crate) fn new<T>() -> (Sender<T>, Receiver<T>) {
 
 impl<T> Sender<T> {
     /// Puts work in, or gives it back when too much waits.
-    pub(crate) fn send(&self, work: T, urgency: Urgency) -> Result<(), T> {
+    pub(crate) fn send(&self, of: Uuid, work: T, urgency: Urgency) -> Result<(), T> {
         let mut state = self.0.lock();
-        if state.waiting.len() >= CAPACITY {
+        let own = state.lines.get(&of).map_or(0, VecDeque::len);
+        if state.waiting >= CAPACITY || own >= SHARE {
             return Err(work);
         }
-        state.waiting.push_back(work);
+        state.push(of, work);
         let wakes = match urgency {
             Urgency::Urgent => !std::mem::replace(&mut state.urgent, true),
             Urgency::Patient => {
@@ -93,8 +130,8 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits for work and takes up to `most` pieces, in the order in which they came. Nothing when
-    /// the queue has ended and is empty.
+    /// Waits for work and takes up to `most` pieces by turns, those of one in the order in which they came. Nothing
+    /// when the queue has ended and is empty.
     pub(crate) fn take(&self, most: usize) -> Option<Vec<T>> {
         let mut state = self.0.lock();
         loop {
@@ -120,9 +157,8 @@ impl<T> Receiver<T> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let count = state.waiting.len().min(most);
-        let taken: Vec<T> = state.waiting.drain(..count).collect();
-        if state.waiting.is_empty() {
+        let taken: Vec<T> = std::iter::from_fn(|| state.pop()).take(most).collect();
+        if state.waiting == 0 {
             state.urgent = false;
             state.deadline = None;
         }
@@ -134,18 +170,22 @@ impl<T> Receiver<T> {
 mod tests {
     use super::*;
 
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+    const C: Uuid = Uuid::from_u128(3);
+
     #[test]
     fn patient_work_goes_along_with_urgent_work() {
         let (sender, receiver) = new();
-        sender.send("patient", Urgency::Patient).expect("room");
-        sender.send("urgent", Urgency::Urgent).expect("room");
+        sender.send(A, "patient", Urgency::Patient).expect("room");
+        sender.send(A, "urgent", Urgency::Urgent).expect("room");
         assert_eq!(receiver.take(8), Some(vec!["patient", "urgent"]));
     }
 
     #[test]
     fn patient_work_goes_alone_in_the_end() {
         let (sender, receiver) = new();
-        sender.send(1, Urgency::Patient).expect("room");
+        sender.send(A, 1, Urgency::Patient).expect("room");
         assert_eq!(receiver.take(8), Some(vec![1]));
     }
 
@@ -153,7 +193,7 @@ mod tests {
     fn what_is_left_over_does_not_wait() {
         let (sender, receiver) = new();
         for n in 0..3 {
-            sender.send(n, Urgency::Urgent).expect("room");
+            sender.send(A, n, Urgency::Urgent).expect("room");
         }
         assert_eq!(receiver.take(2), Some(vec![0, 1]));
         assert_eq!(receiver.take(2), Some(vec![2]));
@@ -162,16 +202,42 @@ mod tests {
     #[test]
     fn a_full_queue_gives_work_back() {
         let (sender, _receiver) = new();
-        for n in 0..CAPACITY {
-            sender.send(n, Urgency::Patient).expect("room");
+        for n in 0..SHARE {
+            sender.send(A, n, Urgency::Patient).expect("room");
         }
-        assert_eq!(sender.send(0, Urgency::Urgent), Err(0));
+        assert_eq!(
+            sender.send(A, 0, Urgency::Urgent),
+            Err(0),
+            "a share is full"
+        );
+        for n in SHARE..CAPACITY {
+            sender.send(B, n, Urgency::Patient).expect("room");
+        }
+        assert_eq!(sender.send(C, 0, Urgency::Urgent), Err(0), "all is full");
+    }
+
+    #[test]
+    fn they_take_turns() {
+        let (sender, receiver) = new();
+        for n in 0..5 {
+            sender.send(A, ('a', n), Urgency::Urgent).expect("room");
+        }
+        for (of, name) in [(B, 'b'), (C, 'c')] {
+            for n in 0..2 {
+                sender.send(of, (name, n), Urgency::Urgent).expect("room");
+            }
+        }
+        let first = [('a', 0), ('b', 0), ('c', 0), ('a', 1)];
+        assert_eq!(receiver.take(4).as_deref(), Some(&first[..]));
+        sender.send(B, ('b', 2), Urgency::Urgent).expect("room");
+        let rest = [('b', 1), ('c', 1), ('a', 2), ('b', 2), ('a', 3), ('a', 4)];
+        assert_eq!(receiver.take(9).as_deref(), Some(&rest[..]));
     }
 
     #[test]
     fn a_closed_queue_is_emptied_first() {
         let (sender, receiver) = new();
-        sender.send(1, Urgency::Patient).expect("room");
+        sender.send(A, 1, Urgency::Patient).expect("room");
         drop(sender);
         assert_eq!(receiver.take(8), Some(vec![1]));
         assert_eq!(receiver.take(8), None);

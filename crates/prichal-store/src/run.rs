@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     insert::Insert,
+    quarantine::{self, not_held},
     value::{Value, params},
 };
 
@@ -237,23 +238,33 @@ pub fn settle(
     Ok(done)
 }
 
-/// Where runs that nobody has may be found, and when the first of each is due.
+/// Where runs that nobody has may be found, and when the first of each is due: a page of lanes, those behind `after`.
 pub fn lanes(
     conn: &mut Conn,
     node: Uuid,
     now: Timestamp,
+    after: Option<Lane>,
     limit: i64,
 ) -> Result<Vec<(Lane, Timestamp)>> {
     let sql = format!(
-        "SELECT workspace, lane, min(due_at) FROM run WHERE due_at IS NOT NULL AND {FREE} GROUP BY workspace, lane LIMIT $3"
+        "SELECT workspace, lane, min(due_at) FROM run WHERE (workspace, lane) > ($4, $5) AND due_at IS NOT NULL AND {}
+         GROUP BY workspace, lane ORDER BY workspace, lane LIMIT $3",
+        free()
     );
-    conn.query(&sql, params![node, now, limit], |row| {
-        Ok((lane(row, 0, 1)?, row.time(2)?))
-    })
+    let after = after.map_or((Uuid::nil(), Uuid::nil()), |lane| {
+        (lane.workspace.0, lane.id.0)
+    });
+    let values = params![node, now, limit, after.0, after.1];
+    conn.query(&sql, values, |row| Ok((lane(row, 0, 1)?, row.time(2)?)))
 }
 
-/// The runs that nobody alive has. On SQLite a node is alone: what it does not have, nobody has.
-const FREE: &str = "(owner IS NULL OR owner <> $1 AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = run.owner AND node.until >= $2))";
+/// The runs that nobody alive has, but for those in quarantine. On SQLite a node is alone: what it does not have,
+/// nobody has.
+fn free() -> String {
+    let alive = "SELECT 1 FROM node WHERE node.id = run.owner AND node.until >= $2";
+    let not_held = not_held(quarantine::Kind::Run, "run");
+    format!("(owner IS NULL OR owner <> $1 AND NOT EXISTS ({alive})) AND {not_held}")
+}
 
 /// Takes over the runs of a lane that are due, at most `limit`, the longest waiting first.
 pub fn claim(
@@ -265,9 +276,10 @@ pub fn claim(
 ) -> Result<Vec<Run>> {
     let sql = format!(
         "UPDATE run SET owner = $1 WHERE workspace = $3 AND id IN (
-           SELECT id FROM run WHERE workspace = $3 AND lane = $4 AND due_at <= $2 AND {FREE}
+           SELECT id FROM run WHERE workspace = $3 AND lane = $4 AND due_at <= $2 AND {}
            ORDER BY due_at, id LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
-         RETURNING {COLUMNS}"
+         RETURNING {COLUMNS}",
+        free()
     );
     let mut claimed = tx.change(
         &sql,
@@ -286,7 +298,8 @@ pub fn next_due(
     lane: Lane,
 ) -> Result<Option<Timestamp>> {
     let sql = format!(
-        "SELECT min(due_at) FROM run WHERE workspace = $3 AND lane = $4 AND due_at IS NOT NULL AND {FREE}"
+        "SELECT min(due_at) FROM run WHERE workspace = $3 AND lane = $4 AND due_at IS NOT NULL AND {}",
+        free()
     );
     let found = conn.query_one(&sql, params![node, now, lane.workspace, lane.id], |row| {
         row.get::<Option<i64>>(0)
@@ -312,7 +325,8 @@ pub fn try_again(
     id: RunId,
 ) -> Result<bool> {
     let sql = format!(
-        "UPDATE run SET status = 'queued', due_at = $2, owner = NULL WHERE workspace = $3 AND id = $4 AND status IN ('failed', 'deferred') AND {FREE}"
+        "UPDATE run SET status = 'queued', due_at = $2, owner = NULL WHERE workspace = $3 AND id = $4 AND status IN ('failed', 'deferred') AND {}",
+        free()
     );
     let done = tx.execute(&sql, params![node, now, workspace, id])?;
     Ok(done == 1)

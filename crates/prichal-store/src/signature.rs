@@ -7,7 +7,11 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{
+    Conn, Result, Row, Tx,
+    quarantine::{Kind, not_held},
+    value::params,
+};
 
 /// Something that can be downloaded for a while. With a ticket it is content to be signed, for one
 /// document and one employee.
@@ -196,18 +200,26 @@ pub fn list(conn: &mut Conn, document: Uuid) -> Result<Vec<Signature>> {
     conn.query(&sql, params![document], read)
 }
 
-/// Signatures that have to be checked again, at most `limit`.
-pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Signature>> {
-    let sql = format!(
-        "SELECT {SIGNATURE} FROM document_signature WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+/// Signatures that have to be checked again, at most `limit` and at most `share` of one company, by turns of the companies.
+pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64, share: i64) -> Result<Vec<Signature>> {
+    let due = format!(
+        "SELECT document, id FROM (
+           SELECT document, id, due_at, row_number() OVER (PARTITION BY company ORDER BY due_at) AS turn
+           FROM document_signature WHERE due_at <= $1 AND {}) AS due
+         WHERE turn <= $3 ORDER BY turn, due_at LIMIT $2",
+        not_held(Kind::Recheck, "document_signature")
     );
-    conn.query(&sql, params![now, limit], read)
+    let sql = format!("SELECT {SIGNATURE} FROM document_signature WHERE (document, id) IN ({due})");
+    conn.query(&sql, params![now, limit, share], read)
 }
 
 /// When the next signature has to be checked again.
 pub fn next_due(conn: &mut Conn) -> Result<Option<Timestamp>> {
-    let sql = "SELECT min(due_at) FROM document_signature WHERE due_at IS NOT NULL";
-    let found = conn.query_one(sql, &[], |row| row.get::<Option<i64>>(0))?;
+    let sql = format!(
+        "SELECT min(due_at) FROM document_signature WHERE due_at IS NOT NULL AND {}",
+        not_held(Kind::Recheck, "document_signature")
+    );
+    let found = conn.query_one(&sql, &[], |row| row.get::<Option<i64>>(0))?;
     Ok(found.flatten().map(Timestamp::from_micros))
 }
 

@@ -18,6 +18,16 @@ pub(crate) enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Value::Null => 0,
+            Value::Int(_) => 8,
+            Value::Text(text) => text.len() as u64,
+            Value::Blob(blob) => blob.len() as u64,
+        }
+    }
+
     pub(crate) fn into_owned(self) -> Value<'static> {
         match self {
             Value::Null => Value::Null,

@@ -11,7 +11,11 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{
+    Conn, Result, Row, Tx,
+    quarantine::{Kind, not_held},
+    value::params,
+};
 
 /// Which webhook: ids are unique within their integration only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -324,17 +328,36 @@ pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
 
 /// When the next schedule hook of a live instance is due.
 pub fn next_tick(conn: &mut Conn) -> Result<Option<Timestamp>> {
-    let sql = "SELECT min(next_tick) FROM webhook WHERE next_tick IS NOT NULL AND live = 1";
+    next_tick_but(conn, &[])
+}
+
+/// The same, but for these workspaces.
+pub fn next_tick_but(conn: &mut Conn, but: &[WorkspaceId]) -> Result<Option<Timestamp>> {
+    let sql = format!(
+        "SELECT min(next_tick) FROM webhook WHERE next_tick IS NOT NULL AND live = 1 AND {} AND {}",
+        not_held(Kind::Tick, "webhook"),
+        none_of("webhook.workspace", but)
+    );
     Ok(conn
-        .query_one(sql, &[], |row| row.get::<Option<i64>>(0))?
+        .query_one(&sql, &[], |row| row.get::<Option<i64>>(0))?
         .flatten()
         .map(Timestamp::from_micros))
 }
 
-/// Schedule hooks that are due, at most `limit`.
-pub fn list_ticking(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Webhook>> {
+/// Schedule hooks that are due, at most `limit`, by turns of their workspaces; none of `but`.
+pub fn list_ticking(
+    conn: &mut Conn,
+    now: Timestamp,
+    limit: i64,
+    but: &[WorkspaceId],
+) -> Result<Vec<Webhook>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM webhook WHERE next_tick <= $1 AND live = 1 ORDER BY next_tick LIMIT $2"
+        "SELECT {COLUMNS} FROM (
+           SELECT {COLUMNS}, row_number() OVER (PARTITION BY workspace ORDER BY next_tick) AS turn
+           FROM webhook WHERE next_tick <= $1 AND live = 1 AND {} AND {}) AS due
+         ORDER BY turn, next_tick LIMIT $2",
+        not_held(Kind::Tick, "webhook"),
+        none_of("webhook.workspace", but)
     );
     conn.query(&sql, params![now, limit], read)
 }
@@ -346,6 +369,15 @@ pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> 
         params![key.workspace, key.integration, key.id, due, next],
     )?;
     Ok(taken)
+}
+
+/// The condition that a column names none of these.
+fn none_of(column: &str, ids: &[WorkspaceId]) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+    if ids.is_empty() {
+        return "1 = 1".to_owned();
+    }
+    format!("{column} NOT IN ({})", ids.join(", "))
 }
 
 fn read(row: &Row<'_>) -> Result<Webhook> {

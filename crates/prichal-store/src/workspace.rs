@@ -130,6 +130,7 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
         "document_hook",
         "document_link",
         "bulk",
+        "quarantine",
         "signature_policy",
     ];
     for table in own {

@@ -9,9 +9,9 @@
 //! row, which is held until the commit: what is visible is always a prefix of the log.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -35,6 +35,8 @@ const BATCH: usize = 128;
 /// The stack of a thread that runs closures of others. What they go into is bounded far below that; it is
 /// generous, since a stack that overflows takes the process along.
 pub(crate) const STACK: usize = 8 << 20;
+/// How many bytes of values: what comes after that many waits for the next transaction.
+const BATCH_BYTES: u64 = 8 << 20;
 /// How often a batch that met another transaction is run again.
 const TRIES: usize = 5;
 
@@ -48,6 +50,8 @@ pub struct Tx<'a> {
     starting: Vec<webhook::Key>,
     /// Whether the running write has changed anything that a roll-back must undo.
     wrote: bool,
+    /// How many bytes of values were written so far.
+    bytes: u64,
     /// Whether what is to change a row is taken to have done so until the commit.
     is_trusting: bool,
 }
@@ -62,6 +66,7 @@ impl<'a> Tx<'a> {
             documents: document::Counts::default(),
             starting: Vec::new(),
             wrote: false,
+            bytes: 0,
             is_trusting,
         }
     }
@@ -69,6 +74,12 @@ impl<'a> Tx<'a> {
     /// Adds an event to its workspace's log, committed together with everything else here.
     pub fn append(&mut self, event: NewEvent) {
         self.wrote = true;
+        let texts = [event.old.as_ref(), event.new.as_ref()];
+        self.bytes += texts
+            .iter()
+            .flatten()
+            .map(|text| text.len() as u64)
+            .sum::<u64>();
         self.events.push(event);
     }
 
@@ -87,7 +98,7 @@ impl<'a> Tx<'a> {
     /// Inserts a row that cannot collide with another. It is held back and written together with its
     /// like in one statement, at the latest before the next statement of this transaction.
     pub(crate) fn insert(&mut self, insert: &'static Insert, values: Vec<Value<'static>>) {
-        self.wrote = true;
+        self.wrote(&values);
         self.pending.push(Pending { insert, values });
     }
 
@@ -99,7 +110,7 @@ impl<'a> Tx<'a> {
     /// Runs a statement and returns how many rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         self.flush_pending()?;
-        self.wrote = true;
+        self.wrote(params);
         self.conn.execute(sql, params)
     }
 
@@ -112,7 +123,7 @@ impl<'a> Tx<'a> {
             return Ok(self.execute(sql, params)? == 1);
         }
         self.flush_pending()?;
-        self.wrote = true;
+        self.wrote(params);
         self.conn.run_for_one(sql, params)
     }
 
@@ -120,7 +131,7 @@ impl<'a> Tx<'a> {
     /// its own.
     pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {
         self.flush_pending()?;
-        self.wrote = true;
+        self.wrote(params);
         self.conn.run(sql, params)
     }
 
@@ -132,7 +143,7 @@ impl<'a> Tx<'a> {
         read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         self.flush_pending()?;
-        self.wrote = true;
+        self.wrote(params);
         self.conn.query(sql, params, read)
     }
 
@@ -140,6 +151,11 @@ impl<'a> Tx<'a> {
     pub fn conn(&mut self) -> Result<&mut Conn> {
         self.flush_pending()?;
         Ok(self.conn)
+    }
+
+    fn wrote(&mut self, values: &[Value<'_>]) {
+        self.wrote = true;
+        self.bytes += values.iter().map(Value::size).sum::<u64>();
     }
 
     fn flush_pending(&mut self) -> Result<()> {
@@ -162,6 +178,7 @@ impl<'a> Tx<'a> {
 
 /// A write that waits for its turn.
 trait Job: Send {
+    fn workspace(&self) -> WorkspaceId;
     fn run(&mut self, tx: &mut Tx<'_>);
     fn succeeded(&self) -> bool;
     /// Tells the caller how it ended. Only after the commit.
@@ -170,6 +187,7 @@ trait Job: Send {
 }
 
 struct Write<F, T, E> {
+    workspace: WorkspaceId,
     work: F,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -181,6 +199,10 @@ where
     T: Send,
     E: From<Error> + Send,
 {
+    fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) {
         // A panic is this write's alone; the writer must live on for the others.
         let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
@@ -222,6 +244,7 @@ impl Writer {
         conn: Conn,
         on_commit: OnCommit,
         on_batch: OnBatch,
+        written: Arc<Written>,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = queue::new();
         let room = Room {
@@ -229,6 +252,7 @@ impl Writer {
             conn,
             on_commit,
             on_batch,
+            written,
         };
         thread::Builder::new()
             .name("prichal-writer".into())
@@ -240,6 +264,7 @@ impl Writer {
     /// Runs `work` in a transaction; [`Error::Busy`] when too many writes wait already.
     pub(crate) async fn write<T, E>(
         &self,
+        workspace: WorkspaceId,
         urgency: Urgency,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -249,11 +274,13 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Write {
+            workspace,
             work,
             outcome: None,
             reply,
         });
-        self.queue.send(job, urgency).map_err(|_| Error::Busy)?;
+        let queued = self.queue.send(workspace.0, job, urgency);
+        queued.map_err(|_| Error::Busy)?;
         answer
             .await
             .unwrap_or_else(|_| Err(Error::unavailable("the writer has stopped").into()))
@@ -266,6 +293,35 @@ struct Room {
     conn: Conn,
     on_commit: OnCommit,
     on_batch: OnBatch,
+    written: Arc<Written>,
+}
+
+/// What a transaction has come to.
+struct Done {
+    events: Vec<LoggedEvent>,
+    /// How many bytes each write has written; those without a number here have not run.
+    bytes: Vec<u64>,
+}
+
+/// How many bytes of values were written for each workspace since this process began.
+#[derive(Default)]
+pub(crate) struct Written(Mutex<HashMap<WorkspaceId, u64>>);
+
+impl Written {
+    pub(crate) fn of(&self, workspace: WorkspaceId) -> u64 {
+        self.lock().get(&workspace).copied().unwrap_or(0)
+    }
+
+    fn count(&self, batch: &[Box<dyn Job>], bytes: &[u64]) {
+        let mut all = self.lock();
+        for (job, bytes) in batch.iter().zip(bytes) {
+            *all.entry(job.workspace()).or_default() += bytes;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Room {
@@ -280,19 +336,29 @@ impl Room {
         }
     }
 
+    /// Writes a batch, in several transactions when it is too long for one.
     fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        if let Err(error) = self.reconnect() {
-            return refuse(batch, &error);
-        }
-        match self.transaction(&mut batch, true) {
-            Ok(events) => {
-                (self.on_batch)(batch.len());
-                (self.on_commit)(events);
-                batch.into_iter().for_each(Job::answer);
+        while !batch.is_empty() {
+            if let Err(error) = self.reconnect() {
+                return refuse(batch, &error);
             }
-            Err(Setback::Alone) => self.one_by_one(batch),
-            Err(Setback::Store(error)) => refuse(batch, &error),
+            match self.transaction(&mut batch, true) {
+                Ok(done) => {
+                    let rest = batch.split_off(done.bytes.len());
+                    (self.on_batch)(batch.len());
+                    self.committed(batch, done);
+                    batch = rest;
+                }
+                Err(Setback::Alone) => return self.one_by_one(batch),
+                Err(Setback::Store(error)) => return refuse(batch, &error),
+            }
         }
+    }
+
+    fn committed(&self, batch: Vec<Box<dyn Job>>, done: Done) {
+        self.written.count(&batch, &done.bytes);
+        (self.on_commit)(done.events);
+        batch.into_iter().for_each(Job::answer);
     }
 
     /// The slow way, after a batch failed: a transaction for each write.
@@ -307,10 +373,7 @@ impl Room {
                     .map_err(Setback::Store)
                     .and_then(|()| self.transaction(&mut alone, false));
                 match done {
-                    Ok(events) => {
-                        (self.on_commit)(events);
-                        alone.into_iter().for_each(Job::answer);
-                    }
+                    Ok(done) => self.committed(alone, done),
                     // Alone, a failed write answers with its own error: there is nobody else to harm.
                     Err(Setback::Alone) if tries < TRIES && self.conn.take_failed() => continue,
                     Err(Setback::Alone) => alone.into_iter().for_each(answer_alone),
@@ -327,11 +390,11 @@ impl Room {
         &mut self,
         batch: &mut [Box<dyn Job>],
         is_trusting: bool,
-    ) -> Result<Vec<LoggedEvent>, Setback> {
+    ) -> Result<Done, Setback> {
         self.conn.take_failed();
         self.conn.begin().map_err(Setback::Store)?;
         let done = self.run_all(batch, is_trusting);
-        let done = done.and_then(|events| self.conn.commit().map(|()| events).map_err(Setback::of));
+        let done = done.and_then(|done| self.conn.commit().map(|()| done).map_err(Setback::of));
         if done.is_err() {
             // When this fails too, the connection is gone and the transaction with it.
             let _ = self.conn.batch("ROLLBACK");
@@ -339,14 +402,15 @@ impl Room {
         done
     }
 
-    fn run_all(
-        &mut self,
-        batch: &mut [Box<dyn Job>],
-        is_trusting: bool,
-    ) -> Result<Vec<LoggedEvent>, Setback> {
+    fn run_all(&mut self, batch: &mut [Box<dyn Job>], is_trusting: bool) -> Result<Done, Setback> {
         let alone = batch.len() == 1;
         let mut tx = Tx::new(&mut self.conn, is_trusting);
+        let mut bytes = Vec::with_capacity(batch.len());
         for job in batch {
+            let before = tx.bytes;
+            if before > BATCH_BYTES {
+                break;
+            }
             tx.wrote = false;
             job.run(&mut tx);
             let clean = job.succeeded() || (!tx.wrote && !tx.conn.failed());
@@ -358,8 +422,10 @@ impl Room {
                 }
                 return Err(Setback::Alone);
             }
+            bytes.push(tx.bytes - before);
         }
-        tx.finish().map_err(Setback::of)
+        let events = tx.finish().map_err(Setback::of)?;
+        Ok(Done { events, bytes })
     }
 
     fn reconnect(&mut self) -> Result<()> {

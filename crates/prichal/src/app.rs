@@ -7,7 +7,7 @@ use prichal_core::time::Timestamp;
 use prichal_store::{Db, OnBatch, OnCommit, Options};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -22,18 +22,23 @@ use crate::{
     data_dir::DataDir,
     dispatch::Dispatch,
     guess::Guesses,
+    journal::{Journal, slots::Slots},
     limiter::Limiter,
     outgoing::{Connector, guard::Guard, trusting},
     rotation,
     script::Scripts,
     settings::Settings,
+    share::FairShare,
     telemetry,
     telephony::{Telephony, live::is_call},
     vault::Vault,
+    writes::Writes,
 };
 
 /// What is checked or drawn is in memory meanwhile, up to 70 MiB each.
 const CHECKS: usize = 256;
+/// How many calls to receivers of events and messages go on at once.
+const CALLS: usize = 16_384;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -55,8 +60,13 @@ pub struct Inner {
     pub scripts: Scripts,
     pub limiter: Limiter,
     pub guesses: Guesses,
+    pub writes: Writes,
+    /// The durable work that is under way.
+    pub journal: Arc<Journal>,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
-    pub checks: Semaphore,
+    pub checks: FairShare,
+    /// Calls to receivers of events and messages.
+    pub calls: FairShare,
     /// Wakes whoever works at bulk calls.
     pub bulk: Notify,
     /// This process among those that share the store.
@@ -92,6 +102,8 @@ impl App {
             previous.as_ref().map(MasterKey::bytes),
         );
         let node = data_dir.node_id()?;
+        let journal = data_dir.journal();
+        let slots = Slots::open(journal).context("cannot read what was under way")?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
@@ -134,7 +146,10 @@ impl App {
             scripts,
             limiter: Limiter::default(),
             guesses: Guesses::default(),
-            checks: Semaphore::new(CHECKS),
+            writes: Writes::default(),
+            journal: Arc::new(Journal::new(slots)),
+            checks: FairShare::new(CHECKS, CHECKS / 4 * 3),
+            calls: FairShare::new(CALLS, CALLS / 4),
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

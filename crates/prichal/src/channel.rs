@@ -143,6 +143,7 @@ pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result
         workspace,
         id: EntityId(channel.id),
         code: channel.code().to_owned(),
+        kind: channel.text("type").to_owned(),
         token_hash: sha256_hex(channel.tokens.local.as_bytes()),
         tokens: vault.seal(&place(workspace, EntityId(channel.id)), &tokens),
         members: serde_json::to_string(&channel.members).map_err(Error::internal)?,

@@ -217,6 +217,12 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number and /s, /m or /h, such as 1000/m, or 0 for no limit",
     ),
     setting(
+        "write-bytes-per-minute",
+        "SIZE",
+        "How many bytes a workspace may write to the store in a minute",
+        "a number of bytes, such as 1073741824, 512MiB or 4096MiB, or 0 for no limit",
+    ),
+    setting(
         "log-format",
         "FORMAT",
         "How logs are written",
@@ -338,6 +344,8 @@ pub struct Config {
     pub sign_ticket_ttl: Duration,
     pub document_retry_schedule: retry::Schedule,
     pub rate_limit: Rate,
+    /// None when it is zero.
+    pub write_bytes_per_minute: u64,
     pub log_format: LogFormat,
     pub log_level: String,
     pub security_log: Option<PathBuf>,
@@ -435,6 +443,9 @@ impl Config {
             document_retry_schedule: given
                 .need("document-retry-schedule", retry::Schedule::parse)?,
             rate_limit: given.need("rate-limit", Rate::parse)?,
+            write_bytes_per_minute: given.need("write-bytes-per-minute", |text| {
+                u64::try_from(parse_size(text)?).ok()
+            })?,
             log_format: given.need("log-format", |text| match text {
                 "text" => Some(LogFormat::Text),
                 "json" => Some(LogFormat::Json),
@@ -715,6 +726,8 @@ mod tests {
             ("rate-limit", "1000"),
             ("rate-limit", "0/m"),
             ("rate-limit", "5/ms"),
+            ("write-bytes-per-minute", "much"),
+            ("write-bytes-per-minute", "-1"),
             ("data-dir", "not\u{FFFD}unicode"),
             ("log-format", "xml"),
             ("log-level", "a=b=c\nd"),

@@ -133,6 +133,11 @@ impl DataDir {
         Uuid::try_parse(&text).with_context(|| format!("`{}` holds no id", path.display()))
     }
 
+    /// Where the journal of what is under way is.
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("under-way")
+    }
+
     /// The text of a file of ours, made by `fresh` when it is missing; and where it is.
     fn kept(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
         let path = self.path.join(name);

@@ -217,6 +217,12 @@ impl Dispatch {
         self.wake.notify_one();
     }
 
+    /// Has the deferred queues looked at: an event there may be due.
+    pub fn look_aside(&self) {
+        self.lock().due = Some(Timestamp::default());
+        self.wake.notify_one();
+    }
+
     /// How many webhooks of this node are idle, and how many events each of the others has yet to look
     /// at.
     pub fn lags(&self) -> (usize, Vec<i64>) {

@@ -38,6 +38,9 @@ pub enum Error {
     NoRoute,
     #[error("The method is not allowed here")]
     WrongMethod,
+    /// The workspace has written as much as it may for now.
+    #[error("The workspace has written too much, try again in {seconds} seconds")]
+    TooMany { seconds: i64 },
     /// More work waits than is taken on.
     #[error("The server is busy, try again")]
     Busy,

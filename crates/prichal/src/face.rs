@@ -146,12 +146,13 @@ pub async fn no_route(State(app): State<App>, request: Request) -> Response {
 /// Sets `Retry-After` where trying again is the right thing to do.
 pub fn retry_after(error: &Error, mut response: Response) -> Response {
     let after = match error {
-        Error::Busy | Error::Unavailable(_) => 1,
-        Error::Throttled { after } => *after,
+        Error::Busy | Error::Unavailable(_) => header::HeaderValue::from(1),
+        Error::Throttled { after } => (*after).into(),
+        Error::TooMany { seconds } => (*seconds).into(),
         _ => return response,
     };
     let headers = response.headers_mut();
-    headers.insert(header::RETRY_AFTER, after.into());
+    headers.insert(header::RETRY_AFTER, after);
     response
 }
 

@@ -21,7 +21,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -185,9 +185,16 @@ async fn converse(
     drop(place);
 }
 
-/// Serves until `stop`, then lets what is in flight finish.
-pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {
+/// Serves until `stop`, then lets what is in flight finish. Says by `ready` when it begins to.
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    ready: oneshot::Sender<()>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let service = router(app);
+    // Nobody waits for it any more when the server is about to stop.
+    let _ = ready.send(());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {

@@ -1,12 +1,13 @@
 //! Start and stop: the long-lived tasks of a server. When one ends, all end.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::App, bus, channel, dispatch, document, face::edo, http, retention, rotation, telephony,
+    app::App, bus, channel, dispatch, document, face::edo, http, journal, retention, rotation,
+    telephony,
 };
 
 /// How long what is in flight has to finish.
@@ -29,30 +30,25 @@ pub async fn run(
         app.stopping.clone().drop_guard(),
         app.hurry.clone().drop_guard(),
     );
-    let mut tasks = JoinSet::new();
-    tasks.spawn(dispatch::run(app.clone(), work.clone()));
-    tasks.spawn(dispatch::ticks::run(app.clone(), work.clone()));
-    tasks.spawn(bus::run(app.clone(), work.clone()));
-    tasks.spawn(retention::run(app.clone(), work.clone()));
-    tasks.spawn(rotation::run(app.clone(), work.clone()));
-    tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
-    tasks.spawn(channel::queue::run(app.clone(), work.clone()));
-    tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
-    tasks.spawn(document::recheck::run(app.clone(), work.clone()));
-    tasks.spawn(document::bulk::run(
-        app.clone(),
-        edo::routes::Elements,
-        work.clone(),
-    ));
+    let (ready, is_ready) = oneshot::channel();
     let mut serving = JoinSet::new();
-    serving.spawn(http::serve(listener, app.clone(), accept.clone()));
-
-    let too_early = || Some(anyhow::anyhow!("a part of the server has ended by itself"));
-    let mut failed = tokio::select! {
-        () = signal => None,
-        Some(ended) = tasks.join_next() => failure(ended).or_else(too_early),
-        Some(ended) = serving.join_next() => failure(ended).or_else(too_early),
+    serving.spawn(http::serve(listener, app.clone(), ready, accept.clone()));
+    let mut tasks = JoinSet::new();
+    let mut signal = pin!(signal);
+    let working = async {
+        // Whatever durable work may do to this process, it has been reachable before.
+        let _ = is_ready.await;
+        journal::open(&app).await;
+        begin(&app, &work, &mut tasks);
+        ended(&mut tasks).await
     };
+    let mut failed = tokio::select! {
+        () = &mut signal => None,
+        failed = working => failed,
+        failed = ended(&mut serving) => failed,
+    };
+    let is_asked = failed.is_none();
+    app.journal.stop();
     accept.cancel();
     // Requests may still write, and what they write may still be sent: the rest stops after them.
     let requests = async {
@@ -77,7 +73,35 @@ pub async fn run(
     } else {
         tracing::warn!("something was still running after {GRACE:?} and is dropped");
     }
+    if is_asked {
+        app.journal.close();
+    }
     failed.map_or(Ok(()), Err)
+}
+
+/// Starts the long-lived tasks, those that do durable work among them.
+fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    tasks.spawn(journal::run(app.clone(), work.clone()));
+    tasks.spawn(dispatch::run(app.clone(), work.clone()));
+    tasks.spawn(dispatch::ticks::run(app.clone(), work.clone()));
+    tasks.spawn(bus::run(app.clone(), work.clone()));
+    tasks.spawn(retention::run(app.clone(), work.clone()));
+    tasks.spawn(rotation::run(app.clone(), work.clone()));
+    tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
+    tasks.spawn(channel::queue::run(app.clone(), work.clone()));
+    tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
+    tasks.spawn(document::recheck::run(app.clone(), work.clone()));
+    let elements = edo::routes::Elements;
+    tasks.spawn(document::bulk::run(app.clone(), elements, work.clone()));
+}
+
+/// Waits until one of them ends, which is too early, and says why.
+async fn ended(tasks: &mut JoinSet<anyhow::Result<()>>) -> Option<anyhow::Error> {
+    match tasks.join_next().await {
+        Some(ended) => failure(ended)
+            .or_else(|| Some(anyhow::anyhow!("a part of the server has ended by itself"))),
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for all of them; the first failure, if any.

@@ -15,7 +15,9 @@ use prichal_store::{
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
-    idempotency, integration, run, signature,
+    idempotency, integration,
+    quarantine::{self, Item, Kind},
+    run, signature,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,6 +27,7 @@ use crate::{
     blobs::{BlobEntry, BlobKey},
     error::{Error, Result},
     face::once::REMEMBERED,
+    journal,
 };
 
 /// How often files that have ended are looked for: they go within a minute.
@@ -61,7 +64,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                 let swept = sweep(&app).await;
                 next = began + if swept.is_ok() { SELDOM } else { AGAIN };
             } else {
-                let _ = logged(remove_ended(&app).await);
+                let _ = remove_ended(&app).await;
             }
             app.clock.sleep_until(began + OFTEN).await;
         }
@@ -80,40 +83,89 @@ fn logged<T>(done: Result<T>) -> Result<T> {
     })
 }
 
+/// The steps, as the journal knows them: a number once given stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Files = 1,
+    Documents,
+    Bound,
+    Elements,
+    Links,
+    Evidence,
+    Attempts,
+    Runs,
+    Answers,
+    Revoked,
+    Unfinished,
+    Orphans,
+    Suspects,
+}
+
+/// Does a step, unless it is in quarantine. A failure is logged.
+async fn step(app: &App, step: Step, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let item = Item {
+        kind: Kind::Retention,
+        workspace: ANY,
+        parent: Uuid::nil(),
+        id: Uuid::nil(),
+        seq: step as i64,
+    };
+    if app.journal.is_held(&item) {
+        return Ok(());
+    }
+    match journal::begin(app, item).await {
+        Some(_flight) => logged(work.await),
+        None => Ok(()),
+    }
+}
+
 /// Removes everything whose time is over. A part that fails is logged and does not save the others; the
 /// first failure is the answer.
 pub async fn sweep(app: &App) -> Result<()> {
-    let ended = logged(remove_ended(app).await);
-    let now = app.clock.now();
-    let step = i64::from(STEP);
+    let (now, most) = (app.clock.now(), i64::from(STEP));
+    let before = now - ATTEMPTS;
+    let ended = remove_ended(app).await;
     let bound = forget(app, ANY, move |tx| {
-        file::forget_bound(tx, now - BOUND, step)
+        file::forget_bound(tx, now - BOUND, most)
     });
-    let bound = logged(bound.await);
-    let attempts = logged(forget_attempts(app, now - ATTEMPTS).await);
-    let runs = logged(forget_runs(app, now - ATTEMPTS).await);
+    let bound = step(app, Step::Bound, bound).await;
+    let elements = forget(app, ANY, move |tx| bulk::forget(tx, before.secs(), most));
+    let elements = step(app, Step::Elements, elements).await;
+    let links = forget(app, ANY, move |tx| {
+        signature::forget_links(tx, before, most)
+    });
+    let links = step(app, Step::Links, links).await;
+    let evidence = forget(app, ANY, move |tx| evidence::forget(tx, now, most));
+    let evidence = step(app, Step::Evidence, evidence).await;
+    let attempts = step(app, Step::Attempts, forget_attempts(app, before)).await;
+    let runs = step(app, Step::Runs, forget_runs(app, before)).await;
     let answers = forget(app, ANY, move |tx| {
-        idempotency::forget_answers(tx, now - REMEMBERED, step)
+        idempotency::forget_answers(tx, now - REMEMBERED, most)
     });
-    let answers = logged(answers.await);
+    let answers = step(app, Step::Answers, answers).await;
     let keys_over = now - app.config.access_key_ttl - MARGIN;
-    let revoked = app
-        .db
-        .write(ANY, move |tx| integration::forget_revoked(tx, keys_over));
-    let revoked = logged(revoked.await.map_err(Error::from));
-    let unfinished = app.blobs.sweep_unfinished(now - UPLOAD).await;
-    let unfinished = logged(unfinished.map(drop).map_err(Error::from));
-    let orphans = logged(remove_orphans(app, now - ORPHAN).await);
-    let documents = logged(forget_of_documents(app, now).await);
+    let revoked = async {
+        let forget = move |tx: &mut Tx<'_>| integration::forget_revoked(tx, keys_over);
+        Ok(app.db.write(ANY, forget).await.map(drop)?)
+    };
+    let revoked = step(app, Step::Revoked, revoked).await;
+    let unfinished = async { Ok(app.blobs.sweep_unfinished(now - UPLOAD).await.map(drop)?) };
+    let unfinished = step(app, Step::Unfinished, unfinished).await;
+    let orphans = step(app, Step::Orphans, remove_orphans(app, now - ORPHAN)).await;
+    let suspects = forget(app, ANY, move |tx| quarantine::forget(tx, before, most));
+    let suspects = step(app, Step::Suspects, suspects).await;
     ended
         .and(bound)
-        .and(documents)
+        .and(elements)
+        .and(links)
+        .and(evidence)
         .and(attempts)
         .and(runs)
         .and(answers)
         .and(revoked)
         .and(unfinished)
         .and(orphans)
+        .and(suspects)
 }
 
 /// What belongs to no one workspace is written by the writer of this one.
@@ -167,18 +219,6 @@ async fn forget_runs(app: &App, before: Timestamp) -> Result<()> {
     }
 }
 
-/// Forgets what the document exchange needs no more: bulk elements that have ended, links whose time is
-/// over, evidence that is of no use.
-async fn forget_of_documents(app: &App, now: Timestamp) -> Result<()> {
-    let (before, step) = (now - ATTEMPTS, i64::from(STEP));
-    forget(app, ANY, move |tx| bulk::forget(tx, before.secs(), step)).await?;
-    forget(app, ANY, move |tx| {
-        signature::forget_links(tx, before, step)
-    })
-    .await?;
-    forget(app, ANY, move |tx| evidence::forget(tx, now, step)).await
-}
-
 /// Removes uploads for documents that nobody has used in time, and archives that were there to be
 /// downloaded.
 async fn remove_ended_of_documents(app: &App) -> Result<()> {
@@ -209,9 +249,15 @@ async fn remove_of_document(app: &App, row: DocumentBlob, now: Timestamp) -> Res
     remove_if(app, workspace, blob, removed).await
 }
 
-/// Removes temporary files that have ended, with their blobs.
+/// Removes what has ended by itself, with its blobs.
 async fn remove_ended(app: &App) -> Result<()> {
-    remove_ended_of_documents(app).await?;
+    let documents = step(app, Step::Documents, remove_ended_of_documents(app)).await;
+    let files = step(app, Step::Files, remove_ended_files(app)).await;
+    documents.and(files)
+}
+
+/// Removes temporary files that have ended.
+async fn remove_ended_files(app: &App) -> Result<()> {
     loop {
         let now = app.clock.now();
         let ended = app

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use prichal_store::{bulk, delivery, run, signature};
+use prichal_store::{bulk, delivery, quarantine, run, signature};
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
@@ -142,6 +142,14 @@ fn describe() {
         "prichal_signatures_unchecked",
         "Signatures of documents that have to be checked again"
     );
+    metrics::describe_counter!(
+        "prichal_quarantined_total",
+        "Durable work that went into quarantine, by kind"
+    );
+    metrics::describe_gauge!(
+        "prichal_quarantined",
+        "Durable work in quarantine: the server died each time it was under way"
+    );
     metrics::describe_gauge!("prichal_websockets", "Websockets that this node holds");
     metrics::describe_gauge!(
         "prichal_scripts_running",
@@ -170,6 +178,10 @@ pub async fn render(app: &App) -> Result<String> {
     gauge(
         "prichal_signatures_unchecked",
         app.db.read(signature::count_due).await?,
+    );
+    gauge(
+        "prichal_quarantined",
+        app.db.read(quarantine::count_held).await?,
     );
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     gauge("prichal_websockets", count(app.channels.sockets.count()));

@@ -787,6 +787,7 @@ fn whatever_nests_ends_with_an_error() {
     }
 }
 
+#[test]
 fn numbers_have_a_longest_length() {
     let outcome = run_alone("10n ** 1000n");
     assert_eq!(outcome.value, None);

@@ -279,7 +279,7 @@ async fn a_tick_is_taken_once() {
     );
     let listed = |now| {
         lab.db
-            .read(move |conn| webhook::list_ticking(conn, at(now), 10))
+            .read(move |conn| webhook::list_ticking(conn, at(now), 10, &[]))
     };
     assert!(listed(59).await.expect("a look").is_empty());
     assert_eq!(listed(60).await.expect("a look").len(), 1);

@@ -6,4 +6,5 @@ mod lab;
 mod lease;
 mod log;
 mod open;
+mod turns;
 mod writer;

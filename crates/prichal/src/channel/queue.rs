@@ -9,7 +9,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,12 +24,13 @@ use prichal_core::{
 };
 use prichal_store::{
     Engine, Tx,
+    quarantine::{self, Item},
     run::{self, Kind, Lane, Run, State},
     sealed::Column,
     socket,
 };
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -39,6 +43,8 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
+    journal,
+    share::FairShare,
     vault,
 };
 
@@ -66,10 +72,12 @@ const MESSAGE: usize = 1 << 20;
 pub struct Queue {
     state: Mutex<Waiting>,
     changed: Notify,
+    /// Whether the store has to be looked at again.
+    is_doubtful: AtomicBool,
     /// How many runs may wait to be written at their end.
-    settling: Arc<Semaphore>,
+    settling: FairShare,
     /// Held while runs are claimed, so that many lanes together do not claim more than fits.
-    claiming: tokio::sync::Mutex<()>,
+    claiming: FairShare,
 }
 
 impl Default for Queue {
@@ -77,8 +85,9 @@ impl Default for Queue {
         Self {
             state: Mutex::default(),
             changed: Notify::new(),
-            settling: Arc::new(Semaphore::new(SETTLING)),
-            claiming: tokio::sync::Mutex::default(),
+            is_doubtful: AtomicBool::new(false),
+            settling: FairShare::new(SETTLING, SETTLING / 2),
+            claiming: FairShare::new(1, 1),
         }
     }
 }
@@ -319,6 +328,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Has the store looked at: it may have runs that nobody has.
+    pub fn look(&self) {
+        self.is_doubtful.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
     /// Has a lane's runs done, as many at once as it may have.
     fn start(&self, app: &App, lane: Lane) {
         let mut state = self.lock();
@@ -430,16 +445,19 @@ async fn work(app: App, lane: Lane) {
             .next(lane, std::mem::take(&mut is_starting))
         {
             Next::Run(run) => {
+                let Some(flight) = journal::begin(&app, item(&run)).await else {
+                    return app.channels.queue.leave(lane, false);
+                };
                 let id = run.id;
                 app.channels.queue.began(id, app.clock.now());
                 let ended = perform(&app, *run).await;
                 app.channels.queue.ended(id);
                 let Some(ended) = ended else { continue };
-                let permit = app.channels.queue.settling.clone().acquire_owned().await;
+                let permit = app.channels.queue.settling.take(lane.workspace, 1).await;
                 let at = app.clone();
                 app.background.spawn(async move {
                     ended.settle(&at).await;
-                    drop(permit);
+                    drop((permit, flight));
                 });
             }
             Next::Claim => {
@@ -456,10 +474,21 @@ async fn work(app: App, lane: Lane) {
     }
 }
 
+/// A run as the journal knows it.
+fn item(run: &Run) -> Item {
+    Item {
+        kind: quarantine::Kind::Run,
+        workspace: run.lane.workspace,
+        parent: Uuid::nil(),
+        id: run.id.0,
+        seq: 0,
+    }
+}
+
 /// Takes the next runs of a lane into memory.
 async fn claim(app: &App, lane: Lane) -> Result<()> {
     let (node, now) = (app.node, app.clock.now());
-    let alone = app.channels.queue.claiming.lock().await;
+    let alone = app.channels.queue.claiming.take(lane.workspace, 1).await;
     let limit = if app.channels.queue.lock().bytes < BYTES {
         CLAIM
     } else {
@@ -496,6 +525,9 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let (mut is_released, mut sweep) = (false, std::pin::pin!(tokio::time::sleep(SWEEP)));
     while !stop.is_cancelled() {
         let now = app.clock.now();
+        if app.channels.queue.is_doubtful.swap(false, Ordering::AcqRel) {
+            next_look = Some(now);
+        }
         if next_look.is_some_and(|at| at <= now) {
             let looked = async {
                 if !is_released {
@@ -541,9 +573,16 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
 /// Finds out which lanes have runs that nobody has, and when they are due.
 async fn look(app: &App, now: Timestamp) -> Result<()> {
     let node = app.node;
-    let read = move |conn: &mut prichal_store::Conn| run::lanes(conn, node, now, LANES);
-    for (lane, due) in app.db.read(read).await? {
-        app.channels.queue.wake(lane, due);
+    let mut after = None;
+    loop {
+        let read = move |conn: &mut prichal_store::Conn| run::lanes(conn, node, now, after, LANES);
+        let found = app.db.read(read).await?;
+        for (lane, due) in &found {
+            app.channels.queue.wake(*lane, *due);
+        }
+        after = found.last().map(|(lane, _)| *lane);
+        if i64::try_from(found.len()).is_ok_and(|found| found < LANES) {
+            return Ok(());
+        }
     }
-    Ok(())
 }

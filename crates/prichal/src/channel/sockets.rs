@@ -5,10 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,10 +23,13 @@ use crate::{
     bus::Frame,
     error::{Error, Result},
     listeners::Listeners,
+    share::{FairShare, Permit},
 };
 
 /// How many websockets a node holds.
 const MOST: usize = 10_000;
+/// How many of them may be of one workspace.
+const SHARE: usize = 5_000;
 /// How many frames wait for a client.
 const QUEUE: usize = 64;
 /// The longest frame that scripts may send, in bytes: it has to fit through the bus.
@@ -48,15 +48,26 @@ pub enum Close {
     Slow,
 }
 
-#[derive(Default)]
 pub struct Sockets {
     open: Mutex<HashMap<Lane, HashMap<Uuid, Handle>>>,
-    count: AtomicUsize,
+    places: FairShare,
     /// Workspaces whose channels have to be looked at again.
     doubtful: Mutex<BTreeSet<WorkspaceId>>,
     changed: Notify,
     /// Logs that subscriptions follow.
     pub logs: Listeners,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            places: FairShare::new(MOST, SHARE),
+            doubtful: Mutex::default(),
+            changed: Notify::new(),
+            logs: Listeners::default(),
+        }
+    }
 }
 
 struct Handle {
@@ -73,6 +84,7 @@ pub struct Place<'a> {
     sockets: &'a Sockets,
     lane: Lane,
     id: Uuid,
+    _place: Permit,
     pub frames: mpsc::Receiver<String>,
     pub close: oneshot::Receiver<Close>,
 }
@@ -86,18 +98,14 @@ impl Drop for Place<'_> {
                 open.remove(&self.lane);
             }
         }
-        self.sockets.count.fetch_sub(1, Relaxed);
     }
 }
 
 impl Sockets {
-    /// Takes a websocket in; nothing when there are too many. Only one that `hears` gets what scripts send to
+    /// Takes a websocket in; nothing when there are too many, all in all or of the workspace. Only one that `hears` gets what scripts send to
     /// all of the channel's.
     pub fn enter(&self, lane: Lane, id: Uuid, token_hash: &str, hears: bool) -> Option<Place<'_>> {
-        if self.count.fetch_add(1, Relaxed) >= MOST {
-            self.count.fetch_sub(1, Relaxed);
-            return None;
-        }
+        let place = self.places.try_take(lane.workspace, 1)?;
         let (frames, to_client) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
         let handle = Handle {
@@ -111,6 +119,7 @@ impl Sockets {
             sockets: self,
             lane,
             id,
+            _place: place,
             frames: to_client,
             close: closed,
         })
@@ -118,7 +127,7 @@ impl Sockets {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.count.load(Relaxed)
+        MOST - self.places.free()
     }
 
     /// Sends over the websockets of a channel, or over one, wherever they are held. Says over how many of

@@ -28,7 +28,9 @@ use prichal_core::{
 use prichal_store::{
     LoggedEvent,
     delivery::{self, Deferred, Lane},
-    document, event, webhook,
+    document, event,
+    quarantine::{Item, Kind},
+    webhook,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +45,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
+    journal::{self, Flight},
     outgoing::connections::Connections,
 };
 
@@ -73,6 +76,17 @@ struct Job {
     queued: bool,
 }
 
+/// An event for a webhook as the journal knows it.
+fn item(key: webhook::Key, seq: i64) -> Item {
+    Item {
+        kind: Kind::Delivery,
+        workspace: key.workspace,
+        parent: key.integration.0,
+        id: key.id.0,
+        seq,
+    }
+}
+
 impl Job {
     /// Whether the job runs beside the main line.
     fn is_aside(&self) -> bool {
@@ -87,6 +101,8 @@ impl Job {
 struct Done {
     job: Job,
     ended: Ended,
+    /// It is under way until what came of it is written.
+    flight: Option<Flight>,
 }
 
 /// How a job has ended.
@@ -118,6 +134,29 @@ impl To {
         let url = hook.definition().relative_url.clone();
         let loaded = Receiver::load(app, hook.key(), &url).await?;
         Ok(loaded.map(|receiver| Self::Instance(Arc::new(receiver))))
+    }
+}
+
+/// Tells a receiver of an event.
+async fn tell(
+    app: &App,
+    lease: &webhook::Lease,
+    to: &To,
+    connections: &Connections,
+    job: &Job,
+) -> Ended {
+    let Job {
+        event,
+        lane,
+        attempt,
+        ..
+    } = job;
+    match to {
+        To::Instance(receiver) => {
+            let payload = Payload::of(event.clone(), *lane == Lane::Replay);
+            Ended::Called(call(app, receiver, connections, payload).await)
+        }
+        To::Company => documents::tell(app, lease, connections, event, *lane, *attempt).await,
     }
 }
 
@@ -341,6 +380,11 @@ impl Runner {
         let now = self.app.clock.now();
         for event in events {
             self.line.start(event.seq, now);
+            if self.is_held(event.seq) {
+                self.shelve(Lane::Main, event.seq);
+                self.line.settle(event.seq);
+                continue;
+            }
             self.start_or_park(Job {
                 event,
                 lane: Lane::Main,
@@ -349,6 +393,22 @@ impl Runner {
             });
         }
         self.line.advance(position);
+    }
+
+    /// Whether an event is in quarantine.
+    fn is_held(&self, seq: i64) -> bool {
+        self.app.journal.is_held(&item(self.hook.key(), seq))
+    }
+
+    /// Gives an event that is in quarantine a deferred row, where it waits until it is released.
+    fn shelve(&mut self, lane: Lane, seq: i64) {
+        self.batch.queue.push(Queued::Defer(Deferred {
+            lane,
+            seq,
+            attempts: 0,
+            due_at: self.app.clock.now(),
+            in_flight: false,
+        }));
     }
 
     fn start_or_park(&mut self, job: Job) {
@@ -398,30 +458,23 @@ impl Runner {
         self.side_calls += usize::from(job.is_aside());
         let (app, connections) = (self.app.clone(), self.connections.clone());
         let lease = self.hook.lease;
-        self.calls.push(match to {
-            To::Instance(receiver) => Box::pin(async move {
-                let payload = Payload::of(job.event.clone(), job.lane == Lane::Replay);
-                let outcome = call(&app, &receiver, &connections, payload).await;
-                let ended = Ended::Called(outcome);
-                Done { job, ended }
-            }),
-            To::Company => Box::pin(async move {
-                let Job {
-                    event,
-                    lane,
-                    attempt,
-                    ..
-                } = &job;
-                let telling = documents::tell(&app, &lease, &connections, event, *lane, *attempt);
-                let ended = telling.await;
-                Done { job, ended }
-            }),
-        });
+        self.calls.push(Box::pin(async move {
+            let _call = app.calls.take(lease.key.workspace, 1).await;
+            let flight = journal::begin(&app, item(lease.key, job.event.seq)).await;
+            let ended = if flight.is_none() {
+                // The server stops: the next one goes on.
+                Ended::Postponed(app.clock.now())
+            } else {
+                tell(&app, &lease, &to, &connections, &job).await
+            };
+            Done { job, ended, flight }
+        }));
     }
 
     /// A call has ended: what follows from it goes into the batch.
     fn ended(&mut self, done: Done) {
-        let Done { job, ended } = done;
+        let Done { job, ended, flight } = done;
+        self.batch.flights.extend(flight.map(Arc::new));
         if self.hook.is_of_documents() {
             // What was deferred must be seen by whoever asks for the document's next event.
             self.batch.held.extend(job.entities());
@@ -648,7 +701,12 @@ impl Runner {
             if seq > replay.last {
                 break;
             }
-            if definition.wants(event.head.kind, event.entities()) {
+            if !definition.wants(event.head.kind, event.entities()) {
+                continue;
+            }
+            if self.is_held(seq) {
+                self.shelve(lane, seq);
+            } else {
                 self.retrying.insert((lane, seq));
                 let row = self.in_flight(lane, seq);
                 self.batch.queue.push(row);

@@ -1,5 +1,7 @@
 //! What a runner writes: cursors, attempts and deferred events, many calls in one transaction.
 
+use std::sync::Arc;
+
 use prichal_core::{
     event::{Author, Entity, Origin},
     health::{self, Effect, Streak},
@@ -17,7 +19,7 @@ use prichal_store::{
 use uuid::Uuid;
 
 use super::call::Outcome;
-use crate::{error::Result, instance, vault::Vault};
+use crate::{error::Result, instance, journal::Flight, vault::Vault};
 
 /// What has come of calls since the last write.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct Batch {
     pub(super) health: Option<Health>,
     /// Entities of which nothing more is told until this is written.
     pub(super) held: Vec<Entity>,
+    /// What is under way until this is written.
+    pub(super) flights: Vec<Arc<Flight>>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +66,7 @@ impl Batch {
             streak,
             health,
             held,
+            flights,
         } = self;
         attempts.is_empty()
             && queue.is_empty()
@@ -69,6 +74,7 @@ impl Batch {
             && streak.is_none()
             && health.is_none()
             && held.is_empty()
+            && flights.is_empty()
     }
 
     /// Puts what could not be written before what has come since.
@@ -80,6 +86,7 @@ impl Batch {
         earlier.streak = self.streak.or(earlier.streak);
         earlier.health = self.health.or(earlier.health);
         earlier.held.extend(self.held);
+        earlier.flights.extend(self.flights);
         earlier
     }
 }

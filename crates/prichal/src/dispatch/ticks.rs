@@ -16,6 +16,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Engine, Tx,
+    quarantine::{Item, Kind},
     webhook::{self, Key, Webhook},
 };
 use tokio::task::JoinSet;
@@ -28,13 +29,16 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    instance,
+    instance, journal,
     outgoing::connections::Connections,
+    share::FairShare,
     vault::Vault,
 };
 
 /// How many calls may run at once.
 const CALLS: usize = 64;
+/// How many of them may be of one workspace.
+const SHARE: usize = 16;
 /// How often the clock is read again where other nodes may have set it.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long to wait after the store failed.
@@ -43,8 +47,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Calls what is due until `stop`; calls that are in flight then are finished.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let mut calls = JoinSet::new();
+    let places = FairShare::new(CALLS, SHARE);
     while !stop.is_cancelled() {
-        let until = match start_due(&app, &mut calls).await {
+        let until = match start_due(&app, &places, &mut calls).await {
             Ok(until) => until,
             Err(error) => {
                 tracing::error!(
@@ -75,24 +80,36 @@ async fn sleep_until(app: &App, until: Option<Timestamp>) {
 }
 
 /// Starts the calls that are due, as far as there is room, and says when to look again.
-async fn start_due(app: &App, calls: &mut JoinSet<()>) -> Result<Option<Timestamp>> {
+async fn start_due(
+    app: &App,
+    places: &FairShare,
+    calls: &mut JoinSet<()>,
+) -> Result<Option<Timestamp>> {
     let now = app.clock.now();
     let room = i64::try_from(CALLS.saturating_sub(calls.len())).unwrap_or(0);
+    let full = places.full();
     let due = app
         .db
-        .read(move |conn| webhook::list_ticking(conn, now, room))
+        .read(move |conn| webhook::list_ticking(conn, now, room, &full))
         .await?;
     for hook in due {
+        let Some(place) = places.try_take(hook.key.workspace, 1) else {
+            continue;
+        };
         if let Some(tick) = take(app, hook, now).await? {
             let app = app.clone();
             calls.spawn(async move {
                 if let Err(error) = tick.run(&app).await {
                     tracing::error!(error = &error as &dyn std::error::Error, webhook.id = %tick.key.id, "a schedule call failed on our side");
                 }
+                drop(place);
             });
         }
     }
-    let next = app.db.read(webhook::next_tick).await?;
+    // Those that have their share look again when one of their calls has ended.
+    let full = places.full();
+    let read = move |conn: &mut prichal_store::Conn| webhook::next_tick_but(conn, &full);
+    let next = app.db.read(read).await?;
     let look = (app.db.engine() == Engine::Postgres).then(|| now + LOOK);
     Ok(next.into_iter().chain(look).min())
 }
@@ -139,6 +156,16 @@ async fn take(app: &App, hook: Webhook, now: Timestamp) -> Result<Option<Tick>> 
 
 impl Tick {
     async fn run(&self, app: &App) -> Result<()> {
+        let item = Item {
+            kind: Kind::Tick,
+            workspace: self.key.workspace,
+            parent: self.key.integration.0,
+            id: self.key.id.0,
+            seq: 0,
+        };
+        let Some(_flight) = journal::begin(app, item).await else {
+            return Ok(());
+        };
         let success = match Receiver::load(app, self.key, &self.relative_url).await? {
             Some(receiver) => {
                 let payload = Payload {

@@ -1,23 +1,31 @@
 //! Bulk calls: elements that wait in the store are done one by one, by any node. What an element does and
 //! that it is done are written in one transaction, so that each is done once, however often it is begun.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Tx,
-    bulk::{self as store, Element},
+    bulk::{self as store, Claimed, Element, Room},
+    quarantine::{Item, Kind},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     app::App,
     error::{Error, Result},
+    journal,
 };
 
 /// How many elements are worked at once.
-const TOGETHER: usize = 128;
+const TOGETHER: usize = 160;
+/// How many of one workspace, so that the rest is there for others at once.
+const SHARE: usize = 128;
+/// How much room makes a claim worth its write.
+const BITE: usize = 32;
 /// How often a store that others share is asked for more, at the least.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after the server's own fault, and how many tries an element has then.
@@ -29,7 +37,7 @@ pub const CREATED: &str = "Created";
 pub const IN_PROCESSING: &str = "InProcessing";
 pub const NOT_FOUND: &str = "NotFound";
 const REFUSED: &str = "CompletedWithProcessingError";
-const FAILED: &str = "CompletedWithProcessingException";
+pub const FAILED: &str = "CompletedWithProcessingException";
 const DONE: &str = "CompletedWithOk";
 
 /// What is to be written for an element; gives what its caller is told.
@@ -47,7 +55,7 @@ pub trait Hands: Clone + Send + Sync + 'static {
 pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow::Result<()> {
     let shared = app.db.engine() == prichal_store::Engine::Postgres;
     let node = app.node;
-    let nobody = prichal_core::id::WorkspaceId(uuid::Uuid::nil());
+    let nobody = WorkspaceId(Uuid::nil());
     while let Err(error) = app
         .db
         .write(nobody, move |tx| store::release(tx, node, !shared))
@@ -60,26 +68,33 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
         }
     }
     let mut working = FuturesUnordered::new();
+    let mut room = Room {
+        all: count(TOGETHER),
+        share: count(SHARE),
+        under_way: HashMap::new(),
+        after: nobody,
+    };
     let mut more = true;
     loop {
         // In bites: a claim is a write of its own.
-        let room = TOGETHER - working.len();
-        if more && room >= TOGETHER / 2 && !stop.is_cancelled() {
-            let Some(claimed) = claim(&app, room).await else {
+        if more && room.all >= count(BITE) && !stop.is_cancelled() {
+            let Some(claimed) = claim(&app, &room).await else {
                 // What waits is in the store, and nobody else would say so again.
                 tokio::select! {
                     () = app.clock.sleep(PAUSE) => {}
                     () = stop.cancelled() => {}
-                    Some(()) = working.next(), if !working.is_empty() => {}
+                    Some(of) = working.next(), if !working.is_empty() => { leave(&mut room, of); }
                 }
                 continue;
             };
-            more = claimed.len() == room;
-            working.extend(
-                claimed.into_iter().map(|element| {
-                    Box::pin(work(app.clone(), hands.clone(), element, stop.clone()))
-                }),
-            );
+            more = claimed.more;
+            room.after = claimed.last.unwrap_or(room.after);
+            for element in claimed.elements {
+                room.all -= 1;
+                *room.under_way.entry(element.workspace).or_default() += 1;
+                let work = work(app.clone(), hands.clone(), element, stop.clone());
+                working.push(Box::pin(work));
+            }
             if more {
                 continue;
             }
@@ -88,7 +103,7 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
             return Ok(());
         }
         tokio::select! {
-            Some(()) = working.next(), if !working.is_empty() => {}
+            Some(of) = working.next(), if !working.is_empty() => more |= leave(&mut room, of),
             () = app.bulk.notified() => more = true,
             () = app.clock.sleep(LOOK), if shared => more = true,
             () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -96,22 +111,58 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
     }
 }
 
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// An element of a workspace has ended. True when that makes room for a claim.
+fn leave(room: &mut Room, of: WorkspaceId) -> bool {
+    room.all += 1;
+    let under_way = room.under_way.entry(of).or_default();
+    *under_way -= 1;
+    let now = *under_way;
+    if now == 0 {
+        room.under_way.remove(&of);
+    }
+    now == room.share / 2 || room.all == count(BITE)
+}
+
 /// Takes elements over. Nothing when the store failed.
-async fn claim(app: &App, room: usize) -> Option<Vec<Element>> {
-    let (node, now) = (app.node, app.clock.now().secs());
-    let limit = i64::try_from(room).unwrap_or(1);
-    let nobody = prichal_core::id::WorkspaceId(uuid::Uuid::nil());
+async fn claim(app: &App, room: &Room) -> Option<Claimed> {
+    let (node, now, room) = (app.node, app.clock.now().secs(), room.clone());
+    let nobody = WorkspaceId(Uuid::nil());
     let claimed = app
         .db
         .write(nobody, move |tx| {
-            store::claim(tx, node, now, IN_PROCESSING, limit)
+            store::claim(tx, node, now, IN_PROCESSING, &room)
         })
         .await;
     claimed.map_err(|error| log(&error.into())).ok()
 }
 
+/// Does an element, and says whose it was.
+async fn work(
+    app: App,
+    hands: impl Hands,
+    element: Element,
+    stop: CancellationToken,
+) -> WorkspaceId {
+    let workspace = element.workspace;
+    let item = Item {
+        kind: Kind::Bulk,
+        workspace,
+        parent: Uuid::nil(),
+        id: element.id,
+        seq: 0,
+    };
+    if let Some(_flight) = journal::begin(&app, item).await {
+        carry_out(app, hands, element, stop).await;
+    }
+    workspace
+}
+
 /// Does an element, again after a fault of the server's.
-async fn work(app: App, hands: impl Hands, element: Element, stop: CancellationToken) {
+async fn carry_out(app: App, hands: impl Hands, element: Element, stop: CancellationToken) {
     let mut tries = element.tries;
     loop {
         let failed = match attempt(&app, &hands, element.clone()).await {

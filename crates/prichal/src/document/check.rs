@@ -11,12 +11,12 @@ use prichal_sign::{
 };
 use prichal_store::{Conn, signature as store};
 use serde::{Deserialize, Serialize};
-use tokio::sync::SemaphorePermit;
 
 use super::evidence;
 use crate::{
     app::App,
     error::{Error, Result},
+    share::Permit,
 };
 
 /// How often evidence is looked for: each round may name what the next one needs.
@@ -180,18 +180,15 @@ fn material_size(material: &Material) -> usize {
 }
 
 /// How much room the lists and responses of a check take, in MiB: as much as those of the Kazakh authority.
-const EVIDENCE: u32 = 8;
+const EVIDENCE: usize = 8;
 
-/// Keeps room in memory for so many bytes of contents, and for the evidence of their check, until it is
+/// Keeps room in memory, of a workspace's share, for so many bytes of contents, and for the evidence of their check, until it is
 /// dropped. Taken before they are read.
-pub async fn room(app: &App, bytes: i64) -> Result<SemaphorePermit<'_>> {
+pub async fn room(app: &App, workspace: WorkspaceId, bytes: i64) -> Permit {
     let most = 128;
     let wanted =
-        u32::try_from(bytes >> 20).map_or(most, |whole| whole.saturating_add(EVIDENCE).min(most));
-    app.checks
-        .acquire_many(wanted)
-        .await
-        .map_err(Error::internal)
+        usize::try_from(bytes >> 20).map_or(most, |whole| whole.saturating_add(EVIDENCE).min(most));
+    app.checks.take(workspace, wanted).await
 }
 
 fn judge(
@@ -296,7 +293,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::for_data_dir(dir.path().join("data"));
         let app = App::open(config, Clock::System).await.unwrap();
-        let all = app.checks.available_permits();
+        let all = app.checks.free();
+        let of = |n| WorkspaceId(uuid::Uuid::from_u128(n));
         let mib = 1 << 20;
         for (bytes, taken) in [
             (0, 8),
@@ -308,18 +306,18 @@ mod tests {
             (200 * mib, 128),
             (i64::MAX, 128),
         ] {
-            let kept = room(&app, bytes).await.unwrap();
-            assert_eq!(all - app.checks.available_permits(), taken, "{bytes}");
+            let kept = room(&app, of(1), bytes).await;
+            assert_eq!(all - app.checks.free(), taken, "{bytes}");
             drop(kept);
         }
-        let large = [
-            room(&app, 70 * mib),
-            room(&app, 70 * mib),
-            room(&app, 70 * mib),
-        ];
-        let mut kept = futures_util::future::try_join_all(large).await.unwrap();
-        assert!(room(&app, 70 * mib).now_or_never().is_none(), "it waits");
+        let large = [room(&app, of(1), 70 * mib), room(&app, of(1), 70 * mib)];
+        let mut kept = futures_util::future::join_all(large).await;
+        let third = room(&app, of(1), 70 * mib).now_or_never();
+        assert!(third.is_none(), "its share is not enough");
+        kept.push(room(&app, of(2), 70 * mib).await);
+        let fourth = room(&app, of(3), 70 * mib).now_or_never();
+        assert!(fourth.is_none(), "it waits");
         kept.pop();
-        assert!(room(&app, 70 * mib).now_or_never().is_some());
+        assert!(room(&app, of(3), 70 * mib).now_or_never().is_some());
     }
 }

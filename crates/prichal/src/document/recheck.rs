@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::{TryStreamExt as _, stream};
 use prichal_core::{document::Group, time::Timestamp};
 use prichal_store::{
     Tx, document, document_blob,
+    quarantine::{Item, Kind},
     signature::{self, Check, Signature},
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     check::{self, Decision, Question, Rules, Whose},
@@ -17,12 +20,15 @@ use crate::{
     app::App,
     blobs::BlobKey,
     error::{Error, Result},
+    journal,
 };
 
 /// How often the store is asked what is due, at the least.
 const LOOK: Duration = Duration::from_secs(30);
 /// How many are taken at once.
 const BITE: i64 = 16;
+/// How many of them may be of one company.
+const SHARE: i64 = 4;
 /// The waits before the second, third, … check; the last one is repeated.
 const WAITS: [Duration; 5] = [
     Duration::from_mins(1),
@@ -67,19 +73,38 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
 async fn turn(app: &App, now: Timestamp) -> Result<Option<Timestamp>> {
     let due = app
         .db
-        .read(move |conn| signature::list_due(conn, now, BITE))
+        .read(move |conn| signature::list_due(conn, now, BITE, SHARE))
         .await?;
-    for signature in due {
-        if let Err(error) = again(app, signature.clone()).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                document.id = %signature.document,
-                "a signature could not be checked again"
-            );
-            put_off(app, signature).await?;
-        }
-    }
+    // One whose evidence is long in coming holds up no other company's.
+    stream::iter(due.into_iter().map(Ok))
+        .try_for_each_concurrent(None, |signature| one(app, signature))
+        .await?;
     app.db.read(signature::next_due).await.map_err(Error::from)
+}
+
+async fn one(app: &App, signature: Signature) -> Result<()> {
+    let Some(_flight) = journal::begin(app, item(&signature)).await else {
+        return Ok(());
+    };
+    if let Err(error) = again(app, signature.clone()).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            document.id = %signature.document,
+            "a signature could not be checked again"
+        );
+        put_off(app, signature).await?;
+    }
+    Ok(())
+}
+
+fn item(signature: &Signature) -> Item {
+    Item {
+        kind: Kind::Recheck,
+        workspace: signature.company,
+        parent: Uuid::nil(),
+        id: signature.id,
+        seq: 0,
+    }
 }
 
 /// One that could not be checked holds up no other.
@@ -176,7 +201,7 @@ async fn look(
     );
     let individual = signer.individual;
     let size = blob.size + zip.size;
-    let _room = check::room(app, size).await?;
+    let _room = check::room(app, signature.company, size).await;
     let question = Question {
         signature: app.blobs.read_whole(key(&blob)).await?,
         content: Some(app.blobs.read_whole(key(&zip)).await?),

@@ -11,13 +11,21 @@ use std::{
     time::Duration,
 };
 
-use prichal_core::time::Timestamp;
-use prichal_store::{Engine, communication};
+use futures_util::future::join_all;
+use prichal_core::{
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_store::{
+    Engine, communication,
+    quarantine::{Item, Kind},
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::record;
-use crate::{app::App, error::Result};
+use crate::{app::App, error::Result, journal};
 
 /// How many calls are given up before the next look.
 const BATCH: i64 = 100;
@@ -88,19 +96,9 @@ async fn give_up(app: &App) -> Result<Option<Timestamp>> {
         .read(move |conn| communication::list_due(conn, now, BATCH))
         .await?;
     let is_full = i64::try_from(due.len()).is_ok_and(|due| due == BATCH);
-    let mut failed = false;
-    for (workspace, id) in due {
-        let at = app.clone();
-        let write = app.db.write(workspace, move |tx| {
-            record::time_out(&at, tx, workspace, id, now)
-        });
-        // One that cannot be given up must not keep the others.
-        if let Err(error) = write.await {
-            tracing::error!(error = &error as &dyn std::error::Error, communication = %id, "cannot give a call up");
-            failed = true;
-        }
-    }
-    if failed {
+    // One that is long in coming must not keep the others.
+    let done = due.into_iter().map(|one| give_one_up(app, one, now));
+    if join_all(done).await.contains(&false) {
         return Ok(Some(now + PAUSE));
     }
     if is_full {
@@ -108,4 +106,29 @@ async fn give_up(app: &App) -> Result<Option<Timestamp>> {
     }
     let look = (app.db.engine() == Engine::Postgres).then(|| now + LOOK);
     Ok(next.into_iter().chain(look).min())
+}
+
+/// Gives a call up. False when that has failed.
+async fn give_one_up(app: &App, (workspace, id): (WorkspaceId, EntityId), now: Timestamp) -> bool {
+    let item = Item {
+        kind: Kind::Call,
+        workspace,
+        parent: Uuid::nil(),
+        id: id.0,
+        seq: 0,
+    };
+    let Some(_flight) = journal::begin(app, item).await else {
+        return true;
+    };
+    let at = app.clone();
+    let write = app.db.write(workspace, move |tx| {
+        record::time_out(&at, tx, workspace, id, now)
+    });
+    match write.await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, communication = %id, "cannot give a call up");
+            false
+        }
+    }
 }

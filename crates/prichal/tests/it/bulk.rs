@@ -267,3 +267,30 @@ async fn a_claim_that_fails_is_made_again() {
     let ended = us.ended(CREATE, &started).await;
     assert_eq!(statuses(&ended), ["CompletedWithOk"]);
 }
+
+/// One element of a company is done while thousands of another's wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn companies_take_turns() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let (ours, theirs) = (
+        us.content("a.pdf", PDF).await,
+        them.content("a.pdf", PDF).await,
+    );
+    let mut last = Value::Null;
+    for _ in 0..4 {
+        let many = bulk((0..1000).map(|_| us.metadata(&[&ours])));
+        last = us.api.post(CREATE, many).await.ok().json;
+    }
+    let one = bulk([them.metadata(&[&theirs])]);
+    let started = them.api.post(CREATE, one).await.ok();
+    assert_eq!(
+        statuses(&them.ended(CREATE, &started).await),
+        ["CompletedWithOk"]
+    );
+    let asked =
+        json!({ "operations": [{ "operationId": last["operations"][999]["operationId"] }] });
+    let path = format!("{CREATE}/status");
+    let waiting = us.api.post(&path, asked).await.ok();
+    assert_eq!(waiting["operations"][0]["operationStatus"], "Created");
+}

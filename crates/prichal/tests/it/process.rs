@@ -896,3 +896,70 @@ async fn killed_among_bulk_calls_each_element_ends_once() {
         "and there are no others"
     );
 }
+
+/// A run that takes the server down with it does so three times. Everything else goes on, and an administrator has it
+/// tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_kills_the_server_is_held_after_three_deaths() {
+    let receiver = Receiver::start(|call| match call.path.as_str() {
+        "/poison" => Reply::Silence,
+        _ => Reply::Good,
+    })
+    .await;
+    let (folder, database) = (
+        tempfile::tempdir().expect("a temporary folder"),
+        Database::new(),
+    );
+    let listen = free_address();
+    let mut server = Server::start_at(&listen, folder.path(), &database).await;
+    let admin = server.admin();
+    let made = admin.post("/admin/v1/workspaces", json!({ "name": "acme" }));
+    assert_eq!(made.await.status, 201);
+    let token = json!({ "name": "t", "role": "admin" });
+    let token = admin.post("/admin/v1/workspaces/acme/tokens", token).await;
+    let space = anybody_at(&server.url).bearer(&token.str("token"));
+    let source = "await fetch(request.entity.url)";
+    let script = json!({ "code": "s", "name": "s", "scriptdata": { "language": "javascript", "source": source } });
+    space.post("/rest/v1/service/svcscripts", script).await.ok();
+    let mut holders = Vec::new();
+    for code in ["poison", "good"] {
+        let url = format!("{}/{code}", receiver.url);
+        let channel =
+            json!({ "code": code, "type": "public", "recv_svcscriptcode": "s", "url": url });
+        let points = "/rest/v1/service/integration_points";
+        let channel = space.post(points, channel).await.ok();
+        holders.push(anybody_at(&server.url).bearer(&channel.str("token_local")));
+    }
+    holders[0].post("/exec", json!({})).await.ok();
+    for _ in 0..3 {
+        assert_eq!(receiver.next().await.path, "/poison");
+        server.kill();
+        server = Server::start_at(&listen, folder.path(), &database).await;
+    }
+
+    let held = || async {
+        let list = admin.get("/admin/v1/quarantine?workspace=acme&kind=run");
+        list.await.ok()["items"].as_array().expect("a list").clone()
+    };
+    eventually("it is held", || async {
+        (held().await.len() == 1).then_some(())
+    })
+    .await;
+    let item = held().await[0].clone();
+    assert_eq!((&item["deaths"], &item["kind"]), (&json!(3), &json!("run")));
+    let log = std::fs::read_to_string(folder.path().join(LOG)).expect("a log");
+    assert!(log.contains("it is in quarantine"), "{log}");
+    let metrics = admin.get("/metrics").await.text;
+    assert!(metrics.contains("prichal_quarantined 1"), "{metrics}");
+    holders[1].post("/exec", json!({})).await.ok();
+    assert_eq!(receiver.next().await.path, "/good");
+    assert_eq!(receiver.waiting(), 0, "what is held is not tried");
+
+    receiver.answer(|_| Reply::Good);
+    let id = item["id"].as_str().expect("an id");
+    let path = format!("/admin/v1/quarantine/{id}/release");
+    assert_eq!(admin.post(&path, json!({})).await.status, 204);
+    assert_eq!(receiver.next().await.path, "/poison");
+    assert_eq!(held().await, Vec::<Value>::new());
+    assert_eq!(admin.post(&path, json!({})).await.status, 404);
+}

@@ -4,7 +4,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{admin_token, signature_policy, tokens, words, workspaces};
+use super::{admin_token, quarantine, signature_policy, tokens, words, workspaces};
 use crate::{
     access::{self, Caller},
     app::App,
@@ -29,6 +29,9 @@ pub fn router() -> OpenApiRouter<App> {
             signature_policy::get_signature_policy,
             signature_policy::put_signature_policy
         ))
+        .routes(routes!(quarantine::list_quarantine))
+        .routes(routes!(quarantine::release_quarantined))
+        .routes(routes!(quarantine::drop_quarantined))
 }
 
 pub fn words(error: &Error) -> axum::response::Response {

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    writes,
 };
 
 /// Anybody who may enter the workspace in the path.
@@ -101,6 +102,7 @@ impl FromRequestParts<App> for Member {
         };
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
+        writes::admit(app, workspace.id, &parts.method)?;
         Ok(Self {
             app: app.clone(),
             workspace,

@@ -29,6 +29,10 @@ pub fn words(error: &Error) -> Response {
             StatusCode::METHOD_NOT_ALLOWED,
             info("methodNotAllowed", error),
         ),
+        Error::TooMany { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            info("tooManyRequests", error),
+        ),
         Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, info("busy", error)),
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, info("unavailable", error)),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, info("error", error)),

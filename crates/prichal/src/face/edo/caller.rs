@@ -23,6 +23,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    writes,
 };
 
 /// A company that asks for something.
@@ -197,6 +198,7 @@ impl FromRequestParts<App> for Company {
         };
         let company = Self::find(app, token.workspace, asker).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
+        writes::admit(app, company.id(), &parts.method)?;
         Ok(company)
     }
 }

@@ -58,7 +58,7 @@ fn too_many(language: Language) -> Response {
     json_text(StatusCode::TOO_MANY_REQUESTS, body.to_string())
 }
 
-const TOO_MANY: Said = Said::new(
+pub(super) const TOO_MANY: Said = Said::new(
     "Слишком много запросов, повторите позже.",
     "Сұраулар тым көп, кейінірек қайталаңыз.",
     "Too many requests, try again later.",

@@ -103,7 +103,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     };
     let size = question.signature.len() + question.content.as_ref().map_or(0, Bytes::len);
     let size = i64::try_from(size).map_err(Error::internal)?;
-    let kept = room(&company.app, size).await?;
+    let kept = room(&company.app, company.id(), size).await;
     let report = check(&company.app, &rules, question).await?;
     drop(kept);
     let report = serde_json::to_value(&report).map_err(Error::internal)?;

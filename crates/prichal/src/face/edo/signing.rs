@@ -224,7 +224,7 @@ pub(super) async fn take(
         return Ok(None);
     };
     let bytes = known.blob.size + known.zip.size;
-    let _room = check::room(&company.app, bytes).await?;
+    let _room = check::room(&company.app, company.id(), bytes).await;
     let blobs = &company.app.blobs;
     let signer = Whose::of(&known.document, company.id(), company.bin(), known.iin);
     let individual = signer.individual;

@@ -4,7 +4,10 @@
 use axum::{http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
-use super::language::{Language, Said};
+use super::{
+    language::{Language, Said},
+    limit::TOO_MANY,
+};
 use crate::{
     app::App,
     error::Error,
@@ -41,9 +44,9 @@ pub(super) fn described(error: &Error, language: Language) -> Value {
 fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
@@ -65,7 +68,7 @@ fn code(error: &Error) -> &'static str {
         Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
         Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        Error::WrongMethod | Error::Throttled { .. } => UNKNOWN,
+        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
 }
@@ -89,11 +92,12 @@ fn message(error: &Error, language: Language) -> String {
     let say = |said: &Said, gaps: &[&str]| said.text(language, gaps);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
-        Error::Throttled { after } => say(&TOO_MANY, &[&after.to_string()]),
+        Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
         Error::NoRoute => say(&NO_ROUTE, &[]),
         Error::WrongMethod => say(&WRONG_METHOD, &[]),
+        Error::TooMany { .. } => say(&TOO_MANY, &[]),
         Error::Busy => say(&BUSY, &[]),
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),
@@ -118,7 +122,7 @@ const UNAUTHENTICATED: Said = Said::new(
     "Authorization: Bearer тақырыбында жарамды токен қажет.",
     "A valid token is required in the Authorization: Bearer header.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY_FAILURES: Said = Said::new(
     "Слишком много неудачных попыток, повторите через {} с.",
     "Сәтсіз әрекеттер тым көп, {} с кейін қайталаңыз.",
     "Too many failed attempts, try again in {} s.",

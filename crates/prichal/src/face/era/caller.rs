@@ -11,6 +11,7 @@ use crate::{
     channel::Docked,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    writes,
 };
 
 /// Somebody with a token of a workspace.
@@ -60,6 +61,7 @@ impl FromRequestParts<App> for Tenant {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         // Over a websocket it is the channel that asks.
         if let Some(AsChannel(docked)) = parts.extensions.get() {
+            writes::admit(app, docked.workspace, &parts.method)?;
             return Ok(Self {
                 app: app.clone(),
                 workspace: docked.workspace,
@@ -78,6 +80,7 @@ impl FromRequestParts<App> for Tenant {
         };
         let workspace = token.workspace;
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
+        writes::admit(app, workspace, &parts.method)?;
         Ok(Self {
             app: app.clone(),
             workspace,

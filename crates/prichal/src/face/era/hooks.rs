@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     face::{bearer, read_body},
     http::sender,
-    security,
+    security, writes,
 };
 
 /// Where the token of a hook stands in a path.
@@ -80,6 +80,7 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
     {
         return Err(Error::Forbidden("The channel does not admit this sender"));
     }
+    writes::admit(app, docked.workspace, &parts.method)?;
     Ok(docked)
 }
 

@@ -126,7 +126,7 @@ impl Resource for Channel {
 
     fn settle(
         &mut self,
-        vault: &Vault,
+        _: &Vault,
         tx: &mut Tx<'_>,
         origin: &Origin,
         given: &Object,
@@ -142,9 +142,7 @@ impl Resource for Channel {
         self.bind(&kind, given)?;
         let is_new = before.is_none_or(|before| before.text("type") != name);
         if let Some(quota) = kind.quota().filter(|_| is_new) {
-            let others = Self::list(vault, tx.conn()?, origin.workspace)?;
-            let others = others.iter().filter(|other| other.text("type") == name);
-            if i64::try_from(others.count()).map_err(Error::internal)? >= quota {
+            if channel::count_of(tx.conn()?, origin.workspace, &name)? >= quota {
                 let what = format!("There are {quota} channels of the type {name} already");
                 return Err(Error::refused("quota", what));
             }

@@ -373,7 +373,8 @@ async fn a_client_that_sends_before_it_reads_gets_the_refusal_too() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let served = crate::http::serve(listener, lab.app.clone(), stop.clone());
+    let (ready, _) = tokio::sync::oneshot::channel();
+    let served = crate::http::serve(listener, lab.app.clone(), ready, stop.clone());
     let client = move || {
         let mut connection = std::net::TcpStream::connect(address)?;
         let length = longest_body(LIMIT) + 1;

@@ -1,0 +1,273 @@
+//! The quarantine: durable work that was under way when a process died, counted, and held back when that has
+//! happened too often. Whoever claims work asks for what is not [`NOT_HELD`] here.
+
+use std::fmt::Write as _;
+
+use prichal_core::{
+    id::{WorkspaceId, generate},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{Conn, Result, Row, Tx, value::params};
+
+/// After this many deaths of its process an item is not tried any more.
+pub const DEATHS: i64 = 3;
+/// How many items a list for memory has.
+const MOST: i64 = 100_000;
+
+/// The kinds of durable work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A run of a channel's or a script's queue, a message that is sent included.
+    Run,
+    /// An event for a webhook, on whichever of its lines.
+    Delivery,
+    /// A call of a schedule.
+    Tick,
+    /// An element of a bulk call.
+    Bulk,
+    /// A further check of a signature.
+    Recheck,
+    /// A call that nobody ends.
+    Call,
+    /// A step of what removes what is over; it belongs to no workspace.
+    Retention,
+}
+
+impl Kind {
+    pub const ALL: [Self; 7] = [
+        Self::Run,
+        Self::Delivery,
+        Self::Tick,
+        Self::Bulk,
+        Self::Recheck,
+        Self::Call,
+        Self::Retention,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Delivery => "delivery",
+            Self::Tick => "tick",
+            Self::Bulk => "bulk",
+            Self::Recheck => "recheck",
+            Self::Call => "call",
+            Self::Retention => "retention",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// One piece of durable work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item {
+    pub kind: Kind,
+    pub workspace: WorkspaceId,
+    /// The integration of a webhook; zero for the rest.
+    pub parent: Uuid,
+    /// The run, webhook, element, signature or call; zero for a step of retention.
+    pub id: Uuid,
+    /// The event's number in its log, or the step's; zero for the rest.
+    pub seq: i64,
+}
+
+/// An item that has been under way when a process died.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    pub id: Uuid,
+    pub item: Item,
+    pub deaths: i64,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub held_at: Option<Timestamp>,
+}
+
+/// The condition that a row of `table` is not held as an item of a kind, for the statement that looks for work.
+pub(crate) fn not_held(kind: Kind, table: &str) -> String {
+    let [workspace, parent, id, seq] = match kind {
+        Kind::Delivery => ["workspace", "integration", "webhook", "seq"],
+        Kind::Tick => ["workspace", "integration", "id", ""],
+        Kind::Recheck => ["company", "", "id", ""],
+        Kind::Run | Kind::Bulk | Kind::Call | Kind::Retention => ["workspace", "", "id", ""],
+    };
+    let column = |name: &str, none: &str| match name {
+        "" => none.to_owned(),
+        name => format!("{table}.{name}"),
+    };
+    let (workspace, id) = (column(workspace, ""), column(id, ""));
+    let parent = column(parent, "'00000000-0000-0000-0000-000000000000'");
+    let (kind, seq) = (kind.name(), column(seq, "0"));
+    format!(
+        "NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.item = {id} AND q.kind = '{kind}' AND q.workspace = {workspace}
+           AND q.parent = {parent} AND q.seq = {seq} AND q.held_at IS NOT NULL)"
+    )
+}
+
+const COLUMNS: &str = "id, workspace, kind, parent, item, seq, deaths, first_at, last_at, held_at";
+
+/// Counts the death of `process` for an item, once. Says how the item stands; nothing when that death was counted.
+pub fn count(
+    tx: &mut Tx<'_>,
+    item: Item,
+    process: Uuid,
+    now: Timestamp,
+) -> Result<Option<Suspect>> {
+    let sql = format!(
+        "INSERT INTO quarantine (id, workspace, kind, parent, item, seq, deaths, counted, first_at, last_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $8)
+         ON CONFLICT (item, kind, workspace, parent, seq) DO UPDATE SET deaths = quarantine.deaths + 1, counted = excluded.counted,
+           last_at = excluded.last_at,
+           held_at = CASE WHEN quarantine.deaths + 1 >= $9 THEN coalesce(quarantine.held_at, excluded.last_at) END
+         WHERE quarantine.counted <> excluded.counted
+         RETURNING {COLUMNS}"
+    );
+    let Item {
+        kind,
+        workspace,
+        parent,
+        id,
+        seq,
+    } = item;
+    let values = params![
+        generate(now),
+        workspace,
+        kind.name(),
+        parent,
+        id,
+        seq,
+        process,
+        now,
+        DEATHS
+    ];
+    Ok(tx.change(&sql, values, read)?.pop())
+}
+
+/// All that is suspected or held, as far as it fits into memory.
+pub fn all(conn: &mut Conn) -> Result<Vec<Suspect>> {
+    let sql = format!("SELECT {COLUMNS} FROM quarantine ORDER BY id LIMIT $1");
+    conn.query(&sql, params![MOST], read)
+}
+
+/// An item has come to its end while its process lived.
+pub fn survived(tx: &mut Tx<'_>, item: Item) -> Result<()> {
+    tx.run(
+        "DELETE FROM quarantine WHERE item = $1 AND kind = $2 AND workspace = $3 AND parent = $4 AND seq = $5 AND held_at IS NULL",
+        params![item.id, item.kind.name(), item.workspace, item.parent, item.seq],
+    )?;
+    Ok(())
+}
+
+/// Which of the held items to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    pub workspace: Option<WorkspaceId>,
+    pub kind: Option<Kind>,
+    /// Only those that came in before this one.
+    pub before: Option<Uuid>,
+}
+
+/// Held items, newest first.
+pub fn list(conn: &mut Conn, filter: Filter, limit: i64) -> Result<Vec<Suspect>> {
+    let mut sql = format!("SELECT {COLUMNS} FROM quarantine WHERE held_at IS NOT NULL");
+    let mut values = params![limit].to_vec();
+    let conditions = [
+        ("workspace =", filter.workspace.map(Into::into)),
+        ("kind =", filter.kind.map(|kind| kind.name().into())),
+        ("id <", filter.before.map(Into::into)),
+    ];
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            values.push(value);
+            let _ = write!(sql, " AND {condition} ${}", values.len());
+        }
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT $1");
+    conn.query(&sql, &values, read)
+}
+
+/// How many items are held.
+pub fn count_held(conn: &mut Conn) -> Result<i64> {
+    let sql = "SELECT count(*) FROM quarantine WHERE held_at IS NOT NULL";
+    Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Lets a held item go, which is then as any other. Nothing when there is none with this id.
+pub fn release(tx: &mut Tx<'_>, id: Uuid) -> Result<Option<Suspect>> {
+    let sql =
+        format!("DELETE FROM quarantine WHERE id = $1 AND held_at IS NOT NULL RETURNING {COLUMNS}");
+    Ok(tx.change(&sql, params![id], read)?.pop())
+}
+
+/// Gives up for good what an item stands for. `status` and `errors` are those of an element of a bulk call.
+pub fn give_up(
+    tx: &mut Tx<'_>,
+    item: Item,
+    now: Timestamp,
+    status: &str,
+    errors: &str,
+) -> Result<()> {
+    let at = params![item.workspace, item.id];
+    match item.kind {
+        Kind::Run => tx.run(
+            "UPDATE run SET status = 'failed', due_at = NULL, owner = NULL, error = 'an administrator has given it up'
+             WHERE workspace = $1 AND id = $2 AND due_at IS NOT NULL",
+            at,
+        ),
+        Kind::Delivery => tx.run(
+            "DELETE FROM deferred WHERE workspace = $1 AND webhook = $2 AND integration = $3 AND seq = $4",
+            params![item.workspace, item.id, item.parent, item.seq],
+        ),
+        Kind::Tick => tx.run(
+            "UPDATE webhook SET next_tick = NULL WHERE workspace = $1 AND id = $2 AND integration = $3",
+            params![item.workspace, item.id, item.parent],
+        ),
+        Kind::Bulk => tx.run(
+            "UPDATE bulk SET status = $3, errors = $4, completed_on = $5, owner = NULL
+             WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
+            params![item.workspace, item.id, status, errors, now.secs()],
+        ),
+        Kind::Recheck => tx.run(
+            "UPDATE document_signature SET due_at = NULL WHERE company = $1 AND id = $2",
+            at,
+        ),
+        Kind::Call => tx.run(
+            "UPDATE communication SET due_at = NULL WHERE workspace = $1 AND id = $2",
+            at,
+        ),
+        Kind::Retention => Ok(()),
+    }
+}
+
+/// Removes suspicions from before `before`, at most `limit`: their items have ended some other way.
+pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM quarantine WHERE id IN (
+           SELECT id FROM quarantine WHERE held_at IS NULL AND last_at < $1 LIMIT $2)",
+        params![before, limit],
+    )
+}
+
+fn read(row: &Row<'_>) -> Result<Suspect> {
+    let kind: String = row.get(2)?;
+    let kind = Kind::from_name(&kind)
+        .ok_or_else(|| crate::Error::corrupt("an item in quarantine has an unknown kind"))?;
+    Ok(Suspect {
+        id: row.uuid(0)?,
+        item: Item {
+            kind,
+            workspace: WorkspaceId(row.uuid(1)?),
+            parent: row.uuid(3)?,
+            id: row.uuid(4)?,
+            seq: row.get(5)?,
+        },
+        deaths: row.get(6)?,
+        first_at: row.time(7)?,
+        last_at: row.time(8)?,
+        held_at: row.get::<Option<i64>>(9)?.map(Timestamp::from_micros),
+    })
+}

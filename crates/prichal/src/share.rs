@@ -1,0 +1,286 @@
+//! Room that all workspaces share, in equal parts: none can take all of it, and those that wait take turns.
+//!
+//! Where several wait, the workspace that has the least goes first, then whoever came first; one that has its share
+//! waits for what it has itself. Whoever is first waits until there is room enough, and is not overtaken by smaller ones.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use prichal_core::id::WorkspaceId;
+use tokio::sync::oneshot;
+
+#[derive(Clone)]
+pub struct FairShare(Arc<Mutex<State>>);
+
+struct State {
+    all: usize,
+    share: usize,
+    taken: usize,
+    of: HashMap<WorkspaceId, usize>,
+    waiting: HashMap<WorkspaceId, VecDeque<Waiter>>,
+    last: u64,
+}
+
+struct Waiter {
+    number: u64,
+    size: usize,
+    answer: oneshot::Sender<Permit>,
+}
+
+/// A part of the room, given back when it is dropped.
+pub struct Permit {
+    room: FairShare,
+    workspace: WorkspaceId,
+    size: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.room.lock();
+        state.give_back(self.workspace, self.size);
+        self.room.admit(state);
+    }
+}
+
+impl FairShare {
+    /// Room of a size, of which one workspace may have a share.
+    pub fn new(all: usize, share: usize) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            all,
+            share: share.min(all),
+            taken: 0,
+            of: HashMap::new(),
+            waiting: HashMap::new(),
+            last: 0,
+        })))
+    }
+
+    /// Waits for room. More than a share is taken for a share.
+    pub async fn take(&self, workspace: WorkspaceId, size: usize) -> Permit {
+        loop {
+            // The answer is missing only when whoever was to give it has panicked.
+            if let Ok(permit) = self.stand_in_line(workspace, size).await {
+                return permit;
+            }
+        }
+    }
+
+    /// Takes room if there is some now.
+    pub fn try_take(&self, workspace: WorkspaceId, size: usize) -> Option<Permit> {
+        self.stand_in_line(workspace, size).try_recv().ok()
+    }
+
+    /// The workspaces that have their whole share.
+    pub fn full(&self) -> Vec<WorkspaceId> {
+        let state = self.lock();
+        let full = state.of.iter().filter(|(_, own)| **own >= state.share);
+        full.map(|(workspace, _)| *workspace).collect()
+    }
+
+    /// How much is free.
+    pub fn free(&self) -> usize {
+        let state = self.lock();
+        state.all - state.taken
+    }
+
+    fn stand_in_line(&self, workspace: WorkspaceId, size: usize) -> oneshot::Receiver<Permit> {
+        let (answer, turn) = oneshot::channel();
+        let mut state = self.lock();
+        state.last += 1;
+        let waiter = Waiter {
+            number: state.last,
+            size: size.min(state.share),
+            answer,
+        };
+        state
+            .waiting
+            .entry(workspace)
+            .or_default()
+            .push_back(waiter);
+        self.admit(state);
+        turn
+    }
+
+    /// Lets in whoever may come. They are told when nobody holds the state any more: one that has gone away gives its
+    /// part back.
+    fn admit(&self, mut state: MutexGuard<'_, State>) {
+        let mut admitted = Vec::new();
+        while let Some((workspace, waiter)) = state.next() {
+            let permit = Permit {
+                room: self.clone(),
+                workspace,
+                size: waiter.size,
+            };
+            admitted.push((waiter.answer, permit));
+        }
+        drop(state);
+        for (answer, permit) in admitted {
+            let _ = answer.send(permit);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn own(&self, workspace: WorkspaceId) -> usize {
+        self.of.get(&workspace).copied().unwrap_or(0)
+    }
+
+    fn give_back(&mut self, workspace: WorkspaceId, size: usize) {
+        self.taken -= size;
+        if let Some(own) = self.of.get_mut(&workspace) {
+            *own -= size;
+            if *own == 0 {
+                self.of.remove(&workspace);
+            }
+        }
+    }
+
+    /// Forgets those at the head of a line that have gone away.
+    fn prune(&mut self) {
+        self.waiting.retain(|_, line| {
+            let gone = line.iter().position(|waiter| !waiter.answer.is_closed());
+            line.drain(..gone.unwrap_or(line.len()));
+            !line.is_empty()
+        });
+    }
+
+    /// The next one, unless the room is not enough for it.
+    fn next(&mut self) -> Option<(WorkspaceId, Waiter)> {
+        self.prune();
+        let ranked = self.waiting.iter().filter_map(|(workspace, line)| {
+            let (own, first) = (self.own(*workspace), line.front()?);
+            (own + first.size <= self.share).then_some((own, first.number, *workspace, first.size))
+        });
+        let (_, _, workspace, size) = ranked.min()?;
+        if self.taken + size > self.all {
+            return None;
+        }
+        let line = self.waiting.get_mut(&workspace)?;
+        let waiter = line.pop_front()?;
+        if line.is_empty() {
+            self.waiting.remove(&workspace);
+        }
+        self.taken += size;
+        *self.of.entry(workspace).or_default() += size;
+        Some((workspace, waiter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ALL: usize = 10;
+    const SHARE: usize = 6;
+
+    fn workspace(n: u8) -> WorkspaceId {
+        WorkspaceId(Uuid::from_u128(n.into()))
+    }
+
+    #[test]
+    fn one_that_comes_late_goes_first_when_it_has_less() {
+        let room = FairShare::new(ALL, SHARE);
+        let mut held: Vec<Permit> = (0..SHARE)
+            .map(|_| room.try_take(workspace(1), 1).expect("room"))
+            .collect();
+        assert!(room.try_take(workspace(1), 1).is_none(), "it has its share");
+        let mut more = room.stand_in_line(workspace(1), 1);
+        let mut large = room.stand_in_line(workspace(2), SHARE);
+        assert!(large.try_recv().is_err() && room.free() == 4);
+        let mut small = room.stand_in_line(workspace(3), 1);
+        assert!(small.try_recv().is_err(), "it does not overtake");
+        held.truncate(4);
+        assert!(large.try_recv().is_ok(), "the one with the least is first");
+        assert!(more.try_recv().is_ok() || small.try_recv().is_ok());
+    }
+
+    #[test]
+    fn one_that_has_gone_away_is_passed_over() {
+        let room = FairShare::new(1, 1);
+        let held = room.try_take(workspace(1), 1);
+        drop(room.stand_in_line(workspace(2), 1));
+        let mut next = room.stand_in_line(workspace(3), 1);
+        drop(held);
+        assert!(next.try_recv().is_ok());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Come(u8, usize),
+        End(usize),
+        GoAway(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..4_u8, 1..9_usize).prop_map(|(of, size)| Step::Come(of, size)),
+            any::<usize>().prop_map(Step::End),
+            any::<usize>().prop_map(Step::GoAway),
+        ]
+    }
+
+    type Turn = (u8, usize, oneshot::Receiver<Permit>);
+
+    /// Moves those that were admitted from the line into the room.
+    fn settle(line: &mut Vec<Turn>, held: &mut Vec<(u8, Permit)>) {
+        let mut n = 0;
+        while n < line.len() {
+            match line[n].2.try_recv() {
+                Ok(permit) => held.push((line.remove(n).0, permit)),
+                Err(_) => n += 1,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_has_too_much_and_nobody_waits_for_nothing(steps in prop::collection::vec(step(), 1..200)) {
+            let room = FairShare::new(ALL, SHARE);
+            let (mut line, mut held): (Vec<Turn>, Vec<(u8, Permit)>) = (Vec::new(), Vec::new());
+            for step in steps {
+                match step {
+                    Step::Come(of, size) => {
+                        let turn = room.stand_in_line(workspace(of), size);
+                        line.push((of, size.min(SHARE), turn));
+                    }
+                    Step::End(n) if !held.is_empty() => drop(held.remove(n % held.len())),
+                    Step::GoAway(n) if !line.is_empty() => drop(line.remove(n % line.len())),
+                    Step::End(_) | Step::GoAway(_) => {}
+                }
+                // Whoever has gone away is noticed with the next that comes or ends.
+                drop(room.stand_in_line(workspace(9), 1));
+                settle(&mut line, &mut held);
+                let own = |of: u8| -> usize { held.iter().filter(|one| one.0 == of).map(|one| one.1.size).sum() };
+                let taken: usize = held.iter().map(|one| one.1.size).sum();
+                prop_assert_eq!(room.free(), ALL - taken);
+                prop_assert!(taken <= ALL && (0..4).all(|of| own(of) <= SHARE));
+                // The first in line of those that have not their share: it waits only for room.
+                let mut heads: Vec<&Turn> = Vec::new();
+                for turn in &line {
+                    if heads.iter().all(|head| head.0 != turn.0) {
+                        heads.push(turn);
+                    }
+                }
+                heads.retain(|(of, size, _)| own(*of) + size <= SHARE);
+                if let Some(first) = heads.iter().min_by_key(|head| own(head.0)) {
+                    prop_assert!(taken + first.1 > ALL, "{} of {} could come", first.1, first.0);
+                }
+            }
+            held.clear();
+            while !line.is_empty() {
+                settle(&mut line, &mut held);
+                prop_assert!(!held.is_empty(), "everybody's turn comes");
+                held.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Durable work that the server has died of: held back, looked at, released, given up.
+
+use std::time::Duration;
+
+use prichal::journal::slots::Slots;
+use prichal_core::id::WorkspaceId;
+use prichal_store::{
+    event,
+    quarantine::{self, DEATHS, Item, Kind},
+    webhook,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    dock::Dock,
+    exchange::{Exchange, PDF, text},
+    hub::{Ground, Hub, eventually},
+    line::Exchange as Line,
+    partner::{Partner, company, schedule_hook},
+    receiver::{Receiver, Reply},
+};
+
+fn uuid(text: &str) -> Uuid {
+    Uuid::try_parse(text).expect("an id")
+}
+
+/// The id of a workspace.
+async fn workspace(hub: &Hub, name: &str) -> WorkspaceId {
+    let path = format!("/admin/v1/workspaces/{name}");
+    WorkspaceId(uuid(&hub.admin().get(&path).await.ok().str("id")))
+}
+
+/// Puts an item into quarantine, as three deaths do.
+async fn hold(hub: &Hub, item: Item) {
+    let now = hub.ground.clock.now();
+    for _ in 0..DEATHS {
+        let process = Uuid::new_v4();
+        let count = move |tx: &mut prichal_store::Tx<'_>| quarantine::count(tx, item, process, now);
+        let counted = hub.app.db.write(item.workspace, count).await;
+        assert!(counted.expect("counted").is_some());
+    }
+}
+
+/// What is in quarantine.
+async fn held(hub: &Hub, filter: &str) -> Vec<Value> {
+    let path = format!("/admin/v1/quarantine{filter}");
+    hub.admin().get(&path).await.ok()["items"]
+        .as_array()
+        .expect("a list")
+        .clone()
+}
+
+/// Lets all go that is held.
+async fn release(hub: &Hub) {
+    for item in held(hub, "").await {
+        let path = format!("/admin/v1/quarantine/{}/release", text(&item["id"]));
+        assert_eq!(hub.admin().post(&path, json!({})).await.status, 204);
+    }
+}
+
+/// Gives up what is held.
+async fn give_up(hub: &Hub) {
+    for item in held(hub, "").await {
+        let path = format!("/admin/v1/quarantine/{}", text(&item["id"]));
+        assert_eq!(hub.admin().delete(&path).await.status, 204);
+        assert_eq!(hub.admin().delete(&path).await.status, 404);
+    }
+}
+
+/// The server dies and is started again, each time with this item under way.
+async fn die_of(ground: &Ground, mut hub: Hub, item: Item) -> Hub {
+    let path = ground.data_dir().join("under-way");
+    let process = || Slots::open(path.clone()).expect("opens").left().0;
+    let mut forged = Uuid::nil();
+    for _ in 0..DEATHS {
+        eventually("the server has begun", || async {
+            (process() != forged).then_some(())
+        })
+        .await;
+        let mut slots = Slots::open(path.clone()).expect("opens");
+        slots.begin().expect("begun");
+        slots.note(&item).expect("noted");
+        forged = process();
+        hub.die();
+        hub = ground.start().await;
+    }
+    hub
+}
+
+#[tokio::test]
+async fn an_event_that_kills_the_server_holds_up_no_other() {
+    let receiver = Receiver::start(|_| Reply::Silence).await;
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let partner = Partner::install(&space, "listener", &receiver.url).await;
+    let webhook = partner.subscribe().await;
+    let poison = company(&space, "poison").await;
+    receiver.next().await;
+    let here = workspace(&hub, "acme").await;
+    let seq = hub.app.db.read(move |conn| event::last(conn, here)).await;
+    let seq = seq.expect("read");
+    let item = Item {
+        kind: Kind::Delivery,
+        workspace: here,
+        parent: uuid(&partner.id),
+        id: uuid(&webhook),
+        seq,
+    };
+    let ground = hub.ground.clone();
+    let hub = die_of(&ground, hub, item).await;
+    eventually("it is held", || async {
+        (held(&hub, "?kind=delivery").await.len() == 1).then_some(())
+    })
+    .await;
+    receiver.answer(|_| Reply::Good);
+    let waiting = receiver.waiting();
+    receiver.take(waiting).await;
+    let space = hub.adopt(&space);
+    let other = company(&space, "other").await;
+    let call = receiver.next().await;
+    assert_eq!(call.new_member("id"), json!(other));
+    let item = held(&hub, "").await[0].clone();
+    assert_eq!(item["number"], json!(seq));
+    assert_eq!(held(&hub, "?kind=run").await, Vec::<Value>::new());
+    release(&hub).await;
+    assert_eq!(receiver.next().await.new_member("id"), json!(poison));
+    assert_eq!(receiver.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_run_in_quarantine_waits() {
+    let receiver = Receiver::start(|_| Reply::Status(500)).await;
+    let dock = Dock::new().await;
+    let source =
+        "const a = await fetch(request.entity.url); if (a.status !== 200) throw new Error('no')";
+    dock.script("c", source).await;
+    for code in ["poison", "other"] {
+        let url = format!("{}/{code}", receiver.url);
+        let members = json!({ "recv_svcscriptcode": "c", "url": url });
+        let channel = dock.channel(code, members).await;
+        dock.hook(&channel, json!({})).await.ok();
+        receiver.next().await;
+        dock.run("c", "deferred").await;
+    }
+    let run = dock.runs("c").await.pop().expect("the first run");
+    let item = Item {
+        kind: Kind::Run,
+        workspace: workspace(&dock.hub, "acme").await,
+        parent: Uuid::nil(),
+        id: uuid(&text(&run["id"])),
+        seq: 0,
+    };
+    hold(&dock.hub, item).await;
+    receiver.answer(|_| Reply::Good);
+    dock.hub.advance(Duration::from_secs(31));
+    assert_eq!(receiver.next().await.path, "/other");
+    dock.run("c", "finished").await;
+    assert_eq!(receiver.waiting(), 0);
+    give_up(&dock.hub).await;
+    let ended = dock.runs("c").await;
+    let poison = ended.iter().find(|one| one["id"] == run["id"]).expect("it");
+    assert_eq!(poison["status"], "failed");
+}
+
+#[tokio::test]
+async fn a_schedule_in_quarantine_stands_still() {
+    let receiver = Receiver::good().await;
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let partner = Partner::install(&space, "clockwork", &receiver.url).await;
+    let poison = partner.add_hook(schedule_hook("poison", "00:05:00")).await;
+    partner.add_hook(schedule_hook("other", "00:05:00")).await;
+    let item = Item {
+        kind: Kind::Tick,
+        workspace: workspace(&hub, "acme").await,
+        parent: uuid(&partner.id),
+        id: uuid(&poison),
+        seq: 0,
+    };
+    hold(&hub, item).await;
+    hub.advance(Duration::from_mins(5));
+    assert_eq!(receiver.next().await.path, "/other");
+    let next = || async {
+        let next = hub.app.db.read(webhook::next_tick).await.ok()??;
+        (next.since(crate::hub::START) == Duration::from_mins(10)).then_some(())
+    };
+    eventually("the other's next tick", next).await;
+    assert_eq!(receiver.waiting(), 0);
+    release(&hub).await;
+    assert_eq!(receiver.next().await.path, "/poison");
+}
+
+#[tokio::test]
+async fn a_call_in_quarantine_is_not_given_up() {
+    let pbx = Line::new().await;
+    let poison = pbx.started("1").await.ok().str("id");
+    let other = pbx.started("2").await.ok().str("id");
+    let item = Item {
+        kind: Kind::Call,
+        workspace: workspace(&pbx.hub, "my-workspace").await,
+        parent: Uuid::nil(),
+        id: uuid(&poison),
+        seq: 0,
+    };
+    hold(&pbx.hub, item).await;
+    let before = pbx.call(&poison).await;
+    pbx.hub.advance(Duration::from_hours(24));
+    let sealed = |id: String| {
+        let pbx = &pbx;
+        async move { (pbx.call(&id).await["status"] == "sealed").then_some(()) }
+    };
+    eventually("the other is given up", || sealed(other.clone())).await;
+    assert_eq!(pbx.call(&poison).await["status"], before["status"]);
+    release(&pbx.hub).await;
+    eventually("it is given up, too", || sealed(poison.clone())).await;
+}
+
+#[tokio::test]
+async fn an_element_in_quarantine_waits() {
+    let exchange = Exchange::new().await;
+    let us = exchange.company(0).await;
+    let blob = us.content("a.pdf", PDF).await;
+    let ground = &exchange.hub.ground;
+    ground.execute("ALTER TABLE bulk RENAME COLUMN owner TO elsewhere");
+    let elements =
+        [us.metadata(&[&blob]), us.metadata(&[&blob])].map(|data| json!({ "data": data }));
+    let path = "/api/v3/async/bulk/external/outbox/document/create";
+    let started = us
+        .api
+        .post(path, json!({ "operations": elements }))
+        .await
+        .ok();
+    let ids: Vec<String> = [0, 1]
+        .map(|n| text(&started["operations"][n]["operationId"]))
+        .to_vec();
+    let item = Item {
+        kind: Kind::Bulk,
+        workspace: workspace(&exchange.hub, &us.name).await,
+        parent: Uuid::nil(),
+        id: uuid(&ids[0]),
+        seq: 0,
+    };
+    hold(&exchange.hub, item).await;
+    ground.execute("ALTER TABLE bulk RENAME COLUMN elsewhere TO owner");
+    exchange.hub.advance(Duration::from_secs(1));
+    let status = |n: usize| {
+        let ask = json!({ "operations": [{ "operationId": ids[n] }] });
+        let (api, path) = (us.api.clone(), format!("{path}/status"));
+        async move {
+            let answer = api.post(&path, ask).await.ok();
+            text(&answer["operations"][0]["operationStatus"])
+        }
+    };
+    eventually("the other has ended", || async {
+        (status(1).await == "CompletedWithOk").then_some(())
+    })
+    .await;
+    assert_eq!(status(0).await, "Created");
+    give_up(&exchange.hub).await;
+    assert_eq!(status(0).await, "CompletedWithProcessingException");
+}
+
+#[tokio::test]
+async fn a_step_of_retention_is_released_and_not_given_up() {
+    let hub = Hub::start().await;
+    let item = Item {
+        kind: Kind::Retention,
+        workspace: WorkspaceId(Uuid::nil()),
+        parent: Uuid::nil(),
+        id: Uuid::nil(),
+        seq: 1,
+    };
+    hold(&hub, item).await;
+    let listed = held(&hub, "?limit=10").await;
+    assert_eq!((listed.len(), &listed[0]["workspaceId"]), (1, &Value::Null));
+    let path = format!("/admin/v1/quarantine/{}", text(&listed[0]["id"]));
+    assert_eq!(hub.admin().delete(&path).await.status, 409);
+    assert_eq!(held(&hub, "").await.len(), 1);
+    let space = hub.workspace("acme").await;
+    assert_eq!(space.at("").delete(&path).await.status, 403);
+    assert_eq!(
+        hub.admin().get("/admin/v1/quarantine?kind=x").await.status,
+        400
+    );
+    release(&hub).await;
+    assert_eq!(held(&hub, "").await, Vec::<Value>::new());
+}
+
+/// A server that stops in good order leaves nothing that would count.
+#[tokio::test]
+async fn a_clean_stop_is_no_death() {
+    let receiver = Receiver::start(|_| Reply::Silence).await;
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let partner = Partner::install(&space, "listener", &receiver.url).await;
+    partner.subscribe().await;
+    company(&space, "a").await;
+    receiver.next().await;
+    let (ground, clock) = (hub.ground.clone(), hub.ground.clock.clone());
+    let (_, ()) = tokio::join!(hub.stop(), async { clock.advance(Duration::from_secs(30)) });
+    let left = Slots::open(ground.data_dir().join("under-way"))
+        .expect("opens")
+        .left();
+    assert!(left.0.is_nil() && left.1.is_empty());
+}

@@ -1,0 +1,43 @@
+//! How many bytes a workspace may write in a minute.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{dock::SCRIPTS, hub::Hub};
+
+#[tokio::test]
+async fn a_workspace_that_has_written_too_much_waits() {
+    let hub = Hub::with(|config| config.write_bytes_per_minute = 100_000).await;
+    let (much, little) = (hub.workspace("much").await, hub.workspace("little").await);
+    let long = json!({ "name": "x".repeat(900) });
+    let mut made = 0;
+    let refused = loop {
+        let answer = much.post("/companies", long.clone()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        made += 1;
+        assert!(made < 1000, "it goes on for ever");
+    };
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, Some("60"))
+    );
+    assert_eq!(refused["status"], "tooManyRequests");
+    // The same bytes, said by the other dialects.
+    let script = json!({ "code": "s" });
+    let refused = much.at("").post(SCRIPTS, script.clone()).await;
+    assert_eq!(
+        (refused.status, &refused["error_code"]),
+        (429, &json!(1429))
+    );
+    // Reading goes on, and so does everybody else.
+    let listed = much.get("/companies?limit=1000").await.ok();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(made));
+    little.post("/companies", long.clone()).await.ok();
+    hub.advance(Duration::from_secs(59));
+    assert_eq!(much.post("/companies", long.clone()).await.status, 429);
+    hub.advance(Duration::from_secs(1));
+    much.post("/companies", long).await.ok();
+}
