@@ -34,12 +34,17 @@
     Object.defineProperty(headers, 'get', {
       value: (name) => headers[text(name).toLowerCase()] ?? null,
     });
+    const body = async () => {
+      // The head of an answer counts, whatever becomes of its body.
+      if (!nothing(answer.failure)) throw new Error(answer.failure);
+      return answer.body;
+    };
     return {
       status: answer.status,
       ok: answer.status >= 200 && answer.status < 300,
       headers,
-      text: async () => answer.body,
-      json: async () => parse(answer.body),
+      text: body,
+      json: async () => parse(await body()),
     };
   };
   const tools = {

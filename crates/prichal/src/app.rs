@@ -25,6 +25,7 @@ use crate::{
     outgoing::{Connector, guard::Guard, trusting},
     script::Scripts,
     settings::Settings,
+    share::Shares,
     telemetry,
     telephony::{Telephony, live::is_call},
     vault::Vault,
@@ -32,6 +33,9 @@ use crate::{
 
 /// What is checked or drawn is in memory meanwhile, up to 70 MiB each.
 const CHECKS: usize = 256;
+/// How many zips are written at a time, and how many of one workspace.
+const ZIPS: usize = 64;
+const ZIPS_EACH: usize = 4;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -54,6 +58,8 @@ pub struct Inner {
     pub limiter: Limiter,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: Semaphore,
+    /// Threads that write zips of documents.
+    pub zips: Shares,
     /// Wakes whoever works at bulk calls.
     pub bulk: Notify,
     /// This process among those that share the store.
@@ -136,6 +142,7 @@ impl App {
             scripts,
             limiter: Limiter::default(),
             checks: Semaphore::new(CHECKS),
+            zips: Shares::new(ZIPS, ZIPS_EACH),
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

@@ -34,6 +34,7 @@ pub mod range;
 pub mod retention;
 pub mod script;
 pub mod settings;
+pub mod share;
 pub mod telemetry;
 pub mod telephony;
 pub mod upload;

@@ -262,7 +262,14 @@ async fn way(app: &App, docked: &Docked, now: Timestamp) -> Result<Way> {
 }
 
 async fn post(app: &App, docked: &Docked, run: &Run, request: &Request, now: Timestamp) -> Done {
-    let posted = send::post(app, &docked.channel, run.id, &request.text, now).await;
+    let posted = send::post(
+        app,
+        &docked.channel,
+        (run.lane.workspace, run.id),
+        &request.text,
+        now,
+    )
+    .await;
     Done {
         outcome: Outcome {
             failure: posted.error.map(Failure::new),

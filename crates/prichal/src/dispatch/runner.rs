@@ -43,7 +43,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    outgoing::connections::Connections,
+    outgoing::{connections::Connections, names::Asker},
 };
 
 /// How many first calls of one webhook may run at once.
@@ -167,10 +167,13 @@ impl Runner {
     pub(super) fn new(app: App, hook: Arc<Hook>, position: i64, stop: CancellationToken) -> Self {
         Self {
             app,
+            connections: Arc::new(Connections::new(
+                CALLS + SIDE_CALLS,
+                Asker::Workspace(hook.lease.key.workspace),
+            )),
             hook,
             stop,
             to: None,
-            connections: Arc::new(Connections::new(CALLS + SIDE_CALLS)),
             line: Line::new(position),
             calls: FuturesUnordered::new(),
             side_calls: 0,

@@ -29,7 +29,6 @@ use crate::{
     app::App,
     error::{Error, Result},
     instance,
-    outgoing::connections::Connections,
     vault::Vault,
 };
 
@@ -146,7 +145,7 @@ impl Tick {
                     body: Bytes::from_static(b"{}"),
                     replay: false,
                 };
-                let outcome = call(app, &receiver, &Connections::new(1), payload).await;
+                let outcome = call(app, &receiver, &receiver.connections(1), payload).await;
                 metrics::counter!("prichal_schedule_calls_total", "success" => if outcome.reply.is_success() { "yes" } else { "no" }).increment(1);
                 outcome.reply.is_success()
             }

@@ -89,6 +89,19 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The whole URL, secrets included.
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.origin.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let authority = self.authority.to_str().unwrap_or_default();
+        format!("{scheme}://{authority}{}", self.path)
+    }
+}
+
 /// Shows no path and no query: there are secrets in many of them.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

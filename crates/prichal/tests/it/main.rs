@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod answers;
 mod authorization;
 mod bad_input;
 mod bulk;
