@@ -10,7 +10,7 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
-use crate::blobs::BlobUrl;
+use crate::{blobs::BlobUrl, cors};
 
 /// Every setting with its default and its reason.
 pub const DEFAULTS: &str = include_str!("../prichal.default.toml");
@@ -149,6 +149,18 @@ pub const SETTINGS: &[Setting] = &[
         "BOOL",
         "Whether receivers may have private addresses",
         "true or false",
+    ),
+    setting(
+        "allowed-hosts",
+        "HOSTS",
+        "Whose requests are answered, by their Host header",
+        "host names and addresses with commas, such as hub.example,10.0.0.7, or nothing for all",
+    ),
+    setting(
+        "allowed-origins",
+        "ORIGINS",
+        "Whose pages may read live cards",
+        "origins with commas, such as https://crm.example,http://localhost:3000",
     ),
     setting(
         "trusted-proxies",
@@ -292,6 +304,10 @@ pub struct Config {
     pub access_key_ttl: Duration,
     pub temporary_file_ttl: Duration,
     pub allow_private_targets: bool,
+    /// The hosts that requests may name; when there are none, all.
+    pub allowed_hosts: Vec<String>,
+    /// The origins whose pages may read the stream of live cards.
+    pub allowed_origins: Vec<String>,
     /// Who may say for whom a request is.
     pub trusted_proxies: Vec<Network>,
     /// How many bytes a hook's body may have.
@@ -381,9 +397,12 @@ impl Config {
             access_key_ttl: duration("access-key-ttl")?,
             temporary_file_ttl: duration("temporary-file-ttl")?,
             allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
+            allowed_hosts: given.need("allowed-hosts", |text| listed(text).map(host).collect())?,
+            allowed_origins: given.need("allowed-origins", |text| {
+                listed(text).map(cors::origin).collect()
+            })?,
             trusted_proxies: given.need("trusted-proxies", |text| {
-                let networks = text.split(',').map(str::trim).filter(|one| !one.is_empty());
-                networks.map(Network::parse).collect()
+                listed(text).map(Network::parse).collect()
             })?,
             hook_body_limit: given.need("hook-body-limit", |text| {
                 parse_size(text).filter(|size| (1..=MOST_HOOK_BODY).contains(size))
@@ -417,6 +436,17 @@ impl Config {
 fn has_scheme(text: &str, schemes: &[&str]) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
+
+/// What stands between commas.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|one| !one.is_empty())
+}
+
+/// A host as `Host` headers name it, without a port.
+fn host(text: &str) -> Option<String> {
+    let authority: http::uri::Authority = text.parse().ok()?;
+    (authority.host() == text).then(|| text.to_owned())
 }
 
 /// A number of bytes, of KiB or of MiB.

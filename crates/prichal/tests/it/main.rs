@@ -12,6 +12,7 @@ mod bad_input;
 mod bulk;
 mod calls;
 mod channels;
+mod courtesies;
 mod dialling;
 mod dock;
 mod document_history;
