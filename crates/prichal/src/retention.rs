@@ -15,7 +15,7 @@ use prichal_store::{
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
-    idempotency, integration, run, signature,
+    idempotency, integration, live_ticket, run, signature,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -96,6 +96,8 @@ pub async fn sweep(app: &App) -> Result<()> {
         idempotency::forget_answers(tx, now - REMEMBERED, step)
     });
     let answers = logged(answers.await);
+    let tickets = forget(app, ANY, move |tx| live_ticket::forget(tx, now, step));
+    let tickets = logged(tickets.await);
     let keys_over = now - app.config.access_key_ttl - MARGIN;
     let revoked = app
         .db
@@ -111,6 +113,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(attempts)
         .and(runs)
         .and(answers)
+        .and(tickets)
         .and(revoked)
         .and(unfinished)
         .and(orphans)
