@@ -26,17 +26,39 @@ struct Given {
 const MOST: usize = 64;
 /// The most bytes that names and values of all headers may have.
 const MOST_BYTES: usize = 16 << 10;
-/// Headers that belong to the connection, not to an answer.
-const RESERVED: [&str; 8] = [
+/// Headers that belong to the connection, not to an answer, and those that rule all of the server's origin
+/// in a browser: cookies, policies, what other origins may do.
+const RESERVED: [&str; 27] = [
+    "accept-ch",
+    "alt-svc",
+    "clear-site-data",
     "connection",
     "content-length",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "critical-ch",
     "date",
+    "document-policy",
+    "expect-ct",
     "keep-alive",
+    "nel",
+    "origin-agent-cluster",
+    "permissions-policy",
+    "public-key-pins",
+    "report-to",
+    "reporting-endpoints",
+    "service-worker-allowed",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-content-type-options",
 ];
+/// Beginnings of the names of more of them.
+const RESERVED_BEGINNINGS: [&str; 4] = ["access-control-", "cross-origin-", "proxy-", "sec-"];
 
 impl Response {
     /// Reads what the prelude hands over: `{status, headers, body, json}`.
@@ -76,6 +98,13 @@ impl Response {
     }
 }
 
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+        || RESERVED_BEGINNINGS
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
+}
+
 fn read_headers(given: Map<String, Value>) -> Result<Vec<(String, String)>, String> {
     let shown = |name: &str| name.chars().take(64).collect::<String>();
     let mut headers = Vec::new();
@@ -103,7 +132,7 @@ fn read_headers(given: Map<String, Value>) -> Result<Vec<(String, String)>, Stri
             ));
         }
         let name = name.to_ascii_lowercase();
-        if RESERVED.contains(&name.as_str()) {
+        if is_reserved(&name) {
             return Err(format!("the header {name} is the server's own"));
         }
         bytes += name.len() + value.len();
@@ -145,6 +174,18 @@ mod tests {
             (json!(200), json!({ "a": "é" }), ""),
             (json!(200), json!({ "a": [] }), ""),
             (json!(200), json!({ "Transfer-Encoding": "chunked" }), ""),
+            (json!(200), json!({ "Set-Cookie": "a=b" }), ""),
+            (
+                json!(200),
+                json!({ "access-control-allow-origin": "*" }),
+                "",
+            ),
+            (
+                json!(200),
+                json!({ "Strict-Transport-Security": "max-age=1" }),
+                "",
+            ),
+            (json!(200), json!({ "Service-Worker-Allowed": "/" }), ""),
             (json!(200), json!({}), "eleven chars"),
         ] {
             assert!(read(&status, &headers, body).is_err(), "{status} {headers}");

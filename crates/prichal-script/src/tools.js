@@ -29,14 +29,19 @@
     Object.defineProperty(headers, 'get', {
       value: (name) => headers[text(name).toLowerCase()] ?? null,
     });
+    const body = async () => {
+      // The head of an answer counts, whatever becomes of its body.
+      if (!nothing(answer.failure)) throw new Error(answer.failure);
+      return answer.body;
+    };
     return {
       status: answer.status,
       ok: answer.status >= 200 && answer.status < 300,
       headers,
-      text: async () => answer.body,
-      json: async () => parse(answer.body),
-      bytes: async () => bytes(answer),
-      arrayBuffer: async () => bytes(answer).buffer,
+      text: body,
+      json: async () => parse(await body()),
+      bytes: async () => body().then(() => bytes(answer)),
+      arrayBuffer: async () => body().then(() => bytes(answer).buffer),
     };
   };
   const bytes = ({ base64, body }) => {

@@ -25,6 +25,7 @@ pub mod idempotency;
 mod insert;
 pub mod integration;
 pub mod kv;
+pub mod live_ticket;
 mod migration;
 mod open;
 pub mod phone;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_document_uses.sql"),
     include_str!("../migrations/0007_evidence_size.sql"),
     include_str!("../migrations/0008_quarantine.sql"),
+    include_str!("../migrations/0011_live_ticket.sql"),
     include_str!("../migrations/0014_rotation.sql"),
 ];
 

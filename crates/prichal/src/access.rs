@@ -182,7 +182,13 @@ pub async fn by_token(app: &App, text: &str) -> Result<Option<Caller>> {
         security::known(&Caller::Admin);
         return Ok(Some(Caller::Admin));
     }
-    let hash = sha256_hex(text.as_bytes());
+    by_hash(app, &sha256_hex(text.as_bytes())).await
+}
+
+/// The caller with the bearer token of this hash.
+pub async fn by_hash(app: &App, hash: &str) -> Result<Option<Caller>> {
+    let now = app.clock.now();
+    let hash = hash.to_owned();
     if let Some(token) = app.access.tokens.get(&hash, now) {
         return Ok(alive(token, now));
     }

@@ -39,6 +39,9 @@ use crate::{
 const CHECKS: usize = 256;
 /// How many calls to receivers of events and messages go on at once.
 const CALLS: usize = 16_384;
+/// How many zips are written at a time, and how many of one workspace.
+const ZIPS: usize = 64;
+const ZIPS_EACH: usize = 4;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -67,6 +70,8 @@ pub struct Inner {
     pub checks: FairShare,
     /// Calls to receivers of events and messages.
     pub calls: FairShare,
+    /// Threads that write zips of documents.
+    pub zips: FairShare,
     /// Wakes whoever works at bulk calls.
     pub bulk: Notify,
     /// This process among those that share the store.
@@ -150,6 +155,7 @@ impl App {
             journal: Arc::new(Journal::new(slots)),
             checks: FairShare::new(CHECKS, CHECKS / 4 * 3),
             calls: FairShare::new(CALLS, CALLS / 4),
+            zips: FairShare::new(ZIPS, ZIPS_EACH),
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

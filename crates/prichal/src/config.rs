@@ -10,7 +10,7 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
-use crate::blobs::BlobUrl;
+use crate::{blobs::BlobUrl, cors};
 
 /// Every setting with its default and its reason.
 pub const DEFAULTS: &str = include_str!("../prichal.default.toml");
@@ -175,6 +175,18 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number and /s, /m or /h, such as 30/m, or 0 for no limit",
     ),
     setting(
+        "allowed-hosts",
+        "HOSTS",
+        "Whose requests are answered, by their Host header",
+        "host names and addresses with commas, such as hub.example,10.0.0.7, or nothing for all",
+    ),
+    setting(
+        "allowed-origins",
+        "ORIGINS",
+        "Whose pages may read live cards",
+        "origins with commas, such as https://crm.example,http://localhost:3000",
+    ),
+    setting(
         "trusted-proxies",
         "NETWORKS",
         "Whose X-Forwarded-For is believed",
@@ -334,6 +346,10 @@ pub struct Config {
     pub access_key_over_http: bool,
     /// How many wrong credentials an address may show.
     pub guess_limit: Rate,
+    /// The hosts that requests may name; when there are none, all.
+    pub allowed_hosts: Vec<String>,
+    /// The origins whose pages may read the stream of live cards.
+    pub allowed_origins: Vec<String>,
     /// Who may say for whom a request is.
     pub trusted_proxies: Vec<Network>,
     /// How many bytes a hook's body may have.
@@ -430,9 +446,12 @@ impl Config {
             allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
             access_key_over_http: given.need("access-key-over-http", |text| text.parse().ok())?,
             guess_limit: given.need("guess-limit", Rate::parse)?,
+            allowed_hosts: given.need("allowed-hosts", |text| listed(text).map(host).collect())?,
+            allowed_origins: given.need("allowed-origins", |text| {
+                listed(text).map(cors::origin).collect()
+            })?,
             trusted_proxies: given.need("trusted-proxies", |text| {
-                let networks = text.split(',').map(str::trim).filter(|one| !one.is_empty());
-                networks.map(Network::parse).collect()
+                listed(text).map(Network::parse).collect()
             })?,
             hook_body_limit: given.need("hook-body-limit", |text| {
                 parse_size(text).filter(|size| (1..=MOST_HOOK_BODY).contains(size))
@@ -472,6 +491,17 @@ impl Config {
 fn has_scheme(text: &str, schemes: &[&str]) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
+
+/// What stands between commas.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|one| !one.is_empty())
+}
+
+/// A host as `Host` headers name it, without a port.
+fn host(text: &str) -> Option<String> {
+    let authority: http::uri::Authority = text.parse().ok()?;
+    (authority.host() == text).then(|| text.to_owned())
 }
 
 /// A number of bytes, of KiB or of MiB.

@@ -109,38 +109,39 @@ async fn wrong_method<Guard>(_: Guard) -> Error {
 /// The answer to a request for what is not there, in the words of the face that its prefix belongs to.
 pub async fn no_route(State(app): State<App>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let mut segments = parts.uri.path().split('/').skip(1);
-    let prefix = (segments.next(), segments.next());
-    let (refused, words) = match prefix {
-        (Some("api"), Some("v1")) => (
-            crm::routes::Guard::from_request_parts(&mut parts, &app)
-                .await
-                .err(),
-            crm::routes::words as fn(&Error) -> Response,
-        ),
-        (Some("api"), Some("v3" | "1")) => {
-            let refused = edo::routes::Guard::from_request_parts(&mut parts, &app)
-                .await
-                .err();
-            let refused = guess::judged(Arc::new(refused.unwrap_or(Error::NoRoute)));
-            return edo::routes::words(&app, &refused, &parts.headers);
-        }
-        (Some("admin"), _) => (
-            admin::routes::Administrator::from_request_parts(&mut parts, &app)
-                .await
-                .err(),
-            admin::routes::words as _,
-        ),
-        (Some("rest"), Some("v1")) => (
-            era::routes::Guard::from_request_parts(&mut parts, &app)
-                .await
-                .err(),
-            era::routes::words as _,
-        ),
-        (Some("exec" | "hook" | "ws"), _) => (None, era::routes::words as _),
-        _ => (None, admin::routes::words as _),
+    let refused = match prefix(parts.uri.path()) {
+        (Some("api"), Some("v1")) => crm::routes::Guard::from_request_parts(&mut parts, &app)
+            .await
+            .err(),
+        (Some("api"), Some("v3" | "1")) => edo::routes::Guard::from_request_parts(&mut parts, &app)
+            .await
+            .err(),
+        (Some("admin"), _) => admin::routes::Administrator::from_request_parts(&mut parts, &app)
+            .await
+            .err(),
+        (Some("rest"), Some("v1")) => era::routes::Guard::from_request_parts(&mut parts, &app)
+            .await
+            .err(),
+        _ => None,
     };
-    words(&guess::judged(Arc::new(refused.unwrap_or(Error::NoRoute))))
+    let refused = guess::judged(Arc::new(refused.unwrap_or(Error::NoRoute)));
+    words_at(&app, parts.uri.path(), &parts.headers, &refused)
+}
+
+/// The first two segments of a path.
+fn prefix(path: &str) -> (Option<&str>, Option<&str>) {
+    let mut segments = path.split('/').skip(1);
+    (segments.next(), segments.next())
+}
+
+/// An error in the words of the face that a path belongs to.
+pub fn words_at(app: &App, path: &str, headers: &HeaderMap, error: &Error) -> Response {
+    match prefix(path) {
+        (Some("api"), Some("v1")) => crm::routes::words(error),
+        (Some("api"), Some("v3" | "1")) => edo::routes::words(app, error, headers),
+        (Some("rest"), Some("v1")) | (Some("exec" | "hook" | "ws"), _) => era::routes::words(error),
+        _ => admin::routes::words(error),
+    }
 }
 
 /// Sets `Retry-After` where trying again is the right thing to do.
@@ -193,9 +194,13 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    // Who waits for a word before it sends is not told to send what is thrown away.
+    let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     if declared.is_some_and(|length| length > limit as u64) {
-        linger(&mut body).await;
+        if !waits {
+            linger(&mut body).await;
+        }
         return Err(too_large);
     }
     let read = Limited::new(&mut body, limit).collect();

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::{app::App, face, openapi, security};
+use crate::{app::App, courtesy, face, openapi, security};
 
 /// How many connections are served at once. More wait in the system's queue.
 const CONNECTIONS: usize = 8192;
@@ -77,6 +77,7 @@ pub fn router(app: App) -> Router {
     };
     exact
         .fallback(again)
+        .layer(from_fn_with_state(app.clone(), courtesy::keep))
         .layer(from_fn_with_state(app, with_request_id))
 }
 

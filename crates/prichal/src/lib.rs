@@ -13,6 +13,8 @@ pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cors;
+pub mod courtesy;
 pub mod data_dir;
 pub mod dispatch;
 pub mod disposition;

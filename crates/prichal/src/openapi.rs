@@ -3,14 +3,17 @@
 mod refusals;
 
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use axum::{
     Json, Router,
-    extract::State,
-    http::{StatusCode, header},
+    body::to_bytes,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -39,16 +42,45 @@ pub fn router<const N: usize>(apis: [OpenApi; N]) -> Router<App> {
         ([(header::CONTENT_TYPE, "application/json")], json)
     };
     let page = |path: &'static str, document: &'static str| {
-        Router::from(SwaggerUi::new(path).config(Config::new([document])))
+        // A stranger's service would be shown the address of the description.
+        let config = Config::new([document]).validator_url("none");
+        Router::from(SwaggerUi::new(path).config(config))
     };
-    Router::new()
+    let docs = Router::new()
         .merge(page("/docs", "/docs/openapi.json"))
         .merge(page("/swagger", "/swagger/v3/swagger.json"))
         .route("/docs/openapi.json", get(served.clone()))
         .route("/swagger/v3/swagger.json", get(served))
+        .layer(from_fn(tagged));
+    Router::new()
+        .merge(docs)
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/metrics", get(show_metrics))
+}
+
+/// Gives a page, and whatever it loads, a tag of its contents: they are the same until the next version.
+async fn tagged(mut request: Request, next: Next) -> Response {
+    // Without its contents there would be nothing to make a tag of; the listener sends none to HEAD.
+    if request.method() == Method::HEAD {
+        *request.method_mut() = Method::GET;
+    }
+    let response = next.run(request).await;
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(contents) = to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut digest = DefaultHasher::new();
+    contents.hash(&mut digest);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{:016x}\"", digest.finish())) {
+        parts.headers.insert(header::ETAG, tag);
+    }
+    let always_asked = HeaderValue::from_static("no-cache");
+    parts.headers.insert(header::CACHE_CONTROL, always_asked);
+    Response::from_parts(parts, contents.into())
 }
 
 /// The groups of operations, in the order of a first integration.

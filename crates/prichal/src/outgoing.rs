@@ -2,11 +2,14 @@
 //!
 //! One call, top to bottom:
 //!
-//! 1. A free connection of the caller's own [`Connections`] is taken, or else the host is resolved,
+//! 1. A free connection of the caller's own [`Connections`] is taken, or else the host is resolved
+//!    within the share of whom it is for ([`names::Asker`]),
 //!    *every* address it has is put before the [`Guard`], and those very addresses are connected
 //!    to. Nothing resolves a second time, so a name cannot change its mind in between.
 //! 2. The request is sent, the head of the answer is read, then its body as far as it is wanted.
 //! 3. The connection goes back when the answer was read to its end and the peer keeps it open.
+//!
+//! Once the head of an answer is there, it is the answer, whatever becomes of its body.
 //!
 //! One deadline covers all of that. It is a future of the caller's, so that the caller's clock
 //! decides. No redirect is followed, no proxy is asked, and nothing is read from the environment
@@ -40,25 +43,33 @@ use tokio_rustls::client::TlsStream;
 use connections::Connections;
 use guard::{Guard, Kind};
 use live::{Live, Stream};
+use names::Names;
 use target::{Host, Origin, Target};
 
 pub mod connections;
 pub mod guard;
+mod lenient;
 mod live;
+pub mod names;
+mod redirect;
 pub mod signature;
 pub mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 /// How much of an answer's body is worth keeping for a log.
 pub const KEEP: usize = 1024;
 
 /// How large the head of an answer may be.
 const MOST_HEAD: usize = 64 * 1024;
+/// How many headers it may have. To have more read than hyper does by itself costs an allocation per answer.
+const MOST_HEADERS: usize = 256;
 
 /// What all calls of a process share: the guard and the trusted certificates.
 pub struct Connector {
     guard: Guard,
+    names: Names,
     tls: TlsConnector,
     http: http1::Builder,
 }
@@ -83,6 +94,20 @@ pub struct Answer {
     pub body: Bytes,
     /// There is more, or may be more, than `body` holds.
     pub truncated: bool,
+    /// Why the body did not come whole. Status and headers count all the same.
+    pub broken: Option<CallError>,
+}
+
+impl Answer {
+    /// `fault`, which was found with the answer to a call of `target`, and what else explains it.
+    pub fn explained(&self, fault: String, target: &Target) -> String {
+        let redirect = self
+            .redirect(target)
+            .map(|place| format!("it is a redirect to {place}, and redirects are not followed"));
+        let broken = self.broken.as_ref().map(ToString::to_string);
+        let parts = [Some(fault), redirect, broken];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// Why there is no answer. The texts hold no secret and no URL, and may be shown to the tenant.
@@ -102,7 +127,7 @@ pub enum CallError {
     Closed { phase: Phase },
     #[error("not valid HTTP/1.1, seen while {phase}")]
     BadAnswer { phase: Phase },
-    #[error("the head of the answer has more than 64 KiB or 100 headers")]
+    #[error("the head of the answer has more than 64 KiB or 256 headers")]
     TooLargeHead,
 }
 
@@ -183,11 +208,18 @@ impl Connector {
     pub fn new(guard: Guard, roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
         let mut tls = trusting(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        tls.client_auth_cert_resolver = Arc::new(tls::NoCertificate);
         let mut http = http1::Builder::new();
-        // The number of headers stays at hyper's 100: to name it costs an allocation per answer.
-        http.max_buf_size(MOST_HEAD).max_header_size(MOST_HEAD);
+        http.max_buf_size(MOST_HEAD)
+            .max_header_size(MOST_HEAD)
+            .max_headers(MOST_HEADERS)
+            // As other clients are lenient, so receivers that work with those work with us.
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true);
         Ok(Self {
             guard,
+            names: Names::new(),
             tls: TlsConnector::from(Arc::new(tls)),
             http,
         })
@@ -238,14 +270,12 @@ impl Connector {
         let addresses = self.addresses(connections, origin);
         let addresses = within(timeout.as_mut(), Phase::Resolve, addresses).await?;
         let tcp = within(timeout.as_mut(), Phase::Connect, connect(&addresses)).await?;
-        let stream = match &origin.tls {
-            None => Stream::Plain(tcp),
-            Some(name) => {
-                let handshake = self.handshake(name.clone(), tcp);
-                Stream::Tls(Box::new(within(timeout, Phase::Tls, handshake).await?))
-            }
+        let Some(name) = &origin.tls else {
+            return Live::new(&self.http, Stream::Plain(tcp), false).await;
         };
-        Live::new(&self.http, stream).await
+        let handshake = self.handshake(name.clone(), tcp);
+        let (tls, asked) = within(timeout, Phase::Tls, handshake).await?;
+        Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
     }
 
     /// The addresses of the host, all of them passed by the guard. One forbidden address condemns
@@ -260,7 +290,10 @@ impl Connector {
                 let addresses = vec![SocketAddr::new(*address, origin.port)];
                 (addresses, Some(*address))
             }
-            Host::Name(name) => (connections.resolve(name, origin.port).await?, None),
+            Host::Name(name) => (
+                connections.resolve(&self.names, name, origin.port).await?,
+                None,
+            ),
         };
         self.check(&addresses, literal)?;
         Ok(addresses)
@@ -282,13 +315,12 @@ impl Connector {
         &self,
         name: ServerName<'static>,
         tcp: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, CallError> {
-        self.tls
-            .connect(name, tcp)
-            .await
-            .map_err(|error| CallError::Tls {
-                reason: tls_reason(&error),
-            })
+    ) -> Result<(TlsStream<TcpStream>, bool), CallError> {
+        let (shaken, asked) = tls::noticing(self.tls.connect(name, tcp)).await;
+        let reason = |error| CallError::Tls {
+            reason: tls::reason(&error, asked),
+        };
+        Ok((shaken.map_err(reason)?, asked))
     }
 }
 
@@ -322,8 +354,8 @@ async fn within<T>(
     .await
 }
 
-/// Connects to the first address that accepts. One after the other, in the order of the system's
-/// resolver, which puts families without a route last.
+/// Connects to the first address that accepts. One after the other, in the order of [`Names`], which puts
+/// families without a route last.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
     let mut reason = "the host name has no address";
     for address in addresses {
@@ -344,30 +376,5 @@ fn connect_reason(error: &std::io::Error) -> &'static str {
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "the host is unreachable",
         ErrorKind::TimedOut => "the host does not react",
         _ => "it could not be opened",
-    }
-}
-
-fn tls_reason(error: &std::io::Error) -> &'static str {
-    use rustls::CertificateError as Certificate;
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        None => "closed by the host during the handshake",
-        Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
-            Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                "the certificate has expired"
-            }
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-                "the certificate is not valid yet"
-            }
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                "the certificate is for another host"
-            }
-            Certificate::UnknownIssuer => "the certificate is of an unknown issuer",
-            Certificate::Revoked => "the certificate has been revoked",
-            _ => "the certificate is not valid",
-        },
-        Some(rustls::Error::AlertReceived(_)) => "the host refused the handshake",
-        Some(rustls::Error::InvalidMessage(_)) => "the host does not speak TLS",
-        Some(_) => "the handshake failed",
     }
 }

@@ -15,7 +15,7 @@ use prichal_store::{
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
-    idempotency, integration,
+    idempotency, integration, live_ticket,
     quarantine::{self, Item, Kind},
     run, signature,
 };
@@ -99,6 +99,7 @@ enum Step {
     Unfinished,
     Orphans,
     Suspects,
+    Tickets,
 }
 
 /// Does a step, unless it is in quarantine. A failure is logged.
@@ -143,6 +144,8 @@ pub async fn sweep(app: &App) -> Result<()> {
         idempotency::forget_answers(tx, now - REMEMBERED, most)
     });
     let answers = step(app, Step::Answers, answers).await;
+    let tickets = forget(app, ANY, move |tx| live_ticket::forget(tx, now, most));
+    let tickets = step(app, Step::Tickets, tickets).await;
     let keys_over = now - app.config.access_key_ttl - MARGIN;
     let revoked = async {
         let forget = move |tx: &mut Tx<'_>| integration::forget_revoked(tx, keys_over);
@@ -162,6 +165,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(attempts)
         .and(runs)
         .and(answers)
+        .and(tickets)
         .and(revoked)
         .and(unfinished)
         .and(orphans)

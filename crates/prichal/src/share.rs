@@ -11,9 +11,10 @@ use std::{
 use prichal_core::id::WorkspaceId;
 use tokio::sync::oneshot;
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct FairShare(Arc<Mutex<State>>);
 
+#[derive(Debug)]
 struct State {
     all: usize,
     share: usize,
@@ -23,6 +24,7 @@ struct State {
     last: u64,
 }
 
+#[derive(Debug)]
 struct Waiter {
     number: u64,
     size: usize,
@@ -30,6 +32,7 @@ struct Waiter {
 }
 
 /// A part of the room, given back when it is dropped.
+#[derive(Debug)]
 pub struct Permit {
     room: FairShare,
     workspace: WorkspaceId,

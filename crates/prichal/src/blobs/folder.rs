@@ -17,6 +17,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use uuid::Uuid;
 
+use crate::share::FairShare;
+
 use super::{BlobEntry, BlobError, BlobKey, BlobList, BlobStream, OpenError};
 
 /// Written and read at a time.
@@ -25,6 +27,11 @@ const CHUNK: usize = 256 * 1024;
 const BATCH: usize = 256;
 /// More than one block, so that a full disk cannot hide it in what is allocated already.
 const PROBE: [u8; 8192] = [0; 8192];
+
+/// How many threads all workspaces' files may take at a time, and those of one. A disk that is slow with the
+/// files of one holds up nobody else, nor the question whether the store works.
+const THREADS: usize = 96;
+const SHARE: usize = 16;
 
 const UNFINISHED: &str = "unfinished";
 
@@ -35,6 +42,7 @@ pub(super) struct Folder(Arc<Root>);
 struct Root {
     blobs: PathBuf,
     unfinished: PathBuf,
+    threads: FairShare,
 }
 
 impl Folder {
@@ -55,12 +63,13 @@ impl Folder {
         Ok(Self(Arc::new(Root {
             blobs: path.to_owned(),
             unfinished,
+            threads: FairShare::new(THREADS, SHARE),
         })))
     }
 
     pub(super) async fn create(&self, key: BlobKey) -> Result<Upload, BlobError> {
         let folder = self.clone();
-        blocking(move || {
+        self.blocking(key, move || {
             // A name of its own, not the key's: two uploads never share a file.
             let temporary = Temporary(Some(folder.temporary()));
             let file = new_file(temporary.path())?;
@@ -82,44 +91,50 @@ impl Folder {
         range: Option<Range<u64>>,
     ) -> Result<BlobStream, BlobError> {
         let path = self.path(key);
-        let (file, left) = blocking(move || {
-            let mut file = File::open(path)?;
-            let size = file.metadata()?.len();
-            let range = range.unwrap_or(0..size);
-            if range.end > size || range.start > range.end {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-            file.seek(SeekFrom::Start(range.start))?;
-            Ok((file, range.end - range.start))
-        })
-        .await
-        .map_err(unreadable)?;
-        let chunks = stream::try_unfold((file, left), |(mut file, left)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            blocking(move || {
-                let length = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-                let mut chunk = vec![0; length];
-                file.read_exact(&mut chunk)?;
-                Ok(Some((Bytes::from(chunk), (file, left - length as u64))))
+        let (file, left) = self
+            .blocking(key, move || {
+                let mut file = File::open(path)?;
+                let size = file.metadata()?.len();
+                let range = range.unwrap_or(0..size);
+                if range.end > size || range.start > range.end {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+                file.seek(SeekFrom::Start(range.start))?;
+                Ok((file, range.end - range.start))
             })
             .await
-            .map_err(unreadable)
+            .map_err(unreadable)?;
+        let folder = self.clone();
+        let chunks = stream::try_unfold((file, left), move |(mut file, left)| {
+            let folder = folder.clone();
+            async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                let read = folder.blocking(key, move || {
+                    let length = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+                    let mut chunk = vec![0; length];
+                    file.read_exact(&mut chunk)?;
+                    Ok(Some((Bytes::from(chunk), (file, left - length as u64))))
+                });
+                read.await.map_err(unreadable)
+            }
         });
         Ok(chunks.boxed())
     }
 
     pub(super) async fn size(&self, key: BlobKey) -> Result<u64, BlobError> {
         let path = self.path(key);
-        blocking(move || Ok(fs::metadata(path)?.len()))
+        self.blocking(key, move || Ok(fs::metadata(path)?.len()))
             .await
             .map_err(unreadable)
     }
 
     pub(super) async fn delete(&self, key: BlobKey) -> Result<(), BlobError> {
         let path = self.path(key);
-        blocking(move || remove_file(&path)).await.map_err(failed)
+        self.blocking(key, move || remove_file(&path))
+            .await
+            .map_err(failed)
     }
 
     pub(super) fn list(&self, workspace: Option<WorkspaceId>) -> BlobList {
@@ -175,6 +190,21 @@ impl Folder {
             .map_err(failed)
     }
 
+    /// Runs file system calls for a blob within its workspace's share of threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        key: BlobKey,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let place = self.0.threads.take(key.workspace, 1).await;
+        // The place is given back by the thread: whoever waits for it may be gone by then.
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        blocking(work).await
+    }
+
     fn temporary(&self) -> PathBuf {
         temporary(&self.0.unfinished)
     }
@@ -209,13 +239,12 @@ impl Upload {
     async fn flush(&mut self) -> Result<(), BlobError> {
         let mut file = self.take_file()?;
         let data = self.buffer.split().freeze();
-        let file = blocking(move || {
+        let folder = self.folder.clone();
+        let write = folder.blocking(self.key, move || {
             file.write_all(&data)?;
             Ok(file)
-        })
-        .await
-        .map_err(failed)?;
-        self.file = Some(file);
+        });
+        self.file = Some(write.await.map_err(failed)?);
         Ok(())
     }
 
@@ -226,7 +255,8 @@ impl Upload {
 
     pub(super) async fn finish(mut self) -> Result<(), BlobError> {
         let mut file = self.take_file()?;
-        blocking(move || {
+        let (folder, key) = (self.folder.clone(), self.key);
+        let finish = folder.blocking(key, move || {
             file.write_all(&self.buffer)?;
             file.sync_all()?;
             let root = &self.folder.0.blobs;
@@ -239,9 +269,8 @@ impl Upload {
             sync_dir(root)?;
             self.temporary.rename(&self.folder.path(self.key))?;
             sync_dir(&dir)
-        })
-        .await
-        .map_err(failed)
+        });
+        finish.await.map_err(failed)
     }
 }
 
@@ -434,4 +463,32 @@ fn timestamp(time: SystemTime) -> Timestamp {
         Err(before) => i64::try_from(before.duration().as_micros()).map(|micros| -micros),
     };
     Timestamp::from_micros(micros.unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn slow_files_of_one_workspace_hold_up_nobody_else() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = Folder::open(dir.path()).expect("it opens");
+        let [slow, other] = [1, 2].map(|number| BlobKey {
+            workspace: WorkspaceId(Uuid::from_u128(number)),
+            id: Uuid::nil(),
+        });
+        let mut busy = Vec::new();
+        for _ in 0..SHARE {
+            busy.push(folder.0.threads.take(slow.workspace, 1).await);
+        }
+        let mut waiting = Box::pin(folder.create(slow));
+        assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
+        let upload = folder.create(other).await.expect("another does not");
+        upload.finish().await.expect("it is written");
+        folder.probe().await.expect("the store works");
+        drop(busy);
+        waiting.await.expect("its turn comes");
+    }
 }

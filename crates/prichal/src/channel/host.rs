@@ -36,7 +36,7 @@ use crate::{
     app::App,
     entity::{self, Place, draft::Draft, edit, link},
     error::{Error, Result},
-    outgoing::{Outgoing, connections::Connections, target::Target},
+    outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
     script::Host,
     settings,
 };
@@ -226,7 +226,7 @@ impl RunHost {
             depth,
             effects: Effects::default(),
             entities: HashMap::new(),
-            connections: Arc::new(Connections::new(TOGETHER)),
+            connections: Arc::new(Connections::new(TOGETHER, Asker::Workspace(workspace))),
             fetching: Arc::new(tokio::sync::Semaphore::new(TOGETHER)),
             fetched: 0,
             underway: Arc::default(),
@@ -583,16 +583,19 @@ impl RunHost {
             if let Some(posted) = posted {
                 posted.set(Some(answer.status), send::head(&answer.body));
             }
-            if answer.truncated {
-                return Err("the answer is longer than 1 MiB".to_owned());
-            }
+            let failure = match &answer.broken {
+                Some(broken) => Some(broken.to_string()),
+                None => answer
+                    .truncated
+                    .then(|| "the answer is longer than 1 MiB".to_owned()),
+            };
             let mut headers = Map::new();
             for (name, value) in &answer.headers {
                 let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
                 headers.insert(name.as_str().to_owned(), value.into());
             }
             let body = String::from_utf8_lossy(&answer.body);
-            let mut shown = json!({ "status": answer.status, "headers": headers, "body": body });
+            let mut shown = json!({ "status": answer.status, "headers": headers, "body": body, "failure": failure });
             if body.as_bytes() != answer.body {
                 shown["base64"] = STANDARD.encode(&answer.body).into();
             }

@@ -264,7 +264,14 @@ async fn way(app: &App, docked: &Docked, now: Timestamp) -> Result<Way> {
 
 async fn post(app: &App, docked: &Docked, run: &Run, request: &Request, now: Timestamp) -> Done {
     let _call = app.calls.take(run.lane.workspace, 1).await;
-    let posted = send::post(app, &docked.channel, run.id, &request.text, now).await;
+    let posted = send::post(
+        app,
+        &docked.channel,
+        (run.lane.workspace, run.id),
+        &request.text,
+        now,
+    )
+    .await;
     Done {
         outcome: Outcome {
             failure: posted.error.map(Failure::new),

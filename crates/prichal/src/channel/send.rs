@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use bytes::Bytes;
-use prichal_core::{channel::Channel, id::RunId, time::Timestamp};
+use prichal_core::{
+    channel::Channel,
+    id::{RunId, WorkspaceId},
+    time::Timestamp,
+};
 
 pub use crate::dispatch::call::USER_AGENT;
 use crate::{
     app::App,
     dispatch::call::{JSON, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
-    outgoing::{KEEP, Outgoing, connections::Connections, target::Target},
+    outgoing::{KEEP, Outgoing, connections::Connections, names::Asker, target::Target},
 };
 
 /// What came of posting a message.
@@ -34,7 +38,7 @@ pub fn head(body: &[u8]) -> Option<String> {
 pub async fn post(
     app: &App,
     channel: &Channel,
-    id: RunId,
+    (workspace, id): (WorkspaceId, RunId),
     message: &str,
     now: Timestamp,
 ) -> Posted {
@@ -58,7 +62,7 @@ pub async fn post(
         keep: KEEP,
     };
     let deadline = app.clock.sleep(app.config.delivery_timeout);
-    let connections = Connections::new(1);
+    let connections = Connections::new(1, Asker::Workspace(workspace));
     match app
         .outgoing
         .call(&connections, &target, request, deadline)
@@ -68,8 +72,10 @@ pub async fn post(
         Ok(answer) => Posted {
             http_status: Some(answer.status),
             duration: app.clock.now().since(now),
-            error: (!(200..300).contains(&answer.status))
-                .then(|| format!("the answer was {}, not 2xx", answer.status)),
+            error: (!(200..300).contains(&answer.status)).then(|| {
+                let fault = format!("the answer was {}, not 2xx", answer.status);
+                answer.explained(fault, &target)
+            }),
             answer: head(&answer.body),
         },
     }

@@ -23,6 +23,7 @@ use crate::{
     outgoing::{
         Answer, CallError, KEEP, Outgoing,
         connections::Connections,
+        names::Asker,
         signature::{SigningKey, sign},
         target::Target,
     },
@@ -92,6 +93,13 @@ impl Receiver {
                 name: instance.integration.name,
             },
         }
+    }
+}
+
+impl Receiver {
+    /// Room for the connections of so many calls.
+    pub fn connections(&self, most: usize) -> Connections {
+        Connections::new(most, Asker::Workspace(self.access.workspace))
     }
 }
 
@@ -211,7 +219,7 @@ pub(super) async fn post(
                 started_at,
                 duration,
                 http_status: Some(answer.status),
-                error: reply.error(),
+                error: reply.error().map(|fault| answer.explained(fault, target)),
                 answer: (!answer.body.is_empty()).then(|| text(&answer.body)),
             }
         }

@@ -46,7 +46,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     journal::{self, Flight},
-    outgoing::connections::Connections,
+    outgoing::{connections::Connections, names::Asker},
 };
 
 /// How many first calls of one webhook may run at once.
@@ -206,10 +206,13 @@ impl Runner {
     pub(super) fn new(app: App, hook: Arc<Hook>, position: i64, stop: CancellationToken) -> Self {
         Self {
             app,
+            connections: Arc::new(Connections::new(
+                CALLS + SIDE_CALLS,
+                Asker::Workspace(hook.lease.key.workspace),
+            )),
             hook,
             stop,
             to: None,
-            connections: Arc::new(Connections::new(CALLS + SIDE_CALLS)),
             line: Line::new(position),
             calls: FuturesUnordered::new(),
             side_calls: 0,

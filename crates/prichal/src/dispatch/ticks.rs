@@ -30,7 +30,6 @@ use crate::{
     app::App,
     error::{Error, Result},
     instance, journal,
-    outgoing::connections::Connections,
     share::FairShare,
     vault::Vault,
 };
@@ -173,7 +172,7 @@ impl Tick {
                     body: Bytes::from_static(b"{}"),
                     replay: false,
                 };
-                let outcome = call(app, &receiver, &Connections::new(1), payload).await;
+                let outcome = call(app, &receiver, &receiver.connections(1), payload).await;
                 metrics::counter!("prichal_schedule_calls_total", "success" => if outcome.reply.is_success() { "yes" } else { "no" }).increment(1);
                 outcome.reply.is_success()
             }

@@ -127,7 +127,7 @@ pub async fn archive(app: &App, dossier: &Dossier) -> Result<Zip> {
         name: "manifest.json".to_owned(),
         contents: Contents::Bytes(manifest.into()),
     });
-    build(app, &entries).await
+    build(app, dossier.viewer, &entries).await
 }
 
 /// A file of the archive, and what the manifest says of it.

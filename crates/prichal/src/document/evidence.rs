@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     error::Result,
-    outgoing::{Outgoing, connections::Connections, target::Target},
+    outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
     vault::sha256_hex,
 };
 
@@ -152,7 +152,12 @@ async fn fetch(app: &App, need: &Need, url: &str) -> Option<Bytes> {
     let deadline = app.clock.sleep(PATIENCE);
     let called = app
         .outgoing
-        .call(&Connections::new(1), &target, request, deadline)
+        .call(
+            &Connections::new(1, Asker::Server),
+            &target,
+            request,
+            deadline,
+        )
         .await;
     match called {
         Ok(answer) if answer.status == 200 && !answer.truncated => Some(answer.body),

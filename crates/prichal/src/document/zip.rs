@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use prichal_core::id::WorkspaceId;
 use sha2::{Digest as _, Sha256};
 use tokio::{io::AsyncReadExt as _, sync::mpsc};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
@@ -50,7 +51,9 @@ enum Piece {
 }
 
 /// Puts files into a zip, uncompressed, in this order, all with the same time.
-pub async fn build(app: &App, entries: &[Entry]) -> Result<Zip> {
+pub async fn build(app: &App, workspace: WorkspaceId, entries: &[Entry]) -> Result<Zip> {
+    // The thread that writes waits for files to be read.
+    let _place = app.zips.take(workspace, 1).await;
     let (pieces, written) = mpsc::channel(WAITING);
     let writer = tokio::task::spawn_blocking(move || write(written));
     let fed = feed(app, entries, &pieces).await;

@@ -11,6 +11,7 @@ mod files;
 mod instances;
 mod integrations;
 mod links;
+mod live_tickets;
 mod manifest;
 pub mod routes;
 mod settings;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::CallError;
 use super::live::Live;
+use super::names::{Asker, Names};
 use super::target::Origin;
 
 /// How long a connection may wait. Past that, peers and the boxes between us tend to forget it.
@@ -23,10 +24,12 @@ const RESOLVED: Duration = Duration::from_secs(1);
 /// Made for one destination. After a change of the URL the old connections are not used.
 pub struct Connections {
     most: usize,
+    /// Whose share the resolving of names counts against.
+    asker: Asker,
     /// The one used last is at the back.
     idle: Mutex<VecDeque<Idle>>,
-    /// Locked while the resolver works, so that a host whose names cannot be resolved occupies one
-    /// of the runtime's blocking threads, not one per call.
+    /// Locked while the resolver works, so that a host whose name cannot be resolved takes one place of
+    /// its workspace's share, not one per call.
     resolved: tokio::sync::Mutex<Option<Resolved>>,
 }
 
@@ -45,9 +48,10 @@ struct Resolved {
 
 impl Connections {
     /// Keeps at most `most` connections. Best is the number of calls that run at the same time.
-    pub fn new(most: usize) -> Self {
+    pub fn new(most: usize, asker: Asker) -> Self {
         Self {
             most,
+            asker,
             idle: Mutex::default(),
             resolved: tokio::sync::Mutex::default(),
         }
@@ -93,9 +97,10 @@ impl Connections {
         }
     }
 
-    /// Asks the system's resolver.
+    /// The addresses of a host, asked for once by calls that need them at the same moment.
     pub(super) async fn resolve(
         &self,
+        names: &Names,
         name: &str,
         port: u16,
     ) -> Result<Vec<SocketAddr>, CallError> {
@@ -107,10 +112,7 @@ impl Connections {
         {
             return known.outcome.clone();
         }
-        let outcome = match tokio::net::lookup_host((name, port)).await {
-            Ok(addresses) => Ok(addresses.collect()),
-            Err(_) => Err(CallError::Dns),
-        };
+        let outcome = names.resolve(self.asker, name, port).await;
         *resolved = Some(Resolved {
             name: name.to_owned(),
             port,

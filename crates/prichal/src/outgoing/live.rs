@@ -4,8 +4,7 @@ use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -18,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Answer, CallError, Phase, within};
+use super::{Answer, CallError, MOST_HEAD, Phase, lenient, tls, within};
 
 /// How much of a body is read so that the connection can be used again. Past that, a new connection
 /// is cheaper, and a body without an end must end somewhere.
@@ -32,14 +31,21 @@ pub(super) struct Live {
     sender: SendRequest<Full<Bytes>>,
     /// Dropped when it is done: that ends the futures that wait for it.
     driver: Option<Driver>,
-    heard: Arc<AtomicBool>,
+    heard: Arc<Mutex<Sent>>,
     /// An answer was left half read.
     spoilt: bool,
+    /// The host has asked for a certificate, and has not answered any request since.
+    asked: bool,
 }
 
 impl Live {
-    pub(super) async fn new(http: &Builder, stream: Stream) -> Result<Box<Self>, CallError> {
-        let heard = Arc::new(AtomicBool::new(false));
+    /// `asked`: the handshake asked for a certificate of ours.
+    pub(super) async fn new(
+        http: &Builder,
+        stream: Stream,
+        asked: bool,
+    ) -> Result<Box<Self>, CallError> {
+        let heard = Arc::<Mutex<Sent>>::default();
         let io = TokioIo::new(Heard {
             stream,
             heard: Arc::clone(&heard),
@@ -47,18 +53,19 @@ impl Live {
         let (sender, driver) = http
             .handshake(io)
             .await
-            .map_err(|error| fault(&error, Phase::Connect))?;
+            .map_err(|error| fault(&error, Phase::Connect, asked))?;
         Ok(Box::new(Self {
             sender,
             driver: Some(driver),
             heard,
             spoilt: false,
+            asked,
         }))
     }
 
     /// Whether the last exchange brought any byte from the peer.
     pub(super) fn heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
+        !self.sent().head.is_empty()
     }
 
     /// Whether the next request can be sent.
@@ -77,16 +84,42 @@ impl Live {
         mut timeout: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Answer, CallError> {
         self.spoilt = true;
-        self.heard.store(false, Ordering::Relaxed);
-        let head = within(timeout.as_mut(), Phase::Answer, self.head(request)).await?;
+        self.sent().begin();
+        let head = match within(timeout.as_mut(), Phase::Answer, self.head(request)).await {
+            Ok(head) => head,
+            Err(error) => return self.look_again(error, keep),
+        };
+        self.asked = false;
         let (head, body) = head.into_parts();
-        let (body, truncated) = within(timeout, Phase::Body, self.body(body, keep)).await?;
+        let mut kept = BytesMut::new();
+        let read = within(timeout, Phase::Body, self.body(body, keep, &mut kept)).await;
         Ok(Answer {
             status: head.status.as_u16(),
             headers: head.headers,
-            body,
-            truncated,
+            body: kept.freeze(),
+            truncated: *read.as_ref().unwrap_or(&true),
+            broken: read.err(),
         })
+    }
+
+    /// The head of an answer that has come, though not as the standard wants it, or else the error.
+    fn look_again(&self, error: CallError, keep: usize) -> Result<Answer, CallError> {
+        let sent = self.sent();
+        let Some((status, headers, length)) = lenient::head(&sent.head) else {
+            return Err(error);
+        };
+        let rest = &sent.head[length..];
+        Ok(Answer {
+            status: status.as_u16(),
+            headers,
+            body: Bytes::copy_from_slice(&rest[..rest.len().min(keep)]),
+            truncated: true,
+            broken: Some(error),
+        })
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn head(
@@ -99,18 +132,28 @@ impl Live {
             response.as_mut().poll(cx)
         })
         .await
-        .map_err(|error| fault(&error, Phase::Answer))
+        .map_err(|error| match fault(&error, Phase::Answer, self.asked) {
+            // Some say no more when they are shown no certificate.
+            CallError::Closed { .. } if self.asked && !self.heard() => CallError::Tls {
+                reason: tls::CLIENT_CERTIFICATE,
+            },
+            error => error,
+        })
     }
 
-    /// The first `keep` bytes of the body, and whether there is more.
+    /// Reads the first `keep` bytes of the body, and says whether there is more.
     ///
     /// A body that says its length, up to what we would read anyway, must come whole: less is half
     /// an answer. From any other, `keep` bytes are enough, and we do not wait for the rest.
-    async fn body(&mut self, mut body: Incoming, keep: usize) -> Result<(Bytes, bool), CallError> {
+    async fn body(
+        &mut self,
+        mut body: Incoming,
+        keep: usize,
+        kept: &mut BytesMut,
+    ) -> Result<bool, CallError> {
         let most = MOST_BODY.max(keep) as u64;
         let length = body.size_hint().exact();
         let patient = length.is_some_and(|length| length <= most);
-        let mut kept = BytesMut::new();
         let mut seen = 0_u64;
         let whole = poll_fn(|cx| {
             loop {
@@ -135,12 +178,12 @@ impl Live {
             }
         })
         .await
-        .map_err(|error| fault(&error, Phase::Body))?;
+        .map_err(|error| fault(&error, Phase::Body, false))?;
         if whole && length.is_some_and(|length| seen < length) {
             return Err(CallError::Closed { phase: Phase::Body });
         }
         self.spoilt = !whole;
-        Ok((kept.freeze(), !whole || seen > keep as u64))
+        Ok(!whole || seen > keep as u64)
     }
 
     fn poll_frame(
@@ -168,7 +211,12 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     }
 }
 
-fn fault(error: &hyper::Error, phase: Phase) -> CallError {
+fn fault(error: &hyper::Error, phase: Phase, asked: bool) -> CallError {
+    if let Some(failure) = tls::failure(error) {
+        return CallError::Tls {
+            reason: tls::explain(failure, asked),
+        };
+    }
     let malformed = error
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
@@ -190,10 +238,39 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A stream that remembers that it brought something.
+/// What a peer has sent in answer to the request that is under way: the head, and what came along with it.
+#[derive(Default)]
+struct Sent {
+    head: Vec<u8>,
+    is_whole: bool,
+}
+
+impl Sent {
+    fn begin(&mut self) {
+        self.head.clear();
+        self.head.shrink_to(1024);
+        self.is_whole = false;
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        if self.is_whole {
+            return;
+        }
+        let looked = self.head.len().saturating_sub(3);
+        let room = MOST_HEAD - self.head.len();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        // Behind an informational answer there is another head.
+        let is_final = self.head.get(9) != Some(&b'1');
+        let new = &self.head[looked..];
+        let ends = |mark: &[u8]| memchr::memmem::find(new, mark).is_some();
+        self.is_whole = is_final && (ends(b"\n\r\n") || ends(b"\n\n"));
+    }
+}
+
+/// A stream that remembers what it brought.
 struct Heard {
     stream: Stream,
-    heard: Arc<AtomicBool>,
+    heard: Arc<Mutex<Sent>>,
 }
 
 impl AsyncRead for Heard {
@@ -207,9 +284,9 @@ impl AsyncRead for Heard {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         })?;
-        if buf.filled().len() > before {
-            self.heard.store(true, Ordering::Relaxed);
-        }
+        let mut sent = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.add(&buf.filled()[before..]);
+        drop(sent);
         Poll::Ready(Ok(()))
     }
 }

@@ -108,6 +108,17 @@ impl Target {
             }
         }
     }
+
+    /// The whole URL, secrets included.
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.origin.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let authority = self.authority.to_str().unwrap_or_default();
+        format!("{scheme}://{authority}{}", self.path)
+    }
 }
 
 /// Passes public addresses only.

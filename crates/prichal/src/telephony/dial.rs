@@ -25,7 +25,6 @@ use crate::{
     app::App,
     dispatch::call::{Outcome, Payload, Receiver, call},
     error::{Error, Refusal, Result},
-    outgoing::connections::Connections,
 };
 
 /// Names the integration that calls are made with.
@@ -356,7 +355,7 @@ async fn send(app: &App, instance: Instance, path: &str, body: &Value) -> Outcom
         body: Bytes::from(body.to_string()),
         replay: false,
     };
-    call(app, &receiver, &Connections::new(1), payload).await
+    call(app, &receiver, &receiver.connections(1), payload).await
 }
 
 /// Why a call did not reach the integration; nothing when it did.

@@ -391,3 +391,20 @@ async fn both_sides_hear_what_they_see() {
     assert_eq!(history.as_array().map(Vec::len), Some(2));
     assert_eq!(history[0]["documentStatus"], "IN_NEW");
 }
+
+#[tokio::test]
+async fn a_2xx_whose_body_breaks_off_counts() {
+    let receiver = Receiver::start(|_| Reply::Raw {
+        bytes: "HTTP/1.1 202\nSet-Cookie: \x01\nTransfer-Encoding: gzip, chunked\n\nzz",
+        close: true,
+    })
+    .await;
+    let (hub, acme, _) = subscribed(&receiver).await;
+    acme.draft(&hub, "7/1").await;
+    receiver.next().await;
+    let attempts = acme.attempts(1).await;
+    assert_eq!(
+        (&attempts[0]["status"], &attempts[0]["httpStatus"]),
+        (&json!("delivered"), &json!(202))
+    );
+}

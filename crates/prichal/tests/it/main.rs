@@ -6,11 +6,13 @@
 )]
 
 mod admin;
+mod answers;
 mod authorization;
 mod bad_input;
 mod bulk;
 mod calls;
 mod channels;
+mod courtesies;
 mod dialling;
 mod dock;
 mod document_history;

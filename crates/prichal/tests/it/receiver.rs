@@ -73,6 +73,11 @@ pub(crate) enum Reply {
     Held(Arc<Semaphore>),
     /// What is no HTTP at all.
     Noise,
+    /// These bytes with the echo in the place of `{echo}`; then the connection is closed, or else stays open.
+    Raw {
+        bytes: &'static str,
+        close: bool,
+    },
 }
 
 type Script = dyn Fn(&Call) -> Reply + Send + Sync;
@@ -288,6 +293,15 @@ async fn answer(stream: &mut TcpStream, reply: Reply, echo: &str) -> bool {
             return stream.write_all(&whole).await.is_ok();
         }
         Reply::Close => return false,
+        Reply::Raw { bytes, close } => {
+            let bytes = bytes.replace("{echo}", echo);
+            let sent = stream.write_all(bytes.as_bytes()).await.is_ok();
+            if sent && !close {
+                // Until the peer gives up.
+                let _ = stream.read(&mut [0]).await;
+            }
+            return false;
+        }
         Reply::Noise => "220 mail.example.com ESMTP\r\n".to_owned(),
     };
     stream.write_all(text.as_bytes()).await.is_ok()

@@ -138,6 +138,6 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller> {
 }
 
 /// `{ws}` of `/api/v1/{ws}/…`.
-fn segment(path: &str) -> &str {
+pub(super) fn segment(path: &str) -> &str {
     path.split('/').nth(3).unwrap_or_default()
 }

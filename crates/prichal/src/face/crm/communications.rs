@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{StatusCode, request::Parts},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
@@ -25,12 +25,12 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::Member;
+use super::{caller::Member, live_tickets::Follower};
 use crate::{
     access,
     app::App,
     error::{Error, Result},
-    face::{bearer, json_text},
+    face::json_text,
     page::{Page, Query},
     telephony::{
         live::{Listener, Told},
@@ -290,18 +290,19 @@ fn total(by: GroupBy, totals: &Totals) -> Value {
 /// Follow the calls on the line of the token's user, as server-sent events: `opened`, `state` and
 /// `closed`, each with the call and its facts. `Last-Event-ID` goes on where a stream has ended.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/live", tag = "telephony",
-    params(("ws" = String, Path), ("Last-Event-ID" = Option<String>, Header)),
+    params(("ws" = String, Path), ("Last-Event-ID" = Option<String>, Header),
+        ("ticket" = Option<String>, Query, description = "In the place of a token, for a browser's EventSource"),
+        ("lastEventId" = Option<String>, Query, description = "In the place of the header")),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub(super) async fn follow_calls(
-    member: Member,
+    Follower {
+        member,
+        user,
+        token,
+    }: Follower,
     LastEvent(resume): LastEvent,
-    headers: HeaderMap,
 ) -> Result<Response> {
-    let user = member.caller.user().ok_or(Error::Forbidden(
-        "Only the token of a user has a line to follow",
-    ))?;
     let app = member.app.clone();
-    let token = bearer(&headers).unwrap_or_default().to_owned();
     let (listener, first) =
         Listener::start(app.clone(), member.workspace_id(), user, resume).await?;
     let opening = Event::default()
@@ -335,7 +336,7 @@ async fn ended(app: App, token: String) {
     let revoked = async {
         loop {
             tokio::time::sleep(LOOK).await;
-            if let Ok(None) = access::by_token(&app, &token).await {
+            if let Ok(None) = access::by_hash(&app, &token).await {
                 return;
             }
         }
@@ -361,13 +362,14 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let Some(header) = parts.headers.get("last-event-id") else {
+        let header = parts.headers.get("last-event-id");
+        let given = header.map(|header| header.to_str().unwrap_or("?").to_owned());
+        // A browser that begins anew with a ticket cannot send the header.
+        let query = Query::of(parts);
+        let given = given.filter(|text| !text.is_empty());
+        let Some(text) = given.as_deref().or_else(|| query.text("lastEventId")) else {
             return Ok(Self(None));
         };
-        let text = header.to_str().unwrap_or("?");
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
         let offset = id::parse(text).ok_or_else(|| {
             Error::invalid(
                 "Last-Event-ID",

@@ -37,7 +37,6 @@ use crate::{
         once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },
-    outgoing::connections::Connections,
     page::Query,
 };
 
@@ -245,7 +244,7 @@ pub(super) async fn test_webhook(
         body: made_up(&member, event, &definition),
         replay: false,
     };
-    let outcome = call::call(&member.app, &receiver, &Connections::new(1), payload).await;
+    let outcome = call::call(&member.app, &receiver, &receiver.connections(1), payload).await;
     // An empty schedule of retries: what fails is not tried again.
     let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
     let attempt = settle::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);

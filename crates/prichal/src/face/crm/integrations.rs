@@ -31,7 +31,6 @@ use crate::{
     },
     guess,
     instance::{self, Found},
-    outgoing::connections::Connections,
     page::Page,
     security::{self, Event},
     vault::{random_token, sha256_hex},
@@ -370,7 +369,7 @@ pub(super) async fn setup_integration(
             body: body.clone(),
             replay: false,
         };
-        let outcome = call(&member.app, &receiver, &Connections::new(1), payload).await;
+        let outcome = call(&member.app, &receiver, &receiver.connections(1), payload).await;
         if outcome.reply.is_success() {
             finish_setup(&member, id, round, setup, key, &body).await
         } else {

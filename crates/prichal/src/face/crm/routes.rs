@@ -4,7 +4,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authorization, callbacks, communications, deliveries, entities, feed, files, instances,
-    integrations, links, settings, system_calls, ui_settings,
+    integrations, links, live_tickets, settings, system_calls, ui_settings,
 };
 use crate::app::App;
 
@@ -49,6 +49,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(communications::list_communications))
         .routes(routes!(communications::get_statistics))
         .routes(routes!(communications::follow_calls))
+        .routes(routes!(live_tickets::issue_ticket))
         .routes(routes!(
             communications::get_communication,
             communications::delete_communication

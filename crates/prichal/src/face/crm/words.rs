@@ -46,12 +46,16 @@ fn info(status: &str, error: &Error) -> Value {
 }
 
 fn refused(refusal: &Refusal) -> Value {
-    let mut body = json!({ "status": refusal.status, "message": refusal.message });
+    let mut body = Map::new();
+    // In the order of the vendor's documents.
     if refusal.with_lists {
-        body["invalidDatas"] = json!([]);
-        body["invalidConstraints"] = refusal.constraints.clone().into();
+        body.insert("invalidDatas".to_owned(), json!([]));
+        let constraints = refusal.constraints.clone().into();
+        body.insert("invalidConstraints".to_owned(), constraints);
     }
-    body
+    body.insert("status".to_owned(), refusal.status.into());
+    body.insert("message".to_owned(), refusal.message.clone().into());
+    body.into()
 }
 
 /// The wrapper of a failed PATCH, with the operations that were wrong.

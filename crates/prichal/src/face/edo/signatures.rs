@@ -130,8 +130,7 @@ pub(super) async fn check_page(
     };
     let mut answer = (status, Html(page)).into_response();
     let lines = answer.headers_mut();
-    let policy =
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     lines.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(policy),

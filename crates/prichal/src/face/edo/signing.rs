@@ -119,7 +119,7 @@ async fn make_zip(
             contents: Contents::Blob(key(original)),
         })
         .collect();
-    let built = zip::build(&company.app, &entries).await?;
+    let built = zip::build(&company.app, company.workspace.id, &entries).await?;
     let blob = BlobKey::generate(sender, company.now);
     let length = i64::try_from(built.size).map_err(Error::internal)?;
     let sha256 = built.keep(&company.app, blob).await?;

@@ -68,6 +68,7 @@ impl Lab {
         body: Body,
     ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        request = request.header("host", "hub.example");
         request = request.header("authorization", format!("Bearer {TOKEN}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
