@@ -431,7 +431,7 @@ impl<'js> Work<'_, 'js> {
     }
 }
 
-/// Whether some number in a JSON text may be another one as a double.
+/// Looks for numbers in a JSON text that may be others as doubles.
 fn may_lose_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut run = 0;

@@ -33,6 +33,7 @@ pub async fn run(
     tasks.spawn(bus::run(app.clone(), work.clone()));
     tasks.spawn(retention::run(app.clone(), work.clone()));
     tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
+    tasks.spawn(telephony::rekey::run(app.clone(), work.clone()));
     tasks.spawn(channel::queue::run(app.clone(), work.clone()));
     tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
     tasks.spawn(document::recheck::run(app.clone(), work.clone()));

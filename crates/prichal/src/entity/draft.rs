@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use prichal_core::{
-    custom_field::{files, files_fields, replace_files},
+    custom_field::{files, files_fields, phone_region, replace_files},
     entity::{self as rules, Defaults},
     event::{self, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, FileId, WorkspaceId},
@@ -76,7 +76,7 @@ impl Draft {
                 deleted_at: None,
             },
             event: EventId::generate(origin.at),
-            phones: phones::keys(kind, &draft.members),
+            phones: phones::keys(kind, &draft.members, phone_region(settings)),
             links: draft.links.unwrap_or_default(),
             files: (!ids.is_empty()).then_some(Files {
                 members: draft.members,
