@@ -7,6 +7,7 @@
 //! its messages arrive.
 
 mod facts;
+mod identity;
 mod legs;
 mod model;
 mod moment;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::words::words;
 
 pub use facts::{Facts, State};
+pub use identity::{Identity, choose};
 pub use legs::Leg;
 pub use model::{Head, Links, created_at, model, snapshot};
 pub use moment::Moment;
@@ -180,6 +182,23 @@ pub struct LegRecording {
     pub recording: Recording,
 }
 
+impl LegRecording {
+    /// The leg alone, without a file.
+    fn naming(external_call_item_id: &str, realtime_call_item_id: &str) -> Self {
+        Self {
+            is_history: false,
+            external_call_item_id: external_call_item_id.to_owned(),
+            realtime_call_item_id: realtime_call_item_id.to_owned(),
+            recording: Recording {
+                file_id: Uuid::nil(),
+                file_name: String::new(),
+                content_type: String::new(),
+                content_length: 0,
+            },
+        }
+    }
+}
+
 /// A leg as history tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -220,6 +239,9 @@ pub struct Call {
     pub timed_out: Option<Moment>,
     /// Users that the messages name and the workspace does not have.
     pub strangers: BTreeSet<Uuid>,
+    /// For people: that the exchange had given its id to another call before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// One thing that becomes known of a call.

@@ -7,12 +7,22 @@ use uuid::Uuid;
 use crate::{
     event::EntityKind,
     id,
+    phone::{REGIONS, Region},
     schema::{Elements, Fault, Field, Key, Object, Preset, Type, Words},
 };
 
-/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular.
-pub const SETTINGS: &[Field] =
-    &[Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object)];
+/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular, and where
+/// phone numbers are at home that do not say so themselves.
+pub const SETTINGS: &[Field] = &[
+    Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object),
+    Field::new("phoneRegion", Type::Enum(&REGIONS)).or(Preset::Text("RU")),
+];
+
+/// The region of a workspace's phone numbers, from its settings.
+pub fn phone_region(settings: &Object) -> Region {
+    let name = settings.get("phoneRegion").and_then(Value::as_str);
+    name.and_then(Region::from_name).unwrap_or_default()
+}
 
 const BY_ENTITY: &[Field] = &[
     of("user"),

@@ -68,7 +68,7 @@ pub fn long_number(value: &Value) -> Option<String> {
     }
 }
 
-/// Whether two values are equal. Numbers are by their worth: `100`, `100.0` and `1e2` are one.
+/// Equality of values. Numbers are equal by their worth: `100`, `100.0` and `1e2` are one.
 pub fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => compare(one, other).is_eq(),

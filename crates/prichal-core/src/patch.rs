@@ -206,7 +206,7 @@ pub fn apply(
         return Err(errors);
     }
     let changed = !json::same_members(&draft, object);
-    // What says the same in other digits stays as it was written first.
+    // A number that is worth the same stays as it was written first.
     if changed {
         *object = draft;
     }

@@ -473,7 +473,7 @@ fn bounded(ctx: &Ctx<'_>, text: String, most: usize) -> rquickjs::Result<String>
     Err(Exception::throw_range(ctx, &why))
 }
 
-/// Whether some number in a JSON text may be another one as a double.
+/// Looks for numbers in a JSON text that may be others as doubles.
 fn may_lose_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut run = 0;

@@ -25,6 +25,10 @@ pub struct Communication {
     pub integration_name: String,
     /// The exchange's id of the call, without the integration's name.
     pub external_id: Option<String>,
+    /// That id as the exchange sends it, where it had given it to another call before.
+    pub external_base: Option<String>,
+    /// The count of later calls that have got this one's id.
+    pub reuses: i64,
     /// The evidence, as JSON.
     pub call: String,
     pub first_seen: Timestamp,
@@ -61,7 +65,8 @@ pub struct FoundBy {
 }
 
 const COLUMNS: &str = "id, integration, integration_name, external_id, call, first_seen, user_group, \
-    auto_links, cut_links, merged_into, deleted_at, created_at, created_by, created_with, updated_at, updated_by, updated_with";
+    auto_links, cut_links, merged_into, deleted_at, created_at, created_by, created_with, updated_at, updated_by, updated_with, \
+    external_base, reuses, phone";
 
 /// Adds a call. False when the exchange's id is taken already.
 pub fn insert(tx: &mut Tx<'_>, row: &Communication) -> Result<bool> {
@@ -111,7 +116,7 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-const CHANGING: [&str; 20] = [
+const CHANGING: [&str; 21] = [
     "integration",
     "integration_name",
     "external_id",
@@ -132,6 +137,7 @@ const CHANGING: [&str; 20] = [
     "responsible",
     "due_at",
     "merged_into",
+    "external_base",
 ];
 
 fn changing(row: &Communication) -> Vec<Value<'_>> {
@@ -156,7 +162,8 @@ fn changing(row: &Communication) -> Vec<Value<'_>> {
         by.hold_ms,
         by.responsible,
         by.due_at,
-        row.merged_into
+        row.merged_into,
+        row.external_base.as_deref()
     ]
     .to_vec()
 }
@@ -194,6 +201,7 @@ pub fn find_for_update(
     find_where(tx.conn()?, workspace, "id = $2", &[id.into()], FOR_UPDATE)
 }
 
+/// The newest of the calls that have this id of the exchange.
 pub fn find_external(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -201,18 +209,84 @@ pub fn find_external(
     external_id: &str,
 ) -> Result<Option<Communication>> {
     let keys = [integration.into(), external_id.into()];
-    find_where(conn, workspace, EXTERNAL, &keys, "")
+    let first = find_where(conn, workspace, EXTERNAL, &keys, "")?;
+    if first.as_ref().is_none_or(|first| first.reuses == 0) {
+        return Ok(first);
+    }
+    let condition = format!("{BASE} ORDER BY id DESC LIMIT 1");
+    find_where(conn, workspace, &condition, &keys, "")
 }
 
-/// The same, held until the end of the transaction.
-pub fn find_external_for_update(
+/// The most of the newest calls of one id that are looked through, beside the first one.
+const NAMED: i64 = 32;
+
+/// The calls that have this id of the exchange, the newest first, held until the end of the transaction.
+pub fn list_external_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     integration: IntegrationId,
     external_id: &str,
-) -> Result<Option<Communication>> {
+) -> Result<Vec<Communication>> {
     let keys = [integration.into(), external_id.into()];
-    find_where(tx.conn()?, workspace, EXTERNAL, &keys, FOR_UPDATE)
+    let Some(first) = find_where(tx.conn()?, workspace, EXTERNAL, &keys, FOR_UPDATE)? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    if first.reuses > 0 {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM communication WHERE workspace = $1 AND {BASE} ORDER BY id DESC LIMIT $4 {FOR_UPDATE}"
+        );
+        let values = params![workspace, integration, external_id, NAMED];
+        found = tx.conn()?.query(&sql, values, |row| read(workspace, row))?;
+    }
+    found.push(first);
+    Ok(found)
+}
+
+/// Looks for a call that has exactly this id.
+pub fn is_external_taken(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    integration: IntegrationId,
+    external_id: &str,
+) -> Result<bool> {
+    let sql = format!("SELECT 1 FROM communication WHERE workspace = $1 AND {EXTERNAL}");
+    let keys = params![workspace, integration, external_id];
+    let found = conn.query_one(&sql, keys, |row| row.get::<i32>(0))?;
+    Ok(found.is_some())
+}
+
+/// Counts one more call that has got this one's id.
+pub fn count_reuse(tx: &mut Tx<'_>, workspace: WorkspaceId, id: EntityId) -> Result<()> {
+    let sql = "UPDATE communication SET reuses = reuses + 1 WHERE workspace = $1 AND id = $2";
+    tx.run(sql, params![workspace, id])?;
+    Ok(())
+}
+
+/// The calls after one, in the order of their ids, held until the end of the transaction.
+pub fn list_after_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Communication>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM communication WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3 {FOR_UPDATE}"
+    );
+    let values = params![workspace, after, limit];
+    tx.conn()?.query(&sql, values, |row| read(workspace, row))
+}
+
+/// Sets the key of a call's number.
+pub fn set_phone(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: EntityId,
+    phone: Option<&str>,
+) -> Result<()> {
+    let sql = "UPDATE communication SET phone = $3 WHERE workspace = $1 AND id = $2";
+    tx.run(sql, params![workspace, id, phone])?;
+    Ok(())
 }
 
 /// The oldest call to this phone that a user asked this integration for at `since` or later and that
@@ -231,6 +305,7 @@ pub fn find_pending_for_update(
 }
 
 const EXTERNAL: &str = "integration = $2 AND external_id = $3";
+const BASE: &str = "integration = $2 AND external_base = $3";
 const FOR_UPDATE: &str = "/*postgres FOR UPDATE*/";
 
 fn find_where(
@@ -464,12 +539,17 @@ fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Communication> {
         integration: IntegrationId(row.uuid(1)?),
         integration_name: row.get(2)?,
         external_id: row.get(3)?,
+        external_base: row.get(17)?,
+        reuses: row.get(18)?,
         call: row.get(4)?,
         first_seen: row.time(5)?,
         group: row.maybe_uuid(6)?,
         auto_links: row.get(7)?,
         cut_links: row.get(8)?,
-        found_by: FoundBy::default(),
+        found_by: FoundBy {
+            phone: row.get(19)?,
+            ..FoundBy::default()
+        },
         merged_into: row.maybe_uuid(9)?,
         deleted_at: row.get::<Option<i64>>(10)?.map(Timestamp::from_micros),
         update_info: stamps::read(row, 11)?,

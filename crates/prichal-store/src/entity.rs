@@ -151,6 +151,21 @@ pub fn list(
     Ok((count.unwrap_or(0), found))
 }
 
+/// Ids and members of the entities after one that are not deleted, held until the end of the transaction.
+pub fn list_after_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: EntityKind,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<(Uuid, String)>> {
+    let sql = "SELECT id, members FROM entity WHERE workspace = $1 AND kind = $2 AND id > $3 AND deleted_at IS NULL
+         ORDER BY id LIMIT $4 /*postgres FOR UPDATE*/";
+    let values = params![workspace, kind.name(), after, limit];
+    tx.conn()?
+        .query(sql, values, |row| Ok((row.uuid(0)?, row.get(1)?)))
+}
+
 fn read(workspace: WorkspaceId, kind: EntityKind, row: &Row<'_>) -> Result<Entity> {
     Ok(Entity {
         workspace,

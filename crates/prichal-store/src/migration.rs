@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_evidence_size.sql"),
     include_str!("../migrations/0008_quarantine.sql"),
     include_str!("../migrations/0011_live_ticket.sql"),
+    include_str!("../migrations/0012_calls.sql"),
     include_str!("../migrations/0014_rotation.sql"),
 ];
 

@@ -70,3 +70,54 @@ pub fn owners(conn: &mut Conn, workspace: WorkspaceId, phone: &str) -> Result<Ve
         |row| end_of(row, 0),
     )
 }
+
+/// The progress of a workspace whose numbers are keyed anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The rules and the region.
+    pub rules: String,
+    /// The kind and the id that were keyed last.
+    pub kind: String,
+    pub id: Uuid,
+}
+
+/// The kind of a progress that has come to its end.
+pub const DONE: &str = "done";
+
+/// The progress of a workspace, held until the end of the transaction.
+pub fn progress(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option<Progress>> {
+    let sql =
+        "SELECT rules, kind, id FROM phone_index WHERE workspace = $1 /*postgres FOR UPDATE*/";
+    tx.conn()?.query_one(sql, params![workspace], |row| {
+        Ok(Progress {
+            rules: row.get(0)?,
+            kind: row.get(1)?,
+            id: row.uuid(2)?,
+        })
+    })
+}
+
+pub fn set_progress(tx: &mut Tx<'_>, workspace: WorkspaceId, progress: &Progress) -> Result<()> {
+    tx.run(
+        "INSERT INTO phone_index (workspace, rules, kind, id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (workspace) DO UPDATE SET rules = excluded.rules, kind = excluded.kind, id = excluded.id",
+        params![workspace, &progress.rules, &progress.kind, progress.id],
+    )?;
+    Ok(())
+}
+
+/// The workspaces after `after` that are not through with rules of this beginning, at most `limit`.
+pub fn list_behind(
+    conn: &mut Conn,
+    rules: &str,
+    after: Option<WorkspaceId>,
+    limit: i64,
+) -> Result<Vec<WorkspaceId>> {
+    let after = after.map_or_else(Uuid::nil, |after| after.0);
+    conn.query(
+        "SELECT w.id FROM workspace w LEFT JOIN phone_index p ON p.workspace = w.id
+         WHERE w.id > $1 AND (p.workspace IS NULL OR p.kind <> $2 OR p.rules NOT LIKE $3) ORDER BY w.id LIMIT $4",
+        params![after, DONE, format!("{rules}%"), limit],
+        |row| Ok(WorkspaceId(row.uuid(0)?)),
+    )
+}

@@ -88,6 +88,7 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
     tasks.spawn(retention::run(app.clone(), work.clone()));
     tasks.spawn(rotation::run(app.clone(), work.clone()));
     tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
+    tasks.spawn(telephony::rekey::run(app.clone(), work.clone()));
     tasks.spawn(channel::queue::run(app.clone(), work.clone()));
     tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
     tasks.spawn(document::recheck::run(app.clone(), work.clone()));

@@ -8,6 +8,7 @@
 //!   the calls that came before.
 //! * [`dial`] passes a user's wish to call or to hang up on to an integration.
 //! * [`redirect`] says who is responsible for a caller.
+//! * [`rekey`] keys numbers anew when the rules or the region have changed.
 //! * [`watch`] gives calls up that nobody ends.
 //! * [`live`] tells users about the calls on their line.
 
@@ -17,6 +18,7 @@ pub mod owners;
 pub mod phones;
 pub mod record;
 pub mod redirect;
+pub mod rekey;
 pub mod take;
 pub mod watch;
 
@@ -26,6 +28,7 @@ use prichal_core::{
 };
 use prichal_store::{Conn, entity};
 use serde_json::Value;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
@@ -38,6 +41,8 @@ use crate::{
 pub struct Telephony {
     pub watch: watch::Alarm,
     pub live: Listeners,
+    /// Some numbers have to be keyed anew.
+    pub rekey: Notify,
 }
 
 /// A message names a call that is not there.

@@ -198,8 +198,8 @@ pub(super) fn last_talk<'a>(legs: impl Iterator<Item = &'a Leg> + Clone) -> Opti
     })
 }
 
-/// Whether another leg was answered before this one and went on after it. Where both end at once, whether this
-/// one had been ringing already: then it is no transfer, and who was faster has the caller.
+/// A leg is outlived by one that was answered before it and went on after it. Of two that end at once, one that had
+/// been ringing already is outlived, too: it is no transfer, and the faster one has the caller.
 fn outlives(other: &Leg, leg: &Leg) -> bool {
     let ends = match (&other.finished_at, &leg.finished_at) {
         (None, None) => Ordering::Equal,

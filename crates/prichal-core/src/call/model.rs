@@ -42,6 +42,8 @@ struct Data<'a> {
     failed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     fail_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
 }
 
 /// The model. `facts` go into it where they are asked for.
@@ -121,6 +123,7 @@ fn data<'a>(call: &'a Call, events: &'a [Event]) -> Data<'a> {
             .failed
             .as_ref()
             .and_then(|failure| failure.reason.as_deref()),
+        note: call.note.as_deref(),
     }
 }
 

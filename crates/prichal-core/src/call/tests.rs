@@ -576,6 +576,272 @@ fn legs_that_ring_under_one_id_are_told_apart_by_their_people() {
     assert_eq!(recordings, [0, 1]);
 }
 
+/// The calls that one id of the exchange has come to stand for, the newest first.
+#[derive(Default)]
+struct Line(Vec<Call>);
+
+impl Line {
+    fn identity(message: &Message) -> Identity {
+        let mut identity = match message {
+            Message::Started(notice) => Identity::of_start(notice),
+            Message::Finished(notice) => Identity::of_end(notice),
+            Message::Event(event) => Identity::of_event(event),
+            Message::History(history, _) => Identity::of_history(history),
+            Message::Recorded(told) => {
+                Identity::of_recording(&told.external_call_item_id, &told.realtime_call_item_id)
+            }
+            _ => Identity::default(),
+        };
+        identity.phone = Some(identity.client_phone.clone()).filter(|phone| phone.len() > 6);
+        identity
+    }
+
+    /// Takes a message; or says that it has to come again.
+    fn take(&mut self, message: &Message) -> bool {
+        let phones: Vec<_> = self
+            .0
+            .iter()
+            .map(|call| call.client_phone().to_owned())
+            .collect();
+        let phones = phones
+            .iter()
+            .map(|phone| Some(phone.as_str()).filter(|phone| phone.len() > 6));
+        let calls: Vec<_> = self.0.iter().zip(phones).collect();
+        let chosen = choose(&Self::identity(message), &calls);
+        if let Some(at) = chosen {
+            let taken = self.0[at].with(message.clone());
+            return taken.map(|call| self.0[at] = call).is_ok();
+        }
+        let begins = matches!(message, Message::Started(_) | Message::History(..));
+        if begins {
+            self.0
+                .insert(0, Call::default().with(message.clone()).unwrap());
+        }
+        begins
+    }
+
+    fn deliver(messages: impl IntoIterator<Item = Message>) -> Self {
+        let mut line = Self::default();
+        let mut left: Vec<Message> = messages.into_iter().collect();
+        loop {
+            let before = left.len();
+            left.retain(|message| !line.take(message));
+            if left.len() == before {
+                line.0.sort_by_key(|call| call.last_word().cloned());
+                return line;
+            }
+        }
+    }
+}
+
+/// The same message at another time, of another caller.
+fn moved(message: &Message, seconds: i64, phone: &str) -> Message {
+    let later = |at: &Moment| {
+        Moment::from(Timestamp::from_micros(
+            at.timestamp().micros() + seconds * 1_000_000,
+        ))
+    };
+    let notice = |notice: &Notice| Notice {
+        timestamp: later(&notice.timestamp),
+        direction: Some(Direction::Outbound),
+        client_phone: phone.to_owned(),
+        ..notice.clone()
+    };
+    match message {
+        Message::Started(told) => Message::Started(notice(told)),
+        Message::Finished(told) => Message::Finished(notice(told)),
+        Message::Event(told) => Message::Event(Event {
+            timestamp: later(&told.timestamp),
+            ..told.clone()
+        }),
+        Message::History(told, recordings) => {
+            let mut told = told.clone();
+            told.direction = Direction::Outbound;
+            told.client_phone = phone.to_owned();
+            told.external_created_at = told.external_created_at.as_ref().map(later);
+            for leg in &mut told.items {
+                leg.started_at = leg.started_at.as_ref().map(later);
+                leg.finished_at = leg.finished_at.as_ref().map(later);
+            }
+            Message::History(told, recordings.clone())
+        }
+        other => other.clone(),
+    }
+}
+
+const DAY: i64 = 86_400;
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn what_contradicts_a_call_that_is_over_is_another_call() {
+    let over = call([
+        Message::Started(notice(0)),
+        inbound("1", Appeared, 1),
+        inbound("1", Connected, 2),
+        Message::Finished(notice(30)),
+    ]);
+    let open = call([Message::Started(notice(0)), inbound("1", Connected, 2)]);
+    let told = call([Message::History(
+        history(vec![history_leg("1", Some(2), Some(30))]),
+        Vec::new(),
+    )]);
+    let other = "79990000000";
+    let start = |second, phone: &str| {
+        Message::Started(Notice {
+            client_phone: phone.to_owned(),
+            ..notice(second)
+        })
+    };
+    let outbound = |second| {
+        Message::Started(Notice {
+            direction: Some(Direction::Outbound),
+            ..notice(second)
+        })
+    };
+    let end = |second, phone: &str| {
+        Message::Finished(Notice {
+            client_phone: phone.to_owned(),
+            ..notice(second)
+        })
+    };
+    let register = |second: i64, phone: &str| {
+        let told = history(vec![history_leg("1", Some(second + 2), Some(second + 30))]);
+        moved_history(told, second, phone)
+    };
+    let own = "79997775533";
+    for (what, call, message, same) in [
+        ("a repeated start", &over, start(0, own), true),
+        (
+            "a start that is sent again with the time of sending",
+            &over,
+            start(90, own),
+            true,
+        ),
+        ("a hidden number", &over, start(0, ""), true),
+        (
+            "another spelling of the start, corrected",
+            &over,
+            start(0, other),
+            true,
+        ),
+        ("another number later", &over, start(600, other), false),
+        ("another direction later", &over, outbound(600), false),
+        (
+            "the same number an hour later",
+            &over,
+            start(3600, own),
+            false,
+        ),
+        ("the next day", &over, start(DAY, own), false),
+        ("the day before", &over, start(-DAY, own), false),
+        ("a late event", &over, inbound("1", Disconnected, 29), true),
+        (
+            "an event that is late by hours",
+            &over,
+            inbound("1", Disconnected, 7200),
+            true,
+        ),
+        (
+            "an event of the next day",
+            &over,
+            inbound("1", Disconnected, DAY),
+            false,
+        ),
+        ("a second end", &over, end(40, own), true),
+        (
+            "an end with another number later",
+            &over,
+            end(600, other),
+            false,
+        ),
+        ("history of the same times", &over, register(0, own), true),
+        (
+            "history corrects the number",
+            &over,
+            register(0, other),
+            true,
+        ),
+        (
+            "history in local time",
+            &over,
+            register(3 * 3600, own),
+            true,
+        ),
+        ("history of the next day", &over, register(DAY, own), false),
+        (
+            "history of another number later",
+            &over,
+            register(600, other),
+            false,
+        ),
+        ("history twice", &told, register(0, own), true),
+        (
+            "a later history of the same number",
+            &told,
+            register(3600, own),
+            false,
+        ),
+        (
+            "an open call's number may change",
+            &open,
+            start(20, other),
+            true,
+        ),
+        (
+            "an open call's end has another number",
+            &open,
+            end(600, other),
+            true,
+        ),
+        (
+            "an open call's event of whatever time",
+            &open,
+            inbound("1", Disconnected, DAY),
+            true,
+        ),
+        (
+            "a start of the next day, though the call is open",
+            &open,
+            start(DAY, own),
+            false,
+        ),
+    ] {
+        let phone = Some(call.client_phone());
+        let chosen = choose(&Line::identity(&message), &[(call, phone)]);
+        assert_eq!(chosen.is_some(), same, "{what}");
+    }
+}
+
+fn moved_history(told: History, second: i64, phone: &str) -> Message {
+    Message::History(
+        History {
+            client_phone: phone.to_owned(),
+            external_created_at: Some(at(second)),
+            ..told
+        },
+        Vec::new(),
+    )
+}
+
+#[test]
+fn a_recording_goes_to_the_newest_call_that_can_have_it() {
+    let old = call([
+        Message::Started(notice(0)),
+        inbound("1", Connected, 1),
+        Message::Finished(notice(9)),
+    ]);
+    let ringing = call([Message::Started(notice(DAY))]);
+    let over = ringing.with(Message::Finished(notice(DAY + 9))).unwrap();
+    let talked = over.with(inbound("1", Connected, DAY + 1)).unwrap();
+    let recording = Identity::of_recording("1", "");
+    for (newest, chosen) in [(&ringing, 0), (&over, 1), (&talked, 0)] {
+        assert_eq!(
+            choose(&recording, &[(newest, None), (&old, None)]),
+            Some(chosen)
+        );
+    }
+}
+
 fn parties() -> impl Strategy<Value = (Party, Party)> {
     prop_oneof![
         (0_u128..4).prop_map(|n| (client(), user(n))),
@@ -726,5 +992,38 @@ proptest! {
         let facts = call.facts();
         prop_assert!(facts.talk_ms >= 0 && facts.hold_ms >= 0);
         prop_assert!(!(facts.missed && facts.answered));
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 3_000, ..Config::default() })]
+
+    /// Two calls of one id, a day apart, do not mix: neither where both have begun and then everything comes in
+    /// any order and twice, nor where the second one begins in any order after the first one's end.
+    #[test]
+    fn calls_that_share_an_id_do_not_mix(
+        (first, second, shuffled, later) in (some_call(), some_call()).prop_flat_map(|(first, second)| {
+            let plain = |call: Vec<Message>, day, phone: &str| -> Vec<Message> {
+                let own = call.into_iter().filter(|message| !matches!(message, Message::Recorded(_)));
+                own.map(|message| moved(&message, day * DAY, phone)).collect()
+            };
+            let start = |day: i64| moved(&Message::Started(notice(0)), day * DAY, "79990000000");
+            let end = |day: i64| moved(&Message::Finished(notice(11)), day * DAY, "79990000000");
+            let (first, second) = (plain(first, 0, "79990000000"), plain(second, 1, "77010000000"));
+            let first: Vec<Message> = [start(0)].into_iter().chain(first).chain([end(0)]).collect();
+            let begin = moved(&Message::Started(notice(0)), DAY, "77010000000");
+            let second: Vec<Message> = [begin].into_iter().chain(second).collect();
+            let both: Vec<Message> = first.iter().chain(&second).chain(&first).cloned().collect();
+            let again: Vec<Message> = second.iter().chain(&second).chain(&first).cloned().collect();
+            (Just(first), Just(second), Just(both).prop_shuffle(), Just(again).prop_shuffle())
+        })
+    ) {
+        let apart = |messages: &[Message]| deliver(messages);
+        let expected = [apart(&first), apart(&second)];
+        let begun = [first[0].clone(), second[0].clone()];
+        let mixed = Line::deliver(begun.into_iter().chain(shuffled));
+        prop_assert_eq!(&mixed.0[..], &expected[..]);
+        let one_after_the_other = Line::deliver(first.iter().cloned().chain(later));
+        prop_assert_eq!(&one_after_the_other.0[..], &expected[..]);
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use prichal_core::{
-    custom_field::{files, files_fields, replace_files},
+    custom_field::{files, files_fields, phone_region, replace_files},
     entity::{
         self as rules, Defaults,
         rights::{self, Authority},
@@ -82,7 +82,7 @@ impl Draft {
             },
             event: EventId::generate(origin.at),
             grants: rights::grants(kind, &draft.members),
-            phones: phones::keys(kind, &draft.members),
+            phones: phones::keys(kind, &draft.members, phone_region(settings)),
             links: draft.links.unwrap_or_default(),
             files: (!ids.is_empty()).then_some(Files {
                 members: draft.members,

@@ -169,7 +169,7 @@ async fn make_record(
             if let Some(first) = Wished::find(memory.as_ref(), tx.conn()?)? {
                 return Ok(Some(first));
             }
-            let start = record::new(&origin, &exchange, id, None);
+            let start = record::new(&origin, &exchange, id);
             let made = record::create(&at, tx, &origin, start, Message::Dialled(wish.clone()))?;
             if made.is_none() {
                 return Err(Error::refused(

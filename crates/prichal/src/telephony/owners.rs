@@ -5,7 +5,7 @@ use prichal_core::event::{Author, Entity, Origin};
 use prichal_store::{Tx, communication, entity, phone as store};
 
 use super::{
-    phones::{has_phones, keys},
+    phones::{has_phones, keys, region},
     record,
 };
 use crate::error::{Error, Result};
@@ -22,9 +22,11 @@ pub fn note(tx: &mut Tx<'_>, origin: &Origin, written: &entity::Entity) -> Resul
     let keys = if written.deleted_at.is_some() {
         Vec::new()
     } else {
+        let members = serde_json::from_str(&written.members).map_err(Error::internal)?;
         keys(
             written.kind,
-            &serde_json::from_str(&written.members).map_err(Error::internal)?,
+            &members,
+            region(tx.conn()?, origin.workspace)?,
         )
     };
     let end = (written.kind, written.id.0);

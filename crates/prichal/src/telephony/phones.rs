@@ -1,12 +1,14 @@
 //! Which contacts, companies and deals belong to a number (`reference/kontur.md` §10).
 
 use prichal_core::{
+    call::{Call, Direction},
     event::{Entity, EntityKind},
     id::{EntityId, WorkspaceId},
-    phone,
+    phone::{self, Region},
     schema::Object,
 };
-use prichal_store::{Conn, entity, phone as store};
+use prichal_store::{Conn, entity, phone as store, setting};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::living;
@@ -17,23 +19,55 @@ pub fn has_phones(kind: EntityKind) -> bool {
     matches!(kind, EntityKind::Contact | EntityKind::Company)
 }
 
+/// The region that numbers of a workspace are completed for.
+pub fn region(conn: &mut Conn, workspace: WorkspaceId) -> Result<Region> {
+    /// The settings without the custom fields, which may be many.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Regional {
+        phone_region: Option<String>,
+    }
+    let settings = setting::find(conn, workspace)?;
+    let settings = settings.and_then(|text| serde_json::from_str::<Regional>(&text).ok());
+    let name = settings.and_then(|settings| settings.phone_region);
+    Ok(name
+        .and_then(|name| Region::from_name(&name))
+        .unwrap_or_default())
+}
+
 /// The keys of the numbers in an entity's members.
-pub fn keys(kind: EntityKind, members: &Object) -> Vec<String> {
+pub fn keys(kind: EntityKind, members: &Object, region: Region) -> Vec<String> {
     let phones = members.get("phones").and_then(Value::as_array);
     let phones = phones.filter(|_| has_phones(kind));
     let mut keys: Vec<String> = phones
         .into_iter()
         .flatten()
-        .filter_map(|phone| phone::key(phone.get("value")?.as_str()?))
+        .filter_map(|phone| phone.get("value")?.as_str())
+        .flat_map(|text| phone::keys(text, region))
         .collect();
     keys.sort_unstable();
     keys.dedup();
     keys
 }
 
-/// What a call with this number is linked with: its contacts and companies, and their active deals.
-pub fn matches(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<Entity>> {
-    let owners = store::owners(conn, workspace, key)?;
+/// The keys of a client's numbers: mostly one. Internal calls have no client.
+pub fn of_call(call: &Call, region: Region) -> Vec<String> {
+    if call.direction() == Direction::Internal {
+        return Vec::new();
+    }
+    phone::keys(call.client_phone(), region)
+}
+
+/// The links of a call with these numbers: their contacts and companies, and the active deals of those.
+pub fn matches(conn: &mut Conn, workspace: WorkspaceId, keys: &[String]) -> Result<Vec<Entity>> {
+    let mut owners: Vec<Entity> = Vec::new();
+    for key in keys {
+        for owner in store::owners(conn, workspace, key)? {
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+    }
     let deals = active_deals(conn, workspace, &owners)?;
     let deals = deals.into_iter().map(|deal| (EntityKind::Deal, deal.id.0));
     Ok(owners.iter().copied().chain(deals).collect())

@@ -1,10 +1,9 @@
 //! The record of a call: found, changed, written.
 
 use prichal_core::{
-    call::{Call, Direction, Head, Links, Message, Moment, Refusal, created_at, model, snapshot},
+    call::{Call, Head, Links, Message, Moment, Refusal, created_at, model, snapshot},
     event::{Author, Entity, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, IntegrationId, WorkspaceId},
-    phone,
     time::Timestamp,
     update_info::UpdateInfo,
 };
@@ -95,10 +94,9 @@ impl Found {
         created_at(&self.call, &self.head()).timestamp()
     }
 
-    /// The key of the client's number. Internal calls have no client.
+    /// The key of the client's number, as it was when the number became known.
     pub fn phone(&self) -> Option<String> {
-        let is_internal = self.call.direction() == Direction::Internal;
-        phone::key(self.call.client_phone()).filter(|_| !is_internal)
+        self.row.found_by.phone.clone()
     }
 
     /// The model, with its facts where they are asked for.
@@ -191,14 +189,16 @@ pub(super) fn add(
 }
 
 /// A record with nothing in it.
-pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId, external: Option<&str>) -> Found {
+pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId) -> Found {
     Found {
         row: Communication {
             workspace: origin.workspace,
             id,
             integration: exchange.integration,
             integration_name: exchange.name.clone(),
-            external_id: external.map(str::to_owned),
+            external_id: None,
+            external_base: None,
+            reuses: 0,
             call: String::new(),
             first_seen: origin.at,
             group: None,
@@ -226,8 +226,9 @@ pub fn create(
         AddError::Other(error) => error,
     })?;
     let mut made = Found { call, ..start };
+    let keys = set_phone(tx, &mut made)?;
     settle(tx, origin, &mut made)?;
-    let links = wanted_links(tx, &made, made.row.found_by.phone.as_deref())?;
+    let links = wanted_links(tx, &made, &keys)?;
     made.row.auto_links = links_text(&links);
     if !communication::insert(tx, &made.row)? {
         return Ok(None);
@@ -260,11 +261,12 @@ pub fn change(
         return Ok((before, Effect::Unchanged));
     }
     after.row.update_info = after.row.update_info.changed(origin);
-    settle(tx, origin, &mut after)?;
-    let (was, is) = (before.phone(), after.phone());
-    if was != is {
-        relink(tx, origin, &mut after, is.as_deref())?;
+    let number = |call: &Call| (call.client_phone().to_owned(), call.direction());
+    if number(&before.call) != number(&after.call) {
+        let keys = set_phone(tx, &mut after)?;
+        relink(tx, origin, &mut after, &keys)?;
     }
+    settle(tx, origin, &mut after)?;
     communication::update(tx, &after.row)?;
     communication::add_users(
         tx,
@@ -286,6 +288,14 @@ pub fn change(
     ));
     app.telephony.watch.set(after.row.found_by.due_at);
     Ok((after, Effect::Updated))
+}
+
+/// Puts the key of the client's number into the row; all of them where there are several.
+pub(super) fn set_phone(tx: &mut Tx<'_>, found: &mut Found) -> Result<Vec<String>> {
+    let region = phones::region(tx.conn()?, found.row.workspace)?;
+    let keys = phones::of_call(&found.call, region);
+    found.row.found_by.phone = keys.first().cloned();
+    Ok(keys)
 }
 
 /// Puts into the row what follows from the evidence.
@@ -320,20 +330,17 @@ pub(super) fn found_by(found: &Found) -> FoundBy {
     }
 }
 
-/// All that belongs to a number but what a user has taken away from the call.
-fn wanted_links(tx: &mut Tx<'_>, found: &Found, phone: Option<&str>) -> Result<Vec<Entity>> {
-    let Some(phone) = phone else {
-        return Ok(Vec::new());
-    };
+/// All that belongs to its numbers but what a user has taken away from the call.
+fn wanted_links(tx: &mut Tx<'_>, found: &Found, keys: &[String]) -> Result<Vec<Entity>> {
     let cut = parse_links(&found.row.cut_links);
-    let mut wanted = phones::matches(tx.conn()?, found.row.workspace, phone)?;
+    let mut wanted = phones::matches(tx.conn()?, found.row.workspace, keys)?;
     wanted.retain(|end| !cut.contains(end));
     Ok(wanted)
 }
 
-/// Links a call with all that belongs to its number, and takes away what was there for another one.
-fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, phone: Option<&str>) -> Result<()> {
-    let wanted = wanted_links(tx, found, phone)?;
+/// Links a call with all that belongs to its numbers, and takes away what was there for another one.
+fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, keys: &[String]) -> Result<()> {
+    let wanted = wanted_links(tx, found, keys)?;
     let me = found.end();
     for end in parse_links(&found.row.auto_links) {
         if !wanted.contains(&end) && entity::delete_link(tx, origin.workspace, me, end)? {

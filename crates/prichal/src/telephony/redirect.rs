@@ -15,11 +15,9 @@ use crate::error::{Error, Result};
 
 /// By the number of the client. An unknown one has nobody.
 pub fn by_phone(conn: &mut Conn, workspace: WorkspaceId, number: &str) -> Result<Vec<Uuid>> {
-    let Some(key) = phone::key(number) else {
-        return Ok(Vec::new());
-    };
-    let owners = prichal_store::phone::owners(conn, workspace, &key)?;
-    responsible(conn, workspace, &owners)
+    let keys = phone::keys(number, phones::region(conn, workspace)?);
+    let ends = phones::matches(conn, workspace, &keys)?;
+    responsible(conn, workspace, &ends)
 }
 
 /// By a call that is registered: what it is linked with counts, so that a user's correction does.

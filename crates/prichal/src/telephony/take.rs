@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prichal_core::{
     call::{
-        Direction, History, LegRecording, Message, Notice, Recording, Refs, Refusal,
-        ReportedRecording, snapshot,
+        Call, Direction, History, Identity, LegRecording, Message, Notice, Recording, Refs,
+        Refusal, ReportedRecording, choose, snapshot,
     },
     event::{EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, FileId},
@@ -19,10 +19,10 @@ use prichal_store::{
 };
 
 use super::{
-    not_found,
+    not_found, phones,
     record::{
         AddError, Effect, Exchange, Found, add, change, create, find_for_update, found_by, new,
-        rewrite,
+        rewrite, set_phone,
     },
 };
 use crate::{
@@ -33,6 +33,8 @@ use crate::{
 /// How old a call that a user has asked for may be to be the one that an exchange reports without
 /// naming it (`reference/kontur.md` §6.4 rule 11).
 const ADOPTION: Duration = Duration::from_mins(1);
+/// The most numbers that are tried behind an id that is used again.
+const KEYS: i64 = 10;
 /// How often a record may turn out to be another.
 const MERGES: usize = 8;
 
@@ -51,6 +53,113 @@ impl Report {
     fn creates(&self) -> bool {
         matches!(self, Self::Started(_) | Self::Registered(..))
     }
+
+    /// The traits of the call it is about.
+    fn identity(&self) -> Identity {
+        match self {
+            Self::Started(notice) => Identity::of_start(notice),
+            Self::Plain(Message::Event(event)) => Identity::of_event(event),
+            Self::Plain(Message::Finished(notice)) => Identity::of_end(notice),
+            Self::Plain(Message::Failed(failure)) => Identity::of_failure(failure),
+            Self::Plain(_) => Identity::default(),
+            Self::Recording(told) => {
+                Identity::of_recording(&told.external_call_item_id, &told.realtime_call_item_id)
+            }
+            Self::Registered(history, _) => Identity::of_history(history),
+        }
+    }
+}
+
+/// An id of the exchange, and the calls that have it.
+struct Named<'a> {
+    id: &'a str,
+    /// The one that the report is about.
+    found: Option<Found>,
+    /// The calls that have the id, the newest first, when the report contradicts them all.
+    others: Vec<Found>,
+}
+
+impl<'a> Named<'a> {
+    fn find(
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        exchange: &Exchange,
+        id: &'a str,
+        report: &Report,
+    ) -> Result<Self> {
+        let workspace = origin.workspace;
+        let rows =
+            communication::list_external_for_update(tx, workspace, exchange.integration, id)?;
+        let mut others = rows
+            .into_iter()
+            .map(Found::of)
+            .collect::<Result<Vec<Found>>>()?;
+        let mut identity = report.identity();
+        identity.phone = key_among(tx, origin, &identity.client_phone, &others)?;
+        let calls: Vec<(&Call, Option<&str>)> = others
+            .iter()
+            .map(|other| (&other.call, other.row.found_by.phone.as_deref()))
+            .collect();
+        let chosen = choose(&identity, &calls);
+        let found = chosen.map(|at| others.swap_remove(at));
+        if found.is_some() {
+            others.clear();
+        }
+        Ok(Self { id, found, others })
+    }
+
+    /// Gives a call the id. Where the exchange has used it before, the call gets a number behind it and says so.
+    fn give(&self, tx: &mut Tx<'_>, found: &mut Found) -> Result<()> {
+        let (Some(newest), Some(first)) = (self.others.first(), self.others.last()) else {
+            found.row.external_id = Some(self.id.to_owned());
+            return Ok(());
+        };
+        let key = self.free_key(tx, &found.row, first.row.reuses + 2)?;
+        let row = &mut found.row;
+        communication::count_reuse(tx, row.workspace, first.row.id)?;
+        row.external_id = Some(key);
+        row.external_base = Some(self.id.to_owned());
+        found.call.note = Some(format!(
+            "The exchange has used the id {} before: communication {}.",
+            self.id, newest.row.id
+        ));
+        tracing::warn!(workspace = %row.workspace, communication = %row.id, other = %newest.row.id, "an exchange uses the id of a call again");
+        Ok(())
+    }
+}
+
+impl Named<'_> {
+    /// The id with the first number behind it that is free: the exchange may have such ids of its own.
+    fn free_key(&self, tx: &mut Tx<'_>, row: &Communication, first: i64) -> Result<String> {
+        for number in first..first + KEYS {
+            let key = format!("{}~{number}", self.id);
+            let (workspace, integration) = (row.workspace, row.integration);
+            if !communication::is_external_taken(tx.conn()?, workspace, integration, &key)? {
+                return Ok(key);
+            }
+        }
+        Ok(format!("{}~{}", self.id, row.id))
+    }
+}
+
+/// The key of a number that a report names. Mostly a call with it is there, and has its key.
+fn key_among(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    number: &str,
+    calls: &[Found],
+) -> Result<Option<String>> {
+    if calls.is_empty() || number.is_empty() {
+        return Ok(None);
+    }
+    if let Some(same) = calls
+        .iter()
+        .find(|other| other.call.client_phone() == number)
+    {
+        return Ok(same.phone());
+    }
+    let region = phones::region(tx.conn()?, origin.workspace)?;
+    Ok(phone::key(number, region))
 }
 
 /// Takes what an integration reports, and says what it did and to which call.
@@ -63,12 +172,20 @@ pub fn take(
     report: Report,
 ) -> Result<(Found, Effect)> {
     let external = refs.external.as_deref().map(|id| exchange.bare(id));
-    let (found, is_named) = match locate(tx, origin, exchange, refs, external, &report)? {
+    let mut named = external
+        .map(|id| Named::find(tx, origin, exchange, id, &report))
+        .transpose()?;
+    let by_external = named.as_mut().and_then(|named| named.found.take());
+    let located = locate(tx, origin, exchange, refs, by_external, &report)?;
+    let (found, is_named) = match located {
         Some(located) => located,
         None if report.creates() && refs.communication.is_none() => {
             let id = EntityId::generate(origin.at);
             let message = message(tx, origin, report)?;
-            let start = new(origin, exchange, id, external);
+            let mut start = new(origin, exchange, id);
+            if let Some(named) = &named {
+                named.give(tx, &mut start)?;
+            }
             let Some(made) = create(app, tx, origin, start, message)? else {
                 // Another node has made it since we looked.
                 return Err(Error::Busy);
@@ -82,16 +199,16 @@ pub fn take(
         return Ok((found, Effect::Unchanged));
     }
     let message = message(tx, origin, report)?;
-    let mut row = found.row.clone();
-    if row.external_id.is_none() && is_named {
-        row.external_id = external.map(str::to_owned);
+    let mut after = found.clone();
+    if let Some(named) = named.filter(|_| is_named && found.row.external_id.is_none()) {
+        named.give(tx, &mut after)?;
     }
-    let call = add(tx, origin.workspace, &found.call, message).map_err(|error| match error {
+    after.call = add(tx, origin.workspace, &after.call, message).map_err(|error| match error {
         AddError::Refused(Refusal::NoSuchLeg) => not_found(&refs.shown()),
         AddError::Refused(refusal) => Error::invalid("", refusal.to_string()),
         AddError::Other(error) => error,
     })?;
-    change(app, tx, origin, found, Found { row, call })
+    change(app, tx, origin, found, after)
 }
 
 trait Shown {
@@ -116,20 +233,9 @@ fn locate(
     origin: &Origin,
     exchange: &Exchange,
     refs: &Refs,
-    external: Option<&str>,
+    by_external: Option<Found>,
     report: &Report,
 ) -> Result<Option<(Found, bool)>> {
-    let by_external = match external {
-        Some(external) => communication::find_external_for_update(
-            tx,
-            origin.workspace,
-            exchange.integration,
-            external,
-        )?
-        .map(Found::of)
-        .transpose()?,
-        None => None,
-    };
     let Some(id) = refs.communication else {
         let found = match (by_external, report) {
             (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice)?,
@@ -170,12 +276,13 @@ fn adopt(
     exchange: &Exchange,
     notice: &Notice,
 ) -> Result<Option<Found>> {
-    let Some(phone) = phone::key(&notice.client_phone) else {
-        return Ok(None);
-    };
     if notice.direction != Some(Direction::Outbound) {
         return Ok(None);
     }
+    let region = phones::region(tx.conn()?, origin.workspace)?;
+    let Some(phone) = phone::key(&notice.client_phone, region) else {
+        return Ok(None);
+    };
     let since = origin.at - ADOPTION;
     let pending = communication::find_pending_for_update(
         tx,
@@ -212,6 +319,7 @@ fn settle_two(
     let text = serde_json::to_string(&survivor.call).map_err(Error::internal)?;
     if text != survivor.row.call {
         survivor.row.call = text;
+        set_phone(tx, &mut survivor)?;
         // With its timer: the message itself may turn out to be no news.
         rewrite(tx, survivor.clone())?;
         let users = survivor.call.participants();

@@ -56,7 +56,7 @@ async fn free_json_keeps_every_digit() {
             .text
             .contains("40702810900000012346")
     );
-    // What is worth the same is no change, and keeps the digits it had.
+    // A number of the same worth is no change, and keeps the digits it had.
     let same = json!([{ "op": "replace", "path": "/customFields/price", "value": raw("11e-1") }]);
     assert!(
         space

@@ -33,6 +33,9 @@ use crate::{
 
 /// Says what a callback did: `created`, `updated` or `unchanged`.
 const EFFECT: HeaderName = HeaderName::from_static("x-prichal-effect");
+/// Tells of a call whose id the exchange had given to another one before.
+const NOTE: HeaderName = HeaderName::from_static("x-prichal-note");
+const REUSED: HeaderValue = HeaderValue::from_static("external-id-reused");
 const OK: &str = "\"OK\"";
 
 /// An integration that reports about its calls.
@@ -243,10 +246,14 @@ async fn answer<T: Clone + Send + 'static>(
         } else {
             OK.to_owned()
         };
-        Ok::<_, Error>((answer, effect))
+        Ok::<_, Error>((answer, effect, found.call.note.is_some()))
     };
-    let (answer, effect) = member.app.db.write(member.workspace_id(), write).await?;
-    Ok(with_effect(json_text(StatusCode::OK, answer), effect))
+    let (answer, effect, is_reuse) = member.app.db.write(member.workspace_id(), write).await?;
+    let mut response = with_effect(json_text(StatusCode::OK, answer), effect);
+    if is_reuse {
+        response.headers_mut().insert(NOTE, REUSED);
+    }
+    Ok(response)
 }
 
 fn with_effect(mut response: Response, effect: Effect) -> Response {

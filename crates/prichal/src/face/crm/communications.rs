@@ -13,6 +13,7 @@ use axum::{
 use futures_util::{StreamExt as _, stream};
 use prichal_core::{
     call::{Direction, Status},
+    custom_field::phone_region,
     id::{self, EntityId},
     phone,
     time::Timestamp,
@@ -32,6 +33,7 @@ use crate::{
     error::{Error, Result},
     face::json_text,
     page::{Page, Query},
+    settings,
     telephony::{
         live::{Listener, Told},
         record,
@@ -78,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
     }
 }
 
-fn filter(query: &Query) -> Result<Filter> {
+async fn filter(member: &Member, query: &Query) -> Result<Filter> {
     let moment = |name: &str| query.read(name, "an ISO-8601 time", Timestamp::parse);
     let (from, to) = (moment("from")?, moment("to")?);
     if from.zip(to).is_some_and(|(from, to)| to < from) {
@@ -87,9 +89,10 @@ fn filter(query: &Query) -> Result<Filter> {
             "The value of 'to' must not be before that of 'from'.",
         ));
     }
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
     let phone = query.text("phone").map(|text| {
         // A text that is no number finds nothing.
-        phone::key(text).unwrap_or_default()
+        phone::key(text, phone_region(&settings)).unwrap_or_default()
     });
     Ok(Filter {
         direction: query
@@ -124,7 +127,8 @@ pub(super) async fn list_communications(
     page: Page,
     query: Query,
 ) -> Result<Response> {
-    let (workspace, filter, facts) = (member.workspace_id(), filter(&query)?, facts(&query)?);
+    let (workspace, facts) = (member.workspace_id(), facts(&query)?);
+    let filter = filter(&member, &query).await?;
     let read = move |conn: &mut Conn| {
         let (count, rows) = communication::list(conn, workspace, &filter, page.offset, page.limit)?;
         let found = record::all_of(rows)?;
@@ -242,7 +246,7 @@ pub(super) async fn get_statistics(member: Member, query: Query) -> Result<Respo
         found.map(|(_, by)| *by)
     })?;
     let by = by.unwrap_or(GroupBy::Day);
-    let (workspace, filter) = (member.workspace_id(), filter(&query)?);
+    let (workspace, filter) = (member.workspace_id(), filter(&member, &query).await?);
     let read = move |conn: &mut Conn| {
         Ok::<_, Error>(communication::totals(conn, workspace, &filter, by, GROUPS)?)
     };

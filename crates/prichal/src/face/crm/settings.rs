@@ -2,7 +2,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
-    custom_field::SETTINGS,
+    custom_field::{SETTINGS, phone_region},
     entity, patch,
     schema::{Object, complete},
 };
@@ -17,6 +17,7 @@ use crate::{
     error::{Error, Result},
     face::{Json, json_text},
     settings,
+    telephony::rekey,
 };
 
 #[derive(ToSchema)]
@@ -25,6 +26,8 @@ use crate::{
 struct Settings {
     /// By the kind of entity in the singular (`company`, `catalogItem`): lists of `CustomFieldSettings`.
     custom_fields: serde_json::Value,
+    /// The home of phone numbers that come without a plus: `RU`, `KZ` and others.
+    phone_region: String,
 }
 
 /// Read the settings of the workspace.
@@ -58,13 +61,18 @@ pub(super) async fn patch_settings(Admin(member): Admin, Json(body): Json) -> Re
             .and_then(|text| serde_json::from_str::<Object>(&text).ok())
             .unwrap_or_default();
         let mut settings = complete(SETTINGS, settings);
+        let region = phone_region(&settings);
         let new_id = &mut || prichal_core::id::generate(now);
         patch::apply(SETTINGS, &mut settings, &operations, new_id).map_err(Error::PatchRefused)?;
         let text = entity::to_text(&settings).map_err(|_| too_long())?;
         setting::set(tx, workspace, &text, now)?;
+        if phone_region(&settings) != region {
+            rekey::begin(tx, workspace, phone_region(&settings))?;
+        }
         Ok::<_, Error>(settings)
     };
     let settings = member.app.db.write(workspace, write).await?;
     member.app.settings.forget(workspace);
+    member.app.telephony.rekey.notify_one();
     Ok(answer(settings))
 }
