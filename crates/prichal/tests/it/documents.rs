@@ -219,12 +219,14 @@ async fn a_ticket_is_for_one_signature() {
     let late = us.draft().await;
     us.quick_route(&late, &[&them.bin]).await.ok();
     let generated = us.generate(Side::Outbox, &late).await.ok();
-    exchange.hub.advance(Duration::from_mins(61));
     let link = generated.str("downloadLink");
-    let over = us
-        .api
-        .get(&link[link.find("/api").expect("a path")..])
-        .await;
+    let link = &link[link.find("/api").expect("a path")..];
+    let first = us.api.get(link).await.ok();
+    let tag = first.header("etag").expect("a tag");
+    let again = us.api.clone().header("if-none-match", tag).get(link).await;
+    assert_eq!((again.status, again.bytes.len()), (304, 0));
+    exchange.hub.advance(Duration::from_mins(61));
+    let over = us.api.get(link).await;
     assert_eq!(
         (over.status, code(&over).as_str()),
         (410, "RESOURCE_NOT_FOUND")

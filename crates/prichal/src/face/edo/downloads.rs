@@ -73,12 +73,17 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
         }
     })?;
     let contents = company.app.blobs.read(key(&blob), None).await?;
-    Ok(file(
+    let mut answer = file(
         Body::from_stream(contents),
         ZIP,
         &blob.name,
         Some(blob.size),
-    ))
+    );
+    // The contents of a blob never change.
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", blob.id)) {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(answer)
 }
 
 fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Response {
