@@ -48,7 +48,7 @@ impl Operation {
     }
 }
 
-/// What the operations of a refused patch did wrong: the collections of the vendor's `ErrorInfo`. The
+/// The faults of a refused patch: the collections of the vendor's `ErrorInfo`. The
 /// first three hold the offending operations, each with its `reason`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PatchErrors {
@@ -124,7 +124,7 @@ impl From<Vec<Fault>> for Refusal {
     }
 }
 
-/// How many faults are told in one text, and how much of a path, in characters.
+/// The most faults that one text tells, and the most characters of a path there.
 const TOLD: usize = 5;
 const TOLD_OF_PATH: usize = 64;
 

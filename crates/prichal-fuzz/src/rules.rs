@@ -7,7 +7,7 @@ use prichal_core::{
     id, identifier,
     integration::{self, Instance, Manifest, Status, Webhook, is_http_url, target_url},
     network::Network,
-    patch as json_patch, phone as telephone,
+    patch as json_patch, phone::{self as telephone, Region},
     resource::{Selection, Shape},
     schema::Object,
     script,

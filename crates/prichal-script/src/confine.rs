@@ -1,8 +1,8 @@
 //! The rights that a process gives up before it reads the first script: a script that got the better of the
 //! engine would find a process that can read and write two pipes, and nothing else.
 //!
-//! What a kernel or a container does not offer is left out and told. The filter of system calls is what
-//! counts most; the rest would hold without it.
+//! A right that cannot be given up, because a kernel or a container does not offer that, is told. The filter of
+//! system calls counts most; the rest would hold without it.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -23,16 +23,18 @@ use seccompiler::{
 
 use crate::{Alone, Limits, Presets, compile, run};
 
-/// How much address space a process may take beyond what it has when it starts: a script's values, what
+/// The address space that a process may take beyond what it has when it starts: for a script's values, what
 /// is compiled, and frames on their way. Far more than a run is allowed, this ends the process whatever
 /// the engine and this crate have miscounted.
 const ROOM: u64 = 256 << 20;
+
+type Step = fn() -> io::Result<()>;
 
 /// Gives up what a process that runs scripts does not need, and says what could not be given up.
 pub(crate) fn confine() -> Vec<String> {
     close_descriptors();
     read_time_zone();
-    let steps: [(&str, fn() -> io::Result<()>); 6] = [
+    let steps: [(&str, Step); 6] = [
         ("limits of resources", limit_resources),
         ("namespaces without network and files", leave_world),
         ("no capabilities", drop_capabilities),
@@ -190,7 +192,7 @@ fn only(place: u8, how: SeccompCmpOp, value: u64) -> io::Result<Vec<SeccompRule>
     Ok(vec![rule.map_err(io::Error::other)?])
 }
 
-/// How much address space this process has taken, in bytes.
+/// The address space that this process has taken, in bytes.
 fn address_space() -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages = text
@@ -231,6 +233,10 @@ pub(crate) fn probe(file: &str) -> Vec<(&'static str, bool)> {
             std::process::Command::new("/bin/true").spawn().is_ok(),
         ),
         ("thread", std::thread::Builder::new().spawn(|| ()).is_ok()),
+        (
+            "memory",
+            Vec::<u8>::new().try_reserve_exact(2 << 30).is_ok(),
+        ),
         ("trace", nix::sys::ptrace::traceme().is_ok()),
         (
             "signal",

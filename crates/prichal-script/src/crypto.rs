@@ -1,4 +1,4 @@
-//! What scripts get of cryptography: hashes, keyed hashes, base64, random bytes. All of it is about bytes;
+//! Cryptography for scripts: hashes, keyed hashes, base64, random bytes. All of it is about bytes;
 //! a text that a script gives has become its UTF-8 before it comes here.
 
 use base64::{

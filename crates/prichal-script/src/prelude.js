@@ -79,7 +79,10 @@
     }
   };
   const engine = { atob: globalThis.atob };
-  const inside = { install, nothing, stringify, parse, whole, engine, load };
+  const { isView } = ArrayBuffer;
+  const Plain = ArrayBuffer;
+  const isBytes = (value) => isView(value) || value instanceof Plain;
+  const inside = { isBytes, install, nothing, stringify, parse, whole, engine, load };
 
   const { request, params, json } = presets;
   if (json) {
@@ -129,11 +132,14 @@
   define('respond', (status, headers, body) => {
     try {
       const isText = nothing(body) || typeof body === 'string';
+      const bytes = isBytes(body);
+      if (bytes) load('web');
       const answer = {
         status: nothing(status) ? 200 : status,
         headers: nothing(headers) ? {} : headers,
-        body: nothing(body) ? '' : isText ? body : stringify(body),
+        body: nothing(body) ? '' : isText ? body : bytes ? inside.toBase64(body) : stringify(body),
         json: !isText,
+        bytes,
       };
       native('respond', stringify(answer));
     } catch (error) {

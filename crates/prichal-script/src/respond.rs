@@ -1,5 +1,6 @@
 //! The answer that a script gives.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -10,7 +11,10 @@ pub struct Response {
     pub status: u16,
     /// Valid names in lower case and valid values.
     pub headers: Vec<(String, String)>,
+    /// A text, or bytes in base64.
     pub body: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_base64: bool,
 }
 
 #[derive(Deserialize)]
@@ -20,6 +24,9 @@ struct Given {
     body: String,
     /// Whether the body was put into JSON here.
     json: bool,
+    /// The body is bytes in base64.
+    #[serde(default)]
+    bytes: bool,
 }
 
 /// The most headers an answer may have.
@@ -72,28 +79,49 @@ impl Response {
             return Err("the headers must be an object".to_owned());
         };
         let mut headers = read_headers(headers)?;
-        if given.body.len() > most_body {
+        let length = if given.bytes {
+            given.body.len() / 4 * 3
+        } else {
+            given.body.len()
+        };
+        if length > most_body {
             return Err(format!("the body is longer than {most_body} bytes"));
         }
-        if given.json && !headers.iter().any(|(name, _)| name == "content-type") {
-            let json = "application/json; charset=utf-8";
-            headers.push(("content-type".to_owned(), json.to_owned()));
+        let kind = match (given.json, given.bytes) {
+            (_, true) => Some("application/octet-stream"),
+            (true, _) => Some("application/json; charset=utf-8"),
+            _ => None,
+        };
+        let is_named = headers.iter().any(|(name, _)| name == "content-type");
+        if let Some(kind) = kind.filter(|_| !is_named) {
+            headers.push(("content-type".to_owned(), kind.to_owned()));
         }
         Ok(Self {
             status,
             headers,
             body: given.body,
+            is_base64: given.bytes,
         })
+    }
+
+    /// The bytes of the body.
+    pub fn into_body(self) -> Vec<u8> {
+        if !self.is_base64 {
+            return self.body.into_bytes();
+        }
+        // It was encoded here.
+        STANDARD.decode(self.body).unwrap_or_default()
     }
 
     /// The same as a JSON object, for the record of the run.
     pub fn to_json(&self) -> Value {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.clone(), value.as_str().into()));
+        let body = if self.is_base64 { "base64" } else { "body" };
         serde_json::json!({
             "status": self.status,
             "headers": headers.collect::<Map<_, _>>(),
-            "body": self.body,
+            body: self.body,
         })
     }
 }

@@ -40,9 +40,9 @@ pub struct Limits {
     pub value: usize,
     /// Bytes that it may hand to its host at once.
     pub argument: usize,
-    /// How many things that it has begun may go on at once.
+    /// Things that it has begun and that may go on at once.
     pub begun: usize,
-    /// How many promises may be rejected that nobody listens to.
+    /// Promises that may be rejected while nobody listens to them.
     pub rejections: usize,
 }
 
@@ -149,7 +149,7 @@ impl std::fmt::Display for Failure {
 /// which may take two.
 const GIVEN: usize = 9 << 20;
 
-/// What the prelude's functions write to. All of it is outside of the memory that the engine counts, so all of
+/// The record of a run, which the prelude's functions write. All of it is outside of the memory that the engine counts, so all of
 /// it has an end.
 #[derive(Default)]
 struct Record {
@@ -338,14 +338,19 @@ impl<'js> Work<'_, 'js> {
                 bounded(&ctx, text, GIVEN)
             };
             let argument = |n: usize| bounded(&ctx, text(n)?, limits.argument);
-            let done = |(): ()| Answer::Text(String::new());
+            let done = || Answer::Text(String::new());
             let answer: Result<Answer, String> = match name.as_str() {
-                "log" => Ok(done(record.borrow_mut().write(&limits, &text(0)?))),
-                "respond" => Response::read(&text(0)?, limits.body)
-                    .map(|response| done(record.borrow_mut().response = Some(response))),
+                "log" => {
+                    record.borrow_mut().write(&limits, &text(0)?);
+                    Ok(done())
+                }
+                "respond" => Response::read(&text(0)?, limits.body).map(|response| {
+                    record.borrow_mut().response = Some(response);
+                    done()
+                }),
                 "fail" => {
                     record.borrow_mut().failed.get_or_insert(text(0)?);
-                    Ok(done(()))
+                    Ok(done())
                 }
                 "load" => {
                     let file = if text(0)? == "web" { &WEB } else { &TOOLS };
@@ -362,7 +367,7 @@ impl<'js> Work<'_, 'js> {
                     let id = text(0)?.parse().map_err(|_| Error::Unknown)?;
                     host.borrow_mut().begin(id, &text(1)?, &argument(2)?);
                     record.borrow_mut().open += 1;
-                    Ok(done(()))
+                    Ok(done())
                 }
                 name => {
                     let given: Vec<String> =

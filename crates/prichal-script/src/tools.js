@@ -51,12 +51,11 @@
   // A body as the host takes it: a text, bytes in base64, or else JSON.
   const sent = (body) => {
     if (nothing(body) || typeof body === 'string') return { body: body ?? null, json: false };
-    if (typeof body === 'object') {
+    if (inside.isBytes(body)) {
       load('web');
-      const view = inside.view(body);
-      if (view !== undefined) return { body: null, base64: inside.toBase64(view), json: false };
-      if (inside.isForm(body)) return { body: `${body}`, form: true, json: false };
+      return { body: null, base64: inside.toBase64(body), json: false };
     }
+    if (inside.isForm?.(body)) return { body: `${body}`, form: true, json: false };
     return { body: stringify(body), json: true };
   };
   const tools = {

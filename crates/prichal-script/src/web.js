@@ -1,4 +1,4 @@
-// What browsers have and scripts know from there: bytes, texts, URLs, cryptography. Called once in a
+// Tools that scripts know from browsers: bytes, texts, URLs, cryptography. Called once in a
 // context, at its first use.
 (function (native, inside) {
   'use strict';
@@ -19,7 +19,7 @@
       all += String.fromCharCode.apply(null, bytes.subarray(at, at + 4096));
     return all;
   };
-  // What atob gives is bytes in the form of a text, and stays that for the rest of the run.
+  // The texts of atob are bytes in the form of a text, and stay that for the rest of the run.
   const binary = new Set();
   const beyond = /[\u0080-\uffff]/;
   const above = /[\u0100-\uffff]/;
@@ -302,7 +302,6 @@
     },
   });
   inside.bytes = (base64, body) => (nothing(base64) ? encoder.encode(body) : native('decode', base64));
-  inside.view = view;
   inside.isForm = (body) => body instanceof URLSearchParams;
-  inside.toBase64 = (bytes) => native('encode', 'b' + characters(bytes), 'base64');
+  inside.toBase64 = (value) => native('encode', packed('the body', value), 'base64');
 });

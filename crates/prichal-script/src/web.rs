@@ -1,4 +1,4 @@
-//! What scripts call of what browsers have: bytes and texts, URLs, cryptography.
+//! The host's half of the tools that scripts know from browsers: bytes and texts, URLs, cryptography.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::crypto;
 /// The most random bytes that a script gets at once.
 const MOST_RANDOM: usize = 64 << 10;
 
-/// What a script gets.
+/// An answer to a script.
 pub(crate) enum Answer {
     Text(String),
     Bytes(Vec<u8>),
@@ -47,7 +47,7 @@ pub(crate) fn answer(name: &str, given: &[String]) -> Option<Result<Answer, Stri
     })
 }
 
-/// What `web.js` packs: `t` and a text, or `b` and a text of which each character is a byte.
+/// The bytes that `web.js` has packed: `t` and a text, or `b` and a text of which each character is a byte.
 fn bytes(packed: &str) -> Cow<'_, [u8]> {
     match packed.strip_prefix('b') {
         Some(bytes) => bytes

@@ -66,7 +66,7 @@ pub enum Report {
 pub const LONGEST: usize = 32 << 20;
 /// The most bytes of a [`Report`]. The longest holds what a script hands to its host, escaped.
 pub const LONGEST_REPORT: usize = 12 << 20;
-/// How many bytes of answers may wait for a script. More stay with the server until the script takes them.
+/// The most bytes of answers that wait for a script. More stay with the server until the script takes them.
 const HELD: usize = 8 << 20;
 /// How much memory the compiled scripts may take that a worker keeps.
 const KEPT: usize = 32 << 20;
@@ -183,7 +183,7 @@ struct Pipe {
     /// What was read and is not a whole frame yet, from `at` on.
     read: Vec<u8>,
     at: usize,
-    /// What has ended and was not asked for yet, and how many bytes that is.
+    /// Answers that were not asked for yet, and their bytes.
     ended: VecDeque<(u32, Result<String, String>)>,
     held: usize,
     stopped: bool,

@@ -43,10 +43,10 @@ const HUNG: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(30);
 /// How many scripts a process runs.
 const RUNS: u32 = 5000;
-/// How long it may take to say whether a text is a script, and how many are looked at together.
+/// The longest time for finding out whether a text is a script, and the most that are looked at together.
 const CHECK: Duration = Duration::from_secs(5);
 const CHECKS: usize = 8;
-/// How many processes wait for their next script.
+/// The most processes that wait for their next script.
 const MOST_IDLE: usize = 64;
 
 /// Answers what a script asks for. Arguments and answers are JSON.
@@ -194,7 +194,7 @@ impl Scripts {
         })
     }
 
-    /// Says whether a text is a script. Even that is nothing for this process: one of its own does it.
+    /// Finds out whether a text is a script. Even that is not done here: a process of its own does it.
     pub async fn check(&self, source: &str) -> Result<(), Refused> {
         let ask = async {
             let _turn = self.checking.acquire().await;
@@ -336,7 +336,7 @@ impl Scripts {
                     Report::Done(outcome) => return Ok(*outcome),
                     Report::Checked(_) | Report::Ready { .. } => {}
                 },
-                // What has ended waits here until the script has room for it.
+                // An answer waits here until the script has room for it.
                 Some((id, answer)) = begun.next(), if worker.mouth.is_quiet() => {
                     worker.mouth.say(&Task::Ended(id, answer))?;
                 }

@@ -410,7 +410,7 @@ fn no_row_of_patches_makes_a_value_deeper_than_its_bound() {
     });
 }
 
-/// What creation makes of a null, a patch makes of it too.
+/// A null means the same to a patch as on creation.
 #[test]
 fn null_is_the_same_on_creation_and_in_a_patch() {
     for field in FIELDS.iter().filter(|field| !field.required) {

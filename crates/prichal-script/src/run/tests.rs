@@ -642,7 +642,7 @@ fn keys_and_data_may_be_bytes() {
         "const a = new Uint8Array(16); crypto.getRandomValues(a) === a && a.some((byte) => byte !== 0)",
         "/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID())",
     ]);
-    // What may be a text or bytes is not guessed.
+    // A key that may be a text or bytes is not guessed.
     let unclear = run_alone("crypto.hmac('sha256', String.fromCharCode(200, 201), 'x')");
     assert!(message(&unclear).contains("may be a text or bytes"));
 }
@@ -707,6 +707,10 @@ fn what_browsers_have_is_there() {
             s instanceof ArrayBuffer && await crypto.subtle.verify('HMAC', k, s, new Uint8Array([5])) && \
             !await crypto.subtle.verify('HMAC', k, s, new Uint8Array([6]))",
     ]);
+    let outcome = run_alone("respond(200, {}, new Uint8Array([255, 0]).buffer)");
+    let response = outcome.response.expect("an answer");
+    assert_eq!(response.headers[0].1, "application/octet-stream");
+    assert_eq!(response.into_body(), [255, 0]);
     let seen = |text: &str, base64: Option<&str>| {
         let request = json!({ "text": text, "base64": base64, "body": text });
         let presets = Presets::new(&request, None, &json!({}));
@@ -718,6 +722,7 @@ fn what_browsers_have_is_there() {
         .value
     };
     assert_eq!(seen("ё", None).as_deref(), Some(r#"["209,145",true]"#));
+    assert_eq!(seen("", Some("/wA=")).as_deref(), Some(r#"["255,0",true]"#));
 }
 
 #[test]
@@ -749,7 +754,7 @@ fn what_is_outside_of_the_engines_memory_is_bounded() {
     assert_eq!(outcome.value.as_deref(), Some("1"), "{:?}", outcome.failure);
 }
 
-/// What JSON, expressions, patterns and functions nest is bounded by the stack that a run has, wherever it
+/// The depth of JSON, expressions, patterns and calls is bounded by the stack that a run has, wherever it
 /// comes from.
 #[test]
 fn whatever_nests_ends_with_an_error() {

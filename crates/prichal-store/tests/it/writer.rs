@@ -112,6 +112,31 @@ async fn a_write_that_panics_fails_alone() {
     assert_eq!(last, 49);
 }
 
+/// A panic that is no write's own, here of whoever is told of commits, leaves the writer at work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_beside_the_writes_ends_no_writer() {
+    let lab = Lab::open();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    lab.told.clear_poison();
+    let told = lab.told.clone();
+    let poisoned = std::thread::spawn(move || {
+        let _told = told.lock();
+        panic!("whoever is told panics from now on");
+    });
+    assert!(poisoned.join().is_err());
+    let write = |name: &'static str| {
+        lab.db.write(workspace(1), move |tx| {
+            happen(tx, workspace(1), name);
+            Ok::<_, Error>(())
+        })
+    };
+    assert!(write("first").await.is_err(), "its caller is told");
+    lab.told.clear_poison();
+    assert!(write("second").await.is_ok());
+    std::panic::set_hook(hook);
+}
+
 #[tokio::test]
 async fn a_refusal_leaves_nothing() {
     let lab = Lab::open();

@@ -47,7 +47,7 @@ const MOST_EFFECTS: usize = 1000;
 const ROOM: usize = 8 << 20;
 const MOST_SENT: usize = 100;
 const MOST_FETCHED: usize = 50;
-/// How many bytes of bodies may be on their way at once.
+/// The most bytes of bodies that may be on their way at once.
 const MOST_UNDERWAY: usize = 8 << 20;
 /// How many fetches of a run go on at once.
 const TOGETHER: usize = 8;

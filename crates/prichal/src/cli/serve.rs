@@ -31,9 +31,10 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     telemetry::start_logs(&config)?;
     let (app, listener) = open(config).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-    let scripts = app.clone();
-    tokio::spawn(async move { scripts.scripts.try_out().await });
-    lifecycle::run(app, listener, stop_signal()?).await?;
+    let tried = app.clone();
+    let served = lifecycle::run(app, listener, stop_signal()?);
+    let (served, ()) = tokio::join!(served, tried.scripts.try_out());
+    served?;
     tracing::info!("stopped");
     Ok(())
 }

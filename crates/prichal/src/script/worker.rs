@@ -15,9 +15,9 @@ const NICE: i32 = 10;
 /// How much one with a long script yields, to other scripts too.
 const NICEST: i32 = 19;
 
-/// How long a process that has closed its pipes has until it is gone.
+/// The time that a process which has closed its pipes has until it is gone.
 const DYING: Duration = Duration::from_secs(1);
-/// How much room for reading is kept from one report to the next.
+/// The room for reading that is kept from one report to the next.
 const KEPT: usize = 64 << 10;
 
 pub(super) struct Worker {
@@ -28,17 +28,17 @@ pub(super) struct Worker {
     /// a process, no other can see anything.
     pub(super) workspace: Option<WorkspaceId>,
     pub(super) runs: u32,
-    /// Whether it yields to other scripts. There is no way back from that.
+    /// It yields to other scripts. There is no way back from that.
     pub(super) is_behind: bool,
 }
 
-/// What a process is told, and has not read yet.
+/// The way to a process, with what it has not read yet.
 pub(super) struct Mouth {
     input: ChildStdin,
     waiting: BytesMut,
 }
 
-/// What a process says.
+/// The way from a process.
 pub(super) struct Ears {
     output: ChildStdout,
     /// What was read of the next frame.
@@ -85,7 +85,7 @@ impl Worker {
         let _ = self.child.kill().await;
     }
 
-    /// Whether a process that was lost has ended itself, as it does when it gets no memory.
+    /// True when a process that was lost has ended itself, as it does when it gets no memory.
     pub(super) async fn has_aborted(&mut self) -> bool {
         let ended = tokio::time::timeout(DYING, self.child.wait()).await;
         let signal = ended.ok().and_then(|ended| ended.ok()?.signal());
@@ -106,7 +106,7 @@ impl Worker {
 }
 
 impl Mouth {
-    /// Says something as soon as the process reads: see [`Self::flush`].
+    /// Puts a task behind those that wait: see [`Self::flush`].
     pub(super) fn say(&mut self, task: &Task) -> io::Result<()> {
         self.waiting.extend_from_slice(&frame(task)?);
         Ok(())

@@ -369,8 +369,8 @@ async fn paths_and_values_have_a_depth() {
             (&company, "remove"),
             (settings, "replace"),
         ] {
-            let patch = json!([{ "op": op, "path": path, "value": 1 }]);
-            let refused = space.patch(at, patch).await;
+            let operations = json!([{ "op": op, "path": path, "value": 1 }]);
+            let refused = space.patch(at, operations).await;
             assert_eq!(refused.status, 409, "{at} {op} {parts}");
             let reason = &refused["errorInfo"]["invalidPaths"][0]["reason"];
             assert_eq!(reason, "A path has at most 40 parts.", "{at} {op} {parts}");
@@ -380,12 +380,12 @@ async fn paths_and_values_have_a_depth() {
     for parts in 1..40 {
         let path = "/customFields".to_owned() + &"/a".repeat(parts);
         for value in [&json!({ "a": { "a": 1 } }), &value] {
-            let patch = json!([{ "op": "add", "path": path, "value": value }]);
-            space.patch(&company, patch).await;
+            let operations = json!([{ "op": "add", "path": path, "value": value }]);
+            space.patch(&company, operations).await;
         }
     }
     let kept = space.get(&company).await.ok();
-    assert!(prichal_depth(&kept["customFields"]) <= 32, "{}", kept.text);
+    assert!(depth(&kept["customFields"]) <= 32, "{}", kept.text);
     // Deeper than any reader of JSON goes.
     for text in ["[", "{\"a\":"] {
         let deep = text.repeat((1 << 20) / text.len() - 1).into_bytes();
@@ -401,13 +401,13 @@ async fn paths_and_values_have_a_depth() {
     space.get(&company).await.ok();
 }
 
-fn prichal_depth(value: &serde_json::Value) -> usize {
+fn depth(value: &serde_json::Value) -> usize {
     let inner: Box<dyn Iterator<Item = &serde_json::Value>> = match value {
         serde_json::Value::Array(items) => Box::new(items.iter()),
         serde_json::Value::Object(members) => Box::new(members.values()),
         _ => return 0,
     };
-    1 + inner.map(prichal_depth).max().unwrap_or(0)
+    1 + inner.map(depth).max().unwrap_or(0)
 }
 
 /// A null means what it means on creation: none.

@@ -110,7 +110,7 @@ async fn hostile_scripts_harm_nobody_else() {
     assert_eq!(dock.hook(&healthy, json!({})).await.ok().text, "well");
 }
 
-/// What a script does that is not in the engine's memory ends with an error that says so, or at least with its
+/// A script that fills what is not in the engine's memory ends with an error that says so, or at least with its
 /// time; the process that ran it is nobody's loss.
 #[tokio::test]
 async fn what_a_script_begins_is_bounded() {
@@ -179,6 +179,14 @@ async fn scripts_work_with_bytes() {
         assert_eq!(answer[0], body.len());
         assert_eq!(answer[1], hex(&Sha256::digest(body)), "{body:?}");
     }
+    let channel = dock.sync("back", "respond(200, {}, request.bytes)").await;
+    let sender = dock.holder(&channel);
+    let sent = sender.send(Method::POST, "/exec", Some(b"{}".to_vec()));
+    let answer = sent.await.ok();
+    assert_eq!(
+        (answer.header("content-type"), answer.text.as_str()),
+        (Some("application/octet-stream"), "{}")
+    );
     let receiver = Receiver::start(|_| Reply::Good).await;
     let source = "
         const form = await fetch(request.entity.url, {method: 'POST', body: new URLSearchParams({a: 'ё 1'})});

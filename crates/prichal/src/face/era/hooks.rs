@@ -156,9 +156,11 @@ async fn answer(
             response: Some(given),
             ..
         } => {
-            let mut response = Response::new(Body::from(given.body));
-            *response.status_mut() = StatusCode::from_u16(given.status).unwrap_or(StatusCode::OK);
-            put_headers(response.headers_mut(), given.headers);
+            let status = StatusCode::from_u16(given.status).unwrap_or(StatusCode::OK);
+            let headers = given.headers.clone();
+            let mut response = Response::new(Body::from(given.into_body()));
+            *response.status_mut() = status;
+            put_headers(response.headers_mut(), headers);
             Ok(response)
         }
     }
