@@ -197,12 +197,8 @@ fn turns(conn: &mut Conn, node: Uuid, micros: i64, after: WorkspaceId) -> Result
          SELECT workspace FROM turn WHERE workspace IS NOT NULL LIMIT $4"
     );
     let mut from = |after: Value<'static>| {
-        let found = conn.query(
-            &sql,
-            &[node.into(), micros.into(), after, TURNS.into()],
-            |row| Ok(WorkspaceId(row.uuid(0)?)),
-        );
-        found
+        let values = [node.into(), micros.into(), after, TURNS.into()];
+        conn.query(&sql, &values, |row| Ok(WorkspaceId(row.uuid(0)?)))
     };
     let mut turns = from(after.into())?;
     if i64::try_from(turns.len()).is_ok_and(|found| found < TURNS) {
@@ -223,10 +219,11 @@ fn claim_of(
 ) -> Result<Vec<Element>> {
     let free = free();
     let sql = format!(
-        "UPDATE bulk SET owner = $1, status = $3, tries = tries + 1 WHERE workspace = $4 AND id IN (
+        "WITH chosen AS MATERIALIZED (
            SELECT id FROM bulk WHERE workspace = $4 AND {free}
            ORDER BY id LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
-         RETURNING {COLUMNS}"
+         UPDATE bulk SET owner = $1, status = $3, tries = tries + 1
+         WHERE workspace = $4 AND id IN (SELECT id FROM chosen) RETURNING {COLUMNS}"
     );
     let values = params![node, micros, status, workspace, limit];
     let mut claimed = tx.change(&sql, values, read)?;

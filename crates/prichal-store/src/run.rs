@@ -267,6 +267,8 @@ fn free() -> String {
 }
 
 /// Takes over the runs of a lane that are due, at most `limit`, the longest waiting first.
+///
+/// They are chosen once, which PostgreSQL does not promise of a sub-query with a limit.
 pub fn claim(
     tx: &mut Tx<'_>,
     node: Uuid,
@@ -275,10 +277,10 @@ pub fn claim(
     limit: i64,
 ) -> Result<Vec<Run>> {
     let sql = format!(
-        "UPDATE run SET owner = $1 WHERE workspace = $3 AND id IN (
+        "WITH chosen AS MATERIALIZED (
            SELECT id FROM run WHERE workspace = $3 AND lane = $4 AND due_at <= $2 AND {}
            ORDER BY due_at, id LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
-         RETURNING {COLUMNS}",
+         UPDATE run SET owner = $1 WHERE workspace = $3 AND id IN (SELECT id FROM chosen) RETURNING {COLUMNS}",
         free()
     );
     let mut claimed = tx.change(

@@ -229,10 +229,11 @@ pub fn list_nodes(conn: &mut Conn, now: Timestamp) -> Result<Vec<(Uuid, String)>
 /// are not among them: each of their ticks is taken by itself.
 pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: Timestamp, limit: i64) -> Result<Vec<Webhook>> {
     let sql = format!(
-        "UPDATE webhook SET owner = $1, fence = fence + 1 WHERE (workspace, integration, id) IN (
+        "WITH chosen AS MATERIALIZED (
            SELECT workspace, integration, id FROM webhook
            WHERE live = 1 AND owner IS NULL AND next_tick IS NULL LIMIT $2 /*postgres FOR UPDATE SKIP LOCKED*/)
-         RETURNING {COLUMNS}"
+         UPDATE webhook SET owner = $1, fence = fence + 1
+         WHERE (workspace, integration, id) IN (SELECT workspace, integration, id FROM chosen) RETURNING {COLUMNS}"
     );
     orphan(tx, node, now)?;
     let claimable = tx.conn()?.query_one(
