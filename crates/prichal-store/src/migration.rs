@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_documents.sql"),
     include_str!("../migrations/0006_document_uses.sql"),
     include_str!("../migrations/0007_evidence_size.sql"),
+    include_str!("../migrations/0013_signature_proof.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {
