@@ -7,7 +7,8 @@ use prichal_core::{
     id, identifier,
     integration::{self, Instance, Manifest, Status, Webhook, is_http_url, target_url},
     network::Network,
-    patch as json_patch, phone::{self as telephone, Region},
+    patch as json_patch,
+    phone::{self as telephone, Region},
     resource::{Selection, Shape},
     schema::Object,
     script,
@@ -157,13 +158,11 @@ pub(crate) fn patch(input: &[u8]) {
 
 pub(crate) fn phone(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    if let Some(key) = telephone::key(&text) {
-        assert!(
-            !key.is_empty()
-                && key
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'+')
-        );
+    for name in telephone::REGIONS.words {
+        let region = Region::from_name(name).unwrap_or_default();
+        for key in telephone::keys(&text, region) {
+            assert!(!key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()));
+        }
     }
 }
 

@@ -142,6 +142,8 @@ fn head() -> Signature<'static> {
         time_stamped: Some(NOW - 79_998),
         verdict: Verdict::Passed,
         sub_indication: "",
+        identity_unchecked: false,
+        revocation_unchecked: false,
     }
 }
 

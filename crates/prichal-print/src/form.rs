@@ -114,6 +114,10 @@ pub struct Signature<'a> {
     pub verdict: Verdict,
     /// Why, in the code of EN 319 102-1 (`REVOKED`, `TRY_LATER`); empty when passed.
     pub sub_indication: &'a str,
+    /// The validation did not ask whose number the certificate has.
+    pub identity_unchecked: bool,
+    /// It did not ask whether the certificate was revoked.
+    pub revocation_unchecked: bool,
 }
 
 /// An original file of the document.

@@ -144,6 +144,7 @@ fn certificate(fonts: &Fonts, language: Language, zone: Zone, signature: &Signat
         (Word::Algorithm, signature.algorithm),
         (Word::TimeStamp, stamped.as_deref().unwrap_or_default()),
         (Word::Verdict, &verdict(signature)),
+        (Word::NotChecked, &unchecked(language, signature)),
     ] {
         facts.add(fonts, word.word(language), value);
     }
@@ -164,6 +165,17 @@ fn verdict(signature: &Signature<'_>) -> String {
         "" => code.to_owned(),
         reason => format!("{code} / {reason}"),
     }
+}
+
+/// What the verdict does not speak of.
+fn unchecked(language: Language, signature: &Signature<'_>) -> String {
+    let words = [
+        (signature.identity_unchecked, Word::Identity),
+        (signature.revocation_unchecked, Word::Revocation),
+    ];
+    let said = words.into_iter().filter(|(missing, _)| *missing);
+    let said: Vec<&str> = said.map(|(_, word)| word.word(language)).collect();
+    said.join(", ")
 }
 
 #[cfg(test)]
@@ -188,6 +200,8 @@ mod tests {
             time_stamped: Some(i64::MIN),
             verdict: Verdict::Failed,
             sub_indication: text,
+            identity_unchecked: true,
+            revocation_unchecked: true,
         };
         Stamp::new(&fonts, Language::Kazakh, Zone::new(0), &signature).height()
     }

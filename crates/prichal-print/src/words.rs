@@ -202,6 +202,9 @@ words! {
         Algorithm: "Алгоритм", "Алгоритм", "Algorithm";
         TimeStamp: "Метка времени", "Уақыт белгісі", "Time-stamp";
         Verdict: "Проверка", "Тексеру", "Validation";
+        NotChecked: "Не проверено", "Тексерілмеген", "Not checked";
+        Identity: "БИН и ИИН подписавшего", "қол қоюшының БСН мен ЖСН", "the signer's BIN and IIN";
+        Revocation: "отзыв сертификата", "сертификаттың кері қайтарылуы", "revocation of the certificate";
         Files: "Файлы документа", "Құжат файлдары", "Files";
         FilesEmpty: "Файлов нет.", "Файл жоқ.", "There are no files.";
         FileName: "Имя файла", "Файл атауы", "File name";

@@ -37,6 +37,9 @@ pub struct Certificate {
     pub(crate) signature: Vec<u8>,
 }
 
+/// Bytes of one certificate, at most: it is hashed for every issuer that is tried.
+const MOST: usize = 64 << 10;
+
 impl Certificate {
     /// Reads one certificate: DER, PEM or base64.
     pub fn read(input: &[u8]) -> Result<Self> {
@@ -58,6 +61,9 @@ impl Certificate {
 
     pub(crate) fn from_element(element: &Element<'_>) -> Result<Self> {
         let raw = element.raw;
+        if raw.len() > MOST {
+            return Err(ReadError::TooLarge { limit: MOST });
+        }
         let mut outer = element.inside();
         let tbs = outer.expect(tag::SEQUENCE, "the body of a certificate")?;
         let signature_algorithm = Algorithm::read(&mut outer, "the signature algorithm")?;

@@ -1,6 +1,7 @@
 //! CMS `SignedData` (RFC 5652 §5): BER or DER, with the exact bytes that are hashed.
 
 pub(crate) mod attribute;
+pub(crate) mod extend;
 
 use crate::algorithm::Algorithm;
 use crate::certificate::{Certificate, Readable};
@@ -26,6 +27,8 @@ pub struct SignedData {
     pub(crate) other_certificates: Vec<Vec<u8>>,
     pub(crate) revocation: Vec<Embedded<Result<Evidence>>>,
     pub signers: Vec<SignerInfo>,
+    /// Zero bytes that stood after it.
+    pub padding: usize,
 }
 
 /// A member of a set with its bytes, for the hash index of archive time-stamps.
@@ -49,6 +52,11 @@ pub(crate) enum SignerId {
     KeyId(Vec<u8>),
 }
 
+/// Bytes of signed attributes, at most: they are hashed for every certificate that is tried.
+const ATTRIBUTES: usize = 256 << 10;
+/// Bytes of a signature value, at most. The longest RSA key has fewer.
+const VALUE: usize = 4 << 10;
+
 /// One signature over the content.
 #[derive(Clone, Debug)]
 pub struct SignerInfo {
@@ -59,6 +67,8 @@ pub struct SignerInfo {
     pub signature_algorithm: Algorithm,
     pub signature: Vec<u8>,
     pub(crate) unsigned: Vec<Attribute>,
+    /// What could not be read of the unsigned attributes, which anybody can append.
+    pub(crate) unread: Vec<String>,
     /// The fields from version to signature as they stand: part of an archive time-stamp's input.
     pub(crate) signed_part: Vec<u8>,
 }
@@ -95,8 +105,8 @@ impl SignedData {
     /// Reads a `ContentInfo` with `SignedData`: DER, BER, PEM or base64.
     pub fn read(input: &[u8], limits: &Limits) -> Result<Self> {
         let bytes = text::one(input, limits.size)?;
-        der::check(&bytes, limits, "the signature")?;
-        let mut reader = Reader::new(&bytes);
+        let length = der::check_padded(&bytes, limits, "the signature")?;
+        let mut reader = Reader::new(&bytes[..length]);
         let mut info = reader.sequence("a CMS ContentInfo")?;
         let kind = Oid::read(&mut info)?;
         if kind != oid::SIGNED_DATA {
@@ -110,7 +120,10 @@ impl SignedData {
         let mut body = explicit.inside();
         let inside = body.sequence("a SignedData")?;
         body.end("the SignedData")?;
-        Self::from_inside(inside, limits)
+        Ok(Self {
+            padding: bytes.len() - length,
+            ..Self::from_inside(inside, limits)?
+        })
     }
 
     fn from_inside(mut inside: Reader<'_>, limits: &Limits) -> Result<Self> {
@@ -134,6 +147,7 @@ impl SignedData {
             other_certificates: Vec::new(),
             revocation: Vec::new(),
             signers: Vec::new(),
+            padding: 0,
         };
         if let Some(set) = inside.optional(tag::context_constructed(0))? {
             data.take_certificates(set.inside(), limits)?;
@@ -270,6 +284,9 @@ impl SignerInfo {
         };
         let digest_algorithm = Algorithm::read(&mut inside, "the digest algorithm")?;
         let signed = match inside.optional(tag::context_constructed(0))? {
+            Some(set) if set.raw.len() > ATTRIBUTES => {
+                return Err(ReadError::TooLarge { limit: ATTRIBUTES });
+            }
             Some(set) => Some(SignedAttributes {
                 raw: set.raw.to_vec(),
                 list: Attribute::read_all(set.inside(), limits)?,
@@ -278,10 +295,13 @@ impl SignerInfo {
         };
         let signature_algorithm = Algorithm::read(&mut inside, "the signature algorithm")?;
         let signature = inside.octet_string("the signature value")?.into_owned();
+        if signature.len() > VALUE {
+            return Err(ReadError::TooLarge { limit: VALUE });
+        }
         let signed_part = &before[..before.len() - inside.rest().len()];
-        let unsigned = match inside.optional(tag::context_constructed(1))? {
-            Some(set) => Attribute::read_all(set.inside(), limits)?,
-            None => Vec::new(),
+        let (unsigned, unread) = match inside.optional(tag::context_constructed(1))? {
+            Some(set) => Attribute::read_appended(set.inside(), limits)?,
+            None => Default::default(),
         };
         inside.end("a signer")?;
         Ok(Self {
@@ -292,6 +312,7 @@ impl SignerInfo {
             signature_algorithm,
             signature,
             unsigned,
+            unread,
             signed_part: signed_part.to_vec(),
         })
     }

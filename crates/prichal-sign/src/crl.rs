@@ -83,6 +83,16 @@ impl Revocation {
 }
 
 impl Crl {
+    /// What a report calls it.
+    pub fn label(&self) -> String {
+        let kind = if self.delta_base.is_some() {
+            "delta CRL"
+        } else {
+            "CRL"
+        };
+        format!("{kind} of {} of {}", self.issuer, self.this_update)
+    }
+
     /// Reads one list: DER, PEM or base64.
     pub fn read(input: &[u8]) -> Result<Self> {
         let limits = Limits::CRL;

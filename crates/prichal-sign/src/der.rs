@@ -301,6 +301,26 @@ fn indefinite_length(bytes: &[u8]) -> Result<usize> {
 
 /// Looks at the whole of `bytes`: one well-formed element, within the limits, with nothing after it.
 pub(crate) fn check(bytes: &[u8], limits: &Limits, what: &'static str) -> Result<()> {
+    let length = check_first(bytes, limits)?;
+    Reader::new(&bytes[length..]).end(what)
+}
+
+/// The most zeros that may fill the room that was kept for a signature.
+const PADDING: usize = 1 << 20;
+
+/// Such an element with zeros after it, as it lies in the room that a PDF keeps for it. Says how long the
+/// element is.
+pub(crate) fn check_padded(bytes: &[u8], limits: &Limits, what: &'static str) -> Result<usize> {
+    let length = check_first(bytes, limits)?;
+    let rest = &bytes[length..];
+    if rest.len() > PADDING || rest.iter().any(|byte| *byte != 0) {
+        Reader::new(rest).end(what)?;
+    }
+    Ok(length)
+}
+
+/// Looks at one well-formed element within the limits, and says how long it is.
+fn check_first(bytes: &[u8], limits: &Limits) -> Result<usize> {
     if bytes.is_empty() {
         return Err(ReadError::Empty);
     }
@@ -364,7 +384,7 @@ pub(crate) fn check(bytes: &[u8], limits: &Limits, what: &'static str) -> Result
         }
         open.push((end, header.length.is_none()));
     }
-    Reader::new(&bytes[at..]).end(what)
+    Ok(at)
 }
 
 /// The same element in DER as far as lengths and segments go: definite shortest lengths, octet

@@ -60,10 +60,12 @@ pub enum KeyError {
     Malformed,
     #[error("the public key is not a point of its curve")]
     NotOnCurve,
-    #[error("the RSA modulus has {0} bits")]
+    #[error("the RSA modulus is even or has {0} bits")]
     ModulusSize(usize),
-    #[error("the RSA exponent is even or below 65537")]
+    #[error("the RSA exponent is even, 1 or not smaller than the modulus")]
     Exponent,
+    #[error("the RSA exponent has {exponent} bits, too many beside a modulus of {modulus}")]
+    ExponentSize { exponent: usize, modulus: usize },
 }
 
 impl PublicKey {
@@ -89,10 +91,7 @@ impl PublicKey {
     /// Bits of the key: the modulus, or the field of the curve.
     pub fn bits(&self) -> usize {
         match self {
-            Self::Rsa { modulus, .. } => {
-                let first = modulus.first().map_or(8, |b| b.leading_zeros() as usize);
-                modulus.len() * 8 - first
-            }
+            Self::Rsa { modulus, .. } => bits(modulus),
             Self::Ec { curve, .. } => match curve {
                 EcCurve::P256 => 256,
                 EcCurve::P384 => 384,
@@ -101,6 +100,26 @@ impl PublicKey {
             Self::Ed25519(_) => 256,
             Self::Gost { curve, .. } => curve.size * 8,
         }
+    }
+
+    /// What checking a signature with this key costs, where that of a usual key is 1.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Rsa { modulus, exponent } => {
+                let words = modulus.len().div_ceil(8);
+                1 + words * words * bits(exponent) / 200_000
+            }
+            _ => 1,
+        }
+    }
+
+    /// The exponent of an RSA key that is smaller than FIPS 186-5 §5.4(e) asks for.
+    pub(crate) fn small_exponent(&self) -> Option<u64> {
+        let Self::Rsa { exponent, .. } = self else {
+            return None;
+        };
+        let value = || exponent.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+        (exponent.len() < 3).then(value)
     }
 
     /// Such as `RSA 2048`, `EC P-256`, `GOST 34.10-2015 512 (KZ)`.
@@ -119,9 +138,22 @@ impl PublicKey {
     }
 }
 
-fn rsa(bits: &[u8]) -> Result<PublicKey, KeyError> {
+/// Bits of a number without zeros before it.
+fn bits(number: &[u8]) -> usize {
+    let first = number.first().map_or(0, |b| b.leading_zeros() as usize);
+    number.len() * 8 - first
+}
+
+/// Bits of the RSA modulus.
+const MODULUS: std::ops::RangeInclusive<usize> = 1024..=16_384;
+/// The modulus up to which the exponent may be as long: the work grows with all three lengths.
+const LONG_EXPONENTS: usize = 4096;
+/// Bits of the exponent beside a longer modulus (FIPS 186-5 §A.1.1).
+const EXPONENT: usize = 256;
+
+fn rsa(key: &[u8]) -> Result<PublicKey, KeyError> {
     let read = || {
-        let mut reader = Reader::new(bits);
+        let mut reader = Reader::new(key);
         let mut inside = reader.sequence("an RSA key")?;
         let modulus = inside.integer("the RSA modulus")?.to_vec();
         let exponent = inside.integer("the RSA exponent")?.to_vec();
@@ -131,18 +163,22 @@ fn rsa(bits: &[u8]) -> Result<PublicKey, KeyError> {
     };
     let (modulus, exponent) = read().map_err(|_| KeyError::Malformed)?;
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
-    let key = PublicKey::Rsa {
-        modulus: modulus.clone(),
-        exponent: exponent.clone(),
-    };
-    if key.bits() < 1024 || key.bits() > 8192 || !odd(&modulus) {
-        return Err(KeyError::ModulusSize(key.bits()));
+    let size = bits(&modulus);
+    if !MODULUS.contains(&size) || !odd(&modulus) {
+        return Err(KeyError::ModulusSize(size));
     }
-    // FIPS 186-5 §5.4(e): odd and above 65536. What the policy asks of the modulus is checked there.
-    if !odd(&exponent) || exponent.len() < 3 {
+    let less = (exponent.len(), &exponent) < (modulus.len(), &modulus);
+    if !odd(&exponent) || exponent == [1] || !less {
         return Err(KeyError::Exponent);
     }
-    Ok(key)
+    if size > LONG_EXPONENTS && bits(&exponent) > EXPONENT {
+        return Err(KeyError::ExponentSize {
+            exponent: bits(&exponent),
+            modulus: size,
+        });
+    }
+    // Lengths that the policy asks for are checked there.
+    Ok(PublicKey::Rsa { modulus, exponent })
 }
 
 /// The identifier in the parameters, or the first of a sequence there.
@@ -230,13 +266,36 @@ mod tests {
     fn rsa_numbers_must_be_plausible() {
         let modulus = vec![0xff; 256];
         assert_eq!(rsa_key(&modulus, &[1, 0, 1]).unwrap().bits(), 2048);
-        for exponent in [&[3][..], &[1, 0, 0], &[0xff, 0xff], &[], &[1, 0, 0, 0, 0]] {
+        for exponent in [&[1][..], &[1, 0, 0], &[], &[1, 0, 0, 0, 0], &modulus] {
             assert_eq!(
                 rsa_key(&modulus, exponent),
                 Err(KeyError::Exponent),
                 "{exponent:?}"
             );
         }
+        let mut long = modulus.clone();
+        long[0] = 0x7f;
+        for (exponent, small) in [
+            (&[3][..], Some(3)),
+            (&[0xff, 0xff], Some(65_535)),
+            (&[1, 0, 1], None),
+            (&[2, 0, 0, 0, 1], None),
+            (&long, None),
+        ] {
+            let key = rsa_key(&modulus, exponent).unwrap();
+            assert_eq!(key.small_exponent(), small, "{exponent:?}");
+            assert!(key.cost() < 100, "{}", key.cost());
+        }
+        // The longest keys have short exponents.
+        let (longest, short) = (vec![0xff; 2048], vec![0xff; 32]);
+        assert!(rsa_key(&longest, &short).unwrap().cost() < 100);
+        assert_eq!(
+            rsa_key(&longest, &long),
+            Err(KeyError::ExponentSize {
+                exponent: 2047,
+                modulus: 16_384
+            })
+        );
         let even = [vec![0xff; 255], vec![0xfe]].concat();
         assert_eq!(rsa_key(&even, &[1, 0, 1]), Err(KeyError::ModulusSize(2048)));
         assert_eq!(
@@ -244,8 +303,8 @@ mod tests {
             Err(KeyError::ModulusSize(512))
         );
         assert_eq!(
-            rsa_key(&[0xff; 2000], &[1, 0, 1]),
-            Err(KeyError::ModulusSize(16_000))
+            rsa_key(&[0xff; 2049], &[1, 0, 1]),
+            Err(KeyError::ModulusSize(16_392))
         );
     }
 

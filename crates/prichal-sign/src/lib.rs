@@ -84,6 +84,7 @@ mod validate;
 
 pub use algorithm::Algorithm;
 pub use certificate::Certificate;
+pub use cms::extend::{Additions, with_evidence};
 pub use cms::{SignedData, SignerInfo};
 pub use crl::Crl;
 pub use error::ReadError;
@@ -98,8 +99,8 @@ pub use ocsp::{Ocsp, request as ocsp_request};
 pub use oid::Oid;
 pub use policy::{Policy, Roles, Severity, WeakHash};
 pub use report::{
-    CounterSignature, Need, NeedKind, Report, STEPS, SignerReport, Status, Step, SubIndication,
-    Verdict,
+    Cause, CounterSignature, Need, NeedKind, Report, STEPS, SignerReport, Status, Step,
+    SubIndication, Unchecked, Verdict,
 };
 pub use text::one as unarmor;
 pub use time::Time;

@@ -16,7 +16,7 @@ pub struct Limits {
 impl Limits {
     /// For a signature with its content.
     pub const SIGNATURE: Self = Self {
-        size: 32 << 20,
+        size: 64 << 20,
         depth: 48,
         elements: 4_000_000,
         members: 256,

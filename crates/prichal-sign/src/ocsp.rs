@@ -56,6 +56,11 @@ pub(crate) enum Status {
 }
 
 impl Ocsp {
+    /// What a report calls it.
+    pub fn label(&self) -> String {
+        format!("OCSP response of {}", self.produced_at)
+    }
+
     /// Reads an `OCSPResponse`, or the `BasicOCSPResponse` inside one: DER, PEM or base64.
     pub fn read(input: &[u8]) -> Result<Self> {
         let limits = Limits::SMALL;

@@ -74,6 +74,8 @@ pub struct Policy {
     pub certificate_policies: Severity,
     /// The smallest RSA modulus, in bits.
     pub rsa_bits: usize,
+    /// An RSA exponent below 65537 (FIPS 186-5 §5.4).
+    pub small_rsa_exponent: Severity,
     pub weak_hashes: Vec<WeakHash>,
     /// Certificates between the signer's and the anchor, at most.
     pub path_length: usize,
@@ -132,6 +134,7 @@ impl Policy {
             roles: Roles::Kazakhstan,
             role: Severity::Fail,
             name_constraints: Severity::Fail,
+            small_rsa_exponent: Severity::Fail,
             weak_hashes: vec![
                 never(Hash::Md5),
                 before(Hash::Sha1, SHA1_END),
@@ -178,6 +181,7 @@ impl Policy {
             name_constraints: Severity::Warn,
             certificate_policies: Severity::Warn,
             rsa_bits: 2048,
+            small_rsa_exponent: Severity::Warn,
             weak_hashes: vec![
                 never(Hash::Md5),
                 before(Hash::Sha1, SHA1_END),

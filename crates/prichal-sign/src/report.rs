@@ -50,6 +50,16 @@ impl SubIndication {
             _ => Verdict::Indeterminate,
         }
     }
+
+    /// How much it weighs beside others about the same signature. One that can be retried decides
+    /// only where there is no other: it hides none that is final.
+    pub(crate) const fn weight(self) -> u8 {
+        match (self.verdict(), self) {
+            (Verdict::TotalFailed, _) => 3,
+            (_, Self::TryLater) => 1,
+            _ => 2,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -111,11 +121,26 @@ pub struct SignerReport {
     pub algorithm: Option<String>,
     /// The signer's own claim.
     pub signing_time: Option<Time>,
-    /// Subjects of the path, from the signer to the anchor.
+    /// The earliest time that a valid time-stamp proves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_stamped_at: Option<Time>,
+    /// Subjects of the path, from the signer to the anchor; empty where none leads to one.
     pub path: Vec<String>,
+    /// Duties that the policy does not insist on and that were not met.
+    pub unchecked: Vec<Unchecked>,
     /// Which revocation lists, responses and time-stamps the verdict rests on.
     pub evidence: Vec<String>,
     pub counter_signatures: Vec<CounterSignature>,
+}
+
+/// Something that a verdict says nothing about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unchecked {
+    /// Whose number the certificate has: nothing was expected, or another is tolerated.
+    Identity,
+    /// Revocation of a certificate on the path.
+    Revocation,
 }
 
 /// A counter-signature. It changes no verdict.
@@ -141,11 +166,25 @@ pub enum NeedKind {
     Certificate,
 }
 
+/// What something is missing for, in the order in which it is worth to be fetched. Only the
+/// addresses of the first come from certificates that a trusted authority has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Revocation of a signer's certificate or of one above it.
+    Signer,
+    /// A path for a signer's certificate.
+    SignersPath,
+    /// Time-stamps and counter-signatures, which anybody can append.
+    Appended,
+}
+
 /// Something that was missing. Fetch it and validate again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Need {
     pub kind: NeedKind,
+    #[serde(skip)]
+    pub cause: Cause,
     /// `None` when nothing says where it is.
     pub url: Option<String>,
     /// Whether the policy's list of hosts allows to fetch it.

@@ -25,16 +25,17 @@ mod time_stamp;
 use crate::certificate::Certificate;
 use crate::cms::{SignerId, SignerInfo};
 use crate::error::ReadError;
+use crate::hash::Hash;
 use crate::identity::Facts;
 use crate::oid;
 use crate::policy::Policy;
-use crate::report::{Report, SignerReport, SubIndication as Sub, Verdict};
+use crate::report::{Report, SignerReport, SubIndication as Sub, Unchecked, Verdict};
 use crate::time::Time;
 use context::Context;
 use document::{Document, unreadable};
 use log::Log;
 pub use request::{Expected, Material, OcspAnswer, Request, Required};
-use signer::{Kind, Subject};
+use signer::{Checked, Kind, Subject};
 use subtle::ConstantTimeEq;
 
 /// Validates a signature.
@@ -47,7 +48,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
     let context = Context::new(&document, material, request);
     let mut shared = Log::default();
     check_structure(policy, &document, &mut shared);
-    check_content(request, &document, &mut shared);
+    check_content(&context, request, &document, &mut shared);
     let content = context.content();
 
     let mut signers = Vec::new();
@@ -64,8 +65,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
         }
         signers.push(report.report);
     }
-    let worst = deciding.iter().max_by_key(|(verdict, _)| *verdict).copied();
-    let (verdict, sub_indication, reason) = match worst {
+    let (verdict, sub_indication, reason) = match worst(&deciding) {
         _ if signers.is_empty() => {
             let reason = "the signature has no signer";
             (Verdict::TotalFailed, Some(Sub::FormatFailure), Some(reason))
@@ -78,11 +78,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
                 Some(reason),
             )
         }
-        // Of equally bad ones the first.
-        Some((verdict, _)) => {
-            let first = deciding.iter().find(|(v, _)| *v == verdict);
-            (verdict, first.and_then(|(_, sub)| *sub), None)
-        }
+        Some((verdict, sub)) => (verdict, sub, None),
     };
     Report {
         verdict,
@@ -94,6 +90,12 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
         reason: reason.map(str::to_owned),
         unreadable: None,
     }
+}
+
+/// The weightiest of what the signers came to; of equally bad ones the first.
+fn worst(signers: &[(Verdict, Option<Sub>)]) -> Option<(Verdict, Option<Sub>)> {
+    let weight = |(_, sub): &&(Verdict, Option<Sub>)| sub.map_or(0, Sub::weight);
+    signers.iter().rev().max_by_key(weight).copied()
 }
 
 fn unreadable_report(request: &Request<'_>, error: ReadError) -> Report {
@@ -123,6 +125,10 @@ fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
         .filter_map(|r| unreadable("revocation data", &r.value));
     for reason in certificates.chain(revocation) {
         log.warn(1, format!("skipped {reason}"));
+    }
+    if data.padding > 0 {
+        let count = data.padding;
+        log.warn(1, format!("skipped {count} zero bytes after the signature"));
     }
     let expected = data.expected_version();
     check_version(
@@ -167,7 +173,7 @@ fn check_signer_version(policy: &Policy, signer: &SignerInfo, log: &mut Log) {
 }
 
 /// Step 3.
-fn check_content(request: &Request<'_>, document: &Document, log: &mut Log) {
+fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Document, log: &mut Log) {
     let data = &document.data;
     if data.content_type != *oid::DATA && !request.policy.other_content {
         log.fail(
@@ -177,8 +183,13 @@ fn check_content(request: &Request<'_>, document: &Document, log: &mut Log) {
         );
     }
     let attached = data.content.as_deref();
+    let other = |attached: &[u8]| match (request.content, request.content_sha256) {
+        (Some(given), _) => !bool::from(attached.ct_eq(given)),
+        (None, Some(given)) => context.digest(Hash::Sha256, attached) != given,
+        (None, None) => false,
+    };
     match (attached, request.content) {
-        (Some(attached), Some(given)) if !bool::from(attached.ct_eq(given)) => {
+        (Some(attached), _) if other(attached) => {
             log.fail(
                 3,
                 Sub::HashFailure,
@@ -223,7 +234,7 @@ fn one_signer<'a>(
     };
     let checked = signer::check(context, &subject, &mut log);
     let mut evidence = Vec::new();
-    let best_time = best_time::check(
+    let times = best_time::check(
         context,
         document,
         index,
@@ -232,22 +243,22 @@ fn one_signer<'a>(
         &mut evidence,
         &mut log,
     );
-    let mut path = Vec::new();
-    let facts = checked.as_ref().map(|c| Facts::of(c.certificate));
-    if let Some(checked) = &checked {
-        let accepts = |hash| context.policy.accepts_hash(hash, best_time);
-        signer::check_strength(context, checked, accepts, &mut log);
-        let chain = check_path(context, checked.certificate, best_time, &mut log);
-        path = chain.iter().map(|c| c.subject.to_string()).collect();
-        if let Some(facts) = &facts {
-            authority::check(context, checked.certificate, facts, &mut log);
+    let mut judged = at_time(context, checked.as_ref(), times.at, &log);
+    // A time-stamp that cannot be judged yet may cure what is wrong now: then the answer waits for it.
+    if let Some(waiting) = times.waiting
+        && judged.log.weight() > Sub::TryLater.weight()
+    {
+        for (step, reason) in waiting.reasons {
+            log.fail(step, Sub::TryLater, reason);
         }
-        status::check(context, &chain, best_time, &mut evidence, &mut log);
-    } else {
-        for step in [14, 15, 16, 17, 18] {
-            log.skip(step, "the signer's certificate was not found");
+        let later = at_time(context, checked.as_ref(), waiting.at, &log);
+        if later.log.weight() == Sub::TryLater.weight() {
+            judged = later;
         }
     }
+    let mut log = judged.log;
+    evidence.extend(judged.evidence);
+    let best_time = judged.at;
     let counter_signatures = crowd::check(context, document, index, &mut log);
     let algorithm = checked.as_ref().and_then(|c| c.algorithm.clone());
     log.pass(
@@ -264,17 +275,65 @@ fn one_signer<'a>(
         report: SignerReport {
             verdict,
             sub_indication,
-            certificate: facts,
+            certificate: checked.as_ref().map(|c| Facts::of(c.certificate)),
             steps: log.steps(),
             best_time,
+            time_stamped_at: times.stamped,
             algorithm,
             signing_time: checked.as_ref().and_then(|c| c.signing_time),
-            path,
+            path: judged.path,
+            unchecked: judged.unchecked,
             evidence,
             counter_signatures,
         },
         found: checked.map(|c| c.certificate),
     }
+}
+
+/// The steps whose outcome depends on when the signature is taken to have existed.
+struct AtTime {
+    at: Time,
+    log: Log,
+    path: Vec<String>,
+    evidence: Vec<String>,
+    unchecked: Vec<Unchecked>,
+}
+
+fn at_time<'a>(
+    context: &Context<'a>,
+    checked: Option<&Checked<'a>>,
+    at: Time,
+    so_far: &Log,
+) -> AtTime {
+    let mut judged = AtTime {
+        at,
+        log: so_far.clone(),
+        path: Vec::new(),
+        evidence: Vec::new(),
+        unchecked: Vec::new(),
+    };
+    let log = &mut judged.log;
+    let Some(checked) = checked else {
+        for step in [14, 15, 16, 17, 18] {
+            log.skip(step, "the signer's certificate was not found");
+        }
+        return judged;
+    };
+    let accepts = |hash| context.policy.accepts_hash(hash, at);
+    signer::check_strength(context, checked, accepts, log);
+    let path = check_path(context, checked.certificate, at, log);
+    let facts = Facts::of(checked.certificate);
+    let identified = authority::check(context, checked.certificate, &facts, log);
+    let chain = path.as_deref().unwrap_or_default();
+    let known = status::check(context, chain, at, &mut judged.evidence, log);
+    judged.path = chain.iter().map(|c| c.subject.to_string()).collect();
+    let duties = [
+        (identified, Unchecked::Identity),
+        (known, Unchecked::Revocation),
+    ];
+    let missed = duties.into_iter().filter(|(met, _)| !met);
+    judged.unchecked = missed.map(|(_, duty)| duty).collect();
+    judged
 }
 
 /// Step 14. The path comes back even if something is wrong with it, so that revocation is known.
@@ -283,13 +342,18 @@ fn check_path<'a>(
     certificate: &'a Certificate,
     at: Time,
     log: &mut Log,
-) -> Vec<&'a Certificate> {
+) -> Option<Vec<&'a Certificate>> {
     let path = match path::build(context, certificate, at) {
         Ok(path) => path,
         Err(none) => {
             context.need_issuer(none.last);
-            log.fail(14, Sub::NoCertificateChainFound, none.reason);
-            return vec![certificate];
+            if context.issuer_is_away(none.last) {
+                let reason = format!("{}, and could not be fetched", none.reason);
+                log.fail(14, Sub::TryLater, reason);
+            } else {
+                log.fail(14, Sub::NoCertificateChainFound, none.reason);
+            }
+            return None;
         }
     };
     for warning in path.warnings {
@@ -306,5 +370,5 @@ fn check_path<'a>(
             .collect();
         log.pass(14, names.join(" <- "));
     }
-    path.certificates
+    Some(path.certificates)
 }

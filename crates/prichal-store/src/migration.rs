@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_quarantine.sql"),
     include_str!("../migrations/0011_live_ticket.sql"),
     include_str!("../migrations/0012_calls.sql"),
+    include_str!("../migrations/0013_signature_proof.sql"),
     include_str!("../migrations/0014_rotation.sql"),
 ];
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     quarantine::{Kind, not_held},
-    value::params,
+    value::{Value, params},
 };
 
 /// Something that can be downloaded for a while. With a ticket it is content to be signed, for one
@@ -245,6 +245,70 @@ pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<b
         ],
     )?;
     Ok(settled)
+}
+
+/// A revocation list, a response or a certificate that the verdict on a signature rests on and that
+/// the signature does not bring itself.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// `crl`, `ocsp` or `issuer`.
+    pub kind: String,
+    /// In hex.
+    pub sha256: String,
+    pub body: Vec<u8>,
+}
+
+/// Notes what the last check of a signature rests on, in the place of what earlier ones did.
+pub fn put_proofs(tx: &mut Tx<'_>, signature: &Signature, proofs: &[Proof]) -> Result<()> {
+    tx.execute(
+        "DELETE FROM signature_proof WHERE document = $1 AND signature = $2",
+        params![signature.document, signature.id],
+    )?;
+    for proof in proofs {
+        put_proof(tx, proof)?;
+        tx.run(
+            "INSERT INTO signature_proof (document, signature, proof) VALUES ($1, $2, $3)",
+            params![signature.document, signature.id, &proof.sha256],
+        )?;
+    }
+    Ok(())
+}
+
+/// Long lists are needed by many signatures, and go to the database once.
+fn put_proof(tx: &mut Tx<'_>, proof: &Proof) -> Result<()> {
+    let sql = "SELECT kind FROM proof WHERE sha256 = $1";
+    let known = tx
+        .conn()?
+        .query_one(sql, params![&proof.sha256], |row| row.get::<String>(0))?;
+    if known.is_some() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO proof (sha256, kind, body) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING",
+        &[
+            Value::from(&proof.sha256),
+            Value::from(&proof.kind),
+            Value::from(proof.body.as_slice()),
+        ],
+    )?;
+    Ok(())
+}
+
+/// What the last check of a signature rests on.
+pub fn list_proofs(conn: &mut Conn, signature: &Signature) -> Result<Vec<Proof>> {
+    conn.query(
+        "SELECT kind, sha256, body FROM proof WHERE sha256 IN
+           (SELECT proof FROM signature_proof WHERE document = $1 AND signature = $2)
+         ORDER BY kind, sha256",
+        params![signature.document, signature.id],
+        |row| {
+            Ok(Proof {
+                kind: row.get(0)?,
+                sha256: row.get(1)?,
+                body: row.get(2)?,
+            })
+        },
+    )
 }
 
 fn read(row: &Row<'_>) -> Result<Signature> {

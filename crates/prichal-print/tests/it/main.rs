@@ -71,6 +71,8 @@ fn signature(text: &str) -> Signature<'_> {
         time_stamped: Some(AT),
         verdict: Verdict::Passed,
         sub_indication: "",
+        identity_unchecked: false,
+        revocation_unchecked: false,
     }
 }
 

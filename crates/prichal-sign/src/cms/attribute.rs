@@ -5,7 +5,7 @@ use crate::certificate::general_name::GeneralName;
 use crate::certificate::{Certificate, range};
 use crate::cms::Evidence;
 use crate::crl::Crl;
-use crate::der::{Reader, tag};
+use crate::der::{Element, Reader, tag};
 use crate::error::{ReadError, Result};
 use crate::limits::Limits;
 use crate::ocsp::Ocsp;
@@ -25,43 +25,78 @@ pub(crate) struct Attribute {
     pub count: usize,
 }
 
+/// How many unreadable attributes are named.
+const MOST_UNREAD: usize = 16;
+
+const fn too_many(what: &'static str, limits: &Limits) -> ReadError {
+    ReadError::TooMany {
+        what,
+        limit: limits.members,
+    }
+}
+
 impl Attribute {
     /// The members of a set of attributes.
     pub(crate) fn read_all(mut set: Reader<'_>, limits: &Limits) -> Result<Vec<Self>> {
         let mut found = Vec::new();
         while !set.is_empty() {
-            let element = set.expect(tag::SEQUENCE, "an attribute")?;
-            let mut inside = element.inside();
-            let kind = inside.expect(tag::OID, "the type of an attribute")?;
-            let set = inside.expect(tag::SET, "the values of an attribute")?;
-            let mut members = set.inside();
-            inside.end("an attribute")?;
-            let mut count = 0;
-            while !members.is_empty() {
-                members.any()?;
-                count += 1;
-            }
-            if count > limits.members {
-                return Err(ReadError::TooMany {
-                    what: "values of an attribute",
-                    limit: limits.members,
-                });
-            }
+            let read = Self::read(&set.any()?, limits)?;
             if found.len() >= limits.members {
-                return Err(ReadError::TooMany {
-                    what: "attributes",
-                    limit: limits.members,
-                });
+                return Err(too_many("attributes", limits));
             }
-            found.push(Self {
-                oid: Oid::from_content(kind.content)?,
-                kind: range(element.raw, kind.raw),
-                set: range(element.raw, set.content),
-                raw: element.raw.to_vec(),
-                count,
-            });
+            found.push(read);
         }
         Ok(found)
+    }
+
+    /// The same of unsigned attributes, and what could not be read: nothing that somebody has appended
+    /// makes a signature unreadable.
+    pub(crate) fn read_appended(
+        mut set: Reader<'_>,
+        limits: &Limits,
+    ) -> Result<(Vec<Self>, Vec<String>)> {
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
+        while !set.is_empty() {
+            match Self::read(&set.any()?, limits) {
+                Ok(read) if found.len() < limits.members => found.push(read),
+                other if unread.len() < MOST_UNREAD => {
+                    let error = other
+                        .err()
+                        .unwrap_or_else(|| too_many("attributes", limits));
+                    unread.push(format!("an unsigned attribute: {error}"));
+                }
+                _ => {}
+            }
+        }
+        Ok((found, unread))
+    }
+
+    fn read(element: &Element<'_>, limits: &Limits) -> Result<Self> {
+        if element.tag != tag::SEQUENCE {
+            return Err(ReadError::Unexpected {
+                what: "an attribute",
+            });
+        }
+        let mut inside = element.inside();
+        let kind = inside.expect(tag::OID, "the type of an attribute")?;
+        let set = inside.expect(tag::SET, "the values of an attribute")?;
+        let mut members = set.inside();
+        inside.end("an attribute")?;
+        let mut count = 0;
+        while !members.is_empty() {
+            members.any()?;
+            count += 1;
+        }
+        if count > limits.members {
+            return Err(too_many("values of an attribute", limits));
+        }
+        Ok(Self {
+            oid: Oid::from_content(kind.content)?,
+            kind: range(element.raw, kind.raw),
+            set: range(element.raw, set.content),
+            raw: element.raw.to_vec(),
+            count,
+        })
     }
 
     pub(crate) fn kind(&self) -> &[u8] {

@@ -101,6 +101,15 @@ impl Key {
         Self::from_primes(if first { RSA_2048_A } else { RSA_2048_B }, false)
     }
 
+    /// An RSA key with another exponent, big-endian, if there is one to it.
+    pub fn rsa_with_exponent(exponent: &[u8]) -> Option<Self> {
+        let exponent = BoxedUint::from_be_slice_vartime(exponent);
+        let [p, q] = RSA_2048_A.map(prime);
+        let key = rsa::PrivateKey::from_p_q(p, q, exponent).ok()?;
+        let key = Box::new(key);
+        Some(Self::Rsa { key, pss: false })
+    }
+
     pub fn rsa_pss() -> Self {
         Self::from_primes(RSA_2048_B, true)
     }
@@ -111,12 +120,7 @@ impl Key {
     }
 
     fn from_primes(primes: [&str; 2], pss: bool) -> Self {
-        let [p, q] = primes.map(|hex| {
-            let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-            let pair = |pair: &[u8]| u8::from_str_radix(&String::from_utf8_lossy(pair), 16);
-            let bytes: Result<Vec<u8>, _> = digits.chunks(2).map(pair).collect();
-            BoxedUint::from_be_slice_vartime(&bytes.expect("the digits are hexadecimal"))
-        });
+        let [p, q] = primes.map(prime);
         let exponent = BoxedUint::from(65_537_u64);
         let key = rsa::PrivateKey::from_p_q(p, q, exponent).expect("the numbers are primes");
         Self::Rsa {
@@ -327,6 +331,14 @@ fn pss_algorithm(hash: Hash) -> Vec<u8> {
         &explicit(2, &salt),
     ]);
     write::sequence(&[&write::oid(oid::RSA_PSS), &parameters])
+}
+
+/// A number from its hexadecimal digits.
+fn prime(hex: &str) -> BoxedUint {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pair = |pair: &[u8]| u8::from_str_radix(&String::from_utf8_lossy(pair), 16);
+    let bytes: Result<Vec<u8>, _> = digits.chunks(2).map(pair).collect();
+    BoxedUint::from_be_slice_vartime(&bytes.expect("the digits are hexadecimal"))
 }
 
 fn rsa_sign(key: &rsa::PrivateKey, pss: bool, hash: Hash, digest: &[u8]) -> Vec<u8> {

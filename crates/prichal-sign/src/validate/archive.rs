@@ -49,13 +49,7 @@ pub(super) fn check(
 }
 
 fn failure(sub: Sub, reason: String) -> Outcome {
-    Outcome {
-        time: None,
-        failure: Some((sub, reason)),
-        warnings: Vec::new(),
-        evidence: Vec::new(),
-        label: "archive time-stamp".to_owned(),
-    }
+    Outcome::refused("archive time-stamp", sub, reason)
 }
 
 /// The bytes that the time-stamp's imprint is of.

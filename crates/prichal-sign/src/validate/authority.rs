@@ -6,15 +6,16 @@ use crate::certificate::Certificate;
 use crate::certificate::extension::KeyUsage;
 use crate::identity::{Bin, Facts, Iin, Inn, Role, is_ambiguous};
 use crate::oid::{self, Oid};
-use crate::policy::Roles;
+use crate::policy::{Roles, Severity};
 use crate::report::SubIndication as Sub;
 
+/// Says whether the identity is the expected one.
 pub(super) fn check(
     context: &Context<'_>,
     certificate: &Certificate,
     facts: &Facts,
     log: &mut Log,
-) {
+) -> bool {
     let policy = context.policy;
     let usage = certificate.extensions.key_usage;
     let purposes = certificate.extensions.extended_key_usage.as_ref();
@@ -65,11 +66,37 @@ pub(super) fn check(
             log.warn(15, "the certificate is of a company and has no BIN");
         }
     }
+    let identified = check_identity(context, certificate, facts, log);
+    if !log.failed(15) {
+        log.pass(15, "the certificate allows it");
+    }
+    identified
+}
+
+/// Whether something is expected of the holder's numbers, and all of it holds.
+fn check_identity(
+    context: &Context<'_>,
+    certificate: &Certificate,
+    facts: &Facts,
+    log: &mut Log,
+) -> bool {
     let expected = context.expected;
-    for (what, expected, found) in [
-        ("BIN", &expected.bin, facts.bin.as_ref().map(Bin::as_str)),
-        ("IIN", &expected.iin, facts.iin.as_ref().map(Iin::as_str)),
-        ("INN", &expected.inn, facts.inn.as_ref().map(Inn::as_str)),
+    let (bin, iin) = (facts.bin.as_ref().map(Bin::as_str), facts.iin.as_ref());
+    let mut identified = expected.bin.is_some() || expected.iin.is_some() || expected.inn.is_some();
+    for (what, rule, expected, found) in [
+        ("BIN", expected.bin_rule, &expected.bin, bin),
+        (
+            "IIN",
+            expected.iin_rule,
+            &expected.iin,
+            iin.map(Iin::as_str),
+        ),
+        (
+            "INN",
+            None,
+            &expected.inn,
+            facts.inn.as_ref().map(Inn::as_str),
+        ),
     ] {
         let Some(expected) = expected else { continue };
         // A sole trader's IIN stands where a BIN is asked for.
@@ -83,12 +110,12 @@ pub(super) fn check(
         if found != Some(expected.as_str()) && !trader {
             let found = found.unwrap_or("none");
             let reason = format!("the {what} is {found}, not {expected}");
-            log.rule(policy.identity, 15, Sub::SigConstraintsFailure, reason);
+            let severity = rule.unwrap_or(context.policy.identity);
+            log.rule(severity, 15, Sub::SigConstraintsFailure, reason);
+            identified = false;
         }
     }
-    if !log.failed(15) {
-        log.pass(15, "the certificate allows it");
-    }
+    identified
 }
 
 /// Who may sign for whom in Kazakhstan.
@@ -105,7 +132,8 @@ fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
     }
     if has(Role::Individual) && !has(Role::Organisation) {
         // A sole trader has no BIN: the IIN stands where one is asked for.
-        let organisation = context.expected.bin.as_ref();
+        let asked = context.expected.bin_rule != Some(Severity::Ignore);
+        let organisation = context.expected.bin.as_ref().filter(|_| asked);
         let own = |bin: &String| facts.iin.as_ref().is_some_and(|iin| iin.as_str() == bin);
         if organisation.is_none_or(own) {
             return None;

@@ -5,10 +5,64 @@ use super::document::Document;
 use super::log::Log;
 use super::signer::Checked;
 use super::{archive, time_stamp};
+use crate::error::ReadError;
 use crate::report::SubIndication as Sub;
 use crate::time::Time;
+use crate::tsp::Token;
 
-/// The earliest time that a valid time-stamp proves, else the moment of checking.
+/// When a signature is proven to have existed.
+pub(super) struct BestTime {
+    /// The earliest time that a valid time-stamp proves, else when the caller had the signature,
+    /// else the moment of checking.
+    pub at: Time,
+    pub stamped: Option<Time>,
+    /// What a time-stamp would prove whose authority's revocation is not known yet.
+    pub waiting: Option<Waiting>,
+}
+
+/// Time-stamps that nothing but missing revocation data speaks against.
+pub(super) struct Waiting {
+    /// The earliest of their times.
+    pub at: Time,
+    /// Steps and reasons.
+    pub reasons: Vec<(u8, String)>,
+}
+
+/// What the time-stamps of one signer came to. One that is not right proves no time, and does no
+/// other harm: anybody can append one (EN 319 102-1 §5.5.4).
+#[derive(Default)]
+struct Stamps {
+    times: Vec<Time>,
+    waiting: Option<Waiting>,
+    evidence: Vec<String>,
+}
+
+impl Stamps {
+    fn take(&mut self, step: u8, outcome: time_stamp::Outcome, log: &mut Log) -> Option<Time> {
+        for warning in outcome.warnings {
+            log.warn(step, warning);
+        }
+        if let Some(time) = outcome.time {
+            log.pass(step, outcome.label.clone());
+            self.evidence.push(outcome.label);
+            self.evidence.extend(outcome.evidence);
+            return Some(time);
+        }
+        let (_, reason) = outcome.failure?;
+        let reason = format!("{} does not count: {reason}", outcome.label);
+        log.warn(step, reason.clone());
+        if let Some(at) = outcome.waits {
+            let waiting = self.waiting.get_or_insert(Waiting {
+                at,
+                reasons: Vec::new(),
+            });
+            waiting.at = waiting.at.min(at);
+            waiting.reasons.push((step, reason));
+        }
+        None
+    }
+}
+
 pub(super) fn check(
     context: &Context<'_>,
     document: &Document,
@@ -17,32 +71,43 @@ pub(super) fn check(
     checked: Option<&Checked<'_>>,
     evidence: &mut Vec<String>,
     log: &mut Log,
-) -> Time {
+) -> BestTime {
+    let (stamps, begun) = context.appended(|| judge(context, document, index, content, log));
+    let best = stamps.times.iter().copied().min();
+    check_content_stamp(begun, best, checked, log);
+    check_claim(context, checked, best, log);
+    let (at, source) = match (best, context.existed_at) {
+        (Some(best), known) if known.is_none_or(|known| best <= known) => {
+            (best, "the earliest valid time-stamp")
+        }
+        (_, Some(known)) => (known, "when the caller had it already"),
+        (_, None) => (context.at, "the moment of checking"),
+    };
+    log.pass(12, format!("{at}, {source}"));
+    evidence.extend(stamps.evidence);
+    BestTime {
+        at,
+        stamped: best,
+        waiting: stamps.waiting.filter(|waiting| waiting.at < at),
+    }
+}
+
+/// The time-stamps on the signature, and the latest time of those that are of its content.
+fn judge(
+    context: &Context<'_>,
+    document: &Document,
+    index: usize,
+    content: Option<&[u8]>,
+    log: &mut Log,
+) -> (Stamps, Option<Time>) {
     let info = &document.data.signers[index];
     let parts = &document.parts[index];
-    let mut times: Vec<Time> = Vec::new();
-    let mut take = |step: u8, outcome: time_stamp::Outcome, log: &mut Log| {
-        for warning in outcome.warnings {
-            log.warn(step, warning);
-        }
-        match (outcome.time, outcome.failure) {
-            (Some(time), _) => {
-                log.pass(step, outcome.label.clone());
-                evidence.push(outcome.label);
-                evidence.extend(outcome.evidence);
-                Some(time)
-            }
-            (None, Some((sub, reason))) => {
-                log.fail(step, sub, format!("{}: {reason}", outcome.label));
-                None
-            }
-            (None, None) => None,
-        }
-    };
+    let mut stamps = Stamps::default();
     // Archive time-stamps first: they prove that the others existed.
     for archive in &parts.archive {
         let outcome = archive::check(context, document, info, content, archive);
-        times.extend(take(19, outcome, log));
+        let time = stamps.take(19, outcome, log);
+        stamps.times.extend(time);
     }
     for form in &parts.other_time_stamps {
         log.warn(19, format!("{form} is not verified"));
@@ -50,44 +115,56 @@ pub(super) fn check(
     if parts.archive.is_empty() && parts.other_time_stamps.is_empty() {
         log.skip(19, "there is no archive time-stamp");
     }
-    let proof = times.iter().copied().min().unwrap_or(context.at);
+    let proof = stamps.times.iter().copied().min().unwrap_or(context.at);
     for token in &parts.time_stamps {
-        let outcome = time_stamp::check(context, token, &info.signature, proof);
-        times.extend(take(13, outcome, log));
+        let outcome = bounded(context, token, &info.signature, proof);
+        let time = stamps.take(13, outcome, log);
+        stamps.times.extend(time);
     }
     // Earlier than the signature, so these prove nothing about when it was made at the latest.
     let mut begun: Option<Time> = None;
     for token in &parts.content_time_stamps {
         let Some(content) = content else { continue };
-        let outcome = time_stamp::check(context, token, content, proof);
-        begun = begun.max(take(13, outcome, log));
+        let mut outcome = bounded(context, token, content, proof);
+        outcome.waits = None;
+        begun = begun.max(stamps.take(13, outcome, log));
     }
     if parts.time_stamps.is_empty() && parts.content_time_stamps.is_empty() {
         log.skip(13, "there is no time-stamp");
     }
-    let best = times.iter().copied().min();
-    if let (Some(begun), Some(best)) = (begun, best)
-        && begun > best
-    {
+    (stamps, begun)
+}
+
+/// Judges a token, unless there are too many.
+fn bounded(
+    context: &Context<'_>,
+    token: &Result<Token, ReadError>,
+    stamped: &[u8],
+    proof: Time,
+) -> time_stamp::Outcome {
+    if context.stamp() {
+        return time_stamp::check(context, token, stamped, proof);
+    }
+    let reason = "there are too many time-stamps".to_owned();
+    time_stamp::Outcome::refused("time-stamp", Sub::PolicyProcessingError, reason)
+}
+
+/// A time-stamp of the content is older than the signature.
+fn check_content_stamp(
+    begun: Option<Time>,
+    best: Option<Time>,
+    checked: Option<&Checked<'_>>,
+    log: &mut Log,
+) {
+    let Some(begun) = begun else { return };
+    if let Some(best) = best.filter(|best| begun > *best) {
         let reason = format!("the content was stamped at {begun}, the signature at {best}");
         log.fail(12, Sub::TimestampOrderFailure, reason);
     }
-    if let (Some(begun), Some(checked)) = (begun, checked)
-        && begun > checked.certificate.not_after
-    {
+    if checked.is_some_and(|checked| begun > checked.certificate.not_after) {
         let reason = format!("the content was stamped at {begun}, after the certificate expired");
         log.fail(12, Sub::Expired, reason);
     }
-    check_claim(context, checked, best, log);
-    let (best, source) = match (best, context.existed_at) {
-        (Some(best), known) if known.is_none_or(|known| best <= known) => {
-            (best, "the earliest valid time-stamp")
-        }
-        (_, Some(known)) => (known, "when the caller had it already"),
-        (_, None) => (context.at, "the moment of checking"),
-    };
-    log.pass(12, format!("{best}, {source}"));
-    best
 }
 
 /// The signer's own signing time is a claim: it is looked at, and nothing rests on it.

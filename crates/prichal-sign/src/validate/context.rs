@@ -10,22 +10,39 @@ use crate::crl::Crl;
 use crate::hash::Hash;
 use crate::ocsp::{self, Ocsp};
 use crate::policy::Policy;
-use crate::report::{Need, NeedKind};
+use crate::report::{Cause, Need, NeedKind};
 use crate::scheme::Scheme;
 use crate::text;
 use crate::time::Time;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Public-key operations in one validation, at most. A signature cannot make us try every key
 /// with every other for hours.
 const MOST_VERIFICATIONS: usize = 2_000;
 
+/// The same for what anybody can append to a signature. It is counted apart: nothing that is
+/// appended uses up what the signer's own certificate needs.
+const MOST_APPENDED: usize = 1_000;
+
 /// Steps from a certificate to a candidate issuer in one validation, at most.
 const MOST_BRANCHES: usize = 20_000;
 
 /// Archive time-stamps in one validation, at most: each hashes the whole signature anew.
-const MOST_ARCHIVES: usize = 32;
+const MOST_ARCHIVES: usize = 16;
+
+/// Other time-stamps in one validation, at most.
+const MOST_STAMPS: usize = 64;
+
+/// Certificates and pieces of evidence beside those of the caller and of the signature's own sets.
+const MOST_APPENDED_MATERIAL: usize = 1_024;
+
+/// Needs of the signers, and as many of what is appended.
+const MOST_NEEDS: usize = 128;
+
+/// Addresses of one certificate that are asked, at most.
+const MOST_URLS: usize = 8;
 
 pub(super) struct Context<'a> {
     pub policy: &'a Policy,
@@ -42,12 +59,26 @@ pub(super) struct Context<'a> {
     content: Option<&'a [u8]>,
     digests: RefCell<BTreeMap<Hash, Vec<u8>>>,
     needs: RefCell<Vec<Need>>,
-    verifications: Cell<usize>,
-    branches: Cell<usize>,
+    /// Whether it is something appended that is judged.
+    is_appended: Cell<bool>,
+    own: Budget,
+    appended: Budget,
     archives: Cell<usize>,
+    stamps: Cell<usize>,
+    /// Addresses of issuers' certificates that gave none.
+    unreachable: &'a [String],
+    /// The certificates that may have issued one, the likeliest first.
+    issuers: RefCell<BTreeMap<usize, Rc<[&'a Certificate]>>>,
     verified: RefCell<BTreeMap<(usize, usize), bool>>,
     /// What is known of a certificate of an issuer at a time: several signers ask for the same.
     pub statuses: RefCell<BTreeMap<(usize, usize, Time), Outcome>>,
+}
+
+/// What is left of the work that is done.
+#[derive(Default)]
+struct Budget {
+    verifications: Cell<usize>,
+    branches: Cell<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -109,7 +140,10 @@ impl<'a> Context<'a> {
     ) -> Self {
         let mut certificates: Vec<&Certificate> = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
-        for certificate in document.certificates().chain(&material.certificates) {
+        let appended = document.appended_certificates();
+        let appended = appended.take(MOST_APPENDED_MATERIAL);
+        let own = document.data.certificates().chain(&material.certificates);
+        for certificate in own.chain(appended) {
             if seen.insert(certificate.raw()) {
                 certificates.push(certificate);
             }
@@ -127,14 +161,18 @@ impl<'a> Context<'a> {
         } else {
             certificates.iter().copied().filter(pins).collect()
         };
-        let embedded = document.evidence().map(|evidence| Source {
-            proof: match evidence {
-                Evidence::Crl(crl) => Proof::Crl(crl),
-                Evidence::Ocsp(ocsp) => Proof::Ocsp(ocsp),
-            },
-            embedded: true,
-            nonce: None,
-        });
+        let appended = document.appended_evidence().take(MOST_APPENDED_MATERIAL);
+        let embedded = document
+            .own_evidence()
+            .chain(appended)
+            .map(|evidence| Source {
+                proof: match evidence {
+                    Evidence::Crl(crl) => Proof::Crl(crl),
+                    Evidence::Ocsp(ocsp) => Proof::Ocsp(ocsp),
+                },
+                embedded: true,
+                nonce: None,
+            });
         let lists = material.crls.iter().map(|crl| Source {
             proof: Proof::Crl(crl),
             embedded: false,
@@ -157,9 +195,13 @@ impl<'a> Context<'a> {
             certificates,
             evidence: embedded.chain(answers).chain(lists).collect(),
             needs: RefCell::default(),
-            verifications: Cell::new(0),
-            branches: Cell::new(0),
+            is_appended: Cell::new(false),
+            own: Budget::default(),
+            appended: Budget::default(),
             archives: Cell::new(0),
+            stamps: Cell::new(0),
+            unreachable: &material.unreachable,
+            issuers: RefCell::default(),
             verified: RefCell::default(),
             statuses: RefCell::default(),
         }
@@ -194,23 +236,74 @@ impl<'a> Context<'a> {
         self.anchors.contains(certificate) || self.pinned.contains(&certificate)
     }
 
-    /// One public-key operation, if any is left.
-    pub(super) fn spend(&self) -> bool {
-        take_one(&self.verifications, MOST_VERIFICATIONS)
+    /// Judges something that anybody can append to a signature.
+    pub(super) fn appended<T>(&self, judge: impl FnOnce() -> T) -> T {
+        let before = self.is_appended.replace(true);
+        let judged = judge();
+        self.is_appended.set(before);
+        judged
+    }
+
+    fn budget(&self) -> (&Budget, usize) {
+        if self.is_appended.get() {
+            (&self.appended, MOST_APPENDED)
+        } else {
+            (&self.own, MOST_VERIFICATIONS)
+        }
+    }
+
+    /// Public-key operations of this cost, if so many are left.
+    pub(super) fn spend(&self, cost: usize) -> bool {
+        let (budget, most) = self.budget();
+        take(&budget.verifications, cost, most)
     }
 
     /// One step up in the search for a path, if any is left.
     pub(super) fn branch(&self) -> bool {
-        take_one(&self.branches, MOST_BRANCHES)
+        take(&self.budget().0.branches, 1, MOST_BRANCHES)
     }
 
     /// One archive time-stamp, if any is left.
     pub(super) fn archive(&self) -> bool {
-        take_one(&self.archives, MOST_ARCHIVES)
+        take(&self.archives, 1, MOST_ARCHIVES)
+    }
+
+    /// One other time-stamp, if any is left.
+    pub(super) fn stamp(&self) -> bool {
+        take(&self.stamps, 1, MOST_STAMPS)
     }
 
     pub(super) fn exhausted(&self) -> bool {
-        self.verifications.get() > MOST_VERIFICATIONS
+        let (budget, most) = self.budget();
+        budget.verifications.get() > most
+    }
+
+    /// Whether the certificate names an address of its issuer's that could not be reached.
+    pub(super) fn issuer_is_away(&self, certificate: &Certificate) -> bool {
+        let urls = &certificate.extensions.issuer_uris;
+        urls.iter().any(|url| self.unreachable.contains(url))
+    }
+
+    /// Every certificate that bears the name of the issuer, in the order that `rank` gives.
+    pub(super) fn issuers(
+        &self,
+        of: &'a Certificate,
+        rank: impl Fn(&Certificate) -> u8,
+    ) -> Rc<[&'a Certificate]> {
+        let key = of.raw().as_ptr() as usize;
+        if let Some(known) = self.issuers.borrow().get(&key) {
+            return Rc::clone(known);
+        }
+        let mut found: Vec<&Certificate> = Vec::new();
+        for candidate in self.all().filter(|c| c.subject.same(&of.issuer)) {
+            if !found.contains(&candidate) {
+                found.push(candidate);
+            }
+        }
+        found.sort_by_key(|candidate| rank(candidate));
+        let found: Rc<[&Certificate]> = found.into();
+        self.issuers.borrow_mut().insert(key, Rc::clone(&found));
+        found
     }
 
     /// Whether `signed` bears a right signature of the certificate's key. What lives as long as
@@ -223,12 +316,15 @@ impl<'a> Context<'a> {
             return *known;
         }
         // Reading a key may cost as much as using it.
-        if !self.spend() {
+        if !self.spend(1) {
             return false;
         }
         let Ok(public) = by.public_key() else {
             return false;
         };
+        if !self.spend(public.cost() - 1) {
+            return false;
+        }
         let Ok(scheme) = Scheme::resolve(signed.algorithm, None, &public) else {
             return false;
         };
@@ -237,21 +333,42 @@ impl<'a> Context<'a> {
         right
     }
 
+    /// The most urgent first.
     pub(super) fn needs(&self) -> Vec<Need> {
-        self.needs.borrow().clone()
+        let mut needs = self.needs.borrow().clone();
+        needs.sort_by_key(|need| need.cause);
+        needs
     }
 
     fn need(&self, need: Need) {
         let mut needs = self.needs.borrow_mut();
-        if !needs.contains(&need) && needs.len() < 256 {
+        let same = |other: &&mut Need| {
+            Need {
+                cause: need.cause,
+                ..(*other).clone()
+            } == need
+        };
+        if let Some(known) = needs.iter_mut().find(same) {
+            known.cause = known.cause.min(need.cause);
+            return;
+        }
+        let appended = need.cause == Cause::Appended;
+        let like = |other: &&Need| (other.cause == Cause::Appended) == appended;
+        if needs.iter().filter(like).count() < MOST_NEEDS {
             needs.push(need);
         }
     }
 
     /// One need for each URL, or one without if there is none.
     fn need_each(&self, kind: NeedKind, urls: &[&String], subject: &str, request: Option<&str>) {
+        let cause = match kind {
+            _ if self.is_appended.get() => Cause::Appended,
+            NeedKind::Crl | NeedKind::Ocsp => Cause::Signer,
+            NeedKind::Issuer | NeedKind::Certificate => Cause::SignersPath,
+        };
         let need = |url: Option<&String>| Need {
             kind,
+            cause,
             url: url.cloned(),
             allowed: url.is_some_and(|url| self.policy.may_fetch(url)),
             subject: subject.to_owned(),
@@ -260,7 +377,7 @@ impl<'a> Context<'a> {
         if urls.is_empty() {
             self.need(need(None));
         }
-        for url in urls {
+        for url in urls.iter().take(MOST_URLS) {
             self.need(need(Some(url)));
         }
     }
@@ -293,8 +410,9 @@ impl<'a> Context<'a> {
     }
 }
 
-fn take_one(count: &Cell<usize>, most: usize) -> bool {
-    let spent = count.get();
-    count.set(spent.saturating_add(1));
-    spent < most
+/// Counts `cost`, and says whether it was there. What was not there is counted, too.
+fn take(count: &Cell<usize>, cost: usize, most: usize) -> bool {
+    let spent = count.get().saturating_add(cost);
+    count.set(spent);
+    spent <= most
 }

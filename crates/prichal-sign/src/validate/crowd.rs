@@ -32,11 +32,13 @@ pub(super) fn check(
     } else if others().next().is_some() {
         log.warn(20, "the same certificate signed more than once");
     }
-    let counted: Vec<CounterSignature> = document.parts[index]
-        .counter_signatures
-        .iter()
-        .map(|counter| counter_signature(context, own, counter))
-        .collect();
+    let counters = &document.parts[index].counter_signatures;
+    let counted: Vec<CounterSignature> = context.appended(|| {
+        let judged = counters.iter();
+        judged
+            .map(|counter| counter_signature(context, own, counter))
+            .collect()
+    });
     for counter in counted.iter().filter(|c| c.verdict != Verdict::TotalPassed) {
         log.warn(
             20,
@@ -75,8 +77,9 @@ fn counter_signature(
                 let (at, mut evidence) = (context.at, Vec::new());
                 let accepts = |hash| context.policy.accepts_hash(hash, at);
                 signer::check_strength(context, &checked, accepts, &mut log);
-                let chain = check_path(context, checked.certificate, at, &mut log);
-                status::check(context, &chain, at, &mut evidence, &mut log);
+                let path = check_path(context, checked.certificate, at, &mut log);
+                let chain = path.as_deref().unwrap_or_default();
+                status::check(context, chain, at, &mut evidence, &mut log);
                 certificate = Some(Facts::of(checked.certificate));
             }
         }

@@ -56,25 +56,36 @@ impl Document {
         })
     }
 
-    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+    /// Certificates in unsigned attributes and in time-stamps.
+    pub(super) fn appended_certificates(&self) -> impl Iterator<Item = &Certificate> {
         let of_parts = self.parts.iter().flat_map(|p| &p.certificates);
         let of_tokens = self.tokens().flat_map(|token| token.data.certificates());
-        self.data.certificates().chain(of_parts).chain(of_tokens)
+        of_parts.chain(of_tokens)
     }
 
-    pub(super) fn evidence(&self) -> impl Iterator<Item = &Evidence> {
-        fn readable(data: &SignedData) -> impl Iterator<Item = &Evidence> {
-            data.revocation.iter().filter_map(|r| r.value.as_ref().ok())
-        }
+    /// Revocation data of the signature itself.
+    pub(super) fn own_evidence(&self) -> impl Iterator<Item = &Evidence> {
+        readable(&self.data)
+    }
+
+    /// Revocation data in unsigned attributes and in time-stamps.
+    pub(super) fn appended_evidence(&self) -> impl Iterator<Item = &Evidence> {
         let of_parts = self.parts.iter().flat_map(|p| &p.evidence);
         let of_tokens = self.tokens().flat_map(|token| readable(&token.data));
-        readable(&self.data).chain(of_parts).chain(of_tokens)
+        of_parts.chain(of_tokens)
     }
+}
+
+fn readable(data: &SignedData) -> impl Iterator<Item = &Evidence> {
+    data.revocation.iter().filter_map(|r| r.value.as_ref().ok())
 }
 
 impl Parts {
     fn of(signer: &SignerInfo, limits: &Limits) -> Self {
-        let mut parts = Self::default();
+        let mut parts = Self {
+            unreadable: signer.unread.clone(),
+            ..Self::default()
+        };
         for value in signer.signed_values(oid::CONTENT_TIME_STAMP) {
             parts.content_time_stamps.push(Token::read(value, limits));
         }

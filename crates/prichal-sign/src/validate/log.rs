@@ -12,6 +12,12 @@ pub(super) struct Finding {
     pub reason: String,
 }
 
+impl Finding {
+    fn weight(&self) -> u8 {
+        self.sub_indication.map_or(0, SubIndication::weight)
+    }
+}
+
 /// The findings about one signature, in the order they were made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
@@ -67,13 +73,17 @@ impl Log {
         self.findings.iter().filter(|f| f.status == Status::Failed)
     }
 
-    /// The failure that decides: of the worst verdict the one of the earliest step.
+    /// The failure that decides: of the weightiest the one of the earliest step.
     pub(super) fn deciding(&self) -> Option<&Finding> {
-        let verdict = |f: &Finding| f.sub_indication.map(SubIndication::verdict);
-        let worst = self.failures().map(verdict).max()?;
+        let worst = self.failures().map(Finding::weight).max()?;
         self.failures()
-            .filter(|f| verdict(f) == worst)
+            .filter(|f| f.weight() == worst)
             .min_by_key(|f| f.step)
+    }
+
+    /// That of the failure that decides; nothing weighs 0.
+    pub(super) fn weight(&self) -> u8 {
+        self.deciding().map_or(0, Finding::weight)
     }
 
     pub(super) fn verdict(&self) -> (Verdict, Option<SubIndication>) {
@@ -117,6 +127,60 @@ impl Log {
             name,
             status,
             reason: reasons.join("; "),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KINDS: [SubIndication; 19] = [
+        SubIndication::FormatFailure,
+        SubIndication::HashFailure,
+        SubIndication::SigCryptoFailure,
+        SubIndication::Revoked,
+        SubIndication::Expired,
+        SubIndication::NotYetValid,
+        SubIndication::SigConstraintsFailure,
+        SubIndication::ChainConstraintsFailure,
+        SubIndication::CertificateChainGeneralFailure,
+        SubIndication::CryptoConstraintsFailure,
+        SubIndication::CryptoConstraintsFailureNoPoe,
+        SubIndication::PolicyProcessingError,
+        SubIndication::TimestampOrderFailure,
+        SubIndication::NoSigningCertificateFound,
+        SubIndication::NoCertificateChainFound,
+        SubIndication::RevokedCaNoPoe,
+        SubIndication::OutOfBoundsNoPoe,
+        SubIndication::TryLater,
+        SubIndication::SignedDataNotFound,
+    ];
+
+    proptest! {
+        #[test]
+        fn later_is_said_only_where_every_failure_can_be_retried(
+            failures in proptest::collection::vec((1_u8..=21, prop_oneof![
+                Just(SubIndication::TryLater),
+                proptest::sample::select(&KINDS[..]),
+            ]), 0..6)
+        ) {
+            let mut log = Log::default();
+            for (step, sub) in &failures {
+                log.pass(*step, "another part of the step is right");
+                log.fail(*step, *sub, "wrong");
+            }
+            let (verdict, sub) = log.verdict();
+            let all_retryable = failures.iter().all(|(_, sub)| *sub == SubIndication::TryLater);
+            prop_assert_eq!(sub == Some(SubIndication::TryLater), all_retryable && !failures.is_empty());
+            let worst = failures.iter().map(|(_, sub)| sub.verdict()).max();
+            prop_assert_eq!(verdict, worst.unwrap_or(Verdict::TotalPassed));
+            // The one that is named is one that failed, and the earliest of its weight.
+            let named = log.deciding().map(|f| (f.step, f.weight()));
+            let expected = failures.iter().map(|(step, sub)| (*step, sub.weight()));
+            let expected = expected.max_by_key(|(step, weight)| (*weight, std::cmp::Reverse(*step)));
+            prop_assert_eq!(named, expected);
         }
     }
 }

@@ -83,12 +83,8 @@ impl<'a> Search<'_, 'a> {
             );
             return;
         }
-        let mut candidates: Vec<&'a Certificate> = Vec::new();
-        for candidate in self.context.all().filter(|c| c.subject.same(&last.issuer)) {
-            if !candidates.contains(&candidate) {
-                candidates.push(candidate);
-            }
-        }
+        let rank = |candidate: &Certificate| key_id_rank(last, candidate);
+        let candidates = self.context.issuers(last, rank);
         if candidates.is_empty() {
             self.note(
                 last,
@@ -96,8 +92,7 @@ impl<'a> Search<'_, 'a> {
             );
             return;
         }
-        candidates.sort_by_key(|candidate| key_id_rank(last, candidate));
-        for candidate in candidates {
+        for &candidate in candidates.iter() {
             let repeated = self.chain.iter().any(|c| {
                 *c == candidate
                     || (c.subject.same(&candidate.subject) && c.spki() == candidate.spki())
@@ -208,12 +203,8 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
                     .push(format!("the key ids of {name} and its issuer differ"));
             }
         }
-        if let Ok(PublicKey::Rsa { modulus, .. }) = certificate.public_key()
-            && index > 0
-            && modulus.len() * 8 < context.policy.rsa_bits
-        {
-            let reason = format!("the RSA key of {} is too short", certificate.subject);
-            path.problems.push((Sub::CryptoConstraintsFailure, reason));
+        if index > 0 {
+            judge_key(context, certificate, &mut path);
         }
         for unknown in &certificate.extensions.unknown_critical {
             let name = &certificate.subject;
@@ -229,6 +220,26 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
         rule(context.policy.certificate_policies, reason, &mut path);
     }
     path
+}
+
+/// The key of an authority. That of the signer is judged with the signature.
+fn judge_key(context: &Context<'_>, certificate: &Certificate, path: &mut Path<'_>) {
+    let Ok(key @ PublicKey::Rsa { .. }) = certificate.public_key() else {
+        return;
+    };
+    let name = &certificate.subject;
+    if key.bits() < context.policy.rsa_bits {
+        let reason = format!("the RSA key of {name} is too short");
+        path.problems.push((Sub::CryptoConstraintsFailure, reason));
+    }
+    if let Some(exponent) = key.small_exponent() {
+        let reason = format!("the RSA exponent of {name} is {exponent}, smaller than 65537");
+        match context.policy.small_rsa_exponent {
+            Severity::Fail => path.problems.push((Sub::CryptoConstraintsFailure, reason)),
+            Severity::Warn => path.warnings.push(reason),
+            Severity::Ignore => {}
+        }
+    }
 }
 
 fn rule(severity: Severity, reason: String, path: &mut Path<'_>) {

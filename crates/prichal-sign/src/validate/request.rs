@@ -5,7 +5,7 @@ use crate::crl::Crl;
 use crate::identity::Facts;
 use crate::limits::Limits;
 use crate::ocsp::Ocsp;
-use crate::policy::Policy;
+use crate::policy::{Policy, Severity};
 use crate::time::Time;
 
 /// Trust and evidence that the caller has.
@@ -17,6 +17,8 @@ pub struct Material {
     pub certificates: Vec<Certificate>,
     pub crls: Vec<Crl>,
     pub ocsp: Vec<OcspAnswer>,
+    /// Addresses of issuers' certificates that were asked, and gave none for now.
+    pub unreachable: Vec<String>,
 }
 
 /// An OCSP response, with the nonce of the request if there was one.
@@ -32,6 +34,10 @@ pub struct Expected {
     pub bin: Option<String>,
     pub iin: Option<String>,
     pub inn: Option<String>,
+    /// What another BIN means; `None`: as the policy says of identities.
+    pub bin_rule: Option<Severity>,
+    /// The same for the IIN.
+    pub iin_rule: Option<Severity>,
     /// The document is a financial one, which holders of that right may sign.
     pub financial: bool,
     /// Which signer decides. `None`: all must pass.
@@ -66,6 +72,9 @@ pub struct Request<'a> {
     pub signature: &'a [u8],
     /// The signed bytes of a detached signature. Beside an attached one they must be equal to it.
     pub content: Option<&'a [u8]>,
+    /// SHA-256 of what should have been signed, in place of `content` where an attached signature
+    /// is large.
+    pub content_sha256: Option<[u8; 32]>,
     pub policy: &'a Policy,
     /// The moment of checking.
     pub at: Time,
@@ -80,6 +89,7 @@ impl<'a> Request<'a> {
         Self {
             signature,
             content: None,
+            content_sha256: None,
             policy,
             at,
             existed_at: None,

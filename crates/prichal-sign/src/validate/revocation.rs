@@ -97,18 +97,14 @@ fn ask<'a>(
                 match list::accept(context, crl, certificate, issuers) {
                     Ok(()) if crl.delta_base.is_some() => deltas.push((crl, source.embedded)),
                     Ok(()) => bases.push((crl, source.embedded)),
-                    Err(reason) => outcome
-                        .refused
-                        .push(format!("{}: {reason}", list::label(crl))),
+                    Err(reason) => outcome.refused.push(format!("{}: {reason}", crl.label())),
                 }
             }
             Proof::Crl(_) => {}
             Proof::Ocsp(ocsp) => {
                 match response::statement(context, source, ocsp, certificate, issuer) {
                     Ok(statement) => statements.extend(statement),
-                    Err(reason) => outcome
-                        .refused
-                        .push(format!("{}: {reason}", response::label(ocsp))),
+                    Err(reason) => outcome.refused.push(format!("{}: {reason}", ocsp.label())),
                 }
             }
         }

@@ -41,6 +41,8 @@ pub(super) struct Checked<'a> {
     /// The hashes that the signature's strength rests on.
     pub hashes: Vec<Hash>,
     pub rsa_bits: Option<usize>,
+    /// An RSA exponent smaller than is usual.
+    pub small_exponent: Option<u64>,
     pub signing_time: Option<Time>,
 }
 
@@ -124,6 +126,7 @@ pub(super) fn check<'a>(
             Some(key @ PublicKey::Rsa { .. }) => Some(key.bits()),
             _ => None,
         },
+        small_exponent: attempt.key.as_ref().and_then(PublicKey::small_exponent),
         signing_time: signer
             .signed_values(oid::SIGNING_TIME)
             .next()
@@ -169,6 +172,14 @@ pub(super) fn check_strength(
                 "the RSA key has {bits} bits, fewer than {}",
                 policy.rsa_bits
             ),
+        );
+    }
+    if let Some(exponent) = checked.small_exponent {
+        log.rule(
+            policy.small_rsa_exponent,
+            10,
+            Sub::CryptoConstraintsFailure,
+            format!("the RSA exponent is {exponent}, smaller than 65537"),
         );
     }
 }

@@ -7,14 +7,14 @@ use crate::certificate::Certificate;
 use crate::report::SubIndication as Sub;
 use crate::time::Time;
 
-/// For the first certificate of the path and each intermediate.
+/// For the first certificate of the path and each intermediate. Says whether all could be asked.
 pub(super) fn check<'a>(
     context: &Context<'a>,
     chain: &[&'a Certificate],
     at: Time,
     evidence: &mut Vec<String>,
     log: &mut Log,
-) {
+) -> bool {
     if chain.len() < 2 {
         let anchored = chain.first().is_some_and(|c| context.is_anchor(c));
         let reason = if anchored {
@@ -25,8 +25,9 @@ pub(super) fn check<'a>(
         for step in [16, 17, 18] {
             log.skip(step, reason);
         }
-        return;
+        return false;
     }
+    let mut known = true;
     for index in 0..chain.len() - 1 {
         let certificate = chain[index];
         let name = &certificate.subject;
@@ -69,9 +70,13 @@ pub(super) fn check<'a>(
                 );
                 log.fail(17, sub, reason);
             }
-            State::Unknown => missing_revocation(context, &chain[index..], log),
+            State::Unknown => {
+                missing_revocation(context, &chain[index..], log);
+                known = false;
+            }
         }
     }
+    known
 }
 
 fn missing_revocation(context: &Context<'_>, chain: &[&Certificate], log: &mut Log) {

@@ -18,11 +18,27 @@ use subtle::ConstantTimeEq;
 pub(super) struct Outcome {
     /// Its time, if the token can be trusted.
     pub time: Option<Time>,
+    /// Its own time, if nothing but revocation data that was not at hand speaks against it.
+    pub waits: Option<Time>,
     pub failure: Option<(Sub, String)>,
     pub warnings: Vec<String>,
     pub evidence: Vec<String>,
     /// For the report.
     pub label: String,
+}
+
+impl Outcome {
+    /// That of a token that was not even looked into.
+    pub(super) fn refused(label: &str, sub: Sub, reason: String) -> Self {
+        Self {
+            time: None,
+            waits: None,
+            failure: Some((sub, reason)),
+            warnings: Vec::new(),
+            evidence: Vec::new(),
+            label: label.to_owned(),
+        }
+    }
 }
 
 /// Judges a token over `stamped`. `proof` is a time at which the token is known to have existed,
@@ -36,21 +52,14 @@ pub(super) fn check(
     let token = match token {
         Ok(token) => token,
         Err(error) => {
-            return Outcome {
-                time: None,
-                failure: Some((
-                    Sub::FormatFailure,
-                    format!("the token is unreadable: {error}"),
-                )),
-                warnings: Vec::new(),
-                evidence: Vec::new(),
-                label: "unreadable time-stamp".to_owned(),
-            };
+            let reason = format!("the token is unreadable: {error}");
+            return Outcome::refused("unreadable time-stamp", Sub::FormatFailure, reason);
         }
     };
     let mut log = Log::default();
     let mut outcome = Outcome {
         time: None,
+        waits: None,
         failure: None,
         warnings: Vec::new(),
         evidence: Vec::new(),
@@ -73,6 +82,7 @@ pub(super) fn check(
     match log.deciding() {
         Some(finding) => {
             let sub = finding.sub_indication.unwrap_or(Sub::SigConstraintsFailure);
+            outcome.waits = (sub == Sub::TryLater).then_some(token.time);
             outcome.failure = Some((sub, finding.reason.clone()));
         }
         None => outcome.time = Some(token.time),

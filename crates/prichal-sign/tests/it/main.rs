@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod family;
+mod hostile;
+mod later;
 mod mutation;
 mod openssl;
 mod policy;

@@ -110,6 +110,7 @@ fn a_key_for_lists_that_is_revoked_or_over_is_not_believed() {
             authority: None,
             key_usage: Some(0x02),
             not_after,
+            serial: 7,
             ..Draft::authority("Issuer", Key::p256("lists"))
         };
         let identity = draft.issued_by(&authority.root);

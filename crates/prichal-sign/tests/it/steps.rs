@@ -2,7 +2,8 @@
 //!
 //! A test is named after its step. An accepted example has the status `passed` there (or `warned`,
 //! where the name says so) and the verdict `TOTAL_PASSED`; a refused one fails at that step and at
-//! no other (unless the test says why), with its verdict and sub-indication. Two steps cannot fail themselves: 16 says which
+//! no other (unless the test says why), with its verdict and sub-indication. A refused time-stamp, of
+//! steps 13 and 19, is dropped: the signature stands. Two steps cannot fail themselves: 16 says which
 //! evidence was not accepted, 18 from where none may be fetched, and 17 fails for it.
 
 mod content;
@@ -39,6 +40,22 @@ fn refused(step: u8, case: &Case, sub: Sub) -> Report {
         "{}",
         show(&report)
     );
+    report
+}
+
+/// The time-stamp does not count, and the signature is judged without it.
+#[track_caller]
+fn dropped(step: u8, case: &Case) -> Report {
+    let report = case.warns(step);
+    assert!(
+        reason(&report, step).contains("does not count"),
+        "{}",
+        show(&report)
+    );
+    if step == 13 {
+        assert_eq!(report.signers[0].best_time, case.at, "{}", show(&report));
+        assert_eq!(report.signers[0].time_stamped_at, None);
+    }
     report
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use prichal_sign::{
     Certificate, Crl, Material, Need, NeedKind, Policy, Report, Request, SignerReport, Status,
-    SubIndication, Time, Verdict, validate,
+    SubIndication, Time, Unchecked, Verdict, validate,
 };
 
 use crate::clock::Clock;
@@ -273,22 +273,33 @@ fn tell_signer(out: &mut String, number: usize, signer: &SignerReport, at: Time)
     if let Some(time) = signer.signing_time {
         line(out, format_args!("  The signer says it was at {time}."));
     }
-    if signer.best_time == at {
-        line(
-            out,
-            format_args!("  Nothing proves when it was made: it is judged at {at}."),
-        );
-    } else {
-        let proven = signer.best_time;
-        line(
+    match signer.time_stamped_at {
+        Some(proven) => line(
             out,
             format_args!("  A time-stamp proves that it existed at {proven}."),
-        );
+        ),
+        None => line(
+            out,
+            format_args!("  Nothing proves when it was made: it is judged at {at}."),
+        ),
     }
     if !signer.path.is_empty() {
+        let path = signer
+            .steps
+            .iter()
+            .find(|step| step.name == "certificate-path");
+        let is_trusted = path.is_some_and(|step| step.status != Status::Failed);
+        let word = if is_trusted {
+            "Trusted through"
+        } else {
+            "Would lead to an anchor through"
+        };
+        line(out, format_args!("  {word}: {}", signer.path.join(" <- ")));
+    }
+    if signer.unchecked.contains(&Unchecked::Revocation) && signer.verdict == Verdict::TotalPassed {
         line(
             out,
-            format_args!("  Trusted through: {}", signer.path.join(" <- ")),
+            format_args!("  Not checked: whether a certificate was revoked."),
         );
     }
     for evidence in &signer.evidence {

@@ -1,7 +1,7 @@
 //! The archive of a document: originals, print form, signatures, evidence, and a manifest of them all
 //! (`reference/edo.md` §7). The same state gives the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prichal_core::{
@@ -10,18 +10,19 @@ use prichal_core::{
     id::{EntityId, WorkspaceId},
     time::Timestamp,
 };
+use prichal_sign::{Additions, with_evidence};
 use prichal_store::{
     Conn,
     document_blob::{self, DocumentBlob},
     entity,
-    signature::{self, Signature},
+    signature::{self, Proof, Signature},
     workspace,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    print,
+    check, print,
     zip::{Contents, Entry, Zip, build, distinct, safe},
 };
 use crate::{
@@ -118,9 +119,14 @@ impl Dossier {
     }
 }
 
+const EVIDENCE: i64 = 64 << 20;
+
 /// Builds the archive.
 pub async fn archive(app: &App, dossier: &Dossier) -> Result<Zip> {
-    let files = files(app, dossier).await?;
+    let form = print::form(app, dossier).await?;
+    // Evidence and signatures with it are in memory while it is made.
+    let _room = check::room(app, dossier.viewer, EVIDENCE).await;
+    let files = files(app, dossier, form).await?;
     let manifest = manifest(dossier, &files);
     let mut entries: Vec<Entry> = files.into_iter().map(|file| file.entry).collect();
     entries.push(Entry {
@@ -162,7 +168,7 @@ impl Listed {
     }
 }
 
-async fn files(app: &App, dossier: &Dossier) -> Result<Vec<Listed>> {
+async fn files(app: &App, dossier: &Dossier, form: Bytes) -> Result<Vec<Listed>> {
     let names: Vec<&str> = dossier
         .originals
         .iter()
@@ -173,10 +179,21 @@ async fn files(app: &App, dossier: &Dossier) -> Result<Vec<Listed>> {
         .zip(&dossier.originals)
         .map(|(name, original)| Listed::blob(format!("original/{name}"), original))
         .collect();
-    let form = format!("print-form/{}.pdf", safe(&dossier.document.number));
-    files.push(Listed::bytes(form, print::form(app, dossier).await?));
+    let name = format!("print-form/{}.pdf", safe(&dossier.document.number));
+    files.push(Listed::bytes(name, form));
+    let mut known = BTreeSet::new();
     for (n, (signature, blob)) in (1..).zip(&dossier.signatures) {
-        files.push(Listed::blob(signature_name(n, signature), blob));
+        let proofs = proofs(app, signature).await?;
+        match with_proofs(app, blob, &proofs).await? {
+            Some(whole) => {
+                files.push(Listed::bytes(signature_name(n, signature), whole));
+                files.push(Listed::blob(received_name(n), blob));
+            }
+            None => files.push(Listed::blob(signature_name(n, signature), blob)),
+        }
+        let new = proofs.into_iter();
+        let new = new.filter(|proof| known.insert(proof.sha256.clone()));
+        files.extend(new.map(|proof| Listed::bytes(proof_name(&proof), proof.body.into())));
         if let (false, Some(zip)) = (signature.attached, &dossier.zip) {
             files.push(Listed::blob(content_name(n), zip));
         }
@@ -184,6 +201,50 @@ async fn files(app: &App, dossier: &Dossier) -> Result<Vec<Listed>> {
         files.push(Listed::bytes(format!("evidence/report-{n}.json"), report));
     }
     Ok(files)
+}
+
+/// What the verdict on a signature rests on and it does not bring itself.
+async fn proofs(app: &App, signature: &Signature) -> Result<Vec<Proof>> {
+    let signature = signature.clone();
+    let look = move |conn: &mut Conn| signature::list_proofs(conn, &signature);
+    app.db.read(look).await.map_err(Error::from)
+}
+
+/// The longest signature that evidence is put into: it is in memory then. A longer one has it beside it.
+const LONGEST_EXTENDED: i64 = 16 << 20;
+
+/// The signature with its evidence in it, so that it is proven by itself.
+async fn with_proofs(app: &App, blob: &DocumentBlob, proofs: &[Proof]) -> Result<Option<Bytes>> {
+    if proofs.is_empty() || blob.size > LONGEST_EXTENDED {
+        return Ok(None);
+    }
+    let bodies = |kind: &str| {
+        let like = proofs.iter().filter(|proof| proof.kind == kind);
+        like.map(|proof| proof.body.clone()).collect()
+    };
+    let more = Additions {
+        certificates: bodies("issuer"),
+        lists: bodies("crl"),
+        responses: bodies("ocsp"),
+    };
+    let signature = app.blobs.read_whole(key(blob)).await?;
+    let extended = with_evidence(&signature, &more).map_err(Error::internal)?;
+    Ok(Some(extended.into()))
+}
+
+/// The signature as it was handed in, where the archive has it with its evidence.
+fn received_name(n: usize) -> String {
+    format!("evidence/signature-{n}-as-received.cms")
+}
+
+fn proof_name(proof: &Proof) -> String {
+    let ending = match proof.kind.as_str() {
+        "crl" => "crl",
+        "ocsp" => "ors",
+        _ => "cer",
+    };
+    let print = proof.sha256.get(..16).unwrap_or_default();
+    format!("evidence/{}-{print}.{ending}", proof.kind)
 }
 
 fn signature_name(n: usize, signature: &Signature) -> String {

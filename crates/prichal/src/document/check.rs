@@ -1,28 +1,26 @@
 //! Checking signatures: by which policy, with what evidence, and what follows from the verdict
 //! (`reference/edo.md` §1.7, §4.6).
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use prichal_core::{document::Document, id::WorkspaceId, time::Timestamp};
 use prichal_sign::{
-    Certificate, Expected, Limits, Material, Policy, Report, Request, SignerReport, Status,
-    SubIndication, Time, Verdict, validate,
+    Certificate, Expected, Limits, Material, Policy, Report, Request, Severity, SignerReport,
+    Status, SubIndication, Time, Verdict, validate,
 };
-use prichal_store::{Conn, signature as store};
+use prichal_store::{
+    Conn,
+    document_blob::DocumentBlob,
+    signature::{self as store, Proof},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::evidence;
+use super::{archive::key, evidence::Search};
 use crate::{
     app::App,
     error::{Error, Result},
     share::Permit,
 };
-
-/// How often evidence is looked for: each round may name what the next one needs.
-const ROUNDS: usize = 4;
-/// How long it is looked for, all in all.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What signatures of a workspace are checked with, as its administrator has set it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +30,13 @@ pub struct Rules {
     pub policy: String,
     /// PEM. Beside the preset's own.
     pub trust_anchors: Vec<String>,
-    /// Whether the certificate's BIN must be the company's.
-    pub check_bin: bool,
-    /// Whether its IIN must be the employee's.
-    pub check_iin: bool,
+    /// Whether the certificate's BIN must be the company's. Set, it is a duty or none, whatever the
+    /// policy says; otherwise as the policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_bin: Option<bool>,
+    /// The same of its IIN and the employee's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_iin: Option<bool>,
     pub indeterminate: Indeterminate,
 }
 
@@ -52,8 +53,8 @@ impl Default for Rules {
         Self {
             policy: "kz".to_owned(),
             trust_anchors: Vec::new(),
-            check_bin: true,
-            check_iin: true,
+            check_bin: None,
+            check_iin: None,
             indeterminate: Indeterminate::Accept,
         }
     }
@@ -69,6 +70,15 @@ impl Rules {
         )
     }
 
+    /// With the switches as they work.
+    pub fn shown(self) -> Self {
+        Self {
+            check_bin: self.check_bin.or(Some(true)),
+            check_iin: self.check_iin.or(Some(true)),
+            ..self
+        }
+    }
+
     /// The policy, and the certificates that are trusted beside its own.
     fn prepare(&self) -> Result<(Policy, Vec<Certificate>)> {
         let policy = Policy::preset(&self.policy)
@@ -81,12 +91,19 @@ impl Rules {
     }
 }
 
+/// What another number than the expected one means.
+fn duty(switch: Option<bool>) -> Option<Severity> {
+    switch.map(|on| if on { Severity::Fail } else { Severity::Ignore })
+}
+
 /// One signature, what it signs, and who should have signed.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub signature: Bytes,
     /// What is signed, unless only what lies inside is to be looked at.
     pub content: Option<Bytes>,
+    /// The SHA-256 of it in its place, where it lies inside.
+    pub content_sha256: Option<[u8; 32]>,
     pub signer: Whose,
     /// Holders of the right to sign financial documents may sign.
     pub financial: bool,
@@ -122,61 +139,44 @@ impl Whose {
     }
 }
 
+/// What a check came to.
+#[derive(Debug)]
+pub struct Checked {
+    pub report: Report,
+    /// What had to be fetched for the verdict.
+    pub proofs: Vec<Proof>,
+}
+
 /// Checks a signature with all the evidence that can be had.
-pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Report> {
+pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Checked> {
     let (policy, anchors) = rules.prepare()?;
     let expected = Expected {
-        bin: question.signer.bin.clone().filter(|_| rules.check_bin),
-        iin: question.signer.iin.clone().filter(|_| rules.check_iin),
+        bin: question.signer.bin.clone(),
+        iin: question.signer.iin.clone(),
+        bin_rule: duty(rules.check_bin),
+        iin_rule: duty(rules.check_iin),
         financial: question.financial,
         ..Expected::default()
     };
-    let mut material = Material {
-        anchors,
-        ..Material::default()
-    };
-    let deadline = app.clock.now() + PATIENCE;
-    let mut sought = Vec::new();
-    let mut rounds = 0;
-    let report = loop {
-        rounds += 1;
+    let mut search = Search::new(app, anchors);
+    let mut report;
+    loop {
         let now = app.clock.now();
         let work = (question.clone(), policy.clone(), expected.clone());
-        let (report, used) = tokio::task::spawn_blocking(move || {
+        let material = std::mem::take(&mut search.material);
+        (report, search.material) = tokio::task::spawn_blocking(move || {
             let (question, policy, expected) = work;
             let report = judge(&question, &policy, expected, now, &material);
             (report, material)
         })
         .await
         .map_err(Error::internal)?;
-        material = used;
-        if rounds == ROUNDS {
-            break report;
+        if !search.next(&report.needs).await {
+            break;
         }
-        let known = material_size(&material);
-        let seek = async {
-            for need in &report.needs {
-                if !sought.contains(need) {
-                    sought.push(need.clone());
-                    evidence::find(app, need, &mut material).await;
-                }
-            }
-        };
-        tokio::select! {
-            () = seek => {}
-            // Whoever signs does not wait for a server that hangs, however much is needed of it.
-            () = app.clock.sleep_until(deadline) => {}
-        }
-        if material_size(&material) == known {
-            break report;
-        }
-    };
-    Ok(report)
-}
-
-/// How many pieces of evidence there are.
-fn material_size(material: &Material) -> usize {
-    material.certificates.len() + material.crls.len() + material.ocsp.len()
+    }
+    let proofs = search.used(&report);
+    Ok(Checked { report, proofs })
 }
 
 /// How much room the lists and responses of a check take, in MiB: as much as those of the Kazakh authority.
@@ -191,6 +191,30 @@ pub async fn room(app: &App, workspace: WorkspaceId, bytes: i64) -> Permit {
     app.checks.take(workspace, wanted).await
 }
 
+/// What a signature should be of: the contents, or where they lie inside of it, their SHA-256.
+pub async fn content(
+    app: &App,
+    attached: bool,
+    zip: &DocumentBlob,
+) -> Result<(Option<Bytes>, Option<[u8; 32]>)> {
+    if !attached {
+        return Ok((Some(app.blobs.read_whole(key(zip)).await?), None));
+    }
+    let digest = unhex(&zip.sha256).ok_or_else(|| Error::internal("a digest is malformed"))?;
+    Ok((None, Some(digest)))
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
 fn judge(
     question: &Question,
     policy: &Policy,
@@ -202,6 +226,7 @@ fn judge(
     let request = Request {
         signature: &question.signature,
         content: question.content.as_deref(),
+        content_sha256: question.content_sha256,
         policy,
         at,
         existed_at: Some(Time::from_unix(question.received_at.secs())).filter(|then| *then < at),
@@ -215,8 +240,12 @@ fn judge(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Accepted,
-    /// Nothing speaks against it, but not all could be asked: it is checked again.
+    /// Nothing speaks against it, a trusted authority vouches for the signer, but not all could be
+    /// asked: it is checked again.
     Later,
+    /// The server that would say who vouches for the signer cannot be reached. Anybody can make a
+    /// certificate that names such a server, so nothing is taken for now; it may be tried again.
+    Away(String),
     /// Why, beginning with the sub-indication.
     Refused(String),
 }
@@ -227,7 +256,10 @@ pub fn decide(rules: &Rules, report: &Report, individual: bool) -> Decision {
         .signers
         .iter()
         .filter_map(|one| one.certificate.as_ref());
-    if individual && rules.check_bin && certificates.clone().any(|one| one.bin.is_some()) {
+    if individual
+        && rules.check_bin != Some(false)
+        && certificates.clone().any(|one| one.bin.is_some())
+    {
         let word = word(&SubIndication::SigConstraintsFailure);
         return Decision::Refused(format!("{word}: the certificate is a company's"));
     }
@@ -235,23 +267,27 @@ pub fn decide(rules: &Rules, report: &Report, individual: bool) -> Decision {
         return Decision::Accepted;
     }
     // Each signer is either good or waits: one that waits hides none that is bad.
-    let waits = |sub: Option<SubIndication>| sub == Some(SubIndication::TryLater);
-    let bad = report
-        .signers
-        .iter()
-        .find(|one| one.verdict != Verdict::TotalPassed && !waits(one.sub_indication));
-    if let Some(bad) = bad {
-        return Decision::Refused(reason(
-            report,
-            bad.sub_indication,
-            std::slice::from_ref(bad),
-        ));
+    let bad = |one: &&SignerReport| one.sub_indication.is_some_and(|sub| !waits(sub));
+    if let Some(bad) = report.signers.iter().find(bad) {
+        let signer = std::slice::from_ref(bad);
+        return Decision::Refused(reason(report, bad.sub_indication, signer));
     }
-    let accepts = rules.indeterminate == Indeterminate::Accept;
-    if waits(report.sub_indication) && accepts && !report.signers.is_empty() {
-        return Decision::Later;
+    let why = reason(report, report.sub_indication, &report.signers);
+    if report.signers.is_empty() || !report.sub_indication.is_some_and(waits) {
+        return Decision::Refused(why);
     }
-    Decision::Refused(reason(report, report.sub_indication, &report.signers))
+    if report.signers.iter().any(|one| one.path.is_empty()) {
+        return Decision::Away(why);
+    }
+    match rules.indeterminate {
+        Indeterminate::Accept => Decision::Later,
+        Indeterminate::Refuse => Decision::Refused(why),
+    }
+}
+
+/// It is said only where every failure of the signer can be retried.
+fn waits(sub: SubIndication) -> bool {
+    sub == SubIndication::TryLater
 }
 
 /// The sub-indication and the first thing that is wrong with these signers.
@@ -272,6 +308,31 @@ fn reason(
         .or(report.reason.as_deref())
         .unwrap_or("the signature could not be verified");
     format!("{word}: {why}")
+}
+
+/// Duties that a kept report passes over: the signers' numbers, and revocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unchecked {
+    pub identity: bool,
+    pub revocation: bool,
+}
+
+impl Unchecked {
+    pub fn of(report: &Value) -> Self {
+        let signers = report["signers"].as_array();
+        let signers = || signers.into_iter().flatten();
+        let lacks = |word: &str, step: usize| {
+            signers().any(|one| match one["unchecked"].as_array() {
+                Some(said) => said.iter().any(|said| said == word),
+                // Reports of earlier versions have the steps alone.
+                None => one["steps"][step - 1]["status"] == "warned",
+            })
+        };
+        Self {
+            identity: lacks("identity", 15),
+            revocation: lacks("revocation", 17),
+        }
+    }
 }
 
 /// A word of EN 319 102-1 as it is written.

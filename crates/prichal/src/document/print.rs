@@ -203,9 +203,16 @@ impl<'a> Facts<'a> {
         Some(time.unix())
     }
 
+    /// When a time-stamp proves that it existed.
+    fn stamped(&self) -> Option<i64> {
+        // Reports of earlier versions say it by the step alone.
+        let passed = self.text("/signers/0/steps/12/status") == "passed";
+        self.time("/signers/0/timeStampedAt")
+            .or_else(|| passed.then(|| self.time("/signers/0/bestTime")).flatten())
+    }
+
     fn stamp(&'a self, signature: &'a Signature, company: &'a str) -> paper::Signature<'a> {
-        let stamped = self.report.pointer("/signers/0/steps/12/status");
-        let stamped = stamped.and_then(Value::as_str) == Some("passed");
+        let unchecked = check::Unchecked::of(self.report);
         paper::Signature {
             signer: self.text("/signers/0/certificate/name"),
             iin: signature.iin.as_deref().unwrap_or_default(),
@@ -218,7 +225,9 @@ impl<'a> Facts<'a> {
             valid_until: self.time("/signers/0/certificate/notAfter"),
             algorithm: self.text("/signers/0/algorithm"),
             signed: Some(signature.signed_on.secs()),
-            time_stamped: stamped.then(|| self.time("/signers/0/bestTime")).flatten(),
+            time_stamped: self.stamped(),
+            identity_unchecked: unchecked.identity,
+            revocation_unchecked: unchecked.revocation,
             verdict: match signature.check.verdict.as_str() {
                 "TOTAL_PASSED" => paper::Verdict::Passed,
                 "TOTAL_FAILED" => paper::Verdict::Failed,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    check::{self, Decision, Question, Rules, Whose},
+    check::{self, Checked, Decision, Question, Rules, Whose},
     record,
 };
 use crate::{
@@ -125,28 +125,35 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
     let checks = signature.check.checks + 1;
     let checked = look(app, &signature).await?;
     let now = app.clock.now();
-    let check = match checked {
-        Some((report, decision)) => Check {
-            verdict: check::word(&report.verdict),
-            report: serde_json::to_string(&report).map_err(Error::internal)?,
-            checks,
-            due_at: (decision == Decision::Later)
-                .then(|| next(checks, now))
-                .flatten(),
-        },
+    let (check, proofs) = match checked {
+        Some((Checked { report, proofs }, decision)) => {
+            let again = matches!(decision, Decision::Later | Decision::Away(_));
+            let check = Check {
+                verdict: check::word(&report.verdict),
+                report: serde_json::to_string(&report).map_err(Error::internal)?,
+                checks,
+                due_at: again.then(|| next(checks, now)).flatten(),
+            };
+            (check, proofs)
+        }
         // The document is gone: there is nothing to check it for.
-        None => Check {
-            checks,
-            due_at: None,
-            ..signature.check.clone()
-        },
+        None => {
+            let check = Check {
+                checks,
+                due_at: None,
+                ..signature.check.clone()
+            };
+            (check, Vec::new())
+        }
     };
     app.db
         .write(signature.company, move |tx| {
             if !signature::settle(tx, &signature, &check)? {
                 return Ok::<_, Error>(());
             }
-            if check.verdict == signature.check.verdict {
+            signature::put_proofs(tx, &signature, &proofs)?;
+            // That it will not be checked again is news, whatever the verdict is called.
+            if check.verdict == signature.check.verdict && check.due_at.is_some() {
                 return Ok(());
             }
             if let Some(document) = document::find_any(tx.conn()?, signature.document)? {
@@ -161,10 +168,7 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
         .await
 }
 
-async fn look(
-    app: &App,
-    signature: &Signature,
-) -> Result<Option<(prichal_sign::Report, Decision)>> {
+async fn look(app: &App, signature: &Signature) -> Result<Option<(Checked, Decision)>> {
     let (wanted, now) = (signature.clone(), app.clock.now());
     let found = app
         .db
@@ -202,16 +206,19 @@ async fn look(
     let individual = signer.individual;
     let size = blob.size + zip.size;
     let _room = check::room(app, signature.company, size).await;
+    let bytes = app.blobs.read_whole(key(&blob)).await?;
+    let (content, content_sha256) = check::content(app, signature.attached, &zip).await?;
     let question = Question {
-        signature: app.blobs.read_whole(key(&blob)).await?,
-        content: Some(app.blobs.read_whole(key(&zip)).await?),
+        signature: bytes,
+        content,
+        content_sha256,
         signer,
         financial: is_financial(document.group),
         received_at: signature.signed_on,
     };
-    let report = check::check(app, &rules, question).await?;
-    let decision = check::decide(&rules, &report, individual);
-    Ok(Some((report, decision)))
+    let checked = check::check(app, &rules, question).await?;
+    let decision = check::decide(&rules, &checked.report, individual);
+    Ok(Some((checked, decision)))
 }
 
 /// Documents that holders of the right to sign financial ones may sign.

@@ -9,7 +9,7 @@ use prichal::document::evidence::MOST;
 use prichal_core::id::WorkspaceId;
 use prichal_sign::{
     Time,
-    testing::{Cms, CrlDraft, Draft, Identity, Signer},
+    testing::{Authority, Cms, CrlDraft, Draft, Identity, Key, Signer, TimeStamp, der, extension},
 };
 use prichal_store::{
     Conn, Tx,
@@ -901,5 +901,228 @@ async fn employees_have_the_rights_that_they_were_given() {
         said(&refused).contains("DOCUMENT_APPROVE"),
         "{}",
         refused.text
+    );
+}
+
+/// A signature by `who` with a time-stamp by `authority`, whose revocation cannot be asked.
+fn stamped(who: &Identity, issuer: &Identity, authority: &Identity, content: &[u8]) -> Vec<u8> {
+    let at = Time::from_unix(START.secs());
+    let mut signer = Signer::new(who, content, at);
+    let stamp = TimeStamp::new(authority, &signer.signature(), at.plus(-30));
+    signer.unsigned.push(stamp.attribute());
+    let mut cms = Cms::attached(content, &[&signer]);
+    cms.certificates.push(issuer.der.clone());
+    cms.encode()
+}
+
+/// Whatever must wait, what is wrong for good is refused at once.
+#[tokio::test]
+async fn a_time_stamp_that_waits_hides_no_stranger() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let evil = Authority::new(|word| Key::p256(&format!("evil {word}")));
+    let forged = Exchange::signer_draft(&us.bin, &us.iin).issued_by(&evil.issuer);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let ticket = generated.str("idempotencyTicket");
+    let trusted = &exchange.authority;
+    for (who, issuer, word) in [
+        (&forged, &evil.issuer, "NO_CERTIFICATE_CHAIN_FOUND"),
+        (&them.signer, &trusted.issuer, "SIG_CONSTRAINTS_FAILURE"),
+    ] {
+        let signature = stamped(who, issuer, &trusted.time_stamper, &zip);
+        let blob = us.signature(&signature).await;
+        let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        assert!(said(&refused).starts_with(word), "{}", refused.text);
+        assert_eq!(us.status(&document).await, "DRAFT");
+    }
+}
+
+/// A place that a certificate names for its issuer's.
+fn issuer_at(url: &str) -> Vec<u8> {
+    let place = [
+        der::oid("1.3.6.1.5.5.7.48.2"),
+        der::element(0x86, url.as_bytes()),
+    ];
+    let access = der::sequence(&[&der::sequence(&[&place[0], &place[1]])]);
+    extension("1.3.6.1.5.5.7.1.1", false, &access)
+}
+
+/// Nobody vouches for a signer whose issuer is out of reach: the signature is neither taken nor refused for good.
+#[tokio::test]
+async fn an_issuer_that_is_away_is_asked_again() {
+    let issuers = Receiver::start(|_| Reply::Status(503)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_issuers();
+    let draft = Draft {
+        extensions: vec![issuer_at(&format!("{}/ca.cer", issuers.url))],
+        ..Exchange::signer_draft(&us.bin, &us.iin)
+    };
+    us.signer = draft.issued_by(&exchange.authority.issuer);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let ticket = generated.str("idempotencyTicket");
+    let blob = us.signature(&us.sign(&zip, true)).await;
+    let away = us.save(Side::Outbox, &document, &blob, &ticket).await;
+    assert_eq!(
+        (away.status, code(&away).as_str()),
+        (503, "INTERNAL_SERVER_ERROR")
+    );
+    assert!(said(&away).contains("TRY_LATER"), "{}", away.text);
+    assert_eq!(away.header("retry-after"), Some("60"));
+    assert_eq!(us.status(&document).await, "DRAFT");
+
+    // A stranger's that names the same place is nobody's for as long as it is away, and a stranger's after.
+    let evil = Authority::new(|word| Key::p256(&format!("evil {word}")));
+    let draft = Draft {
+        extensions: vec![issuer_at(&format!("{}/ca.cer", issuers.url))],
+        ..Exchange::signer_draft(&us.bin, &us.iin)
+    };
+    let forged = us
+        .signature(&us.sign_as(&draft.issued_by(&evil.issuer), &zip, true))
+        .await;
+    let answer = us.save(Side::Outbox, &document, &forged, &ticket).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    // What is wrong besides is said at once.
+    let other = Draft {
+        extensions: vec![issuer_at(&format!("{}/ca.cer", issuers.url))],
+        ..Exchange::signer_draft(BINS[2], &us.iin)
+    };
+    let other = other.issued_by(&exchange.authority.issuer);
+    let wrong = us.signature(&us.sign_as(&other, &zip, true)).await;
+    let answer = us.save(Side::Outbox, &document, &wrong, &ticket).await;
+    assert!(
+        said(&answer).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        "{}",
+        answer.text
+    );
+
+    let issuer = exchange.authority.issuer.der.clone();
+    issuers.answer(move |_| Reply::Body(issuer.clone()));
+    let answer = us.save(Side::Outbox, &document, &forged, &ticket).await;
+    assert!(
+        said(&answer).starts_with("NO_CERTIFICATE_CHAIN_FOUND"),
+        "{}",
+        answer.text
+    );
+    us.save(Side::Outbox, &document, &blob, &ticket).await.ok();
+    assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
+}
+
+/// An address that somebody has appended takes no time from what the signer needs.
+#[tokio::test]
+async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
+    let slow = Receiver::start(|_| Reply::Silence).await;
+    let lists = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &lists.url);
+    let list = |by: &Identity| CrlDraft::new(Time::from_unix(START.secs() - 60)).signed_by(by);
+    let (root, own) = (list(&exchange.authority.root), list(&issuer));
+    lists.answer(move |call| {
+        Reply::Body(if call.path == "/root.crl" {
+            root.clone()
+        } else {
+            own.clone()
+        })
+    });
+    let evil = Authority::new(|word| Key::p256(&format!("evil {word}")));
+    let draft = Draft {
+        extensions: vec![issuer_at(&format!("{}/evil.cer", slow.url))],
+        ..Draft::time_stamper("Evil", Key::p256("evil time"))
+    };
+    let stamper = draft.issued_by(&evil.issuer);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let blob = us
+        .signature(&stamped(&us.signer, &issuer, &stamper, &zip))
+        .await;
+    let ticket = generated.str("idempotencyTicket");
+    let saving = spawn({
+        let (us, document) = (us.clone(), document.clone());
+        async move { us.save(Side::Outbox, &document, &blob, &ticket).await }
+    });
+    // It is asked last, when all that the signer needs is there.
+    slow.next().await;
+    lists.take(2).await;
+    exchange.hub.advance(Duration::from_secs(2));
+    saving.await.expect("no panic").ok();
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    let report = us.api.get(&path).await.ok()[0]["report"].clone();
+    assert_eq!(report["verdict"], "TOTAL_PASSED", "{report}");
+
+    // The archive has what the verdict rests on, and the signature in it is proven by itself.
+    let path = format!("{V3}/sync/single/document/GetDocumentArchiveByDocumentId/{document}");
+    let archive = us.api.get(&path).await.ok();
+    assert_eq!(us.api.get(&path).await.ok().bytes, archive.bytes);
+    let files = unzip(&archive.bytes);
+    let found = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("evidence/crl-"));
+    assert_eq!(found.count(), 2);
+    let signature = files
+        .iter()
+        .find(|(name, _)| name.starts_with("signatures/"));
+    let policy = prichal_sign::Policy::kz();
+    let at = Time::from_unix(START.secs());
+    let request = prichal_sign::Request::new(&signature.expect("a signature").1, &policy, at);
+    let material = prichal_sign::Material {
+        anchors: vec![exchange.authority.root.certificate()],
+        ..prichal_sign::Material::default()
+    };
+    let report = prichal_sign::validate(&request, &material);
+    assert_eq!(report.verdict, prichal_sign::Verdict::TotalPassed);
+    let received = files
+        .iter()
+        .find(|(name, _)| name == "evidence/signature-1-as-received.cms");
+    assert!(received.is_some());
+}
+
+/// A switch that an administrator has set is a duty under any policy; what was not checked is said.
+#[tokio::test]
+async fn a_trial_policy_says_what_it_does_not_check() {
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_lists();
+    us.signer = exchange.signer(BINS[2], &us.iin);
+    exchange
+        .trust(&us.name, json!({ "policy": "test", "checkBin": true }))
+        .await;
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let refused = us.quick_sign(Side::Outbox, &document).await;
+    assert!(
+        said(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        "{}",
+        refused.text
+    );
+    exchange.trust(&us.name, json!({ "policy": "test" })).await;
+    us.quick_sign(Side::Outbox, &document).await.ok();
+    let page = exchange
+        .hub
+        .anybody()
+        .get(&format!("/check/{document}"))
+        .await
+        .ok();
+    for words in [
+        "Подпись действительна",
+        "Не проверено: принадлежит",
+        "Не проверено: не отозван",
+    ] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    let report = us.api.get(&path).await.ok()[0]["report"].clone();
+    assert_eq!(
+        report["signers"][0]["unchecked"],
+        json!(["identity", "revocation"])
     );
 }

@@ -302,6 +302,11 @@ impl Company {
         self.lists.clear();
     }
 
+    /// From now on signatures bring no certificate but the signer's.
+    pub(crate) fn forget_issuers(&mut self) {
+        self.issuers.clear();
+    }
+
     /// Hands a signature in.
     pub(crate) async fn save(
         &self,

@@ -6,15 +6,6 @@ use crate::certificate::extension::KeyUsage;
 use crate::crl::{Crl, Revocation};
 use crate::validate::context::Context;
 
-pub(super) fn label(crl: &Crl) -> String {
-    let kind = if crl.delta_base.is_some() {
-        "delta CRL"
-    } else {
-        "CRL"
-    };
-    format!("{kind} of {} of {}", crl.issuer, crl.this_update)
-}
-
 /// Whether the list speaks of the certificate and is what its issuer signed (RFC 5280 §6.3.3).
 pub(super) fn accept<'a>(
     context: &Context<'a>,
@@ -97,7 +88,7 @@ fn signer_of<'a>(
 
 pub(super) fn statement(crl: &Crl, embedded: bool, revocation: Option<Revocation>) -> Statement {
     Statement {
-        label: label(crl),
+        label: crl.label(),
         embedded,
         this_update: crl.this_update,
         next_update: crl.next_update,
@@ -124,7 +115,7 @@ pub(super) fn add_statements(
     let found = match base.find(&certificate.serial) {
         Ok(found) => found,
         Err(error) => {
-            outcome.refused.push(format!("{}: {error}", label(base)));
+            outcome.refused.push(format!("{}: {error}", base.label()));
             return;
         }
     };
@@ -142,7 +133,7 @@ pub(super) fn add_statements(
         if !continues || scope(base) != scope(delta) {
             outcome
                 .refused
-                .push(format!("{}: it does not continue this list", label(delta)));
+                .push(format!("{}: it does not continue this list", delta.label()));
             continue;
         }
         let Ok(entry) = delta.find(&certificate.serial) else {
@@ -155,7 +146,7 @@ pub(super) fn add_statements(
         };
         let embedded = embedded && *delta_embedded;
         let mut said = statement(delta, embedded, merged);
-        said.label = format!("{} on {}", label(delta), label(base));
+        said.label = format!("{} on {}", delta.label(), base.label());
         statements.push(said);
     }
 }

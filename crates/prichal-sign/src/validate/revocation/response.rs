@@ -8,10 +8,6 @@ use crate::ocsp::{Ocsp, Responder, Status};
 use crate::oid;
 use crate::validate::context::{Context, Source};
 
-pub(super) fn label(ocsp: &Ocsp) -> String {
-    format!("OCSP response of {}", ocsp.produced_at)
-}
-
 /// What a response says of the certificate; nothing if it is about others.
 pub(super) fn statement<'a>(
     context: &Context<'a>,
@@ -46,7 +42,7 @@ pub(super) fn statement<'a>(
         Status::Unknown => return Err("the responder does not know the certificate".to_owned()),
     };
     Ok(Some(Statement {
-        label: label(ocsp),
+        label: ocsp.label(),
         embedded: source.embedded,
         this_update: answer.this_update,
         next_update: answer.next_update,

@@ -22,6 +22,13 @@ pub(super) enum Outcome {
     Impossible(Sub, String),
 }
 
+impl Outcome {
+    fn exhausted() -> Self {
+        let reason = "too many keys and signatures to try".to_owned();
+        Self::Impossible(Sub::PolicyProcessingError, reason)
+    }
+}
+
 pub(super) struct Attempt<'a> {
     pub certificate: &'a Certificate,
     pub key: Option<PublicKey>,
@@ -43,9 +50,8 @@ impl<'a> Attempt<'a> {
             outcome: Outcome::Wrong,
         };
         let signer = subject.signer;
-        if !context.spend() {
-            let reason = "too many keys and signatures to try".to_owned();
-            attempt.outcome = Outcome::Impossible(Sub::PolicyProcessingError, reason);
+        if !context.spend(1) {
+            attempt.outcome = Outcome::exhausted();
             return attempt;
         }
         let key = match certificate.public_key() {
@@ -55,6 +61,10 @@ impl<'a> Attempt<'a> {
                 return attempt;
             }
         };
+        if !context.spend(key.cost() - 1) {
+            attempt.outcome = Outcome::exhausted();
+            return attempt;
+        }
         // With Ed25519 the digest of the attributes is not the scheme's own (RFC 8419 §3).
         let beside = digest.filter(|_| !matches!(key, PublicKey::Ed25519(_)));
         let scheme = match Scheme::resolve(&signer.signature_algorithm, beside, &key) {
@@ -138,7 +148,8 @@ fn key_failure(error: &KeyError) -> Sub {
         KeyError::Unknown(_)
         | KeyError::UnknownCurve(_)
         | KeyError::ModulusSize(_)
-        | KeyError::Exponent => Sub::CryptoConstraintsFailure,
+        | KeyError::Exponent
+        | KeyError::ExponentSize { .. } => Sub::CryptoConstraintsFailure,
         KeyError::Malformed | KeyError::NotOnCurve => Sub::SigCryptoFailure,
     }
 }

@@ -1,7 +1,8 @@
 //! Steps 1 and 2: forms of the bytes, and the outer structure.
 
 use super::{
-    CONTENT, Case, Status, Sub, accepted, attached, authority, refused, refused_as_a_whole, signer,
+    CONTENT, Case, Status, Sub, accepted, attached, authority, reason, refused, refused_as_a_whole,
+    signer,
 };
 use crate::NOW;
 use prichal_sign::testing::{Cms, Signer, der, indefinite};
@@ -55,7 +56,8 @@ fn step_01_format_accepts_an_unreadable_certificate_beside_the_right_one_with_a_
 fn step_01_format_refuses_unreadable_bytes_in_a_way_that_the_caller_can_tell() {
     let authority = authority();
     let good = attached(&signer(&authority));
-    let trailing = [good.clone(), vec![0]].concat();
+    let trailing = [good.clone(), vec![0, 0, 1]].concat();
+    let much = [good.clone(), vec![0; (1 << 20) + 1]].concat();
     let truncated = good[..good.len() - 1].to_vec();
     // Something more inside of the outer sequence.
     let mut members = Vec::new();
@@ -75,6 +77,7 @@ fn step_01_format_refuses_unreadable_bytes_in_a_way_that_the_caller_can_tell() {
     let deep = [0x30, 0x80].repeat(100);
     for bytes in [
         trailing,
+        much,
         truncated,
         longer,
         deep,
@@ -83,6 +86,20 @@ fn step_01_format_refuses_unreadable_bytes_in_a_way_that_the_caller_can_tell() {
     ] {
         let report = refused_as_a_whole(&Case::new(&authority, bytes), Sub::FormatFailure);
         assert!(report.unreadable.is_some());
+    }
+}
+
+/// As it lies in the room that a PDF keeps for it.
+#[test]
+fn step_01_format_accepts_zeros_after_it_with_a_warning() {
+    let authority = authority();
+    let good = attached(&signer(&authority));
+    for form in [good.clone(), indefinite(&good, 3)] {
+        for count in [1, 4096, 1 << 20] {
+            let padded = [form.clone(), vec![0; count]].concat();
+            let report = Case::new(&authority, padded).warns(1);
+            assert!(reason(&report, 1).contains(&format!("{count} zero bytes")));
+        }
     }
 }
 

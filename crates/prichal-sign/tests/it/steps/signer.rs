@@ -1,11 +1,13 @@
 //! Steps 4, 8, 10 and 11: the signer's certificate, the signature value, the algorithms.
 
-use super::{CONTENT, Case, Sub, accepted, attached, authority, refused, signer};
+use super::{
+    CONTENT, Case, Status, Sub, accepted, attached, authority, reason, refused, signer, status,
+};
 use crate::NOW;
 use prichal_sign::testing::{
     Authority, Cms, Draft, Identity, Key, Signer, attribute, der, indefinite,
 };
-use prichal_sign::{Hash, NeedKind, Policy, Severity};
+use prichal_sign::{Certificate, Hash, NeedKind, Policy, Severity, Time};
 
 const SIGNING_CERTIFICATE: &str = "1.2.840.113549.1.9.16.2.12";
 const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
@@ -251,6 +253,47 @@ fn step_10_algorithms_refuses_short_rsa_keys() {
     refused(10, &case, Sub::CryptoConstraintsFailure);
     case.policy.rsa_bits = 1024;
     accepted(10, &case);
+}
+
+#[test]
+fn step_10_algorithms_refuses_a_small_rsa_exponent_where_the_policy_does() {
+    // Not every exponent goes with these primes.
+    let found = [3_u8, 5, 7, 11, 17].into_iter();
+    let mut found =
+        found.filter_map(|exponent| Some((exponent, Key::rsa_with_exponent(&[exponent])?)));
+    let (exponent, key) = found.next().unwrap();
+    let authority = Authority::new(|word| match word {
+        "signer" | "issuer" => key.clone(),
+        other => Key::p256(other),
+    });
+    let mut case = Case::new(&authority, attached(&signer(&authority)));
+    let report = case.fails(10, Sub::CryptoConstraintsFailure);
+    assert!(reason(&report, 10).contains(&format!("exponent is {exponent}")));
+    assert!(reason(&report, 14).contains(&format!("CN=Issuer is {exponent}")));
+    assert_eq!(
+        status(&report, 8),
+        Status::Passed,
+        "it is right all the same"
+    );
+    case.policy = Policy::test();
+    case.warns(10);
+}
+
+/// Made with OpenSSL: the authority's exponent is 2^64 + 1, the signer's 2^40 + 15.
+#[test]
+fn step_10_algorithms_accepts_long_rsa_exponents() {
+    let authority = authority();
+    let mut case = Case::new(
+        &authority,
+        include_bytes!("../rsa/long-exponent.cms.pem").to_vec(),
+    );
+    let anchor = Certificate::read(include_bytes!("../rsa/long-exponent.crt.pem")).unwrap();
+    case.material.anchors = vec![anchor];
+    case.policy = Policy::test();
+    case.at = Time::parse("2027-01-01T00:00:00Z").unwrap();
+    accepted(10, &case);
+    case.content = Some(b"another document\n".to_vec());
+    case.fails(3, Sub::HashFailure);
 }
 
 #[test]

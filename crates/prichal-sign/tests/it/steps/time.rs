@@ -1,8 +1,8 @@
 //! Steps 12, 13 and 19: time-stamps and the best signature time.
 
 use super::{
-    CONTENT, Case, Status, Sub, Time, accepted, attached, authority, crl, reason, refused, signer,
-    status,
+    CONTENT, Case, Status, Sub, Time, accepted, attached, authority, crl, dropped, reason, refused,
+    signer, status,
 };
 use crate::NOW;
 use crate::revocation::serial;
@@ -84,15 +84,15 @@ fn step_13_time_stamp_refuses_one_of_another_signature() {
     let bytes = stamped(&authority, |stamp| {
         *stamp = TimeStamp::new(&authority.time_stamper, &value, NOW.plus(-50));
     });
-    refused(13, &Case::new(&authority, bytes), Sub::HashFailure);
+    dropped(13, &Case::new(&authority, bytes));
     // The imprint is of the signature value, not of the content.
     let bytes = stamped(&authority, |stamp| {
         *stamp = TimeStamp::new(&authority.time_stamper, CONTENT, NOW.plus(-50));
     });
     let mut case = Case::new(&authority, bytes);
-    refused(13, &case, Sub::HashFailure);
+    dropped(13, &case);
     case.policy = Policy::test();
-    refused(13, &case, Sub::HashFailure);
+    dropped(13, &case);
 }
 
 #[test]
@@ -101,42 +101,26 @@ fn step_13_time_stamp_refuses_broken_ones() {
     let wrong_value = stamped(&authority, |stamp| {
         stamp.change = |signer| signer.value = Some(signer.identity.key.sign(signer.hash, b"else"));
     });
-    refused(
-        13,
-        &Case::new(&authority, wrong_value),
-        Sub::SigCryptoFailure,
-    );
+    dropped(13, &Case::new(&authority, wrong_value));
     let wrong_digest = stamped(&authority, |stamp| {
         stamp.change = |signer| signer.replace("1.2.840.113549.1.9.4", &der::octets(&[0; 32]));
     });
-    refused(13, &Case::new(&authority, wrong_digest), Sub::HashFailure);
+    dropped(13, &Case::new(&authority, wrong_digest));
     let no_certificate_id = stamped(&authority, |stamp| {
         stamp.change = |signer| signer.remove("1.2.840.113549.1.9.16.2.47");
     });
-    refused(
-        13,
-        &Case::new(&authority, no_certificate_id),
-        Sub::SigConstraintsFailure,
-    );
+    dropped(13, &Case::new(&authority, no_certificate_id));
     let no_token = stamped(&authority, |stamp| {
         stamp.content_type = "1.2.840.113549.1.7.1";
     });
-    refused(13, &Case::new(&authority, no_token), Sub::FormatFailure);
+    dropped(13, &Case::new(&authority, no_token));
     let mut garbage = signer(&authority);
     garbage
         .unsigned
         .push(attribute("1.2.840.113549.1.9.16.2.14", &der::null()));
-    refused(
-        13,
-        &Case::new(&authority, attached(&garbage)),
-        Sub::FormatFailure,
-    );
+    dropped(13, &Case::new(&authority, attached(&garbage)));
     let future = stamped(&authority, |stamp| stamp.time = NOW.plus(3600));
-    refused(
-        13,
-        &Case::new(&authority, future),
-        Sub::TimestampOrderFailure,
-    );
+    dropped(13, &Case::new(&authority, future));
 }
 
 #[test]
@@ -155,11 +139,7 @@ fn step_13_time_stamp_refuses_keys_not_certified_for_it_alone() {
         };
         let identity = draft.issued_by(&authority.issuer);
         let bytes = stamped(&authority, |stamp| stamp.authority = identity);
-        refused(
-            13,
-            &Case::new(&authority, bytes),
-            Sub::ChainConstraintsFailure,
-        );
+        dropped(13, &Case::new(&authority, bytes));
     }
 }
 
@@ -172,11 +152,7 @@ fn step_13_time_stamp_refuses_authorities_and_unknown_duties() {
     };
     let identity = draft.issued_by(&authority.issuer);
     let bytes = stamped(&authority, |stamp| stamp.authority = identity);
-    refused(
-        13,
-        &Case::new(&authority, bytes),
-        Sub::ChainConstraintsFailure,
-    );
+    dropped(13, &Case::new(&authority, bytes));
     for (critical, passes) in [(false, true), (true, false)] {
         let bytes = stamped(&authority, |stamp| {
             stamp.extensions = vec![extension("1.2.3.4.5", critical, &der::null())];
@@ -185,7 +161,7 @@ fn step_13_time_stamp_refuses_authorities_and_unknown_duties() {
         if passes {
             case.passes();
         } else {
-            refused(13, &case, Sub::FormatFailure);
+            dropped(13, &case);
         }
     }
 }
@@ -200,7 +176,7 @@ fn step_13_time_stamp_refuses_a_certificate_that_was_not_valid_then() {
     };
     let over = draft(-86_400, -3600).issued_by(&authority.issuer);
     let bytes = stamped(&authority, |stamp| stamp.authority = over);
-    refused(13, &Case::new(&authority, bytes), Sub::OutOfBoundsNoPoe);
+    dropped(13, &Case::new(&authority, bytes));
     // Over by now, but not then.
     let since = draft(-86_400, -30).issued_by(&authority.issuer);
     let bytes = stamped(&authority, |stamp| stamp.authority = since);
@@ -210,11 +186,7 @@ fn step_13_time_stamp_refuses_a_certificate_that_was_not_valid_then() {
     case.passes();
     let stranger = Authority::new(|word| Key::p256(&format!("stranger {word}")));
     let bytes = stamped(&authority, |stamp| stamp.authority = stranger.time_stamper);
-    refused(
-        13,
-        &Case::new(&authority, bytes),
-        Sub::NoCertificateChainFound,
-    );
+    dropped(13, &Case::new(&authority, bytes));
 }
 
 #[test]
@@ -237,7 +209,7 @@ fn step_13_time_stamp_refuses_a_compromised_key() {
         if passes {
             case.passes();
         } else {
-            refused(13, &case, Sub::Revoked);
+            dropped(13, &case);
         }
     }
 }
@@ -249,7 +221,7 @@ fn step_13_time_stamp_refuses_other_policies_where_they_are_limited() {
     case.policy.time_stamp_policies = vec!["1.2.398.3.3.2.6.4".to_owned()];
     case.passes();
     case.policy.time_stamp_policies = vec!["1.2.398.3.3.2.6.2".to_owned()];
-    refused(13, &case, Sub::SigConstraintsFailure);
+    dropped(13, &case);
 }
 
 /// A time-stamp of the content before the signature's own, which is 50 seconds old.
@@ -276,7 +248,8 @@ fn step_12_signature_time_refuses_content_that_was_stamped_after() {
 
 #[test]
 fn step_13_time_stamp_refuses_one_of_other_content() {
-    refused(13, &content_stamped(b"else", 90), Sub::HashFailure);
+    let report = content_stamped(b"else", 90).warns(13);
+    assert!(reason(&report, 13).contains("does not count"));
 }
 
 #[test]
@@ -340,17 +313,16 @@ fn step_19_archive_time_stamp_accepts_what_was_added_later() {
 fn step_19_archive_time_stamp_refuses_what_is_gone_or_altered() {
     let authority = authority();
     let fewer = archived(&authority, |cms, _| cms.revocation.clear());
-    refused(19, &Case::new(&authority, fewer), Sub::FormatFailure);
+    dropped(19, &Case::new(&authority, fewer));
     let other_stamp = archived(&authority, |_, signer| {
         let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), NOW.plus(-49));
         signer.unsigned[0] = stamp.attribute();
     });
-    refused(19, &Case::new(&authority, other_stamp), Sub::FormatFailure);
+    dropped(19, &Case::new(&authority, other_stamp));
     let other_value = archived(&authority, |_, signer| {
         signer.add(attribute("1.2.840.113549.1.9.16.2.99", &der::null()));
     });
-    let report = Case::new(&authority, other_value).report();
-    assert_eq!(status(&report, 19), Status::Failed);
+    let report = Case::new(&authority, other_value).warns(19);
     assert!(reason(&report, 19).contains("imprint"));
 }
 
@@ -364,4 +336,76 @@ fn step_19_archive_time_stamp_accepts_elder_forms_with_a_warning() {
         let report = Case::new(&authority, attached(&signer)).warns(19);
         assert!(reason(&report, 19).contains("not verified"));
     }
+}
+
+/// Whatever somebody appends, the signature stands, and is judged as it would be without it.
+#[test]
+fn unsigned_attributes_that_cannot_be_read_are_dropped() {
+    let authority = authority();
+    let oid = |kind| der::oid(kind);
+    let stamp = "1.2.840.113549.1.9.16.2.14";
+    let many = |count: usize| der::null().repeat(count);
+    for appended in [
+        attribute(stamp, &der::sequence(&[&der::null()])),
+        attribute(stamp, &many(300)),
+        attribute("1.2.840.113549.1.9.6", &der::null()),
+        attribute("1.2.840.113549.1.9.16.2.23", &der::null()),
+        attribute("1.2.840.113549.1.9.16.2.24", &der::null()),
+        der::null(),
+        der::sequence(&[&oid(stamp)]),
+        der::sequence(&[&der::null(), &der::null()]),
+        attribute("1.2.3", &der::null()).repeat(300),
+    ] {
+        let mut signer = signer(&authority);
+        signer.unsigned.push(appended);
+        let report = Case::new(&authority, attached(&signer)).passes();
+        let warned = [1, 13, 20].map(|step| status(&report, step) == Status::Warned);
+        assert!(warned.contains(&true), "{}", super::show(&report));
+    }
+}
+
+/// A time-stamp whose authority's revocation is not known yet proves nothing yet. Where the signature is right
+/// without it, it is not needed; where it could cure what is wrong, the answer waits for it.
+#[test]
+fn a_time_stamp_that_waits_matters_only_where_it_could_cure() {
+    let authority = authority();
+    let other = Authority::new(|word| Key::p256(&format!("other {word}")));
+    let stamped = |identity: &prichal_sign::testing::Identity, content: &[u8]| {
+        let mut signer = Signer::new(identity, CONTENT, NOW.plus(-7200));
+        let mut stamp = TimeStamp::new(&other.time_stamper, &signer.signature(), NOW.plus(-3600));
+        if content != CONTENT {
+            stamp = TimeStamp::new(&other.time_stamper, content, NOW.plus(-3600));
+        }
+        signer.unsigned.push(stamp.attribute());
+        let mut case = Case::new(&authority, attached(&signer));
+        case.material.anchors.push(other.root.certificate());
+        case.material.certificates.push(other.issuer.certificate());
+        case
+    };
+    let case = stamped(&authority.signer, CONTENT);
+    let report = dropped(13, &case);
+    assert!(reason(&report, 13).contains("no usable revocation data"));
+    assert!(!report.needs.is_empty());
+
+    let draft = Draft {
+        not_after: NOW.plus(-60),
+        ..Draft::signer("Old", Key::p256("old"))
+    };
+    let old = draft.issued_by(&authority.issuer);
+    let list = CrlDraft::new(NOW.plus(-1800)).signed_by(&authority.issuer);
+    let mut case = stamped(&old, CONTENT);
+    case.material.crls.push(crl(&list));
+    let report = refused(13, &case, Sub::TryLater);
+    assert_eq!(report.signers[0].best_time, NOW.plus(-3600));
+    // What it could not cure stays what it is.
+    case.expected.bin = Some("940140000385".to_owned());
+    assert_eq!(case.report().sub_indication, Some(Sub::OutOfBoundsNoPoe));
+    let mut foreign = stamped(&old, b"something else");
+    foreign.material.crls.push(crl(&list));
+    refused(14, &foreign, Sub::OutOfBoundsNoPoe);
+    // An authority that nobody trusts, however long one waits for it.
+    let mut stranger = stamped(&old, CONTENT);
+    stranger.material.crls.push(crl(&list));
+    stranger.material.anchors.pop();
+    refused(14, &stranger, Sub::OutOfBoundsNoPoe);
 }

@@ -40,7 +40,7 @@ pub(super) async fn get_signature_policy(
         .db
         .read(move |conn| Rules::find(conn, workspace))
         .await?;
-    Ok(Answer(rules))
+    Ok(Answer(rules.shown()))
 }
 
 /// Say how a workspace's signatures are checked. What is left out is as it is by default.
@@ -62,7 +62,7 @@ pub(super) async fn put_signature_policy(
         })
         .await?;
     security::record(Event::SignaturePolicyChanged, Some(workspace), "");
-    Ok(Answer(rules))
+    Ok(Answer(rules.shown()))
 }
 
 fn read(app: &App, body: &Value) -> Result<Rules> {
@@ -101,8 +101,8 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         }
     }
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);
-    rules.check_bin = flag("checkBin").unwrap_or(rules.check_bin);
-    rules.check_iin = flag("checkIin").unwrap_or(rules.check_iin);
+    rules.check_bin = flag("checkBin");
+    rules.check_iin = flag("checkIin");
     rules.indeterminate = match body.get("indeterminate").and_then(Value::as_str) {
         None | Some("accept") => Indeterminate::Accept,
         Some("refuse") => Indeterminate::Refuse,

@@ -1,5 +1,7 @@
 //! Uploads: the originals of documents, and signatures (`reference/edo.md` §1.5).
 
+use std::borrow::Cow;
+
 use axum::{
     body::BodyDataStream,
     extract::Request,
@@ -21,7 +23,7 @@ use super::{
 };
 use crate::{
     blobs::BlobKey,
-    document::record::UNUSED,
+    document::{check::room, record::UNUSED},
     error::{Error, Result},
     face::once::{IdempotencyKey, JsonAnswer, write_once},
     multipart::{FilePart, MultipartError, longest_body},
@@ -31,8 +33,14 @@ use crate::{
 
 /// The largest original: the vendor's 15 MB.
 const LARGEST: u64 = 15 << 20;
-/// The largest signature. It is in memory while it is read.
-const LARGEST_SIGNATURE: u64 = 10 << 20;
+/// The largest signature beside its content.
+const LARGEST_SIGNATURE: usize = 10 << 20;
+/// What a larger one may have beside the content that lies inside.
+const BESIDE_CONTENT: usize = 1 << 20;
+/// The largest with the content inside: all originals of a document, in a zip.
+const LARGEST_ATTACHED: u64 = (LARGEST_TOTAL as u64) + 2 * BESIDE_CONTENT as u64;
+/// A signature up to this size is read from memory. A larger one waits in the store of blobs until there is room.
+const SMALL: usize = 1 << 20;
 /// The originals of one document together.
 pub(super) const LARGEST_TOTAL: i64 = 60 << 20;
 /// A form with the file.
@@ -56,7 +64,7 @@ struct ContentForm {
     reason = "describes the form; it is read by `crate::multipart`"
 )]
 struct SignatureForm {
-    /// .cms: DER, BER, PEM or base64, at most 10 MB.
+    /// .cms: DER, BER, PEM or base64, at most 10 MB; with the content inside, at most 1 MB more than that.
     #[schema(content_media_type = "application/octet-stream")]
     signature_content: String,
 }
@@ -168,6 +176,8 @@ struct Bounds {
     permission: &'static str,
     part: &'static str,
     largest: u64,
+    /// Bytes as they are sent, which may be text.
+    longest: u64,
     extensions: &'static [&'static str],
 }
 
@@ -176,7 +186,8 @@ fn limits(kind: Kind) -> Bounds {
         Bounds {
             permission: "DOCUMENT_SIGN",
             part: "signatureContent",
-            largest: LARGEST_SIGNATURE,
+            largest: LARGEST_ATTACHED,
+            longest: LARGEST_ATTACHED / 2 * 3,
             extensions: &[".cms"],
         }
     } else {
@@ -184,6 +195,7 @@ fn limits(kind: Kind) -> Bounds {
             permission: "DOCUMENT_CREATE",
             part: "documentContent",
             largest: LARGEST,
+            longest: LARGEST,
             extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],
         }
     }
@@ -199,7 +211,7 @@ async fn take(
     let limits = limits(kind);
     let refuse = |error| refused(company, error, &limits);
     let content_type = headers.get(header::CONTENT_TYPE);
-    let found = FilePart::find(content_type, body, limits.part, limits.largest);
+    let found = FilePart::find(content_type, body, limits.part, limits.longest);
     let mut part = in_time(&company.app, found).await.map_err(refuse)?;
     let name = part.file_name.clone().unwrap_or_default();
     let extension = extension(&name);
@@ -210,7 +222,7 @@ async fn take(
         let text = BAD_EXTENSION.text(company.language(), &[&name, &allowed]);
         return Err(Error::refused(EXTENSION_ERROR, text));
     }
-    let too_long = longest_body(limits.largest);
+    let too_long = longest_body(limits.longest);
     if declared_length(headers).is_some_and(|length| length > too_long) {
         let limit = limits.largest;
         return Err(refuse(MultipartError::TooLarge { limit }));
@@ -232,17 +244,9 @@ async fn take(
     };
     let key = BlobKey::generate(company.id(), company.now);
     if kind == Kind::Signature {
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = in_time(&company.app, part.chunk()).await.map_err(refuse)? {
-            whole.extend_from_slice(&chunk);
-        }
-        let der = der(&whole).ok_or_else(unreadable)?;
-        let mut upload = company.app.blobs.create(key).await?;
-        let sha256 = hex(&Sha256::digest(&der));
-        let size = der.len();
-        upload.write(Bytes::from(der)).await?;
-        upload.finish().await?;
-        return Ok(row(Stored::new(key, size as u64, sha256)?));
+        let taken = take_signature(company, &mut part, key, refuse).await?;
+        let taken = taken.map_err(|flaw| flaw.refusal(company, &limits, unreadable))?;
+        return Ok(row(taken));
     }
     let mut upload = company.app.blobs.create(key).await?;
     let (mut digest, mut sniffer) = (Sha256::new(), Sniffer::new(&extension));
@@ -267,6 +271,54 @@ async fn take(
     Ok(row(Stored::new(key, size, hex(&digest.finalize()))?))
 }
 
+/// Takes a signature in. A large one waits on the disk, however slowly it comes, until there is room in memory to
+/// read it.
+async fn take_signature(
+    company: &Company,
+    part: &mut FilePart<&mut BodyDataStream>,
+    key: BlobKey,
+    refuse: impl Fn(MultipartError) -> Error,
+) -> Result<Result<Stored, Flaw>> {
+    let app = &company.app;
+    let mut head = BytesMut::new();
+    while head.len() <= SMALL {
+        let Some(chunk) = in_time(app, part.chunk()).await.map_err(&refuse)? else {
+            return match readable(head.freeze()).await? {
+                Ok(der) => keep(company, key, der).await.map(Ok),
+                Err(flaw) => Ok(Err(flaw)),
+            };
+        };
+        head.extend_from_slice(&chunk);
+    }
+    let mut upload = app.blobs.create(key).await?;
+    let mut next = Some(head.freeze());
+    while let Some(chunk) = next {
+        let written = upload.write(chunk).await.map_err(Error::from);
+        let more = match written {
+            Ok(()) => in_time(app, part.chunk()).await.map_err(&refuse),
+            Err(error) => Err(error),
+        };
+        match more {
+            Ok(more) => next = more,
+            Err(error) => {
+                upload.abort().await;
+                return Err(error);
+            }
+        }
+    }
+    let size = i64::try_from(upload.finish().await?).map_err(Error::internal)?;
+    let _room = room(app, company.id(), 2 * size).await;
+    let read = readable(app.blobs.read_whole(key).await?).await;
+    app.blobs.delete(key).await?;
+    match read? {
+        Ok(der) => {
+            let key = BlobKey::generate(company.id(), company.now);
+            keep(company, key, der).await.map(Ok)
+        }
+        Err(flaw) => Ok(Err(flaw)),
+    }
+}
+
 /// Contents that are in the store of blobs.
 struct Stored {
     key: BlobKey,
@@ -281,10 +333,56 @@ impl Stored {
     }
 }
 
+/// Why a signature is not taken.
+enum Flaw {
+    Unreadable,
+    TooLarge(usize),
+}
+
+impl Flaw {
+    fn refusal(self, company: &Company, limits: &Bounds, unreadable: impl Fn() -> Error) -> Error {
+        let Self::TooLarge(largest) = self else {
+            return unreadable();
+        };
+        let limits = Bounds {
+            largest: largest as u64,
+            ..*limits
+        };
+        let limit = limits.largest;
+        refused(company, MultipartError::TooLarge { limit }, &limits)
+    }
+}
+
 /// The DER or BER of a signature, which may have come as PEM or base64.
-fn der(bytes: &[u8]) -> Option<Vec<u8>> {
-    SignedData::read(bytes, &Limits::SIGNATURE).ok()?;
-    Some(unarmor(bytes, Limits::SIGNATURE.size).ok()?.into_owned())
+async fn readable(sent: Bytes) -> Result<Result<Bytes, Flaw>> {
+    let read = tokio::task::spawn_blocking(move || der(sent));
+    read.await.map_err(Error::internal)
+}
+
+fn der(sent: Bytes) -> Result<Bytes, Flaw> {
+    let unreadable = |_| Flaw::Unreadable;
+    let decoded = match unarmor(&sent, Limits::SIGNATURE.size).map_err(unreadable)? {
+        Cow::Owned(decoded) => Some(decoded),
+        Cow::Borrowed(_) => None,
+    };
+    let der = decoded.map_or(sent, Bytes::from);
+    let signed = SignedData::read(&der, &Limits::SIGNATURE).map_err(unreadable)?;
+    let inside = signed.content.map_or(0, |content| content.len());
+    let largest = LARGEST_SIGNATURE.max(inside + BESIDE_CONTENT);
+    if der.len() > largest {
+        return Err(Flaw::TooLarge(largest));
+    }
+    Ok(der)
+}
+
+/// Puts a signature into the store of blobs.
+async fn keep(company: &Company, key: BlobKey, der: Bytes) -> Result<Stored> {
+    let mut upload = company.app.blobs.create(key).await?;
+    let (size, digest) = (der.len() as u64, der.clone());
+    let digest = tokio::task::spawn_blocking(move || hex(&Sha256::digest(&digest)));
+    upload.write(der).await?;
+    upload.finish().await?;
+    Stored::new(key, size, digest.await.map_err(Error::internal)?)
 }
 
 /// Looks at contents as they pass, whether they are what the name says.

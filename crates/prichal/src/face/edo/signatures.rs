@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
-    document::check::{Question, Rules, Whose, check, room},
+    document::check::{Question, Rules, Unchecked, Whose, check, room},
     error::{Error, Result},
     face::{Json, Path, once::JsonAnswer},
 };
@@ -97,6 +97,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     let question = Question {
         signature: signature.into(),
         content: content.map(Bytes::from),
+        content_sha256: None,
         signer: Whose::default(),
         financial: false,
         received_at: company.now,
@@ -104,9 +105,9 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     let size = question.signature.len() + question.content.as_ref().map_or(0, Bytes::len);
     let size = i64::try_from(size).map_err(Error::internal)?;
     let kept = room(&company.app, company.id(), size).await;
-    let report = check(&company.app, &rules, question).await?;
+    let checked = check(&company.app, &rules, question).await?;
     drop(kept);
-    let report = serde_json::to_value(&report).map_err(Error::internal)?;
+    let report = serde_json::to_value(&checked.report).map_err(Error::internal)?;
     Ok(bare(&report))
 }
 
@@ -198,8 +199,9 @@ fn page(found: &Public, language: Language) -> String {
         };
         let _ = write!(
             body,
-            "<section class={class}><h2>{}</h2><p>{}</p><p>{} {}</p><p>{}</p></section>",
+            "<section class={class}><h2>{}</h2>{}<p>{}</p><p>{} {}</p><p>{}</p></section>",
             say(verdict),
+            unchecked(&report, language),
             escape(signer),
             escape(company),
             escape(&one.bin),
@@ -207,6 +209,22 @@ fn page(found: &Public, language: Language) -> String {
         );
     }
     frame(language, &body)
+}
+
+/// What the verdict does not speak of.
+fn unchecked(report: &Value, language: Language) -> String {
+    let Unchecked {
+        identity,
+        revocation,
+    } = Unchecked::of(report);
+    let mut said = String::new();
+    for (_, words) in [(identity, &NO_IDENTITY), (revocation, &NO_REVOCATION)]
+        .iter()
+        .filter(|(missing, _)| *missing)
+    {
+        let _ = write!(said, "<p>{}</p>", words.text(language, &[]));
+    }
+    said
 }
 
 fn frame(language: Language, body: &str) -> String {
@@ -284,6 +302,16 @@ const INVALID: Said = Said::new(
     "Подпись недействительна",
     "Қолтаңба жарамсыз",
     "The signature is not valid",
+);
+const NO_IDENTITY: Said = Said::new(
+    "Не проверено: принадлежит ли подпись этой компании и этому сотруднику (БИН, ИИН)",
+    "Тексерілмеген: қолтаңба осы компания мен қызметкердікі ме (БСН, ЖСН)",
+    "Not checked: whether the signature is this company's and this employee's (BIN, IIN)",
+);
+const NO_REVOCATION: Said = Said::new(
+    "Не проверено: не отозван ли сертификат",
+    "Тексерілмеген: сертификат кері қайтарылған ба",
+    "Not checked: whether the certificate was revoked",
 );
 const OPEN: Said = Said::new(
     "Действительность подписи ещё не установлена",

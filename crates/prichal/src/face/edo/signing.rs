@@ -1,14 +1,16 @@
 //! Signing: the content is handed out with a ticket, and the signature of it comes back with the ticket
 //! (`reference/edo.md` §1.7).
 
+use bytes::Bytes;
 use prichal_core::{
     document::{Direction, Document, Operation as Step},
     id::generate,
 };
+use prichal_sign::{Limits, SignedData};
 use prichal_store::{
     Conn, Tx, document as store,
     document_blob::{self, DocumentBlob, Kind as BlobKind},
-    signature::{self, Check, Link, Signature},
+    signature::{self, Check, Link, Proof, Signature},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,12 +20,13 @@ use super::{
     language::Said,
     operation::{Prepared, doer, hold, invalid, missing, no_blob, refused},
     read::Fields,
+    words::AWAY,
 };
 use crate::{
     blobs::BlobKey,
     document::{
         archive::key,
-        check::{self, Decision, Question, Rules, Whose},
+        check::{self, Checked, Decision, Question, Rules, Whose},
         recheck::{self, is_financial},
         record,
         zip::{self, Contents, Entry},
@@ -191,7 +194,20 @@ pub(super) struct Taken {
     blob: DocumentBlob,
     attached: bool,
     iin: Option<String>,
+    proofs: Vec<Proof>,
     check: Check,
+}
+
+/// Whether what is signed lies inside. It may be long.
+async fn is_attached(signature: &Bytes) -> Result<bool> {
+    let signature = signature.clone();
+    let read = move || {
+        let read = SignedData::read(&signature, &Limits::SIGNATURE);
+        read.is_ok_and(|signed| signed.content.is_some())
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(Error::internal)
 }
 
 /// What is known before a signature is checked.
@@ -225,23 +241,25 @@ pub(super) async fn take(
     };
     let bytes = known.blob.size + known.zip.size;
     let _room = check::room(&company.app, company.id(), bytes).await;
-    let blobs = &company.app.blobs;
+    let signature = company.app.blobs.read_whole(key(&known.blob)).await?;
+    let attached = is_attached(&signature).await?;
+    let (content, content_sha256) = check::content(&company.app, attached, &known.zip).await?;
     let signer = Whose::of(&known.document, company.id(), company.bin(), known.iin);
     let individual = signer.individual;
     let question = Question {
-        signature: blobs.read_whole(key(&known.blob)).await?,
-        content: Some(blobs.read_whole(key(&known.zip)).await?),
+        signature,
+        content,
+        content_sha256,
         signer,
         financial: is_financial(known.document.group),
         received_at: company.now,
     };
-    let attached =
-        prichal_sign::SignedData::read(&question.signature, &prichal_sign::Limits::SIGNATURE)
-            .is_ok_and(|signed| signed.content.is_some());
-    let report = check::check(&company.app, &known.rules, question).await?;
+    let checked = check::check(&company.app, &known.rules, question).await?;
+    let Checked { report, proofs } = checked;
     let due_at = match check::decide(&known.rules, &report, individual) {
         Decision::Accepted => None,
         Decision::Later => recheck::next(1, company.now),
+        Decision::Away(why) => return Err(Error::refused(AWAY, why)),
         Decision::Refused(why) => return Err(invalid(why)),
     };
     let iin = report.signers.first().and_then(|signer| {
@@ -254,6 +272,7 @@ pub(super) async fn take(
         blob: known.blob,
         attached,
         iin,
+        proofs,
         check: Check {
             verdict: check::word(&report.verdict),
             report: serde_json::to_string(&report).map_err(Error::internal)?,
@@ -300,7 +319,7 @@ fn look_up(
     }
     let zip = document_blob::find(conn, link.blob.0, link.blob.1, company.now)?;
     let rules = Rules::find(conn, company.id())?;
-    if rules.check_iin && employee.iin().is_none() {
+    if rules.check_iin != Some(false) && employee.iin().is_none() {
         // There would be nothing to compare the certificate with.
         return Err(company.refuse(&NO_IIN, &[employee.name()]));
     }
@@ -362,6 +381,7 @@ impl Taken {
             check: self.check.clone(),
         };
         signature::insert(tx, &signature)?;
+        signature::put_proofs(tx, &signature, &self.proofs)?;
         let doer = doer(company, &employee);
         record::update(tx, &document, &changes, &doer)?;
         record::tell_route(tx, &document, Some(&before), &doer);

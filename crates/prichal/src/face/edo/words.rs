@@ -1,7 +1,10 @@
 //! The wording of errors under `/api/v3` and `/api/1`: one envelope for all, with the vendor's codes
 //! (`reference/edo.md` §1.4, §8).
 
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,6 +22,8 @@ pub(super) const EXTENSION_ERROR: &str = "UPLOADED_FILE_EXTENSION_ERROR";
 pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
 /// What there was, and is no more.
 pub(super) const GONE: &str = "gone";
+/// A server elsewhere that has to be asked cannot be reached now.
+pub(super) const AWAY: &str = "away";
 pub(super) const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
@@ -29,7 +34,16 @@ pub(super) const BILLING_ERROR: &str = "BILLING_ERROR";
 pub(super) fn words(app: &App, error: &Error, language: Language) -> Response {
     let body = json!({ "response": null, "errors": [described(error, language)] });
     let status = status(error, app.config.edo_strict_codes);
-    retry_after(error, json_text(status, body.to_string()))
+    let mut answer = retry_after(error, json_text(status, body.to_string()));
+    if is_away(error) {
+        let wait = HeaderValue::from_static("60");
+        answer.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    answer
+}
+
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusal) if refusal.status == AWAY)
 }
 
 /// The vendor's model of an error.
@@ -43,6 +57,7 @@ pub(super) fn described(error: &Error, language: Language) -> Value {
 
 fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
+        _ if is_away(error) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -68,6 +83,7 @@ fn code(error: &Error) -> &'static str {
         Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
         Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
+        _ if is_away(error) => SERVER_ERROR,
         Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
@@ -103,6 +119,7 @@ fn message(error: &Error, language: Language) -> String {
         Error::Internal(_) => say(&INTERNAL, &[]),
         Error::TooLarge { limit } => say(&TOO_LARGE, &[&limit.to_string()]),
         Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&OTHER_BODY, &[]),
+        _ if is_away(error) => say(&ISSUER_AWAY, &[&error.to_string()]),
         Error::Refused(refusal) => refusal.message.clone(),
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| match fault.path.as_str() {
@@ -117,6 +134,11 @@ fn message(error: &Error, language: Language) -> String {
     }
 }
 
+const ISSUER_AWAY: Said = Said::new(
+    "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
+    "Куәландырушы орталықтың сервері қолжетімсіз, сұрауды кейінірек қайталаңыз. {}",
+    "The server of the certification authority cannot be reached, try again later. {}",
+);
 const UNAUTHENTICATED: Said = Said::new(
     "Требуется действующий токен в заголовке Authorization: Bearer.",
     "Authorization: Bearer тақырыбында жарамды токен қажет.",

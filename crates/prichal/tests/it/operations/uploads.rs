@@ -76,7 +76,7 @@ async fn files_are_what_their_names_say() {
         refused(&answer, 400, "UPLOADED_FILE_EXTENSION_ERROR", name);
     }
     let mut trailing = cms.clone();
-    trailing.push(0);
+    trailing.push(1);
     let bad: [&[u8]; 6] = [b"", b"text", PDF, &cms[..cms.len() - 1], &trailing, b"MIIB"];
     for bytes in bad {
         let answer = us
@@ -164,22 +164,35 @@ async fn how_large_an_upload_may_be() {
         .await;
     refused(&answer, 400, "UPLOADED_FILE_EXTENSION_ERROR", "a.exe");
 
-    // The length of a signature's value differs by a few bytes.
-    let frame = us.sign(&content[..1 << 20], true).len() - (1 << 20) + 8;
-    let cms = us.sign(&content[..(10 << 20) - frame], true);
-    assert!(
-        cms.len() <= 10 << 20 && cms.len() > (10 << 20) - 32,
-        "{}",
-        cms.len()
-    );
-    us.upload(SIGNATURE, "signatureContent", "a.cms", &cms)
-        .await
-        .ok();
-    let cms = us.sign(&content[..10 << 20], true);
-    let answer = us
-        .upload(SIGNATURE, "signatureContent", "a.cms", &cms)
-        .await;
-    refused(&answer, 400, "UPLOADED_FILE_SIZE_ERROR", "10");
+    // Whatever may be a document may lie inside of a signature.
+    let cms = us.sign(&content, true);
+    for sent in [cms.clone(), STANDARD.encode(&cms).into_bytes()] {
+        let answer = us.upload(SIGNATURE, "signatureContent", "a.cms", &sent);
+        let answer = answer.await.ok();
+        assert_eq!(answer["response"]["fileLength"], cms.len().div_ceil(1024));
+    }
+    // Beside the content there may be as much as there may be without one.
+    let with = |inside: &[u8], attached: bool, more: usize| {
+        let filler = prichal_sign::testing::der::element(0x83, &vec![0; more]);
+        let more = prichal_sign::Additions {
+            certificates: vec![filler],
+            ..prichal_sign::Additions::default()
+        };
+        prichal_sign::with_evidence(&us.sign(inside, attached), &more).expect("readable")
+    };
+    for (sent, most) in [
+        (with(b"x", false, 9 << 20), None),
+        (with(b"x", false, 10 << 20), Some("10")),
+        (with(&content, true, (1 << 20) - 4096), None),
+        (with(&content, true, 1 << 20), Some("19")),
+    ] {
+        let answer = us.upload(SIGNATURE, "signatureContent", "a.cms", &sent);
+        let answer = answer.await;
+        match most {
+            None => assert_eq!(answer.status, 200, "{}", answer.text),
+            Some(most) => refused(&answer, 400, "UPLOADED_FILE_SIZE_ERROR", most),
+        }
+    }
 }
 
 /// Whatever the armour, the same bytes are kept.
