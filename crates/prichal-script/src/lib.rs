@@ -25,7 +25,7 @@ mod run;
 pub mod worker;
 
 pub use bytecode::{Program, SyntaxError, compile};
-pub use respond::Response;
+pub use respond::{Response, is_reserved};
 pub use run::{Failure, Limits, Outcome, Presets, run};
 
 /// What a run can reach beyond its own context. Arguments and answers are JSON.
