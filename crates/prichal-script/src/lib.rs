@@ -27,7 +27,7 @@ mod web;
 pub mod worker;
 
 pub use bytecode::{Program, SyntaxError, compile};
-pub use respond::Response;
+pub use respond::{Response, is_reserved};
 pub use run::{Failure, Limits, Outcome, Presets, run};
 
 /// What a run can reach beyond its own context. Arguments and answers are JSON.

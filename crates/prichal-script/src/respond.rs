@@ -126,7 +126,8 @@ impl Response {
     }
 }
 
-fn is_reserved(name: &str) -> bool {
+/// Whether a header, in lower case, is none that a script may set.
+pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
         || RESERVED_BEGINNINGS
             .iter()

@@ -50,8 +50,9 @@ use crate::{
 
 /// How many runs of a lane wait in memory.
 const WAITING: usize = 256;
-/// How many bytes all of them may have.
+/// How many bytes all of them may have, and those of one workspace.
 const BYTES: usize = 32 << 20;
+const SHARE: usize = 24 << 20;
 /// How many runs of a lane go on at once.
 const TOGETHER: usize = 8;
 /// How many runs are claimed at once; one while memory holds enough.
@@ -96,6 +97,7 @@ impl Default for Queue {
 struct Waiting {
     lanes: HashMap<Lane, LaneState>,
     bytes: usize,
+    of: HashMap<WorkspaceId, usize>,
     /// What is at work, and since when.
     running: HashMap<RunId, Timestamp>,
     /// When runs are due that nobody has in memory.
@@ -280,7 +282,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let (Some(run), true) = (&self.run, self.has_room) {
             let mut state = self.queue.lock();
-            state.bytes -= size(run);
+            state.give_back(run);
             if let Some(lane) = state.lanes.get_mut(&run.lane) {
                 lane.reserved -= 1;
             }
@@ -290,6 +292,29 @@ impl Drop for Place<'_> {
 }
 
 impl Waiting {
+    /// How many bytes of a workspace there is room for.
+    fn room(&self, workspace: WorkspaceId) -> usize {
+        let own = self.of.get(&workspace).copied().unwrap_or(0);
+        SHARE
+            .saturating_sub(own)
+            .min(BYTES.saturating_sub(self.bytes))
+    }
+
+    fn take(&mut self, run: &Run) {
+        self.bytes += size(run);
+        *self.of.entry(run.lane.workspace).or_default() += size(run);
+    }
+
+    fn give_back(&mut self, run: &Run) {
+        self.bytes -= size(run);
+        if let Some(own) = self.of.get_mut(&run.lane.workspace) {
+            *own -= size(run);
+            if *own == 0 {
+                self.of.remove(&run.lane.workspace);
+            }
+        }
+    }
+
     fn prune(&mut self, lane: Lane) {
         if self.lanes.get(&lane).is_some_and(LaneState::is_idle) {
             self.lanes.remove(&lane);
@@ -301,13 +326,13 @@ impl Queue {
     /// Keeps room for a run, if there is some.
     pub fn reserve(&self, run: Run) -> Place<'_> {
         let mut state = self.lock();
-        let fits = state.bytes + size(&run) <= BYTES;
+        let fits = size(&run) <= state.room(run.lane.workspace);
         let lane = state.lanes.entry(run.lane).or_default();
         // Behind those that have no room, no later one may come first.
         let has_room = fits && !lane.is_behind && lane.ready.len() + lane.reserved < WAITING;
         if has_room {
             lane.reserved += 1;
-            state.bytes += size(&run);
+            state.take(&run);
         } else {
             state.prune(run.lane);
         }
@@ -359,7 +384,7 @@ impl Queue {
         };
         known.starting -= usize::from(is_starting);
         if let Some(run) = known.ready.pop_front() {
-            state.bytes -= size(&run);
+            state.give_back(&run);
             return Next::Run(Box::new(run));
         }
         if std::mem::take(&mut known.is_behind) {
@@ -396,7 +421,7 @@ impl Queue {
     /// Puts what was claimed before what came since.
     fn put(&self, lane: Lane, claimed: Vec<Run>, more: bool) {
         let mut state = self.lock();
-        state.bytes += claimed.iter().map(size).sum::<usize>();
+        claimed.iter().for_each(|run| state.take(run));
         let known = state.lanes.entry(lane).or_default();
         known.is_behind |= more;
         for run in claimed.into_iter().rev() {
@@ -489,11 +514,8 @@ fn item(run: &Run) -> Item {
 async fn claim(app: &App, lane: Lane) -> Result<()> {
     let (node, now) = (app.node, app.clock.now());
     let alone = app.channels.queue.claiming.take(lane.workspace, 1).await;
-    let limit = if app.channels.queue.lock().bytes < BYTES {
-        CLAIM
-    } else {
-        1
-    };
+    let has_room = app.channels.queue.lock().room(lane.workspace) > 0;
+    let limit = if has_room { CLAIM } else { 1 };
     let write = move |tx: &mut Tx<'_>| run::claim(tx, node, now, lane, limit);
     let claimed = app.db.write(lane.workspace, write).await?;
     let is_full = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == limit);

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use prichal_script::{Failure, Outcome};
+use prichal_script::{Failure, Outcome, is_reserved};
 use prichal_store::{Tx, run};
 
 use super::words::{SCRIPT_FAILED, TIMED_OUT};
@@ -168,7 +168,10 @@ async fn answer(
 
 fn put_headers(headers: &mut HeaderMap, given: Vec<(String, String)>) {
     for (name, value) in given {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
+            // The script's process has looked at that already, and is not believed.
+            && !is_reserved(name.as_str())
+        {
             headers.append(name, value);
         }
     }
