@@ -116,6 +116,7 @@ const RECOGNIZED: usize = 8;
 
 impl Tokens {
     /// The same with another local token.
+    #[must_use]
     pub fn rotated(&self, local: String) -> Self {
         Self {
             previous: self.local.clone(),

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_document_uses.sql"),
     include_str!("../migrations/0007_evidence_size.sql"),
     include_str!("../migrations/0014_rotation.sql"),
+    include_str!("../migrations/0015_usage.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {

@@ -24,7 +24,7 @@ use crate::{
     guess::Guesses,
     limiter::Limiter,
     outgoing::{Connector, guard::Guard, trusting},
-    rotation,
+    quota, rotation,
     script::Scripts,
     settings::Settings,
     telemetry,
@@ -55,6 +55,7 @@ pub struct Inner {
     pub scripts: Scripts,
     pub limiter: Limiter,
     pub guesses: Guesses,
+    pub quotas: quota::Counts,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: Semaphore,
     /// Wakes whoever works at bulk calls.
@@ -134,6 +135,7 @@ impl App {
             scripts,
             limiter: Limiter::default(),
             guesses: Guesses::default(),
+            quotas: quota::Counts::default(),
             checks: Semaphore::new(CHECKS),
             bulk: Notify::new(),
             node,

@@ -10,6 +10,8 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
+use prichal_store::usage::Kind;
+
 use crate::blobs::BlobUrl;
 
 /// Every setting with its default and its reason.
@@ -61,6 +63,8 @@ const fn secret(
 
 /// The most that `hook-body-limit` allows: four times that, as text and parsed, fits into a script's memory.
 const MOST_HOOK_BODY: usize = 4 << 20;
+
+const A_QUOTA: &str = "bytes, such as 1048576, 512MiB or 32GiB, or 0 for no limit";
 
 const A_DURATION: &str =
     "a whole number above zero and ms, s, m or h, such as 10s, up to ten years";
@@ -187,6 +191,30 @@ pub const SETTINGS: &[Setting] = &[
         "1 to 4194304 bytes, such as 65536, 512KiB or 4MiB",
     ),
     setting(
+        "quota-entities",
+        "SIZE",
+        "How much the models of a workspace's entities may take up",
+        A_QUOTA,
+    ),
+    setting(
+        "quota-files",
+        "SIZE",
+        "How much the contents of a workspace's files may take up",
+        A_QUOTA,
+    ),
+    setting(
+        "quota-events",
+        "SIZE",
+        "How much the events of a workspace may take up",
+        A_QUOTA,
+    ),
+    setting(
+        "quota-runs",
+        "SIZE",
+        "How much the runs of a workspace's scripts may take up",
+        A_QUOTA,
+    ),
+    setting(
         "identifier-check",
         "HOW",
         "How strictly BIN and IIN are checked",
@@ -250,6 +278,26 @@ impl Setting {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// How many bytes a workspace may take up; zero is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    pub entities: i64,
+    pub files: i64,
+    pub events: i64,
+    pub runs: i64,
+}
+
+impl Quotas {
+    /// All of them, in the order of [`Kind::ALL`].
+    pub fn all(&self) -> [i64; 4] {
+        [self.entities, self.files, self.events, self.runs]
+    }
+
+    pub fn get(&self, kind: Kind) -> i64 {
+        self.all()[kind as usize]
+    }
 }
 
 /// So many in so much time; none at all is no limit.
@@ -326,6 +374,7 @@ pub struct Config {
     pub temporary_file_ttl: Duration,
     pub allow_private_targets: bool,
     pub access_key_over_http: bool,
+    pub quotas: Quotas,
     /// How many wrong credentials an address may show.
     pub guess_limit: Rate,
     /// Who may say for whom a request is.
@@ -393,6 +442,7 @@ impl Config {
     pub fn load(sources: &Sources<'_>) -> Result<Self, BadSetting> {
         let given = Given::collect(sources)?;
         let duration = |name| given.need(name, parse_setting);
+        let quota = |name| given.need(name, |text| i64::try_from(parse_size(text)?).ok());
         Ok(Self {
             listen: given.need("listen", |text| text.parse().ok())?,
             data_dir: given.need("data-dir", |text| (!text.is_empty()).then(|| text.into()))?,
@@ -421,6 +471,12 @@ impl Config {
             temporary_file_ttl: duration("temporary-file-ttl")?,
             allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
             access_key_over_http: given.need("access-key-over-http", |text| text.parse().ok())?,
+            quotas: Quotas {
+                entities: quota("quota-entities")?,
+                files: quota("quota-files")?,
+                events: quota("quota-events")?,
+                runs: quota("quota-runs")?,
+            },
             guess_limit: given.need("guess-limit", Rate::parse)?,
             trusted_proxies: given.need("trusted-proxies", |text| {
                 let networks = text.split(',').map(str::trim).filter(|one| !one.is_empty());
@@ -463,9 +519,9 @@ fn has_scheme(text: &str, schemes: &[&str]) -> bool {
         .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
 }
 
-/// A number of bytes, of KiB or of MiB.
+/// A number of bytes, of KiB, of MiB or of GiB.
 fn parse_size(text: &str) -> Option<usize> {
-    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20)]
+    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]
         .into_iter()
         .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
         .unwrap_or((text, 1));

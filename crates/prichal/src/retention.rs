@@ -25,6 +25,7 @@ use crate::{
     blobs::{BlobEntry, BlobKey},
     error::{Error, Result},
     face::once::REMEMBERED,
+    quota,
 };
 
 /// How often files that have ended are looked for: they go within a minute.
@@ -57,6 +58,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let pass = async {
         loop {
             let began = app.clock.now();
+            let _ = logged(quota::watch(&app).await);
             if next <= began {
                 let swept = sweep(&app).await;
                 next = began + if swept.is_ok() { SELDOM } else { AGAIN };
@@ -196,16 +198,8 @@ async fn remove_ended_of_documents(app: &App) -> Result<()> {
 }
 
 async fn remove_of_document(app: &App, row: DocumentBlob, now: Timestamp) -> Result<()> {
-    let DocumentBlob {
-        workspace,
-        id,
-        blob,
-        ..
-    } = row;
-    let removed = move |tx: &mut Tx<'_>| {
-        document_blob::delete(tx, workspace, id, now)?;
-        Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
-    };
+    let (workspace, blob) = (row.workspace, row.blob);
+    let removed = move |tx: &mut Tx<'_>| Ok::<_, Error>(document_blob::delete(tx, &row, now)?);
     remove_if(app, workspace, blob, removed).await
 }
 
@@ -228,16 +222,8 @@ async fn remove_ended(app: &App) -> Result<()> {
 }
 
 async fn remove_file(app: &App, file: File) -> Result<()> {
-    let File {
-        id,
-        workspace,
-        blob,
-        ..
-    } = file;
-    let removed = move |tx: &mut Tx<'_>| {
-        file::delete(tx, workspace, id)?;
-        Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
-    };
+    let (workspace, blob) = (file.workspace, file.blob);
+    let removed = move |tx: &mut Tx<'_>| Ok::<_, Error>(file::delete(tx, &file)?);
     remove_if(app, workspace, blob, removed).await
 }
 

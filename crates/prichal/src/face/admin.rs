@@ -4,5 +4,6 @@ mod admin_token;
 pub mod routes;
 mod signature_policy;
 mod tokens;
+mod usage;
 mod words;
 mod workspaces;

@@ -31,6 +31,7 @@ mod nodes;
 mod operations;
 mod partner;
 mod process;
+mod quotas;
 mod receiver;
 mod rotation;
 mod scripts;

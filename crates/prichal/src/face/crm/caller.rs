@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    quota,
 };
 
 /// Anybody who may enter the workspace in the path.
@@ -95,6 +96,7 @@ impl FromRequestParts<App> for Member {
                 ));
             }
         };
+        quota::admit_request(app, workspace.id, parts, &SPARED).await?;
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
         Ok(Self {
@@ -105,6 +107,14 @@ impl FromRequestParts<App> for Member {
         })
     }
 }
+
+/// What keeps order in a workspace, and its settings: never refused by a quota. Files have one of their own.
+const SPARED: [&str; 4] = [
+    "/integrations",
+    "/private-integrations",
+    "/settings",
+    "/files",
+];
 
 /// An administrator of the workspace in the path.
 pub(super) struct Admin(pub(super) Member);
