@@ -3,7 +3,7 @@
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{Conn, Result, Row, Tx, usage, value::params};
 
 /// What a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
     let sql = format!(
         "INSERT INTO document_blob ({COLUMNS}, uses) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)"
     );
+    usage::take_blob(tx, row.workspace, row.blob, row.size)?;
     tx.run(
         &sql,
         params![
@@ -151,13 +152,13 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Doc
     conn.query(&sql, params![now, limit], read)
 }
 
-/// Removes the row of a blob that has ended.
-pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, now: Timestamp) -> Result<()> {
-    tx.run(
+/// Removes the row of a blob that has ended. Says whether nothing stands for its contents any more.
+pub fn delete(tx: &mut Tx<'_>, row: &DocumentBlob, now: Timestamp) -> Result<bool> {
+    let removed = tx.execute(
         "DELETE FROM document_blob WHERE workspace = $1 AND id = $2 AND expires_at <= $3",
-        params![workspace, id, now],
+        params![row.workspace, row.id, now],
     )?;
-    Ok(())
+    usage::free_blob(tx, row.workspace, row.blob, row.size, removed == 1)
 }
 
 fn read(row: &Row<'_>) -> Result<DocumentBlob> {

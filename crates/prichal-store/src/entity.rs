@@ -10,7 +10,7 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Error, Result, Row, Tx, insert::Insert, stamps, value::params};
+use crate::{Conn, Error, Result, Row, Tx, insert::Insert, stamps, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct Entity {
@@ -57,6 +57,7 @@ pub fn insert(tx: &mut Tx<'_>, entity: &Entity) {
     values.extend(stamps::values(update_info));
     tx.insert(&ENTITY, values);
     tx.count(*workspace, *kind, 1);
+    tx.use_bytes(*workspace, usage::Kind::Entities, usage::length(members));
 }
 
 /// An entity, deleted or not.
@@ -96,8 +97,8 @@ fn find_with(
 }
 
 /// Writes what a change made of an entity: its members, update info and whether it is deleted. The caller
-/// has it from [`find_for_update`] of the same transaction.
-pub fn update(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
+/// has it from [`find_for_update`] of the same transaction; `before` is how long its members were.
+pub fn update(tx: &mut Tx<'_>, entity: &Entity, before: usize) -> Result<()> {
     let Entity {
         workspace,
         kind,
@@ -111,12 +112,15 @@ pub fn update(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
          WHERE workspace = $1 AND kind = $2 AND id = $3",
         params![*workspace, kind.name(), *id, members, update_info.updated_at, update_info.updated.user, &update_info.updated.with, *deleted_at],
     )?;
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    let grown = usage::length(members) - before;
+    tx.use_bytes(*workspace, usage::Kind::Entities, grown);
     Ok(())
 }
 
 /// Marks an entity as deleted, or takes the mark away, and counts it.
 pub fn set_deleted(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
-    update(tx, entity)?;
+    update(tx, entity, entity.members.len())?;
     tx.count(
         entity.workspace,
         entity.kind,

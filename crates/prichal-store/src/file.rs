@@ -6,7 +6,7 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, document_blob, value::params};
+use crate::{Conn, Result, Row, Tx, document_blob, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct File {
@@ -41,6 +41,7 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
         expires_at,
         bound_to,
     } = file;
+    usage::take_blob(tx, *workspace, *blob, *size)?;
     tx.run(
         &sql,
         params![
@@ -120,10 +121,13 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Fil
     conn.query(&sql, params![now, limit], read)
 }
 
-/// Removes the row of a file that has ended.
-pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId, id: FileId) -> Result<()> {
-    tx.run("DELETE FROM file WHERE workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL", params![workspace, id])?;
-    Ok(())
+/// Removes the row of a file that has ended. Says whether nothing stands for its blob any more.
+pub fn delete(tx: &mut Tx<'_>, file: &File) -> Result<bool> {
+    let removed = tx.execute(
+        "DELETE FROM file WHERE workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL",
+        params![file.workspace, file.id],
+    )?;
+    usage::free_blob(tx, file.workspace, file.blob, file.size, removed == 1)
 }
 
 /// Removes the memory of bound temporary ids that ended before `before`, at most `limit`.

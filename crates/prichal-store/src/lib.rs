@@ -42,6 +42,7 @@ pub mod socket;
 mod stamps;
 pub mod token;
 pub mod ui_setting;
+pub mod usage;
 mod value;
 pub mod webhook;
 pub mod workspace;

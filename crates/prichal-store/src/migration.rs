@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0012_calls.sql"),
     include_str!("../migrations/0013_signature_proof.sql"),
     include_str!("../migrations/0014_rotation.sql"),
+    include_str!("../migrations/0015_usage.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {

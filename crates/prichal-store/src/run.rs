@@ -15,6 +15,7 @@ use crate::{
     Conn, Result, Row, Tx,
     insert::Insert,
     quarantine::{self, not_held},
+    usage,
     value::{Value, params},
 };
 
@@ -125,6 +126,18 @@ impl State {
     }
 }
 
+impl State {
+    /// How many bytes its texts have.
+    fn size(&self) -> i64 {
+        let texts = [Some(&self.log), self.result.as_ref(), self.error.as_ref()];
+        texts
+            .into_iter()
+            .flatten()
+            .map(|text| usage::length(text))
+            .sum()
+    }
+}
+
 const COLUMNS: &str = "workspace, id, lane, channel, kind, code, request, status, attempts, due_at, started_at, duration_ms, log, result, error";
 
 static RUN: Insert = Insert::new(
@@ -192,19 +205,20 @@ pub fn insert(tx: &mut Tx<'_>, run: &Run, owner: Option<Uuid>) {
         owner.into(),
     ];
     tx.insert(&RUN, values);
+    tx.use_bytes(lane.workspace, usage::Kind::Runs, size(run));
+}
+
+/// How many bytes a run takes up.
+fn size(run: &Run) -> i64 {
+    let request = run.request.as_ref().map_or(0, Vec::len);
+    i64::try_from(request).unwrap_or(i64::MAX) + run.state.size()
 }
 
 /// Writes what an attempt has come to, and which script it was. False when the run is no longer this owner's, or not at this
-/// attempt: then nothing is written. What has worked needs its request no more.
-pub fn settle(
-    tx: &mut Tx<'_>,
-    lane: Lane,
-    id: RunId,
-    owner: Uuid,
-    attempts: i64,
-    code: &str,
-    state: &State,
-) -> Result<bool> {
+/// attempt: then nothing is written. What has worked needs its request no more. `run` is as it was claimed.
+pub fn settle(tx: &mut Tx<'_>, run: &Run, owner: Uuid, state: &State) -> Result<bool> {
+    let (lane, id, code) = (run.lane, run.id, &run.code);
+    let attempts = run.state.attempts;
     let State {
         status,
         attempts: now,
@@ -235,6 +249,16 @@ pub fn settle(
             code
         ],
     )?;
+    if done {
+        let request = size(run) - run.state.size();
+        let kept = if state.status == Status::Finished {
+            0
+        } else {
+            request
+        };
+        let grown = kept + state.size() - size(run);
+        tx.use_bytes(lane.workspace, usage::Kind::Runs, grown);
+    }
     Ok(done)
 }
 
@@ -432,11 +456,16 @@ pub fn forget(
     before: Timestamp,
     limit: i64,
 ) -> Result<u64> {
-    tx.execute(
+    let removed = tx.change(
         "DELETE FROM run WHERE workspace = $1 AND id IN (
-           SELECT id FROM run WHERE workspace = $1 AND id < $2 AND due_at IS NULL ORDER BY id LIMIT $3)",
+           SELECT id FROM run WHERE workspace = $1 AND id < $2 AND due_at IS NULL ORDER BY id LIMIT $3)
+         RETURNING CAST(coalesce(octet_length(request), 0) + octet_length(log) + coalesce(octet_length(result), 0)
+           + coalesce(octet_length(error), 0) AS BIGINT)",
         params![workspace, crate::delivery::first_id(before), limit],
-    )
+        |row| row.get::<i64>(0),
+    )?;
+    tx.use_bytes(workspace, usage::Kind::Runs, -removed.iter().sum::<i64>());
+    Ok(u64::try_from(removed.len()).unwrap_or(u64::MAX))
 }
 
 fn lane(row: &Row<'_>, workspace: usize, id: usize) -> Result<Lane> {

@@ -26,6 +26,7 @@ use crate::{
     event::{self, LoggedEvent},
     insert::{Insert, Pending},
     queue::{self, Urgency},
+    usage,
     value::Value,
     webhook,
 };
@@ -48,6 +49,7 @@ pub struct Tx<'a> {
     counts: BTreeMap<(WorkspaceId, EntityKind), i64>,
     documents: document::Counts,
     starting: Vec<webhook::Key>,
+    usage: usage::Changes,
     /// Whether the running write has changed anything that a roll-back must undo.
     wrote: bool,
     /// How many bytes of values were written so far.
@@ -65,6 +67,7 @@ impl<'a> Tx<'a> {
             counts: BTreeMap::new(),
             documents: document::Counts::default(),
             starting: Vec::new(),
+            usage: usage::Changes::default(),
             wrote: false,
             bytes: 0,
             is_trusting,
@@ -93,6 +96,12 @@ impl<'a> Tx<'a> {
     pub(crate) fn count_documents(&mut self, key: document::CountKey, change: i64) {
         self.wrote = true;
         *self.documents.entry(key).or_default() += change;
+    }
+
+    /// Changes how many bytes of a kind a workspace takes up.
+    pub(crate) fn use_bytes(&mut self, workspace: WorkspaceId, kind: usage::Kind, change: i64) {
+        self.wrote = true;
+        self.usage.add(workspace, kind, change);
     }
 
     /// Inserts a row that cannot collide with another. It is held back and written together with its
@@ -171,6 +180,11 @@ impl<'a> Tx<'a> {
         crate::entity::write_counts(self.conn, &self.counts)?;
         document::write_counts(self.conn, &self.documents)?;
         let logged = event::append(self.conn, self.events)?;
+        for event in &logged {
+            let bytes = usage::length(&event.body);
+            self.usage.add(event.workspace, usage::Kind::Events, bytes);
+        }
+        self.usage.write(self.conn)?;
         webhook::write_starts(self.conn, &self.starting)?;
         Ok(logged)
     }

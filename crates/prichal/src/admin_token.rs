@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -22,6 +22,8 @@ pub struct AdminToken {
     good: RwLock<Good>,
     /// Where it is kept; none where a setting gives it.
     file: Option<PathBuf>,
+    /// Held from the reading of the file, or before it is written, until the token is the one that is there.
+    turning: Mutex<()>,
 }
 
 struct Good {
@@ -39,7 +41,12 @@ impl AdminToken {
         Self {
             good: RwLock::new(good),
             file,
+            turning: Mutex::default(),
         }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a text is the token.
@@ -53,7 +60,7 @@ impl AdminToken {
                 .into()
         };
         let previous = good.previous.as_ref();
-        let previous = previous.is_some_and(|(token, until)| is(token) & (now < *until));
+        let previous = previous.is_some_and(|(token, until)| now < *until && is(token));
         is(&good.token) | previous
     }
 
@@ -72,8 +79,9 @@ impl AdminToken {
             ));
         };
         let fresh = SecretString::from(random_token());
-        let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn();
         write_whole(file, fresh.expose_secret()).map_err(Error::internal)?;
+        let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut good.token, fresh.clone());
         good.previous = Some((before, now + overlap));
         Ok(fresh)
@@ -82,6 +90,7 @@ impl AdminToken {
     /// Reads the file again: an operator may have put another token there. The one before ends at once.
     pub fn look(&self) {
         let Some(file) = &self.file else { return };
+        let _turn = self.turn();
         let Ok(text) = std::fs::read_to_string(file) else {
             return;
         };

@@ -25,7 +25,7 @@ use crate::{
     journal::{Journal, slots::Slots},
     limiter::Limiter,
     outgoing::{Connector, guard::Guard, trusting},
-    rotation,
+    quota, rotation,
     script::Scripts,
     settings::Settings,
     share::FairShare,
@@ -66,6 +66,7 @@ pub struct Inner {
     pub writes: Writes,
     /// The durable work that is under way.
     pub journal: Arc<Journal>,
+    pub quotas: quota::Counts,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: FairShare,
     /// Calls to receivers of events and messages.
@@ -156,6 +157,7 @@ impl App {
             checks: FairShare::new(CHECKS, CHECKS / 4 * 3),
             calls: FairShare::new(CALLS, CALLS / 4),
             zips: FairShare::new(ZIPS, ZIPS_EACH),
+            quotas: quota::Counts::default(),
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

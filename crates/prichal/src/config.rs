@@ -10,6 +10,8 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
+use prichal_store::usage::Kind;
+
 use crate::{blobs::BlobUrl, cors};
 
 /// Every setting with its default and its reason.
@@ -61,6 +63,8 @@ const fn secret(
 
 /// The most that `hook-body-limit` allows: four times that, as text and parsed, fits into a script's memory.
 const MOST_HOOK_BODY: usize = 4 << 20;
+
+const A_QUOTA: &str = "bytes, such as 1048576, 512MiB or 32GiB, or 0 for no limit";
 
 const A_DURATION: &str =
     "a whole number above zero and ms, s, m or h, such as 10s, up to ten years";
@@ -199,6 +203,30 @@ pub const SETTINGS: &[Setting] = &[
         "1 to 4194304 bytes, such as 65536, 512KiB or 4MiB",
     ),
     setting(
+        "quota-entities",
+        "SIZE",
+        "How much the models of a workspace's entities may take up",
+        A_QUOTA,
+    ),
+    setting(
+        "quota-files",
+        "SIZE",
+        "How much the contents of a workspace's files may take up",
+        A_QUOTA,
+    ),
+    setting(
+        "quota-events",
+        "SIZE",
+        "How much the events of a workspace may take up",
+        A_QUOTA,
+    ),
+    setting(
+        "quota-runs",
+        "SIZE",
+        "How much the runs of a workspace's scripts may take up",
+        A_QUOTA,
+    ),
+    setting(
         "identifier-check",
         "HOW",
         "How strictly BIN and IIN are checked",
@@ -268,6 +296,26 @@ impl Setting {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// How many bytes a workspace may take up; zero is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    pub entities: i64,
+    pub files: i64,
+    pub events: i64,
+    pub runs: i64,
+}
+
+impl Quotas {
+    /// All of them, in the order of [`Kind::ALL`].
+    pub fn all(&self) -> [i64; 4] {
+        [self.entities, self.files, self.events, self.runs]
+    }
+
+    pub fn get(&self, kind: Kind) -> i64 {
+        self.all()[kind as usize]
+    }
 }
 
 /// So many in so much time; none at all is no limit.
@@ -344,6 +392,7 @@ pub struct Config {
     pub temporary_file_ttl: Duration,
     pub allow_private_targets: bool,
     pub access_key_over_http: bool,
+    pub quotas: Quotas,
     /// How many wrong credentials an address may show.
     pub guess_limit: Rate,
     /// The hosts that requests may name; when there are none, all.
@@ -417,6 +466,7 @@ impl Config {
     pub fn load(sources: &Sources<'_>) -> Result<Self, BadSetting> {
         let given = Given::collect(sources)?;
         let duration = |name| given.need(name, parse_setting);
+        let quota = |name| given.need(name, |text| i64::try_from(parse_size(text)?).ok());
         Ok(Self {
             listen: given.need("listen", |text| text.parse().ok())?,
             data_dir: given.need("data-dir", |text| (!text.is_empty()).then(|| text.into()))?,
@@ -445,6 +495,12 @@ impl Config {
             temporary_file_ttl: duration("temporary-file-ttl")?,
             allow_private_targets: given.need("allow-private-targets", |text| text.parse().ok())?,
             access_key_over_http: given.need("access-key-over-http", |text| text.parse().ok())?,
+            quotas: Quotas {
+                entities: quota("quota-entities")?,
+                files: quota("quota-files")?,
+                events: quota("quota-events")?,
+                runs: quota("quota-runs")?,
+            },
             guess_limit: given.need("guess-limit", Rate::parse)?,
             allowed_hosts: given.need("allowed-hosts", |text| listed(text).map(host).collect())?,
             allowed_origins: given.need("allowed-origins", |text| {
@@ -504,9 +560,9 @@ fn host(text: &str) -> Option<String> {
     (authority.host() == text).then(|| text.to_owned())
 }
 
-/// A number of bytes, of KiB or of MiB.
+/// A number of bytes, of KiB, of MiB or of GiB.
 fn parse_size(text: &str) -> Option<usize> {
-    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20)]
+    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]
         .into_iter()
         .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
         .unwrap_or((text, 1));

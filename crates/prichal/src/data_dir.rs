@@ -172,10 +172,11 @@ fn tighten(path: &Path) {
 fn close_to_others(path: &Path) -> io::Result<bool> {
     let found = fs::symlink_metadata(path)?;
     let mode = found.permissions().mode() & 0o777;
-    if found.is_symlink() || mode & 0o077 == 0 {
+    let owners = mode & 0o700;
+    if found.is_symlink() || mode == owners {
         return Ok(false);
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(owners))?;
     Ok(true)
 }
 

@@ -16,8 +16,11 @@ pub enum Error {
     #[error("Unauthorized")]
     Unauthenticated,
     /// Too many wrong credentials came from the same address.
-    #[error("Too many failed attempts, try again in {after} s")]
-    Throttled { after: u64 },
+    #[error("Too many failed attempts, try again later")]
+    Throttled {
+        /// In seconds.
+        after: u64,
+    },
     #[error("{0}")]
     Forbidden(&'static str),
     /// `Contact <id>` and the like, without the words «not found».

@@ -243,7 +243,12 @@ pub fn throttled(wait: Duration) -> Error {
 /// Says that the request of this task has named something that only who was told of it can name, and that it
 /// is not there.
 pub fn missed() {
-    let _ = REQUEST.try_with(|request| request.set_guessing());
+    let _ = REQUEST.try_with(security::Request::set_guessing);
+}
+
+/// Says that the credential of this task's request was good once: it is over, and no guess.
+pub fn outlived() {
+    let _ = REQUEST.try_with(security::Request::set_known);
 }
 
 /// Looks at an error that leaves the server: a refused credential counts, and one too many is answered that
@@ -375,7 +380,7 @@ mod tests {
         let guesses = Guesses::default();
         let target = Target::Integration(IntegrationId(Uuid::from_u128(1)));
         for n in 0..=ATTACKED {
-            let from = source(&format!("192.0.{}.1", n));
+            let from = source(&format!("192.0.{n}.1"));
             guesses.failed_at(from, target, RATE, at(0));
         }
         let next = source("198.51.100.1");

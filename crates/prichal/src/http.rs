@@ -92,7 +92,8 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
     let span = tracing::info_span!("request", request.id = id, http.method = %request.method(), http.route = route, workspace = tracing::field::Empty);
     let seen = security::Request::new(
         app.clone(),
-        sender(&app, request.headers(), request.extensions()),
+        // Where a proxy names nobody, it is the proxy that is counted.
+        sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request)),
         shows_credential(&request),
     );
     let answered = next.run(request).instrument(span.clone());
@@ -110,6 +111,11 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
     });
     metrics::histogram!("prichal_request_seconds", "face" => face).record(started.elapsed());
     response
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    let Peer(address) = request.extensions().get()?;
+    Some(address.ip().to_canonical())
 }
 
 /// The address that has sent a request: its peer's or, behind proxies that are trusted, the last that those do

@@ -331,11 +331,11 @@ pub fn check_secrets(vault: &Vault, conn: &mut Conn, row: &Row, secrets: &[Secre
 fn claim_secrets(vault: &Vault, tx: &mut Tx<'_>, row: &Row, secrets: &[Secret]) -> Result<()> {
     check_secrets(vault, tx.conn()?, row, secrets)?;
     let kept = |value: &str| vault.secret_hashes(value).swap_remove(0);
-    put_hashes(tx, row, hashes(secrets, kept))
+    put_hashes(tx, row, &hashes(secrets, kept))
 }
 
-fn put_hashes(tx: &mut Tx<'_>, row: &Row, hashes: Vec<(String, String)>) -> Result<()> {
-    match integration::put_secret_hashes(tx, row.workspace, row.integration.id, &hashes)? {
+fn put_hashes(tx: &mut Tx<'_>, row: &Row, hashes: &[(String, String)]) -> Result<()> {
+    match integration::put_secret_hashes(tx, row.workspace, row.integration.id, hashes)? {
         Some(name) => Err(secret_taken(&name)),
         None => Ok(()),
     }
@@ -347,7 +347,11 @@ pub fn rehash(vault: &Vault, tx: &mut Tx<'_>, row: &Row) -> Result<()> {
         return Ok(());
     }
     let secrets = open(vault, row)?;
-    put_hashes(tx, row, hashes(&secrets, |value| vault.current_hash(value)))
+    put_hashes(
+        tx,
+        row,
+        &hashes(&secrets, |value| vault.current_hash(value)),
+    )
 }
 
 fn secret_taken(name: &str) -> Error {

@@ -35,6 +35,7 @@ pub mod openapi;
 pub mod outgoing;
 pub mod page;
 pub mod pbx;
+pub mod quota;
 pub mod range;
 pub mod retention;
 pub mod rotation;

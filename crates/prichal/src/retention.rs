@@ -27,7 +27,7 @@ use crate::{
     blobs::{BlobEntry, BlobKey},
     error::{Error, Result},
     face::once::REMEMBERED,
-    journal,
+    journal, quota,
 };
 
 /// How often files that have ended are looked for: they go within a minute.
@@ -60,6 +60,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let pass = async {
         loop {
             let began = app.clock.now();
+            let _ = logged(quota::watch(&app).await);
             if next <= began {
                 let swept = sweep(&app).await;
                 next = began + if swept.is_ok() { SELDOM } else { AGAIN };
@@ -240,16 +241,8 @@ async fn remove_ended_of_documents(app: &App) -> Result<()> {
 }
 
 async fn remove_of_document(app: &App, row: DocumentBlob, now: Timestamp) -> Result<()> {
-    let DocumentBlob {
-        workspace,
-        id,
-        blob,
-        ..
-    } = row;
-    let removed = move |tx: &mut Tx<'_>| {
-        document_blob::delete(tx, workspace, id, now)?;
-        Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
-    };
+    let (workspace, blob) = (row.workspace, row.blob);
+    let removed = move |tx: &mut Tx<'_>| Ok::<_, Error>(document_blob::delete(tx, &row, now)?);
     remove_if(app, workspace, blob, removed).await
 }
 
@@ -278,16 +271,8 @@ async fn remove_ended_files(app: &App) -> Result<()> {
 }
 
 async fn remove_file(app: &App, file: File) -> Result<()> {
-    let File {
-        id,
-        workspace,
-        blob,
-        ..
-    } = file;
-    let removed = move |tx: &mut Tx<'_>| {
-        file::delete(tx, workspace, id)?;
-        Ok::<_, Error>(!file::has_blob(tx.conn()?, workspace, blob)?)
-    };
+    let (workspace, blob) = (file.workspace, file.blob);
+    let removed = move |tx: &mut Tx<'_>| Ok::<_, Error>(file::delete(tx, &file)?);
     remove_if(app, workspace, blob, removed).await
 }
 

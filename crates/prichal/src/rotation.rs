@@ -92,10 +92,10 @@ fn is_finished(app: &App, resealed: Option<&str>) -> bool {
 /// Looks after the keys until `stop`.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let work = async {
-        let mut is_done = false;
+        let (mut is_done, mut waits) = (false, false);
         loop {
             if !is_done {
-                is_done = turn(&app).await.unwrap_or_else(|error| {
+                is_done = turn(&app, &mut waits).await.unwrap_or_else(|error| {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "cannot look after the master key"
@@ -144,8 +144,9 @@ fn stage(nodes: &[Node], this: Uuid, key: &str) -> Stage {
     }
 }
 
-/// Does what is to be done now. True when nothing is left to do.
-async fn turn(app: &App) -> Result<bool> {
+/// Does what is to be done now. True when nothing is left to do. `waits` remembers that it was said that
+/// another node has to be waited for.
+async fn turn(app: &App, waits: &mut bool) -> Result<bool> {
     let resealed = app
         .db
         .read(|conn| Ok::<_, Error>(hub::find(conn, RESEALED)?))
@@ -157,7 +158,7 @@ async fn turn(app: &App) -> Result<bool> {
     let nodes = nodes(app).await?;
     match stage(&nodes, app.node, &hex(&app.vault.id())) {
         Stage::Wait => {
-            if nodes.len() > 1 {
+            if nodes.len() > 1 && !std::mem::replace(waits, true) {
                 tracing::info!("another node does not know the new master key yet");
             }
         }

@@ -138,6 +138,8 @@ pub struct Request {
     pub address: Option<IpAddr>,
     /// Whether it shows a credential of whatever kind.
     shows_credential: bool,
+    /// Whether the server knows its credential, though it is good no more.
+    is_known: AtomicBool,
     /// Whether it has to be counted as a guess.
     is_guess: AtomicBool,
     actor: Mutex<Option<Actor>>,
@@ -156,6 +158,7 @@ impl Request {
             app,
             address,
             shows_credential,
+            is_known: AtomicBool::new(false),
             is_guess: AtomicBool::new(false),
             actor: Mutex::default(),
         }
@@ -166,9 +169,14 @@ impl Request {
         self.is_guess.store(true, Relaxed);
     }
 
+    /// Has the request not count as one: its credential was good once.
+    pub fn set_known(&self) {
+        self.is_known.store(true, Relaxed);
+    }
+
     /// Whether the request counts as a guess now; it counts once. One whose credential was refused does.
     pub fn takes_guess(&self, refused: bool) -> bool {
-        if refused && self.shows_credential {
+        if refused && self.shows_credential && !self.is_known.load(Relaxed) {
             self.set_guessing();
         }
         self.is_guess.swap(false, Relaxed)

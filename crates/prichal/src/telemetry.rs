@@ -24,7 +24,7 @@ use crate::{
     app::App,
     config::{Config, LogFormat},
     error::Result,
-    security,
+    quota, security,
 };
 
 /// Starts the logs of this process.
@@ -107,6 +107,10 @@ fn describe() {
         "prichal_request_faults_total",
         "Requests that failed by our own fault, by face"
     );
+    metrics::describe_gauge!(
+        "prichal_quota_used_ratio",
+        "How much of a quota is used up, by workspace, where it is more than 80 %"
+    );
     metrics::describe_counter!(
         "prichal_security_events_total",
         "Lines of the security log, by event"
@@ -164,6 +168,7 @@ fn describe() {
 
 /// The metrics as they are now.
 pub async fn render(app: &App) -> Result<String> {
+    quota::watch(app).await?;
     let (depth, oldest) = app.db.read(delivery::queue_depth).await?;
     let now = app.clock.now();
     gauge("prichal_deferred_events", depth);

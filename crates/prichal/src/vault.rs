@@ -191,15 +191,15 @@ impl Vault {
 
     /// Encrypts a text for keeping at a place.
     pub fn seal(&self, place: &Place, text: &[u8]) -> Vec<u8> {
-        self.seal_with(self.sealing(), place, text)
+        Self::seal_with(self.sealing(), place, text)
     }
 
     /// The same with the current key, whichever seals.
     pub fn seal_anew(&self, place: &Place, text: &[u8]) -> Vec<u8> {
-        self.seal_with(&self.current, place, text)
+        Self::seal_with(&self.current, place, text)
     }
 
-    fn seal_with(&self, keys: &Keys, place: &Place, text: &[u8]) -> Vec<u8> {
+    fn seal_with(keys: &Keys, place: &Place, text: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
         fill_random(&mut nonce);
         let payload = Payload {

@@ -359,8 +359,7 @@ async fn write(
     let workspace = run.lane.workspace;
     let (at, run, state, origin) = (app.clone(), run.clone(), state.clone(), origin.clone());
     let work = move |tx: &mut Tx<'_>| {
-        let (node, attempts) = (at.node, run.state.attempts);
-        if !run::settle(tx, run.lane, run.id, node, attempts, &run.code, &state)? {
+        if !run::settle(tx, &run, at.node, &state)? {
             return Ok(false);
         }
         effects.write(&at, tx, &origin, run.channel)?;

@@ -122,12 +122,13 @@ fn write_members(
     let old = rules::snapshot(id, &found.members);
     let members =
         rules::to_text(members).map_err(|fault| Error::refused("invalidArgs", fault.message))?;
+    let before = found.members.len();
     let entity = Entity {
         members,
         update_info: found.update_info.changed(origin),
         ..found
     };
-    entity::update(tx, &entity)?;
+    entity::update(tx, &entity, before)?;
     let new = rules::snapshot(id, &entity.members);
     tx.append(NewEvent::patch(
         EventId::generate(origin.at),

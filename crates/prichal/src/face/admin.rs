@@ -5,5 +5,6 @@ mod quarantine;
 pub mod routes;
 mod signature_policy;
 mod tokens;
+mod usage;
 mod words;
 mod workspaces;

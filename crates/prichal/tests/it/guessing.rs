@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     dock::Dock,
     hub::{ADMIN_TOKEN, Answer, Caller, Hub},
+    partner::Partner,
 };
 
 const PUBLIC: &str = "/api/v1/authorization/authorize-integration";
@@ -87,6 +88,22 @@ async fn wrong_credentials_wait_in_the_words_of_each_dialect() {
     assert_eq!(none.get("/api/v1/acme/companies").await.status, 401);
     hub.advance(Duration::from_mins(31));
     assert_eq!(wrong.get("/api/v1/acme/companies").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_token_whose_time_is_over_is_no_guess() {
+    let (hub, space) = hub_behind_a_proxy().await;
+    let ends = json!({ "name": "t", "role": "admin", "expiresAt": "2026-01-01T00:01:00Z" });
+    let path = "/admin/v1/workspaces/acme/tokens";
+    let token = hub.admin().post(path, ends).await.str("token");
+    let partner = Partner::install(&space, "mine", "https://c.example").await;
+    let key = partner.access_key().await;
+    hub.advance(Duration::from_mins(21));
+    for _ in 0..20 {
+        for late in [space.clone().bearer(&token), space.access_key(&key)] {
+            assert_eq!(late.get("/companies").await.status, 401);
+        }
+    }
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod partner;
 mod phones;
 mod process;
 mod quarantine;
+mod quotas;
 mod receiver;
 mod reused_ids;
 mod rights;

@@ -4,7 +4,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{admin_token, quarantine, signature_policy, tokens, words, workspaces};
+use super::{admin_token, quarantine, signature_policy, tokens, usage, words, workspaces};
 use crate::{
     access::{self, Caller},
     app::App,
@@ -24,6 +24,8 @@ pub fn router() -> OpenApiRouter<App> {
         ))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::delete_token))
+        .routes(routes!(usage::get_usage))
+        .routes(routes!(usage::put_quota))
         .routes(routes!(admin_token::rotate_admin_token))
         .routes(routes!(
             signature_policy::get_signature_policy,

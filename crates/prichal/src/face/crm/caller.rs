@@ -16,7 +16,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
-    writes,
+    quota, writes,
 };
 
 /// Anybody who may enter the workspace in the path.
@@ -100,6 +100,7 @@ impl FromRequestParts<App> for Member {
                 ));
             }
         };
+        quota::admit_request(app, workspace.id, parts, &SPARED).await?;
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
         writes::admit(app, workspace.id, &parts.method)?;
@@ -111,6 +112,14 @@ impl FromRequestParts<App> for Member {
         })
     }
 }
+
+/// What keeps order in a workspace, and its settings: never refused by a quota. Files have one of their own.
+const SPARED: [&str; 4] = [
+    "/integrations",
+    "/private-integrations",
+    "/settings",
+    "/files",
+];
 
 /// An administrator of the workspace in the path.
 pub(super) struct Admin(pub(super) Member);

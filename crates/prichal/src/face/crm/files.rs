@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::caller::Member;
+use prichal_store::usage::Kind;
+
 use crate::{
     app::App,
     blobs::{BlobError, BlobKey},
@@ -26,6 +28,7 @@ use crate::{
     },
     multipart::{FilePart, MultipartError, longest_body},
     page::Query,
+    quota,
     range::{self, Wanted},
     upload::{declared_length, drain, in_time},
     vault::hex,
@@ -101,11 +104,14 @@ pub(super) async fn upload_file(
     once: IdempotencyKey,
     request: Request,
 ) -> Result<JsonAnswer> {
+    let workspace = member.workspace_id();
+    quota::admit(&member.app, workspace, &[Kind::Files], 0).await?;
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
     let taken = take(&member, &parts.headers, &mut body, once.is_given()).await;
     let (file, digest) = taken.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
     // A blob whose row is not written after all is an orphan, which retention finds.
+    quota::admit(&member.app, workspace, &[Kind::Files], file.size).await?;
     write_once(&member, once, digest.as_bytes(), move |tx| {
         file::insert(tx, &file)?;
         let answer = json!({

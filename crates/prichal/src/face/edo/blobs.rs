@@ -21,12 +21,15 @@ use super::{
     language::Said,
     words::{EXTENSION_ERROR, PARSING_ERROR, SIZE_ERROR},
 };
+use prichal_store::usage;
+
 use crate::{
     blobs::BlobKey,
     document::{check::room, record::UNUSED},
     error::{Error, Result},
     face::once::{IdempotencyKey, JsonAnswer, write_once},
     multipart::{FilePart, MultipartError, longest_body},
+    quota,
     upload::{declared_length, drain, in_time},
     vault::hex,
 };
@@ -97,6 +100,8 @@ async fn upload(
     request: Request,
     kind: Kind,
 ) -> Result<JsonAnswer> {
+    let files = [usage::Kind::Files];
+    quota::admit(&company.app, company.id(), &files, 0).await?;
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
     let taken = match company.may(limits(kind).permission).await {
@@ -104,6 +109,7 @@ async fn upload(
         Err(error) => Err(error),
     };
     let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
+    quota::admit(&company.app, company.id(), &files, row.size).await?;
     let digest = format!("{}\n{}", row.sha256, row.name);
     let (uploaded, now) = (row.clone(), company.now);
     let answer = write_once(&company, once, digest.as_bytes(), move |tx| {

@@ -18,12 +18,15 @@ use super::{
     language::{Language, Said},
     words::{PERMISSION_ERROR, VALIDATION_ERROR},
 };
+use axum::http::Method;
+use prichal_store::usage::Kind;
+
 use crate::{
     access::{self, Caller},
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
-    writes,
+    quota, writes,
 };
 
 /// A company that asks for something.
@@ -199,6 +202,9 @@ impl FromRequestParts<App> for Company {
         let company = Self::find(app, token.workspace, asker).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
         writes::admit(app, company.id(), &parts.method)?;
+        if parts.method == Method::POST && parts.uri.path().ends_with("/create") {
+            quota::admit(app, company.id(), &[Kind::Events], 0).await?;
+        }
         Ok(company)
     }
 }

@@ -108,7 +108,7 @@ fn message(error: &Error, language: Language) -> String {
     let say = |said: &Said, gaps: &[&str]| said.text(language, gaps);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
-        Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
+        Error::Throttled { .. } => say(&TOO_MANY_FAILURES, &[]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
         Error::NoRoute => say(&NO_ROUTE, &[]),
@@ -145,9 +145,9 @@ const UNAUTHENTICATED: Said = Said::new(
     "A valid token is required in the Authorization: Bearer header.",
 );
 const TOO_MANY_FAILURES: Said = Said::new(
-    "Слишком много неудачных попыток, повторите через {} с.",
-    "Сәтсіз әрекеттер тым көп, {} с кейін қайталаңыз.",
-    "Too many failed attempts, try again in {} s.",
+    "Слишком много неудачных попыток, повторите позже.",
+    "Сәтсіз әрекеттер тым көп, кейінірек қайталаңыз.",
+    "Too many failed attempts, try again later.",
 );
 const NO_COMPANY: Said = Said::new(
     "Токен не принадлежит компании с БИН.",

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{Method, request::Parts},
+};
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
+use prichal_store::usage::Kind;
 
 use crate::{
     access::{self, Caller},
@@ -11,7 +15,7 @@ use crate::{
     channel::Docked,
     error::{Error, Result},
     face::{bearer, once::Asking},
-    writes,
+    quota, writes,
 };
 
 /// Somebody with a token of a workspace.
@@ -62,6 +66,7 @@ impl FromRequestParts<App> for Tenant {
         // Over a websocket it is the channel that asks.
         if let Some(AsChannel(docked)) = parts.extensions.get() {
             writes::admit(app, docked.workspace, &parts.method)?;
+            admit(app, docked.workspace, parts).await?;
             return Ok(Self {
                 app: app.clone(),
                 workspace: docked.workspace,
@@ -81,6 +86,7 @@ impl FromRequestParts<App> for Tenant {
         let workspace = token.workspace;
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
         writes::admit(app, workspace, &parts.method)?;
+        admit(app, workspace, parts).await?;
         Ok(Self {
             app: app.clone(),
             workspace,
@@ -88,6 +94,17 @@ impl FromRequestParts<App> for Tenant {
             now: app.clock.now(),
         })
     }
+}
+
+/// Refuses what makes more of what is used up: new entities, messages, runs.
+async fn admit(app: &App, workspace: WorkspaceId, parts: &Parts) -> Result<()> {
+    let is_read = parts.headers.contains_key("x-http-method-override");
+    let path = parts.uri.path();
+    if parts.method != Method::POST || is_read || path.ends_with("/rotate_token") {
+        return Ok(());
+    }
+    let kinds = [Kind::Entities, Kind::Events, Kind::Runs];
+    quota::admit(app, workspace, &kinds, 0).await
 }
 
 /// An administrator of the workspace, since channels hold tokens; or, over a websocket, a channel whose roles

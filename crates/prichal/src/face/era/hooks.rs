@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use prichal_script::{Failure, Outcome, is_reserved};
-use prichal_store::{Tx, run};
+use prichal_store::{Tx, run, usage};
 
 use super::words::{SCRIPT_FAILED, TIMED_OUT};
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     face::{bearer, read_body},
     http::sender,
-    security, writes,
+    quota, security, writes,
 };
 
 /// Where the token of a hook stands in a path.
@@ -38,6 +38,12 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let docked = dock(&app, &parts).await?;
+    let kinds = [
+        usage::Kind::Entities,
+        usage::Kind::Events,
+        usage::Kind::Runs,
+    ];
+    quota::admit(&app, docked.workspace, &kinds, 0).await?;
     let code = docked.channel.text("recv_svcscriptcode");
     if code.is_empty() {
         return Err(refuse(&docked, "The receiving script of this channel"));

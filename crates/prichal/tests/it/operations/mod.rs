@@ -380,7 +380,12 @@ impl Scene {
     }
 
     async fn strict(strict: bool) -> Self {
-        let exchange = Exchange::with(move |config| config.edo_strict_codes = strict).await;
+        let exchange = Exchange::with(move |config| {
+            config.edo_strict_codes = strict;
+            // Whoever asks for everything without a good token asks often.
+            config.guess_limit.most = 0;
+        })
+        .await;
         let (us, them) = (exchange.company(0).await, exchange.company(1).await);
         Self { exchange, us, them }
     }

@@ -1,0 +1,155 @@
+//! How much a workspace may take up: models of entities, contents of files, events, runs of scripts.
+//!
+//! The store counts in the transactions that write. A request that would add to what is used up is refused by
+//! a count that is at most a second old: that a quota is overshot by what comes in within a second costs
+//! less than a read in every write would. What deletes is never refused.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::http::{Method, request::Parts};
+use prichal_core::id::WorkspaceId;
+use prichal_store::{
+    Conn,
+    usage::{self, Kind, Usage},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    app::App,
+    cache::Cache,
+    config::Quotas,
+    error::{Error, Refusal, Result},
+    security::{self, Event},
+};
+
+/// From which share on, in percent, a quota is said to be nearly used up.
+const NEARLY: i64 = 80;
+/// How many workspaces the metrics name at once.
+const NAMED: i64 = 100;
+
+/// The word for a refusal by a quota.
+pub const EXCEEDED: &str = "quotaExceeded";
+
+/// What this node knows of quotas.
+#[derive(Default)]
+pub struct Counts {
+    usage: Cache<WorkspaceId, Arc<Usage>>,
+    /// Quotas that are nearly used up, and were said to be.
+    nearly_full: Mutex<BTreeSet<(WorkspaceId, Kind)>>,
+}
+
+impl Counts {
+    /// Forgets what is known of a workspace: its quotas were changed here.
+    pub fn forget(&self, workspace: WorkspaceId) {
+        self.usage.forget(&workspace);
+    }
+}
+
+/// How much a workspace may take up of a kind; none is no limit.
+pub fn allowed(server: &Quotas, usage: &Usage, kind: Kind) -> Option<i64> {
+    let quota = usage.quota(kind).unwrap_or_else(|| server.get(kind));
+    (quota > 0).then_some(quota)
+}
+
+async fn usage_of(app: &App, workspace: WorkspaceId) -> Result<Arc<Usage>> {
+    let now = app.clock.now();
+    if let Some(known) = app.quotas.usage.get(&workspace, now) {
+        return Ok(known);
+    }
+    let read = move |conn: &mut Conn| usage::find(conn, workspace);
+    let found = Arc::new(app.db.read(read).await?);
+    app.quotas.usage.put(workspace, found.clone(), now);
+    Ok(found)
+}
+
+/// Refuses to add so many bytes of a kind, or anything of a kind of which there is too much already.
+pub async fn admit(app: &App, workspace: WorkspaceId, kinds: &[Kind], more: i64) -> Result<()> {
+    let usage = usage_of(app, workspace).await?;
+    for kind in kinds {
+        let used = usage.used.get(*kind);
+        let Some(allowed) = allowed(&app.config.quotas, &usage, *kind) else {
+            continue;
+        };
+        if used >= allowed || used.saturating_add(more) > allowed {
+            let name = kind.name();
+            security::record(Event::QuotaReached, Some(workspace), name);
+            return Err(exceeded(name, used, allowed));
+        }
+    }
+    Ok(())
+}
+
+fn exceeded(name: &str, used: i64, allowed: i64) -> Error {
+    let detail = format!("{used} of {allowed} bytes are used");
+    Error::Refused(Refusal {
+        status: EXCEEDED,
+        message: format!("The quota of {name} is used up: {detail}"),
+        constraints: Map::from_iter([(name.to_owned(), Value::String(detail))]),
+        with_lists: true,
+    })
+}
+
+/// What a request of an API writes, besides its events.
+const WRITTEN: [Kind; 2] = [Kind::Entities, Kind::Events];
+
+/// Refuses a request that writes entities or events when those are used up. `spared` are the parts of the
+/// API by which room is made and order kept, by how their paths go on.
+pub async fn admit_request(
+    app: &App,
+    workspace: WorkspaceId,
+    parts: &Parts,
+    spared: &[&str],
+) -> Result<()> {
+    let writes = [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method);
+    let path = parts.uri.path();
+    if !writes || spared.iter().any(|spared| path.contains(spared)) {
+        return Ok(());
+    }
+    admit(app, workspace, &WRITTEN, 0).await
+}
+
+/// Says which quotas are nearly used up: once each in the log, and in the metrics.
+pub async fn watch(app: &App) -> Result<()> {
+    let quotas = app.config.quotas.all();
+    let read = move |conn: &mut Conn| usage::list_nearly_full(conn, quotas, NEARLY, NAMED);
+    let found = app.db.read(read).await?;
+    let mut full = BTreeSet::new();
+    for (workspace, usage) in &found {
+        for kind in Kind::ALL {
+            let (used, allowed) = (
+                usage.used.get(kind),
+                allowed(&app.config.quotas, usage, kind),
+            );
+            let Some(allowed) = allowed.filter(|allowed| used >= allowed / 100 * NEARLY) else {
+                continue;
+            };
+            full.insert((*workspace, kind));
+            gauge(*workspace, kind, used, allowed);
+        }
+    }
+    let mut said = app
+        .quotas
+        .nearly_full
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    for (workspace, kind) in full.difference(&said) {
+        tracing::warn!(%workspace, quota = kind.name(), "a quota is used up to {NEARLY} %");
+    }
+    for (workspace, kind) in said.difference(&full) {
+        gauge(*workspace, *kind, 0, 1);
+    }
+    *said = full;
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge")]
+fn gauge(workspace: WorkspaceId, kind: Kind, used: i64, allowed: i64) {
+    let labels = [
+        ("workspace", workspace.to_string()),
+        ("quota", kind.name().to_owned()),
+    ];
+    metrics::gauge!("prichal_quota_used_ratio", &labels).set(used as f64 / allowed as f64);
+}
