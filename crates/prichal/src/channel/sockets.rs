@@ -84,7 +84,7 @@ pub struct Place<'a> {
     sockets: &'a Sockets,
     lane: Lane,
     id: Uuid,
-    _place: Permit,
+    _room: Permit,
     pub frames: mpsc::Receiver<String>,
     pub close: oneshot::Receiver<Close>,
 }
@@ -105,7 +105,7 @@ impl Sockets {
     /// Takes a websocket in; nothing when there are too many, all in all or of the workspace. Only one that `hears` gets what scripts send to
     /// all of the channel's.
     pub fn enter(&self, lane: Lane, id: Uuid, token_hash: &str, hears: bool) -> Option<Place<'_>> {
-        let place = self.places.try_take(lane.workspace, 1)?;
+        let room = self.places.try_take(lane.workspace, 1)?;
         let (frames, to_client) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
         let handle = Handle {
@@ -119,7 +119,7 @@ impl Sockets {
             sockets: self,
             lane,
             id,
-            _place: place,
+            _room: room,
             frames: to_client,
             close: closed,
         })

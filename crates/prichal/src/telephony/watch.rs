@@ -125,7 +125,7 @@ async fn give_one_up(app: &App, (workspace, id): (WorkspaceId, EntityId), now: T
         record::time_out(&at, tx, workspace, id, now)
     });
     match write.await {
-        Ok(_) => true,
+        Ok(()) => true,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, communication = %id, "cannot give a call up");
             false

@@ -141,11 +141,11 @@ impl Resource for Channel {
         let kind = from_row(&row)?;
         self.bind(&kind, given)?;
         let is_new = before.is_none_or(|before| before.text("type") != name);
-        if let Some(quota) = kind.quota().filter(|_| is_new) {
-            if channel::count_of(tx.conn()?, origin.workspace, &name)? >= quota {
-                let what = format!("There are {quota} channels of the type {name} already");
-                return Err(Error::refused("quota", what));
-            }
+        if let Some(quota) = kind.quota().filter(|_| is_new)
+            && channel::count_of(tx.conn()?, origin.workspace, &name)? >= quota
+        {
+            let what = format!("There are {quota} channels of the type {name} already");
+            return Err(Error::refused("quota", what));
         }
         Ok(())
     }
