@@ -17,6 +17,7 @@ use prichal_store::{
     workspace::{self, Workspace},
 };
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -70,6 +71,16 @@ impl Caller {
         match self {
             Self::Integration(key) => Some(key.integration),
             Self::Admin | Self::Token(_) | Self::Channel(_) => None,
+        }
+    }
+
+    /// By what the caller is told from others: the id of a token, an integration or a channel.
+    pub fn credential(&self) -> Uuid {
+        match self {
+            Self::Admin => Uuid::nil(),
+            Self::Token(token) => token.id.0,
+            Self::Integration(key) => key.integration.0,
+            Self::Channel(docked) => docked.channel.id,
         }
     }
 

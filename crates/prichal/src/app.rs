@@ -22,6 +22,7 @@ use crate::{
     data_dir::DataDir,
     dispatch::Dispatch,
     limiter::Limiter,
+    memory::Budget,
     outgoing::{Connector, guard::Guard, trusting},
     script::Scripts,
     settings::Settings,
@@ -52,6 +53,8 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
     pub limiter: Limiter,
+    /// The memory of bodies, answers and frames.
+    pub memory: Budget,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: Semaphore,
     /// Wakes whoever works at bulk calls.
@@ -120,6 +123,7 @@ impl App {
         let program = config.script_worker.clone();
         let program = program.unwrap_or_else(|| "/proc/self/exe".into());
         let scripts = Scripts::new(program, clock.clone());
+        let memory = Budget::new(config.memory_budget, clock.clone());
         let app = Self(Arc::new(Inner {
             clock,
             db,
@@ -135,6 +139,7 @@ impl App {
             channels,
             scripts,
             limiter: Limiter::default(),
+            memory,
             checks: Semaphore::new(CHECKS),
             bulk: Notify::new(),
             node,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, bus, channel, dispatch, document, face::edo, http, retention, telephony};
+use crate::{
+    app::App, bus, channel, dispatch, document, face::edo, http, retention, telemetry, telephony,
+};
 
 /// How long what is in flight has to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +34,7 @@ pub async fn run(
     tasks.spawn(dispatch::ticks::run(app.clone(), work.clone()));
     tasks.spawn(bus::run(app.clone(), work.clone()));
     tasks.spawn(retention::run(app.clone(), work.clone()));
+    tasks.spawn(telemetry::run(app.clone(), work.clone()));
     tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
     tasks.spawn(channel::queue::run(app.clone(), work.clone()));
     tasks.spawn(channel::sockets::run(app.clone(), work.clone()));

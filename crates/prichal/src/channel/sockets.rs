@@ -23,9 +23,10 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    bus::Frame,
+    bus,
     error::{Error, Result},
     listeners::Listeners,
+    memory::{Hold, Payer, Use},
 };
 
 /// How many websockets a node holds.
@@ -46,6 +47,36 @@ pub enum Close {
     Slow,
 }
 
+/// A frame for a client, with the memory that it takes until it is sent.
+pub struct Frame {
+    pub text: String,
+    hold: Option<Hold>,
+}
+
+impl Frame {
+    /// Nothing when there is no memory for it.
+    pub fn paid(text: String, payer: &Payer) -> Option<Self> {
+        let mut hold = payer.hold(Use::Frame);
+        let is_paid = hold.try_grow(text.len());
+        is_paid.then_some(Self {
+            text,
+            hold: Some(hold),
+        })
+    }
+
+    /// The text, and what has to be kept until it is sent.
+    pub fn into_parts(self) -> (String, Option<Hold>) {
+        (self.text, self.hold)
+    }
+}
+
+/// A short one, for which no memory is counted.
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self { text, hold: None }
+    }
+}
+
 #[derive(Default)]
 pub struct Sockets {
     open: Mutex<HashMap<Lane, HashMap<Uuid, Handle>>>,
@@ -60,7 +91,8 @@ pub struct Sockets {
 struct Handle {
     /// Whether scripts may send to it without being asked.
     hears: bool,
-    frames: mpsc::Sender<String>,
+    frames: mpsc::Sender<Frame>,
+    payer: Payer,
     close: Option<oneshot::Sender<Close>>,
 }
 
@@ -69,7 +101,7 @@ pub struct Place<'a> {
     sockets: &'a Sockets,
     lane: Lane,
     id: Uuid,
-    pub frames: mpsc::Receiver<String>,
+    pub frames: mpsc::Receiver<Frame>,
     pub close: oneshot::Receiver<Close>,
 }
 
@@ -89,7 +121,7 @@ impl Drop for Place<'_> {
 impl Sockets {
     /// Takes a websocket in; nothing when there are too many. Only one that `hears` gets what scripts send to
     /// all of the channel's.
-    pub fn enter(&self, lane: Lane, id: Uuid, hears: bool) -> Option<Place<'_>> {
+    pub fn enter(&self, lane: Lane, id: Uuid, hears: bool, payer: Payer) -> Option<Place<'_>> {
         if self.count.fetch_add(1, Relaxed) >= MOST {
             self.count.fetch_sub(1, Relaxed);
             return None;
@@ -99,6 +131,7 @@ impl Sockets {
         let handle = Handle {
             hears,
             frames,
+            payer,
             close: Some(close),
         };
         self.lock().entry(lane).or_default().insert(id, handle);
@@ -132,7 +165,7 @@ impl Sockets {
         }
         let sent = self.send_here(lane, connection, &text);
         if connection.is_none() || sent == 0 {
-            app.bus.pass_on(Frame {
+            app.bus.pass_on(bus::Frame {
                 lane,
                 connection,
                 text,
@@ -152,9 +185,11 @@ impl Sockets {
             if connection.map_or(!handle.hears, |wanted| wanted != *id) {
                 continue;
             }
-            match handle.frames.try_send(text.to_owned()) {
-                Ok(()) => sent += 1,
-                Err(_) => handle.end(Close::Slow),
+            // One that does not read holds ever more memory, until it has no more.
+            let frame = Frame::paid(text.to_owned(), &handle.payer);
+            match frame.map(|frame| handle.frames.try_send(frame)) {
+                Some(Ok(())) => sent += 1,
+                _ => handle.end(Close::Slow),
             }
         }
         sent

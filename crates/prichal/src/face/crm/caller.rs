@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    memory::Payer,
 };
 
 /// Anybody who may enter the workspace in the path.
@@ -95,6 +96,7 @@ impl FromRequestParts<App> for Member {
                 ));
             }
         };
+        Payer::name(&parts.extensions, Some(workspace.id), caller.credential());
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
         Ok(Self {

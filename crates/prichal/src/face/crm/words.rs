@@ -20,6 +20,10 @@ pub fn words(error: &Error) -> Response {
         Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
         Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
         Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
+        Error::UnknownCoding(_) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            info("unknownCoding", error),
+        ),
         Error::NoRoute => (StatusCode::NOT_FOUND, info("notFound", error)),
         Error::WrongMethod => (
             StatusCode::METHOD_NOT_ALLOWED,

@@ -24,8 +24,9 @@ use crate::{
     document::record::UNUSED,
     error::{Error, Result},
     face::once::{IdempotencyKey, JsonAnswer, write_once},
+    memory::Payer,
     multipart::{FilePart, MultipartError, longest_body},
-    upload::{declared_length, drain, in_time},
+    upload::{Incoming, declared_length, drain},
     vault::hex,
 };
 
@@ -91,7 +92,8 @@ async fn upload(
 ) -> Result<JsonAnswer> {
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
-    let taken = take(&company, &parts.headers, &mut body, kind).await;
+    let incoming = Incoming::new(&company.app, Payer::of(&parts.extensions));
+    let taken = take(&company, &parts.headers, &mut body, kind, incoming).await;
     let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
     let digest = format!("{}\n{}", row.sha256, row.name);
     let (uploaded, now) = (row.clone(), company.now);
@@ -188,12 +190,13 @@ async fn take(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
     kind: Kind,
+    mut incoming: Incoming,
 ) -> Result<DocumentBlob> {
     let limits = limits(kind);
     let refuse = |error| refused(company, error, &limits);
     let content_type = headers.get(header::CONTENT_TYPE);
     let found = FilePart::find(content_type, body, limits.part, limits.largest);
-    let mut part = in_time(&company.app, found).await.map_err(refuse)?;
+    let mut part = incoming.next(found).await.map_err(refuse)?;
     let name = part.file_name.clone().unwrap_or_default();
     let extension = extension(&name);
     // A name that is nothing but its ending has none.
@@ -226,7 +229,9 @@ async fn take(
     let key = BlobKey::generate(company.id(), company.now);
     if kind == Kind::Signature {
         let mut whole = BytesMut::new();
-        while let Some(chunk) = in_time(&company.app, part.chunk()).await.map_err(refuse)? {
+        incoming.keep();
+        while let Some(chunk) = incoming.next(part.chunk()).await.map_err(refuse)? {
+            incoming.count(chunk.len()).await?;
             whole.extend_from_slice(&chunk);
         }
         let der = der(&whole).ok_or_else(unreadable)?;
@@ -240,14 +245,17 @@ async fn take(
     let mut upload = company.app.blobs.create(key).await?;
     let (mut digest, mut sniffer) = (Sha256::new(), Sniffer::new(&extension));
     loop {
-        let chunk = in_time(&company.app, part.chunk()).await;
+        let chunk = incoming.next(part.chunk()).await;
         let written = match chunk.map_err(refuse) {
             Ok(None) if sniffer.is_content_with_it() => break,
             Ok(None) => Err(unreadable()),
             Ok(Some(chunk)) => {
                 digest.update(&chunk);
                 sniffer.look(&chunk);
-                upload.write(chunk).await.map_err(Error::from)
+                match incoming.count(chunk.len()).await {
+                    Ok(()) => upload.write(chunk).await.map_err(Error::from),
+                    busy => busy,
+                }
             }
             Err(error) => Err(error),
         };

@@ -2,7 +2,7 @@
 //! (`reference/edo.md` §1.2, rows 21 to 23, §1.10).
 
 use axum::extract::State;
-use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse};
+use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse_any};
 use prichal_store::{Conn, entity, workspace};
 use serde_json::{Value, json};
 
@@ -29,15 +29,22 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
         .db
         .read(move |conn| {
             asked.require(conn, "EMPLOYEE_VIEW")?;
-            let page = entity::list(conn, asked.id(), EntityKind::User, skip, top)?;
-            Ok::<_, Error>(page)
+            let (mut total, mut found) = (0, Vec::new());
+            let mut seen = 0;
+            while seen < top {
+                let (count, users) =
+                    entity::list(conn, asked.id(), EntityKind::User, skip + seen, top - seen)?;
+                total = count;
+                if users.is_empty() {
+                    break;
+                }
+                seen += i64::try_from(users.len()).map_err(Error::internal)?;
+                found.extend(users.iter().filter_map(Employee::read));
+            }
+            Ok::<_, Error>((total, found))
         })
         .await?;
-    let items: Vec<Value> = found
-        .iter()
-        .filter_map(Employee::read)
-        .map(|one| employee_model(&one))
-        .collect();
+    let items: Vec<Value> = found.iter().map(employee_model).collect();
     Ok(wrapped(&page(&items, skip, top, total)))
 }
 
@@ -69,7 +76,7 @@ pub(super) async fn get_permissions(
     Path(id): Path<String>,
 ) -> Result<JsonAnswer> {
     let unknown = || company.refuse(&UNKNOWN_EMPLOYEE, &[&id]);
-    let wanted = parse(&id).ok_or_else(unknown)?;
+    let wanted = parse_any(&id).ok_or_else(unknown)?;
     let asked = company.clone();
     let look = move |conn: &mut Conn| {
         asked.require(conn, "EMPLOYEE_VIEW")?;

@@ -11,6 +11,7 @@ use crate::{
     channel::Docked,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    memory::Payer,
 };
 
 /// Somebody with a token of a workspace.
@@ -73,6 +74,7 @@ impl FromRequestParts<App> for Tenant {
             ));
         };
         let workspace = token.workspace;
+        Payer::name(&parts.extensions, Some(workspace), token.id.0);
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
         Ok(Self {
             app: app.clone(),

@@ -36,6 +36,7 @@ use crate::{
         once::{IdempotencyKey, JsonAnswer, write_once_and},
     },
     page::Query,
+    reading,
     vault::{Vault, sha256_hex},
 };
 
@@ -305,7 +306,9 @@ pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> 
 /// A message to the letter, as it came; as it is meant where it is not written quite like JSON.
 fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
     let meant = collection::read_json(headers, body)?;
+    let is_whole = !reading::has_half_pair(body);
     let came = serde_json::from_slice::<&RawValue>(body).ok();
+    let came = came.filter(|_| is_whole);
     Ok(came.map_or_else(|| meant.to_string(), |came| came.get().to_owned()))
 }
 
