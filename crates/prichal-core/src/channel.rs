@@ -367,9 +367,9 @@ impl Channel {
 fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     resource::refuse_unknown(body, &["id", "token_local"], &[FIELDS, REMOTE], OPTS)?;
     let mut none = Uuid::nil;
-    let members = schema::read(FIELDS, body, &mut none)?;
+    let members = schema::read_strictly(FIELDS, body, &mut none)?;
     let mut members = schema::complete(FIELDS, members);
-    let remote = schema::read(REMOTE, body, &mut none).map_err(hide)?;
+    let remote = schema::read_strictly(REMOTE, body, &mut none).map_err(hide)?;
     let remote = schema::complete(REMOTE, remote);
     resource::drop_times(&mut members);
     check(&members)?;

@@ -133,7 +133,7 @@ impl ChannelType {
 
 fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     resource::refuse_unknown(body, &["id"], &[FIELDS], &[])?;
-    let members = schema::read(FIELDS, body, &mut Uuid::nil)?;
+    let members = schema::read_strictly(FIELDS, body, &mut Uuid::nil)?;
     let mut members = schema::complete(FIELDS, members);
     resource::drop_times(&mut members);
     resource::check_lengths(&members)?;

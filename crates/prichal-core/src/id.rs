@@ -30,6 +30,20 @@ pub fn parse(text: &str) -> Option<Uuid> {
         .flatten()
 }
 
+/// Reads a GUID in any form that the vendor's server takes: with or without hyphens, in braces or
+/// parentheses, with blanks around it.
+pub fn parse_any(text: &str) -> Option<Uuid> {
+    let text = text.trim();
+    let inside = [('{', '}'), ('(', ')')]
+        .into_iter()
+        .find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close));
+    match inside.unwrap_or(text) {
+        bare if bare.len() == 36 => Uuid::try_parse(bare).ok(),
+        bare if bare.len() == 32 && inside.is_none() => Uuid::try_parse(bare).ok(),
+        _ => None,
+    }
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -44,6 +58,11 @@ macro_rules! ids {
 
             pub fn parse(text: &str) -> Option<Self> {
                 parse(text).map(Self)
+            }
+
+            /// In any form that the vendor's server takes.
+            pub fn parse_any(text: &str) -> Option<Self> {
+                parse_any(text).map(Self)
             }
         }
 
@@ -97,6 +116,30 @@ mod tests {
             "x",
         ] {
             assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_vendors_server_reads_guids_in_more_forms() {
+        let id = Uuid::try_parse("a5aad3c1-777b-4ae5-8ca1-60b94c0423e5").ok();
+        for good in [
+            "a5aad3c1-777b-4ae5-8ca1-60b94c0423e5",
+            "A5AAD3C1777B4AE58CA160B94C0423E5",
+            " {a5aad3c1-777b-4ae5-8ca1-60b94c0423e5} ",
+            "(A5AAD3C1-777b-4ae5-8ca1-60b94c0423e5)",
+        ] {
+            assert_eq!(parse_any(good), id, "{good}");
+        }
+        for bad in [
+            "",
+            "{}",
+            "{a5aad3c1777b4ae58ca160b94c0423e5}",
+            "{a5aad3c1-777b-4ae5-8ca1-60b94c0423e5",
+            "{a5aad3c1-777b-4ae5-8ca1-60b94c0423e5)",
+            "urn:uuid:a5aad3c1-777b-4ae5-8ca1-60b94c0423e5",
+            "я5aad3c1-777b-4ae5-8ca1-60b94c0423e",
+        ] {
+            assert_eq!(parse_any(bad), None, "{bad}");
         }
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use read::{complete, read};
+pub use read::{complete, read, read_strictly};
 pub(crate) use read::{read_element, read_value};
 pub(crate) use value::{check_free, drop_nulls};
 

@@ -162,7 +162,7 @@ impl Script {
 
 fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     resource::refuse_unknown(body, &["id", "lwt"], &[FIELDS], OPTS)?;
-    let members = schema::read(FIELDS, body, &mut Uuid::nil)?;
+    let members = schema::read_strictly(FIELDS, body, &mut Uuid::nil)?;
     let mut members = schema::complete(FIELDS, members);
     resource::drop_times(&mut members);
     resource::check_lengths(&members)?;

@@ -63,7 +63,11 @@ fn texts_have_an_answer() {
     on_a_small_stack(|| {
         for text in texts() {
             let _ = serde_json::from_str::<Value>(&text);
-            let _ = (id::parse(&text), phone::keys(&text, phone::Region::default()), Network::parse(&text));
+            let _ = (
+                id::parse(&text),
+                phone::keys(&text, phone::Region::default()),
+                Network::parse(&text),
+            );
             let _ = (
                 Timestamp::parse(&text),
                 parse_time_span(&text),

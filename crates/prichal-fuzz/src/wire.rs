@@ -2,6 +2,8 @@
 
 use std::{
     convert::Infallible,
+    io::{self, Read as _},
+    net::IpAddr,
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -10,9 +12,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Uri};
 use prichal::{
-    disposition, face,
+    disposition,
+    face::{self, era::websocket::frame, paths::Paths},
+    form, http as server,
     multipart::FilePart,
     range::{self, Wanted},
+    reading::{self, Coding},
 };
 
 /// The result of a future that never waits.
@@ -70,10 +75,16 @@ pub(crate) fn multipart(input: &[u8]) {
 }
 
 pub(crate) fn path(input: &[u8]) {
+    let paths = Paths::new([
+        "/api/v1/{ws}/files/{id}",
+        "/api/v3/sync/blobs/document-content",
+        "/api/1/webhooks/{name}",
+    ]);
     if let Ok(uri) = Uri::try_from(input)
-        && let Some(other) = face::edo::routes::canonical(&uri)
+        && let Some(other) = paths.canonical(&uri)
     {
-        assert!(other.path().starts_with('/'));
+        assert!(other.path().starts_with("/"));
+        assert_eq!(paths.canonical(&other), None, "is as it is registered");
     }
 }
 
@@ -86,5 +97,53 @@ pub(crate) fn range(input: &[u8]) {
             assert!(part.start < part.end && part.end <= size);
             let _ = range::content_range(&part, size);
         }
+    }
+}
+
+/// A coded body. The first byte names the coding.
+pub(crate) fn coding(input: &[u8]) {
+    const MOST: u64 = 1 << 20;
+    let Some((first, body)) = input.split_first() else {
+        return;
+    };
+    let coding = [Coding::Gzip, Coding::Deflate, Coding::Brotli][usize::from(first % 3)];
+    let _ = io::copy(&mut coding.decoder(body).take(MOST), &mut io::sink());
+}
+
+/// A form as scripts see it. The first line is its content type.
+pub(crate) fn form(input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == b'\n');
+    let (kind, body) = input.split_at(end.unwrap_or(0));
+    let kind = String::from_utf8_lossy(kind);
+    let _ = form::read(&kind, body.get(1..).unwrap_or_default());
+    let _ = form::query(&String::from_utf8_lossy(body));
+    let _ = reading::utf8(&kind, body);
+}
+
+/// `X-Forwarded-For` behind a proxy that is trusted, as everything private is.
+pub(crate) fn forwarded(input: &[u8]) {
+    let Ok(header) = HeaderValue::from_bytes(input) else {
+        return;
+    };
+    let lines = [header];
+    let trusts = |address: IpAddr| matches!(address, IpAddr::V4(address) if address.is_private());
+    let peer = IpAddr::from([10, 0, 0, 1]);
+    if let Some(sender) = server::forwarded(peer, &lines, trusts) {
+        assert_eq!(sender, sender.to_canonical());
+    }
+    let stranger = IpAddr::from([203, 0, 113, 1]);
+    assert_eq!(server::forwarded(stranger, &lines, trusts), Some(stranger));
+}
+
+pub(crate) fn manifest_zip(input: &[u8]) {
+    if let Ok(manifest) = face::crm::manifest::unpack(input) {
+        let _ = face::parse_json(&manifest);
+    }
+}
+
+pub(crate) fn websocket_frame(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if let Some(frame) = frame::read(&text) {
+        let _ = frame.qid();
     }
 }

@@ -50,11 +50,16 @@ runs! {
     setup: "setup", 10000;
     text_forms: "text-forms", 20000;
     webhook: "webhook", 10000;
+    coding: "coding", 2000;
     file_name: "file-name", 10000;
+    form: "form", 5000;
+    forwarded: "forwarded", 10000;
     json: "json", 7500;
+    manifest_zip: "manifest-zip", 3000;
     multipart: "multipart", 10000;
     path: "path", 20000;
     range: "range", 20000;
+    websocket_frame: "websocket-frame", 10000;
     print: "print", 90;
     script_answer: "script-answer", 300;
     worker_frame: "worker-frame", 7500;

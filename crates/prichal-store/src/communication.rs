@@ -362,6 +362,9 @@ impl Filter {
     }
 }
 
+/// A page is cut short once it holds this much, so that long calls can't fill the memory.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// A page, newest first, and how many there are.
 pub fn list(
     conn: &mut Conn,
@@ -384,7 +387,8 @@ pub fn list(
         all.len() + 2
     );
     all.extend_from_slice(params![limit, offset]);
-    let found = conn.query(&sql, &all, |row| read(workspace, row))?;
+    let size = |one: &Communication| one.call.len() + one.auto_links.len() + one.cut_links.len();
+    let found = conn.query_within(&sql, &all, PAGE_BYTES, size, |row| read(workspace, row))?;
     Ok((count.unwrap_or(0), found))
 }
 

@@ -145,6 +145,25 @@ impl Conn {
         Ok(found)
     }
 
+    /// The same, cut short once the rows have this many bytes: there is at least one, if there is any.
+    pub(crate) fn query_within<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        bytes: usize,
+        size: impl Fn(&T) -> usize,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let (mut found, mut held) = (Vec::new(), 0);
+        self.scan(sql, params, |row| {
+            let one = read(row)?;
+            held += size(&one);
+            found.push(one);
+            Ok(held < bytes)
+        })?;
+        Ok(found)
+    }
+
     /// Runs a query that gives one row or none. More rows are not looked at.
     pub(crate) fn query_one<T>(
         &mut self,

@@ -129,7 +129,11 @@ pub fn set_deleted(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
     Ok(())
 }
 
-/// A page in the order of creation without the deleted ones, and how many there are.
+/// A page is cut short once it holds this much, so that big entities can't fill the memory.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// A page in the order of creation without the deleted ones, and how many there are in all. It is shorter
+/// than `limit` where it would have too many bytes.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -147,9 +151,11 @@ pub fn list(
          ORDER BY id LIMIT $3 OFFSET $4",
         stamps::COLUMNS
     );
-    let found = conn.query(
+    let found = conn.query_within(
         &sql,
         params![workspace, kind.name(), limit, offset],
+        PAGE_BYTES,
+        |entity: &Entity| entity.members.len(),
         |row| read(workspace, kind, row),
     )?;
     Ok((count.unwrap_or(0), found))

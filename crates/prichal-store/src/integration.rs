@@ -211,6 +211,9 @@ pub fn find_instance_for_update(
         .query_one(&sql, params![workspace, id], read_instance)
 }
 
+/// A page is cut short once it holds this much, so that big settings can't fill the memory.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// The instances of a workspace, in the order of their ids, and how many there are.
 pub fn list_instances(
     conn: &mut Conn,
@@ -224,10 +227,18 @@ pub fn list_instances(
         |row| row.get(0),
     )?;
     let sql = instance_sql("WHERE n.workspace = $1 ORDER BY n.integration LIMIT $2 OFFSET $3");
-    Ok((
-        count.unwrap_or(0),
-        conn.query(&sql, params![workspace, limit, offset], read_instance)?,
-    ))
+    let size = |one: &Instance| {
+        let secrets = one.secrets.as_ref().map_or(0, Vec::len);
+        one.features.len() + one.settings.len() + secrets
+    };
+    let found = conn.query_within(
+        &sql,
+        params![workspace, limit, offset],
+        PAGE_BYTES,
+        size,
+        read_instance,
+    )?;
+    Ok((count.unwrap_or(0), found))
 }
 
 /// The workspaces where an integration is installed.

@@ -17,6 +17,7 @@ use prichal_store::{
     token::{self, Role, Token},
     workspace::{self, Workspace},
 };
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -91,6 +92,16 @@ impl Caller {
             Self::Token(token) => token_identity(token.id),
             Self::Integration(key) => format!("integration:{}", key.integration),
             Self::Channel(docked) => format!("channel:{}", docked.channel.id),
+        }
+    }
+
+    /// By what the caller is told from others: the id of a token, an integration or a channel.
+    pub fn credential(&self) -> Uuid {
+        match self {
+            Self::Admin => Uuid::nil(),
+            Self::Token(token) => token.id.0,
+            Self::Integration(key) => key.integration.0,
+            Self::Channel(docked) => docked.channel.id,
         }
     }
 

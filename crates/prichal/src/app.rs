@@ -24,6 +24,7 @@ use crate::{
     guess::Guesses,
     journal::{Journal, slots::Slots},
     limiter::Limiter,
+    memory::Budget,
     outgoing::{Connector, guard::Guard, trusting},
     quota, rotation,
     script::Scripts,
@@ -67,6 +68,8 @@ pub struct Inner {
     /// The durable work that is under way.
     pub journal: Arc<Journal>,
     pub quotas: quota::Counts,
+    /// The memory of bodies, answers and frames.
+    pub memory: Budget,
     /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
     pub checks: FairShare,
     /// Calls to receivers of events and messages.
@@ -136,6 +139,7 @@ impl App {
         let program = config.script_worker.clone();
         let program = program.unwrap_or_else(|| "/proc/self/exe".into());
         let scripts = Scripts::new(program, clock.clone());
+        let memory = Budget::new(config.memory_budget, clock.clone());
         let app = Self(Arc::new(Inner {
             clock,
             db,
@@ -158,6 +162,7 @@ impl App {
             calls: FairShare::new(CALLS, CALLS / 4),
             zips: FairShare::new(ZIPS, ZIPS_EACH),
             quotas: quota::Counts::default(),
+            memory,
             bulk: Notify::new(),
             node,
             background: TaskTracker::new(),

@@ -197,6 +197,14 @@ impl Blobs {
         }
     }
 
+    /// The memory that a blob takes while it is written.
+    pub fn buffer(&self) -> usize {
+        match &self.0 {
+            Store::Folder(_) => folder::CHUNK,
+            Store::Bucket(_) => bucket::PART,
+        }
+    }
+
     /// All of a blob that is known to be small enough for memory.
     pub async fn read_whole(&self, key: BlobKey) -> Result<Bytes, BlobError> {
         let mut chunks = self.read(key, None).await?;

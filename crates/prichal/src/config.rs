@@ -65,6 +65,8 @@ const fn secret(
 const MOST_HOOK_BODY: usize = 4 << 20;
 
 const A_QUOTA: &str = "bytes, such as 1048576, 512MiB or 32GiB, or 0 for no limit";
+/// The least that `memory-budget` allows: a few of the largest bodies.
+const LEAST_MEMORY: usize = 32 << 20;
 
 const A_DURATION: &str =
     "a whole number above zero and ms, s, m or h, such as 10s, up to ten years";
@@ -225,6 +227,18 @@ pub const SETTINGS: &[Setting] = &[
         "SIZE",
         "How much the runs of a workspace's scripts may take up",
         A_QUOTA,
+    ),
+    setting(
+        "memory-budget",
+        "SIZE",
+        "The memory of all bodies, answers and frames together",
+        "32MiB or more, such as 256MiB or 1GiB",
+    ),
+    setting(
+        "connections-per-address",
+        "NUMBER",
+        "How many connections one address may have",
+        "a whole number, or 0 for no limit",
     ),
     setting(
         "identifier-check",
@@ -403,6 +417,10 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// How many bytes a hook's body may have.
     pub hook_body_limit: usize,
+    /// How many bytes all bodies, answers and frames may have together.
+    pub memory_budget: usize,
+    /// How many connections one address may have; 0 is no limit.
+    pub connections_per_address: usize,
     pub identifier_check: identifier::Check,
     /// Whether refused permissions and missing payment have status codes of their own on `/api/v3`.
     pub edo_strict_codes: bool,
@@ -512,6 +530,11 @@ impl Config {
             hook_body_limit: given.need("hook-body-limit", |text| {
                 parse_size(text).filter(|size| (1..=MOST_HOOK_BODY).contains(size))
             })?,
+            memory_budget: given.need("memory-budget", |text| {
+                parse_size(text).filter(|size| *size >= LEAST_MEMORY)
+            })?,
+            connections_per_address: given
+                .need("connections-per-address", |text| text.parse().ok())?,
             identifier_check: given.need("identifier-check", identifier::Check::parse)?,
             edo_strict_codes: given.need("edo-strict-codes", |text| text.parse().ok())?,
             sign_ticket_ttl: duration("sign-ticket-ttl")?,
@@ -803,6 +826,10 @@ mod tests {
             ("hook-body-limit", "5MiB"),
             ("hook-body-limit", "1MB"),
             ("hook-body-limit", "99999999999999999MiB"),
+            ("memory-budget", "31MiB"),
+            ("memory-budget", "256"),
+            ("memory-budget", "99999999999999999GiB"),
+            ("connections-per-address", "-1"),
             ("identifier-check", "lenient"),
             ("edo-strict-codes", "maybe"),
             ("sign-ticket-ttl", "1d"),

@@ -22,6 +22,7 @@ mod log;
 mod runner;
 pub mod settle;
 mod supervisor;
+mod tails;
 pub mod ticks;
 
 use std::{
@@ -47,6 +48,7 @@ use tokio::sync::Notify;
 use crate::bus::{Bus, News};
 use log::Log;
 pub use supervisor::run;
+use tails::Tails;
 
 pub struct Dispatch {
     bus: Bus,
@@ -62,6 +64,8 @@ pub struct Dispatch {
 #[derive(Default)]
 struct State {
     logs: HashMap<WorkspaceId, Log>,
+    /// What those have in memory.
+    tails: Tails,
     /// Instances whose webhooks have to be looked at again.
     changed: HashSet<(WorkspaceId, IntegrationId)>,
     /// Logs with events that this node did not see being committed, and the last one heard of.
@@ -284,13 +288,31 @@ impl State {
         let Some(log) = self.logs.get_mut(&workspace) else {
             return changed;
         };
-        if log.feed(event, &mut self.starting) {
+        let fed = log.feed(event, &mut self.starting);
+        let over = self.tails.used(workspace, log.tail_bytes());
+        self.forget_tails(over);
+        if fed {
             return changed || !self.starting.is_empty();
         }
         self.is_behind(News {
             workspace,
             last: seq,
         }) || changed
+    }
+
+    /// Takes the newest events of logs out of memory.
+    fn forget_tails(&mut self, logs: Vec<WorkspaceId>) {
+        for workspace in logs {
+            if let Some(log) = self.logs.get_mut(&workspace) {
+                log.forget_tail();
+            }
+        }
+    }
+
+    /// Takes those out of memory that were not used since the last time.
+    fn forget_idle(&mut self) {
+        let idle = self.tails.idle();
+        self.forget_tails(idle);
     }
 
     /// Whether news is of events that this node has not seen, of a log that it looks at.
@@ -350,6 +372,7 @@ impl State {
             log.retain(|_| false);
         }
         self.logs.clear();
+        self.tails = Tails::default();
         self.starting.clear();
     }
 
@@ -357,6 +380,7 @@ impl State {
     fn prune(&mut self, workspace: WorkspaceId) {
         if self.logs.get(&workspace).is_some_and(Log::is_empty) {
             self.logs.remove(&workspace);
+            self.tails.forget(workspace);
         }
     }
 

@@ -9,21 +9,23 @@ pub mod admin;
 pub mod crm;
 pub mod edo;
 pub mod era;
+pub mod listing;
 pub mod once;
+pub mod paths;
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, BodyDataStream, HttpBody as _},
     extract::{FromRequest, FromRequestParts, Request, State},
     http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
-    middleware::map_response,
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use prichal_core::json;
+use futures_util::{Stream, TryStreamExt as _, stream};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,12 +33,27 @@ use crate::{
     app::App,
     error::{Error, Result},
     guess,
+    memory::{self, Hold, Pace, Payer, SMALL, Timed, Use},
+    reading::{self, Coding},
+    upload::declared_length,
 };
+
+pub use reading::{check_numbers, parse_json, parse_json_strictly};
 
 /// A JSON body may be this long.
 pub const JSON_LIMIT: usize = 1 << 20;
-/// How long a JSON body may take to come.
-const BODY: Duration = Duration::from_mins(1);
+/// How long a JSON body may take to come, and how long nothing of it.
+const BODY: Pace = Pace {
+    silence: Duration::from_secs(15),
+    grace: Duration::from_mins(1),
+    rate: u64::MAX,
+};
+/// The bytes that each value of a JSON text takes beside its own, about.
+const NODE: usize = 40;
+/// How often somebody who is being answered waits for memory.
+const PATIENCE: usize = 60;
+/// The media type of a form without files.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 /// How long a body that is too long is read on.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -75,31 +92,98 @@ where
     Guard: FromRequestParts<App, Rejection = Error> + Send + 'static,
 {
     let router = router.method_not_allowed_fallback(wrong_method::<Guard>);
-    router.layer(map_response(move |mut response: Response| {
-        let words = words.clone();
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let (words, payer) = (words.clone(), Payer::of(request.extensions()));
+        let is_safe = request.method().is_safe();
         async move {
-            match response.extensions_mut().remove::<Unworded>() {
-                None => response,
-                Some(Unworded(error)) => {
-                    let error = guess::judged(error);
-                    if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
-                        tracing::error!(face, error = &*error as &dyn StdError, "request failed");
-                        metrics::counter!("prichal_request_faults_total", "face" => face)
-                            .increment(1);
-                    } else {
-                        metrics::counter!("prichal_request_refusals_total", "face" => face)
-                            .increment(1);
-                    }
-                    let mut worded = words(&error, response.extensions());
-                    // What the layers below have said of the request holds for its error as well.
-                    let mut lines = std::mem::take(response.headers_mut());
-                    lines.extend(std::mem::take(worded.headers_mut()));
-                    *worded.headers_mut() = lines;
-                    worded
-                }
+            let answered = next.run(request).await;
+            let worded = say(answered, face, &words);
+            match hold(payer, worded, is_safe).await {
+                Ok(held) => held,
+                Err(busy) => say(busy.into_response(), face, &words),
             }
         }
     }))
+}
+
+/// Words the error that rides on a response, if one does.
+fn say(
+    mut response: Response,
+    face: &'static str,
+    words: &impl Fn(&Error, &Extensions) -> Response,
+) -> Response {
+    let Some(Unworded(error)) = response.extensions_mut().remove::<Unworded>() else {
+        return response;
+    };
+    let error = guess::judged(error);
+    if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
+        tracing::error!(face, error = &*error as &dyn StdError, "request failed");
+        metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
+    } else {
+        metrics::counter!("prichal_request_refusals_total", "face" => face).increment(1);
+    }
+    let mut worded = words(&error, response.extensions());
+    // What the layers below have said of the request holds for its error as well.
+    let mut lines = std::mem::take(response.headers_mut());
+    lines.extend(std::mem::take(worded.headers_mut()));
+    *worded.headers_mut() = lines;
+    worded
+}
+
+/// Holds memory for the body of an answer until it is written. What was asked for safely can be asked for
+/// again; any other request is done, and its answer is not refused.
+async fn hold(payer: Option<Payer>, response: Response, is_safe: bool) -> Result<Response> {
+    let Some(payer) = payer else {
+        return Ok(response);
+    };
+    payer.release().await;
+    let (parts, body) = response.into_parts();
+    let body = match body.size_hint().exact() {
+        Some(length) if length <= SMALL as u64 => body,
+        Some(length) => {
+            let mut hold = payer.hold(Use::Answer);
+            let length = usize::try_from(length).map_err(Error::internal)?;
+            if is_safe {
+                hold.grow(length).await?;
+            } else {
+                hold.force(length);
+            }
+            let whole = body.collect().await.map_err(Error::internal)?;
+            Body::from(memory::tie(whole.to_bytes(), hold))
+        }
+        None => Body::from_stream(piecewise(payer, body.into_data_stream())),
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The same for a body that comes in pieces: memory is there for each before it is made, as long as they
+/// are all of about one size.
+fn piecewise(
+    payer: Payer,
+    pieces: BodyDataStream,
+) -> impl Stream<Item = Result<Bytes, axum::Error>> {
+    let next = |(payer, mut pieces, before): (Payer, BodyDataStream, usize)| async move {
+        let mut hold = payer.hold(Use::Answer);
+        patiently(&mut hold, before).await?;
+        let Some(piece) = pieces.try_next().await? else {
+            return Ok(None);
+        };
+        let size = piece.len();
+        patiently(&mut hold, size.saturating_sub(before)).await?;
+        hold.shrink_to(size);
+        Ok(Some((memory::tie(piece, hold), (payer, pieces, size))))
+    };
+    stream::try_unfold((payer, pieces, 0), next)
+}
+
+/// Takes memory for somebody who is being answered already, and can only be cut off.
+async fn patiently(hold: &mut Hold, more: usize) -> Result<(), axum::Error> {
+    for _ in 0..PATIENCE {
+        if hold.grow(more).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(axum::Error::new(Error::Busy))
 }
 
 async fn wrong_method<Guard>(_: Guard) -> Error {
@@ -174,44 +258,132 @@ async fn linger(body: &mut Body) {
     let _ = tokio::time::timeout(LINGER, thrown_away).await;
 }
 
-/// The bytes of a body, at most [`JSON_LIMIT`] of them. A body that declares more is refused unread.
+/// The bytes of a body, at most [`JSON_LIMIT`] of them, decoded; a text in UTF-8. A body that declares more
+/// is refused unread.
 pub struct Raw(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        read_body(request, JSON_LIMIT).await.map(Self)
+        let payer = Payer::of(request.extensions());
+        let content_type = reading::content_type(request.headers()).to_owned();
+        let bytes = read_body(request, JSON_LIMIT).await?;
+        // Percent-encoded bytes are decoded first.
+        let is_form = reading::media_type(&content_type) == FORM;
+        let text = match reading::utf8(&content_type, &bytes) {
+            Cow::Owned(text) if !is_form => Some(Bytes::from(text)),
+            _ => None,
+        };
+        let bytes = text.unwrap_or(bytes);
+        if let Some(payer) = payer {
+            payer.take(weight(&bytes)).await?;
+        }
+        Ok(Self(bytes))
     }
 }
 
-/// The bytes of a body, at most `limit` of them.
+/// The memory that JSON takes beside its text, once it is read.
+pub fn weight(json: &[u8]) -> usize {
+    let marks = memchr::memchr3_iter(b',', b'[', b'{', json).count();
+    (marks + memchr::memchr_iter(b':', json).count()) * NODE
+}
+
+/// The bytes of a body, at most `limit` of them once they are decoded.
 pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
-    let too_large = Error::TooLarge {
+    let payer = Payer::of(request.extensions());
+    let codings = Coding::all(request.headers())?;
+    let too_large = || Error::TooLarge {
         limit: limit as u64,
     };
-    let declared = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // Who waits for a word before it sends is not told to send what is thrown away.
+    let declared = declared_length(request.headers());
+    // A client that waits for a word before it sends is not told to send what is thrown away.
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     if declared.is_some_and(|length| length > limit as u64) {
         if !waits {
             linger(&mut body).await;
         }
-        return Err(too_large);
+        return Err(too_large());
     }
-    let read = Limited::new(&mut body, limit).collect();
-    match tokio::time::timeout(BODY, read).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            linger(&mut body).await;
-            Err(too_large)
+    let Some(mut read) = collect(&mut body, limit, payer.as_ref()).await? else {
+        linger(&mut body).await;
+        return Err(too_large());
+    };
+    for coding in codings {
+        read = decode(coding, &read, limit, payer.as_ref()).await?;
+    }
+    Ok(read)
+}
+
+/// Takes a body in as it comes. Nothing when it is longer than `limit`.
+async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result<Option<Bytes>> {
+    let mut timed = Timed::new(payer.map(|payer| payer.clock().clone()), BODY);
+    let (mut first, mut whole) = (None, Vec::new());
+    loop {
+        let next = timed.next(body.frame()).await;
+        let next =
+            next.ok_or_else(|| Error::invalid("", "The request body did not come in time."))?;
+        let frame = match next {
+            None => break,
+            Some(frame) => {
+                frame.map_err(|_| Error::invalid("", "The request body could not be read."))?
+            }
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let before = first.as_ref().map_or(0, Bytes::len).max(whole.len());
+        if before + data.len() > limit {
+            return Ok(None);
         }
-        Ok(Err(_)) => Err(Error::invalid("", "The request body could not be read.")),
-        Err(_) => Err(Error::invalid("", "The request body did not come in time.")),
+        if let Some(payer) = payer {
+            payer.take(data.len()).await?;
+        }
+        // Most bodies come in one piece, which need not be copied.
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(one) => {
+                whole.extend_from_slice(&one);
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(Some(first.unwrap_or_else(|| whole.into())))
+}
+
+/// Takes one coding off a body. What comes out is counted as it comes, so that no bomb goes off.
+async fn decode(
+    coding: Coding,
+    coded: &[u8],
+    limit: usize,
+    payer: Option<&Payer>,
+) -> Result<Bytes> {
+    if coded.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let mut window = payer.map(|payer| payer.hold(Use::Body));
+    if let Some(window) = &mut window {
+        window.grow(coding.window()).await?;
+    }
+    let (mut decoder, mut whole) = (coding.decoder(coded), Vec::new());
+    let mut piece = vec![0; SMALL];
+    loop {
+        let length = decoder.read(&mut piece);
+        let length = length.map_err(|_| reading::damaged())?;
+        if length == 0 {
+            return Ok(whole.into());
+        }
+        if whole.len() + length > limit {
+            return Err(Error::TooLarge {
+                limit: limit as u64,
+            });
+        }
+        if let Some(payer) = payer {
+            payer.take(length).await?;
+        }
+        whole.extend_from_slice(&piece[..length]);
     }
 }
 
@@ -243,68 +415,6 @@ impl<S: Send + Sync> FromRequest<S> for Json {
         let Raw(bytes) = Raw::from_request(request, state).await?;
         parse_json(&bytes).map(Self)
     }
-}
-
-/// Reads JSON; what is wrong is said with its line and column. A comma before a closing bracket is no
-/// fault, as it is none to the vendor's reader: the documents' own examples have some.
-pub fn parse_json(bytes: &[u8]) -> Result<Value> {
-    // The mark that some clients put before UTF-8.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.is_empty() {
-        return Err(Error::invalid("", "A non-empty request body is required."));
-    }
-    let value = serde_json::from_slice(bytes).or_else(|error| {
-        let mended = without_trailing_commas(bytes);
-        let mended = mended.and_then(|mended| serde_json::from_slice(&mended).ok());
-        mended.ok_or_else(|| {
-            Error::invalid("", format!("The request body is not valid JSON: {error}."))
-        })
-    })?;
-    check_numbers(&value)?;
-    Ok(value)
-}
-
-/// Refuses numbers that are longer than they are kept.
-pub fn check_numbers(value: &Value) -> Result<()> {
-    let Some(path) = json::long_number(value) else {
-        return Ok(());
-    };
-    let path: String = path.trim_start_matches('.').chars().take(200).collect();
-    let message = format!(
-        "The {path} field is invalid: a number of more than {} characters.",
-        json::MAX_NUMBER
-    );
-    Err(Error::invalid(path, message))
-}
-
-/// The same text with a blank for each comma that a closing bracket follows. Nothing when there is none.
-fn without_trailing_commas(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (mut mended, mut found) = (bytes.to_vec(), false);
-    let (mut comma, mut value, mut in_text, mut escaped) = (None, false, false, false);
-    for (at, byte) in bytes.iter().enumerate() {
-        if in_text {
-            in_text = escaped || *byte != b'"';
-            escaped = !escaped && *byte == b'\\';
-            continue;
-        }
-        match byte {
-            b',' => comma = value.then_some(at),
-            b'}' | b']' => {
-                if let Some(at) = comma.take() {
-                    mended[at] = b' ';
-                    found = true;
-                }
-            }
-            byte if byte.is_ascii_whitespace() => continue,
-            _ => {
-                comma = None;
-                in_text = *byte == b'"';
-            }
-        }
-        // A comma stands for one that is too many only behind a value.
-        value = !matches!(byte, b',' | b'{' | b'[' | b':');
-    }
-    found.then_some(mended)
 }
 
 /// The longest time that a token is good beside the one that takes its place, in seconds.
@@ -350,33 +460,4 @@ pub fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
         header::HeaderValue::from_static("application/json; charset=utf-8"),
     );
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn one_comma_too_many_is_no_fault() {
-        for (text, expected) in [
-            (r#"{"a": 1,}"#, Some(json!({ "a": 1 }))),
-            (
-                "{\"a\": [1, {\"b\": \"x\",\n } , ], }",
-                Some(json!({ "a": [1, { "b": "x" }] })),
-            ),
-            (
-                r#"{"a": ",}", "b": "\",]",}"#,
-                Some(json!({ "a": ",}", "b": "\",]" })),
-            ),
-            ("{,}", None),
-            ("[,]", None),
-            ("[1,,]", None),
-            (r#"{"a":,}"#, None),
-            ("[1,", None),
-        ] {
-            assert_eq!(parse_json(text.as_bytes()).ok(), expected, "{text}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The one listener: connections in, requests to the faces, answers with their id.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
@@ -8,34 +9,41 @@ use std::{
 };
 
 use axum::{
-    Extension, Router,
+    Router,
+    body::Body,
     extract::{MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, HeaderValue},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use hyper::server::conn::http1::{self, UpgradeableConnection};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Semaphore, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, util::MapRequest};
 use tracing::Instrument as _;
 
-use crate::{app::App, courtesy, face, openapi, security};
+use crate::{
+    app::App,
+    connection::{Crowd, Member, Turn, Wire},
+    courtesy,
+    face::{self, paths::Paths},
+    memory::{Budget, Payer},
+    openapi, security,
+};
 
 /// How many connections are served at once. More wait in the system's queue.
 const CONNECTIONS: usize = 8192;
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
-/// The most bytes a request's head may have.
-const HEAD_BYTES: usize = 64 * 1024;
+/// The most bytes a request's head may have; also how much of an answer waits to be written, and what a
+/// connection that has sent so much goes on to hold.
+const HEAD_BYTES: usize = 32 * 1024;
 
 /// Whose connection a request came over.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +55,10 @@ pub fn router(app: App) -> Router {
     let (crm, crm_api) = face::crm::routes::router().split_for_parts();
     let (era, era_api) = face::era::routes::router().split_for_parts();
     let (edo, edo_api) = face::edo::routes::router(&app).split_for_parts();
-    let exact = Router::new()
+    let paths = [&crm_api, &edo_api].map(|api| api.paths.paths.keys());
+    let paths = Paths::new(paths.into_iter().flatten().map(String::as_str));
+    let paths = Arc::new(paths);
+    let router = Router::new()
         .merge(face::worded::<face::admin::routes::Administrator>(
             admin,
             "admin",
@@ -66,23 +77,20 @@ pub fn router(app: App) -> Router {
         .merge(face::edo::routes::worded(edo, &app))
         .merge(openapi::router([admin_api, crm_api, era_api, edo_api]))
         .fallback(face::no_route)
-        .with_state(app.clone());
-    // Some clients write paths in their own way: those get a second look.
-    let loose = exact.clone();
-    let again = async move |mut request: Request| {
-        if let Some(uri) = face::edo::routes::canonical(request.uri()) {
+        .with_state(app.clone())
+        .layer(from_fn_with_state(app.clone(), courtesy::keep))
+        .layer(from_fn_with_state(app, with_request_id));
+    // Paths are looked at before they are looked for.
+    Router::new().fallback_service(MapRequest::new(router, move |mut request: Request| {
+        if let Some(uri) = paths.canonical(request.uri()) {
             *request.uri_mut() = uri;
         }
-        loose.oneshot(request).await
-    };
-    exact
-        .fallback(again)
-        .layer(from_fn_with_state(app.clone(), courtesy::keep))
-        .layer(from_fn_with_state(app, with_request_id))
+        request
+    }))
 }
 
 /// Gives each request its id: in the answer, and on every log line in between.
-async fn with_request_id(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn with_request_id(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = tokio::time::Instant::now();
     let id = prichal_core::id::generate(app.clock.now()).to_string();
     let face = face_of(request.uri().path());
@@ -90,14 +98,14 @@ async fn with_request_id(State(app): State<App>, request: Request, next: Next) -
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     // The template, never the path itself: paths may carry tokens.
     let span = tracing::info_span!("request", request.id = id, http.method = %request.method(), http.route = route, workspace = tracing::field::Empty);
-    let seen = security::Request::new(
-        app.clone(),
-        // Where a proxy names nobody, it is the proxy that is counted.
-        sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request)),
-        shows_credential(&request),
-    );
+    // Where a proxy names nobody, it is the proxy that is counted.
+    let address = sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request));
+    let payer = Payer::new(app.memory.clone(), address);
+    request.extensions_mut().insert(payer.clone());
+    let seen = security::Request::new(app.clone(), address, shows_credential(&request));
     let answered = next.run(request).instrument(span.clone());
     let mut response = security::REQUEST.scope(seen, answered).await;
+    payer.release().await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -126,9 +134,19 @@ pub fn sender(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Option
         let mut proxies = app.config.trusted_proxies.iter();
         proxies.any(|proxy| proxy.contains(address))
     };
+    forwarded(peer, headers.get_all("x-forwarded-for"), trusts)
+}
+
+/// The last address of `X-Forwarded-For` lines that no trusted proxy vouches for; the peer's own if it is not
+/// trusted. `None` if a trusted proxy vouches for something that is no address.
+pub fn forwarded<'a>(
+    peer: IpAddr,
+    lines: impl IntoIterator<Item = &'a HeaderValue>,
+    trusts: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
     let mut sender = peer;
-    let forwarded = headers.get_all("x-forwarded-for").iter();
-    let forwarded: Vec<&str> = forwarded
+    let forwarded: Vec<&str> = lines
+        .into_iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
@@ -137,7 +155,6 @@ pub fn sender(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Option
         if !trusts(sender) {
             break;
         }
-        // What is no address was vouched for by a proxy nevertheless: nobody.
         sender = address.parse::<IpAddr>().ok()?.to_canonical();
     }
     Some(sender)
@@ -176,10 +193,41 @@ fn face_of(path: &str) -> &'static str {
 
 /// Carries one connection to its end. After `stop` it ends with the request that is being answered.
 async fn converse(
-    connection: UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Router>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    budget: Budget,
     stop: CancellationToken,
-    place: OwnedSemaphorePermit,
 ) {
+    let payer = Payer::new(budget, Some(peer.ip().to_canonical()));
+    let turn = Turn::default();
+    let wire = Wire::new(stream, payer, turn.clone());
+    // Boxed, so that a connection holds no room for a request while there is none.
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        let (reading, answering, turn) = (turn.begin(), turn.begin(), turn.clone());
+        let request = request.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _ = &reading;
+                frame
+            }))
+        });
+        let answered = Box::pin(router.clone().oneshot(request));
+        Box::pin(async move {
+            let response = answered.await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                turn.upgrade();
+            }
+            drop(answering);
+            Ok::<_, Infallible>(response)
+        })
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(wire), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     // A connection that breaks is the client's matter.
     tokio::select! {
@@ -189,7 +237,6 @@ async fn converse(
             let _ = connection.await;
         }
     }
-    drop(place);
 }
 
 /// Serves until `stop`, then lets what is in flight finish. Says by `ready` when it begins to.
@@ -199,10 +246,11 @@ pub async fn serve(
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let service = router(app);
+    let router = router(app.clone());
     // Nobody waits for it any more when the server is about to stop.
     let _ = ready.send(());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::default();
     let mut connections = JoinSet::new();
     loop {
         let place = places.clone().acquire_owned().await?;
@@ -223,19 +271,37 @@ pub async fn serve(
                 continue;
             }
         };
+        let Some(member) = enter(&app, &crowd, peer) else {
+            metrics::counter!("prichal_connections_refused_total").increment(1);
+            continue;
+        };
         let _ = stream.set_nodelay(true);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(service.clone().layer(Extension(Peer(peer)))),
-            )
-            .with_upgrades();
-        connections.spawn(converse(connection, stop.clone(), place));
+        let conversation = converse(
+            stream,
+            peer,
+            router.clone(),
+            app.memory.clone(),
+            stop.clone(),
+        );
+        connections.spawn(async move {
+            conversation.await;
+            drop((member, place));
+        });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Counts a connection among those of its address. A trusted proxy has as many as it likes: they are of
+/// many clients.
+fn enter(app: &App, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
+    let address = peer.ip().to_canonical();
+    let mut proxies = app.config.trusted_proxies.iter();
+    let most = match app.config.connections_per_address {
+        0 => usize::MAX,
+        _ if proxies.any(|proxy| proxy.contains(address)) => usize::MAX,
+        most => most,
+    };
+    crowd.enter(address, most)
 }

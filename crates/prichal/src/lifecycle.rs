@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App, bus, channel, dispatch, document, face::edo, http, journal, retention, rotation,
-    telephony,
+    telemetry, telephony,
 };
 
 /// How long what is in flight has to finish.
@@ -87,6 +87,7 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
     tasks.spawn(bus::run(app.clone(), work.clone()));
     tasks.spawn(retention::run(app.clone(), work.clone()));
     tasks.spawn(rotation::run(app.clone(), work.clone()));
+    tasks.spawn(telemetry::run(app.clone(), work.clone()));
     tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
     tasks.spawn(telephony::rekey::run(app.clone(), work.clone()));
     tasks.spawn(channel::queue::run(app.clone(), work.clone()));

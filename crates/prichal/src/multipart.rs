@@ -71,7 +71,7 @@ where
         let boundary = boundary(content_type).ok_or(MultipartError::NotMultipart)?;
         let mut form = Form::new(body, &boundary, limit);
         while let Some(headers) = form.next_part().await? {
-            if headers.name.as_deref() == Some(name) {
+            if headers.is_called(name) {
                 return Ok(Self {
                     file_name: headers.file_name,
                     content_type: headers.content_type,
@@ -99,13 +99,54 @@ where
             return Ok(Some(data));
         }
         while let Some(headers) = self.form.next_part().await? {
-            if headers.name.as_deref() == Some(self.name.as_str()) {
+            if headers.is_called(&self.name) {
                 return Err(MultipartError::Malformed("there are two files"));
             }
         }
         self.ended = true;
         Ok(None)
     }
+}
+
+/// A part of a form, whole.
+#[derive(Debug)]
+pub struct Part {
+    pub name: String,
+    pub file_name: Option<String>,
+    pub content_type: Option<HeaderValue>,
+    pub data: Vec<u8>,
+}
+
+/// All named parts of a form whose size is bounded already, at most `most` of them.
+pub async fn parts<S, E>(
+    content_type: &HeaderValue,
+    body: S,
+    most: usize,
+) -> Result<Vec<Part>, MultipartError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let boundary = boundary(Some(content_type)).ok_or(MultipartError::NotMultipart)?;
+    let mut form = Form::new(body, &boundary, u64::MAX);
+    let mut found = Vec::new();
+    while found.len() < most
+        && let Some(headers) = form.next_part().await?
+    {
+        let mut data = Vec::new();
+        while let Some(piece) = form.data().await? {
+            data.extend_from_slice(&piece);
+        }
+        if let Some(name) = headers.name {
+            found.push(Part {
+                name,
+                file_name: headers.file_name,
+                content_type: headers.content_type,
+                data,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// A form being read: `buffer` holds what has come and is not yet given out.
@@ -247,6 +288,12 @@ struct PartHeaders {
 }
 
 impl PartHeaders {
+    /// Whether the part has this name, in either case, as the vendors' servers read names.
+    fn is_called(&self, name: &str) -> bool {
+        let given = self.name.as_deref();
+        given.is_some_and(|given| given.eq_ignore_ascii_case(name))
+    }
+
     fn read(headers: &[u8]) -> Result<Self, MultipartError> {
         let Some(lines) = headers.strip_prefix(b"\r\n") else {
             // No header at all leaves nothing, not even a line break.

@@ -5,12 +5,13 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Mutex, OnceLock},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use prichal_store::{bulk, delivery, quarantine, run, signature};
+use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
@@ -159,11 +160,35 @@ fn describe() {
         "prichal_scripts_running",
         "Scripts that run on this node or wait for their turn"
     );
+    metrics::describe_gauge!(
+        "prichal_memory_budget_bytes",
+        "Memory that is held of the budget, by what for"
+    );
+    metrics::describe_counter!(
+        "prichal_memory_refused_total",
+        "Requests, answers and frames for which the memory budget had no room"
+    );
+    metrics::describe_counter!(
+        "prichal_connections_refused_total",
+        "Connections of addresses that had too many"
+    );
     metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
     metrics::describe_gauge!(
         "prichal_deferred_oldest_seconds",
         "How long the oldest of them has been due; below zero when it is yet to be"
     );
+}
+
+/// How often what histograms have gathered is summed up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Keeps the memory of histograms short, whether somebody reads them or not, until `stop`.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let wait = || app.clock.sleep(UPKEEP);
+    while stop.run_until_cancelled(wait()).await.is_some() {
+        recorder().run_upkeep();
+    }
+    Ok(())
 }
 
 /// The metrics as they are now.
@@ -189,6 +214,7 @@ pub async fn render(app: &App) -> Result<String> {
         app.db.read(quarantine::count_held).await?,
     );
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    app.memory.report();
     gauge("prichal_websockets", count(app.channels.sockets.count()));
     gauge("prichal_scripts_running", count(app.scripts.running()));
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]

@@ -8,24 +8,67 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 
-use crate::{app::App, multipart::MultipartError};
+use crate::{
+    app::App,
+    error::Result,
+    memory::{Pace, Payer, Timed},
+    multipart::MultipartError,
+};
 
 /// How long a client may send nothing in the middle of an upload.
 pub const SILENCE: Duration = Duration::from_mins(1);
+/// How slowly an upload may come.
+const PACE: Pace = Pace {
+    silence: SILENCE,
+    grace: Duration::from_mins(2),
+    rate: 1 << 10,
+};
 /// How much of a refused upload is still taken in, and for how long: a client that is writing does not
 /// read the answer before the connection lets it finish.
 const DRAINED: usize = 256 << 20;
 const DRAINING: Duration = Duration::from_secs(5);
 
-/// Waits for a client that may fall silent.
-pub async fn in_time<T>(
-    app: &App,
-    read: impl Future<Output = Result<T, MultipartError>>,
-) -> Result<T, MultipartError> {
-    tokio::select! {
-        biased;
-        done = read => done,
-        () = app.clock.sleep(SILENCE) => Err(MultipartError::Interrupted("nothing came for too long".into())),
+/// An upload that is coming: how fast it comes, and what it holds until it is written.
+pub struct Incoming {
+    timed: Timed,
+    payer: Option<Payer>,
+    /// What more may be kept of it in memory.
+    room: usize,
+}
+
+impl Incoming {
+    /// An upload that begins now and is written as it comes.
+    pub fn new(app: &App, payer: Option<Payer>) -> Self {
+        Self {
+            timed: Timed::new(Some(app.clock.clone()), PACE),
+            payer,
+            room: app.blobs.buffer(),
+        }
+    }
+
+    /// All of it is kept until it has come, and once more while it is read.
+    pub fn keep(&mut self) {
+        self.room = usize::MAX;
+    }
+
+    /// Waits for a client that may fall silent, or be too slow.
+    pub async fn next<T>(
+        &mut self,
+        read: impl Future<Output = Result<T, MultipartError>>,
+    ) -> Result<T, MultipartError> {
+        let late = || MultipartError::Interrupted("nothing came for too long".into());
+        self.timed.next(read).await.ok_or_else(late)?
+    }
+
+    /// So much has come.
+    pub async fn count(&mut self, bytes: usize) -> Result<()> {
+        self.timed.count(bytes);
+        let more = (2 * bytes).min(self.room);
+        self.room -= more;
+        match &self.payer {
+            Some(payer) if more > 0 => payer.take(more).await,
+            _ => Ok(()),
+        }
     }
 }
 

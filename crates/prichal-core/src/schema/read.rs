@@ -1,24 +1,38 @@
 //! Reading an object by its schema, and filling in what was not given.
 
-use std::{collections::HashSet, fmt::Write};
+use std::{borrow::Cow, collections::HashSet, fmt::Write};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     Access, Elements, Fault, FaultKind, Field, Key, MAX_ITEMS, NewId, Object, Type, Words, member,
-    value::{check_free, conversion, drop_nulls, guid, scalar, type_name, word},
+    value::{check_free, coerced, conversion, drop_nulls, guid, scalar, type_name, word},
 };
 
 /// More faults than this help nobody, and a body can hold thousands.
 const MAX_FAULTS: usize = 50;
 
-/// Reads an object: canonical names, schema order, values checked. All faults are reported at once.
+/// Reads an object: canonical names, schema order, values converted as the vendor's reader does, and
+/// checked. All faults are reported at once.
 pub fn read(fields: &[Field], object: &Object, new_id: NewId<'_>) -> Result<Object, Vec<Fault>> {
+    run("", new_id, |reader| {
+        reader.is_strict = false;
+        reader.object(fields, object)
+    })
+}
+
+/// The same, where each value has to have its field's own type.
+pub fn read_strictly(
+    fields: &[Field],
+    object: &Object,
+    new_id: NewId<'_>,
+) -> Result<Object, Vec<Fault>> {
     run("", new_id, |reader| reader.object(fields, object))
 }
 
-/// Reads one value of a type, as a patch brings it to the field `name`. `None`: it means the same as null.
+/// Reads one value of a type, as a patch brings it: one of another JSON type is a refusal of its own there,
+/// so nothing is converted. `None`: it means the same as null.
 pub(crate) fn read_value(
     name: &str,
     ty: Type,
@@ -48,6 +62,7 @@ fn run<T>(
         new_id,
         path: path.to_owned(),
         faults: Vec::new(),
+        is_strict: true,
     };
     let read = work(&mut reader);
     if reader.faults.is_empty() {
@@ -61,13 +76,16 @@ struct Reader<'a> {
     new_id: NewId<'a>,
     path: String,
     faults: Vec<Fault>,
+    /// Whether values are taken only in their field's own type.
+    is_strict: bool,
 }
 
 impl Reader<'_> {
     fn object(&mut self, fields: &[Field], object: &Object) -> Object {
         let mut out = Map::new();
         for field in fields.iter().filter(|field| field.access != Access::Server) {
-            let given = member(object, field.name).filter(|value| !value.is_null());
+            let given = member(object, field.name).map(|value| self.converted(field.ty, value));
+            let given = given.as_deref().filter(|value| !value.is_null());
             let read = self.at_member(field.name, |reader| {
                 let read = given.and_then(|value| reader.value(field.ty, value));
                 if field.required && given.is_none_or(is_empty) {
@@ -107,12 +125,24 @@ impl Reader<'_> {
         }
     }
 
+    fn converted<'v>(&self, ty: Type, value: &'v Value) -> Cow<'v, Value> {
+        if self.is_strict {
+            Cow::Borrowed(value)
+        } else {
+            coerced(ty, value)
+        }
+    }
+
     fn scalar(&mut self, ty: Type, value: &Value) -> Option<Value> {
-        scalar(ty, value).unwrap_or_else(|kind| self.wrong(ty, value, kind))
+        let converted = self.converted(ty, value);
+        if converted.is_null() && !value.is_null() {
+            return None;
+        }
+        scalar(ty, &converted).unwrap_or_else(|kind| self.wrong(ty, value, kind))
     }
 
     fn guid(&mut self, value: &Value) -> Option<Value> {
-        match guid(value) {
+        match guid(&self.converted(Type::GuidOrNone, value)) {
             Ok(id) => Some(Value::String(id.to_string())),
             Err(kind) => self.wrong(Type::Guid, value, kind),
         }
@@ -198,7 +228,7 @@ impl Reader<'_> {
     fn key(&mut self, key: Key, object: &Object) -> Option<Value> {
         let given = member(object, "id").filter(|value| !value.is_null());
         match (key, given) {
-            (Key::Guid, Some(value)) => match guid(value) {
+            (Key::Guid, Some(value)) => match guid(&self.converted(Type::GuidOrNone, value)) {
                 Ok(id) if id.is_nil() => Some(self.fresh()),
                 Ok(id) => Some(Value::String(id.to_string())),
                 Err(kind) => self.wrong(Type::Guid, value, kind),

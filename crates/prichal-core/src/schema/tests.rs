@@ -140,14 +140,14 @@ fn every_type_refuses_the_rest_with_its_path() {
     let (wrong, unread, rule) = (FaultKind::Type, FaultKind::Format, FaultKind::Rule);
     let many: Vec<Value> = vec![json!("x"); MAX_ITEMS + 1];
     for (given, path, kind) in [
-        (json!({"name": 5}), "name", wrong),
+        (json!({"name": [5]}), "name", wrong),
         (json!({"name": "\u{0}"}), "name", unread),
-        (json!({"on": "True"}), "on", wrong),
+        (json!({"on": "yes"}), "on", wrong),
         (json!({"count": 1.5}), "count", wrong),
-        (json!({"count": "1"}), "count", wrong),
+        (json!({"count": "1.5"}), "count", wrong),
         (json!({"count": u64::MAX}), "count", wrong),
         (json!({"size": "x"}), "size", unread),
-        (json!({"ratio": "1"}), "ratio", wrong),
+        (json!({"ratio": "one"}), "ratio", wrong),
         (json!({"owner": "x"}), "owner", unread),
         (json!({"owner": 1}), "owner", wrong),
         (json!({"at": "yesterday"}), "at", unread),
@@ -161,10 +161,11 @@ fn every_type_refuses_the_rest_with_its_path() {
         (json!({"colour": "green"}), "colour", unread),
         (json!({"inner": []}), "inner", wrong),
         (json!({"inner": {}}), "inner.deep", rule),
-        (json!({"inner": {"deep": 1}}), "inner.deep", wrong),
+        (json!({"inner": {"deep": "x"}}), "inner.deep", wrong),
+        (json!({"inner": {"deep": ""}}), "inner.deep", rule),
         (json!({"free": []}), "free", wrong),
         (json!({"tags": "a"}), "tags", wrong),
-        (json!({"tags": ["a", 1]}), "tags[1]", wrong),
+        (json!({"tags": ["a", []]}), "tags[1]", wrong),
         (json!({"tags": [null]}), "tags[0]", wrong),
         (json!({"tags": many}), "tags", rule),
         (json!({"links": ["x"]}), "links[0]", unread),
@@ -192,6 +193,64 @@ fn every_type_refuses_the_rest_with_its_path() {
 }
 
 #[test]
+fn values_are_converted_as_the_vendors_reader_does() {
+    let nil = Uuid::nil().to_string();
+    for (member, given, kept) in [
+        ("name", json!(79_990_000_001_u64), json!("79990000001")),
+        ("name", json!(1.50), json!("1.5")),
+        ("name", json!(true), json!("true")),
+        ("name", json!(""), json!("")),
+        ("on", json!("True"), json!(true)),
+        ("on", json!(" false "), json!(false)),
+        ("on", json!(1), json!(true)),
+        ("on", json!(0), json!(false)),
+        ("on", json!(""), Value::Null),
+        ("count", json!(" 12 "), json!(12)),
+        ("count", json!(""), Value::Null),
+        ("size", json!(""), Value::Null),
+        ("ratio", json!("1.5"), json!(1.5)),
+        ("owner", json!(""), Value::Null),
+        ("owner", json!(ID.replace('-', "")), json!(ID)),
+        ("owner", json!(format!("{{{ID}}}")), json!(ID)),
+        ("group", json!(""), json!(nil)),
+        ("at", json!(""), Value::Null),
+        ("period", json!(""), Value::Null),
+        ("colour", json!(""), Value::Null),
+        ("tags", json!([1, "a"]), json!(["1", "a"])),
+        ("links", json!([ID.replace('-', "")]), json!([ID])),
+        (
+            "phones",
+            json!([{"id": ID.to_uppercase().replace('-', ""), "value": 5}]),
+            json!([{"id": ID, "value": "5"}]),
+        ),
+    ] {
+        let given = json!({ member: given });
+        let read = read_value(&given).unwrap();
+        assert_eq!(
+            read.get(member).cloned().unwrap_or_default(),
+            kept,
+            "{given}"
+        );
+    }
+}
+
+#[test]
+fn strict_readers_convert_nothing() {
+    for given in [
+        json!({"name": 5}),
+        json!({"on": "True"}),
+        json!({"count": "1"}),
+        json!({"owner": ""}),
+        json!({"owner": ID.replace('-', "")}),
+        json!({"inner": {"deep": 1}}),
+    ] {
+        let object = given.as_object().unwrap();
+        let read = read_strictly(FIELDS, object, &mut || Uuid::from_u128(7));
+        assert_eq!(read.unwrap_err().len(), 1, "{given}");
+    }
+}
+
+#[test]
 fn messages_are_the_vendors() {
     let message = |value: Value| read_value(&value).unwrap_err().remove(0).message;
     assert_eq!(
@@ -211,10 +270,10 @@ fn messages_are_the_vendors() {
 
 #[test]
 fn all_faults_at_once_but_not_without_end() {
-    let faults = read_value(&json!({"name": 1, "on": 1, "owner": 1})).unwrap_err();
+    let faults = read_value(&json!({"name": [], "on": [], "owner": 1})).unwrap_err();
     assert_eq!(faults.len(), 3);
-    let numbers: Vec<u32> = (0..1000).collect();
-    assert!(read_value(&json!({"tags": numbers})).unwrap_err().len() <= 50);
+    let lists = vec![json!([]); 1000];
+    assert!(read_value(&json!({"tags": lists})).unwrap_err().len() <= 50);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Single values: what each type accepts and in which form it is kept.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, FaultKind
         Type::Text => Value::from(text(value)?),
         Type::Bool => Value::Bool(value.as_bool().ok_or(FaultKind::Type)?),
         Type::Int => Value::from(value.as_i64().ok_or(FaultKind::Type)?),
-        Type::Size => Value::from(size(value)?),
+        Type::Size => Value::from(whole(value)?),
         Type::Number if value.is_number() && check_free(value).is_ok() => value.clone(),
         Type::Guid => {
             let id = guid(value)?;
@@ -58,10 +60,45 @@ pub(super) fn word(words: &Words, value: &Value) -> Result<&'static str, FaultKi
     known.copied().ok_or(FaultKind::Format)
 }
 
-fn size(value: &Value) -> Result<i64, FaultKind> {
+fn whole(value: &Value) -> Result<i64, FaultKind> {
     match value {
-        Value::String(text) => text.parse().map_err(|_| FaultKind::Format),
+        Value::String(text) => text.trim().parse().map_err(|_| FaultKind::Format),
         other => other.as_i64().ok_or(FaultKind::Type),
+    }
+}
+
+/// The value as the vendor's reader (Newtonsoft) converts it to its field's type: numbers and texts stand
+/// for each other, `True` and `1` are true, an empty text is none. Borrowed where it fits as it is.
+pub(super) fn coerced(ty: Type, value: &Value) -> Cow<'_, Value> {
+    let made = match (ty, value) {
+        (Type::Text, Value::Number(number)) => Some(Value::from(number.to_string())),
+        (Type::Text, Value::Bool(known)) => Some(Value::from(known.to_string())),
+        (Type::Text, _) => None,
+        (Type::Bool, Value::Number(number)) => number.as_f64().map(|n| Value::Bool(n != 0.0)),
+        (_, Value::String(text)) => from_text(ty, text.trim()),
+        _ => None,
+    };
+    made.map_or(Cow::Borrowed(value), Cow::Owned)
+}
+
+fn from_text(ty: Type, text: &str) -> Option<Value> {
+    match ty {
+        Type::Bool | Type::Int | Type::Size | Type::Number if text.is_empty() => Some(Value::Null),
+        Type::Guid | Type::Moment | Type::TimeSpan | Type::Enum(_) if text.is_empty() => {
+            Some(Value::Null)
+        }
+        Type::GuidOrNone if text.is_empty() => Some(Value::from(Uuid::nil().to_string())),
+        Type::Bool => {
+            let known = [("true", true), ("false", false)];
+            let mut known = known.into_iter();
+            let found = known.find(|(word, _)| word.eq_ignore_ascii_case(text));
+            found.map(|(_, value)| Value::Bool(value))
+        }
+        Type::Int => text.parse::<i64>().ok().map(Value::from),
+        // What JSON takes for a number.
+        Type::Number => serde_json::from_str(text).ok().filter(Value::is_number),
+        Type::Guid | Type::GuidOrNone => id::parse_any(text).map(|id| Value::from(id.to_string())),
+        _ => None,
     }
 }
 

@@ -22,7 +22,7 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 use super::{BlobEntry, BlobError, BlobKey, BlobList, BlobStream, OpenError};
 
 /// The smallest part S3 takes, and so the least memory. 10 000 of them make 48 GiB.
-const PART: usize = 5 * 1024 * 1024;
+pub(super) const PART: usize = 5 * 1024 * 1024;
 /// One request: long enough for a part, short enough to notice that nobody is there.
 const SILENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use crate::share::FairShare;
 use super::{BlobEntry, BlobError, BlobKey, BlobList, BlobStream, OpenError};
 
 /// Written and read at a time.
-const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 /// Listed at a time.
 const BATCH: usize = 256;
 /// More than one block, so that a full disk cannot hide it in what is allocated already.

@@ -1,9 +1,17 @@
 //! What a run is about.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prichal_core::{channel::Channel, schema::Object};
+use prichal_core::channel::Channel;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
+
+use crate::{
+    face::FORM,
+    form,
+    reading::{has_half_pair, media_type, parse_json, utf8},
+};
 
 /// The method of a run that somebody has started by hand.
 pub const START: &str = "START";
@@ -33,19 +41,46 @@ pub struct Request {
 }
 
 impl Request {
-    /// Takes a body in: JSON when it says that it is and is, else text.
+    /// Takes a body in: as text of its character set, and as JSON when it says that it is and is.
     pub fn set_body(&mut self, body: &[u8]) {
-        self.text = String::from_utf8_lossy(body).into_owned();
-        if self.text.as_bytes() != body {
+        let content_type = self.content_type();
+        let is_form = media_type(content_type) == FORM;
+        let text = match utf8(content_type, body) {
+            // What is percent-encoded is decoded first.
+            Cow::Owned(_) if is_form => Cow::Borrowed(body),
+            text => text,
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        // Looked through, not kept: the script reads it.
+        self.is_json = is_json(content_type) && serde_json::from_str::<IgnoredAny>(&text).is_ok();
+        if text.as_bytes() != body {
             self.base64 = Some(STANDARD.encode(body));
         }
-        let declared = self
-            .headers
-            .iter()
-            .find(|(name, _)| name == "content-type")
-            .is_some_and(|(_, value)| is_json(value));
-        // Looked through, not kept: the script reads it.
-        self.is_json = declared && serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        self.text = text;
+    }
+
+    fn content_type(&self) -> &str {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(name, _)| name == "content-type");
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// What a script sees of a body that it does not read itself.
+    fn body(&self) -> Option<Value> {
+        if self.is_json {
+            // The script's reader keeps half of a surrogate pair, which nobody else takes.
+            let has_half = has_half_pair(self.text.as_bytes());
+            return has_half
+                .then(|| parse_json(self.text.as_bytes()).ok())
+                .flatten();
+        }
+        let bytes = self
+            .base64
+            .as_ref()
+            .and_then(|text| STANDARD.decode(text).ok());
+        let bytes = bytes.as_deref().unwrap_or(self.text.as_bytes());
+        let form = form::read(self.content_type(), bytes);
+        Some(form.unwrap_or_else(|| self.text.as_str().into()))
     }
 
     /// The global object `request` of a script.
@@ -63,20 +98,18 @@ impl Request {
             }
         }
         let query = self.url.split_once('?').map_or("", |(_, query)| query);
-        let query = form_urlencoded::parse(query.as_bytes());
-        let query = query.map(|(name, value)| (name.into_owned(), value.into_owned().into()));
         let mut shown = json!({
             "entity": channel.map(Channel::entity),
             "method": self.method,
             "url": self.url,
-            "query": query.collect::<Object>(),
+            "query": form::query(query),
             "headers": headers,
             "text": self.text,
             "ip": self.ip,
             "protocol": self.protocol,
         });
-        if !self.is_json {
-            shown["body"] = self.text.as_str().into();
+        if let Some(body) = self.body() {
+            shown["body"] = body;
         }
         if let Some(base64) = &self.base64 {
             shown["base64"] = base64.as_str().into();
@@ -92,8 +125,7 @@ impl Request {
 }
 
 fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
-    let kind = kind.trim().to_ascii_lowercase();
+    let kind = media_type(content_type);
     kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
 }
 
@@ -123,13 +155,30 @@ mod tests {
             ("application/json", "{", json!("{")),
             ("text/plain", "{}", json!("{}")),
             ("", "", json!("")),
+            (
+                "application/x-www-form-urlencoded",
+                "a[b]=1&a[c]=2",
+                json!({"b": "1", "c": "2"}),
+            ),
+            ("application/json", r#"["\ud83d"]"#, json!(["\u{fffd}"])),
         ] {
             let shown = with(content_type, body.as_bytes());
-            assert_eq!(shown["body"], seen, "{content_type}: {body}");
+            let body_seen = shown["body"].get("a").unwrap_or(&shown["body"]);
+            assert_eq!(*body_seen, seen, "{content_type}: {body}");
             assert_eq!(shown["text"], body);
         }
         let binary = with("application/octet-stream", b"\xff\x00");
         assert_eq!(binary["base64"], "/wA=");
+        let old = with("application/json; charset=windows-1251", b"\"\xb8\"");
+        assert_eq!(
+            (&old["text"], &old["base64"]),
+            (&json!("\"ё\""), &json!("Irgi"))
+        );
+        let marked = with("application/json", "\u{feff}[1]".as_bytes());
+        assert_eq!(
+            (&marked["text"], &marked["body"]),
+            (&json!("[1]"), &Value::Null)
+        );
         assert_eq!(binary["query"], json!({ "a": "1", "b": "ё" }));
         assert_eq!(binary["headers"]["x-a"], "1, 2");
     }

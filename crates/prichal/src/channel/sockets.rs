@@ -20,9 +20,10 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    bus::Frame,
+    bus,
     error::{Error, Result},
     listeners::Listeners,
+    memory::{Hold, Payer, Use},
     share::{FairShare, Permit},
 };
 
@@ -46,6 +47,36 @@ pub enum Close {
     Gone,
     /// The client does not read what is sent to it.
     Slow,
+}
+
+/// A frame for a client, with the memory that it takes until it is sent.
+pub struct Frame {
+    pub text: String,
+    hold: Option<Hold>,
+}
+
+impl Frame {
+    /// Nothing when there is no memory for it.
+    pub fn paid(text: String, payer: &Payer) -> Option<Self> {
+        let mut hold = payer.hold(Use::Frame);
+        let is_paid = hold.try_grow(text.len());
+        is_paid.then_some(Self {
+            text,
+            hold: Some(hold),
+        })
+    }
+
+    /// The text, and what has to be kept until it is sent.
+    pub fn into_parts(self) -> (String, Option<Hold>) {
+        (self.text, self.hold)
+    }
+}
+
+/// A short one, for which no memory is counted.
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self { text, hold: None }
+    }
 }
 
 pub struct Sockets {
@@ -75,7 +106,8 @@ struct Handle {
     hears: bool,
     /// The hash of the token that let it in.
     token_hash: String,
-    frames: mpsc::Sender<String>,
+    frames: mpsc::Sender<Frame>,
+    payer: Payer,
     close: Option<oneshot::Sender<Close>>,
 }
 
@@ -85,7 +117,7 @@ pub struct Place<'a> {
     lane: Lane,
     id: Uuid,
     _room: Permit,
-    pub frames: mpsc::Receiver<String>,
+    pub frames: mpsc::Receiver<Frame>,
     pub close: oneshot::Receiver<Close>,
 }
 
@@ -104,7 +136,14 @@ impl Drop for Place<'_> {
 impl Sockets {
     /// Takes a websocket in; nothing when there are too many, all in all or of the workspace. Only one that `hears` gets what scripts send to
     /// all of the channel's.
-    pub fn enter(&self, lane: Lane, id: Uuid, token_hash: &str, hears: bool) -> Option<Place<'_>> {
+    pub fn enter(
+        &self,
+        lane: Lane,
+        id: Uuid,
+        token_hash: &str,
+        hears: bool,
+        payer: Payer,
+    ) -> Option<Place<'_>> {
         let room = self.places.try_take(lane.workspace, 1)?;
         let (frames, to_client) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
@@ -112,6 +151,7 @@ impl Sockets {
             hears,
             token_hash: token_hash.to_owned(),
             frames,
+            payer,
             close: Some(close),
         };
         self.lock().entry(lane).or_default().insert(id, handle);
@@ -146,7 +186,7 @@ impl Sockets {
         }
         let sent = self.send_here(lane, connection, &text);
         if connection.is_none() || sent == 0 {
-            app.bus.pass_on(Frame {
+            app.bus.pass_on(bus::Frame {
                 lane,
                 connection,
                 text,
@@ -166,9 +206,11 @@ impl Sockets {
             if connection.map_or(!handle.hears, |wanted| wanted != *id) {
                 continue;
             }
-            match handle.frames.try_send(text.to_owned()) {
-                Ok(()) => sent += 1,
-                Err(_) => handle.end(Close::Slow),
+            // One that does not read holds ever more memory, until it has no more.
+            let frame = Frame::paid(text.to_owned(), &handle.payer);
+            match frame.map(|frame| handle.frames.try_send(frame)) {
+                Some(Ok(())) => sent += 1,
+                _ => handle.end(Close::Slow),
             }
         }
         sent

@@ -16,6 +16,8 @@ use super::{Definition, Hook};
 /// What is kept in memory of a log: the newest events, this many at the most, and this many bytes.
 const TAIL_EVENTS: usize = 2048;
 const TAIL_BYTES: usize = 4 << 20;
+/// What an event takes beside its body.
+const EVENT: usize = 256;
 /// How many events a runner looks at under the lock.
 const GLANCE: usize = 256;
 /// A webhook that is this far behind reads the store by itself instead of having the whole log wait
@@ -146,15 +148,26 @@ impl Log {
                 }
             }
         }
-        self.tail_bytes += event.body.len();
+        self.tail_bytes += weight(&event);
         self.tail.push_back(event);
         while self.tail.len() > TAIL_EVENTS || self.tail_bytes > TAIL_BYTES {
             let Some(oldest) = self.tail.pop_front() else {
                 break;
             };
-            self.tail_bytes -= oldest.body.len();
+            self.tail_bytes -= weight(&oldest);
         }
         true
+    }
+
+    /// How much memory its newest events take.
+    pub(super) fn tail_bytes(&self) -> usize {
+        self.tail_bytes
+    }
+
+    /// Forgets its newest events: who has yet to look at them finds them in the store.
+    pub(super) fn forget_tail(&mut self) {
+        self.tail = VecDeque::new();
+        self.tail_bytes = 0;
     }
 
     /// The events after `position` that the webhook wants.
@@ -313,4 +326,8 @@ impl Entry {
 /// The kinds are numbered in the order of [`EntityKind::ALL`].
 fn place(kind: EntityKind) -> usize {
     kind as usize
+}
+
+fn weight(event: &LoggedEvent) -> usize {
+    event.body.len() + EVENT
 }

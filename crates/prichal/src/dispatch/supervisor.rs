@@ -142,6 +142,7 @@ impl Supervisor {
         self.wake_due(now).await;
         if now >= self.next_flush {
             self.next_flush = now + FLUSH;
+            self.app.dispatch.lock().forget_idle();
             self.flush(FLUSH_FROM).await;
         }
         self.start_runners();

@@ -12,7 +12,7 @@ mod instances;
 mod integrations;
 mod links;
 mod live_tickets;
-mod manifest;
+pub mod manifest;
 pub mod routes;
 mod settings;
 mod system_calls;

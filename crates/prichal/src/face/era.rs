@@ -9,5 +9,5 @@ mod integration_tokens;
 pub mod routes;
 mod svcscript_runtimes;
 mod svcscripts;
-mod websocket;
+pub mod websocket;
 mod words;

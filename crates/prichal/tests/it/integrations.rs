@@ -157,7 +157,7 @@ async fn manifests_that_make_no_sense() {
         ("name", json!("a".repeat(1000))),
         ("version", json!("one")),
         ("version", json!("1")),
-        ("version", json!(1.0)),
+        ("version", json!([1.0])),
         ("baseUrl", json!("ftp://x")),
         ("baseUrl", json!("my-integration.ru")),
         ("baseUrl", json!("javascript:alert(1)")),

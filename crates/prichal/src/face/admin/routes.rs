@@ -10,6 +10,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    memory::Payer,
 };
 
 pub fn router() -> OpenApiRouter<App> {
@@ -78,7 +79,10 @@ impl FromRequestParts<App> for Administrator {
             .await?
             .ok_or(Error::Unauthenticated)?
         {
-            Caller::Admin => Ok(Self),
+            Caller::Admin => {
+                Payer::name(&parts.extensions, None, Caller::Admin.credential());
+                Ok(Self)
+            }
             Caller::Token(_) | Caller::Integration(_) | Caller::Channel(_) => {
                 Err(Error::Forbidden("The admin token is required here"))
             }

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     document::check::{Indeterminate, Rules},
     error::{Error, Result},
-    face::{Json, Path},
+    face::{Path, Raw, parse_json_strictly},
     security::{self, Event},
 };
 
@@ -50,10 +50,10 @@ pub(super) async fn put_signature_policy(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
-    Json(body): Json,
+    Raw(body): Raw,
 ) -> Result<Answer<Rules>> {
     let workspace = find(&app, &ws).await?.id;
-    let rules = read(&app, &body)?;
+    let rules = read(&app, &parse_json_strictly(&body)?)?;
     let text = serde_json::to_string(&rules).map_err(Error::internal)?;
     let now = app.clock.now();
     app.db
@@ -70,7 +70,7 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         .as_object()
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
     let now = app.clock.now();
-    let body = schema::read(FIELDS, body, &mut || prichal_core::id::generate(now))?;
+    let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
     let mut rules = Rules::default();
     if let Some(policy) = body.get("policy").and_then(Value::as_str) {
         if Policy::preset(policy).is_none() {

@@ -24,7 +24,7 @@ use crate::{
     face::{
         Path, Raw,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
-        parse_json,
+        parse_json_strictly,
     },
     page::Page,
     security::{self, Event},
@@ -105,7 +105,7 @@ pub(super) async fn create_token(
 ) -> Result<JsonAnswer> {
     let workspace = find(&app, &ws).await?.id;
     let now = app.clock.now();
-    let new = read_new(&parse_json(&body)?, workspace, now)?;
+    let new = read_new(&parse_json_strictly(&body)?, workspace, now)?;
     let secret = random_token();
     let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
     let object = format!("token:{}", new.id);
@@ -141,7 +141,7 @@ fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) ->
     let body = body
         .as_object()
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
-    let body = schema::read(FIELDS, body, &mut || prichal_core::id::generate(now))?;
+    let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str());
     let name = text("name").unwrap_or_default().to_owned();
     if name.is_empty() || name.chars().count() > 256 {

@@ -24,7 +24,7 @@ use crate::{
     face::{
         Path, Raw,
         once::{IdempotencyKey, JsonAnswer, write_once_and},
-        parse_json,
+        parse_json_strictly,
     },
     page::Page,
     security::{self, Event},
@@ -123,7 +123,7 @@ pub(super) async fn create_workspace(
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let now = app.clock.now();
-    let new = read_new(&app, &parse_json(&body)?, now)?;
+    let new = read_new(&app, &parse_json_strictly(&body)?, now)?;
     let asked = Asked {
         app,
         workspace: WorkspaceId(Uuid::nil()),
@@ -157,7 +157,7 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
     let body = body
         .as_object()
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
-    let body = schema::read(FIELDS, body, &mut || prichal_core::id::generate(now))?;
+    let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
     let text = |name: &str| {
         body.get(name)
             .and_then(|value| value.as_str())

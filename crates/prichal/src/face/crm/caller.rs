@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    memory::Payer,
     quota, writes,
 };
 
@@ -100,6 +101,7 @@ impl FromRequestParts<App> for Member {
                 ));
             }
         };
+        Payer::name(&parts.extensions, Some(workspace.id), caller.credential());
         quota::admit_request(app, workspace.id, parts, &SPARED).await?;
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));

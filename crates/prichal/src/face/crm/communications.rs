@@ -31,7 +31,7 @@ use crate::{
     access,
     app::App,
     error::{Error, Result},
-    face::json_text,
+    face::{json_text, listing},
     page::{Page, Query},
     settings,
     telephony::{
@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         // `/api/v1/{ws}/communications/{id}…`
         let text = parts.uri.path().split('/').nth(5).unwrap_or_default();
         let shown: String = text.chars().take(64).collect();
-        EntityId::parse(text)
+        EntityId::parse_any(text)
             .map(Self)
             .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))
     }
@@ -105,9 +105,11 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
         status: query
             .read("status", "active or sealed", Status::from_name)?
             .map(Status::name),
-        missed: query.read("missed", "true or false", |text| text.parse().ok())?,
+        missed: query.read("missed", "true or false", |text| {
+            text.to_ascii_lowercase().parse().ok()
+        })?,
         phone,
-        user: query.read("userId", "a GUID", id::parse)?,
+        user: query.read("userId", "a GUID", id::parse_any)?,
         from,
         to,
     })
@@ -129,17 +131,13 @@ pub(super) async fn list_communications(
 ) -> Result<Response> {
     let (workspace, facts) = (member.workspace_id(), facts(&query)?);
     let filter = filter(&member, &query).await?;
-    let read = move |conn: &mut Conn| {
-        let (count, rows) = communication::list(conn, workspace, &filter, page.offset, page.limit)?;
+    let read = move |conn: &mut Conn, offset, limit| {
+        let (count, rows) = communication::list(conn, workspace, &filter, offset, limit)?;
         let found = record::all_of(rows)?;
         let models = found.iter().map(|found| found.model(conn, facts));
-        let models = models.collect::<Result<Vec<String>>>()?;
-        Ok::<_, Error>(format!(
-            "{{\"count\":{count},\"items\":[{}]}}",
-            models.join(",")
-        ))
+        Ok::<_, Error>((count, models.collect::<Result<Vec<_>>>()?))
     };
-    Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
+    listing::list(&member.app, page, read).await
 }
 
 fn facts(query: &Query) -> Result<bool> {
@@ -374,7 +372,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
         let Some(text) = given.as_deref().or_else(|| query.text("lastEventId")) else {
             return Ok(Self(None));
         };
-        let offset = id::parse(text).ok_or_else(|| {
+        let offset = id::parse_any(text).ok_or_else(|| {
             Error::invalid(
                 "Last-Event-ID",
                 "The value of 'Last-Event-ID' is not a GUID.",

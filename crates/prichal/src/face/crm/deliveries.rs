@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
             .find(|(name, _)| *name == "hookId")
             .unwrap_or_default();
         let shown: String = id.chars().take(64).collect();
-        let id = WebhookId::parse(id).ok_or_else(|| {
+        let id = WebhookId::parse_any(id).ok_or_else(|| {
             Error::invalid("hookId", format!("The value '{shown}' is not a valid id."))
         })?;
         Ok(Self(id))
@@ -97,14 +97,14 @@ pub(super) async fn list_deliveries(
         member.require_owner(id)?;
     }
     let filter = AttemptFilter {
-        webhook: query.read("webHookId", "a GUID", WebhookId::parse)?,
-        event: query.read("eventId", "a GUID", EventId::parse)?,
+        webhook: query.read("webHookId", "a GUID", WebhookId::parse_any)?,
+        event: query.read("eventId", "a GUID", EventId::parse_any)?,
         status: query.read(
             "status",
             "delivered, deferred or exhausted",
             attempt::status,
         )?,
-        before: query.read("before", "the id of an attempt", id::parse)?,
+        before: query.read("before", "the id of an attempt", id::parse_any)?,
     };
     let limit = query.limit()?;
     let workspace = member.workspace_id();
@@ -165,7 +165,12 @@ pub(super) async fn replay_events(
     let given = schema::read(STRETCH, schema::object(&given)?, &mut || {
         generate(member.now)
     })?;
-    let place = |name: &str| given.get(name).and_then(Value::as_str).and_then(id::parse);
+    let place = |name: &str| {
+        given
+            .get(name)
+            .and_then(Value::as_str)
+            .and_then(id::parse_any)
+    };
     let place = |name: &str| place(name).map(|cursor| offset::seq_at(key.workspace, cursor));
     let (from, to) = (place("fromOffset").unwrap_or(0), place("toOffset"));
     if to.is_some_and(|to| to < from) {

@@ -25,7 +25,7 @@ use crate::{
     entity::{Place, draft::Draft, edit, find, links_inside, model},
     error::{Error, Result},
     face::{
-        Raw, json_text,
+        Raw, json_text, listing,
         once::{IdempotencyKey, JsonAnswer, write_once},
         parse_json,
     },
@@ -71,7 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Collection {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let name = segment(parts, "collection").await?;
-        EntityKind::from_collection(&name)
+        EntityKind::from_collection(&name.to_ascii_lowercase())
             .map(Self)
             .ok_or(Error::NoRoute)
     }
@@ -84,7 +84,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         let Collection(kind) = Collection::from_request_parts(parts, state).await?;
         let id = segment(parts, "id").await?;
         let shown: String = id.chars().take(64).collect();
-        let id = EntityId::parse(&id).ok_or_else(|| {
+        let id = EntityId::parse_any(&id).ok_or_else(|| {
             Error::invalid("id", format!("The value '{shown}' is not a valid id."))
         })?;
         Ok(Self(Place { kind, id }))
@@ -167,8 +167,8 @@ pub(super) async fn list_entities(
     page: Page,
 ) -> Result<Response> {
     let workspace = member.workspace_id();
-    let read = move |conn: &mut Conn| {
-        let (count, found) = entity::list(conn, workspace, kind, page.offset, page.limit)?;
+    let read = move |conn: &mut Conn, offset, limit| {
+        let (count, found) = entity::list(conn, workspace, kind, offset, limit)?;
         let mut links: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
         if let (Some((_, inner)), Some(first), Some(last)) =
             (inner_links(kind), found.first(), found.last())
@@ -181,16 +181,12 @@ pub(super) async fn list_entities(
                 }
             }
         }
-        let items: Vec<String> = found
+        let items = found
             .iter()
-            .map(|entity| model(entity, links.get(&entity.id.0).map_or(&[], Vec::as_slice)))
-            .collect();
-        Ok::<_, Error>(format!(
-            "{{\"count\":{count},\"items\":[{}]}}",
-            items.join(",")
-        ))
+            .map(|entity| model(entity, links.get(&entity.id.0).map_or(&[], Vec::as_slice)));
+        Ok::<_, Error>((count, items.collect::<Vec<_>>()))
     };
-    Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
+    listing::list(&member.app, page, read).await
 }
 
 /// Read an entity.

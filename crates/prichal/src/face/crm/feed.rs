@@ -57,7 +57,7 @@ struct ObjectEventsList {
 pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> {
     let workspace = member.workspace_id();
     let cursor = query
-        .read("offset", "a GUID", id::parse)?
+        .read("offset", "a GUID", id::parse_any)?
         .unwrap_or_default();
     let limit = query.limit()?;
     let after = offset::seq_at(workspace, cursor);

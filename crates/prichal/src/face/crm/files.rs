@@ -26,11 +26,12 @@ use crate::{
         json_text,
         once::{IdempotencyKey, JsonAnswer, write_once},
     },
+    memory::Payer,
     multipart::{FilePart, MultipartError, longest_body},
     page::Query,
     quota,
     range::{self, Wanted},
-    upload::{declared_length, drain, in_time},
+    upload::{Incoming, declared_length, drain},
     vault::hex,
 };
 
@@ -86,7 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
             .find(|(name, _)| *name == "id")
             .unwrap_or_default();
         let shown: String = id.chars().take(64).collect();
-        let id = FileId::parse(id).ok_or_else(|| {
+        let id = FileId::parse_any(id).ok_or_else(|| {
             Error::invalid("id", format!("The value '{shown}' is not a valid id."))
         })?;
         Ok(Self(id))
@@ -108,7 +109,15 @@ pub(super) async fn upload_file(
     quota::admit(&member.app, workspace, &[Kind::Files], 0).await?;
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
-    let taken = take(&member, &parts.headers, &mut body, once.is_given()).await;
+    let incoming = Incoming::new(&member.app, Payer::of(&parts.extensions));
+    let taken = take(
+        &member,
+        &parts.headers,
+        &mut body,
+        incoming,
+        once.is_given(),
+    )
+    .await;
     let (file, digest) = taken.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
     // A blob whose row is not written after all is an orphan, which retention finds.
     quota::admit(&member.app, workspace, &[Kind::Files], file.size).await?;
@@ -131,6 +140,7 @@ async fn take(
     member: &Member,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
+    mut incoming: Incoming,
     digested: bool,
 ) -> Result<(File, String)> {
     let id = FileId::generate(member.now);
@@ -139,21 +149,24 @@ async fn take(
     }
     let content_type = headers.get(header::CONTENT_TYPE);
     let found = FilePart::find(content_type, body, "file", LIMIT);
-    let found = in_time(&member.app, found).await;
+    let found = incoming.next(found).await;
     let mut part = found.map_err(|error| refused(error, id))?;
 
     let key = BlobKey::generate(member.workspace_id(), member.now);
     let mut upload = member.app.blobs.create(key).await?;
     let mut digest = digested.then(Sha256::new);
     let size = loop {
-        let chunk = in_time(&member.app, part.chunk()).await;
+        let chunk = incoming.next(part.chunk()).await;
         let written = match chunk.map_err(|error| refused(error, id)) {
             Ok(None) => break upload.finish().await?,
             Ok(Some(chunk)) => {
                 if let Some(digest) = &mut digest {
                     digest.update(&chunk);
                 }
-                upload.write(chunk).await.map_err(Error::from)
+                match incoming.count(chunk.len()).await {
+                    Ok(()) => upload.write(chunk).await.map_err(Error::from),
+                    busy => busy,
+                }
             }
             Err(error) => Err(error),
         };

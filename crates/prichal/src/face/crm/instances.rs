@@ -20,7 +20,7 @@ use super::caller::{Admin, Member};
 use crate::{
     error::{Error, Result},
     face::{
-        Json, Raw, json_text,
+        Json, Raw, json_text, listing,
         once::{IdempotencyKey, JsonAnswer, write_once},
     },
     guess,
@@ -158,7 +158,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
             .find(|(name, _)| *name == "id")
             .unwrap_or_default();
         let shown: String = id.chars().take(64).collect();
-        let id = IntegrationId::parse(id).ok_or_else(|| {
+        let id = IntegrationId::parse_any(id).ok_or_else(|| {
             Error::invalid("id", format!("The value '{shown}' is not a valid id."))
         })?;
         Ok(Self(id))
@@ -201,21 +201,16 @@ impl Member {
     responses((status = 200, body = InstanceList)))]
 pub(super) async fn list_instances(member: Member, page: Page) -> Result<Response> {
     let (app, workspace) = (member.app.clone(), member.workspace_id());
-    let read = move |conn: &mut Conn| {
-        let (count, rows) = integration::list_instances(conn, workspace, page.offset, page.limit)?;
-        let found: Result<Vec<Found>> = rows
-            .into_iter()
-            .map(|row| instance::load(&app.vault, conn, row))
-            .collect();
-        Ok::<_, Error>((count, found?))
+    let member = Arc::new(member);
+    let read = move |conn: &mut Conn, offset, limit| {
+        let (count, rows) = integration::list_instances(conn, workspace, offset, limit)?;
+        let items = rows.into_iter().map(|row| {
+            let found = instance::load(&member.app.vault, conn, row)?;
+            Ok(found.text(member.secrets_of(found.id())))
+        });
+        Ok::<_, Error>((count, items.collect::<Result<Vec<_>>>()?))
     };
-    let (count, found) = member.app.db.read(read).await?;
-    let items: Vec<String> = found
-        .iter()
-        .map(|found| found.text(member.secrets_of(found.id())))
-        .collect();
-    let text = format!("{{\"count\":{count},\"items\":[{}]}}", items.join(","));
-    Ok(json_text(StatusCode::OK, text))
+    listing::list(&app, page, read).await
 }
 
 /// Read an instance. Its secrets are shown to administrators and to the integration itself.

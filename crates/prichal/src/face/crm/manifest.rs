@@ -60,7 +60,7 @@ impl<S: Send + Sync> FromRequest<S> for ManifestBody {
         let json = if is_zip || bytes.starts_with(b"PK\x03\x04") {
             let archive = bytes.clone();
             // Inflating takes its time.
-            let unpacked = tokio::task::spawn_blocking(move || manifest_in(&archive)).await;
+            let unpacked = tokio::task::spawn_blocking(move || unpack(&archive)).await;
             let text = unpacked.map_err(Error::internal)??;
             parse_json(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text))?
         } else {
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequest<S> for ManifestBody {
 
 /// The bytes of the one `manifest.json` in the root of an archive. The rest is not used, but an archive
 /// that would harm somebody who unpacks it is refused as a whole.
-fn manifest_in(archive: &[u8]) -> Result<Vec<u8>> {
+pub fn unpack(archive: &[u8]) -> Result<Vec<u8>> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(unreadable)?;
     if archive.len() > ENTRIES {
         return Err(refuse(format!("it has more than {ENTRIES} entries")));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn refusal(archive: &[u8]) -> String {
-        match manifest_in(archive) {
+        match unpack(archive) {
             Err(Error::Invalid(faults)) => faults[0].message.clone(),
             other => panic!("{other:?}"),
         }
@@ -184,21 +184,21 @@ mod tests {
             ("manifest.json", TEXT),
             ("old/manifest.json", b"{}"),
         ]);
-        assert_eq!(manifest_in(&good).unwrap(), TEXT);
+        assert_eq!(unpack(&good).unwrap(), TEXT);
         for entries in [&[("sub/manifest.json", TEXT)][..], &[], &[("a", b"")]] {
             assert!(refusal(&archive(entries)).contains("no manifest.json"));
         }
         let two = archive(&[("manifest.json", TEXT), ("Manifest.JSON", TEXT)]);
         assert!(refusal(&two).contains("more than one"));
         let same = archive(&[("manifest.json", TEXT), ("manifest.jsox", TEXT)]);
-        assert!(manifest_in(&same).is_ok());
+        assert!(unpack(&same).is_ok());
         refusal(&forged(&same, b"manifest.jsox", b"manifest.json"));
     }
 
     #[test]
     fn entries_that_climb_out_spoil_the_archive() {
         let good = archive(&[("manifest.json", TEXT), ("aa/aaaaaa", b"x")]);
-        assert!(manifest_in(&good).is_ok());
+        assert!(unpack(&good).is_ok());
         for bad in [
             "../aaaaaa",
             "aa/../../",
@@ -248,7 +248,7 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0xff;
             // Whatever it says, it says so.
-            let _ = manifest_in(&bad);
+            let _ = unpack(&bad);
         }
     }
 }

@@ -115,7 +115,7 @@ pub(super) async fn hang_up(
     Path((_ws, id)): Path<(String, String)>,
     Raw(body): Raw,
 ) -> Result<Response> {
-    let id = EntityId::parse(&id).ok_or_else(|| not_found(&id))?;
+    let id = EntityId::parse_any(&id).ok_or_else(|| not_found(&id))?;
     hang_up_leg(member, Some(id), &body).await
 }
 

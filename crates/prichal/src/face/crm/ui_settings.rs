@@ -162,7 +162,7 @@ pub(super) async fn get_ui_setting(
 /// A setting that the caller may see, by its own id.
 async fn find_by_id(member: &Member, id: &str) -> Result<UiSetting> {
     let shown: String = id.chars().take(64).collect();
-    let id = prichal_core::id::parse(id)
+    let id = prichal_core::id::parse_any(id)
         .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))?;
     let workspace = member.workspace_id();
     let found = member
@@ -252,7 +252,7 @@ async fn put(member: &Member, new: UiSetting) -> Result<Response> {
 fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
     let body = schema::read(FIELDS, schema::object(body)?, &mut || generate(member.now))?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-    let id = |name: &str| prichal_core::id::parse(text(name)).filter(|id| !id.is_nil());
+    let id = |name: &str| prichal_core::id::parse_any(text(name)).filter(|id| !id.is_nil());
     let (key, value) = (text("key").to_owned(), text("value").to_owned());
     if key.is_empty() || key.len() > MAX_KEY || key.contains('=') {
         return Err(Error::invalid(

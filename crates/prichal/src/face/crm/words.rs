@@ -14,7 +14,7 @@ use crate::{
 pub fn words(error: &Error) -> Response {
     let (status, body) = match error {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
-        Error::Throttled { .. } => (
+        Error::Throttled { .. } | Error::TooMany { .. } => (
             StatusCode::TOO_MANY_REQUESTS,
             info("tooManyRequests", error),
         ),
@@ -24,14 +24,14 @@ pub fn words(error: &Error) -> Response {
         Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
         Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
         Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
+        Error::UnknownCoding(_) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            info("unknownCoding", error),
+        ),
         Error::NoRoute => (StatusCode::NOT_FOUND, info("notFound", error)),
         Error::WrongMethod => (
             StatusCode::METHOD_NOT_ALLOWED,
             info("methodNotAllowed", error),
-        ),
-        Error::TooMany { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            info("tooManyRequests", error),
         ),
         Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, info("busy", error)),
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, info("unavailable", error)),

@@ -28,9 +28,10 @@ use crate::{
     document::{check::room, record::UNUSED},
     error::{Error, Result},
     face::once::{IdempotencyKey, JsonAnswer, write_once},
+    memory::Payer,
     multipart::{FilePart, MultipartError, longest_body},
     quota,
-    upload::{declared_length, drain, in_time},
+    upload::{Incoming, declared_length, drain},
     vault::hex,
 };
 
@@ -104,8 +105,9 @@ async fn upload(
     quota::admit(&company.app, company.id(), &files, 0).await?;
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
+    let incoming = Incoming::new(&company.app, Payer::of(&parts.extensions));
     let taken = match company.may(limits(kind).permission).await {
-        Ok(()) => take(&company, &parts.headers, &mut body, kind).await,
+        Ok(()) => take(&company, &parts.headers, &mut body, kind, incoming).await,
         Err(error) => Err(error),
     };
     let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
@@ -213,12 +215,13 @@ async fn take(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
     kind: Kind,
+    mut incoming: Incoming,
 ) -> Result<DocumentBlob> {
     let limits = limits(kind);
     let refuse = |error| refused(company, error, &limits);
     let content_type = headers.get(header::CONTENT_TYPE);
     let found = FilePart::find(content_type, body, limits.part, limits.longest);
-    let mut part = in_time(&company.app, found).await.map_err(refuse)?;
+    let mut part = incoming.next(found).await.map_err(refuse)?;
     let name = part.file_name.clone().unwrap_or_default();
     let extension = extension(&name);
     // A name that is nothing but its ending has none.
@@ -250,21 +253,24 @@ async fn take(
     };
     let key = BlobKey::generate(company.id(), company.now);
     if kind == Kind::Signature {
-        let taken = take_signature(company, &mut part, key, refuse).await?;
+        let taken = take_signature(company, &mut part, &mut incoming, key, refuse).await?;
         let taken = taken.map_err(|flaw| flaw.refusal(company, &limits, unreadable))?;
         return Ok(row(taken));
     }
     let mut upload = company.app.blobs.create(key).await?;
     let (mut digest, mut sniffer) = (Sha256::new(), Sniffer::new(&extension));
     loop {
-        let chunk = in_time(&company.app, part.chunk()).await;
+        let chunk = incoming.next(part.chunk()).await;
         let written = match chunk.map_err(refuse) {
             Ok(None) if sniffer.is_content_with_it() => break,
             Ok(None) => Err(unreadable()),
             Ok(Some(chunk)) => {
                 digest.update(&chunk);
                 sniffer.look(&chunk);
-                upload.write(chunk).await.map_err(Error::from)
+                match incoming.count(chunk.len()).await {
+                    Ok(()) => upload.write(chunk).await.map_err(Error::from),
+                    busy => busy,
+                }
             }
             Err(error) => Err(error),
         };
@@ -282,26 +288,32 @@ async fn take(
 async fn take_signature(
     company: &Company,
     part: &mut FilePart<&mut BodyDataStream>,
+    incoming: &mut Incoming,
     key: BlobKey,
     refuse: impl Fn(MultipartError) -> Error,
 ) -> Result<Result<Stored, Flaw>> {
     let app = &company.app;
     let mut head = BytesMut::new();
     while head.len() <= SMALL {
-        let Some(chunk) = in_time(app, part.chunk()).await.map_err(&refuse)? else {
+        let Some(chunk) = incoming.next(part.chunk()).await.map_err(&refuse)? else {
             return match readable(head.freeze()).await? {
                 Ok(der) => keep(company, key, der).await.map(Ok),
                 Err(flaw) => Ok(Err(flaw)),
             };
         };
+        incoming.count(chunk.len()).await?;
         head.extend_from_slice(&chunk);
     }
     let mut upload = app.blobs.create(key).await?;
     let mut next = Some(head.freeze());
     while let Some(chunk) = next {
-        let written = upload.write(chunk).await.map_err(Error::from);
+        let counted = incoming.count(chunk.len()).await;
+        let written = match counted {
+            Ok(()) => upload.write(chunk).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
         let more = match written {
-            Ok(()) => in_time(app, part.chunk()).await.map_err(&refuse),
+            Ok(()) => incoming.next(part.chunk()).await.map_err(&refuse),
             Err(error) => Err(error),
         };
         match more {

@@ -26,8 +26,12 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    memory::Payer,
     quota, writes,
 };
+
+/// How many employees are looked through for one who stands for the company.
+const EMPLOYEES: i64 = 1000;
 
 /// A company that asks for something.
 #[derive(Clone)]
@@ -106,13 +110,28 @@ impl Company {
         if !self.asker.admin {
             return Err(self.forbid(&NOBODY, &[permission]));
         }
-        let (_, users) = entity::list(conn, self.id(), EntityKind::User, 0, 1000)?;
-        let users: Vec<Employee> = users.iter().filter_map(Employee::read).collect();
-        let first = users.iter().find(|user| user.facts.is_admin == Some(true));
-        let default = first.or_else(|| users.first());
-        default
-            .cloned()
-            .ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
+        let default = self.first_employee(conn)?;
+        default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
+    }
+
+    /// The first administrator among the first thousand employees, else the first of them.
+    fn first_employee(&self, conn: &mut Conn) -> Result<Option<Employee>> {
+        let (mut first, mut seen) = (None, 0);
+        while seen < EMPLOYEES {
+            let (_, users) =
+                entity::list(conn, self.id(), EntityKind::User, seen, EMPLOYEES - seen)?;
+            if users.is_empty() {
+                break;
+            }
+            seen += i64::try_from(users.len()).map_err(Error::internal)?;
+            for user in users.iter().filter_map(Employee::read) {
+                if user.facts.is_admin == Some(true) {
+                    return Ok(Some(user));
+                }
+                first.get_or_insert(user);
+            }
+        }
+        Ok(first)
     }
 
     /// Whether the caller may do what no employee is named for.
@@ -193,6 +212,7 @@ impl FromRequestParts<App> for Company {
         let Caller::Token(token) = &caller else {
             return Err(Error::Forbidden("The token of a company is required"));
         };
+        Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
         let asker = Asker {
             token: token.id,
             user: token.user,

@@ -2,7 +2,7 @@
 
 use prichal_core::{
     document::{Document, Group, Kind, Party, Status, model},
-    id::{generate, parse},
+    id::{generate, parse_any},
 };
 use prichal_store::{
     Tx,
@@ -154,7 +154,7 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
 
 /// An id that stands in a path.
 pub(super) fn read_id(company: &Company, text: &str) -> Result<Uuid> {
-    parse(text).ok_or_else(|| Error::invalid("id", BAD_ID.text(company.language(), &[text])))
+    parse_any(text).ok_or_else(|| Error::invalid("id", BAD_ID.text(company.language(), &[text])))
 }
 
 const BAD_ID: Said = Said::new(

@@ -2,7 +2,7 @@
 //! what is unknown is ignored (`reference/edo.md` §1.1, §1.4). What is wrong is said with the field's path.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::{document, id::parse};
+use prichal_core::{document, id::parse_any};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -154,12 +154,15 @@ impl<'a> Fields<'a> {
         self.need(name, text.filter(|text| !text.chars().all(unseen)))
     }
 
-    /// An id. The one of zeros stands for none.
+    /// An id. The one of zeros stands for none, and so does an empty text.
     pub(super) fn id(&self, name: &str) -> Result<Option<Uuid>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let id = parse(text).ok_or_else(|| self.fault(name, &BAD_ID, &[]))?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let id = parse_any(text).ok_or_else(|| self.fault(name, &BAD_ID, &[]))?;
         Ok((!id.is_nil()).then_some(id))
     }
 
@@ -169,12 +172,13 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn int(&self, name: &str) -> Result<Option<i64>> {
-        let Some(value) = self.get(name) else {
+        let is_said = |value: &&Value| value.as_str().is_none_or(|text| !text.trim().is_empty());
+        let Some(value) = self.get(name).filter(is_said) else {
             return Ok(None);
         };
         let number = value
             .as_i64()
-            .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+            .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
         number
             .map(Some)
             .ok_or_else(|| self.wrong_type(name, "integer"))
@@ -197,6 +201,13 @@ impl<'a> Fields<'a> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(Value::Number(number)) => Ok(number.as_f64().map(|number| number != 0.0)),
+            Some(Value::String(text)) => match text.trim().to_ascii_lowercase().as_str() {
+                "" => Ok(None),
+                "true" => Ok(Some(true)),
+                "false" => Ok(Some(false)),
+                _ => Err(self.wrong_type(name, "boolean")),
+            },
             Some(_) => Err(self.wrong_type(name, "boolean")),
         }
     }
@@ -361,11 +372,17 @@ mod tests {
         let body = json!({
             "DocumentId": "A5AAD3C1-777b-4ae5-8ca1-60b94c0423e5", "none": "00000000-0000-0000-0000-000000000000",
             "group": 1, "other": "legal", "action": 0, "text": "5", "deep": { "x": 7, "list": [{}, 1] }, "long": "ааа",
-            "statuses": ["DRAFT", 10, "17", 18],
+            "statuses": ["DRAFT", 10, "17", 18], "on": "True", "off": 0, "nothing": "",
+            "bare": "{a5aad3c1-777b-4ae5-8ca1-60b94c0423e5}",
         });
         let fields = Fields::of(&body, Language::En).unwrap();
         assert!(fields.need_id("documentId").is_ok());
         assert_eq!(fields.id("none").unwrap(), None);
+        assert_eq!(fields.id("nothing").unwrap(), None);
+        assert_eq!(fields.int("nothing").unwrap(), None);
+        assert_eq!(fields.id("bare").unwrap(), fields.id("documentId").unwrap());
+        assert_eq!(fields.flag("on").unwrap(), Some(true));
+        assert_eq!(fields.flag("off").unwrap(), Some(false));
         assert_eq!(
             fields.word("group").unwrap(),
             Some(document::Group::Accounting)

@@ -2,7 +2,7 @@
 //! (`reference/edo.md` §1.2, rows 21 to 23, §1.10).
 
 use axum::extract::State;
-use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse};
+use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse_any};
 use prichal_store::{Conn, entity, workspace};
 use serde_json::{Value, json};
 
@@ -25,13 +25,26 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
     company.may("EMPLOYEE_VIEW").await?;
     let (skip, top) = Fields::of(&body, company.language())?.page()?;
     let viewer = company.id();
-    let look = move |conn: &mut Conn| entity::list(conn, viewer, EntityKind::User, skip, top);
-    let (total, found) = company.app.db.read(look).await?;
-    let items: Vec<Value> = found
-        .iter()
-        .filter_map(Employee::read)
-        .map(|one| employee_model(&one))
-        .collect();
+    let (total, found) = company
+        .app
+        .db
+        .read(move |conn| {
+            let (mut total, mut found) = (0, Vec::new());
+            let mut seen = 0;
+            while seen < top {
+                let (count, users) =
+                    entity::list(conn, viewer, EntityKind::User, skip + seen, top - seen)?;
+                total = count;
+                if users.is_empty() {
+                    break;
+                }
+                seen += i64::try_from(users.len()).map_err(Error::internal)?;
+                found.extend(users.iter().filter_map(Employee::read));
+            }
+            Ok::<_, Error>((total, found))
+        })
+        .await?;
+    let items: Vec<Value> = found.iter().map(employee_model).collect();
     Ok(wrapped(&page(&items, skip, top, total)))
 }
 
@@ -64,7 +77,7 @@ pub(super) async fn get_permissions(
 ) -> Result<JsonAnswer> {
     company.may("EMPLOYEE_VIEW").await?;
     let unknown = || company.refuse(&UNKNOWN_EMPLOYEE, &[&id]);
-    let (viewer, wanted) = (company.id(), parse(&id).ok_or_else(unknown)?);
+    let (viewer, wanted) = (company.id(), parse_any(&id).ok_or_else(unknown)?);
     let look = move |conn: &mut Conn| employee(conn, viewer, wanted);
     let found = company.app.db.read(look).await?.ok_or_else(unknown)?;
     let granted: Vec<&str> = PERMISSIONS

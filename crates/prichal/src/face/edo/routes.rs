@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::get,
@@ -165,42 +165,6 @@ fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
     }
 }
 
-/// Names in paths that are not all lower-case.
-const NAMES: [&str; 3] = [
-    "GetDocumentStatusByDocumentId",
-    "GetDocumentPrintFormByDocumentId",
-    "GetDocumentArchiveByDocumentId",
-];
-
-/// The path as it is registered here, if it was written in another way that the vendor's server takes:
-/// slashes doubled or at the end, letters in either case (`reference/edo.md` §8).
-pub fn canonical(uri: &Uri) -> Option<Uri> {
-    let path = uri.path();
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let is_api = segments.next()?.eq_ignore_ascii_case("api");
-    let version = segments.next()?;
-    if !is_api || !(version.eq_ignore_ascii_case("v3") || version == "1") {
-        return None;
-    }
-    let mut written = format!("/api/{}", version.to_ascii_lowercase());
-    for segment in segments {
-        let known = NAMES.iter().find(|name| name.eq_ignore_ascii_case(segment));
-        written.push('/');
-        match known {
-            Some(name) => written.push_str(name),
-            None => written.push_str(&segment.to_ascii_lowercase()),
-        }
-    }
-    if written == path {
-        return None;
-    }
-    if let Some(query) = uri.query() {
-        written.push('?');
-        written.push_str(query);
-    }
-    written.parse().ok()
-}
-
 /// An answer in the vendor's envelope.
 pub(super) fn wrapped(response: &Value) -> JsonAnswer {
     JsonAnswer::ok(json!({ "response": response, "errors": null }).to_string())
@@ -209,38 +173,4 @@ pub(super) fn wrapped(response: &Value) -> JsonAnswer {
 /// An answer without it.
 pub(super) fn bare(response: &Value) -> JsonAnswer {
     JsonAnswer::ok(response.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_taken_as_the_vendor_takes_them() {
-        for (given, expected) in [
-            ("/api/v3/sync/references/statuses", None),
-            (
-                "/api/v3//sync/references/statuses/",
-                Some("/api/v3/sync/references/statuses"),
-            ),
-            (
-                "/API/V3/Sync/References/Statuses?a=B",
-                Some("/api/v3/sync/references/statuses?a=B"),
-            ),
-            (
-                "/api/v3/sync/single/document/getdocumentstatusbydocumentid/X",
-                Some("/api/v3/sync/single/document/GetDocumentStatusByDocumentId/x"),
-            ),
-            ("/api//1/webhooks", Some("/api/1/webhooks")),
-            ("/api/v1//x", None),
-            ("/", None),
-        ] {
-            let found = canonical(&given.parse().expect("a path"));
-            assert_eq!(
-                found.map(|uri| uri.to_string()).as_deref(),
-                expected,
-                "{given}"
-            );
-        }
-    }
 }

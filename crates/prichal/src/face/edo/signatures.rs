@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use prichal_core::{
     document::{Document, Status},
-    id::parse,
+    id::parse_any,
 };
 use prichal_store::{
     Conn, document as store,
@@ -118,7 +118,7 @@ pub(super) async fn check_page(
     headers: HeaderMap,
 ) -> Result<Response> {
     let language = Language::of(&headers);
-    let found = match parse(&id) {
+    let found = match parse_any(&id) {
         Some(id) => app.db.read(move |conn| public(conn, id)).await?,
         None => None,
     };

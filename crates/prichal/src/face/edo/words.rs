@@ -64,6 +64,7 @@ fn status(error: &Error, strict: bool) -> StatusCode {
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
         Error::Forbidden(_) if strict => StatusCode::FORBIDDEN,
         Error::Refused(refusal) if strict && refusal.status == PERMISSION_ERROR => {
@@ -130,6 +131,7 @@ fn message(error: &Error, language: Language) -> String {
             });
             texts.collect::<Vec<_>>().join(" ")
         }
+        Error::UnknownCoding(name) => say(&UNKNOWN_CODING, &[name]),
         Error::PatchRefused(_) => error.to_string(),
     }
 }
@@ -179,6 +181,11 @@ const INTERNAL: Said = Said::new(
     "Внутренняя ошибка сервера.",
     "Сервердің ішкі қатесі.",
     "Internal server error.",
+);
+const UNKNOWN_CODING: Said = Said::new(
+    "Кодировка {} в Content-Encoding неизвестна, известны gzip, deflate и br.",
+    "Content-Encoding ішіндегі {} кодтауы белгісіз, белгілілері: gzip, deflate және br.",
+    "The Content-Encoding {} is not known here: gzip, deflate and br are.",
 );
 const TOO_LARGE: Said = Said::new(
     "Тело запроса больше {} байт.",

@@ -15,6 +15,7 @@ use crate::{
     channel::Docked,
     error::{Error, Result},
     face::{bearer, once::Asking},
+    memory::Payer,
     quota, writes,
 };
 
@@ -84,6 +85,7 @@ impl FromRequestParts<App> for Tenant {
             ));
         };
         let workspace = token.workspace;
+        Payer::name(&parts.extensions, Some(workspace), token.id.0);
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
         writes::admit(app, workspace, &parts.method)?;
         admit(app, workspace, parts).await?;

@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     face::{bearer, read_body},
     http::sender,
+    memory::Payer,
     quota, security, writes,
 };
 
@@ -52,7 +53,12 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     let loaded = loaded.ok_or_else(|| refuse(&docked, "The receiving script of this channel"))?;
     let mut seen = describe(&app, &parts);
     let limit = app.config.hook_body_limit;
+    let payer = Payer::of(&parts.extensions);
     let body = read_body(HttpRequest::from_parts(parts, body), limit).await?;
+    if let Some(payer) = payer {
+        // As text, and as the script is told of it.
+        payer.take(2 * body.len()).await?;
+    }
     seen.set_body(&body);
     if docked.channel.is_sync() {
         answer(&app, &docked, &loaded, seen).await
@@ -79,6 +85,7 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
     let token = token.ok_or(Error::Unauthenticated)?;
     let docked = channel::by_token(app, token).await?;
     let docked = docked.ok_or(Error::Unauthenticated)?;
+    Payer::name(&parts.extensions, Some(docked.workspace), docked.channel.id);
     tracing::Span::current().record("workspace", tracing::field::display(docked.workspace));
     security::known(&Caller::Channel(docked.clone()));
     if !sender(app, &parts.headers, &parts.extensions)
@@ -93,7 +100,10 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
 /// A request as its script sees it, but for the body. The token that let it in is no part of that.
 fn describe(app: &App, parts: &Parts) -> Request {
     let is_ours = !parts.uri.path().starts_with(IN_PATH);
-    let shown = |name: &HeaderName| !(is_ours && name == header::AUTHORIZATION);
+    // The body is decoded before the script sees it.
+    let shown = |name: &HeaderName| {
+        !(is_ours && name == header::AUTHORIZATION) && name != header::CONTENT_ENCODING
+    };
     let headers = parts.headers.iter().filter(|(name, _)| shown(name));
     let url = parts.uri.path_and_query();
     Request {

@@ -38,6 +38,7 @@ use crate::{
         overlap,
     },
     page::Query,
+    reading,
     security::{self, Event},
     vault::{Vault, sha256_hex},
 };
@@ -380,7 +381,9 @@ pub(super) async fn rotate_token(
 /// A message to the letter, as it came; as it is meant where it is not written quite like JSON.
 fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
     let meant = collection::read_json(headers, body)?;
+    let is_whole = !reading::has_half_pair(body);
     let came = serde_json::from_slice::<&RawValue>(body).ok();
+    let came = came.filter(|_| is_whole);
     Ok(came.map_or_else(|| meant.to_string(), |came| came.get().to_owned()))
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A frame is a JSON array of a method and its parameters. What the methods do is in [`session`].
 
-mod frame;
+pub mod frame;
 mod going;
 mod inbox;
+mod received;
 mod rest;
 mod rights;
 mod session;
@@ -25,10 +26,15 @@ use tokio_tungstenite::{
     },
 };
 
+use self::{
+    received::{Counted, Received},
+    session::Client,
+};
 use super::hooks::dock;
 use crate::{
     app::App,
     error::{Error, Result},
+    memory::Payer,
 };
 
 /// Where the token of a websocket stands in a path.
@@ -70,13 +76,22 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         .max_write_buffer_size(4 * LONGEST)
         .max_message_size(Some(LONGEST))
         .max_frame_size(Some(LONGEST));
+    let payer = Payer::of(&parts.extensions);
+    let payer = payer.ok_or_else(|| Error::internal("a request without a payer"))?;
     let at = app.clone();
     app.background.spawn(async move {
         // Whoever leaves before that was never there.
         let Ok(upgraded) = upgrade.await else { return };
-        let io = TokioIo::new(upgraded);
+        let received = Received::new(payer.clone());
+        let io = Counted::new(TokioIo::new(upgraded), received.clone());
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        session::run(at, docked, rights, id, socket).await;
+        let client = Client {
+            id,
+            rights,
+            payer,
+            received,
+        };
+        session::run(at, docked, client, socket).await;
     });
     let mut response = Response::default();
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -44,7 +44,7 @@ fn is_refused(error: &Error, status: &str) -> bool {
 pub(super) fn status(error: &Error) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::Refused(refusal) => match refusal.status {
@@ -58,8 +58,8 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::PatchRefused(_) => StatusCode::CONFLICT,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-        Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -110,7 +110,7 @@ async fn members_of_a_wrong_type() {
                     json!(true),
                     json!(u64::MAX),
                 ],
-                Kind::Flag => vec![json!("yes"), json!(1), json!({})],
+                Kind::Flag => vec![json!("yes"), json!([]), json!({})],
                 Kind::Word => vec![
                     json!("NO_SUCH"),
                     json!(99),

@@ -1,11 +1,13 @@
-//! Frames to the client, and what ties an answer to its question.
+//! Frames from and to the client, and what ties an answer to its question.
 
 use prichal_core::schema::Object;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
+use crate::face::parse_json;
+
 /// What a client gives to know an answer by: any JSON, given back to the letter.
-pub(super) type Qid = Option<Box<RawValue>>;
+pub type Qid = Option<Box<RawValue>>;
 
 /// What an answer holds beside its `qid` and `result`, or a code and a text.
 pub(super) type Answer = Result<Vec<(&'static str, Value)>, (i64, String)>;
@@ -41,8 +43,48 @@ pub(super) fn framed(method: &str, qid: Option<&RawValue>, body: Object) -> Stri
     }
 }
 
+/// A frame of the client: `["<method>", params]`, its parameters mostly an object.
+pub struct Received<'a> {
+    text: &'a str,
+    frame: [Value; 2],
+}
+
+/// Reads a frame. `None` unless it is an array of a method's name and its parameters.
+pub fn read(text: &str) -> Option<Received<'_>> {
+    let Ok(Value::Array(frame)) = parse_json(text.as_bytes()) else {
+        return None;
+    };
+    let frame = <[Value; 2]>::try_from(frame).ok()?;
+    frame[0].is_string().then_some(Received { text, frame })
+}
+
+impl Received<'_> {
+    pub fn method(&self) -> &str {
+        self.frame[0].as_str().unwrap_or_default()
+    }
+
+    /// The parameters; `None` if they are no object.
+    pub fn params(&self) -> Option<&Object> {
+        self.frame[1].as_object()
+    }
+
+    /// What the client knows the answer by.
+    pub fn qid(&self) -> Qid {
+        read_qid(self.text, self.params()?)
+    }
+
+    /// The frame as JSON that every reader takes: as it came where it is to the letter, else as it was
+    /// understood.
+    pub fn to_json(&self) -> String {
+        match serde_json::from_str::<IgnoredAny>(self.text) {
+            Ok(IgnoredAny) => self.text.to_owned(),
+            Err(_) => Value::from(self.frame.to_vec()).to_string(),
+        }
+    }
+}
+
 /// The `qid` of a frame as it is written; as it was understood where it is given twice.
-pub(super) fn read_qid(text: &str, asked: &Object) -> Qid {
+fn read_qid(text: &str, asked: &Object) -> Qid {
     #[derive(Deserialize)]
     struct Params {
         qid: Box<RawValue>,

@@ -7,6 +7,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::frame::Qid;
+use crate::channel::sockets::Frame;
 
 /// How many things a client has going at once, and how many it may have asked for beyond those.
 const TOGETHER: usize = 8;
@@ -17,7 +18,7 @@ type Start = (String, u64);
 
 pub(super) struct Going {
     /// What goes on or waits for its turn. Each gives a frame when it ends, or nothing.
-    tasks: JoinSet<(Option<Start>, Option<String>)>,
+    tasks: JoinSet<(Option<Start>, Option<Frame>)>,
     turns: Arc<Semaphore>,
     /// How a script is stopped, by the text of its `qid`.
     starts: HashMap<String, (u64, CancellationToken)>,
@@ -42,7 +43,7 @@ impl Going {
     }
 
     /// The frame of the next that ends; nothing at once when nothing goes on.
-    pub(super) async fn next(&mut self) -> Option<Option<String>> {
+    pub(super) async fn next(&mut self) -> Option<Option<Frame>> {
         let Ok((start, frame)) = self.tasks.join_next().await? else {
             return Some(None);
         };
@@ -57,7 +58,7 @@ impl Going {
     /// Does something when its turn comes; nothing when too much waits already.
     pub(super) fn begin(
         &mut self,
-        work: impl Future<Output = Option<String>> + Send + 'static,
+        work: impl Future<Output = Option<Frame>> + Send + 'static,
     ) -> Result<(), (i64, String)> {
         self.spawn(None, CancellationToken::new(), work)
     }
@@ -67,7 +68,7 @@ impl Going {
         &mut self,
         qid: &Qid,
         stop: CancellationToken,
-        work: impl Future<Output = Option<String>> + Send + 'static,
+        work: impl Future<Output = Option<Frame>> + Send + 'static,
     ) -> Result<(), (i64, String)> {
         let key = qid.as_ref().map(|qid| qid.get().to_owned());
         if key
@@ -89,7 +90,7 @@ impl Going {
         &mut self,
         start: Option<Start>,
         stop: CancellationToken,
-        work: impl Future<Output = Option<String>> + Send + 'static,
+        work: impl Future<Output = Option<Frame>> + Send + 'static,
     ) -> Result<(), (i64, String)> {
         if self.tasks.len() >= TOGETHER + WAITING {
             let why = format!("More than {WAITING} requests wait for their turn");

@@ -23,6 +23,7 @@ use crate::{
         svcscript_runtimes::load,
         words::{SCRIPT_FAILED, TIMED_OUT},
     },
+    memory::Hold,
 };
 
 /// How many frames wait for the script.
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     pub(super) qid: Qid,
     /// The whole frame, as it came.
     pub(super) text: String,
+    /// The memory of the frame, until its script has run.
+    pub(super) hold: Hold,
 }
 
 /// Runs the receiving script on one frame after the other, until the connection is closed.
@@ -48,7 +51,11 @@ pub(super) async fn read_all(
 ) {
     while let Some(Some(asked)) = closed.run_until_cancelled(frames.recv()).await {
         let answer = receive(&app, &docked, connection, &asked, &closed).await;
-        let qid = asked.qid.as_deref();
+        let Asked {
+            method, qid, hold, ..
+        } = asked;
+        drop(hold);
+        let qid = qid.as_deref();
         let answer = match answer {
             Ok(Some(data)) => Ok(vec![("data", data)]),
             // There is nothing to say.
@@ -63,7 +70,7 @@ pub(super) async fn read_all(
         app.channels.sockets.send_here(
             docked.lane(),
             Some(connection),
-            &answered(&asked.method, qid, answer),
+            &answered(&method, qid, answer),
         );
     }
 }

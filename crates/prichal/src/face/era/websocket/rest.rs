@@ -21,6 +21,7 @@ use crate::{
         era::{caller::AsChannel, routes},
         worded,
     },
+    memory::Payer,
 };
 
 const ROOT: &str = "/rest/v1/";
@@ -43,7 +44,13 @@ fn service() -> Router<App> {
 }
 
 /// Does what the message asks for, in the name of the channel.
-pub(super) async fn ask(app: App, docked: Arc<Docked>, rights: Rights, asked: &Object) -> Answer {
+pub(super) async fn ask(
+    app: App,
+    docked: Arc<Docked>,
+    rights: Rights,
+    payer: Payer,
+    asked: &Object,
+) -> Answer {
     let request = read(asked).map_err(|error| said(&error))?;
     let (method, path) = (request.method().as_str(), request.uri().path());
     if !rights.allow(method, path) {
@@ -51,6 +58,7 @@ pub(super) async fn ask(app: App, docked: Arc<Docked>, rights: Rights, asked: &O
     }
     let mut request = request;
     request.extensions_mut().insert(AsChannel(docked));
+    request.extensions_mut().insert(payer);
     let served = service().with_state(app).oneshot(request).await;
     let response = served.unwrap_or_else(|never| match never {});
     let status = response.status();

@@ -4,7 +4,11 @@ use prichal_core::event::EntityKind;
 use prichal_store::{Conn, entity};
 use serde_json::Value;
 
-use crate::{app::App, channel::Docked, error::Result};
+use crate::{
+    app::App,
+    channel::Docked,
+    error::{Error, Result},
+};
 
 /// How many roles are read at once.
 const ROLES: i64 = 1000;
@@ -55,12 +59,15 @@ impl Rights {
         }
         let workspace = docked.workspace;
         let mut routes = Vec::new();
-        for page in 0.. {
-            let read = move |conn: &mut Conn| {
-                entity::list(conn, workspace, EntityKind::Role, page * ROLES, ROLES)
-            };
+        let mut seen = 0;
+        loop {
+            let read =
+                move |conn: &mut Conn| entity::list(conn, workspace, EntityKind::Role, seen, ROLES);
             let (_, found) = app.db.read(read).await?;
-            let is_last = i64::try_from(found.len()).is_ok_and(|count| count < ROLES);
+            if found.is_empty() {
+                break;
+            }
+            seen += i64::try_from(found.len()).map_err(Error::internal)?;
             for role in found {
                 let role: Value = serde_json::from_str(&role.members).unwrap_or_default();
                 let is_ours = role["name"]
@@ -70,9 +77,6 @@ impl Rights {
                     let given = role["routes"].as_array().into_iter().flatten();
                     routes.extend(given.map(Route::read));
                 }
-            }
-            if is_last {
-                break;
             }
         }
         Ok(Self(routes))

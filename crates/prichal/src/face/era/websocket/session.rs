@@ -35,9 +35,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    frame::{Qid, answered, framed, read_qid, unreadable},
+    frame::{self, Qid, answered, framed, unreadable},
     going::Going,
     inbox::{Asked, INBOX, read_all},
+    received::{Counted, Received},
     rest::{self, Answer, said},
     rights::Rights,
     subscriptions::Subscriptions,
@@ -49,11 +50,15 @@ use crate::{
         self, Docked,
         perform::{Now, run_now, value},
         request::{Request, START},
-        sockets::Close,
+        sockets::{Close, Frame},
     },
     document,
     error::{Error, Result},
-    face::era::svcscript_runtimes::{SITE, load, read_start},
+    face::{
+        era::svcscript_runtimes::{SITE, load, read_start},
+        weight,
+    },
+    memory::{Hold, Payer, Use},
 };
 
 /// How often the client is asked whether it is there; it may miss that twice.
@@ -61,6 +66,8 @@ const PING: Duration = Duration::from_secs(30);
 const MISSES: u32 = 2;
 /// How long a frame may take to be sent.
 const SEND: Duration = Duration::from_secs(30);
+/// The head of a client's frame that is of no message.
+const HEAD: usize = 6;
 /// How many events are read at once.
 const EVENTS: i64 = 256;
 /// How many parameters a script may be started with, and how long it may run.
@@ -72,8 +79,17 @@ const LONGEST: u64 = 60_000;
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
 const DENIED: &str = "Access denied by IAM (route not found)";
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 type Closed = oneshot::Receiver<Close>;
+
+/// Who is at the other end.
+pub(super) struct Client {
+    pub(super) id: Uuid,
+    pub(super) rights: Rights,
+    /// On whose account its frames are.
+    pub(super) payer: Payer,
+    pub(super) received: Received,
+}
 
 /// Why the conversation is over.
 enum End {
@@ -84,21 +100,13 @@ enum End {
     Close(CloseCode, &'static str),
 }
 
-pub(super) async fn run(
-    app: App,
-    docked: Arc<Docked>,
-    rights: Rights,
-    id: Uuid,
-    mut socket: Socket,
-) {
-    let lane = docked.lane();
+pub(super) async fn run(app: App, docked: Arc<Docked>, client: Client, mut socket: Socket) {
+    let (lane, id) = (docked.lane(), client.id);
     let at = app.clone();
-    let hears = may(&docked, &rights, "msg");
-    let Some(mut place) = at
-        .channels
-        .sockets
-        .enter(lane, id, &docked.token_hash, hears)
-    else {
+    let hears = may(&docked, &client.rights, "msg");
+    let payer = client.payer.clone();
+    let hash = &docked.token_hash;
+    let Some(mut place) = at.channels.sockets.enter(lane, id, hash, hears, payer) else {
         let end = End::Close(CloseCode::Again, "there are too many websockets");
         return finish(&mut socket, end).await;
     };
@@ -112,7 +120,7 @@ pub(super) async fn run(
         let end = End::Close(CloseCode::Again, "the server cannot reach its storage");
         return finish(&mut socket, end).await;
     }
-    let mut session = Session::new(app.clone(), docked, rights, id);
+    let mut session = Session::new(app.clone(), docked, client);
     let end = session.converse(&mut socket, &mut place).await;
     session.stop();
     drop(place);
@@ -147,6 +155,8 @@ struct Session {
     docked: Arc<Docked>,
     rights: Rights,
     id: Uuid,
+    payer: Payer,
+    received: Received,
     open: BTreeSet<&'static str>,
     subscriptions: Subscriptions,
     /// Everything up to this number of the log has been told.
@@ -161,12 +171,14 @@ struct Session {
 }
 
 impl Session {
-    fn new(app: App, docked: Arc<Docked>, rights: Rights, id: Uuid) -> Self {
+    fn new(app: App, docked: Arc<Docked>, client: Client) -> Self {
         Self {
             app,
             docked,
-            rights,
-            id,
+            rights: client.rights,
+            id: client.id,
+            payer: client.payer,
+            received: client.received,
             open: BTreeSet::new(),
             subscriptions: Subscriptions::default(),
             seen: 0,
@@ -193,7 +205,7 @@ impl Session {
         socket: &mut Socket,
         place: &mut channel::sockets::Place<'_>,
     ) -> End {
-        let mut missed = 0;
+        let (mut missed, mut was_partial) = (0, false);
         let mut next_ping = self.app.clock.now() + PING;
         let clock = self.app.clock.clone();
         let (stopping, hurry) = (self.app.stopping.clone(), self.app.hurry.clone());
@@ -209,14 +221,25 @@ impl Session {
                         None => return End::Gone,
                         Some(Ok(Message::Close(_))) => return End::Answered,
                         Some(Err(error)) => return broken(&error),
-                        Some(Ok(Message::Text(text))) => match self.take(&text).await {
-                            Some(frame) => frame,
-                            None => continue,
-                        },
+                        Some(Ok(Message::Text(text))) => {
+                            was_partial = false;
+                            let mut hold = self.received.take();
+                            // With what is made of it while it is read.
+                            if hold.grow(weight(text.as_bytes())).await.is_err() {
+                                return full();
+                            }
+                            match self.take(&text, hold).await {
+                                Some(frame) => Frame::from(frame),
+                                None => continue,
+                            }
+                        }
                         Some(Ok(Message::Binary(_))) => {
                             return End::Close(CloseCode::Unsupported, "frames are text");
                         }
-                        Some(Ok(_)) => continue,
+                        Some(Ok(control)) => {
+                            self.received.forget(HEAD + control.len());
+                            continue;
+                        }
                     }
                 }
                 Some(frame) = place.frames.recv() => frame,
@@ -233,6 +256,11 @@ impl Session {
                     if missed >= MISSES {
                         return End::Gone;
                     }
+                    let is_partial = self.received.is_partial();
+                    if is_partial && was_partial {
+                        return End::Close(CloseCode::Policy, "a message does not end");
+                    }
+                    was_partial = is_partial;
                     missed += 1;
                     next_ping = clock.now() + PING;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
@@ -254,34 +282,29 @@ impl Session {
                     return End::Close(CloseCode::Away, "the server stops");
                 }
             };
-            if !deliver(socket, &mut place.close, Message::text(frame)).await {
+            let (text, _hold) = frame.into_parts();
+            if !deliver(socket, &mut place.close, Message::text(text)).await {
                 return End::Gone;
             }
         }
     }
 
-    /// Takes a frame, and says what to answer at once.
-    async fn take(&mut self, text: &str) -> Option<String> {
-        let Ok(Value::Array(frame)) = serde_json::from_str::<Value>(text) else {
+    /// Takes a frame, and says what to answer at once. What goes on with it goes on to hold its memory.
+    async fn take(&mut self, text: &str, hold: Hold) -> Option<String> {
+        let Some(frame) = frame::read(text) else {
             return Some(unreadable());
         };
-        let (Some(Value::String(method)), Some(params), None) =
-            (frame.first(), frame.get(1), frame.get(2))
-        else {
-            return Some(unreadable());
-        };
+        let (method, known, qid) = (frame.method(), frame.params(), frame.qid());
         let empty = Object::new();
-        let known = params.as_object();
         let asked = known.unwrap_or(&empty);
-        let qid = read_qid(text, asked);
         let result = |answer| Some(answered(method, qid.as_deref(), answer));
-        match method.as_str() {
+        match method {
             "login" => return result(Ok(Vec::new())),
             "setup" => return Some(self.setup(asked, qid.as_deref())),
             "connection_info" => return result(self.info().await),
             _ => {}
         }
-        let capability = match method.as_str() {
+        let capability = match method {
             "rest" => "rest",
             "subscribe" => "subscr",
             "start_svcscript" | "abort_svcscript" => "svcscript",
@@ -295,22 +318,23 @@ impl Session {
         if known.is_none() && capability != "msg" {
             return result(Err((1400, "The parameters must be an object".to_owned())));
         }
-        match method.as_str() {
+        match method {
             "test" => result(Ok(Vec::new())),
             "subscribe" => {
                 let done = self.subscribe(asked).await;
                 result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
             }
             "abort_svcscript" => result(self.going.abort(qid.as_deref()).map(|()| Vec::new())),
-            "rest" => self.rest(asked.clone(), qid),
-            "start_svcscript" => match self.start(asked, qid.clone()).await {
+            "rest" => self.rest(asked.clone(), qid, hold),
+            "start_svcscript" => match self.start(asked, qid.clone(), hold).await {
                 Ok(()) => None,
                 Err(error) => result(Err(error)),
             },
             _ => self.receive(Asked {
-                method: method.clone(),
+                method: method.to_owned(),
+                text: frame.to_json(),
                 qid,
-                text: text.to_owned(),
+                hold,
             }),
         }
     }
@@ -365,13 +389,15 @@ impl Session {
         ])
     }
 
-    fn rest(&mut self, asked: Object, qid: Qid) -> Option<String> {
+    fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
         let (app, docked, rights) = (self.app.clone(), self.docked.clone(), self.rights.clone());
-        let again = qid.clone();
+        let (again, payer) = (qid.clone(), self.payer.clone());
         let work = async move {
-            let answer: Answer = rest::ask(app, docked, rights, &asked).await;
+            let answer: Answer = rest::ask(app, docked, rights, payer.clone(), &asked).await;
+            drop(hold);
             let answer = answer.map(|content| vec![("content", content)]);
-            Some(answered("rest", qid.as_deref(), answer))
+            let text = answered("rest", qid.as_deref(), answer);
+            Some(paid("rest", qid.as_deref(), text, &payer))
         };
         match self.going.begin(work) {
             Ok(()) => None,
@@ -431,6 +457,11 @@ impl Session {
                 return Ok(());
             };
             self.seen = last;
+            let mut hold = self.payer.hold(Use::Frame);
+            let bytes = events.iter().map(|event| event.body.len()).sum();
+            if hold.grow(bytes).await.is_err() {
+                return Err(full());
+            }
             let now = self.app.clock.now();
             let user = user.map(|id| (EntityKind::User, id));
             for event in &events {
@@ -450,7 +481,7 @@ impl Session {
         }
     }
 
-    async fn start(&mut self, asked: &Object, qid: Qid) -> Result<(), (i64, String)> {
+    async fn start(&mut self, asked: &Object, qid: Qid, hold: Hold) -> Result<(), (i64, String)> {
         let (code, params) = read_start(asked, PARAMS).map_err(|error| said(&error))?;
         let time = match asked.get("timeout") {
             None | Some(Value::Null) => TIME,
@@ -467,6 +498,7 @@ impl Session {
             .await
             .map_err(|error| said(&error))?;
         let (abort, again) = (CancellationToken::new(), qid.clone());
+        let payer = self.payer.clone();
         let (app, docked, stop, id) = (
             self.app.clone(),
             self.docked.clone(),
@@ -489,6 +521,7 @@ impl Session {
                 time,
             };
             let (_, outcome) = run_now(&app, now, stop.cancelled()).await;
+            drop(hold);
             if stop.is_cancelled() {
                 return None;
             }
@@ -500,7 +533,8 @@ impl Session {
                 Some(failure) if failure.stopped => Err((1504, failure.to_string())),
                 Some(failure) => Err((1500, failure.to_string())),
             };
-            Some(answered("start_svcscript", qid.as_deref(), answer))
+            let text = answered("start_svcscript", qid.as_deref(), answer);
+            Some(paid("start_svcscript", qid.as_deref(), text, &payer))
         };
         self.going.start(&again, abort, work)
     }
@@ -524,6 +558,20 @@ impl Session {
             Err((1503, why)),
         ))
     }
+}
+
+/// The end where there is no memory for what a client sends or wants to hear.
+fn full() -> End {
+    End::Close(CloseCode::Again, "the server has no memory for it now")
+}
+
+/// An answer, or that there is no memory for it.
+fn paid(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
+    Frame::paid(text, payer).unwrap_or_else(|| {
+        metrics::counter!("prichal_memory_refused_total").increment(1);
+        let why = "The server has no memory for the answer now".to_owned();
+        answered(method, qid, Err((1503, why))).into()
+    })
 }
 
 /// Whether a connection of a channel may have a capability.
@@ -553,6 +601,7 @@ async fn deliver(socket: &mut Socket, close: &mut Closed, message: Message) -> b
 
 fn broken(error: &Broken) -> End {
     match error {
+        Broken::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => full(),
         Broken::Capacity(CapacityError::MessageTooLong { .. }) => {
             End::Close(CloseCode::Size, "a message is longer than 1 MiB")
         }

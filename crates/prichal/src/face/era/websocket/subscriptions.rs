@@ -91,9 +91,13 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// The frames that tell of an event: one for each subscription that it matches.
-    pub(super) fn frames(&self, event: &LoggedEvent, now: Timestamp) -> Vec<String> {
-        let matches = |one: &&Subscription| {
+    /// The frames that tell of an event: one for each subscription that it matches, made when its turn comes.
+    pub(super) fn frames<'a>(
+        &'a self,
+        event: &'a LoggedEvent,
+        now: Timestamp,
+    ) -> impl Iterator<Item = String> + 'a {
+        let matches = move |one: &&Subscription| {
             let mut about = event.entities().iter();
             one.ends_at > now
                 && about.any(|(kind, id)| {
@@ -101,7 +105,7 @@ impl Subscriptions {
                         && (one.objects.is_empty() || one.objects.contains(id))
                 })
         };
-        let frame = |one: &Subscription| {
+        let frame = move |one: &Subscription| {
             let data = RawValue::from_string(event.body.clone()).ok();
             let said = json!({
                 "class": "modelevents",
@@ -115,7 +119,7 @@ impl Subscriptions {
             let data = data.as_ref().map_or("null", |data| data.get());
             format!("[\"notify\",{said},\"data\":{data}}}]")
         };
-        self.0.values().filter(matches).map(frame).collect()
+        self.0.values().filter(matches).map(frame)
     }
 }
 
