@@ -71,6 +71,7 @@ impl Rules {
     }
 
     /// With the switches as they work.
+    #[must_use]
     pub fn shown(self) -> Self {
         Self {
             check_bin: self.check_bin.or(Some(true)),

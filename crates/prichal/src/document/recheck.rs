@@ -137,14 +137,14 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
             (check, proofs)
         }
         // The document is gone: there is nothing to check it for.
-        None => {
-            let check = Check {
+        None => (
+            Check {
                 checks,
                 due_at: None,
                 ..signature.check.clone()
-            };
-            (check, Vec::new())
-        }
+            },
+            Vec::new(),
+        ),
     };
     app.db
         .write(signature.company, move |tx| {
