@@ -113,13 +113,13 @@ pub(super) async fn create_entity(
     Ok(answer)
 }
 
-/// Whether what a request sends of an entity says what somebody may do.
+/// True where the sent members of an entity grant rights.
 fn grants_rights(kind: EntityKind, sent: &Value) -> bool {
     kind == EntityKind::Role
         || (kind == EntityKind::User && RIGHTS.iter().any(|name| sent.get(name).is_some()))
 }
 
-/// Has the security log hear of rights that were changed.
+/// Tells the security log of rights that were changed.
 fn note_rights(member: &Member, grants: bool, kind: EntityKind, id: Option<Uuid>) {
     if grants {
         let object = id.map_or_else(String::new, |id| format!("{}:{id}", kind.name()));
