@@ -1,4 +1,4 @@
--- What each workspace takes up, in bytes: models of entities, contents of files, events of the log, runs of
+-- The bytes that each workspace takes up: models of entities, contents of files, events of the log, runs of
 -- scripts; and how much of each it may, where that differs from what the server's settings say.
 CREATE TABLE usage (
   workspace TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,

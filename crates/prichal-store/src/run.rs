@@ -127,7 +127,7 @@ impl State {
 }
 
 impl State {
-    /// How many bytes its texts have.
+    /// The bytes of its texts.
     fn size(&self) -> i64 {
         let texts = [Some(&self.log), self.result.as_ref(), self.error.as_ref()];
         texts
@@ -208,7 +208,7 @@ pub fn insert(tx: &mut Tx<'_>, run: &Run, owner: Option<Uuid>) {
     tx.use_bytes(lane.workspace, usage::Kind::Runs, size(run));
 }
 
-/// How many bytes a run takes up.
+/// The bytes that a run takes up.
 fn size(run: &Run) -> i64 {
     let request = run.request.as_ref().map_or(0, Vec::len);
     i64::try_from(request).unwrap_or(i64::MAX) + run.state.size()

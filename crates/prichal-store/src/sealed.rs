@@ -36,7 +36,7 @@ impl Column {
         }
     }
 
-    /// Whether it holds text.
+    /// True of a column of text.
     pub const fn is_text(self) -> bool {
         matches!(self, Self::FirstAnswer)
     }

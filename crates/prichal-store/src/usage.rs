@@ -1,4 +1,4 @@
-//! What each workspace takes up, counted in the transactions that write, and how much it may.
+//! The bytes that each workspace takes up, counted in the transactions that write, and how much it may.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{Conn, Result, Row, Tx, file, value::params};
 
-/// What is counted, in bytes.
+/// A kind of bytes that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// The models of entities, those of deleted ones included.
@@ -16,7 +16,7 @@ pub enum Kind {
     Files,
     /// The events of the log.
     Events,
-    /// What scripts' runs are about, and what they have come to.
+    /// The requests of scripts' runs, their logs and results.
     Runs,
 }
 
@@ -47,7 +47,7 @@ impl Bytes {
     }
 }
 
-/// What a workspace takes up, and the quotas that are its own.
+/// The bytes that a workspace takes up, and the quotas that are its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     pub used: Bytes,
@@ -61,7 +61,7 @@ impl Usage {
     }
 }
 
-/// What a transaction adds and takes away.
+/// The bytes that a transaction adds and takes away.
 #[derive(Default)]
 pub(crate) struct Changes(BTreeMap<WorkspaceId, Bytes>);
 
@@ -121,7 +121,7 @@ pub(crate) fn free_blob(
 const COLUMNS: &str =
     "entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota";
 
-/// What a workspace takes up.
+/// The bytes that a workspace takes up.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
     let sql = format!("SELECT {COLUMNS} FROM usage WHERE workspace = $1");
     let found = conn.query_one(&sql, params![workspace], |row| read(row, 0))?;

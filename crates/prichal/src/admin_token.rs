@@ -49,7 +49,7 @@ impl AdminToken {
         self.turning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a text is the token.
+    /// Compares a text with the token.
     pub fn accepts(&self, text: &str, now: Timestamp) -> bool {
         let good = self.good.read().unwrap_or_else(PoisonError::into_inner);
         let is = |token: &SecretString| -> bool {
@@ -64,7 +64,7 @@ impl AdminToken {
         is(&good.token) | previous
     }
 
-    /// Whether somebody has chosen it.
+    /// True of a token that somebody has chosen.
     pub fn is_chosen(&self) -> bool {
         self.file.is_none()
     }

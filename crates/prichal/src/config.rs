@@ -312,7 +312,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How many bytes a workspace may take up; zero is no limit.
+/// The bytes that a workspace may take up; zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     pub entities: i64,
@@ -407,7 +407,7 @@ pub struct Config {
     pub allow_private_targets: bool,
     pub access_key_over_http: bool,
     pub quotas: Quotas,
-    /// How many wrong credentials an address may show.
+    /// The number of wrong credentials that an address may show.
     pub guess_limit: Rate,
     /// The hosts that requests may name; when there are none, all.
     pub allowed_hosts: Vec<String>,

@@ -1,6 +1,6 @@
 //! Guessing: wrong credentials are counted, and who shows too many waits, longer each time.
 //!
-//! What the server has made itself (tokens, API keys, access keys, local tokens of channels) is too long to be
+//! Credentials that the server has made itself (tokens, API keys, access keys, local tokens of channels) is too long to be
 //! guessed. Of those a right one is always let in, however many wrong ones its address has shown: nobody can
 //! be locked out by others behind the same address. What people have chosen (a secret of an instance, an admin
 //! token from the settings) might be guessed, so an address that has to wait is not even told whether it is
@@ -30,15 +30,15 @@ use crate::{
     security::{self, Event, REQUEST},
 };
 
-/// How many addresses, targets and pairs are remembered, each.
+/// The most addresses, targets and pairs that are remembered, each.
 const MOST: usize = 10_000;
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(15);
-/// How long an address is known to have shown a right credential.
+/// The time for which an address is known to have shown a right credential.
 const KNOWN: Duration = Duration::from_hours(24);
-/// How many failures of all addresses make a target one that is guessed at, in [`LONGEST`].
+/// The number of failures of all addresses that make a target one that is guessed at, in [`LONGEST`].
 const ATTACKED: u32 = 50;
-/// How many values of secrets a workspace may try for one integration, and in what time: each try tells
+/// The values of secrets that a workspace may try for one integration in a time: each try tells
 /// whether the value is another workspace's.
 const VALUES: Rate = Rate {
     most: 60,
@@ -91,7 +91,7 @@ impl Failures {
         }
     }
 
-    /// Whether they count no more.
+    /// True of failures that count no more.
     fn is_over(&self, period: Duration, now: Timestamp) -> bool {
         let wait = self.until.since(self.last);
         now >= self.last + period.max(wait + wait)
@@ -122,7 +122,7 @@ fn make_room<K: Hash + Eq, V>(table: &mut HashMap<K, V>, keep: impl Fn(&V) -> bo
     }
 }
 
-/// What this node knows of wrong credentials.
+/// The wrong credentials that this node knows of.
 #[derive(Default)]
 pub struct Guesses(Mutex<Tables>);
 
@@ -164,7 +164,7 @@ impl Guesses {
         pair.add(most, rate.period, now);
     }
 
-    /// Whether a credential that might be guessed is looked at: the wait, if not.
+    /// Admits a credential that might be guessed; else the wait is the error.
     pub fn admits(
         &self,
         source: Source,
@@ -240,13 +240,13 @@ pub fn throttled(wait: Duration) -> Error {
     }
 }
 
-/// Says that the request of this task has named something that only who was told of it can name, and that it
+/// Marks the request of this task as one that has named something that is known only to those told of it, and that it
 /// is not there.
 pub fn missed() {
     let _ = REQUEST.try_with(security::Request::set_guessing);
 }
 
-/// Says that the credential of this task's request was good once: it is over, and no guess.
+/// Marks the credential of this task's request as one that was good once: it is over, and no guess.
 pub fn outlived() {
     let _ = REQUEST.try_with(security::Request::set_known);
 }
@@ -284,7 +284,7 @@ fn counted() -> Option<Duration> {
     REQUEST.try_with(count).ok().flatten()
 }
 
-/// Whether a credential that people have chosen is looked at now.
+/// Refuses to look at a credential that people have chosen while its address has to wait.
 pub fn check(target: Target, credential: &str) -> Result<(), Error> {
     let admits = |request: &security::Request| {
         let Some(address) = request.address else {
@@ -300,7 +300,7 @@ pub fn check(target: Target, credential: &str) -> Result<(), Error> {
     }
 }
 
-/// Says what has come of it.
+/// Remembers the outcome of such a credential.
 pub fn tell(target: Target, credential: &str, was_right: bool) {
     let _ = REQUEST.try_with(|request| {
         let Some(address) = request.address else {

@@ -167,7 +167,7 @@ const CREDENTIALS: [&str; 3] = [
     "x-xcom-integration-apikey",
 ];
 
-/// Whether a request shows a credential, in a header, in its path or in its query.
+/// True of a request that shows a credential, in a header, in its path or in its query.
 fn shows_credential(request: &Request) -> bool {
     let (path, query) = (request.uri().path(), request.uri().query());
     let headers = request.headers();

@@ -372,7 +372,7 @@ fn identifying(secrets: &[Secret]) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// How many values of a public integration's secrets are new in what an instance shall be.
+/// The number of values of a public integration's secrets that are new in what an instance shall be.
 pub fn new_values(found: &Found, after: &Model) -> usize {
     if found.row.integration.kind != Kind::Public {
         return 0;

@@ -1,4 +1,4 @@
-//! How much a workspace may take up: models of entities, contents of files, events, runs of scripts.
+//! Quotas of workspaces: models of entities, contents of files, events, runs of scripts.
 //!
 //! The store counts in the transactions that write. A request that would add to what is used up is refused by
 //! a count that is at most a second old: that a quota is overshot by what comes in within a second costs
@@ -27,13 +27,13 @@ use crate::{
 
 /// From which share on, in percent, a quota is said to be nearly used up.
 const NEARLY: i64 = 80;
-/// How many workspaces the metrics name at once.
+/// The most workspaces that the metrics name at once.
 const NAMED: i64 = 100;
 
 /// The word for a refusal by a quota.
 pub const EXCEEDED: &str = "quotaExceeded";
 
-/// What this node knows of quotas.
+/// Quotas as this node knows them.
 #[derive(Default)]
 pub struct Counts {
     usage: Cache<WorkspaceId, Arc<Usage>>,
@@ -48,7 +48,7 @@ impl Counts {
     }
 }
 
-/// How much a workspace may take up of a kind; none is no limit.
+/// The bytes of a kind that a workspace may take up; none is no limit.
 pub fn allowed(server: &Quotas, usage: &Usage, kind: Kind) -> Option<i64> {
     let quota = usage.quota(kind).unwrap_or_else(|| server.get(kind));
     (quota > 0).then_some(quota)
@@ -92,7 +92,7 @@ fn exceeded(name: &str, used: i64, allowed: i64) -> Error {
     })
 }
 
-/// What a request of an API writes, besides its events.
+/// The kinds that a request of an API adds to.
 const WRITTEN: [Kind; 2] = [Kind::Entities, Kind::Events];
 
 /// Refuses a request that writes entities or events when those are used up. `spared` are the parts of the
@@ -111,7 +111,7 @@ pub async fn admit_request(
     admit(app, workspace, &WRITTEN, 0).await
 }
 
-/// Says which quotas are nearly used up: once each in the log, and in the metrics.
+/// Reports the quotas that are nearly used up: once each in the log, and in the metrics.
 pub async fn watch(app: &App) -> Result<()> {
     let quotas = app.config.quotas.all();
     let read = move |conn: &mut Conn| usage::list_nearly_full(conn, quotas, NEARLY, NAMED);

@@ -30,11 +30,11 @@ use crate::{
     vault::{Place, hex},
 };
 
-/// How often a node looks how far the others are.
+/// The wait between two looks at the other nodes.
 const OFTEN: Duration = Duration::from_secs(1);
-/// How often it looks whether the admin token was changed.
+/// The wait between two looks at the file of the admin token.
 const SELDOM: Duration = Duration::from_secs(5);
-/// How many rows one step looks at.
+/// The rows that one step looks at.
 const STEP: i64 = 500;
 
 /// The name of the text that only the right master key opens.
@@ -111,14 +111,14 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a node says of itself.
+/// A node and the keys that it knows.
 struct Node {
     id: Uuid,
     /// The keys that it knows, first the one it seals with.
     keys: Vec<String>,
 }
 
-/// What is to be done about the current key, by what the nodes say.
+/// The next step with the current key, by the keys that the nodes know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Some node does not know it.
@@ -197,7 +197,7 @@ async fn nodes(app: &App) -> Result<Vec<Node>> {
     Ok(found.into_iter().map(node).collect())
 }
 
-/// Has the current key seal, and the store refuse nodes that do not know it.
+/// Makes the current key the one that seals, and the store refuse nodes that do not know it.
 async fn begin(app: &App) -> Result<()> {
     let kept = app
         .db

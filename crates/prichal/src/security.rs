@@ -18,7 +18,7 @@ use crate::{access::Caller, app::App};
 /// The target of every line of the security log.
 pub const TARGET: &str = "prichal::security";
 
-/// What happened.
+/// An event of the security log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request without good credentials.
@@ -132,15 +132,15 @@ impl Event {
     }
 }
 
-/// What is known of the request that is being answered.
+/// The request that is being answered.
 pub struct Request {
     pub app: App,
     pub address: Option<IpAddr>,
-    /// Whether it shows a credential of whatever kind.
+    /// True where it shows a credential of whatever kind.
     shows_credential: bool,
-    /// Whether the server knows its credential, though it is good no more.
+    /// True where its credential was good once.
     is_known: AtomicBool,
-    /// Whether it has to be counted as a guess.
+    /// True where it has to be counted as a guess.
     is_guess: AtomicBool,
     actor: Mutex<Option<Actor>>,
 }
@@ -164,17 +164,17 @@ impl Request {
         }
     }
 
-    /// Has the request count as a guess.
+    /// Makes the request count as a guess.
     pub fn set_guessing(&self) {
         self.is_guess.store(true, Relaxed);
     }
 
-    /// Has the request not count as one: its credential was good once.
+    /// Makes the request count as none: its credential was good once.
     pub fn set_known(&self) {
         self.is_known.store(true, Relaxed);
     }
 
-    /// Whether the request counts as a guess now; it counts once. One whose credential was refused does.
+    /// True of a request that counts as a guess now; it counts once. One whose credential was refused does.
     pub fn takes_guess(&self, refused: bool) -> bool {
         if refused && self.shows_credential && !self.is_known.load(Relaxed) {
             self.set_guessing();

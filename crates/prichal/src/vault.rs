@@ -55,7 +55,7 @@ impl Place {
 /// The name of a master key: it tells nothing of the key.
 pub type KeyId = [u8; 5];
 
-/// What a master key is good for. Each use has a key of its own, derived from it.
+/// The keys that are derived from a master key. Each use has a key of its own, derived from it.
 struct Keys {
     id: KeyId,
     sealing: XChaCha20Poly1305,
@@ -118,9 +118,9 @@ pub struct Vault {
     current: Keys,
     /// The master key before: what it has sealed and signed is still good.
     previous: Option<Keys>,
-    /// Whether the previous key still seals, because not every node knows the current one.
+    /// True while the previous key still seals, because not every node knows the current one.
     holds_back: AtomicBool,
-    /// Whether values from before they had a place are opened.
+    /// True where values from before they had a place are opened.
     opens_unbound: AtomicBool,
 }
 
@@ -173,7 +173,7 @@ impl Vault {
         self.holds_back.load(Relaxed)
     }
 
-    /// Has the previous key seal, or no longer.
+    /// Makes the previous key the one that seals, or the current one.
     pub fn hold_back(&self, whether: bool) {
         self.holds_back
             .store(whether && self.previous.is_some(), Relaxed);
@@ -223,7 +223,7 @@ impl Vault {
         })
     }
 
-    /// Whether a value was sealed with the current key, as far as its first bytes tell.
+    /// True of a value that was sealed with the current key, as far as its first bytes tell.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         sealed.starts_with(&self.prefix())
     }

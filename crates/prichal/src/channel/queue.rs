@@ -138,7 +138,7 @@ fn request_place(workspace: WorkspaceId, id: RunId) -> vault::Place {
     vault::Place::new(Column::RunRequest.name(), &[&workspace, &id])
 }
 
-/// What a run is about, as it is kept.
+/// The request of a run, as it is kept.
 pub fn seal(app: &App, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
     app.vault.seal(&request_place(workspace, id), text)
 }

@@ -48,7 +48,7 @@ pub struct Receiver {
     keys: Vec<SigningKey>,
     /// The access key of a call but for its end.
     access: AccessKey,
-    /// Whether calls carry one. Over a network that others can read along it would be theirs.
+    /// True where calls carry one. Over a network that others can read along it would be theirs.
     gets_key: bool,
 }
 

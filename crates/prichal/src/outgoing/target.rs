@@ -92,12 +92,12 @@ impl Target {
 }
 
 impl Target {
-    /// Whether nobody on the way can read along.
+    /// True of a connection that nobody on the way can read.
     pub fn is_tls(&self) -> bool {
         self.origin.tls.is_some()
     }
 
-    /// Whether it is in the operator's own network by what the URL says: a private address, `localhost`, or a
+    /// True of a target in the operator's own network, by its URL: a private address, `localhost`, or a
     /// name without a dot, which is none of the public internet.
     pub fn is_local(&self) -> bool {
         match &self.origin.host {

@@ -1,4 +1,4 @@
-//! How much a workspace may take up, and what is said when that is used up.
+//! Quotas of workspaces, and the refusals when they are used up.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 async fn set(hub: &Hub, workspace: &str, quotas: Value) -> Answer {
     let path = format!("/admin/v1/workspaces/{workspace}/quota");
     let answer = hub.admin().put(&path, quotas).await.ok();
-    // What is known of a workspace is at most a second old.
+    // Counts of a workspace are at most a second old.
     hub.advance(Duration::from_secs(2));
     answer
 }

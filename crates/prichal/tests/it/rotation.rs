@@ -41,7 +41,7 @@ fn ground(phase: &Arc<AtomicU8>) -> Ground {
     })
 }
 
-/// What everything in the store is sealed with.
+/// The id of the key that everything in the store is sealed with.
 async fn resealed(hub: &Hub) -> Option<String> {
     let read = |conn: &mut prichal_store::Conn| hub::find(conn, "resealed");
     hub.app.db.read(read).await.expect("the store answers")
@@ -57,7 +57,7 @@ async fn is_resealed(hub: &Hub) {
     .await;
 }
 
-/// How many values of a column are sealed otherwise than with the key of a server.
+/// The number of values of a column that are sealed otherwise than with the key of a server.
 async fn stale(hub: &Hub, column: sealed::Column) -> usize {
     let prefix = hub.app.vault.prefix();
     let read = move |conn: &mut prichal_store::Conn| {
@@ -117,7 +117,7 @@ async fn a_master_key_takes_the_place_of_another() {
     let log = Log::new();
     let hub = dock.hub.restart().await;
     let (space, rest) = (hub.adopt(&dock.space), hub.adopt(&dock.rest));
-    // What the previous key has signed is still good.
+    // Keys that the previous master key has signed are still good.
     let with_key = space.access_key(&access_key);
     with_key.get(&partner.instance()).await.ok();
     let sign_in = |hub: &Hub| {

@@ -13,11 +13,11 @@ use crate::{
     security::{self, Event},
 };
 
-/// How to exchange a token.
+/// The exchange of a token.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body that `overlap` reads")]
 struct Rotation {
-    /// How many seconds the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
+    /// The seconds that the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
     /// says.
     #[schema(rename = "overlapSeconds")]
     overlap_seconds: Option<u64>,

@@ -115,7 +115,7 @@ impl FromRequestParts<App> for Member {
     }
 }
 
-/// What keeps order in a workspace, and its settings: never refused by a quota. Files have one of their own.
+/// Paths that keep order in a workspace, and its settings: never refused by a quota. Files have one of their own.
 const SPARED: [&str; 4] = [
     "/integrations",
     "/private-integrations",

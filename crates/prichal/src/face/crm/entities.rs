@@ -120,7 +120,7 @@ pub(super) async fn create_entity(
     Ok(answer)
 }
 
-/// Has the security log hear of rights that were changed.
+/// Tells the security log of rights that were changed.
 fn note_rights(member: &Member, grants: bool, kind: EntityKind, id: Option<Uuid>) {
     if grants {
         let object = id.map_or_else(String::new, |id| format!("{}:{id}", kind.name()));

@@ -279,7 +279,7 @@ async fn check_new_secrets(
     let patched = found
         .model
         .patch(operations, &mut || prichal_core::id::generate(now));
-    // What cannot be applied is refused where it is written.
+    // Operations that cannot be applied are refused where they are written.
     let Ok(after) = patched else {
         return Ok(false);
     };

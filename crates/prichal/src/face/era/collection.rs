@@ -454,7 +454,7 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
     find(tenant, id_of::<R>(id)?).await
 }
 
-/// Has the security log hear of what has rights of its own, and was changed.
+/// Tells the security log of a changed entity that has rights of its own.
 fn note<R: Resource>(tenant: &Tenant, id: &str) {
     let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
     security::record(Event::RightsChanged, Some(tenant.workspace), &object);

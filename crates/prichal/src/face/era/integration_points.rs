@@ -318,12 +318,12 @@ pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> 
     collection::delete::<Channel>(admin, id).await
 }
 
-/// How to exchange a token.
+/// The exchange of a token.
 #[derive(ToSchema)]
 #[schema(as = TokenRotation)]
 #[expect(dead_code, reason = "describes the body that is read below")]
 pub(super) struct Rotation {
-    /// How many seconds the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
+    /// The seconds that the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
     /// says.
     overlap_seconds: Option<u64>,
 }

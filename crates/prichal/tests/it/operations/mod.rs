@@ -382,7 +382,7 @@ impl Scene {
     async fn strict(strict: bool) -> Self {
         let exchange = Exchange::with(move |config| {
             config.edo_strict_codes = strict;
-            // Whoever asks for everything without a good token asks often.
+            // Asking for everything without a good token takes many requests.
             config.guess_limit.most = 0;
         })
         .await;
