@@ -511,11 +511,11 @@ mod tests {
         let payer = payer(&budget, 1, 1);
         let mut first = payer.hold(Use::Body);
         first.grow(4 * SMALL).await.unwrap();
-        let waiting = payer.clone();
-        let second = tokio::spawn(async move { waiting.take(2 * SMALL).await });
-        tokio::task::yield_now().await;
-        drop(first);
-        second.await.unwrap().unwrap();
+        let (taken, ()) = tokio::join!(payer.take(2 * SMALL), async {
+            tokio::task::yield_now().await;
+            drop(first);
+        });
+        taken.unwrap();
         assert_eq!(budget.used(), 2 * SMALL);
         payer.release().await;
         assert_eq!(budget.used(), 0);
