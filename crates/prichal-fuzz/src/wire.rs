@@ -83,7 +83,7 @@ pub(crate) fn path(input: &[u8]) {
     if let Ok(uri) = Uri::try_from(input)
         && let Some(other) = paths.canonical(&uri)
     {
-        assert!(other.path().starts_with("/"));
+        assert!(other.path().starts_with('/'));
         assert_eq!(paths.canonical(&other), None, "is as it is registered");
     }
 }

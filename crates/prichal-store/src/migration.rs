@@ -12,11 +12,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_document_uses.sql"),
     include_str!("../migrations/0007_evidence_size.sql"),
     include_str!("../migrations/0008_quarantine.sql"),
-    include_str!("../migrations/0011_live_ticket.sql"),
-    include_str!("../migrations/0012_calls.sql"),
-    include_str!("../migrations/0013_signature_proof.sql"),
-    include_str!("../migrations/0014_rotation.sql"),
-    include_str!("../migrations/0015_usage.sql"),
+    include_str!("../migrations/0009_live_ticket.sql"),
+    include_str!("../migrations/0010_calls.sql"),
+    include_str!("../migrations/0011_signature_proof.sql"),
+    include_str!("../migrations/0012_rotation.sql"),
+    include_str!("../migrations/0013_usage.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {
