@@ -417,9 +417,9 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// How many bytes a hook's body may have.
     pub hook_body_limit: usize,
-    /// How many bytes all bodies, answers and frames may have together.
+    /// The most bytes that all bodies, answers and frames may have together.
     pub memory_budget: usize,
-    /// How many connections one address may have; 0 is no limit.
+    /// The most connections of one address; 0 is no limit.
     pub connections_per_address: usize,
     pub identifier_check: identifier::Check,
     /// Whether refused permissions and missing payment have status codes of their own on `/api/v3`.

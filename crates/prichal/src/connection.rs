@@ -1,4 +1,4 @@
-//! What a connection may cost: how many there are of one address, the memory of a head that does not end,
+//! The cost of connections: their number for one address, the memory of a head that does not end,
 //! and the patience with a client that does not read.
 
 use std::{
@@ -21,11 +21,11 @@ use crate::{
     memory::{Hold, Payer, Use},
 };
 
-/// How long a client that is being written to may take to read [`LEAST`] bytes.
+/// The time that a client which is being written to has to read [`LEAST`] bytes.
 pub const STALL: Duration = Duration::from_secs(30);
 const LEAST: usize = 30 << 10;
 
-/// How many connections each address has.
+/// The number of connections of each address.
 #[derive(Clone, Default)]
 pub struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -67,7 +67,7 @@ impl Drop for Member {
     }
 }
 
-/// Whether a request is being read or answered, or the connection has become something else than HTTP. Else
+/// Marks that a request is being read or answered, or that the connection has become something else than HTTP. Else
 /// what comes is the head of a request.
 #[derive(Clone, Default)]
 pub struct Turn(Arc<AtomicUsize>);
@@ -109,7 +109,7 @@ pub struct Wire<T> {
 
 struct Stalled {
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// What the client has read meanwhile.
+    /// The bytes that the client has read meanwhile.
     read: usize,
 }
 
@@ -149,7 +149,7 @@ impl<T> Wire<T> {
         Err(io::ErrorKind::OutOfMemory.into())
     }
 
-    /// What has become of a write of `length` bytes.
+    /// Takes in the outcome of a write of `length` bytes.
     fn wrote(
         &mut self,
         cx: &mut Context<'_>,

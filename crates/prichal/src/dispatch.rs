@@ -64,7 +64,7 @@ pub struct Dispatch {
 #[derive(Default)]
 struct State {
     logs: HashMap<WorkspaceId, Log>,
-    /// What those have in memory.
+    /// Their events in memory.
     tails: Tails,
     /// Instances whose webhooks have to be looked at again.
     changed: HashSet<(WorkspaceId, IntegrationId)>,

@@ -42,7 +42,7 @@ pub use reading::{check_numbers, parse_json, parse_json_strictly};
 
 /// A JSON body may be this long.
 pub const JSON_LIMIT: usize = 1 << 20;
-/// How long a JSON body may take to come, and how long nothing of it.
+/// The pace of a JSON body.
 const BODY: Pace = Pace {
     silence: Duration::from_secs(15),
     grace: Duration::from_mins(1),
@@ -50,7 +50,7 @@ const BODY: Pace = Pace {
 };
 /// The bytes that each value of a JSON text takes beside its own, about.
 const NODE: usize = 40;
-/// How often somebody who is being answered waits for memory.
+/// The number of times that an answer waits for memory.
 const PATIENCE: usize = 60;
 /// The media type of a form without files.
 pub const FORM: &str = "application/x-www-form-urlencoded";

@@ -14,9 +14,9 @@ use crate::{
     reading::{media_type, parameter},
 };
 
-/// How many fields are read. The rest is in the text of the request.
+/// The most fields that are read. The rest is in the text of the request.
 const FIELDS: usize = 1000;
-/// How many brackets a name may have.
+/// The most brackets of a name.
 const DEPTH: usize = 8;
 
 /// The fields of a body that is a form, if it is one.

@@ -26,12 +26,12 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What is shorter than this is not counted: it is part of what a connection costs.
+/// Shorter things than this are not counted: they are part of a connection's cost.
 pub const SMALL: usize = 8 << 10;
-/// How long somebody waits for memory that others give back.
+/// The wait for memory that others give back.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// What memory is held for.
+/// The uses of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     Body,
@@ -62,7 +62,7 @@ enum Account {
 }
 
 impl Account {
-    /// How much of all memory it may hold.
+    /// The part of all memory that it may hold.
     fn share(self, limit: usize) -> usize {
         match self {
             Self::Workspace(_) => limit / 2,
@@ -97,7 +97,7 @@ impl Budget {
         }))
     }
 
-    /// How many bytes are held.
+    /// The bytes that are held.
     pub fn used(&self) -> usize {
         self.0.used.load(Relaxed)
     }
@@ -147,7 +147,7 @@ impl Budget {
         self.0.by_use[of as usize].fetch_add(bytes, Relaxed);
     }
 
-    /// Whether more is held than may be, by all together or by one of these.
+    /// True when more is held than may be, by all together or by one of these.
     fn is_over(&self, accounts: [Option<Account>; 2]) -> bool {
         let used = self.used();
         if used == 0 {
@@ -191,14 +191,14 @@ pub struct Hold {
     accounts: [Option<Account>; 2],
     of: Use,
     bytes: usize,
-    /// How much of that is counted: nothing of what is small.
+    /// The part of that which is counted: none of a small thing.
     counted: usize,
 }
 
 impl Hold {
     /// Takes more, if there is more now.
     pub fn try_grow(&mut self, more: usize) -> bool {
-        // Who holds too much sends nothing more, however small.
+        // A holder of too much sends no more, however small.
         let is_new = self.of == Use::Body && self.bytes == 0;
         if is_new && self.budget.is_over(self.accounts) {
             return false;
@@ -295,7 +295,7 @@ pub fn tie(bytes: Bytes, hold: Hold) -> Bytes {
     Bytes::from_owner(Held { bytes, _hold: hold })
 }
 
-/// On whose account a request is: its address until its credentials are known.
+/// The account that a request is on: its address until its credentials are known.
 #[derive(Clone)]
 pub struct Payer(Arc<Paying>);
 
@@ -303,7 +303,7 @@ struct Paying {
     budget: Budget,
     address: Option<IpAddr>,
     known: OnceLock<[Option<Account>; 2]>,
-    /// What its body holds until it is answered.
+    /// The memory of its body until it is answered.
     body: tokio::sync::Mutex<Option<Hold>>,
 }
 
@@ -322,7 +322,7 @@ impl Payer {
         extensions.get::<Self>().cloned()
     }
 
-    /// Says whose request it is. What it holds from here on is on the account of these.
+    /// Names the sender of the request. Its memory from here on is on the account of these.
     pub fn name(extensions: &Extensions, workspace: Option<WorkspaceId>, credential: Uuid) {
         if let Some(payer) = extensions.get::<Self>() {
             let workspace = workspace.map(Account::Workspace);
@@ -336,7 +336,7 @@ impl Payer {
         &self.0.budget.0.clock
     }
 
-    /// Nothing yet, to grow.
+    /// An empty hold, to grow.
     pub fn hold(&self, of: Use) -> Hold {
         let unknown = [self.0.address.map(Account::Address), None];
         Hold {
@@ -361,7 +361,7 @@ impl Payer {
     }
 }
 
-/// How fast something has to come in: never silent for longer than `silence`, and after `grace` no slower
+/// The speed at which something has to come in: never silent for longer than `silence`, and after `grace` no slower
 /// than `rate` bytes in a second.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -371,7 +371,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How long the next piece may take, after `bytes` that took `since`.
+    /// The time that the next piece may take, after `bytes` that took `since`.
     fn rest(self, bytes: u64, since: Duration) -> Duration {
         let due = self.grace + Duration::from_secs(bytes / self.rate.max(1));
         due.saturating_sub(since).min(self.silence)

@@ -288,7 +288,7 @@ struct PartHeaders {
 }
 
 impl PartHeaders {
-    /// Whether the part has this name, in either case, as the vendors' servers read names.
+    /// Compares the part's name with this, in either case, as the vendors' servers read names.
     fn is_called(&self, name: &str) -> bool {
         let given = self.name.as_deref();
         given.is_some_and(|given| given.eq_ignore_ascii_case(name))

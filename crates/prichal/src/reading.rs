@@ -1,4 +1,4 @@
-//! What the bytes of a body mean: content codings, character sets, and JSON as clients really write it.
+//! The meaning of a body's bytes: content codings, character sets, and JSON as clients really write it.
 
 use std::{borrow::Cow, io::Read};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// How many codings a body may have, one inside the other.
+/// The most codings of a body, one inside the other.
 const CODINGS: usize = 3;
 
 /// A content coding (RFC 9110 §8.4.1).
@@ -186,7 +186,7 @@ fn parse(bytes: &[u8]) -> Result<Value> {
     })
 }
 
-/// Whether a text in JSON has half of a surrogate pair, which some readers pass over and others refuse.
+/// Looks for half of a surrogate pair in a JSON text, which some readers pass over and others refuse.
 pub fn has_half_pair(json: &[u8]) -> bool {
     // Most texts have no such escape at all.
     let has_escape = memchr::memmem::find_iter(json, br"\u")
@@ -215,7 +215,7 @@ struct Mender {
 
 impl Mender {
     fn run(&mut self) {
-        // Where a comma stands that may be one too many, and whether a value stands before what comes.
+        // The place of a comma that may be one too many, and a mark that a value came last.
         let (mut comma, mut value) = (None, false);
         while let Some(byte) = self.text.get(self.at).copied() {
             let start = self.at;

@@ -179,7 +179,7 @@ fn describe() {
     );
 }
 
-/// How often what histograms have gathered is summed up.
+/// The period at which histograms are summed up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Keeps the memory of histograms short, whether somebody reads them or not, until `stop`.

@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a client may send nothing in the middle of an upload.
 pub const SILENCE: Duration = Duration::from_mins(1);
-/// How slowly an upload may come.
+/// The pace of an upload.
 const PACE: Pace = Pace {
     silence: SILENCE,
     grace: Duration::from_mins(2),
@@ -32,7 +32,7 @@ const DRAINING: Duration = Duration::from_secs(5);
 pub struct Incoming {
     timed: Timed,
     payer: Option<Payer>,
-    /// What more may be kept of it in memory.
+    /// The bytes that may still be kept of it in memory.
     room: usize,
 }
 

@@ -76,7 +76,7 @@ struct Reader<'a> {
     new_id: NewId<'a>,
     path: String,
     faults: Vec<Fault>,
-    /// Whether values are taken only in their field's own type.
+    /// True where values are taken only in their field's own type.
     is_strict: bool,
 }
 

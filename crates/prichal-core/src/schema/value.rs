@@ -95,7 +95,7 @@ fn from_text(ty: Type, text: &str) -> Option<Value> {
             found.map(|(_, value)| Value::Bool(value))
         }
         Type::Int => text.parse::<i64>().ok().map(Value::from),
-        // What JSON takes for a number.
+        // The numbers of JSON alone.
         Type::Number => serde_json::from_str(text).ok().filter(Value::is_number),
         Type::Guid | Type::GuidOrNone => id::parse_any(text).map(|id| Value::from(id.to_string())),
         _ => None,

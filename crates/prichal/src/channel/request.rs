@@ -46,7 +46,7 @@ impl Request {
         let content_type = self.content_type();
         let is_form = media_type(content_type) == FORM;
         let text = match utf8(content_type, body) {
-            // What is percent-encoded is decoded first.
+            // Percent-encoding comes off first.
             Cow::Owned(_) if is_form => Cow::Borrowed(body),
             text => text,
         };
@@ -65,7 +65,7 @@ impl Request {
         found.map_or("", |(_, value)| value)
     }
 
-    /// What a script sees of a body that it does not read itself.
+    /// The body as a script sees it; none where the script reads it itself.
     fn body(&self) -> Option<Value> {
         if self.is_json {
             // The script's reader keeps half of a surrogate pair, which nobody else takes.

@@ -56,7 +56,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Nothing when there is no memory for it.
+    /// A frame whose memory is counted; none when there is no memory for it.
     pub fn paid(text: String, payer: &Payer) -> Option<Self> {
         let mut hold = payer.hold(Use::Frame);
         let is_paid = hold.try_grow(text.len());

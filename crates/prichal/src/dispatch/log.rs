@@ -16,7 +16,7 @@ use super::{Definition, Hook};
 /// What is kept in memory of a log: the newest events, this many at the most, and this many bytes.
 const TAIL_EVENTS: usize = 2048;
 const TAIL_BYTES: usize = 4 << 20;
-/// What an event takes beside its body.
+/// The memory of an event beside its body.
 const EVENT: usize = 256;
 /// How many events a runner looks at under the lock.
 const GLANCE: usize = 256;
@@ -159,7 +159,7 @@ impl Log {
         true
     }
 
-    /// How much memory its newest events take.
+    /// The memory that its newest events take.
     pub(super) fn tail_bytes(&self) -> usize {
         self.tail_bytes
     }

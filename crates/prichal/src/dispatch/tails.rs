@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use prichal_core::id::WorkspaceId;
 
-/// What is kept of all logs together, in bytes.
+/// The most bytes that are kept of all logs together.
 pub(super) const MOST: usize = 32 << 20;
 
 /// The logs that have events in memory, by when they were used.
@@ -14,7 +14,7 @@ pub(super) struct Tails {
     used: HashMap<WorkspaceId, (u64, usize)>,
     order: BTreeMap<u64, WorkspaceId>,
     clock: u64,
-    /// What was used before this is idle.
+    /// Logs that were used last before this are idle.
     mark: u64,
 }
 

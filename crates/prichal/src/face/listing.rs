@@ -17,7 +17,7 @@ struct Rest<R> {
     app: App,
     read: R,
     page: Page,
-    /// How many there are in all, as it was told at the beginning.
+    /// The number of all items, as it was told at the beginning.
     count: i64,
     is_ended: bool,
 }
@@ -69,7 +69,7 @@ where
         let (read, Page { offset, limit }) = (self.read.clone(), self.page);
         let look = move |conn: &mut Conn| read(conn, offset, limit);
         let (count, items) = self.app.db.read(look).await?;
-        // What is told once stays so.
+        // A number that was told stays.
         self.count = self.count.min(count);
         let got = i64::try_from(items.len()).map_err(Error::internal)?;
         self.page.offset += got;

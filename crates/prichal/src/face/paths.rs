@@ -41,7 +41,7 @@ impl Paths {
         let has_names = given
             .get(1)
             .is_some_and(|version| version.eq_ignore_ascii_case("v1"));
-        // Where a word and a name both fit, the word is meant.
+        // A word goes before a name that fits as well.
         let words = |known: &&Vec<Segment>| {
             let words = known.iter().filter(|one| matches!(one, Segment::Word(_)));
             words.count()
@@ -57,7 +57,7 @@ impl Paths {
                     written.push('/');
                     match known {
                         Segment::Word(word) => written.push_str(word),
-                        // Elsewhere a client names nothing but ids.
+                        // Names are ids in the other versions.
                         Segment::Name if !has_names => {
                             written.push_str(&given.to_ascii_lowercase());
                         }

@@ -1,4 +1,4 @@
-//! What many requests together may hold in memory.
+//! The memory that many requests may hold together.
 
 use std::time::Duration;
 
@@ -165,7 +165,7 @@ async fn an_answer_without_room_is_refused_in_the_dialect() {
         (refused.status, refused.str("status")),
         (503, "busy".to_owned())
     );
-    // What is done is said.
+    // A change that was made is answered.
     let operation = json!([{ "op": "replace", "path": "/name", "value": "b" }]);
     let changed = caller.patch(&format!("/companies/{made}"), operation).await;
     assert_eq!(changed.ok()["name"], "b");
@@ -198,7 +198,7 @@ async fn fragments_of_messages_are_counted_and_have_to_end() {
     holds(&dock.hub, 200 * KIB).await;
     let mut second = begun(&dock, &channel.token, 100 * KIB).await;
     let mut said = Vec::new();
-    // What it had sent was not read: the connection is reset after the goodbye.
+    // The connection is reset after the goodbye: its message was not read.
     let _ = second.read_to_end(&mut said).await;
     let why = String::from_utf8_lossy(&said).into_owned();
     assert!(why.contains("the server has no memory for it now"), "{why}");

@@ -30,7 +30,7 @@ use crate::{
     quota, writes,
 };
 
-/// How many employees are looked through for one who stands for the company.
+/// The number of employees that are looked through for one who stands for the company.
 const EMPLOYEES: i64 = 1000;
 
 /// A company that asks for something.

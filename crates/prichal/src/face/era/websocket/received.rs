@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::memory::{Hold, Payer, SMALL, Use};
 
-/// What has come of a message that is not whole yet.
+/// The part that has come of a message that is not whole yet.
 #[derive(Clone)]
 pub(super) struct Received {
     payer: Payer,
@@ -36,7 +36,7 @@ impl Received {
         hold.shrink_to(rest);
     }
 
-    /// Whether a large part of a message is there, and not the rest.
+    /// True when a large part of a message is there, and not the rest.
     pub(super) fn is_partial(&self) -> bool {
         self.lock().bytes() > SMALL
     }

@@ -82,11 +82,11 @@ const DENIED: &str = "Access denied by IAM (route not found)";
 type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 type Closed = oneshot::Receiver<Close>;
 
-/// Who is at the other end.
+/// The other end of a websocket.
 pub(super) struct Client {
     pub(super) id: Uuid,
     pub(super) rights: Rights,
-    /// On whose account its frames are.
+    /// The account that its frames are on.
     pub(super) payer: Payer,
     pub(super) received: Received,
 }
