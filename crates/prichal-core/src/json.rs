@@ -1,8 +1,10 @@
 //! Small pieces of JSON text, for the places that put a document together without building a tree; and
 //! numbers, which keep the digits they were written with.
 
-use std::{cmp::Ordering, fmt::Write};
+use std::{borrow::Cow, cmp::Ordering, fmt::Write};
 
+use memchr::{memchr, memmem};
+use serde::{Deserialize, de};
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
@@ -47,6 +49,59 @@ pub(crate) fn inside(object: &str) -> &str {
         .and_then(|rest| rest.strip_suffix('}'))
         .unwrap_or_default()
         .trim()
+}
+
+/// The beginning of the member names under which `serde_json` hands its own numbers and raw texts on.
+const PRIVATE: &str = "$serde_json::private::";
+
+/// Reads JSON from outside.
+///
+/// `serde_json` takes an object with a member of a private name for a number or a raw text of its own. A raw
+/// text is parsed anew, so that each one begins with the whole depth again: such a name is refused.
+pub fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<T> {
+    if has_private_name(text) {
+        return Err(de::Error::custom(format!(
+            "a member's name must not begin with {PRIVATE}"
+        )));
+    }
+    serde_json::from_slice(text)
+}
+
+/// True where a member's name may be a private one. Texts that no client needs, such as escaped letters, are looked
+/// at string by string.
+fn has_private_name(text: &[u8]) -> bool {
+    let is_escaped = |at: usize| matches!(text.get(at + 4), Some(b'2'..=b'7'));
+    let is_suspect = memmem::find(text, b"$serde_json").is_some()
+        || memmem::find_iter(text, br"\u00").any(is_escaped);
+    is_suspect && strings(text).any(is_private)
+}
+
+/// The strings of a JSON text, with their quotes.
+fn strings(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let from = memchr(b'"', rest)?;
+        let (mut end, mut escaped) = (from + 1, false);
+        while let Some(byte) = rest.get(end) {
+            end += 1;
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => break,
+                _ => {}
+            }
+        }
+        let (string, after) = rest.split_at(end);
+        rest = after;
+        Some(&string[from..])
+    })
+}
+
+/// True for a string that begins as private names do, whether it is a name or a value.
+fn is_private(string: &[u8]) -> bool {
+    matches!(string.get(1), Some(b'$' | b'\\'))
+        && serde_json::from_slice::<Cow<'_, str>>(string)
+            .is_ok_and(|name| name.starts_with(PRIVATE))
 }
 
 /// The most characters of a number.

@@ -150,7 +150,7 @@ pub fn content_type(headers: &HeaderMap) -> &str {
 pub fn parse_json(bytes: &[u8]) -> Result<Value> {
     let bytes = utf8("", bytes);
     let value = parse(&bytes).or_else(|error| {
-        let mended = mended(&bytes).and_then(|mended| serde_json::from_slice(&mended).ok());
+        let mended = mended(&bytes).and_then(|mended| json::parse(&mended).ok());
         mended.ok_or(error)
     })?;
     check_numbers(&value)?;
@@ -181,7 +181,7 @@ fn parse(bytes: &[u8]) -> Result<Value> {
     if bytes.is_empty() {
         return Err(Error::invalid("", "A non-empty request body is required."));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    json::parse(bytes).map_err(|error| {
         Error::invalid("", format!("The request body is not valid JSON: {error}."))
     })
 }

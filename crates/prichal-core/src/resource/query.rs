@@ -173,7 +173,7 @@ impl Selection {
         order: Option<&str>,
     ) -> Result<Self, Vec<Fault>> {
         let parsed = |parameter: &str, text: &str, what: &str| {
-            serde_json::from_str::<Value>(text).map_err(|_| {
+            json::parse::<Value>(text.as_bytes()).map_err(|_| {
                 vec![Fault::rule(
                     parameter,
                     format!("{parameter} must be {what}."),

@@ -21,6 +21,7 @@ use prichal_core::{
     entity::{self as rules, rights::Authority},
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
+    json,
     patch::{self, Operation},
     schema::{self, Object},
     time::Timestamp,
@@ -719,7 +720,7 @@ fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Re
 }
 
 fn read<'a, T: Deserialize<'a>>(argument: &'a str) -> Result<T> {
-    serde_json::from_str(argument)
+    json::parse(argument.as_bytes())
         .map_err(|error| Error::invalid("", format!("The arguments are wrong: {error}.")))
 }
 

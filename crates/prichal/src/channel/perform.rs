@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use prichal_core::{
     event::{Author, Origin},
     id::{EntityId, EventId, IntegrationId, RunId, WebhookId, WorkspaceId, generate},
+    json,
     time::Timestamp,
 };
 use prichal_script::{Failure, Outcome, Presets};
@@ -549,6 +550,6 @@ pub async fn catch_up(app: &App, workspace: WorkspaceId) -> Result<()> {
 
 /// A value as JSON text, or null.
 pub fn value(text: Option<&str>) -> Value {
-    text.and_then(|text| serde_json::from_str(text).ok())
+    text.and_then(|text| json::parse(text.as_bytes()).ok())
         .unwrap_or_default()
 }

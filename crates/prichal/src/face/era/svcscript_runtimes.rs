@@ -9,6 +9,7 @@ use axum::{
 };
 use prichal_core::{
     id::{EntityId, RunId, WorkspaceId},
+    json,
     resource::Names,
     schema::Object,
     time::Timestamp,
@@ -282,7 +283,7 @@ pub(super) async fn list_svcscript_runtimes(
 fn read_filter(text: Option<&str>) -> Result<Filter> {
     let mut filter = Filter::default();
     let Some(text) = text else { return Ok(filter) };
-    let given = serde_json::from_str::<Map<String, Value>>(text);
+    let given = json::parse::<Map<String, Value>>(text.as_bytes());
     let given = given.map_err(|_| {
         Error::invalid(
             "filter",

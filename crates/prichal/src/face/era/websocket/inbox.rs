@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prichal_core::json;
 use prichal_store::run::Kind;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -119,7 +120,7 @@ async fn receive(
         Some(failure) if failure.stopped => Err((1504, TIMED_OUT.1.to_owned())),
         Some(_) => Err((1500, SCRIPT_FAILED.1.to_owned())),
         None => Ok(outcome.response.map(|response| {
-            let parsed = serde_json::from_str(&response.body);
+            let parsed = json::parse(response.body.as_bytes());
             parsed.unwrap_or_else(|_| response.body.clone().into())
         })),
     }
