@@ -165,9 +165,13 @@ pub fn key(text: &str, region: Region) -> Option<String> {
     keys(text, region).into_iter().next()
 }
 
+/// The bytes of a text in which numbers are looked for. A SIP address with a name and parameters has fewer.
+const MAX_TEXT: usize = 512;
+
 /// The keys of all numbers in a text, each once.
 pub fn keys(text: &str, region: Region) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
+    let text = &text[..text.floor_char_boundary(MAX_TEXT)];
     for key in pieces(&address(text)).filter_map(|piece| number(piece, region)) {
         if keys.len() < NUMBERS && !keys.contains(&key) {
             keys.push(key);

@@ -46,7 +46,7 @@ runs! {
     manifest: "manifest", 10000;
     mask: "mask", 10000;
     patch: "patch", 5000;
-    phone: "phone", 20000;
+    phone: "phone", 10000;
     setup: "setup", 10000;
     text_forms: "text-forms", 20000;
     webhook: "webhook", 10000;

@@ -28,7 +28,6 @@ async fn bodies_that_are_no_json() {
         b"nul".to_vec(),
         b"[1".to_vec(),
         deep.into_bytes(),
-        b"{\"name\": 1e999}".to_vec(),
     ];
     for body in bodies {
         for (method, path) in [
