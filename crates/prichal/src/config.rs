@@ -190,7 +190,7 @@ pub const SETTINGS: &[Setting] = &[
         "allowed-origins",
         "ORIGINS",
         "Whose pages may read live cards",
-        "origins with commas, such as https://crm.example,http://localhost:3000",
+        "origins with commas, such as https://crm.example,http://localhost:3000, or * for all",
     ),
     setting(
         "trusted-proxies",

@@ -1,5 +1,5 @@
-//! What pages of other origins may read: the stream of live cards, from the origins that the operator
-//! has named. There are no cookies, so nothing is sent that a page did not add itself.
+//! Pages of other origins: they may read the stream of live cards, all of them or those that the operator has
+//! named. There are no cookies, so a browser sends nothing that the page did not add itself, a token or a ticket.
 
 use axum::{
     extract::Request,
@@ -22,7 +22,7 @@ impl Open {
         let is_open = is_open(request.uri().path());
         let origin = request.headers().get(header::ORIGIN).filter(|origin| {
             let mut allowed = app.config.allowed_origins.iter();
-            is_open && allowed.any(|one| one.as_bytes() == origin.as_bytes())
+            is_open && allowed.any(|one| one == ANY || one.as_bytes() == origin.as_bytes())
         });
         Self {
             is_open,
@@ -66,8 +66,15 @@ fn is_open(path: &str) -> bool {
     parts.next().is_some_and(|ws| !ws.is_empty()) && parts.eq(["communications", "live"])
 }
 
-/// Reads an origin as browsers send it: scheme, host, and a port that is not the scheme's own.
+/// Stands for every origin.
+const ANY: &str = "*";
+
+/// Reads an origin as browsers send it: scheme, host, and a port that is not the scheme's own; or the word for
+/// all of them.
 pub fn origin(text: &str) -> Option<String> {
+    if text == ANY {
+        return Some(ANY.to_owned());
+    }
     let url = url::Url::parse(text).ok()?;
     let origin = url.origin().ascii_serialization();
     let is_web = matches!(url.scheme(), "http" | "https");
@@ -101,7 +108,7 @@ mod tests {
             ("https://crm.example/x", None),
             ("https://crm.example:443", None),
             ("crm.example", None),
-            ("*", None),
+            ("*", Some("*")),
             ("null", None),
         ] {
             assert_eq!(origin(text).as_deref(), expected, "{text}");
