@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The longest mutated input, in bytes.
 const MAX_INPUT: usize = 256 * 1024;
-/// How often one piece is repeated at the most: enough to find recursion without a bound.
+/// The most repetitions of one piece: enough to find recursion without a bound.
 const MAX_REPEATS: usize = 20_000;
 /// Bytes that mean something to one parser or another.
 const TOKENS: [&[u8]; 30] = [

@@ -1,4 +1,4 @@
-//! What a script hands over, and the frames between the server and the processes that run scripts.
+//! The answer that a script hands over, and the frames between the server and the processes that run scripts.
 
 use prichal_script::{
     Alone, Limits, Presets, compile, run,

@@ -126,7 +126,7 @@ impl Response {
     }
 }
 
-/// Whether a header, in lower case, is none that a script may set.
+/// True for a header, in lower case, that no script may set.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
         || RESERVED_BEGINNINGS
