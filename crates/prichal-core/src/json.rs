@@ -67,6 +67,12 @@ pub fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<T> {
     serde_json::from_slice(text)
 }
 
+/// True for a name that [`parse`] refuses. A member with such a name must not be made in any other way either: it
+/// would be read back as something else.
+pub fn is_private_name(name: &str) -> bool {
+    name.starts_with(PRIVATE)
+}
+
 /// True where a member's name may be a private one. Texts that no client needs, such as escaped letters, are looked
 /// at string by string.
 fn has_private_name(text: &[u8]) -> bool {
@@ -100,8 +106,7 @@ fn strings(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// True for a string that begins as private names do, whether it is a name or a value.
 fn is_private(string: &[u8]) -> bool {
     matches!(string.get(1), Some(b'$' | b'\\'))
-        && serde_json::from_slice::<Cow<'_, str>>(string)
-            .is_ok_and(|name| name.starts_with(PRIVATE))
+        && serde_json::from_slice::<Cow<'_, str>>(string).is_ok_and(|name| is_private_name(&name))
 }
 
 /// The most characters of a number.

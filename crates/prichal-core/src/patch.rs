@@ -245,10 +245,16 @@ fn tokens(path: &str) -> Result<Vec<String>, Refusal> {
     if parts.split('/').any(str::is_empty) {
         return Err(Refusal::Path("A part of the path is empty.".into()));
     }
-    let parts = parts.split('/');
-    Ok(parts
+    let parts: Vec<String> = parts
+        .split('/')
         .map(|part| part.replace("~1", "/").replace("~0", "~"))
-        .collect())
+        .collect();
+    if parts.iter().any(|part| json::is_private_name(part)) {
+        return Err(Refusal::Path(
+            "A part of the path is a name that cannot be kept.".into(),
+        ));
+    }
+    Ok(parts)
 }
 
 /// Checks the finished elements, and blames every operation that touched their list: which of them

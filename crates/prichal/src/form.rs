@@ -6,7 +6,7 @@ use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use futures_util::{FutureExt as _, stream};
 use http::HeaderValue;
-use prichal_core::schema::Object;
+use prichal_core::{json, schema::Object};
 use serde_json::{Value, json};
 
 use crate::{
@@ -39,6 +39,9 @@ pub fn read(content_type: &str, body: &[u8]) -> Option<Value> {
 pub fn query(query: &str) -> Object {
     let mut all = Object::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if is_private(&name) {
+            continue;
+        }
         put(&mut all, name.into_owned(), value.into_owned().into());
     }
     all
@@ -92,7 +95,9 @@ fn part(part: Part) -> (String, Value) {
 /// Puts fields into one object.
 fn fields(all: Vec<(String, Value)>) -> Value {
     let mut root = Object::new();
-    for (name, value) in all {
+    // The text of the body has all of them.
+    let kept = |(name, _): &(String, Value)| !name.split('[').any(is_private);
+    for (name, value) in all.into_iter().filter(kept) {
         let value = match steps(&name) {
             Some((first, rest)) => match nest(&mut root, first, &rest, value) {
                 Ok(()) => continue,
@@ -108,6 +113,11 @@ fn fields(all: Vec<(String, Value)>) -> Value {
             .map(|(name, value)| (name, listed(value)))
             .collect(),
     )
+}
+
+/// True for a name that JSON cannot keep; such a field is in no object.
+fn is_private(name: &str) -> bool {
+    json::is_private_name(name)
 }
 
 /// `a[b][]` as `a` and what stands in its brackets; nothing for a name without brackets.
@@ -196,6 +206,10 @@ mod tests {
             (
                 "[a]=1&b]=2&c[=3&d[x=4&e[x]y=5",
                 json!({"[a]": "1", "b]": "2", "c[": "3", "d[x": "4", "e[x]y": "5"}),
+            ),
+            (
+                "a=1&$serde_json::private::RawValue=[[]]&b[$serde_json::private::Number]=2",
+                json!({"a": "1"}),
             ),
             ("", json!({})),
             ("&&", json!({})),

@@ -492,3 +492,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_that_the_parser_keeps_for_itself_are_in_no_path() {
+    for path in [
+        "/customFields/$serde_json::private::Number",
+        "/customFields/a/$serde_json::private::RawValue/b",
+    ] {
+        let errors = one("add", path, &json!("1")).unwrap_err();
+        assert_eq!(errors.invalid_paths.len(), 1, "{path}");
+    }
+    let inside = json!({ "a": { "$serde_json::private::RawValue": "[]" } });
+    let errors = one("add", "/customFields", &inside).unwrap_err();
+    assert_eq!(errors.invalid_datas.len(), 1);
+}

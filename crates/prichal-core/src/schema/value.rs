@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Fault, FaultKind, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Type, Words};
 use crate::{
     id,
-    json::MAX_NUMBER,
+    json::{self, MAX_NUMBER},
     time::{Timestamp, parse_time_span},
 };
 
@@ -133,9 +133,12 @@ fn measure(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), String>
         Value::Array(items) => items
             .iter()
             .try_for_each(|item| measure(item, depth + 1, nodes)),
-        Value::Object(members) => members
-            .values()
-            .try_for_each(|item| measure(item, depth + 1, nodes)),
+        Value::Object(members) => members.iter().try_for_each(|(name, item)| {
+            if json::is_private_name(name) {
+                return Err("a member with a name that cannot be kept".to_owned());
+            }
+            measure(item, depth + 1, nodes)
+        }),
         Value::Number(number) if number.as_str().len() > MAX_NUMBER => {
             Err(format!("a number of more than {MAX_NUMBER} characters"))
         }
