@@ -108,6 +108,8 @@ impl Home {
                 "true",
                 "--rate-limit",
                 "0",
+                "--connections-per-address",
+                "0",
                 "--data-dir",
             ])
             .arg(self.folder.join("prichal-data"))

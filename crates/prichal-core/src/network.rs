@@ -1,6 +1,6 @@
 //! Addresses and networks in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A network, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +53,32 @@ impl Network {
     }
 }
 
+/// The address that stands for a customer of the net: of IPv6, the first of the /64 that one has for himself.
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(network).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_customer_has_one_address() {
+        for (address, customer_) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(customer(address).to_string(), customer_);
+        }
+    }
 
     #[test]
     fn networks_contain_their_addresses() {

@@ -1,4 +1,4 @@
-//! The cost of connections: their number for one address, the memory of a head that does not end,
+//! The cost of connections: their number for one customer of the net, the memory of a head that does not end,
 //! and the patience with a client that does not read.
 
 use std::{
@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use prichal_core::network;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 pub const STALL: Duration = Duration::from_secs(30);
 const LEAST: usize = 30 << 10;
 
-/// The number of connections of each address.
+/// The number of connections of each address; of IPv6, of each /64.
 #[derive(Clone, Default)]
 pub struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -38,6 +39,7 @@ pub struct Member {
 impl Crowd {
     /// One more; nothing when the address has `most` already.
     pub fn enter(&self, address: IpAddr, most: usize) -> Option<Member> {
+        let address = network::customer(address);
         let mut all = self.lock();
         let count = all.entry(address).or_default();
         if *count >= most {
@@ -70,30 +72,42 @@ impl Drop for Member {
 /// Marks that a request is being read or answered, or that the connection has become something else than HTTP. Else
 /// what comes is the head of a request.
 #[derive(Clone, Default)]
-pub struct Turn(Arc<AtomicUsize>);
+pub struct Turn(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    on: AtomicUsize,
+    /// The memory of the head that is coming. A request that begins has its own account.
+    head: Mutex<Option<Hold>>,
+}
 
 /// A body that is being read, or an answer that is being made.
 pub struct Busy(Turn);
 
 impl Turn {
     pub fn begin(&self) -> Busy {
-        self.0.fetch_add(1, Relaxed);
+        self.0.on.fetch_add(1, Relaxed);
+        *self.head() = None;
         Busy(self.clone())
+    }
+
+    fn head(&self) -> MutexGuard<'_, Option<Hold>> {
+        self.0.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From here on the connection speaks something else.
     pub fn upgrade(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.0.on.fetch_add(1, Relaxed);
     }
 
     fn is_on(&self) -> bool {
-        self.0.load(Relaxed) > 0
+        self.0.on.load(Relaxed) > 0
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
+        self.0.0.on.fetch_sub(1, Relaxed);
     }
 }
 
@@ -103,7 +117,6 @@ pub struct Wire<T> {
     clock: Clock,
     payer: Payer,
     turn: Turn,
-    head: Option<Hold>,
     stalled: Option<Stalled>,
 }
 
@@ -130,7 +143,6 @@ impl<T> Wire<T> {
             clock: payer.clock().clone(),
             payer,
             turn,
-            head: None,
             stalled: None,
         }
     }
@@ -138,10 +150,10 @@ impl<T> Wire<T> {
     /// Counts what has come of a head.
     fn count(&mut self, bytes: usize) -> io::Result<()> {
         if self.turn.is_on() {
-            self.head = None;
             return Ok(());
         }
-        let head = self.head.get_or_insert_with(|| self.payer.hold(Use::Body));
+        let mut head = self.turn.head();
+        let head = head.get_or_insert_with(|| self.payer.hold(Use::Body));
         if head.try_grow(bytes) {
             return Ok(());
         }
@@ -285,6 +297,20 @@ mod tests {
         sent.unwrap();
     }
 
+    /// Requests that follow each other on one connection.
+    #[tokio::test]
+    async fn a_head_is_given_back_when_its_request_begins() {
+        let (here, mut there) = duplex(8 * SMALL);
+        let (mut wire, _, turn) = wire(here, 3 * SMALL);
+        let mut head = vec![0; 2 * SMALL];
+        for _ in 0..100 {
+            there.write_all(&head).await.unwrap();
+            wire.read_exact(&mut head).await.unwrap();
+            drop(turn.begin());
+            assert!(turn.head().is_none());
+        }
+    }
+
     #[tokio::test]
     async fn a_head_that_does_not_end_is_counted_and_a_body_is_not() {
         let (here, mut there) = duplex(8 * SMALL);
@@ -296,7 +322,7 @@ mod tests {
         assert!(wire.read_exact(&mut part).await.is_err());
         let busy = turn.begin();
         wire.read_exact(&mut part).await.unwrap();
-        assert!(wire.head.is_none());
+        assert!(turn.head().is_none());
         wire.read_exact(&mut part).await.unwrap();
         drop(busy);
         wire.read_exact(&mut part).await.unwrap();

@@ -17,7 +17,7 @@ use std::{
 
 use axum::http::Extensions;
 use bytes::Bytes;
-use prichal_core::id::WorkspaceId;
+use prichal_core::{id::WorkspaceId, network};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -338,7 +338,10 @@ impl Payer {
 
     /// An empty hold, to grow.
     pub fn hold(&self, of: Use) -> Hold {
-        let unknown = [self.0.address.map(Account::Address), None];
+        let unknown = [
+            self.0.address.map(network::customer).map(Account::Address),
+            None,
+        ];
         Hold {
             budget: self.0.budget.clone(),
             accounts: self.0.known.get().copied().unwrap_or(unknown),
