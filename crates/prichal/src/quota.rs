@@ -5,8 +5,8 @@
 //! less than a read in every write would. What deletes is never refused.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::http::{Method, request::Parts};
@@ -30,6 +30,9 @@ const NEARLY: i64 = 80;
 /// The most workspaces that the metrics name at once.
 const NAMED: i64 = 100;
 
+/// The bytes that a form may have around its file.
+const FORM: u64 = 4096;
+
 /// The word for a refusal by a quota.
 pub const EXCEEDED: &str = "quotaExceeded";
 
@@ -37,6 +40,8 @@ pub const EXCEEDED: &str = "quotaExceeded";
 #[derive(Default)]
 pub struct Counts {
     usage: Cache<WorkspaceId, Arc<Usage>>,
+    /// Bytes of files that are coming in and not counted by the store yet.
+    coming: Mutex<HashMap<WorkspaceId, i64>>,
     /// Quotas that are nearly used up, and were said to be.
     nearly_full: Mutex<BTreeSet<(WorkspaceId, Kind)>>,
 }
@@ -45,6 +50,58 @@ impl Counts {
     /// Forgets what is known of a workspace: its quotas were changed here.
     pub fn forget(&self, workspace: WorkspaceId) {
         self.usage.forget(&workspace);
+    }
+
+    fn coming(&self) -> MutexGuard<'_, HashMap<WorkspaceId, i64>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is coming in, counted among what its workspace uses until this is dropped: uploads that go on at
+/// the same time cannot all fit into the same room.
+pub struct Incoming {
+    app: App,
+    workspace: WorkspaceId,
+    bytes: i64,
+}
+
+impl Incoming {
+    /// Makes room for a file of which the client says how long it is, if it does.
+    pub async fn expect(app: &App, workspace: WorkspaceId, declared: Option<u64>) -> Result<Self> {
+        // The form around the file is no part of it.
+        let bytes = declared.unwrap_or(0).saturating_sub(FORM);
+        let mut incoming = Self {
+            app: app.clone(),
+            workspace,
+            bytes: 0,
+        };
+        incoming.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        admit(app, workspace, &[Kind::Files], 0).await?;
+        Ok(incoming)
+    }
+
+    /// The file has come, and has so many bytes.
+    pub async fn settle(&mut self, bytes: i64) -> Result<()> {
+        self.set(bytes);
+        admit(&self.app, self.workspace, &[Kind::Files], 0).await
+    }
+
+    fn set(&mut self, bytes: i64) {
+        let mut coming = self.app.quotas.coming();
+        let all = coming.entry(self.workspace).or_default();
+        *all = all.saturating_sub(self.bytes).saturating_add(bytes);
+        if *all == 0 {
+            coming.remove(&self.workspace);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // The next one asks the store, which has counted it now.
+        self.app.quotas.forget(self.workspace);
+        self.set(0);
     }
 }
 
@@ -69,10 +126,13 @@ async fn usage_of(app: &App, workspace: WorkspaceId) -> Result<Arc<Usage>> {
 pub async fn admit(app: &App, workspace: WorkspaceId, kinds: &[Kind], more: i64) -> Result<()> {
     let usage = usage_of(app, workspace).await?;
     for kind in kinds {
+        let coming = app.quotas.coming().get(&workspace).copied();
+        let coming = coming.filter(|_| *kind == Kind::Files).unwrap_or(0);
         let used = usage.used.get(*kind);
         let Some(allowed) = allowed(&app.config.quotas, &usage, *kind) else {
             continue;
         };
+        let more = more.saturating_add(coming);
         if used >= allowed || used.saturating_add(more) > allowed {
             let name = kind.name();
             security::record(Event::QuotaReached, Some(workspace), name);

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use prichal_core::id::WorkspaceId;
 use prichal_store::usage::{self, Bytes, Kind};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     dock::{Dock, POINTS},
@@ -112,6 +117,42 @@ async fn files_are_counted_until_they_are_removed() {
     })
     .await;
     upload(&space, "12345").await.ok();
+}
+
+/// The form of an upload that says how long it is, and of which nothing has come yet.
+async fn begin(hub: &Hub, space: &Caller, length: usize) -> TcpStream {
+    let address = hub.url.strip_prefix("http://").expect("a URL");
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let token = space.bearer_token();
+    let head = format!(
+        "POST /api/v1/acme/files HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\
+         Content-Type: multipart/form-data; boundary=edge\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    stream
+}
+
+/// Uploads that go on at the same time do not all fit into the same room, and one that is refused leaves nothing.
+#[tokio::test]
+async fn files_that_are_coming_in_count() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    set(&hub, "acme", json!({ "files": 60_000 })).await;
+    let coming = begin(&hub, &space, 50_000).await;
+    let content = "x".repeat(20_000);
+    assert_eq!(upload(&space, &content).await.status, 409);
+    drop(coming);
+    eventually("the other one is over", || async {
+        (upload(&space, &content).await.status == 200).then_some(())
+    })
+    .await;
+    // Too long by less than a form may have around its file: known when it has come.
+    assert_eq!(upload(&space, &"x".repeat(41_000)).await.status, 409);
+    let blobs = hub.app.blobs.list(None);
+    assert_eq!(blobs.count().await, 1);
 }
 
 #[tokio::test]

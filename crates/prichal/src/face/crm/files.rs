@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::caller::Member;
-use prichal_store::usage::Kind;
 
 use crate::{
     app::App,
@@ -106,8 +105,9 @@ pub(super) async fn upload_file(
     request: Request,
 ) -> Result<JsonAnswer> {
     let workspace = member.workspace_id();
-    quota::admit(&member.app, workspace, &[Kind::Files], 0).await?;
     let (parts, body) = request.into_parts();
+    let declared = declared_length(&parts.headers);
+    let mut room = quota::Incoming::expect(&member.app, workspace, declared).await?;
     let mut body = body.into_data_stream();
     let incoming = Incoming::new(&member.app, Payer::of(&parts.extensions));
     let taken = take(
@@ -120,7 +120,10 @@ pub(super) async fn upload_file(
     .await;
     let (file, digest) = taken.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
     // A blob whose row is not written after all is an orphan, which retention finds.
-    quota::admit(&member.app, workspace, &[Kind::Files], file.size).await?;
+    if let Err(refused) = room.settle(file.size).await {
+        member.app.blobs.delete(blob_of(&file)).await?;
+        return Err(refused);
+    }
     write_once(&member, once, digest.as_bytes(), move |tx| {
         file::insert(tx, &file)?;
         let answer = json!({
@@ -273,13 +276,17 @@ pub(super) async fn download_file(
     Ok(answer)
 }
 
-/// The contents of a file.
-async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> {
-    let blob = BlobKey {
+/// Where the contents of a file are.
+fn blob_of(file: &File) -> BlobKey {
+    BlobKey {
         workspace: file.workspace,
         id: file.blob,
-    };
-    match app.blobs.read(blob, part).await {
+    }
+}
+
+/// The contents of a file.
+async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> {
+    match app.blobs.read(blob_of(file), part).await {
         // It ended since its row was read.
         Err(BlobError::NotFound) if file.expires_at.is_some_and(|end| end <= app.clock.now()) => {
             Err(missing(file.id))

@@ -21,7 +21,6 @@ use super::{
     language::Said,
     words::{EXTENSION_ERROR, PARSING_ERROR, SIZE_ERROR},
 };
-use prichal_store::usage;
 
 use crate::{
     blobs::BlobKey,
@@ -101,9 +100,9 @@ async fn upload(
     request: Request,
     kind: Kind,
 ) -> Result<JsonAnswer> {
-    let files = [usage::Kind::Files];
-    quota::admit(&company.app, company.id(), &files, 0).await?;
     let (parts, body) = request.into_parts();
+    let declared = declared_length(&parts.headers);
+    let mut room = quota::Incoming::expect(&company.app, company.id(), declared).await?;
     let mut body = body.into_data_stream();
     let incoming = Incoming::new(&company.app, Payer::of(&parts.extensions));
     let taken = match company.may(limits(kind).permission).await {
@@ -111,7 +110,10 @@ async fn upload(
         Err(error) => Err(error),
     };
     let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
-    quota::admit(&company.app, company.id(), &files, row.size).await?;
+    if let Err(refused) = room.settle(row.size).await {
+        free(&company, &row).await;
+        return Err(refused);
+    }
     let digest = format!("{}\n{}", row.sha256, row.name);
     let (uploaded, now) = (row.clone(), company.now);
     let answer = write_once(&company, once, digest.as_bytes(), move |tx| {
