@@ -63,9 +63,17 @@ impl Writes {
 
 /// Refuses a request that may write, while its workspace has written too much. Asked when the caller is known to
 /// belong there.
-pub fn admit(app: &App, workspace: WorkspaceId, method: &Method) -> Result<()> {
+pub fn admit_request(app: &App, workspace: WorkspaceId, method: &Method) -> Result<()> {
+    if method.is_safe() {
+        return Ok(());
+    }
+    admit(app, workspace)
+}
+
+/// The same for what writes whatever its method: hooks, and frames for scripts.
+pub fn admit(app: &App, workspace: WorkspaceId) -> Result<()> {
     let most = app.config.write_bytes_per_minute;
-    if most == 0 || method.is_safe() {
+    if most == 0 {
         return Ok(());
     }
     let (written, now) = (app.db.bytes_written(workspace), app.clock.now());

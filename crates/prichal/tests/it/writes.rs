@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::{dock::SCRIPTS, hub::Hub};
+use crate::{
+    dock::{Dock, SCRIPTS},
+    hub::Hub,
+};
 
 #[tokio::test]
 async fn a_workspace_that_has_written_too_much_waits() {
@@ -40,4 +44,26 @@ async fn a_workspace_that_has_written_too_much_waits() {
     assert_eq!(much.post("/companies", long.clone()).await.status, 429);
     hub.advance(Duration::from_secs(1));
     much.post("/companies", long).await.ok();
+}
+
+/// A hook has a run and what its script writes, whatever its method.
+#[tokio::test]
+async fn hooks_of_any_method_count() {
+    let dock = Dock::at(Hub::with(|config| config.write_bytes_per_minute = 50_000).await).await;
+    let source = "for (let n = 0; n < 30; n++) entities.create('companies', {name: 'x'.repeat(900)}); respond(200)";
+    let channel = dock.sync("bot", source).await;
+    let path = format!("/hook/{}", channel.token);
+    let anybody = dock.hub.anybody();
+    let mut answered = 0;
+    while anybody.get(&path).await.status == 200 {
+        answered += 1;
+        assert!(answered < 20, "it goes on for ever");
+    }
+    assert!(answered > 0);
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST] {
+        let refused = anybody.send(method.clone(), &path, None).await;
+        assert_eq!(refused.status, 429, "{method}");
+    }
+    dock.hub.advance(Duration::from_secs(60));
+    assert_eq!(anybody.get(&path).await.status, 200);
 }

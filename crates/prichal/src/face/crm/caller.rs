@@ -105,7 +105,7 @@ impl FromRequestParts<App> for Member {
         quota::admit_request(app, workspace.id, parts, &SPARED).await?;
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
-        writes::admit(app, workspace.id, &parts.method)?;
+        writes::admit_request(app, workspace.id, &parts.method)?;
         Ok(Self {
             app: app.clone(),
             workspace,

@@ -221,7 +221,7 @@ impl FromRequestParts<App> for Company {
         };
         let company = Self::find(app, token.workspace, asker).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
-        writes::admit(app, company.id(), &parts.method)?;
+        writes::admit_request(app, company.id(), &parts.method)?;
         if parts.method == Method::POST && parts.uri.path().ends_with("/create") {
             quota::admit(app, company.id(), &[Kind::Events], 0).await?;
         }

@@ -66,7 +66,7 @@ impl FromRequestParts<App> for Tenant {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         // Over a websocket it is the channel that asks.
         if let Some(AsChannel(docked)) = parts.extensions.get() {
-            writes::admit(app, docked.workspace, &parts.method)?;
+            writes::admit_request(app, docked.workspace, &parts.method)?;
             admit(app, docked.workspace, parts).await?;
             return Ok(Self {
                 app: app.clone(),
@@ -87,7 +87,7 @@ impl FromRequestParts<App> for Tenant {
         let workspace = token.workspace;
         Payer::name(&parts.extensions, Some(workspace), token.id.0);
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
-        writes::admit(app, workspace, &parts.method)?;
+        writes::admit_request(app, workspace, &parts.method)?;
         admit(app, workspace, parts).await?;
         Ok(Self {
             app: app.clone(),

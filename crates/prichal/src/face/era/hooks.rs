@@ -39,6 +39,8 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let docked = dock(&app, &parts).await?;
+    // Whatever its method, a hook has a run and what its script writes.
+    writes::admit(&app, docked.workspace)?;
     let kinds = [
         usage::Kind::Entities,
         usage::Kind::Events,
@@ -93,7 +95,6 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
     {
         return Err(Error::Forbidden("The channel does not admit this sender"));
     }
-    writes::admit(app, docked.workspace, &parts.method)?;
     Ok(docked)
 }
 

@@ -59,6 +59,7 @@ use crate::{
         weight,
     },
     memory::{Hold, Payer, Use},
+    writes,
 };
 
 /// How often the client is asked whether it is there; it may miss that twice.
@@ -482,6 +483,8 @@ impl Session {
     }
 
     async fn start(&mut self, asked: &Object, qid: Qid, hold: Hold) -> Result<(), (i64, String)> {
+        let admitted = writes::admit(&self.app, self.docked.workspace);
+        admitted.map_err(|error| said(&error))?;
         let (code, params) = read_start(asked, PARAMS).map_err(|error| said(&error))?;
         let time = match asked.get("timeout") {
             None | Some(Value::Null) => TIME,
@@ -541,6 +544,10 @@ impl Session {
 
     /// Hands a frame to the channel's own script. They are taken one after the other.
     fn receive(&mut self, asked: Asked) -> Option<String> {
+        if let Err(error) = writes::admit(&self.app, self.docked.workspace) {
+            let qid = asked.qid.as_deref();
+            return Some(answered(&asked.method, qid, Err(said(&error))));
+        }
         let inbox = self.inbox.get_or_insert_with(|| {
             let (inbox, frames) = mpsc::channel(INBOX);
             let (app, docked) = (self.app.clone(), self.docked.clone());
