@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use axum::http::Method;
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{
@@ -63,9 +62,9 @@ impl Writes {
 
 /// Refuses a request that may write, while its workspace has written too much. Asked when the caller is known to
 /// belong there.
-pub fn admit(app: &App, workspace: WorkspaceId, method: &Method) -> Result<()> {
+pub fn admit(app: &App, workspace: WorkspaceId) -> Result<()> {
     let most = app.config.write_bytes_per_minute;
-    if most == 0 || method.is_safe() {
+    if most == 0 {
         return Ok(());
     }
     let (written, now) = (app.db.bytes_written(workspace), app.clock.now());

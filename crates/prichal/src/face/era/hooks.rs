@@ -44,6 +44,8 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
         usage::Kind::Events,
         usage::Kind::Runs,
     ];
+    // Its script may write, whatever the method.
+    writes::admit(&app, docked.workspace)?;
     quota::admit(&app, docked.workspace, &kinds, 0).await?;
     let code = docked.channel.text("recv_svcscriptcode");
     if code.is_empty() {
@@ -93,7 +95,6 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<Docked>> {
     {
         return Err(Error::Forbidden("The channel does not admit this sender"));
     }
-    writes::admit(app, docked.workspace, &parts.method)?;
     Ok(docked)
 }
 
