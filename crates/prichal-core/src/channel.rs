@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     channel_type::ChannelType,
-    id,
+    id, json,
     network::Network,
     resource::{self, Kind, Names},
     schema::{self, Fault, Field, Object, Preset, Type, member},
@@ -92,6 +92,15 @@ pub static NAMES: Names = Names {
     ],
 };
 
+/// Members that decide where messages go, and which scripts see them and the tokens.
+const WAYS: [&str; 5] = [
+    "url",
+    "recv_svcscriptcode",
+    "recv_svcscriptcode_ws",
+    "send_svcscriptcode",
+    "send_svcscriptcode_ws",
+];
+
 /// Members of `opts` that grant rights or bound them.
 const RIGHTS: [&str; 4] = ["roles", "userid", "ip_mask", "filter_capabilities"];
 
@@ -131,7 +140,7 @@ impl Tokens {
     /// A value without these tokens, wherever they are in its texts.
     pub fn mask(&self, value: Value) -> Value {
         match value {
-            Value::String(text) => Value::String(self.mask_text(text)),
+            Value::String(text) => Value::String(self.mask_json(text)),
             Value::Array(items) => items.into_iter().map(|item| self.mask(item)).collect(),
             Value::Object(members) => {
                 let members = members.into_iter();
@@ -142,17 +151,44 @@ impl Tokens {
         }
     }
 
+    /// The same of a text that may be JSON, with texts in it that may be JSON again. It stays as it is where it has
+    /// none of them.
+    pub fn mask_json(&self, text: String) -> String {
+        if let Ok(value) = json::parse::<Value>(text.as_bytes()) {
+            let masked = self.mask(value.clone());
+            if masked != value {
+                return self.mask_text(masked.to_string());
+            }
+        }
+        self.mask_text(text)
+    }
+
+    fn all(&self) -> [&String; 4] {
+        [&self.local, &self.previous, &self.remote, &self.remote2]
+    }
+
     /// The same of a text.
     pub fn mask_text(&self, mut text: String) -> String {
-        for token in [&self.local, &self.previous, &self.remote, &self.remote2] {
-            if token.len() >= RECOGNIZED && text.contains(token.as_str()) {
-                text = text.replace(token.as_str(), MASK);
+        for token in self.all() {
+            if token.len() >= RECOGNIZED {
+                // As it is, and as JSON writes it.
+                for written in [token.clone(), in_json(token)] {
+                    if text.contains(&written) {
+                        text = text.replace(&written, MASK);
+                    }
+                }
             } else if !token.is_empty() && text == *token {
                 MASK.clone_into(&mut text);
             }
         }
         text
     }
+}
+
+/// A text as JSON writes it, without the quotes.
+fn in_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -291,6 +327,12 @@ impl Channel {
         given.filter(|value| !value.is_null()).collect()
     }
 
+    /// Tells whether another state of the channel has its tokens, and sends messages and tokens the same ways.
+    pub fn leads_as(&self, other: &Self) -> bool {
+        let is_same = |name: &&str| self.text(name) == other.text(name);
+        self.tokens == other.tokens && WAYS.iter().all(|name| is_same(&name))
+    }
+
     /// The names of its roles.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.texts("roles")
@@ -327,9 +369,12 @@ impl Channel {
         })
     }
 
-    /// The snapshot for the feed: the id first, without the tokens.
+    /// The snapshot for the feed: the id first, without the tokens and the query of the url, which may be one.
     pub fn snapshot(&self) -> String {
         let mut entity = self.masked();
+        if let Some((address, _)) = self.text("url").split_once('?') {
+            entity.insert("url".into(), format!("{address}?{MASK}").into());
+        }
         // A snapshot has no times of its own (`reference/kontur.md` §5).
         resource::drop_times(&mut entity);
         Value::Object(entity).to_string()

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use axum::http::Method;
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{
@@ -63,14 +62,6 @@ impl Writes {
 
 /// Refuses a request that may write, while its workspace has written too much. Asked when the caller is known to
 /// belong there.
-pub fn admit_request(app: &App, workspace: WorkspaceId, method: &Method) -> Result<()> {
-    if method.is_safe() {
-        return Ok(());
-    }
-    admit(app, workspace)
-}
-
-/// The same for what writes whatever its method: hooks, and frames for scripts.
 pub fn admit(app: &App, workspace: WorkspaceId) -> Result<()> {
     let most = app.config.write_bytes_per_minute;
     if most == 0 {

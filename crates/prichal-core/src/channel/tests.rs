@@ -184,3 +184,54 @@ fn a_receiving_script_has_ten_seconds_or_what_is_said() {
         (10, 60, 10)
     );
 }
+
+#[test]
+fn tokens_are_masked_as_they_are_and_in_json() {
+    let tokens = Tokens {
+        local: "local-token".into(),
+        remote: r#"a "quoted" one"#.into(),
+        remote2: "short".into(),
+        previous: String::new(),
+    };
+    for (text, masked) in [
+        ("see local-token, local-token", "see ***, ***"),
+        (r#"a "quoted" one!"#, "***!"),
+        (r#"{"a":"a \"quoted\" one"}"#, r#"{"a":"***"}"#),
+        ("short", "***"),
+        ("a short one", "a short one"),
+        ("nothing", "nothing"),
+    ] {
+        assert_eq!(tokens.mask_text(text.to_owned()), masked, "{text}");
+    }
+    for (text, masked) in [
+        (r#"{"a": 1.10}"#, r#"{"a": 1.10}"#),
+        (r#"["local-token", 1.10]"#, r#"["***",1.10]"#),
+        ("see local-token", "see ***"),
+        (r#"a "quoted" one, not JSON"#, "***, not JSON"),
+        (
+            r#"{"body":"{\"a\":\"short\"}"}"#,
+            r#"{"body":"{\"a\":\"***\"}"}"#,
+        ),
+        (
+            r#"{"body":"[\"a \\\"quoted\\\" one\"]"}"#,
+            r#"{"body":"[\"***\"]"}"#,
+        ),
+        (r#"{"local-token":"short"}"#, r#"{"***":"***"}"#),
+        (r#""a \"quoted\" one""#, r#""***""#),
+        (r#""a short one""#, r#""a short one""#),
+    ] {
+        assert_eq!(tokens.mask_json(text.to_owned()), masked, "{text}");
+    }
+}
+
+#[test]
+fn the_feed_does_not_show_the_query_of_a_url() {
+    let body = json!({ "code": "a", "type": "public", "url": "https://a.example/x?key=secret" });
+    let shown = made(&body).unwrap();
+    let snapshot = shown.snapshot();
+    assert!(
+        snapshot.contains(r#""url":"https://a.example/x?***""#),
+        "{snapshot}"
+    );
+    assert_eq!(shown.entity()["url"], "https://a.example/x?key=secret");
+}

@@ -4,6 +4,7 @@ use std::{pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use futures_util::FutureExt as _;
 use prichal_core::{
+    channel::Tokens,
     event::{Author, Origin},
     id::{EntityId, EventId, IntegrationId, RunId, WebhookId, WorkspaceId, generate},
     json,
@@ -56,6 +57,8 @@ struct Done {
     /// For a message: the answer's status, and its head.
     http_status: Option<u16>,
     answer: Option<String>,
+    /// Those of the channel, which whoever reads of the run must not learn.
+    tokens: Tokens,
 }
 
 impl Done {
@@ -68,6 +71,7 @@ impl Done {
             effects: Effects::default(),
             http_status: None,
             answer: None,
+            tokens: Tokens::default(),
         }
     }
 }
@@ -110,13 +114,27 @@ async fn run_script(
         effects,
         http_status,
         answer,
+        tokens: tokens_of(work.docked),
     }
 }
 
-/// How a run stands after an attempt.
-fn state(outcome: &Outcome, attempts: i64, began: Timestamp, ended: Timestamp) -> State {
-    let result = outcome.response.as_ref();
-    let result = result.map(|response| response.to_json().to_string());
+fn tokens_of(docked: Option<&Arc<Docked>>) -> Tokens {
+    docked.map_or_else(Tokens::default, |docked| docked.channel.tokens.clone())
+}
+
+/// How a run stands after an attempt. Others than the channel read it, so its tokens are masked.
+fn state(
+    outcome: &Outcome,
+    tokens: &Tokens,
+    attempts: i64,
+    began: Timestamp,
+    ended: Timestamp,
+) -> State {
+    let response = outcome.response.as_ref();
+    let response = response.map(|response| response.to_json().to_string());
+    let result = response.or_else(|| outcome.value.clone());
+    let log = outcome.log.iter().cloned();
+    let log: Vec<String> = log.map(|line| tokens.mask_json(line)).collect();
     let failure = outcome.failure.as_ref();
     State {
         status: if failure.is_some() {
@@ -128,10 +146,11 @@ fn state(outcome: &Outcome, attempts: i64, began: Timestamp, ended: Timestamp) -
         due_at: None,
         started_at: Some(began),
         duration_ms: Some(i64::try_from(ended.since(began).as_millis()).unwrap_or(i64::MAX)),
-        log: serde_json::to_string(&outcome.log).unwrap_or_default(),
-        result: result.or_else(|| outcome.value.clone()),
+        log: serde_json::to_string(&log).unwrap_or_default(),
+        result: result.map(|text| tokens.mask_json(text)),
         // PostgreSQL refuses NUL.
-        error: failure.map(|failure| failure.to_string().replace('\0', "\u{fffd}")),
+        error: failure
+            .map(|failure| tokens.mask_text(failure.to_string().replace('\0', "\u{fffd}"))),
     }
 }
 
@@ -158,7 +177,13 @@ pub async fn perform(app: &App, mut run: Run) -> Option<Ended> {
         return None;
     }
     let attempts = run.state.attempts + 1;
-    let mut state = state(&done.outcome, attempts, began, app.clock.now());
+    let mut state = state(
+        &done.outcome,
+        &done.tokens,
+        attempts,
+        began,
+        app.clock.now(),
+    );
     let is_retried = run.kind != Kind::Start && !is_final;
     if let (Status::Failed, true) = (state.status, is_retried) {
         defer(app, &mut state);
@@ -281,6 +306,7 @@ async fn post(app: &App, docked: &Docked, run: &Run, request: &Request, now: Tim
         effects: Effects::default(),
         http_status: posted.http_status,
         answer: posted.answer,
+        tokens: docked.channel.tokens.clone(),
     }
 }
 
@@ -298,8 +324,10 @@ impl Ended {
             mut effects,
             http_status,
             answer,
+            tokens,
             ..
         } = done;
+        let answer = answer.map(|answer| tokens.mask_json(answer));
         let author = match by_id(app, run.lane).await {
             Ok(Some(docked)) if run.channel.is_some() => docked.author(),
             _ => Author::system(),
@@ -338,7 +366,7 @@ impl Ended {
                 Err(error) => {
                     effects = Effects::default();
                     state.status = Status::Failed;
-                    state.error = Some(thrown(&error));
+                    state.error = Some(tokens.mask_text(thrown(&error)));
                     state.due_at = None;
                     if is_retried {
                         defer(app, &mut state);
@@ -472,7 +500,8 @@ fn record(
     (id, lane, began): (RunId, Lane, Timestamp),
     outcome: &Outcome,
 ) -> Run {
-    let state = state(outcome, 1, began, app.clock.now());
+    let tokens = tokens_of(now.docked);
+    let state = state(outcome, &tokens, 1, began, app.clock.now());
     let keeps = state.status == Status::Failed && now.kind == Kind::Hook;
     let request = serde_json::to_vec(&now.request).ok().filter(|_| keeps);
     Run {

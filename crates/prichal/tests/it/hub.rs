@@ -1,6 +1,7 @@
 //! A real server to speak HTTP with: its own store, its own clock, a port of its own.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -257,7 +258,20 @@ impl Hub {
         self.token_with(workspace, body).await
     }
 
-    async fn token_with(&self, workspace: &str, body: Value) -> Caller {
+    /// The operations that the description of the API names, as `GET /path`, of paths that begin like this.
+    pub(crate) async fn operations(&self, prefixes: &[&str]) -> BTreeSet<String> {
+        let api = self.anybody().get("/docs/openapi.json").await.ok();
+        let paths = api["paths"].as_object().expect("paths").iter();
+        let ours = paths.filter(|(path, _)| prefixes.iter().any(|one| path.starts_with(one)));
+        let verbs = ["get", "put", "post", "delete", "patch", "head"];
+        ours.flat_map(|(path, item)| {
+            let known = verbs.iter().filter(|verb| item.get(**verb).is_some());
+            known.map(move |verb| format!("{} {path}", verb.to_uppercase()))
+        })
+        .collect()
+    }
+
+    pub(crate) async fn token_with(&self, workspace: &str, body: Value) -> Caller {
         let path = format!("/admin/v1/workspaces/{workspace}/tokens");
         let made = self.admin().post(&path, body).await;
         assert_eq!(made.status, 201, "{}", made.text);

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    dock::{Dock, POINTS},
+    dock::{Dock, POINTS, RUNS},
     exchange::{Exchange, PDF},
     hub::{Answer, Caller, Hub, Log, eventually},
     partner::company,
@@ -182,6 +182,49 @@ async fn each_dialect_says_what_is_used_up() {
     let said = refused["errors"][0]["errorDescription"].as_str();
     assert!(said.is_some_and(|said| said.contains("The quota of files")));
     assert_eq!(company.status(&draft).await, "DRAFT");
+}
+
+/// Neither a header that means nothing nor the name of a workspace lifts a quota.
+#[tokio::test]
+async fn a_quota_holds_however_a_request_is_written() {
+    let dock = Dock::new().await;
+    let made = dock
+        .channel("one", json!({ "url": "http://127.0.0.1:9/x" }))
+        .await;
+    company(&dock.space, "first").await;
+    set(&dock.hub, "acme", json!({ "entities": 1 })).await;
+    let send = format!("{POINTS}/{}/send", made.id);
+    let retry = format!("{RUNS}/{}/retry", made.id);
+    let point = json!({ "code": "two", "type": "public" });
+    let start = json!({ "code": "none" });
+    for (verb, path, body, status) in [
+        ("x", POINTS, &point, 409),
+        ("", POINTS, &point, 409),
+        ("GET", POINTS, &point, 409),
+        ("LOOKUP", POINTS, &json!("one"), 200),
+        ("lookup", POINTS, &json!("one"), 200),
+        ("LOOKUP", &send, &json!({}), 409),
+        ("x", &send, &json!({}), 409),
+        ("LOOKUP", RUNS, &start, 409),
+        ("LOOKUP", &retry, &json!({}), 409),
+    ] {
+        let caller = dock.rest.clone().header("x-http-method-override", verb);
+        let answer = caller.post(path, body.clone()).await;
+        assert_eq!(answer.status, status, "{verb} {path}: {}", answer.text);
+    }
+    for name in [
+        "files-ltd",
+        "settings-ltd",
+        "integrations",
+        "private-integrations",
+    ] {
+        let space = dock.hub.workspace(name).await;
+        company(&space, "first").await;
+        set(&dock.hub, name, json!({ "entities": 1 })).await;
+        let refused = space.post("/companies", json!({ "name": "x" })).await;
+        assert_eq!(refused.status, 409, "{name}: {}", refused.text);
+        space.patch("/settings", json!([])).await.ok();
+    }
 }
 
 async fn used(hub: &Hub, workspace: WorkspaceId) -> Bytes {

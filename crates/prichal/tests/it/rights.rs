@@ -1,11 +1,14 @@
 //! Rights: what grants them, who may change that, and what is open where nothing is said (`docs/access.md`).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::{
     dock::{Dock, Made, POINTS, SCRIPTS, TYPES},
     hub::{Answer, Caller, Hub},
     partner::Partner,
+    receiver::{Receiver, Reply},
     sockets::Client,
     subscriber::{BIN, company},
 };
@@ -104,7 +107,10 @@ async fn a_token_of_a_hook_is_no_administrators() {
         assert_eq!(refused["errorcode"], 1403, "{method}: {refused}");
     }
     assert_eq!(dock.space.get("/companies").await.ok()["count"], 0);
-    for path in [POINTS, SCRIPTS, TYPES] {
+    let check = format!("/rest/v1/service/integration_tokens/{}", channel.token);
+    let member = dock.hub.token("acme", "member").await.at("");
+    for path in [POINTS, SCRIPTS, TYPES, &check] {
+        assert_eq!(member.get(path).await.status, 403, "{path}");
         assert_eq!(dock.holder(&channel).get(path).await.status, 401, "{path}");
     }
 }
@@ -380,6 +386,9 @@ async fn a_channel_changes_nothing_that_grants_rights() {
     let sock = dock.open("sock", json!({}), &["rest"]).await;
     let mut client = Client::with(&dock.hub, &sock, &["rest"]).await;
 
+    let kind = json!({ "type": "elsewhere", "url": "https://mine.example" });
+    dock.rest.post(TYPES, kind).await.ok();
+    let change = |members: Value| rest("update", points, Some(&other.id), members);
     let point = |opts: Value| json!({ "code": "new", "type": "public", "opts": opts });
     for asked in [
         rest("create", points, None, point(json!({ "roles": ["able"] }))),
@@ -427,6 +436,21 @@ async fn a_channel_changes_nothing_that_grants_rights() {
             json!({ "send_svcscriptcode": "low" }),
         ),
         rest("delete", points, Some(&able.id), Value::Null),
+        // Of a channel without rights, what decides where its tokens and messages go.
+        change(json!({ "url": "https://mine.example" })),
+        change(json!({ "token_remote": "mine" })),
+        change(json!({ "token_remote2": "mine" })),
+        change(json!({ "recv_svcscriptcode": "low" })),
+        change(json!({ "recv_svcscriptcode_ws": "low" })),
+        change(json!({ "send_svcscriptcode": "low" })),
+        change(json!({ "send_svcscriptcode_ws": "low" })),
+        change(json!({ "type": "elsewhere" })),
+        rest(
+            "create",
+            &format!("{points}/{}/rotate_token", other.id),
+            None,
+            json!({}),
+        ),
         rest("create", types, None, json!({ "type": "public" })),
         rest(
             "create",
@@ -634,4 +658,156 @@ async fn a_first_answer_is_its_callers_alone() {
         );
         allowed(&answer, *may, who);
     }
+}
+
+/// Every route that a websocket's `rest` reaches, at a channel that has rights: none changes it or shows its tokens.
+#[tokio::test]
+async fn no_route_lets_a_channel_at_another() {
+    let dock = Dock::new().await;
+    let echo = Receiver::start(|call| {
+        let sent = call.header("authorization").unwrap_or_default();
+        Reply::Body(sent.as_bytes().to_vec())
+    });
+    let echo = echo.await;
+    let source =
+        "console.log(JSON.stringify(request)); throw new Error(request.entity.token_remote)";
+    dock.script("telling", source).await;
+    let remote = ["a-remote-secret", "another \"secret\""];
+    let members = json!({
+        "token_remote": remote[0], "token_remote2": remote[1], "recv_svcscriptcode": "telling", "url": echo.url,
+        "opts": { "issync": true },
+    });
+    let victim = dock.open("victim", members, &["rest"]).await;
+    let kind = json!({ "type": "kind" });
+    let kind = dock.rest.post(TYPES, kind).await.ok().str("id");
+    let low = dock.script("low", "1").await;
+    let by_token = format!("/rest/v1/service/integration_tokens/{}", victim.token);
+    assert_eq!(dock.hook(&victim, json!({})).await.status, 500);
+    let run = dock.runs("telling").await[0]["id"].clone();
+    let run = run.as_str().expect("an id");
+    let own = format!("{POINTS}/{}", victim.id);
+    dock.rest.post(&format!("{own}/send"), json!({})).await.ok();
+    dock.drained().await;
+
+    let attacker = dock.open("attacker", json!({}), &["rest"]).await;
+    let mut client = Client::with(&dock.hub, &attacker, &["rest"]).await;
+    let before = dock.rest.get(&own).await.ok();
+    let source = json!({ "language": "javascript", "source": "2" });
+    let script = json!({ "code": "s", "name": "s", "scriptdata": source });
+    let (points, types, scripts) = (
+        "integration_points",
+        "integration_point_types",
+        "svcscripts",
+    );
+    let (runs, nothing) = ("svcscript_runtimes", Value::Null);
+    let of = |id: &str, more: &str| (id.to_owned(), more.to_owned());
+    let (all, there) = (of("", ""), of(&victim.id, ""));
+    let rows = [
+        ("GET", points, &all, nothing.clone(), true),
+        (
+            "POST",
+            points,
+            &all,
+            json!({ "code": "n", "type": "public" }),
+            true,
+        ),
+        ("LOOKUP", points, &all, json!("victim"), true),
+        ("GET", points, &there, nothing.clone(), true),
+        ("PATCH", points, &there, json!({ "code": "mine" }), false),
+        ("DELETE", points, &there, nothing.clone(), false),
+        (
+            "POST",
+            points,
+            &of(&victim.id, "/rotate_token"),
+            json!({}),
+            false,
+        ),
+        ("POST", points, &of(&victim.id, "/send"), json!({}), true),
+        (
+            "GET",
+            points,
+            &of(&victim.id, "/deliveries"),
+            nothing.clone(),
+            true,
+        ),
+        ("GET", types, &all, nothing.clone(), true),
+        ("POST", types, &all, json!({ "type": "public" }), false),
+        ("LOOKUP", types, &all, json!("kind"), true),
+        ("GET", types, &of(&kind, ""), nothing.clone(), true),
+        (
+            "PATCH",
+            types,
+            &of(&kind, ""),
+            json!({ "url": "https://mine.example" }),
+            false,
+        ),
+        ("DELETE", types, &of(&kind, ""), nothing.clone(), false),
+        ("GET", scripts, &all, nothing.clone(), true),
+        ("POST", scripts, &all, script, true),
+        ("LOOKUP", scripts, &all, json!("low"), true),
+        ("GET", scripts, &of(&low, ""), nothing.clone(), true),
+        (
+            "PATCH",
+            scripts,
+            &of(&low, ""),
+            json!({ "name": "lower" }),
+            true,
+        ),
+        ("DELETE", scripts, &of(&low, ""), nothing.clone(), true),
+        ("GET", runs, &all, nothing.clone(), true),
+        ("POST", runs, &all, json!({ "code": "telling" }), true),
+        ("GET", runs, &of(run, ""), nothing.clone(), true),
+        ("POST", runs, &of(run, "/retry"), json!({}), true),
+        (
+            "GET",
+            "integration_tokens",
+            &of(&victim.token, ""),
+            nothing.clone(),
+            true,
+        ),
+    ];
+    let mut walked = BTreeSet::new();
+    for (verb, collection, (id, more), content, may) in rows {
+        let path = format!("/rest/v1/service/{collection}");
+        let name = if collection == "integration_tokens" {
+            "token"
+        } else {
+            "id"
+        };
+        let template = if id.is_empty() {
+            String::new()
+        } else {
+            format!("/{{{name}}}")
+        };
+        walked.insert(format!("{verb} {path}{template}{more}"));
+        let operation = match verb {
+            "GET" => "read",
+            "POST" => "create",
+            "PATCH" => "update",
+            "DELETE" => "delete",
+            _ => "lookup",
+        };
+        let slash = if id.is_empty() { "" } else { "/" };
+        let asked = rest(
+            operation,
+            &format!("{path}{slash}{id}{more}"),
+            None,
+            content,
+        );
+        let answer = client.ask("rest", asked).await;
+        let what = format!("{verb} {path}{template}{more}: {answer}");
+        if may {
+            assert_eq!(answer["result"], "ok", "{what}");
+        } else {
+            assert_eq!(answer["errorcode"], 1403, "{what}");
+        }
+        for token in [victim.token.as_str(), remote[0], "another"] {
+            assert!(!answer.to_string().contains(token), "{what}");
+        }
+        assert_eq!(dock.rest.get(&own).await.ok().text, before.text, "{what}");
+    }
+    walked.retain(|one| !one.starts_with("LOOKUP"));
+    let described = dock.hub.operations(&["/rest/v1/"]).await;
+    assert_eq!(walked, described, "each route has a row");
+    assert_eq!(dock.rest.get(&by_token).await.ok().status, 200);
 }

@@ -861,3 +861,33 @@ async fn a_text_that_was_cut_can_be_logged() {
         (&json!("finished"), &json!(["got abcd\u{fffd}"]))
     );
 }
+
+/// Whoever reads of a run does not learn its channel's tokens; the sender is answered what the script says.
+#[tokio::test]
+async fn what_is_kept_of_a_run_has_no_tokens() {
+    let dock = Dock::new().await;
+    let source = "console.log(JSON.stringify(request)); console.log(request.entity.token_remote, request.url);
+        if (request.body.fail) throw new Error(`no ${request.entity.token_remote} ${request.entity.token_local}`);
+        respond(200, {}, request.entity)";
+    dock.script("telling", source).await;
+    let remote = "quoted \"secret\" of theirs";
+    for (code, is_sync) in [("sync", true), ("queued", false)] {
+        let members = json!({ "token_remote": remote, "token_remote2": "short", "recv_svcscriptcode": "telling",
+            "opts": { "issync": is_sync } });
+        let channel = dock.channel(code, members).await;
+        let answer = dock.hook(&channel, json!({})).await.ok();
+        if is_sync {
+            assert_eq!(answer.str("token_local"), channel.token);
+            assert_eq!(answer.str("token_remote"), remote);
+        }
+        dock.hook(&channel, json!({ "fail": true })).await;
+        let path = format!("/hook/{}/x", channel.token);
+        dock.hub.anybody().post(&path, json!({})).await.ok();
+        dock.drained().await;
+        let runs = json!(dock.runs("telling").await).to_string();
+        assert!(runs.contains("Error: no *** ***") || !is_sync, "{runs}");
+        for token in [channel.token.as_str(), "secret", "short"] {
+            assert!(!runs.contains(token), "{code}: {token} in {runs}");
+        }
+    }
+}

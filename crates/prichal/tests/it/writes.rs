@@ -67,3 +67,24 @@ async fn hooks_of_any_method_count() {
     dock.hub.advance(Duration::from_secs(60));
     assert_eq!(anybody.get(&path).await.status, 200);
 }
+
+/// A hook may write whatever its method, and a look-up by a POST does not.
+#[tokio::test]
+async fn what_writes_is_not_told_by_the_method() {
+    let hub = Hub::with(|config| config.write_bytes_per_minute = 100_000).await;
+    let dock = Dock::at(hub).await;
+    let channel = dock.sync("s", "respond(200)").await;
+    dock.holder(&channel).get("/exec").await.ok();
+    let long = json!({ "name": "x".repeat(900) });
+    let full = async || dock.space.post("/companies", long.clone()).await.status == 429;
+    let mut made = 0;
+    while !full().await {
+        made += 1;
+        assert!(made < 1000, "it goes on for ever");
+    }
+    assert_eq!(dock.holder(&channel).get("/exec").await.status, 429);
+    let found = dock.look_up(SCRIPTS, json!("s")).await.ok();
+    let overridden = dock.rest.clone().header("x-http-method-override", "LOOKUP");
+    let again = overridden.post(SCRIPTS, json!("s")).await.ok();
+    assert_eq!(found.text, again.text);
+}

@@ -106,10 +106,7 @@ fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Respons
 async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<Option<Dossier>> {
     let asked = company.clone();
     let look = move |conn: &mut Conn| {
-        match employee {
-            Some(employee) => asked.require_of(conn, Some(employee), "DOCUMENT_DOWNLOAD")?,
-            None => asked.require(conn, "DOCUMENT_DOWNLOAD")?,
-        }
+        asked.require_of(conn, employee, "DOCUMENT_DOWNLOAD")?;
         Dossier::gather(conn, asked.id(), id, asked.now)
     };
     company.app.db.read(look).await

@@ -9,6 +9,7 @@ use axum::{
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
 use prichal_store::usage::Kind;
 
+use super::collection::is_lookup;
 use crate::{
     access::{self, Caller},
     app::App,
@@ -24,6 +25,8 @@ pub struct Tenant {
     pub(super) app: App,
     pub(super) workspace: WorkspaceId,
     pub(super) caller: Caller,
+    /// Whether it asks for ids, whatever the method.
+    pub(super) is_lookup: bool,
     /// When the request was taken on: the time of all it does.
     pub(super) now: Timestamp,
 }
@@ -66,14 +69,8 @@ impl FromRequestParts<App> for Tenant {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         // Over a websocket it is the channel that asks.
         if let Some(AsChannel(docked)) = parts.extensions.get() {
-            writes::admit_request(app, docked.workspace, &parts.method)?;
-            admit(app, docked.workspace, parts).await?;
-            return Ok(Self {
-                app: app.clone(),
-                workspace: docked.workspace,
-                caller: Caller::Channel(docked.clone()),
-                now: app.clock.now(),
-            });
+            let caller = Caller::Channel(docked.clone());
+            return Self::admit(app, docked.workspace, caller, parts).await;
         }
         let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
         let caller = access::by_token(app, token)
@@ -87,26 +84,38 @@ impl FromRequestParts<App> for Tenant {
         let workspace = token.workspace;
         Payer::name(&parts.extensions, Some(workspace), token.id.0);
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
-        writes::admit_request(app, workspace, &parts.method)?;
-        admit(app, workspace, parts).await?;
+        Self::admit(app, workspace, caller, parts).await
+    }
+}
+
+impl Tenant {
+    /// Refuses what writes more than may be written, and what makes more of what is used up: new entities,
+    /// messages, runs.
+    async fn admit(
+        app: &App,
+        workspace: WorkspaceId,
+        caller: Caller,
+        parts: &Parts,
+    ) -> Result<Self> {
+        let is_lookup = is_lookup(parts);
+        if !is_lookup && !parts.method.is_safe() {
+            writes::admit(app, workspace)?;
+        }
+        let is_order = parts.uri.path().ends_with("/rotate_token");
+        let kinds: &[Kind] = match parts.method {
+            Method::POST if !is_lookup && !is_order => &[Kind::Entities, Kind::Events, Kind::Runs],
+            Method::PUT | Method::PATCH => &[Kind::Entities, Kind::Events],
+            _ => &[],
+        };
+        quota::admit(app, workspace, kinds, 0).await?;
         Ok(Self {
             app: app.clone(),
             workspace,
             caller,
+            is_lookup,
             now: app.clock.now(),
         })
     }
-}
-
-/// Refuses what makes more of what is used up: new entities, messages, runs.
-async fn admit(app: &App, workspace: WorkspaceId, parts: &Parts) -> Result<()> {
-    let is_read = parts.headers.contains_key("x-http-method-override");
-    let path = parts.uri.path();
-    if parts.method != Method::POST || is_read || path.ends_with("/rotate_token") {
-        return Ok(());
-    }
-    let kinds = [Kind::Entities, Kind::Events, Kind::Runs];
-    quota::admit(app, workspace, &kinds, 0).await
 }
 
 /// An administrator of the workspace, since channels hold tokens; or, over a websocket, a channel whose roles

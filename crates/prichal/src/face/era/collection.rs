@@ -1,8 +1,8 @@
 //! The six verbs of a service collection, as all of them have it (`reference/era.md` §4, §13).
 
 use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    extract::{MatchedPath, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
@@ -41,6 +41,13 @@ const LONGEST: i64 = 1000;
 
 /// How many bytes a workspace's entities of a collection may have together.
 const ROOM: i64 = 16 << 20;
+
+/// The collections that can be asked for ids.
+const COLLECTIONS: [&str; 3] = [
+    "/rest/v1/service/integration_points",
+    "/rest/v1/service/integration_point_types",
+    "/rest/v1/service/svcscripts",
+];
 
 /// The verbs of a collection.
 const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
@@ -245,7 +252,11 @@ fn id_of<R: Resource>(text: &str) -> Result<EntityId> {
 }
 
 /// Refuses to change what grants rights, unless an administrator does.
-fn permit<R: Resource>(caller: &Caller, before: Option<&R>, after: Option<&R>) -> Result<()> {
+pub(super) fn permit<R: Resource>(
+    caller: &Caller,
+    before: Option<&R>,
+    after: Option<&R>,
+) -> Result<()> {
     if caller.is_admin() || !R::is_admins(before, after) {
         return Ok(());
     }
@@ -267,6 +278,16 @@ pub(super) fn text(entity: Object) -> String {
     Value::Object(entity).to_string()
 }
 
+/// Tells whether a request asks for ids: by the verb LOOKUP, or by a POST to a collection whose header says so.
+pub(super) fn is_lookup(parts: &Parts) -> bool {
+    let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
+    let verb = parts.headers.get("x-http-method-override");
+    let is_meant = parts.method == Method::POST && verb.is_some_and(says);
+    let path = parts.extensions.get::<MatchedPath>();
+    let is_made = |path: &MatchedPath| COLLECTIONS.contains(&path.as_str());
+    parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
+}
+
 /// The verb LOOKUP, which no description language knows.
 pub(super) fn with_lookup<R: Resource>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     routes.map(|routes| routes.fallback(other_verb::<R>))
@@ -274,12 +295,11 @@ pub(super) fn with_lookup<R: Resource>(routes: UtoipaMethodRouter<App>) -> Utoip
 
 async fn other_verb<R: Resource>(
     State(_): State<App>,
-    method: Method,
     Admin(tenant): Admin,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Response {
-    let mut response = if method.as_str() == "LOOKUP" {
+    let mut response = if tenant.is_lookup {
         look_up::<R>(&tenant, &headers, &body).await
     } else {
         Err(Error::WrongMethod)
@@ -320,8 +340,7 @@ pub(super) async fn create<R: Resource>(
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response> {
-    let verb = headers.get("x-http-method-override");
-    if verb.is_some_and(|verb| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP")) {
+    if tenant.is_lookup {
         return look_up::<R>(&tenant, &headers, &body).await;
     }
     let given = schema::object(&read_json(&headers, &body)?)?.clone();
@@ -480,6 +499,8 @@ pub(super) async fn patch<R: Resource>(
         let mut after = before.patched(&given)?;
         permit(&caller, Some(&before), Some(&after))?;
         after.settle(&app.vault, tx, &origin, &given, Some(&before))?;
+        // The others may have changed more of it than was sent.
+        permit(&caller, Some(&before), Some(&after))?;
         if after == before {
             return Ok(text(before.shown(&caller)));
         }

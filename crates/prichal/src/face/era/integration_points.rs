@@ -115,10 +115,14 @@ impl Resource for Channel {
         }
     }
 
-    /// A channel that has rights, with all of it: by other scripts its token could be learnt.
+    /// A channel that has rights, with all of it; of any other that is there, its tokens and where they go: at
+    /// another url and by other scripts they could be learnt.
     fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
         let mut both = before.into_iter().chain(after);
-        both.any(|channel| !channel.rights().is_empty())
+        let leads_elsewhere = before
+            .zip(after)
+            .is_some_and(|(before, after)| !before.leads_as(after));
+        leads_elsewhere || both.any(|channel| !channel.rights().is_empty())
     }
 
     fn snapshot(&self) -> Option<(EntityKind, String)> {
@@ -342,6 +346,7 @@ pub(super) async fn rotate_token(
     let channel: Channel = collection::find_in_path(&tenant, &id).await?;
     let overlap = overlap(&body, "overlap_seconds")?.unwrap_or(tenant.app.config.token_overlap);
     let (app, origin, id) = (tenant.app.clone(), tenant.origin(), EntityId(channel.id));
+    let caller = tenant.caller.clone();
     let write = move |tx: &mut Tx<'_>| {
         let found = Channel::find_for_update(&app.vault, tx, origin.workspace, id)?;
         let Some((before, false)) = found else {
@@ -352,6 +357,7 @@ pub(super) async fn rotate_token(
             updated_at: origin.at,
             ..before.clone()
         };
+        collection::permit(&caller, Some(&before), Some(&after))?;
         let row = close(&app.vault, origin.workspace, &after)?;
         let previous = sha256_hex(before.tokens.local.as_bytes());
         if !channel::rotate(tx, &row, &previous, origin.at + overlap)? {
@@ -364,8 +370,7 @@ pub(super) async fn rotate_token(
             before.snapshot(),
             after.snapshot(),
         ));
-        let text = Value::Object(after.entity()).to_string();
-        Ok((JsonAnswer::ok(text), ()))
+        Ok((JsonAnswer::ok(collection::text(after.shown(&caller))), ()))
     };
     let (answer, done) = write_once_and(&tenant, key, &body, write).await?;
     if done.is_some() {

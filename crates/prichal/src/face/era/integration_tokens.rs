@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 use prichal_store::{Conn, channel, workspace};
 use serde_json::json;
 
-use super::{caller::Tenant, words::TOKEN_NOT_FOUND};
+use super::{caller::Admin, words::TOKEN_NOT_FOUND};
 use crate::{
     error::{Error, Result},
     face::{Path, json_text},
@@ -15,7 +15,10 @@ use crate::{
 /// Check the local token of a channel. Only the caller's own workspace is looked at.
 #[utoipa::path(get, path = "/rest/v1/service/integration_tokens/{token}", tag = "channels",
     params(("token" = String, Path)), responses((status = 200, body = serde_json::Value)))]
-pub(super) async fn check_token(tenant: Tenant, Path(token): Path<String>) -> Result<Response> {
+pub(super) async fn check_token(
+    Admin(tenant): Admin,
+    Path(token): Path<String>,
+) -> Result<Response> {
     let (id, now, hash) = (tenant.workspace, tenant.now, sha256_hex(token.as_bytes()));
     let read = move |conn: &mut Conn| {
         let channel = channel::find_by_token(conn, id, &hash, now)?

@@ -154,6 +154,35 @@ async fn an_administrator_who_is_nobody() {
     refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
 }
 
+/// An administrator's token that is somebody's acts for him where it names nobody: what he may no longer do, it is
+/// not given the first answer of again.
+#[tokio::test]
+async fn an_administrator_who_is_somebody() {
+    let scene = Scene::new().await;
+    let (us, hub) = (&scene.us, &scene.exchange.hub);
+    let clerk = scene.clerk("clerk", &["DOCUMENT_CREATE"]).await;
+    let body = json!({ "name": "test", "role": "admin", "userId": clerk });
+    let plain = hub.token_with(&us.name, body).await.at("");
+    let api = plain.clone().header("idempotency-key", "one");
+    let blob = us.content("a.pdf", PDF).await;
+    let mut body = us.metadata(&[&blob]);
+    body["documentMetadata"]["documentAuthorEmployeeId"] = Value::Null;
+    let piled = json!({ "operations": [{ "data": body }] });
+    let (bulk, _) = BULK[0];
+    api.post(CREATE, body.clone()).await.ok();
+    api.post(bulk, piled.clone()).await.ok();
+    let none = json!([{ "op": "replace", "path": "/permissions", "value": [] }]);
+    let path = format!("/users/{clerk}");
+    scene.space().patch(&path, none).await.ok();
+    for (path, body) in [(CREATE, body.clone()), (bulk, piled)] {
+        let answer = api.post(path, body).await;
+        refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
+    }
+    // Whoever is named acts for himself.
+    body["documentMetadata"]["documentAuthorEmployeeId"] = json!(us.employee);
+    plain.post(CREATE, body).await.ok();
+}
+
 /// Who may sign sees what is to be signed; an archive is for those who may download.
 #[tokio::test]
 async fn who_may_follow_a_link() {
