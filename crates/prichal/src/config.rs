@@ -112,7 +112,7 @@ pub const SETTINGS: &[Setting] = &[
         "admin-token",
         "TOKEN",
         "The administrator's token",
-        "16 to 256 visible ASCII characters",
+        TOKEN_FORM,
     ),
     secret(
         "master-key",
@@ -596,9 +596,13 @@ fn is_postgres(text: &str) -> bool {
     has_scheme(text, &["postgres", "postgresql"])
 }
 
-/// Whether a text will do as the administrator's token.
+/// The form of the administrator's token. Right tokens are let in whatever their address has shown before, so
+/// short ones, which might be guessed, are none.
+pub(crate) const TOKEN_FORM: &str = "32 to 256 visible ASCII characters";
+
+/// True of a text of [`TOKEN_FORM`].
 pub(crate) fn is_token(text: &str) -> bool {
-    (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    (32..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What was given for each setting, and where.
@@ -811,6 +815,7 @@ mod tests {
             ("blob-url", "gopher://x"),
             ("blob-url", "s3://"),
             ("admin-token", "short"),
+            ("admin-token", "one-character-too-short-a-token"),
             ("master-key", "c2hvcnQ="),
             ("public-url", "example.com"),
             ("retry-schedule", "30s,"),
@@ -904,7 +909,7 @@ mod tests {
         let key = STANDARD.encode([7; 32]);
         let flags = [
             ("database-url", "postgres://u:hunter2@h/d"),
-            ("admin-token", "hunter2hunter2hunter2"),
+            ("admin-token", "hunter2hunter2hunter2hunter2hunter2"),
             ("master-key", key.as_str()),
         ];
         let shown = format!("{:?}", load(&flags, &[], "").expect("good"));

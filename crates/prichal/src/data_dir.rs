@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     admin_token::AdminToken,
-    config::{Config, MasterKey, is_token},
+    config::{Config, MasterKey, TOKEN_FORM, is_token},
     security::{self, Event},
     vault::{fill_random, random_token},
 };
@@ -202,10 +202,7 @@ fn find(path: &Path) -> Result<Option<String>> {
 
 fn check_token(text: &str, path: &Path) -> Result<()> {
     if !is_token(text) {
-        bail!(
-            "`{}` holds no token: that is 16 to 256 visible ASCII characters",
-            path.display()
-        );
+        bail!("`{}` holds no token: that is {TOKEN_FORM}", path.display());
     }
     Ok(())
 }

@@ -16,13 +16,30 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    security::{self, Event},
+};
 
 /// Which entity of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     pub kind: EntityKind,
     pub id: EntityId,
+}
+
+/// The outcome of a change: the model that it leaves, and the entity whose rights it has changed, if it has.
+pub struct Changed {
+    pub model: String,
+    pub rights: Option<Place>,
+}
+
+/// Tells the security log of rights that were changed, once that is committed.
+pub fn note_rights(workspace: WorkspaceId, changed: impl IntoIterator<Item = Place>) {
+    for Place { kind, id } in changed {
+        let object = format!("{}:{id}", kind.name());
+        security::record(Event::RightsChanged, Some(workspace), &object);
+    }
 }
 
 /// What is not there, in the vendor's words.

@@ -1,12 +1,13 @@
 //! Guessing: wrong credentials are counted, and who shows too many waits, longer each time.
 //!
-//! Credentials that the server has made itself (tokens, API keys, access keys, local tokens of channels) is too long to be
-//! guessed. Of those a right one is always let in, however many wrong ones its address has shown: nobody can
-//! be locked out by others behind the same address. What people have chosen (a secret of an instance, an admin
-//! token from the settings) might be guessed, so an address that has to wait is not even told whether it is
-//! right, unless that very address has shown it before.
+//! Credentials that the server has made itself (tokens, API keys, access keys, local tokens of channels) are too long to
+//! be guessed, and so is an admin token from the settings, which must be long. Of those a right one is always let
+//! in, however many wrong ones its address has shown: nobody can be locked out by others behind the same address.
+//! A secret of an instance was chosen by people and might be guessed, so an address that has to wait is not even
+//! told whether it is right, unless that very address has shown it before, and not after too many guesses
+//! meanwhile.
 //!
-//! A target that is guessed at from many addresses has each of them wait after its first failure there; an
+//! An integration that is guessed at from many addresses has each of them wait after its first failure there; an
 //! address that has not failed there is heard all the same. All tables are bounded, and each node counts for
 //! itself.
 
@@ -30,14 +31,19 @@ use crate::{
     security::{self, Event, REQUEST},
 };
 
-/// The most addresses, targets and pairs that are remembered, each.
+/// The most addresses, integrations and pairs of both that are remembered, each.
 const MOST: usize = 10_000;
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(15);
 /// The time for which an address is known to have shown a right credential.
 const KNOWN: Duration = Duration::from_hours(24);
-/// The number of failures of all addresses that make a target one that is guessed at, in [`LONGEST`].
+/// The number of failures of all addresses that make an integration one that is guessed at, in [`LONGEST`].
 const ATTACKED: u32 = 50;
+/// The number of guesses at an integration by an address that has to wait, beyond which secrets that the address
+/// has shown before have to wait as well.
+const DEAF: u32 = 100;
+/// The number of networks of one customer (/64) that a network of many (/48) stands for when it is counted.
+const SITES: u32 = 16;
 /// The values of secrets that a workspace may try for one integration in a time: each try tells
 /// whether the value is another workspace's.
 const VALUES: Rate = Rate {
@@ -45,34 +51,47 @@ const VALUES: Rate = Rate {
     period: Duration::from_hours(1),
 };
 
-/// That which credentials stand for, where it can be told from a wrong one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    Administration,
-    /// The instances of an integration.
-    Integration(IntegrationId),
-}
-
 /// An address as it is counted: of IPv6 the first half, which is one customer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Source(IpAddr);
+pub struct Source {
+    network: IpAddr,
+    prefix: u32,
+}
 
 impl Source {
     pub fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let network = address.to_bits() & !u128::from(u64::MAX);
-                Ipv6Addr::from_bits(network).into()
-            }
-            address @ IpAddr::V4(_) => address,
-        })
+        match address.to_canonical() {
+            IpAddr::V6(address) => Self::network(address, 64),
+            network @ IpAddr::V4(_) => Self {
+                network,
+                prefix: 32,
+            },
+        }
+    }
+
+    fn network(address: Ipv6Addr, prefix: u32) -> Self {
+        let bits = address.to_bits() & !(u128::MAX >> prefix);
+        Self {
+            network: Ipv6Addr::from_bits(bits).into(),
+            prefix,
+        }
+    }
+
+    /// The network of many customers that it is in: one who has all of it has 65 536 of these.
+    fn site(self) -> Option<Self> {
+        match self.network {
+            IpAddr::V6(address) => Some(Self::network(address, 48)),
+            IpAddr::V4(_) => None,
+        }
     }
 }
 
-/// The failures of one address or at one target.
+/// The failures of one address or at one integration.
 #[derive(Clone, Copy, Debug, Default)]
 struct Failures {
     count: u32,
+    /// The guesses that were not looked at.
+    unheard: u32,
     last: Timestamp,
     until: Timestamp,
 }
@@ -97,6 +116,15 @@ impl Failures {
         now >= self.last + period.max(wait + wait)
     }
 
+    /// Counts a guess that was not looked at.
+    fn ignore(&mut self, period: Duration, now: Timestamp) {
+        if self.is_over(period, now) {
+            *self = Self::default();
+        }
+        self.unheard = self.unheard.saturating_add(1);
+        self.last = now;
+    }
+
     fn wait(&self, now: Timestamp) -> Option<Duration> {
         (now < self.until).then(|| self.until.since(now))
     }
@@ -105,21 +133,56 @@ impl Failures {
 #[derive(Default)]
 struct Tables {
     sources: HashMap<Source, Failures>,
-    targets: HashMap<Target, Failures>,
-    pairs: HashMap<(Source, Target), Failures>,
+    targets: HashMap<IntegrationId, Failures>,
+    pairs: HashMap<(Source, IntegrationId), Failures>,
     /// Credentials, by their hash, that an address has shown and that were right.
     known: HashMap<(Source, [u8; 32]), Timestamp>,
     values: HashMap<(WorkspaceId, IntegrationId), (Timestamp, u32)>,
 }
 
-/// Makes room for one more. What is over goes first, then everything.
-fn make_room<K: Hash + Eq, V>(table: &mut HashMap<K, V>, keep: impl Fn(&V) -> bool) {
-    if table.len() >= MOST {
-        table.retain(|_, value| keep(value));
-        if table.len() >= MOST {
-            table.clear();
-        }
+impl Tables {
+    fn pair(&mut self, pair: (Source, IntegrationId), rate: Rate, now: Timestamp) -> &mut Failures {
+        make_room(
+            &mut self.pairs,
+            |found| !found.is_over(rate.period, now),
+            |found| found.last,
+        );
+        self.pairs.entry(pair).or_default()
     }
+
+    /// The time for which an address has to wait before it is heard by an integration.
+    fn wait(&self, source: Source, target: IntegrationId, now: Timestamp) -> Option<Duration> {
+        let waits = [
+            self.sources.get(&source),
+            source.site().and_then(|site| self.sources.get(&site)),
+            self.pairs.get(&(source, target)),
+        ];
+        let waits = waits.into_iter().flatten();
+        waits.filter_map(|found| found.wait(now)).max()
+    }
+}
+
+/// Makes room for more: what is over goes first, then the oldest tenth.
+fn make_room<K: Hash + Eq, V>(
+    table: &mut HashMap<K, V>,
+    keep: impl Fn(&V) -> bool,
+    age: impl Fn(&V) -> Timestamp,
+) {
+    if table.len() < MOST {
+        return;
+    }
+    table.retain(|_, value| keep(value));
+    if table.len() < MOST {
+        return;
+    }
+    let mut ages: Vec<Timestamp> = table.values().map(&age).collect();
+    let (_, limit, _) = ages.select_nth_unstable(MOST / 10);
+    let (limit, mut room) = (*limit, MOST / 10);
+    table.retain(|_, value| {
+        let goes = room > 0 && age(value) <= limit;
+        room -= usize::from(goes);
+        !goes
+    });
 }
 
 /// The wrong credentials that this node knows of.
@@ -137,21 +200,34 @@ impl Guesses {
             return None;
         }
         let mut tables = self.lock();
-        make_room(&mut tables.sources, |found| {
-            !found.is_over(rate.period, now)
+        let site = source
+            .site()
+            .map(|site| (site, rate.most.saturating_mul(SITES)));
+        let counted = site.into_iter().chain([(source, rate.most)]);
+        let waits = counted.filter_map(|(source, most)| {
+            make_room(
+                &mut tables.sources,
+                |found| !found.is_over(rate.period, now),
+                |found| found.last,
+            );
+            let found = tables.sources.entry(source).or_default();
+            found.add(most, rate.period, now);
+            found.wait(now)
         });
-        let found = tables.sources.entry(source).or_default();
-        found.add(rate.most, rate.period, now);
-        found.wait(now)
+        waits.max()
     }
 
-    /// Counts a wrong credential for a target, beside [`Self::failed`].
-    pub fn failed_at(&self, source: Source, target: Target, rate: Rate, now: Timestamp) {
+    /// Counts a wrong secret of an integration, beside [`Self::failed`].
+    pub fn failed_at(&self, source: Source, target: IntegrationId, rate: Rate, now: Timestamp) {
         if rate.most == 0 {
             return;
         }
         let mut tables = self.lock();
-        make_room(&mut tables.targets, |found| !found.is_over(LONGEST, now));
+        make_room(
+            &mut tables.targets,
+            |found| !found.is_over(LONGEST, now),
+            |found| found.last,
+        );
         let all = tables.targets.entry(target).or_default();
         if all.is_over(LONGEST, now) {
             *all = Failures::default();
@@ -159,8 +235,7 @@ impl Guesses {
         all.count = all.count.saturating_add(1);
         all.last = now;
         let most = if all.count > ATTACKED { 0 } else { rate.most };
-        make_room(&mut tables.pairs, |found| !found.is_over(rate.period, now));
-        let pair = tables.pairs.entry((source, target)).or_default();
+        let pair = tables.pair((source, target), rate, now);
         pair.add(most, rate.period, now);
     }
 
@@ -168,30 +243,35 @@ impl Guesses {
     pub fn admits(
         &self,
         source: Source,
-        target: Target,
+        target: IntegrationId,
         credential: &str,
+        rate: Rate,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        let tables = self.lock();
+        let mut tables = self.lock();
+        let Some(wait) = tables.wait(source, target, now) else {
+            return Ok(());
+        };
         let known = tables.known.get(&(source, digest(credential)));
-        if known.is_some_and(|since| now < *since + KNOWN) {
+        let is_known = known.is_some_and(|since| now < *since + KNOWN);
+        let pair = tables.pair((source, target), rate, now);
+        if is_known && (pair.unheard < DEAF || pair.is_over(rate.period, now)) {
             return Ok(());
         }
-        let waits = [
-            tables.sources.get(&source),
-            tables.pairs.get(&(source, target)),
-        ];
-        let wait = waits
-            .into_iter()
-            .flatten()
-            .filter_map(|found| found.wait(now));
-        wait.max().map_or(Ok(()), Err)
+        if !is_known {
+            pair.ignore(rate.period, now);
+        }
+        Err(wait)
     }
 
     /// Remembers that an address has shown a right credential.
     pub fn right(&self, source: Source, credential: &str, now: Timestamp) {
         let mut tables = self.lock();
-        make_room(&mut tables.known, |since| now < *since + KNOWN);
+        make_room(
+            &mut tables.known,
+            |since| now < *since + KNOWN,
+            |since| *since,
+        );
         tables.known.insert((source, digest(credential)), now);
     }
 
@@ -208,9 +288,11 @@ impl Guesses {
             return Ok(());
         }
         let mut tables = self.lock();
-        make_room(&mut tables.values, |(since, _)| {
-            now < *since + VALUES.period
-        });
+        make_room(
+            &mut tables.values,
+            |(since, _)| now < *since + VALUES.period,
+            |(since, _)| *since,
+        );
         let (since, used) = tables
             .values
             .entry((workspace, integration))
@@ -243,12 +325,12 @@ pub fn throttled(wait: Duration) -> Error {
 /// Marks the request of this task as one that has named something that is known only to those told of it, and that it
 /// is not there.
 pub fn missed() {
-    let _ = REQUEST.try_with(security::Request::set_guessing);
+    let _ = REQUEST.try_with(|request| request.set_guessing());
 }
 
 /// Marks the credential of this task's request as one that was good once: it is over, and no guess.
 pub fn outlived() {
-    let _ = REQUEST.try_with(security::Request::set_known);
+    let _ = REQUEST.try_with(|request| request.set_known());
 }
 
 /// Looks at an error that leaves the server: a refused credential counts, and one too many is answered that
@@ -262,20 +344,12 @@ pub fn judged(error: Arc<Error>) -> Arc<Error> {
         security::record(Event::Throttled, None, "");
         return Arc::new(throttled(wait));
     }
-    match *error {
-        Error::Unauthenticated => security::record(Event::Unauthenticated, None, ""),
-        Error::Throttled { .. } => security::record(Event::Throttled, None, ""),
-        Error::Forbidden(why) => security::record(Event::Forbidden, None, why),
-        Error::Refused(ref refusal) if refusal.status == "PERMISSION_ERROR" => {
-            security::record(Event::Forbidden, None, "");
-        }
-        _ => {}
-    }
+    security::refused(&error, None);
     error
 }
 
 fn counted() -> Option<Duration> {
-    let count = |request: &security::Request| {
+    let count = |request: &Arc<security::Request>| {
         let source = Source::of(request.address?);
         let app = &request.app;
         app.guesses
@@ -285,14 +359,15 @@ fn counted() -> Option<Duration> {
 }
 
 /// Refuses to look at a credential that people have chosen while its address has to wait.
-pub fn check(target: Target, credential: &str) -> Result<(), Error> {
-    let admits = |request: &security::Request| {
+pub fn check(target: IntegrationId, credential: &str) -> Result<(), Error> {
+    let admits = |request: &Arc<security::Request>| {
         let Some(address) = request.address else {
             return Ok(());
         };
         let (app, source) = (&request.app, Source::of(address));
+        let rate = app.config.guess_limit;
         app.guesses
-            .admits(source, target, credential, app.clock.now())
+            .admits(source, target, credential, rate, app.clock.now())
     };
     match REQUEST.try_with(admits) {
         Ok(Err(wait)) => Err(throttled(wait)),
@@ -301,7 +376,7 @@ pub fn check(target: Target, credential: &str) -> Result<(), Error> {
 }
 
 /// Remembers the outcome of such a credential.
-pub fn tell(target: Target, credential: &str, was_right: bool) {
+pub fn tell(target: IntegrationId, credential: &str, was_right: bool) {
     let _ = REQUEST.try_with(|request| {
         let Some(address) = request.address else {
             return;
@@ -329,6 +404,10 @@ mod tests {
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_micros(secs * 1_000_000)
+    }
+
+    fn integration() -> IntegrationId {
+        IntegrationId(Uuid::from_u128(1))
     }
 
     fn source(text: &str) -> Source {
@@ -365,30 +444,49 @@ mod tests {
     #[test]
     fn who_has_shown_the_right_one_is_heard_although_others_have_not() {
         let guesses = Guesses::default();
-        let (one, target) = (source("192.0.2.1"), Target::Administration);
+        let (one, target) = (source("192.0.2.1"), integration());
         guesses.right(one, "right", at(0));
         for _ in 0..5 {
             guesses.failed(one, RATE, at(1));
         }
-        assert!(guesses.admits(one, target, "right", at(1)).is_ok());
-        assert!(guesses.admits(one, target, "other", at(1)).is_err());
-        assert!(guesses.admits(one, target, "other", at(3)).is_ok());
+        let admits = |credential, secs| guesses.admits(one, target, credential, RATE, at(secs));
+        assert!(admits("right", 1).is_ok());
+        assert!(admits("other", 1).is_err());
+        assert!(admits("other", 3).is_ok());
+    }
+
+    #[test]
+    fn who_waits_and_guesses_on_is_not_heard_at_all() {
+        let guesses = Guesses::default();
+        let (one, target) = (source("192.0.2.1"), integration());
+        guesses.right(one, "right", at(0));
+        for _ in 0..5 {
+            guesses.failed(one, RATE, at(1));
+        }
+        let admits = |credential, secs| guesses.admits(one, target, credential, RATE, at(secs));
+        for _ in 0..DEAF {
+            assert_eq!(admits("other", 1), Err(Duration::from_secs(2)));
+        }
+        assert_eq!(admits("right", 1), Err(Duration::from_secs(2)));
+        assert_eq!(admits("right", 3), Ok(()), "the wait is over");
+        let other = IntegrationId(Uuid::from_u128(2));
+        assert!(guesses.admits(one, other, "right", RATE, at(1)).is_ok());
     }
 
     #[test]
     fn a_target_that_is_guessed_at_from_everywhere_gives_each_address_one_guess() {
         let guesses = Guesses::default();
-        let target = Target::Integration(IntegrationId(Uuid::from_u128(1)));
+        let target = integration();
         for n in 0..=ATTACKED {
             let from = source(&format!("192.0.{n}.1"));
             guesses.failed_at(from, target, RATE, at(0));
         }
         let next = source("198.51.100.1");
-        assert!(guesses.admits(next, target, "x", at(0)).is_ok());
+        assert!(guesses.admits(next, target, "x", RATE, at(0)).is_ok());
         guesses.failed_at(next, target, RATE, at(0));
-        assert!(guesses.admits(next, target, "x", at(0)).is_err());
+        assert!(guesses.admits(next, target, "x", RATE, at(0)).is_err());
         let clean = source("198.51.100.2");
-        assert!(guesses.admits(clean, target, "right", at(0)).is_ok());
+        assert!(guesses.admits(clean, target, "right", RATE, at(0)).is_ok());
     }
 
     #[test]
@@ -407,12 +505,35 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_bounded() {
+    fn tables_are_bounded_and_lose_the_oldest() {
         let guesses = Guesses::default();
-        for n in 0..3 * MOST as u128 {
-            let address = Ipv6Addr::from_bits(n << 64);
+        let one = source("192.0.2.1");
+        for _ in 0..=12 {
+            guesses.failed(one, RATE, at(1));
+        }
+        for n in 0..MOST as u128 {
+            let address = Ipv6Addr::from_bits(n << 80);
             guesses.failed(Source::of(address.into()), RATE, at(0));
         }
         assert!(guesses.lock().sources.len() <= MOST);
+        let wait = guesses.lock().wait(one, integration(), at(2));
+        assert!(wait.is_some(), "it is not the oldest");
+    }
+
+    #[test]
+    fn the_networks_of_one_site_are_counted_together() {
+        let guesses = Guesses::default();
+        let most = u128::from(RATE.most * SITES);
+        let site = source("2001:db8::").network;
+        let IpAddr::V6(site) = site else {
+            unreachable!("it is of IPv6")
+        };
+        let fail = |n: u128| {
+            let address = Ipv6Addr::from_bits(site.to_bits() | (n << 64));
+            guesses.failed(Source::of(address.into()), RATE, at(0))
+        };
+        assert_eq!((0..most).find_map(fail), None);
+        assert_eq!(fail(most), Some(Duration::from_secs(1)));
+        assert_eq!(guesses.failed(source("2001:db8:1::"), RATE, at(0)), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The one listener: connections in, requests to the faces, answers with their id.
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -12,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, HeaderValue, StatusCode},
+    http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
@@ -97,14 +98,20 @@ async fn with_request_id(State(app): State<App>, mut request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     // The template, never the path itself: paths may carry tokens.
-    let span = tracing::info_span!("request", request.id = id, http.method = %request.method(), http.route = route, workspace = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "request",
+        request.id = id,
+        http.method = method_name(request.method()),
+        http.route = route,
+        workspace = tracing::field::Empty
+    );
     // Where a proxy names nobody, it is the proxy that is counted.
     let address = sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request));
     let payer = Payer::new(app.memory.clone(), address);
     request.extensions_mut().insert(payer.clone());
     let seen = security::Request::new(app.clone(), address, shows_credential(&request));
     let answered = next.run(request).instrument(span.clone());
-    let mut response = security::REQUEST.scope(seen, answered).await;
+    let mut response = security::REQUEST.scope(Arc::new(seen), answered).await;
     payer.release().await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
@@ -160,6 +167,16 @@ pub fn forwarded<'a>(
     Some(sender)
 }
 
+/// A method as the log names it: one that nobody here knows is text that somebody else has chosen.
+fn method_name(method: &Method) -> &str {
+    const KNOWN: [&str; 11] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "LOOKUP",
+        "CLEAR",
+    ];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
+}
+
 /// Headers that carry credentials.
 const CREDENTIALS: [&str; 3] = [
     "authorization",
@@ -172,10 +189,14 @@ fn shows_credential(request: &Request) -> bool {
     let (path, query) = (request.uri().path(), request.uri().query());
     let headers = request.headers();
     let in_path = ["/hook/", "/ws/token/v1/"];
-    let named = |pair: &str| pair.starts_with("ticket=") || pair.starts_with("token=");
+    let named = |(name, _): (Cow<'_, str>, _)| {
+        ["ticket", "token"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+    };
     CREDENTIALS.iter().any(|name| headers.contains_key(*name))
         || in_path.iter().any(|start| path.starts_with(start))
-        || query.is_some_and(|query| query.split('&').any(named))
+        || query.is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(named))
 }
 
 /// The face that a path belongs to, as metrics name it.

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     error::{Error, Result},
+    security::{self, Event},
 };
 
 pub mod slots;
@@ -264,6 +265,8 @@ fn tell(suspect: &Suspect) {
     let kind = kind.name();
     if suspect.held_at.is_some() {
         metrics::counter!("prichal_quarantined_total", "kind" => kind).increment(1);
+        let object = format!("{kind}:{id}");
+        security::record(Event::Quarantined, Some(workspace), &object);
         tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item = %id, seq, deaths = suspect.deaths, "the server died each time that this was under way; it is in quarantine and not tried any more");
     } else {
         tracing::warn!(kind, %workspace, item = %id, seq, deaths = suspect.deaths, "this was under way when the server died");

@@ -6,14 +6,18 @@
 use std::{
     net::IpAddr,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
-use prichal_core::id::WorkspaceId;
+use prichal_core::id::{TokenId, UserId, WorkspaceId};
 
-use crate::{access::Caller, app::App};
+use crate::{
+    access::{Caller, token_identity},
+    app::App,
+    error::Error,
+};
 
 /// The target of every line of the security log.
 pub const TARGET: &str = "prichal::security";
@@ -46,6 +50,10 @@ pub enum Event {
     ApiKeyRotated,
     /// Secrets of an instance were changed.
     SecretsChanged,
+    /// An integration was installed: its access keys open the workspace.
+    IntegrationInstalled,
+    /// A document hook was made, deleted or given another address, or webhooks of an instance were changed.
+    HookChanged,
     /// A document hook was given another secret.
     HookSecretRotated,
     /// An integration's access keys ended before their time.
@@ -64,7 +72,7 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Throttled,
@@ -80,6 +88,8 @@ impl Event {
         Self::ChannelTokenRotated,
         Self::ApiKeyRotated,
         Self::SecretsChanged,
+        Self::IntegrationInstalled,
+        Self::HookChanged,
         Self::HookSecretRotated,
         Self::AccessKeysRevoked,
         Self::SignaturePolicyChanged,
@@ -109,6 +119,8 @@ impl Event {
             Self::ChannelTokenRotated => "channel_token_rotated",
             Self::ApiKeyRotated => "api_key_rotated",
             Self::SecretsChanged => "secrets_changed",
+            Self::IntegrationInstalled => "integration_installed",
+            Self::HookChanged => "hook_changed",
             Self::HookSecretRotated => "hook_secret_rotated",
             Self::AccessKeysRevoked => "access_keys_revoked",
             Self::SignaturePolicyChanged => "signature_policy_changed",
@@ -145,11 +157,43 @@ pub struct Request {
     actor: Mutex<Option<Actor>>,
 }
 
+/// The one who does something, as lines name him.
 #[derive(Clone, Debug)]
-struct Actor {
+pub struct Actor {
     name: String,
     user: Option<String>,
     workspace: Option<String>,
+}
+
+impl Actor {
+    pub fn of(caller: &Caller) -> Self {
+        let (name, workspace) = match caller {
+            Caller::Admin => ("admin".to_owned(), None),
+            Caller::Token(token) => (token_identity(token.id), Some(token.workspace)),
+            Caller::Integration(key) => (
+                format!("integration:{}", key.integration),
+                Some(key.workspace),
+            ),
+            Caller::Channel(docked) => (
+                format!("channel:{}", docked.channel.id),
+                Some(docked.workspace),
+            ),
+        };
+        Self {
+            name,
+            user: caller.user().map(|user| user.to_string()),
+            workspace: workspace.map(|workspace| workspace.to_string()),
+        }
+    }
+
+    /// The holder of a workspace's token, who has asked for something that is done later.
+    pub fn with_token(token: TokenId, user: Option<UserId>, workspace: WorkspaceId) -> Self {
+        Self {
+            name: token_identity(token),
+            user: user.map(|user| user.to_string()),
+            workspace: Some(workspace.to_string()),
+        }
+    }
 }
 
 impl Request {
@@ -190,7 +234,36 @@ impl Request {
 
 tokio::task_local! {
     /// The request that this task answers.
-    pub static REQUEST: Request;
+    pub static REQUEST: Arc<Request>;
+}
+
+/// Does something in the name of an actor, from this address, as if a request had asked for it. Where the task
+/// answers a request, it is that one's.
+pub async fn by<T>(
+    app: &App,
+    address: Option<IpAddr>,
+    actor: Option<Actor>,
+    work: impl Future<Output = T>,
+) -> T {
+    if REQUEST.try_with(|_| ()).is_ok() {
+        return work.await;
+    }
+    let request = Request {
+        actor: Mutex::new(actor),
+        ..Request::new(app.clone(), address, false)
+    };
+    REQUEST.scope(Arc::new(request), work).await
+}
+
+/// Makes work that goes on in a task of its own part of the request that is being answered.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let request = REQUEST.try_with(Arc::clone).ok();
+    async move {
+        match request {
+            Some(request) => REQUEST.scope(request, work).await,
+            None => work.await,
+        }
+    }
 }
 
 /// The address that the request of this task came from.
@@ -200,26 +273,23 @@ pub fn address() -> Option<IpAddr> {
 
 /// Remembers who has sent the request of this task: lines that follow name him.
 pub fn known(caller: &Caller) {
-    let (name, workspace) = match caller {
-        Caller::Admin => ("admin".to_owned(), None),
-        Caller::Token(token) => (format!("token:{}", token.id), Some(token.workspace)),
-        Caller::Integration(key) => (
-            format!("integration:{}", key.integration),
-            Some(key.workspace),
-        ),
-        Caller::Channel(docked) => (
-            format!("channel:{}", docked.channel.id),
-            Some(docked.workspace),
-        ),
-    };
-    let actor = Actor {
-        name,
-        user: caller.user().map(|user| user.to_string()),
-        workspace: workspace.map(|workspace| workspace.to_string()),
-    };
+    let actor = Actor::of(caller);
     let _ = REQUEST.try_with(|request| {
         *request.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     });
+}
+
+/// Writes a line of an error that refuses somebody something, if it is one.
+pub fn refused(error: &Error, workspace: Option<WorkspaceId>) {
+    match error {
+        Error::Unauthenticated => record(Event::Unauthenticated, workspace, ""),
+        Error::Throttled { .. } => record(Event::Throttled, workspace, ""),
+        Error::Forbidden(why) => record(Event::Forbidden, workspace, why),
+        Error::Refused(refusal) if refusal.status == "PERMISSION_ERROR" => {
+            record(Event::Forbidden, workspace, "");
+        }
+        _ => {}
+    }
 }
 
 /// Writes a line of what happened, in the workspace and to the object that it names, and counts it. Who did

@@ -39,7 +39,7 @@ use crate::{
     error::{Error, Result},
     outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
     script::Host,
-    settings,
+    security, settings,
 };
 
 /// How much a run may change or do at the most.
@@ -145,15 +145,15 @@ impl Effects {
         self.sent > 0
     }
 
-    /// Writes them, as the changes of their channel.
+    /// Writes them, as the changes of their channel, and returns the entities whose rights they have changed.
     pub fn write(
         &self,
         app: &App,
         tx: &mut Tx<'_>,
         origin: &Origin,
         channel: Option<EntityId>,
-    ) -> Result<()> {
-        let workspace = origin.workspace;
+    ) -> Result<Vec<Place>> {
+        let (workspace, mut changed) = (origin.workspace, Vec::new());
         if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
             self.check_seen(tx, workspace, channel)?;
         }
@@ -172,16 +172,22 @@ impl Effects {
                     }
                 }
                 Effect::Send(run) => run::insert(tx, run, None),
-                Effect::Create(draft) => drop(draft.write(tx, origin, self.authority)?),
+                Effect::Create(draft) => {
+                    changed.extend(draft.write(tx, origin, self.authority)?.rights);
+                }
                 Effect::Patch {
                     place,
                     operations,
                     settings,
                 } => {
                     let (check, authority) = (app.config.identifier_check, self.authority);
-                    edit::patch(tx, origin, check, *place, operations, settings, authority)?;
+                    let done =
+                        edit::patch(tx, origin, check, *place, operations, settings, authority)?;
+                    changed.extend(done.rights);
                 }
-                Effect::Link(ends) => link::link(tx, *ends, origin, self.authority)?,
+                Effect::Link(ends) => {
+                    changed.extend(link::link(tx, *ends, origin, self.authority)?);
+                }
                 Effect::Publish { name, data } => {
                     let Some(channel) = channel else { continue };
                     let about = (EntityKind::IntegrationPoint, channel.0);
@@ -192,7 +198,7 @@ impl Effects {
                 }
             }
         }
-        Ok(())
+        Ok(changed)
     }
 }
 
@@ -634,6 +640,7 @@ impl Host for RunHost {
         let answer = self.answer(name, argument).await;
         answer
             .map(Option::unwrap_or_default)
+            .inspect_err(|error| security::refused(error, Some(self.workspace)))
             .map_err(|error| thrown(&error))
     }
 

@@ -28,9 +28,12 @@ use super::{
     script, send,
 };
 use crate::{
+    access::Caller,
     app::App,
+    entity::note_rights,
     error::{Error, Result},
     script::Job,
+    security::{self, Actor},
 };
 
 /// How long a script may run that belongs to no channel, or that sends.
@@ -328,16 +331,19 @@ impl Ended {
             ..
         } = done;
         let answer = answer.map(|answer| tokens.mask_json(answer));
-        let author = match by_id(app, run.lane).await {
-            Ok(Some(docked)) if run.channel.is_some() => docked.author(),
-            _ => Author::system(),
-        };
+        let docked = by_id(app, run.lane).await.ok().flatten();
+        let docked = docked.filter(|_| run.channel.is_some());
+        let author = docked
+            .as_ref()
+            .map_or_else(Author::system, |docked| docked.author());
+        let actor = docked.map(|docked| Actor::of(&Caller::Channel(docked)));
         let origin = origin(run.lane.workspace, author, app.clock.now());
         loop {
             let attempt = (run.kind == Kind::Send && state.status != Status::Queued)
                 .then(|| message_attempt(run, &state, http_status, answer.clone()));
             let sends = effects.sends();
-            let written = write(app, run, &state, effects.clone(), attempt, &origin).await;
+            let written = write(app, run, &state, effects.clone(), attempt, &origin);
+            let written = security::by(app, None, actor.clone(), written).await;
             match written {
                 Ok(is_ours) => {
                     if is_ours && let Some(due) = state.due_at {
@@ -389,16 +395,19 @@ async fn write(
     let (at, run, state, origin) = (app.clone(), run.clone(), state.clone(), origin.clone());
     let work = move |tx: &mut Tx<'_>| {
         if !run::settle(tx, &run, at.node, &state)? {
-            return Ok(false);
+            return Ok::<_, Error>(None);
         }
-        effects.write(&at, tx, &origin, run.channel)?;
+        let changed = effects.write(&at, tx, &origin, run.channel)?;
         if let Some(attempt) = &attempt {
             let channel = IntegrationId(run.lane.id.0);
             delivery::insert_attempt(tx, run.lane.workspace, channel, attempt);
         }
-        Ok(true)
+        Ok(Some(changed))
     };
-    app.db.write_patiently(workspace, work).await
+    let changed = app.db.write_patiently(workspace, work).await?;
+    let is_ours = changed.is_some();
+    note_rights(workspace, changed.into_iter().flatten());
+    Ok(is_ours)
 }
 
 fn message_attempt(
@@ -521,7 +530,9 @@ async fn write_now(app: &App, record: Run, effects: Effects, origin: Origin) -> 
         run::insert(tx, &record, None);
         effects.write(&at, tx, &origin, record.channel)
     };
-    app.db.write(workspace, write).await
+    let changed = app.db.write(workspace, write).await?;
+    note_rights(workspace, changed);
+    Ok(())
 }
 
 /// Keeps the record of a run; of one that has failed before anybody is told. Else it is at least on its way

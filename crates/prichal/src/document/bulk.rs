@@ -18,6 +18,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     journal,
+    security::{self, Actor},
 };
 
 /// How many elements are worked at once.
@@ -47,6 +48,8 @@ pub type Work = Box<dyn FnMut(&mut Tx<'_>) -> Result<Value> + Send>;
 pub trait Hands: Clone + Send + Sync + 'static {
     /// Prepares an element.
     fn prepare(&self, app: App, element: Element) -> BoxFuture<'static, Result<Work>>;
+    /// Who has asked for it, as the security log names him.
+    fn actor(&self, element: &Element) -> Option<Actor>;
     /// Says what went wrong with it, and whether that was the server's fault.
     fn describe(&self, element: &Element, error: &Error) -> (Value, bool);
 }
@@ -156,7 +159,9 @@ async fn work(
         seq: 0,
     };
     if let Some(_flight) = journal::begin(&app, item).await {
-        carry_out(app, hands, element, stop).await;
+        let actor = hands.actor(&element);
+        let work = carry_out(app.clone(), hands, element, stop);
+        security::by(&app, None, actor, work).await;
     }
     workspace
 }
@@ -172,6 +177,8 @@ async fn carry_out(app: App, hands: impl Hands, element: Element, stop: Cancella
         let (said, is_fault) = hands.describe(&element, &failed);
         if is_fault {
             log(&failed);
+        } else {
+            security::refused(&failed, Some(element.workspace));
         }
         if !is_fault || tries >= TRIES {
             let status = if is_fault { FAILED } else { REFUSED };

@@ -21,7 +21,7 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{missing, model, permit};
+use super::{Changed, Place, missing, model, permit};
 use crate::{
     error::{Error, Result},
     telephony::{owners, phones, record},
@@ -107,8 +107,8 @@ impl Draft {
         permit(authority, self.grants)
     }
 
-    /// Writes the entity, its links and their events, and returns its model.
-    pub fn write(&self, tx: &mut Tx<'_>, origin: &Origin, authority: Authority) -> Result<String> {
+    /// Writes the entity, its links and their events.
+    pub fn write(&self, tx: &mut Tx<'_>, origin: &Origin, authority: Authority) -> Result<Changed> {
         self.permit(authority)?;
         // Most entities mention no files and go into the store as they are.
         let mut entity = Cow::Borrowed(&self.entity);
@@ -145,7 +145,15 @@ impl Draft {
         if !self.phones.is_empty() {
             owners::note_first(tx, origin, me, &self.phones)?;
         }
-        Ok(model(&entity, &self.links()))
+        let place = Place {
+            kind: entity.kind,
+            id: entity.id,
+        };
+        let ties = self.links.iter().any(|end| rights::ties([me, *end]));
+        Ok(Changed {
+            model: model(&entity, &self.links()),
+            rights: (self.grants || ties).then_some(place),
+        })
     }
 }
 

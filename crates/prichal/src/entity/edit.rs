@@ -20,7 +20,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Place,
+    Changed, Place,
     draft::{bind, check_end},
     find_for_update, links_inside, missing, model, permit,
 };
@@ -57,7 +57,7 @@ pub fn preview(
     Ok(patched)
 }
 
-/// Applies operations and returns the model.
+/// Applies operations.
 pub fn patch(
     tx: &mut Tx<'_>,
     origin: &Origin,
@@ -66,7 +66,7 @@ pub fn patch(
     operations: &[Operation],
     settings: &Object,
     authority: Authority,
-) -> Result<String> {
+) -> Result<Changed> {
     let found = find_for_update(tx, origin.workspace, place)?;
     let links = links_inside(tx.conn()?, &found)?;
     let before = members_of(&found)?;
@@ -102,6 +102,9 @@ pub fn patch(
     }
     bind(tx, origin, place.kind, &mut members, &fields, &ids)?;
 
+    let mut ends = gone.iter().chain(&come);
+    let ties = ends.any(|end| rights::ties([(place.kind, place.id.0), *end]));
+    let is_about_rights = ties || rights::changes(place.kind, &before, &members);
     let mut entity = found;
     if members != before {
         entity = write_members(tx, entity, &members, origin)?;
@@ -109,7 +112,10 @@ pub fn patch(
     write_links(tx, &entity, &gone, &come, origin)?;
     owners::note(tx, origin, &entity)?;
     let links = links_inside(tx.conn()?, &entity)?;
-    Ok(model(&entity, &links))
+    Ok(Changed {
+        model: model(&entity, &links),
+        rights: is_about_rights.then_some(place),
+    })
 }
 
 fn write_members(
@@ -257,12 +263,24 @@ fn find_any(
     Ok(found)
 }
 
-/// Deletes softly. Deleting again changes nothing.
-pub fn delete(tx: &mut Tx<'_>, origin: &Origin, place: Place, authority: Authority) -> Result<()> {
+/// The entity, where its coming and going is one of rights: a role's and, since tokens act for it, any user's.
+fn rights_of(place: Place) -> Option<Place> {
+    [EntityKind::User, EntityKind::Role]
+        .contains(&place.kind)
+        .then_some(place)
+}
+
+/// Deletes softly, and returns the entity if rights have gone with it. Deleting again changes nothing.
+pub fn delete(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    place: Place,
+    authority: Authority,
+) -> Result<Option<Place>> {
     let found = find_any(tx, origin, place, authority)?;
     let Place { kind, id } = place;
     if found.deleted_at.is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let old = rules::snapshot(id.0, &found.members);
     let gone = Entity {
@@ -278,19 +296,20 @@ pub fn delete(tx: &mut Tx<'_>, origin: &Origin, place: Place, authority: Authori
         (kind, id.0),
         old,
     ));
-    Ok(())
+    Ok(rights_of(place))
 }
 
-/// Brings back what was deleted, and returns the model.
+/// Brings back what was deleted.
 pub fn restore(
     tx: &mut Tx<'_>,
     origin: &Origin,
     place: Place,
     authority: Authority,
-) -> Result<String> {
+) -> Result<Changed> {
     let mut found = find_any(tx, origin, place, authority)?;
     let Place { kind, id } = place;
-    if found.deleted_at.is_some() {
+    let was_gone = found.deleted_at.is_some();
+    if was_gone {
         found = Entity {
             deleted_at: None,
             update_info: found.update_info.changed(origin),
@@ -307,5 +326,8 @@ pub fn restore(
         ));
     }
     let links = links_inside(tx.conn()?, &found)?;
-    Ok(model(&found, &links))
+    Ok(Changed {
+        model: model(&found, &links),
+        rights: rights_of(place).filter(|_| was_gone),
+    })
 }

@@ -9,7 +9,7 @@ use prichal_core::{
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 
-use super::{draft::check_end, permit as permit_rights};
+use super::{Place, draft::check_end, permit as permit_rights};
 use crate::{
     error::{Error, Result},
     telephony::record,
@@ -26,18 +26,29 @@ pub fn permit(authority: Authority, ends: [Entity; 2]) -> Result<()> {
     permit_rights(authority, rights::ties(ends))
 }
 
-/// Links two entities. Linking them again changes nothing.
+/// The role at an end of a link.
+fn role(ends: [Entity; 2]) -> Option<Place> {
+    let mut ends = ends.into_iter();
+    let (kind, id) = ends.find(|end| rights::ties([*end, *end]))?;
+    Some(Place {
+        kind,
+        id: EntityId(id),
+    })
+}
+
+/// Links two entities, and returns the role if one of them is one. Linking them again changes nothing.
 pub fn link(
     tx: &mut Tx<'_>,
     [one, other]: [Entity; 2],
     origin: &Origin,
     authority: Authority,
-) -> Result<()> {
+) -> Result<Option<Place>> {
     permit(authority, [one, other])?;
     for end in [one, other] {
         check_end(tx.conn()?, origin.workspace, end)?;
     }
-    if entity::insert_link(tx, origin.workspace, one, other)? {
+    let is_new = entity::insert_link(tx, origin.workspace, one, other)?;
+    if is_new {
         tx.append(NewEvent::link(
             EventId::generate(origin.at),
             origin,
@@ -45,21 +56,23 @@ pub fn link(
             other,
         ));
     }
-    note_on_call(tx, [one, other], origin, false)
+    note_on_call(tx, [one, other], origin, false)?;
+    Ok(role([one, other]).filter(|_| is_new))
 }
 
-/// Takes a link away. Where there is none, nothing changes.
+/// Takes a link away, and returns the role at its end. Where there is none, nothing changes.
 pub fn unlink(
     tx: &mut Tx<'_>,
     [one, other]: [Entity; 2],
     origin: &Origin,
     authority: Authority,
-) -> Result<()> {
+) -> Result<Option<Place>> {
     permit(authority, [one, other])?;
     for end in [one, other] {
         check_end(tx.conn()?, origin.workspace, end)?;
     }
-    if entity::delete_link(tx, origin.workspace, one, other)? {
+    let was_there = entity::delete_link(tx, origin.workspace, one, other)?;
+    if was_there {
         tx.append(NewEvent::unlink(
             EventId::generate(origin.at),
             origin,
@@ -67,7 +80,8 @@ pub fn unlink(
             other,
         ));
     }
-    note_on_call(tx, [one, other], origin, true)
+    note_on_call(tx, [one, other], origin, true)?;
+    Ok(role([one, other]).filter(|_| was_there))
 }
 
 /// A call remembers what users have linked and cut by hand: the numbers' own links give way to that.

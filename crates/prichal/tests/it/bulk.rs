@@ -135,6 +135,7 @@ async fn a_pile_of_documents_goes_all_the_way() {
 
 #[tokio::test]
 async fn one_bad_element_harms_no_other() {
+    let log = Log::new();
     let exchange = Exchange::new().await;
     let (us, them) = (exchange.company(0).await, exchange.company(1).await);
     let blob = us.content("a.pdf", PDF).await;
@@ -174,6 +175,8 @@ async fn one_bad_element_harms_no_other() {
         text(&ended[2]["operationErrors"][0]["errorDescription"])
             .contains("documentMetadata.documentName")
     );
+    let forbidden = ["event=\"forbidden\"", "actor=\"token:", "workspace="];
+    assert_eq!(log.count(&forbidden), 1);
 
     // Asked at the wrong companion, by another company, or of nothing.
     let id = started["operations"][0]["operationId"].clone();

@@ -22,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// When the clocks of tests start: 2026-01-01.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-of-the-hub";
 
 /// Whether the tests run on PostgreSQL.
 pub(crate) fn on_postgres() -> bool {
@@ -170,8 +170,14 @@ impl Log {
     }
 
     pub(crate) fn has(&self, words: &str) -> bool {
-        let text = std::fs::read_to_string(self.file.path());
-        text.expect("it can be read").contains(words)
+        self.count(&[words]) > 0
+    }
+
+    /// The number of lines that have all of these words.
+    pub(crate) fn count(&self, words: &[&str]) -> usize {
+        let text = std::fs::read_to_string(self.file.path()).expect("it can be read");
+        let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
+        text.lines().filter(has_all).count()
     }
 }
 

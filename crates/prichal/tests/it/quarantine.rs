@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     dock::Dock,
     exchange::{Exchange, PDF, text},
-    hub::{Ground, Hub, eventually},
+    hub::{Ground, Hub, Log, eventually},
     line::Exchange as Line,
     partner::{Partner, company, schedule_hook},
     receiver::{Receiver, Reply},
@@ -90,6 +90,7 @@ async fn die_of(ground: &Ground, mut hub: Hub, item: Item) -> Hub {
 
 #[tokio::test]
 async fn an_event_that_kills_the_server_holds_up_no_other() {
+    let log = Log::new();
     let receiver = Receiver::start(|_| Reply::Silence).await;
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
@@ -113,6 +114,8 @@ async fn an_event_that_kills_the_server_holds_up_no_other() {
         (held(&hub, "?kind=delivery").await.len() == 1).then_some(())
     })
     .await;
+    let object = format!("object=\"delivery:{webhook}\"");
+    assert_eq!(log.count(&["event=\"quarantined\"", &object]), 1);
     receiver.answer(|_| Reply::Good);
     let waiting = receiver.waiting();
     receiver.take(waiting).await;

@@ -309,10 +309,10 @@ async fn the_admin_token_is_exchanged_while_the_server_runs() {
     assert_eq!(late.status, 401);
     let hub = hub.restart().await;
     with(&hub, &second).get("/admin/v1/workspaces").await.ok();
-    std::fs::write(&file, "a-token-put-there-by-hand\n").expect("written");
+    std::fs::write(&file, "a-long-token-that-was-put-there-by-hand\n").expect("written");
     eventually("the file is read again", || async {
         hub.advance(Duration::from_secs(1));
-        let by_hand = with(&hub, "a-token-put-there-by-hand");
+        let by_hand = with(&hub, "a-long-token-that-was-put-there-by-hand");
         let answer = by_hand.get("/admin/v1/workspaces").await;
         (answer.status == 200).then_some(())
     })

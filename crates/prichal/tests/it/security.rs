@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    dock::{Dock, POINTS},
+    dock::{Dock, POINTS, SCRIPTS},
     exchange::Exchange,
     hub::{ADMIN_TOKEN, Ground, Log},
     partner::Partner,
+    sockets::Client,
     subscriber,
 };
 
@@ -142,4 +143,168 @@ async fn deleted_documents_and_rotated_admin_tokens_have_lines() {
     assert!(log.has("event=\"admin_token_rotated\""));
     assert!(!log.has(&turned.str("token")) && !log.has(first.trim()));
     hub.advance(Duration::from_secs(1));
+}
+
+/// The lines of the log that say that the rights of this object have changed.
+fn changes(log: &Log, object: &str) -> usize {
+    let object = format!("object=\"{object}\"");
+    log.count(&["event=\"rights_changed\"", "address=\"127.0.0.1\"", &object])
+}
+
+#[tokio::test]
+async fn rights_have_a_line_by_whatever_way_they_come() {
+    let log = Log::new();
+    let dock = Dock::new().await;
+    let space = &dock.space;
+    let keyed = space.clone().header("idempotency-key", "one");
+    let body = json!({ "login": "a", "IsAdmin": true });
+    let user = keyed.post("/users", body.clone()).await.ok().str("id");
+    keyed.post("/users", body).await.ok();
+    assert_eq!(changes(&log, &format!("user:{user}")), 1, "told once");
+
+    let items = json!([
+        { "batchItemKey": "b", "login": "b", "permissions": ["DOCUMENT_VIEW"] },
+        { "batchItemKey": "c", "login": "c" },
+    ]);
+    let batch = space
+        .post("/users/create", json!({ "items": items }))
+        .await
+        .ok();
+    let id = |key: &str| {
+        batch["items"][key]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
+    };
+    assert_eq!(changes(&log, &format!("user:{}", id("b"))), 1);
+    let plain = id("c");
+    assert_eq!(changes(&log, &format!("user:{plain}")), 0);
+    let patch =
+        |path: &str, value: Value| json!([{ "op": "replace", "path": path, "value": value }]);
+    let path = format!("/users/{plain}");
+    space
+        .patch(&path, patch("/position", json!("clerk")))
+        .await
+        .ok();
+    assert_eq!(changes(&log, &format!("user:{plain}")), 0);
+    space
+        .patch(&path, patch("/permissions", json!(["DOCUMENT_VIEW"])))
+        .await
+        .ok();
+    assert_eq!(changes(&log, &format!("user:{plain}")), 1);
+
+    let role = space
+        .post("/roles", json!({ "name": "r" }))
+        .await
+        .ok()
+        .str("id");
+    let path = format!("/roles/{role}");
+    let object = format!("role:{role}");
+    for _ in 0..2 {
+        space.delete(&path).await.ok();
+    }
+    assert_eq!(changes(&log, &object), 2);
+    for _ in 0..2 {
+        space.post(&format!("{path}/restore"), json!({})).await.ok();
+    }
+    assert_eq!(changes(&log, &object), 3);
+    let ends = json!({ "roleId": role, "userId": plain });
+    for _ in 0..2 {
+        space.post("/links", ends.clone()).await.ok();
+    }
+    assert_eq!(changes(&log, &object), 4);
+}
+
+#[tokio::test]
+async fn scripts_and_channels_that_have_rights_have_lines() {
+    let log = Log::new();
+    let dock = Dock::new().await;
+    let source = "entities.create('users', { login: 'evil', isAdmin: true })";
+    let data = json!({ "language": "javascript", "source": source });
+    let script =
+        json!({ "code": "able", "name": "able", "scriptdata": data, "opts": { "as_admin": true } });
+    let id = dock.rest.post(SCRIPTS, script).await.ok().str("id");
+    assert_eq!(changes(&log, &format!("service_script:{id}")), 1);
+    let opts = json!({ "opts": { "issync": true }, "recv_svcscriptcode": "able" });
+    let channel = dock.channel("able", opts).await;
+    assert_eq!(
+        changes(&log, &format!("integration_point:{}", channel.id)),
+        1
+    );
+    dock.hook(&channel, json!({})).await.ok();
+    let actor = format!("actor=\"channel:{}\"", channel.id);
+    let made = ["event=\"rights_changed\"", "object=\"user:", &actor];
+    assert_eq!(log.count(&made), 1);
+
+    let low = dock.sync("low", source).await;
+    assert_eq!(dock.hook(&low, json!({})).await.status, 500);
+    let actor = format!("actor=\"channel:{}\"", low.id);
+    assert_eq!(log.count(&["event=\"forbidden\"", &actor]), 1);
+}
+
+#[tokio::test]
+async fn what_a_websocket_is_refused_has_a_line_and_its_guesses_count() {
+    let log = Log::new();
+    let dock = Dock::new().await;
+    let routes = json!([
+        { "methods": ["WEBSOCKET"], "url": "/ws#rest" },
+        { "methods": ["GET"], "url": "/rest/v1/service/integration_tokens/*" },
+        { "methods": ["*"], "url": "/rest/v1/service/integration_points" },
+    ]);
+    let role = json!({ "name": "narrow", "routes": routes });
+    dock.space.post("/roles", role).await.ok();
+    let members = json!({ "opts": { "roles": ["narrow"] } });
+    let channel = dock.channel("sock", members.clone()).await;
+    let mut client = Client::with(&dock.hub, &channel, &["rest"]).await;
+    let actor = format!("actor=\"channel:{}\"", channel.id);
+    let refused = ["event=\"forbidden\"", "address=\"127.0.0.1\"", &actor];
+    let wanted = json!({ "capabilities": [{ "key": "svcscript" }] });
+    client.ask("setup", wanted).await;
+    assert_eq!(log.count(&refused), 1);
+    let read = |classpath: &str| json!({ "operation": "read", "classpath": classpath });
+    client.ask("rest", read("service/svcscripts")).await;
+    assert_eq!(log.count(&refused), 2);
+    let mut content = members;
+    content["code"] = json!("more");
+    content["type"] = json!("public");
+    let create = json!({ "operation": "create", "classpath": "service/integration_points", "content": content });
+    assert_eq!(client.ask("rest", create).await["errorcode"], 1403);
+    assert_eq!(log.count(&refused), 3);
+
+    let guess = read("service/integration_tokens/00000000000000000000000000000000");
+    for _ in 0..30 {
+        assert_eq!(client.ask("rest", guess.clone()).await["errorcode"], 1404);
+    }
+    assert_eq!(client.ask("rest", guess).await["errorcode"], 1429);
+    assert_eq!(log.count(&["event=\"throttled\"", &actor]), 1);
+}
+
+#[tokio::test]
+async fn installations_and_addresses_of_hooks_have_lines() {
+    let log = Log::new();
+    let dock = Dock::new().await;
+    let partner = Partner::install(&dock.space, "mine", "https://c.example").await;
+    let object = format!("object=\"integration:{}\"", partner.id);
+    assert_eq!(log.count(&["event=\"integration_installed\"", &object]), 1);
+    partner.subscribe().await;
+    assert_eq!(log.count(&["event=\"hook_changed\"", &object]), 1);
+
+    let company = subscriber::company(&dock.hub, "papers", subscriber::BIN).await;
+    for url in [
+        "https://a.example",
+        "https://a.example",
+        "https://b.example",
+    ] {
+        company.subscribe(url).await.ok();
+    }
+    let changed = ["event=\"hook_changed\"", "object=\"document_hook\""];
+    assert_eq!(log.count(&changed), 2);
+    let keyed = company.caller.clone().header("idempotency-key", "one");
+    let path = format!("{}/rotate-secret", subscriber::SUBSCRIPTION);
+    for _ in 0..2 {
+        keyed.post(&path, json!({})).await.ok();
+    }
+    assert_eq!(log.count(&["event=\"hook_secret_rotated\""]), 1);
+    company.caller.delete(subscriber::SUBSCRIPTION).await;
+    assert_eq!(log.count(&changed), 3);
 }

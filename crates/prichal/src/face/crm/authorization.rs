@@ -26,7 +26,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     face::json_text,
-    guess::{self, Target},
+    guess,
     instance::{self, Found},
     security::{self, Event},
     vault::{AccessKey, sha256_hex},
@@ -114,8 +114,7 @@ pub(super) async fn authorize_integration(
         .read(move |conn| find_by_api_key(conn, &hash, Kind::Public))
         .await?;
     // People have chosen the secret.
-    let target = Target::Integration(integration.id);
-    guess::check(target, &shown)?;
+    guess::check(integration.id, &shown)?;
     let vault = app.clone();
     let find = move |conn: &mut Conn| {
         let owner = owner_of(conn, integration.id, &name, &hashes)?;
@@ -126,7 +125,7 @@ pub(super) async fn authorize_integration(
     };
     let found = app.db.read(find).await;
     if let Ok(_) | Err(Error::Unauthenticated) = found {
-        guess::tell(target, &shown, found.is_ok());
+        guess::tell(integration.id, &shown, found.is_ok());
     }
     let (workspace, found) = found?;
     authorize(&app, workspace, &found)

@@ -9,12 +9,7 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::Response,
 };
-use prichal_core::{
-    entity::{inner_links, rights},
-    event::EntityKind,
-    id::EntityId,
-    patch, schema,
-};
+use prichal_core::{entity::inner_links, event::EntityKind, id::EntityId, patch, schema};
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -22,15 +17,14 @@ use uuid::Uuid;
 
 use super::{caller::Member, instances::PatchEnvelope};
 use crate::{
-    entity::{Place, draft::Draft, edit, find, links_inside, model},
+    entity::{Place, draft::Draft, edit, find, links_inside, model, note_rights},
     error::{Error, Result},
     face::{
         Raw, json_text, listing,
-        once::{IdempotencyKey, JsonAnswer, write_once},
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },
     page::Page,
-    security::{self, Event},
     settings,
 };
 
@@ -111,21 +105,23 @@ pub(super) async fn create_entity(
         &member.origin(),
     )?;
     let (origin, authority) = (member.origin(), member.caller.authority());
-    let grants = read
-        .as_object()
-        .is_some_and(|sent| rights::grants(kind, sent));
-    let write = move |tx: &mut Tx<'_>| draft.write(tx, &origin, authority);
-    let answer = write_once(&member, key, &body, write).await?;
-    note_rights(&member, grants, kind, None);
-    Ok(answer)
+    let write = move |tx: &mut Tx<'_>| {
+        let made = draft.write(tx, &origin, authority)?;
+        Ok((JsonAnswer::ok(made.model), made.rights))
+    };
+    write_and_note(&member, key, &body, write).await
 }
 
-/// Tells the security log of rights that were changed.
-fn note_rights(member: &Member, grants: bool, kind: EntityKind, id: Option<Uuid>) {
-    if grants {
-        let object = id.map_or_else(String::new, |id| format!("{}:{id}", kind.name()));
-        security::record(Event::RightsChanged, Some(member.workspace_id()), &object);
-    }
+/// Writes, unless that was done before, and tells the security log whose rights that has changed.
+async fn write_and_note<T: IntoIterator<Item = Place> + Send + 'static>(
+    member: &Member,
+    key: IdempotencyKey,
+    body: &[u8],
+    write: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
+) -> Result<JsonAnswer> {
+    let (answer, changed) = write_once_and(member, key, body, write).await?;
+    note_rights(member.workspace_id(), changed.into_iter().flatten());
+    Ok(answer)
 }
 
 const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, `deals`, `tasks`, `notifications` or `catalog-items`";
@@ -151,10 +147,11 @@ pub(super) async fn create_entities(
         member.app.config.identifier_check,
         &origin,
     )?;
-    write_once(&member, key, &body, move |tx| {
-        batch::write(tx, &drafts, &origin, authority)
-    })
-    .await
+    let write = move |tx: &mut Tx<'_>| {
+        let (text, changed) = batch::write(tx, &drafts, &origin, authority)?;
+        Ok((JsonAnswer::ok(text), changed))
+    };
+    write_and_note(&member, key, &body, write).await
 }
 
 /// List the entities of a collection in the order of their creation, without deleted ones.
@@ -214,16 +211,14 @@ pub(super) async fn patch_entity(
 ) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let operations = patch::parse(&parse_json(&body)?)?;
-    let mut paths = operations.iter().map(|operation| operation.path.as_str());
-    let grants = paths.any(|path| rights::addresses(place.kind, path));
     let (origin, check) = (member.origin(), member.app.config.identifier_check);
     let authority = member.caller.authority();
     let write = move |tx: &mut Tx<'_>| {
         edit::patch(tx, &origin, check, place, &operations, &settings, authority)
     };
-    let text = member.app.db.write(member.workspace_id(), write).await?;
-    note_rights(&member, grants, place.kind, Some(place.id.0));
-    Ok(json_text(StatusCode::OK, text))
+    let changed = member.app.db.write(member.workspace_id(), write).await?;
+    note_rights(member.workspace_id(), changed.rights);
+    Ok(json_text(StatusCode::OK, changed.model))
 }
 
 /// Delete an entity. It can be restored.
@@ -233,9 +228,8 @@ pub(super) async fn patch_entity(
 pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Result<Response> {
     let (origin, authority) = (member.origin(), member.caller.authority());
     let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place, authority);
-    member.app.db.write(member.workspace_id(), write).await?;
-    let grants = [EntityKind::User, EntityKind::Role].contains(&place.kind);
-    note_rights(&member, grants, place.kind, Some(place.id.0));
+    let changed = member.app.db.write(member.workspace_id(), write).await?;
+    note_rights(member.workspace_id(), changed);
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }
 
@@ -250,8 +244,9 @@ pub(super) async fn restore_entity(
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let (origin, authority) = (member.origin(), member.caller.authority());
-    write_once(&member, key, &body, move |tx| {
-        edit::restore(tx, &origin, place, authority)
-    })
-    .await
+    let write = move |tx: &mut Tx<'_>| {
+        let back = edit::restore(tx, &origin, place, authority)?;
+        Ok((JsonAnswer::ok(back.model), back.rights))
+    };
+    write_and_note(&member, key, &body, write).await
 }

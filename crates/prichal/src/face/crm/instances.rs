@@ -252,13 +252,19 @@ pub(super) async fn patch_instance(
         if !after.webhooks.is_empty() && after.secret(SIGNING_SECRET).is_none() {
             after.put_secret(signing.clone());
         }
+        let changes_hooks = after.webhooks != found.model.webhooks;
         let saved = instance::save(&member.app.vault, tx, found, after, &origin);
-        Ok::<_, Error>(saved.map_err(in_patch)?.text(Secrets::Shown))
+        let text = saved.map_err(in_patch)?.text(Secrets::Shown);
+        Ok::<_, Error>((text, changes_hooks))
     };
-    let result = app.db.write(workspace, write).await?;
-    if changes_secrets {
+    let (result, changes_hooks) = app.db.write(workspace, write).await?;
+    let happened = [
+        (changes_secrets, Event::SecretsChanged),
+        (changes_hooks, Event::HookChanged),
+    ];
+    for (_, event) in happened.into_iter().filter(|(is_so, _)| *is_so) {
         let object = format!("integration:{id}");
-        security::record(Event::SecretsChanged, Some(workspace), &object);
+        security::record(event, Some(workspace), &object);
     }
     let text = format!("{{\"isSuccessful\":true,\"responseCode\":\"ok\",\"result\":{result}}}");
     Ok(json_text(StatusCode::OK, text))

@@ -273,9 +273,11 @@ pub(super) async fn install_integration(
     let work = move |tx: &mut Tx<'_>| {
         let integration = find(tx.conn()?, origin.workspace, id)?;
         let found = instance::install(&app.vault, tx, integration, &origin)?;
-        Ok(found.text(Secrets::Shown))
+        Ok((JsonAnswer::ok(found.text(Secrets::Shown)), ()))
     };
-    write_once(&member, key, &body, work).await
+    let (answer, done) = write_once_and(&member, key, &body, work).await?;
+    note(&member, Event::IntegrationInstalled, id, done);
+    Ok(answer)
 }
 
 /// Uninstall an integration: its access keys die, its webhooks are gone.
@@ -311,6 +313,14 @@ pub(super) async fn uninstall_integration(
     Ok(answer)
 }
 
+/// Tells the security log of an integration to which something was done just now.
+fn note(member: &Member, event: Event, id: IntegrationId, done: Option<()>) {
+    if done.is_some() {
+        let object = format!("integration:{id}");
+        security::record(event, Some(member.workspace_id()), &object);
+    }
+}
+
 /// The answer of commands.
 const OK: &str = "\"OK\"";
 
@@ -331,11 +341,10 @@ pub(super) async fn create_api_key(
     let work = move |tx: &mut Tx<'_>| {
         find_own(tx.conn()?, workspace, id)?;
         integration::set_api_key(tx, id, &hash)?;
-        Ok(text.clone())
+        Ok((JsonAnswer::ok(text.as_str()), ()))
     };
-    let answer = write_once(&member, key, &body, work).await?;
-    let object = format!("integration:{id}");
-    security::record(Event::ApiKeyRotated, Some(workspace), &object);
+    let (answer, done) = write_once_and(&member, key, &body, work).await?;
+    note(&member, Event::ApiKeyRotated, id, done);
     Ok(answer)
 }
 
@@ -377,7 +386,10 @@ pub(super) async fn setup_integration(
             Err(setup_refused(outcome))
         }
     };
-    background.spawn(rest).await.map_err(Error::internal)?
+    background
+        .spawn(security::carried(rest))
+        .await
+        .map_err(Error::internal)?
 }
 
 fn read_setup(body: &[u8]) -> Result<Setup> {
@@ -446,11 +458,10 @@ async fn finish_setup(
         after.set_up(setup.clone());
         after.status = Status::Active;
         instance::save(&app.vault, tx, found, after, &origin)?;
-        Ok(OK.to_owned())
+        Ok((JsonAnswer::ok(OK), ()))
     };
-    let answer = write_once(member, key, body, work).await?;
-    let object = format!("integration:{id}");
-    security::record(Event::SecretsChanged, Some(member.workspace_id()), &object);
+    let (answer, done) = write_once_and(member, key, body, work).await?;
+    note(member, Event::SecretsChanged, id, done);
     Ok(answer)
 }
 

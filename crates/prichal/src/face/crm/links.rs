@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::caller::Member;
 use crate::{
-    entity::link,
+    entity::{link, note_rights},
     error::Result,
     face::{
         Json, Raw, json_text,
-        once::{IdempotencyKey, JsonAnswer, write_once},
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },
 };
@@ -32,11 +32,13 @@ pub(super) async fn create_link(
 ) -> Result<JsonAnswer> {
     let ends = link::read(&parse_json(&body)?)?;
     let (origin, authority) = (member.origin(), member.caller.authority());
-    write_once(&member, key, &body, move |tx| {
-        link::link(tx, ends, &origin, authority)?;
-        Ok("\"OK\"".to_owned())
-    })
-    .await
+    let write = move |tx: &mut Tx<'_>| {
+        let changed = link::link(tx, ends, &origin, authority)?;
+        Ok((JsonAnswer::ok("\"OK\""), changed))
+    };
+    let (answer, changed) = write_once_and(&member, key, &body, write).await?;
+    note_rights(member.workspace_id(), changed.flatten());
+    Ok(answer)
 }
 
 /// Take a link away. Where there is none, nothing changes.
@@ -46,6 +48,7 @@ pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Resp
     let ends = link::read(&body)?;
     let (origin, authority) = (member.origin(), member.caller.authority());
     let write = move |tx: &mut Tx<'_>| link::unlink(tx, ends, &origin, authority);
-    member.app.db.write(member.workspace_id(), write).await?;
+    let changed = member.app.db.write(member.workspace_id(), write).await?;
+    note_rights(member.workspace_id(), changed);
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }

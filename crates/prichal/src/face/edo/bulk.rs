@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     caller::{Asker, Company},
-    language::{Language, Said},
+    language::Said,
     operation::Operation,
     read::Fields,
     references::page,
@@ -31,6 +31,7 @@ use crate::{
         once::{IdempotencyKey, JsonAnswer, write_once},
         parse_json,
     },
+    security::Actor,
 };
 
 /// How many elements a call may have.
@@ -287,9 +288,19 @@ impl Hands for Elements {
         })
     }
 
+    fn actor(&self, element: &Element) -> Option<Actor> {
+        let asker: Asker = serde_json::from_str(&element.caller).ok()?;
+        Some(Actor::with_token(
+            asker.token,
+            asker.user,
+            element.workspace,
+        ))
+    }
+
     fn describe(&self, element: &Element, error: &Error) -> (Value, bool) {
         let asker: Option<Asker> = serde_json::from_str(&element.caller).ok();
-        let language = asker.map_or_else(Language::default, |asker| asker.language);
+        let language = asker.as_ref().map(|asker| asker.language);
+        let language = language.unwrap_or_default();
         (described(error, language), is_fault(error))
     }
 }

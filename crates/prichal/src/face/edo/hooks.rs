@@ -34,7 +34,7 @@ use crate::{
     error::{Error, Result},
     face::{
         Path, Raw,
-        once::{IdempotencyKey, JsonAnswer, write_once, write_once_and},
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },
     outgoing::target::Target,
@@ -91,14 +91,20 @@ pub(super) async fn put_subscription(
     let url = url(&company.app, &Fields::of(&parsed, company.language())?)?;
     let (app, workspace, now) = (company.app.clone(), company.id(), company.now);
     let work = move |tx: &mut Tx<'_>| {
-        let (hook, secret) = match document_hook::find_for_update(tx, workspace)? {
+        let found = document_hook::find_for_update(tx, workspace)?;
+        let is_other = found.as_ref().is_none_or(|hook| hook.url != url);
+        let (hook, secret) = match found {
             Some(hook) => (change(tx, hook, &url, now)?, None),
             None => create(&app, tx, workspace, &url, now)?,
         };
-        Ok(model(&hook, secret.as_deref()).to_string())
+        let answer = model(&hook, secret.as_deref()).to_string();
+        Ok((JsonAnswer::ok(answer), is_other))
     };
-    let answer = write_once(&company, key, &body, work).await?;
+    let (answer, is_other) = write_once_and(&company, key, &body, work).await?;
     company.app.dispatch.document_hook_changed(workspace);
+    if is_other == Some(true) {
+        security::record(Event::HookChanged, Some(workspace), "document_hook");
+    }
     Ok(answer)
 }
 
@@ -182,6 +188,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     };
     company.app.db.write(workspace, work).await?;
     company.app.dispatch.document_hook_changed(workspace);
+    security::record(Event::HookChanged, Some(workspace), "document_hook");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -205,10 +212,13 @@ pub(super) async fn rotate_secret(
             ..hook
         };
         document_hook::update(tx, &hook)?;
-        Ok(json!({ "secret": secrets.value }).to_string())
+        let answer = json!({ "secret": secrets.value }).to_string();
+        Ok((JsonAnswer::ok(answer), ()))
     };
-    let answer = write_once(&company, key, &body, work).await?;
-    security::record(Event::HookSecretRotated, Some(workspace), "");
+    let (answer, done) = write_once_and(&company, key, &body, work).await?;
+    if done.is_some() {
+        security::record(Event::HookSecretRotated, Some(workspace), "");
+    }
     Ok(answer)
 }
 

@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Result},
     face::{
         Path, Raw, json_text,
-        once::{IdempotencyKey, JsonAnswer, write_once},
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
         parse_json,
     },
     page::Query,
@@ -360,10 +360,11 @@ pub(super) async fn create<R: Resource>(
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
         }
-        Ok(text(made.entity()))
+        Ok((JsonAnswer::ok(text(made.entity())), made.id()))
     };
-    let answer: JsonAnswer = write_once(&tenant, key, &body, work).await?;
+    let (answer, made) = write_once_and(&tenant, key, &body, work).await?;
     R::forget(&tenant.app, tenant.workspace);
+    note::<R>(&tenant, made);
     Ok(answer.into_response())
 }
 
@@ -473,8 +474,9 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
     find(tenant, id_of::<R>(id)?).await
 }
 
-/// Tells the security log of a changed entity that has rights of its own.
-fn note<R: Resource>(tenant: &Tenant, id: &str) {
+/// Tells the security log of an entity that was made, changed or deleted: each has rights of its own.
+fn note<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
+    let Some(id) = changed else { return };
     let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
     security::record(Event::RightsChanged, Some(tenant.workspace), &object);
 }
@@ -502,7 +504,7 @@ pub(super) async fn patch<R: Resource>(
         // The others may have changed more of it than was sent.
         permit(&caller, Some(&before), Some(&after))?;
         if after == before {
-            return Ok(text(before.shown(&caller)));
+            return Ok((text(before.shown(&caller)), None));
         }
         if after.code() != before.code() {
             let known = R::look_up(tx.conn()?, origin.workspace, after.code())?;
@@ -517,11 +519,11 @@ pub(super) async fn patch<R: Resource>(
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
         }
-        Ok(text(after.shown(&caller)))
+        Ok((text(after.shown(&caller)), Some(id)))
     };
-    let text = tenant.app.db.write(tenant.workspace, write).await?;
+    let (text, changed) = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
-    note::<R>(&tenant, &id.to_string());
+    note::<R>(&tenant, changed);
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -534,7 +536,7 @@ pub(super) async fn delete<R: Resource>(
     let write = move |tx: &mut Tx<'_>| {
         match R::find_for_update(&app.vault, tx, origin.workspace, id)? {
             None => return Err(missing::<R>(&id.to_string())),
-            Some((_, true)) => return Ok(()),
+            Some((_, true)) => return Ok(None),
             Some((mut gone, false)) => {
                 permit(&caller, Some(&gone), None)?;
                 gone.set_updated_at(origin.at);
@@ -546,10 +548,10 @@ pub(super) async fn delete<R: Resource>(
                 }
             }
         }
-        Ok::<_, Error>(())
+        Ok::<_, Error>(Some(id))
     };
-    tenant.app.db.write(tenant.workspace, write).await?;
+    let gone = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
-    note::<R>(&tenant, &id.to_string());
+    note::<R>(&tenant, gone);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -35,6 +35,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     memory::Payer,
+    security,
 };
 
 /// Where the token of a websocket stands in a path.
@@ -78,7 +79,7 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         .max_frame_size(Some(LONGEST));
     let payer = Payer::of(&parts.extensions);
     let payer = payer.ok_or_else(|| Error::internal("a request without a payer"))?;
-    let at = app.clone();
+    let (at, address) = (app.clone(), security::address());
     app.background.spawn(async move {
         // Whoever leaves before that was never there.
         let Ok(upgraded) = upgrade.await else { return };
@@ -90,6 +91,7 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
             rights,
             payer,
             received,
+            address,
         };
         session::run(at, docked, client, socket).await;
     });

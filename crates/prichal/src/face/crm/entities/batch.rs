@@ -13,7 +13,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::EntityModel;
-use crate::{entity::draft::Draft, error::Result};
+use crate::{
+    entity::{Place, draft::Draft},
+    error::Result,
+};
 
 /// `{"items": [...]}`, each a model with an optional `batchItemKey`.
 #[derive(ToSchema)]
@@ -98,20 +101,18 @@ fn inside(n: usize, fault: Fault) -> Fault {
     }
 }
 
-/// Writes the batch and returns the answer's text.
+/// Writes the batch, and returns the answer's text and the entities that grant rights.
 pub(super) fn write(
     tx: &mut Tx<'_>,
     drafts: &[(String, Draft)],
     origin: &Origin,
     authority: Authority,
-) -> Result<String> {
-    let mut items = Vec::with_capacity(drafts.len());
+) -> Result<(String, Vec<Place>)> {
+    let (mut items, mut changed) = (Vec::with_capacity(drafts.len()), Vec::new());
     for (key, draft) in drafts {
-        items.push(format!(
-            "{}:{}",
-            Value::from(key.as_str()),
-            draft.write(tx, origin, authority)?
-        ));
+        let made = draft.write(tx, origin, authority)?;
+        items.push(format!("{}:{}", Value::from(key.as_str()), made.model));
+        changed.extend(made.rights);
     }
-    Ok(format!("{{\"items\":{{{}}}}}", items.join(",")))
+    Ok((format!("{{\"items\":{{{}}}}}", items.join(",")), changed))
 }

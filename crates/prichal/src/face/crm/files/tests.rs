@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{clock::Clock, config::Config, upload::SILENCE};
 
-const TOKEN: &str = "an-admin-token-for-tests";
+const TOKEN: &str = "an-admin-token-for-tests-of-the-hub";
 const MULTIPART: &str = "multipart/form-data; boundary=edge";
 
 struct Lab {

@@ -22,6 +22,7 @@ use crate::{
         worded,
     },
     memory::Payer,
+    security::{self, Event},
 };
 
 const ROOT: &str = "/rest/v1/";
@@ -54,6 +55,11 @@ pub(super) async fn ask(
     let request = read(asked).map_err(|error| said(&error))?;
     let (method, path) = (request.method().as_str(), request.uri().path());
     if !rights.allow(method, path) {
+        security::record(
+            Event::Forbidden,
+            None,
+            "no route of the channel's roles opens this",
+        );
         return Err((1403, "Access denied by IAM (route not found)".to_owned()));
     }
     let mut request = request;

@@ -3,7 +3,7 @@
 //! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the rest.
 //! A frame that cannot be read is answered, and the connection stays; what breaks the protocol ends it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
@@ -44,7 +44,7 @@ use super::{
     subscriptions::Subscriptions,
 };
 use crate::{
-    access,
+    access::{self, Caller},
     app::App,
     channel::{
         self, Docked,
@@ -59,6 +59,7 @@ use crate::{
         weight,
     },
     memory::{Hold, Payer, Use},
+    security::{self, Actor, Event},
     writes,
 };
 
@@ -90,6 +91,8 @@ pub(super) struct Client {
     /// The account that its frames are on.
     pub(super) payer: Payer,
     pub(super) received: Received,
+    /// The address that it was opened from.
+    pub(super) address: Option<IpAddr>,
 }
 
 /// Why the conversation is over.
@@ -122,7 +125,8 @@ pub(super) async fn run(app: App, docked: Arc<Docked>, client: Client, mut socke
         return finish(&mut socket, end).await;
     }
     let mut session = Session::new(app.clone(), docked, client);
-    let end = session.converse(&mut socket, &mut place).await;
+    let seen = session.seen();
+    let end = seen.by(session.converse(&mut socket, &mut place)).await;
     session.stop();
     drop(place);
     finish(&mut socket, end).await;
@@ -158,6 +162,7 @@ struct Session {
     id: Uuid,
     payer: Payer,
     received: Received,
+    address: Option<IpAddr>,
     open: BTreeSet<&'static str>,
     subscriptions: Subscriptions,
     /// Everything up to this number of the log has been told.
@@ -180,6 +185,7 @@ impl Session {
             id: client.id,
             payer: client.payer,
             received: client.received,
+            address: client.address,
             open: BTreeSet::new(),
             subscriptions: Subscriptions::default(),
             seen: 0,
@@ -323,6 +329,7 @@ impl Session {
             "test" => result(Ok(Vec::new())),
             "subscribe" => {
                 let done = self.subscribe(asked).await;
+                let done = done.inspect_err(|error| security::refused(error, None));
                 result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
             }
             "abort_svcscript" => result(self.going.abort(qid.as_deref()).map(|()| Vec::new())),
@@ -353,7 +360,11 @@ impl Session {
             let known = CAPABILITIES.into_iter().find(|known| *known == key);
             let error = match known {
                 None => Some("Unknown capability"),
-                Some(known) if !may(&self.docked, &self.rights, known) => Some(DENIED),
+                Some(known) if !may(&self.docked, &self.rights, known) => {
+                    let object = format!("/ws#{known}");
+                    security::record(Event::Forbidden, None, &object);
+                    Some(DENIED)
+                }
                 Some(known) => {
                     self.open.insert(known);
                     None
@@ -390,6 +401,10 @@ impl Session {
         ])
     }
 
+    fn seen(&self) -> Seen {
+        Seen::of(&self.app, self.address, &self.docked)
+    }
+
     fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
         let (app, docked, rights) = (self.app.clone(), self.docked.clone(), self.rights.clone());
         let (again, payer) = (qid.clone(), self.payer.clone());
@@ -400,7 +415,8 @@ impl Session {
             let text = answered("rest", qid.as_deref(), answer);
             Some(paid("rest", qid.as_deref(), text, &payer))
         };
-        match self.going.begin(work) {
+        let seen = self.seen();
+        match self.going.begin(async move { seen.by(work).await }) {
             Ok(()) => None,
             Err(error) => Some(answered("rest", again.as_deref(), Err(error))),
         }
@@ -539,6 +555,8 @@ impl Session {
             let text = answered("start_svcscript", qid.as_deref(), answer);
             Some(paid("start_svcscript", qid.as_deref(), text, &payer))
         };
+        let seen = self.seen();
+        let work = async move { seen.by(work).await };
         self.going.start(&again, abort, work)
     }
 
@@ -552,7 +570,8 @@ impl Session {
             let (inbox, frames) = mpsc::channel(INBOX);
             let (app, docked) = (self.app.clone(), self.docked.clone());
             let work = read_all(app, docked, self.id, frames, self.closed.clone());
-            self.reading.spawn(work);
+            let seen = Seen::of(&self.app, self.address, &self.docked);
+            self.reading.spawn(async move { seen.by(work).await });
             inbox
         });
         let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {
@@ -564,6 +583,27 @@ impl Session {
             asked.qid.as_deref(),
             Err((1503, why)),
         ))
+    }
+}
+
+/// The client, as the security log and the count of guesses see it. Each frame is a request of its own.
+struct Seen {
+    app: App,
+    address: Option<IpAddr>,
+    actor: Actor,
+}
+
+impl Seen {
+    fn of(app: &App, address: Option<IpAddr>, docked: &Arc<Docked>) -> Self {
+        Self {
+            app: app.clone(),
+            address,
+            actor: Actor::of(&Caller::Channel(docked.clone())),
+        }
+    }
+
+    async fn by<T>(self, work: impl Future<Output = T>) -> T {
+        security::by(&self.app, self.address, Some(self.actor), work).await
     }
 }
 
