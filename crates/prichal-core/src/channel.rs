@@ -330,7 +330,7 @@ impl Channel {
     /// Tells whether another state of the channel has its tokens, and sends messages and tokens the same ways.
     pub fn leads_as(&self, other: &Self) -> bool {
         let is_same = |name: &&str| self.text(name) == other.text(name);
-        self.tokens == other.tokens && WAYS.iter().all(|name| is_same(&name))
+        self.tokens == other.tokens && WAYS.iter().all(is_same)
     }
 
     /// The names of its roles.
