@@ -569,7 +569,7 @@ impl Session {
         let inbox = self.inbox.get_or_insert_with(|| {
             let (inbox, frames) = mpsc::channel(INBOX);
             let (app, docked) = (self.app.clone(), self.docked.clone());
-            let work = read_all(app, docked, self.id, frames, self.closed.clone());
+            let work = Box::pin(read_all(app, docked, self.id, frames, self.closed.clone()));
             let seen = Seen::of(&self.app, self.address, &self.docked);
             self.reading.spawn(async move { seen.by(work).await });
             inbox
