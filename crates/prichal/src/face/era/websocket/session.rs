@@ -556,7 +556,7 @@ impl Session {
             Some(paid("start_svcscript", qid.as_deref(), text, &payer))
         };
         let seen = self.seen();
-        let work = async move { seen.by(work).await };
+        let work = async move { seen.by(Box::pin(work)).await };
         self.going.start(&again, abort, work)
     }
 
