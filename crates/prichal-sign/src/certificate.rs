@@ -10,6 +10,7 @@ use crate::hash::Hash;
 use crate::key::{KeyError, PublicKey};
 use crate::limits::Limits;
 use crate::name::Name;
+use crate::scheme::Scheme;
 use crate::text;
 use crate::time::Time;
 use extension::Extensions;
@@ -157,6 +158,16 @@ impl Certificate {
             [] => "00".to_owned(),
             digits => hex(digits),
         }
+    }
+
+    /// Whether it bears a right signature of that certificate's key, under the name of its issuer.
+    pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        let Ok(key) = issuer.public_key() else {
+            return false;
+        };
+        let scheme = Scheme::resolve(&self.signature_algorithm, None, &key);
+        self.issuer.same(&issuer.subject)
+            && scheme.is_ok_and(|scheme| scheme.verify(&key, self.tbs(), &self.signature))
     }
 
     /// Subject and issuer are one name.

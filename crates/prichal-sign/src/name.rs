@@ -87,6 +87,12 @@ impl Name {
         self.raw == other.raw || (self.parts.len() == other.parts.len() && self.starts_with(other))
     }
 
+    /// A text that two names share only where they are the same.
+    pub(crate) fn key(&self) -> String {
+        let folded: Vec<&str> = self.parts.iter().map(|part| part.folded.as_str()).collect();
+        folded.join("/")
+    }
+
     /// Whether `base` is the beginning of this name, as name constraints ask.
     pub(crate) fn starts_with(&self, base: &Self) -> bool {
         base.parts.len() <= self.parts.len()

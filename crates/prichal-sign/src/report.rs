@@ -1,5 +1,6 @@
 //! What a validation says, in the words of EN 319 102-1.
 
+use crate::certificate::Certificate;
 use crate::identity::Facts;
 use crate::time::Time;
 use serde::Serialize;
@@ -193,6 +194,9 @@ pub struct Need {
     pub subject: String,
     /// A base64 OCSP request.
     pub request: Option<String>,
+    /// The certificate whose issuer is missing.
+    #[serde(skip)]
+    pub child: Option<Certificate>,
 }
 
 /// The report on a document. The same input at the same time gives the same report.
@@ -205,6 +209,9 @@ pub struct Report {
     pub at: Time,
     pub signers: Vec<SignerReport>,
     pub needs: Vec<Need>,
+    /// Whether a signer needs more than stands among the needs: there were too many.
+    #[serde(skip)]
+    pub is_crowded: bool,
     /// Why there is a verdict without signers: unreadable bytes, no signer, no required signer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

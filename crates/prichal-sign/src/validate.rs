@@ -87,6 +87,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
         at,
         signers,
         needs: context.needs(),
+        is_crowded: context.is_crowded(),
         reason: reason.map(str::to_owned),
         unreadable: None,
     }
@@ -106,6 +107,7 @@ fn unreadable_report(request: &Request<'_>, error: ReadError) -> Report {
         at: request.at,
         signers: Vec::new(),
         needs: Vec::new(),
+        is_crowded: false,
         reason: Some(error.to_string()),
         unreadable: Some(error),
     }
@@ -347,7 +349,7 @@ fn check_path<'a>(
         Ok(path) => path,
         Err(none) => {
             context.need_issuer(none.last);
-            if context.issuer_is_away(none.last) {
+            if context.issuer_is_away(none.last) && !none.is_cut {
                 let reason = format!("{}, and could not be fetched", none.reason);
                 log.fail(14, Sub::TryLater, reason);
             } else {

@@ -113,6 +113,8 @@ pub struct OcspDraft {
     pub by_key_hash: bool,
     /// The responder's certificate is sent along.
     pub with_certificate: bool,
+    /// Further certificates that are sent along.
+    pub more_certificates: Vec<Vec<u8>>,
 }
 
 impl OcspDraft {
@@ -131,6 +133,7 @@ impl OcspDraft {
             hash_of_ids: Hash::Sha1,
             by_key_hash: false,
             with_certificate: true,
+            more_certificates: Vec::new(),
         }
     }
 
@@ -189,10 +192,16 @@ impl OcspDraft {
             &extensions,
         ]);
         let hash = responder.key.hash();
-        let certificates = if self.with_certificate {
-            explicit(0, &write::sequence(&[&responder.der]))
+        let own = if self.with_certificate {
+            responder.der.as_slice()
         } else {
+            &[]
+        };
+        let certificates = [own, &self.more_certificates.concat()].concat();
+        let certificates = if certificates.is_empty() {
             Vec::new()
+        } else {
+            explicit(0, &write::sequence(&[&certificates]))
         };
         write::sequence(&[
             &tbs,

@@ -73,7 +73,8 @@ pub(super) fn check(
     identified
 }
 
-/// Whether something is expected of the holder's numbers, and all of it holds.
+/// Whether a person's or a taxpayer's number is expected, and all that is expected holds. The number of a
+/// company alone says nothing about who has signed for it.
 fn check_identity(
     context: &Context<'_>,
     certificate: &Certificate,
@@ -82,7 +83,7 @@ fn check_identity(
 ) -> bool {
     let expected = context.expected;
     let (bin, iin) = (facts.bin.as_ref().map(Bin::as_str), facts.iin.as_ref());
-    let mut identified = expected.bin.is_some() || expected.iin.is_some() || expected.inn.is_some();
+    let mut identified = expected.iin.is_some() || expected.inn.is_some();
     for (what, rule, expected, found) in [
         ("BIN", expected.bin_rule, &expected.bin, bin),
         (

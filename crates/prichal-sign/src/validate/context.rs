@@ -22,9 +22,16 @@ use std::rc::Rc;
 /// with every other for hours.
 const MOST_VERIFICATIONS: usize = 2_000;
 
+/// The same for revocation data in the signature. It is counted apart: no junk in a signature keeps
+/// the caller's own data from being tried.
+const MOST_EMBEDDED: usize = 1_000;
+
 /// The same for what anybody can append to a signature. It is counted apart: nothing that is
 /// appended uses up what the signer's own certificate needs.
 const MOST_APPENDED: usize = 1_000;
+
+/// Certificates of one name that are tried as issuers, at most.
+const MOST_NAMESAKES: usize = 64;
 
 /// Steps from a certificate to a candidate issuer in one validation, at most.
 const MOST_BRANCHES: usize = 20_000;
@@ -54,24 +61,40 @@ pub(super) struct Context<'a> {
     pinned: Vec<&'a Certificate>,
     /// Every certificate at hand but the anchors: known ones, embedded ones, those of time-stamps.
     pub certificates: Vec<&'a Certificate>,
-    /// Embedded first (long-term material), then what the caller brought.
+    /// What the caller brought first: no junk in the signature comes before it.
     pub evidence: Vec<Source<'a>>,
     content: Option<&'a [u8]>,
     digests: RefCell<BTreeMap<Hash, Vec<u8>>>,
     needs: RefCell<Vec<Need>>,
-    /// Whether it is something appended that is judged.
-    is_appended: Cell<bool>,
+    /// Whether a need of a signer found no room.
+    is_crowded: Cell<bool>,
+    /// The work that is done now.
+    work: Cell<Work>,
     own: Budget,
+    embedded: Budget,
     appended: Budget,
     archives: Cell<usize>,
     stamps: Cell<usize>,
     /// Addresses of issuers' certificates that gave none.
     unreachable: &'a [String],
+    /// Certificates by the keys of their subjects, anchors first.
+    by_subject: BTreeMap<String, Vec<&'a Certificate>>,
     /// The certificates that may have issued one, the likeliest first.
     issuers: RefCell<BTreeMap<usize, Rc<[&'a Certificate]>>>,
     verified: RefCell<BTreeMap<(usize, usize), bool>>,
     /// What is known of a certificate of an issuer at a time: several signers ask for the same.
     pub statuses: RefCell<BTreeMap<(usize, usize, Time), Outcome>>,
+}
+
+/// The kinds of work, each with a budget of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// The signers, their paths, and the caller's revocation data about them.
+    Own,
+    /// Revocation data in the signature.
+    Embedded,
+    /// Something that anybody can append to a signature.
+    Appended,
 }
 
 /// What is left of the work that is done.
@@ -87,6 +110,17 @@ pub(super) struct Source<'a> {
     pub embedded: bool,
     /// The nonce that was in the caller's request.
     pub nonce: Option<&'a [u8]>,
+}
+
+impl Source<'_> {
+    /// Judges it, with the work of its kind.
+    pub(super) fn judged<T>(&self, context: &Context<'_>, judge: impl FnOnce() -> T) -> T {
+        if self.embedded {
+            context.embedded(judge)
+        } else {
+            judge()
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -161,6 +195,7 @@ impl<'a> Context<'a> {
         } else {
             certificates.iter().copied().filter(pins).collect()
         };
+        let by_subject = by_subject(&material.anchors, &certificates);
         let appended = document.appended_evidence().take(MOST_APPENDED_MATERIAL);
         let embedded = document
             .own_evidence()
@@ -193,14 +228,17 @@ impl<'a> Context<'a> {
             content: document.data.content.as_deref().or(request.content),
             digests: RefCell::default(),
             certificates,
-            evidence: embedded.chain(answers).chain(lists).collect(),
+            evidence: answers.chain(lists).chain(embedded).collect(),
             needs: RefCell::default(),
-            is_appended: Cell::new(false),
+            is_crowded: Cell::new(false),
+            work: Cell::new(Work::Own),
             own: Budget::default(),
+            embedded: Budget::default(),
             appended: Budget::default(),
             archives: Cell::new(0),
             stamps: Cell::new(0),
             unreachable: &material.unreachable,
+            by_subject,
             issuers: RefCell::default(),
             verified: RefCell::default(),
             statuses: RefCell::default(),
@@ -238,17 +276,38 @@ impl<'a> Context<'a> {
 
     /// Judges something that anybody can append to a signature.
     pub(super) fn appended<T>(&self, judge: impl FnOnce() -> T) -> T {
-        let before = self.is_appended.replace(true);
+        self.at_work(Work::Appended, judge)
+    }
+
+    /// Does something for the signers themselves.
+    pub(super) fn own<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.at_work(Work::Own, work)
+    }
+
+    /// Judges revocation data that lies in the signature. About what is appended, it counts as appended.
+    pub(super) fn embedded<T>(&self, judge: impl FnOnce() -> T) -> T {
+        match self.work.get() {
+            Work::Appended => judge(),
+            Work::Own | Work::Embedded => self.at_work(Work::Embedded, judge),
+        }
+    }
+
+    fn at_work<T>(&self, work: Work, judge: impl FnOnce() -> T) -> T {
+        let before = self.work.replace(work);
         let judged = judge();
-        self.is_appended.set(before);
+        self.work.set(before);
         judged
     }
 
+    pub(super) fn is_appended(&self) -> bool {
+        self.work.get() == Work::Appended
+    }
+
     fn budget(&self) -> (&Budget, usize) {
-        if self.is_appended.get() {
-            (&self.appended, MOST_APPENDED)
-        } else {
-            (&self.own, MOST_VERIFICATIONS)
+        match self.work.get() {
+            Work::Own => (&self.own, MOST_VERIFICATIONS),
+            Work::Embedded => (&self.embedded, MOST_EMBEDDED),
+            Work::Appended => (&self.appended, MOST_APPENDED),
         }
     }
 
@@ -273,6 +332,7 @@ impl<'a> Context<'a> {
         take(&self.stamps, 1, MOST_STAMPS)
     }
 
+    /// Whether something was not tried, because the work of its kind was used up. Once it is, it stays so.
     pub(super) fn exhausted(&self) -> bool {
         let (budget, most) = self.budget();
         budget.verifications.get() > most
@@ -294,12 +354,11 @@ impl<'a> Context<'a> {
         if let Some(known) = self.issuers.borrow().get(&key) {
             return Rc::clone(known);
         }
-        let mut found: Vec<&Certificate> = Vec::new();
-        for candidate in self.all().filter(|c| c.subject.same(&of.issuer)) {
-            if !found.contains(&candidate) {
-                found.push(candidate);
-            }
-        }
+        let mut found: Vec<&Certificate> = self
+            .by_subject
+            .get(&of.issuer.key())
+            .cloned()
+            .unwrap_or_default();
         found.sort_by_key(|candidate| rank(candidate));
         let found: Rc<[&Certificate]> = found.into();
         self.issuers.borrow_mut().insert(key, Rc::clone(&found));
@@ -307,7 +366,7 @@ impl<'a> Context<'a> {
     }
 
     /// Whether `signed` bears a right signature of the certificate's key. What lives as long as
-    /// this context is verified once.
+    /// this context is verified once. Where the work is used up it is not tried, which `exhausted` tells.
     pub(super) fn signed_by(&self, signed: impl Into<Signed<'a>>, by: &'a Certificate) -> bool {
         let signed = signed.into();
         // Both are borrowed for 'a, so no two of them can share an address.
@@ -340,6 +399,11 @@ impl<'a> Context<'a> {
         needs
     }
 
+    /// Whether a need of a signer is not among the needs, for there were too many.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded.get()
+    }
+
     fn need(&self, need: Need) {
         let mut needs = self.needs.borrow_mut();
         let same = |other: &&mut Need| {
@@ -356,13 +420,22 @@ impl<'a> Context<'a> {
         let like = |other: &&Need| (other.cause == Cause::Appended) == appended;
         if needs.iter().filter(like).count() < MOST_NEEDS {
             needs.push(need);
+        } else if !appended {
+            self.is_crowded.set(true);
         }
     }
 
     /// One need for each URL, or one without if there is none.
-    fn need_each(&self, kind: NeedKind, urls: &[&String], subject: &str, request: Option<&str>) {
+    fn need_each(
+        &self,
+        kind: NeedKind,
+        urls: &[&String],
+        subject: &str,
+        request: Option<&str>,
+        child: Option<&Certificate>,
+    ) {
         let cause = match kind {
-            _ if self.is_appended.get() => Cause::Appended,
+            _ if self.is_appended() => Cause::Appended,
             NeedKind::Crl | NeedKind::Ocsp => Cause::Signer,
             NeedKind::Issuer | NeedKind::Certificate => Cause::SignersPath,
         };
@@ -373,6 +446,7 @@ impl<'a> Context<'a> {
             allowed: url.is_some_and(|url| self.policy.may_fetch(url)),
             subject: subject.to_owned(),
             request: request.map(str::to_owned),
+            child: child.cloned(),
         };
         if urls.is_empty() {
             self.need(need(None));
@@ -383,12 +457,13 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn need_signer(&self, subject: &str) {
-        self.need_each(NeedKind::Certificate, &[], subject, None);
+        self.need_each(NeedKind::Certificate, &[], subject, None, None);
     }
 
     pub(super) fn need_issuer(&self, of: &Certificate) {
         let urls: Vec<&String> = of.extensions.issuer_uris.iter().collect();
-        self.need_each(NeedKind::Issuer, &urls, &of.issuer.to_string(), None);
+        let subject = of.issuer.to_string();
+        self.need_each(NeedKind::Issuer, &urls, &subject, None, Some(of));
     }
 
     pub(super) fn need_revocation(&self, of: &Certificate, issuer: &Certificate) {
@@ -396,7 +471,7 @@ impl<'a> Context<'a> {
         let responders: Vec<&String> = of.extensions.ocsp_uris.iter().collect();
         if !responders.is_empty() {
             let request = text::encode(&ocsp::request(of, issuer, None));
-            self.need_each(NeedKind::Ocsp, &responders, &subject, Some(&request));
+            self.need_each(NeedKind::Ocsp, &responders, &subject, Some(&request), None);
         }
         let points = of
             .extensions
@@ -405,9 +480,27 @@ impl<'a> Context<'a> {
             .chain(&of.extensions.freshest_crl);
         let lists: Vec<&String> = points.flat_map(|point| &point.uris).collect();
         if !lists.is_empty() || responders.is_empty() {
-            self.need_each(NeedKind::Crl, &lists, &subject, None);
+            self.need_each(NeedKind::Crl, &lists, &subject, None, None);
         }
     }
+}
+
+/// Certificates by the keys of their subjects, each once, and not too many of one name.
+fn by_subject<'a>(
+    anchors: &'a [Certificate],
+    others: &[&'a Certificate],
+) -> BTreeMap<String, Vec<&'a Certificate>> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut index: BTreeMap<String, Vec<&Certificate>> = BTreeMap::new();
+    for certificate in anchors.iter().chain(others.iter().copied()) {
+        if seen.insert(certificate.raw()) {
+            let namesakes = index.entry(certificate.subject.key()).or_default();
+            if namesakes.len() < MOST_NAMESAKES {
+                namesakes.push(certificate);
+            }
+        }
+    }
+    index
 }
 
 /// Counts `cost`, and says whether it was there. What was not there is counted, too.

@@ -2,6 +2,7 @@
 
 use crate::policy::Severity;
 use crate::report::{STEPS, Status, Step, SubIndication, Verdict};
+use std::collections::BTreeSet;
 
 /// What one check found.
 #[derive(Clone, Debug)]
@@ -106,6 +107,7 @@ impl Log {
             .max()
             .unwrap_or(Status::Skipped);
         let mut reasons: Vec<&str> = Vec::new();
+        let mut known = BTreeSet::new();
         // What decides comes first.
         for wanted in [
             Status::Failed,
@@ -114,7 +116,7 @@ impl Log {
             Status::Skipped,
         ] {
             for finding in findings().filter(|f| f.status == wanted) {
-                if !reasons.contains(&finding.reason.as_str()) {
+                if known.insert(finding.reason.as_str()) {
                     reasons.push(&finding.reason);
                 }
             }

@@ -28,6 +28,8 @@ pub(super) struct NoPath<'a> {
     /// The certificate whose issuer was not found, as far up as any attempt came.
     pub last: &'a Certificate,
     pub reason: String,
+    /// Whether there was more to try than is tried.
+    pub is_cut: bool,
 }
 
 struct Search<'c, 'a> {
@@ -58,6 +60,7 @@ pub(super) fn build<'a>(
         dead_end: NoPath {
             last: leaf,
             reason: String::new(),
+            is_cut: false,
         },
         branches: 0,
     };
@@ -105,10 +108,12 @@ impl<'a> Search<'_, 'a> {
             self.branches += 1;
             let left = self.branches <= MOST_BRANCHES && self.context.branch();
             if !left || self.context.exhausted() {
+                self.dead_end.is_cut = true;
                 self.note(last, "too many certificates to try".to_owned());
                 return;
             }
             if !self.context.signed_by(last, candidate) {
+                self.dead_end.is_cut |= self.context.exhausted();
                 self.note(
                     last,
                     format!(
@@ -135,7 +140,8 @@ impl<'a> Search<'_, 'a> {
     fn note(&mut self, last: &'a Certificate, reason: String) {
         if self.chain.len() >= self.deepest {
             self.deepest = self.chain.len();
-            self.dead_end = NoPath { last, reason };
+            self.dead_end.last = last;
+            self.dead_end.reason = reason;
         }
     }
 

@@ -18,8 +18,35 @@ pub(super) struct Outcome {
     /// What it rests on, for the report.
     pub used: Option<Used>,
     /// Evidence about this certificate that was not accepted, and why.
-    pub refused: Vec<String>,
+    pub refused: Refused,
+    /// Whether something that could decide was not tried, as there was too much. Then nothing is good.
+    pub is_cut: bool,
     pub warnings: Vec<String>,
+}
+
+/// Reasons for which evidence was not accepted: the first few, and the number of the others.
+#[derive(Clone, Default)]
+pub(super) struct Refused {
+    first: Vec<String>,
+    more: usize,
+}
+
+/// Reasons that are kept of those about one certificate, at most.
+const MOST_REASONS: usize = 8;
+
+impl Refused {
+    fn push(&mut self, reason: String) {
+        if self.first.len() < MOST_REASONS {
+            self.first.push(reason);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn reasons(self) -> impl Iterator<Item = String> {
+        let more = (self.more > 0).then(|| format!("and {} more", self.more));
+        self.first.into_iter().chain(more)
+    }
 }
 
 #[derive(Clone)]
@@ -76,7 +103,10 @@ pub(super) fn status<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: T
         return known.clone();
     }
     let outcome = ask(context, certificate, issuer, issuers, at);
-    context.statuses.borrow_mut().insert(key, outcome.clone());
+    // What was cut short for something appended is asked anew for a signer.
+    if !(outcome.is_cut && context.is_appended()) {
+        context.statuses.borrow_mut().insert(key, outcome.clone());
+    }
     outcome
 }
 
@@ -94,7 +124,8 @@ fn ask<'a>(
     for source in &context.evidence {
         match source.proof {
             Proof::Crl(crl) if crl.issuer.same(&certificate.issuer) => {
-                match list::accept(context, crl, certificate, issuers) {
+                let accept = || list::accept(context, crl, certificate, issuers);
+                match source.judged(context, accept) {
                     Ok(()) if crl.delta_base.is_some() => deltas.push((crl, source.embedded)),
                     Ok(()) => bases.push((crl, source.embedded)),
                     Err(reason) => outcome.refused.push(format!("{}: {reason}", crl.label())),
@@ -102,7 +133,8 @@ fn ask<'a>(
             }
             Proof::Crl(_) => {}
             Proof::Ocsp(ocsp) => {
-                match response::statement(context, source, ocsp, certificate, issuer) {
+                let read = || response::statement(context, source, ocsp, certificate, issuer);
+                match source.judged(context, read) {
                     Ok(statement) => statements.extend(statement),
                     Err(reason) => outcome.refused.push(format!("{}: {reason}", ocsp.label())),
                 }
@@ -133,6 +165,8 @@ fn ask<'a>(
     // Long-term material first; among equals the order of the sources stays.
     statements.sort_by_key(|statement| !statement.embedded);
     decide(context, &statements, certificate, at, &mut outcome);
+    outcome.is_cut = context.exhausted()
+        || outcome.state == State::Unknown && context.embedded(|| context.exhausted());
     outcome
 }
 
@@ -237,7 +271,8 @@ impl Outcome {
         Self {
             state: State::Unknown,
             used: None,
-            refused: Vec::new(),
+            refused: Refused::default(),
+            is_cut: false,
             warnings: Vec::new(),
         }
     }

@@ -47,9 +47,14 @@ pub(super) fn check<'a>(
         }
         // Evidence that was not accepted matters when there is no better.
         if outcome.state == State::Unknown {
-            for refused in &outcome.refused {
+            for refused in outcome.refused.reasons() {
                 log.warn(16, format!("{name}: not accepted: {refused}"));
             }
+        }
+        // To wait would be no use, and would let a signer hide what speaks against him.
+        if outcome.is_cut {
+            let reason = format!("too much revocation data for {name} to try it all");
+            log.fail(17, Sub::PolicyProcessingError, reason);
         }
         match outcome.state {
             State::Good => log.pass(17, format!("{name} is not revoked")),

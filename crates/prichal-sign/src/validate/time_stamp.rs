@@ -209,6 +209,10 @@ fn check_revocation<'a>(
         .evidence
         .extend(found.used.map(|used| format!("{name}: {}", used.label)));
     outcome.warnings.extend(found.warnings);
+    if found.is_cut {
+        let reason = format!("too much revocation data for {name} to try it all");
+        log.fail(17, Sub::PolicyProcessingError, reason);
+    }
     match found.state {
         State::Good => {}
         State::Revoked(revocation) => {
@@ -232,10 +236,16 @@ fn check_revocation<'a>(
         }
         State::Unknown => {
             if let Some(issuer) = chain.get(1) {
-                context.need_revocation(chain[0], issuer);
+                let need = || context.need_revocation(chain[0], issuer);
+                // A trusted authority's, which may decide about the signer.
+                if log.weight() <= Sub::TryLater.weight() {
+                    context.own(need);
+                } else {
+                    need();
+                }
             }
             let mut reason = format!("no usable revocation data for {name}");
-            for refused in found.refused {
+            for refused in found.refused.reasons() {
                 reason = format!("{reason}; {refused}");
             }
             let severity = context.policy.no_time_stamp_revocation_data;

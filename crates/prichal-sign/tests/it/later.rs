@@ -1,6 +1,6 @@
 //! Which failures can be retried: a signature waits only where nothing else is wrong with any signer.
 
-use super::{CONTENT, Case, Sub, authority, crl, show};
+use super::{CONTENT, Case, Sub, authority, crl, show, verdict};
 use prichal_sign::testing::{
     Authority, Cms, CrlDraft, Draft, Identity, Key, NOW, OcspDraft, Signer, TimeStamp, extension,
 };
@@ -115,7 +115,7 @@ fn of_several_signers_each_must_wait() {
         case.material.crls.clear();
         let report = case.report();
         let expected = (Verdict::Indeterminate, Some(Sub::NoCertificateChainFound));
-        assert_eq!(super::verdict(&report), expected, "{}", show(&report));
+        assert_eq!(verdict(&report), expected, "{}", show(&report));
     }
 }
 
@@ -203,6 +203,104 @@ fn needs_of_what_is_appended_crowd_out_none_of_the_signers() {
     assert_eq!(own.count(), 2);
     assert!(report.needs.len() > 100 && report.needs.len() <= 256);
     assert!(report.needs.is_sorted_by_key(|need| need.cause));
+}
+
+/// Responses about the signer by responders that nobody has made one, more than are tried.
+fn junk(authority: &Authority) -> Vec<Vec<u8>> {
+    let name = authority.issuer.certificate().subject.raw().to_vec();
+    let made = |n: u8| {
+        let draft = Draft {
+            serial: 1000 + u64::from(n),
+            ..Draft::responder("Junk", Key::p256("junk"))
+        };
+        draft.signed(&name, &Key::p256("junk")).der
+    };
+    let responder = Draft::responder("Junk", Key::p256("junk")).signed(&name, &Key::p256("junk"));
+    let draft = OcspDraft {
+        more_certificates: (0..15).map(made).collect(),
+        ..OcspDraft::good(&authority.signer, NOW.plus(-60))
+    };
+    vec![draft.signed_by(&responder, &authority.issuer); 130]
+}
+
+/// No junk in a signature keeps a list from being looked at; where there is none, to wait is no answer.
+#[test]
+fn junk_in_a_signature_hides_no_revocation() {
+    let authority = authority();
+    let serial = u64::from_str_radix(&authority.signer.certificate().serial_hex(), 16).unwrap();
+    let mut revoked = CrlDraft::new(NOW.plus(-3600));
+    revoked.entries = vec![(serial, NOW.plus(-7200), Some(1))];
+    let revoked = revoked.signed_by(&authority.issuer);
+    let good = CrlDraft::new(NOW.plus(-3600)).signed_by(&authority.issuer);
+    let root = CrlDraft::new(NOW.plus(-3600)).signed_by(&authority.root);
+    let junk = junk(&authority);
+    // Among the signature's own data, and appended to it.
+    for appended in [false, true] {
+        for (list, expected) in [
+            (Some(&revoked), Some(Sub::Revoked)),
+            (Some(&good), None),
+            (None, Some(Sub::PolicyProcessingError)),
+        ] {
+            let mut signer = Signer::new(&authority.signer, CONTENT, NOW.plus(-60));
+            if appended {
+                signer.unsigned.push(revocation_values(&junk));
+            }
+            let mut cms = Cms::attached(CONTENT, &[&signer]);
+            cms.certificates.push(authority.issuer.der.clone());
+            for response in junk.iter().filter(|_| !appended) {
+                cms.add_ocsp(response);
+            }
+            let mut case = Case::new(&authority, cms.encode());
+            case.material.crls = vec![crl(&root)];
+            case.material.crls.extend(list.map(|list| crl(list)));
+            let report = case.report();
+            assert_eq!(report.sub_indication, expected, "{}", show(&report));
+            let steps = serde_json::to_string(&report).unwrap();
+            assert!(steps.len() < 20_000, "{}", steps.len());
+            for policy in [
+                prichal_sign::Policy::eu_baseline(),
+                prichal_sign::Policy::test(),
+            ] {
+                case.policy = policy;
+                assert_eq!(case.report().sub_indication, expected);
+            }
+        }
+    }
+}
+
+/// The attribute of long-term signatures with these responses in it.
+fn revocation_values(responses: &[Vec<u8>]) -> Vec<u8> {
+    use prichal_sign::testing::{attribute, der};
+    let basic = responses
+        .iter()
+        .map(|response| prichal_sign::Ocsp::read(response).unwrap().raw().to_vec());
+    let list = der::sequence(&[&basic.collect::<Vec<_>>().concat()]);
+    let value = der::sequence(&[&der::element(0xa1, &list)]);
+    attribute("1.2.840.113549.1.9.16.2.24", &value)
+}
+
+/// More signers than there is room for needs: that one is not among them is said.
+#[test]
+fn a_need_that_finds_no_room_is_told() {
+    let authority = authority();
+    for (count, crowded) in [(10_u8, false), (130, true)] {
+        let signers: Vec<Signer> = (0..count)
+            .map(|n| {
+                let draft = Draft {
+                    serial: 2000 + u64::from(n),
+                    crl_url: Some(format!("http://pki.gov.kz/{n}.crl")),
+                    ..Draft::signer("Many", Key::p256("many"))
+                };
+                Signer::new(&draft.issued_by(&authority.issuer), CONTENT, NOW.plus(-60))
+            })
+            .collect();
+        let signers: Vec<&Signer> = signers.iter().collect();
+        let mut case = Case::new(&authority, Cms::attached(CONTENT, &signers).encode());
+        case.material.crls.clear();
+        let report = case.report();
+        assert_eq!(report.sub_indication, Some(Sub::TryLater));
+        assert_eq!(report.is_crowded, crowded);
+    }
 }
 
 /// A signature that was proven with what the caller brought proves itself once that is in it.

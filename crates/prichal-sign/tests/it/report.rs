@@ -69,3 +69,23 @@ fn the_worst_failure_decides_and_among_equals_the_earliest_step() {
     let report = case.report();
     assert_eq!(report.sub_indication, Some(SubIndication::Revoked));
 }
+
+/// The number of a company alone says nothing about who has signed for it.
+#[test]
+fn a_companys_number_identifies_nobody() {
+    let authority = authority();
+    let facts = prichal_sign::Facts::of(&authority.signer.certificate());
+    let bin = facts.bin.map(|bin| bin.as_str().to_owned());
+    let iin = facts.iin.map(|iin| iin.as_str().to_owned());
+    let unchecked = prichal_sign::Unchecked::Identity;
+    for (bin, iin, expected) in [
+        (None, None, vec![unchecked]),
+        (bin.clone(), None, vec![unchecked]),
+        (None, iin.clone(), vec![]),
+        (bin, iin, vec![]),
+    ] {
+        let mut case = Case::new(&authority, attached(&signer(&authority)));
+        (case.expected.bin, case.expected.iin) = (bin, iin);
+        assert_eq!(case.passes().signers[0].unchecked, expected);
+    }
+}

@@ -10,7 +10,7 @@ use prichal_core::{
     id::{EntityId, WorkspaceId},
     time::Timestamp,
 };
-use prichal_sign::{Additions, with_evidence};
+use prichal_sign::{Additions, Limits, ReadError, SignedData, with_evidence};
 use prichal_store::{
     Conn,
     document_blob::{self, DocumentBlob},
@@ -228,8 +228,16 @@ async fn with_proofs(app: &App, blob: &DocumentBlob, proofs: &[Proof]) -> Result
         responses: bodies("ocsp"),
     };
     let signature = app.blobs.read_whole(key(blob)).await?;
-    let extended = with_evidence(&signature, &more).map_err(Error::internal)?;
-    Ok(Some(extended.into()))
+    let extend = move || {
+        let extended = with_evidence(&signature, &more)?;
+        // One that is full already would be too large for who reads it.
+        let is_readable = SignedData::read(&extended, &Limits::SIGNATURE).is_ok();
+        Ok::<_, ReadError>(is_readable.then(|| Bytes::from(extended)))
+    };
+    tokio::task::spawn_blocking(extend)
+        .await
+        .map_err(Error::internal)?
+        .map_err(Error::internal)
 }
 
 /// The signature as it was handed in, where the archive has it with its evidence.

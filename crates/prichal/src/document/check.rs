@@ -13,7 +13,7 @@ use prichal_store::{
     signature::{self as store, Proof},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{archive::key, evidence::Search};
 use crate::{
@@ -70,14 +70,15 @@ impl Rules {
         )
     }
 
-    /// With the switches as they work.
-    #[must_use]
-    pub fn shown(self) -> Self {
-        Self {
-            check_bin: self.check_bin.or(Some(true)),
-            check_iin: self.check_iin.or(Some(true)),
-            ..self
-        }
+    /// As they are shown: a switch that is not set is null, for it is then as the policy says.
+    pub fn shown(&self) -> Value {
+        json!({
+            "policy": self.policy,
+            "trustAnchors": self.trust_anchors,
+            "checkBin": self.check_bin,
+            "checkIin": self.check_iin,
+            "indeterminate": self.indeterminate,
+        })
     }
 
     /// The policy, and the certificates that are trusted beside its own.
@@ -146,6 +147,15 @@ pub struct Checked {
     pub report: Report,
     /// What had to be fetched for the verdict.
     pub proofs: Vec<Proof>,
+    /// Whether every address was asked that the signers need, were it in vain.
+    pub is_asked: bool,
+}
+
+impl Checked {
+    /// Whether a further check may come to something else.
+    pub fn waits(&self) -> bool {
+        !self.is_asked || self.report.sub_indication.is_some_and(waits)
+    }
 }
 
 /// Checks a signature with all the evidence that can be had.
@@ -159,7 +169,7 @@ pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Check
         financial: question.financial,
         ..Expected::default()
     };
-    let mut search = Search::new(app, anchors);
+    let mut search = Search::new(app, anchors, &policy);
     let mut report;
     loop {
         let now = app.clock.now();
@@ -176,8 +186,49 @@ pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Check
             break;
         }
     }
+    let is_asked = search.has_asked(&report);
     let proofs = search.used(&report);
-    Ok(Checked { report, proofs })
+    Ok(Checked {
+        report,
+        proofs,
+        is_asked,
+    })
+}
+
+/// The longest report that is kept, in bytes.
+const LONGEST_REPORT: usize = 256 << 10;
+/// What is left of each text and of each list of a longer one.
+const SHORT_TEXT: usize = 120;
+const SHORT_LIST: usize = 21;
+
+/// A report as it is kept. A long one is cut, so that who made the signature does not say how much is kept of it.
+pub fn kept(report: &Report) -> Result<String> {
+    let whole = serde_json::to_string(report).map_err(Error::internal)?;
+    if whole.len() <= LONGEST_REPORT {
+        return Ok(whole);
+    }
+    let mut value = serde_json::to_value(report).map_err(Error::internal)?;
+    shorten(&mut value);
+    value["shortened"] = true.into();
+    serde_json::to_string(&value).map_err(Error::internal)
+}
+
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) if text.chars().count() > SHORT_TEXT => {
+            *text = text.chars().take(SHORT_TEXT).chain(['…']).collect();
+        }
+        Value::Array(list) => {
+            list.truncate(SHORT_LIST);
+            list.iter_mut().for_each(shorten);
+        }
+        Value::Object(members) => {
+            // Anybody can append these; what they come to stands in the steps.
+            members.remove("counterSignatures");
+            members.values_mut().for_each(shorten);
+        }
+        _ => {}
+    }
 }
 
 /// How much room the lists and responses of a check take, in MiB: as much as those of the Kazakh authority.
@@ -241,18 +292,20 @@ fn judge(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Accepted,
-    /// Nothing speaks against it, a trusted authority vouches for the signer, but not all could be
-    /// asked: it is checked again.
+    /// Nothing speaks against it, a trusted authority vouches for the signer, but not all that were asked
+    /// have answered: it is checked again.
     Later,
-    /// The server that would say who vouches for the signer cannot be reached. Anybody can make a
-    /// certificate that names such a server, so nothing is taken for now; it may be tried again.
+    /// The server that would say who vouches for the signer cannot be reached, or one that knows of
+    /// revocation was not even asked. Anybody can make a certificate that names such a server, and a signature
+    /// that takes up all the time, so nothing is taken for now; it may be tried again.
     Away(String),
     /// Why, beginning with the sub-indication.
     Refused(String),
 }
 
 /// Decides by a report, under the rules of the workspace. A person signs with no company's certificate.
-pub fn decide(rules: &Rules, report: &Report, individual: bool) -> Decision {
+pub fn decide(rules: &Rules, checked: &Checked, individual: bool) -> Decision {
+    let report = &checked.report;
     let certificates = report
         .signers
         .iter()
@@ -264,8 +317,18 @@ pub fn decide(rules: &Rules, report: &Report, individual: bool) -> Decision {
         let word = word(&SubIndication::SigConstraintsFailure);
         return Decision::Refused(format!("{word}: the certificate is a company's"));
     }
+    let away = || {
+        let word = word(&SubIndication::TryLater);
+        Decision::Away(format!(
+            "{word}: not every server that the signers' certificates name could be asked"
+        ))
+    };
     if report.verdict == Verdict::TotalPassed {
-        return Decision::Accepted;
+        return if checked.is_asked {
+            Decision::Accepted
+        } else {
+            away()
+        };
     }
     // Each signer is either good or waits: one that waits hides none that is bad.
     let bad = |one: &&SignerReport| one.sub_indication.is_some_and(|sub| !waits(sub));
@@ -279,6 +342,9 @@ pub fn decide(rules: &Rules, report: &Report, individual: bool) -> Decision {
     }
     if report.signers.iter().any(|one| one.path.is_empty()) {
         return Decision::Away(why);
+    }
+    if !checked.is_asked {
+        return away();
     }
     match rules.indeterminate {
         Indeterminate::Accept => Decision::Later,

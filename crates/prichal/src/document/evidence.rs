@@ -1,14 +1,16 @@
 //! Revocation lists, OCSP responses and certificates that checks ask for: kept, else fetched through the
 //! guard, only from where the policy allows.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use prichal_core::{id::WorkspaceId, time::Timestamp};
-use prichal_sign::{Cause, Certificate, Crl, Material, Need, NeedKind, Ocsp, OcspAnswer, Report};
+use prichal_sign::{
+    Cause, Certificate, Crl, Material, Need, NeedKind, Ocsp, OcspAnswer, Policy, Report,
+};
 use prichal_store::{
     evidence::{self as store, Evidence},
     signature::Proof,
@@ -17,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
     vault::sha256_hex,
 };
@@ -36,11 +38,11 @@ const LONGEST_LIST: Duration = Duration::from_hours(24);
 const RESPONSE: Duration = Duration::from_mins(5);
 const CERTIFICATE: Duration = Duration::from_hours(30 * 24);
 
-/// How often more is looked for: each round may name what the next one needs.
-const ROUNDS: usize = 4;
+/// How often more is looked for of what is appended.
+const ROUNDS_APPENDED: usize = 3;
 /// How many are asked at once.
 const TOGETHER: usize = 4;
-/// The time for all that the signers need. Whoever signs does not wait for a server that hangs.
+/// The time in which fetches for the signers are begun. Whoever signs does not wait for a server that hangs.
 const PATIENCE_ALL: Duration = Duration::from_secs(10);
 /// The time for what anybody can append to a signature, all in all.
 const PATIENCE_APPENDED: Duration = Duration::from_secs(2);
@@ -48,8 +50,12 @@ const PATIENCE_APPENDED: Duration = Duration::from_secs(2);
 const MOST_APPENDED: usize = 16;
 /// The longest body that is fetched for it.
 const LONGEST_APPENDED: usize = 4 << 20;
-/// Bodies of one check together.
+/// Bodies of one check together, and those of what is appended.
 const LONGEST_ALL: usize = 64 << 20;
+const LONGEST_ALL_APPENDED: usize = 16 << 20;
+/// Certificates of one check together, and those of what is appended.
+const MOST_CERTIFICATES: usize = 256;
+const MOST_CERTIFICATES_APPENDED: usize = 128;
 
 /// The search for what one check needs.
 #[expect(missing_debug_implementations, reason = "the application has none")]
@@ -58,15 +64,52 @@ pub struct Search<'a> {
     pub material: Material,
     /// Bodies as they were fetched, with the place of each in the material.
     found: Vec<(NeedKind, Vec<u8>)>,
-    sought: Vec<(String, Option<String>)>,
-    bytes: usize,
+    /// Addresses that have answered, or that were asked in vain.
+    asked: BTreeSet<Asked>,
+    own: Room,
+    appended: Room,
+}
+
+/// An address, with the request that goes there.
+type Asked = (String, Option<String>);
+
+/// Room for needs of one cause. Only fetches use up the time: a signer who makes the validation slow gains none.
+struct Room {
     rounds: usize,
-    until: Timestamp,
-    is_appended: bool,
+    time: Duration,
+    bytes: usize,
+}
+
+/// Whom something is needed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    Signers,
+    /// What anybody can append to a signature.
+    Appended,
+}
+
+impl Whom {
+    fn of(need: &Need) -> Self {
+        match need.cause {
+            Cause::Appended => Self::Appended,
+            Cause::Signer | Cause::SignersPath => Self::Signers,
+        }
+    }
+}
+
+/// What came of a need.
+enum Answer {
+    Body(Vec<u8>),
+    /// Its address was asked in vain.
+    Nothing,
+    /// The time was over before, or the store could not be read.
+    NotAsked,
 }
 
 impl<'a> Search<'a> {
-    pub fn new(app: &'a App, anchors: Vec<Certificate>) -> Self {
+    /// Begins one. Each round may name what the next one needs: the issuers one by one, and then the revocation
+    /// of them all.
+    pub fn new(app: &'a App, anchors: Vec<Certificate>, policy: &Policy) -> Self {
         Self {
             app,
             material: Material {
@@ -74,87 +117,105 @@ impl<'a> Search<'a> {
                 ..Material::default()
             },
             found: Vec::new(),
-            sought: Vec::new(),
-            bytes: 0,
-            rounds: 0,
-            until: app.clock.now() + PATIENCE_ALL,
-            is_appended: false,
+            asked: BTreeSet::new(),
+            own: Room {
+                rounds: policy.path_length + 2,
+                time: PATIENCE_ALL,
+                bytes: LONGEST_ALL,
+            },
+            appended: Room {
+                rounds: ROUNDS_APPENDED,
+                time: PATIENCE_APPENDED,
+                bytes: LONGEST_ALL_APPENDED,
+            },
         }
     }
 
-    /// Looks for what is needed, side by side, so that no address takes the time of another: first all that
-    /// the signers need, and then, in a time of its own, what is appended. Says whether anything new is
-    /// known.
+    /// Looks for what is needed, side by side, so that no address takes the time of another: first what the
+    /// signers need, whatever made it known, and only then what is appended. Says whether anything new is known.
     pub async fn next(&mut self, needs: &[Need]) -> bool {
-        if self.round(needs).await {
-            return true;
-        }
-        if self.is_appended {
-            return false;
-        }
-        self.is_appended = true;
-        self.rounds = 0;
-        self.until = self.app.clock.now() + PATIENCE_APPENDED;
-        self.round(needs).await
+        self.round(needs, Whom::Signers).await || self.round(needs, Whom::Appended).await
     }
 
-    async fn round(&mut self, needs: &[Need]) -> bool {
-        self.rounds += 1;
-        if self.rounds >= ROUNDS {
+    /// Whether every address was asked that a signer needs and that may be asked. Where one was not, nobody
+    /// knows what it would have said.
+    pub fn has_asked(&self, report: &Report) -> bool {
+        let missed = |need: &Need| {
+            let asked = address(need).is_none_or(|asked| self.asked.contains(&asked));
+            Whom::of(need) == Whom::Signers && self.may_ask(need) && !asked
+        };
+        !report.is_crowded && !report.needs.iter().any(missed)
+    }
+
+    const fn room(&mut self, whom: Whom) -> &mut Room {
+        match whom {
+            Whom::Signers => &mut self.own,
+            Whom::Appended => &mut self.appended,
+        }
+    }
+
+    async fn round(&mut self, needs: &[Need], whom: Whom) -> bool {
+        let wanted = self.wanted(needs, whom);
+        let (app, room) = (self.app, self.room(whom));
+        if wanted.is_empty() || room.rounds == 0 || room.time.is_zero() {
             return false;
         }
-        let wanted = self.wanted(needs);
-        let (app, until) = (self.app, self.until);
-        let longest = if self.is_appended {
-            LONGEST_APPENDED
-        } else {
-            LONGEST
-        };
-        let seek = wanted.into_iter().map(|need| async move {
-            let deadline = until.min(app.clock.now() + PATIENCE);
-            let body = tokio::select! {
-                body = find(app, &need, longest) => body,
-                () = app.clock.sleep_until(deadline) => None,
-            };
-            (need, body)
-        });
+        room.rounds -= 1;
+        let begun = app.clock.now();
+        let until = begun + room.time;
+        let seek = wanted
+            .into_iter()
+            .map(|need| async move { (seek(app, &need, whom, until).await, need) });
         let mut seek = futures_util::stream::iter(seek).buffer_unordered(TOGETHER);
         let mut news = false;
-        while let Some((need, body)) = seek.next().await {
-            news |= self.take(need, body);
+        while let Some((answer, need)) = seek.next().await {
+            news |= self.take(need, answer, whom);
         }
+        let room = self.room(whom);
+        room.time = room.time.saturating_sub(app.clock.now().since(begun));
         news
     }
 
-    /// Needs that may be asked for and were not yet.
-    fn wanted(&mut self, needs: &[Need]) -> Vec<Need> {
-        let mut wanted = Vec::new();
-        for need in needs {
-            let own = need.cause != Cause::Appended;
-            let Some(url) = need.url.clone() else {
-                continue;
-            };
-            // Where private targets are allowed, so are addresses instead of names.
-            let allowed = need.allowed || self.app.config.allow_private_targets;
-            let full = self.is_appended && wanted.len() >= MOST_APPENDED;
-            let key = (url, need.request.clone());
-            if allowed && !full && own != self.is_appended && !self.sought.contains(&key) {
-                self.sought.push(key);
-                wanted.push(need.clone());
-            }
-        }
-        wanted
+    fn may_ask(&self, need: &Need) -> bool {
+        // Where private targets are allowed, so are addresses instead of names.
+        need.url.is_some() && (need.allowed || self.app.config.allow_private_targets)
     }
 
-    fn take(&mut self, need: Need, body: Option<Vec<u8>>) -> bool {
-        let body = body.filter(|body| self.bytes + body.len() <= LONGEST_ALL);
+    /// Needs that may be asked for and were not yet, each once.
+    fn wanted(&self, needs: &[Need], whom: Whom) -> Vec<Need> {
+        let most = match whom {
+            Whom::Signers => usize::MAX,
+            Whom::Appended => MOST_APPENDED,
+        };
+        let mut known = self.asked.clone();
+        let fits = |need: &&Need| Whom::of(need) == whom && self.may_ask(need);
+        let new = |need: &&Need| address(need).is_some_and(|address| known.insert(address));
+        let wanted = needs.iter().filter(fits).filter(new);
+        wanted.take(most).cloned().collect()
+    }
+
+    fn take(&mut self, need: Need, answer: Answer, whom: Whom) -> bool {
+        let room = self.room(whom);
+        let body = match answer {
+            Answer::Body(body) if body.len() <= room.bytes => Some(body),
+            // Where there is no room for it, it is as if it had not been asked for.
+            Answer::Body(_) | Answer::NotAsked => return false,
+            Answer::Nothing => None,
+        };
+        room.bytes -= body.as_ref().map_or(0, Vec::len);
+        self.asked.extend(address(&need));
         let Some(body) = body else {
-            let away = need.kind == NeedKind::Issuer && !self.is_appended;
+            let away = need.kind == NeedKind::Issuer && whom == Whom::Signers;
             self.material.unreachable.extend(need.url.filter(|_| away));
             return away;
         };
-        self.bytes += body.len();
+        let known = self.material.certificates.len();
         let added = add(need.kind, &body, &mut self.material);
+        let most = match whom {
+            Whom::Signers => MOST_CERTIFICATES,
+            Whom::Appended => MOST_CERTIFICATES_APPENDED,
+        };
+        self.material.certificates.truncate(most.max(known));
         self.found.push((need.kind, body));
         added
     }
@@ -198,17 +259,38 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What a check needs, if it can be had.
-async fn find(app: &App, need: &Need, longest: usize) -> Option<Vec<u8>> {
-    let url = need.url.as_deref()?;
+fn address(need: &Need) -> Option<Asked> {
+    Some((need.url.clone()?, need.request.clone()))
+}
+
+/// What a check needs, if it can be had. A fetch for a signer that has begun has all the time of one.
+async fn seek(app: &App, need: &Need, whom: Whom, until: Timestamp) -> Answer {
+    let now = app.clock.now();
+    if now >= until {
+        return Answer::NotAsked;
+    }
+    let (deadline, longest) = match whom {
+        Whom::Signers => (now + PATIENCE, LONGEST),
+        Whom::Appended => (until.min(now + PATIENCE), LONGEST_APPENDED),
+    };
+    tokio::select! {
+        answer = find(app, need, longest) => answer,
+        () = app.clock.sleep_until(deadline) => Answer::Nothing,
+    }
+}
+
+async fn find(app: &App, need: &Need, longest: usize) -> Answer {
+    let Some(url) = need.url.as_deref() else {
+        return Answer::NotAsked;
+    };
     match get(app, need, url, longest).await {
-        Ok(body) => body,
+        Ok(body) => body.map_or(Answer::Nothing, Answer::Body),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "evidence could not be looked up"
             );
-            None
+            Answer::NotAsked
         }
     }
 }
@@ -241,7 +323,9 @@ async fn get(app: &App, need: &Need, url: &str, longest: usize) -> Result<Option
         .db
         .read(move |conn| store::find(conn, &wanted, now))
         .await?;
-    if let Some(kept) = kept {
+    if let Some(kept) = kept
+        && is_wanted(need, &kept.body).await?
+    {
         return Ok(Some(kept.body));
     }
     let Some(body) = fetch(app, need, url, longest).await else {
@@ -251,6 +335,10 @@ async fn get(app: &App, need: &Need, url: &str, longest: usize) -> Result<Option
     if !add(need.kind, &body, &mut probe) {
         tracing::info!(need = ?need.kind, "what was fetched is not what was asked for");
         return Ok(None);
+    }
+    if !is_wanted(need, &body).await? {
+        // It may help all the same, and is no other signature's.
+        return Ok(Some(body.to_vec()));
     }
     let evidence = Evidence {
         url: key,
@@ -266,6 +354,27 @@ async fn get(app: &App, need: &Need, url: &str, longest: usize) -> Result<Option
         })
         .await?;
     Ok(Some(body.to_vec()))
+}
+
+/// Certificates of one name that are tried as issuers, at most.
+const MOST_NAMESAKES: usize = 64;
+
+/// Whether a body that stands for an issuer has the one of the certificate that it is asked for. Another at its
+/// address, for a moment or for one signer, is not kept for all.
+async fn is_wanted(need: &Need, body: &[u8]) -> Result<bool> {
+    let Some(child) = need.child.clone() else {
+        return Ok(true);
+    };
+    let body = body.to_vec();
+    let look = move || {
+        let found = Certificate::read_all(&body).unwrap_or_default();
+        let namesakes = found.iter().filter(|one| one.subject.same(&child.issuer));
+        let mut tried = namesakes.take(MOST_NAMESAKES);
+        tried.any(|one| child.is_issued_by(one))
+    };
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(Error::internal)
 }
 
 fn name(kind: NeedKind) -> &'static str {

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use futures_util::{TryStreamExt as _, stream};
-use prichal_core::{document::Group, time::Timestamp};
+use prichal_core::{document::Group, event::EntityKind, id::EntityId, time::Timestamp};
 use prichal_store::{
-    Tx, document, document_blob,
+    Conn, Tx, document, document_blob, entity,
     quarantine::{Item, Kind},
     signature::{self, Check, Signature},
 };
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    check::{self, Checked, Decision, Question, Rules, Whose},
+    check::{self, Checked, Question, Rules, Whose},
     record,
 };
 use crate::{
@@ -126,11 +127,12 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
     let checked = look(app, &signature).await?;
     let now = app.clock.now();
     let (check, proofs) = match checked {
-        Some((Checked { report, proofs }, decision)) => {
-            let again = matches!(decision, Decision::Later | Decision::Away(_));
+        Some(checked) => {
+            let again = checked.waits();
+            let Checked { report, proofs, .. } = checked;
             let check = Check {
                 verdict: check::word(&report.verdict),
-                report: serde_json::to_string(&report).map_err(Error::internal)?,
+                report: check::kept(&report)?,
                 checks,
                 due_at: again.then(|| next(checks, now)).flatten(),
             };
@@ -168,7 +170,7 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
         .await
 }
 
-async fn look(app: &App, signature: &Signature) -> Result<Option<(Checked, Decision)>> {
+async fn look(app: &App, signature: &Signature) -> Result<Option<Checked>> {
     let (wanted, now) = (signature.clone(), app.clock.now());
     let found = app
         .db
@@ -177,6 +179,7 @@ async fn look(app: &App, signature: &Signature) -> Result<Option<(Checked, Decis
                 return Ok(None);
             };
             let rules = Rules::find(conn, wanted.company)?;
+            let iin = iin(conn, &wanted)?;
             let sender = document.sender.company;
             let zip = document::zip(conn, document.id)?;
             let zip = match zip {
@@ -186,24 +189,18 @@ async fn look(app: &App, signature: &Signature) -> Result<Option<(Checked, Decis
             let blob = document_blob::find(conn, wanted.company, wanted.blob, now)?;
             Ok::<_, Error>(
                 zip.zip(blob)
-                    .map(|(zip, blob)| (document, rules, zip, blob)),
+                    .map(|(zip, blob)| (document, rules, iin, zip, blob)),
             )
         })
         .await?;
-    let Some((document, rules, zip, blob)) = found else {
+    let Some((document, rules, iin, zip, blob)) = found else {
         return Ok(None);
     };
     let key = |blob: &document_blob::DocumentBlob| BlobKey {
         workspace: blob.workspace,
         id: blob.blob,
     };
-    let signer = Whose::of(
-        &document,
-        signature.company,
-        &signature.bin,
-        signature.iin.clone(),
-    );
-    let individual = signer.individual;
+    let signer = Whose::of(&document, signature.company, &signature.bin, iin);
     let size = blob.size + zip.size;
     let _room = check::room(app, signature.company, size).await;
     let bytes = app.blobs.read_whole(key(&blob)).await?;
@@ -216,9 +213,18 @@ async fn look(app: &App, signature: &Signature) -> Result<Option<(Checked, Decis
         financial: is_financial(document.group),
         received_at: signature.signed_on,
     };
-    let checked = check::check(app, &rules, question).await?;
-    let decision = check::decide(&rules, &checked.report, individual);
-    Ok(Some((checked, decision)))
+    check::check(app, &rules, question).await.map(Some)
+}
+
+/// The IIN of the employee who has signed. That of the certificate says nothing about him.
+fn iin(conn: &mut Conn, signature: &Signature) -> Result<Option<String>> {
+    let id = EntityId(signature.employee.0);
+    let Some(found) = entity::find(conn, signature.company, EntityKind::User, id)? else {
+        return Ok(None);
+    };
+    let members: Value = serde_json::from_str(&found.members).map_err(Error::internal)?;
+    let iin = members["iin"].as_str().filter(|iin| !iin.is_empty());
+    Ok(iin.map(str::to_owned))
 }
 
 /// Documents that holders of the right to sign financial ones may sign.

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use crate::{
     exchange::{
-        ACTION, BINS, CREATE, Company, DECLINE, Exchange, INBOX_ROUTE, INTERNAL, INTERNAL_ROUTE,
-        PDF, RECALL, REJECT, ROUTE, Side, V3, code, pem, said, text, unzip,
+        ACTION, BINS, CREATE, Company, DECLINE, Exchange, IINS, INBOX_ROUTE, INTERNAL,
+        INTERNAL_ROUTE, PDF, RECALL, REJECT, ROUTE, Side, V3, code, pem, said, text, unzip,
     },
     hub::{START, eventually, spawn},
     receiver::{Receiver, Reply},
@@ -1015,6 +1015,52 @@ async fn an_issuer_that_is_away_is_asked_again() {
     assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
 }
 
+/// Another certificate at an issuer's address, for a moment, is asked for anew.
+#[tokio::test]
+async fn a_wrong_issuer_at_an_address_is_not_kept() {
+    let issuers = Receiver::start(|_| Reply::Status(503)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_issuers();
+    let draft = Draft {
+        extensions: vec![issuer_at(&format!("{}/ca.cer", issuers.url))],
+        ..Exchange::signer_draft(&us.bin, &us.iin)
+    };
+    us.signer = draft.issued_by(&exchange.authority.issuer);
+    let evil = Authority::new(|word| Key::p256(&format!("evil {word}")));
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    serve(&issuers, vec![("/ca.cer", evil.issuer.der)]);
+    let refused = us.quick_sign(Side::Outbox, &document).await;
+    assert!(!said(&refused).is_empty(), "{}", refused.text);
+    let issuer = exchange.authority.issuer.der.clone();
+    serve(&issuers, vec![("/ca.cer", issuer)]);
+    us.quick_sign(Side::Outbox, &document).await.ok();
+    // That one is kept: it is asked for no more.
+    issuers.take(2).await;
+    serve(&issuers, Vec::new());
+    us.sent(&[&them.bin]).await;
+    assert_eq!(issuers.waiting(), 0);
+}
+
+/// No signature has more signers than anybody needs, and none makes a longer report than is kept.
+#[tokio::test]
+async fn a_crowd_of_signers_is_refused() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    let signer = Signer::new(&us.signer, &zip, Time::from_unix(START.secs()));
+    let cms = Cms::attached(&zip, &[&signer; 17]);
+    let blob = us.signature(&cms.encode()).await;
+    let ticket = generated.str("idempotencyTicket");
+    let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(said(&refused).contains("more than 16"), "{}", refused.text);
+}
+
 /// An address that somebody has appended takes no time from what the signer needs.
 #[tokio::test]
 async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
@@ -1084,6 +1130,207 @@ async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
         .iter()
         .find(|(name, _)| name == "evidence/signature-1-as-received.cms");
     assert!(received.is_some());
+}
+
+/// A place that a certificate names for its revocation list, several times.
+fn lists_at(urls: &[String]) -> Vec<u8> {
+    let urls: Vec<Vec<u8>> = urls
+        .iter()
+        .map(|url| der::element(0x86, url.as_bytes()))
+        .collect();
+    let name = der::element(0xa0, &der::element(0xa0, &urls.concat()));
+    extension(
+        "2.5.29.31",
+        false,
+        &der::sequence(&[&der::sequence(&[&name])]),
+    )
+}
+
+/// Serves each of these by its path.
+fn serve(at: &Receiver, files: Vec<(&'static str, Vec<u8>)>) {
+    at.answer(move |call| {
+        let found = files.iter().find(|(path, _)| *path == call.path);
+        found.map_or(Reply::Status(404), |(_, body)| Reply::Body(body.clone()))
+    });
+}
+
+/// The list of an issuer. It may revoke a certificate of yesterday.
+fn list(by: &Identity, revoked: Option<&Identity>) -> Vec<u8> {
+    let at = Time::from_unix(START.secs() - 60);
+    let mut list = CrlDraft::new(at);
+    let serial = |one: &Identity| u64::from_str_radix(&one.certificate().serial_hex(), 16);
+    if let Some(revoked) = revoked {
+        let serial = serial(revoked).expect("short");
+        list.entries = vec![(serial, at.plus(-86_400), Some(1))];
+    }
+    list.signed_by(by)
+}
+
+/// What is found for something appended makes the signer's own needs known, and these are asked then.
+#[tokio::test]
+async fn an_issuer_out_of_something_appended_hides_no_revocation() {
+    let place = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &place.url);
+    let files = vec![
+        ("/ca.cer", issuer.der.clone()),
+        ("/root.crl", list(&exchange.authority.root, None)),
+        ("/issuer.crl", list(&issuer, Some(&us.signer))),
+    ];
+    serve(&place, files);
+    let evil = Authority::new(|word| Key::p256(&format!("evil {word}")));
+    let draft = Draft {
+        extensions: vec![issuer_at(&format!("{}/ca.cer", place.url))],
+        ..Draft::time_stamper("Evil", Key::p256("evil time"))
+    };
+    let stamper = draft.issued_by(&evil.issuer);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let generated = us.generate(Side::Outbox, &document).await.ok();
+    let zip = us.download(&generated).await;
+    // No issuer is in it.
+    let signature = stamped(&us.signer, &us.signer, &stamper, &zip);
+    let blob = us.signature(&signature).await;
+    let ticket = generated.str("idempotencyTicket");
+    let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
+    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert_eq!(us.status(&document).await, "DRAFT");
+}
+
+/// Issuers one above the other, each behind an address in the one below: revocation is asked in the end.
+#[tokio::test]
+async fn a_long_path_hides_no_revocation() {
+    let place = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let mut above = exchange.authority.root.clone();
+    let mut files = vec![("/0.crl", list(&above, None))];
+    let certificates = ["/0.cer", "/1.cer", "/2.cer", "/3.cer", "/4.cer"];
+    let lists = ["/0.crl", "/1.crl", "/2.crl", "/3.crl", "/4.crl"];
+    for depth in 1..5_usize {
+        let key = Key::p256(&format!("level {depth}"));
+        let mut draft = Draft::authority(&format!("Level {depth}"), key);
+        draft.crl_url = Some(format!("{}{}", place.url, lists[depth - 1]));
+        if depth > 1 {
+            let url = format!("{}{}", place.url, certificates[depth - 1]);
+            draft.extensions.push(issuer_at(&url));
+        }
+        above = draft.issued_by(&above);
+        files.push((certificates[depth], above.der.clone()));
+        if depth < 4 {
+            files.push((lists[depth], list(&above, None)));
+        }
+    }
+    let mut draft = Exchange::signer_draft(&us.bin, &us.iin);
+    draft.crl_url = Some(format!("{}/4.crl", place.url));
+    draft
+        .extensions
+        .push(issuer_at(&format!("{}/4.cer", place.url)));
+    us.signer = draft.issued_by(&above);
+    files.push(("/4.crl", list(&above, Some(&us.signer))));
+    serve(&place, files);
+    us.forget_issuers();
+    us.forget_lists();
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let refused = us.quick_sign(Side::Outbox, &document).await;
+    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert_eq!(us.status(&document).await, "DRAFT");
+}
+
+/// More addresses than there is time for: those that were never asked are no reason to take a signature.
+#[tokio::test]
+async fn an_address_that_was_not_asked_is_none_that_was_asked_in_vain() {
+    let slow = Receiver::start(|_| Reply::Silence).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    us.forget_lists();
+    let many = |name: &str| {
+        let urls: Vec<String> = (0..6).map(|n| format!("{}/{name}/{n}", slow.url)).collect();
+        lists_at(&urls)
+    };
+    let mut draft = Draft::authority("Issuer", exchange.authority.issuer.key.clone());
+    draft.extensions.push(many("root"));
+    let issuer = draft.issued_by(&exchange.authority.root);
+    let mut draft = Exchange::signer_draft(&us.bin, &us.iin);
+    draft.extensions.push(many("issuer"));
+    us.signer = draft.issued_by(&issuer);
+    us.set_issuer(&issuer);
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let signing = spawn({
+        let (us, document) = (us.clone(), document.clone());
+        async move { us.quick_sign(Side::Outbox, &document).await }
+    });
+    for _ in 0..2 {
+        slow.take(4).await;
+        exchange.hub.advance(Duration::from_secs(5));
+    }
+    let away = signing.await.expect("no panic");
+    assert_eq!(away.status, 503, "{}", away.text);
+    assert_eq!(slow.waiting(), 0);
+    assert_eq!(us.status(&document).await, "DRAFT");
+}
+
+/// A workspace that takes nothing new that waits goes on checking what it has taken.
+#[tokio::test]
+async fn a_stricter_policy_ends_no_recheck() {
+    let lists = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &lists.url);
+    let document = us.sent(&[&them.bin]).await;
+    lists.take(2).await;
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    let at = us.api.get(&path).await.ok()[0]["report"]["at"].clone();
+    exchange
+        .trust(&us.name, json!({ "indeterminate": "refuse" }))
+        .await;
+    exchange.hub.advance(Duration::from_secs(61));
+    lists.take(2).await;
+    let sub_indication = async || {
+        let found = us.api.get(&path).await.ok();
+        found[0]["report"]["subIndication"].clone()
+    };
+    let files = vec![
+        ("/root.crl", list(&exchange.authority.root, None)),
+        ("/issuer.crl", list(&issuer, Some(&us.signer))),
+    ];
+    serve(&lists, files);
+    eventually("it has been checked again", || async {
+        let found = us.api.get(&path).await.ok();
+        (found[0]["report"]["at"] != at).then_some(())
+    })
+    .await;
+    exchange.hub.advance(Duration::from_mins(6));
+    eventually("it is known to be revoked", || async {
+        (sub_indication().await == "REVOKED").then_some(())
+    })
+    .await;
+}
+
+/// The employee's number is expected in every check, not what the certificate says of itself.
+#[tokio::test]
+async fn a_recheck_expects_the_number_of_the_employee() {
+    let lists = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &lists.url);
+    let mut draft = Exchange::signer_draft(&us.bin, IINS[1]);
+    draft.crl_url = Some(format!("{}/issuer.crl", lists.url));
+    us.signer = draft.issued_by(&issuer);
+    let lax = json!({ "checkIin": false });
+    exchange.trust(&us.name, lax).await;
+    let document = us.sent(&[&them.bin]).await;
+    exchange.trust(&us.name, json!({})).await;
+    exchange.hub.advance(Duration::from_secs(61));
+    let path = format!("{V3}/sync/single/document/signatures/{document}");
+    eventually("it is checked again", || async {
+        let found = us.api.get(&path).await.ok();
+        (found[0]["report"]["subIndication"] == "SIG_CONSTRAINTS_FAILURE").then_some(())
+    })
+    .await;
 }
 
 /// A switch that an administrator has set is a duty under any policy; what was not checked is said.

@@ -34,7 +34,7 @@ pub(super) async fn get_signature_policy(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
-) -> Result<Answer<Rules>> {
+) -> Result<Answer<Value>> {
     let workspace = find(&app, &ws).await?.id;
     let rules = app
         .db
@@ -51,7 +51,7 @@ pub(super) async fn put_signature_policy(
     _: Administrator,
     Path(ws): Path<String>,
     Raw(body): Raw,
-) -> Result<Answer<Rules>> {
+) -> Result<Answer<Value>> {
     let workspace = find(&app, &ws).await?.id;
     let rules = read(&app, &parse_json_strictly(&body)?)?;
     let text = serde_json::to_string(&rules).map_err(Error::internal)?;

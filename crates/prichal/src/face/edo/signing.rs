@@ -6,7 +6,7 @@ use prichal_core::{
     document::{Direction, Document, Operation as Step},
     id::generate,
 };
-use prichal_sign::{Limits, SignedData};
+use prichal_sign::{Limits, SignedData, SubIndication};
 use prichal_store::{
     Conn, Tx, document as store,
     document_blob::{self, DocumentBlob, Kind as BlobKind},
@@ -198,16 +198,27 @@ pub(super) struct Taken {
     check: Check,
 }
 
-/// Whether what is signed lies inside. It may be long.
+/// Signers of one signature, at most.
+const MOST_SIGNERS: usize = 16;
+
+/// Whether what is signed lies inside, of a signature with not too many signers. It may be long.
 async fn is_attached(signature: &Bytes) -> Result<bool> {
     let signature = signature.clone();
     let read = move || {
         let read = SignedData::read(&signature, &Limits::SIGNATURE);
-        read.is_ok_and(|signed| signed.content.is_some())
+        read.map_or((false, 0), |signed| {
+            (signed.content.is_some(), signed.signers.len())
+        })
     };
-    tokio::task::spawn_blocking(read)
+    let (attached, signers) = tokio::task::spawn_blocking(read)
         .await
-        .map_err(Error::internal)
+        .map_err(Error::internal)?;
+    if signers > MOST_SIGNERS {
+        let word = check::word(&SubIndication::SigConstraintsFailure);
+        let why = format!("{word}: {signers} have signed, more than {MOST_SIGNERS}");
+        return Err(invalid(why));
+    }
+    Ok(attached)
 }
 
 /// What is known before a signature is checked.
@@ -255,8 +266,9 @@ pub(super) async fn take(
         received_at: company.now,
     };
     let checked = check::check(&company.app, &known.rules, question).await?;
-    let Checked { report, proofs } = checked;
-    let due_at = match check::decide(&known.rules, &report, individual) {
+    let decision = check::decide(&known.rules, &checked, individual);
+    let Checked { report, proofs, .. } = checked;
+    let due_at = match decision {
         Decision::Accepted => None,
         Decision::Later => recheck::next(1, company.now),
         Decision::Away(why) => return Err(Error::refused(AWAY, why)),
@@ -275,7 +287,7 @@ pub(super) async fn take(
         proofs,
         check: Check {
             verdict: check::word(&report.verdict),
-            report: serde_json::to_string(&report).map_err(Error::internal)?,
+            report: check::kept(&report)?,
             checks: 1,
             due_at,
         },

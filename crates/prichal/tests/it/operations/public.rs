@@ -111,9 +111,10 @@ async fn signature_policies() {
     assert_eq!(admin.post("/admin/v1/workspaces", made).await.status, 201);
     let path = "/admin/v1/workspaces/fresh/signature-policy";
     let default = json!({
-        "policy": "kz", "trustAnchors": [], "checkBin": true, "checkIin": true, "indeterminate": "accept",
+        "policy": "kz", "trustAnchors": [], "checkBin": null, "checkIin": null, "indeterminate": "accept",
     });
     exactly(&admin.get(path).await, default.clone());
+    exactly(&admin.put(path, default.clone()).await, default.clone());
     let anchor = pem(&scene.exchange.authority.root.der);
     let changed = json!({
         "policy": "ru", "trustAnchors": [anchor], "checkBin": false, "checkIin": false, "indeterminate": "refuse",
