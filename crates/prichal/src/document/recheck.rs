@@ -8,6 +8,7 @@ use prichal_store::{
     Tx, document, document_blob,
     quarantine::{Item, Kind},
     signature::{self, Check, Signature},
+    tenant,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -77,7 +78,9 @@ async fn turn(app: &App, now: Timestamp) -> Result<Option<Timestamp>> {
         .await?;
     // One whose evidence is long in coming holds up no other company's.
     stream::iter(due.into_iter().map(Ok))
-        .try_for_each_concurrent(None, |signature| one(app, signature))
+        .try_for_each_concurrent(None, |signature| {
+            tenant::scope(Some(signature.company), one(app, signature))
+        })
         .await?;
     app.db.read(signature::next_due).await.map_err(Error::from)
 }

@@ -11,6 +11,7 @@ use prichal_core::{
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
+    tenant,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -377,6 +378,7 @@ pub(super) async fn setup_integration(
             Err(setup_refused(outcome))
         }
     };
+    let rest = tenant::scope(tenant::current(), rest);
     background.spawn(rest).await.map_err(Error::internal)?
 }
 

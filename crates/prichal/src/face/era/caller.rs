@@ -7,7 +7,7 @@ use axum::{
     http::{Method, request::Parts},
 };
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
-use prichal_store::usage::Kind;
+use prichal_store::{tenant, usage::Kind};
 
 use crate::{
     access::{self, Caller},
@@ -66,6 +66,7 @@ impl FromRequestParts<App> for Tenant {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         // Over a websocket it is the channel that asks.
         if let Some(AsChannel(docked)) = parts.extensions.get() {
+            tenant::name(docked.workspace);
             writes::admit(app, docked.workspace, &parts.method)?;
             admit(app, docked.workspace, parts).await?;
             return Ok(Self {

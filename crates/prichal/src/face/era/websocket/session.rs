@@ -14,7 +14,7 @@ use prichal_core::{
     schema::Object,
     time::Timestamp,
 };
-use prichal_store::{Conn, Tx, entity, event, run::Kind, socket};
+use prichal_store::{Conn, Tx, entity, event, run::Kind, socket, tenant};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{
@@ -545,7 +545,8 @@ impl Session {
             let (inbox, frames) = mpsc::channel(INBOX);
             let (app, docked) = (self.app.clone(), self.docked.clone());
             let work = read_all(app, docked, self.id, frames, self.closed.clone());
-            self.reading.spawn(work);
+            self.reading
+                .spawn(tenant::scope(Some(self.docked.workspace), work));
             inbox
         });
         let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {
