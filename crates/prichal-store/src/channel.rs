@@ -130,13 +130,19 @@ pub fn count_of(conn: &mut Conn, workspace: WorkspaceId, kind: &str) -> Result<i
     Ok(found.unwrap_or(0))
 }
 
-/// All channels of a workspace, in the order of their making. There are no more than the server lets
-/// be made.
-pub fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Channel>> {
+/// Channels of a workspace from an offset on, in the order of their making.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    offset: i64,
+    limit: i64,
+) -> Result<Vec<Channel>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND deleted_at IS NULL ORDER BY created_at, id"
+        "SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $3 OFFSET $2"
     );
-    conn.query(&sql, params![workspace], |row| read(workspace, row))
+    conn.query(&sql, params![workspace, offset, limit], |row| {
+        read(workspace, row)
+    })
 }
 
 /// The tokens that let in at a time, by their hashes, of all channels of a workspace.

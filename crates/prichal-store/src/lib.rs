@@ -40,7 +40,9 @@ pub mod setting;
 pub mod signature;
 pub mod socket;
 mod stamps;
+pub mod tenant;
 pub mod token;
+mod turns;
 pub mod ui_setting;
 pub mod usage;
 mod value;
@@ -117,7 +119,10 @@ impl Db {
         &self.writers[usize::try_from(lane).unwrap_or(0)]
     }
 
-    /// Runs `work` on a read-only connection.
+    /// Runs `work` on a read-only connection, by turns of the workspaces that tasks read for ([`tenant`]).
+    ///
+    /// One workspace has two thirds of the connections at the most, and a share of what may wait: others never wait
+    /// behind all that it reads. When the caller has gone before its turn comes, nothing is read.
     pub async fn read<T, E>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,

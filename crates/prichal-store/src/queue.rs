@@ -5,12 +5,13 @@
 //! Those whose work waits take turns, and none may fill the queue alone.
 
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use uuid::Uuid;
+
+use crate::turns::Turns;
 
 /// How much work may wait. More is refused.
 const CAPACITY: usize = 2048;
@@ -27,11 +28,7 @@ pub(crate) enum Urgency {
 }
 
 struct State<T> {
-    /// What waits, by whose it is.
-    lines: HashMap<Uuid, VecDeque<T>>,
-    /// Whose turn is next.
-    turns: VecDeque<Uuid>,
-    waiting: usize,
+    waiting: Turns<T>,
     /// Whether something urgent waits.
     urgent: bool,
     /// When the writer goes on without urgent work. Set while something patient waits.
@@ -42,30 +39,6 @@ struct State<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
-}
-
-impl<T> State<T> {
-    fn push(&mut self, of: Uuid, work: T) {
-        let line = self.lines.entry(of).or_default();
-        if line.is_empty() {
-            self.turns.push_back(of);
-        }
-        line.push_back(work);
-        self.waiting += 1;
-    }
-
-    fn pop(&mut self) -> Option<T> {
-        let of = self.turns.pop_front()?;
-        let line = self.lines.get_mut(&of)?;
-        let work = line.pop_front()?;
-        if line.is_empty() {
-            self.lines.remove(&of);
-        } else {
-            self.turns.push_back(of);
-        }
-        self.waiting -= 1;
-        Some(work)
-    }
 }
 
 impl<T> Shared<T> {
@@ -83,9 +56,7 @@ pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 pub(crate) fn new<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
-            lines: HashMap::new(),
-            turns: VecDeque::new(),
-            waiting: 0,
+            waiting: Turns::default(),
             urgent: false,
             deadline: None,
             closed: false,
@@ -99,11 +70,10 @@ impl<T> Sender<T> {
     /// Puts work in, or gives it back when too much waits.
     pub(crate) fn send(&self, of: Uuid, work: T, urgency: Urgency) -> Result<(), T> {
         let mut state = self.0.lock();
-        let own = state.lines.get(&of).map_or(0, VecDeque::len);
-        if state.waiting >= CAPACITY || own >= SHARE {
+        if state.waiting.len() >= CAPACITY || state.waiting.len_of(of) >= SHARE {
             return Err(work);
         }
-        state.push(of, work);
+        state.waiting.push(of, work);
         let wakes = match urgency {
             Urgency::Urgent => !std::mem::replace(&mut state.urgent, true),
             Urgency::Patient => {
@@ -157,8 +127,9 @@ impl<T> Receiver<T> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let taken: Vec<T> = std::iter::from_fn(|| state.pop()).take(most).collect();
-        if state.waiting == 0 {
+        let next = || Some(state.waiting.pop(|_| true)?.1);
+        let taken: Vec<T> = std::iter::from_fn(next).take(most).collect();
+        if state.waiting.len() == 0 {
             state.urgent = false;
             state.deadline = None;
         }

@@ -1,40 +1,130 @@
-//! Reading: a few threads, each with a read-only connection of its own.
+//! Reading: a few threads, each with a read-only connection of its own. Workspaces take turns, and none has all threads.
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use prichal_core::id::WorkspaceId;
+use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::{
-    Conn, Error, Result,
+    Conn, Error, Result, tenant,
+    turns::Turns,
     writer::{Connect, STACK},
 };
 
 /// How many reads may wait. More are refused with [`Error::Busy`].
 const QUEUE: usize = 4096;
+/// How many of them may be of one workspace, and how many of the server's own.
+const SHARE: usize = QUEUE / 4;
+const OWN: usize = QUEUE / 4 * 3;
 
 type Job = Box<dyn FnOnce(Result<&mut Conn>) + Send>;
 
 #[derive(Clone)]
-pub(crate) struct Readers {
-    queue: mpsc::Sender<Job>,
+pub(crate) struct Readers(Arc<Open>);
+
+/// The queue until the last that may put in a read is gone.
+struct Open(Arc<Queue>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().is_closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How many reads of one go on at once.
+    most: usize,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Turns<Job>,
+    /// The reads that go on, by whose they are.
+    running: HashMap<Uuid, usize>,
+    is_closed: bool,
+}
+
+/// The line of a workspace's reads, and of those of the server itself.
+fn line(workspace: Option<WorkspaceId>) -> Uuid {
+    workspace.map_or(Uuid::nil(), |workspace| workspace.0)
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, of: Uuid, job: Job) -> Result<()> {
+        let mut state = self.lock();
+        let share = if of.is_nil() { OWN } else { SHARE };
+        if state.waiting.len() >= QUEUE || state.waiting.len_of(of) >= share {
+            return Err(Error::Busy);
+        }
+        state.waiting.push(of, job);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for a read that may go on. Nothing when the queue has ended and is empty.
+    fn take(&self) -> Option<(Uuid, Job)> {
+        let mut state = self.lock();
+        loop {
+            let State {
+                waiting, running, ..
+            } = &mut *state;
+            let may_come = |of| running.get(&of).is_none_or(|count| *count < self.most);
+            if let Some((of, job)) = waiting.pop(may_come) {
+                *running.entry(of).or_default() += 1;
+                return Some((of, job));
+            }
+            if state.is_closed {
+                // What waits for its own share is taken by those that have it.
+                return None;
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A read of one has come to its end. Its thread takes the next, so nobody is woken.
+    fn ended(&self, of: Uuid) {
+        let mut state = self.lock();
+        if let Some(count) = state.running.get_mut(&of) {
+            *count -= 1;
+            if *count == 0 {
+                state.running.remove(&of);
+            }
+        }
+    }
 }
 
 impl Readers {
     pub(crate) fn start(connections: Vec<(Connect, Conn)>) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let queue = Arc::new(Queue {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            most: (connections.len() * 2 / 3).max(1),
+        });
         for (connect, conn) in connections {
-            let jobs = jobs.clone();
+            let queue = queue.clone();
             thread::Builder::new()
                 .name("prichal-reader".into())
                 .stack_size(STACK)
-                .spawn(move || run(&connect, conn, &jobs))?;
+                .spawn(move || run(&connect, conn, &queue))?;
         }
-        Ok(Self { queue })
+        Ok(Self(Arc::new(Open(queue))))
     }
 
     pub(crate) async fn read<T, E>(
@@ -47,6 +137,9 @@ impl Readers {
     {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |conn| {
+            if reply.is_closed() {
+                return;
+            }
             let done = match conn {
                 Ok(conn) => catch_unwind(AssertUnwindSafe(|| work(conn)))
                     .unwrap_or_else(|_| Err(Error::corrupt("a read panicked").into())),
@@ -54,30 +147,26 @@ impl Readers {
             };
             let _ = reply.send(done);
         });
-        self.queue.try_send(job).map_err(|_| Error::Busy)?;
+        self.0.0.put(line(tenant::current()), job)?;
         answer
             .await
             .unwrap_or_else(|_| Err(Error::unavailable("the readers have stopped").into()))
     }
 }
 
-fn run(connect: &Connect, mut conn: Conn, jobs: &Mutex<mpsc::Receiver<Job>>) {
-    loop {
-        // One thread at a time waits for work; the others wait for its place.
-        let job = jobs
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .blocking_recv();
-        let Some(job) = job else { return };
-        if !conn.is_ready() {
+fn run(connect: &Connect, mut conn: Conn, queue: &Queue) {
+    while let Some((of, job)) = queue.take() {
+        if conn.is_ready() {
+            job(Ok(&mut conn));
+        } else {
             match connect() {
-                Ok(fresh) => conn = fresh,
-                Err(error) => {
-                    job(Err(error));
-                    continue;
+                Ok(fresh) => {
+                    conn = fresh;
+                    job(Ok(&mut conn));
                 }
+                Err(error) => job(Err(error)),
             }
         }
-        job(Ok(&mut conn));
+        queue.ended(of);
     }
 }

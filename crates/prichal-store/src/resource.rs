@@ -126,15 +126,19 @@ pub fn find_by_code(
     })
 }
 
-/// Entities that are not deleted, in the order of their making. There are no more than the server lets
-/// be made.
-pub fn list(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<Vec<Resource>> {
+/// Entities that are not deleted from an offset on, in the order of their making.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    kind: Kind,
+    offset: i64,
+    limit: i64,
+) -> Result<Vec<Resource>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL ORDER BY created_at, id"
+        "SELECT {COLUMNS} FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $4 OFFSET $3"
     );
-    conn.query(&sql, params![workspace, kind.name()], |row| {
-        read(workspace, kind, row)
-    })
+    let values = params![workspace, kind.name(), offset, limit];
+    conn.query(&sql, values, |row| read(workspace, kind, row))
 }
 
 /// How many entities there are that are not deleted, and how many bytes their members have.

@@ -128,8 +128,16 @@ pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
         .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
     let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
     Ok(Channel {
-        id: row.id.0,
         tokens,
+        ..closed(row)?
+    })
+}
+
+/// A channel as it is kept, without its tokens.
+pub fn closed(row: &Row) -> Result<Channel> {
+    Ok(Channel {
+        id: row.id.0,
+        tokens: Tokens::default(),
         members: serde_json::from_str(&row.members).map_err(Error::internal)?,
         created_at: row.created_at,
         updated_at: row.updated_at,

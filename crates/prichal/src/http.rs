@@ -20,6 +20,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prichal_store::tenant;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, oneshot},
@@ -111,7 +112,9 @@ async fn with_request_id(State(app): State<App>, mut request: Request, next: Nex
     request.extensions_mut().insert(payer.clone());
     let seen = security::Request::new(app.clone(), address, shows_credential(&request));
     let answered = next.run(request).instrument(span.clone());
-    let mut response = security::REQUEST.scope(Arc::new(seen), answered).await;
+    // The caller's workspace is named when it is known.
+    let answered = tenant::scope(None, security::REQUEST.scope(Arc::new(seen), answered));
+    let mut response = answered.await;
     payer.release().await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);

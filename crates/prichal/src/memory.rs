@@ -18,6 +18,7 @@ use std::{
 use axum::http::Extensions;
 use bytes::Bytes;
 use prichal_core::{id::WorkspaceId, network};
+use prichal_store::tenant;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -322,8 +323,12 @@ impl Payer {
         extensions.get::<Self>().cloned()
     }
 
-    /// Names the sender of the request. Its memory from here on is on the account of these.
+    /// Names the sender of the request. Its memory from here on is on the account of these, and its reads take the
+    /// turns of the workspace.
     pub fn name(extensions: &Extensions, workspace: Option<WorkspaceId>, credential: Uuid) {
+        if let Some(workspace) = workspace {
+            tenant::name(workspace);
+        }
         if let Some(payer) = extensions.get::<Self>() {
             let workspace = workspace.map(Account::Workspace);
             let accounts = [workspace, Some(Account::Credential(credential))];

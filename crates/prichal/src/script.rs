@@ -28,9 +28,8 @@ use prichal_script::{
     Failure, Outcome, Presets, SyntaxError,
     worker::{Report, Task},
 };
-use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, share::FairShare};
 use places::{Pace, Place, Places};
 use worker::Worker;
 
@@ -43,9 +42,13 @@ const HUNG: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(30);
 /// How many scripts a process runs.
 const RUNS: u32 = 5000;
-/// The longest time for finding out whether a text is a script, and the most that are looked at together.
+/// The longest time for finding out whether a text is a script, and for a process to begin.
 const CHECK: Duration = Duration::from_secs(5);
+/// How many texts are looked at together, and how many of one workspace.
 const CHECKS: usize = 8;
+const CHECKS_OF_ONE: usize = 2;
+/// How long a text waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The most processes that wait for their next script.
 const MOST_IDLE: usize = 64;
 
@@ -82,6 +85,10 @@ pub struct Job<'a> {
 #[derive(Debug)]
 pub enum Refused {
     Syntax(SyntaxError),
+    /// It takes longer to find out than a text may.
+    Slow(Duration),
+    /// Too many of its workspace are looked at.
+    Busy,
     /// It could not be found out.
     Failed(String),
 }
@@ -91,7 +98,7 @@ pub struct Scripts {
     program: PathBuf,
     clock: Clock,
     idle: Mutex<Vec<(Worker, Instant)>>,
-    checking: Semaphore,
+    checking: FairShare,
     places: Places,
     running: AtomicUsize,
 }
@@ -119,7 +126,7 @@ impl Scripts {
             program,
             clock,
             idle: Mutex::default(),
-            checking: Semaphore::new(CHECKS),
+            checking: FairShare::new(CHECKS, CHECKS_OF_ONE),
             places: Places::default(),
             running: AtomicUsize::new(0),
         }
@@ -194,37 +201,58 @@ impl Scripts {
         })
     }
 
-    /// Finds out whether a text is a script. Even that is not done here: a process of its own does it.
-    pub async fn check(&self, source: &str) -> Result<(), Refused> {
+    /// Finds out whether a text is a script. Even that is not done here: a process of its own does it. Its time begins
+    /// when its turn has come and that process is there.
+    pub async fn check(&self, workspace: WorkspaceId, source: &str) -> Result<(), Refused> {
+        let turn = self.checking.take(workspace, 1);
+        let Some(_turn) = self.in_time(PATIENCE, turn).await else {
+            return Err(Refused::Busy);
+        };
+        let failed = |error: std::io::Error| Refused::Failed(error.to_string());
+        let begun = self.in_time(CHECK, self.begin()).await;
+        let begun = begun.ok_or_else(|| Refused::Failed("its process does not begin".to_owned()));
+        let (mut worker, _) = begun?.map_err(failed)?;
         let ask = async {
-            let _turn = self.checking.acquire().await;
-            let mut worker = Worker::start(&self.program)?;
             worker.mouth.say(&Task::Check(source.to_owned()))?;
             worker.mouth.flush().await?;
             loop {
                 if let Report::Checked(checked) = worker.ears.hear().await? {
-                    worker.end().await;
                     return Ok::<_, std::io::Error>(checked);
                 }
             }
         };
-        match tokio::time::timeout(CHECK, ask).await {
-            Ok(Ok(checked)) => checked.map_err(Refused::Syntax),
-            Ok(Err(error)) => Err(Refused::Failed(error.to_string())),
-            Err(_) => Err(Refused::Failed("it took too long to read it".to_owned())),
+        let checked = self.in_time(CHECK, ask).await;
+        worker.end().await;
+        let checked = checked.ok_or(Refused::Slow(CHECK))?;
+        checked.map_err(failed)?.map_err(Refused::Syntax)
+    }
+
+    /// What comes of work within a time.
+    async fn in_time<T>(&self, time: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let end = self.clock.now() + time;
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.clock.sleep_until(end) => None,
+        }
+    }
+
+    /// A process that has begun, and what the system does not let it give up.
+    async fn begin(&self) -> std::io::Result<(Worker, Vec<String>)> {
+        let mut worker = Worker::start(&self.program)?;
+        loop {
+            if let Report::Ready { missing } = worker.ears.hear().await? {
+                return Ok((worker, missing));
+            }
         }
     }
 
     /// Starts a first process and writes into the log what the system does not let it give up.
     pub async fn try_out(&self) {
         let begin = async {
-            let mut worker = Worker::start(&self.program)?;
-            loop {
-                if let Report::Ready { missing } = worker.ears.hear().await? {
-                    self.keep(worker);
-                    return Ok::<_, std::io::Error>(missing);
-                }
-            }
+            let (worker, missing) = self.begin().await?;
+            self.keep(worker);
+            Ok::<_, std::io::Error>(missing)
         };
         match tokio::time::timeout(CHECK, begin).await {
             Ok(Ok(missing)) if missing.is_empty() => {

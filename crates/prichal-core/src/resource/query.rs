@@ -235,6 +235,18 @@ impl Selection {
         }
     }
 
+    /// True when all entities are shown in the order in which they are kept.
+    pub fn is_empty(&self) -> bool {
+        self.filter.is_empty() && self.order.is_empty()
+    }
+
+    /// True when one of these fields is looked at.
+    pub fn looks_at(&self, fields: &[&str]) -> bool {
+        let filter = self.filter.iter().map(|(name, ..)| name);
+        let order = self.order.iter().map(|(name, _)| name);
+        filter.chain(order).any(|name| fields.contains(name))
+    }
+
     pub fn wants(&self, entity: &Object) -> bool {
         self.filter
             .iter()
@@ -243,13 +255,16 @@ impl Selection {
 
     /// Sorts entities; equal ones keep their order.
     pub fn sort(&self, entities: &mut [Object]) {
-        entities.sort_by(|a, b| {
-            let ways = self.order.iter().map(|(name, is_down)| {
-                let way = compare(at(a, name), at(b, name));
-                if *is_down { way.reverse() } else { way }
-            });
-            ways.fold(Ordering::Equal, Ordering::then)
+        entities.sort_by(|a, b| self.compare(a, b));
+    }
+
+    /// The order of two entities.
+    pub fn compare(&self, a: &Object, b: &Object) -> Ordering {
+        let ways = self.order.iter().map(|(name, is_down)| {
+            let way = compare(at(a, name), at(b, name));
+            if *is_down { way.reverse() } else { way }
         });
+        ways.fold(Ordering::Equal, Ordering::then)
     }
 }
 

@@ -6,5 +6,6 @@ mod lab;
 mod lease;
 mod log;
 mod open;
+mod reading;
 mod turns;
 mod writer;

@@ -27,7 +27,7 @@ use prichal_store::{
     quarantine::{self, Item},
     run::{self, Kind, Lane, Run, State},
     sealed::Column,
-    socket,
+    socket, tenant,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -274,7 +274,7 @@ pub async fn enqueue<T: Send + 'static>(
     app: &App,
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    let work = work.in_current_span();
+    let work = tenant::scope(tenant::current(), work.in_current_span());
     app.background.spawn(work).await.map_err(Error::internal)?
 }
 
@@ -373,7 +373,9 @@ impl Queue {
         known.starting += more;
         drop(state);
         for _ in 0..more {
-            app.background.spawn(work(app.clone(), lane));
+            let work = work(app.clone(), lane);
+            app.background
+                .spawn(tenant::scope(Some(lane.workspace), work));
         }
     }
 

@@ -18,7 +18,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    Engine, Tx, delivery, event,
+    Engine, Tx, delivery, event, tenant,
     webhook::{self, Lease, Webhook},
 };
 use tokio::task::JoinSet;
@@ -405,7 +405,7 @@ impl Supervisor {
             let Some(position) = position else { continue };
             let (lease, app) = (hook.lease, self.app.clone());
             let runner = Runner::new(app.clone(), hook, position, self.stop.clone());
-            self.runners.spawn(async move {
+            let work = async move {
                 let end = AssertUnwindSafe(runner.run()).catch_unwind().await;
                 let Ok(end) = end else {
                     tracing::error!(webhook.id = %lease.key.id, "a webhook's runner has died");
@@ -413,7 +413,9 @@ impl Supervisor {
                     return (lease, End::Died);
                 };
                 (lease, end)
-            });
+            };
+            let workspace = Some(lease.key.workspace);
+            self.runners.spawn(tenant::scope(workspace, work));
         }
     }
 

@@ -17,6 +17,7 @@ use prichal_core::{
 use prichal_store::{
     Engine, Tx,
     quarantine::{Item, Kind},
+    tenant,
     webhook::{self, Key, Webhook},
 };
 use tokio::task::JoinSet;
@@ -95,14 +96,16 @@ async fn start_due(
         let Some(place) = places.try_take(hook.key.workspace, 1) else {
             continue;
         };
+        let workspace = hook.key.workspace;
         if let Some(tick) = take(app, hook, now).await? {
             let app = app.clone();
-            calls.spawn(async move {
+            let work = async move {
                 if let Err(error) = tick.run(&app).await {
                     tracing::error!(error = &error as &dyn std::error::Error, webhook.id = %tick.key.id, "a schedule call failed on our side");
                 }
                 drop(place);
-            });
+            };
+            calls.spawn(tenant::scope(Some(workspace), work));
         }
     }
     // Those that have their share look again when one of their calls has ended.

@@ -9,6 +9,7 @@ use prichal_store::{
     Tx,
     bulk::{self as store, Claimed, Element, Room},
     quarantine::{Item, Kind},
+    tenant,
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -95,8 +96,9 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
             for element in claimed.elements {
                 room.all -= 1;
                 *room.under_way.entry(element.workspace).or_default() += 1;
+                let workspace = Some(element.workspace);
                 let work = work(app.clone(), hands.clone(), element, stop.clone());
-                working.push(Box::pin(work));
+                working.push(Box::pin(tenant::scope(workspace, work)));
             }
             if more {
                 continue;

@@ -8,6 +8,7 @@ use prichal_store::{
     Conn, Tx, document, document_blob, entity,
     quarantine::{Item, Kind},
     signature::{self, Check, Signature},
+    tenant,
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,9 @@ async fn turn(app: &App, now: Timestamp) -> Result<Option<Timestamp>> {
         .await?;
     // One whose evidence is long in coming holds up no other company's.
     stream::iter(due.into_iter().map(Ok))
-        .try_for_each_concurrent(None, |signature| one(app, signature))
+        .try_for_each_concurrent(None, |signature| {
+            tenant::scope(Some(signature.company), one(app, signature))
+        })
         .await?;
     app.db.read(signature::next_due).await.map_err(Error::from)
 }

@@ -3,7 +3,8 @@
 use axum::{body::Body, http::StatusCode, response::Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use prichal_store::Conn;
+use prichal_core::id::WorkspaceId;
+use prichal_store::{Conn, tenant};
 
 use super::json_text;
 use crate::{
@@ -15,6 +16,8 @@ use crate::{
 /// A part of a list that is being sent.
 struct Rest<R> {
     app: App,
+    /// The workspace whose list it is.
+    workspace: Option<WorkspaceId>,
     read: R,
     page: Page,
     /// The number of all items, as it was told at the beginning.
@@ -30,6 +33,7 @@ where
 {
     let mut rest = Rest {
         app: app.clone(),
+        workspace: tenant::current(),
         read,
         page,
         count: i64::MAX,
@@ -68,7 +72,8 @@ where
     async fn next(&mut self) -> Result<Vec<String>> {
         let (read, Page { offset, limit }) = (self.read.clone(), self.page);
         let look = move |conn: &mut Conn| read(conn, offset, limit);
-        let (count, items) = self.app.db.read(look).await?;
+        let look = self.app.db.read(look);
+        let (count, items) = tenant::scope(self.workspace, look).await?;
         // A number that was told stays.
         self.count = self.count.min(count);
         let got = i64::try_from(items.len()).map_err(Error::internal)?;

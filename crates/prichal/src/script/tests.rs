@@ -38,3 +38,73 @@ async fn processes_that_wait_are_few() {
     let is_gone = |(worker, _): &(Worker, Instant)| worker.workspace != Some(oldest);
     assert!(scripts.lock().iter().all(is_gone));
 }
+
+/// Runs them all until nothing moves without the clock.
+async fn settle<T: Send + 'static>(
+    all: &[tokio::task::JoinHandle<T>],
+    is_there: impl Fn() -> bool,
+) {
+    while !is_there() {
+        assert!(all.iter().all(|one| !one.is_finished()), "all wait");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_another_workspace_is_looked_at_beside_many() {
+    let clock = Clock::manual(prichal_core::time::Timestamp::default());
+    // A process that never begins.
+    let scripts = std::sync::Arc::new(Scripts::new("/bin/cat".into(), clock.clone()));
+    let check = |of: u128| {
+        let scripts = scripts.clone();
+        tokio::spawn(async move { scripts.check(workspace(of), "1").await })
+    };
+    let mut all: Vec<_> = (0..20).map(|_| check(1)).collect();
+    settle(&all, || scripts.checking.free() == CHECKS - CHECKS_OF_ONE).await;
+    all.push(check(2));
+    settle(&all, || {
+        scripts.checking.free() == CHECKS - CHECKS_OF_ONE - 1
+    })
+    .await;
+    clock.advance(PATIENCE);
+    let mut refused = [0, 0];
+    for one in all {
+        match one.await.expect("no panic") {
+            Err(Refused::Failed(_)) => refused[0] += 1,
+            Err(Refused::Busy) => refused[1] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused[0] + refused[1], 21);
+    assert!(refused[0] >= 3, "the time of those that wait is not over");
+}
+
+#[tokio::test]
+async fn a_text_that_takes_too_long_is_told_from_one_that_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (program, marker) = (folder.path().join("slow"), folder.path().join("asked"));
+    let missing = Vec::new();
+    let ready = serde_json::to_string(&Report::Ready { missing }).expect("JSON");
+    let length = u32::try_from(ready.len()).expect("short").to_le_bytes();
+    let length: String = length.map(|byte| format!("\\{byte:03o}")).concat();
+    // It begins, takes its task and says no more.
+    let text = format!(
+        "#!/bin/sh\nprintf '{length}%s' '{ready}'\nhead -c 4 >/dev/null\n: >'{}'\nexec cat >/dev/null\n",
+        marker.display()
+    );
+    std::fs::write(&program, text).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&program, mode).expect("allowed");
+    let clock = Clock::manual(prichal_core::time::Timestamp::default());
+    let scripts = std::sync::Arc::new(Scripts::new(program, clock.clone()));
+    let at = scripts.clone();
+    let check = [tokio::spawn(
+        async move { at.check(workspace(1), "1").await },
+    )];
+    settle(&check, || marker.exists()).await;
+    clock.advance(CHECK);
+    let [check] = check;
+    let refused = check.await.expect("no panic");
+    assert!(matches!(refused, Err(Refused::Slow(_))), "{refused:?}");
+    assert_eq!(scripts.checking.free(), CHECKS);
+}

@@ -49,6 +49,7 @@ mod seeds;
 mod sockets;
 mod subscriber;
 mod telephony;
+mod turns;
 mod verify;
 mod webhooks;
 mod writes;

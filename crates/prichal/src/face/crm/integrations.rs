@@ -11,6 +11,7 @@ use prichal_core::{
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
+    tenant,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -386,10 +387,8 @@ pub(super) async fn setup_integration(
             Err(setup_refused(outcome))
         }
     };
-    background
-        .spawn(security::carried(rest))
-        .await
-        .map_err(Error::internal)?
+    let rest = tenant::scope(tenant::current(), security::carried(rest));
+    background.spawn(rest).await.map_err(Error::internal)?
 }
 
 fn read_setup(body: &[u8]) -> Result<Setup> {

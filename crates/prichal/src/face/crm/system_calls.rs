@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{call, id::EntityId};
-use prichal_store::{Conn, Tx};
+use prichal_store::{Conn, Tx, tenant};
 use utoipa::ToSchema;
 
 use super::{callbacks::read, caller::Member, words::words};
@@ -74,6 +74,7 @@ pub(super) async fn call_out(
         slot,
     });
     let work = async move { dial::dial(&app, &origin, &name, id, wish, memory).await };
+    let work = tenant::scope(tenant::current(), work);
     let dialled = background.spawn(work).await.map_err(Error::internal)??;
     let mut response = match &dialled.refused {
         None => json_text(StatusCode::OK, OK),

@@ -7,7 +7,7 @@ use axum::{
     http::{Method, request::Parts},
 };
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
-use prichal_store::usage::Kind;
+use prichal_store::{tenant, usage::Kind};
 
 use super::collection::is_lookup;
 use crate::{
@@ -69,6 +69,7 @@ impl FromRequestParts<App> for Tenant {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         // Over a websocket it is the channel that asks.
         if let Some(AsChannel(docked)) = parts.extensions.get() {
+            tenant::name(docked.workspace);
             let caller = Caller::Channel(docked.clone());
             return Self::admit(app, docked.workspace, caller, parts).await;
         }

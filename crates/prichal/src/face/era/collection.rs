@@ -60,6 +60,10 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     const MOST: i64;
     /// What readers may ask for.
     const NAMES: &'static Names;
+    /// The fields that are kept sealed.
+    const SEALED: &'static [&'static str] = &[];
+    /// One as it is kept.
+    type Row;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>>;
     fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>>;
@@ -78,7 +82,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     fn snapshot(&self) -> Option<(EntityKind, String)>;
 
     /// What has to be looked at before anything is written, and may take time.
-    fn check(&self, _: &App) -> impl Future<Output = Result<()>> + Send {
+    fn check(&self, _: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
     }
     /// What has to hold among the others. `given` is what the client sent, `before` what there was.
@@ -119,7 +123,16 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         workspace: WorkspaceId,
         id: EntityId,
     ) -> Result<Option<(Self, bool)>>;
-    fn list(vault: &Vault, conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Self>>;
+    /// Those that are not deleted from an offset on, in the order of their making.
+    fn rows(
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<Self::Row>>;
+    fn open(vault: &Vault, row: &Self::Row) -> Result<Self>;
+    /// The same without the sealed fields, which are empty.
+    fn closed(row: &Self::Row) -> Result<Self>;
     /// How many there are, and how many bytes they have.
     fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)>;
     /// The ids that a key means.
@@ -129,6 +142,8 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
 /// What is kept as it is, in the table of all such entities.
 macro_rules! plainly_stored {
     ($kind:expr, $make:expr) => {
+        type Row = prichal_store::resource::Resource;
+
         fn insert(
             &self,
             _: &crate::vault::Vault,
@@ -185,13 +200,23 @@ macro_rules! plainly_stored {
                 .transpose()
         }
 
-        fn list(
-            _: &crate::vault::Vault,
+        fn rows(
             conn: &mut prichal_store::Conn,
             workspace: prichal_core::id::WorkspaceId,
-        ) -> crate::error::Result<Vec<Self>> {
-            let rows = prichal_store::resource::list(conn, workspace, $kind)?;
-            rows.iter().map($make).collect()
+            offset: i64,
+            limit: i64,
+        ) -> crate::error::Result<Vec<Self::Row>> {
+            Ok(prichal_store::resource::list(
+                conn, workspace, $kind, offset, limit,
+            )?)
+        }
+
+        fn open(_: &crate::vault::Vault, row: &Self::Row) -> crate::error::Result<Self> {
+            $make(row)
+        }
+
+        fn closed(row: &Self::Row) -> crate::error::Result<Self> {
+            $make(row)
         }
 
         fn extent(
@@ -347,7 +372,7 @@ pub(super) async fn create<R: Resource>(
     let id = EntityId::generate(tenant.now).0;
     let made = R::read(&given, id, tenant.now)?;
     permit(&tenant.caller, None, Some(&made))?;
-    made.check(&tenant.app).await?;
+    made.check(&tenant.app, tenant.workspace).await?;
     let (app, origin) = (tenant.app.clone(), tenant.origin());
     let work = move |tx: &mut Tx<'_>| {
         let mut made = made.clone();
@@ -416,11 +441,11 @@ pub(super) fn shape(names: &'static Names, query: &Query) -> Result<Shape> {
 }
 
 /// `offset` and `limit` of a list.
-pub(super) fn page(query: &Query) -> Result<(usize, usize)> {
+pub(super) fn page(query: &Query) -> Result<(i64, i64)> {
     let number = |name: &str, default: i64, most: i64| {
         let given = query.number(name)?.unwrap_or(default);
         if (0..=most).contains(&given) {
-            usize::try_from(given).map_err(Error::internal)
+            Ok(given)
         } else {
             let why = format!("The value of '{name}' must be 0 to {most}.");
             Err(Error::invalid(name, why))
@@ -438,15 +463,47 @@ pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Res
     let (offset, limit) = page(&query)?;
     let (workspace, app, caller) = (tenant.workspace, tenant.app.clone(), tenant.caller);
     let read = move |conn: &mut Conn| {
-        let all = R::list(&app.vault, conn, workspace)?;
-        let mut found: Vec<Object> = all.iter().map(|one| one.shown(&caller)).collect();
-        found.retain(|entity| selection.wants(entity));
-        selection.sort(&mut found);
-        let page = found.iter().skip(offset).take(limit);
-        let shown = page.map(|entity| Value::Object(shape.show(entity, true)));
-        Ok::<_, Error>(Value::Array(shown.collect()).to_string())
+        let rows = if selection.is_empty() {
+            R::rows(conn, workspace, offset, limit)?
+        } else {
+            let all = R::rows(conn, workspace, 0, R::MOST)?;
+            select::<R>(&app.vault, &caller, &selection, all, (offset, limit))?
+        };
+        let shown = rows.iter().map(|row| {
+            let entity = R::open(&app.vault, row)?.shown(&caller);
+            Ok(Value::Object(shape.show(&entity, true)))
+        });
+        let shown = shown.collect::<Result<Vec<_>>>()?;
+        Ok::<_, Error>(Value::Array(shown).to_string())
     };
     Ok(json_text(StatusCode::OK, tenant.app.db.read(read).await?))
+}
+
+/// The rows of a page of those that are selected. They are opened only where a sealed field is looked at.
+fn select<R: Resource>(
+    vault: &Vault,
+    caller: &Caller,
+    selection: &Selection,
+    rows: Vec<R::Row>,
+    (offset, limit): (i64, i64),
+) -> Result<Vec<R::Row>> {
+    let is_opened = selection.looks_at(R::SEALED);
+    let mut found = Vec::new();
+    for row in rows {
+        let one = if is_opened {
+            R::open(vault, &row)?
+        } else {
+            R::closed(&row)?
+        };
+        let entity = one.shown(caller);
+        if selection.wants(&entity) {
+            found.push((entity, row));
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| selection.compare(a, b));
+    let count = |number: i64| usize::try_from(number).map_err(Error::internal);
+    let page = found.into_iter().skip(count(offset)?).take(count(limit)?);
+    Ok(page.map(|(_, row)| row).collect())
 }
 
 pub(super) async fn get<R: Resource>(
@@ -491,7 +548,8 @@ pub(super) async fn patch<R: Resource>(
     let given = schema::object(&read_json(&headers, &body)?)?.clone();
     // What takes time is done before the write; there it is done again with what is there then.
     let now = find::<R>(&tenant, id).await?;
-    now.patched(&given)?.check(&tenant.app).await?;
+    let after = now.patched(&given)?;
+    after.check(&tenant.app, tenant.workspace).await?;
     let (app, origin, caller) = (tenant.app.clone(), tenant.origin(), tenant.caller.clone());
     let write = move |tx: &mut Tx<'_>| {
         let Some((before, false)) = R::find_for_update(&app.vault, tx, origin.workspace, id)?

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     access::Caller,
     app::App,
-    channel::{close, new_token, open, queue},
+    channel::{close, closed, new_token, open, queue},
     error::{Error, Result},
     face::{
         Path, Raw, json_text,
@@ -78,6 +78,8 @@ impl Resource for Channel {
     const NOUN: &'static str = "Integration point";
     const MOST: i64 = 10_000;
     const NAMES: &'static Names = &rules::NAMES;
+    const SEALED: &'static [&'static str] = &["token_local", "token_remote", "token_remote2"];
+    type Row = channel::Channel;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
         Self::read(body, id, new_token(), now)
@@ -203,9 +205,21 @@ impl Resource for Channel {
             .transpose()
     }
 
-    fn list(vault: &Vault, conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Self>> {
-        let rows = channel::list(conn, workspace)?;
-        rows.iter().map(|row| open(vault, row)).collect()
+    fn rows(
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<Self::Row>> {
+        Ok(channel::list(conn, workspace, offset, limit)?)
+    }
+
+    fn open(vault: &Vault, row: &Self::Row) -> Result<Self> {
+        open(vault, row)
+    }
+
+    fn closed(row: &Self::Row) -> Result<Self> {
+        closed(row)
     }
 
     fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
@@ -241,10 +255,11 @@ pub(super) fn rebind(
     origin: &Origin,
     kind: &ChannelType,
 ) -> Result<()> {
-    for before in Channel::list(vault, tx.conn()?, origin.workspace)? {
-        if before.text("type") != kind.name() {
+    for row in channel::list(tx.conn()?, origin.workspace, 0, Channel::MOST)? {
+        if row.kind != kind.name() {
             continue;
         }
+        let before = open(vault, &row)?;
         let mut after = before.clone();
         after.bind(kind, &Object::new())?;
         if after == before {
@@ -509,7 +524,6 @@ pub(super) async fn list_message_attempts(
         before: query.read("before", "the id of an attempt", id::parse)?,
     };
     let (_, limit) = collection::page(&query)?;
-    let limit = i64::try_from(limit).map_err(Error::internal)?;
     let workspace = tenant.workspace;
     let of = IntegrationId(channel.id);
     let read = move |conn: &mut Conn| {

@@ -253,8 +253,7 @@ pub(super) async fn list_svcscript_runtimes(
         return Err(Error::invalid("order", why));
     }
     let (offset, limit) = page(&query)?;
-    let number = |number: usize| i64::try_from(number).map_err(Error::internal);
-    let (offset, limit, workspace) = (number(offset)?, number(limit)?, tenant.workspace);
+    let workspace = tenant.workspace;
     if let Some(code) = filter.code.clone() {
         let known = channel::script(&tenant.app, workspace, &code).await?;
         if known.is_none() {

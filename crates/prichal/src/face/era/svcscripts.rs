@@ -94,9 +94,17 @@ impl Resource for Script {
     }
 
     /// A source that is no script is refused where it is saved.
-    async fn check(&self, app: &App) -> Result<()> {
-        match app.scripts.check(self.source()).await {
+    async fn check(&self, app: &App, workspace: WorkspaceId) -> Result<()> {
+        match app.scripts.check(workspace, self.source()).await {
             Ok(()) => Ok(()),
+            Err(Refused::Slow(time)) => Err(Error::invalid(
+                "scriptdata.source",
+                format!(
+                    "The scriptdata.source takes too long to read: more than {} seconds.",
+                    time.as_secs()
+                ),
+            )),
+            Err(Refused::Busy) => Err(Error::Busy),
             Err(Refused::Syntax(error)) => Err(Error::invalid(
                 "scriptdata.source",
                 format!("The scriptdata.source is not valid JavaScript: {error}."),

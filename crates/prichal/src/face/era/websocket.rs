@@ -18,6 +18,7 @@ use axum::{
 };
 use hyper_util::rt::TokioIo;
 use prichal_core::id::generate;
+use prichal_store::tenant;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -80,7 +81,8 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let payer = Payer::of(&parts.extensions);
     let payer = payer.ok_or_else(|| Error::internal("a request without a payer"))?;
     let (at, address) = (app.clone(), security::address());
-    app.background.spawn(async move {
+    let workspace = docked.workspace;
+    let session = async move {
         // Whoever leaves before that was never there.
         let Ok(upgraded) = upgrade.await else { return };
         let received = Received::new(payer.clone());
@@ -94,7 +96,9 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
             address,
         };
         session::run(at, docked, client, socket).await;
-    });
+    };
+    app.background
+        .spawn(tenant::scope(Some(workspace), session));
     let mut response = Response::default();
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use prichal_store::tenant;
 use serde_json::value::RawValue;
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -97,7 +98,7 @@ impl Going {
             return Err((1503, why));
         }
         let turns = self.turns.clone();
-        self.tasks.spawn(async move {
+        let work = async move {
             let turn = stop.run_until_cancelled_owned(turns.acquire_owned());
             let frame = match turn.await {
                 Some(Ok(_turn)) => work.await,
@@ -105,7 +106,8 @@ impl Going {
                 _ => None,
             };
             (start, frame)
-        });
+        };
+        self.tasks.spawn(tenant::scope(tenant::current(), work));
         Ok(())
     }
 

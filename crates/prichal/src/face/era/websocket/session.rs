@@ -14,7 +14,7 @@ use prichal_core::{
     schema::Object,
     time::Timestamp,
 };
-use prichal_store::{Conn, Tx, entity, event, run::Kind, socket};
+use prichal_store::{Conn, Tx, entity, event, run::Kind, socket, tenant};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{
@@ -569,9 +569,11 @@ impl Session {
         let inbox = self.inbox.get_or_insert_with(|| {
             let (inbox, frames) = mpsc::channel(INBOX);
             let (app, docked) = (self.app.clone(), self.docked.clone());
+            let workspace = Some(self.docked.workspace);
             let work = Box::pin(read_all(app, docked, self.id, frames, self.closed.clone()));
             let seen = Seen::of(&self.app, self.address, &self.docked);
-            self.reading.spawn(async move { seen.by(work).await });
+            let work = async move { seen.by(work).await };
+            self.reading.spawn(tenant::scope(workspace, work));
             inbox
         });
         let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {

@@ -1,0 +1,117 @@
+//! Reads of many workspaces, and whose turn it is.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use prichal_store::{Error, Result, tenant};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::lab::{Lab, workspace};
+
+/// A gate that reads wait at.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn pass(&self) {
+        let (is_open, changed) = &*self.0;
+        let is_open = is_open.lock().expect("no panic");
+        let _open = changed
+            .wait_while(is_open, |is_open| !*is_open)
+            .expect("no panic");
+    }
+
+    fn open(&self) {
+        *self.0.0.lock().expect("no panic") = true;
+        self.0.1.notify_all();
+    }
+}
+
+/// Opens the gate when a test fails, so that the store can be closed.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.open();
+        }
+    }
+}
+
+/// Starts reads of a workspace that wait at the gate, and tell when they have begun.
+fn hold(
+    lab: &Lab,
+    gate: &Gate,
+    of: u128,
+    count: usize,
+) -> (JoinSet<Result<()>>, mpsc::UnboundedReceiver<()>) {
+    let (begun, begins) = mpsc::unbounded_channel();
+    let mut reads = JoinSet::new();
+    for _ in 0..count {
+        let (db, gate, begun) = (lab.db.clone(), gate.clone(), begun.clone());
+        let read = async move {
+            let read = move |_: &mut prichal_store::Conn| {
+                let _ = begun.send(());
+                gate.pass();
+                Ok(())
+            };
+            db.read(read).await
+        };
+        reads.spawn(tenant::scope(Some(workspace(of)), read));
+    }
+    (reads, begins)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_one_workspace_hold_up_no_other() {
+    let (lab, gate) = (Lab::open(), Gate::default());
+    let (reads, mut begins) = hold(&lab, &gate, 1, 50);
+    begins.recv().await.expect("one has begun");
+    let other = lab.db.read(|_| Ok::<_, Error>("B"));
+    let other = tenant::scope(Some(workspace(2)), other).await;
+    assert_eq!(other.expect("read"), "B");
+    let own = lab.db.read(|_| Ok::<_, Error>("the server's")).await;
+    assert_eq!(own.expect("read"), "the server's");
+    gate.open();
+    assert!(reads.join_all().await.into_iter().all(|read| read.is_ok()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_has_a_share_of_what_may_wait() {
+    let (lab, gate) = (Lab::open(), Gate::default());
+    let (mut reads, _begins) = hold(&lab, &gate, 1, 2000);
+    let refused = reads.join_next().await.expect("a read").expect("no panic");
+    assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+    let other = lab.db.read(|_| Ok::<_, Error>("B"));
+    let other = tenant::scope(Some(workspace(2)), other).await;
+    assert_eq!(other.expect("read"), "B");
+    gate.open();
+    let ended = reads.join_all().await;
+    let done = ended.iter().filter(|read| read.is_ok()).count();
+    assert!((1024..1100).contains(&done), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_caller_has_gone_is_left_out() {
+    let (lab, gate) = (Lab::open(), Gate::default());
+    let (mut reads, mut begins) = hold(&lab, &gate, 1, 50);
+    begins.recv().await.expect("one has begun");
+    reads.detach_all();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let left = lab.db.read(move |_| {
+        let _ = told.send(());
+        Ok::<_, Error>(())
+    });
+    let mut left = Box::pin(tenant::scope(Some(workspace(1)), left));
+    assert!(is_pending(&mut left).await, "it waits behind the others");
+    drop(left);
+    gate.open();
+    let last = lab.db.read(|_| Ok::<_, Error>(()));
+    let last = tenant::scope(Some(workspace(1)), last).await;
+    last.expect("read");
+    assert!(tells.recv().await.is_none(), "it was not read");
+}
+
+/// Asks once. True of what is not ready.
+async fn is_pending(work: &mut (impl Future + Unpin)) -> bool {
+    std::future::poll_fn(|at| std::task::Poll::Ready(std::pin::Pin::new(&mut *work).poll(at)))
+        .await
+        .is_pending()
+}
