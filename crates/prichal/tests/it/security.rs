@@ -179,16 +179,16 @@ async fn rights_have_a_line_by_whatever_way_they_come() {
     assert_eq!(changes(&log, &format!("user:{}", id("b"))), 1);
     let plain = id("c");
     assert_eq!(changes(&log, &format!("user:{plain}")), 0);
-    let patch =
+    let replace =
         |path: &str, value: Value| json!([{ "op": "replace", "path": path, "value": value }]);
     let path = format!("/users/{plain}");
     space
-        .patch(&path, patch("/position", json!("clerk")))
+        .patch(&path, replace("/position", json!("clerk")))
         .await
         .ok();
     assert_eq!(changes(&log, &format!("user:{plain}")), 0);
     space
-        .patch(&path, patch("/permissions", json!(["DOCUMENT_VIEW"])))
+        .patch(&path, replace("/permissions", json!(["DOCUMENT_VIEW"])))
         .await
         .ok();
     assert_eq!(changes(&log, &format!("user:{plain}")), 1);
