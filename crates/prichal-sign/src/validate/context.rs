@@ -466,6 +466,16 @@ impl<'a> Context<'a> {
         self.need_each(NeedKind::Issuer, &urls, &subject, None, Some(of));
     }
 
+    /// The same where there is some already, of addresses that may be asked.
+    pub(super) fn need_newer(&self, of: &Certificate, issuer: &Certificate) {
+        let extensions = &of.extensions;
+        let points = extensions.crl_points.iter().flat_map(|point| &point.uris);
+        let mut urls = extensions.ocsp_uris.iter().chain(points);
+        if urls.next().is_some() {
+            self.need_revocation(of, issuer);
+        }
+    }
+
     pub(super) fn need_revocation(&self, of: &Certificate, issuer: &Certificate) {
         let subject = of.subject.to_string();
         let responders: Vec<&String> = of.extensions.ocsp_uris.iter().collect();

@@ -21,6 +21,8 @@ pub(super) struct Outcome {
     pub refused: Refused,
     /// Whether something that could decide was not tried, as there was too much. Then nothing is good.
     pub is_cut: bool,
+    /// Whether it rests on what the signer has chosen, and there may be something newer.
+    pub is_old: bool,
     pub warnings: Vec<String>,
 }
 
@@ -53,7 +55,11 @@ impl Refused {
 pub(super) struct Used {
     pub label: String,
     pub embedded: bool,
+    this_update: Time,
 }
+
+/// Seconds before the reference time from which on embedded data is old.
+const OLD: i64 = 3600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -165,6 +171,9 @@ fn ask<'a>(
     // Long-term material first; among equals the order of the sources stays.
     statements.sort_by_key(|statement| !statement.embedded);
     decide(context, &statements, certificate, at, &mut outcome);
+    let old = |used: &Used| used.embedded && used.this_update.plus(OLD) < at;
+    outcome.is_old =
+        outcome.used.as_ref().is_some_and(old) && statements.iter().all(|said| said.embedded);
     outcome.is_cut = context.exhausted()
         || outcome.state == State::Unknown && context.embedded(|| context.exhausted());
     outcome
@@ -273,6 +282,7 @@ impl Outcome {
             used: None,
             refused: Refused::default(),
             is_cut: false,
+            is_old: false,
             warnings: Vec::new(),
         }
     }
@@ -283,6 +293,7 @@ impl Used {
         Self {
             label: statement.label.clone(),
             embedded: statement.embedded,
+            this_update: statement.this_update,
         }
     }
 }

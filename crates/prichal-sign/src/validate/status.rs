@@ -51,6 +51,10 @@ pub(super) fn check<'a>(
                 log.warn(16, format!("{name}: not accepted: {refused}"));
             }
         }
+        // The signer has chosen it. Where a newer one can be had, that counts too.
+        if outcome.is_old && !context.is_appended() {
+            context.need_newer(certificate, chain[index + 1]);
+        }
         // To wait would be no use, and would let a signer hide what speaks against him.
         if outcome.is_cut {
             let reason = format!("too much revocation data for {name} to try it all");

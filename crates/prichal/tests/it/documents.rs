@@ -1198,6 +1198,32 @@ async fn an_issuer_out_of_something_appended_hides_no_revocation() {
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 
+/// A list in a signature is the signer's choice: where its address has a newer one, that counts.
+#[tokio::test]
+async fn an_older_list_in_a_signature_hides_no_newer_one() {
+    let place = Receiver::start(|_| Reply::Status(500)).await;
+    let exchange = Exchange::new().await;
+    let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let issuer = name_lists(&exchange, &mut us, &place.url);
+    let old = CrlDraft::new(Time::from_unix(START.secs() - 7200));
+    us.bring_lists(vec![
+        list(&exchange.authority.root, None),
+        old.signed_by(&issuer),
+    ]);
+    // Where there is none, it counts itself.
+    us.sent(&[&them.bin]).await;
+    assert_eq!(place.next().await.path, "/issuer.crl");
+    serve(
+        &place,
+        vec![("/issuer.crl", list(&issuer, Some(&us.signer)))],
+    );
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    let refused = us.quick_sign(Side::Outbox, &document).await;
+    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert_eq!(us.status(&document).await, "DRAFT");
+}
+
 /// Issuers one above the other, each behind an address in the one below: revocation is asked in the end.
 #[tokio::test]
 async fn a_long_path_hides_no_revocation() {

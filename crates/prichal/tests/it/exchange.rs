@@ -297,6 +297,11 @@ impl Company {
         self.issuers = vec![issuer.der.clone()];
     }
 
+    /// From now on signatures bring these lists with them.
+    pub(crate) fn bring_lists(&mut self, lists: Vec<Vec<u8>>) {
+        self.lists = lists;
+    }
+
     /// From now on signatures bring no lists with them.
     pub(crate) fn forget_lists(&mut self) {
         self.lists.clear();
