@@ -7,8 +7,8 @@ use uuid::Uuid;
 pub(crate) struct Turns<T> {
     /// The waiting work, by whose it is.
     lines: HashMap<Uuid, VecDeque<T>>,
-    /// The order in which they come.
-    turns: VecDeque<Uuid>,
+    /// Those whose work waits, in the order of their turns.
+    order: VecDeque<Uuid>,
     waiting: usize,
 }
 
@@ -16,7 +16,7 @@ impl<T> Default for Turns<T> {
     fn default() -> Self {
         Self {
             lines: HashMap::new(),
-            turns: VecDeque::new(),
+            order: VecDeque::new(),
             waiting: 0,
         }
     }
@@ -36,7 +36,7 @@ impl<T> Turns<T> {
     pub(crate) fn push(&mut self, of: Uuid, work: T) {
         let line = self.lines.entry(of).or_default();
         if line.is_empty() {
-            self.turns.push_back(of);
+            self.order.push_back(of);
         }
         line.push_back(work);
         self.waiting += 1;
@@ -44,14 +44,14 @@ impl<T> Turns<T> {
 
     /// Takes the next piece of work of one that may come now.
     pub(crate) fn pop(&mut self, may_come: impl Fn(Uuid) -> bool) -> Option<(Uuid, T)> {
-        let place = self.turns.iter().position(|of| may_come(*of))?;
-        let of = self.turns.remove(place)?;
+        let place = self.order.iter().position(|of| may_come(*of))?;
+        let of = self.order.remove(place)?;
         let line = self.lines.get_mut(&of)?;
         let work = line.pop_front()?;
         if line.is_empty() {
             self.lines.remove(&of);
         } else {
-            self.turns.push_back(of);
+            self.order.push_back(of);
         }
         self.waiting -= 1;
         Some((of, work))

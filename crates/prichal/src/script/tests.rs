@@ -39,6 +39,14 @@ async fn processes_that_wait_are_few() {
     assert!(scripts.lock().iter().all(is_gone));
 }
 
+/// Starts a task that ends with its test.
+#[expect(clippy::disallowed_methods, reason = "nothing stops but the test")]
+fn spawn<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(work)
+}
+
 /// Runs them all until nothing moves without the clock.
 async fn settle<T: Send + 'static>(
     all: &[tokio::task::JoinHandle<T>],
@@ -57,7 +65,7 @@ async fn a_text_of_another_workspace_is_looked_at_beside_many() {
     let scripts = std::sync::Arc::new(Scripts::new("/bin/cat".into(), clock.clone()));
     let check = |of: u128| {
         let scripts = scripts.clone();
-        tokio::spawn(async move { scripts.check(workspace(of), "1").await })
+        spawn(async move { scripts.check(workspace(of), "1").await })
     };
     let mut all: Vec<_> = (0..20).map(|_| check(1)).collect();
     settle(&all, || scripts.checking.free() == CHECKS - CHECKS_OF_ONE).await;
@@ -98,9 +106,7 @@ async fn a_text_that_takes_too_long_is_told_from_one_that_waits() {
     let clock = Clock::manual(prichal_core::time::Timestamp::default());
     let scripts = std::sync::Arc::new(Scripts::new(program, clock.clone()));
     let at = scripts.clone();
-    let check = [tokio::spawn(
-        async move { at.check(workspace(1), "1").await },
-    )];
+    let check = [spawn(async move { at.check(workspace(1), "1").await })];
     settle(&check, || marker.exists()).await;
     clock.advance(CHECK);
     let [check] = check;
