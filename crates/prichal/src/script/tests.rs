@@ -97,7 +97,7 @@ async fn a_text_that_takes_too_long_is_told_from_one_that_waits() {
     let length: String = length.map(|byte| format!("\\{byte:03o}")).concat();
     // It begins, takes its task and says no more.
     let text = format!(
-        "#!/bin/sh\nprintf '{length}%s' '{ready}'\nhead -c 4 >/dev/null\n: >'{}'\nexec cat >/dev/null\n",
+        "#!/bin/sh\nprintf '{length}%s' '{ready}'\nhead -c 4 >/dev/null\n: >'{}'\nexec sleep 60\n",
         marker.display()
     );
     std::fs::write(&program, text).expect("written");
