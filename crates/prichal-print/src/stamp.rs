@@ -167,7 +167,7 @@ fn verdict(signature: &Signature<'_>) -> String {
     }
 }
 
-/// What the verdict does not speak of.
+/// The checks that the verdict does not cover.
 fn unchecked(language: Language, signature: &Signature<'_>) -> String {
     let words = [
         (signature.identity_unchecked, Word::Identity),

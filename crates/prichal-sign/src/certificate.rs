@@ -160,7 +160,7 @@ impl Certificate {
         }
     }
 
-    /// Whether it bears a right signature of that certificate's key, under the name of its issuer.
+    /// True if it bears a valid signature of that certificate's key, under the name of its issuer.
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
         let Ok(key) = issuer.public_key() else {
             return false;

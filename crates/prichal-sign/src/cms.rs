@@ -67,7 +67,7 @@ pub struct SignerInfo {
     pub signature_algorithm: Algorithm,
     pub signature: Vec<u8>,
     pub(crate) unsigned: Vec<Attribute>,
-    /// What could not be read of the unsigned attributes, which anybody can append.
+    /// The unsigned attributes that cannot be read; anybody can append some.
     pub(crate) unread: Vec<String>,
     /// The fields from version to signature as they stand: part of an archive time-stamp's input.
     pub(crate) signed_part: Vec<u8>,

@@ -83,7 +83,7 @@ impl Revocation {
 }
 
 impl Crl {
-    /// What a report calls it.
+    /// Its name in reports.
     pub fn label(&self) -> String {
         let kind = if self.delta_base.is_some() {
             "delta CRL"

@@ -102,7 +102,7 @@ impl PublicKey {
         }
     }
 
-    /// What checking a signature with this key costs, where that of a usual key is 1.
+    /// The cost of checking a signature with this key; that of a usual key is 1.
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Rsa { modulus, exponent } => {

@@ -56,7 +56,7 @@ pub(crate) enum Status {
 }
 
 impl Ocsp {
-    /// What a report calls it.
+    /// Its name in reports.
     pub fn label(&self) -> String {
         format!("OCSP response of {}", self.produced_at)
     }

@@ -25,7 +25,7 @@ pub(crate) struct Attribute {
     pub count: usize,
 }
 
-/// How many unreadable attributes are named.
+/// The most unreadable attributes that are named.
 const MOST_UNREAD: usize = 16;
 
 const fn too_many(what: &'static str, limits: &Limits) -> ReadError {

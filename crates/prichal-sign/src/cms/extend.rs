@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::oid;
 use crate::text;
 
-/// What is added to a signature, encoded.
+/// Encoded evidence that is added to a signature.
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
     pub certificates: Vec<Vec<u8>>,

@@ -211,7 +211,7 @@ fn page(found: &Public, language: Language) -> String {
     frame(language, &body)
 }
 
-/// What the verdict does not speak of.
+/// The checks that the verdict does not cover.
 fn unchecked(report: &Value, language: Language) -> String {
     let Unchecked {
         identity,
