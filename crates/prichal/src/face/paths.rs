@@ -2,73 +2,97 @@
 
 use axum::http::Uri;
 
-/// The paths there are under `/api`.
-pub struct Paths(Vec<Vec<Segment>>);
+/// The paths there are under `/api`, as a tree of their segments.
+pub struct Paths(Node);
 
-enum Segment {
-    Word(String),
-    /// Something that the client names.
-    Name,
+/// The paths that share their first segments.
+#[derive(Default)]
+struct Node {
+    words: Vec<(String, Node)>,
+    /// Paths that go on with something the client names.
+    name: Option<Box<Node>>,
+    /// A path ends here.
+    ends: bool,
 }
 
-impl Segment {
-    fn matches(&self, given: &str) -> bool {
-        match self {
-            Self::Word(word) => word.eq_ignore_ascii_case(given),
-            Self::Name => true,
+impl Node {
+    fn add<'a>(&mut self, mut segments: impl Iterator<Item = &'a str>) {
+        let Some(segment) = segments.next() else {
+            self.ends = true;
+            return;
+        };
+        let next = if segment.starts_with('{') {
+            &mut **self.name.get_or_insert_default()
+        } else {
+            let known = self.words.iter().position(|(word, _)| word == segment);
+            let at = known.unwrap_or_else(|| {
+                self.words.push((segment.to_owned(), Self::default()));
+                self.words.len() - 1
+            });
+            &mut self.words[at].1
+        };
+        next.add(segments);
+    }
+
+    /// Follows the segments of a request to the end of a path. `found` gets the word of each segment, or
+    /// `None` for a name. As in the router, a word goes before a name that fits as well.
+    fn find<'a>(&'a self, given: &[&str], found: &mut Vec<Option<&'a str>>) -> bool {
+        let Some((segment, rest)) = given.split_first() else {
+            return self.ends;
+        };
+        let length = found.len();
+        for (word, next) in &self.words {
+            if word.eq_ignore_ascii_case(segment) {
+                found.push(Some(word));
+                if next.find(rest, found) {
+                    return true;
+                }
+                found.truncate(length);
+            }
         }
+        let Some(next) = &self.name else { return false };
+        found.push(None);
+        let is_found = next.find(rest, found);
+        if !is_found {
+            found.truncate(length);
+        }
+        is_found
     }
 }
 
 impl Paths {
     /// Reads paths such as `/api/v1/{ws}/files/{id}`.
     pub fn new<'a>(templates: impl IntoIterator<Item = &'a str>) -> Self {
-        let segment = |text: &str| match text.strip_prefix('{') {
-            Some(_) => Segment::Name,
-            None => Segment::Word(text.to_owned()),
-        };
-        let segments = |path: &str| segments(path).map(segment).collect();
-        Self(templates.into_iter().map(segments).collect())
+        let mut root = Node::default();
+        for template in templates {
+            root.add(segments(template));
+        }
+        Self(root)
     }
 
     /// The path as it is registered here, if it was written in another way.
     pub fn canonical(&self, uri: &Uri) -> Option<Uri> {
         let path = uri.path();
-        let given: Vec<&str> = segments(path).collect();
-        if !given.first()?.eq_ignore_ascii_case("api") {
+        if !segments(path).next()?.eq_ignore_ascii_case("api") {
             return None;
         }
-        let has_names = given
+        let given: Vec<&str> = segments(path).collect();
+        let mut known = Vec::with_capacity(given.len());
+        self.0.find(&given, &mut known);
+        // Names are ids under every version but this.
+        let keeps_names = given
             .get(1)
             .is_some_and(|version| version.eq_ignore_ascii_case("v1"));
-        // A word goes before a name that fits as well.
-        let words = |known: &&Vec<Segment>| {
-            let words = known.iter().filter(|one| matches!(one, Segment::Word(_)));
-            words.count()
-        };
-        let fitting = self.0.iter().filter(|known| {
-            let mut pairs = known.iter().zip(&given);
-            known.len() == given.len() && pairs.all(|(known, given)| known.matches(given))
-        });
         let mut written = String::with_capacity(path.len());
-        match fitting.max_by_key(words) {
-            Some(known) => {
-                for (known, given) in known.iter().zip(&given) {
-                    written.push('/');
-                    match known {
-                        Segment::Word(word) => written.push_str(word),
-                        // Names are ids in the other versions.
-                        Segment::Name if !has_names => {
-                            written.push_str(&given.to_ascii_lowercase());
-                        }
-                        Segment::Name => written.push_str(given),
-                    }
+        for (at, given) in given.iter().enumerate() {
+            written.push('/');
+            match known.get(at) {
+                Some(Some(word)) => written.push_str(word),
+                Some(None) if !keeps_names => {
+                    written.extend(given.chars().map(|c| c.to_ascii_lowercase()))
                 }
+                _ => written.push_str(given),
             }
-            None => given.iter().for_each(|given| {
-                written.push('/');
-                written.push_str(given);
-            }),
         }
         if written == path {
             return None;
