@@ -68,7 +68,7 @@ fn faults(source: &Source, page: impl Fn(&str) -> Option<String>) -> Vec<String>
             }
         }
     }
-    // Whatever is left names no document. In a document with numbered headings it is one of those.
+    // The remaining sections name no document. A document may mean its own by them.
     let rest = blanked(&blanked(&prose, &REFERENCE), &STANDARD);
     for found in BARE.captures_iter(&rest) {
         let at = found.get(0).map_or(0, |whole| whole.start());

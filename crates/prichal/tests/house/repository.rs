@@ -101,7 +101,7 @@ impl Source {
         format!("{}:{line}: {what}", self.path)
     }
 
-    /// What begins a comment; empty for a document, `None` for a file without prose.
+    /// The mark of a comment; empty for a document, `None` for a file without prose.
     fn mark(&self) -> Option<&'static str> {
         let name = self.path.rsplit('/').next().unwrap_or_default();
         match name.rsplit_once('.').map(|(_, extension)| extension) {
