@@ -1,5 +1,5 @@
 //! Calls: what exchanges and users report about one, and what follows from it
-//! (`reference/kontur.md` §6).
+//! (`docs/contracts/kontur.md §6`).
 //!
 //! A call is kept as its *evidence*: every event, the earliest word of its start, the latest of its
 //! end, what history says. Everything else (legs, status, facts, the model) is computed from that,
@@ -30,7 +30,7 @@ pub use read::{
     register, started,
 };
 
-/// How many legs a call may have (`reference/kontur.md` §13, 13).
+/// How many legs a call may have (`docs/contracts/kontur.md §13` row 13).
 pub const MAX_LEGS: usize = 50;
 /// How many events a call may have.
 pub const MAX_EVENTS: usize = 1000;
@@ -466,7 +466,7 @@ impl Call {
             .find(|text| !text.is_empty())
     }
 
-    /// How long after the last message the call is given up (`reference/kontur.md` §6.6). Nothing for
+    /// How long after the last message the call is given up (`docs/contracts/kontur.md §6.6`). Nothing for
     /// one that is over.
     pub fn patience(&self) -> Option<Duration> {
         if self.status() == Status::Sealed {

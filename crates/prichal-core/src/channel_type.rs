@@ -1,5 +1,5 @@
 //! Types of channels: what is fixed for every channel of a type, and how many there may be
-//! (`reference/era.md` §3).
+//! (`docs/contracts/era.md §3`).
 
 use serde_json::{Map, Value};
 use uuid::Uuid;

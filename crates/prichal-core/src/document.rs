@@ -1,4 +1,4 @@
-//! E-documents: their words, their state, and what each company sees of it (`reference/edo.md` §1.4, §2).
+//! E-documents: their words, their state, and what each company sees of it (`docs/contracts/idocs.md §1.4, §2`).
 //!
 //! A document is kept once, for all parties: its route says who has to act and who has. What a company
 //! sees is a pure function of it, [`Document::status`]; what may be done is [`Document::apply`], which

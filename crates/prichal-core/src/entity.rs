@@ -1,5 +1,5 @@
 //! Entities of the collections that clients write themselves: what they are made of, and what
-//! creating and patching does to them (`contract.md` §5, `reference/kontur.md` §5).
+//! creating and patching does to them (`docs/contracts/prichal.md §5`, `docs/contracts/kontur.md §5`).
 //!
 //! An entity is kept as its *members*: the model without `id`, `updateInfo` and `links`. Models and
 //! snapshots are put together from the members' text without reading it again.
@@ -130,7 +130,7 @@ const TASK: &[Field] = &[
 const ROLE: &[Field] = &[
     NAME,
     ACCESS_RIGHTS,
-    // Which routes the role opens in the channels' dialect (`reference/era.md` §8).
+    // Which routes the role opens in the channels' dialect (`docs/contracts/era.md §5`).
     Field::new("routes", Type::Objects(ROUTE)),
     CUSTOM_FIELDS,
 ];

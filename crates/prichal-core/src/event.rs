@@ -1,4 +1,4 @@
-//! Events: what a workspace's log says about one change (`reference/kontur.md` §5, §8).
+//! Events: what a workspace's log says about one change (`docs/contracts/kontur.md §5, §8`).
 //!
 //! An event is rendered once, when it is written, and that text is what the feed, the webhooks and
 //! the websocket subscriptions send. So the text here is the wire format, byte for byte.
@@ -192,7 +192,7 @@ impl Deref for Entities {
 }
 
 /// Who made a change: the `createdByUserId` and `createdWith` of the vendor's author stamp
-/// (`reference/kontur.md` §1).
+/// (`docs/contracts/kontur.md §1`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     pub user: Option<UserId>,
@@ -307,7 +307,7 @@ impl NewEvent {
         }
     }
 
-    /// The `ObjectEvent` as the feed serves it. Null members are left out (`reference/kontur.md` §5).
+    /// The `ObjectEvent` as the feed serves it. Null members are left out (`docs/contracts/kontur.md §5`).
     pub fn render(&self, offset: Uuid) -> String {
         // Room for everything of fixed size: ids, names, the time.
         const FRAME: usize = 480;

@@ -1,4 +1,4 @@
-//! Names that people give to workspaces (`contract.md` §4).
+//! Names that people give to workspaces (`docs/contracts/prichal.md §4`).
 
 /// Whether a workspace may be called so: `^[a-z][a-z0-9-]{1,62}$`.
 pub fn is_workspace_name(name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Models as data: what members a JSON object may have, read and checked in one place.
 //!
-//! Reading follows the vendor's server (`reference/kontur.md` §1): property names in either case,
+//! Reading follows the vendor's server (`docs/contracts/kontur.md §1`): property names in either case,
 //! unknown members ignored, null the same as absent. What comes out has the canonical names in the
 //! schema's order, so two equal models have equal texts.
 
@@ -99,7 +99,7 @@ pub enum Access {
 /// What a member is when nobody gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// Left out: null members are not written (`reference/kontur.md` §1).
+    /// Left out: null members are not written (`docs/contracts/kontur.md §1`).
     Absent,
     False,
     Zero,
@@ -130,7 +130,7 @@ pub enum Type {
     Text,
     Bool,
     Int,
-    /// A whole number that some clients send as text; kept as a number (`reference/kontur.md` §14).
+    /// A whole number that some clients send as text; kept as a number (`docs/contracts/kontur.md §14`).
     Size,
     Number,
     /// An id. The zero GUID is the same as none.
@@ -200,7 +200,7 @@ impl Elements {
 /// What the id of an element looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A GUID; absent or zero means "make one" (`reference/kontur.md` §3).
+    /// A GUID; absent or zero means "make one" (`docs/contracts/kontur.md §3`).
     Guid,
     /// A text the client must give.
     Text,
@@ -243,7 +243,7 @@ impl Fault {
         }
     }
 
-    /// In the vendor's words for a required member (`reference/kontur.md` §2).
+    /// In the vendor's words for a required member (`docs/contracts/kontur.md §2`).
     pub fn required(path: impl Into<String>) -> Self {
         let path = path.into();
         let message = format!("The {path} field is required.");

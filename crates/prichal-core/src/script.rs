@@ -1,4 +1,4 @@
-//! Scripts: what channels and their users have run (`reference/era.md` §10, `contract.md` §7).
+//! Scripts: what channels and their users have run (`docs/contracts/era.md §10`, `docs/contracts/prichal.md §7`).
 
 use serde_json::{Map, Value};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Who made a thing and who changed it last: the vendor's `updateInfo` (`reference/kontur.md` §5).
+//! Who made a thing and who changed it last: the vendor's `updateInfo` (`docs/contracts/kontur.md §5`).
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -27,7 +27,7 @@ impl UpdateInfo {
         }
     }
 
-    /// After a change. What is said of the making stays (`reference/kontur.md` §3).
+    /// After a change. What is said of the making stays (`docs/contracts/kontur.md §3`).
     #[must_use]
     pub fn changed(self, origin: &Origin) -> Self {
         Self {

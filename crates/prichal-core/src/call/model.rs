@@ -1,4 +1,4 @@
-//! The `Communication` as it is served (`reference/kontur.md` §5).
+//! The `Communication` as it is served (`docs/contracts/kontur.md §5`).
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Call, Event, Leg, Moment, Status};
 use crate::{json, update_info::UpdateInfo};
 
-/// The most bytes of events in a snapshot; the oldest are left out (`reference/kontur.md` §13, 22).
+/// The most bytes of events in a snapshot; the oldest are left out (`docs/contracts/kontur.md §13` row 22).
 const SNAPSHOT_EVENTS: usize = 256 * 1024;
 
 /// What a communication has besides the call itself.

@@ -1,4 +1,4 @@
-//! Reading what exchanges and users send about calls (`reference/kontur.md` §4.4, §4.5).
+//! Reading what exchanges and users send about calls (`docs/contracts/kontur.md §4.4, §4.5`).
 
 use serde_json::Value;
 use uuid::Uuid;

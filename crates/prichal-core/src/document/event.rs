@@ -1,5 +1,5 @@
 //! What a company's log says of its documents, and how it is told to outside systems
-//! (`reference/edo.md` §3.3).
+//! (`docs/contracts/idocs.md §3.3`).
 
 use serde_json::{Value, json};
 use uuid::Uuid;

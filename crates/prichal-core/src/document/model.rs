@@ -1,4 +1,4 @@
-//! The vendor's models of a document, as one company sees it (`reference/edo.md` §1.3).
+//! The vendor's models of a document, as one company sees it (`docs/contracts/idocs.md §1.3`).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! An integration in one workspace (`reference/kontur.md` §5, `IntegrationInstance`).
+//! An integration in one workspace (`docs/contracts/kontur.md §5`, `IntegrationInstance`).
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -230,7 +230,7 @@ impl Setting {
 }
 
 /// Two shorthands: the webhooks page adds to `/IntegrationInstance` where it means `/webHooks`
-/// (`reference/kontur.md` §4.2), and a secret may be replaced by its bare value.
+/// (`docs/contracts/kontur.md §4.2`), and a secret may be replaced by its bare value.
 fn usual_form(operation: &Operation) -> Operation {
     let mut operation = operation.clone();
     let path = operation.path.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! What `POST …/setup` stores of its free object (`contract-details.md`).
+//! What `POST …/setup` stores of its free object (`docs/contracts/prichal.md §10.2`).
 
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ fn is_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Values are kept as text, booleans as .NET prints them (`reference/kontur.md` §1).
+/// Values are kept as text, booleans as .NET prints them (`docs/contracts/kontur.md §1`).
 fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
     if name.trim().is_empty() || name.len() > MAX_NAME {
         return Err(Fault::rule(

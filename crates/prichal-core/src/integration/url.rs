@@ -1,4 +1,4 @@
-//! Where an integration is called (`reference/kontur.md` §9).
+//! Where an integration is called (`docs/contracts/kontur.md §9`).
 
 const MAX_LENGTH: usize = 2048;
 

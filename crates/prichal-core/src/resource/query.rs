@@ -1,5 +1,5 @@
 //! What a reader of a collection asks for: which entities, in what order, and which of their fields
-//! (`reference/era.md` §4, §5, §13).
+//! (`docs/contracts/era.md §4, §5, §13`).
 
 use std::cmp::Ordering;
 

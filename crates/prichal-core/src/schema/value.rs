@@ -159,7 +159,7 @@ pub(crate) fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// A fault in the vendor's words (`reference/kontur.md` §2).
+/// A fault in the vendor's words (`docs/contracts/kontur.md §2`).
 pub(super) fn conversion(path: &str, value: &Value, type_name: &str, kind: FaultKind) -> Fault {
     Fault {
         path: path.to_owned(),
