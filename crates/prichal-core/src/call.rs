@@ -9,9 +9,8 @@
 mod facts;
 mod identity;
 mod legs;
-mod model;
 mod moment;
-mod read;
+mod snapshot;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -23,12 +22,8 @@ use crate::words::words;
 pub use facts::{Facts, State};
 pub use identity::{Identity, choose};
 pub use legs::Leg;
-pub use model::{Head, Links, created_at, model, snapshot};
 pub use moment::Moment;
-pub use read::{
-    Callback, HangUp, Refs, ReportedRecording, dial, event, failed, finished, hang_up, recording,
-    register, started,
-};
+pub use snapshot::{Head, created_at, push_members, snapshot};
 
 /// How many legs a call may have (`reference/kontur.md` §13, 13).
 pub const MAX_LEGS: usize = 50;
@@ -256,6 +251,38 @@ pub enum Message {
     History(History, Vec<LegRecording>),
     /// Nothing has come for so long that the call is over.
     TimedOut(Moment),
+}
+
+/// By what a message names its call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refs {
+    pub communication: Option<Uuid>,
+    /// As it was sent, with or without the integration's name.
+    pub external: Option<String>,
+}
+
+/// A message and the call it is about.
+#[derive(Clone, Debug)]
+pub struct Callback<T> {
+    pub refs: Refs,
+    pub told: T,
+}
+
+/// A recording that is reported: its leg, and the file as it was sent.
+#[derive(Clone, Debug)]
+pub struct ReportedRecording {
+    pub external_call_item_id: String,
+    pub realtime_call_item_id: String,
+    pub file: Uuid,
+    pub file_name: Option<String>,
+    pub content_type: Option<String>,
+}
+
+/// A user hangs up.
+#[derive(Clone, Debug)]
+pub struct HangUp {
+    pub realtime_call_item_id: String,
+    pub user: Option<Uuid>,
 }
 
 /// Why a message is not taken.

@@ -11,7 +11,7 @@ use crate::{
     channel_type::ChannelType,
     id, json,
     network::Network,
-    resource::{self, Kind, Names},
+    resource,
     schema::{self, Fault, Field, Object, Preset, Type, member},
     time::Timestamp,
 };
@@ -45,52 +45,6 @@ const OPTS: &[Field] = &[
     Field::new("ip_mask", Type::Texts),
     Field::new("filter_capabilities", Type::Texts),
 ];
-
-/// What readers may ask for.
-pub static NAMES: Names = Names {
-    known: &[
-        "id",
-        "code",
-        "type",
-        "token_local",
-        "token_remote",
-        "token_remote2",
-        "url",
-        "recv_svcscriptcode",
-        "recv_svcscriptcode_ws",
-        "send_svcscriptcode",
-        "send_svcscriptcode_ws",
-        "opts",
-        "opts.title",
-        "opts.comment",
-        "opts.allow_files_api",
-        "opts.issync",
-        "opts.recv_timeout",
-        "opts.roles",
-        "opts.userid",
-        "opts.ip_mask",
-        "opts.filter_capabilities",
-        "ext",
-        "ext.ct",
-        "ext.lwt",
-    ],
-    aliases: &[
-        ("tokenlocal", "token_local"),
-        ("tokenremote", "token_remote"),
-        ("tokenremote2", "token_remote2"),
-    ],
-    seldom: &["opts.comment"],
-    kinds: &[
-        ("opts", Kind::Object),
-        ("opts.allow_files_api", Kind::Bool),
-        ("opts.issync", Kind::Bool),
-        ("opts.recv_timeout", Kind::Int),
-        ("opts.roles", Kind::List),
-        ("opts.ip_mask", Kind::List),
-        ("opts.filter_capabilities", Kind::List),
-        ("ext", Kind::Object),
-    ],
-};
 
 /// Members that decide where messages go, and which scripts see them and the tokens.
 const WAYS: [&str; 5] = [

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     channel::MAX_TIMEOUT,
-    resource::{self, Kind, Names},
+    resource,
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
@@ -27,33 +27,6 @@ const FIELDS: &[Field] = &[
 const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
-
-/// What readers may ask for.
-pub static NAMES: Names = Names {
-    known: &[
-        "id",
-        "type",
-        "recv_svcscriptcode",
-        "recv_svcscriptcode_ws",
-        "recv_timeout",
-        "send_svcscriptcode",
-        "send_svcscriptcode_ws",
-        "url",
-        "issync",
-        "quota",
-        "ext",
-        "ext.ct",
-        "ext.lwt",
-    ],
-    aliases: &[],
-    seldom: &[],
-    kinds: &[
-        ("recv_timeout", Kind::Int),
-        ("issync", Kind::Bool),
-        ("quota", Kind::Int),
-        ("ext", Kind::Object),
-    ],
-};
 
 /// A type of channels. Kept as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]

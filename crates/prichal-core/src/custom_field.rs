@@ -68,7 +68,7 @@ static OPTIONS: Elements = Elements::new(
 );
 
 static TYPE: Words = Words {
-    type_name: "CustomFields.CustomFieldType",
+    name: "customFieldType",
     words: &[
         "text",
         "number",
@@ -134,14 +134,14 @@ const ATTACHMENTS: &str = "attachmentFileIds";
 
 fn collect(path: &str, value: &Value, files: &mut Vec<Uuid>, faults: &mut Vec<Fault>) {
     let Some(items) = value.as_array() else {
-        faults.push(Fault::conversion(path, value, Type::Guids));
+        faults.push(Fault::wrong_type(path, value, Type::Guids));
         return;
     };
     for (n, item) in items.iter().enumerate() {
         match item.as_str().and_then(id::parse) {
             Some(file) if files.contains(&file) => {}
             Some(file) => files.push(file),
-            None => faults.push(Fault::conversion(&format!("{path}[{n}]"), item, Type::Guid)),
+            None => faults.push(Fault::wrong_type(&format!("{path}[{n}]"), item, Type::Guid)),
         }
     }
 }

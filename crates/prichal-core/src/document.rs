@@ -4,10 +4,9 @@
 //! sees is a pure function of it, [`Document::status`]; what may be done is [`Document::apply`], which
 //! changes nothing when it says no.
 
-pub mod event;
-pub mod model;
 mod operation;
 mod route;
+pub mod snapshot;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

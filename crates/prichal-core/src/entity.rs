@@ -1,11 +1,11 @@
 //! Entities of the collections that clients write themselves: what they are made of, and what
 //! creating and patching does to them (`contract.md` §5, `reference/kontur.md` §5).
 //!
-//! An entity is kept as its *members*: the model without `id`, `updateInfo` and `links`. Models and
-//! snapshots are put together from the members' text without reading it again.
+//! An entity is kept as its *members*: the model without its id, its links, and the authors and times of
+//! its changes.
 
-mod model;
 pub mod rights;
+mod snapshot;
 mod user;
 
 use serde_json::{Map, Value};
@@ -273,7 +273,7 @@ pub fn from_text(text: &str) -> Option<Object> {
     serde_json::from_str(text).ok()
 }
 
-pub use model::{model, snapshot};
+pub use snapshot::snapshot;
 
 #[cfg(test)]
 mod tests;

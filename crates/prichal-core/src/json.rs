@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::time::Timestamp;
 
 /// Appends `text` as a JSON string. Most texts need no escape, so those are copied as they are.
-pub(crate) fn push_text(out: &mut String, text: &str) {
+pub fn push_text(out: &mut String, text: &str) {
     let plain = text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
     if plain {
         out.push('"');
@@ -23,7 +23,7 @@ pub(crate) fn push_text(out: &mut String, text: &str) {
 }
 
 /// Appends a quoted GUID, lower-case and hyphenated.
-pub(crate) fn push_guid(out: &mut String, id: Uuid) {
+pub fn push_guid(out: &mut String, id: Uuid) {
     out.push('"');
     push_bare_guid(out, id);
     out.push('"');
@@ -36,13 +36,13 @@ pub(crate) fn push_bare_guid(out: &mut String, id: Uuid) {
 }
 
 /// Appends a quoted server time.
-pub(crate) fn push_time(out: &mut String, at: Timestamp) {
+pub fn push_time(out: &mut String, at: Timestamp) {
     // Writing into a `String` cannot fail.
     let _ = write!(out, "\"{at}\"");
 }
 
 /// What stands between the braces of an object's text.
-pub(crate) fn inside(object: &str) -> &str {
+pub fn inside(object: &str) -> &str {
     let trimmed = object.trim();
     trimmed
         .strip_prefix('{')

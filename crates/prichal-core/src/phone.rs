@@ -104,7 +104,7 @@ static PLANS: [Plan; 22] = [
 
 /// The names of the regions, as settings have them.
 pub static REGIONS: Words = Words {
-    type_name: "Settings.PhoneRegion",
+    name: "phoneRegion",
     words: &[
         "RU", "KZ", "AM", "AZ", "BY", "CA", "CN", "DE", "EE", "GB", "GE", "IL", "KG", "LT", "LV",
         "MD", "PL", "TJ", "TR", "UA", "US", "UZ",

@@ -1,8 +1,6 @@
 //! What the entities of the service collections have in common (`reference/era.md` §2, §5, §13): an id
 //! that may be chosen, PATCH that merges, `ext` with the times of making and change.
 
-mod query;
-
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -11,8 +9,6 @@ use crate::{
     schema::{Fault, Field, Object, Type, member},
     time::Timestamp,
 };
-
-pub use query::{Kind, Names, Selection, Shape};
 
 /// The longest name or code, in characters.
 const LONGEST: usize = 128;
@@ -26,7 +22,7 @@ pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
         Some(value) => value
             .as_str()
             .and_then(id::parse)
-            .ok_or_else(|| vec![Fault::conversion("id", value, Type::Guid)]),
+            .ok_or_else(|| vec![Fault::wrong_type("id", value, Type::Guid)]),
     }
 }
 

@@ -7,8 +7,6 @@
 mod read;
 mod value;
 
-use std::fmt;
-
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -157,6 +155,26 @@ pub enum Type {
 }
 
 impl Type {
+    const fn name(self) -> TypeName {
+        match self {
+            Self::Text => TypeName::Text,
+            Self::Bool => TypeName::Bool,
+            Self::Int | Self::Size => TypeName::Int,
+            Self::Number => TypeName::Number,
+            Self::Guid | Self::GuidOrNone => TypeName::Guid,
+            Self::Moment => TypeName::Moment,
+            Self::TimeSpan => TypeName::TimeSpan,
+            Self::Enum(words) => TypeName::Enum(words.name),
+            Self::Object(_) | Self::Free | Self::Any => TypeName::Object,
+            Self::Values
+            | Self::Texts
+            | Self::Guids
+            | Self::Enums(_)
+            | Self::Objects(_)
+            | Self::Elements(_) => TypeName::List,
+        }
+    }
+
     pub(crate) const fn is_list(&self) -> bool {
         matches!(
             self,
@@ -165,10 +183,10 @@ impl Type {
     }
 }
 
-/// The values of an enumeration, and its name in error messages.
+/// The values of an enumeration, and its name in errors.
 #[derive(Debug)]
 pub struct Words {
-    pub type_name: &'static str,
+    pub name: &'static str,
     pub words: &'static [&'static str],
 }
 
@@ -215,62 +233,126 @@ pub enum Repeat {
     Replace,
 }
 
-/// What is wrong with one value.
+/// A fault of one value. A dialect words it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The JSON path, such as `phones[0].type`.
     pub path: String,
-    pub message: String,
-    pub kind: FaultKind,
+    pub problem: Problem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A required member is absent or blank.
+    Required,
+    /// The value cannot be read as its field's type.
+    Mismatch(Mismatch),
+    /// The value exceeds a bound or breaks its field's rule. The text has no full stop.
+    Invalid(String),
+    /// Any other rule, as a sentence.
+    Rule(String),
+}
+
+/// A value that cannot be read as its field's type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The value as JSON, cut to a length that an error may repeat.
+    pub given: String,
+    pub expected: TypeName,
+    pub kind: MismatchKind,
+    /// Line and position in the text that was read, both from 1, at which the value ends.
+    pub end: Option<(usize, usize)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MismatchKind {
+    /// The wrong JSON type.
+    Type,
+    /// The right JSON type with unreadable contents: a bad GUID, an unknown word.
+    Format,
+}
+
+/// The kinds of type that errors tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeName {
+    Text,
+    Bool,
+    Int,
+    Number,
+    Guid,
+    Moment,
+    TimeSpan,
+    /// An enumeration, by its name.
+    Enum(&'static str),
+    Object,
+    List,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// The wrong JSON type.
     Type,
-    /// The right JSON type with something in it that cannot be read: a bad GUID, an unknown word.
+    /// The right JSON type with unreadable contents.
     Format,
     /// Readable, but against a rule.
     Rule,
 }
 
 impl Fault {
-    pub fn rule(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            kind: FaultKind::Rule,
-        }
-    }
-
-    /// In the vendor's words for a required member (`reference/kontur.md` §2).
-    pub fn required(path: impl Into<String>) -> Self {
+    fn new(path: impl Into<String>, problem: Problem) -> Self {
         let path = path.into();
-        let message = format!("The {path} field is required.");
-        Self::rule(path, message)
+        Self { path, problem }
     }
 
-    /// In the vendor's words for a value of the wrong JSON type.
-    pub fn conversion(path: &str, value: &Value, ty: Type) -> Self {
-        value::conversion(path, value, &value::type_name(ty), FaultKind::Type)
+    /// A broken rule, as a sentence.
+    pub fn rule(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(path, Problem::Rule(message.into()))
     }
 
-    /// In the vendor's words for a text that is none of an enumeration's.
-    pub fn unknown_word(path: &str, word: &str, type_name: &str) -> Self {
-        let type_name = format!("Xcom.Api.Models.{type_name}");
-        value::conversion(path, &Value::from(word), &type_name, FaultKind::Format)
+    /// A broken bound or rule of the field; `why` has no full stop.
+    pub fn invalid(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(path, Problem::Invalid(why.into()))
     }
 
-    /// Whether the vendor's message goes on with `, line L, position P.`, which only the reader of
-    /// the text can tell.
-    pub fn wants_position(&self) -> bool {
-        self.kind != FaultKind::Rule
+    /// A required member that is absent or blank.
+    pub fn required(path: impl Into<String>) -> Self {
+        Self::new(path, Problem::Required)
     }
-}
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+    /// A value of the wrong JSON type.
+    pub fn wrong_type(path: &str, value: &Value, ty: Type) -> Self {
+        Self::mismatch(path, value, ty.name(), MismatchKind::Type)
+    }
+
+    /// A text that is not among an enumeration's words.
+    pub fn unknown_word(path: &str, word: &str, enumeration: &'static str) -> Self {
+        let expected = TypeName::Enum(enumeration);
+        Self::mismatch(path, &Value::from(word), expected, MismatchKind::Format)
+    }
+
+    pub(crate) fn mismatch(
+        path: &str,
+        value: &Value,
+        expected: TypeName,
+        kind: MismatchKind,
+    ) -> Self {
+        let mismatch = Mismatch {
+            given: value::excerpt(value),
+            expected,
+            kind,
+            end: None,
+        };
+        Self::new(path, Problem::Mismatch(mismatch))
+    }
+
+    pub const fn kind(&self) -> FaultKind {
+        match &self.problem {
+            Problem::Mismatch(mismatch) => match mismatch.kind {
+                MismatchKind::Type => FaultKind::Type,
+                MismatchKind::Format => FaultKind::Format,
+            },
+            Problem::Required | Problem::Invalid(_) | Problem::Rule(_) => FaultKind::Rule,
+        }
     }
 }
 
@@ -287,14 +369,7 @@ pub fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {
 /// Reads the body of a request as an object.
 pub fn object(body: &Value) -> Result<&Object, Vec<Fault>> {
     let object = body.as_object();
-    object.ok_or_else(|| {
-        vec![value::conversion(
-            "",
-            body,
-            "System.Object",
-            FaultKind::Type,
-        )]
-    })
+    object.ok_or_else(|| vec![Fault::wrong_type("", body, Type::Free)])
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     entity::rights::Authority,
-    resource::{self, Kind, Names},
+    resource,
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
@@ -36,39 +36,6 @@ const OPTS: &[Field] = &[
 const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
-
-/// What readers may ask for.
-pub static NAMES: Names = Names {
-    known: &[
-        "id",
-        "code",
-        "name",
-        "scriptdata",
-        "scriptdata.language",
-        "scriptdata.source",
-        "projectid",
-        "lwt",
-        "opts",
-        "opts.title",
-        "opts.comment",
-        "opts.loglevel",
-        "opts.variables",
-        "opts.as_admin",
-        "ext",
-        "ext.ct",
-        "ext.lwt",
-    ],
-    aliases: &[],
-    seldom: &["scriptdata", "opts.comment"],
-    kinds: &[
-        ("scriptdata", Kind::Object),
-        ("opts", Kind::Object),
-        ("opts.loglevel", Kind::Int),
-        ("opts.variables", Kind::Object),
-        ("opts.as_admin", Kind::Bool),
-        ("ext", Kind::Object),
-    ],
-};
 
 /// A script. Kept as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]

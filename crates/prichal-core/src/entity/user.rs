@@ -20,12 +20,12 @@ pub const PERMISSIONS: &[&str] = &[
 ];
 
 static PERMISSION: Words = Words {
-    type_name: "Users.Permission",
+    name: "permission",
     words: PERMISSIONS,
 };
 
 static STATUS: Words = Words {
-    type_name: "Users.UserStatus",
+    name: "userStatus",
     words: &["active", "inactive"],
 };
 

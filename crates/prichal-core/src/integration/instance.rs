@@ -7,7 +7,6 @@ use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
 use crate::{
     patch::{self, Op, Operation, PatchErrors},
     schema::{Elements, Field, Key, NewId, Object, Preset, Type},
-    update_info::UpdateInfo,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,24 +120,14 @@ impl Instance {
         }
     }
 
-    /// The model as answers show it.
-    pub fn model(&self, id: Uuid, secrets: Secrets, update_info: &UpdateInfo) -> String {
-        crate::entity::model(
-            crate::event::EntityKind::Integration,
-            id,
-            &Value::Object(self.members(secrets)).to_string(),
-            &[],
-            update_info,
-        )
-    }
-
     /// The snapshot in the feed. Secrets are masked there.
     pub fn snapshot(&self, id: Uuid) -> String {
         let members = Value::Object(self.members(Secrets::Masked)).to_string();
         crate::entity::snapshot(id, &members)
     }
 
-    fn members(&self, secrets: Secrets) -> Object {
+    /// The members of the model, in their order.
+    pub fn members(&self, secrets: Secrets) -> Object {
         let masked = secrets == Secrets::Masked;
         let mut out = Map::new();
         if let Some(base_url) = &self.base_url {

@@ -72,12 +72,7 @@ impl Manifest {
         ];
         let broken = checks.into_iter().filter(|(fits, ..)| !fits);
         broken
-            .map(|(_, path, allowed)| {
-                Fault::rule(
-                    path,
-                    format!("The {path} field is invalid: {allowed} is allowed."),
-                )
-            })
+            .map(|(_, path, allowed)| Fault::invalid(path, format!("{allowed} is allowed")))
             .collect()
     }
 }

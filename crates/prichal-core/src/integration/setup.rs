@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Secret, Setting};
-use crate::schema::{Fault, FaultKind, MAX_ITEMS, Object, Type};
+use crate::schema::{Fault, MAX_ITEMS, MismatchKind, Object, TypeName};
 
 const MAX_NAME: usize = 200;
 /// A member with one of these in its name is a secret.
@@ -67,10 +67,12 @@ fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
         Value::Bool(true) => Ok(Some("True".to_owned())),
         Value::Bool(false) => Ok(Some("False".to_owned())),
         Value::Number(number) => Ok(Some(number.to_string())),
-        Value::String(text) if text.contains('\0') => Err(Fault {
-            kind: FaultKind::Format,
-            ..Fault::conversion(name, value, Type::Text)
-        }),
+        Value::String(text) if text.contains('\0') => Err(Fault::mismatch(
+            name,
+            value,
+            TypeName::Text,
+            MismatchKind::Format,
+        )),
         Value::String(text) => Ok(Some(text.clone())),
         // The object is free: what has parts is kept as its JSON.
         Value::Array(_) | Value::Object(_) => Ok(Some(value.to_string())),

@@ -177,18 +177,18 @@ const ITEM: &[Field] = &[
 ];
 
 static TRIGGER: Words = Words {
-    type_name: "Integrations.WebHookTriggerType",
+    name: "webhookTrigger",
     words: &["entityEvent", "schedule"],
 };
 static EVENT: Words = Words {
-    type_name: "Events.EventType",
+    name: "eventType",
     words: EventKind::WORDS,
 };
 static ENTITY: Words = Words {
-    type_name: "Events.EntityType",
+    name: "entityType",
     words: EntityKind::NAMES,
 };
 static CHANGE: Words = Words {
-    type_name: "Events.ChangeType",
+    name: "changeType",
     words: ChangeType::WORDS,
 };

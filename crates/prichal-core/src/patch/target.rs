@@ -79,7 +79,7 @@ impl Change<'_> {
                 match read_value(field.name, ty, value, self.new_id)? {
                     None => clear(field, object, false),
                     Some(_) if field.required && is_blank(value) => {
-                        Err(Refusal::Data(Fault::required(field.name).message.into()))
+                        Err(Refusal::Data(Fault::required(field.name).into()))
                     }
                     Some(read) => {
                         set(field, object, read);
@@ -136,7 +136,7 @@ impl Change<'_> {
             Some(at) if spec.repeat == Repeat::Replace => list[at] = element,
             Some(_) => {
                 let detail = format!("An element with the id {id} already exists.");
-                return Err(Refusal::Constraint(name.to_owned(), detail));
+                return Err(Refusal::Constraint(name.to_owned(), detail.into()));
             }
         }
         Ok(())
@@ -223,8 +223,8 @@ impl Change<'_> {
 /// Takes a member away. Null is the same as absent, as it is on creation: then what is preset stands there.
 fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refusal> {
     if field.required {
-        let detail = Fault::required(field.name).message;
-        return Err(Refusal::Constraint(field.name.to_owned(), detail));
+        let fault = Fault::required(field.name);
+        return Err(Refusal::Constraint(field.name.to_owned(), fault.into()));
     }
     if removing && !field.nullable() {
         let why = format!("The {} field is always there.", field.name);
@@ -283,14 +283,13 @@ pub(super) fn no_such(part: &str) -> Refusal {
 const SHOWN: usize = 64;
 
 fn no_object(name: &str, value: &Value) -> Refusal {
-    Refusal::Type(Fault::conversion(name, value, Type::Free).message.into())
+    Refusal::Type(Fault::wrong_type(name, value, Type::Free).into())
 }
 
 /// Judges a free value that was changed, and drops the nulls that came with the change.
 fn settle(field: &Field, value: &mut Value) -> Result<(), Refusal> {
     if let Err(why) = check_free(value) {
-        let why = format!("The {} field is invalid: {why}.", field.name);
-        return Err(Refusal::Data(why.into()));
+        return Err(Refusal::Data(Fault::invalid(field.name, why).into()));
     }
     drop_nulls(value);
     Ok(())

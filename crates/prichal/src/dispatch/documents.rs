@@ -9,7 +9,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
-use prichal_core::{document::event::StatusChange, retry::Reply, time::Timestamp};
+use prichal_core::{retry::Reply, time::Timestamp};
+use prichal_dialect::idocs::event::StatusChange;
 use prichal_store::{
     LoggedEvent,
     delivery::Lane,

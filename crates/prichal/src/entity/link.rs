@@ -102,7 +102,7 @@ pub fn read(body: &Value) -> Result<[Entity; 2]> {
         let kind = kind_of(member);
         match (kind, value.as_str().and_then(id::parse)) {
             (Some(kind), Some(id)) => ends.push((kind, id)),
-            (Some(_), None) => faults.push(Fault::conversion(member, value, Type::Guid)),
+            (Some(_), None) => faults.push(Fault::wrong_type(member, value, Type::Guid)),
             (None, _) => faults.push(Fault::rule(
                 member,
                 format!("The member '{member}' is not the id of an entity."),

@@ -1,12 +1,13 @@
 //! The record of a call: found, changed, written.
 
 use prichal_core::{
-    call::{Call, Head, Links, Message, Moment, Refusal, created_at, model, snapshot},
+    call::{Call, Head, Message, Moment, Refusal, created_at, snapshot},
     event::{Author, Entity, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, IntegrationId, WorkspaceId},
     time::Timestamp,
     update_info::UpdateInfo,
 };
+use prichal_dialect::kontur::communication::{Links, model};
 use prichal_store::{
     Conn, Tx,
     communication::{self, Communication, FoundBy},

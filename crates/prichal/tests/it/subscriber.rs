@@ -7,7 +7,7 @@ use prichal::error::Error;
 use prichal_core::{
     document::{
         Document, Group, Kind, Party, Status,
-        event::{By, snapshot},
+        snapshot::{By, snapshot},
     },
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EventId, UserId, WorkspaceId, generate},

@@ -316,8 +316,10 @@ fn check_signing_secret(
         |operation: &&Operation| operation.path.to_ascii_lowercase().starts_with("/secrets");
     let blamed = operations.iter().filter(of_secrets);
     Err(Error::PatchRefused(PatchErrors {
-        invalid_datas: blamed.map(|operation| operation.refused(&why)).collect(),
-        invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why)],
+        invalid_datas: blamed
+            .map(|operation| operation.refused(why.clone()))
+            .collect(),
+        invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why.into())],
         ..PatchErrors::default()
     }))
 }
@@ -338,7 +340,9 @@ fn in_patch(error: Error) -> Error {
             let constraints = refusal.constraints.into_iter();
             Error::PatchRefused(PatchErrors {
                 invalid_constraints: constraints
-                    .map(|(name, detail)| (name, detail.as_str().unwrap_or_default().to_owned()))
+                    .map(|(name, detail)| {
+                        (name, detail.as_str().unwrap_or_default().to_owned().into())
+                    })
                     .collect(),
                 ..PatchErrors::default()
             })

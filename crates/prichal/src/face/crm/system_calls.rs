@@ -4,7 +4,8 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
-use prichal_core::{call, id::EntityId};
+use prichal_core::id::EntityId;
+use prichal_dialect::kontur::call;
 use prichal_store::{Conn, Tx, tenant};
 use utoipa::ToSchema;
 

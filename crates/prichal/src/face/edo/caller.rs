@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{
-    document::{Actor, event::By},
+    document::{Actor, snapshot::By},
     entity::Employee as Facts,
     event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},

@@ -8,10 +8,10 @@ use axum::{
 use prichal_core::{
     event::{EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
-    resource::{Names, Selection, Shape},
     schema::{self, Fault, Object},
     time::Timestamp,
 };
+use prichal_dialect::era::query::{Names, Selection, Shape};
 use prichal_store::{Conn, Tx};
 use serde_json::Value;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};

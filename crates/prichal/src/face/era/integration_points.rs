@@ -5,14 +5,14 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    channel::{self as rules, Channel},
+    channel::Channel,
     channel_type::ChannelType,
     event::{EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, IntegrationId, WorkspaceId},
-    resource::Names,
     schema::{Fault, Object},
     time::Timestamp,
 };
+use prichal_dialect::era::{names, query::Names};
 use prichal_store::{
     Conn, Tx, channel,
     delivery::{self, Attempt, AttemptFilter, STATUSES},
@@ -77,7 +77,7 @@ pub(super) struct IntegrationPoint {
 impl Resource for Channel {
     const NOUN: &'static str = "Integration point";
     const MOST: i64 = 10_000;
-    const NAMES: &'static Names = &rules::NAMES;
+    const NAMES: &'static Names = &names::CHANNEL;
     const SEALED: &'static [&'static str] = &["token_local", "token_remote", "token_remote2"];
     type Row = channel::Channel;
 

@@ -10,10 +10,10 @@ use axum::{
 use prichal_core::{
     id::{EntityId, RunId, WorkspaceId},
     json,
-    resource::Names,
     schema::Object,
     time::Timestamp,
 };
+use prichal_dialect::era::query::Names;
 use prichal_store::{
     Conn, Tx,
     run::{self, Filter, Kind, Lane, Run, Status},

@@ -1,27 +1,26 @@
 //! Reading what exchanges and users send about calls (`reference/kontur.md` §4.4, §4.5).
 
-use serde_json::Value;
-use uuid::Uuid;
-
-use super::{
-    Dial, Direction, Event, EventType, Failure, History, HistoryLeg, Moment, Notice, Party,
-    PartyType,
-};
-use crate::{
+use prichal_core::{
+    call::{
+        self, Callback, Dial, Direction, Event, EventType, Failure, HangUp, History, HistoryLeg,
+        Moment, Notice, Party, PartyType, Refs, ReportedRecording,
+    },
     id,
     schema::{self, Fault, Field, Object, Preset, Type, Words},
 };
+use serde_json::Value;
+use uuid::Uuid;
 
 static DIRECTIONS: Words = Words {
-    type_name: "Communications.CommunicationDirection",
+    name: "callDirection",
     words: Direction::WORDS,
 };
 static EVENT_TYPES: Words = Words {
-    type_name: "Communications.CallEventType",
+    name: "callEventType",
     words: EventType::WORDS,
 };
 static PARTY_TYPES: Words = Words {
-    type_name: "Communications.CallParticipantType",
+    name: "callPartyType",
     words: PartyType::WORDS,
 };
 
@@ -112,38 +111,6 @@ const DIAL: &[Field] = &[
     CLIENT_PHONE,
 ];
 const HANG_UP: &[Field] = &[REALTIME_LEG.required(), Field::new("userId", Type::Guid)];
-
-/// By what a message names its call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refs {
-    pub communication: Option<Uuid>,
-    /// As it was sent, with or without the integration's name.
-    pub external: Option<String>,
-}
-
-/// A message and the call it is about.
-#[derive(Clone, Debug)]
-pub struct Callback<T> {
-    pub refs: Refs,
-    pub told: T,
-}
-
-/// A recording that is reported: its leg, and the file as it was sent.
-#[derive(Clone, Debug)]
-pub struct ReportedRecording {
-    pub external_call_item_id: String,
-    pub realtime_call_item_id: String,
-    pub file: Uuid,
-    pub file_name: Option<String>,
-    pub content_type: Option<String>,
-}
-
-/// A user hangs up.
-#[derive(Clone, Debug)]
-pub struct HangUp {
-    pub realtime_call_item_id: String,
-    pub user: Option<Uuid>,
-}
 
 type Read<T> = Result<T, Vec<Fault>>;
 
@@ -261,10 +228,10 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
             id,
         });
     }
-    if legs.len() > super::MAX_LEGS {
+    if legs.len() > call::MAX_LEGS {
         return Err(vec![Fault::rule(
             "items",
-            super::Refusal::TooManyLegs.to_string(),
+            call::Refusal::TooManyLegs.to_string(),
         )]);
     }
     let history = History {

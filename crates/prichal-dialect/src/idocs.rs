@@ -1,0 +1,4 @@
+//! iDocs: the e-document exchange.
+
+pub mod document;
+pub mod event;

@@ -1,0 +1,8 @@
+//! Kontur: entities, integrations and telephony under `/api/v1`.
+
+pub mod call;
+pub mod communication;
+pub mod entity;
+pub mod fault;
+pub mod patch;
+pub mod update_info;
