@@ -1,4 +1,4 @@
-//! Types of channels: what is fixed for every channel of a type, and how many there may be
+//! Types of channels: the values fixed for every channel of a type, and the quota of channels
 //! (`reference/era.md` §3).
 
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
 
-/// A type of channels. Kept as its members: the entity without its id and its times.
+/// A type of channels. Stored as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelType {
     pub id: Uuid,
@@ -67,12 +67,12 @@ impl ChannelType {
             .unwrap_or_default()
     }
 
-    /// How many channels of this type there may be.
+    /// The most channels of this type.
     pub fn quota(&self) -> Option<i64> {
         self.members.get("quota").and_then(Value::as_i64)
     }
 
-    /// The fields of its channels that are fixed, and their values.
+    /// The fixed fields of its channels, and their values.
     pub fn fixed(&self) -> Vec<(&'static str, Value)> {
         let places = [
             ("url", "url"),

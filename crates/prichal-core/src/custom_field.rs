@@ -1,4 +1,4 @@
-//! Custom fields: how a workspace declares them, and the files that values of type `files` mention
+//! Custom fields: their declarations in a workspace, and the files that values of type `files` mention
 //! (`reference/kontur.md` §5, `contract-details.md`).
 
 use serde_json::Value;
@@ -11,8 +11,8 @@ use crate::{
     schema::{Elements, Fault, Field, Key, Object, Preset, Type, Words},
 };
 
-/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular, and where
-/// phone numbers are at home that do not say so themselves.
+/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular, and the
+/// region of phone numbers without a country code.
 pub const SETTINGS: &[Field] = &[
     Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object),
     Field::new("phoneRegion", Type::Enum(&REGIONS)).or(Preset::Text("RU")),
@@ -40,7 +40,7 @@ const fn of(entity: &'static str) -> Field {
     Field::new(entity, Type::Elements(&CUSTOM_FIELD))
 }
 
-/// One declaration: the vendor's `CustomFieldSettings`.
+/// The declaration of a custom field.
 pub static CUSTOM_FIELD: Elements = Elements::new(
     Key::TextOrFresh,
     &[

@@ -41,7 +41,7 @@ pub fn push_time(out: &mut String, at: Timestamp) {
     let _ = write!(out, "\"{at}\"");
 }
 
-/// What stands between the braces of an object's text.
+/// The text between the braces of an object's text.
 pub fn inside(object: &str) -> &str {
     let trimmed = object.trim();
     trimmed

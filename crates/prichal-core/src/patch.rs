@@ -1,4 +1,4 @@
-//! PATCH as the vendor has it: an envelope of operations that address elements by id, not by index
+//! PATCH: an envelope of operations that address elements by id, not by index
 //! (`reference/kontur.md` §3).
 //!
 //! All operations are tried, all that fail are reported, and if any failed nothing is changed.
@@ -22,7 +22,7 @@ pub const MAX_OPERATIONS: usize = 1000;
 pub const MAX_SEGMENTS: usize = MAX_DEPTH + 8;
 
 words! {
-    /// What an operation does. The last three are of RFC 6902 and always refused.
+    /// The verb of an operation. The last three are of RFC 6902 and always refused.
     Op { Add "add", Remove "remove", Replace "replace", Move "move", Copy "copy", Test "test" }
 }
 
@@ -177,7 +177,7 @@ fn operation(n: usize, sent: &Value) -> Result<Operation, Vec<Fault>> {
     })
 }
 
-/// Applies the operations to an object of this schema. True when that changed it.
+/// Applies the operations to an object of this schema. Returns true if that changed it.
 ///
 /// On an error the object is as it was.
 pub fn apply(
@@ -252,8 +252,8 @@ fn tokens(path: &str) -> Result<Vec<String>, Refusal> {
     Ok(parts)
 }
 
-/// Checks the finished elements, and blames every operation that touched their list: which of them
-/// spoiled an element is not to be told from the outcome.
+/// Checks the finished elements, and blames every operation that touched their list, because the outcome
+/// does not show the one that spoiled an element.
 fn check_rules(
     fields: &[Field],
     object: &Object,

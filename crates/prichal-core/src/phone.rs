@@ -1,21 +1,21 @@
 //! Telephone numbers: one key for each, however it was written.
 //!
-//! The text that somebody typed or an exchange sent is kept as it is; the key is only for finding. It is the
+//! The text that a user typed or an exchange sent is stored as it is; the key is only for finding. It is the
 //! number in E.164 without the plus, as far as the text and the workspace's region tell the country.
 
 use std::borrow::Cow;
 
 use crate::schema::Words;
 
-/// Counts up when other keys follow from the same texts: what is kept is then keyed anew.
+/// The version of these rules. A rise makes the server compute all stored keys anew.
 pub const RULES: i64 = 2;
 
 /// The most digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
-const MOST: usize = 20;
-/// The fewest. Shorter numbers are extensions, which must never match a client.
-const FEWEST: usize = 7;
+const MAX_DIGITS: usize = 20;
+/// The fewest digits of a key. Shorter numbers are extensions, which must never match a client.
+const MIN_DIGITS: usize = 7;
 /// The most numbers that one text holds.
-const NUMBERS: usize = 4;
+const MAX_NUMBERS: usize = 4;
 
 /// The home of numbers that do not say theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Region {
         };
         let abroad = plan.abroad.iter().find_map(|prefix| {
             let number = digits.strip_prefix(prefix)?;
-            (number.len() > FEWEST && !number.starts_with('0')).then(|| number.to_owned())
+            (number.len() > MIN_DIGITS && !number.starts_with('0')).then(|| number.to_owned())
         });
         let of_trunk = || {
             let mut numbers = plan
@@ -173,7 +173,7 @@ pub fn keys(text: &str, region: Region) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     let text = &text[..text.floor_char_boundary(MAX_TEXT)];
     for key in pieces(&address(text)).filter_map(|piece| number(piece, region)) {
-        if keys.len() < NUMBERS && !keys.contains(&key) {
+        if keys.len() < MAX_NUMBERS && !keys.contains(&key) {
             keys.push(key);
         }
     }
@@ -184,7 +184,7 @@ pub fn keys(text: &str, region: Region) -> Vec<String> {
 /// number in a channel's name. Any other text is itself.
 fn address(text: &str) -> Cow<'_, str> {
     let inner = match text.rsplit_once('<') {
-        Some((_, inner)) if inner.contains([':', '@']) || digits_in(inner) >= FEWEST => {
+        Some((_, inner)) if inner.contains([':', '@']) || digits_in(inner) >= MIN_DIGITS => {
             inner.split('>').next().unwrap_or_default()
         }
         Some((before, _)) => before,
@@ -222,7 +222,7 @@ fn sip_user(rest: &str) -> Cow<'_, str> {
     };
     // A name with digits in it is no number.
     let begin = user.chars().take_while(|c| !c.is_alphabetic());
-    let is_number = begin.filter(char::is_ascii_digit).count() >= FEWEST;
+    let is_number = begin.filter(char::is_ascii_digit).count() >= MIN_DIGITS;
     let user = if is_number || user.contains('%') {
         user
     } else {
@@ -283,7 +283,7 @@ fn digits_in(text: &str) -> usize {
 /// The numbers of a text that holds several. A slash inside of a single one only groups its digits.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let first = text.split('/').next().unwrap_or_default();
-    let is_grouping = digits_in(first) < FEWEST && digits_in(text) <= 11;
+    let is_grouping = digits_in(first) < MIN_DIGITS && digits_in(text) <= 11;
     text.split(move |c| matches!(c, ',' | ';' | '|' | '\n') || (c == '/' && !is_grouping))
 }
 
@@ -305,16 +305,16 @@ fn number(piece: &str, region: Region) -> Option<String> {
             // After the number an extension, or another number.
             '#' | '+' | '＋' => break,
             '(' if digits.len() >= 10 => break,
-            c if digits.len() >= FEWEST && (c.is_alphabetic() || c == '*') => break,
+            c if digits.len() >= MIN_DIGITS && (c.is_alphabetic() || c == '*') => break,
             _ => {}
         }
     }
-    if !(FEWEST..=MOST).contains(&digits.len()) {
+    if !(MIN_DIGITS..=MAX_DIGITS).contains(&digits.len()) {
         return None;
     }
     if is_international {
         let number = digits.strip_prefix("00").unwrap_or(&digits);
-        return (number.len() >= FEWEST).then(|| number.to_owned());
+        return (number.len() >= MIN_DIGITS).then(|| number.to_owned());
     }
     Some(region.complete(&digits))
 }
@@ -424,7 +424,7 @@ mod tests {
             assert_eq!(keys(text, Region::default()), expected, "{text}");
         }
         let many: Vec<String> = (0..100).map(|n| format!("870112345{n:02}")).collect();
-        assert_eq!(keys(&many.join("/"), Region::default()).len(), NUMBERS);
+        assert_eq!(keys(&many.join("/"), Region::default()).len(), MAX_NUMBERS);
     }
 
     #[test]
@@ -488,7 +488,7 @@ mod tests {
         fn a_key_is_its_own_key(text in "(sip:|tel:|PJSIP/)?[+0-9 ()/;,@x<>.a\\-]{0,40}|\\PC{0,40}") {
             for region in &PLANS {
                 for key in keys(&text, Region(region)) {
-                    prop_assert!((FEWEST..=MOST).contains(&key.len()));
+                    prop_assert!((MIN_DIGITS..=MAX_DIGITS).contains(&key.len()));
                     prop_assert!(key.bytes().all(|b| b.is_ascii_digit()));
                     if !key.starts_with("00") {
                         let again = super::key(&format!("+{key}"), Region(region));

@@ -1,8 +1,8 @@
-//! Models as data: what members a JSON object may have, read and checked in one place.
+//! Schemas: the members that a JSON object may have, read and checked in one place.
 //!
-//! Reading follows the vendor's server (`reference/kontur.md` §1): property names in either case,
-//! unknown members ignored, null the same as absent. What comes out has the canonical names in the
-//! schema's order, so two equal models have equal texts.
+//! Reading is lenient (`reference/kontur.md` §1): property names in either case,
+//! unknown members ignored, null the same as absent. The outcome has the canonical names in the schema's
+//! order, so two equal models have equal texts.
 
 mod read;
 mod value;
@@ -17,14 +17,14 @@ pub(crate) use value::{check_free, drop_nulls};
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
-/// Where ids come from that the client leaves to the server.
+/// The source of ids that the client leaves to the server.
 pub type NewId<'a> = &'a mut dyn FnMut() -> Uuid;
 
 /// The most elements a list may have, and members an object of a free value.
 pub const MAX_ITEMS: usize = 1000;
 /// The most values in one free object, so that many small patches cannot grow it without end.
 pub const MAX_NODES: usize = 10_000;
-/// How deep a free value may nest. Far below the depth at which JSON readers give up.
+/// The greatest depth of a free value. Far below the depth at which JSON readers give up.
 pub const MAX_DEPTH: usize = 32;
 
 /// One member of a model.
@@ -48,7 +48,7 @@ impl Field {
         }
     }
 
-    /// The value that stands when none is given.
+    /// Sets the value of an absent member.
     #[must_use]
     pub const fn or(self, preset: Preset) -> Self {
         Self { preset, ..self }
@@ -62,7 +62,7 @@ impl Field {
         }
     }
 
-    /// May be given when the entity is made, not changed afterwards.
+    /// Marks a member that is set at creation and not changed afterwards.
     #[must_use]
     pub const fn fixed(self) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Field {
         }
     }
 
-    /// Kept by the server: ignored when the entity is made.
+    /// Marks a member of the server's own: ignored at creation.
     #[must_use]
     pub const fn server(self) -> Self {
         Self {
@@ -80,13 +80,13 @@ impl Field {
         }
     }
 
-    /// Whether null can stand for "none". A zero GUID is a none of its own, so null gives that.
+    /// True if null clears the member. A member with a zero GUID for "none" becomes that.
     pub(crate) const fn nullable(&self) -> bool {
         matches!(self.preset, Preset::Absent) || matches!(self.ty, Type::GuidOrNone)
     }
 }
 
-/// Who may write a member.
+/// The write access to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
@@ -94,7 +94,7 @@ pub enum Access {
     Server,
 }
 
-/// What a member is when nobody gave it.
+/// The value of a member that was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// Left out: null members are not written (`reference/kontur.md` §1).
@@ -137,7 +137,7 @@ pub enum Type {
     GuidOrNone,
     /// A time with an offset, kept as the text that was sent.
     Moment,
-    /// A .NET `TimeSpan`.
+    /// A duration such as `1.02:03:04.5`: days, hours, minutes and seconds.
     TimeSpan,
     Enum(&'static Words),
     Object(&'static [Field]),
@@ -190,7 +190,7 @@ pub struct Words {
     pub words: &'static [&'static str],
 }
 
-/// What must hold for an element as a whole; the error says what does not.
+/// A rule for an element as a whole; the error names what is broken.
 pub type Rule = fn(&Object) -> Result<(), String>;
 
 /// A list of objects that are told apart by their `id`, which always comes first.
@@ -215,7 +215,7 @@ impl Elements {
     }
 }
 
-/// What the id of an element looks like.
+/// The form of an element's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// A GUID; absent or zero means "make one" (`reference/kontur.md` §3).
@@ -226,7 +226,7 @@ pub enum Key {
     TextOrFresh,
 }
 
-/// What adding an element does when its id is there already with other contents.
+/// The effect of adding an element whose id is present with other contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     Conflict,

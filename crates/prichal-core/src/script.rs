@@ -1,4 +1,4 @@
-//! Scripts: what channels and their users have run (`reference/era.md` §10, `contract.md` §7).
+//! Scripts that run for channels and for their users (`reference/era.md` §10, `contract.md` §7).
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::{
 
 /// The longest source, in bytes.
 pub const MAX_SOURCE: usize = 256 << 10;
-/// The one language there is.
+/// The only language.
 const LANGUAGE: &str = "javascript";
 
 const FIELDS: &[Field] = &[
@@ -37,7 +37,7 @@ const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
 
-/// A script. Kept as its members: the entity without its id and its times.
+/// A script. Stored as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     pub id: Uuid,
@@ -47,7 +47,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Reads the entity of a POST. Whether its source is one is for the engine to say.
+    /// Reads the entity of a POST. The script engine checks the source.
     pub fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
         Ok(Self {
             id: resource::read_id(body, id)?,
@@ -81,7 +81,7 @@ impl Script {
             .unwrap_or_default()
     }
 
-    /// What its global object `variables` begins with.
+    /// The initial value of the global object `variables`.
     pub fn variables(&self) -> &Value {
         &self.members["opts"]["variables"]
     }
@@ -110,7 +110,7 @@ impl Script {
         out
     }
 
-    /// The snapshot for the feed. Sources are long and may hold secrets: it says how long only.
+    /// The snapshot for the feed. Sources are long and may hold secrets: it has their length only.
     pub fn snapshot(&self) -> String {
         let mut entity = self.entity();
         entity.shift_remove("lwt");

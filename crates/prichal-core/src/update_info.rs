@@ -1,4 +1,4 @@
-//! Authors and times of a thing's making and of its last change (`reference/kontur.md` §5).
+//! Authors and times of the creation and of the last change (`docs/contracts/kontur.md §5`).
 
 use crate::{
     event::{Author, Origin},
@@ -14,7 +14,7 @@ pub struct UpdateInfo {
 }
 
 impl UpdateInfo {
-    /// Of something made just now.
+    /// The stamp of a new entity.
     pub fn created(origin: &Origin) -> Self {
         Self {
             updated_at: origin.at,

@@ -1,4 +1,4 @@
-//! Telling calls apart that an exchange has given the same id: many count anew each day, or after a restart.
+//! Calls that an exchange gave the same id, told apart: many exchanges count anew each day, or after a restart.
 //!
 //! A report is about the call that it agrees with best. It contradicts one that is over by another number,
 //! direction or time; then it is about another call, which a start or a history makes.
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{Call, Direction, Event, Failure, History, LegRecording, Moment, Notice, Status};
 
-/// Further apart than this, no two messages are about one call: longer than any talk that is not given up,
-/// and than the errors of an exchange that writes its history in local time.
-const APART: Duration = Duration::from_hours(12);
+/// The greatest distance of two messages about one call: longer than any talk that is not given up, and than
+/// the errors of an exchange that writes its history in local time.
+const MAX_DISTANCE: Duration = Duration::from_hours(12);
 /// A start this long after a call's end begins another one, whatever number it has.
 const AFTER_END: Duration = Duration::from_mins(10);
 /// The greatest distance at which another number still corrects a call that is over.
@@ -18,7 +18,7 @@ const CORRECTION: Duration = Duration::from_mins(1);
 /// The traits of the call that a report is about.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
-    /// The first and the last time that it names.
+    /// The first and the last time that the report names.
     span: Option<(Moment, Moment)>,
     direction: Option<Direction>,
     /// The client's number as it was sent, and its key.
@@ -26,7 +26,7 @@ pub struct Identity {
     pub phone: Option<String>,
     /// Set for a call's start and for its whole history, which make a call where there is none.
     begins: Option<Begins>,
-    /// The leg that it names although it names no time.
+    /// The leg, for a report that names no time.
     leg: Option<LegRecording>,
 }
 
@@ -92,7 +92,7 @@ impl Identity {
 }
 
 /// The call that a report is about, among those with its id, the newest first and each with the key of its
-/// number. Nothing when it contradicts them all.
+/// number. `None` if it contradicts them all.
 pub fn choose(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
     if let Some(leg) = &report.leg {
         return choose_by_leg(leg, calls);
@@ -133,7 +133,8 @@ impl Call {
         let is_over = self.status() == Status::Sealed;
         let beyond = |limit: Duration| apart.is_none_or(|apart| apart > millis(limit));
         let is_another = (differs_in_way || differs_in_phone) && is_over && beyond(CORRECTION);
-        let is_apart = apart.is_some() && beyond(APART) && (is_over || report.begins.is_some());
+        let is_apart =
+            apart.is_some() && beyond(MAX_DISTANCE) && (is_over || report.begins.is_some());
         if is_another || is_apart || (is_over && self.has_ended_before(report)) {
             return None;
         }

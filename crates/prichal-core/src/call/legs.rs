@@ -1,4 +1,4 @@
-//! The legs of a call: what its events and its history come to.
+//! The legs of a call, computed from its events and its history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,23 +17,23 @@ pub struct Leg {
     pub from: Party,
     pub to: Party,
     pub recordings: Vec<Recording>,
-    /// When it was answered. A leg without this was missed.
+    /// The time of the answer. A leg without one was missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Moment>,
-    /// The ids it had while it lasted.
+    /// The leg's ids during the call.
     #[serde(skip)]
     pub realtime_ids: BTreeSet<String>,
-    /// When it began to ring, if that was reported.
+    /// The beginning of the ring, if that was reported.
     #[serde(skip)]
     pub appeared_at: Option<Moment>,
-    /// How long it was on hold, in milliseconds.
+    /// The time on hold, in milliseconds.
     #[serde(skip)]
     pub hold_ms: i64,
     #[serde(skip)]
     pub is_on_hold: bool,
-    /// The first that is known of it: its place among the others.
+    /// The first known time, which orders the legs.
     #[serde(skip)]
     first: Option<Moment>,
     #[serde(skip)]
@@ -68,7 +68,7 @@ impl Leg {
         }
     }
 
-    /// How long this leg and another went on at the same time, in milliseconds.
+    /// The time that this leg and another have in common, in milliseconds.
     fn overlap(&self, other: &Self) -> i64 {
         let begin = self.first.as_ref().max(other.first.as_ref());
         let ends = [&self.finished_at, &other.finished_at];
@@ -218,7 +218,7 @@ impl<'a> Lasting<'a> {
     }
 }
 
-/// Goes through the events of a leg in their order.
+/// Replays the events of a leg in their order.
 fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
     let mut paused_since: Option<&Moment> = None;
     for event in events {
@@ -276,7 +276,7 @@ fn of_history(told: &HistoryLeg, live: Option<&Leg>) -> Leg {
     leg
 }
 
-/// Puts a recording to its leg.
+/// Adds a recording to its leg.
 fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     let at = find(recording, legs).or_else(|| {
         // Its leg gave way to one that history numbers differently: the same people at that time.
@@ -293,7 +293,7 @@ fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     }
 }
 
-/// The leg that a recording names: by its lasting id, else by the one it had while it lasted.
+/// The leg that a recording names: by its permanent id, else by its id during the call.
 fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
     let LegRecording {
         external_call_item_id: external,
@@ -301,7 +301,7 @@ fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
         ..
     } = recording;
     let by_id = |id: &str| legs.iter().position(|leg| !id.is_empty() && leg.id == id);
-    // Of legs that have rung under one id, the one in which somebody talked.
+    // Of legs that rang under one id, the one with a talk.
     let by_realtime = || {
         let named = legs
             .iter()
@@ -315,12 +315,12 @@ fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
 }
 
 impl Call {
-    /// Whether the leg that a recording names is known, live or from history.
+    /// True if the leg that a recording names is known, live or from history.
     pub(super) fn knows_leg(&self, recording: &LegRecording) -> bool {
         find(recording, &self.live_legs()).is_some() || find(recording, &self.legs()).is_some()
     }
 
-    /// Whether some leg has, or had while it lasted, this id.
+    /// True if some leg has this id, permanently or during the call.
     pub fn has_realtime_leg(&self, id: &str) -> bool {
         let has = |event: &Event| event.realtime_call_item_id == id || event.leg() == id;
         self.events.iter().any(has)

@@ -1,4 +1,4 @@
-//! A call in the log: our own text, rendered once at the commit (`reference/kontur.md` §5).
+//! A call in the log: our own text, rendered once at the commit (`docs/contracts/kontur.md §5`).
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -104,6 +104,6 @@ pub fn created_at<'a>(call: &'a Call, head: &'a Head) -> &'a Moment {
 }
 
 fn push(out: &mut String, value: &impl Serialize) {
-    // Nothing here has keys that are no text, which is all that can fail.
+    // Only a map with keys that are not texts could fail here, and there is none.
     out.push_str(&serde_json::to_string(value).unwrap_or_default());
 }

@@ -5,14 +5,14 @@ use super::{
 };
 use crate::id::{UserId, WorkspaceId};
 
-/// Who does it.
+/// The employee who acts, and the company he acts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actor {
     pub company: WorkspaceId,
     pub employee: UserId,
 }
 
-/// What is done.
+/// An action on a document.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// The sender's route without nodes of his own; the document leaves with his signature.
@@ -38,7 +38,7 @@ pub enum Operation {
     Decline { reason: Option<String> },
 }
 
-/// Why something cannot be done. Nothing has changed then.
+/// The reason why an operation is refused. The document is unchanged then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The document does not exist for this company.
@@ -55,16 +55,16 @@ pub enum Refusal {
     InternalFirst,
 }
 
-/// A company sees something else than before.
+/// A change of the status that a company sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub viewer: WorkspaceId,
-    /// Nothing: it did not see the document before.
+    /// `None`: the company did not see the document before.
     pub previous: Option<Status>,
     pub status: Status,
 }
 
-/// Notes what changes for whom, step by step.
+/// Collects the changes of status, company by company, step by step.
 struct Watch {
     seen: Vec<(WorkspaceId, Status)>,
     changes: Vec<Change>,
@@ -103,8 +103,8 @@ impl Watch {
 }
 
 impl Document {
-    /// Does it, at `at` in seconds since 1970, and says what has changed for whom, in order. The
-    /// document is as it was when the answer is a refusal.
+    /// Applies an operation at `at`, in seconds since 1970, and returns the changes of status in order. A
+    /// refusal leaves the document as it was.
     pub fn apply(
         &mut self,
         actor: Actor,
@@ -154,13 +154,13 @@ impl Document {
         Ok(watch.changes)
     }
 
-    /// Whether a signature of this employee would be taken now, from this side. Asked before the
-    /// content to sign is handed out.
+    /// Checks that a signature of this employee, from this side, would be taken now. The check precedes
+    /// the download of the content to sign.
     pub fn may_sign(&self, actor: Actor, side: Direction) -> Result<(), Refusal> {
         self.allow(actor, &Operation::Sign(side))
     }
 
-    /// What the table says.
+    /// Checks an operation against the table.
     fn allow(&self, actor: Actor, operation: &Operation) -> Result<(), Refusal> {
         let status = self.status(actor.company).ok_or(Refusal::NotSeen)?;
         let side = self.direction(actor.company).ok_or(Refusal::NotSeen)?;
@@ -270,7 +270,7 @@ impl Document {
         }
     }
 
-    /// Whether the nodes of a company's internal route may act.
+    /// True while the nodes of a company's internal route may act.
     fn is_open_inside(&self, company: WorkspaceId) -> bool {
         matches!(
             self.status(company),
@@ -344,10 +344,10 @@ impl Document {
         }
     }
 
-    /// Lets the sender's nodes go on; when all are through the document is sent.
+    /// Advances the sender's nodes. After the last one the document is sent.
     fn go_on_inside(&mut self, watch: &mut Watch, at: i64) {
         if self.internal(self.sender.company).is_some() {
-            // Before those who are only informed are through: others see that it was on its way.
+            // Recorded before nodes that are only informed complete, so that viewers see this status too.
             watch.look(self);
         }
         if let Some(internal) = self.internal_mut(self.sender.company) {
@@ -359,7 +359,7 @@ impl Document {
         }
     }
 
-    /// Lets a recipient's nodes go on; when all are through and one has signed, so has the company.
+    /// Advances a recipient's nodes. The company has signed once all are through and one has signed.
     fn go_on_at(&mut self, company: WorkspaceId, watch: &mut Watch, at: i64) {
         let Some(recipient) = self.recipient_mut(company) else {
             return;
@@ -380,7 +380,7 @@ impl Document {
         self.go_on_outside(watch, at);
     }
 
-    /// Hands the document on to the recipients whose turn it is, until one has to sign.
+    /// Hands the document on to the recipients in their turn, until one has to sign.
     fn go_on_outside(&mut self, watch: &mut Watch, at: i64) {
         loop {
             let Some(route) = &mut self.route else { return };

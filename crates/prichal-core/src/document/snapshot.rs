@@ -1,5 +1,5 @@
 //! A document in the log, as one company sees it: our own text, rendered once at the commit
-//! (`reference/edo.md` §1.3).
+//! (`docs/contracts/idocs.md §1.3`).
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -80,7 +80,7 @@ const SCHEDULE: &[Field] = &[
     Field::new("skipHolidays", Type::Bool),
 ];
 
-/// Fills in what a new user gets by itself (`reference/kontur.md` §5, User).
+/// Fills in the defaults of a new user (`reference/kontur.md` §5, User).
 pub(super) fn settle_new(user: &mut Object, defaults: Defaults<'_>) {
     compose_name(user);
     if !user.contains_key("name") {
@@ -144,7 +144,7 @@ pub(super) fn compose_name(user: &mut Object) {
     }
 }
 
-/// What the document exchange asks of a user: the rest of the model is not looked at.
+/// The members of a user that the document exchange reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Employee {
@@ -164,7 +164,7 @@ impl Employee {
         serde_json::from_str(members).ok()
     }
 
-    /// Whether a permission was granted.
+    /// True if a permission was granted.
     pub fn may(&self, permission: &str) -> bool {
         self.permissions.iter().any(|one| one == permission)
     }

@@ -34,8 +34,8 @@ pub struct Setting {
     pub value: String,
 }
 
-/// How secrets are shown: as they are to the integration itself and to administrators, masked to
-/// others and in the feed.
+/// The form of secrets: plain for the integration itself and for administrators, masked for others and in
+/// the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
     Shown,
@@ -95,7 +95,7 @@ impl Instance {
         Ok(self.with_writable(&object))
     }
 
-    /// Takes over what a setup brought. What it does not name stays.
+    /// Takes over the members of a setup. Others stay.
     pub fn set_up(&mut self, setup: Setup) {
         for secret in setup.secrets {
             self.put_secret(secret);

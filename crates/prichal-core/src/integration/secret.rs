@@ -57,8 +57,8 @@ impl Secret {
 
     /// Reads an element of `secrets` after a patch. `old` is the secret before it.
     ///
-    /// Who gives only a new value exchanges it: the one before stays accepted, so that no call fails
-    /// meanwhile. Who gives `values` says exactly what is accepted, which ends the exchange.
+    /// A new value alone begins an exchange: the value before stays accepted, so that no call fails
+    /// meanwhile. `values` lists exactly the accepted values and ends the exchange.
     pub(super) fn merge(element: &Object, old: Option<&Self>) -> Option<Self> {
         let id = element.get("id")?.as_str()?.to_owned();
         let value = element

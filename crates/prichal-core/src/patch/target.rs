@@ -1,4 +1,4 @@
-//! Finding what a path means in a typed object, and doing there what the operation says.
+//! Paths in a typed object: finds the target of an operation and changes it.
 
 use serde_json::{Map, Value};
 
@@ -220,7 +220,7 @@ impl Change<'_> {
     }
 }
 
-/// Takes a member away. Null is the same as absent, as it is on creation: then what is preset stands there.
+/// Removes a member. Null is the same as absent, as on creation; the preset then takes its place.
 fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refusal> {
     if field.required {
         let fault = Fault::required(field.name);
@@ -273,14 +273,14 @@ pub(super) fn room(list: &[Value]) -> Result<(), Refusal> {
     Err(Refusal::Data(why.into()))
 }
 
-/// A path that leads nowhere.
+/// The refusal of a path without a target.
 pub(super) fn no_such(part: &str) -> Refusal {
-    let shown: String = part.chars().take(SHOWN).collect();
+    let shown: String = part.chars().take(MAX_SHOWN_NAME).collect();
     Refusal::Path(format!("There is no {shown} here that could be changed.").into())
 }
 
 /// The most characters of a name that a reason repeats.
-const SHOWN: usize = 64;
+const MAX_SHOWN_NAME: usize = 64;
 
 fn no_object(name: &str, value: &Value) -> Refusal {
     Refusal::Type(Fault::wrong_type(name, value, Type::Free).into())

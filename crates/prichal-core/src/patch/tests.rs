@@ -483,7 +483,7 @@ proptest! {
             refused.into_iter().for_each(|refused| drop(sent(refused)));
             prop_assert_eq!(Value::Object(object).to_string(), before);
         } else {
-            // What came out is a valid object again.
+            // The outcome is a valid object again.
             let read = schema::read(FIELDS, &object, &mut Uuid::nil);
             prop_assert!(read.is_ok(), "{:?}", read);
         }

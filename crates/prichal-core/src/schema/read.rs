@@ -1,4 +1,4 @@
-//! Reading an object by its schema, and filling in what was not given.
+//! Reading an object by its schema, and filling in presets.
 
 use std::{borrow::Cow, collections::HashSet, fmt::Write};
 
@@ -11,7 +11,7 @@ use super::{
     value::{check_free, coerced, drop_nulls, guid, scalar, word},
 };
 
-/// More faults than this help nobody, and a body can hold thousands.
+/// The most faults of one body, which can hold thousands.
 const MAX_FAULTS: usize = 50;
 
 /// Reads an object leniently: values are converted to their field's type, then checked. The outcome has
@@ -23,7 +23,7 @@ pub fn read(fields: &[Field], object: &Object, new_id: NewId<'_>) -> Result<Obje
     })
 }
 
-/// The same, where each value has to have its field's own type.
+/// Reads an object strictly: each value must have its field's own type.
 pub fn read_strictly(
     fields: &[Field],
     object: &Object,
@@ -32,8 +32,8 @@ pub fn read_strictly(
     run("", new_id, |reader| reader.object(fields, object))
 }
 
-/// Reads one value of a type, as a patch brings it: one of another JSON type is a refusal of its own there,
-/// so nothing is converted. `None`: it means the same as null.
+/// Reads one value of a patch. Values of another JSON type are refused there, so none is converted. `None`
+/// means null.
 pub(crate) fn read_value(
     name: &str,
     ty: Type,
@@ -77,7 +77,7 @@ struct Reader<'a> {
     new_id: NewId<'a>,
     path: String,
     faults: Vec<Fault>,
-    /// True where values are taken only in their field's own type.
+    /// True if values must have their field's own type.
     is_strict: bool,
 }
 
@@ -285,7 +285,7 @@ impl Reader<'_> {
     }
 }
 
-/// A required text must say something.
+/// True for a blank text, which a required member must not have.
 fn is_empty(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }

@@ -193,7 +193,7 @@ fn every_type_refuses_the_rest_with_its_path() {
 }
 
 #[test]
-fn values_are_converted_as_the_vendors_reader_does() {
+fn values_are_converted_to_their_fields_types() {
     let nil = Uuid::nil().to_string();
     for (member, given, kept) in [
         ("name", json!(79_990_000_001_u64), json!("79990000001")),

@@ -1,4 +1,4 @@
-//! Single values: what each type accepts and in which form it is kept.
+//! Single values: the texts and numbers that each type accepts, and their stored form.
 
 use std::borrow::Cow;
 
@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// The most characters of a wrong value that an error repeats.
-const SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 
-/// Reads a value that is neither a list nor an object with a schema. `None`: the same as absent.
+/// Reads a value that is neither a list nor an object with a schema. `None` means absent.
 pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, MismatchKind> {
     let kept = match ty {
         Type::Text => Value::from(text(value)?),
@@ -109,7 +109,7 @@ fn is_moment(text: &str) -> bool {
     plain && Timestamp::parse(text).is_some()
 }
 
-/// Checks that a free value is small enough to be kept.
+/// Checks that a free value is small enough to be stored.
 pub(crate) fn check_free(value: &Value) -> Result<(), String> {
     let mut nodes = 0;
     measure(value, 0, &mut nodes)
@@ -146,8 +146,8 @@ fn measure(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), String>
     }
 }
 
-/// Drops the members that are null, at any depth: null is the same as absent. In a list it stays, where
-/// places count. Only for what [`check_free`] has let pass, which has a depth.
+/// Drops the members that are null, at any depth: null is the same as absent. Nulls in lists stay, because
+/// positions count. The value must have passed [`check_free`], which bounds the depth.
 pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
@@ -165,13 +165,13 @@ pub(super) fn excerpt(value: &Value) -> String {
     match value {
         Value::Array(_) => "[…]".to_owned(),
         Value::Object(_) => "{…}".to_owned(),
-        Value::String(text) if text.len() > SHOWN => {
-            let start: String = text.chars().take(SHOWN).collect();
+        Value::String(text) if text.len() > MAX_SHOWN => {
+            let start: String = text.chars().take(MAX_SHOWN).collect();
             format!("{}…", Value::from(start))
         }
-        Value::Number(number) if number.as_str().len() > SHOWN => {
+        Value::Number(number) if number.as_str().len() > MAX_SHOWN => {
             // Digits only, a point and an exponent: each is one byte.
-            format!("{}…", &number.as_str()[..SHOWN])
+            format!("{}…", &number.as_str()[..MAX_SHOWN])
         }
         other => other.to_string(),
     }

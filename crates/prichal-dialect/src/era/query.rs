@@ -1,4 +1,4 @@
-//! What a reader of a collection asks for: which entities, in what order, and which of their fields
+//! The query of a reader of a collection: its filter, its order and its mask of fields
 //! (`reference/era.md` §4, §5, §13).
 
 use std::cmp::Ordering;
@@ -14,15 +14,15 @@ use serde_json::{Map, Value};
 pub struct Names {
     /// Every field, nested ones by their dotted names, too.
     pub known: &'static [&'static str],
-    /// Other spellings, and what they mean.
+    /// Other spellings, and the field of each.
     pub aliases: &'static [(&'static str, &'static str)],
     /// Fields that lists show only when they are asked for.
     pub seldom: &'static [&'static str],
-    /// What the fields are that are no texts.
+    /// The kinds of the fields that are not texts.
     pub kinds: &'static [(&'static str, Kind)],
 }
 
-/// What a field holds.
+/// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// What a field is that was never set.
+    /// The value of a field that was never set.
     fn unset(self) -> Value {
         match self {
             Self::Text => "".into(),
@@ -85,13 +85,13 @@ impl Names {
     }
 }
 
-/// How an entity is shown.
+/// The shape in which an entity is shown.
 #[derive(Clone, Debug)]
 pub struct Shape {
     names: &'static Names,
-    /// The fields that are shown; all when there are none.
+    /// The fields that are shown; all if empty.
     fields: Vec<&'static str>,
-    /// Whether nested fields become dotted ones.
+    /// True if nested fields become dotted ones.
     flat: bool,
 }
 
@@ -154,12 +154,12 @@ impl Shape {
     }
 }
 
-/// Which entities are shown, and in what order.
+/// The filter and the order of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
-    /// Fields, the values they must have, and those they have when they are not set.
+    /// Fields, the values that they must have, and their values if unset.
     filter: Vec<(&'static str, Value, Value)>,
-    /// Fields to sort by, and whether downwards.
+    /// Fields to sort by; true for descending.
     order: Vec<(&'static str, bool)>,
 }
 
@@ -227,7 +227,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Sorts by one more field. A field that is sorted by already says nothing more.
+    /// Sorts by one more field. A repeated field is ignored.
     fn sort_by(&mut self, field: &'static str, is_down: bool) {
         if self.order.iter().all(|(known, _)| *known != field) {
             self.order.push((field, is_down));
@@ -275,7 +275,7 @@ fn at<'a>(entity: &'a Object, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Nothing comes first, then false, true, numbers, texts, and whatever else there is.
+/// Null comes first, then false, true, numbers, texts, and the rest.
 fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     let rank = |value: Option<&Value>| match value {
         None | Some(Value::Null) => 0,

@@ -1,4 +1,4 @@
-//! The models of a document, as one company sees it (`reference/edo.md` §1.3).
+//! The models of a document, as one company sees it (`docs/contracts/idocs.md §1.3`).
 //!
 //! Their members equal those of the log's snapshot.
 

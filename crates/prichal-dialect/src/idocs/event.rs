@@ -1,4 +1,4 @@
-//! The status event of a document, as outside systems receive it (`reference/edo.md` §3.3).
+//! The status event of a document, as outside systems receive it (`docs/contracts/idocs.md §3.3`).
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use serde_json::{Value, json};

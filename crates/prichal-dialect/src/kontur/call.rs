@@ -247,7 +247,7 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
     })
 }
 
-/// Reads a user's wish to call.
+/// Reads a user's request to call.
 pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
     let read = Reader::new(DIAL, body)?;
     let dial = Dial {
@@ -261,7 +261,7 @@ pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
     Ok((read.guid("communicationId"), dial))
 }
 
-/// Reads a user's wish to hang up.
+/// Reads a user's request to hang up.
 pub fn hang_up(body: &Object) -> Read<HangUp> {
     let read = Reader::new(HANG_UP, body)?;
     Ok(HangUp {
@@ -282,7 +282,7 @@ impl Reader {
         self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// An id or a number of the exchange's; empty when there is none.
+    /// An id or a number of the exchange's; empty if absent.
     fn name(&self, name: &str, path: &str) -> Read<String> {
         let text = self.text(name).trim();
         if text.len() <= MAX_NAME {
@@ -323,7 +323,7 @@ impl Reader {
         }
     }
 
-    /// The same, where one of the two must be there.
+    /// The references, of which at least one must be present.
     fn named_refs(&self) -> Read<Refs> {
         self.name("externalId", "")?;
         let refs = self.refs();

@@ -1,4 +1,4 @@
-//! The `Communication` as it is served (`reference/kontur.md` §5).
+//! The `Communication` as it is served (`docs/contracts/kontur.md §5`).
 
 use prichal_core::{
     call::{Call, Head, push_members},
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::update_info;
 
-/// Its links, by what is at their other end.
+/// The links of a communication, by the kind of their other end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Links {
@@ -19,7 +19,7 @@ pub struct Links {
     pub deal_ids: Vec<Uuid>,
 }
 
-/// The model. `facts` go into it where they are asked for.
+/// The model. `facts` are included if the reader asks for them.
 pub fn model(
     call: &Call,
     head: &Head,

@@ -1,4 +1,4 @@
-//! The models of entities and of integration instances in answers (`reference/kontur.md` §5).
+//! The models of entities and of integration instances in answers (`docs/contracts/kontur.md §5`).
 //!
 //! A model is on the hot path of every write, so it splices the members' text instead of reading it.
 

@@ -1,4 +1,4 @@
-//! The texts of faults, in the form of .NET's readers and validators (`reference/kontur.md` §2).
+//! The texts of faults, in the form of .NET's readers and validators (`docs/contracts/kontur.md §2`).
 //!
 //! The dialects without texts of their own for faults use these, too.
 

@@ -1,4 +1,4 @@
-//! The refusals of a PATCH: the collections of `ErrorInfo` (`reference/kontur.md` §3).
+//! The refusals of a PATCH: the collections of `ErrorInfo` (`docs/contracts/kontur.md §3`).
 
 use prichal_core::patch::{PatchErrors, Reason, Refused};
 use serde_json::{Map, Value};

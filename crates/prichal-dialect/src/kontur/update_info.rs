@@ -1,4 +1,4 @@
-//! The member `updateInfo` of models (`reference/kontur.md` §5).
+//! The member `updateInfo` of models (`docs/contracts/kontur.md §5`).
 
 use prichal_core::{json, update_info::UpdateInfo};
 use serde::{Serializer, ser::SerializeMap};
