@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::words::words;
 
 pub use facts::{Facts, State};
-pub use identity::{Identity, choose};
+pub use identity::{Identity, choose_call};
 pub use legs::Leg;
 pub use moment::Moment;
 pub use snapshot::{Head, created_at, push_members, snapshot};
@@ -494,7 +494,7 @@ impl Call {
 
     /// How long after the last message the call is given up (`reference/kontur.md` §6.6). Nothing for
     /// one that is over.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn give_up_after(&self) -> Option<Duration> {
         if self.status() == Status::Sealed {
             return None;
         }

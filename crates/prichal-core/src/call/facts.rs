@@ -65,7 +65,7 @@ impl Call {
     }
 
     /// The time of the exchange's last report, by its own clock.
-    pub fn last_word(&self) -> Option<&Moment> {
+    pub fn last_reported_at(&self) -> Option<&Moment> {
         let event = self.events.last().map(|event| &event.timestamp);
         let notices = [&self.started, &self.finished].into_iter().flatten();
         notices.map(|notice| &notice.timestamp).chain(event).max()

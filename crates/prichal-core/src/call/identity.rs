@@ -93,7 +93,7 @@ impl Identity {
 
 /// The call that a report is about, among those with its id, the newest first and each with the key of its
 /// number. `None` if it contradicts them all.
-pub fn choose(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
+pub fn choose_call(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
     if let Some(leg) = &report.leg {
         return choose_by_leg(leg, calls);
     }
