@@ -24,7 +24,7 @@ pub fn members(document: &Document, viewer: WorkspaceId, status: Status) -> Valu
 
 /// The author of a change, as the other companies see it.
 #[derive(Clone, Debug)]
-pub struct By {
+pub struct ChangeAuthor {
     pub bin: String,
     pub employee: Uuid,
 }
@@ -35,7 +35,7 @@ pub fn snapshot(
     document: &Document,
     viewer: WorkspaceId,
     status: Status,
-    by: Option<&By>,
+    by: Option<&ChangeAuthor>,
     reason: Option<&str>,
 ) -> String {
     let mut shown = members(document, viewer, status);

@@ -170,7 +170,7 @@ fn recipients_in_sequence_get_it_one_after_the_other() {
     );
     assert_eq!(
         document.apply(by(company(2)), Operation::Sign(Direction::Inbox), 1),
-        Err(Refusal::NotSeen)
+        Err(Refusal::NotVisible)
     );
     assert_eq!(
         then(

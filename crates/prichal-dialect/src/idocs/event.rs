@@ -68,7 +68,7 @@ mod tests {
     use prichal_core::{
         document::{
             Document, Group, Kind, Party, Status,
-            snapshot::{By, snapshot},
+            snapshot::{ChangeAuthor, snapshot},
         },
         event::{Author, EntityKind, NewEvent, Origin},
         id::{EventId, UserId},
@@ -97,7 +97,7 @@ mod tests {
             route: None,
             fate: None,
         };
-        let by = By {
+        let by = ChangeAuthor {
             bin: "971240001315".to_owned(),
             employee: Uuid::from_u128(3),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prichal_core::{
     document::{
         Change, Document,
-        snapshot::{self, By, snapshot},
+        snapshot::{self, ChangeAuthor, snapshot},
     },
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EventId, UserId, WorkspaceId},
@@ -25,7 +25,7 @@ pub const UNUSED: Duration = Duration::from_hours(7 * 24);
 pub struct Doer {
     pub company: WorkspaceId,
     pub employee: UserId,
-    pub by: By,
+    pub by: ChangeAuthor,
     pub at: Timestamp,
 }
 
