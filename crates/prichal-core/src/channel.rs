@@ -281,7 +281,7 @@ impl Channel {
     }
 
     /// True if another state of the channel has the same tokens, URLs and scripts.
-    pub fn leads_as(&self, other: &Self) -> bool {
+    pub fn has_same_destinations(&self, other: &Self) -> bool {
         let is_same = |name: &&str| self.text(name) == other.text(name);
         self.tokens == other.tokens && DESTINATIONS.iter().all(is_same)
     }

@@ -8,12 +8,12 @@ use prichal_core::{
     id,
     integration::{Manifest, Webhook, setup},
     locate,
-    names::is_workspace_name,
     network::Network,
     patch, phone,
     schema::{self, Object},
     script::Script,
     time::{Timestamp, parse_setting, parse_time_span},
+    workspace_name::is_workspace_name,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -4,7 +4,7 @@
 use prichal_dialect::{
     era::{
         names::CHANNEL,
-        query::{Selection, Shape},
+        query::{Projection, Selection},
     },
     kontur::call,
 };
@@ -52,7 +52,7 @@ fn values() -> Vec<Value> {
 fn texts_have_an_answer() {
     on_a_small_stack(|| {
         for text in texts() {
-            let _ = Shape::read(&CHANNEL, Some(&text), false);
+            let _ = Projection::read(&CHANNEL, Some(&text), false);
             let _ = Selection::read(&CHANNEL, Some(&text), Some(&text));
         }
     });
@@ -78,7 +78,7 @@ fn values_have_an_answer() {
 #[test]
 fn fields_count_once() {
     let names = "code,".repeat(LONGEST / 5);
-    let shape = Shape::read(&CHANNEL, Some(&names), false);
+    let shape = Projection::read(&CHANNEL, Some(&names), false);
     assert!(shape.is_ok_and(|shape| format!("{shape:?}").matches("code").count() < 100));
     let order = format!(
         "[{}]",

@@ -16,7 +16,7 @@ use prichal_core::{
 use prichal_dialect::{
     era::{
         names,
-        query::{Selection, Shape},
+        query::{Projection, Selection},
     },
     kontur::call,
 };
@@ -131,7 +131,7 @@ pub(crate) fn manifest(input: &[u8]) {
 pub(crate) fn mask(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for names in [&names::CHANNEL, &names::CHANNEL_TYPE, &names::SCRIPT] {
-        if let Ok(shape) = Shape::read(names, Some(&text), true) {
+        if let Ok(shape) = Projection::read(names, Some(&text), true) {
             let _ = shape.show(&Object::new(), true);
         }
     }

@@ -58,7 +58,7 @@ pub fn addresses(kind: EntityKind, path: &str) -> bool {
 }
 
 /// True if a link between these entities grants rights.
-pub fn ties(ends: [Entity; 2]) -> bool {
+pub fn link_grants(ends: [Entity; 2]) -> bool {
     ends.iter().any(|(kind, _)| *kind == EntityKind::Role)
 }
 

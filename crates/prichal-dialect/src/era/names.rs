@@ -1,10 +1,10 @@
 //! The fields that readers of the service collections may name in `mask`, `filter` and `order`
 //! (`docs/contracts/era.md §4`).
 
-use super::query::{Kind, Names};
+use super::query::{FieldNames, Kind};
 
 /// Fields of a channel (`integration_points`).
-pub static CHANNEL: Names = Names {
+pub static CHANNEL: FieldNames = FieldNames {
     known: &[
         "id",
         "code",
@@ -50,7 +50,7 @@ pub static CHANNEL: Names = Names {
 };
 
 /// Fields of a channel type (`integration_point_types`).
-pub static CHANNEL_TYPE: Names = Names {
+pub static CHANNEL_TYPE: FieldNames = FieldNames {
     known: &[
         "id",
         "type",
@@ -77,7 +77,7 @@ pub static CHANNEL_TYPE: Names = Names {
 };
 
 /// Fields of a script (`svcscripts`).
-pub static SCRIPT: Names = Names {
+pub static SCRIPT: FieldNames = FieldNames {
     known: &[
         "id",
         "code",

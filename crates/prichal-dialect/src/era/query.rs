@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 /// The fields of a collection's entities.
 #[derive(Debug)]
-pub struct Names {
+pub struct FieldNames {
     /// Every field, nested ones by their dotted names, too.
     pub known: &'static [&'static str],
     /// Other spellings, and the field of each.
@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-impl Names {
+impl FieldNames {
     fn kind(&self, name: &str) -> Kind {
         let kind = self.kinds.iter().find(|(known, _)| *known == name);
         kind.map_or(Kind::Text, |(_, kind)| *kind)
@@ -87,17 +87,21 @@ impl Names {
 
 /// The shape in which an entity is shown.
 #[derive(Clone, Debug)]
-pub struct Shape {
-    names: &'static Names,
+pub struct Projection {
+    names: &'static FieldNames,
     /// The fields that are shown; all if empty.
     fields: Vec<&'static str>,
     /// True if nested fields become dotted ones.
     flat: bool,
 }
 
-impl Shape {
+impl Projection {
     /// Reads `mask`, names with commas between, and `flat`.
-    pub fn read(names: &'static Names, mask: Option<&str>, flat: bool) -> Result<Self, Vec<Fault>> {
+    pub fn read(
+        names: &'static FieldNames,
+        mask: Option<&str>,
+        flat: bool,
+    ) -> Result<Self, Vec<Fault>> {
         let asked = mask.into_iter().flat_map(|mask| mask.split(','));
         let asked = asked.map(str::trim).filter(|name| !name.is_empty());
         let mut fields = Vec::new();
@@ -167,7 +171,7 @@ impl Selection {
     /// Reads `filter`, a JSON object, and `order`, a JSON array of names and of objects such as
     /// `{"code": "desc"}`.
     pub fn read(
-        names: &Names,
+        names: &FieldNames,
         filter: Option<&str>,
         order: Option<&str>,
     ) -> Result<Self, Vec<Fault>> {
@@ -319,7 +323,7 @@ mod tests {
     fn masks_and_flat_forms() {
         let entity = example().entity();
         let show = |mask: Option<&str>, flat, in_list| {
-            let shape = Shape::read(&CHANNEL, mask, flat).unwrap();
+            let shape = Projection::read(&CHANNEL, mask, flat).unwrap();
             Value::Object(shape.show(&entity, in_list))
         };
         assert_eq!(show(None, false, false), Value::Object(entity.clone()));
@@ -336,7 +340,7 @@ mod tests {
             })
         );
         assert_eq!(
-            Shape::read(&CHANNEL, Some("colour"), false).unwrap_err()[0].path,
+            Projection::read(&CHANNEL, Some("colour"), false).unwrap_err()[0].path,
             "mask"
         );
     }

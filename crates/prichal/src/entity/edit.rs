@@ -104,7 +104,7 @@ pub fn patch(
     bind(tx, origin, place.kind, &mut members, &fields, &ids)?;
 
     let mut ends = gone.iter().chain(&come);
-    let ties = ends.any(|end| rights::ties([(place.kind, place.id.0), *end]));
+    let ties = ends.any(|end| rights::link_grants([(place.kind, place.id.0), *end]));
     let is_about_rights = ties || rights::changes(place.kind, &before, &members);
     let mut entity = found;
     if members != before {

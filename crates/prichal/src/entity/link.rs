@@ -23,13 +23,13 @@ pub fn check(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Result
 
 /// Refuses to tie or untie roles, unless an administrator does.
 pub fn permit(authority: Authority, ends: [Entity; 2]) -> Result<()> {
-    permit_rights(authority, rights::ties(ends))
+    permit_rights(authority, rights::link_grants(ends))
 }
 
 /// The role at an end of a link.
 fn role(ends: [Entity; 2]) -> Option<Place> {
     let mut ends = ends.into_iter();
-    let (kind, id) = ends.find(|end| rights::ties([*end, *end]))?;
+    let (kind, id) = ends.find(|end| rights::link_grants([*end, *end]))?;
     Some(Place {
         kind,
         id: EntityId(id),

@@ -9,7 +9,7 @@ use prichal_core::{
     schema::{Fault, Object},
     time::Timestamp,
 };
-use prichal_dialect::era::{names, query::Names};
+use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{
     Tx,
     resource::{Kind, Resource as Row},
@@ -66,7 +66,7 @@ pub(super) fn from_row(row: &Row) -> Result<ChannelType> {
 impl Resource for ChannelType {
     const NOUN: &'static str = "Integration point type";
     const MOST: i64 = 1000;
-    const NAMES: &'static Names = &names::CHANNEL_TYPE;
+    const NAMES: &'static FieldNames = &names::CHANNEL_TYPE;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
         Self::read(body, id, now)
