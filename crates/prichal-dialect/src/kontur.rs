@@ -4,5 +4,6 @@ pub mod call;
 pub mod communication;
 pub mod entity;
 pub mod fault;
+pub mod instance;
 pub mod patch;
 pub mod update_info;

@@ -18,7 +18,7 @@ use prichal_dialect::{
         names,
         query::{Projection, Selection},
     },
-    kontur::call,
+    kontur::{self, call},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -159,7 +159,7 @@ pub(crate) fn patch(input: &[u8]) {
         }
     }
     let instance = Instance::new(None, Status::Active);
-    let _ = instance.patch(&operations, &mut ids());
+    let _ = instance.patch(&kontur::instance::operations(&operations), &mut ids());
 }
 
 pub(crate) fn phone(input: &[u8]) {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
 use crate::{
-    patch::{self, Op, Operation, PatchErrors},
+    patch::{self, Operation, PatchErrors},
     schema::{Elements, Field, Key, NewId, Object, Preset, Type},
 };
 
@@ -89,9 +89,8 @@ impl Instance {
     /// The instance after a patch. The rest of its members are the server's: paths to them do not
     /// exist here, so they are reported as invalid.
     pub fn patch(&self, operations: &[Operation], new_id: NewId<'_>) -> Result<Self, PatchErrors> {
-        let operations: Vec<Operation> = operations.iter().map(usual_form).collect();
         let mut object = self.writable();
-        patch::apply(FIELDS, &mut object, &operations, new_id)?;
+        patch::apply(FIELDS, &mut object, operations, new_id)?;
         Ok(self.with_writable(&object))
     }
 
@@ -216,21 +215,4 @@ impl Setting {
             value: text("value").unwrap_or_default(),
         })
     }
-}
-
-/// Two shorthands: the webhooks page adds to `/IntegrationInstance` where it means `/webHooks`
-/// (`reference/kontur.md` §4.2), and a secret may be replaced by its bare value.
-fn usual_form(operation: &Operation) -> Operation {
-    let mut operation = operation.clone();
-    let path = operation.path.to_ascii_lowercase();
-    if operation.op == Op::Add && path == "/integrationinstance" {
-        "/webHooks".clone_into(&mut operation.path);
-    }
-    let of_secret = path
-        .strip_prefix("/secrets/")
-        .is_some_and(|id| !id.contains('/'));
-    if operation.op == Op::Replace && of_secret && operation.value.is_string() {
-        operation.value = json!({"value": operation.value});
-    }
-    operation
 }

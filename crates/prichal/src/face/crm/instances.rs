@@ -13,6 +13,7 @@ use prichal_core::{
     integration::{Instance, SIGNING_SECRET, Secret, Secrets, Status},
     patch::{self, Operation, PatchErrors},
 };
+use prichal_dialect::kontur;
 use prichal_store::{Conn, Tx, integration};
 use utoipa::ToSchema;
 
@@ -237,7 +238,7 @@ pub(super) async fn patch_instance(
     Json(body): Json,
 ) -> Result<Response> {
     member.require_owner(id)?;
-    let operations = patch::parse(&body)?;
+    let operations = kontur::instance::operations(&patch::parse(&body)?);
     let signing = new_signing_secret();
     let (app, origin) = (member.app.clone(), member.origin());
     let workspace = member.workspace_id();
