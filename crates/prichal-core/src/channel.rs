@@ -1,6 +1,6 @@
 //! Channels: points at which outside systems dock (`reference/era.md` §2, §4, §13).
 //!
-//! A channel is kept as its members: the entity without its id, its tokens and its times.
+//! A channel is stored as its members: the entity without its id, its tokens and its times.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -64,13 +64,13 @@ const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
 
-/// The tokens of a channel: ours, and those of the outside system.
+/// The tokens of a channel: our own, and those of the outside system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tokens {
     pub local: String,
     pub remote: String,
     pub remote2: String,
-    /// The local one before, which may still be good. No answer shows it.
+    /// The local token before a rotation, which may still be valid. No answer shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub previous: String,
 }
@@ -81,7 +81,7 @@ const MASK: &str = "***";
 const MIN_MASKED_INSIDE: usize = 8;
 
 impl Tokens {
-    /// The same with another local token.
+    /// The tokens after a rotation to another local token.
     #[must_use]
     pub fn rotated(&self, local: String) -> Self {
         Self {
@@ -233,7 +233,7 @@ impl Channel {
         self.opt("userid")?.as_str().and_then(id::parse)
     }
 
-    /// A member that is a text; empty when it is not set.
+    /// A text member; empty if unset.
     pub fn text(&self, name: &str) -> &str {
         self.members
             .get(name)

@@ -146,7 +146,7 @@ fn collect(path: &str, value: &Value, files: &mut Vec<Uuid>, faults: &mut Vec<Fa
     }
 }
 
-/// Puts other ids in the place of the files that [`files`] found: permanent for temporary ones.
+/// Replaces the ids of the files that [`files`] found: temporary ones by permanent ones.
 pub fn replace_files(
     kind: EntityKind,
     members: &mut Object,

@@ -1,6 +1,7 @@
-//! Entities of the collections that clients write themselves: their fields, creation and patching (`contract.md` §5, `reference/kontur.md` §5).
+//! Entities of the collections that clients write themselves: their fields, creation and patching
+//! (`contract.md` §5, `reference/kontur.md` §5).
 //!
-//! An entity is kept as its *members*: the model without its id, its links, and the authors and times of
+//! An entity is stored as its *members*: the model without its id, its links, and the authors and times of
 //! its changes.
 
 pub mod rights;
@@ -21,8 +22,7 @@ use crate::{
 
 pub use user::{Employee, PERMISSIONS};
 
-/// The most bytes of members' text. Single bodies are bounded anyway; this stops an entity that grows
-/// patch by patch.
+/// The most bytes of members' text. Single bodies are bounded anyway; this bounds growth patch by patch.
 pub const MAX_TEXT: usize = 1 << 20;
 
 /// Values that a new entity takes from its workspace and its time.

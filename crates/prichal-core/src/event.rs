@@ -36,12 +36,12 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $id,)* }
             }
 
-            /// The name in `<TypeName> <id> not found`.
+            /// The name for people, such as `CatalogItem`.
             pub const fn type_name(self) -> &'static str {
                 match self { $(Self::$kind => stringify!($kind),)* }
             }
 
-            /// The collection under `/api/v1/{ws}/`, for kinds that clients write there themselves.
+            /// The name of the collection, for kinds that clients write themselves.
             pub const fn collection(self) -> Option<&'static str> {
                 match self { $(Self::$kind => $collection,)* }
             }
@@ -131,8 +131,8 @@ impl EventType {
 /// An entity that an event is about.
 pub type Entity = (EntityKind, Uuid);
 
-/// The entities of one event: one for a change, both ends for a link. Kept in place, because every
-/// event that passes a reader has them.
+/// The entities of one event: one for a change, both ends for a link. Stored inline, because
+/// readers handle them with every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entities {
     ends: [Entity; 2],
@@ -154,7 +154,7 @@ impl Entities {
         }
     }
 
-    /// Reads what [`Self::to_text`] wrote.
+    /// Reads the text of [`Self::to_text`].
     pub fn parse(text: &str) -> Option<Self> {
         let mut ends = text.split(' ').map(|end| {
             let (name, id) = end.split_once(':')?;
@@ -233,7 +233,7 @@ pub struct Origin {
     pub at: Timestamp,
 }
 
-/// One event before it has its offset.
+/// An event without its offset, which it gets at the commit.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub id: EventId,

@@ -20,7 +20,7 @@ const MIN_SPAN_FOR_PAUSE: Duration = Duration::from_hours(5 * 24);
 pub struct Streak {
     /// Failed calls.
     pub failures: u32,
-    /// When the first of them failed.
+    /// The time of the first of them.
     pub since: Option<Timestamp>,
     /// Events that used up every retry.
     pub exhausted: u32,
@@ -37,7 +37,7 @@ pub enum Effect {
 }
 
 impl Streak {
-    /// Counts a failed call; `exhausted` when it was the last retry of its event.
+    /// Counts a failed call; `exhausted` if it was the last retry of its event.
     pub fn on_failure(&mut self, now: Timestamp, exhausted: bool) -> Option<Effect> {
         self.failures = self.failures.saturating_add(1);
         self.exhausted = self.exhausted.saturating_add(u32::from(exhausted));

@@ -1,4 +1,4 @@
-//! Ids: UUID version 7, so that they sort by creation, and one type for each thing that has one.
+//! Ids: UUID version 7, so that they sort by creation, with a type for each kind of thing.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 
 static CONTEXT: LazyLock<Mutex<ContextV7>> = LazyLock::new(|| Mutex::new(ContextV7::new()));
 
-/// A fresh UUID v7 for something made at `now`. Within one process each is greater than the one
-/// before it as long as `now` does not go back.
+/// A fresh UUID v7 at `now`. Within one process each is greater than the one before it as long as `now` does
+/// not go back.
 pub fn generate(now: Timestamp) -> Uuid {
     let micros = u64::try_from(now.micros()).unwrap_or(0);
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;

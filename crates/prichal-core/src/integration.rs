@@ -28,9 +28,9 @@ words! {
         NotConfigured "notConfigured",
         Active "active",
         Paused "paused",
-        /// Calls fail, but it works.
+        /// Calls fail, and further ones are still made.
         HasErrors "hasErrors",
-        /// It does not work.
+        /// A hook was switched off after too many failures.
         Failed "failed",
     }
 }

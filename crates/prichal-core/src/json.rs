@@ -1,5 +1,5 @@
-//! Small pieces of JSON text, for the places that put a document together without building a tree; and
-//! numbers, which keep the digits they were written with.
+//! Pieces of JSON text, for documents that are written without a tree in memory; and numbers, which keep the
+//! digits they were written with.
 
 use std::{borrow::Cow, cmp::Ordering, fmt::Write};
 
@@ -73,8 +73,8 @@ pub fn is_private_name(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// True where a member's name may be a private one. Texts that no client needs, such as escaped letters, are looked
-/// at string by string.
+/// True if a member's name may be a private one. Unusual texts, such as those with escaped letters, are checked
+/// string by string.
 fn has_private_name(text: &[u8]) -> bool {
     let is_escaped = |at: usize| matches!(text.get(at + 4), Some(b'2'..=b'7'));
     let is_suspect = memmem::find(text, b"$serde_json").is_some()

@@ -53,7 +53,7 @@ impl Network {
     }
 }
 
-/// The address that stands for a customer of the net: of IPv6, the first of the /64 that one has for himself.
+/// The address that identifies a customer of a provider: of IPv6, the first of the customer's /64.
 pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

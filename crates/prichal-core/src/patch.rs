@@ -31,9 +31,9 @@ words! {
 pub struct Operation {
     pub op: Op,
     pub path: String,
-    /// Null when absent.
+    /// Null if absent.
     pub value: Value,
-    /// As it was sent: an error repeats it.
+    /// The operation as it was sent, which an error repeats.
     pub sent: Value,
 }
 
@@ -201,7 +201,7 @@ pub fn apply(
         return Err(errors);
     }
     let changed = !json::same_members(&draft, object);
-    // A number that is worth the same stays as it was written first.
+    // A number of equal value keeps its first spelling.
     if changed {
         *object = draft;
     }
@@ -227,12 +227,12 @@ fn apply_one(
     target::Change { verb, new_id }.in_object(fields, object, &tokens)
 }
 
-/// The parts of a path, `~1` and `~0` read as RFC 6901 has them. Dots mean nothing: ids have them.
+/// The parts of a path, `~1` and `~0` read as RFC 6901 has them. Dots do not separate parts: ids contain them.
 fn tokens(path: &str) -> Result<Vec<String>, Refusal> {
     let parts = path
         .strip_prefix('/')
         .ok_or(Refusal::Path("A path begins with a slash.".into()))?;
-    // Counted first: whatever goes along a path goes as deep as it is long.
+    // Counted first, because the recursion along a path is as deep as the path is long.
     if parts.split('/').nth(MAX_SEGMENTS).is_some() {
         let why = format!("A path has at most {MAX_SEGMENTS} parts.");
         return Err(Refusal::Path(why.into()));

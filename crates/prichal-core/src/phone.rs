@@ -17,7 +17,7 @@ const MIN_DIGITS: usize = 7;
 /// The most numbers that one text holds.
 const MAX_NUMBERS: usize = 4;
 
-/// The home of numbers that do not say theirs.
+/// The home region of numbers without a country code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region(&'static Plan);
 
@@ -102,7 +102,7 @@ static PLANS: [Plan; 22] = [
     },
 ];
 
-/// The names of the regions, as settings have them.
+/// The names of the regions in settings.
 pub static REGIONS: Words = Words {
     name: "phoneRegion",
     words: &[
@@ -148,7 +148,7 @@ impl Region {
         };
         abroad.or_else(of_trunk).unwrap_or_else(|| {
             let has_code = digits.strip_prefix(plan.code).is_some_and(is_own);
-            // Where numbers differ in length, a part of one looks like a whole one.
+            // In regions with numbers of several lengths, a part of one looks like a whole one.
             let is_whole = plan.lengths.0 == plan.lengths.1 && is_own(digits);
             if !has_code && is_whole {
                 [plan.code, digits].concat()
@@ -159,8 +159,7 @@ impl Region {
     }
 }
 
-/// The key of the number in a text: of the first one where there are two. Nothing for extensions, hidden
-/// callers and texts that are no number.
+/// The key of the first number in a text. `None` for extensions, hidden callers and texts without a number.
 pub fn key(text: &str, region: Region) -> Option<String> {
     keys(text, region).into_iter().next()
 }
@@ -180,8 +179,8 @@ pub fn keys(text: &str, region: Region) -> Vec<String> {
     keys
 }
 
-/// The part of an address that is a number: the user of a SIP address, what a `tel:` address says, the
-/// number in a channel's name. Any other text is itself.
+/// The number in an address: the user of a SIP address, or the number of a `tel:` address or of a channel's
+/// name. Any other text is returned unchanged.
 fn address(text: &str) -> Cow<'_, str> {
     let inner = match text.rsplit_once('<') {
         Some((_, inner)) if inner.contains([':', '@']) || digits_in(inner) >= MIN_DIGITS => {
@@ -205,7 +204,7 @@ fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     is_there.then(|| &text[scheme.len()..])
 }
 
-/// The user of a SIP address, without password and parameters. A host alone is no number.
+/// The user of a SIP address, without password and parameters. A host alone is not a number.
 fn sip_user(rest: &str) -> Cow<'_, str> {
     let end = |text: &'_ str| text.find([';', ':', '?']).unwrap_or(text.len());
     let (user, host) = match rest.split_once('@') {
@@ -220,7 +219,7 @@ fn sip_user(rest: &str) -> Cow<'_, str> {
     } else {
         user
     };
-    // A name with digits in it is no number.
+    // A name with digits in it is not a number.
     let begin = user.chars().take_while(|c| !c.is_alphabetic());
     let is_number = begin.filter(char::is_ascii_digit).count() >= MIN_DIGITS;
     let user = if is_number || user.contains('%') {
@@ -235,7 +234,7 @@ fn sip_user(rest: &str) -> Cow<'_, str> {
     }
 }
 
-/// The number of a `tel:` address, with what its context says of the country.
+/// The number of a `tel:` address, with the country code of its context.
 fn tel(rest: &str) -> Cow<'_, str> {
     let mut parts = rest.split(';');
     let number = parts.next().unwrap_or_default();
@@ -246,8 +245,8 @@ fn tel(rest: &str) -> Cow<'_, str> {
     }
 }
 
-/// The last part of a channel's name, such as `PJSIP/77011234567-0000001a`, without what makes the channel
-/// unique. The name of a trunk is no number, whatever digits it has.
+/// The last part of a channel's name, such as `PJSIP/77011234567-0000001a`, without the channel's
+/// unique suffix. The name of a trunk is not a number, even with digits in it.
 fn channel(text: &str) -> &str {
     let is_technology = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -43,9 +43,9 @@ pub enum Reply {
 /// The reason why there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
-    /// Not within the time for the whole call.
+    /// No answer within the time for the whole call.
     Timeout,
-    /// The name has no address.
+    /// The host name has no address.
     Unresolved,
     /// Calls to this address are forbidden.
     Forbidden,
@@ -118,7 +118,7 @@ pub enum Verdict {
 }
 
 impl Schedule {
-    /// Reads a setting such as `30s,1m,5m`. `None` when a wait is not a duration above zero.
+    /// Reads a setting such as `30s,1m,5m`. `None` if a wait is not a duration above zero.
     pub fn parse(text: &str) -> Option<Self> {
         let waits: Option<Vec<Duration>> = text
             .split(',')

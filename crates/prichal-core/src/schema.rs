@@ -133,18 +133,18 @@ pub enum Type {
     Number,
     /// An id. The zero GUID is the same as none.
     Guid,
-    /// An id that is shown as the zero GUID when there is none.
+    /// An id, shown as the zero GUID if absent.
     GuidOrNone,
-    /// A time with an offset, kept as the text that was sent.
+    /// A time with an offset, stored as the text that was sent.
     Moment,
     /// A duration such as `1.02:03:04.5`: days, hours, minutes and seconds.
     TimeSpan,
     Enum(&'static Words),
     Object(&'static [Field]),
-    /// Any JSON object, kept as it is.
+    /// Any JSON object, stored unchanged.
     Free,
     Any,
-    /// A list of anything, kept as it is.
+    /// A list of any values, stored unchanged.
     Values,
     Texts,
     Guids,
@@ -193,14 +193,14 @@ pub struct Words {
 /// A rule for an element as a whole; the error names what is broken.
 pub type Rule = fn(&Object) -> Result<(), String>;
 
-/// A list of objects that are told apart by their `id`, which always comes first.
+/// A list of objects with an `id`, which always comes first.
 #[derive(Debug)]
 pub struct Elements {
     pub key: Key,
     /// The members besides `id`.
     pub fields: &'static [Field],
     pub repeat: Repeat,
-    /// Checked once a patch is through, because its operations may break it in between.
+    /// Checked after the whole patch, because single operations may break it in between.
     pub rule: Option<Rule>,
 }
 
@@ -220,7 +220,7 @@ impl Elements {
 pub enum Key {
     /// A GUID; absent or zero means "make one" (`reference/kontur.md` §3).
     Guid,
-    /// A text the client must give.
+    /// A text that the client must send.
     Text,
     /// A text; absent means "make a GUID".
     TextOrFresh,

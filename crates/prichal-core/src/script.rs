@@ -29,7 +29,7 @@ const OPTS: &[Field] = &[
     text("comment"),
     Field::new("loglevel", Type::Int).or(Preset::Zero),
     Field::new("variables", Type::Free).or(Preset::Object),
-    // Once set, the script has an administrator's rights, whoever starts it.
+    // Gives each run an administrator's rights.
     Field::new("as_admin", Type::Bool),
 ];
 

@@ -83,7 +83,8 @@ impl ops::Sub<Duration> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// UTC with an explicit `+00:00`, and the fraction of a second without its trailing zeros (`reference/kontur.md` §1).
+    /// UTC with an explicit `+00:00`, and the fraction of a second without its trailing zeros
+    /// (`reference/kontur.md` §1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(at) = jiff::Timestamp::from_microsecond(self.0) else {
             return f.write_str("0001-01-01T00:00:00+00:00");

@@ -1,7 +1,7 @@
 //! The vendors' dialects: the JSON of each, both ways, and its wording of errors.
 //!
-//! A dialect is a folder. It knows the rules of `prichal-core` and no other dialect. Nothing here does I/O,
-//! knows HTTP or SQL, or reads the clock.
+//! A dialect is a folder. It knows the rules of `prichal-core` and no other dialect. Dialects are pure: no
+//! I/O, no HTTP, no SQL, no clock.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

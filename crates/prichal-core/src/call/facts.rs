@@ -88,7 +88,7 @@ impl Call {
         users
     }
 
-    /// Every user who has or had a part in the call.
+    /// All users who take or took part in the call.
     pub fn participants(&self) -> Vec<Uuid> {
         let legs = self.legs();
         let dialled = self

@@ -24,13 +24,13 @@ pub struct Identity {
     /// The client's number as it was sent, and its key.
     pub client_phone: String,
     pub phone: Option<String>,
-    /// Set for a call's start and for its whole history, which make a call where there is none.
+    /// Set for a call's start and for its whole history, which make a new call if none exists.
     begins: Option<Begins>,
     /// The leg, for a report that names no time.
     leg: Option<LegRecording>,
 }
 
-/// The clock of an exchange that a call's begin is told by.
+/// The clock by which the exchange reports the beginning of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Begins {
     Live,
@@ -104,8 +104,8 @@ pub fn choose_call(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option
     ranked.min().map(|(_, at)| at)
 }
 
-/// The newest call with the leg. While the newest goes on, its leg may still become known, so that an older
-/// one with such a leg must wait.
+/// The newest call with the leg. While the newest call is open, its leg may still become known, so an older one
+/// with such a leg must wait.
 fn choose_by_leg(leg: &LegRecording, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
     let (newest, _) = calls.first()?;
     if newest.status() == Status::Active {
@@ -141,7 +141,7 @@ impl Call {
         Some((differs_in_phone, differs_in_way, apart.unwrap_or(0)))
     }
 
-    /// True for a begin well after the end that the same clock has told.
+    /// True for a beginning well after the end that the same clock reported.
     fn has_ended_before(&self, report: &Identity) -> bool {
         let end = match report.begins {
             Some(Begins::Live) => span(self.live_times()),
@@ -153,7 +153,7 @@ impl Call {
             .is_some_and(|((_, end), begin)| begin.millis_since(&end) > millis(AFTER_END))
     }
 
-    /// True once the exchange has said which way the call goes.
+    /// True once the exchange has reported the direction.
     fn is_told(&self) -> bool {
         self.started.is_some() || self.finished.is_some() || self.history.is_some()
     }
@@ -164,7 +164,7 @@ impl Call {
         notices.map(|notice| &notice.timestamp).chain(events)
     }
 
-    /// The first and the last time that the exchange has named.
+    /// The first and the last time that the exchange reported.
     fn span(&self) -> Option<(Moment, Moment)> {
         let history = self.history.iter().flat_map(history_times);
         span(self.live_times().chain(history))

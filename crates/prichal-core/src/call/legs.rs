@@ -137,7 +137,7 @@ impl Call {
                 .collect();
             leg.first = events.first().map(|event| event.timestamp.clone());
             leg.last = Some(last.timestamp.clone());
-            // `finished` ends whatever goes on under its realtime id.
+            // `finished` ends every open leg of its realtime id.
             let of_others = ends.iter().filter(|end| {
                 leg_of(end) != id && leg.realtime_ids.contains(&end.realtime_call_item_id)
             });
@@ -178,8 +178,8 @@ impl Call {
     }
 }
 
-/// The legs that have been told with both of their ids. An event may name its leg by the id alone that it has
-/// while it lasts, which legs that ring together may share.
+/// The legs that were reported with both of their ids. An event may name its leg by the id during the call
+/// alone, which legs that ring together may share.
 struct Lasting<'a>(BTreeMap<&'a str, Vec<&'a Event>>);
 
 impl<'a> Lasting<'a> {
@@ -201,7 +201,7 @@ impl<'a> Lasting<'a> {
         Self(legs)
     }
 
-    /// The leg between the same people; else the one that was told first.
+    /// The leg between the same people; else the one that was reported first.
     fn leg_of<'e>(&self, event: &'e Event) -> &'e str
     where
         'a: 'e,
@@ -240,7 +240,7 @@ fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
                 }
             }
             EventType::Disconnected | EventType::Finished => {
-                // Another leg's end only matters while this one goes on.
+                // Another leg's end only matters while this one is open.
                 if is_own(event) || leg.is_open() {
                     leg.finished_at = Some(at.clone());
                 }
@@ -279,7 +279,7 @@ fn of_history(told: &HistoryLeg, live: Option<&Leg>) -> Leg {
 /// Adds a recording to its leg.
 fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     let at = find(recording, legs).or_else(|| {
-        // Its leg gave way to one that history numbers differently: the same people at that time.
+        // History numbers its leg differently: the leg of the same people at that time takes the recording.
         let lost = &live[find(recording, live)?];
         let likeness = |leg: &Leg| {
             let same = (&leg.from, &leg.to) == (&lost.from, &lost.to);

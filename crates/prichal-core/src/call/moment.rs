@@ -1,4 +1,4 @@
-//! A time as an exchange wrote it: compared as an instant, kept as its text.
+//! A time as an exchange wrote it: compared as an instant, stored as its text.
 
 use std::cmp::Ordering;
 

@@ -7,7 +7,7 @@ use super::{Call, Event, Leg, Moment, Status};
 use crate::json;
 
 /// The most bytes of events in a snapshot; the oldest are left out (`reference/kontur.md` §13, 22).
-const SNAPSHOT_EVENTS: usize = 256 * 1024;
+const MAX_EVENT_BYTES: usize = 256 * 1024;
 
 /// The members of a call's model besides its evidence.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ struct Data<'a> {
 /// The snapshot for the log: the id first. Links are events of their own.
 pub fn snapshot(call: &Call, head: &Head) -> String {
     let mut events = call.events.as_slice();
-    while serde_json::to_string(events).map_or(0, |text| text.len()) > SNAPSHOT_EVENTS {
+    while serde_json::to_string(events).map_or(0, |text| text.len()) > MAX_EVENT_BYTES {
         events = &events[events.len() / 2..];
     }
     let mut out = String::with_capacity(1024 + events.len() * 256);
@@ -94,7 +94,7 @@ fn data<'a>(call: &'a Call, events: &'a [Event]) -> Data<'a> {
     }
 }
 
-/// When the call began, as far as is known.
+/// The beginning of the call, as far as known.
 pub fn created_at<'a>(call: &'a Call, head: &'a Head) -> &'a Moment {
     let told = call
         .history

@@ -17,15 +17,15 @@ pub struct Actor {
 pub enum Operation {
     /// The sender's route without nodes of his own; the document leaves with his signature.
     QuickRoute(NewRoute),
-    /// The sender's full route: it is on its way at once.
+    /// The sender's full route, which starts at once.
     Route(NewRoute),
     /// The route of an internal document.
     InternalRoute(Internal),
-    /// A recipient has his employees look at the document first.
+    /// A recipient routes the document through his employees first.
     InboxRoute(Internal),
-    /// A signature that has been checked, given from this side.
+    /// A checked signature, given from this side.
     Sign(Direction),
-    /// An employee does what his node asks for, or refuses with [`Action::Reject`].
+    /// An employee acts as his node asks, or refuses with [`Action::Reject`].
     Act {
         action: Action,
         reason: Option<String>,
@@ -51,7 +51,7 @@ pub enum Refusal {
     NotYourTurn,
     /// The node asks for something else.
     WrongAction(Action),
-    /// Internal nodes have to act first.
+    /// Internal nodes must act first.
     InternalFirst,
 }
 

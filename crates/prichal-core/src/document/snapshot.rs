@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{ActionNode, Direction, Document, Internal, NodeState, Ordering, Recipient, Status};
 use crate::id::WorkspaceId;
 
-/// The members that each snapshot has.
+/// The members of each snapshot.
 pub fn members(document: &Document, viewer: WorkspaceId, status: Status) -> Value {
     json!({
         "id": document.id,
@@ -47,7 +47,7 @@ pub fn snapshot(
     shown.to_string()
 }
 
-/// The route: all companies, and of the employees the viewer's own.
+/// The route: all companies, and the employees of the viewer alone.
 pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     let sender = viewer == document.sender.company;
     let companies = document.recipients().iter();
@@ -65,7 +65,7 @@ pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     })
 }
 
-/// A company's node. What was said to it alone, and by it, is for it and the sender.
+/// A company's node. Its comment, e-mails and reason are shown to that company and the sender alone.
 fn company(node: &Recipient, own: bool) -> Value {
     json!({
         "order": node.order,

@@ -31,7 +31,7 @@ static STATUS: Words = Words {
 
 pub(super) const FIELDS: &[Field] = &[
     none_id("groupId"),
-    // Composed of the three parts; taken as given only while there are none.
+    // Composed of the three parts; the client's value counts only while all are absent.
     NAME.fixed(),
     Field::new("login", Type::Text).required(),
     Field::new("firstName", Type::Text),
@@ -129,7 +129,7 @@ fn notifications(defaults: Defaults<'_>) -> Value {
     })
 }
 
-/// Sets `name` to "last first middle" when any of them is there.
+/// Sets `name` to "last first middle" if any of them is present.
 pub(super) fn compose_name(user: &mut Object) {
     let part = |name: &str| user.get(name).and_then(Value::as_str).map(str::trim);
     let parts = ["lastName", "firstName", "middleName"].map(part);

@@ -1,4 +1,4 @@
-//! Secrets of an instance: the newest value, and all that are accepted while one is being exchanged
+//! Secrets of an instance: the newest value, and all values accepted during an exchange
 //! (`reference/kontur.md` §5, §13 rows 14 and 15).
 
 use std::fmt;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::schema::{Elements, Field, Key, Object, Type};
 
-/// The secret that webhook calls are signed with (`contract.md` §6).
+/// The secret that signs webhook calls (`contract.md` §6).
 pub const SIGNING_SECRET: &str = "webhook.signingSecret";
 
 /// The most values a secret may hold.
@@ -74,7 +74,7 @@ impl Secret {
             (Some(value), Some(old)) if values_are_old => {
                 (value.clone(), vec![value, old.value.clone()])
             }
-            // The value is the old one and not among the new values: only those were meant.
+            // The value repeats the old one, which is not among the new values: only the new ones count.
             (Some(value), Some(old)) if value == old.value && !given.contains(&value) => {
                 (given.first()?.clone(), given)
             }
@@ -115,7 +115,7 @@ fn values(element: &Object) -> Vec<String> {
     out
 }
 
-/// An empty value would be accepted from anybody who sends none.
+/// Refuses empty values: a request without a secret would match one.
 fn check(element: &Object) -> Result<(), String> {
     let value = element.get("value").and_then(Value::as_str);
     let values = values(element);

@@ -48,14 +48,14 @@ impl Change<'_> {
                 free::change(self.verb, object_at(object, field.name)?, rest)?;
                 object
                     .get_mut(field.name)
-                    .map_or(Ok(()), |value| settle(field, value))
+                    .map_or(Ok(()), |value| finish_free(field, value))
             }
             Type::Any => {
                 let inside = object.get_mut(field.name).and_then(Value::as_object_mut);
                 free::change(self.verb, inside.ok_or_else(|| no_such(&rest[0]))?, rest)?;
                 object
                     .get_mut(field.name)
-                    .map_or(Ok(()), |value| settle(field, value))
+                    .map_or(Ok(()), |value| finish_free(field, value))
             }
             Type::Elements(spec) => self.in_elements(field, spec, object, rest),
             Type::Guids => self.in_ids(list_at(object, field.name)?, rest),
@@ -234,8 +234,8 @@ fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refus
     Ok(())
 }
 
-/// Sets a member. Members that a new object with a schema does not name keep their values: a client
-/// that sends `{"call": true}` does not speak of the others.
+/// Sets a member. Members absent from a new object with a schema keep their values: `{"call": true}` leaves
+/// the others alone.
 fn set(field: &Field, object: &mut Object, read: Value) {
     match (field.ty, object.get_mut(field.name), read) {
         (Type::Object(fields), Some(Value::Object(existing)), Value::Object(read)) => {
@@ -286,8 +286,8 @@ fn no_object(name: &str, value: &Value) -> Refusal {
     Refusal::Type(Fault::wrong_type(name, value, Type::Free).into())
 }
 
-/// Judges a free value that was changed, and drops the nulls that came with the change.
-fn settle(field: &Field, value: &mut Value) -> Result<(), Refusal> {
+/// Checks a changed free value, and drops the nulls that came with the change.
+fn finish_free(field: &Field, value: &mut Value) -> Result<(), Refusal> {
     if let Err(why) = check_free(value) {
         return Err(Refusal::Data(Fault::invalid(field.name, why).into()));
     }

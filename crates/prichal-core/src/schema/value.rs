@@ -36,7 +36,7 @@ pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, MismatchK
     Ok(Some(kept))
 }
 
-/// A text. U+0000 is refused here so that no column ever meets it: not every database can store it.
+/// Reads a text. U+0000 is refused, because not every database can store it.
 fn text(value: &Value) -> Result<&str, MismatchKind> {
     checked(value, |text| !text.contains('\0'))
 }
@@ -161,7 +161,7 @@ pub(crate) fn drop_nulls(value: &mut Value) {
 
 /// The value as JSON, cut to a length that an error may repeat.
 pub(super) fn excerpt(value: &Value) -> String {
-    // Structures are named, not printed: they may be as long as the body.
+    // Lists and objects are not printed: they may be as long as the body.
     match value {
         Value::Array(_) => "[…]".to_owned(),
         Value::Object(_) => "{…}".to_owned(),

@@ -238,12 +238,12 @@ impl Selection {
         }
     }
 
-    /// True when all entities are shown in the order in which they are kept.
+    /// True if all entities are shown in their stored order.
     pub fn is_empty(&self) -> bool {
         self.filter.is_empty() && self.order.is_empty()
     }
 
-    /// True when one of these fields is looked at.
+    /// True if the filter or the order uses one of these fields.
     pub fn looks_at(&self, fields: &[&str]) -> bool {
         let filter = self.filter.iter().map(|(name, ..)| name);
         let order = self.order.iter().map(|(name, _)| name);

@@ -37,8 +37,8 @@ impl StatusChange {
         })
     }
 
-    /// The event as it is told: number `sequence` of the company's log, call number `attempt` for it.
-    /// Without one it is a row of the history or of the feed.
+    /// The body of the event: number `sequence` of the company's log, in call number `attempt`. Without an
+    /// attempt it is a row of the history or of the feed.
     pub fn body(&self, company: WorkspaceId, sequence: i64, attempt: Option<u32>) -> Value {
         let member = |name: &str| self.new.get(name).cloned().unwrap_or_default();
         let mut body = json!({

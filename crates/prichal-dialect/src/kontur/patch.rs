@@ -20,7 +20,7 @@ pub fn operations(refused: &[Refused]) -> Value {
     shown.collect()
 }
 
-/// The constraints by their names, each with what is wrong.
+/// The broken constraints by their names, each with its reason.
 pub fn constraints(broken: &[(String, Reason)]) -> Map<String, Value> {
     let shown = broken.iter();
     shown

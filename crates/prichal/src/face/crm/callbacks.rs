@@ -64,7 +64,7 @@ impl FromRequestParts<App> for Exchanging {
 #[schema(rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "describes the bodies that `prichal_core::call` reads"
+    reason = "describes the bodies that `prichal_dialect::kontur::call` reads"
 )]
 struct CallMessage {
     /// What a system call CALL or an earlier answer gave.
