@@ -1,17 +1,15 @@
-//! Calls: what exchanges and users report about one, and what follows from it
+//! Calls: the reports of exchanges and users about one, and the state that follows
 //! (`docs/contracts/kontur.md §6`).
 //!
-//! A call is kept as its *evidence*: every event, the earliest word of its start, the latest of its
-//! end, what history says. Everything else (legs, status, facts, the model) is computed from that,
-//! and the evidence is a set: [`Call::with`] gives the same call in whatever order, and however often,
-//! its messages arrive.
+//! A call is stored as its *evidence*: every event, the earliest report of its start, the latest of its end,
+//! and its history. Legs, status, facts and the model are computed from that. The evidence is a set:
+//! [`Call::with`] gives the same call in whatever order, and however often, its messages arrive.
 
 mod facts;
 mod identity;
 mod legs;
-mod model;
 mod moment;
-mod read;
+mod snapshot;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,20 +19,16 @@ use uuid::Uuid;
 use crate::words::words;
 
 pub use facts::{Facts, State};
-pub use identity::{Identity, choose};
+pub use identity::{Identity, choose_call};
 pub use legs::Leg;
-pub use model::{Head, Links, created_at, model, snapshot};
 pub use moment::Moment;
-pub use read::{
-    Callback, HangUp, Refs, ReportedRecording, dial, event, failed, finished, hang_up, recording,
-    register, started,
-};
+pub use snapshot::{Head, created_at, push_members, snapshot};
 
 /// How many legs a call may have (`docs/contracts/kontur.md §13` row 13).
 pub const MAX_LEGS: usize = 50;
-/// How many events a call may have.
+/// The most events of a call.
 pub const MAX_EVENTS: usize = 1000;
-/// How many recordings a call may have.
+/// The most recordings of a call.
 pub const MAX_RECORDINGS: usize = 200;
 
 macro_rules! serde_words {
@@ -55,13 +49,13 @@ macro_rules! serde_words {
 }
 
 words! {
-    /// Which way a call goes.
+    /// The direction of a call.
     Direction { Inbound "inbound", Outbound "outbound", Internal "internal" }
 }
 serde_words!(Direction);
 
 words! {
-    /// What happened to a leg. At equal times they count in this order.
+    /// An event of a leg. Events of equal time are ordered as here.
     EventType {
         Appeared "appeared",
         Connected "connected",
@@ -108,7 +102,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The leg it is about: the exchange's lasting id, or the one it has while it lasts.
+    /// The leg's id: the exchange's permanent one, or its id during the call.
     pub fn leg(&self) -> &str {
         if self.external_call_item_id.is_empty() {
             &self.realtime_call_item_id
@@ -131,7 +125,7 @@ impl Event {
     }
 }
 
-/// What call-started and call-finished say of the whole call.
+/// The report of a call's start or end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
@@ -141,17 +135,17 @@ pub struct Notice {
     pub external_vats_phone: String,
 }
 
-/// A call that a user has asked for, before the exchange has said anything.
+/// A call that a user requested, before the first report of the exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dial {
     pub client_phone: String,
     pub from_user_id: Option<Uuid>,
-    /// Whom an internal call is for.
+    /// The callee of an internal call.
     pub to_user_id: Option<Uuid>,
 }
 
-/// An attempt to call that came to nothing.
+/// A failed attempt to call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -159,7 +153,7 @@ pub struct Failure {
     pub reason: Option<String>,
 }
 
-/// A recording that is kept.
+/// A stored recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recording {
@@ -175,7 +169,7 @@ pub struct Recording {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LegRecording {
-    /// History knows better than a live message which leg it is.
+    /// True if history names the leg, which outweighs a live message.
     pub is_history: bool,
     pub external_call_item_id: String,
     pub realtime_call_item_id: String,
@@ -199,19 +193,19 @@ impl LegRecording {
     }
 }
 
-/// A leg as history tells it.
+/// A leg in the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryLeg {
     pub id: String,
     pub from: Party,
     pub to: Party,
-    /// When it was answered.
+    /// The time of the answer.
     pub started_at: Option<Moment>,
     pub finished_at: Option<Moment>,
 }
 
-/// What register-call says: the record of truth for the legs it names.
+/// The history of a call: the final word on the legs it names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct History {
@@ -235,16 +229,16 @@ pub struct Call {
     /// By file, each once.
     pub recordings: Vec<LegRecording>,
     pub failed: Option<Failure>,
-    /// When it was given up because nothing more came.
+    /// The time at which the server gave the call up, because no more messages came.
     pub timed_out: Option<Moment>,
-    /// Users that the messages name and the workspace does not have.
+    /// Users named by the messages that the workspace does not have.
     pub strangers: BTreeSet<Uuid>,
-    /// For people: that the exchange had given its id to another call before.
+    /// A note for people: the exchange gave the same id to another call before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// One thing that becomes known of a call.
+/// A piece of evidence.
 #[derive(Clone, Debug)]
 pub enum Message {
     Dialled(Dial),
@@ -254,14 +248,46 @@ pub enum Message {
     Failed(Failure),
     Recorded(LegRecording),
     History(History, Vec<LegRecording>),
-    /// Nothing has come for so long that the call is over.
+    /// The call is over because no message has come for too long.
     TimedOut(Moment),
 }
 
-/// Why a message is not taken.
+/// The ids by which a message names its call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refs {
+    pub communication: Option<Uuid>,
+    /// The exchange's id as it was sent, with or without the integration's name.
+    pub external: Option<String>,
+}
+
+/// A message and the ids of its call.
+#[derive(Clone, Debug)]
+pub struct Callback<T> {
+    pub refs: Refs,
+    pub told: T,
+}
+
+/// A reported recording: its leg, and the file as it was sent.
+#[derive(Clone, Debug)]
+pub struct ReportedRecording {
+    pub external_call_item_id: String,
+    pub realtime_call_item_id: String,
+    pub file: Uuid,
+    pub file_name: Option<String>,
+    pub content_type: Option<String>,
+}
+
+/// A user's request to hang up.
+#[derive(Clone, Debug)]
+pub struct HangUp {
+    pub realtime_call_item_id: String,
+    pub user: Option<Uuid>,
+}
+
+/// The reason why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The leg may still become known: the sender tries again.
+    /// The leg may become known later: the sender tries again.
     #[error("the call has no such leg")]
     NoSuchLeg,
     #[error("A call has at most {MAX_LEGS} legs.")]
@@ -273,7 +299,7 @@ pub enum Refusal {
 }
 
 impl Call {
-    /// The call with what a message says added. Equal to this one when that was known already.
+    /// Adds a message to the evidence. A known message gives an equal call.
     pub fn with(&self, message: Message) -> Result<Self, Refusal> {
         let mut call = self.clone();
         match message {
@@ -302,7 +328,7 @@ impl Call {
         Ok(call)
     }
 
-    /// Users that a message names.
+    /// The users that a message names.
     pub fn users(message: &Message) -> Vec<Uuid> {
         let parties: Vec<&Party> = match message {
             Message::Event(event) => vec![&event.from, &event.to],
@@ -338,7 +364,7 @@ impl Call {
         Ok(())
     }
 
-    /// The newest word counts for the legs it names; those that earlier ones named stay.
+    /// The newest history counts for the legs it names; legs of earlier ones stay.
     fn add_history(&mut self, mut history: History) {
         let earlier = self.history.take().map(|earlier| earlier.items);
         for leg in earlier.into_iter().flatten() {
@@ -358,7 +384,7 @@ impl Call {
         {
             Ok(at) => {
                 let known = &mut self.recordings[at];
-                // History's word first, then one that is the same everywhere.
+                // History outweighs live messages; the rest of the order only makes it the same everywhere.
                 let is_better = (!recording.is_history, &recording) < (!known.is_history, &*known);
                 if is_better {
                     *known = recording;
@@ -386,7 +412,7 @@ impl Call {
         }
     }
 
-    /// A user has asked for it, and the exchange has said nothing yet.
+    /// True while a user's request waits for the first report of the exchange.
     pub fn is_dialling(&self) -> bool {
         self.dial.is_some()
             && self.started.is_none()
@@ -441,7 +467,7 @@ impl Call {
         .unwrap_or_default()
     }
 
-    /// The number of ours that was called, or that the call was made from.
+    /// Our own number: called, or called from.
     pub fn external_vats_phone(&self) -> &str {
         self.first_text(
             |history| &history.external_vats_phone,
@@ -450,7 +476,7 @@ impl Call {
         .unwrap_or_default()
     }
 
-    /// The first of history, start and end that says something.
+    /// The first text that is not empty, of history, start and end.
     fn first_text(
         &self,
         of_history: impl Fn(&History) -> &String,
@@ -468,7 +494,7 @@ impl Call {
 
     /// How long after the last message the call is given up (`docs/contracts/kontur.md §6.6`). Nothing for
     /// one that is over.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn give_up_after(&self) -> Option<Duration> {
         if self.status() == Status::Sealed {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Channels: points at which outside systems dock (`docs/contracts/era.md §2, §4, §13`).
 //!
-//! A channel is kept as its members: the entity without its id, its tokens and its times.
+//! A channel is stored as its members: the entity without its id, its tokens and its times.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -11,13 +11,13 @@ use crate::{
     channel_type::ChannelType,
     id, json,
     network::Network,
-    resource::{self, Kind, Names},
+    resource,
     schema::{self, Fault, Field, Object, Preset, Type, member},
     time::Timestamp,
 };
 
-/// How long a receiving script may run when nothing is said, in seconds.
-const TIMEOUT: u64 = 10;
+/// The longest run of a receiving script without a setting, in seconds.
+const DEFAULT_TIMEOUT: u64 = 10;
 /// The longest run of a receiving script, in seconds.
 pub(crate) const MAX_TIMEOUT: i64 = 60;
 
@@ -33,7 +33,7 @@ const FIELDS: &[Field] = &[
     Field::new("ext", Type::Free).or(Preset::Object),
 ];
 
-/// The four that are always there, and those that are there once set.
+/// Four options that are always present, and options that are present once set.
 const OPTS: &[Field] = &[
     text("title"),
     text("comment"),
@@ -46,54 +46,8 @@ const OPTS: &[Field] = &[
     Field::new("filter_capabilities", Type::Texts),
 ];
 
-/// What readers may ask for.
-pub static NAMES: Names = Names {
-    known: &[
-        "id",
-        "code",
-        "type",
-        "token_local",
-        "token_remote",
-        "token_remote2",
-        "url",
-        "recv_svcscriptcode",
-        "recv_svcscriptcode_ws",
-        "send_svcscriptcode",
-        "send_svcscriptcode_ws",
-        "opts",
-        "opts.title",
-        "opts.comment",
-        "opts.allow_files_api",
-        "opts.issync",
-        "opts.recv_timeout",
-        "opts.roles",
-        "opts.userid",
-        "opts.ip_mask",
-        "opts.filter_capabilities",
-        "ext",
-        "ext.ct",
-        "ext.lwt",
-    ],
-    aliases: &[
-        ("tokenlocal", "token_local"),
-        ("tokenremote", "token_remote"),
-        ("tokenremote2", "token_remote2"),
-    ],
-    seldom: &["opts.comment"],
-    kinds: &[
-        ("opts", Kind::Object),
-        ("opts.allow_files_api", Kind::Bool),
-        ("opts.issync", Kind::Bool),
-        ("opts.recv_timeout", Kind::Int),
-        ("opts.roles", Kind::List),
-        ("opts.ip_mask", Kind::List),
-        ("opts.filter_capabilities", Kind::List),
-        ("ext", Kind::Object),
-    ],
-};
-
-/// Members that decide where messages go, and which scripts see them and the tokens.
-const WAYS: [&str; 5] = [
+/// Members that set the destination of messages, and the scripts that see messages and tokens.
+const DESTINATIONS: [&str; 5] = [
     "url",
     "recv_svcscriptcode",
     "recv_svcscriptcode_ws",
@@ -110,24 +64,24 @@ const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
 
-/// The tokens of a channel: ours, and those of the outside system.
+/// The tokens of a channel: our own, and those of the outside system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tokens {
     pub local: String,
     pub remote: String,
     pub remote2: String,
-    /// The local one before, which may still be good. No answer shows it.
+    /// The local token before a rotation, which may still be valid. No answer shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub previous: String,
 }
 
-/// What stands for a secret where it must not be seen.
+/// The placeholder of a secret for readers who may not see it.
 const MASK: &str = "***";
-/// From how many bytes on a token is looked for inside of texts, too: less may be there by chance.
-const RECOGNIZED: usize = 8;
+/// The least bytes of a token that is also masked inside of texts: a shorter one may be there by chance.
+const MIN_MASKED_INSIDE: usize = 8;
 
 impl Tokens {
-    /// The same with another local token.
+    /// The tokens after a rotation to another local token.
     #[must_use]
     pub fn rotated(&self, local: String) -> Self {
         Self {
@@ -137,7 +91,7 @@ impl Tokens {
         }
     }
 
-    /// A value without these tokens, wherever they are in its texts.
+    /// Masks these tokens in all texts of a value.
     pub fn mask(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.mask_json(text)),
@@ -151,8 +105,8 @@ impl Tokens {
         }
     }
 
-    /// The same of a text that may be JSON, with texts in it that may be JSON again. It stays as it is where it has
-    /// none of them.
+    /// Masks these tokens in a text that may be JSON, with texts in it that may be JSON again. A text without
+    /// tokens stays as it is.
     pub fn mask_json(&self, text: String) -> String {
         if let Ok(value) = json::parse::<Value>(text.as_bytes()) {
             let masked = self.mask(value.clone());
@@ -167,10 +121,10 @@ impl Tokens {
         [&self.local, &self.previous, &self.remote, &self.remote2]
     }
 
-    /// The same of a text.
+    /// Masks these tokens in a plain text.
     pub fn mask_text(&self, mut text: String) -> String {
         for token in self.all() {
-            if token.len() >= RECOGNIZED {
+            if token.len() >= MIN_MASKED_INSIDE {
                 // As it is, and as JSON writes it.
                 for written in [token.clone(), in_json(token)] {
                     if text.contains(&written) {
@@ -201,8 +155,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Reads the entity of a POST. What the server makes itself is ignored there, so that an entity
-    /// that was read can be sent as it is.
+    /// Reads the entity of a POST. Members that the server makes itself are ignored, so that an entity that
+    /// was read can be sent as it is.
     pub fn read(
         body: &Object,
         id: Uuid,
@@ -251,7 +205,7 @@ impl Channel {
         })
     }
 
-    /// Takes over what its type fixes. What the client gave must not differ from that.
+    /// Takes over the values that the type fixes. Values of the client must not differ from them.
     pub fn bind(&mut self, kind: &ChannelType, given: &Object) -> Result<(), Vec<Fault>> {
         for (name, value) in kind.fixed() {
             let place = match name.strip_prefix("opts.") {
@@ -279,7 +233,7 @@ impl Channel {
         self.opt("userid")?.as_str().and_then(id::parse)
     }
 
-    /// A member that is a text; empty when it is not set.
+    /// A text member; empty if unset.
     pub fn text(&self, name: &str) -> &str {
         self.members
             .get(name)
@@ -291,7 +245,7 @@ impl Channel {
         self.text("code")
     }
 
-    /// Whether a hook waits for its script.
+    /// True if a hook waits for its script.
     pub fn is_sync(&self) -> bool {
         self.opt("issync") == Some(&Value::Bool(true))
     }
@@ -299,10 +253,10 @@ impl Channel {
     /// How long a receiving script may run (`docs/contracts/era.md §2`).
     pub fn timeout(&self) -> Duration {
         let given = self.opt("recv_timeout").and_then(Value::as_u64);
-        Duration::from_secs(given.filter(|given| *given > 0).unwrap_or(TIMEOUT))
+        Duration::from_secs(given.filter(|given| *given > 0).unwrap_or(DEFAULT_TIMEOUT))
     }
 
-    /// Whether something may be sent from this address.
+    /// True if the channel takes requests from this address.
     pub fn admits(&self, address: IpAddr) -> bool {
         let mut networks = self.texts("ip_mask").peekable();
         networks.peek().is_none()
@@ -311,8 +265,7 @@ impl Channel {
                 .any(|network| network.contains(address))
     }
 
-    /// Tells whether its websockets may have this capability, as far as the channel itself says. A list that is
-    /// empty allows none.
+    /// True if the channel's own filter allows its websockets this capability. An empty filter allows none.
     pub fn has_capability(&self, name: &str) -> bool {
         let filter = self.opt("filter_capabilities").and_then(Value::as_array);
         filter.is_none()
@@ -321,16 +274,16 @@ impl Channel {
                 .any(|allowed| allowed == name)
     }
 
-    /// The options that decide who may use the channel, and for what. Administrators alone change them.
+    /// The options that grant or bound the use of the channel. Administrators alone change them.
     pub fn rights(&self) -> Vec<&Value> {
         let given = RIGHTS.iter().filter_map(|name| self.opt(name));
         given.filter(|value| !value.is_null()).collect()
     }
 
-    /// Tells whether another state of the channel has its tokens, and sends messages and tokens the same ways.
-    pub fn leads_as(&self, other: &Self) -> bool {
+    /// True if another state of the channel has the same tokens, URLs and scripts.
+    pub fn has_same_destinations(&self, other: &Self) -> bool {
         let is_same = |name: &&str| self.text(name) == other.text(name);
-        self.tokens == other.tokens && WAYS.iter().all(is_same)
+        self.tokens == other.tokens && DESTINATIONS.iter().all(is_same)
     }
 
     /// The names of its roles.
@@ -347,7 +300,7 @@ impl Channel {
         self.members.get("opts")?.get(name)
     }
 
-    /// The entity, its members in the order of the vendor's examples.
+    /// The entity, its members in the documented order.
     pub fn entity(&self) -> Object {
         self.with_tokens(&self.tokens)
     }
@@ -429,7 +382,7 @@ fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     Ok((members, token("token_remote"), token("token_remote2")))
 }
 
-/// What was sent as a token is not shown in what is said of it.
+/// Words faults of tokens without the values that were sent.
 fn hide(faults: Vec<Fault>) -> Vec<Fault> {
     let hidden = faults.into_iter().map(|fault| {
         let why = format!("The {} must be a text without NUL.", fault.path);

@@ -1,4 +1,4 @@
-//! Types of channels: what is fixed for every channel of a type, and how many there may be
+//! Types of channels: the values fixed for every channel of a type, and the quota of channels
 //! (`docs/contracts/era.md §3`).
 
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     channel::MAX_TIMEOUT,
-    resource::{self, Kind, Names},
+    resource,
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
@@ -28,34 +28,7 @@ const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
 
-/// What readers may ask for.
-pub static NAMES: Names = Names {
-    known: &[
-        "id",
-        "type",
-        "recv_svcscriptcode",
-        "recv_svcscriptcode_ws",
-        "recv_timeout",
-        "send_svcscriptcode",
-        "send_svcscriptcode_ws",
-        "url",
-        "issync",
-        "quota",
-        "ext",
-        "ext.ct",
-        "ext.lwt",
-    ],
-    aliases: &[],
-    seldom: &[],
-    kinds: &[
-        ("recv_timeout", Kind::Int),
-        ("issync", Kind::Bool),
-        ("quota", Kind::Int),
-        ("ext", Kind::Object),
-    ],
-};
-
-/// A type of channels. Kept as its members: the entity without its id and its times.
+/// A type of channels. Stored as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelType {
     pub id: Uuid,
@@ -94,12 +67,12 @@ impl ChannelType {
             .unwrap_or_default()
     }
 
-    /// How many channels of this type there may be.
+    /// The most channels of this type.
     pub fn quota(&self) -> Option<i64> {
         self.members.get("quota").and_then(Value::as_i64)
     }
 
-    /// The fields of its channels that are fixed, and their values.
+    /// The fixed fields of its channels, and their values.
     pub fn fixed(&self) -> Vec<(&'static str, Value)> {
         let places = [
             ("url", "url"),

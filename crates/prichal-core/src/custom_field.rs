@@ -1,4 +1,4 @@
-//! Custom fields: how a workspace declares them, and the files that values of type `files` mention
+//! Custom fields: their declarations in a workspace, and the files that values of type `files` mention
 //! (`docs/contracts/kontur.md §5`, `docs/contracts/prichal.md §10.5`).
 
 use serde_json::Value;
@@ -11,8 +11,8 @@ use crate::{
     schema::{Elements, Fault, Field, Key, Object, Preset, Type, Words},
 };
 
-/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular, and where
-/// phone numbers are at home that do not say so themselves.
+/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular, and the
+/// region of phone numbers without a country code.
 pub const SETTINGS: &[Field] = &[
     Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object),
     Field::new("phoneRegion", Type::Enum(&REGIONS)).or(Preset::Text("RU")),
@@ -40,7 +40,7 @@ const fn of(entity: &'static str) -> Field {
     Field::new(entity, Type::Elements(&CUSTOM_FIELD))
 }
 
-/// One declaration: the vendor's `CustomFieldSettings`.
+/// The declaration of a custom field.
 pub static CUSTOM_FIELD: Elements = Elements::new(
     Key::TextOrFresh,
     &[
@@ -68,7 +68,7 @@ static OPTIONS: Elements = Elements::new(
 );
 
 static TYPE: Words = Words {
-    type_name: "CustomFields.CustomFieldType",
+    name: "customFieldType",
     words: &[
         "text",
         "number",
@@ -134,19 +134,19 @@ const ATTACHMENTS: &str = "attachmentFileIds";
 
 fn collect(path: &str, value: &Value, files: &mut Vec<Uuid>, faults: &mut Vec<Fault>) {
     let Some(items) = value.as_array() else {
-        faults.push(Fault::conversion(path, value, Type::Guids));
+        faults.push(Fault::wrong_type(path, value, Type::Guids));
         return;
     };
     for (n, item) in items.iter().enumerate() {
         match item.as_str().and_then(id::parse) {
             Some(file) if files.contains(&file) => {}
             Some(file) => files.push(file),
-            None => faults.push(Fault::conversion(&format!("{path}[{n}]"), item, Type::Guid)),
+            None => faults.push(Fault::wrong_type(&format!("{path}[{n}]"), item, Type::Guid)),
         }
     }
 }
 
-/// Puts other ids in the place of the files that [`files`] found: permanent for temporary ones.
+/// Replaces the ids of the files that [`files`] found: temporary ones by permanent ones.
 pub fn replace_files(
     kind: EntityKind,
     members: &mut Object,

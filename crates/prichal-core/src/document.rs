@@ -1,13 +1,12 @@
 //! E-documents: their words, their state, and what each company sees of it (`docs/contracts/idocs.md §1.4, §2`).
 //!
-//! A document is kept once, for all parties: its route says who has to act and who has. What a company
-//! sees is a pure function of it, [`Document::status`]; what may be done is [`Document::apply`], which
-//! changes nothing when it says no.
+//! A document is stored once, for all parties. Its route lists the parties that act and their progress.
+//! [`Document::status`] computes the view of a company, and [`Document::apply`] either moves the document on
+//! or refuses and changes nothing.
 
-pub mod event;
-pub mod model;
 mod operation;
 mod route;
+pub mod snapshot;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,7 +20,7 @@ pub use operation::{Actor, Change, Operation, Refusal};
 pub use route::{ActionNode, Internal, NewRoute, NodeState, Recipient, Route};
 
 words! {
-    /// What a document is about. Their numbers on the wire begin with 1.
+    /// The subject of a document. Numbers on the wire begin with 1.
     Group {
         Accounting "Accounting", Financial "Financial", Legal "Legal", Constitutive "Constitutive", Hr "HR",
         Paperwork "Paperwork", Purchase "Purchase", Warehouse "Warehouse", Organizational "Organizational",
@@ -30,7 +29,7 @@ words! {
 }
 
 words! {
-    /// What a company sees of a document. The order is that of their numbers on the wire, from 0.
+    /// The status of a document as one company sees it, in the order of the numbers on the wire, from 0.
     Status {
         None "NONE", Draft "DRAFT", InProcess "IN_PROCESS", InProcessBySender "IN_PROCESS_BY_SENDER",
         RejectedBySenderEmployee "REJECTED_BY_SENDER_EMPLOYEE", SentBySender "SENT_BY_SENDER",
@@ -44,22 +43,22 @@ words! {
 }
 
 words! {
-    /// From where a company looks at a document, numbered from 0.
+    /// The side of a document on which a company is, numbered from 0.
     Direction { Inbox "Inbox", Outbox "Outbox" }
 }
 
 words! {
-    /// How the nodes of a route follow one another, numbered from 0.
+    /// The order in which the nodes of a route act, numbered from 0.
     Ordering { None "NONE", Parallel "PARALLEL", Sequential "SEQUENTIAL" }
 }
 
 words! {
-    /// What a node of a route asks for, or what was done, numbered from 0.
+    /// The action that a node of a route asks for, or that was taken, numbered from 0.
     Action { Sign "SIGN", Approve "APPROVE", Inform "INFORM", Reject "REJECT" }
 }
 
 words! {
-    /// How far a node is, numbered from 0.
+    /// The progress of a node, numbered from 0.
     NodeStatus {
         NotStarted "NotStarted", Active "Active", Done "CompletedWithOk", Refused "CompletedWithFail",
     }
@@ -67,7 +66,7 @@ words! {
 
 serde_by_name!(Group Status Ordering Action NodeStatus);
 
-/// Whether a document leaves its company.
+/// The reach of a document: it leaves its company or stays inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -82,7 +81,7 @@ pub struct Party {
     pub bin: String,
 }
 
-/// A document with its route, as it is kept.
+/// A document with its route, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     pub id: Uuid,
@@ -106,7 +105,7 @@ pub struct Document {
     pub fate: Option<Fate>,
 }
 
-/// How a document has ended without being finished.
+/// The way a document ended without being finished.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "camelCase")]
 pub enum Fate {
@@ -135,7 +134,7 @@ impl Fate {
 }
 
 impl Document {
-    /// From where a company looks at the document; nothing when it does not see it.
+    /// The side on which a company is; `None` if it does not see the document.
     pub fn direction(&self, viewer: WorkspaceId) -> Option<Direction> {
         if viewer == self.sender.company {
             return Some(Direction::Outbox);
@@ -144,7 +143,7 @@ impl Document {
         recipient.is_open().then_some(Direction::Inbox)
     }
 
-    /// What a company sees of the document; nothing when it does not see it.
+    /// The status as a company sees it; `None` if it does not see the document.
     pub fn status(&self, viewer: WorkspaceId) -> Option<Status> {
         match self.direction(viewer)? {
             Direction::Outbox => Some(self.sender_status()),
@@ -169,7 +168,7 @@ impl Document {
         all.find(|one| one.party.company == company)
     }
 
-    /// Why a company sees a refusal, if it does and a reason was given.
+    /// The reason of a refusal that a company sees, if one was given.
     pub fn reason(&self, viewer: WorkspaceId) -> Option<&str> {
         if let Some(fate) = &self.fate {
             return fate.reason();
@@ -190,7 +189,7 @@ impl Document {
         self.recipient(company)?.internal.as_ref()
     }
 
-    /// Whether the sender may still change the route.
+    /// True while the sender may change the route.
     fn is_draft(&self) -> bool {
         let waits = |route: &Route| route.quick && !route.sent;
         self.fate.is_none() && self.route.as_ref().is_none_or(waits)

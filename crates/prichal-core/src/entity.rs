@@ -1,11 +1,11 @@
-//! Entities of the collections that clients write themselves: what they are made of, and what
-//! creating and patching does to them (`docs/contracts/prichal.md §5`, `docs/contracts/kontur.md §5`).
+//! Entities of the collections that clients write themselves: their fields, creation and patching
+//! (`docs/contracts/prichal.md §5`, `docs/contracts/kontur.md §5`).
 //!
-//! An entity is kept as its *members*: the model without `id`, `updateInfo` and `links`. Models and
-//! snapshots are put together from the members' text without reading it again.
+//! An entity is stored as its *members*: the model without its id, its links, and the authors and times of
+//! its changes.
 
-mod model;
 pub mod rights;
+mod snapshot;
 mod user;
 
 use serde_json::{Map, Value};
@@ -22,11 +22,10 @@ use crate::{
 
 pub use user::{Employee, PERMISSIONS};
 
-/// The most bytes of members' text. Single bodies are bounded anyway; this stops an entity that grows
-/// patch by patch.
+/// The most bytes of members' text. Single bodies are bounded anyway; this bounds growth patch by patch.
 pub const MAX_TEXT: usize = 1 << 20;
 
-/// What a new entity takes from its workspace and its moment.
+/// Values that a new entity takes from its workspace and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults<'a> {
     /// The workspace's region, for users that name none.
@@ -38,7 +37,7 @@ pub struct Defaults<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     pub members: Object,
-    /// What it shall be linked to; `None` when the client does not say.
+    /// The entities to link to; `None` if the client sent no links.
     pub links: Option<Vec<Entity>>,
 }
 
@@ -46,9 +45,9 @@ pub struct Draft {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patched {
     pub members: Object,
-    /// Whether the members differ from those before: else there is no event and no new `updateInfo`.
+    /// True if the members differ from those before: else there is no event and no new `updateInfo`.
     pub changed: bool,
-    /// All links there shall be now; `None` when the patch leaves them alone.
+    /// All links after the patch; `None` if the patch leaves them alone.
     pub links: Option<Vec<Entity>>,
 }
 
@@ -181,7 +180,7 @@ const fn links_field(kind: EntityKind) -> Option<Field> {
     }
 }
 
-/// Reads the model a client sent and fills in what it left out.
+/// Reads the model that a client sent and fills in the defaults.
 pub fn create(
     kind: EntityKind,
     body: &Object,
@@ -253,14 +252,14 @@ fn take_links(kind: EntityKind, object: &mut Object) -> Option<Vec<Entity>> {
     Some(out)
 }
 
-/// What is wrong with the identifiers of an entity, such as a user's IIN.
+/// The fault in the identifiers of an entity, such as a user's IIN.
 pub fn check_identifiers(kind: EntityKind, members: &Object, check: Check) -> Option<Fault> {
     let iin = members.get("iin").and_then(Value::as_str)?;
     let is_wrong = kind == EntityKind::User && !check.accepts(iin);
-    is_wrong.then(|| Fault::rule("iin", "The iin must be 12 digits with a right check digit."))
+    is_wrong.then(|| Fault::rule("iin", "The iin must be 12 digits with a valid check digit."))
 }
 
-/// The text the store keeps. Refused when it has grown too long.
+/// The text for the store. Refused above [`MAX_TEXT`] bytes.
 pub fn to_text(members: &Object) -> Result<String, Fault> {
     let text = serde_json::to_string(members)
         .ok()
@@ -268,12 +267,12 @@ pub fn to_text(members: &Object) -> Result<String, Fault> {
     text.ok_or_else(|| Fault::rule("", format!("The entity is longer than {MAX_TEXT} bytes.")))
 }
 
-/// Reads the text the store keeps.
+/// Reads the text of the store.
 pub fn from_text(text: &str) -> Option<Object> {
     serde_json::from_str(text).ok()
 }
 
-pub use model::{model, snapshot};
+pub use snapshot::snapshot;
 
 #[cfg(test)]
 mod tests;

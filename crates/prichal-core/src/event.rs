@@ -1,7 +1,7 @@
-//! Events: what a workspace's log says about one change (`docs/contracts/kontur.md §5, §8`).
+//! Events: the entries of a workspace's log, one a change (`docs/contracts/kontur.md §5, §8`).
 //!
-//! An event is rendered once, when it is written, and that text is what the feed, the webhooks and
-//! the websocket subscriptions send. So the text here is the wire format, byte for byte.
+//! An event is rendered once, at the commit, in the log's own format. The feed, the webhooks and the
+//! websocket subscriptions send that text byte for byte.
 
 use std::{fmt::Write, ops::Deref};
 
@@ -16,7 +16,7 @@ use crate::{
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident $name:literal $id:literal $collection:expr;)*) => {
-        /// What an event can be about. The order is that of the bits in a compiled filter.
+        /// The kinds of entity that events are about, in the order of the bits of a compiled filter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EntityKind {
             $($(#[$doc])* $kind,)*
@@ -36,12 +36,12 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $id,)* }
             }
 
-            /// The name in `<TypeName> <id> not found`.
+            /// The name for people, such as `CatalogItem`.
             pub const fn type_name(self) -> &'static str {
                 match self { $(Self::$kind => stringify!($kind),)* }
             }
 
-            /// The collection under `/api/v1/{ws}/`, for kinds that clients write there themselves.
+            /// The name of the collection, for kinds that clients write themselves.
             pub const fn collection(self) -> Option<&'static str> {
                 match self { $(Self::$kind => $collection,)* }
             }
@@ -76,7 +76,7 @@ impl EntityKind {
             .find(|kind| kind.collection() == Some(collection))
     }
 
-    /// Finds a kind by its name, in either case, as the vendor's server reads names.
+    /// Finds a kind by its name, in either case.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -94,7 +94,7 @@ impl EntityKind {
 }
 
 words! {
-    /// What a change did to its entity.
+    /// The effect of a change on its entity.
     ChangeType { Create "create", Patch "patch", Delete "delete", Restore "restore" }
 }
 
@@ -131,8 +131,8 @@ impl EventType {
 /// An entity that an event is about.
 pub type Entity = (EntityKind, Uuid);
 
-/// The entities of one event: one for a change, both ends for a link. Kept in place, because every
-/// event that passes a reader has them.
+/// The entities of one event: one for a change, both ends for a link. Stored inline, because
+/// readers handle them with every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entities {
     ends: [Entity; 2],
@@ -154,7 +154,7 @@ impl Entities {
         }
     }
 
-    /// Reads what [`Self::to_text`] wrote.
+    /// Reads the text of [`Self::to_text`].
     pub fn parse(text: &str) -> Option<Self> {
         let mut ends = text.split(' ').map(|end| {
             let (name, id) = end.split_once(':')?;
@@ -191,7 +191,7 @@ impl Deref for Entities {
     }
 }
 
-/// Who made a change: the `createdByUserId` and `createdWith` of the vendor's author stamp
+/// The author of a change: the `createdByUserId` and `createdWith` of an event
 /// (`docs/contracts/kontur.md §1`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
@@ -200,7 +200,7 @@ pub struct Author {
 }
 
 impl Author {
-    /// Somebody with a token, or an administrator without a user.
+    /// The holder of a token, or an administrator without a user.
     pub fn web_app(user: Option<UserId>) -> Self {
         Self {
             user,
@@ -225,7 +225,7 @@ impl Author {
     }
 }
 
-/// Where a change happens, by whom and when: what all events of one request share.
+/// Workspace, author and time of a change, which all events of one request share.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub workspace: WorkspaceId,
@@ -233,7 +233,7 @@ pub struct Origin {
     pub at: Timestamp,
 }
 
-/// One event before it has its offset.
+/// An event without its offset, which it gets at the commit.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub id: EventId,
@@ -257,8 +257,8 @@ impl NewEvent {
         Self::change(id, origin, ChangeType::Patch, entity).with(Some(old), Some(new))
     }
 
-    /// Something that was published in the name of an entity. Readers that know no such thing see a
-    /// patch of it that says nothing of what was before.
+    /// A message published in the name of an entity. Other readers see it as a patch without an earlier
+    /// snapshot.
     pub fn published(id: EventId, origin: &Origin, entity: Entity, new: String) -> Self {
         Self::change(id, origin, ChangeType::Patch, entity).with(None, Some(new))
     }
@@ -307,7 +307,7 @@ impl NewEvent {
         }
     }
 
-    /// The `ObjectEvent` as the feed serves it. Null members are left out (`docs/contracts/kontur.md §5`).
+    /// The text of the event. Null members are left out (`docs/contracts/kontur.md §5`).
     pub fn render(&self, offset: Uuid) -> String {
         // Room for everything of fixed size: ids, names, the time.
         const FRAME: usize = 480;
@@ -367,7 +367,7 @@ impl NewEvent {
     }
 }
 
-/// What a filter needs to know of an event, and how three columns of the log keep it.
+/// The part of an event that filters read, stored in three columns of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventHead {
     pub kind: EventType,

@@ -51,14 +51,14 @@ impl Filter {
         self.wanted[row(kind)] & about != 0
     }
 
-    /// Whether some event about this kind of entity matches.
+    /// True if some event about this kind of entity matches.
     pub fn may_want(&self, kind: EntityKind) -> bool {
         self.wanted
             .iter()
             .any(|kinds| kinds & (ANY | bit(kind)) != 0)
     }
 
-    /// Whether no event can ever match.
+    /// True if no event can ever match.
     pub fn is_empty(&self) -> bool {
         self.wanted == [0; TYPES.len()]
     }

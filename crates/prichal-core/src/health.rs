@@ -6,57 +6,57 @@ use std::time::Duration;
 use crate::{integration::Status, time::Timestamp};
 
 /// Failures in a row after which the instance shows `hasErrors`.
-const ERRORS_FROM: u32 = 5;
+const MIN_FAILURES_FOR_ERRORS: u32 = 5;
 /// Failures in a row after which a hook may be switched off, and the time they must span.
-const OFF_FROM: u32 = 100;
-const OFF_SPAN: Duration = Duration::from_hours(1);
+const MIN_FAILURES_FOR_OFF: u32 = 100;
+const MIN_SPAN_FOR_OFF: Duration = Duration::from_hours(1);
 /// Events in a row that used up every retry, after which a hook is switched off.
-const OFF_EXHAUSTED: u32 = 3;
-/// How long every call of a document hook must have failed for it to be paused.
-const PAUSE_SPAN: Duration = Duration::from_hours(5 * 24);
+const MAX_EXHAUSTED_IN_A_ROW: u32 = 3;
+/// The time for which every call of a document hook has to fail before it is paused.
+const MIN_SPAN_FOR_PAUSE: Duration = Duration::from_hours(5 * 24);
 
-/// What failed in a row at one webhook. Any success ends it.
+/// The failures in a row of one webhook. Any success ends the streak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Streak {
     /// Failed calls.
     pub failures: u32,
-    /// When the first of them failed.
+    /// The time of the first of them.
     pub since: Option<Timestamp>,
     /// Events that used up every retry.
     pub exhausted: u32,
 }
 
-/// What a failure leads to.
+/// The consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The instance shows `hasErrors`. Said again at each further failure: another hook's success may
-    /// have cleared it meanwhile.
+    /// The instance shows `hasErrors`. Returned at each further failure too, because another hook's success
+    /// may clear the status meanwhile.
     HasErrors,
     /// The hook is switched off and the instance shows `failed`.
     SwitchOff,
 }
 
 impl Streak {
-    /// Counts a failed call; `exhausted` when it was the last retry of its event.
+    /// Counts a failed call; `exhausted` if it was the last retry of its event.
     pub fn on_failure(&mut self, now: Timestamp, exhausted: bool) -> Option<Effect> {
         self.failures = self.failures.saturating_add(1);
         self.exhausted = self.exhausted.saturating_add(u32::from(exhausted));
         let since = *self.since.get_or_insert(now);
-        let long = self.failures >= OFF_FROM && now.since(since) >= OFF_SPAN;
-        if long || self.exhausted >= OFF_EXHAUSTED {
+        let long = self.failures >= MIN_FAILURES_FOR_OFF && now.since(since) >= MIN_SPAN_FOR_OFF;
+        if long || self.exhausted >= MAX_EXHAUSTED_IN_A_ROW {
             Some(Effect::SwitchOff)
         } else {
-            (self.failures >= ERRORS_FROM).then_some(Effect::HasErrors)
+            (self.failures >= MIN_FAILURES_FOR_ERRORS).then_some(Effect::HasErrors)
         }
     }
 
-    /// Whether a document hook that failed once more at `now` is paused.
+    /// True if a document hook that failed once more at `now` is to be paused.
     pub fn pauses(&self, now: Timestamp) -> bool {
         self.since
-            .is_some_and(|since| now.since(since) >= PAUSE_SPAN)
+            .is_some_and(|since| now.since(since) >= MIN_SPAN_FOR_PAUSE)
     }
 
-    /// Ends the streak. True when there was one, so that its owner knows what to save.
+    /// Ends the streak. Returns true if there was one, which the owner then saves.
     pub fn on_success(&mut self) -> bool {
         let had = *self != Self::default();
         *self = Self::default();
@@ -64,7 +64,7 @@ impl Streak {
     }
 }
 
-/// The instance's status after a failure. Somebody's decision to pause outweighs it.
+/// The instance's status after a failure. A pause outweighs it.
 pub const fn after_failure(status: Status, effect: Effect) -> Status {
     match (status, effect) {
         (Status::NotConfigured | Status::Paused, _) => status,

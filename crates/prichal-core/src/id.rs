@@ -1,4 +1,4 @@
-//! Ids: UUID version 7, so that they sort by creation, and one type for each thing that has one.
+//! Ids: UUID version 7, so that they sort by creation, with a type for each kind of thing.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 
 static CONTEXT: LazyLock<Mutex<ContextV7>> = LazyLock::new(|| Mutex::new(ContextV7::new()));
 
-/// A fresh UUID v7 for something made at `now`. Within one process each is greater than the one
-/// before it as long as `now` does not go back.
+/// A fresh UUID v7 at `now`. Within one process each is greater than the one before it as long as `now` does
+/// not go back.
 pub fn generate(now: Timestamp) -> Uuid {
     let micros = u64::try_from(now.micros()).unwrap_or(0);
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
@@ -23,15 +23,14 @@ pub fn generate(now: Timestamp) -> Uuid {
     ))
 }
 
-/// Reads a GUID as the vendors write it: 36 characters, hyphenated, in either case.
+/// Reads a GUID of 36 characters, hyphenated, in either case.
 pub fn parse(text: &str) -> Option<Uuid> {
     (text.len() == 36)
         .then(|| Uuid::try_parse(text).ok())
         .flatten()
 }
 
-/// Reads a GUID in any form that the vendor's server takes: with or without hyphens, in braces or
-/// parentheses, with blanks around it.
+/// Reads a GUID in any usual form: with or without hyphens, in braces or parentheses, with blanks around it.
 pub fn parse_any(text: &str) -> Option<Uuid> {
     let text = text.trim();
     let inside = [('{', '}'), ('(', ')')]
@@ -60,7 +59,7 @@ macro_rules! ids {
                 parse(text).map(Self)
             }
 
-            /// In any form that the vendor's server takes.
+            /// Reads an id in any usual form of a GUID.
             pub fn parse_any(text: &str) -> Option<Self> {
                 parse_any(text).map(Self)
             }
@@ -75,7 +74,7 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A workspace: at once a Kontur workspace, an Era domain and an iDocs company.
+    /// A workspace: the tenant, which dialects call a workspace, a domain or a company.
     WorkspaceId
     /// A user of a workspace; also the id of its `user` entity.
     UserId
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vendors_server_reads_guids_in_more_forms() {
+    fn guids_are_read_in_more_forms() {
         let id = Uuid::try_parse("a5aad3c1-777b-4ae5-8ca1-60b94c0423e5").ok();
         for good in [
             "a5aad3c1-777b-4ae5-8ca1-60b94c0423e5",

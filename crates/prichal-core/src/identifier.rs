@@ -1,10 +1,10 @@
 //! Numbers of companies and people, with their check digits (`docs/contracts/idocs.md §5`): Kazakh BIN and IIN,
 //! 12 digits; Russian INN, 10 digits of a company or 12 of a person.
 
-/// How strictly identifiers are looked at (`--identifier-check`).
+/// The strictness of the check of identifiers (`--identifier-check`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Check {
-    /// The check digit must be right.
+    /// The check digit must be valid.
     #[default]
     Strict,
     /// Twelve digits will do. Examples and test data often have invented numbers.
@@ -20,21 +20,21 @@ impl Check {
         }
     }
 
-    /// Whether `text` may be a BIN or IIN. Neither date nor sex is looked at: since 2013 they need
-    /// not be in the number.
+    /// True if `text` may be a BIN or IIN. Date and sex are not checked: since 2013 they need not be in the
+    /// number.
     pub fn accepts(self, text: &str) -> bool {
         let Some(digits) = digits::<12>(text) else {
             return false;
         };
         match self {
             Self::Format => true,
-            // All zeros would pass the arithmetic, but nobody has that number.
+            // All zeros would pass the arithmetic, but such a number is never issued.
             Self::Strict => digits != [0; 12] && check_digit(&digits) == Some(digits[11]),
         }
     }
 }
 
-/// Whether a text is an INN: the digits, and the check digits, of which a person's has two.
+/// True if a text is an INN: its digits, and its check digits, of which a person's has two.
 pub fn is_inn(text: &str) -> bool {
     const WEIGHTS: [u32; 11] = [3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8];
     let fits = |digits: &[u32]| {

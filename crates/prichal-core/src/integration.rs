@@ -1,4 +1,4 @@
-//! Integrations: what is installed into a workspace, set up there, and called with its events
+//! Integrations: installed into a workspace, set up there, and called with its events
 //! (`docs/contracts/kontur.md §4.2, §5, §9`).
 
 mod instance;
@@ -18,19 +18,19 @@ pub use webhook::{MIN_PERIOD, Trigger, Webhook};
 use crate::words::words;
 
 words! {
-    /// Who may install an integration: the workspace that made it, or everybody.
+    /// The workspaces that may install an integration: its maker alone, or all.
     Kind { Private "private", Public "public" }
 }
 
 words! {
-    /// The state of an instance. The vendor numbers them in this order, from 0.
+    /// The state of an instance, numbered on the wire in this order, from 0.
     Status {
         NotConfigured "notConfigured",
         Active "active",
         Paused "paused",
-        /// Calls fail, but it works.
+        /// Calls fail, and further ones are still made.
         HasErrors "hasErrors",
-        /// It does not work.
+        /// A hook was switched off after too many failures.
         Failed "failed",
     }
 }
@@ -47,7 +47,7 @@ impl Kind {
 }
 
 impl Status {
-    /// Whether webhooks and system calls are sent.
+    /// True while webhooks and system calls are sent.
     pub const fn is_running(self) -> bool {
         matches!(self, Self::Active | Self::HasErrors | Self::Failed)
     }

@@ -1,5 +1,5 @@
-//! Small pieces of JSON text, for the places that put a document together without building a tree; and
-//! numbers, which keep the digits they were written with.
+//! Pieces of JSON text, for documents that are written without a tree in memory; and numbers, which keep the
+//! digits they were written with.
 
 use std::{borrow::Cow, cmp::Ordering, fmt::Write};
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::time::Timestamp;
 
 /// Appends `text` as a JSON string. Most texts need no escape, so those are copied as they are.
-pub(crate) fn push_text(out: &mut String, text: &str) {
+pub fn push_text(out: &mut String, text: &str) {
     let plain = text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
     if plain {
         out.push('"');
@@ -23,7 +23,7 @@ pub(crate) fn push_text(out: &mut String, text: &str) {
 }
 
 /// Appends a quoted GUID, lower-case and hyphenated.
-pub(crate) fn push_guid(out: &mut String, id: Uuid) {
+pub fn push_guid(out: &mut String, id: Uuid) {
     out.push('"');
     push_bare_guid(out, id);
     out.push('"');
@@ -36,13 +36,13 @@ pub(crate) fn push_bare_guid(out: &mut String, id: Uuid) {
 }
 
 /// Appends a quoted server time.
-pub(crate) fn push_time(out: &mut String, at: Timestamp) {
+pub fn push_time(out: &mut String, at: Timestamp) {
     // Writing into a `String` cannot fail.
     let _ = write!(out, "\"{at}\"");
 }
 
-/// What stands between the braces of an object's text.
-pub(crate) fn inside(object: &str) -> &str {
+/// The text between the braces of an object's text.
+pub fn inside(object: &str) -> &str {
     let trimmed = object.trim();
     trimmed
         .strip_prefix('{')
@@ -73,8 +73,8 @@ pub fn is_private_name(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// True where a member's name may be a private one. Texts that no client needs, such as escaped letters, are looked
-/// at string by string.
+/// True if a member's name may be a private one. Unusual texts, such as those with escaped letters, are checked
+/// string by string.
 fn has_private_name(text: &[u8]) -> bool {
     let is_escaped = |at: usize| matches!(text.get(at + 4), Some(b'2'..=b'7'));
     let is_suspect = memmem::find(text, b"$serde_json").is_some()

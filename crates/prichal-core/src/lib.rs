@@ -1,6 +1,7 @@
 //! The rules of Prichal: values, state machines and decisions.
 //!
-//! Nothing here does I/O, knows HTTP or SQL, or reads the clock: time and fresh ids are arguments.
+//! They are pure: no I/O, no HTTP, no SQL, no clock. Time and fresh ids are arguments. The foreign
+//! APIs that the server speaks, their JSON and their errors, are in `prichal-dialect`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -22,7 +23,6 @@ pub mod identifier;
 pub mod integration;
 pub mod json;
 pub mod locate;
-pub mod names;
 pub mod network;
 pub mod offset;
 pub mod patch;
@@ -34,3 +34,4 @@ pub mod script;
 pub mod time;
 pub mod update_info;
 mod words;
+pub mod workspace_name;

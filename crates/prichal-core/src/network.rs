@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
-    /// How many bits of the address count.
+    /// The length of the prefix in bits.
     bits: u8,
 }
 
@@ -37,7 +37,7 @@ impl Network {
         }
     }
 
-    /// Whether an address is in it. An IPv4 address written as an IPv6 one is that address.
+    /// True if the network contains an address. An IPv4 address written as an IPv6 one is that address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -53,7 +53,7 @@ impl Network {
     }
 }
 
-/// The address that stands for a customer of the net: of IPv6, the first of the /64 that one has for himself.
+/// The address that identifies a customer of a provider: of IPv6, the first of the customer's /64.
 pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

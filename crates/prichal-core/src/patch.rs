@@ -1,4 +1,4 @@
-//! PATCH as the vendor has it: an envelope of operations that address elements by id, not by index
+//! PATCH: an envelope of operations that address elements by id, not by index
 //! (`docs/contracts/kontur.md §3`).
 //!
 //! All operations are tried, all that fail are reported, and if any failed nothing is changed.
@@ -22,7 +22,7 @@ pub const MAX_OPERATIONS: usize = 1000;
 pub const MAX_SEGMENTS: usize = MAX_DEPTH + 8;
 
 words! {
-    /// What an operation does. The last three are of RFC 6902 and always refused.
+    /// The verb of an operation. The last three are of RFC 6902 and always refused.
     Op { Add "add", Remove "remove", Replace "replace", Move "move", Copy "copy", Test "test" }
 }
 
@@ -31,35 +31,67 @@ words! {
 pub struct Operation {
     pub op: Op,
     pub path: String,
-    /// Null when absent.
+    /// Null if absent.
     pub value: Value,
-    /// As it was sent: an error repeats it.
+    /// The operation as it was sent, which an error repeats.
     pub sent: Value,
 }
 
 impl Operation {
-    /// The operation as it was sent, with the reason why it is refused.
-    pub fn refused(&self, why: &str) -> Value {
-        let mut sent = self.sent.clone();
-        if let Some(members) = sent.as_object_mut() {
-            members.insert("reason".to_owned(), Value::from(why));
+    /// The operation with the reason of its refusal.
+    pub fn refused(&self, reason: impl Into<Reason>) -> Refused {
+        Refused {
+            sent: self.sent.clone(),
+            reason: reason.into(),
         }
-        sent
     }
 }
 
-/// The faults of a refused patch: the collections of the vendor's `ErrorInfo`. The
-/// first three hold the offending operations, each with its `reason`.
+/// A refused operation as it was sent, and the reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    pub sent: Value,
+    pub reason: Reason,
+}
+
+/// The reason of a refusal. A dialect words it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A sentence.
+    Text(Cow<'static, str>),
+    /// The faults of the operation's value.
+    Faults(Vec<Fault>),
+}
+
+impl From<&'static str> for Reason {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Fault> for Reason {
+    fn from(fault: Fault) -> Self {
+        Self::Faults(vec![fault])
+    }
+}
+
+/// The faults of a refused patch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PatchErrors {
     /// The path does not exist, is an index, or is read-only.
-    pub invalid_paths: Vec<Value>,
+    pub invalid_paths: Vec<Refused>,
     /// The value has the wrong JSON type.
-    pub invalid_value_types: Vec<Value>,
+    pub invalid_value_types: Vec<Refused>,
     /// The value has the right type and breaks a rule.
-    pub invalid_datas: Vec<Value>,
-    /// A name of what must hold, and how it does not.
-    pub invalid_constraints: Vec<(String, String)>,
+    pub invalid_datas: Vec<Refused>,
+    /// The name of a constraint, and the reason why it does not hold.
+    pub invalid_constraints: Vec<(String, Reason)>,
 }
 
 impl PatchErrors {
@@ -70,88 +102,51 @@ impl PatchErrors {
             && self.invalid_constraints.is_empty()
     }
 
-    /// The reasons in one text, for callers who see no lists.
-    pub fn told(&self) -> String {
-        let lists = [
-            &self.invalid_paths,
-            &self.invalid_value_types,
-            &self.invalid_datas,
-        ];
-        let operations = lists.into_iter().flatten().map(|one| {
-            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-            (text("path"), text("reason"))
-        });
-        let all = operations.chain(self.invalid_constraints.iter().cloned());
-        let told = all.take(TOLD).map(|(path, why)| {
-            let shown: String = path.chars().take(TOLD_OF_PATH).collect();
-            format!("{shown}: {why}")
-        });
-        told.collect::<Vec<_>>().join(" ")
-    }
-
     fn add(&mut self, refusal: Refusal, operation: &Operation) {
         match refusal {
-            Refusal::Path(why) => self.invalid_paths.push(operation.refused(&why)),
-            Refusal::Type(why) => self.invalid_value_types.push(operation.refused(&why)),
-            Refusal::Data(why) => self.invalid_datas.push(operation.refused(&why)),
-            Refusal::Constraint(name, detail) => {
-                self.invalid_constraints.push((name, detail));
-            }
+            Refusal::Path(why) => self.invalid_paths.push(operation.refused(why)),
+            Refusal::Type(why) => self.invalid_value_types.push(operation.refused(why)),
+            Refusal::Data(why) => self.invalid_datas.push(operation.refused(why)),
+            Refusal::Constraint(name, why) => self.invalid_constraints.push((name, why)),
         }
     }
 }
 
-/// Why one operation is refused.
+/// The refusal of one operation: the list it belongs to, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    Path(Why),
-    Type(Why),
-    Data(Why),
-    Constraint(String, String),
+    Path(Reason),
+    Type(Reason),
+    Data(Reason),
+    Constraint(String, Reason),
 }
-
-/// A reason, for people.
-pub(crate) type Why = Cow<'static, str>;
 
 impl From<Vec<Fault>> for Refusal {
     fn from(faults: Vec<Fault>) -> Self {
-        let why = reasons(&faults).into();
-        if faults.iter().any(|fault| fault.kind == FaultKind::Type) {
-            Self::Type(why)
+        if faults.iter().any(|fault| fault.kind() == FaultKind::Type) {
+            Self::Type(Reason::Faults(faults))
         } else {
-            Self::Data(why)
+            Self::Data(Reason::Faults(faults))
         }
     }
 }
 
-/// The most faults that one text tells, and the most characters of a path there.
-const TOLD: usize = 5;
-const TOLD_OF_PATH: usize = 64;
-
-/// The reasons why a value is refused, in one text.
-pub fn reasons(faults: &[Fault]) -> String {
-    let told = faults.iter().take(TOLD).map(|fault| fault.message.as_str());
-    told.collect::<Vec<_>>().join(" ")
-}
-
-/// Reads the envelope. Only its own form is judged here: what is wrong inside an operation is said by
-/// [`apply`].
+/// Reads the envelope. Only its own form is judged here; [`apply`] judges the operations.
 pub fn parse(body: &Value) -> Result<Vec<Operation>, Vec<Fault>> {
     let object = schema::object(body)?;
     let Some(list) = member(object, "operations").filter(|value| !value.is_null()) else {
         return Err(vec![Fault::required("operations")]);
     };
     let Some(list) = list.as_array() else {
-        return Err(vec![Fault::conversion(
+        return Err(vec![Fault::wrong_type(
             "operations",
             list,
             Type::Objects(&[]),
         )]);
     };
     if list.len() > MAX_OPERATIONS {
-        let message =
-            format!("The operations field is invalid: more than {MAX_OPERATIONS} operations.");
-        return Err(vec![Fault::rule("operations", message)]);
+        let why = format!("more than {MAX_OPERATIONS} operations");
+        return Err(vec![Fault::invalid("operations", why)]);
     }
     list.iter()
         .enumerate()
@@ -162,16 +157,16 @@ pub fn parse(body: &Value) -> Result<Vec<Operation>, Vec<Fault>> {
 fn operation(n: usize, sent: &Value) -> Result<Operation, Vec<Fault>> {
     let at = |name: &str| format!("operations[{n}]{name}");
     let Some(object) = sent.as_object() else {
-        return Err(vec![Fault::conversion(&at(""), sent, Type::Free)]);
+        return Err(vec![Fault::wrong_type(&at(""), sent, Type::Free)]);
     };
     let text = |name: &str, path: String| match member(object, name) {
         None | Some(Value::Null) => Err(vec![Fault::required(path)]),
         Some(Value::String(text)) => Ok((text.clone(), path)),
-        Some(other) => Err(vec![Fault::conversion(&path, other, Type::Text)]),
+        Some(other) => Err(vec![Fault::wrong_type(&path, other, Type::Text)]),
     };
     let (word, op_path) = text("op", at(".op"))?;
     let Some(op) = Op::from_name(&word) else {
-        return Err(vec![Fault::unknown_word(&op_path, &word, "OperationType")]);
+        return Err(vec![Fault::unknown_word(&op_path, &word, "operation")]);
     };
     let (path, _) = text("path", at(".path"))?;
     Ok(Operation {
@@ -182,7 +177,7 @@ fn operation(n: usize, sent: &Value) -> Result<Operation, Vec<Fault>> {
     })
 }
 
-/// Applies the operations to an object of this schema. True when that changed it.
+/// Applies the operations to an object of this schema. Returns true if that changed it.
 ///
 /// On an error the object is as it was.
 pub fn apply(
@@ -206,7 +201,7 @@ pub fn apply(
         return Err(errors);
     }
     let changed = !json::same_members(&draft, object);
-    // A number that is worth the same stays as it was written first.
+    // A number of equal value keeps its first spelling.
     if changed {
         *object = draft;
     }
@@ -232,12 +227,12 @@ fn apply_one(
     target::Change { verb, new_id }.in_object(fields, object, &tokens)
 }
 
-/// The parts of a path, `~1` and `~0` read as RFC 6901 has them. Dots mean nothing: ids have them.
+/// The parts of a path, `~1` and `~0` read as RFC 6901 has them. Dots do not separate parts: ids contain them.
 fn tokens(path: &str) -> Result<Vec<String>, Refusal> {
     let parts = path
         .strip_prefix('/')
         .ok_or(Refusal::Path("A path begins with a slash.".into()))?;
-    // Counted first: whatever goes along a path goes as deep as it is long.
+    // Counted first, because the recursion along a path is as deep as the path is long.
     if parts.split('/').nth(MAX_SEGMENTS).is_some() {
         let why = format!("A path has at most {MAX_SEGMENTS} parts.");
         return Err(Refusal::Path(why.into()));
@@ -257,8 +252,8 @@ fn tokens(path: &str) -> Result<Vec<String>, Refusal> {
     Ok(parts)
 }
 
-/// Checks the finished elements, and blames every operation that touched their list: which of them
-/// spoiled an element is not to be told from the outcome.
+/// Checks the finished elements, and blames every operation that touched their list, because the outcome
+/// does not show the one that spoiled an element.
 fn check_rules(
     fields: &[Field],
     object: &Object,
@@ -280,15 +275,15 @@ fn check_rules(
                     .is_ok_and(|tokens| tokens[0].eq_ignore_ascii_case(field.name))
             };
             let blamed = operations.iter().filter(touched);
-            let why = format!("The {} field is invalid: {why}.", field.name);
+            let fault = Fault::invalid(field.name, why);
             errors
                 .invalid_datas
-                .extend(blamed.map(|operation| operation.refused(&why)));
+                .extend(blamed.map(|operation| operation.refused(fault.clone())));
             if errors.is_empty() {
                 // The object was broken before: without an operation to blame, name the list.
                 errors
                     .invalid_constraints
-                    .push((field.name.to_owned(), why));
+                    .push((field.name.to_owned(), fault.into()));
             }
         }
     }

@@ -1,23 +1,23 @@
 //! Telephone numbers: one key for each, however it was written.
 //!
-//! The text that somebody typed or an exchange sent is kept as it is; the key is only for finding. It is the
+//! The text that a user typed or an exchange sent is stored as it is; the key is only for finding. It is the
 //! number in E.164 without the plus, as far as the text and the workspace's region tell the country.
 
 use std::borrow::Cow;
 
 use crate::schema::Words;
 
-/// Counts up when other keys follow from the same texts: what is kept is then keyed anew.
+/// The version of these rules. A rise makes the server compute all stored keys anew.
 pub const RULES: i64 = 2;
 
 /// The most digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
-const MOST: usize = 20;
-/// The fewest. Shorter numbers are extensions, which must never match a client.
-const FEWEST: usize = 7;
+const MAX_DIGITS: usize = 20;
+/// The fewest digits of a key. Shorter numbers are extensions, which must never match a client.
+const MIN_DIGITS: usize = 7;
 /// The most numbers that one text holds.
-const NUMBERS: usize = 4;
+const MAX_NUMBERS: usize = 4;
 
-/// The home of numbers that do not say theirs.
+/// The home region of numbers without a country code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region(&'static Plan);
 
@@ -102,9 +102,9 @@ static PLANS: [Plan; 22] = [
     },
 ];
 
-/// The names of the regions, as settings have them.
+/// The names of the regions in settings.
 pub static REGIONS: Words = Words {
-    type_name: "Settings.PhoneRegion",
+    name: "phoneRegion",
     words: &[
         "RU", "KZ", "AM", "AZ", "BY", "CA", "CN", "DE", "EE", "GB", "GE", "IL", "KG", "LT", "LV",
         "MD", "PL", "TJ", "TR", "UA", "US", "UZ",
@@ -136,7 +136,7 @@ impl Region {
         };
         let abroad = plan.abroad.iter().find_map(|prefix| {
             let number = digits.strip_prefix(prefix)?;
-            (number.len() > FEWEST && !number.starts_with('0')).then(|| number.to_owned())
+            (number.len() > MIN_DIGITS && !number.starts_with('0')).then(|| number.to_owned())
         });
         let of_trunk = || {
             let mut numbers = plan
@@ -148,7 +148,7 @@ impl Region {
         };
         abroad.or_else(of_trunk).unwrap_or_else(|| {
             let has_code = digits.strip_prefix(plan.code).is_some_and(is_own);
-            // Where numbers differ in length, a part of one looks like a whole one.
+            // In regions with numbers of several lengths, a part of one looks like a whole one.
             let is_whole = plan.lengths.0 == plan.lengths.1 && is_own(digits);
             if !has_code && is_whole {
                 [plan.code, digits].concat()
@@ -159,8 +159,7 @@ impl Region {
     }
 }
 
-/// The key of the number in a text: of the first one where there are two. Nothing for extensions, hidden
-/// callers and texts that are no number.
+/// The key of the first number in a text. `None` for extensions, hidden callers and texts without a number.
 pub fn key(text: &str, region: Region) -> Option<String> {
     keys(text, region).into_iter().next()
 }
@@ -173,18 +172,18 @@ pub fn keys(text: &str, region: Region) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     let text = &text[..text.floor_char_boundary(MAX_TEXT)];
     for key in pieces(&address(text)).filter_map(|piece| number(piece, region)) {
-        if keys.len() < NUMBERS && !keys.contains(&key) {
+        if keys.len() < MAX_NUMBERS && !keys.contains(&key) {
             keys.push(key);
         }
     }
     keys
 }
 
-/// The part of an address that is a number: the user of a SIP address, what a `tel:` address says, the
-/// number in a channel's name. Any other text is itself.
+/// The number in an address: the user of a SIP address, or the number of a `tel:` address or of a channel's
+/// name. Any other text is returned unchanged.
 fn address(text: &str) -> Cow<'_, str> {
     let inner = match text.rsplit_once('<') {
-        Some((_, inner)) if inner.contains([':', '@']) || digits_in(inner) >= FEWEST => {
+        Some((_, inner)) if inner.contains([':', '@']) || digits_in(inner) >= MIN_DIGITS => {
             inner.split('>').next().unwrap_or_default()
         }
         Some((before, _)) => before,
@@ -205,7 +204,7 @@ fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     is_there.then(|| &text[scheme.len()..])
 }
 
-/// The user of a SIP address, without password and parameters. A host alone is no number.
+/// The user of a SIP address, without password and parameters. A host alone is not a number.
 fn sip_user(rest: &str) -> Cow<'_, str> {
     let end = |text: &'_ str| text.find([';', ':', '?']).unwrap_or(text.len());
     let (user, host) = match rest.split_once('@') {
@@ -220,9 +219,9 @@ fn sip_user(rest: &str) -> Cow<'_, str> {
     } else {
         user
     };
-    // A name with digits in it is no number.
+    // A name with digits in it is not a number.
     let begin = user.chars().take_while(|c| !c.is_alphabetic());
-    let is_number = begin.filter(char::is_ascii_digit).count() >= FEWEST;
+    let is_number = begin.filter(char::is_ascii_digit).count() >= MIN_DIGITS;
     let user = if is_number || user.contains('%') {
         user
     } else {
@@ -235,7 +234,7 @@ fn sip_user(rest: &str) -> Cow<'_, str> {
     }
 }
 
-/// The number of a `tel:` address, with what its context says of the country.
+/// The number of a `tel:` address, with the country code of its context.
 fn tel(rest: &str) -> Cow<'_, str> {
     let mut parts = rest.split(';');
     let number = parts.next().unwrap_or_default();
@@ -246,8 +245,8 @@ fn tel(rest: &str) -> Cow<'_, str> {
     }
 }
 
-/// The last part of a channel's name, such as `PJSIP/77011234567-0000001a`, without what makes the channel
-/// unique. The name of a trunk is no number, whatever digits it has.
+/// The last part of a channel's name, such as `PJSIP/77011234567-0000001a`, without the channel's
+/// unique suffix. The name of a trunk is not a number, even with digits in it.
 fn channel(text: &str) -> &str {
     let is_technology = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -283,7 +282,7 @@ fn digits_in(text: &str) -> usize {
 /// The numbers of a text that holds several. A slash inside of a single one only groups its digits.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let first = text.split('/').next().unwrap_or_default();
-    let is_grouping = digits_in(first) < FEWEST && digits_in(text) <= 11;
+    let is_grouping = digits_in(first) < MIN_DIGITS && digits_in(text) <= 11;
     text.split(move |c| matches!(c, ',' | ';' | '|' | '\n') || (c == '/' && !is_grouping))
 }
 
@@ -305,16 +304,16 @@ fn number(piece: &str, region: Region) -> Option<String> {
             // After the number an extension, or another number.
             '#' | '+' | '＋' => break,
             '(' if digits.len() >= 10 => break,
-            c if digits.len() >= FEWEST && (c.is_alphabetic() || c == '*') => break,
+            c if digits.len() >= MIN_DIGITS && (c.is_alphabetic() || c == '*') => break,
             _ => {}
         }
     }
-    if !(FEWEST..=MOST).contains(&digits.len()) {
+    if !(MIN_DIGITS..=MAX_DIGITS).contains(&digits.len()) {
         return None;
     }
     if is_international {
         let number = digits.strip_prefix("00").unwrap_or(&digits);
-        return (number.len() >= FEWEST).then(|| number.to_owned());
+        return (number.len() >= MIN_DIGITS).then(|| number.to_owned());
     }
     Some(region.complete(&digits))
 }
@@ -424,7 +423,7 @@ mod tests {
             assert_eq!(keys(text, Region::default()), expected, "{text}");
         }
         let many: Vec<String> = (0..100).map(|n| format!("870112345{n:02}")).collect();
-        assert_eq!(keys(&many.join("/"), Region::default()).len(), NUMBERS);
+        assert_eq!(keys(&many.join("/"), Region::default()).len(), MAX_NUMBERS);
     }
 
     #[test]
@@ -488,7 +487,7 @@ mod tests {
         fn a_key_is_its_own_key(text in "(sip:|tel:|PJSIP/)?[+0-9 ()/;,@x<>.a\\-]{0,40}|\\PC{0,40}") {
             for region in &PLANS {
                 for key in keys(&text, Region(region)) {
-                    prop_assert!((FEWEST..=MOST).contains(&key.len()));
+                    prop_assert!((MIN_DIGITS..=MAX_DIGITS).contains(&key.len()));
                     prop_assert!(key.bytes().all(|b| b.is_ascii_digit()));
                     if !key.starts_with("00") {
                         let again = super::key(&format!("+{key}"), Region(region));

@@ -1,8 +1,6 @@
 //! What the entities of the service collections have in common (`docs/contracts/era.md §2, §5, §13`): an id
 //! that may be chosen, PATCH that merges, `ext` with the times of making and change.
 
-mod query;
-
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -12,12 +10,10 @@ use crate::{
     time::Timestamp,
 };
 
-pub use query::{Kind, Names, Selection, Shape};
-
 /// The longest name or code, in characters.
-const LONGEST: usize = 128;
+const MAX_TEXT: usize = 128;
 /// The longest `url`, in characters.
-const LONGEST_URL: usize = 2048;
+const MAX_URL: usize = 2048;
 
 /// The id that a body gives, or the one that was made for it.
 pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
@@ -26,11 +22,11 @@ pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
         Some(value) => value
             .as_str()
             .and_then(id::parse)
-            .ok_or_else(|| vec![Fault::conversion("id", value, Type::Guid)]),
+            .ok_or_else(|| vec![Fault::wrong_type("id", value, Type::Guid)]),
     }
 }
 
-/// Refuses other values of what stays. Equal ones pass, so that what was read can be sent.
+/// Refuses changes of fixed members. Equal values pass, so that an entity that was read can be sent.
 pub(crate) fn refuse_changes(body: &Object, fixed: &[(&str, &str)]) -> Result<(), Vec<Fault>> {
     for (name, kept) in fixed {
         let given = member(body, name).filter(|given| !given.is_null());
@@ -63,7 +59,7 @@ pub(crate) fn merge(whole: &mut Object, patch: &Object) {
     }
 }
 
-/// Refuses members that nobody knows, at the top and in `opts`.
+/// Refuses unknown members, at the top and in `opts`.
 pub(crate) fn refuse_unknown(
     body: &Object,
     more: &[&str],
@@ -99,20 +95,20 @@ pub(crate) fn refuse_unknown(
     }
 }
 
-/// Refuses texts at the top that are too long.
+/// Refuses overlong texts at the top.
 pub(crate) fn check_lengths(members: &Object) -> Result<(), Vec<Fault>> {
     for (name, value) in members {
-        let most = if name == "url" { LONGEST_URL } else { LONGEST };
+        let max = if name == "url" { MAX_URL } else { MAX_TEXT };
         let length = value.as_str().map_or(0, |text| text.chars().count());
-        if length > most {
-            let why = format!("The {name} is longer than {most} characters.");
+        if length > max {
+            let why = format!("The {name} is longer than {max} characters.");
             return Err(vec![Fault::rule(name.as_str(), why)]);
         }
     }
     Ok(())
 }
 
-/// The times belong to the server: what clients send of them is dropped.
+/// Drops the times, which belong to the server.
 pub(crate) fn drop_times(entity: &mut Object) {
     if let Some(Value::Object(ext)) = entity.get_mut("ext") {
         ext.retain(|name, _| name != "ct" && name != "lwt");

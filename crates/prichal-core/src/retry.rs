@@ -7,10 +7,10 @@ use crate::time::{Timestamp, parse_setting};
 
 /// The most waits a schedule may have.
 const MAX_WAITS: usize = 100;
-/// From which attempt on an answer that says that the client is at fault ends an event.
-const REFUSED_FROM: u32 = 4;
+/// The attempt from which on a refusal (most of 4xx) ends an event.
+const MIN_ATTEMPT_TO_GIVE_UP: u32 = 4;
 
-/// Waits between attempts: after failure number `n`, `0[n - 1]`; after the last one we give up.
+/// Waits between attempts: after failure number `n`, `0[n - 1]`; after the last one the event is exhausted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule(pub Vec<Duration>);
 
@@ -25,32 +25,31 @@ impl Default for Schedule {
     }
 }
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The receiver of an integration's webhook answered. Only 200 with our echo says that it took the
-    /// event.
+    /// The receiver of an integration's webhook answered. Only 200 with our echo is a success.
     Answered {
         status: u16,
         echo_matches: bool,
     },
-    /// The receiver of a document's event answered. Any 2xx says that it took it.
+    /// The receiver of a document's event answered. Any 2xx is a success.
     AnsweredPlainly {
         status: u16,
     },
     Failed(Failure),
 }
 
-/// Why there was no answer.
+/// The reason why there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
-    /// Not within the time for the whole call.
+    /// No answer within the time for the whole call.
     Timeout,
-    /// The name has no address.
+    /// The host name has no address.
     Unresolved,
-    /// The address is one that we do not call.
+    /// Calls to this address are forbidden.
     Forbidden,
-    /// No connection, or none that TLS would trust.
+    /// No connection, or TLS did not trust the other side.
     Connect,
     /// The connection broke before the answer was there.
     Broken,
@@ -82,7 +81,7 @@ impl Reply {
         )
     }
 
-    /// Whether the answer says that the same call will hardly do better later.
+    /// True if the answer shows that a repetition will hardly succeed.
     const fn is_refusal(self) -> bool {
         match self {
             Self::AnsweredPlainly { status } => {
@@ -92,7 +91,7 @@ impl Reply {
         }
     }
 
-    /// What the attempt log says, `None` for a success.
+    /// The error text of the attempt log, `None` for a success.
     pub fn error(self) -> Option<String> {
         match self {
             Self::Failed(failure) => Some(failure.to_string()),
@@ -119,7 +118,7 @@ pub enum Verdict {
 }
 
 impl Schedule {
-    /// Reads a setting such as `30s,1m,5m`. `None` when a wait is not a duration above zero.
+    /// Reads a setting such as `30s,1m,5m`. `None` if a wait is not a duration above zero.
     pub fn parse(text: &str) -> Option<Self> {
         let waits: Option<Vec<Duration>> = text
             .split(',')
@@ -133,7 +132,7 @@ impl Schedule {
         if reply.is_success() {
             return Verdict::Delivered;
         }
-        if reply.is_refusal() && attempt >= REFUSED_FROM {
+        if reply.is_refusal() && attempt >= MIN_ATTEMPT_TO_GIVE_UP {
             return Verdict::Exhausted;
         }
         let wait = attempt

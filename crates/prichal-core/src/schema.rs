@@ -1,13 +1,11 @@
-//! Models as data: what members a JSON object may have, read and checked in one place.
+//! Schemas: the members that a JSON object may have, read and checked in one place.
 //!
-//! Reading follows the vendor's server (`docs/contracts/kontur.md §1`): property names in either case,
-//! unknown members ignored, null the same as absent. What comes out has the canonical names in the
-//! schema's order, so two equal models have equal texts.
+//! Reading is lenient (`docs/contracts/kontur.md §1`): property names in either case,
+//! unknown members ignored, null the same as absent. The outcome has the canonical names in the schema's
+//! order, so two equal models have equal texts.
 
 mod read;
 mod value;
-
-use std::fmt;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -19,14 +17,14 @@ pub(crate) use value::{check_free, drop_nulls};
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
-/// Where ids come from that the client leaves to the server.
+/// The source of ids that the client leaves to the server.
 pub type NewId<'a> = &'a mut dyn FnMut() -> Uuid;
 
 /// The most elements a list may have, and members an object of a free value.
 pub const MAX_ITEMS: usize = 1000;
 /// The most values in one free object, so that many small patches cannot grow it without end.
 pub const MAX_NODES: usize = 10_000;
-/// How deep a free value may nest. Far below the depth at which JSON readers give up.
+/// The greatest depth of a free value. Far below the depth at which JSON readers give up.
 pub const MAX_DEPTH: usize = 32;
 
 /// One member of a model.
@@ -50,7 +48,7 @@ impl Field {
         }
     }
 
-    /// The value that stands when none is given.
+    /// Sets the value of an absent member.
     #[must_use]
     pub const fn or(self, preset: Preset) -> Self {
         Self { preset, ..self }
@@ -64,7 +62,7 @@ impl Field {
         }
     }
 
-    /// May be given when the entity is made, not changed afterwards.
+    /// Marks a member that is set at creation and not changed afterwards.
     #[must_use]
     pub const fn fixed(self) -> Self {
         Self {
@@ -73,7 +71,7 @@ impl Field {
         }
     }
 
-    /// Kept by the server: ignored when the entity is made.
+    /// Marks a member of the server's own: ignored at creation.
     #[must_use]
     pub const fn server(self) -> Self {
         Self {
@@ -82,13 +80,13 @@ impl Field {
         }
     }
 
-    /// Whether null can stand for "none". A zero GUID is a none of its own, so null gives that.
+    /// True if null clears the member. A member with a zero GUID for "none" becomes that.
     pub(crate) const fn nullable(&self) -> bool {
         matches!(self.preset, Preset::Absent) || matches!(self.ty, Type::GuidOrNone)
     }
 }
 
-/// Who may write a member.
+/// The write access to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
@@ -96,7 +94,7 @@ pub enum Access {
     Server,
 }
 
-/// What a member is when nobody gave it.
+/// The value of a member that was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// Left out: null members are not written (`docs/contracts/kontur.md §1`).
@@ -135,18 +133,18 @@ pub enum Type {
     Number,
     /// An id. The zero GUID is the same as none.
     Guid,
-    /// An id that is shown as the zero GUID when there is none.
+    /// An id, shown as the zero GUID if absent.
     GuidOrNone,
-    /// A time with an offset, kept as the text that was sent.
+    /// A time with an offset, stored as the text that was sent.
     Moment,
-    /// A .NET `TimeSpan`.
+    /// A duration such as `1.02:03:04.5`: days, hours, minutes and seconds.
     TimeSpan,
     Enum(&'static Words),
     Object(&'static [Field]),
-    /// Any JSON object, kept as it is.
+    /// Any JSON object, stored unchanged.
     Free,
     Any,
-    /// A list of anything, kept as it is.
+    /// A list of any values, stored unchanged.
     Values,
     Texts,
     Guids,
@@ -157,6 +155,26 @@ pub enum Type {
 }
 
 impl Type {
+    const fn name(self) -> TypeName {
+        match self {
+            Self::Text => TypeName::Text,
+            Self::Bool => TypeName::Bool,
+            Self::Int | Self::Size => TypeName::Int,
+            Self::Number => TypeName::Number,
+            Self::Guid | Self::GuidOrNone => TypeName::Guid,
+            Self::Moment => TypeName::Moment,
+            Self::TimeSpan => TypeName::TimeSpan,
+            Self::Enum(words) => TypeName::Enum(words.name),
+            Self::Object(_) | Self::Free | Self::Any => TypeName::Object,
+            Self::Values
+            | Self::Texts
+            | Self::Guids
+            | Self::Enums(_)
+            | Self::Objects(_)
+            | Self::Elements(_) => TypeName::List,
+        }
+    }
+
     pub(crate) const fn is_list(&self) -> bool {
         matches!(
             self,
@@ -165,24 +183,24 @@ impl Type {
     }
 }
 
-/// The values of an enumeration, and its name in error messages.
+/// The values of an enumeration, and its name in errors.
 #[derive(Debug)]
 pub struct Words {
-    pub type_name: &'static str,
+    pub name: &'static str,
     pub words: &'static [&'static str],
 }
 
-/// What must hold for an element as a whole; the error says what does not.
+/// A rule for an element as a whole; the error names what is broken.
 pub type Rule = fn(&Object) -> Result<(), String>;
 
-/// A list of objects that are told apart by their `id`, which always comes first.
+/// A list of objects with an `id`, which always comes first.
 #[derive(Debug)]
 pub struct Elements {
     pub key: Key,
     /// The members besides `id`.
     pub fields: &'static [Field],
     pub repeat: Repeat,
-    /// Checked once a patch is through, because its operations may break it in between.
+    /// Checked after the whole patch, because single operations may break it in between.
     pub rule: Option<Rule>,
 }
 
@@ -197,80 +215,144 @@ impl Elements {
     }
 }
 
-/// What the id of an element looks like.
+/// The form of an element's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// A GUID; absent or zero means "make one" (`docs/contracts/kontur.md §3`).
     Guid,
-    /// A text the client must give.
+    /// A text that the client must send.
     Text,
     /// A text; absent means "make a GUID".
     TextOrFresh,
 }
 
-/// What adding an element does when its id is there already with other contents.
+/// The effect of adding an element whose id is present with other contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     Conflict,
     Replace,
 }
 
-/// What is wrong with one value.
+/// A fault of one value. A dialect words it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The JSON path, such as `phones[0].type`.
     pub path: String,
-    pub message: String,
-    pub kind: FaultKind,
+    pub problem: Problem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A required member is absent or blank.
+    Required,
+    /// The value cannot be read as its field's type.
+    Mismatch(Mismatch),
+    /// The value exceeds a bound or breaks its field's rule. The text has no full stop.
+    Invalid(String),
+    /// Any other rule, as a sentence.
+    Rule(String),
+}
+
+/// A value that cannot be read as its field's type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The value as JSON, cut to a length that an error may repeat.
+    pub given: String,
+    pub expected: TypeName,
+    pub kind: MismatchKind,
+    /// Line and position in the text that was read, both from 1, at which the value ends.
+    pub end: Option<(usize, usize)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MismatchKind {
+    /// The wrong JSON type.
+    Type,
+    /// The right JSON type with unreadable contents: a bad GUID, an unknown word.
+    Format,
+}
+
+/// The kinds of type that errors tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeName {
+    Text,
+    Bool,
+    Int,
+    Number,
+    Guid,
+    Moment,
+    TimeSpan,
+    /// An enumeration, by its name.
+    Enum(&'static str),
+    Object,
+    List,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// The wrong JSON type.
     Type,
-    /// The right JSON type with something in it that cannot be read: a bad GUID, an unknown word.
+    /// The right JSON type with unreadable contents.
     Format,
     /// Readable, but against a rule.
     Rule,
 }
 
 impl Fault {
-    pub fn rule(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            kind: FaultKind::Rule,
-        }
-    }
-
-    /// In the vendor's words for a required member (`docs/contracts/kontur.md §2`).
-    pub fn required(path: impl Into<String>) -> Self {
+    fn new(path: impl Into<String>, problem: Problem) -> Self {
         let path = path.into();
-        let message = format!("The {path} field is required.");
-        Self::rule(path, message)
+        Self { path, problem }
     }
 
-    /// In the vendor's words for a value of the wrong JSON type.
-    pub fn conversion(path: &str, value: &Value, ty: Type) -> Self {
-        value::conversion(path, value, &value::type_name(ty), FaultKind::Type)
+    /// A broken rule, as a sentence.
+    pub fn rule(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(path, Problem::Rule(message.into()))
     }
 
-    /// In the vendor's words for a text that is none of an enumeration's.
-    pub fn unknown_word(path: &str, word: &str, type_name: &str) -> Self {
-        let type_name = format!("Xcom.Api.Models.{type_name}");
-        value::conversion(path, &Value::from(word), &type_name, FaultKind::Format)
+    /// A broken bound or rule of the field; `why` has no full stop.
+    pub fn invalid(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(path, Problem::Invalid(why.into()))
     }
 
-    /// Whether the vendor's message goes on with `, line L, position P.`, which only the reader of
-    /// the text can tell.
-    pub fn wants_position(&self) -> bool {
-        self.kind != FaultKind::Rule
+    /// A required member that is absent or blank.
+    pub fn required(path: impl Into<String>) -> Self {
+        Self::new(path, Problem::Required)
     }
-}
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+    /// A value of the wrong JSON type.
+    pub fn wrong_type(path: &str, value: &Value, ty: Type) -> Self {
+        Self::mismatch(path, value, ty.name(), MismatchKind::Type)
+    }
+
+    /// A text that is not among an enumeration's words.
+    pub fn unknown_word(path: &str, word: &str, enumeration: &'static str) -> Self {
+        let expected = TypeName::Enum(enumeration);
+        Self::mismatch(path, &Value::from(word), expected, MismatchKind::Format)
+    }
+
+    pub(crate) fn mismatch(
+        path: &str,
+        value: &Value,
+        expected: TypeName,
+        kind: MismatchKind,
+    ) -> Self {
+        let mismatch = Mismatch {
+            given: value::excerpt(value),
+            expected,
+            kind,
+            end: None,
+        };
+        Self::new(path, Problem::Mismatch(mismatch))
+    }
+
+    pub const fn kind(&self) -> FaultKind {
+        match &self.problem {
+            Problem::Mismatch(mismatch) => match mismatch.kind {
+                MismatchKind::Type => FaultKind::Type,
+                MismatchKind::Format => FaultKind::Format,
+            },
+            Problem::Required | Problem::Invalid(_) | Problem::Rule(_) => FaultKind::Rule,
+        }
     }
 }
 
@@ -287,14 +369,7 @@ pub fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {
 /// Reads the body of a request as an object.
 pub fn object(body: &Value) -> Result<&Object, Vec<Fault>> {
     let object = body.as_object();
-    object.ok_or_else(|| {
-        vec![value::conversion(
-            "",
-            body,
-            "System.Object",
-            FaultKind::Type,
-        )]
-    })
+    object.ok_or_else(|| vec![Fault::wrong_type("", body, Type::Free)])
 }
 
 #[cfg(test)]

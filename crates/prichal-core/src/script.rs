@@ -1,18 +1,18 @@
-//! Scripts: what channels and their users have run (`docs/contracts/era.md §10`, `docs/contracts/prichal.md §7`).
+//! Scripts that run for channels and for their users (`docs/contracts/era.md §10`, `docs/contracts/prichal.md §7`).
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
     entity::rights::Authority,
-    resource::{self, Kind, Names},
+    resource,
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
 
 /// The longest source, in bytes.
 pub const MAX_SOURCE: usize = 256 << 10;
-/// The one language there is.
+/// The only language.
 const LANGUAGE: &str = "javascript";
 
 const FIELDS: &[Field] = &[
@@ -29,7 +29,7 @@ const OPTS: &[Field] = &[
     text("comment"),
     Field::new("loglevel", Type::Int).or(Preset::Zero),
     Field::new("variables", Type::Free).or(Preset::Object),
-    // Once set, the script has an administrator's rights, whoever starts it.
+    // Gives each run an administrator's rights.
     Field::new("as_admin", Type::Bool),
 ];
 
@@ -37,40 +37,7 @@ const fn text(name: &'static str) -> Field {
     Field::new(name, Type::Text).or(Preset::Text(""))
 }
 
-/// What readers may ask for.
-pub static NAMES: Names = Names {
-    known: &[
-        "id",
-        "code",
-        "name",
-        "scriptdata",
-        "scriptdata.language",
-        "scriptdata.source",
-        "projectid",
-        "lwt",
-        "opts",
-        "opts.title",
-        "opts.comment",
-        "opts.loglevel",
-        "opts.variables",
-        "opts.as_admin",
-        "ext",
-        "ext.ct",
-        "ext.lwt",
-    ],
-    aliases: &[],
-    seldom: &["scriptdata", "opts.comment"],
-    kinds: &[
-        ("scriptdata", Kind::Object),
-        ("opts", Kind::Object),
-        ("opts.loglevel", Kind::Int),
-        ("opts.variables", Kind::Object),
-        ("opts.as_admin", Kind::Bool),
-        ("ext", Kind::Object),
-    ],
-};
-
-/// A script. Kept as its members: the entity without its id and its times.
+/// A script. Stored as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     pub id: Uuid,
@@ -80,7 +47,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Reads the entity of a POST. Whether its source is one is for the engine to say.
+    /// Reads the entity of a POST. The script engine checks the source.
     pub fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
         Ok(Self {
             id: resource::read_id(body, id)?,
@@ -114,7 +81,7 @@ impl Script {
             .unwrap_or_default()
     }
 
-    /// What its global object `variables` begins with.
+    /// The initial value of the global object `variables`.
     pub fn variables(&self) -> &Value {
         &self.members["opts"]["variables"]
     }
@@ -143,7 +110,7 @@ impl Script {
         out
     }
 
-    /// The snapshot for the feed. Sources are long and may hold secrets: it says how long only.
+    /// The snapshot for the feed. Sources are long and may hold secrets: it has their length only.
     pub fn snapshot(&self) -> String {
         let mut entity = self.entity();
         entity.shift_remove("lwt");

@@ -30,13 +30,13 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
-    /// As Era prints times: UTC with a `Z`, and two digits of a second's fraction
+    /// UTC with a `Z`, and two digits of a second's fraction
     /// (`docs/contracts/era.md §2`).
     pub fn to_centiseconds(self) -> String {
         self.with_fraction(2)
     }
 
-    /// The same with three digits, as Era's websocket prints times (`docs/contracts/era.md §9`).
+    /// UTC with a `Z`, and three digits of a second's fraction (`docs/contracts/era.md §9`).
     pub fn to_millis(self) -> String {
         self.with_fraction(3)
     }
@@ -83,8 +83,8 @@ impl ops::Sub<Duration> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// As Kontur prints server times: an explicit `+00:00`, and the fraction of a second without its
-    /// trailing zeros (`docs/contracts/kontur.md §1`).
+    /// UTC with an explicit `+00:00`, and the fraction of a second without its trailing zeros
+    /// (`docs/contracts/kontur.md §1`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(at) = jiff::Timestamp::from_microsecond(self.0) else {
             return f.write_str("0001-01-01T00:00:00+00:00");
@@ -102,7 +102,7 @@ impl serde::Serialize for Timestamp {
 }
 
 /// The longest duration of a setting: ten years.
-const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
+const MAX_SETTING: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// A setting's duration: a whole number and `ms`, `s`, `m` or `h`, more than zero and at most ten years.
 pub fn parse_setting(text: &str) -> Option<Duration> {
@@ -116,10 +116,10 @@ pub fn parse_setting(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let duration = Duration::from_millis(millis);
-    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+    (!duration.is_zero() && duration <= MAX_SETTING).then_some(duration)
 }
 
-/// Reads a .NET `TimeSpan`: `hh:mm:ss`, `d.hh:mm:ss`, either with a fraction of up to seven digits
+/// Reads `hh:mm:ss` or `d.hh:mm:ss`, either with a fraction of up to seven digits
 /// (`docs/contracts/kontur.md §1`). Negative spans are refused: nothing here has one.
 pub fn parse_time_span(text: &str) -> Option<Duration> {
     let (head, seconds) = text.rsplit_once(':')?;
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(parse_setting("30s"), Some(Duration::from_secs(30)));
         assert_eq!(parse_setting("5m"), Some(Duration::from_mins(5)));
         assert_eq!(parse_setting("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_setting("87840h"), Some(LONGEST));
+        assert_eq!(parse_setting("87840h"), Some(MAX_SETTING));
         for bad in [
             "",
             "30",

@@ -24,7 +24,7 @@ macro_rules! words {
     };
 }
 
-/// Lets enumerations made by [`words`] be kept as their words.
+/// Serializes enumerations made by [`words`] as their words.
 macro_rules! serde_by_name {
     ($($name:ident)*) => {$(
         impl serde::Serialize for $name {

@@ -2,19 +2,18 @@
 //! of a thread as the server's are. What overflows it ends the process.
 
 use prichal_core::{
-    channel::{self, Channel},
+    channel::Channel,
     entity,
     event::EntityKind,
     id,
     integration::{Manifest, Webhook, setup},
     locate,
-    names::is_workspace_name,
     network::Network,
     patch, phone,
-    resource::{Selection, Shape},
     schema::{self, Object},
     script::Script,
     time::{Timestamp, parse_setting, parse_time_span},
+    workspace_name::is_workspace_name,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -74,11 +73,7 @@ fn texts_have_an_answer() {
                 parse_setting(&text),
             );
             let _ = (locate::end_of(&text, "a.b[3]"), locate::end_of("{}", &text));
-            let _ = (
-                is_workspace_name(&text),
-                Shape::read(&channel::NAMES, Some(&text), false),
-            );
-            let _ = Selection::read(&channel::NAMES, Some(&text), Some(&text));
+            let _ = is_workspace_name(&text);
             let operation = json!({ "op": "add", "path": text, "value": text });
             let _ = try_patch(&json!([operation]));
         }
@@ -121,21 +116,6 @@ fn values_have_an_answer() {
             }
         }
     });
-}
-
-/// A request can name a field as often as it is long; a list is sorted by it once.
-#[test]
-fn fields_count_once() {
-    let names = "code,".repeat(LONGEST / 5);
-    let shape = Shape::read(&channel::NAMES, Some(&names), false);
-    assert!(shape.is_ok_and(|shape| format!("{shape:?}").matches("code").count() < 100));
-    let order = format!(
-        "[{}]",
-        vec!["\"code\",{\"code\":\"desc\"}"; LONGEST / 24].join(",")
-    );
-    let many = Selection::read(&channel::NAMES, None, Some(&order));
-    let one = Selection::read(&channel::NAMES, None, Some(r#"["code"]"#));
-    assert_eq!(many, one);
 }
 
 /// The kinds with the most forms of fields.

@@ -1,7 +1,7 @@
-//! The parsers of `prichal-core`.
+//! The parsers of `prichal-core` and of the dialects.
 
 use prichal_core::{
-    call, channel, channel_type,
+    channel,
     entity::{self, Defaults},
     event::EntityKind,
     id, identifier,
@@ -9,10 +9,16 @@ use prichal_core::{
     network::Network,
     patch as json_patch,
     phone::{self as telephone, Region},
-    resource::{Selection, Shape},
     schema::Object,
     script,
     time::{Timestamp, parse_setting, parse_time_span},
+};
+use prichal_dialect::{
+    era::{
+        names,
+        query::{Projection, Selection},
+    },
+    kontur::{self, call},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -106,7 +112,7 @@ pub(crate) fn entity(input: &[u8]) {
 
 pub(crate) fn filter(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    for names in [&channel::NAMES, &channel_type::NAMES, &script::NAMES] {
+    for names in [&names::CHANNEL, &names::CHANNEL_TYPE, &names::SCRIPT] {
         if let Ok(selection) = Selection::read(names, Some(&text), None) {
             let _ = selection.wants(&Object::new());
         }
@@ -124,8 +130,8 @@ pub(crate) fn manifest(input: &[u8]) {
 
 pub(crate) fn mask(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    for names in [&channel::NAMES, &channel_type::NAMES, &script::NAMES] {
-        if let Ok(shape) = Shape::read(names, Some(&text), true) {
+    for names in [&names::CHANNEL, &names::CHANNEL_TYPE, &names::SCRIPT] {
+        if let Ok(shape) = Projection::read(names, Some(&text), true) {
             let _ = shape.show(&Object::new(), true);
         }
     }
@@ -153,7 +159,7 @@ pub(crate) fn patch(input: &[u8]) {
         }
     }
     let instance = Instance::new(None, Status::Active);
-    let _ = instance.patch(&operations, &mut ids());
+    let _ = instance.patch(&kontur::instance::operations(&operations), &mut ids());
 }
 
 pub(crate) fn phone(input: &[u8]) {

@@ -6,10 +6,11 @@ pub mod edit;
 pub mod link;
 
 use prichal_core::{
-    entity::{self as rules, inner_links, rights::Authority},
+    entity::{inner_links, rights::Authority},
     event::EntityKind,
     id::{EntityId, WorkspaceId},
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     entity::{self, Entity},
@@ -93,7 +94,7 @@ pub fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
 
 /// The model of an entity, as its readers see it.
 pub fn model(entity: &Entity, links: &[Uuid]) -> String {
-    rules::model(
+    kontur::entity::model(
         entity.kind,
         entity.id.0,
         &entity.members,

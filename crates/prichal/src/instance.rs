@@ -16,6 +16,7 @@ use prichal_core::{
     time::Timestamp,
     update_info::UpdateInfo,
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Instance as Row, Integration, Revocation},
@@ -45,8 +46,7 @@ impl Found {
 
     /// The model as answers show it.
     pub fn text(&self, secrets: Secrets) -> String {
-        self.model
-            .model(self.id().0, secrets, &self.row.update_info)
+        kontur::entity::instance(&self.model, self.id().0, secrets, &self.row.update_info)
     }
 }
 

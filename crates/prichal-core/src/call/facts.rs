@@ -9,9 +9,9 @@ use super::{Call, Direction, Leg, Moment, PartyType, Status};
 use crate::words::words;
 
 words! {
-    /// What a user sees of a call that goes on.
+    /// The state of a call, as users see it.
     State {
-        /// Asked for, and nothing has come back.
+        /// Requested, without a report of the exchange.
         Dialing "dialing",
         Ringing "ringing",
         Talking "talking",
@@ -25,9 +25,9 @@ words! {
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     pub state: &'static str,
-    /// An inbound call that is over and that nobody answered.
+    /// An inbound call that ended without an answer.
     pub missed: bool,
-    /// Somebody talked with the other side.
+    /// A talk with the other side took place.
     pub answered: bool,
     /// From the first ring to the answer, or to the end of a call that was not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,8 +64,8 @@ impl Call {
         }
     }
 
-    /// When the exchange last said something of the call, by its own clock.
-    pub fn last_word(&self) -> Option<&Moment> {
+    /// The time of the exchange's last report, by its own clock.
+    pub fn last_reported_at(&self) -> Option<&Moment> {
         let event = self.events.last().map(|event| &event.timestamp);
         let notices = [&self.started, &self.finished].into_iter().flatten();
         notices.map(|notice| &notice.timestamp).chain(event).max()
@@ -88,7 +88,7 @@ impl Call {
         users
     }
 
-    /// Every user that has or had a part in it.
+    /// All users who take or took part in the call.
     pub fn participants(&self) -> Vec<Uuid> {
         let legs = self.legs();
         let dialled = self
@@ -128,7 +128,7 @@ fn state(call: &Call, legs: &[Leg]) -> State {
     }
 }
 
-/// The legs that go on. One that rang before somebody else answered the client is over for its user.
+/// The open legs. A leg that rang before another user answered the client is over for its user.
 fn on_line(legs: &[Leg]) -> impl Iterator<Item = &Leg> {
     let talks = |leg: &&Leg| leg.is_open() && leg.is_client() && !leg.is_on_hold;
     let answered_at = legs
@@ -163,7 +163,7 @@ fn talk(leg: &Leg) -> i64 {
     times.map_or(0, |(from, to)| (to.millis_since(from) - leg.hold_ms).max(0))
 }
 
-/// The user who talked last with the other side, else the only one it rang at.
+/// The user who talked last with the other side, else the only user whose phone rang.
 fn responsible(legs: &[&Leg]) -> Option<Uuid> {
     if let Some(talk) = last_talk(legs.iter().copied()) {
         return user(talk);
@@ -174,15 +174,15 @@ fn responsible(legs: &[&Leg]) -> Option<Uuid> {
     <[Uuid; 1]>::try_from(rung).ok().map(|[only]| only)
 }
 
-/// The one who was called, or who calls out.
+/// The user who was called, or who calls out.
 fn user(leg: &Leg) -> Option<Uuid> {
     let parties = [&leg.to, &leg.from].into_iter();
     let mut users = parties.filter(|party| party.kind == PartyType::User);
     users.find_map(|party| party.user_id)
 }
 
-/// The leg that was answered last and that no other one outlived: of two who pick up, the other one keeps the
-/// caller. Where that is no difference, who talked longer, then who rang first; ids are only the last resort.
+/// The leg that was answered last and that no other leg outlived, because the outliving leg keeps the caller.
+/// Ties go to the longer talk, then to the earlier ring; ids are the last resort.
 pub(super) fn last_talk<'a>(legs: impl Iterator<Item = &'a Leg> + Clone) -> Option<&'a Leg> {
     let answered = legs.filter(|leg| leg.started_at.is_some());
     let others = answered.clone();
@@ -193,13 +193,13 @@ pub(super) fn last_talk<'a>(legs: impl Iterator<Item = &'a Leg> + Clone) -> Opti
         let tie = |leg: &Leg| (user(leg), leg.id.clone());
         let by_talk = evidence(a).cmp(&evidence(b));
         by_talk
-            .then_with(|| earlier(ring(a), ring(b)))
+            .then_with(|| by_earliest(ring(a), ring(b)))
             .then_with(|| tie(b).cmp(&tie(a)))
     })
 }
 
-/// A leg is outlived by one that was answered before it and went on after it. Of two that end at once, one that had
-/// been ringing already is outlived, too: it is no transfer, and the faster one has the caller.
+/// A leg is outlived by one that was answered before it and ended after it. Of two that end at once, the one
+/// that was already ringing is outlived too: that is no transfer, and the faster answer keeps the caller.
 fn outlives(other: &Leg, leg: &Leg) -> bool {
     let ends = match (&other.finished_at, &leg.finished_at) {
         (None, None) => Ordering::Equal,
@@ -216,8 +216,8 @@ fn outlives(other: &Leg, leg: &Leg) -> bool {
     }
 }
 
-/// Greater is what was earlier; what is not known is the least.
-fn earlier(one: Option<Moment>, other: Option<Moment>) -> Ordering {
+/// The earlier time is the greater one; an unknown time is the least.
+fn by_earliest(one: Option<Moment>, other: Option<Moment>) -> Ordering {
     match (one, other) {
         (Some(one), Some(other)) => other.cmp(&one),
         (one, other) => one.is_some().cmp(&other.is_some()),

@@ -1,4 +1,4 @@
-//! Telling calls apart that an exchange has given the same id: many count anew each day, or after a restart.
+//! Calls that an exchange gave the same id, told apart: many exchanges count anew each day, or after a restart.
 //!
 //! A report is about the call that it agrees with best. It contradicts one that is over by another number,
 //! direction or time; then it is about another call, which a start or a history makes.
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{Call, Direction, Event, Failure, History, LegRecording, Moment, Notice, Status};
 
-/// Further apart than this, no two messages are about one call: longer than any talk that is not given up,
-/// and than the errors of an exchange that writes its history in local time.
-const APART: Duration = Duration::from_hours(12);
+/// The greatest distance of two messages about one call: longer than any talk that is not given up, and than
+/// the errors of an exchange that writes its history in local time.
+const MAX_DISTANCE: Duration = Duration::from_hours(12);
 /// A start this long after a call's end begins another one, whatever number it has.
 const AFTER_END: Duration = Duration::from_mins(10);
 /// The greatest distance at which another number still corrects a call that is over.
@@ -18,19 +18,19 @@ const CORRECTION: Duration = Duration::from_mins(1);
 /// The traits of the call that a report is about.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
-    /// The first and the last time that it names.
+    /// The first and the last time that the report names.
     span: Option<(Moment, Moment)>,
     direction: Option<Direction>,
     /// The client's number as it was sent, and its key.
     pub client_phone: String,
     pub phone: Option<String>,
-    /// Set for a call's start and for its whole history, which make a call where there is none.
+    /// Set for a call's start and for its whole history, which make a new call if none exists.
     begins: Option<Begins>,
-    /// The leg that it names although it names no time.
+    /// The leg, for a report that names no time.
     leg: Option<LegRecording>,
 }
 
-/// The clock of an exchange that a call's begin is told by.
+/// The clock by which the exchange reports the beginning of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Begins {
     Live,
@@ -92,8 +92,8 @@ impl Identity {
 }
 
 /// The call that a report is about, among those with its id, the newest first and each with the key of its
-/// number. Nothing when it contradicts them all.
-pub fn choose(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
+/// number. `None` if it contradicts them all.
+pub fn choose_call(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
     if let Some(leg) = &report.leg {
         return choose_by_leg(leg, calls);
     }
@@ -104,8 +104,8 @@ pub fn choose(report: &Identity, calls: &[(&Call, Option<&str>)]) -> Option<usiz
     ranked.min().map(|(_, at)| at)
 }
 
-/// The newest call with the leg. While the newest goes on, its leg may still become known, so that an older
-/// one with such a leg must wait.
+/// The newest call with the leg. While the newest call is open, its leg may still become known, so an older one
+/// with such a leg must wait.
 fn choose_by_leg(leg: &LegRecording, calls: &[(&Call, Option<&str>)]) -> Option<usize> {
     let (newest, _) = calls.first()?;
     if newest.status() == Status::Active {
@@ -133,14 +133,15 @@ impl Call {
         let is_over = self.status() == Status::Sealed;
         let beyond = |limit: Duration| apart.is_none_or(|apart| apart > millis(limit));
         let is_another = (differs_in_way || differs_in_phone) && is_over && beyond(CORRECTION);
-        let is_apart = apart.is_some() && beyond(APART) && (is_over || report.begins.is_some());
+        let is_apart =
+            apart.is_some() && beyond(MAX_DISTANCE) && (is_over || report.begins.is_some());
         if is_another || is_apart || (is_over && self.has_ended_before(report)) {
             return None;
         }
         Some((differs_in_phone, differs_in_way, apart.unwrap_or(0)))
     }
 
-    /// True for a begin well after the end that the same clock has told.
+    /// True for a beginning well after the end that the same clock reported.
     fn has_ended_before(&self, report: &Identity) -> bool {
         let end = match report.begins {
             Some(Begins::Live) => span(self.live_times()),
@@ -152,7 +153,7 @@ impl Call {
             .is_some_and(|((_, end), begin)| begin.millis_since(&end) > millis(AFTER_END))
     }
 
-    /// True once the exchange has said which way the call goes.
+    /// True once the exchange has reported the direction.
     fn is_told(&self) -> bool {
         self.started.is_some() || self.finished.is_some() || self.history.is_some()
     }
@@ -163,7 +164,7 @@ impl Call {
         notices.map(|notice| &notice.timestamp).chain(events)
     }
 
-    /// The first and the last time that the exchange has named.
+    /// The first and the last time that the exchange reported.
     fn span(&self) -> Option<(Moment, Moment)> {
         let history = self.history.iter().flat_map(history_times);
         span(self.live_times().chain(history))

@@ -1,4 +1,4 @@
-//! The legs of a call: what its events and its history come to.
+//! The legs of a call, computed from its events and its history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,23 +17,23 @@ pub struct Leg {
     pub from: Party,
     pub to: Party,
     pub recordings: Vec<Recording>,
-    /// When it was answered. A leg without this was missed.
+    /// The time of the answer. A leg without one was missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Moment>,
-    /// The ids it had while it lasted.
+    /// The leg's ids during the call.
     #[serde(skip)]
     pub realtime_ids: BTreeSet<String>,
-    /// When it began to ring, if that was reported.
+    /// The beginning of the ring, if that was reported.
     #[serde(skip)]
     pub appeared_at: Option<Moment>,
-    /// How long it was on hold, in milliseconds.
+    /// The time on hold, in milliseconds.
     #[serde(skip)]
     pub hold_ms: i64,
     #[serde(skip)]
     pub is_on_hold: bool,
-    /// The first that is known of it: its place among the others.
+    /// The first known time, which orders the legs.
     #[serde(skip)]
     first: Option<Moment>,
     #[serde(skip)]
@@ -68,7 +68,7 @@ impl Leg {
         }
     }
 
-    /// How long this leg and another went on at the same time, in milliseconds.
+    /// The time that this leg and another have in common, in milliseconds.
     fn overlap(&self, other: &Self) -> i64 {
         let begin = self.first.as_ref().max(other.first.as_ref());
         let ends = [&self.finished_at, &other.finished_at];
@@ -137,7 +137,7 @@ impl Call {
                 .collect();
             leg.first = events.first().map(|event| event.timestamp.clone());
             leg.last = Some(last.timestamp.clone());
-            // `finished` ends whatever goes on under its realtime id.
+            // `finished` ends every open leg of its realtime id.
             let of_others = ends.iter().filter(|end| {
                 leg_of(end) != id && leg.realtime_ids.contains(&end.realtime_call_item_id)
             });
@@ -178,8 +178,8 @@ impl Call {
     }
 }
 
-/// The legs that have been told with both of their ids. An event may name its leg by the id alone that it has
-/// while it lasts, which legs that ring together may share.
+/// The legs that were reported with both of their ids. An event may name its leg by the id during the call
+/// alone, which legs that ring together may share.
 struct Lasting<'a>(BTreeMap<&'a str, Vec<&'a Event>>);
 
 impl<'a> Lasting<'a> {
@@ -201,7 +201,7 @@ impl<'a> Lasting<'a> {
         Self(legs)
     }
 
-    /// The leg between the same people; else the one that was told first.
+    /// The leg between the same people; else the one that was reported first.
     fn leg_of<'e>(&self, event: &'e Event) -> &'e str
     where
         'a: 'e,
@@ -218,7 +218,7 @@ impl<'a> Lasting<'a> {
     }
 }
 
-/// Goes through the events of a leg in their order.
+/// Replays the events of a leg in their order.
 fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
     let mut paused_since: Option<&Moment> = None;
     for event in events {
@@ -240,7 +240,7 @@ fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
                 }
             }
             EventType::Disconnected | EventType::Finished => {
-                // Another leg's end only matters while this one goes on.
+                // Another leg's end only matters while this one is open.
                 if is_own(event) || leg.is_open() {
                     leg.finished_at = Some(at.clone());
                 }
@@ -276,10 +276,10 @@ fn of_history(told: &HistoryLeg, live: Option<&Leg>) -> Leg {
     leg
 }
 
-/// Puts a recording to its leg.
+/// Adds a recording to its leg.
 fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     let at = find(recording, legs).or_else(|| {
-        // Its leg gave way to one that history numbers differently: the same people at that time.
+        // History numbers its leg differently: the leg of the same people at that time takes the recording.
         let lost = &live[find(recording, live)?];
         let likeness = |leg: &Leg| {
             let same = (&leg.from, &leg.to) == (&lost.from, &lost.to);
@@ -293,7 +293,7 @@ fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     }
 }
 
-/// The leg that a recording names: by its lasting id, else by the one it had while it lasted.
+/// The leg that a recording names: by its permanent id, else by its id during the call.
 fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
     let LegRecording {
         external_call_item_id: external,
@@ -301,7 +301,7 @@ fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
         ..
     } = recording;
     let by_id = |id: &str| legs.iter().position(|leg| !id.is_empty() && leg.id == id);
-    // Of legs that have rung under one id, the one in which somebody talked.
+    // Of legs that rang under one id, the one with a talk.
     let by_realtime = || {
         let named = legs
             .iter()
@@ -315,12 +315,12 @@ fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
 }
 
 impl Call {
-    /// Whether the leg that a recording names is known, live or from history.
+    /// True if the leg that a recording names is known, live or from history.
     pub(super) fn knows_leg(&self, recording: &LegRecording) -> bool {
         find(recording, &self.live_legs()).is_some() || find(recording, &self.legs()).is_some()
     }
 
-    /// Whether some leg has, or had while it lasted, this id.
+    /// True if some leg has this id, permanently or during the call.
     pub fn has_realtime_leg(&self, id: &str) -> bool {
         let has = |event: &Event| event.realtime_call_item_id == id || event.leg() == id;
         self.events.iter().any(has)

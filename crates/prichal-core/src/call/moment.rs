@@ -1,4 +1,4 @@
-//! A time as an exchange wrote it: compared as an instant, kept as its text.
+//! A time as an exchange wrote it: compared as an instant, stored as its text.
 
 use std::cmp::Ordering;
 
@@ -25,7 +25,7 @@ impl Moment {
         &self.text
     }
 
-    /// Whether a call can have been at that time: from 1970 to 2200.
+    /// True for a time from 1970 to 2200.
     pub fn is_plausible(&self) -> bool {
         (0..7_258_118_400_000_000_000).contains(&self.nanos)
     }

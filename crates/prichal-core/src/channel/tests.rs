@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::resource::{Selection, Shape};
 
 fn made(body: &Value) -> Result<Channel, Vec<Fault>> {
     let now = Timestamp::parse("2019-08-28T13:34:16.42999Z").unwrap();
@@ -89,71 +88,6 @@ fn what_is_wrong_is_named() {
         assert_eq!(
             example().patched(patch.as_object().unwrap()).unwrap_err()[0].path,
             name
-        );
-    }
-}
-
-#[test]
-fn masks_and_flat_forms() {
-    let entity = example().entity();
-    let show = |mask: Option<&str>, flat, in_list| {
-        let shape = Shape::read(&NAMES, mask, flat).unwrap();
-        Value::Object(shape.show(&entity, in_list))
-    };
-    assert_eq!(show(None, false, false), Value::Object(entity.clone()));
-    assert_eq!(show(None, false, true)["opts"].get("comment"), None);
-    assert_eq!(
-        show(Some("ext.ct,code, tokenlocal,opts.title"), false, true).to_string(),
-        r#"{"code":"ABCDE","token_local":"82dd","opts":{"title":""},"ext":{"ct":"2019-08-28T13:34:16.42Z"}}"#
-    );
-    assert_eq!(
-        show(Some("id,opts"), true, true),
-        json!({
-            "id": "b4680fbe-016c-d86f-1d6b-50e54938780c", "opts.title": "", "opts.comment": "",
-            "opts.allow_files_api": false, "opts.issync": false,
-        })
-    );
-    assert_eq!(
-        Shape::read(&NAMES, Some("colour"), false).unwrap_err()[0].path,
-        "mask"
-    );
-}
-
-#[test]
-fn filters_and_orders() {
-    let channel = |code: &str, timeout: i64| {
-        let body = json!({ "code": code, "type": "t", "opts": { "recv_timeout": timeout } });
-        made(&body).unwrap().entity()
-    };
-    let mut all = vec![channel("b", 2), channel("a", 1), channel("c", 1)];
-    let order = Selection::read(
-        &NAMES,
-        None,
-        Some(r#"["opts.recv_timeout", {"code": "desc"}]"#),
-    )
-    .unwrap();
-    order.sort(&mut all);
-    let codes: Vec<&Value> = all.iter().map(|entity| &entity["code"]).collect();
-    assert_eq!(codes, ["c", "a", "b"]);
-    let filter = Selection::read(
-        &NAMES,
-        Some(r#"{"opts.recv_timeout": 1, "type": "t"}"#),
-        None,
-    )
-    .unwrap();
-    assert_eq!(all.iter().filter(|entity| filter.wants(entity)).count(), 2);
-    for (filter, order) in [
-        (Some("{"), None),
-        (Some("[]"), None),
-        (Some(r#"{"colour": 1}"#), None),
-        (None, Some("{}")),
-        (None, Some("[1]")),
-        (None, Some(r#"["colour"]"#)),
-        (None, Some(r#"[{"code": "up"}]"#)),
-    ] {
-        assert!(
-            Selection::read(&NAMES, filter, order).is_err(),
-            "{filter:?} {order:?}"
         );
     }
 }

@@ -5,27 +5,27 @@ use super::{
 };
 use crate::id::{UserId, WorkspaceId};
 
-/// Who does it.
+/// The employee who acts, and the company he acts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actor {
     pub company: WorkspaceId,
     pub employee: UserId,
 }
 
-/// What is done.
+/// An action on a document.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// The sender's route without nodes of his own; the document leaves with his signature.
     QuickRoute(NewRoute),
-    /// The sender's full route: it is on its way at once.
+    /// The sender's full route, which starts at once.
     Route(NewRoute),
     /// The route of an internal document.
     InternalRoute(Internal),
-    /// A recipient has his employees look at the document first.
+    /// A recipient routes the document through his employees first.
     InboxRoute(Internal),
-    /// A signature that has been checked, given from this side.
+    /// A checked signature, given from this side.
     Sign(Direction),
-    /// An employee does what his node asks for, or refuses with [`Action::Reject`].
+    /// An employee acts as his node asks, or refuses with [`Action::Reject`].
     Act {
         action: Action,
         reason: Option<String>,
@@ -38,11 +38,11 @@ pub enum Operation {
     Decline { reason: Option<String> },
 }
 
-/// Why something cannot be done. Nothing has changed then.
+/// The reason why an operation is refused. The document is unchanged then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The document does not exist for this company.
-    NotSeen,
+    NotVisible,
     /// Not for this kind of document.
     WrongKind,
     /// Not in this status.
@@ -51,26 +51,26 @@ pub enum Refusal {
     NotYourTurn,
     /// The node asks for something else.
     WrongAction(Action),
-    /// Internal nodes have to act first.
+    /// Internal nodes must act first.
     InternalFirst,
 }
 
-/// A company sees something else than before.
+/// A change of the status that a company sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub viewer: WorkspaceId,
-    /// Nothing: it did not see the document before.
+    /// `None`: the company did not see the document before.
     pub previous: Option<Status>,
     pub status: Status,
 }
 
-/// Notes what changes for whom, step by step.
-struct Watch {
+/// Collects the changes of status, company by company, step by step.
+struct StatusWatch {
     seen: Vec<(WorkspaceId, Status)>,
     changes: Vec<Change>,
 }
 
-impl Watch {
+impl StatusWatch {
     fn new(document: &Document) -> Self {
         let seen = |viewer| document.status(viewer).map(|status| (viewer, status));
         Self {
@@ -79,7 +79,7 @@ impl Watch {
         }
     }
 
-    fn look(&mut self, document: &Document) {
+    fn record(&mut self, document: &Document) {
         for viewer in document.viewers() {
             let Some(status) = document.status(viewer) else {
                 continue;
@@ -103,8 +103,8 @@ impl Watch {
 }
 
 impl Document {
-    /// Does it, at `at` in seconds since 1970, and says what has changed for whom, in order. The
-    /// document is as it was when the answer is a refusal.
+    /// Applies an operation at `at`, in seconds since 1970, and returns the changes of status in order. A
+    /// refusal leaves the document as it was.
     pub fn apply(
         &mut self,
         actor: Actor,
@@ -112,14 +112,14 @@ impl Document {
         at: i64,
     ) -> Result<Vec<Change>, Refusal> {
         self.allow(actor, &operation)?;
-        let mut watch = Watch::new(self);
+        let mut watch = StatusWatch::new(self);
         match operation {
             Operation::QuickRoute(new) => {
                 self.route = Some(Route::new(new, true));
             }
             Operation::Route(new) => {
                 self.route = Some(Route::new(new, false));
-                self.go_on_inside(&mut watch, at);
+                self.advance_sender(&mut watch, at);
             }
             Operation::InternalRoute(internal) => {
                 let new = NewRoute {
@@ -129,14 +129,14 @@ impl Document {
                     internal: Some(internal),
                 };
                 self.route = Some(Route::new(new, false));
-                self.go_on_inside(&mut watch, at);
+                self.advance_sender(&mut watch, at);
             }
             Operation::InboxRoute(internal) => {
                 if let Some(recipient) = self.recipient_mut(actor.company) {
                     recipient.internal = Some(internal);
                 }
-                watch.look(self);
-                self.go_on_at(actor.company, &mut watch, at);
+                watch.record(self);
+                self.advance_recipient(actor.company, &mut watch, at);
             }
             Operation::Sign(_) => self.sign(actor, &mut watch, at),
             Operation::Act { action, reason } => self.act(actor, action, reason, &mut watch, at),
@@ -150,25 +150,25 @@ impl Document {
             }
             Operation::Decline { reason } => self.fate = Some(Fate::Declined { reason }),
         }
-        watch.look(self);
+        watch.record(self);
         Ok(watch.changes)
     }
 
-    /// Whether a signature of this employee would be taken now, from this side. Asked before the
-    /// content to sign is handed out.
+    /// Checks that a signature of this employee, from this side, would be taken now. The check precedes
+    /// the download of the content to sign.
     pub fn may_sign(&self, actor: Actor, side: Direction) -> Result<(), Refusal> {
         self.allow(actor, &Operation::Sign(side))
     }
 
-    /// What the table says.
+    /// Checks an operation against the table.
     fn allow(&self, actor: Actor, operation: &Operation) -> Result<(), Refusal> {
-        let status = self.status(actor.company).ok_or(Refusal::NotSeen)?;
-        let side = self.direction(actor.company).ok_or(Refusal::NotSeen)?;
+        let status = self.status(actor.company).ok_or(Refusal::NotVisible)?;
+        let side = self.direction(actor.company).ok_or(Refusal::NotVisible)?;
         let from = |wanted: Direction| {
             if side == wanted {
                 Ok(())
             } else {
-                Err(Refusal::NotSeen)
+                Err(Refusal::NotVisible)
             }
         };
         let of_kind = |kind: Kind| {
@@ -257,7 +257,7 @@ impl Document {
     }
 
     fn allow_act(&self, actor: Actor, action: Action, status: Status) -> Result<(), Refusal> {
-        if !self.is_open_inside(actor.company) {
+        if !self.may_act_internally(actor.company) {
             return Err(Refusal::WrongStatus(status));
         }
         let internal = self.internal(actor.company);
@@ -270,15 +270,15 @@ impl Document {
         }
     }
 
-    /// Whether the nodes of a company's internal route may act.
-    fn is_open_inside(&self, company: WorkspaceId) -> bool {
+    /// True while the nodes of a company's internal route may act.
+    fn may_act_internally(&self, company: WorkspaceId) -> bool {
         matches!(
             self.status(company),
             Some(Status::InProcess | Status::InProcessBySender | Status::InProcessByRecipient)
         )
     }
 
-    fn sign(&mut self, actor: Actor, watch: &mut Watch, at: i64) {
+    fn sign(&mut self, actor: Actor, watch: &mut StatusWatch, at: i64) {
         let internal = self.internal(actor.company);
         let node = internal.and_then(|all| all.active(actor.employee));
         if node.is_some_and(|node| node.action == Action::Sign) {
@@ -297,7 +297,7 @@ impl Document {
             recipient.signed = true;
             recipient.state.complete(at);
         }
-        self.go_on_outside(watch, at);
+        self.advance_recipients(watch, at);
     }
 
     fn act(
@@ -305,7 +305,7 @@ impl Document {
         actor: Actor,
         action: Action,
         reason: Option<String>,
-        watch: &mut Watch,
+        watch: &mut StatusWatch,
         at: i64,
     ) {
         let inside = actor.company == self.sender.company;
@@ -327,9 +327,9 @@ impl Document {
             self.note_signature(actor.company);
         }
         if inside {
-            self.go_on_inside(watch, at);
+            self.advance_sender(watch, at);
         } else {
-            self.go_on_at(actor.company, watch, at);
+            self.advance_recipient(actor.company, watch, at);
         }
     }
 
@@ -344,11 +344,11 @@ impl Document {
         }
     }
 
-    /// Lets the sender's nodes go on; when all are through the document is sent.
-    fn go_on_inside(&mut self, watch: &mut Watch, at: i64) {
+    /// Advances the sender's nodes. After the last one the document is sent.
+    fn advance_sender(&mut self, watch: &mut StatusWatch, at: i64) {
         if self.internal(self.sender.company).is_some() {
-            // Before those who are only informed are through: others see that it was on its way.
-            watch.look(self);
+            // Recorded before nodes that are only informed complete, so that viewers see this status too.
+            watch.record(self);
         }
         if let Some(internal) = self.internal_mut(self.sender.company) {
             internal.advance(at);
@@ -359,8 +359,8 @@ impl Document {
         }
     }
 
-    /// Lets a recipient's nodes go on; when all are through and one has signed, so has the company.
-    fn go_on_at(&mut self, company: WorkspaceId, watch: &mut Watch, at: i64) {
+    /// Advances a recipient's nodes. The company has signed once all are through and one has signed.
+    fn advance_recipient(&mut self, company: WorkspaceId, watch: &mut StatusWatch, at: i64) {
         let Some(recipient) = self.recipient_mut(company) else {
             return;
         };
@@ -369,23 +369,23 @@ impl Document {
         }
         if internal_done(recipient.internal.as_ref()) && recipient.signed {
             recipient.state.complete(at);
-            self.go_on_outside(watch, at);
+            self.advance_recipients(watch, at);
         }
     }
 
-    fn send(&mut self, watch: &mut Watch, at: i64) {
+    fn send(&mut self, watch: &mut StatusWatch, at: i64) {
         if let Some(route) = &mut self.route {
             route.sent = true;
         }
-        self.go_on_outside(watch, at);
+        self.advance_recipients(watch, at);
     }
 
-    /// Hands the document on to the recipients whose turn it is, until one has to sign.
-    fn go_on_outside(&mut self, watch: &mut Watch, at: i64) {
+    /// Hands the document on to the recipients in their turn, until one has to sign.
+    fn advance_recipients(&mut self, watch: &mut StatusWatch, at: i64) {
         loop {
             let Some(route) = &mut self.route else { return };
             route.open_recipients();
-            watch.look(self);
+            watch.record(self);
             let Some(route) = &mut self.route else { return };
             if !route.pass_recipients(at) {
                 return;

@@ -1,4 +1,4 @@
-//! Routes: who has to act on a document, in which order, and who has.
+//! Routes: the parties that act on a document, their order and their progress.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Action, NodeStatus, Ordering, Party};
 use crate::id::UserId;
 
-/// The way of a document: through the sender's own employees, then to the recipients.
+/// The route of a document: through the sender's own employees, then to the recipients.
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -26,7 +26,7 @@ pub struct Route {
     pub internal: Option<Internal>,
 }
 
-/// What a route is made from.
+/// The parts that a route is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRoute {
     pub ordering: Ordering,
@@ -76,7 +76,7 @@ pub struct ActionNode {
     pub state: NodeState,
 }
 
-/// How far a node is.
+/// The progress of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeState {
     pub status: NodeStatus,
@@ -110,11 +110,11 @@ impl NodeState {
     }
 }
 
-/// Something that stands in a route: it has a place and a state.
+/// A node of a route: it has an order and a state.
 trait Node {
     fn order(&self) -> i32;
     fn state(&mut self) -> &mut NodeState;
-    /// Whether it asks for nothing: it is done as soon as it is reached.
+    /// True for a node that is done as soon as it is reached.
     fn asks_nothing(&self) -> bool;
 }
 
@@ -146,7 +146,7 @@ impl Node for ActionNode {
     }
 }
 
-/// Opens the nodes whose turn it is. In sequence, those of the lowest order that is not through; else all.
+/// Opens the next nodes. In sequence, those of the lowest order that is not done; else all.
 fn open<N: Node>(nodes: &mut [N], ordering: Ordering) {
     let next = nodes
         .iter_mut()
@@ -160,7 +160,7 @@ fn open<N: Node>(nodes: &mut [N], ordering: Ordering) {
     }
 }
 
-/// Completes the open nodes that ask for nothing. False when there is none.
+/// Completes the open nodes that ask for nothing. Returns false if there were none.
 fn pass<N: Node>(nodes: &mut [N], at: i64) -> bool {
     let mut passed = false;
     for node in nodes {
@@ -183,24 +183,24 @@ impl Route {
         self.sign_by_sender && !self.signed_by_sender
     }
 
-    /// Whether the document is out and nobody has ended his part of it with a signature.
+    /// True while no recipient has signed.
     pub(super) fn is_unsigned(&self) -> bool {
         !self.recipients.iter().any(|one| one.signed)
     }
 
-    /// Hands the document to the recipients whose turn it is.
+    /// Hands the document to the next recipients.
     pub(super) fn open_recipients(&mut self) {
         open(&mut self.recipients, self.ordering);
     }
 
-    /// Ends the part of recipients that need not sign. False when there is none.
+    /// Completes the open recipients that need not sign. Returns false if there were none.
     pub(super) fn pass_recipients(&mut self, at: i64) -> bool {
         pass(&mut self.recipients, at)
     }
 }
 
 impl Recipient {
-    /// Whether the company has got the document.
+    /// True once the company has the document.
     pub fn is_open(&self) -> bool {
         self.state.status != NodeStatus::NotStarted
     }
@@ -219,7 +219,7 @@ impl Internal {
             .any(|node| node.state.status == NodeStatus::Refused)
     }
 
-    /// Opens the nodes whose turn it is; who is only informed is through with it at once.
+    /// Opens the next nodes. Nodes that are only informed are done at once.
     pub(super) fn advance(&mut self, at: i64) {
         loop {
             open(&mut self.nodes, self.ordering);

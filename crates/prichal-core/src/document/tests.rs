@@ -170,7 +170,7 @@ fn recipients_in_sequence_get_it_one_after_the_other() {
     );
     assert_eq!(
         document.apply(by(company(2)), Operation::Sign(Direction::Inbox), 1),
-        Err(Refusal::NotSeen)
+        Err(Refusal::NotVisible)
     );
     assert_eq!(
         then(
@@ -523,7 +523,7 @@ const RECIPIENT_MOVES: &[(Status, &[Status])] = &[
     ),
 ];
 
-/// Which statuses of a recipient go with one of the sender's.
+/// The statuses of a recipient that go with one of the sender's.
 fn agree(sender: Status, recipient: Status) -> bool {
     use Status as S;
     match sender {
@@ -604,7 +604,7 @@ fn steps() -> impl Strategy<Value = Vec<(u128, UserId, Operation)>> {
     prop::collection::vec((1..6_u128, employees(), operations()), 1..40)
 }
 
-/// Whether a change is one of the table's.
+/// True for a change of the table.
 fn is_in_table(change: &Change) -> bool {
     let sender = change.viewer == SENDER;
     let Some(previous) = change.previous else {
@@ -626,7 +626,7 @@ proptest! {
     fn nothing_happens_that_the_table_does_not_know(kind in any::<bool>(), steps in steps()) {
         let kind = if kind { Kind::External } else { Kind::Internal };
         let mut document = draft(kind);
-        // What each company was told last: the feed and the history.
+        // The last status that each company was told, in the feed and in the history.
         let mut told = vec![(SENDER, Status::Draft)];
         for (n, employee, operation) in steps {
             let before = document.clone();

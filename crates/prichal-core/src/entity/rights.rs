@@ -7,7 +7,7 @@ use crate::{
     schema::Object,
 };
 
-/// The rights that a change is made with; a member's unless an administrator's are named.
+/// The rights of the author of a change; a member's by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Authority {
     Admin,
@@ -15,10 +15,10 @@ pub enum Authority {
     Member,
 }
 
-/// Members of a user that make him an employee who may do things, and say whose certificate is his.
+/// Members of a user that grant rights or name the certificate's owner.
 const OF_USERS: [&str; 4] = ["isAdmin", "permissions", "accessRights", "iin"];
 
-fn says_nothing(value: &Value) -> bool {
+fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Array(items) => items.is_empty(),
@@ -26,9 +26,9 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-/// Tells whether an entity grants rights: a role does, and so does a user who has any.
+/// True if an entity grants rights: a role, or a user with any.
 pub fn grants(kind: EntityKind, members: &Object) -> bool {
-    let given = |name: &&str| members.get(*name).is_some_and(|value| !says_nothing(value));
+    let given = |name: &&str| members.get(*name).is_some_and(|value| !is_blank(value));
     match kind {
         EntityKind::Role => true,
         EntityKind::User => OF_USERS.iter().any(given),
@@ -36,7 +36,7 @@ pub fn grants(kind: EntityKind, members: &Object) -> bool {
     }
 }
 
-/// Tells whether a change from some members to others is one of rights.
+/// True if a change from some members to others changes rights.
 pub fn changes(kind: EntityKind, before: &Object, after: &Object) -> bool {
     let differs = |name: &&str| before.get(*name) != after.get(*name);
     match kind {
@@ -46,7 +46,7 @@ pub fn changes(kind: EntityKind, before: &Object, after: &Object) -> bool {
     }
 }
 
-/// Tells whether a patch at this path is about rights, whatever it would change.
+/// True if a patch at this path is about rights, even if it changes nothing.
 pub fn addresses(kind: EntityKind, path: &str) -> bool {
     let member = path.trim_start_matches('/').split('/').next();
     let is_meant = |name: &&str| member.is_some_and(|member| member.eq_ignore_ascii_case(name));
@@ -57,8 +57,8 @@ pub fn addresses(kind: EntityKind, path: &str) -> bool {
     }
 }
 
-/// Tells whether a link between these has to do with rights.
-pub fn ties(ends: [Entity; 2]) -> bool {
+/// True if a link between these entities grants rights.
+pub fn link_grants(ends: [Entity; 2]) -> bool {
     ends.iter().any(|(kind, _)| *kind == EntityKind::Role)
 }
 

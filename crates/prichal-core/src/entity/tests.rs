@@ -2,12 +2,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::{
-    event::{Author, Origin},
-    id::WorkspaceId,
-    update_info::UpdateInfo,
-};
-
 const NOW: &str = "2022-03-22T10:38:35.615279+00:00";
 
 fn ids() -> impl FnMut() -> Uuid {
@@ -71,7 +65,7 @@ fn an_empty_body_is_enough_for_all_but_users() {
         assert_eq!(draft.links, None);
     }
     let faults = try_create(EntityKind::User, &json!({"login": ""})).unwrap_err();
-    assert_eq!(faults[0].message, "The login field is required.");
+    assert_eq!(faults[0], Fault::required("login"));
 }
 
 #[test]
@@ -199,32 +193,8 @@ fn links_in_a_patch() {
 }
 
 #[test]
-fn models_and_snapshots_are_valid_json_in_documented_order() {
-    let origin = Origin {
-        workspace: WorkspaceId(Uuid::nil()),
-        author: Author::system(),
-        at: Timestamp::parse(NOW).unwrap(),
-    };
-    let info = UpdateInfo::created(&origin);
-    let (id, link) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let keys = |text: &str| -> Vec<String> {
-        let value: Object = serde_json::from_str(text).unwrap();
-        value.keys().cloned().collect()
-    };
-    let members = r#"{"name":"x","customFields":{}}"#;
-    let deal = model(EntityKind::Deal, id, members, &[], &info);
-    assert_eq!(keys(&deal), ["updateInfo", "name", "customFields", "id"]);
-    let contact = model(EntityKind::Contact, id, members, &[link, id], &info);
-    assert_eq!(
-        keys(&contact),
-        ["updateInfo", "links", "name", "customFields", "id"]
-    );
-    let contact: Value = serde_json::from_str(&contact).unwrap();
-    assert_eq!(contact["links"], json!({"companyIds": [link, id]}));
-    assert_eq!(
-        keys(&model(EntityKind::Company, id, "{}", &[], &info)),
-        ["updateInfo", "links", "id"]
-    );
+fn a_snapshot_begins_with_the_id() {
+    let (id, members) = (Uuid::from_u128(1), r#"{"name":"x","customFields":{}}"#);
     assert_eq!(
         snapshot(id, members),
         format!(r#"{{"id":"{id}","name":"x","customFields":{{}}}}"#)

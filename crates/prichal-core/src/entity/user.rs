@@ -20,18 +20,18 @@ pub const PERMISSIONS: &[&str] = &[
 ];
 
 static PERMISSION: Words = Words {
-    type_name: "Users.Permission",
+    name: "permission",
     words: PERMISSIONS,
 };
 
 static STATUS: Words = Words {
-    type_name: "Users.UserStatus",
+    name: "userStatus",
     words: &["active", "inactive"],
 };
 
 pub(super) const FIELDS: &[Field] = &[
     none_id("groupId"),
-    // Composed of the three parts; taken as given only while there are none.
+    // Composed of the three parts; the client's value counts only while all are absent.
     NAME.fixed(),
     Field::new("login", Type::Text).required(),
     Field::new("firstName", Type::Text),
@@ -80,7 +80,7 @@ const SCHEDULE: &[Field] = &[
     Field::new("skipHolidays", Type::Bool),
 ];
 
-/// Fills in what a new user gets by itself (`docs/contracts/kontur.md §5`, User).
+/// Fills in the defaults of a new user (`docs/contracts/kontur.md §5`, User).
 pub(super) fn settle_new(user: &mut Object, defaults: Defaults<'_>) {
     compose_name(user);
     if !user.contains_key("name") {
@@ -129,7 +129,7 @@ fn notifications(defaults: Defaults<'_>) -> Value {
     })
 }
 
-/// Sets `name` to "last first middle" when any of them is there.
+/// Sets `name` to "last first middle" if any of them is present.
 pub(super) fn compose_name(user: &mut Object) {
     let part = |name: &str| user.get(name).and_then(Value::as_str).map(str::trim);
     let parts = ["lastName", "firstName", "middleName"].map(part);
@@ -144,7 +144,7 @@ pub(super) fn compose_name(user: &mut Object) {
     }
 }
 
-/// What the document exchange asks of a user: the rest of the model is not looked at.
+/// The members of a user that the document exchange reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Employee {
@@ -164,7 +164,7 @@ impl Employee {
         serde_json::from_str(members).ok()
     }
 
-    /// Whether a permission was granted.
+    /// True if a permission was granted.
     pub fn may(&self, permission: &str) -> bool {
         self.permissions.iter().any(|one| one == permission)
     }

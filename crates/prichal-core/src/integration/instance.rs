@@ -5,9 +5,8 @@ use uuid::Uuid;
 
 use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
 use crate::{
-    patch::{self, Op, Operation, PatchErrors},
+    patch::{self, Operation, PatchErrors},
     schema::{Elements, Field, Key, NewId, Object, Preset, Type},
-    update_info::UpdateInfo,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +34,8 @@ pub struct Setting {
     pub value: String,
 }
 
-/// How secrets are shown: as they are to the integration itself and to administrators, masked to
-/// others and in the feed.
+/// The form of secrets: plain for the integration itself and for administrators, masked for others and in
+/// the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
     Shown,
@@ -90,13 +89,12 @@ impl Instance {
     /// The instance after a patch. The rest of its members are the server's: paths to them do not
     /// exist here, so they are reported as invalid.
     pub fn patch(&self, operations: &[Operation], new_id: NewId<'_>) -> Result<Self, PatchErrors> {
-        let operations: Vec<Operation> = operations.iter().map(usual_form).collect();
         let mut object = self.writable();
-        patch::apply(FIELDS, &mut object, &operations, new_id)?;
+        patch::apply(FIELDS, &mut object, operations, new_id)?;
         Ok(self.with_writable(&object))
     }
 
-    /// Takes over what a setup brought. What it does not name stays.
+    /// Takes over the members of a setup. Others stay.
     pub fn set_up(&mut self, setup: Setup) {
         for secret in setup.secrets {
             self.put_secret(secret);
@@ -121,24 +119,14 @@ impl Instance {
         }
     }
 
-    /// The model as answers show it.
-    pub fn model(&self, id: Uuid, secrets: Secrets, update_info: &UpdateInfo) -> String {
-        crate::entity::model(
-            crate::event::EntityKind::Integration,
-            id,
-            &Value::Object(self.members(secrets)).to_string(),
-            &[],
-            update_info,
-        )
-    }
-
     /// The snapshot in the feed. Secrets are masked there.
     pub fn snapshot(&self, id: Uuid) -> String {
         let members = Value::Object(self.members(Secrets::Masked)).to_string();
         crate::entity::snapshot(id, &members)
     }
 
-    fn members(&self, secrets: Secrets) -> Object {
+    /// The members of the model, in their order.
+    pub fn members(&self, secrets: Secrets) -> Object {
         let masked = secrets == Secrets::Masked;
         let mut out = Map::new();
         if let Some(base_url) = &self.base_url {
@@ -227,21 +215,4 @@ impl Setting {
             value: text("value").unwrap_or_default(),
         })
     }
-}
-
-/// Two shorthands: the webhooks page adds to `/IntegrationInstance` where it means `/webHooks`
-/// (`docs/contracts/kontur.md §4.2`), and a secret may be replaced by its bare value.
-fn usual_form(operation: &Operation) -> Operation {
-    let mut operation = operation.clone();
-    let path = operation.path.to_ascii_lowercase();
-    if operation.op == Op::Add && path == "/integrationinstance" {
-        "/webHooks".clone_into(&mut operation.path);
-    }
-    let of_secret = path
-        .strip_prefix("/secrets/")
-        .is_some_and(|id| !id.contains('/'));
-    if operation.op == Op::Replace && of_secret && operation.value.is_string() {
-        operation.value = json!({"value": operation.value});
-    }
-    operation
 }

@@ -29,7 +29,7 @@ pub struct Manifest {
 impl Manifest {
     pub fn read(body: &Value) -> Result<Self, Vec<Fault>> {
         let object = schema::object(body)?;
-        // Nothing in a manifest has an id.
+        // No member of a manifest has an id.
         let read = schema::read(FIELDS, object, &mut Uuid::nil)?;
         let read = schema::complete(FIELDS, read);
         let manifest = Self {
@@ -72,12 +72,7 @@ impl Manifest {
         ];
         let broken = checks.into_iter().filter(|(fits, ..)| !fits);
         broken
-            .map(|(_, path, allowed)| {
-                Fault::rule(
-                    path,
-                    format!("The {path} field is invalid: {allowed} is allowed."),
-                )
-            })
+            .map(|(_, path, allowed)| Fault::invalid(path, format!("{allowed} is allowed")))
             .collect()
     }
 }

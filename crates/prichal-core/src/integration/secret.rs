@@ -1,4 +1,4 @@
-//! Secrets of an instance: the newest value, and all that are accepted while one is being exchanged
+//! Secrets of an instance: the newest value, and all values accepted during an exchange
 //! (`docs/contracts/kontur.md §5, §13` rows 14 and 15).
 
 use std::fmt;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::schema::{Elements, Field, Key, Object, Type};
 
-/// The secret that webhook calls are signed with (`docs/contracts/prichal.md §6`).
+/// The secret that signs webhook calls (`docs/contracts/prichal.md §6`).
 pub const SIGNING_SECRET: &str = "webhook.signingSecret";
 
 /// The most values a secret may hold.
@@ -57,8 +57,8 @@ impl Secret {
 
     /// Reads an element of `secrets` after a patch. `old` is the secret before it.
     ///
-    /// Who gives only a new value exchanges it: the one before stays accepted, so that no call fails
-    /// meanwhile. Who gives `values` says exactly what is accepted, which ends the exchange.
+    /// A new value alone begins an exchange: the value before stays accepted, so that no call fails
+    /// meanwhile. `values` lists exactly the accepted values and ends the exchange.
     pub(super) fn merge(element: &Object, old: Option<&Self>) -> Option<Self> {
         let id = element.get("id")?.as_str()?.to_owned();
         let value = element
@@ -74,7 +74,7 @@ impl Secret {
             (Some(value), Some(old)) if values_are_old => {
                 (value.clone(), vec![value, old.value.clone()])
             }
-            // The value is the old one and not among the new values: only those were meant.
+            // The value repeats the old one, which is not among the new values: only the new ones count.
             (Some(value), Some(old)) if value == old.value && !given.contains(&value) => {
                 (given.first()?.clone(), given)
             }
@@ -115,7 +115,7 @@ fn values(element: &Object) -> Vec<String> {
     out
 }
 
-/// An empty value would be accepted from anybody who sends none.
+/// Refuses empty values: a request without a secret would match one.
 fn check(element: &Object) -> Result<(), String> {
     let value = element.get("value").and_then(Value::as_str);
     let values = values(element);

@@ -3,21 +3,20 @@
 use serde_json::Value;
 
 use super::{Secret, Setting};
-use crate::schema::{Fault, FaultKind, MAX_ITEMS, Object, Type};
+use crate::schema::{Fault, MAX_ITEMS, MismatchKind, Object, TypeName};
 
 const MAX_NAME: usize = 200;
 /// A member with one of these in its name is a secret.
 const SECRET_WORDS: [&str; 3] = ["secret", "key", "token"];
 
-/// What an integration was set up with.
+/// The secrets and settings of a setup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setup {
     pub secrets: Vec<Secret>,
     pub settings: Vec<Setting>,
 }
 
-/// Sorts the members of a setup object into secrets and settings. Nulls say nothing; neither does an
-/// empty secret.
+/// Sorts the members of a setup object into secrets and settings. Nulls and empty secrets are skipped.
 pub fn setup(object: &Object) -> Result<Setup, Vec<Fault>> {
     if object.len() > MAX_ITEMS {
         return Err(vec![Fault::rule(
@@ -54,7 +53,7 @@ fn is_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Values are kept as text, booleans as .NET prints them (`docs/contracts/kontur.md §1`).
+/// Values are stored as text, booleans as `True` and `False` (`docs/contracts/kontur.md §1`).
 fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
     if name.trim().is_empty() || name.len() > MAX_NAME {
         return Err(Fault::rule(
@@ -67,12 +66,14 @@ fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
         Value::Bool(true) => Ok(Some("True".to_owned())),
         Value::Bool(false) => Ok(Some("False".to_owned())),
         Value::Number(number) => Ok(Some(number.to_string())),
-        Value::String(text) if text.contains('\0') => Err(Fault {
-            kind: FaultKind::Format,
-            ..Fault::conversion(name, value, Type::Text)
-        }),
+        Value::String(text) if text.contains('\0') => Err(Fault::mismatch(
+            name,
+            value,
+            TypeName::Text,
+            MismatchKind::Format,
+        )),
         Value::String(text) => Ok(Some(text.clone())),
-        // The object is free: what has parts is kept as its JSON.
+        // The object is free: lists and objects are stored as their JSON.
         Value::Array(_) | Value::Object(_) => Ok(Some(value.to_string())),
     }
 }

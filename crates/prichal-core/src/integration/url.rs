@@ -2,13 +2,12 @@
 
 const MAX_LENGTH: usize = 2048;
 
-/// Whether a text is an absolute http or https URL with a host and without credentials, which would
-/// end up in logs.
+/// True for an absolute http or https URL with a host and without credentials, which would end up in logs.
 pub fn is_http_url(text: &str) -> bool {
     check_http_url(text).is_ok()
 }
 
-/// The same; the error is a predicate that says why not.
+/// Checks an absolute URL; the error is a predicate, such as `is empty`.
 fn check_http_url(text: &str) -> Result<(), &'static str> {
     let rest = after_scheme(text).ok_or("is no http or https URL")?;
     check_plain(text)?;
@@ -20,8 +19,8 @@ fn check_http_url(text: &str) -> Result<(), &'static str> {
     is_good.then_some(()).ok_or("has no valid host or port")
 }
 
-/// A text can be a hook's `relativeUrl` when it is an absolute URL, or something to put behind one. The
-/// error is a predicate that says why not.
+/// Checks a hook's `relativeUrl`: an absolute URL, or a text to append to one. The error is a predicate,
+/// such as `is empty`.
 pub(super) fn check_relative_url(text: &str) -> Result<(), &'static str> {
     if text.contains("://") && text.find("://") < text.find(['/', '?', '#']) {
         check_http_url(text)
@@ -32,8 +31,8 @@ pub(super) fn check_relative_url(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The URL to call: an absolute one as it is, else behind the base with exactly one slash between.
-/// `None`: a relative one without a base.
+/// The URL to call: an absolute one as it is, else appended to the base with exactly one slash between.
+/// `None` for a relative one without a base.
 pub fn target_url(base: Option<&str>, relative: &str) -> Option<String> {
     if after_scheme(relative).is_some() {
         return Some(relative.to_owned());
@@ -42,7 +41,7 @@ pub fn target_url(base: Option<&str>, relative: &str) -> Option<String> {
     Some(format!("{base}/{}", relative.trim_start_matches('/')))
 }
 
-/// Whether relative URLs can be put behind this one.
+/// True if relative URLs can be appended to this one.
 pub(super) fn is_base_url(text: &str) -> bool {
     is_http_url(text) && !text.contains(['?', '#'])
 }

@@ -24,7 +24,7 @@ pub struct Webhook {
     pub relative_url: String,
     pub trigger: Trigger,
     pub items: Vec<FilterItem>,
-    /// As the client wrote it. Kept, like `items`, also where the trigger makes no use of it.
+    /// As the client wrote it. Stored, like `items`, even if the trigger does not use it.
     pub period: Option<String>,
     pub disabled: bool,
 }
@@ -75,7 +75,7 @@ impl Webhook {
         })
     }
 
-    /// Whether an event is to be sent to this webhook.
+    /// True if an event is to be sent to this webhook.
     pub fn wants(&self, kind: EventType, entities: &[Entity]) -> bool {
         match self.trigger {
             Trigger::EntityEvent(filter) => !self.disabled && filter.matches(kind, entities),
@@ -177,18 +177,18 @@ const ITEM: &[Field] = &[
 ];
 
 static TRIGGER: Words = Words {
-    type_name: "Integrations.WebHookTriggerType",
+    name: "webhookTrigger",
     words: &["entityEvent", "schedule"],
 };
 static EVENT: Words = Words {
-    type_name: "Events.EventType",
+    name: "eventType",
     words: EventKind::WORDS,
 };
 static ENTITY: Words = Words {
-    type_name: "Events.EntityType",
+    name: "entityType",
     words: EntityKind::NAMES,
 };
 static CHANGE: Words = Words {
-    type_name: "Events.ChangeType",
+    name: "changeType",
     words: ChangeType::WORDS,
 };

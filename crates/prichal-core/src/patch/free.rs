@@ -1,5 +1,5 @@
-//! Patching inside a free object, such as `customFields`: there is no schema, so the path and what
-//! already stands there decide.
+//! Patching inside a free object, such as `customFields`: without a schema, the path and the present value
+//! decide.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::json;
 
-/// Does what the verb says at `path` below `object`. A path has an end, and so has the way down here.
+/// Applies the verb at `path` below `object`. The recursion is bounded by the length of the path.
 pub(super) fn change(
     verb: Verb<'_>,
     object: &mut Map<String, Value>,

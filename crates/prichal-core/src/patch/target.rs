@@ -1,4 +1,4 @@
-//! Finding what a path means in a typed object, and doing there what the operation says.
+//! Paths in a typed object: finds the target of an operation and changes it.
 
 use serde_json::{Map, Value};
 
@@ -48,14 +48,14 @@ impl Change<'_> {
                 free::change(self.verb, object_at(object, field.name)?, rest)?;
                 object
                     .get_mut(field.name)
-                    .map_or(Ok(()), |value| settle(field, value))
+                    .map_or(Ok(()), |value| finish_free(field, value))
             }
             Type::Any => {
                 let inside = object.get_mut(field.name).and_then(Value::as_object_mut);
                 free::change(self.verb, inside.ok_or_else(|| no_such(&rest[0]))?, rest)?;
                 object
                     .get_mut(field.name)
-                    .map_or(Ok(()), |value| settle(field, value))
+                    .map_or(Ok(()), |value| finish_free(field, value))
             }
             Type::Elements(spec) => self.in_elements(field, spec, object, rest),
             Type::Guids => self.in_ids(list_at(object, field.name)?, rest),
@@ -79,7 +79,7 @@ impl Change<'_> {
                 match read_value(field.name, ty, value, self.new_id)? {
                     None => clear(field, object, false),
                     Some(_) if field.required && is_blank(value) => {
-                        Err(Refusal::Data(Fault::required(field.name).message.into()))
+                        Err(Refusal::Data(Fault::required(field.name).into()))
                     }
                     Some(read) => {
                         set(field, object, read);
@@ -136,7 +136,7 @@ impl Change<'_> {
             Some(at) if spec.repeat == Repeat::Replace => list[at] = element,
             Some(_) => {
                 let detail = format!("An element with the id {id} already exists.");
-                return Err(Refusal::Constraint(name.to_owned(), detail));
+                return Err(Refusal::Constraint(name.to_owned(), detail.into()));
             }
         }
         Ok(())
@@ -220,11 +220,11 @@ impl Change<'_> {
     }
 }
 
-/// Takes a member away. Null is the same as absent, as it is on creation: then what is preset stands there.
+/// Removes a member. Null is the same as absent, as on creation; the preset then takes its place.
 fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refusal> {
     if field.required {
-        let detail = Fault::required(field.name).message;
-        return Err(Refusal::Constraint(field.name.to_owned(), detail));
+        let fault = Fault::required(field.name);
+        return Err(Refusal::Constraint(field.name.to_owned(), fault.into()));
     }
     if removing && !field.nullable() {
         let why = format!("The {} field is always there.", field.name);
@@ -234,8 +234,8 @@ fn clear(field: &Field, object: &mut Object, removing: bool) -> Result<(), Refus
     Ok(())
 }
 
-/// Sets a member. Members that a new object with a schema does not name keep their values: a client
-/// that sends `{"call": true}` does not speak of the others.
+/// Sets a member. Members absent from a new object with a schema keep their values: `{"call": true}` leaves
+/// the others alone.
 fn set(field: &Field, object: &mut Object, read: Value) {
     match (field.ty, object.get_mut(field.name), read) {
         (Type::Object(fields), Some(Value::Object(existing)), Value::Object(read)) => {
@@ -273,24 +273,23 @@ pub(super) fn room(list: &[Value]) -> Result<(), Refusal> {
     Err(Refusal::Data(why.into()))
 }
 
-/// A path that leads nowhere.
+/// The refusal of a path without a target.
 pub(super) fn no_such(part: &str) -> Refusal {
-    let shown: String = part.chars().take(SHOWN).collect();
+    let shown: String = part.chars().take(MAX_SHOWN_NAME).collect();
     Refusal::Path(format!("There is no {shown} here that could be changed.").into())
 }
 
 /// The most characters of a name that a reason repeats.
-const SHOWN: usize = 64;
+const MAX_SHOWN_NAME: usize = 64;
 
 fn no_object(name: &str, value: &Value) -> Refusal {
-    Refusal::Type(Fault::conversion(name, value, Type::Free).message.into())
+    Refusal::Type(Fault::wrong_type(name, value, Type::Free).into())
 }
 
-/// Judges a free value that was changed, and drops the nulls that came with the change.
-fn settle(field: &Field, value: &mut Value) -> Result<(), Refusal> {
+/// Checks a changed free value, and drops the nulls that came with the change.
+fn finish_free(field: &Field, value: &mut Value) -> Result<(), Refusal> {
     if let Err(why) = check_free(value) {
-        let why = format!("The {} field is invalid: {why}.", field.name);
-        return Err(Refusal::Data(why.into()));
+        return Err(Refusal::Data(Fault::invalid(field.name, why).into()));
     }
     drop_nulls(value);
     Ok(())

@@ -1,4 +1,4 @@
-//! Reading an object by its schema, and filling in what was not given.
+//! Reading an object by its schema, and filling in presets.
 
 use std::{borrow::Cow, collections::HashSet, fmt::Write};
 
@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    Access, Elements, Fault, FaultKind, Field, Key, MAX_ITEMS, NewId, Object, Type, Words, member,
-    value::{check_free, coerced, conversion, drop_nulls, guid, scalar, type_name, word},
+    Access, Elements, Fault, Field, Key, MAX_ITEMS, MismatchKind, NewId, Object, Type, Words,
+    member,
+    value::{check_free, coerced, drop_nulls, guid, scalar, word},
 };
 
-/// More faults than this help nobody, and a body can hold thousands.
+/// The most faults of one body, which can hold thousands.
 const MAX_FAULTS: usize = 50;
 
-/// Reads an object: canonical names, schema order, values converted as the vendor's reader does, and
-/// checked. All faults are reported at once.
+/// Reads an object leniently: values are converted to their field's type, then checked. The outcome has
+/// canonical names in the schema's order. All faults are reported at once.
 pub fn read(fields: &[Field], object: &Object, new_id: NewId<'_>) -> Result<Object, Vec<Fault>> {
     run("", new_id, |reader| {
         reader.is_strict = false;
@@ -22,7 +23,7 @@ pub fn read(fields: &[Field], object: &Object, new_id: NewId<'_>) -> Result<Obje
     })
 }
 
-/// The same, where each value has to have its field's own type.
+/// Reads an object strictly: each value must have its field's own type.
 pub fn read_strictly(
     fields: &[Field],
     object: &Object,
@@ -31,8 +32,8 @@ pub fn read_strictly(
     run("", new_id, |reader| reader.object(fields, object))
 }
 
-/// Reads one value of a type, as a patch brings it: one of another JSON type is a refusal of its own there,
-/// so nothing is converted. `None`: it means the same as null.
+/// Reads one value of a patch. Values of another JSON type are refused there, so none is converted. `None`
+/// means null.
 pub(crate) fn read_value(
     name: &str,
     ty: Type,
@@ -76,7 +77,7 @@ struct Reader<'a> {
     new_id: NewId<'a>,
     path: String,
     faults: Vec<Fault>,
-    /// True where values are taken only in their field's own type.
+    /// True if values must have their field's own type.
     is_strict: bool,
 }
 
@@ -158,7 +159,7 @@ impl Reader<'_> {
     fn as_object<'v>(&mut self, value: &'v Value) -> Option<&'v Object> {
         let object = value.as_object();
         if object.is_none() {
-            self.wrong::<Value>(Type::Free, value, FaultKind::Type);
+            self.wrong::<Value>(Type::Free, value, MismatchKind::Type);
         }
         object
     }
@@ -171,7 +172,7 @@ impl Reader<'_> {
                 Some(kept)
             }
             Err(why) => {
-                self.break_rule(&why);
+                self.break_rule(why);
                 None
             }
         }
@@ -192,10 +193,10 @@ impl Reader<'_> {
 
     fn items<'v>(&mut self, value: &'v Value) -> Option<&'v [Value]> {
         let Some(items) = value.as_array() else {
-            return self.wrong(Type::Texts, value, FaultKind::Type);
+            return self.wrong(Type::Texts, value, MismatchKind::Type);
         };
         if items.len() > MAX_ITEMS {
-            self.break_rule(&format!("more than {MAX_ITEMS} elements"));
+            self.break_rule(format!("more than {MAX_ITEMS} elements"));
             return None;
         }
         Some(items)
@@ -210,7 +211,7 @@ impl Reader<'_> {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             if !seen.insert(id.to_owned()) {
-                reader.break_rule(&format!("the id {id} is there twice"));
+                reader.break_rule(format!("the id {id} is there twice"));
             }
             Some(Value::Object(complete_element(spec, element)))
         })
@@ -268,14 +269,13 @@ impl Reader<'_> {
         done
     }
 
-    fn wrong<T>(&mut self, ty: Type, value: &Value, kind: FaultKind) -> Option<T> {
-        self.fault(conversion(&self.path, value, &type_name(ty), kind));
+    fn wrong<T>(&mut self, ty: Type, value: &Value, kind: MismatchKind) -> Option<T> {
+        self.fault(Fault::mismatch(&self.path, value, ty.name(), kind));
         None
     }
 
-    fn break_rule(&mut self, why: &str) {
-        let message = format!("The {} field is invalid: {why}.", self.path);
-        self.fault(Fault::rule(self.path.as_str(), message));
+    fn break_rule(&mut self, why: String) {
+        self.fault(Fault::invalid(self.path.as_str(), why));
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -285,7 +285,7 @@ impl Reader<'_> {
     }
 }
 
-/// A required text must say something.
+/// True for a blank text, which a required member must not have.
 fn is_empty(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }

@@ -1,26 +1,26 @@
-//! Single values: what each type accepts and in which form it is kept.
+//! Single values: the texts and numbers that each type accepts, and their stored form.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Fault, FaultKind, MAX_DEPTH, MAX_ITEMS, MAX_NODES, Type, Words};
+use super::{MAX_DEPTH, MAX_ITEMS, MAX_NODES, MismatchKind, Type, Words};
 use crate::{
     id,
     json::{self, MAX_NUMBER},
     time::{Timestamp, parse_time_span},
 };
 
-/// How much of a wrong value an error repeats.
-const SHOWN: usize = 100;
+/// The most characters of a wrong value that an error repeats.
+const MAX_SHOWN: usize = 100;
 
-/// Reads a value that is neither a list nor an object with a schema. `None`: the same as absent.
-pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, FaultKind> {
+/// Reads a value that is neither a list nor an object with a schema. `None` means absent.
+pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, MismatchKind> {
     let kept = match ty {
         Type::Text => Value::from(text(value)?),
-        Type::Bool => Value::Bool(value.as_bool().ok_or(FaultKind::Type)?),
-        Type::Int => Value::from(value.as_i64().ok_or(FaultKind::Type)?),
+        Type::Bool => Value::Bool(value.as_bool().ok_or(MismatchKind::Type)?),
+        Type::Int => Value::from(value.as_i64().ok_or(MismatchKind::Type)?),
         Type::Size => Value::from(whole(value)?),
         Type::Number if value.is_number() && check_free(value).is_ok() => value.clone(),
         Type::Guid => {
@@ -31,44 +31,44 @@ pub(super) fn scalar(ty: Type, value: &Value) -> Result<Option<Value>, FaultKind
         Type::Moment => Value::from(checked(value, is_moment)?),
         Type::TimeSpan => Value::from(checked(value, |text| parse_time_span(text).is_some())?),
         Type::Enum(words) => Value::from(word(words, value)?),
-        _ => return Err(FaultKind::Type),
+        _ => return Err(MismatchKind::Type),
     };
     Ok(Some(kept))
 }
 
-/// A text. U+0000 is refused here so that no column ever meets it: not every database can store it.
-fn text(value: &Value) -> Result<&str, FaultKind> {
+/// Reads a text. U+0000 is refused, because not every database can store it.
+fn text(value: &Value) -> Result<&str, MismatchKind> {
     checked(value, |text| !text.contains('\0'))
 }
 
-fn checked(value: &Value, fits: impl Fn(&str) -> bool) -> Result<&str, FaultKind> {
-    let text = value.as_str().ok_or(FaultKind::Type)?;
-    fits(text).then_some(text).ok_or(FaultKind::Format)
+fn checked(value: &Value, fits: impl Fn(&str) -> bool) -> Result<&str, MismatchKind> {
+    let text = value.as_str().ok_or(MismatchKind::Type)?;
+    fits(text).then_some(text).ok_or(MismatchKind::Format)
 }
 
-pub(super) fn guid(value: &Value) -> Result<Uuid, FaultKind> {
-    let text = value.as_str().ok_or(FaultKind::Type)?;
-    id::parse(text).ok_or(FaultKind::Format)
+pub(super) fn guid(value: &Value) -> Result<Uuid, MismatchKind> {
+    let text = value.as_str().ok_or(MismatchKind::Type)?;
+    id::parse(text).ok_or(MismatchKind::Format)
 }
 
-pub(super) fn word(words: &Words, value: &Value) -> Result<&'static str, FaultKind> {
-    let text = value.as_str().ok_or(FaultKind::Type)?;
+pub(super) fn word(words: &Words, value: &Value) -> Result<&'static str, MismatchKind> {
+    let text = value.as_str().ok_or(MismatchKind::Type)?;
     let known = words
         .words
         .iter()
         .find(|word| word.eq_ignore_ascii_case(text));
-    known.copied().ok_or(FaultKind::Format)
+    known.copied().ok_or(MismatchKind::Format)
 }
 
-fn whole(value: &Value) -> Result<i64, FaultKind> {
+fn whole(value: &Value) -> Result<i64, MismatchKind> {
     match value {
-        Value::String(text) => text.trim().parse().map_err(|_| FaultKind::Format),
-        other => other.as_i64().ok_or(FaultKind::Type),
+        Value::String(text) => text.trim().parse().map_err(|_| MismatchKind::Format),
+        other => other.as_i64().ok_or(MismatchKind::Type),
     }
 }
 
-/// The value as the vendor's reader (Newtonsoft) converts it to its field's type: numbers and texts stand
-/// for each other, `True` and `1` are true, an empty text is none. Borrowed where it fits as it is.
+/// Converts a value to its field's type, for lenient reading: numbers and texts stand for each other, `True`
+/// and `1` are true, an empty text is none. Borrowed where it fits as it is.
 pub(super) fn coerced(ty: Type, value: &Value) -> Cow<'_, Value> {
     let made = match (ty, value) {
         (Type::Text, Value::Number(number)) => Some(Value::from(number.to_string())),
@@ -109,7 +109,7 @@ fn is_moment(text: &str) -> bool {
     plain && Timestamp::parse(text).is_some()
 }
 
-/// Checks that a free value is small enough to be kept.
+/// Checks that a free value is small enough to be stored.
 pub(crate) fn check_free(value: &Value) -> Result<(), String> {
     let mut nodes = 0;
     measure(value, 0, &mut nodes)
@@ -146,8 +146,8 @@ fn measure(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), String>
     }
 }
 
-/// Drops the members that are null, at any depth: null is the same as absent. In a list it stays, where
-/// places count. Only for what [`check_free`] has let pass, which has a depth.
+/// Drops the members that are null, at any depth: null is the same as absent. Nulls in lists stay, because
+/// positions count. The value must have passed [`check_free`], which bounds the depth.
 pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
@@ -159,53 +159,20 @@ pub(crate) fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// A fault in the vendor's words (`docs/contracts/kontur.md §2`).
-pub(super) fn conversion(path: &str, value: &Value, type_name: &str, kind: FaultKind) -> Fault {
-    Fault {
-        path: path.to_owned(),
-        message: format!(
-            "Error converting value {} to type '{type_name}'. Path '{path}'",
-            shown(value)
-        ),
-        kind,
-    }
-}
-
-fn shown(value: &Value) -> String {
-    // Structures are named, not printed: they may be as long as the body.
+/// The value as JSON, cut to a length that an error may repeat.
+pub(super) fn excerpt(value: &Value) -> String {
+    // Lists and objects are not printed: they may be as long as the body.
     match value {
         Value::Array(_) => "[…]".to_owned(),
         Value::Object(_) => "{…}".to_owned(),
-        Value::String(text) if text.len() > SHOWN => {
-            let start: String = text.chars().take(SHOWN).collect();
+        Value::String(text) if text.len() > MAX_SHOWN => {
+            let start: String = text.chars().take(MAX_SHOWN).collect();
             format!("{}…", Value::from(start))
         }
-        Value::Number(number) if number.as_str().len() > SHOWN => {
+        Value::Number(number) if number.as_str().len() > MAX_SHOWN => {
             // Digits only, a point and an exponent: each is one byte.
-            format!("{}…", &number.as_str()[..SHOWN])
+            format!("{}…", &number.as_str()[..MAX_SHOWN])
         }
         other => other.to_string(),
     }
-}
-
-/// The type's name in error messages.
-pub(super) fn type_name(ty: Type) -> String {
-    let name = match ty {
-        Type::Text => "System.String",
-        Type::Bool => "System.Boolean",
-        Type::Int | Type::Size => "System.Int64",
-        Type::Number => "System.Decimal",
-        Type::Guid | Type::GuidOrNone => "System.Guid",
-        Type::Moment => "System.DateTimeOffset",
-        Type::TimeSpan => "System.TimeSpan",
-        Type::Enum(words) => return format!("Xcom.Api.Models.{}", words.type_name),
-        Type::Object(_) | Type::Free | Type::Any => "System.Object",
-        Type::Values
-        | Type::Texts
-        | Type::Guids
-        | Type::Enums(_)
-        | Type::Objects(_)
-        | Type::Elements(_) => "System.Array",
-    };
-    name.to_owned()
 }

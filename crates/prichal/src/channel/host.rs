@@ -26,6 +26,7 @@ use prichal_core::{
     schema::{self, Object},
     time::Timestamp,
 };
+use prichal_dialect::kontur;
 use prichal_store::{Conn, Tx, entity::Entity, kv, run};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -477,7 +478,7 @@ impl RunHost {
         let (origin, authority) = (self.origin(), self.effects.authority);
         let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
         found.members = rules::to_text(&shown.members)
-            .map_err(|fault| Error::refused("invalidArgs", fault.message))?;
+            .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
         if shown.changed {
             found.update_info = found.update_info.changed(&origin);
         }
@@ -659,11 +660,8 @@ impl Host for RunHost {
 /// How an error of ours looks to a script.
 pub fn thrown(error: &Error) -> String {
     match error {
-        Error::Invalid(faults) => {
-            let texts = faults.iter().map(|fault| fault.message.as_str());
-            texts.collect::<Vec<_>>().join(" ")
-        }
-        Error::PatchRefused(errors) => format!("{error}. {}", errors.told()),
+        Error::Invalid(faults) => kontur::fault::texts(faults),
+        Error::PatchRefused(errors) => format!("{error}. {}", kontur::patch::summary(errors)),
         Error::Unavailable(_) | Error::Internal(_) => {
             tracing::error!(
                 error = error as &dyn std::error::Error,

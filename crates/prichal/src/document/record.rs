@@ -6,8 +6,7 @@ use std::time::Duration;
 use prichal_core::{
     document::{
         Change, Document,
-        event::{By, snapshot},
-        model,
+        snapshot::{self, ChangeAuthor, snapshot},
     },
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EventId, UserId, WorkspaceId},
@@ -26,7 +25,7 @@ pub const UNUSED: Duration = Duration::from_hours(7 * 24);
 pub struct Doer {
     pub company: WorkspaceId,
     pub employee: UserId,
-    pub by: By,
+    pub by: ChangeAuthor,
     pub at: Timestamp,
 }
 
@@ -91,7 +90,7 @@ pub fn update(tx: &mut Tx<'_>, document: &Document, changes: &[Change], doer: &D
 /// Tells the log of the company that has acted what its route is now.
 pub fn tell_route(tx: &mut Tx<'_>, document: &Document, before: Option<&Document>, doer: &Doer) {
     let shown = |document: &Document| {
-        let route = model::route(document, doer.company);
+        let route = snapshot::route(document, doer.company);
         json!({ "id": document.id, "documentId": document.id, "documentRoute": route }).to_string()
     };
     let (id, origin) = (EventId::generate(doer.at), doer.origin(doer.company));

@@ -149,7 +149,7 @@ impl Draft {
             kind: entity.kind,
             id: entity.id,
         };
-        let ties = self.links.iter().any(|end| rights::ties([me, *end]));
+        let ties = self.links.iter().any(|end| rights::link_grants([me, *end]));
         Ok(Changed {
             model: model(&entity, &self.links()),
             rights: (self.grants || ties).then_some(place),

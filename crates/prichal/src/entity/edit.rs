@@ -9,9 +9,10 @@ use prichal_core::{
     event::{self, EntityKind, NewEvent, Origin},
     id::EventId,
     identifier::Check,
-    patch::{self, Operation, PatchErrors},
+    patch::{Operation, PatchErrors, Reason},
     schema::{Fault, FaultKind, Object},
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Tx,
     entity::{self, Entity},
@@ -79,12 +80,12 @@ pub fn patch(
     if members.get("iin") != before.get("iin")
         && let Some(fault) = rules::check_identifiers(place.kind, &members, check)
     {
-        tracing::debug!("{}", fault.message);
+        tracing::debug!("{}", kontur::fault::text(&fault));
         let sent = operations
             .iter()
             .filter(|one| one.path.eq_ignore_ascii_case("/iin"));
         return Err(Error::PatchRefused(PatchErrors {
-            invalid_datas: sent.map(|one| one.refused(&fault.message)).collect(),
+            invalid_datas: sent.map(|one| one.refused(fault.clone())).collect(),
             ..PatchErrors::default()
         }));
     }
@@ -103,7 +104,7 @@ pub fn patch(
     bind(tx, origin, place.kind, &mut members, &fields, &ids)?;
 
     let mut ends = gone.iter().chain(&come);
-    let ties = ends.any(|end| rights::ties([(place.kind, place.id.0), *end]));
+    let ties = ends.any(|end| rights::link_grants([(place.kind, place.id.0), *end]));
     let is_about_rights = ties || rights::changes(place.kind, &before, &members);
     let mut entity = found;
     if members != before {
@@ -126,8 +127,8 @@ fn write_members(
 ) -> Result<Entity> {
     let id = found.id.0;
     let old = rules::snapshot(id, &found.members);
-    let members =
-        rules::to_text(members).map_err(|fault| Error::refused("invalidArgs", fault.message))?;
+    let members = rules::to_text(members)
+        .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
     let before = found.members.len();
     let entity = Entity {
         members,
@@ -235,14 +236,14 @@ fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
         let path = operation.path.to_ascii_lowercase();
         path.starts_with("/customfields") || path.starts_with("/attachmentfileids")
     };
-    let why = patch::reasons(faults);
+    let why = Reason::Faults(faults.to_vec());
     let blamed: Vec<_> = operations
         .iter()
         .filter(of_files)
-        .map(|operation| operation.refused(&why))
+        .map(|operation| operation.refused(why.clone()))
         .collect();
     let mut errors = PatchErrors::default();
-    if faults.iter().any(|fault| fault.kind == FaultKind::Type) {
+    if faults.iter().any(|fault| fault.kind() == FaultKind::Type) {
         errors.invalid_value_types = blamed;
     } else {
         errors.invalid_datas = blamed;

@@ -23,13 +23,13 @@ pub fn check(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Result
 
 /// Refuses to tie or untie roles, unless an administrator does.
 pub fn permit(authority: Authority, ends: [Entity; 2]) -> Result<()> {
-    permit_rights(authority, rights::ties(ends))
+    permit_rights(authority, rights::link_grants(ends))
 }
 
 /// The role at an end of a link.
 fn role(ends: [Entity; 2]) -> Option<Place> {
     let mut ends = ends.into_iter();
-    let (kind, id) = ends.find(|end| rights::ties([*end, *end]))?;
+    let (kind, id) = ends.find(|end| rights::link_grants([*end, *end]))?;
     Some(Place {
         kind,
         id: EntityId(id),
@@ -102,7 +102,7 @@ pub fn read(body: &Value) -> Result<[Entity; 2]> {
         let kind = kind_of(member);
         match (kind, value.as_str().and_then(id::parse)) {
             (Some(kind), Some(id)) => ends.push((kind, id)),
-            (Some(_), None) => faults.push(Fault::conversion(member, value, Type::Guid)),
+            (Some(_), None) => faults.push(Fault::wrong_type(member, value, Type::Guid)),
             (None, _) => faults.push(Fault::rule(
                 member,
                 format!("The member '{member}' is not the id of an entity."),

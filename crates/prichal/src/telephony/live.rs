@@ -227,7 +227,7 @@ impl Listener {
 
 /// Whether a card may pop up: what was said last is new, here and by the exchange's own clock.
 fn is_fresh(found: &Found, now: Timestamp) -> bool {
-    let said = found.call.last_word();
+    let said = found.call.last_reported_at();
     now.since(found.row.update_info.updated_at) <= FRESH
         && said.is_none_or(|said| now.since(said.timestamp()) <= FRESH)
 }

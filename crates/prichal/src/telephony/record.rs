@@ -1,12 +1,13 @@
 //! The record of a call: found, changed, written.
 
 use prichal_core::{
-    call::{Call, Head, Links, Message, Moment, Refusal, created_at, model, snapshot},
+    call::{Call, Head, Message, Moment, Refusal, created_at, snapshot},
     event::{Author, Entity, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, IntegrationId, WorkspaceId},
     time::Timestamp,
     update_info::UpdateInfo,
 };
+use prichal_dialect::kontur::communication::{Links, model};
 use prichal_store::{
     Conn, Tx,
     communication::{self, Communication, FoundBy},
@@ -307,7 +308,7 @@ fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found) -> Result<()> {
             .and_then(|(members, _)| group_of(&members)),
         None => None,
     };
-    let due_at = found.call.patience().map(|patience| origin.at + patience);
+    let due_at = found.call.give_up_after().map(|wait| origin.at + wait);
     found.row.found_by = FoundBy { due_at, ..by };
     Ok(())
 }
@@ -404,8 +405,8 @@ pub fn note_link(
 
 /// Writes a row whose call has not changed.
 pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
-    let due_at = found.call.patience();
-    let due_at = due_at.map(|patience| found.row.update_info.updated_at + patience);
+    let due_at = found.call.give_up_after();
+    let due_at = due_at.map(|wait| found.row.update_info.updated_at + wait);
     found.row.found_by = FoundBy {
         due_at: due_at.filter(|_| found.row.deleted_at.is_none()),
         ..found_by(&found)
@@ -469,8 +470,8 @@ pub fn time_out(
     };
     let due = found
         .call
-        .patience()
-        .map(|patience| found.row.update_info.updated_at + patience);
+        .give_up_after()
+        .map(|wait| found.row.update_info.updated_at + wait);
     let is_due = found.row.deleted_at.is_none() && due.is_some_and(|due| due <= now);
     if !is_due {
         // Somebody was faster, or the row's time is an old one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prichal_core::{
     call::{
         Call, Direction, History, Identity, LegRecording, Message, Notice, Recording, Refs,
-        Refusal, ReportedRecording, choose, snapshot,
+        Refusal, ReportedRecording, choose_call, snapshot,
     },
     event::{EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, FileId},
@@ -100,7 +100,7 @@ impl<'a> Named<'a> {
             .iter()
             .map(|other| (&other.call, other.row.found_by.phone.as_deref()))
             .collect();
-        let chosen = choose(&identity, &calls);
+        let chosen = choose_call(&identity, &calls);
         let found = chosen.map(|at| others.swap_remove(at));
         if found.is_some() {
             others.clear();

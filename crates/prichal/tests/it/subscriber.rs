@@ -7,7 +7,7 @@ use prichal::error::Error;
 use prichal_core::{
     document::{
         Document, Group, Kind, Party, Status,
-        event::{By, snapshot},
+        snapshot::{ChangeAuthor, snapshot},
     },
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EventId, UserId, WorkspaceId, generate},
@@ -110,7 +110,7 @@ impl Company {
         previous: Option<Status>,
         now: Status,
     ) {
-        let by = By {
+        let by = ChangeAuthor {
             bin: BIN.to_owned(),
             employee: Uuid::from_u128(3),
         };

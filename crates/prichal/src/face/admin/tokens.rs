@@ -50,7 +50,7 @@ struct NewToken {
 }
 
 static ROLES: Words = Words {
-    type_name: "Role",
+    name: "role",
     words: &["admin", "member"],
 };
 

@@ -4,6 +4,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
+use prichal_dialect::kontur::fault;
 use serde_json::json;
 
 use crate::{
@@ -32,15 +33,10 @@ pub(super) fn words(error: &Error) -> Response {
         "detail": error.to_string(),
     });
     if let Error::Invalid(faults) = error {
-        problem["detail"] = faults
-            .iter()
-            .map(|fault| fault.message.as_str())
-            .collect::<Vec<_>>()
-            .join(" ")
-            .into();
+        problem["detail"] = fault::texts(faults).into();
         problem["errors"] = faults
             .iter()
-            .map(|fault| json!({ "field": fault.path, "detail": fault.message }))
+            .map(|fault| json!({ "field": fault.path, "detail": fault::text(fault) }))
             .collect();
     }
     let mut response = json_text(status, problem.to_string());

@@ -3,9 +3,9 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     id::WorkspaceId,
-    names::is_workspace_name,
     schema::{self, Field, Type},
     time::Timestamp,
+    workspace_name::is_workspace_name,
 };
 use prichal_store::{
     Tx,

@@ -12,6 +12,7 @@ use prichal_core::{
     integration::{Kind, Secrets},
     update_info::UpdateInfo,
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Conn,
     integration::{self, Integration},
@@ -52,6 +53,7 @@ struct WorkspaceModel {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     #[schema(value_type = UpdateInfoModel)]
+    #[serde(serialize_with = "kontur::update_info::serialize")]
     update_info: UpdateInfo,
 }
 

@@ -1,18 +1,17 @@
 //! `/api/v1/{ws}/communications/callbacks/telephony/…`: what exchanges report
 //! (`docs/contracts/kontur.md §4.5`).
 
-use std::fmt::Write as _;
-
 use axum::{
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, StatusCode, request::Parts},
     response::Response,
 };
 use prichal_core::{
-    call::{self, Callback, Message},
+    call::{Callback, Message},
     locate,
-    schema::{self, Fault, FaultKind, Object},
+    schema::{self, Fault, Object, Problem},
 };
+use prichal_dialect::kontur::call;
 use prichal_store::Tx;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,7 +64,7 @@ impl FromRequestParts<App> for Exchanging {
 #[schema(rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "describes the bodies that `prichal_core::call` reads"
+    reason = "describes the bodies that `prichal_dialect::kontur::call` reads"
 )]
 struct CallMessage {
     /// What a system call CALL or an earlier answer gave.
@@ -211,15 +210,11 @@ pub(super) fn read<T>(
     read(schema::object(&value)?).map_err(|mut faults| {
         let text = std::str::from_utf8(body).unwrap_or_default();
         let mut is_unread = false;
-        for fault in faults
-            .iter_mut()
-            .filter(|fault| fault.kind != FaultKind::Rule)
-        {
-            if let Some((line, position)) = locate::end_of(text, &fault.path) {
-                // Writing into a `String` cannot fail.
-                let _ = write!(fault.message, ", line {line}, position {position}.");
+        for fault in &mut faults {
+            if let Problem::Mismatch(mismatch) = &mut fault.problem {
+                mismatch.end = locate::end_of(text, &fault.path);
+                is_unread = true;
             }
-            is_unread = true;
         }
         if is_unread {
             faults.push(Fault::required(name));

@@ -52,7 +52,7 @@ const GROUPS: i64 = 10_000;
 #[schema(value_type = Object)]
 #[expect(
     dead_code,
-    reason = "describes the model that `prichal_core::call` puts together"
+    reason = "describes the model that `prichal_dialect::kontur::communication` makes"
 )]
 pub(super) struct Communication(Value);
 

@@ -13,6 +13,7 @@ use prichal_core::{
     integration::{Instance, SIGNING_SECRET, Secret, Secrets, Status},
     patch::{self, Operation, PatchErrors},
 };
+use prichal_dialect::kontur;
 use prichal_store::{Conn, Tx, integration};
 use utoipa::ToSchema;
 
@@ -237,7 +238,7 @@ pub(super) async fn patch_instance(
     Json(body): Json,
 ) -> Result<Response> {
     member.require_owner(id)?;
-    let operations = patch::parse(&body)?;
+    let operations = kontur::instance::operations(&patch::parse(&body)?);
     let signing = new_signing_secret();
     let (app, origin) = (member.app.clone(), member.origin());
     let workspace = member.workspace_id();
@@ -316,8 +317,10 @@ fn check_signing_secret(
         |operation: &&Operation| operation.path.to_ascii_lowercase().starts_with("/secrets");
     let blamed = operations.iter().filter(of_secrets);
     Err(Error::PatchRefused(PatchErrors {
-        invalid_datas: blamed.map(|operation| operation.refused(&why)).collect(),
-        invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why)],
+        invalid_datas: blamed
+            .map(|operation| operation.refused(why.clone()))
+            .collect(),
+        invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why.into())],
         ..PatchErrors::default()
     }))
 }
@@ -338,7 +341,9 @@ fn in_patch(error: Error) -> Error {
             let constraints = refusal.constraints.into_iter();
             Error::PatchRefused(PatchErrors {
                 invalid_constraints: constraints
-                    .map(|(name, detail)| (name, detail.as_str().unwrap_or_default().to_owned()))
+                    .map(|(name, detail)| {
+                        (name, detail.as_str().unwrap_or_default().to_owned().into())
+                    })
                     .collect(),
                 ..PatchErrors::default()
             })

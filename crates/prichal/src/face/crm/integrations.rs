@@ -8,6 +8,7 @@ use prichal_core::{
     schema,
     update_info::UpdateInfo,
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
@@ -52,6 +53,7 @@ struct IntegrationModel {
     /// `private` or `public`.
     kind: &'static str,
     #[schema(value_type = UpdateInfoModel)]
+    #[serde(serialize_with = "kontur::update_info::serialize")]
     update_info: UpdateInfo,
 }
 

@@ -161,7 +161,7 @@ mod tests {
 
     fn refusal(archive: &[u8]) -> String {
         match unpack(archive) {
-            Err(Error::Invalid(faults)) => faults[0].message.clone(),
+            Err(Error::Invalid(faults)) => prichal_dialect::kontur::fault::text(&faults[0]),
             other => panic!("{other:?}"),
         }
     }

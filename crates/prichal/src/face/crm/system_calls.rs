@@ -4,7 +4,8 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
-use prichal_core::{call, id::EntityId};
+use prichal_core::id::EntityId;
+use prichal_dialect::kontur::call;
 use prichal_store::{Conn, Tx, tenant};
 use utoipa::ToSchema;
 
@@ -27,7 +28,7 @@ const OK: &str = "\"OK\"";
 #[schema(rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "describes the body that `prichal_core::call` reads"
+    reason = "describes the body that `prichal_dialect::kontur::call` reads"
 )]
 struct CallWish {
     /// The id that the call shall have; a new one when there is none.
@@ -43,7 +44,7 @@ struct CallWish {
 #[schema(rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "describes the body that `prichal_core::call` reads"
+    reason = "describes the body that `prichal_dialect::kontur::call` reads"
 )]
 struct HangUpWish {
     /// The leg, as the exchange named it in its events.

@@ -10,6 +10,7 @@ use prichal_core::{
     schema::{self, Field, Object, Type},
     update_info::UpdateInfo,
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx, entity, integration,
     ui_setting::{self, UiSetting},
@@ -70,6 +71,7 @@ struct UiSettings {
     /// Whether the caller may set the values of others, too.
     can_edit_all: bool,
     #[schema(value_type = UpdateInfoModel)]
+    #[serde(serialize_with = "kontur::update_info::serialize")]
     update_info: UpdateInfo,
     id: String,
 }

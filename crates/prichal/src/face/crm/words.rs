@@ -4,6 +4,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{patch::PatchErrors, schema::Fault};
+use prichal_dialect::kontur::{fault, patch};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -60,19 +61,14 @@ fn refused(refusal: &Refusal) -> Value {
 
 /// The wrapper of a failed PATCH, with the operations that were wrong.
 fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
-    let constraints: Map<String, Value> = errors
-        .invalid_constraints
-        .iter()
-        .map(|(name, detail)| (name.clone(), detail.as_str().into()))
-        .collect();
     json!({
         "errorInfo": {
             "status": "invalidArgs",
             "message": error.to_string(),
-            "invalidPaths": errors.invalid_paths,
-            "invalidValueTypes": errors.invalid_value_types,
-            "invalidDatas": errors.invalid_datas,
-            "invalidConstraints": constraints,
+            "invalidPaths": patch::operations(&errors.invalid_paths),
+            "invalidValueTypes": patch::operations(&errors.invalid_value_types),
+            "invalidDatas": patch::operations(&errors.invalid_datas),
+            "invalidConstraints": patch::constraints(&errors.invalid_constraints),
         },
         "isSuccessful": false,
         "responseCode": "conflict",
@@ -82,10 +78,12 @@ fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
 /// The problem that ASP.NET Core makes of a body that cannot be bound.
 fn problem(faults: &[Fault], error: &Error) -> Value {
     let mut errors: Map<String, Value> = Map::new();
-    for Fault { path, message, .. } in faults {
-        let texts = errors.entry(path.clone()).or_insert_with(|| json!([]));
+    for fault in faults {
+        let texts = errors
+            .entry(fault.path.clone())
+            .or_insert_with(|| json!([]));
         if let Value::Array(texts) = texts {
-            texts.push(message.clone().into());
+            texts.push(fault::text(fault).into());
         }
     }
     let mut trace = [0; 24];

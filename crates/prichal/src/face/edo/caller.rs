@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{
-    document::{Actor, event::By},
+    document::{Actor, snapshot::ChangeAuthor},
     entity::Employee as Facts,
     event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},
@@ -175,8 +175,8 @@ impl Company {
     }
 
     /// The actor as the other side sees him.
-    pub(super) fn by(&self, employee: &Employee) -> By {
-        By {
+    pub(super) fn by(&self, employee: &Employee) -> ChangeAuthor {
+        ChangeAuthor {
             bin: self.bin().to_owned(),
             employee: employee.id.0,
         }

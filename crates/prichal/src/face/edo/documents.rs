@@ -1,9 +1,10 @@
 //! Creating documents, and deleting drafts (`docs/contracts/idocs.md §1.10, §1.2` rows 3 and 19).
 
 use prichal_core::{
-    document::{Document, Group, Kind, Party, Status, model},
+    document::{Document, Group, Kind, Party, Status},
     id::{generate, parse_any},
 };
+use prichal_dialect::idocs::document as model;
 use prichal_store::{
     Tx,
     document_blob::{self, Kind as BlobKind},

@@ -1,6 +1,6 @@
 //! The feed of documents' statuses, for who needs no webhook (`docs/contracts/idocs.md §1.10, §3.4`).
 
-use prichal_core::document::event::StatusChange;
+use prichal_dialect::idocs::event::StatusChange;
 use prichal_store::{LoggedEvent, document};
 use serde_json::{Value, json};
 

@@ -6,10 +6,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
-    document::event::STATUS_CHANGED,
     id::{EventId, WebhookId, WorkspaceId, generate, parse},
     time::Timestamp,
 };
+use prichal_dialect::idocs::event::STATUS_CHANGED;
 use prichal_store::{
     Conn, Tx,
     delivery::{self, AttemptFilter, Replay, STATUSES},

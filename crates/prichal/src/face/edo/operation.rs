@@ -177,7 +177,7 @@ pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
 /// Why the model says no.
 pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::NotSeen => missing(company, id),
+        Refusal::NotVisible => missing(company, id),
         Refusal::WrongKind => company.refuse(&WRONG_KIND, &[]),
         Refusal::WrongStatus(status) => company.refuse(&WRONG_STATUS, &[status.name()]),
         Refusal::NotYourTurn => company.refuse(&NOT_YOUR_TURN, &[]),

@@ -5,9 +5,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
-    document::{Direction, Document, model},
+    document::{Direction, Document},
     id::UserId,
 };
+use prichal_dialect::idocs::document as model;
 use prichal_store::{
     Conn,
     document::{self as store, Filter, Side},

@@ -364,7 +364,7 @@ mod tests {
         let Error::Invalid(faults) = error else {
             panic!("{error:?}")
         };
-        assert_eq!(faults[0].message, expected);
+        assert_eq!(prichal_dialect::kontur::fault::text(&faults[0]), expected);
     }
 
     #[test]

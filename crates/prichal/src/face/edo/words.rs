@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use prichal_dialect::kontur::fault;
 use serde_json::{Value, json};
 
 use super::{
@@ -125,9 +126,9 @@ fn message(error: &Error, language: Language) -> String {
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| match fault.path.as_str() {
                 // Said where no language is known.
-                "" => say(&BAD_BODY, &[&fault.message]),
+                "" => say(&BAD_BODY, &[&fault::text(fault)]),
                 "Idempotency-Key" => say(&BAD_KEY, &[]),
-                _ => fault.message.clone(),
+                _ => fault::text(fault),
             });
             texts.collect::<Vec<_>>().join(" ")
         }

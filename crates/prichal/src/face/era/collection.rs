@@ -8,10 +8,10 @@ use axum::{
 use prichal_core::{
     event::{EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
-    resource::{Names, Selection, Shape},
     schema::{self, Fault, Object},
     time::Timestamp,
 };
+use prichal_dialect::era::query::{FieldNames, Projection, Selection};
 use prichal_store::{Conn, Tx};
 use serde_json::Value;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
@@ -59,7 +59,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     /// How many a workspace may have.
     const MOST: i64;
     /// What readers may ask for.
-    const NAMES: &'static Names;
+    const NAMES: &'static FieldNames;
     /// The fields that are kept sealed.
     const SEALED: &'static [&'static str] = &[];
     /// One as it is kept.
@@ -430,14 +430,14 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
 }
 
 /// `mask` and `flat` of a reader.
-pub(super) fn shape(names: &'static Names, query: &Query) -> Result<Shape> {
+pub(super) fn shape(names: &'static FieldNames, query: &Query) -> Result<Projection> {
     let flat = query.read("flat", "true or false", |text| match text {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
         _ => None,
     })?;
     let mask = query.text("mask");
-    Ok(Shape::read(names, mask, flat.unwrap_or(false))?)
+    Ok(Projection::read(names, mask, flat.unwrap_or(false))?)
 }
 
 /// `offset` and `limit` of a list.

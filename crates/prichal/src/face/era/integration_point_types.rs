@@ -3,13 +3,13 @@
 
 use axum::{http::HeaderMap, response::Response};
 use prichal_core::{
-    channel_type::{self as rules, ChannelType},
+    channel_type::ChannelType,
     event::{EntityKind, Origin},
     id::{EntityId, WorkspaceId},
-    resource::Names,
     schema::{Fault, Object},
     time::Timestamp,
 };
+use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{
     Tx,
     resource::{Kind, Resource as Row},
@@ -66,7 +66,7 @@ pub(super) fn from_row(row: &Row) -> Result<ChannelType> {
 impl Resource for ChannelType {
     const NOUN: &'static str = "Integration point type";
     const MOST: i64 = 1000;
-    const NAMES: &'static Names = &rules::NAMES;
+    const NAMES: &'static FieldNames = &names::CHANNEL_TYPE;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
         Self::read(body, id, now)

@@ -5,14 +5,14 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    channel::{self as rules, Channel},
+    channel::Channel,
     channel_type::ChannelType,
     event::{EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, IntegrationId, WorkspaceId},
-    resource::Names,
     schema::{Fault, Object},
     time::Timestamp,
 };
+use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{
     Conn, Tx, channel,
     delivery::{self, Attempt, AttemptFilter, STATUSES},
@@ -77,7 +77,7 @@ pub(super) struct IntegrationPoint {
 impl Resource for Channel {
     const NOUN: &'static str = "Integration point";
     const MOST: i64 = 10_000;
-    const NAMES: &'static Names = &rules::NAMES;
+    const NAMES: &'static FieldNames = &names::CHANNEL;
     const SEALED: &'static [&'static str] = &["token_local", "token_remote", "token_remote2"];
     type Row = channel::Channel;
 
@@ -123,7 +123,7 @@ impl Resource for Channel {
         let mut both = before.into_iter().chain(after);
         let leads_elsewhere = before
             .zip(after)
-            .is_some_and(|(before, after)| !before.leads_as(after));
+            .is_some_and(|(before, after)| !before.has_same_destinations(after));
         leads_elsewhere || both.any(|channel| !channel.rights().is_empty())
     }
 

@@ -10,10 +10,10 @@ use axum::{
 use prichal_core::{
     id::{EntityId, RunId, WorkspaceId},
     json,
-    resource::Names,
     schema::Object,
     time::Timestamp,
 };
+use prichal_dialect::era::query::FieldNames;
 use prichal_store::{
     Conn, Tx,
     run::{self, Filter, Kind, Lane, Run, Status},
@@ -80,7 +80,7 @@ pub(super) struct Runtime {
 }
 
 /// What readers may ask for. Values of scripts are not looked into.
-static NAMES: Names = Names {
+static NAMES: FieldNames = FieldNames {
     known: &[
         "id",
         "site",

@@ -5,11 +5,11 @@ use prichal_core::{
     entity::rights::Authority,
     event::{EntityKind, Origin},
     id::{EntityId, WorkspaceId},
-    resource::Names,
     schema::{Fault, Object},
-    script::{self as rules, Script},
+    script::Script,
     time::Timestamp,
 };
+use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{Tx, resource::Kind};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ pub(super) struct ScriptModel {
 impl Resource for Script {
     const NOUN: &'static str = "Service script";
     const MOST: i64 = 1000;
-    const NAMES: &'static Names = &rules::NAMES;
+    const NAMES: &'static FieldNames = &names::SCRIPT;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
         Self::read(body, id, now)

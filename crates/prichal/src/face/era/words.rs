@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::Response,
 };
+use prichal_dialect::kontur::fault;
 use serde_json::json;
 
 use crate::{
@@ -69,10 +70,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
 /// What an error says.
 pub(super) fn message(error: &Error) -> String {
     match error {
-        Error::Invalid(faults) => {
-            let texts = faults.iter().map(|fault| fault.message.as_str());
-            texts.collect::<Vec<_>>().join(" ")
-        }
+        Error::Invalid(faults) => fault::texts(faults),
         other => other.to_string(),
     }
 }

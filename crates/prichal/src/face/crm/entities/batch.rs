@@ -46,7 +46,7 @@ pub(super) fn read(
         return Err(vec![Fault::required("items")].into());
     };
     let Some(items) = items.as_array() else {
-        return Err(vec![Fault::conversion("items", items, Type::Objects(&[]))].into());
+        return Err(vec![Fault::wrong_type("items", items, Type::Objects(&[]))].into());
     };
     if items.len() > MAX_ITEMS {
         return Err(vec![Fault::rule(

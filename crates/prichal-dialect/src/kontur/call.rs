@@ -1,29 +1,31 @@
 //! Reading what exchanges and users send about calls (`docs/contracts/kontur.md §4.4, §4.5`).
 
-use serde_json::Value;
-use uuid::Uuid;
-
-use super::{
-    Dial, Direction, Event, EventType, Failure, History, HistoryLeg, Moment, Notice, Party,
-    PartyType,
-};
-use crate::{
+use prichal_core::{
+    call::{
+        self, Callback, Dial, Direction, Event, EventType, Failure, HangUp, History, HistoryLeg,
+        Moment, Notice, Party, PartyType, Refs, ReportedRecording,
+    },
     id,
     schema::{self, Fault, Field, Object, Preset, Type, Words},
 };
+use serde_json::Value;
+use uuid::Uuid;
 
 static DIRECTIONS: Words = Words {
-    type_name: "Communications.CommunicationDirection",
+    name: "callDirection",
     words: Direction::WORDS,
 };
 static EVENT_TYPES: Words = Words {
-    type_name: "Communications.CallEventType",
+    name: "callEventType",
     words: EventType::WORDS,
 };
 static PARTY_TYPES: Words = Words {
-    type_name: "Communications.CallParticipantType",
+    name: "callPartyType",
     words: PartyType::WORDS,
 };
+
+/// The subject of the refusal `… not found` of a redirect for an unknown call.
+pub const REDIRECT: &str = "Communication Xcom.Api.Models.Communications.CallRedirectRequest";
 
 /// The most bytes of an exchange's ids and numbers.
 const MAX_NAME: usize = 200;
@@ -112,38 +114,6 @@ const DIAL: &[Field] = &[
     CLIENT_PHONE,
 ];
 const HANG_UP: &[Field] = &[REALTIME_LEG.required(), Field::new("userId", Type::Guid)];
-
-/// By what a message names its call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refs {
-    pub communication: Option<Uuid>,
-    /// As it was sent, with or without the integration's name.
-    pub external: Option<String>,
-}
-
-/// A message and the call it is about.
-#[derive(Clone, Debug)]
-pub struct Callback<T> {
-    pub refs: Refs,
-    pub told: T,
-}
-
-/// A recording that is reported: its leg, and the file as it was sent.
-#[derive(Clone, Debug)]
-pub struct ReportedRecording {
-    pub external_call_item_id: String,
-    pub realtime_call_item_id: String,
-    pub file: Uuid,
-    pub file_name: Option<String>,
-    pub content_type: Option<String>,
-}
-
-/// A user hangs up.
-#[derive(Clone, Debug)]
-pub struct HangUp {
-    pub realtime_call_item_id: String,
-    pub user: Option<Uuid>,
-}
 
 type Read<T> = Result<T, Vec<Fault>>;
 
@@ -261,10 +231,10 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
             id,
         });
     }
-    if legs.len() > super::MAX_LEGS {
+    if legs.len() > call::MAX_LEGS {
         return Err(vec![Fault::rule(
             "items",
-            super::Refusal::TooManyLegs.to_string(),
+            call::Refusal::TooManyLegs.to_string(),
         )]);
     }
     let history = History {
@@ -280,7 +250,7 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
     })
 }
 
-/// Reads a user's wish to call.
+/// Reads a user's request to call.
 pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
     let read = Reader::new(DIAL, body)?;
     let dial = Dial {
@@ -294,7 +264,7 @@ pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
     Ok((read.guid("communicationId"), dial))
 }
 
-/// Reads a user's wish to hang up.
+/// Reads a user's request to hang up.
 pub fn hang_up(body: &Object) -> Read<HangUp> {
     let read = Reader::new(HANG_UP, body)?;
     Ok(HangUp {
@@ -315,7 +285,7 @@ impl Reader {
         self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// An id or a number of the exchange's; empty when there is none.
+    /// An id or a number of the exchange's; empty if absent.
     fn name(&self, name: &str, path: &str) -> Read<String> {
         let text = self.text(name).trim();
         if text.len() <= MAX_NAME {
@@ -356,7 +326,7 @@ impl Reader {
         }
     }
 
-    /// The same, where one of the two must be there.
+    /// The references, of which at least one must be present.
     fn named_refs(&self) -> Read<Refs> {
         self.name("externalId", "")?;
         let refs = self.refs();

@@ -1,34 +1,25 @@
-//! The `Communication` as it is served (`docs/contracts/kontur.md §5`).
+//! A call in the log: our own text, rendered once at the commit (`docs/contracts/kontur.md §5`).
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Call, Event, Leg, Moment, Status};
-use crate::{json, update_info::UpdateInfo};
+use crate::json;
 
 /// The most bytes of events in a snapshot; the oldest are left out (`docs/contracts/kontur.md §13` row 22).
-const SNAPSHOT_EVENTS: usize = 256 * 1024;
+const MAX_EVENT_BYTES: usize = 256 * 1024;
 
-/// What a communication has besides the call itself.
+/// The members of a call's model besides its evidence.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub id: Uuid,
     pub integration: Uuid,
-    /// With the integration's name before it; nothing before the exchange has named the call.
+    /// With the integration's name before it; `None` until the exchange names the call.
     pub external_id: Option<String>,
-    /// When the call was first heard of; history may know better.
+    /// The time of the first message; history may give an earlier beginning.
     pub first_seen: Moment,
     /// The group of the user who is responsible.
     pub group: Option<Uuid>,
-}
-
-/// Its links, by what is at their other end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Links {
-    pub company_ids: Vec<Uuid>,
-    pub contact_ids: Vec<Uuid>,
-    pub deal_ids: Vec<Uuid>,
 }
 
 #[derive(Serialize)]
@@ -46,47 +37,23 @@ struct Data<'a> {
     note: Option<&'a str>,
 }
 
-/// The model. `facts` go into it where they are asked for.
-pub fn model(
-    call: &Call,
-    head: &Head,
-    links: &Links,
-    info: &UpdateInfo,
-    facts: Option<&str>,
-) -> String {
-    let mut out = String::with_capacity(1024 + call.events.len() * 256);
-    out.push_str("{\"updateInfo\":");
-    info.push_json(&mut out);
-    out.push_str(",\"links\":");
-    push(&mut out, links);
-    out.push(',');
-    push_rest(&mut out, call, head, &call.events);
-    if let Some(facts) = facts {
-        out.push_str(",\"facts\":");
-        out.push_str(facts);
-    }
-    out.push_str(",\"id\":");
-    json::push_guid(&mut out, head.id);
-    out.push('}');
-    out
-}
-
-/// The snapshot for the feed: the id first, without `updateInfo`. Links are events of their own.
+/// The snapshot for the log: the id first. Links are events of their own.
 pub fn snapshot(call: &Call, head: &Head) -> String {
     let mut events = call.events.as_slice();
-    while serde_json::to_string(events).map_or(0, |text| text.len()) > SNAPSHOT_EVENTS {
+    while serde_json::to_string(events).map_or(0, |text| text.len()) > MAX_EVENT_BYTES {
         events = &events[events.len() / 2..];
     }
     let mut out = String::with_capacity(1024 + events.len() * 256);
     out.push_str("{\"id\":");
     json::push_guid(&mut out, head.id);
     out.push(',');
-    push_rest(&mut out, call, head, events);
+    push_members(&mut out, call, head, events);
     out.push('}');
     out
 }
 
-fn push_rest(out: &mut String, call: &Call, head: &Head, events: &[Event]) {
+/// Appends the members between the braces, without the id. `events` are all of the call's, or its newest.
+pub fn push_members(out: &mut String, call: &Call, head: &Head, events: &[Event]) {
     if let Some(external_id) = &head.external_id {
         out.push_str("\"externalId\":");
         json::push_text(out, external_id);
@@ -127,7 +94,7 @@ fn data<'a>(call: &'a Call, events: &'a [Event]) -> Data<'a> {
     }
 }
 
-/// When the call began, as far as is known.
+/// The beginning of the call, as far as known.
 pub fn created_at<'a>(call: &'a Call, head: &'a Head) -> &'a Moment {
     let told = call
         .history
@@ -137,6 +104,6 @@ pub fn created_at<'a>(call: &'a Call, head: &'a Head) -> &'a Moment {
 }
 
 fn push(out: &mut String, value: &impl Serialize) {
-    // Nothing here has keys that are no text, which is all that can fail.
+    // Only a map with keys that are not texts could fail here, and there is none.
     out.push_str(&serde_json::to_string(value).unwrap_or_default());
 }

@@ -1,39 +1,10 @@
-//! What a company's log says of its documents, and how it is told to outside systems
-//! (`docs/contracts/idocs.md §3.3`).
+//! The status event of a document, as outside systems receive it (`docs/contracts/idocs.md §3.3`).
 
+use prichal_core::{id::WorkspaceId, time::Timestamp};
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use super::{Document, Status, model};
-use crate::{id::WorkspaceId, time::Timestamp};
 
 /// The only event that can be subscribed to.
 pub const STATUS_CHANGED: &str = "document-status-changed-event";
-
-/// Who made a change, as the other side sees it.
-#[derive(Clone, Debug)]
-pub struct By {
-    pub bin: String,
-    pub employee: Uuid,
-}
-
-/// How the log shows a document to a company: the members of the vendor's model, and for the newer of
-/// two snapshots who made the change and why.
-pub fn snapshot(
-    document: &Document,
-    viewer: WorkspaceId,
-    status: Status,
-    by: Option<&By>,
-    reason: Option<&str>,
-) -> String {
-    let mut shown = model::base(document, viewer, status);
-    if let (Some(by), Some(members)) = (by, shown.as_object_mut()) {
-        let actor = json!({ "companyBin": by.bin, "employeeId": by.employee });
-        members.insert("actor".to_owned(), actor);
-        members.insert("rejectReason".to_owned(), reason.into());
-    }
-    shown.to_string()
-}
 
 /// A change of a document's status, read back from the log.
 #[derive(Clone, Debug)]
@@ -46,7 +17,7 @@ pub struct StatusChange {
 }
 
 impl StatusChange {
-    /// Reads the event as the feed shows it. Nothing when it says nothing of a document's status.
+    /// Reads the text of an event of the log. `None` for an event that carries no document status.
     pub fn read(event: &str) -> Option<Self> {
         let mut event: Value = serde_json::from_str(event).ok()?;
         let at = event.pointer("/createInfo/createdAt")?.as_str()?;
@@ -66,8 +37,8 @@ impl StatusChange {
         })
     }
 
-    /// The event as it is told: number `sequence` of the company's log, call number `attempt` for it.
-    /// Without one it is a row of the history or of the feed.
+    /// The body of the event: number `sequence` of the company's log, in call number `attempt`. Without an
+    /// attempt it is a row of the history or of the feed.
     pub fn body(&self, company: WorkspaceId, sequence: i64, attempt: Option<u32>) -> Value {
         let member = |name: &str| self.new.get(name).cloned().unwrap_or_default();
         let mut body = json!({
@@ -94,12 +65,17 @@ impl StatusChange {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
-        document::{Group, Kind, Party},
+    use prichal_core::{
+        document::{
+            Document, Group, Kind, Party, Status,
+            snapshot::{ChangeAuthor, snapshot},
+        },
         event::{Author, EntityKind, NewEvent, Origin},
         id::{EventId, UserId},
     };
+    use uuid::Uuid;
+
+    use super::*;
 
     #[test]
     fn what_the_log_says_is_what_is_told() {
@@ -121,7 +97,7 @@ mod tests {
             route: None,
             fate: None,
         };
-        let by = By {
+        let by = ChangeAuthor {
             bin: "971240001315".to_owned(),
             employee: Uuid::from_u128(3),
         };

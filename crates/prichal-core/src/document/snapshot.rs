@@ -1,12 +1,14 @@
-//! The vendor's models of a document, as one company sees it (`docs/contracts/idocs.md §1.3`).
+//! A document in the log, as one company sees it: our own text, rendered once at the commit
+//! (`docs/contracts/idocs.md §1.3`).
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{ActionNode, Direction, Document, Internal, NodeState, Ordering, Recipient, Status};
 use crate::id::WorkspaceId;
 
-/// `DocumentBaseVM`.
-pub fn base(document: &Document, viewer: WorkspaceId, status: Status) -> Value {
+/// The members of each snapshot.
+pub fn members(document: &Document, viewer: WorkspaceId, status: Status) -> Value {
     json!({
         "id": document.id,
         "documentName": document.name,
@@ -20,14 +22,32 @@ pub fn base(document: &Document, viewer: WorkspaceId, status: Status) -> Value {
     })
 }
 
-/// `DocumentExtendedVM`; nothing when the company does not see the document.
-pub fn extended(document: &Document, viewer: WorkspaceId) -> Option<Value> {
-    let mut model = base(document, viewer, document.status(viewer)?);
-    model["documentRoute"] = route(document, viewer);
-    Some(model)
+/// The author of a change, as the other companies see it.
+#[derive(Clone, Debug)]
+pub struct ChangeAuthor {
+    pub bin: String,
+    pub employee: Uuid,
 }
 
-/// The route: all companies, and of the employees the viewer's own.
+/// The snapshot of a document for a company. The newer of two also names the author of the change and the
+/// reason.
+pub fn snapshot(
+    document: &Document,
+    viewer: WorkspaceId,
+    status: Status,
+    by: Option<&ChangeAuthor>,
+    reason: Option<&str>,
+) -> String {
+    let mut shown = members(document, viewer, status);
+    if let (Some(by), Some(shown)) = (by, shown.as_object_mut()) {
+        let actor = json!({ "companyBin": by.bin, "employeeId": by.employee });
+        shown.insert("actor".to_owned(), actor);
+        shown.insert("rejectReason".to_owned(), reason.into());
+    }
+    shown.to_string()
+}
+
+/// The route: all companies, and the employees of the viewer alone.
 pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     let sender = viewer == document.sender.company;
     let companies = document.recipients().iter();
@@ -45,7 +65,7 @@ pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     })
 }
 
-/// A company's node. What was said to it alone, and by it, is for it and the sender.
+/// A company's node. Its comment, e-mails and reason are shown to that company and the sender alone.
 fn company(node: &Recipient, own: bool) -> Value {
     json!({
         "order": node.order,

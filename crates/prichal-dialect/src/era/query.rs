@@ -1,29 +1,28 @@
-//! What a reader of a collection asks for: which entities, in what order, and which of their fields
+//! The query of a reader of a collection: its filter, its order and its mask of fields
 //! (`docs/contracts/era.md §4, §5, §13`).
 
 use std::cmp::Ordering;
 
-use serde_json::{Map, Value};
-
-use crate::{
+use prichal_core::{
     json,
     schema::{Fault, Object},
 };
+use serde_json::{Map, Value};
 
 /// The fields of a collection's entities.
 #[derive(Debug)]
-pub struct Names {
+pub struct FieldNames {
     /// Every field, nested ones by their dotted names, too.
     pub known: &'static [&'static str],
-    /// Other spellings, and what they mean.
+    /// Other spellings, and the field of each.
     pub aliases: &'static [(&'static str, &'static str)],
     /// Fields that lists show only when they are asked for.
     pub seldom: &'static [&'static str],
-    /// What the fields are that are no texts.
+    /// The kinds of the fields that are not texts.
     pub kinds: &'static [(&'static str, Kind)],
 }
 
-/// What a field holds.
+/// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -54,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// What a field is that was never set.
+    /// The value of a field that was never set.
     fn unset(self) -> Value {
         match self {
             Self::Text => "".into(),
@@ -66,7 +65,7 @@ impl Kind {
     }
 }
 
-impl Names {
+impl FieldNames {
     fn kind(&self, name: &str) -> Kind {
         let kind = self.kinds.iter().find(|(known, _)| *known == name);
         kind.map_or(Kind::Text, |(_, kind)| *kind)
@@ -86,19 +85,23 @@ impl Names {
     }
 }
 
-/// How an entity is shown.
+/// The shape in which an entity is shown.
 #[derive(Clone, Debug)]
-pub struct Shape {
-    names: &'static Names,
-    /// The fields that are shown; all when there are none.
+pub struct Projection {
+    names: &'static FieldNames,
+    /// The fields that are shown; all if empty.
     fields: Vec<&'static str>,
-    /// Whether nested fields become dotted ones.
+    /// True if nested fields become dotted ones.
     flat: bool,
 }
 
-impl Shape {
+impl Projection {
     /// Reads `mask`, names with commas between, and `flat`.
-    pub fn read(names: &'static Names, mask: Option<&str>, flat: bool) -> Result<Self, Vec<Fault>> {
+    pub fn read(
+        names: &'static FieldNames,
+        mask: Option<&str>,
+        flat: bool,
+    ) -> Result<Self, Vec<Fault>> {
         let asked = mask.into_iter().flat_map(|mask| mask.split(','));
         let asked = asked.map(str::trim).filter(|name| !name.is_empty());
         let mut fields = Vec::new();
@@ -155,12 +158,12 @@ impl Shape {
     }
 }
 
-/// Which entities are shown, and in what order.
+/// The filter and the order of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
-    /// Fields, the values they must have, and those they have when they are not set.
+    /// Fields, the values that they must have, and their values if unset.
     filter: Vec<(&'static str, Value, Value)>,
-    /// Fields to sort by, and whether downwards.
+    /// Fields to sort by; true for descending.
     order: Vec<(&'static str, bool)>,
 }
 
@@ -168,7 +171,7 @@ impl Selection {
     /// Reads `filter`, a JSON object, and `order`, a JSON array of names and of objects such as
     /// `{"code": "desc"}`.
     pub fn read(
-        names: &Names,
+        names: &FieldNames,
         filter: Option<&str>,
         order: Option<&str>,
     ) -> Result<Self, Vec<Fault>> {
@@ -228,19 +231,19 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Sorts by one more field. A field that is sorted by already says nothing more.
+    /// Sorts by one more field. A repeated field is ignored.
     fn sort_by(&mut self, field: &'static str, is_down: bool) {
         if self.order.iter().all(|(known, _)| *known != field) {
             self.order.push((field, is_down));
         }
     }
 
-    /// True when all entities are shown in the order in which they are kept.
+    /// True if all entities are shown in their stored order.
     pub fn is_empty(&self) -> bool {
         self.filter.is_empty() && self.order.is_empty()
     }
 
-    /// True when one of these fields is looked at.
+    /// True if the filter or the order uses one of these fields.
     pub fn looks_at(&self, fields: &[&str]) -> bool {
         let filter = self.filter.iter().map(|(name, ..)| name);
         let order = self.order.iter().map(|(name, _)| name);
@@ -276,7 +279,7 @@ fn at<'a>(entity: &'a Object, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Nothing comes first, then false, true, numbers, texts, and whatever else there is.
+/// Null comes first, then false, true, numbers, texts, and the rest.
 fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     let rank = |value: Option<&Value>| match value {
         None | Some(Value::Null) => 0,
@@ -291,4 +294,93 @@ fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
         (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
         _ => Ordering::Equal,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_core::{channel::Channel, time::Timestamp};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::era::names::CHANNEL;
+
+    fn made(body: &Value) -> Result<Channel, Vec<Fault>> {
+        let now = Timestamp::parse("2019-08-28T13:34:16.42999Z").unwrap();
+        let id = Uuid::parse_str("b4680fbe-016c-d86f-1d6b-50e54938780c").unwrap();
+        Channel::read(body.as_object().unwrap(), id, "82dd".to_owned(), now)
+    }
+
+    fn example() -> Channel {
+        made(&json!({
+            "code": "ABCDE", "type": "public", "url": "http://trapper.com",
+            "recv_svcscriptcode": "ws_hook", "send_svcscriptcode": "send_to_web",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn masks_and_flat_forms() {
+        let entity = example().entity();
+        let show = |mask: Option<&str>, flat, in_list| {
+            let shape = Projection::read(&CHANNEL, mask, flat).unwrap();
+            Value::Object(shape.show(&entity, in_list))
+        };
+        assert_eq!(show(None, false, false), Value::Object(entity.clone()));
+        assert_eq!(show(None, false, true)["opts"].get("comment"), None);
+        assert_eq!(
+            show(Some("ext.ct,code, tokenlocal,opts.title"), false, true).to_string(),
+            r#"{"code":"ABCDE","token_local":"82dd","opts":{"title":""},"ext":{"ct":"2019-08-28T13:34:16.42Z"}}"#
+        );
+        assert_eq!(
+            show(Some("id,opts"), true, true),
+            json!({
+                "id": "b4680fbe-016c-d86f-1d6b-50e54938780c", "opts.title": "", "opts.comment": "",
+                "opts.allow_files_api": false, "opts.issync": false,
+            })
+        );
+        assert_eq!(
+            Projection::read(&CHANNEL, Some("colour"), false).unwrap_err()[0].path,
+            "mask"
+        );
+    }
+
+    #[test]
+    fn filters_and_orders() {
+        let channel = |code: &str, timeout: i64| {
+            let body = json!({ "code": code, "type": "t", "opts": { "recv_timeout": timeout } });
+            made(&body).unwrap().entity()
+        };
+        let mut all = vec![channel("b", 2), channel("a", 1), channel("c", 1)];
+        let order = Selection::read(
+            &CHANNEL,
+            None,
+            Some(r#"["opts.recv_timeout", {"code": "desc"}]"#),
+        )
+        .unwrap();
+        order.sort(&mut all);
+        let codes: Vec<&Value> = all.iter().map(|entity| &entity["code"]).collect();
+        assert_eq!(codes, ["c", "a", "b"]);
+        let filter = Selection::read(
+            &CHANNEL,
+            Some(r#"{"opts.recv_timeout": 1, "type": "t"}"#),
+            None,
+        )
+        .unwrap();
+        assert_eq!(all.iter().filter(|entity| filter.wants(entity)).count(), 2);
+        for (filter, order) in [
+            (Some("{"), None),
+            (Some("[]"), None),
+            (Some(r#"{"colour": 1}"#), None),
+            (None, Some("{}")),
+            (None, Some("[1]")),
+            (None, Some(r#"["colour"]"#)),
+            (None, Some(r#"[{"code": "up"}]"#)),
+        ] {
+            assert!(
+                Selection::read(&CHANNEL, filter, order).is_err(),
+                "{filter:?} {order:?}"
+            );
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Names that people give to workspaces (`docs/contracts/prichal.md §4`).
 
-/// Whether a workspace may be called so: `^[a-z][a-z0-9-]{1,62}$`.
+/// True for a valid name of a workspace: `^[a-z][a-z0-9-]{1,62}$`.
 pub fn is_workspace_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (2..=63).contains(&name.len())

@@ -1,0 +1,5 @@
+//! iDocs: the e-document exchange.
+
+pub mod document;
+pub mod event;
+pub mod header;
