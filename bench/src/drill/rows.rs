@@ -69,16 +69,16 @@ async fn all(db: &Db, count: u64) -> Result<()> {
     .await?;
     let mut work = tokio::task::JoinSet::new();
     loop {
-        let all = i64::try_from(TOGETHER - work.len()).unwrap_or(1);
-        let claimed = if all >= HALF {
-            let room = bulk::Room {
-                all,
-                share: all,
-                under_way: HashMap::new(),
+        let free = i64::try_from(TOGETHER - work.len()).unwrap_or(1);
+        let claimed = if free >= HALF {
+            let capacity = bulk::Capacity {
+                free,
+                max_per_workspace: free,
+                in_progress: HashMap::new(),
                 after: company,
             };
             let claim = db.write(company, move |tx| {
-                bulk::claim(tx, node, now.secs(), "InProcessing", &room)
+                bulk::claim(tx, node, now.secs(), "InProcessing", &capacity)
             });
             claim.await?.elements
         } else {

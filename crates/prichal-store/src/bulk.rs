@@ -1,4 +1,4 @@
-//! Bulk calls: each element is a row that is worked at once, by any node.
+//! Bulk calls. Each element is a row that any node can claim and process.
 
 use std::collections::HashMap;
 
@@ -17,19 +17,19 @@ use crate::{
 pub struct Element {
     pub workspace: WorkspaceId,
     pub id: Uuid,
-    /// Which operation it is: the call's path without what all have in common.
+    /// The operation: the path of the call without the prefix that all operations share.
     pub path: String,
-    /// Who asked, JSON.
+    /// The caller of the bulk call, as JSON.
     pub caller: String,
-    /// What is asked for, JSON.
+    /// The body of the element, as JSON.
     pub data: String,
-    /// The word of the vendor's, such as `Created`.
+    /// The vendor's status, such as `Created`.
     pub status: String,
     /// JSON.
     pub result: Option<String>,
     /// JSON.
     pub errors: Option<String>,
-    /// How many times it was begun.
+    /// The number of claims of this element so far.
     pub tries: i64,
     /// Seconds since 1970.
     pub created_on: i64,
@@ -53,7 +53,7 @@ static BULK: Insert = Insert::new(
 const COLUMNS: &str =
     "workspace, id, path, caller, data, status, result, errors, tries, created_on, completed_on";
 
-/// Adds an element under an id that is fresh.
+/// Adds an element under a new id.
 pub fn insert(tx: &mut Tx<'_>, element: &Element) {
     let Element {
         workspace,
@@ -70,9 +70,9 @@ pub fn insert(tx: &mut Tx<'_>, element: &Element) {
     tx.insert(&BULK, values.to_vec());
 }
 
-/// The elements of a workspace with these ids.
+/// Finds the elements of a workspace with these ids.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, ids: &[Uuid]) -> Result<Vec<Element>> {
-    // In bites, so that the statements are few and of bounded length.
+    // In chunks, so that the statements are few and of bounded length.
     let mut found = Vec::new();
     for bite in ids.chunks(100) {
         let marks: Vec<String> = (2..bite.len() + 2).map(|n| format!("${n}")).collect();
@@ -87,7 +87,7 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId, ids: &[Uuid]) -> Result<Vec
     Ok(found)
 }
 
-/// A page of a workspace's elements, newest first, and how many there are.
+/// Lists a page of a workspace's elements, newest first, with their total number.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -106,51 +106,52 @@ pub fn list(
     Ok((total.unwrap_or(0), found))
 }
 
-/// How many elements are not done yet.
+/// Counts the elements of all workspaces that are not completed.
 pub fn count_waiting(conn: &mut Conn) -> Result<i64> {
     let sql = "SELECT count(*) FROM bulk WHERE completed_on IS NULL";
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// How many workspaces a claim takes elements of.
-const TURNS: i64 = 32;
+/// The largest number of workspaces that one claim takes elements of.
+const MAX_WORKSPACES_PER_CLAIM: i64 = 32;
 
-/// What a claim may take.
+/// The free capacity of this node for elements.
 #[derive(Clone, Debug)]
-pub struct Room {
-    /// How many elements all in all, and how many of one workspace at once.
-    pub all: i64,
-    pub share: i64,
-    /// How many of each workspace are under way.
-    pub under_way: HashMap<WorkspaceId, i64>,
-    /// The workspace that had the last turn.
+pub struct Capacity {
+    /// The number of elements that this node can take.
+    pub free: i64,
+    /// The largest number of elements of one workspace that may be in progress on this node.
+    pub max_per_workspace: i64,
+    /// The number of elements of each workspace that are in progress on this node.
+    pub in_progress: HashMap<WorkspaceId, i64>,
+    /// The workspace served last; the claim begins with the next one.
     pub after: WorkspaceId,
 }
 
-impl Room {
-    /// How many elements of a workspace may be taken; none while more than half its share is under way, so that
-    /// claims stay few.
+impl Capacity {
+    /// The number of elements that the claim may take of a workspace. Zero while more than half of the workspace's
+    /// share is in progress, so that a busy workspace is claimed from in few, larger batches.
     fn of(&self, workspace: WorkspaceId) -> i64 {
-        let under_way = self.under_way.get(&workspace).copied().unwrap_or(0);
-        if under_way > self.share / 2 {
+        let in_progress = self.in_progress.get(&workspace).copied().unwrap_or(0);
+        if in_progress > self.max_per_workspace / 2 {
             0
         } else {
-            self.share - under_way
+            self.max_per_workspace - in_progress
         }
     }
 }
 
-/// What a claim has come to.
+/// The elements that a claim took.
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
     pub elements: Vec<Element>,
-    /// The workspace that had the last turn, if any had one.
+    /// The workspace served last, if any was served.
     pub last: Option<WorkspaceId>,
-    /// Whether another claim might find more for the same room.
+    /// True if a further claim with the same capacity may find more elements.
     pub more: bool,
 }
 
-/// The elements that wait and belong to no node that lives.
+/// The condition for an element that is not completed and has no living owner.
 fn free() -> String {
     format!(
         "completed_on IS NULL AND (owner IS NULL OR (owner <> $1 AND owner NOT IN (SELECT id FROM node WHERE until > $2))) AND {}",
@@ -158,25 +159,35 @@ fn free() -> String {
     )
 }
 
-/// Takes elements over, by turns of their workspaces: an equal part of the room for each, its oldest first.
-pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: i64, status: &str, room: &Room) -> Result<Claimed> {
+/// Claims elements for this node. Each workspace gets an equal part of the limit, and gives its oldest elements
+/// first.
+pub fn claim(
+    tx: &mut Tx<'_>,
+    node: Uuid,
+    now: i64,
+    status: &str,
+    capacity: &Capacity,
+) -> Result<Claimed> {
     let micros = now.saturating_mul(1_000_000);
-    let turns = turns(tx.conn()?, node, micros, room.after)?;
+    let found = waiting_workspaces(tx.conn()?, node, micros, capacity.after)?;
     let mut claimed = Claimed {
-        more: i64::try_from(turns.len()).is_ok_and(|turns| turns == TURNS),
+        more: i64::try_from(found.len()).is_ok_and(|count| count == MAX_WORKSPACES_PER_CLAIM),
         ..Claimed::default()
     };
-    let waiting: Vec<WorkspaceId> = turns.into_iter().filter(|one| room.of(*one) > 0).collect();
-    let part = room.all / i64::try_from(waiting.len()).unwrap_or(1).max(1);
-    let mut left = room.all;
+    let waiting: Vec<WorkspaceId> = found
+        .into_iter()
+        .filter(|one| capacity.of(*one) > 0)
+        .collect();
+    let part = capacity.free / i64::try_from(waiting.len()).unwrap_or(1).max(1);
+    let mut left = capacity.free;
     for workspace in waiting {
-        let most = room.of(workspace).min(part.max(1)).min(left);
-        if most == 0 {
+        let max = capacity.of(workspace).min(part.max(1)).min(left);
+        if max == 0 {
             break;
         }
-        let found = claim_of(tx, node, micros, status, workspace, most)?;
-        let count = i64::try_from(found.len()).unwrap_or(most);
-        claimed.more |= count == most && most < room.of(workspace);
+        let found = claim_of(tx, node, micros, status, workspace, max)?;
+        let count = i64::try_from(found.len()).unwrap_or(max);
+        claimed.more |= count == max && max < capacity.of(workspace);
         claimed.elements.extend(found);
         claimed.last = Some(workspace);
         left -= count;
@@ -185,9 +196,14 @@ pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: i64, status: &str, room: &Room) -
     Ok(claimed)
 }
 
-/// Workspaces whose elements wait, from the one after `after` on and round again. Each is one step in the index, however
-/// many elements there are.
-fn turns(conn: &mut Conn, node: Uuid, micros: i64, after: WorkspaceId) -> Result<Vec<WorkspaceId>> {
+/// Lists the workspaces with claimable elements, in the order of their ids, from the one after `after` and around.
+/// The query takes one index step per workspace, however many elements a workspace has.
+fn waiting_workspaces(
+    conn: &mut Conn,
+    node: Uuid,
+    micros: i64,
+    after: WorkspaceId,
+) -> Result<Vec<WorkspaceId>> {
     let free = free();
     let sql = format!(
         "WITH RECURSIVE turn (workspace) AS (
@@ -197,16 +213,21 @@ fn turns(conn: &mut Conn, node: Uuid, micros: i64, after: WorkspaceId) -> Result
          SELECT workspace FROM turn WHERE workspace IS NOT NULL LIMIT $4"
     );
     let mut from = |after: Value<'static>| {
-        let values = [node.into(), micros.into(), after, TURNS.into()];
+        let values = [
+            node.into(),
+            micros.into(),
+            after,
+            MAX_WORKSPACES_PER_CLAIM.into(),
+        ];
         conn.query(&sql, &values, |row| Ok(WorkspaceId(row.uuid(0)?)))
     };
-    let mut turns = from(after.into())?;
-    if i64::try_from(turns.len()).is_ok_and(|found| found < TURNS) {
-        let room = usize::try_from(TURNS).unwrap_or(0) - turns.len();
+    let mut found = from(after.into())?;
+    if i64::try_from(found.len()).is_ok_and(|count| count < MAX_WORKSPACES_PER_CLAIM) {
+        let missing = usize::try_from(MAX_WORKSPACES_PER_CLAIM).unwrap_or(0) - found.len();
         let round = from(Value::from(""))?;
-        turns.extend(round.into_iter().filter(|one| *one <= after).take(room));
+        found.extend(round.into_iter().filter(|one| *one <= after).take(missing));
     }
-    Ok(turns)
+    Ok(found)
 }
 
 fn claim_of(
@@ -231,7 +252,8 @@ fn claim_of(
     Ok(claimed)
 }
 
-/// Gives back what a node had when it was stopped; all there is when no other can be at work.
+/// Frees the elements of a stopped node. `alone` frees the elements of every node, because no other node can be
+/// running.
 pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
     tx.run(
         "UPDATE bulk SET owner = NULL WHERE completed_on IS NULL AND (owner = $1 OR $2 = 1)",
@@ -240,8 +262,8 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes how an element has ended. False when it is no longer this node's: then nothing else of the
-/// transaction may be kept.
+/// Stores the result of an element. Returns false if the element no longer belongs to this node: the caller must then
+/// roll back the rest of the transaction.
 pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
     let settled = tx.changes_one(
         "UPDATE bulk SET status = $4, result = $5, errors = $6, completed_on = $7, owner = NULL
@@ -259,7 +281,7 @@ pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
     Ok(settled)
 }
 
-/// Removes elements that were completed before `before`, in seconds, at most `limit`.
+/// Removes elements that were completed before `before`, in seconds since 1970. At most `limit` elements.
 pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM bulk WHERE (workspace, id) IN (SELECT workspace, id FROM bulk WHERE completed_on < $1 LIMIT $2)",

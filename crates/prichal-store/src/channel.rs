@@ -12,13 +12,13 @@ pub struct Channel {
     pub workspace: WorkspaceId,
     pub id: EntityId,
     pub code: String,
-    /// The name of its type.
+    /// The name of the channel's type.
     pub kind: String,
     /// The SHA-256 of the local token, in hex.
     pub token_hash: String,
-    /// The tokens, sealed.
+    /// The tokens as JSON, sealed.
     pub tokens: Vec<u8>,
-    /// The rest of the entity, as JSON.
+    /// The other members of the entity, as JSON.
     pub members: String,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -28,7 +28,7 @@ pub struct Channel {
 const COLUMNS: &str =
     "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at, coalesce(type, '')";
 
-/// Adds a channel. False when its id, its code or its token is taken. The id of a deleted one is free.
+/// Adds a channel. Returns false if its id, code or token is taken. The id of a deleted channel can be used again.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
     tx.run(
         "DELETE FROM channel WHERE workspace = $1 AND id = $2 AND deleted_at IS NOT NULL",
@@ -52,7 +52,7 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
     )? == 1)
 }
 
-/// Writes what a channel has become. The caller has it from [`find_for_update`] of this transaction.
+/// Updates a channel that [`find_for_update`] returned in the same transaction.
 pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     tx.run(
         "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7, type = $8 WHERE workspace = $1 AND id = $2",
@@ -70,8 +70,8 @@ pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     Ok(())
 }
 
-/// Gives a channel another local token. The one before, by its hash, is good as well until a time. False when
-/// the new one is taken.
+/// Gives a channel another local token. The previous token, named by its hash, stays valid until the given time.
+/// Returns false if the new token is taken.
 pub fn rotate(
     tx: &mut Tx<'_>,
     channel: &Channel,
@@ -94,13 +94,13 @@ pub fn rotate(
     Ok(done == 1)
 }
 
-/// A channel, deleted or not.
+/// Finds a channel, deleted or not.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Channel>> {
     let sql = format!("SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND id = $2");
     conn.query_one(&sql, params![workspace, id], |row| read(workspace, row))
 }
 
-/// The same, held until the end of the transaction.
+/// Finds a channel and locks it until the end of the transaction.
 pub fn find_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -113,7 +113,7 @@ pub fn find_for_update(
         .query_one(&sql, params![workspace, id], |row| read(workspace, row))
 }
 
-/// How many channels a workspace has, and how many bytes their members have.
+/// Returns the number of channels of a workspace and the size of their members in bytes.
 pub fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
     let sql = "SELECT count(*), coalesce(sum(octet_length(members)), 0) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
     let found = conn.query_one(sql, params![workspace], |row| {
@@ -122,7 +122,7 @@ pub fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
     Ok(found.unwrap_or_default())
 }
 
-/// How many channels of a type a workspace has.
+/// Counts the channels of a workspace that have this type.
 pub fn count_of(conn: &mut Conn, workspace: WorkspaceId, kind: &str) -> Result<i64> {
     let sql =
         "SELECT count(*) FROM channel WHERE workspace = $1 AND type = $2 AND deleted_at IS NULL";
@@ -130,7 +130,7 @@ pub fn count_of(conn: &mut Conn, workspace: WorkspaceId, kind: &str) -> Result<i
     Ok(found.unwrap_or(0))
 }
 
-/// Channels of a workspace from an offset on, in the order of their making.
+/// Lists channels of a workspace from an offset on, in the order of their creation.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -145,8 +145,8 @@ pub fn list(
     })
 }
 
-/// The tokens that let in at a time, by their hashes, of all channels of a workspace.
-pub fn good_tokens(
+/// Lists the hashes of all tokens of a workspace's channels that are valid at `now`.
+pub fn valid_tokens(
     conn: &mut Conn,
     workspace: WorkspaceId,
     now: Timestamp,
@@ -160,7 +160,7 @@ pub fn good_tokens(
     )
 }
 
-/// The channels that a key may mean: an id, a code, or the hash of a token.
+/// Finds the channels that a key can mean: by id, by code, or by the hash of a token.
 pub fn lookup(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -175,7 +175,7 @@ pub fn lookup(
     )
 }
 
-/// The channel of a workspace that a local token, by its hash, lets in at a time.
+/// Finds the channel of a workspace whose local token has this hash and is valid at `now`.
 pub fn find_by_token(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -188,8 +188,7 @@ pub fn find_by_token(
         .map(|channel| channel.id))
 }
 
-/// The channel that a local token, by its hash, lets in at a time, in whatever workspace: its own, or the
-/// one it had before.
+/// Finds the channel, in any workspace, whose current or previous local token has this hash and is valid at `now`.
 pub fn find_anywhere(conn: &mut Conn, token_hash: &str, now: Timestamp) -> Result<Option<Channel>> {
     let read = |row: &Row<'_>| read(WorkspaceId(row.uuid(9)?), row);
     let sql = format!(

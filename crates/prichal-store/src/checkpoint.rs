@@ -1,10 +1,9 @@
-//! Checkpoints of SQLite: copying the pages of the write-ahead log into the database, on a thread of
-//! their own. Done by the writer, each would hold up every write for as long as thousands of pages
-//! take.
+//! Checkpoints of SQLite: copying the pages of the write-ahead log into the database, on a thread of their own. A
+//! checkpoint on the writer's thread would delay every write for as long as it takes to copy thousands of pages.
 //!
-//! A log begins again from its start only when all of it has been copied, which never happens while
-//! the writer goes on. So the thread copies most of it, and the writer, when told, the little that
-//! has come meanwhile.
+//! SQLite restarts a log from its beginning only after all of it was copied, which never happens while the writer
+//! goes on. The thread therefore copies most of the log, and then asks the writer to copy the few pages written
+//! meanwhile.
 
 use std::{
     path::Path,
@@ -20,55 +19,56 @@ use rusqlite::Connection;
 
 use crate::Result;
 
-/// A log of this many pages is worth a checkpoint: 16 MiB.
-const WORTH_IT: i64 = 4_000;
-/// From this many pages on the writer waits until the log is copied: it is faster than the thread.
-const TOO_LONG: i64 = 16_000;
-/// So few pages are left to the writer.
-const FEW: i64 = 256;
-/// How often the thread goes after what has come meanwhile.
-const ROUNDS: usize = 4;
+/// The length of the log, in pages, at which the thread starts a checkpoint: 16 MiB.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// The length of the log, in pages, at which the writer waits until the log is copied, because it writes faster than
+/// the thread copies.
+const MAX_LOG_PAGES: i64 = 16_000;
+/// The largest number of pages that the thread leaves to the writer.
+const MAX_LEFT_PAGES: i64 = 256;
+/// The largest number of times the thread goes after pages written meanwhile.
+const MAX_ROUNDS: usize = 4;
 
-/// What the writer and the thread tell each other.
+/// State shared by the writer and the thread.
 #[derive(Default)]
 struct Shared {
-    /// Pages in the log after the last commit.
+    /// The number of pages in the log after the last commit.
     pages: AtomicI64,
-    /// Whether the thread has been told to begin, and has not ended yet.
+    /// True from the moment the thread is started to start until it has finished.
     running: AtomicBool,
-    /// Whether the writer is to copy the rest.
+    /// Set by the thread when the writer is to copy the remaining pages.
     finish: AtomicBool,
-    /// Held by the thread while it copies.
+    /// Locked by the thread while it copies.
     copying: Mutex<()>,
 }
 
 impl Shared {
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    fn lock_copying(&self) -> MutexGuard<'_, ()> {
         self.copying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts the thread for the database at `path`, and has `writer` tell it how long the log is. It
-/// ends with `writer`.
+/// Starts the checkpoint thread for the database at `path`, and makes `writer` report the length of the log to it.
+/// The thread ends with `writer`.
 pub(crate) fn start(writer: &mut Connection, path: &Path) -> Result<()> {
     let beside = Connection::open(path)?;
     beside.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL;")?;
     let shared = Arc::new(Shared::default());
-    let (begin, told) = sync_channel(1);
+    let (begin, started) = sync_channel(1);
     let of_thread = shared.clone();
     thread::Builder::new()
         .name("prichal-checkpoint".into())
-        .spawn(move || run(&beside, &of_thread, &told))
+        .spawn(move || run(&beside, &of_thread, &started))
         .map_err(crate::Error::unavailable)?;
     writer.pragma_update(None, "wal_autocheckpoint", 0)?;
     writer.wal_hook(Some(
         move |wal: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
-            let _turn = match share_of_writer(&shared, pages.into(), &begin) {
+            let _copying = match writer_share(&shared, pages.into(), &begin) {
                 Share::Nothing => return Ok(()),
                 Share::TheRest => None,
-                Share::Everything => Some(shared.turn()),
+                Share::Everything => Some(shared.lock_copying()),
             };
-            // Busy only means that the thread is at it or a reader still looks: next time.
+            // "Busy" means that the thread is copying or a reader still uses the log. The next commit tries again.
             let _ = wal.checkpoint();
             Ok(())
         },
@@ -76,44 +76,44 @@ pub(crate) fn start(writer: &mut Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the writer has to copy.
+/// The part of the log that the writer has to copy.
 enum Share {
     Nothing,
-    /// The little that the thread has left over.
+    /// The few pages that the thread has left over.
     TheRest,
-    /// All of it, after the thread if need be.
+    /// All pages, after waiting for the thread.
     Everything,
 }
 
-/// Notes the length of the log after a commit, and says what the writer has to copy.
-fn share_of_writer(shared: &Shared, pages: i64, begin: &SyncSender<()>) -> Share {
+/// Stores the length of the log after a commit, and returns the part that the writer has to copy.
+fn writer_share(shared: &Shared, pages: i64, begin: &SyncSender<()>) -> Share {
     shared.pages.store(pages, Relaxed);
-    if pages >= TOO_LONG {
+    if pages >= MAX_LOG_PAGES {
         return Share::Everything;
     }
     if shared.finish.swap(false, Relaxed) {
         return Share::TheRest;
     }
-    if pages >= WORTH_IT && !shared.running.swap(true, Relaxed) {
-        // There is room for one word, and the thread has taken the last one.
+    if pages >= CHECKPOINT_PAGES && !shared.running.swap(true, Relaxed) {
+        // The channel holds one message, and the thread has received the previous one.
         let _ = begin.try_send(());
     }
     Share::Nothing
 }
 
-fn run(conn: &Connection, shared: &Shared, told: &Receiver<()>) {
-    while told.recv().is_ok() {
-        for _ in 0..ROUNDS {
-            let turn = shared.turn();
+fn run(conn: &Connection, shared: &Shared, started: &Receiver<()>) {
+    while started.recv().is_ok() {
+        for _ in 0..MAX_ROUNDS {
+            let copying = shared.lock_copying();
             let copied = copy(conn);
-            drop(turn);
+            drop(copying);
             match copied {
-                Ok(copied) if shared.pages.load(Relaxed) - copied > FEW => {}
+                Ok(copied) if shared.pages.load(Relaxed) - copied > MAX_LEFT_PAGES => {}
                 Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "could not make a checkpoint; the log grows until the next one"
+                        "could not checkpoint the SQLite log, which grows until the next checkpoint"
                     );
                     break;
                 }
@@ -124,7 +124,7 @@ fn run(conn: &Connection, shared: &Shared, told: &Receiver<()>) {
     }
 }
 
-/// Copies what is in the log now, without waiting for anybody. How many of its pages are copied.
+/// Copies the log as it is now without waiting for readers or the writer. Returns the number of pages copied.
 fn copy(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))
 }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_written_to_all_the_time_begins_again() {
+    fn a_log_under_constant_writes_is_restarted() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("test.sqlite");
         let mut writer = Connection::open(&path).expect("opened");
@@ -157,8 +157,8 @@ mod tests {
                 .expect("written");
         }
         let pages = i64::try_from(log_length(folder.path()) / page_bytes).expect("a small number");
-        // Every insert writes three pages or more: without checkpoints there would be 90 000.
-        assert!(pages < 2 * TOO_LONG, "{pages} pages");
+        // Every insert writes three pages or more. Without checkpoints there would be 90 000.
+        assert!(pages < 2 * MAX_LOG_PAGES, "{pages} pages");
         let rows = writer
             .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
             .expect("counted");

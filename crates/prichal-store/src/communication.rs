@@ -1,4 +1,4 @@
-//! Calls as communications: their evidence, and the columns by which they are found.
+//! Phone calls: the evidence of a call, and columns derived from it that lists and look-ups use.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     quarantine::{Kind, not_held},
-    stamps,
+    update_info,
     value::{Value, params},
 };
 
@@ -21,38 +21,38 @@ pub struct Communication {
     pub workspace: WorkspaceId,
     pub id: EntityId,
     pub integration: IntegrationId,
-    /// As it stands before the exchange's id.
+    /// The integration's name, which is the prefix of the full external id.
     pub integration_name: String,
-    /// The exchange's id of the call, without the integration's name.
+    /// The call's id at the exchange, without the integration's name.
     pub external_id: Option<String>,
-    /// That id as the exchange sends it, where it had given it to another call before.
+    /// The id as the exchange sent it, set if the exchange had used it for an earlier call.
     pub external_base: Option<String>,
-    /// The count of later calls that have got this one's id.
+    /// The number of later calls for which the exchange used the id of this call again.
     pub reuses: i64,
     /// The evidence, as JSON.
     pub call: String,
     pub first_seen: Timestamp,
-    /// The group of the user who is responsible.
+    /// The group of the responsible user.
     pub group: Option<Uuid>,
-    /// What was linked because of the phone, and what a user took away again.
+    /// Links that were added because of the phone number, and links that a user removed again.
     pub auto_links: String,
     pub cut_links: String,
     pub found_by: FoundBy,
-    /// The record that this one turned out to be.
+    /// The call that this one was merged into.
     pub merged_into: Option<Uuid>,
     pub update_info: UpdateInfo,
     pub deleted_at: Option<Timestamp>,
 }
 
-/// What follows from the evidence and is looked for.
+/// Columns derived from the evidence, for searching.
 #[derive(Clone, Debug, Default)]
 pub struct FoundBy {
     pub begun_at: Timestamp,
     pub direction: &'static str,
     pub status: &'static str,
-    /// The key of the client's phone.
+    /// The search key of the client's phone number.
     pub phone: Option<String>,
-    /// Our own number.
+    /// The workspace's own phone number.
     pub line: String,
     pub answered: bool,
     pub missed: bool,
@@ -60,7 +60,7 @@ pub struct FoundBy {
     pub talk_ms: i64,
     pub hold_ms: i64,
     pub responsible: Option<Uuid>,
-    /// When the call is given up if nothing more comes.
+    /// The time at which the call is given up unless further messages come.
     pub due_at: Option<Timestamp>,
 }
 
@@ -68,28 +68,28 @@ const COLUMNS: &str = "id, integration, integration_name, external_id, call, fir
     auto_links, cut_links, merged_into, deleted_at, created_at, created_by, created_with, updated_at, updated_by, updated_with, \
     external_base, reuses, phone";
 
-/// Adds a call. False when the exchange's id is taken already.
+/// Adds a call. Returns false if the exchange's id is taken.
 pub fn insert(tx: &mut Tx<'_>, row: &Communication) -> Result<bool> {
     let mut values: Vec<Value<'_>> = params![row.workspace, row.id, row.first_seen].to_vec();
     values.extend(changing(row));
-    values.extend(stamps::values(&row.update_info));
+    values.extend(update_info::values(&row.update_info));
     tx.changes_one(&INSERT, &values)
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
-    // The workspace, the id and when it was first seen, what changes, and six stamps.
+    // The workspace, the id, the time it was first seen, the changing columns, and the six columns of `UpdateInfo`.
     let marks: Vec<String> = (1..=3 + CHANGING.len() + 6)
         .map(|n| format!("${n}"))
         .collect();
     format!(
         "INSERT INTO communication (workspace, id, first_seen, {}, {}) VALUES ({}) ON CONFLICT DO NOTHING",
         CHANGING.join(", "),
-        stamps::COLUMNS,
+        update_info::COLUMNS,
         marks.join(", ")
     )
 });
 
-/// Writes what a call has become. The caller has it from a `find_…_for_update` of this transaction.
+/// Updates a call that a `find_…_for_update` returned in the same transaction.
 pub fn update(tx: &mut Tx<'_>, row: &Communication) -> Result<()> {
     let mut values: Vec<Value<'_>> = params![row.workspace, row.id].to_vec();
     values.extend(changing(row));
@@ -168,7 +168,7 @@ fn changing(row: &Communication) -> Vec<Value<'_>> {
     .to_vec()
 }
 
-/// Notes who has a part in a call.
+/// Adds users who take part in a call.
 pub fn add_users(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -192,7 +192,7 @@ pub fn find(
     find_where(conn, workspace, "id = $2", &[id.into()], "")
 }
 
-/// The same, held until the end of the transaction.
+/// Finds a call and locks it until the end of the transaction.
 pub fn find_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -201,7 +201,7 @@ pub fn find_for_update(
     find_where(tx.conn()?, workspace, "id = $2", &[id.into()], FOR_UPDATE)
 }
 
-/// The newest of the calls that have this id of the exchange.
+/// Finds the newest call with this id of the exchange.
 pub fn find_external(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -209,18 +209,18 @@ pub fn find_external(
     external_id: &str,
 ) -> Result<Option<Communication>> {
     let keys = [integration.into(), external_id.into()];
-    let first = find_where(conn, workspace, EXTERNAL, &keys, "")?;
+    let first = find_where(conn, workspace, SAME_EXTERNAL_ID, &keys, "")?;
     if first.as_ref().is_none_or(|first| first.reuses == 0) {
         return Ok(first);
     }
-    let condition = format!("{BASE} ORDER BY id DESC LIMIT 1");
+    let condition = format!("{SAME_BASE_ID} ORDER BY id DESC LIMIT 1");
     find_where(conn, workspace, &condition, &keys, "")
 }
 
-/// The most of the newest calls of one id that are looked through, beside the first one.
-const NAMED: i64 = 32;
+/// The largest number of calls with a reused id that are looked at, besides the first call with the id.
+const MAX_REUSED: i64 = 32;
 
-/// The calls that have this id of the exchange, the newest first, held until the end of the transaction.
+/// Lists the calls with this id of the exchange, newest first, and locks them until the end of the transaction.
 pub fn list_external_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -228,42 +228,43 @@ pub fn list_external_for_update(
     external_id: &str,
 ) -> Result<Vec<Communication>> {
     let keys = [integration.into(), external_id.into()];
-    let Some(first) = find_where(tx.conn()?, workspace, EXTERNAL, &keys, FOR_UPDATE)? else {
+    let Some(first) = find_where(tx.conn()?, workspace, SAME_EXTERNAL_ID, &keys, FOR_UPDATE)?
+    else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
     if first.reuses > 0 {
         let sql = format!(
-            "SELECT {COLUMNS} FROM communication WHERE workspace = $1 AND {BASE} ORDER BY id DESC LIMIT $4 {FOR_UPDATE}"
+            "SELECT {COLUMNS} FROM communication WHERE workspace = $1 AND {SAME_BASE_ID} ORDER BY id DESC LIMIT $4 {FOR_UPDATE}"
         );
-        let values = params![workspace, integration, external_id, NAMED];
+        let values = params![workspace, integration, external_id, MAX_REUSED];
         found = tx.conn()?.query(&sql, values, |row| read(workspace, row))?;
     }
     found.push(first);
     Ok(found)
 }
 
-/// Looks for a call that has exactly this id.
+/// Tells if a call has exactly this id of the exchange.
 pub fn is_external_taken(
     conn: &mut Conn,
     workspace: WorkspaceId,
     integration: IntegrationId,
     external_id: &str,
 ) -> Result<bool> {
-    let sql = format!("SELECT 1 FROM communication WHERE workspace = $1 AND {EXTERNAL}");
+    let sql = format!("SELECT 1 FROM communication WHERE workspace = $1 AND {SAME_EXTERNAL_ID}");
     let keys = params![workspace, integration, external_id];
     let found = conn.query_one(&sql, keys, |row| row.get::<i32>(0))?;
     Ok(found.is_some())
 }
 
-/// Counts one more call that has got this one's id.
+/// Counts a later call for which the exchange used this call's id again.
 pub fn count_reuse(tx: &mut Tx<'_>, workspace: WorkspaceId, id: EntityId) -> Result<()> {
     let sql = "UPDATE communication SET reuses = reuses + 1 WHERE workspace = $1 AND id = $2";
     tx.run(sql, params![workspace, id])?;
     Ok(())
 }
 
-/// The calls after one, in the order of their ids, held until the end of the transaction.
+/// Lists the calls after an id, in the order of ids, and locks them until the end of the transaction.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -277,7 +278,7 @@ pub fn list_after_for_update(
     tx.conn()?.query(&sql, values, |row| read(workspace, row))
 }
 
-/// Sets the key of a call's number.
+/// Sets the search key of a call's phone number.
 pub fn set_phone(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -289,8 +290,8 @@ pub fn set_phone(
     Ok(())
 }
 
-/// The oldest call to this phone that a user asked this integration for at `since` or later and that
-/// the exchange has not named yet.
+/// Finds the oldest call to this phone that a user ordered through this integration at `since` or later and that has
+/// no id of the exchange yet. Locks it until the end of the transaction.
 pub fn find_pending_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -304,8 +305,8 @@ pub fn find_pending_for_update(
     find_where(tx.conn()?, workspace, condition, &keys, FOR_UPDATE)
 }
 
-const EXTERNAL: &str = "integration = $2 AND external_id = $3";
-const BASE: &str = "integration = $2 AND external_base = $3";
+const SAME_EXTERNAL_ID: &str = "integration = $2 AND external_id = $3";
+const SAME_BASE_ID: &str = "integration = $2 AND external_base = $3";
 const FOR_UPDATE: &str = "/*postgres FOR UPDATE*/";
 
 fn find_where(
@@ -322,22 +323,22 @@ fn find_where(
     conn.query_one(&sql, &values, |row| read(workspace, row))
 }
 
-/// What a list is narrowed to.
+/// Criteria of a list of calls.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub direction: Option<&'static str>,
     pub status: Option<&'static str>,
     pub missed: Option<bool>,
-    /// A phone's key.
+    /// The search key of a phone number.
     pub phone: Option<String>,
     pub user: Option<Uuid>,
-    /// The period: from here, and up to but without there.
+    /// The period. `from` is inclusive, `to` is exclusive.
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
 }
 
 impl Filter {
-    /// The condition, and the values of `$2` and up.
+    /// Returns the condition, and the values of its parameters from `$2` on.
     fn condition(&self) -> (String, Vec<Value<'static>>) {
         let mut values: Vec<Value<'static>> = Vec::new();
         let mut sql = String::from("c.workspace = $1 AND c.deleted_at IS NULL");
@@ -362,10 +363,10 @@ impl Filter {
     }
 }
 
-/// A page is cut short once it holds this much, so that long calls can't fill the memory.
-const PAGE_BYTES: usize = 1 << 20;
+/// The size at which a page ends early, so that calls with much evidence cannot exhaust the memory.
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
-/// A page, newest first, and how many there are.
+/// Lists a page of calls, newest first, with their total number.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -388,11 +389,11 @@ pub fn list(
     );
     all.extend_from_slice(params![limit, offset]);
     let size = |one: &Communication| one.call.len() + one.auto_links.len() + one.cut_links.len();
-    let found = conn.query_within(&sql, &all, PAGE_BYTES, size, |row| read(workspace, row))?;
+    let found = conn.query_within(&sql, &all, MAX_PAGE_BYTES, size, |row| read(workspace, row))?;
     Ok((count.unwrap_or(0), found))
 }
 
-/// Calls that go on, at most `limit`.
+/// Lists calls that are in progress, at most `limit`.
 pub fn list_active(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -404,7 +405,7 @@ pub fn list_active(
     conn.query(&sql, params![workspace, limit], |row| read(workspace, row))
 }
 
-/// The newest calls with this phone that are linked with no contact and no company, at most `limit`.
+/// Lists the newest calls with this phone that are linked to no contact and no company, at most `limit`.
 pub fn list_unlinked(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -421,7 +422,7 @@ pub fn list_unlinked(
     )
 }
 
-/// Whether somebody has called this phone and talked, after `after`.
+/// Tells if a user called this phone after `after` and was answered.
 pub fn was_called_back(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -436,10 +437,10 @@ pub fn was_called_back(
     Ok(found?.is_some())
 }
 
-/// Calls that are due, and when the next one after those is.
+/// Due calls, and the time at which the next call becomes due.
 pub type Due = (Vec<(WorkspaceId, EntityId)>, Option<Timestamp>);
 
-/// Calls that are due to be given up at `now`, at most `limit`, by turns of their workspaces.
+/// Lists the calls that are to be given up at `now`, at most `limit`. Workspaces take turns.
 pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Due> {
     let sql = format!(
         "SELECT workspace, id FROM (
@@ -459,10 +460,10 @@ pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Due> {
     Ok((due, next))
 }
 
-/// What the calls of a group come to.
+/// Statistics of a group of calls.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// A user's id, a line, or the number of a day or an hour since 1970.
+    /// The id of a user, a phone line, or the number of the day or hour since 1970.
     pub group: Option<String>,
     pub count: i64,
     pub inbound: i64,
@@ -472,12 +473,12 @@ pub struct Totals {
     pub missed: i64,
     pub talk_ms: i64,
     pub hold_ms: i64,
-    /// Over the calls whose wait is known.
+    /// The sum over the `waits` calls whose waiting time is known.
     pub wait_ms: i64,
     pub waits: i64,
 }
 
-/// What calls are added up by.
+/// The criterion by which calls are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupBy {
     User,
@@ -486,7 +487,7 @@ pub enum GroupBy {
     Line,
 }
 
-/// Adds up the calls of a period, at most `limit` groups.
+/// Computes the statistics of a period, for at most `limit` groups.
 pub fn totals(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -556,6 +557,6 @@ fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Communication> {
         },
         merged_into: row.maybe_uuid(9)?,
         deleted_at: row.get::<Option<i64>>(10)?.map(Timestamp::from_micros),
-        update_info: stamps::read(row, 11)?,
+        update_info: update_info::read(row, 11)?,
     })
 }

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use crate::{Result, Row, postgres::Session, value::Value};
 
-/// Which of the two engines a store runs on.
+/// The database engine of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
@@ -18,7 +18,7 @@ pub enum Engine {
 /// An open connection. Every query function takes one.
 pub struct Conn {
     link: Link,
-    /// Set by a statement that failed: PostgreSQL has given the transaction up by then.
+    /// Set by a failed statement. PostgreSQL has then aborted the transaction.
     failed: bool,
 }
 
@@ -56,43 +56,43 @@ impl Conn {
         }
     }
 
-    /// Whether the connection can be used, as far as that is known without using it.
+    /// Tells if the connection can be used. A PostgreSQL connection that was idle is probed first.
     pub(crate) fn is_ready(&mut self) -> bool {
         if let Link::Postgres(session) = &mut self.link {
-            session.look();
+            session.probe();
         }
         !self.is_closed()
     }
 
-    /// How long the engine may take to answer a statement.
-    pub(crate) fn set_patience(&mut self, patience: std::time::Duration) {
+    /// Sets the time the engine may take to answer a statement.
+    pub(crate) fn set_timeout(&mut self, timeout: std::time::Duration) {
         if let Link::Postgres(session) = &mut self.link {
-            session.set_patience(patience);
+            session.set_timeout(timeout);
         }
     }
 
-    /// Whether the connection is gone for good. A SQLite one never is.
+    /// Tells if the connection is lost for good. A SQLite connection never is.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(&self.link, Link::Postgres(session) if session.is_closed())
     }
 
-    /// Whether a statement failed since [`Self::take_failed`].
+    /// Tells if a statement has failed since the last [`Self::take_failed`].
     pub(crate) fn failed(&self) -> bool {
         self.failed
     }
 
-    /// Whether a statement failed since this was last asked.
+    /// Tells if a statement has failed since the last call of this function.
     pub(crate) fn take_failed(&mut self) -> bool {
         std::mem::take(&mut self.failed)
     }
 
-    /// Runs a statement and returns how many rows it changed.
+    /// Runs a statement and returns the number of rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         let done = match &mut self.link {
             Link::Sqlite { db, texts } => (|| {
                 let mut statement = db.prepare_cached(sqlite_text(texts, sql))?;
                 bind(&mut statement, params)?;
-                // A statement with RETURNING gives rows; stepping to the end is what runs it.
+                // A statement with RETURNING yields rows. Only stepping through all of them completes it.
                 let mut rows = statement.raw_query();
                 while rows.next()?.is_some() {}
                 drop(rows);
@@ -105,7 +105,7 @@ impl Conn {
         done
     }
 
-    /// Runs a query and hands each row to `take`, until that returns false.
+    /// Runs a query and passes each row to `take` until `take` returns false.
     pub(crate) fn scan(
         &mut self,
         sql: &str,
@@ -130,7 +130,7 @@ impl Conn {
         done
     }
 
-    /// Runs a query and reads each row with `read`. The statement limits how many there can be.
+    /// Runs a query and converts each row with `read`. The statement itself must limit the number of rows.
     pub(crate) fn query<T>(
         &mut self,
         sql: &str,
@@ -145,7 +145,7 @@ impl Conn {
         Ok(found)
     }
 
-    /// The same, cut short once the rows have this many bytes: there is at least one, if there is any.
+    /// Runs a query and converts rows until their size exceeds `bytes`. Returns at least one row if there is any.
     pub(crate) fn query_within<T>(
         &mut self,
         sql: &str,
@@ -164,7 +164,7 @@ impl Conn {
         Ok(found)
     }
 
-    /// Runs a query that gives one row or none. More rows are not looked at.
+    /// Runs a query and converts its first row, if there is one.
     pub(crate) fn query_one<T>(
         &mut self,
         sql: &str,
@@ -174,7 +174,7 @@ impl Conn {
         Ok(self.query(sql, params, read)?.into_iter().next())
     }
 
-    /// Runs statements without parameters and without keeping them: transactions and migrations.
+    /// Runs statements without parameters and without caching them, for transactions and migrations.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
         let done = match &mut self.link {
             Link::Sqlite { db, .. } => db
@@ -186,7 +186,7 @@ impl Conn {
         done
     }
 
-    /// Opens a transaction. PostgreSQL hears of that with the first statement.
+    /// Opens a transaction. On PostgreSQL, BEGIN is sent with the first statement.
     pub(crate) fn begin(&mut self) -> Result<()> {
         match &mut self.link {
             Link::Sqlite { .. } => self.batch("BEGIN IMMEDIATE"),
@@ -198,8 +198,8 @@ impl Conn {
         }
     }
 
-    /// Runs a statement whose outcome nobody looks at. To PostgreSQL it goes with the next one, and fails
-    /// with that.
+    /// Runs a statement without returning its row count. On PostgreSQL it is sent with the next statement, and its
+    /// failure is reported by that one.
     pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {
         match self.engine() {
             Engine::Sqlite => self.execute(sql, params).map(drop),
@@ -210,7 +210,7 @@ impl Conn {
         }
     }
 
-    /// The same, without a copy of the values.
+    /// Runs a statement like [`Self::run`], without copying the values.
     pub(crate) fn run_owned(&mut self, sql: &str, params: Vec<Value<'static>>) -> Result<()> {
         let done = match &mut self.link {
             Link::Sqlite { .. } => return self.execute(sql, &params).map(drop),
@@ -220,8 +220,9 @@ impl Conn {
         done
     }
 
-    /// Runs a statement that has to change one row. PostgreSQL says before the commit whether it did; else the
-    /// transaction has met another.
+    /// Runs a statement that is expected to change one row. Returns false if it did not. On PostgreSQL it always
+    /// returns true, and a statement that changed no row fails the transaction with [`Error::Collided`] before the
+    /// commit.
     pub(crate) fn run_for_one(&mut self, sql: &str, params: &[Value<'_>]) -> Result<bool> {
         let done = match &mut self.link {
             Link::Sqlite { .. } => return Ok(self.execute(sql, params)? == 1),
@@ -256,14 +257,14 @@ fn bind(
 
 fn sqlite_text<'a>(texts: &'a mut HashMap<String, String>, sql: &str) -> &'a str {
     if !texts.contains_key(sql) {
-        // `$1` is a *named* parameter to SQLite, numbered by first appearance; `?1` is the first one.
+        // SQLite treats `$1` as a *named* parameter and numbers it by first appearance. `?1` is the first parameter.
         let text = dialect(Engine::Sqlite, sql).replace('$', "?");
         texts.insert(sql.to_owned(), text);
     }
     &texts[sql]
 }
 
-/// Opens the comments that hold words for this engine.
+/// Uncomments the words for this engine.
 pub(crate) fn dialect(engine: Engine, sql: &str) -> Cow<'_, str> {
     let mark = match engine {
         Engine::Sqlite => "/*sqlite ",

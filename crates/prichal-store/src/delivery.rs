@@ -1,4 +1,4 @@
-//! Deliveries: what each call came to, what waits for another try, what is being replayed.
+//! Deliveries: the log of attempts, the deferred events that wait for another attempt, and replays.
 
 use std::fmt::Write as _;
 
@@ -16,14 +16,14 @@ use crate::{
     webhook::Key,
 };
 
-/// What a call came to.
+/// The outcome of one call.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub id: Uuid,
     pub webhook: WebhookId,
     pub event: EventId,
     pub seq: i64,
-    /// Which call for this event it was, from 1.
+    /// The number of the call for this event, from 1.
     pub attempt: i64,
     /// `delivered`, `deferred` or `exhausted`.
     pub status: &'static str,
@@ -35,7 +35,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
 }
 
-/// The words an attempt's status can be.
+/// All values of an attempt's status.
 pub const STATUSES: [&str; 3] = ["delivered", "deferred", "exhausted"];
 
 static ATTEMPT: Insert = Insert::new(
@@ -94,7 +94,7 @@ pub fn insert_attempt(
     tx.insert(&ATTEMPT, values.to_vec());
 }
 
-/// Which attempts of an instance to list.
+/// Criteria of a list of attempts.
 #[derive(Clone, Debug, Default)]
 pub struct AttemptFilter {
     pub webhook: Option<WebhookId>,
@@ -104,7 +104,7 @@ pub struct AttemptFilter {
     pub before: Option<Uuid>,
 }
 
-/// Attempts of an instance, newest first.
+/// Lists attempts of an instance, newest first.
 pub fn list_attempts(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -120,7 +120,7 @@ pub fn list_attempts(
     } = filter;
     let mut values = params![workspace, integration, limit].to_vec();
     let mut conditions = String::new();
-    // Each condition stands there only when it is asked for, so that the engine can use its indexes.
+    // A condition is written only when it is asked for, so that the engine can use its indexes.
     let mut only = |condition: &str, value: Value<'static>| {
         values.push(value);
         let _ = write!(conditions, " AND {condition} ${}", values.len());
@@ -130,7 +130,7 @@ pub fn list_attempts(
     }
     if let Some(event) = event {
         only("event =", (*event).into());
-        // Ids are in the order of time, and no attempt for an event is older than the event itself.
+        // Ids are ordered by time, and no attempt for an event is older than the event.
         only(
             "id >=",
             format!("{}-0000-0000-0000-000000000000", &event.to_string()[..13]).into(),
@@ -142,7 +142,7 @@ pub fn list_attempts(
     if let Some(status) = status {
         only("status =", status.clone().into());
         if status != STATUSES[0] {
-            // Failed attempts have an index of their own, which a plain equality would not show to be enough.
+            // Failed attempts have a partial index. The engine does not see from an equality that the index applies.
             conditions.push_str(" AND status <> 'delivered'");
         }
     }
@@ -171,8 +171,8 @@ pub fn list_attempts(
     )
 }
 
-/// Instances, channels that send, and companies' document hooks, that have attempts older than `before`,
-/// at most `limit`.
+/// Lists the owners of attempts older than `before`, at most `limit`: instances, channels that send, and the document
+/// hooks of companies.
 pub fn with_attempts_before(
     conn: &mut Conn,
     before: Timestamp,
@@ -190,7 +190,7 @@ pub fn with_attempts_before(
     )
 }
 
-/// Removes attempts of an instance older than `before`, at most `limit`. Returns how many.
+/// Deletes attempts of an instance older than `before`, at most `limit`. Returns their number.
 pub fn forget_attempts(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -205,13 +205,13 @@ pub fn forget_attempts(
     )
 }
 
-/// The lowest id that can be made at `at`: ids are in the order of time.
+/// Returns the lowest id that can be generated at `at`. Ids are ordered by time.
 pub(crate) fn first_id(at: Timestamp) -> Uuid {
     let millis = u64::try_from(at.micros() / 1000).unwrap_or(0);
     Uuid::from_u128(u128::from(millis) << 80)
 }
 
-/// Which of a webhook's lines an event is on.
+/// The queue that an event of a webhook is delivered from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     Main,
@@ -227,19 +227,19 @@ impl Lane {
     }
 }
 
-/// An event that waits for another try.
+/// An event that waits for another attempt.
 #[derive(Clone, Debug)]
 pub struct Deferred {
     pub lane: Lane,
     pub seq: i64,
-    /// Calls made so far.
+    /// The number of calls made so far.
     pub attempts: i64,
     pub due_at: Timestamp,
-    /// Its call is still open; the row is there so that the cursor could go past it.
+    /// True while its call is still open. The row exists so that the cursor can move past the event.
     pub in_flight: bool,
 }
 
-/// Puts an event into the deferred queue, or changes when it is due.
+/// Puts an event into the deferred queue, or updates its row there.
 pub fn defer(tx: &mut Tx<'_>, key: Key, deferred: &Deferred) -> Result<()> {
     let Deferred {
         lane,
@@ -257,7 +257,7 @@ pub fn defer(tx: &mut Tx<'_>, key: Key, deferred: &Deferred) -> Result<()> {
     Ok(())
 }
 
-/// Takes an event out of the deferred queue.
+/// Removes an event from the deferred queue.
 pub fn settle_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Result<()> {
     tx.run(
         "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND lane = $4 AND seq = $5",
@@ -266,8 +266,8 @@ pub fn settle_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Resul
     Ok(())
 }
 
-/// What a new owner finds in flight: its owner is gone, so each is due now.
-pub fn land_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
+/// Makes the events due that the previous owner of the webhook left in flight.
+pub fn requeue_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE deferred SET in_flight = 0, due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND in_flight = 1",
         params![key.workspace, key.integration, key.id, now],
@@ -275,7 +275,7 @@ pub fn land_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Makes everything that waits for another try due.
+/// Makes all waiting events of a webhook due.
 pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE deferred SET due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND due_at > $4 AND in_flight = 0",
@@ -284,7 +284,7 @@ pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// A webhook's deferred events that are due, the longest waiting first.
+/// Lists a webhook's due events, the longest waiting first.
 pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result<Vec<Deferred>> {
     let sql = format!(
         "SELECT lane, seq, attempts, due_at FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3
@@ -312,8 +312,8 @@ pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result
     )
 }
 
-/// The webhooks of a node that have events due at `now`, at most `limit`, by turns of their workspaces, and when the next event after
-/// `now` is due.
+/// Lists the webhooks of a node that have events due at `now`, at most `limit`, and the time at which the next event
+/// becomes due. Workspaces take turns.
 pub fn due_hooks(
     conn: &mut Conn,
     node: Uuid,
@@ -335,7 +335,7 @@ pub fn due_hooks(
     Ok((due, next.flatten().map(Timestamp::from_micros)))
 }
 
-/// How many events wait in the deferred queues, and since when the oldest has been due.
+/// Returns the number of events in all deferred queues and the time at which the oldest became due.
 pub fn queue_depth(conn: &mut Conn) -> Result<(i64, Option<Timestamp>)> {
     let found = conn.query_one("SELECT count(*), min(due_at) FROM deferred", &[], |row| {
         Ok((
@@ -346,11 +346,11 @@ pub fn queue_depth(conn: &mut Conn) -> Result<(i64, Option<Timestamp>)> {
     Ok(found.unwrap_or_default())
 }
 
-/// A stretch of the log that is being sent again.
+/// A range of the log that is delivered again.
 #[derive(Clone, Debug)]
 pub struct Replay {
     pub id: Uuid,
-    /// Every event up to this number is settled.
+    /// The number up to which every event is settled.
     pub cursor: i64,
     pub last: i64,
 }
@@ -363,7 +363,7 @@ pub fn insert_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
     Ok(())
 }
 
-/// The oldest replay of a webhook that is not through.
+/// Finds the oldest unfinished replay of a webhook.
 pub fn first_replay(conn: &mut Conn, key: Key) -> Result<Option<Replay>> {
     conn.query_one(
         "SELECT id, cursor, last FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 ORDER BY id LIMIT 1",
@@ -372,7 +372,7 @@ pub fn first_replay(conn: &mut Conn, key: Key) -> Result<Option<Replay>> {
     )
 }
 
-/// Moves a replay on, or removes it when it is through.
+/// Moves the cursor of a replay, or deletes a finished replay.
 pub fn move_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
     let at = params![
         key.workspace,
@@ -389,7 +389,7 @@ pub fn move_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
     Ok(())
 }
 
-/// The webhooks of a node that have a replay going on.
+/// Lists the webhooks of a node that have an unfinished replay.
 pub fn replaying(conn: &mut Conn, node: Uuid, limit: i64) -> Result<Vec<Key>> {
     conn.query(
         "SELECT DISTINCT r.workspace, r.integration, r.webhook FROM replay r

@@ -1,4 +1,5 @@
-//! Documents: each kept once, what every company sees of them, and where the logs speak of them.
+//! Documents: each is stored once, with a row for each company that sees it and a row for each event that mentions
+//! it.
 
 use std::{collections::BTreeMap, fmt::Write as _, ops::RangeInclusive};
 
@@ -16,7 +17,7 @@ use crate::{
     value::{Value, params},
 };
 
-/// From where a company looks at a document. Internal ones are in no list of the vendor's.
+/// The folder in which a company sees a document. The vendor's lists have no folder for internal documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     Inbox,
@@ -57,7 +58,7 @@ static VIEW: Insert = Insert::new(
 pub(crate) static EVENT: Insert =
     Insert::new("document_event", &["workspace", "at", "seq", "document"]);
 
-/// Adds a document under an id that is fresh, as its sender sees it.
+/// Adds a document under a new id, visible to its sender.
 pub fn insert(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     let body = body(document)?;
     tx.insert(
@@ -89,8 +90,8 @@ fn insert_view(tx: &mut Tx<'_>, document: &Document, viewer: WorkspaceId, status
     count_one(tx, document, viewer, status, 1);
 }
 
-/// Writes what a document has become. The caller has it from [`find_for_update`] of this transaction;
-/// `changes` say what viewers saw before, if anything, and see now.
+/// Updates a document that [`find_for_update`] returned in the same transaction. `changes` has each viewer's status
+/// before, if any, and after.
 pub fn update(
     tx: &mut Tx<'_>,
     document: &Document,
@@ -100,7 +101,7 @@ pub fn update(
         "UPDATE document SET body = $2 WHERE id = $1",
         params![document.id, body(document)?],
     )?;
-    // Of several changes for one viewer only the first before and the last after count.
+    // Of several changes for one viewer, only the first status before and the last status after count.
     let mut viewers: BTreeMap<WorkspaceId, (Option<Status>, Status)> = BTreeMap::new();
     for change in changes {
         viewers
@@ -123,7 +124,7 @@ pub fn update(
     Ok(())
 }
 
-/// Removes a draft, which only its sender sees.
+/// Deletes a draft. Only its sender sees it.
 pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     let viewer = document.sender.company;
     if let Some(status) = document.status(viewer) {
@@ -141,17 +142,17 @@ pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     Ok(())
 }
 
-/// A document that a company sees.
+/// Finds a document that a company sees.
 pub fn find(conn: &mut Conn, viewer: WorkspaceId, id: Uuid) -> Result<Option<Document>> {
     seen(read_one(conn, id, "")?, viewer)
 }
 
-/// The same, held until the end of the transaction.
+/// Finds a document that a company sees, and locks it until the end of the transaction.
 pub fn find_for_update(tx: &mut Tx<'_>, viewer: WorkspaceId, id: Uuid) -> Result<Option<Document>> {
     seen(read_one(tx.conn()?, id, "/*postgres FOR UPDATE*/")?, viewer)
 }
 
-/// A document for whoever knows its id: the public page of its signatures.
+/// Finds a document by its id alone, for the public page of its signatures.
 pub fn find_any(conn: &mut Conn, id: Uuid) -> Result<Option<Document>> {
     read_one(conn, id, "")
 }
@@ -171,7 +172,7 @@ fn read(row: &Row<'_>, column: usize) -> Result<Document> {
     serde_json::from_str(&body).map_err(|_| Error::corrupt("a document's row is damaged"))
 }
 
-/// The zip of a document's originals that is signed: a blob of its sender.
+/// Finds the signed zip of a document's originals: a blob of the document's sender.
 pub fn zip(conn: &mut Conn, id: Uuid) -> Result<Option<Uuid>> {
     let found = conn.query_one(
         "SELECT zip FROM document WHERE id = $1",
@@ -181,17 +182,17 @@ pub fn zip(conn: &mut Conn, id: Uuid) -> Result<Option<Uuid>> {
     Ok(found.flatten())
 }
 
-/// Says which blob is signed. The first one stays. Returns the one that counts.
+/// Sets the zip that is signed, unless the document has one. Returns the document's zip.
 pub fn keep_zip(tx: &mut Tx<'_>, id: Uuid, blob: Uuid) -> Result<Option<Uuid>> {
     let sql = "UPDATE document SET zip = coalesce(zip, $2) WHERE id = $1 RETURNING zip";
     let kept = tx.change(sql, params![id, blob], |row| row.maybe_uuid(0))?;
     Ok(kept.into_iter().next().flatten())
 }
 
-/// Which documents of a company to list.
+/// Criteria of a list of a company's documents.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// None: all.
+    /// Any of these statuses. Empty: every status.
     pub statuses: Vec<Status>,
     /// Seconds since 1970, both inclusive.
     pub from: Option<i64>,
@@ -199,7 +200,7 @@ pub struct Filter {
     pub author: Option<UserId>,
 }
 
-/// A page of the documents of one side, the latest by their own date first, and how many there are.
+/// Lists a page of the documents of one side, the latest date first, with their total number.
 pub fn list(
     conn: &mut Conn,
     viewer: WorkspaceId,
@@ -220,7 +221,7 @@ pub fn list(
              ORDER BY date DESC, document DESC LIMIT $4 OFFSET $3"
         ),
         statuses => {
-            // Each status is read from its own stretch of the index, as far as the page may reach.
+            // Each status is read from its own range of the index, as far as the page may reach.
             let stretches: Vec<String> = statuses
                 .iter()
                 .map(|status| {
@@ -244,7 +245,7 @@ pub fn list(
     Ok((total, conn.query(&sql, &values, |row| read(row, 0))?))
 }
 
-/// The conditions beside side and status, each only when it is asked for, so that the indexes serve.
+/// Writes a condition only when it is asked for, so that the engine can use its indexes.
 fn conditions(filter: &Filter, values: &mut Vec<Value<'static>>) -> String {
     let mut conditions = String::new();
     let mut only = |condition: &str, value: Option<Value<'static>>| {
@@ -259,8 +260,8 @@ fn conditions(filter: &Filter, values: &mut Vec<Value<'static>>) -> String {
     conditions
 }
 
-/// How many documents there are. That is kept by status and day; only those of one author, and those on
-/// days that a period cuts in two, are counted one by one.
+/// Counts documents. The counts by status and day are stored; documents of one author, and documents on the days at
+/// the edges of a period, are counted row by row.
 fn count(conn: &mut Conn, viewer: WorkspaceId, side: Side, filter: &Filter) -> Result<i64> {
     if filter.author.is_some() {
         return count_rows(conn, viewer, side, filter);
@@ -268,16 +269,16 @@ fn count(conn: &mut Conn, viewer: WorkspaceId, side: Side, filter: &Filter) -> R
     if filter.from.is_none() && filter.to.is_none() {
         return count_days(conn, viewer, side, filter, ALL_DAYS..=ALL_DAYS);
     }
-    let from = filter.from.unwrap_or(0).clamp(0, LATEST);
-    let to = filter.to.unwrap_or(LATEST).min(LATEST);
-    // Whole days, and what is before and behind them.
-    let first = from.div_euclid(DAY) + i64::from(from % DAY != 0);
-    let last = (to + 1).div_euclid(DAY) - 1;
+    let from = filter.from.unwrap_or(0).clamp(0, MAX_DATE);
+    let to = filter.to.unwrap_or(MAX_DATE).min(MAX_DATE);
+    // The whole days of the period, and the parts of a day before and after them.
+    let first = from.div_euclid(DAY_SECS) + i64::from(from % DAY_SECS != 0);
+    let last = (to + 1).div_euclid(DAY_SECS) - 1;
     if first > last {
         return count_rows(conn, viewer, side, filter);
     }
     let mut total = count_days(conn, viewer, side, filter, first..=last)?;
-    for (from, to) in [(from, first * DAY - 1), ((last + 1) * DAY, to)] {
+    for (from, to) in [(from, first * DAY_SECS - 1), ((last + 1) * DAY_SECS, to)] {
         if from <= to {
             let edge = Filter {
                 from: Some(from),
@@ -310,7 +311,7 @@ fn count_days(
 ) -> Result<i64> {
     let mut values = params![viewer, side.name(), *days.start(), *days.end()].to_vec();
     let only = any_of(&filter.statuses, &mut values);
-    // A sum of BIGINT is something wider on PostgreSQL.
+    // PostgreSQL returns a wider type for a sum of BIGINT.
     let sql = format!(
         "SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM document_count
          WHERE workspace = $1 AND direction = $2 AND day >= $3 AND day <= $4{only}"
@@ -320,13 +321,13 @@ fn count_days(
         .unwrap_or(0))
 }
 
-const DAY: i64 = 86_400;
-/// The day under which the documents of all days are counted.
+const DAY_SECS: i64 = 86_400;
+/// The day that stands for all days in the counts.
 const ALL_DAYS: i64 = -1;
-/// No date of a document is later.
-const LATEST: i64 = 9_999_999_999;
+/// The latest date that a document can have.
+const MAX_DATE: i64 = 9_999_999_999;
 
-/// The condition for one of several statuses; none given: all.
+/// Returns the condition for one of these statuses, empty if there are none.
 fn any_of(statuses: &[Status], values: &mut Vec<Value<'static>>) -> String {
     if statuses.is_empty() {
         return String::new();
@@ -347,12 +348,12 @@ fn count_one(
     change: i64,
 ) {
     let side = Side::of(document, viewer);
-    for day in [ALL_DAYS, document.date.div_euclid(DAY)] {
+    for day in [ALL_DAYS, document.date.div_euclid(DAY_SECS)] {
         tx.count_documents((viewer, side, status, day), change);
     }
 }
 
-/// Whose documents, from which side, in which status, of which day.
+/// Viewer, side, status and day of a stored count.
 pub(crate) type CountKey = (WorkspaceId, Side, Status, i64);
 pub(crate) type Counts = BTreeMap<CountKey, i64>;
 
@@ -367,7 +368,7 @@ pub(crate) fn write_counts(conn: &mut Conn, counts: &Counts) -> Result<()> {
     Ok(())
 }
 
-/// The row that finds an event, if it says that a document's status has changed.
+/// Returns the index row of an event, if the event reports a document's change of status.
 pub(crate) fn note(
     workspace: WorkspaceId,
     at: Timestamp,
@@ -381,23 +382,25 @@ pub(crate) fn note(
     (*kind == EntityKind::Document).then(|| params![workspace, at.secs(), seq, *id].to_vec())
 }
 
-const FOUND: &str = "e.seq, e.id, e.type, e.change, e.entities, e.body FROM document_event d
+const EVENT_OF_DOCUMENT: &str =
+    "e.seq, e.id, e.type, e.change, e.entities, e.body FROM document_event d
     JOIN event e ON e.workspace = d.workspace AND e.seq = d.seq WHERE d.workspace = $1";
 
-/// What a company's log says of one document's statuses, oldest first, at most `limit`.
+/// Lists the events of a company's log on the statuses of one document, oldest first, at most `limit`.
 pub fn history(
     conn: &mut Conn,
     viewer: WorkspaceId,
     document: Uuid,
     limit: i64,
 ) -> Result<Vec<LoggedEvent>> {
-    let sql = format!("SELECT {FOUND} AND d.document = $2 ORDER BY d.seq LIMIT $3");
+    let sql = format!("SELECT {EVENT_OF_DOCUMENT} AND d.document = $2 ORDER BY d.seq LIMIT $3");
     conn.query(&sql, params![viewer, document, limit], |row| {
         event::logged(viewer, row)
     })
 }
 
-/// What it says of a period, from `from` to before `to` in seconds, oldest first, and how much that is.
+/// Lists the document events of a period, oldest first, with their total number. `from` is inclusive and `to` is
+/// exclusive, both in seconds.
 pub fn history_between(
     conn: &mut Conn,
     viewer: WorkspaceId,
@@ -412,7 +415,7 @@ pub fn history_between(
         |row| row.get(0),
     )?;
     let sql = format!(
-        "SELECT {FOUND} AND d.at >= $2 AND d.at < $3 ORDER BY d.at, d.seq LIMIT $5 OFFSET $4"
+        "SELECT {EVENT_OF_DOCUMENT} AND d.at >= $2 AND d.at < $3 ORDER BY d.at, d.seq LIMIT $5 OFFSET $4"
     );
     let found = conn.query(&sql, params![viewer, from, to, skip, top], |row| {
         event::logged(viewer, row)
@@ -420,20 +423,20 @@ pub fn history_between(
     Ok((total.unwrap_or(0), found))
 }
 
-/// What it says after number `after`, in the log's order, at most `limit`.
+/// Lists the document events after number `after`, in the order of the log, at most `limit`.
 pub fn events_after(
     conn: &mut Conn,
     viewer: WorkspaceId,
     after: i64,
     limit: i64,
 ) -> Result<Vec<LoggedEvent>> {
-    let sql = format!("SELECT {FOUND} AND d.seq > $2 ORDER BY d.seq LIMIT $3");
+    let sql = format!("SELECT {EVENT_OF_DOCUMENT} AND d.seq > $2 ORDER BY d.seq LIMIT $3");
     conn.query(&sql, params![viewer, after, limit], |row| {
         event::logged(viewer, row)
     })
 }
 
-/// How many events there are from number `first` to number `last`.
+/// Counts the document events from number `first` to number `last`.
 pub fn count_events(conn: &mut Conn, viewer: WorkspaceId, first: i64, last: i64) -> Result<i64> {
     let found = conn.query_one(
         "SELECT count(*) FROM document_event WHERE workspace = $1 AND seq >= $2 AND seq <= $3",
@@ -443,7 +446,7 @@ pub fn count_events(conn: &mut Conn, viewer: WorkspaceId, first: i64, last: i64)
     Ok(found.unwrap_or(0))
 }
 
-/// The numbers of the first and the last event of a period, if there is any.
+/// Returns the numbers of the first and the last document event of a period, if there is any.
 pub fn events_between(
     conn: &mut Conn,
     viewer: WorkspaceId,

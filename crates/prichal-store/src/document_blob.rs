@@ -1,16 +1,16 @@
-//! What was uploaded for documents, and what was made of it: originals, signatures, zips, archives.
+//! Blobs of documents: originals, signatures, zips and archives.
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use uuid::Uuid;
 
 use crate::{Conn, Result, Row, Tx, usage, value::params};
 
-/// What a blob is.
+/// The role of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Content,
     Signature,
-    /// The originals of a document as they are signed.
+    /// The originals of a document, as they are signed.
     Zip,
     Archive,
 }
@@ -38,7 +38,7 @@ pub struct DocumentBlob {
     pub workspace: WorkspaceId,
     pub id: Uuid,
     pub kind: Kind,
-    /// The contents' own name; several rows may share them.
+    /// The id of the contents, which several rows may share.
     pub blob: Uuid,
     pub name: String,
     /// In bytes.
@@ -46,7 +46,7 @@ pub struct DocumentBlob {
     /// In hex.
     pub sha256: String,
     pub created_at: Timestamp,
-    /// When it ends, unless something uses it.
+    /// The time at which the blob is removed, unless something uses it.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -74,7 +74,7 @@ pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
     Ok(())
 }
 
-/// A blob that has not ended.
+/// Finds a blob that has not expired.
 pub fn find(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -86,7 +86,7 @@ pub fn find(
     Ok(found.filter(|row| row.expires_at.is_none_or(|end| now < end)))
 }
 
-/// The contents that a workspace has already of these bytes, held until the end of the transaction.
+/// Finds a blob of a workspace with the same contents, and locks it until the end of the transaction.
 pub fn find_same(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -99,7 +99,7 @@ pub fn find_same(
         .query_one(sql, params![workspace, sha256, now], |row| row.uuid(0))
 }
 
-/// Whether any row has these contents.
+/// Tells if any row has these contents.
 pub fn has_contents(conn: &mut Conn, workspace: WorkspaceId, blob: Uuid) -> Result<bool> {
     let sql = "SELECT 1 FROM document_blob WHERE workspace = $1 AND blob = $2 LIMIT 1";
     Ok(conn
@@ -107,7 +107,7 @@ pub fn has_contents(conn: &mut Conn, workspace: WorkspaceId, blob: Uuid) -> Resu
         .is_some())
 }
 
-/// Keeps a blob for one more that uses it. Nothing when it is not there any more.
+/// Adds a user to a blob and keeps it from expiring. Returns None if the blob no longer exists.
 pub fn keep(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -125,7 +125,7 @@ pub fn keep(
     Ok(kept.then_some(found))
 }
 
-/// One of those that use a blob is gone. After the last one it ends at `end`, unless it is used again.
+/// Removes a user from a blob. A blob without users expires at `end`, unless it is used again.
 pub fn release(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, end: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE document_blob SET uses = uses - 1, expires_at = CASE WHEN uses = 1 THEN $3 ELSE expires_at END
@@ -135,7 +135,7 @@ pub fn release(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, end: Timestamp
     Ok(())
 }
 
-/// Ends a blob: nothing uses it any more.
+/// Makes a blob expire at `at`, because nothing uses it any more.
 pub fn end(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, at: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE document_blob SET expires_at = $3 WHERE workspace = $1 AND id = $2",
@@ -144,7 +144,7 @@ pub fn end(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, at: Timestamp) -> 
     Ok(())
 }
 
-/// Blobs that ended before `now`, at most `limit`.
+/// Lists blobs that expired before `now`, at most `limit`.
 pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<DocumentBlob>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM document_blob WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2"
@@ -152,7 +152,7 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Doc
     conn.query(&sql, params![now, limit], read)
 }
 
-/// Removes the row of a blob that has ended. Says whether nothing stands for its contents any more.
+/// Deletes the row of an expired blob. Returns true if no row refers to its contents any more.
 pub fn delete(tx: &mut Tx<'_>, row: &DocumentBlob, now: Timestamp) -> Result<bool> {
     let removed = tx.execute(
         "DELETE FROM document_blob WHERE workspace = $1 AND id = $2 AND expires_at <= $3",

@@ -1,5 +1,5 @@
-//! Where companies want to be told of their documents' statuses. How far each was told is its webhook's
-//! business: a row of [`crate::webhook`] with the same id, of [`INTEGRATION`].
+//! Document hooks: the address at which a company receives its documents' statuses. The progress of the deliveries is
+//! a row of [`crate::webhook`] with the same id, of [`INTEGRATION`].
 
 use prichal_core::{
     id::{IntegrationId, WebhookId, WorkspaceId},
@@ -15,8 +15,7 @@ use crate::{
     webhook::{Key, Lease},
 };
 
-/// What stands in the place of an integration where a webhook is a company's document hook. Zeros are no
-/// integration's id.
+/// The integration id of a webhook that is a company's document hook. No integration has the zero id.
 pub const INTEGRATION: IntegrationId = IntegrationId(Uuid::nil());
 
 #[derive(Clone, Debug)]
@@ -28,12 +27,12 @@ pub struct DocumentHook {
     pub secrets: Vec<u8>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Since when nobody is called, because every call had failed for long.
+    /// The time since which deliveries are paused, because every call had failed for long.
     pub paused_at: Option<Timestamp>,
 }
 
 impl DocumentHook {
-    /// The webhook that it is.
+    /// The key of the webhook that holds the progress of the deliveries.
     pub fn key(&self) -> Key {
         Key {
             workspace: self.workspace,
@@ -43,7 +42,7 @@ impl DocumentHook {
     }
 }
 
-/// Adds a workspace's hook. False when it has one.
+/// Adds a workspace's hook. Returns false if the workspace has one.
 pub fn insert(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<bool> {
     let added = tx.execute(
         "INSERT INTO document_hook (workspace, id, url, secrets, created_at, updated_at, paused_at)
@@ -60,7 +59,7 @@ pub fn insert(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<bool> {
     Ok(added == 1)
 }
 
-/// Writes what a workspace's hook has become.
+/// Updates a workspace's hook.
 pub fn update(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
     tx.run(
         "UPDATE document_hook SET url = $2, secrets = $3, updated_at = $4, paused_at = $5 WHERE workspace = $1",
@@ -75,7 +74,7 @@ pub fn update(tx: &mut Tx<'_>, hook: &DocumentHook) -> Result<()> {
     Ok(())
 }
 
-/// Says since when a hook is paused.
+/// Pauses a hook.
 pub fn set_paused(tx: &mut Tx<'_>, key: Key, at: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE document_hook SET paused_at = $3 WHERE workspace = $1 AND id = $2",
@@ -92,7 +91,7 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<DocumentHo
     conn.query_one(&sql, params![workspace], read)
 }
 
-/// The same, held until the end of the transaction.
+/// Finds a workspace's hook and locks it until the end of the transaction.
 pub fn find_for_update(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option<DocumentHook>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM document_hook h WHERE workspace = $1 /*postgres FOR UPDATE*/"
@@ -100,7 +99,7 @@ pub fn find_for_update(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option
     tx.conn()?.query_one(&sql, params![workspace], read)
 }
 
-/// Removes a workspace's hook, if it has one.
+/// Deletes a workspace's hook, if there is one.
 pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
     tx.run(
         "DELETE FROM document_hook WHERE workspace = $1",
@@ -109,20 +108,20 @@ pub fn delete(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
     Ok(())
 }
 
-/// What is to be done about an event that may be told now.
+/// The next step for an event of a document.
 #[derive(Clone, Debug)]
 pub enum Turn {
-    /// The hook is told of it.
+    /// Call this hook.
     Call(DocumentHook),
-    /// An earlier event of the same document waits for another try, until then.
+    /// Wait until this time for an earlier event of the same document that is deferred.
     Wait(Timestamp),
-    /// Whoever asks has no hold on the hook any more.
+    /// Drop the event, because the lease on the hook is lost.
     Lost,
 }
 
-/// Whose turn it is: looked up before each call, so that what has become of the hook, on whichever node,
-/// counts from the next call on, and so that a document's events keep their order. That holds on each
-/// lane: no event is told while an earlier one of its document is in the deferred queue.
+/// Decides the next step for an event. It is read before each call, so that a change of the hook on any node takes
+/// effect with the next call, and so that a document's events keep their order. On each lane, no event is sent while
+/// an earlier one of its document is in the deferred queue.
 pub fn turn(conn: &mut Conn, lease: &Lease, lane: Lane, seq: i64, document: Uuid) -> Result<Turn> {
     let Lease { key, owner, fence } = lease;
     let sql = format!(
@@ -133,7 +132,7 @@ pub fn turn(conn: &mut Conn, lease: &Lease, lane: Lane, seq: i64, document: Uuid
     let Some(hook) = conn.query_one(&sql, values, read)? else {
         return Ok(Turn::Lost);
     };
-    // What is in quarantine is given up until somebody releases it.
+    // An event in quarantine is skipped until an administrator releases it.
     let earlier = format!(
         "SELECT max(d.due_at) FROM document_event e
          JOIN deferred d ON d.workspace = e.workspace AND d.integration = $2 AND d.webhook = $3 AND d.lane = $4 AND d.seq = e.seq

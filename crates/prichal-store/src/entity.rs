@@ -1,4 +1,4 @@
-//! Entities of the ten collections, how many there are, and the links between them.
+//! Entities of the ten collections, their counts, and the links between them.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Error, Result, Row, Tx, insert::Insert, stamps, usage, value::params};
+use crate::{Conn, Error, Result, Row, Tx, insert::Insert, update_info, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct Entity {
     pub workspace: WorkspaceId,
     pub kind: EntityKind,
     pub id: EntityId,
-    /// The model without id, update info and links: a JSON object's text.
+    /// The model without id, update info and links, as a JSON object.
     pub members: String,
     pub update_info: UpdateInfo,
     pub deleted_at: Option<Timestamp>,
@@ -43,7 +43,7 @@ static LINK: Insert = Insert::new(
     &["workspace", "kind", "id", "other_kind", "other_id"],
 );
 
-/// Adds an entity under an id that is fresh.
+/// Adds an entity under a new id.
 pub fn insert(tx: &mut Tx<'_>, entity: &Entity) {
     let Entity {
         workspace,
@@ -54,13 +54,13 @@ pub fn insert(tx: &mut Tx<'_>, entity: &Entity) {
         ..
     } = entity;
     let mut values = params![*workspace, kind.name(), *id, members.clone()].to_vec();
-    values.extend(stamps::values(update_info));
+    values.extend(update_info::values(update_info));
     tx.insert(&ENTITY, values);
     tx.count(*workspace, *kind, 1);
     tx.use_bytes(*workspace, usage::Kind::Entities, usage::length(members));
 }
 
-/// An entity, deleted or not.
+/// Finds an entity, deleted or not.
 pub fn find(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -70,7 +70,7 @@ pub fn find(
     find_with(conn, workspace, kind, id, "")
 }
 
-/// The same, held until the end of the transaction.
+/// Finds an entity and locks it until the end of the transaction.
 pub fn find_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -89,15 +89,15 @@ fn find_with(
 ) -> Result<Option<Entity>> {
     let sql = format!(
         "SELECT id, members, {}, deleted_at FROM entity WHERE workspace = $1 AND kind = $2 AND id = $3 {lock}",
-        stamps::COLUMNS
+        update_info::COLUMNS
     );
     conn.query_one(&sql, params![workspace, kind.name(), id], |row| {
         read(workspace, kind, row)
     })
 }
 
-/// Writes what a change made of an entity: its members, update info and whether it is deleted. The caller
-/// has it from [`find_for_update`] of the same transaction; `before` is how long its members were.
+/// Updates the members, the update info and the deletion mark of an entity that [`find_for_update`] returned in the
+/// same transaction. `before` is the earlier length of the members in bytes.
 pub fn update(tx: &mut Tx<'_>, entity: &Entity, before: usize) -> Result<()> {
     let Entity {
         workspace,
@@ -118,7 +118,7 @@ pub fn update(tx: &mut Tx<'_>, entity: &Entity, before: usize) -> Result<()> {
     Ok(())
 }
 
-/// Marks an entity as deleted, or takes the mark away, and counts it.
+/// Sets or clears the deletion mark of an entity, and updates the count.
 pub fn set_deleted(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
     update(tx, entity, entity.members.len())?;
     tx.count(
@@ -129,11 +129,11 @@ pub fn set_deleted(tx: &mut Tx<'_>, entity: &Entity) -> Result<()> {
     Ok(())
 }
 
-/// A page is cut short once it holds this much, so that big entities can't fill the memory.
-const PAGE_BYTES: usize = 1 << 20;
+/// The size at which a page ends early, so that big entities cannot exhaust the memory.
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
-/// A page in the order of creation without the deleted ones, and how many there are in all. It is shorter
-/// than `limit` where it would have too many bytes.
+/// Lists a page of entities that are not deleted, in the order of creation, with their total number. The page has
+/// fewer than `limit` entities if it would exceed [`MAX_PAGE_BYTES`].
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -149,19 +149,20 @@ pub fn list(
     let sql = format!(
         "SELECT id, members, {}, deleted_at FROM entity WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL
          ORDER BY id LIMIT $3 OFFSET $4",
-        stamps::COLUMNS
+        update_info::COLUMNS
     );
     let found = conn.query_within(
         &sql,
         params![workspace, kind.name(), limit, offset],
-        PAGE_BYTES,
+        MAX_PAGE_BYTES,
         |entity: &Entity| entity.members.len(),
         |row| read(workspace, kind, row),
     )?;
     Ok((count.unwrap_or(0), found))
 }
 
-/// Ids and members of the entities after one that are not deleted, held until the end of the transaction.
+/// Lists the ids and members of the entities after an id that are not deleted, and locks them until the end of the
+/// transaction.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -182,7 +183,7 @@ fn read(workspace: WorkspaceId, kind: EntityKind, row: &Row<'_>) -> Result<Entit
         kind,
         id: EntityId(row.uuid(0)?),
         members: row.get(1)?,
-        update_info: stamps::read(row, 2)?,
+        update_info: update_info::read(row, 2)?,
         deleted_at: row.get::<Option<i64>>(8)?.map(Timestamp::from_micros),
     })
 }
@@ -204,7 +205,7 @@ pub(crate) fn write_counts(
 /// One end of a link.
 pub type End = (EntityKind, Uuid);
 
-/// Links two entities. False when they were linked before.
+/// Links two entities. Returns false if they were linked already.
 pub fn insert_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) -> Result<bool> {
     let sql = "INSERT INTO link (workspace, kind, id, other_kind, other_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
     let mut fresh = false;
@@ -217,7 +218,7 @@ pub fn insert_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End
     Ok(fresh)
 }
 
-/// Links an entity that was only now inserted: nothing can be linked to it yet.
+/// Links an entity that was inserted in this transaction, so no such link can exist.
 pub fn insert_first_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) {
     for (from, to) in [(one, other), (other, one)] {
         tx.insert(
@@ -227,7 +228,7 @@ pub fn insert_first_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, othe
     }
 }
 
-/// Takes a link away. False when there was none.
+/// Removes a link. Returns false if there was none.
 pub fn delete_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) -> Result<bool> {
     let sql = "DELETE FROM link WHERE workspace = $1 AND kind = $2 AND id = $3 AND other_kind = $4 AND other_id = $5";
     let mut gone = false;
@@ -240,7 +241,7 @@ pub fn delete_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End
     Ok(gone)
 }
 
-/// What one entity is linked with, oldest first.
+/// Lists the entities that an entity is linked to, oldest link first.
 pub fn links(conn: &mut Conn, workspace: WorkspaceId, end: End) -> Result<Vec<End>> {
     conn.query(
         "SELECT other_kind, other_id FROM link WHERE workspace = $1 AND kind = $2 AND id = $3 ORDER BY other_kind, other_id LIMIT 10000",
@@ -249,7 +250,7 @@ pub fn links(conn: &mut Conn, workspace: WorkspaceId, end: End) -> Result<Vec<En
     )
 }
 
-/// The links of all entities of a kind from id `first` to id `last`, as (id, other end).
+/// Lists the links of all entities of a kind from id `first` to id `last`, as pairs of an id and the other end.
 pub fn links_between(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -268,6 +269,6 @@ pub fn links_between(
 pub(crate) fn end_of(row: &Row<'_>, first: usize) -> Result<End> {
     let kind: String = row.get(first)?;
     let kind =
-        EntityKind::from_name(&kind).ok_or_else(|| Error::corrupt("a link's kind is damaged"))?;
+        EntityKind::from_name(&kind).ok_or_else(|| Error::corrupt("a link's kind is invalid"))?;
     Ok((kind, row.uuid(first + 1)?))
 }

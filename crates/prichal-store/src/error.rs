@@ -1,4 +1,4 @@
-//! What can go wrong with a store, by what the caller can do about it.
+//! Errors of the store, sorted by the caller's options.
 
 use std::error::Error as StdError;
 
@@ -8,17 +8,17 @@ type Source = Box<dyn StdError + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// More writes wait than the store takes on. Try again.
+    /// Too many writes or reads wait. Try again.
     #[error("the store is busy")]
     Busy,
-    /// The engine is out of reach, full or read-only. It may come back.
+    /// The engine is out of reach, full or read-only. It may recover.
     #[error("the store is not available")]
     Unavailable(#[source] Source),
-    /// Two transactions met; running this one again is right.
-    #[error("the transaction met another")]
+    /// The transaction conflicted with another. Run it again.
+    #[error("the transaction conflicted with another")]
     Collided(#[source] Source),
-    /// A text that the engine can neither keep nor look for: it has a NUL.
-    #[error("a text has a NUL character")]
+    /// A text contains NUL, which the engine can neither store nor search for.
+    #[error("the text contains a NUL character")]
     Nul,
     /// The database was written by a newer Prichal.
     #[error(
@@ -31,7 +31,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same failure for one more caller.
+    /// Copies the error for another caller. The source is reduced to its text.
     pub(crate) fn again(&self) -> Self {
         let source = || {
             StdError::source(self)
@@ -79,7 +79,7 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
         let Some(state) = error.code() else {
-            // No SQLSTATE: the connection, not the statement, went wrong; or a value did not fit.
+            // Without a SQLSTATE either the connection failed, or a value did not fit its type.
             let broken = error.is_closed()
                 || error
                     .source()
@@ -98,7 +98,8 @@ impl From<tokio_postgres::Error> for Error {
         if *state == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
             return Self::Nul;
         }
-        // 08: connection, 53: out of disk, memory or connections, 57: shutting down, 25006: read-only, 58: system error.
+        // 08: connection; 53: out of disk, memory or connections; 57: shutting down; 58: system error; 25006:
+        // read-only.
         let code = state.code();
         if ["08", "53", "57", "58"]
             .iter()

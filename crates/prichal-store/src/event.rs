@@ -16,7 +16,7 @@ use crate::{
     value::params,
 };
 
-/// An event that has its place in the log.
+/// An event with its number in the log.
 #[derive(Debug)]
 pub struct LoggedEvent {
     pub workspace: WorkspaceId,
@@ -24,7 +24,7 @@ pub struct LoggedEvent {
     pub seq: i64,
     pub id: EventId,
     pub head: EventHead,
-    /// The `ObjectEvent` as the feed serves it and webhooks carry it.
+    /// The `ObjectEvent`, as the feed serves it and webhooks carry it.
     pub body: String,
 }
 
@@ -33,7 +33,7 @@ impl LoggedEvent {
         offset::of(self.workspace, self.seq)
     }
 
-    /// The entities the event is about: one, or the two ends of a link.
+    /// The entities that the event is about: one, or the two ends of a link.
     pub fn entities(&self) -> &[Entity] {
         &self.head.entities
     }
@@ -52,9 +52,9 @@ static EVENT: Insert = Insert::new(
     ],
 );
 
-/// Numbers the events and writes them. The lock on the log's row is held from here to the commit.
+/// Numbers the events and writes them. The log's row stays locked until the commit.
 pub(crate) fn append(conn: &mut Conn, events: Vec<NewEvent>) -> Result<Vec<LoggedEvent>> {
-    // In the order of their ids, so that two writers with the same workspaces do not wait for each other.
+    // The logs are locked in the order of their ids, so that two writers with the same workspaces cannot deadlock.
     let mut logs: BTreeMap<WorkspaceId, Vec<NewEvent>> = BTreeMap::new();
     for event in events {
         logs.entry(event.workspace).or_default().push(event);
@@ -111,7 +111,7 @@ fn advance(conn: &mut Conn, workspace: WorkspaceId, count: i64, at: Timestamp) -
     Ok(last.unwrap_or(count))
 }
 
-/// The number of the last event of a workspace; 0 before the first.
+/// Returns the number of a workspace's last event, or 0 if there is none.
 pub fn last(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
     let last = conn.query_one(
         "SELECT last FROM log WHERE workspace = $1",
@@ -121,7 +121,7 @@ pub fn last(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64> {
     Ok(last.unwrap_or(0))
 }
 
-/// The logs that have changed at or after `since`, with the number of their last event.
+/// Lists the logs that changed at or after `since`, with the number of their last event.
 pub fn changed_logs(conn: &mut Conn, since: Timestamp) -> Result<Vec<(WorkspaceId, i64)>> {
     conn.query(
         "SELECT workspace, last FROM log WHERE changed_at >= $1",
@@ -130,12 +130,12 @@ pub fn changed_logs(conn: &mut Conn, since: Timestamp) -> Result<Vec<(WorkspaceI
     )
 }
 
-/// A page is cut short once it holds this much, so that big snapshots can't fill the memory.
-const PAGE_BYTES: usize = 4 << 20;
+/// The size at which a page ends early, so that big events cannot exhaust the memory.
+const MAX_PAGE_BYTES: usize = 4 << 20;
 
 const COLUMNS: &str = "seq, id, type, change, entities, body";
 
-/// At most `limit` events after number `after`, in order; fewer where their bodies pass a bound.
+/// Lists at most `limit` events after number `after`, in order. Fewer if their bodies exceed [`MAX_PAGE_BYTES`].
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -150,18 +150,18 @@ pub fn list(
         let event = logged(workspace, row)?;
         bytes += event.body.len();
         found.push(event);
-        Ok(bytes < PAGE_BYTES)
+        Ok(bytes < MAX_PAGE_BYTES)
     })?;
     Ok(found)
 }
 
-/// One event, by its number.
+/// Finds an event by its number.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, seq: i64) -> Result<Option<LoggedEvent>> {
     let sql = format!("SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq = $2");
     conn.query_one(&sql, params![workspace, seq], |row| logged(workspace, row))
 }
 
-/// What the events after `after` up to `to` are about, without their bodies.
+/// Lists the events after `after` up to `to` without their bodies.
 pub fn heads(
     conn: &mut Conn,
     workspace: WorkspaceId,

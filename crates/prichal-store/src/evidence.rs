@@ -1,4 +1,4 @@
-//! Revocation lists, responses and certificates that were fetched: the same for all workspaces.
+//! Downloaded revocation lists, OCSP responses and certificates, shared by all workspaces.
 
 use prichal_core::time::Timestamp;
 
@@ -7,16 +7,16 @@ use crate::{
     value::{Value, params},
 };
 
-/// Something that was fetched.
+/// A downloaded item.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// Its address; that of a response together with the hash of what was asked.
+    /// The address of the item. For an OCSP response, the address together with the hash of the request.
     pub url: String,
     /// `crl`, `ocsp` or `issuer`.
     pub kind: String,
     pub body: Vec<u8>,
     pub fetched_at: Timestamp,
-    /// From when on it is of no use any more.
+    /// The time from which the item is useless.
     pub expires_at: Timestamp,
 }
 
@@ -37,7 +37,7 @@ pub fn put(tx: &mut Tx<'_>, evidence: &Evidence) -> Result<()> {
     Ok(())
 }
 
-/// What was fetched from an address and is still of use.
+/// Finds the item downloaded from an address, unless it has expired.
 pub fn find(conn: &mut Conn, url: &str, now: Timestamp) -> Result<Option<Evidence>> {
     conn.query_one(
         "SELECT url, kind, body, fetched_at, expires_at FROM evidence WHERE url = $1 AND expires_at > $2",
@@ -54,19 +54,19 @@ pub fn find(conn: &mut Conn, url: &str, now: Timestamp) -> Result<Option<Evidenc
     )
 }
 
-/// Removes the oldest until no more than `most` are left, with no more than `bytes` together.
-pub fn shrink(tx: &mut Tx<'_>, most: i64, bytes: i64) -> Result<u64> {
-    // A sum of BIGINT is something wider on PostgreSQL.
+/// Deletes the oldest items until at most `max_items` are left, with at most `max_bytes` together.
+pub fn shrink(tx: &mut Tx<'_>, max_items: i64, max_bytes: i64) -> Result<u64> {
+    // PostgreSQL returns a wider type for a sum of BIGINT.
     tx.execute(
         "DELETE FROM evidence WHERE url IN (SELECT url FROM (
            SELECT url, row_number() OVER (ORDER BY fetched_at DESC, url DESC) AS n,
              CAST(sum(size) OVER (ORDER BY fetched_at DESC, url DESC) AS BIGINT) AS bytes FROM evidence) aged
            WHERE n > $1 OR bytes > $2)",
-        params![most, bytes],
+        params![max_items, max_bytes],
     )
 }
 
-/// Removes what is of no use any more, at most `limit`.
+/// Deletes expired items, at most `limit`.
 pub fn forget(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM evidence WHERE url IN (SELECT url FROM evidence WHERE expires_at <= $1 LIMIT $2)",

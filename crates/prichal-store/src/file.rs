@@ -1,4 +1,4 @@
-//! Files: which blob an id stands for. A temporary file ends; binding gives its blob a permanent id.
+//! Files: the blob of each file id. A temporary file expires; binding gives its blob a permanent id.
 
 use prichal_core::{
     id::{FileId, WorkspaceId},
@@ -12,16 +12,16 @@ use crate::{Conn, Result, Row, Tx, document_blob, usage, value::params};
 pub struct File {
     pub id: FileId,
     pub workspace: WorkspaceId,
-    /// The blob's own name; several ids may share one.
+    /// The id of the blob, which several file ids may share.
     pub blob: Uuid,
     pub name: String,
     pub content_type: String,
     /// In bytes.
     pub size: i64,
     pub created_at: Timestamp,
-    /// When a temporary file ends; a permanent one has none.
+    /// The time at which a temporary file expires. None for a permanent file.
     pub expires_at: Option<Timestamp>,
-    /// The permanent id that a temporary file was given.
+    /// The permanent id that a temporary file was bound to.
     pub bound_to: Option<FileId>,
 }
 
@@ -59,7 +59,7 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
     Ok(())
 }
 
-/// A file that has not ended at `now`.
+/// Finds a file that has not expired at `now`.
 pub fn find(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -72,11 +72,11 @@ pub fn find(
     conn.query_one(&sql, params![workspace, id, now], read)
 }
 
-/// The permanent file of `id`: itself, the one it was bound to before, or a new one. Nothing when
-/// there is no such file, or it has ended.
+/// Returns the permanent file of `id`: the file itself, the one it was bound to before, or a new one. None if the
+/// file does not exist or has expired.
 ///
-/// A row outlives its time by two days, so that a connector that sends a temporary id again gets the
-/// same permanent file (`docs/contracts/kontur.md §6.4` rule 9).
+/// The row of a bound temporary file is kept for two days, so that a connector that repeats a temporary id gets the
+/// same permanent file.
 pub fn bind(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -113,7 +113,7 @@ pub fn bind(
     Ok(Some(permanent))
 }
 
-/// Temporary files that ended before `now` and were never bound, at most `limit`.
+/// Lists unbound temporary files that expired before `now`, at most `limit`.
 pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<File>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM file WHERE expires_at <= $1 AND bound_to IS NULL ORDER BY expires_at LIMIT $2"
@@ -121,7 +121,7 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Fil
     conn.query(&sql, params![now, limit], read)
 }
 
-/// Removes the row of a file that has ended. Says whether nothing stands for its blob any more.
+/// Deletes the row of an expired file. Returns true if no row refers to its blob any more.
 pub fn delete(tx: &mut Tx<'_>, file: &File) -> Result<bool> {
     let removed = tx.execute(
         "DELETE FROM file WHERE workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL",
@@ -130,7 +130,7 @@ pub fn delete(tx: &mut Tx<'_>, file: &File) -> Result<bool> {
     usage::free_blob(tx, file.workspace, file.blob, file.size, removed == 1)
 }
 
-/// Removes the memory of bound temporary ids that ended before `before`, at most `limit`.
+/// Deletes bound temporary files that expired before `before`, at most `limit`.
 pub fn forget_bound(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM file WHERE (workspace, id) IN (SELECT workspace, id FROM file WHERE expires_at <= $1 AND bound_to IS NOT NULL LIMIT $2)",
@@ -138,7 +138,7 @@ pub fn forget_bound(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u6
     )
 }
 
-/// Whether any id stands for this blob: that of a file, or one of the document exchange.
+/// Tells if any row refers to this blob: a file or a blob of a document.
 pub fn has_blob(conn: &mut Conn, workspace: WorkspaceId, blob: Uuid) -> Result<bool> {
     let sql = "SELECT 1 FROM file WHERE workspace = $1 AND blob = $2 LIMIT 1";
     let known = conn.query_one(sql, params![workspace, blob], |row| row.get::<i32>(0))?;

@@ -1,4 +1,4 @@
-//! What the server knows of itself, by name.
+//! Values of the server itself, by name.
 
 use crate::{Conn, Result, Tx, value::params};
 
@@ -10,7 +10,7 @@ pub fn find(conn: &mut Conn, name: &str) -> Result<Option<String>> {
     )
 }
 
-/// Sets a value that is not there yet, and returns the one that is there now.
+/// Sets a value unless there is one. Returns the stored value.
 pub fn find_or_put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Option<String>> {
     tx.run(
         "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -19,7 +19,7 @@ pub fn find_or_put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Option<St
     find(tx.conn()?, name)
 }
 
-/// Sets a value, if `before` is the one that is there. False when it is another.
+/// Replaces a value if it equals `before`. Returns false if it does not.
 pub fn replace(tx: &mut Tx<'_>, name: &str, before: &str, value: &str) -> Result<bool> {
     let done = tx.execute(
         "UPDATE hub SET value = $3 WHERE name = $1 AND value = $2",
@@ -28,7 +28,7 @@ pub fn replace(tx: &mut Tx<'_>, name: &str, before: &str, value: &str) -> Result
     Ok(done == 1)
 }
 
-/// Sets a value, whatever there was.
+/// Sets a value.
 pub fn put(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<()> {
     tx.run(
         "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

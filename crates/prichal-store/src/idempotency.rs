@@ -1,18 +1,17 @@
-//! First answers to POSTs that carried an `Idempotency-Key`. The place that a key counts for is the caller and
-//! the path together.
+//! First answers to POST requests with an `Idempotency-Key`. A key is scoped to its caller and path.
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{Conn, Result, Tx, value::params};
 
-/// The first answer to a POST with an `Idempotency-Key`.
+/// The first answer to a POST request with an `Idempotency-Key`.
 pub struct FirstAnswer {
     pub request_hash: String,
     pub status: i64,
     pub answer: String,
 }
 
-/// What the key was answered with at or after `since`.
+/// Finds the answer that a key received at or after `since`.
 pub fn find_answer(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -27,7 +26,7 @@ pub fn find_answer(
     )
 }
 
-/// Keeps the first answer. False when another request with the key came in between.
+/// Stores the first answer. Returns false if another request with the key stored one meanwhile.
 pub fn keep_answer(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -46,7 +45,7 @@ pub fn keep_answer(
     Ok(done)
 }
 
-/// Replaces an answer that was kept for the same request.
+/// Replaces the stored answer of the same request.
 pub fn replace_answer(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -61,7 +60,7 @@ pub fn replace_answer(
     Ok(())
 }
 
-/// Forgets answers older than `before`, at most `limit`.
+/// Deletes answers older than `before`, at most `limit`.
 pub fn forget_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM idempotency WHERE (workspace, path, key) IN (SELECT workspace, path, key FROM idempotency WHERE at < $1 LIMIT $2)",

@@ -1,22 +1,22 @@
-//! Rows that are held back and written many at a time: one statement, and on PostgreSQL one round
-//! trip, for all the rows of a batch.
+//! Deferred inserts. Rows of a table are collected and written many at a time: one statement, and on PostgreSQL one
+//! round trip, for all the rows of a batch.
 
 use std::{collections::HashMap, sync::Mutex};
 
 use crate::{Conn, Result, value::Value};
 
-/// Rows a statement carries at the most. Counts are rounded down to powers of two, so that few
-/// different statements have to be prepared.
-const MOST: usize = 64;
+/// The largest number of rows of a statement. Row counts are rounded down to powers of two, to keep the number of
+/// prepared statements low.
+const MAX_ROWS: usize = 64;
 
-/// A table's name and the columns that are filled in, each table once.
+/// The name of a table and the columns that are filled in. Each table has one.
 pub(crate) struct Insert {
     pub(crate) table: &'static str,
     pub(crate) columns: &'static [&'static str],
     texts: Mutex<Option<HashMap<usize, &'static str>>>,
 }
 
-/// One row that waits.
+/// A row that is not written yet.
 pub(crate) struct Pending {
     pub(crate) insert: &'static Insert,
     pub(crate) values: Vec<Value<'static>>,
@@ -31,7 +31,7 @@ impl Insert {
         }
     }
 
-    /// The statement for `rows` rows. At most seven are ever made for a table.
+    /// Returns the statement for `rows` rows. A table has at most seven statements.
     fn text(&self, rows: usize) -> &'static str {
         let mut texts = self
             .texts
@@ -59,7 +59,7 @@ impl Insert {
     }
 }
 
-/// Writes the rows, each table's in their order.
+/// Writes the rows. The rows of a table keep their order.
 pub(crate) fn write(conn: &mut Conn, pending: Vec<Pending>) -> Result<()> {
     let mut tables: Vec<(&'static Insert, Vec<Vec<Value<'static>>>)> = Vec::new();
     for Pending { insert, values } in pending {
@@ -85,7 +85,7 @@ pub(crate) fn write_rows(
 ) -> Result<()> {
     let mut left = rows.drain(..);
     while left.len() > 0 {
-        let count = 1 << left.len().min(MOST).ilog2();
+        let count = 1 << left.len().min(MAX_ROWS).ilog2();
         let values: Vec<Value<'static>> = left.by_ref().take(count).flatten().collect();
         conn.run_owned(insert.text(count), values)?;
     }

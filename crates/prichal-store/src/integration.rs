@@ -1,4 +1,4 @@
-//! Integrations (what a manifest says) and their instances in workspaces.
+//! Integrations (the contents of a manifest) and their instances in workspaces.
 
 use prichal_core::{
     id::{IntegrationId, WorkspaceId},
@@ -7,12 +7,12 @@ use prichal_core::{
     update_info::UpdateInfo,
 };
 
-use crate::{Conn, Error, Result, Row, Tx, stamps, value::params};
+use crate::{Conn, Error, Result, Row, Tx, update_info, value::params};
 
 #[derive(Clone, Debug)]
 pub struct Integration {
     pub id: IntegrationId,
-    /// The workspace that made it.
+    /// The workspace that created it.
     pub workspace: WorkspaceId,
     pub kind: Kind,
     pub name: String,
@@ -24,11 +24,11 @@ pub struct Integration {
 
 const COLUMNS: &str = "id, workspace, kind, name, version, base_url, title";
 
-/// Adds an integration. False when its name is taken, in whatever case.
+/// Adds an integration. Returns false if its name is taken. Names ignore case.
 pub fn insert(tx: &mut Tx<'_>, integration: &Integration) -> Result<bool> {
     let sql = format!(
         "INSERT INTO integration ({COLUMNS}, {}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
-        stamps::COLUMNS
+        update_info::COLUMNS
     );
     let Integration {
         id,
@@ -50,11 +50,11 @@ pub fn insert(tx: &mut Tx<'_>, integration: &Integration) -> Result<bool> {
         title.as_deref()
     ]
     .to_vec();
-    values.extend(stamps::values(update_info));
+    values.extend(update_info::values(update_info));
     Ok(tx.execute(&sql, &values)? == 1)
 }
 
-/// Writes a new manifest. The name stays.
+/// Updates an integration from a new manifest. The name does not change.
 pub fn update(tx: &mut Tx<'_>, integration: &Integration) -> Result<()> {
     let Integration {
         id,
@@ -71,7 +71,7 @@ pub fn update(tx: &mut Tx<'_>, integration: &Integration) -> Result<()> {
     Ok(())
 }
 
-/// An integration that a workspace can see: its own, or a public one.
+/// Finds an integration that a workspace can see: its own, or a public one.
 pub fn find(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -79,16 +79,16 @@ pub fn find(
 ) -> Result<Option<Integration>> {
     let sql = format!(
         "SELECT {COLUMNS}, {} FROM integration WHERE id = $1 AND (workspace = $2 OR kind = 'public')",
-        stamps::COLUMNS
+        update_info::COLUMNS
     );
     conn.query_one(&sql, params![id, workspace], |row| read(row, 0))
 }
 
-/// Who an API key belongs to, by its SHA-256 in hex.
+/// Finds the integration of an API key, by the key's SHA-256 in hex.
 pub fn find_by_api_key(conn: &mut Conn, hash: &str) -> Result<Option<Integration>> {
     let sql = format!(
         "SELECT {COLUMNS}, {} FROM integration WHERE api_key_hash = $1",
-        stamps::COLUMNS
+        update_info::COLUMNS
     );
     conn.query_one(&sql, params![hash], |row| read(row, 0))
 }
@@ -102,11 +102,11 @@ pub fn set_api_key(tx: &mut Tx<'_>, id: IntegrationId, hash: &str) -> Result<()>
     Ok(())
 }
 
-/// An integration, and in the workspace that asks: its status, if it ever was installed, and whether it
-/// is.
+/// An integration as a workspace sees it: the status of its instance, if it was ever installed, and true if it is
+/// installed.
 pub type Offered = (Integration, Option<Status>, bool);
 
-/// What can be installed in a workspace, in the order of creation, with its instance; and how many.
+/// Lists the integrations that a workspace can install, in the order of creation, with their total number.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -120,7 +120,7 @@ pub fn list(
          LEFT JOIN instance n ON n.workspace = $1 AND n.integration = i.id
          WHERE i.workspace = $1 OR i.kind = 'public' ORDER BY i.id LIMIT $2 OFFSET $3",
         of("i", COLUMNS),
-        of("i", stamps::COLUMNS)
+        of("i", update_info::COLUMNS)
     );
     let found = conn.query(&sql, params![workspace, limit, offset], |row| {
         let status: Option<String> = row.get(13)?;
@@ -134,7 +134,7 @@ pub fn list(
     Ok((count.unwrap_or(0), found))
 }
 
-/// The columns of a list, each with its table's name before it.
+/// Prefixes each column with the name of its table.
 fn of(table: &str, columns: &str) -> String {
     columns
         .split(", ")
@@ -149,31 +149,32 @@ fn read(row: &Row<'_>, first: usize) -> Result<Integration> {
         id: IntegrationId(row.uuid(first)?),
         workspace: WorkspaceId(row.uuid(first + 1)?),
         kind: Kind::from_name(&kind)
-            .ok_or_else(|| Error::corrupt("an integration's kind is damaged"))?,
+            .ok_or_else(|| Error::corrupt("an integration's kind is invalid"))?,
         name: row.get(first + 3)?,
         version: row.get(first + 4)?,
         base_url: row.get(first + 5)?,
         title: row.get(first + 6)?,
-        update_info: stamps::read(row, first + 7)?,
+        update_info: update_info::read(row, first + 7)?,
     })
 }
 
 fn status_of(text: &str) -> Result<Status> {
-    Status::from_name(text).ok_or_else(|| Error::corrupt("an instance's status is damaged"))
+    Status::from_name(text).ok_or_else(|| Error::corrupt("an instance's status is invalid"))
 }
 
-/// An integration in a workspace.
+/// The instance of an integration in a workspace.
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub workspace: WorkspaceId,
     pub integration: Integration,
     pub installed: bool,
-    /// Counts the installs, from 1: what tells the access keys of one from those of the next.
+    /// The number of the installation, from 1. It separates the access keys of one installation from those of the
+    /// next.
     pub round: i64,
     pub status: Status,
-    /// A JSON object's text.
+    /// A JSON object.
     pub features: String,
-    /// A JSON array's text.
+    /// A JSON array.
     pub settings: String,
     /// A JSON array, sealed with the master key.
     pub secrets: Option<Vec<u8>>,
@@ -185,8 +186,8 @@ fn instance_sql(tail: &str) -> String {
         "SELECT {}, {}, n.installed, n.round, n.status, n.features, n.settings, n.secrets, {}, n.workspace FROM instance n
          JOIN integration i ON i.id = n.integration {tail}",
         of("i", COLUMNS),
-        of("i", stamps::COLUMNS),
-        of("n", stamps::COLUMNS)
+        of("i", update_info::COLUMNS),
+        of("n", update_info::COLUMNS)
     )
 }
 
@@ -199,7 +200,7 @@ pub fn find_instance(
     conn.query_one(&sql, params![workspace, id], read_instance)
 }
 
-/// The same, held until the end of the transaction.
+/// Finds an instance and locks it until the end of the transaction.
 pub fn find_instance_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -211,10 +212,10 @@ pub fn find_instance_for_update(
         .query_one(&sql, params![workspace, id], read_instance)
 }
 
-/// A page is cut short once it holds this much, so that big settings can't fill the memory.
-const PAGE_BYTES: usize = 1 << 20;
+/// The size at which a page ends early, so that big settings cannot exhaust the memory.
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
-/// The instances of a workspace, in the order of their ids, and how many there are.
+/// Lists the instances of a workspace in the order of their ids, with their total number.
 pub fn list_instances(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -234,20 +235,20 @@ pub fn list_instances(
     let found = conn.query_within(
         &sql,
         params![workspace, limit, offset],
-        PAGE_BYTES,
+        MAX_PAGE_BYTES,
         size,
         read_instance,
     )?;
     Ok((count.unwrap_or(0), found))
 }
 
-/// The workspaces where an integration is installed.
+/// Lists the workspaces in which an integration is installed.
 pub fn list_installed(conn: &mut Conn, id: IntegrationId) -> Result<Vec<WorkspaceId>> {
     let sql = "SELECT workspace FROM instance WHERE integration = $1 AND installed = 1";
     conn.query(sql, params![id], |row| Ok(WorkspaceId(row.uuid(0)?)))
 }
 
-/// Adds an instance, or overwrites all of it but who made it.
+/// Adds an instance, or overwrites all of it except its creator.
 pub fn put_instance(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
     let Instance {
         workspace,
@@ -271,7 +272,7 @@ pub fn put_instance(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
         secrets.as_deref()
     ]
     .to_vec();
-    values.extend(stamps::values(update_info));
+    values.extend(update_info::values(update_info));
     tx.run(
         "INSERT INTO instance (workspace, integration, installed, round, status, features, settings, secrets,
            created_at, created_by, created_with, updated_at, updated_by, updated_with)
@@ -294,13 +295,13 @@ fn read_instance(row: &Row<'_>) -> Result<Instance> {
         features: row.get(16)?,
         settings: row.get(17)?,
         secrets: row.get(18)?,
-        update_info: stamps::read(row, 19)?,
+        update_info: update_info::read(row, 19)?,
         workspace: WorkspaceId(row.uuid(25)?),
     })
 }
 
-/// Names the workspace by the keyed hashes of a public integration's secrets, in place of those it had.
-/// Returns the name of a secret whose value another workspace has already, if any.
+/// Replaces the keyed hashes of a public integration's secrets, by which the workspace is found. Returns the name of
+/// a secret whose value another workspace uses already, if any.
 pub fn put_secret_hashes(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -323,7 +324,7 @@ pub fn put_secret_hashes(
     Ok(None)
 }
 
-/// The workspace that a secret of a public integration stands for.
+/// Finds the workspace of a public integration's secret.
 pub fn find_by_secret(
     conn: &mut Conn,
     id: IntegrationId,
@@ -337,7 +338,7 @@ pub fn find_by_secret(
     })
 }
 
-/// An install whose access keys are dead.
+/// An installation whose access keys are revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revocation {
     pub workspace: WorkspaceId,
@@ -358,7 +359,7 @@ pub fn revoke(tx: &mut Tx<'_>, revocation: Revocation, now: Timestamp) -> Result
     Ok(())
 }
 
-/// What was revoked at or after `since`.
+/// Lists the revocations at or after `since`.
 pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>> {
     conn.query(
         "SELECT workspace, integration, round FROM revocation WHERE at >= $1",
@@ -373,7 +374,7 @@ pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>
     )
 }
 
-/// Forgets revocations of keys that are over by themselves.
+/// Deletes the revocations of access keys that have expired by now.
 pub fn forget_revoked(tx: &mut Tx<'_>, before: Timestamp) -> Result<()> {
     tx.run("DELETE FROM revocation WHERE at < $1", params![before])?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What the scripts of a channel keep: JSON under keys.
+//! Key-value storage of channels' scripts. Values are JSON.
 
 use prichal_core::id::{EntityId, WorkspaceId};
 
@@ -17,14 +17,14 @@ pub fn find(
     )
 }
 
-/// Keeps a value. False when there are `most` others already.
+/// Sets a value. Returns false if the channel has `max_keys` other keys already.
 pub fn put(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     channel: EntityId,
     key: &str,
     value: &str,
-    most: i64,
+    max_keys: i64,
 ) -> Result<bool> {
     let known = tx.execute(
         "UPDATE kv SET value = $4 WHERE workspace = $1 AND channel = $2 AND key = $3",
@@ -38,7 +38,7 @@ pub fn put(
         params![workspace, channel],
         |row| row.get::<i64>(0),
     )?;
-    if count.unwrap_or(0) >= most {
+    if count.unwrap_or(0) >= max_keys {
         return Ok(false);
     }
     tx.run(
@@ -57,7 +57,7 @@ pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, key: &
     Ok(())
 }
 
-/// Removes all that a channel has kept.
+/// Deletes all values of a channel.
 pub fn remove_all(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
     tx.run(
         "DELETE FROM kv WHERE workspace = $1 AND channel = $2",

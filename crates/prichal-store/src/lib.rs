@@ -1,8 +1,8 @@
-//! Prichal's state, in SQLite or PostgreSQL. Nobody else writes SQL.
+//! The state of Prichal, in SQLite or PostgreSQL. All SQL is in this crate.
 //!
-//! [`Db::write`] is the only way to change anything: it hands a closure to a writer, which runs all
-//! that wait as one transaction ([`writer`]). [`Db::read`] runs a closure on a read-only connection.
-//! Both run on threads of the store's own, so neither may block on anything but the database.
+//! [`Db::write`] is the only way to change data. It passes a closure to a writer, which runs all waiting closures as
+//! one transaction ([`writer`]). [`Db::read`] runs a closure on a read-only connection. Both run on threads of the
+//! store, so a closure must not block on anything but the database.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ pub mod entity;
 mod error;
 pub mod event;
 pub mod evidence;
+mod fair_queue;
 pub mod file;
 pub mod hub;
 pub mod idempotency;
@@ -39,11 +40,10 @@ pub mod sealed;
 pub mod setting;
 pub mod signature;
 pub mod socket;
-mod stamps;
 pub mod tenant;
 pub mod token;
-mod turns;
 pub mod ui_setting;
+mod update_info;
 pub mod usage;
 mod value;
 pub mod webhook;
@@ -68,7 +68,7 @@ pub struct Db {
     engine: Engine,
     readers: reader::Readers,
     writers: Arc<[writer::Writer]>,
-    written: Arc<writer::Written>,
+    written: Arc<writer::BytesWritten>,
 }
 
 impl Db {
@@ -76,11 +76,11 @@ impl Db {
         self.engine
     }
 
-    /// Runs `work` in a transaction together with other waiting writes, and returns when it is
-    /// committed. `work` may run more than once; it must not do anything but use its [`Tx`].
+    /// Runs `work` in a transaction together with other waiting writes, and returns after the commit. `work` may run
+    /// more than once, so its only effects must be those of its [`Tx`].
     ///
-    /// Writes of one workspace go to one writer of this node, in the order in which they were given. Workspaces that
-    /// share a writer take turns.
+    /// The writes of a workspace go to one writer of this node, in the order of the calls. Workspaces that share a
+    /// writer take turns.
     pub async fn write<T, E>(
         &self,
         workspace: WorkspaceId,
@@ -94,9 +94,9 @@ impl Db {
         writer.write(workspace, Urgency::Urgent, work).await
     }
 
-    /// Like [`Self::write`], for what nobody waits for: it goes along with the next write of another,
-    /// or alone when none comes within milliseconds.
-    pub async fn write_patiently<T, E>(
+    /// Runs `work` like [`Self::write`], but for callers that need no quick answer. It joins the next urgent write,
+    /// or is committed alone when none comes within milliseconds.
+    pub async fn write_deferred<T, E>(
         &self,
         workspace: WorkspaceId,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -106,10 +106,10 @@ impl Db {
         E: From<Error> + Send + 'static,
     {
         let writer = self.writer(workspace);
-        writer.write(workspace, Urgency::Patient, work).await
+        writer.write(workspace, Urgency::Deferred, work).await
     }
 
-    /// How many bytes of values this process has written for a workspace, events included.
+    /// Returns the bytes of values that this process has written for a workspace, events included.
     pub fn bytes_written(&self, workspace: WorkspaceId) -> u64 {
         self.written.of(workspace)
     }
@@ -119,10 +119,10 @@ impl Db {
         &self.writers[usize::try_from(lane).unwrap_or(0)]
     }
 
-    /// Runs `work` on a read-only connection, by turns of the workspaces that tasks read for ([`tenant`]).
+    /// Runs `work` on a read-only connection. The workspaces that tasks read for take turns ([`tenant`]).
     ///
-    /// One workspace has two thirds of the connections at the most, and a share of what may wait: others never wait
-    /// behind all that it reads. When the caller has gone before its turn comes, nothing is read.
+    /// One workspace uses at most two thirds of the connections and a part of the queue, so that other workspaces can
+    /// always read. A read whose caller has gone away is skipped.
     pub async fn read<T, E>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,

@@ -1,22 +1,22 @@
-//! Tickets that let a browser follow the calls of a user once. Only hashes are here, of tickets and tokens.
+//! Single-use tickets with which a browser follows a user's calls. Tickets and tokens are stored as hashes only.
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{Conn, Result, Tx, value::params};
 
-/// Adds a ticket of a token. Of its earlier ones the newest `most - 1` stay.
+/// Adds a ticket of a token. The newest `max_tickets - 1` of the token's earlier tickets stay valid.
 pub fn insert(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     hash: &str,
     token: &str,
     expires_at: Timestamp,
-    most: i64,
+    max_tickets: i64,
 ) -> Result<()> {
     tx.execute(
         "DELETE FROM live_ticket WHERE token = $1 AND hash NOT IN
          (SELECT hash FROM live_ticket WHERE token = $1 ORDER BY expires_at DESC, hash LIMIT $2)",
-        params![token, most - 1],
+        params![token, max_tickets - 1],
     )?;
     tx.run(
         "INSERT INTO live_ticket (hash, workspace, token, expires_at) VALUES ($1, $2, $3, $4)",
@@ -25,7 +25,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Uses a ticket up. Gives the hash of its token, once, if the ticket is good at `now`.
+/// Uses a ticket up. Returns the hash of its token, once, if the ticket is valid at `now`.
 pub fn redeem(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -51,7 +51,7 @@ fn find(
     )
 }
 
-/// Forgets tickets that ended before `before`, at most `limit`.
+/// Deletes tickets that expired before `before`, at most `limit`.
 pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM live_ticket WHERE hash IN (SELECT hash FROM live_ticket WHERE expires_at < $1 LIMIT $2)",

@@ -1,5 +1,4 @@
-//! Bringing the tables to the version this Prichal knows. Migrations only add: a new table, a new
-//! column, a new index.
+//! Schema migrations. A migration only adds: a new table, a new column, a new index.
 
 use crate::{Conn, Engine, Error, Result, value::params};
 
@@ -23,7 +22,7 @@ pub(crate) fn run(conn: &mut Conn) -> Result<()> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     conn.batch(match conn.engine() {
         Engine::Sqlite => "BEGIN IMMEDIATE",
-        // Nodes that start together take turns.
+        // An advisory lock, because nodes may start at the same time.
         Engine::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(8114712230175)",
     })?;
     conn.batch("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)")?;

@@ -1,4 +1,4 @@
-//! Opening a store: where it is, how its connections are set up.
+//! Opening a store: its location and the set-up of its connections.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -7,20 +7,20 @@ use tokio_postgres::config::SslMode;
 
 use crate::{
     Conn, Db, Engine, Error, OnBatch, OnCommit, Result, checkpoint, migration,
-    postgres::{ANSWER, Session},
+    postgres::{ANSWER_TIMEOUT, Session},
     reader::Readers,
     writer::{Connect, Writer},
 };
 
-/// Where the store is.
+/// The location of the store.
 #[derive(Clone, Debug)]
 pub enum Options {
-    /// A SQLite file, made when it is missing. No other process may have it open.
+    /// A SQLite file, created if it does not exist. No other process may have it open.
     Sqlite { path: PathBuf },
     /// A PostgreSQL database, as a `postgres://` URL. Any number of nodes may share it.
     Postgres {
         url: String,
-        /// Whom to trust where the URL says `sslmode=require`. Where it does not, no connection has TLS.
+        /// The trusted certificates for a URL with `sslmode=require`. Other URLs connect without TLS.
         tls: Option<Arc<ClientConfig>>,
     },
 }
@@ -28,23 +28,23 @@ pub enum Options {
 const SQLITE_READERS: usize = 3;
 const POSTGRES_READERS: usize = 6;
 const POSTGRES_WRITERS: usize = 3;
-/// How long a step of an upgrade may take.
-const UPGRADE: Duration = Duration::from_hours(24);
-/// How long the engine may take to answer a new connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// The time a migration may take.
+const MIGRATION_TIMEOUT: Duration = Duration::from_hours(24);
+/// The time the engine may take to answer a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Db {
-    /// Opens the store, makes or upgrades its tables, and starts its threads.
+    /// Opens the store, creates or migrates its tables, and starts its threads.
     ///
-    /// `on_commit` is told the events of each commit before their writers are answered; `on_batch`
-    /// how many writes each commit carried.
+    /// `on_commit` receives the events of each commit before the writers are answered. `on_batch` receives the number
+    /// of writes of each commit.
     pub fn open(options: &Options, on_commit: &OnCommit, on_batch: &OnBatch) -> Result<Self> {
         let (engine, writers, readers) = match options {
             Options::Sqlite { .. } => (Engine::Sqlite, 1, SQLITE_READERS),
             Options::Postgres { .. } => (Engine::Postgres, POSTGRES_WRITERS, POSTGRES_READERS),
         };
         let mut upgrading = connect(options, false)?;
-        upgrading.set_patience(UPGRADE);
+        upgrading.set_timeout(MIGRATION_TIMEOUT);
         migration::run(&mut upgrading)?;
         drop(upgrading);
         let written = Arc::default();
@@ -86,14 +86,15 @@ fn connect(options: &Options, reading: bool) -> Result<Conn> {
 
 fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
     let mut db = rusqlite::Connection::open(path)?;
-    // FULL: a commit is on the disk before it is answered. The busy time-out is for a backup tool
-    // that holds the file for a moment.
+    // FULL: a commit is on the disk before it is answered. The busy time-out is for a backup tool that locks the file
+    // for a moment.
     db.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;
          PRAGMA journal_size_limit = 67108864;",
     )?;
-    // Else a statement is compiled again whenever its values change: they might tell the planner more.
+    // Without this setting SQLite prepares a statement again whenever its parameters change, because their values
+    // might help the planner.
     db.set_db_config(
         rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG,
         true,
@@ -108,13 +109,13 @@ fn sqlite(path: &std::path::Path, reading: bool) -> Result<Conn> {
 
 fn postgres(url: &str, tls: Option<&ClientConfig>, reading: bool) -> Result<Conn> {
     let mut config: tokio_postgres::Config = url.parse().map_err(Error::unavailable)?;
-    config.connect_timeout(CONNECT);
+    config.connect_timeout(CONNECT_TIMEOUT);
     config.keepalives_idle(Duration::from_secs(10));
-    config.tcp_user_timeout(ANSWER);
+    config.tcp_user_timeout(ANSWER_TIMEOUT);
     if config.get_application_name().is_none() {
         config.application_name("prichal");
     }
-    // To try it and go on without would be to trust whoever answers.
+    // With `sslmode=prefer` a failed TLS handshake would fall back to plain text with an unverified server.
     let tls = tls.filter(|_| config.get_ssl_mode() == SslMode::Require);
     let mut conn = Conn::postgres(Session::open(&config, tls)?);
     if reading {
@@ -131,9 +132,9 @@ mod tests {
     use super::*;
     use crate::{OnBatch, OnCommit, setting};
 
-    /// SQLite says the same when the disk itself is full.
+    /// SQLite reports the same error when the disk itself is full.
     #[tokio::test]
-    async fn a_full_disk_refuses_writes_until_there_is_room() {
+    async fn a_full_disk_refuses_writes_until_space_is_free() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options::Sqlite {
             path: folder.path().join("test.sqlite"),

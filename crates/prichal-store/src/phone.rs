@@ -1,4 +1,4 @@
-//! Who has which phone: contacts and companies by the keys of their numbers.
+//! The owners of phone numbers: contacts and companies by the search keys of their numbers.
 
 use prichal_core::{event::EntityKind, id::WorkspaceId};
 use uuid::Uuid;
@@ -10,10 +10,10 @@ use crate::{
     value::params,
 };
 
-/// How many contacts and companies one number leads to.
-const MOST: i64 = 200;
+/// The largest number of contacts and companies found for one phone number.
+const MAX_OWNERS: i64 = 200;
 
-/// Sets the phones of an entity. Returns those that it did not have before.
+/// Sets the phones of an entity. Returns the phones that it did not have before.
 pub fn put(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -48,7 +48,7 @@ pub fn put(
 
 static PHONE: Insert = Insert::new("phone", &["workspace", "phone", "kind", "id"]);
 
-/// Notes the phones of an entity that was only now inserted.
+/// Adds the phones of an entity that was inserted in this transaction.
 pub fn put_first(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -62,29 +62,29 @@ pub fn put_first(
     }
 }
 
-/// The contacts and companies with a phone.
+/// Lists the contacts and companies with a phone.
 pub fn owners(conn: &mut Conn, workspace: WorkspaceId, phone: &str) -> Result<Vec<End>> {
     conn.query(
         "SELECT kind, id FROM phone WHERE workspace = $1 AND phone = $2 ORDER BY kind, id LIMIT $3",
-        params![workspace, phone, MOST],
+        params![workspace, phone, MAX_OWNERS],
         |row| end_of(row, 0),
     )
 }
 
-/// The progress of a workspace whose numbers are keyed anew.
+/// The progress of computing a workspace's phone keys again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The rules and the region.
+    /// The version of the rules, and the region.
     pub rules: String,
-    /// The kind and the id that were keyed last.
+    /// The kind and the id of the last entity with new keys.
     pub kind: String,
     pub id: Uuid,
 }
 
-/// The kind of a progress that has come to its end.
+/// The kind of a finished progress.
 pub const DONE: &str = "done";
 
-/// The progress of a workspace, held until the end of the transaction.
+/// Finds the progress of a workspace and locks it until the end of the transaction.
 pub fn progress(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option<Progress>> {
     let sql =
         "SELECT rules, kind, id FROM phone_index WHERE workspace = $1 /*postgres FOR UPDATE*/";
@@ -106,7 +106,7 @@ pub fn set_progress(tx: &mut Tx<'_>, workspace: WorkspaceId, progress: &Progress
     Ok(())
 }
 
-/// The workspaces after `after` that are not through with rules of this beginning, at most `limit`.
+/// Lists the workspaces after `after` that have not finished with rules of this prefix, at most `limit`.
 pub fn list_behind(
     conn: &mut Conn,
     rules: &str,

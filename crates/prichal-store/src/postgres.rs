@@ -1,8 +1,8 @@
 //! A connection to PostgreSQL that saves round trips.
 //!
-//! A statement whose outcome nobody looks at is held back and goes out together with the next one that
-//! somebody waits for, in its order: the server answers all of them in one round trip. When one that was
-//! held back fails, the transaction fails with it, and whoever waits is told.
+//! A statement without a result is held back and sent, in order, together with the next statement whose result is
+//! needed. The server answers all of them in one round trip. If a held statement fails, the transaction fails with
+//! it, and the caller of the statement that was waited for gets the error.
 
 use std::{
     collections::HashMap,
@@ -23,35 +23,35 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, Result, Row, conn::dialect, value::Value};
 
-/// How many statements are held back at the most.
-const HELD: usize = 32;
-/// How long the server may take to answer. One that is silent for longer is given up, with its connection: it
-/// may be another host's by now.
-pub(crate) const ANSWER: Duration = Duration::from_secs(20);
-/// After how long without use a connection is tried before it is used.
-const IDLE: Duration = Duration::from_secs(5);
+/// The largest number of statements held back.
+const MAX_HELD: usize = 32;
+/// The time the server may take to answer. After it the connection is closed, because its address may have moved to
+/// another host.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The idle time after which a connection is probed before it is used.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
-/// An open connection. It makes progress while somebody waits for an answer, on that thread.
+/// An open connection. Its I/O runs on the calling thread while a caller waits for an answer.
 pub(crate) struct Session {
     runtime: Runtime,
     client: Client,
     connection: Option<Connection>,
     prepared: HashMap<String, Statement>,
     held: Vec<Held>,
-    /// How long an answer may take.
-    patience: Duration,
+    /// The time an answer may take.
+    timeout: Duration,
     used_at: Instant,
 }
 
-/// What goes out with the next statement.
+/// A statement that is sent with the next one.
 enum Held {
     Text(String),
     Statement {
         statement: Statement,
         params: Vec<Value<'static>>,
-        /// Whether it has to change one row.
+        /// True if the statement must change exactly one row.
         changes_one: bool,
     },
 }
@@ -67,7 +67,9 @@ impl Held {
             } => {
                 let changed = drain(client.query_raw(statement, params).await?).await?;
                 if *changes_one && changed != 1 {
-                    return Err(Error::Collided("a row was not as expected".into()));
+                    return Err(Error::Collided(
+                        "a statement did not change exactly one row".into(),
+                    ));
                 }
                 Ok(())
             }
@@ -76,7 +78,7 @@ impl Held {
 }
 
 impl Session {
-    /// Connects, with TLS where a configuration for that is given.
+    /// Connects, with TLS if a configuration is given.
     pub(crate) fn open(config: &Config, tls: Option<&ClientConfig>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::unavailable)?;
@@ -97,20 +99,20 @@ impl Session {
             connection: Some(connection),
             prepared: HashMap::new(),
             held: Vec::new(),
-            patience: ANSWER,
+            timeout: ANSWER_TIMEOUT,
             used_at: Instant::now(),
         })
     }
 
-    /// Changes how long an answer may take.
-    pub(crate) fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Sets the time an answer may take.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
-    /// Finds out whether a connection that was not used for a while is still one.
-    pub(crate) fn look(&mut self) {
-        if self.used_at.elapsed() > IDLE && !self.is_closed() {
-            // Whether it is closed says what came of it.
+    /// Sends an empty statement after an idle time, to find out if the connection still works.
+    pub(crate) fn probe(&mut self) {
+        if self.used_at.elapsed() > PROBE_AFTER && !self.is_closed() {
+            // The outcome is read from `is_closed`.
             let _ = self.batch("");
         }
     }
@@ -121,22 +123,21 @@ impl Session {
 
     /// Runs statements without parameters.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
-        self.ask(async |client| Ok(client.batch_execute(sql).await?))
+        self.round_trip(async |client| Ok(client.batch_execute(sql).await?))
     }
 
-    /// The same with the next statement that somebody waits for.
+    /// Holds statements without parameters until the next round trip.
     pub(crate) fn hold_batch(&mut self, sql: &str) -> Result<()> {
         self.hold(Held::Text(sql.to_owned()))
     }
 
-    /// Runs a statement and says how many rows it has changed.
+    /// Runs a statement and returns the number of rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         let statement = self.prepare(sql)?;
-        self.ask(async |client| drain(client.query_raw(&statement, params).await?).await)
+        self.round_trip(async |client| drain(client.query_raw(&statement, params).await?).await)
     }
 
-    /// Runs a statement with the next one that somebody waits for. One that has to change one row and does not
-    /// is a failure.
+    /// Holds a statement until the next round trip. With `changes_one`, it fails unless it changes exactly one row.
     pub(crate) fn hold_execute(
         &mut self,
         sql: &str,
@@ -151,7 +152,7 @@ impl Session {
         })
     }
 
-    /// Commits. What has to have changed one row is looked at before that.
+    /// Commits. Statements that must change exactly one row are sent and checked before the COMMIT.
     pub(crate) fn commit(&mut self) -> Result<()> {
         let is_doubtful = |held: &Held| {
             matches!(
@@ -163,12 +164,12 @@ impl Session {
             )
         };
         if self.held.iter().any(is_doubtful) {
-            self.ask(async |_| Ok(()))?;
+            self.round_trip(async |_| Ok(()))?;
         }
         self.batch("COMMIT")
     }
 
-    /// Runs a query and hands each row to `take`, until that returns false.
+    /// Runs a query and passes each row to `take` until `take` returns false.
     pub(crate) fn scan(
         &mut self,
         sql: &str,
@@ -176,7 +177,7 @@ impl Session {
         mut take: impl FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let statement = self.prepare(sql)?;
-        self.ask(async |client| {
+        self.round_trip(async |client| {
             let mut rows = pin!(client.query_raw(&statement, params).await?);
             while let Some(row) = rows.try_next().await? {
                 match take(&Row::Postgres(&row)) {
@@ -194,22 +195,22 @@ impl Session {
             return Ok(statement.clone());
         }
         let text = dialect(crate::Engine::Postgres, sql).into_owned();
-        let statement = self.ask(async |client| Ok(client.prepare(&text).await?))?;
+        let statement = self.round_trip(async |client| Ok(client.prepare(&text).await?))?;
         self.prepared.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 
     fn hold(&mut self, held: Held) -> Result<()> {
         self.held.push(held);
-        if self.held.len() < HELD {
+        if self.held.len() < MAX_HELD {
             return Ok(());
         }
-        self.ask(async |_| Ok(()))
+        self.round_trip(async |_| Ok(()))
     }
 
-    /// Sends what is held back and `last`, in this order, and waits for all answers. The first failure
-    /// is the one that counts: later ones only follow from it.
-    fn ask<T>(&mut self, last: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
+    /// Sends the held statements and then `last`, and waits for all answers. Returns the first failure, because the
+    /// later ones only follow from it.
+    fn round_trip<T>(&mut self, last: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
         let held = std::mem::take(&mut self.held);
         let client = &self.client;
         let before = held.iter().map(|held| held.send(client).boxed_local());
@@ -219,24 +220,24 @@ impl Session {
         let answer = poll_fn(|context| {
             drive(connection, context);
             let done = work.as_mut().poll(context);
-            // What was just handed over goes out now.
+            // Sends the requests that this poll has queued.
             if done.is_pending() {
                 drive(connection, context);
             }
             done
         });
-        let patience = self.patience;
-        let answered = async move { tokio::time::timeout(patience, answer).await };
+        let timeout = self.timeout;
+        let answered = async move { tokio::time::timeout(timeout, answer).await };
         let done = self.runtime.block_on(answered);
         self.used_at = Instant::now();
         done.unwrap_or_else(|_| {
             self.connection = None;
-            Err(Error::unavailable("the database does not answer"))
+            Err(Error::unavailable("the database did not answer in time"))
         })
     }
 }
 
-/// Lets a connection send and receive.
+/// Polls the connection, so that it sends and receives.
 fn drive(connection: &mut Option<Connection>, context: &mut Context<'_>) {
     let ended = connection
         .as_mut()
@@ -246,7 +247,7 @@ fn drive(connection: &mut Option<Connection>, context: &mut Context<'_>) {
     }
 }
 
-/// Begins one future after the other, in this order, and waits for all of them.
+/// Starts the futures in this order and waits for all of them.
 async fn in_order<T>(
     before: Vec<LocalBoxFuture<'_, Result<()>>>,
     last: impl Future<Output = Result<T>>,
@@ -271,7 +272,7 @@ async fn in_order<T>(
     last.as_mut().take_output().expect("it was waited for")
 }
 
-/// Reads an answer to its end, and says how many rows the statement has changed.
+/// Reads an answer to its end and returns the number of rows that the statement changed.
 async fn drain(rows: RowStream) -> Result<u64> {
     let mut rows = pin!(rows);
     while rows.try_next().await?.is_some() {}

@@ -1,5 +1,5 @@
-//! The quarantine: durable work that was under way when a process died, counted, and held back when that has
-//! happened too often. Whoever claims work asks for what is not [`NOT_HELD`] here.
+//! The quarantine: durable work that was in progress when its process died. Each death is counted, and work with too
+//! many deaths is held back. Statements that look for work exclude it with [`not_held`].
 
 use std::fmt::Write as _;
 
@@ -11,27 +11,27 @@ use uuid::Uuid;
 
 use crate::{Conn, Result, Row, Tx, value::params};
 
-/// After this many deaths of its process an item is not tried any more.
-pub const DEATHS: i64 = 3;
-/// How many items a list for memory has.
-const MOST: i64 = 100_000;
+/// The number of process deaths after which an item is held.
+pub const MAX_DEATHS: i64 = 3;
+/// The largest number of items loaded into memory.
+const MAX_LOADED: i64 = 100_000;
 
 /// The kinds of durable work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A run of a channel's or a script's queue, a message that is sent included.
+    /// A run of a channel or a script, including the sending of a message.
     Run,
-    /// An event for a webhook, on whichever of its lines.
+    /// An event for a webhook, on any lane.
     Delivery,
-    /// A call of a schedule.
+    /// A scheduled call.
     Tick,
     /// An element of a bulk call.
     Bulk,
-    /// A further check of a signature.
+    /// A repeated check of a signature.
     Recheck,
-    /// A call that nobody ends.
+    /// The time-out of a phone call without an end.
     Call,
-    /// A step of what removes what is over; it belongs to no workspace.
+    /// A step of retention, which belongs to no workspace.
     Retention,
 }
 
@@ -68,15 +68,15 @@ impl Kind {
 pub struct Item {
     pub kind: Kind,
     pub workspace: WorkspaceId,
-    /// The integration of a webhook; zero for the rest.
+    /// The integration of a webhook; zero for other kinds.
     pub parent: Uuid,
     /// The run, webhook, element, signature or call; zero for a step of retention.
     pub id: Uuid,
-    /// The event's number in its log, or the step's; zero for the rest.
+    /// The number of the event in its log, or of the retention step; zero for other kinds.
     pub seq: i64,
 }
 
-/// An item that has been under way when a process died.
+/// An item that was in progress when a process died.
 #[derive(Clone, Debug)]
 pub struct Suspect {
     pub id: Uuid,
@@ -87,7 +87,7 @@ pub struct Suspect {
     pub held_at: Option<Timestamp>,
 }
 
-/// The condition that a row of `table` is not held as an item of a kind, for the statement that looks for work.
+/// Returns the condition that a row of `table` is not a held item of this kind.
 pub(crate) fn not_held(kind: Kind, table: &str) -> String {
     let [workspace, parent, id, seq] = match kind {
         Kind::Delivery => ["workspace", "integration", "webhook", "seq"],
@@ -110,8 +110,8 @@ pub(crate) fn not_held(kind: Kind, table: &str) -> String {
 
 const COLUMNS: &str = "id, workspace, kind, parent, item, seq, deaths, first_at, last_at, held_at";
 
-/// Counts the death of `process` for an item, once. Says how the item stands; nothing when that death was counted.
-pub fn count(
+/// Counts the death of `process` for an item. Returns the item, or None if this death was counted before.
+pub fn count_death(
     tx: &mut Tx<'_>,
     item: Item,
     process: Uuid,
@@ -142,19 +142,19 @@ pub fn count(
         seq,
         process,
         now,
-        DEATHS
+        MAX_DEATHS
     ];
     Ok(tx.change(&sql, values, read)?.pop())
 }
 
-/// All that is suspected or held, as far as it fits into memory.
+/// Lists all suspected and held items, at most [`MAX_LOADED`].
 pub fn all(conn: &mut Conn) -> Result<Vec<Suspect>> {
     let sql = format!("SELECT {COLUMNS} FROM quarantine ORDER BY id LIMIT $1");
-    conn.query(&sql, params![MOST], read)
+    conn.query(&sql, params![MAX_LOADED], read)
 }
 
-/// An item has come to its end while its process lived.
-pub fn survived(tx: &mut Tx<'_>, item: Item) -> Result<()> {
+/// Removes the suspicion from an item that was completed while its process lived.
+pub fn clear(tx: &mut Tx<'_>, item: Item) -> Result<()> {
     tx.run(
         "DELETE FROM quarantine WHERE item = $1 AND kind = $2 AND workspace = $3 AND parent = $4 AND seq = $5 AND held_at IS NULL",
         params![item.id, item.kind.name(), item.workspace, item.parent, item.seq],
@@ -162,16 +162,16 @@ pub fn survived(tx: &mut Tx<'_>, item: Item) -> Result<()> {
     Ok(())
 }
 
-/// Which of the held items to list.
+/// Criteria of a list of held items.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
     pub workspace: Option<WorkspaceId>,
     pub kind: Option<Kind>,
-    /// Only those that came in before this one.
+    /// Only items that came into the quarantine before this one.
     pub before: Option<Uuid>,
 }
 
-/// Held items, newest first.
+/// Lists held items, newest first.
 pub fn list(conn: &mut Conn, filter: Filter, limit: i64) -> Result<Vec<Suspect>> {
     let mut sql = format!("SELECT {COLUMNS} FROM quarantine WHERE held_at IS NOT NULL");
     let mut values = params![limit].to_vec();
@@ -190,20 +190,20 @@ pub fn list(conn: &mut Conn, filter: Filter, limit: i64) -> Result<Vec<Suspect>>
     conn.query(&sql, &values, read)
 }
 
-/// How many items are held.
+/// Counts held items.
 pub fn count_held(conn: &mut Conn) -> Result<i64> {
     let sql = "SELECT count(*) FROM quarantine WHERE held_at IS NOT NULL";
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Lets a held item go, which is then as any other. Nothing when there is none with this id.
+/// Releases a held item, so that it is worked on again. Returns None if no held item has this id.
 pub fn release(tx: &mut Tx<'_>, id: Uuid) -> Result<Option<Suspect>> {
     let sql =
         format!("DELETE FROM quarantine WHERE id = $1 AND held_at IS NOT NULL RETURNING {COLUMNS}");
     Ok(tx.change(&sql, params![id], read)?.pop())
 }
 
-/// Gives up for good what an item stands for. `status` and `errors` are those of an element of a bulk call.
+/// Cancels the work of an item for good. `status` and `errors` are the result of an element of a bulk call.
 pub fn give_up(
     tx: &mut Tx<'_>,
     item: Item,
@@ -214,7 +214,7 @@ pub fn give_up(
     let at = params![item.workspace, item.id];
     match item.kind {
         Kind::Run => tx.run(
-            "UPDATE run SET status = 'failed', due_at = NULL, owner = NULL, error = 'an administrator has given it up'
+            "UPDATE run SET status = 'failed', due_at = NULL, owner = NULL, error = 'cancelled by an administrator'
              WHERE workspace = $1 AND id = $2 AND due_at IS NOT NULL",
             at,
         ),
@@ -243,7 +243,7 @@ pub fn give_up(
     }
 }
 
-/// Removes suspicions from before `before`, at most `limit`: their items have ended some other way.
+/// Deletes suspicions older than `before`, at most `limit`. Their items have ended in another way.
 pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM quarantine WHERE id IN (

@@ -1,8 +1,8 @@
-//! The queue of one writer: bounded, and with two kinds of work. Urgent work wakes the writer at
-//! once. Patient work goes along with the next urgent one, or goes alone when none has come for a
-//! while: a commit costs a flush of the disk, and what nobody waits for need not cost one of its own.
+//! The bounded queue of one writer. An urgent write wakes the writer at once. A deferred write joins the next urgent
+//! write, or is written alone if none comes within [`MAX_DEFERRAL`]. A commit costs a flush of the disk, which writes
+//! without a waiting caller need not cause.
 //!
-//! Those whose work waits take turns, and none may fill the queue alone.
+//! Owners of writes take turns, and no owner can fill the queue alone.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -11,27 +11,27 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::turns::Turns;
+use crate::fair_queue::FairQueue;
 
-/// How much work may wait. More is refused.
-const CAPACITY: usize = 2048;
-/// How much of it may be of one.
-const SHARE: usize = CAPACITY / 4 * 3;
-/// How long patient work waits for company.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// The largest number of waiting writes. Further writes are refused.
+const MAX_WAITING: usize = 2048;
+/// The largest number of waiting writes of one owner.
+const MAX_WAITING_OF_ONE: usize = MAX_WAITING / 4 * 3;
+/// The time a deferred write waits for an urgent one.
+const MAX_DEFERRAL: Duration = Duration::from_millis(5);
 
-/// Whether somebody waits for a piece of work.
+/// The urgency of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
     Urgent,
-    Patient,
+    Deferred,
 }
 
 struct State<T> {
-    waiting: Turns<T>,
-    /// Whether something urgent waits.
+    waiting: FairQueue<T>,
+    /// True if an urgent write waits.
     urgent: bool,
-    /// When the writer goes on without urgent work. Set while something patient waits.
+    /// The time at which the writer continues without an urgent write. Set while a deferred write waits.
     deadline: Option<Instant>,
     closed: bool,
 }
@@ -47,16 +47,16 @@ impl<T> Shared<T> {
     }
 }
 
-/// The end that work is put in at. When it is dropped, the queue ends.
+/// The sending end. Dropping it closes the queue.
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
-/// The end that the writer takes from.
+/// The receiving end, for the writer.
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 pub(crate) fn new<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
-            waiting: Turns::default(),
+            waiting: FairQueue::default(),
             urgent: false,
             deadline: None,
             closed: false,
@@ -67,20 +67,20 @@ pub(crate) fn new<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Puts work in, or gives it back when too much waits.
+    /// Adds work to the queue, or returns it if the queue or the owner's share is full.
     pub(crate) fn send(&self, of: Uuid, work: T, urgency: Urgency) -> Result<(), T> {
         let mut state = self.0.lock();
-        if state.waiting.len() >= CAPACITY || state.waiting.len_of(of) >= SHARE {
+        if state.waiting.len() >= MAX_WAITING || state.waiting.len_of(of) >= MAX_WAITING_OF_ONE {
             return Err(work);
         }
         state.waiting.push(of, work);
         let wakes = match urgency {
             Urgency::Urgent => !std::mem::replace(&mut state.urgent, true),
-            Urgency::Patient => {
+            Urgency::Deferred => {
                 let first = state.deadline.is_none();
                 state
                     .deadline
-                    .get_or_insert_with(|| Instant::now() + PATIENCE);
+                    .get_or_insert_with(|| Instant::now() + MAX_DEFERRAL);
                 first && !state.urgent
             }
         };
@@ -100,12 +100,12 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits for work and takes up to `most` pieces by turns, those of one in the order in which they came. Nothing
-    /// when the queue has ended and is empty.
-    pub(crate) fn take(&self, most: usize) -> Option<Vec<T>> {
+    /// Waits for work and takes up to `max` pieces. Owners take turns, and the work of one owner keeps its order.
+    /// None if the queue is closed and empty.
+    pub(crate) fn take(&self, max: usize) -> Option<Vec<T>> {
         let mut state = self.0.lock();
         loop {
-            let patient_until = match state.deadline {
+            let deferred_for = match state.deadline {
                 _ if state.urgent || state.closed => break,
                 None => {
                     state = self
@@ -117,18 +117,18 @@ impl<T> Receiver<T> {
                 }
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
             };
-            if patient_until.is_zero() {
+            if deferred_for.is_zero() {
                 break;
             }
             state = self
                 .0
                 .changed
-                .wait_timeout(state, patient_until)
+                .wait_timeout(state, deferred_for)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
         let next = || Some(state.waiting.pop(|_| true)?.1);
-        let taken: Vec<T> = std::iter::from_fn(next).take(most).collect();
+        let taken: Vec<T> = std::iter::from_fn(next).take(max).collect();
         if state.waiting.len() == 0 {
             state.urgent = false;
             state.deadline = None;
@@ -146,22 +146,22 @@ mod tests {
     const C: Uuid = Uuid::from_u128(3);
 
     #[test]
-    fn patient_work_goes_along_with_urgent_work() {
+    fn deferred_work_joins_urgent_work() {
         let (sender, receiver) = new();
-        sender.send(A, "patient", Urgency::Patient).expect("room");
+        sender.send(A, "deferred", Urgency::Deferred).expect("room");
         sender.send(A, "urgent", Urgency::Urgent).expect("room");
-        assert_eq!(receiver.take(8), Some(vec!["patient", "urgent"]));
+        assert_eq!(receiver.take(8), Some(vec!["deferred", "urgent"]));
     }
 
     #[test]
-    fn patient_work_goes_alone_in_the_end() {
+    fn deferred_work_is_written_alone_after_a_while() {
         let (sender, receiver) = new();
-        sender.send(A, 1, Urgency::Patient).expect("room");
+        sender.send(A, 1, Urgency::Deferred).expect("room");
         assert_eq!(receiver.take(8), Some(vec![1]));
     }
 
     #[test]
-    fn what_is_left_over_does_not_wait() {
+    fn left_over_work_does_not_wait() {
         let (sender, receiver) = new();
         for n in 0..3 {
             sender.send(A, n, Urgency::Urgent).expect("room");
@@ -171,24 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_gives_work_back() {
+    fn a_full_queue_returns_the_work() {
         let (sender, _receiver) = new();
-        for n in 0..SHARE {
-            sender.send(A, n, Urgency::Patient).expect("room");
+        for n in 0..MAX_WAITING_OF_ONE {
+            sender.send(A, n, Urgency::Deferred).expect("room");
         }
         assert_eq!(
             sender.send(A, 0, Urgency::Urgent),
             Err(0),
             "a share is full"
         );
-        for n in SHARE..CAPACITY {
-            sender.send(B, n, Urgency::Patient).expect("room");
+        for n in MAX_WAITING_OF_ONE..MAX_WAITING {
+            sender.send(B, n, Urgency::Deferred).expect("room");
         }
         assert_eq!(sender.send(C, 0, Urgency::Urgent), Err(0), "all is full");
     }
 
     #[test]
-    fn they_take_turns() {
+    fn owners_take_turns() {
         let (sender, receiver) = new();
         for n in 0..5 {
             sender.send(A, ('a', n), Urgency::Urgent).expect("room");
@@ -206,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_queue_is_emptied_first() {
+    fn a_closed_queue_is_emptied_before_it_ends() {
         let (sender, receiver) = new();
-        sender.send(A, 1, Urgency::Patient).expect("room");
+        sender.send(A, 1, Urgency::Deferred).expect("room");
         drop(sender);
         assert_eq!(receiver.take(8), Some(vec![1]));
         assert_eq!(receiver.take(8), None);

@@ -1,4 +1,5 @@
-//! Reading: a few threads, each with a read-only connection of its own. Workspaces take turns, and none has all threads.
+//! Reads, on a few threads with one read-only connection each. Workspaces take turns, and no workspace can occupy all
+//! threads.
 
 use std::{
     collections::HashMap,
@@ -12,26 +13,27 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
-    Conn, Error, Result, tenant,
-    turns::Turns,
-    writer::{Connect, STACK},
+    Conn, Error, Result,
+    fair_queue::FairQueue,
+    tenant,
+    writer::{Connect, STACK_BYTES},
 };
 
-/// How many reads may wait. More are refused with [`Error::Busy`].
-const QUEUE: usize = 4096;
-/// How many of them may be of one workspace, and how many of the server's own.
-const SHARE: usize = QUEUE / 4;
-const OWN: usize = QUEUE / 4 * 3;
+/// The largest number of waiting reads. Further reads are refused with [`Error::Busy`].
+const MAX_WAITING: usize = 4096;
+/// The largest number of waiting reads of one workspace, and of the server itself.
+const MAX_WAITING_OF_WORKSPACE: usize = MAX_WAITING / 4;
+const MAX_WAITING_OF_SERVER: usize = MAX_WAITING / 4 * 3;
 
 type Job = Box<dyn FnOnce(Result<&mut Conn>) + Send>;
 
 #[derive(Clone)]
-pub(crate) struct Readers(Arc<Open>);
+pub(crate) struct Readers(Arc<CloseOnDrop>);
 
-/// The queue until the last that may put in a read is gone.
-struct Open(Arc<Queue>);
+/// Closes the queue when the last [`Readers`] is dropped.
+struct CloseOnDrop(Arc<Queue>);
 
-impl Drop for Open {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.lock().is_closed = true;
         self.0.changed.notify_all();
@@ -41,20 +43,20 @@ impl Drop for Open {
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many reads of one go on at once.
-    most: usize,
+    /// The largest number of concurrent reads of one owner.
+    max_running: usize,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: Turns<Job>,
-    /// The reads that go on, by whose they are.
+    waiting: FairQueue<Job>,
+    /// The number of running reads of each owner.
     running: HashMap<Uuid, usize>,
     is_closed: bool,
 }
 
-/// The line of a workspace's reads, and of those of the server itself.
-fn line(workspace: Option<WorkspaceId>) -> Uuid {
+/// The owner of a read: a workspace, or nil for the server itself.
+fn owner(workspace: Option<WorkspaceId>) -> Uuid {
     workspace.map_or(Uuid::nil(), |workspace| workspace.0)
 }
 
@@ -65,8 +67,12 @@ impl Queue {
 
     fn put(&self, of: Uuid, job: Job) -> Result<()> {
         let mut state = self.lock();
-        let share = if of.is_nil() { OWN } else { SHARE };
-        if state.waiting.len() >= QUEUE || state.waiting.len_of(of) >= share {
+        let share = if of.is_nil() {
+            MAX_WAITING_OF_SERVER
+        } else {
+            MAX_WAITING_OF_WORKSPACE
+        };
+        if state.waiting.len() >= MAX_WAITING || state.waiting.len_of(of) >= share {
             return Err(Error::Busy);
         }
         state.waiting.push(of, job);
@@ -75,20 +81,24 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for a read that may go on. Nothing when the queue has ended and is empty.
+    /// Waits for a read whose owner is below its limit. None if the queue is closed and empty.
     fn take(&self) -> Option<(Uuid, Job)> {
         let mut state = self.lock();
         loop {
             let State {
                 waiting, running, ..
             } = &mut *state;
-            let may_come = |of| running.get(&of).is_none_or(|count| *count < self.most);
-            if let Some((of, job)) = waiting.pop(may_come) {
+            let may_run = |of| {
+                running
+                    .get(&of)
+                    .is_none_or(|count| *count < self.max_running)
+            };
+            if let Some((of, job)) = waiting.pop(may_run) {
                 *running.entry(of).or_default() += 1;
                 return Some((of, job));
             }
             if state.is_closed {
-                // What waits for its own share is taken by those that have it.
+                // The reads left in the queue are taken by the threads that run reads of the same owners.
                 return None;
             }
             state = self
@@ -98,7 +108,7 @@ impl Queue {
         }
     }
 
-    /// A read of one has come to its end. Its thread takes the next, so nobody is woken.
+    /// Records the end of a read. The same thread takes the next read, so no thread is woken.
     fn ended(&self, of: Uuid) {
         let mut state = self.lock();
         if let Some(count) = state.running.get_mut(&of) {
@@ -115,16 +125,16 @@ impl Readers {
         let queue = Arc::new(Queue {
             state: Mutex::default(),
             changed: Condvar::new(),
-            most: (connections.len() * 2 / 3).max(1),
+            max_running: (connections.len() * 2 / 3).max(1),
         });
         for (connect, conn) in connections {
             let queue = queue.clone();
             thread::Builder::new()
                 .name("prichal-reader".into())
-                .stack_size(STACK)
+                .stack_size(STACK_BYTES)
                 .spawn(move || run(&connect, conn, &queue))?;
         }
-        Ok(Self(Arc::new(Open(queue))))
+        Ok(Self(Arc::new(CloseOnDrop(queue))))
     }
 
     pub(crate) async fn read<T, E>(
@@ -147,7 +157,7 @@ impl Readers {
             };
             let _ = reply.send(done);
         });
-        self.0.0.put(line(tenant::current()), job)?;
+        self.0.0.put(owner(tenant::current()), job)?;
         answer
             .await
             .unwrap_or_else(|_| Err(Error::unavailable("the readers have stopped").into()))

@@ -1,4 +1,4 @@
-//! Entities of the service collections beside the channels: scripts, and types of channels.
+//! Entities of the service collections other than channels: scripts and channel types.
 
 use prichal_core::{
     id::{EntityId, WorkspaceId},
@@ -7,7 +7,7 @@ use prichal_core::{
 
 use crate::{Conn, Result, Row, Tx, value::params};
 
-/// Which collection.
+/// The collection of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Script,
@@ -28,7 +28,7 @@ pub struct Resource {
     pub workspace: WorkspaceId,
     pub kind: Kind,
     pub id: EntityId,
-    /// What others name it by.
+    /// The code by which other entities refer to it.
     pub code: String,
     /// The entity without its id and its times, as JSON.
     pub members: String,
@@ -39,7 +39,7 @@ pub struct Resource {
 
 const COLUMNS: &str = "id, code, members, created_at, updated_at, deleted_at";
 
-/// Adds an entity. False when its id or its code is taken. The id of a deleted one is free.
+/// Adds an entity. Returns false if its id or its code is taken. The id of a deleted entity can be used again.
 pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
     tx.run(
         "DELETE FROM resource WHERE workspace = $1 AND kind = $2 AND id = $3 AND deleted_at IS NOT NULL",
@@ -64,7 +64,7 @@ pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
     Ok(done == 1)
 }
 
-/// Writes what an entity has become. The caller has it from [`find_for_update`] of this transaction.
+/// Updates an entity that [`find_for_update`] returned in the same transaction.
 pub fn update(tx: &mut Tx<'_>, resource: &Resource) -> Result<()> {
     tx.run(
         "UPDATE resource SET code = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND kind = $2 AND id = $3",
@@ -81,7 +81,7 @@ pub fn update(tx: &mut Tx<'_>, resource: &Resource) -> Result<()> {
     Ok(())
 }
 
-/// An entity, deleted or not.
+/// Finds an entity, deleted or not.
 pub fn find(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -95,7 +95,7 @@ pub fn find(
     })
 }
 
-/// The same, held until the end of the transaction.
+/// Finds an entity and locks it until the end of the transaction.
 pub fn find_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -111,7 +111,7 @@ pub fn find_for_update(
         })
 }
 
-/// The entity with this code that is not deleted.
+/// Finds the entity with this code that is not deleted.
 pub fn find_by_code(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -126,7 +126,7 @@ pub fn find_by_code(
     })
 }
 
-/// Entities that are not deleted from an offset on, in the order of their making.
+/// Lists entities that are not deleted from an offset on, in the order of their creation.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -141,7 +141,7 @@ pub fn list(
     conn.query(&sql, values, |row| read(workspace, kind, row))
 }
 
-/// How many entities there are that are not deleted, and how many bytes their members have.
+/// Returns the number of entities that are not deleted and the size of their members in bytes.
 pub fn extent(conn: &mut Conn, workspace: WorkspaceId, kind: Kind) -> Result<(i64, i64)> {
     let sql = "SELECT count(*), coalesce(sum(octet_length(members)), 0) FROM resource WHERE workspace = $1 AND kind = $2 AND deleted_at IS NULL";
     let found = conn.query_one(sql, params![workspace, kind.name()], |row| {

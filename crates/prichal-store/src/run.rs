@@ -1,7 +1,7 @@
-//! Runs: the queue of those that wait, and the record of those that have been.
+//! Runs: the queue of waiting runs, and the record of completed ones.
 //!
-//! A run waits as long as `due_at` is set. A node that has one in memory is its owner; who settles a run
-//! names owner and attempt, so that a node that has lost it changes nothing any more.
+//! A run waits as long as `due_at` is set. The node that has a run in memory is its owner. A result is stored only
+//! under the run's owner and attempt, so a node that has lost a run cannot change it.
 
 use std::fmt::Write as _;
 
@@ -19,16 +19,16 @@ use crate::{
     value::{Value, params},
 };
 
-/// What a run is for.
+/// The origin of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A request to a channel.
     Hook,
-    /// A message to be sent by a channel.
+    /// A message that a channel sends.
     Send,
-    /// A script that somebody has started.
+    /// A script started by a user.
     Start,
-    /// A message that came over a websocket.
+    /// A message received over a websocket.
     Socket,
 }
 
@@ -45,14 +45,14 @@ impl Kind {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Queued,
-    /// It has failed and is tried again.
+    /// The last attempt failed, and another will follow.
     Deferred,
     Finished,
-    /// It has failed and is not tried again by itself.
+    /// The last attempt failed, and no other follows automatically.
     Failed,
 }
 
@@ -73,7 +73,7 @@ impl Status {
     }
 }
 
-/// What runs take turns with: the channel, or the script of a run that was started by hand.
+/// The queue in which a run takes its turn: that of its channel, or of its script if it was started by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
     pub workspace: WorkspaceId,
@@ -86,24 +86,24 @@ pub struct Run {
     pub lane: Lane,
     pub channel: Option<EntityId>,
     pub kind: Kind,
-    /// The script's code; empty when there is none.
+    /// The code of the script; empty if there is none.
     pub code: String,
-    /// What it is about, sealed.
+    /// The input of the script, sealed.
     pub request: Option<Vec<u8>>,
     pub state: State,
 }
 
-/// What changes of a run.
+/// The part of a run that changes with each attempt.
 #[derive(Clone, Debug)]
 pub struct State {
     pub status: Status,
-    /// How many times it was tried.
+    /// The number of attempts so far.
     pub attempts: i64,
-    /// When it is to be tried, unless that is over.
+    /// The time of the next attempt; None if there is none.
     pub due_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub duration_ms: Option<i64>,
-    /// Lines as a JSON array.
+    /// Log lines, as a JSON array.
     pub log: String,
     /// JSON.
     pub result: Option<String>,
@@ -111,7 +111,7 @@ pub struct State {
 }
 
 impl State {
-    /// Of a run that is due at a time.
+    /// Creates the state of a run that is due at a time.
     pub fn queued(due_at: Timestamp) -> Self {
         Self {
             status: Status::Queued,
@@ -127,7 +127,7 @@ impl State {
 }
 
 impl State {
-    /// The bytes of its texts.
+    /// The size of its texts in bytes.
     fn size(&self) -> i64 {
         let texts = [Some(&self.log), self.result.as_ref(), self.error.as_ref()];
         texts
@@ -162,7 +162,7 @@ static RUN: Insert = Insert::new(
     ],
 );
 
-/// Adds a run, owned by a node or by none.
+/// Adds a run, with or without an owner.
 pub fn insert(tx: &mut Tx<'_>, run: &Run, owner: Option<Uuid>) {
     let Run {
         id,
@@ -208,14 +208,14 @@ pub fn insert(tx: &mut Tx<'_>, run: &Run, owner: Option<Uuid>) {
     tx.use_bytes(lane.workspace, usage::Kind::Runs, size(run));
 }
 
-/// The bytes that a run takes up.
+/// The size of a run in bytes, as counted by the quota.
 fn size(run: &Run) -> i64 {
     let request = run.request.as_ref().map_or(0, Vec::len);
     i64::try_from(request).unwrap_or(i64::MAX) + run.state.size()
 }
 
-/// Writes what an attempt has come to, and which script it was. False when the run is no longer this owner's, or not at this
-/// attempt: then nothing is written. What has worked needs its request no more. `run` is as it was claimed.
+/// Stores the outcome of an attempt and the script that ran. Returns false, and stores nothing, if the run no longer
+/// has this owner or attempt. The request of a finished run is deleted. `run` is the run as it was claimed.
 pub fn settle(tx: &mut Tx<'_>, run: &Run, owner: Uuid, state: &State) -> Result<bool> {
     let (lane, id, code) = (run.lane, run.id, &run.code);
     let attempts = run.state.attempts;
@@ -262,7 +262,8 @@ pub fn settle(tx: &mut Tx<'_>, run: &Run, owner: Uuid, state: &State) -> Result<
     Ok(done)
 }
 
-/// Where runs that nobody has may be found, and when the first of each is due: a page of lanes, those behind `after`.
+/// Lists the lanes behind `after` with claimable runs, at most `limit`, and the time at which the first run of each
+/// is due.
 pub fn lanes(
     conn: &mut Conn,
     node: Uuid,
@@ -282,17 +283,17 @@ pub fn lanes(
     conn.query(&sql, values, |row| Ok((lane(row, 0, 1)?, row.time(2)?)))
 }
 
-/// The runs that nobody alive has, but for those in quarantine. On SQLite a node is alone: what it does not have,
-/// nobody has.
+/// The condition for a run that has no living owner and is not in quarantine. On SQLite there is only one node, so a
+/// run that this node does not hold is claimable.
 fn free() -> String {
     let alive = "SELECT 1 FROM node WHERE node.id = run.owner AND node.until >= $2";
     let not_held = not_held(quarantine::Kind::Run, "run");
     format!("(owner IS NULL OR owner <> $1 AND NOT EXISTS ({alive})) AND {not_held}")
 }
 
-/// Takes over the runs of a lane that are due, at most `limit`, the longest waiting first.
+/// Claims due runs of a lane, at most `limit`, the longest waiting first.
 ///
-/// They are chosen once, which PostgreSQL does not promise of a sub-query with a limit.
+/// The ids are chosen in a materialized query, because PostgreSQL may evaluate a sub-query with LIMIT more than once.
 pub fn claim(
     tx: &mut Tx<'_>,
     node: Uuid,
@@ -316,7 +317,7 @@ pub fn claim(
     Ok(claimed)
 }
 
-/// When the first run of a lane that nobody has is due.
+/// Returns the time at which the first claimable run of a lane is due.
 pub fn next_due(
     conn: &mut Conn,
     node: Uuid,
@@ -333,7 +334,7 @@ pub fn next_due(
     Ok(found.flatten().map(Timestamp::from_micros))
 }
 
-/// Gives up what a node has in memory: at its start, after it was killed.
+/// Frees the runs of a node. A node calls it at its start, after a crash.
 pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
     tx.run(
         "UPDATE run SET owner = NULL WHERE due_at IS NOT NULL AND owner = $1",
@@ -342,7 +343,7 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Has a run that has failed tried once more, now. False when it is not one, or is being tried.
+/// Queues a failed run for another attempt now. Returns false if the run has not failed or is in progress.
 pub fn try_again(
     tx: &mut Tx<'_>,
     node: Uuid,
@@ -363,7 +364,7 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: RunId) -> Result<Option
     conn.query_one(&sql, params![workspace, id], read)
 }
 
-/// Which runs to list.
+/// Criteria of a list of runs.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub id: Option<RunId>,
@@ -372,11 +373,11 @@ pub struct Filter {
     pub channel: Option<EntityId>,
 }
 
-/// How many bytes of logs, results and errors a list of runs has, but for its last one.
-const ROOM: i64 = 8 << 20;
+/// The size of logs, results and errors after which a list of runs ends early.
+const MAX_LIST_BYTES: i64 = 8 << 20;
 
-/// Runs without what they were about, newest first. The list ends before `limit` when it gets long: it has
-/// one run at least if there is one.
+/// Lists runs without their requests, newest first. The list ends early if it exceeds [`MAX_LIST_BYTES`], but has at
+/// least one run if there is any.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -402,8 +403,7 @@ pub fn list(
     if let Some(channel) = filter.channel {
         only("channel", channel.into());
     }
-    // What waits and what has failed have indexes of their own, which a parameter does not show to be
-    // enough.
+    // Waiting and failed runs have partial indexes. The engine does not see from a parameter that they apply.
     conditions.push_str(match filter.status {
         Some(Status::Queued | Status::Deferred) => " AND due_at IS NOT NULL",
         Some(Status::Failed) => " AND status = 'failed'",
@@ -414,7 +414,7 @@ pub fn list(
         "SELECT CAST(octet_length(log) + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0) AS bigint) {page} LIMIT $2 OFFSET $3"
     );
     let sizes = conn.query(&sizes, &values, |row| row.get::<i64>(0))?;
-    let mut room = ROOM;
+    let mut room = MAX_LIST_BYTES;
     let fitting = sizes.iter().take_while(|size| {
         let fits = room > 0;
         room -= **size;
@@ -429,13 +429,13 @@ pub fn list(
     conn.query(&sql, &values, read)
 }
 
-/// How many runs wait.
+/// Counts waiting runs.
 pub fn count_waiting(conn: &mut Conn) -> Result<i64> {
     let sql = "SELECT count(*) FROM run WHERE due_at IS NOT NULL";
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Workspaces with runs from before `before` that are over, at most `limit`.
+/// Lists workspaces with completed runs from before `before`, at most `limit`.
 pub fn with_runs_before(
     conn: &mut Conn,
     before: Timestamp,
@@ -449,7 +449,7 @@ pub fn with_runs_before(
     )
 }
 
-/// Removes runs from before `before` that are over, at most `limit`. Returns how many.
+/// Deletes completed runs from before `before`, at most `limit`. Returns their number.
 pub fn forget(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,

@@ -1,4 +1,4 @@
-//! Sealed values, whatever they belong to: found by what they begin with, and replaced.
+//! Sealed values of any table: found by their prefix, and replaced.
 
 use prichal_core::id::WorkspaceId;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ pub enum Column {
     ChannelTokens,
     DocumentHookSecrets,
     RunRequest,
-    /// Text: the sealed bytes in base64.
+    /// A text column: the sealed bytes in base64.
     FirstAnswer,
 }
 
@@ -25,7 +25,7 @@ impl Column {
         Self::FirstAnswer,
     ];
 
-    /// The table and the column, as a value is bound to them.
+    /// The names of the table and the column, which a sealed value is bound to.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InstanceSecrets => "instance.secrets",
@@ -36,12 +36,12 @@ impl Column {
         }
     }
 
-    /// True of a column of text.
+    /// True for a text column.
     pub const fn is_text(self) -> bool {
         matches!(self, Self::FirstAnswer)
     }
 
-    /// The columns that name a row; the first is the workspace.
+    /// The columns of the primary key, beginning with the workspace.
     const fn key(self) -> &'static [&'static str] {
         match self {
             Self::InstanceSecrets => &["workspace", "integration"],
@@ -79,27 +79,27 @@ impl Sealed {
     }
 }
 
-/// A stretch of a table.
+/// A batch of a table's rows.
 #[derive(Debug, Default)]
-pub struct Stretch {
-    /// Its values that begin otherwise than asked for.
+pub struct Batch {
+    /// The values without the wanted prefix.
     pub stale: Vec<Sealed>,
-    /// The key of its last row; none at the end of the table.
+    /// The key of the last row; None at the end of the table.
     pub last: Option<Vec<String>>,
 }
 
-/// A stretch is cut short once its values hold this much.
-const BYTES: usize = 4 << 20;
+/// The size of values at which a batch ends early.
+const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// The next rows of a table in the order of their keys, at most `limit`, with the values that do not begin
-/// with `prefix`.
+/// Reads the next rows of a table in the order of their keys, at most `limit`, and returns the values without
+/// `prefix`.
 pub fn list(
     conn: &mut Conn,
     column: Column,
     prefix: &[u8],
     after: Option<&[String]>,
     limit: i64,
-) -> Result<Stretch> {
+) -> Result<Batch> {
     let (table, name) = column.parts();
     let key = column.key();
     let mut values = vec![column.value(prefix)?, limit.into()];
@@ -117,7 +117,7 @@ pub fn list(
          FROM {table} {condition} ORDER BY {key} LIMIT $2",
         prefix.len()
     );
-    let mut stretch = Stretch::default();
+    let mut stretch = Batch::default();
     let (mut bytes, mut rows) = (0, 0);
     conn.scan(&sql, &values, |found| {
         let row = (1..=column.key().len()).map(|column| found.get(column));
@@ -133,15 +133,15 @@ pub fn list(
             bytes += value.len();
             stretch.stale.push(Sealed { row, value });
         }
-        Ok(bytes < BYTES)
+        Ok(bytes < MAX_BATCH_BYTES)
     })?;
-    if bytes < BYTES && rows < limit {
+    if bytes < MAX_BATCH_BYTES && rows < limit {
         stretch.last = None;
     }
     Ok(stretch)
 }
 
-/// Puts a value in the place of another. False when the row has become something else meanwhile.
+/// Replaces a sealed value. Returns false if the row has changed meanwhile.
 pub fn replace(tx: &mut Tx<'_>, column: Column, old: &Sealed, new: &[u8]) -> Result<bool> {
     let (table, name) = column.parts();
     let conditions: Vec<String> = (3..)

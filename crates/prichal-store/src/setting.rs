@@ -4,7 +4,7 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{Conn, Result, Tx, value::params};
 
-/// The workspace's settings, a JSON object's text.
+/// Finds the workspace's settings, a JSON object.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<String>> {
     conn.query_one(
         "SELECT body FROM setting WHERE workspace = $1",
@@ -13,7 +13,7 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<String>> {
     )
 }
 
-/// The same, held until the end of the transaction.
+/// Finds the workspace's settings and locks them until the end of the transaction.
 pub fn find_for_update(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<Option<String>> {
     let sql = "SELECT body FROM setting WHERE workspace = $1 /*postgres FOR UPDATE*/";
     tx.conn()?

@@ -1,5 +1,4 @@
-//! Signing: links to what is to be signed or downloaded, the signatures themselves, and by which policy a
-//! workspace has them checked.
+//! Signing: links to downloads and to content to be signed, signatures, and the validation policy of a workspace.
 
 use prichal_core::{
     id::{UserId, WorkspaceId},
@@ -13,28 +12,27 @@ use crate::{
     value::{Value, params},
 };
 
-/// Something that can be downloaded for a while. With a ticket it is content to be signed, for one
-/// document and one employee.
+/// A temporary download link. A link with a ticket offers content to be signed, for one document and one employee.
 #[derive(Clone, Debug)]
 pub struct Link {
     pub workspace: WorkspaceId,
     pub id: Uuid,
     pub document: Uuid,
-    /// A [`crate::document_blob::DocumentBlob`], which may be another workspace's.
+    /// The [`crate::document_blob::DocumentBlob`], which may belong to another workspace.
     pub blob: (WorkspaceId, Uuid),
     pub dispose_on: Timestamp,
     pub ticket: Option<Uuid>,
     pub employee: Option<UserId>,
-    /// The blob of the signature that the ticket was used with.
+    /// The blob of the signature that was submitted with the ticket.
     pub signature: Option<Uuid>,
-    /// No newer ticket has taken its place.
+    /// False once a newer ticket has replaced this one.
     pub live: bool,
 }
 
 const LINK: &str =
     "workspace, id, document, blob_workspace, blob, dispose_on, ticket, employee, signature, live";
 
-/// Adds a link. A ticket takes the place of the earlier ones of its signer.
+/// Adds a link. A ticket replaces the earlier tickets of its signer for the document.
 pub fn insert_link(tx: &mut Tx<'_>, link: &Link) -> Result<()> {
     if link.ticket.is_some() {
         tx.run(
@@ -73,7 +71,7 @@ pub fn find_ticket(conn: &mut Conn, workspace: WorkspaceId, ticket: Uuid) -> Res
     conn.query_one(&sql, params![workspace, ticket], read_link)
 }
 
-/// The ticket of a signer that is good now, used or not.
+/// Finds the current ticket of a signer, used or not.
 pub fn live_ticket(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -87,7 +85,7 @@ pub fn live_ticket(
     conn.query_one(&sql, params![workspace, document, employee, now], read_link)
 }
 
-/// Notes which signature a ticket was used with. False when it was used already.
+/// Marks a ticket as used with a signature. Returns false if it was used already.
 pub fn use_ticket(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -101,7 +99,7 @@ pub fn use_ticket(
     Ok(used)
 }
 
-/// Removes links that ended before `before`, at most `limit`.
+/// Deletes links that expired before `before`, at most `limit`.
 pub fn forget_links(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM document_link WHERE (workspace, id) IN (SELECT workspace, id FROM document_link WHERE dispose_on < $1 LIMIT $2)",
@@ -132,26 +130,26 @@ pub struct Signature {
     pub company: WorkspaceId,
     pub bin: String,
     pub employee: UserId,
-    /// As the certificate says.
+    /// The IIN from the certificate.
     pub iin: Option<String>,
     /// A blob of the signer's company.
     pub blob: Uuid,
-    /// Whether what is signed lies inside.
+    /// True if the signed content is embedded in the signature.
     pub attached: bool,
     pub signed_on: Timestamp,
     pub check: Check,
 }
 
-/// What the last check of a signature came to.
+/// The outcome of the last check of a signature.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// `TOTAL_PASSED` and the like.
+    /// The indication, such as `TOTAL_PASSED`.
     pub verdict: String,
-    /// The whole report, JSON.
+    /// The whole report, as JSON.
     pub report: String,
-    /// How many times it was checked.
+    /// The number of checks so far.
     pub checks: i64,
-    /// When it has to be checked again.
+    /// The time of the next check; None if there is none.
     pub due_at: Option<Timestamp>,
 }
 
@@ -194,13 +192,14 @@ pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
     Ok(())
 }
 
-/// The signatures of a document, in the order in which they were given.
+/// Lists the signatures of a document in the order of their submission.
 pub fn list(conn: &mut Conn, document: Uuid) -> Result<Vec<Signature>> {
     let sql = format!("SELECT {SIGNATURE} FROM document_signature WHERE document = $1 ORDER BY id");
     conn.query(&sql, params![document], read)
 }
 
-/// Signatures that have to be checked again, at most `limit` and at most `share` of one company, by turns of the companies.
+/// Lists signatures that are due for another check, at most `limit` and at most `share` of one company. Companies
+/// take turns.
 pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64, share: i64) -> Result<Vec<Signature>> {
     let due = format!(
         "SELECT document, id FROM (
@@ -213,7 +212,7 @@ pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64, share: i64) -> Resu
     conn.query(&sql, params![now, limit, share], read)
 }
 
-/// When the next signature has to be checked again.
+/// Returns the time at which the next signature is due for another check.
 pub fn next_due(conn: &mut Conn) -> Result<Option<Timestamp>> {
     let sql = format!(
         "SELECT min(due_at) FROM document_signature WHERE due_at IS NOT NULL AND {}",
@@ -223,13 +222,13 @@ pub fn next_due(conn: &mut Conn) -> Result<Option<Timestamp>> {
     Ok(found.flatten().map(Timestamp::from_micros))
 }
 
-/// How many signatures have to be checked again.
+/// Counts the signatures that wait for another check.
 pub fn count_due(conn: &mut Conn) -> Result<i64> {
     let sql = "SELECT count(*) FROM document_signature WHERE due_at IS NOT NULL";
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Writes what a further check came to. False when another node has been faster.
+/// Stores the outcome of a repeated check. Returns false if another node has stored one meanwhile.
 pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
     let settled = tx.changes_one(
         "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6
@@ -247,8 +246,8 @@ pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<b
     Ok(settled)
 }
 
-/// A revocation list, a response or a certificate that the verdict on a signature rests on and that
-/// the signature does not bring itself.
+/// A revocation list, an OCSP response or a certificate that supports the verdict on a signature and is not embedded
+/// in the signature.
 #[derive(Clone, Debug)]
 pub struct Proof {
     /// `crl`, `ocsp` or `issuer`.
@@ -258,7 +257,7 @@ pub struct Proof {
     pub body: Vec<u8>,
 }
 
-/// Notes what the last check of a signature rests on, in the place of what earlier ones did.
+/// Replaces the evidence that the last check of a signature used.
 pub fn put_proofs(tx: &mut Tx<'_>, signature: &Signature, proofs: &[Proof]) -> Result<()> {
     tx.execute(
         "DELETE FROM signature_proof WHERE document = $1 AND signature = $2",
@@ -274,7 +273,7 @@ pub fn put_proofs(tx: &mut Tx<'_>, signature: &Signature, proofs: &[Proof]) -> R
     Ok(())
 }
 
-/// Long lists are needed by many signatures, and go to the database once.
+/// Large revocation lists support many signatures, so an existing row is not sent again.
 fn put_proof(tx: &mut Tx<'_>, proof: &Proof) -> Result<()> {
     let sql = "SELECT kind FROM proof WHERE sha256 = $1";
     let known = tx
@@ -294,7 +293,7 @@ fn put_proof(tx: &mut Tx<'_>, proof: &Proof) -> Result<()> {
     Ok(())
 }
 
-/// What the last check of a signature rests on.
+/// Lists the evidence that the last check of a signature used.
 pub fn list_proofs(conn: &mut Conn, signature: &Signature) -> Result<Vec<Proof>> {
     conn.query(
         "SELECT kind, sha256, body FROM proof WHERE sha256 IN
@@ -331,7 +330,7 @@ fn read(row: &Row<'_>) -> Result<Signature> {
     })
 }
 
-/// The policy of a workspace, JSON; nothing: the default.
+/// Finds the validation policy of a workspace, as JSON. None means the default policy.
 pub fn find_policy(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<String>> {
     let sql = "SELECT body FROM signature_policy WHERE workspace = $1";
     conn.query_one(sql, params![workspace], |row| row.get(0))

@@ -1,4 +1,4 @@
-//! Which websockets are open, and on which node.
+//! The open websockets and their nodes.
 
 use prichal_core::{
     id::{EntityId, WorkspaceId},
@@ -23,13 +23,13 @@ pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, id: Uu
     Ok(())
 }
 
-/// Removes what a node has left behind.
+/// Deletes the websockets of a stopped node.
 pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
     tx.run("DELETE FROM socket WHERE node = $1", params![node])?;
     Ok(())
 }
 
-/// How many websockets of a channel are open on this node and on others that are alive.
+/// Counts the open websockets of a channel on this node and on other living nodes.
 pub fn count(
     conn: &mut Conn,
     workspace: WorkspaceId,

@@ -1,4 +1,4 @@
-//! Workspace tokens. Only their hashes are here.
+//! Workspace tokens. Only their hashes are stored.
 
 use prichal_core::{
     id::{TokenId, UserId, WorkspaceId},
@@ -75,7 +75,7 @@ pub fn find_by_hash(conn: &mut Conn, hash: &str) -> Result<Option<Token>> {
     conn.query_one(&sql, params![hash], read)
 }
 
-/// A page of a workspace's tokens in the order of creation, and how many there are.
+/// Lists a page of a workspace's tokens in the order of creation, with their total number.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -96,7 +96,7 @@ pub fn list(
     ))
 }
 
-/// Revokes a token. Returns its hash, also when it was revoked before; nothing when there never was one.
+/// Revokes a token. Returns its hash even if it was revoked before. None if the token never existed.
 pub fn delete(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -119,7 +119,7 @@ fn read(row: &Row<'_>) -> Result<Token> {
         id: TokenId(row.uuid(0)?),
         workspace: WorkspaceId(row.uuid(1)?),
         name: row.get(2)?,
-        role: Role::parse(&role).ok_or_else(|| Error::corrupt("a token's role is damaged"))?,
+        role: Role::parse(&role).ok_or_else(|| Error::corrupt("a token's role is invalid"))?,
         user: row.maybe_uuid(4)?.map(UserId),
         expires_at: row.get::<Option<i64>>(5)?.map(Timestamp::from_micros),
         created_at: row.time(6)?,

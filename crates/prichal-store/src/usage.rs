@@ -1,4 +1,4 @@
-//! The bytes that each workspace takes up, counted in the transactions that write, and how much it may.
+//! Storage usage and quotas of workspaces. The bytes are counted in the transactions that write them.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use crate::{Conn, Result, Row, Tx, file, value::params};
 
-/// A kind of bytes that is counted.
+/// A kind of counted bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// The models of entities, those of deleted ones included.
+    /// The models of entities, deleted ones included.
     Entities,
-    /// The contents of files, once however many ids stand for them.
+    /// The contents of files, each counted once.
     Files,
     /// The events of the log.
     Events,
-    /// The requests of scripts' runs, their logs and results.
+    /// The requests, logs and results of script runs.
     Runs,
 }
 
@@ -47,7 +47,7 @@ impl Bytes {
     }
 }
 
-/// The bytes that a workspace takes up, and the quotas that are its own.
+/// The storage usage of a workspace, and its own quotas.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     pub used: Bytes,
@@ -55,13 +55,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The workspace's own quota; none where the server's holds.
+    /// The workspace's own quota; None if the server's quota applies.
     pub fn quota(&self, kind: Kind) -> Option<i64> {
         self.quotas[kind as usize]
     }
 }
 
-/// The bytes that a transaction adds and takes away.
+/// The changes of usage in a transaction.
 #[derive(Default)]
 pub(crate) struct Changes(BTreeMap<WorkspaceId, Bytes>);
 
@@ -72,7 +72,7 @@ impl Changes {
         }
     }
 
-    /// Writes them, in the order of the workspaces' ids, so that two writers do not wait for each other.
+    /// Writes the changes in the order of the workspaces' ids, so that two writers cannot deadlock.
     pub(crate) fn write(&self, conn: &mut Conn) -> Result<()> {
         for (workspace, Bytes([entities, files, events, runs])) in &self.0 {
             conn.run(
@@ -90,7 +90,7 @@ pub(crate) fn length(text: &str) -> i64 {
     i64::try_from(text.len()).unwrap_or(i64::MAX)
 }
 
-/// Counts the contents of a file that are about to get a row, unless another row has them already.
+/// Counts a blob whose row is about to be inserted, unless another row refers to it.
 pub(crate) fn take_blob(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -103,7 +103,7 @@ pub(crate) fn take_blob(
     Ok(())
 }
 
-/// Counts the contents of a file whose row was just removed no more, if it was the last. Says whether it was.
+/// Subtracts a blob whose row was just deleted, if it was the last one. Returns true if it was.
 pub(crate) fn free_blob(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -121,14 +121,14 @@ pub(crate) fn free_blob(
 const COLUMNS: &str =
     "entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota";
 
-/// The bytes that a workspace takes up.
+/// Finds the storage usage of a workspace.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
     let sql = format!("SELECT {COLUMNS} FROM usage WHERE workspace = $1");
     let found = conn.query_one(&sql, params![workspace], |row| read(row, 0))?;
     Ok(found.unwrap_or_default())
 }
 
-/// Gives a workspace quotas of its own; the server's hold where there is none.
+/// Sets a workspace's own quotas. None selects the server's quota.
 pub fn set_quotas(tx: &mut Tx<'_>, workspace: WorkspaceId, quotas: [Option<i64>; 4]) -> Result<()> {
     let [entities, files, events, runs] = quotas;
     tx.run(
@@ -140,8 +140,8 @@ pub fn set_quotas(tx: &mut Tx<'_>, workspace: WorkspaceId, quotas: [Option<i64>;
     )
 }
 
-/// Workspaces that have used up a share of a quota, in percent, at most `limit`. `quotas` are the server's,
-/// in the order of [`Kind::ALL`]; zero is none.
+/// Lists workspaces that have used `percent` of a quota or more, at most `limit`. `quotas` are the server's, in the
+/// order of [`Kind::ALL`]; zero means no quota.
 pub fn list_nearly_full(
     conn: &mut Conn,
     quotas: [i64; 4],

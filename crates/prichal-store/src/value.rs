@@ -1,5 +1,5 @@
-//! What goes into a statement and what comes out of a row. Columns are `TEXT`, `BIGINT` and `BYTEA`
-//! on both engines, so three kinds of value and null are all there is.
+//! Parameters of statements and columns of rows. Columns are `TEXT`, `BIGINT` and `BYTEA` on both engines, so a value
+//! is one of three kinds or null.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub(crate) enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// How many bytes it has.
+    /// The size in bytes.
     pub(crate) fn size(&self) -> u64 {
         match self {
             Value::Null => 0,
@@ -104,7 +104,7 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// The parameters of a statement, in the order of `$1`, `$2`, …
+/// Builds the parameters of a statement, in the order of `$1`, `$2`, …
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::value::Value::from($value)),*] };
 }
@@ -147,7 +147,7 @@ impl ToSql for Value<'_> {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// One row of an answer, read by column number from 0.
+/// One row of an answer. Columns are numbered from 0.
 pub enum Row<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
     Postgres(&'a tokio_postgres::Row),
@@ -161,26 +161,26 @@ impl Row<'_> {
         }
     }
 
-    /// A column that holds a UUID as text.
+    /// Reads a UUID stored as text.
     pub fn uuid(&self, column: usize) -> Result<Uuid> {
         let text: String = self.get(column)?;
         Uuid::try_parse(&text).map_err(Error::corrupt)
     }
 
-    /// A column that holds a UUID as text, or nothing.
+    /// Reads a UUID stored as text, or null.
     pub fn maybe_uuid(&self, column: usize) -> Result<Option<Uuid>> {
         let text: Option<String> = self.get(column)?;
         text.map(|text| Uuid::try_parse(&text).map_err(Error::corrupt))
             .transpose()
     }
 
-    /// A column that holds microseconds.
+    /// Reads a time stored as microseconds.
     pub fn time(&self, column: usize) -> Result<prichal_core::time::Timestamp> {
         self.get(column)
             .map(prichal_core::time::Timestamp::from_micros)
     }
 }
 
-/// What a column can be read as.
+/// The types that a column can be read as.
 pub trait Column: rusqlite::types::FromSql + for<'a> tokio_postgres::types::FromSql<'a> {}
 impl<T: rusqlite::types::FromSql + for<'a> tokio_postgres::types::FromSql<'a>> Column for T {}

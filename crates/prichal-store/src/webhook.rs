@@ -1,8 +1,8 @@
-//! Webhooks: their definitions, the leases on them, and where each stands in the log.
+//! Webhooks: their definitions, leases and cursors.
 //!
-//! A node owns a webhook as long as the webhook's row names it, with the fence it was claimed at, and
-//! the node's own row has not run out. Who moves a cursor names owner and fence, so that a node that
-//! has lost a webhook can change nothing of it any more.
+//! A node owns a webhook while the webhook's row names the node with the fence of the claim, and the node's own row
+//! has not expired. A cursor moves only under its owner and fence, so a node that has lost a webhook cannot change
+//! it.
 
 use prichal_core::{
     health::Streak,
@@ -17,7 +17,7 @@ use crate::{
     value::params,
 };
 
-/// Which webhook: ids are unique within their integration only.
+/// The key of a webhook. Ids are unique only within an integration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub workspace: WorkspaceId,
@@ -28,11 +28,11 @@ pub struct Key {
 #[derive(Clone, Debug)]
 pub struct Webhook {
     pub key: Key,
-    /// The documented JSON of the hook.
+    /// The hook as documented JSON.
     pub definition: String,
-    /// Where it stands among its instance's hooks.
+    /// The position among the hooks of its instance.
     pub position: i64,
-    /// Whether it works: not disabled, and the instance is neither paused nor uninstalled.
+    /// True while the hook is enabled and its instance is installed and not paused.
     pub live: bool,
     pub cursor: i64,
     pub owner: Option<Uuid>,
@@ -43,7 +43,7 @@ pub struct Webhook {
 
 const COLUMNS: &str = "workspace, integration, id, definition, position, live, cursor, owner, fence, failures, failing_since, exhausted, next_tick";
 
-/// Adds a webhook that starts after the last event of the transaction it is added in.
+/// Adds a webhook that starts after the last event of the current transaction.
 pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
     let sql = format!(
         "INSERT INTO webhook ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, 0, NULL, 0, 0, NULL, 0, $7)"
@@ -72,8 +72,8 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
     Ok(())
 }
 
-/// Writes the definition and whether it is live. A hook that comes to life starts at the log's end
-/// with a clean streak; what waited for another try before goes on waiting meanwhile.
+/// Updates the definition and the `live` flag. A revived hook starts at the end of the log without failures; until
+/// then its deferred events stay.
 pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
     let Webhook {
         key,
@@ -109,13 +109,13 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
     Ok(())
 }
 
-/// Takes a webhook out of work. Where it stands and what waits for another try stays.
+/// Pauses a webhook. Its cursor and its deferred events stay.
 pub fn pause(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     set_live(tx, key, false)
 }
 
-/// Lets a webhook go on from where it stands, under a new lease, with a clean streak.
-pub fn go_on(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+/// Resumes a paused webhook at its cursor, under a new lease and without failures.
+pub fn resume(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     set_live(tx, key, true)
 }
 
@@ -128,7 +128,7 @@ fn set_live(tx: &mut Tx<'_>, key: Key, live: bool) -> Result<()> {
     Ok(())
 }
 
-/// Sets cursors to the end of their logs, under the locks that numbering the events took.
+/// Sets cursors to the end of their logs. The log rows are locked by the numbering of events.
 pub(crate) fn write_starts(conn: &mut Conn, keys: &[Key]) -> Result<()> {
     for key in keys {
         conn.run(
@@ -153,7 +153,7 @@ pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     forget_waiting(tx, key)
 }
 
-/// Drops what waits for another try and the stretches that are being replayed.
+/// Deletes the deferred events and the replays of a webhook.
 fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     let Key {
         workspace,
@@ -171,7 +171,7 @@ fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     Ok(())
 }
 
-/// The webhooks of an instance, in their order.
+/// Lists the webhooks of an instance in their order.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -190,7 +190,7 @@ pub fn find(conn: &mut Conn, key: Key) -> Result<Option<Webhook>> {
     conn.query_one(&sql, params![key.workspace, key.integration, key.id], read)
 }
 
-/// The same, held until the end of the transaction.
+/// Finds a webhook and locks it until the end of the transaction.
 pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3 /*postgres FOR UPDATE*/"
@@ -199,10 +199,10 @@ pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
         .query_one(&sql, params![key.workspace, key.integration, key.id], read)
 }
 
-/// Says that this node is alive until `until`. False when nobody knew: then whatever it owned is no
-/// longer its own. `keys` are the ids of the master keys that the node knows, with commas between, first
-/// the one that it seals with.
-pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp, keys: &str) -> Result<bool> {
+/// Renews the lease of this node until `until`. Returns false if the node had no row: it has lost everything it
+/// owned. `keys` are the ids of the master keys that the node has, separated by commas, beginning with the one it
+/// seals with.
+pub fn renew_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp, keys: &str) -> Result<bool> {
     let known = tx.execute(
         "UPDATE node SET until = $2, keys = $3 WHERE id = $1",
         params![node, until, keys],
@@ -216,7 +216,7 @@ pub fn keep_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp, keys: &str) -> R
     Ok(known == 1)
 }
 
-/// The nodes that are alive, and the master keys that each knows.
+/// Lists the living nodes with the ids of their master keys.
 pub fn list_nodes(conn: &mut Conn, now: Timestamp) -> Result<Vec<(Uuid, String)>> {
     conn.query(
         "SELECT id, keys FROM node WHERE until >= $1 ORDER BY id",
@@ -225,8 +225,8 @@ pub fn list_nodes(conn: &mut Conn, now: Timestamp) -> Result<Vec<(Uuid, String)>
     )
 }
 
-/// Takes over live webhooks that nobody alive owns, at most `limit`, and returns them. Schedule hooks
-/// are not among them: each of their ticks is taken by itself.
+/// Claims live webhooks without a living owner, at most `limit`, and returns them. Schedule hooks are not claimed,
+/// because each of their ticks is claimed by itself.
 pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: Timestamp, limit: i64) -> Result<Vec<Webhook>> {
     let sql = format!(
         "WITH chosen AS MATERIALIZED (
@@ -247,14 +247,14 @@ pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: Timestamp, limit: i64) -> Result<
     tx.change(&sql, params![node, limit], read)
 }
 
-/// Frees the webhooks of nodes that have run out.
+/// Frees the webhooks of nodes whose lease has expired.
 fn orphan(tx: &mut Tx<'_>, node: Uuid, now: Timestamp) -> Result<()> {
     let sql = "SELECT id FROM node WHERE until < $1 AND id <> $2";
     let dead = tx
         .conn()?
         .query(sql, params![now, node], |row| row.uuid(0))?;
     for id in dead {
-        // Only who removes the node's row frees its webhooks: it may have come back meanwhile.
+        // The node may have renewed its lease meanwhile, so its webhooks are freed only if its row was deleted.
         if tx.execute(
             "DELETE FROM node WHERE id = $1 AND until < $2",
             params![id, now],
@@ -269,8 +269,8 @@ fn orphan(tx: &mut Tx<'_>, node: Uuid, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Gives up everything a node owns: at a graceful stop, or at the start after a crash. A node that is
-/// `alone` with its store frees what others may have left behind, too.
+/// Frees all webhooks of a node, at a graceful stop or at the start after a crash. `alone` frees the webhooks of
+/// every node, because no other node can be running.
 pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
     if alone {
         tx.run("UPDATE webhook SET owner = NULL, fence = fence + 1 WHERE live = 1 AND owner IS NOT NULL", &[])?;
@@ -289,7 +289,7 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
     Ok(())
 }
 
-/// Gives one webhook up, if it is still owned.
+/// Frees one webhook, if the lease is still valid.
 pub fn give_up(tx: &mut Tx<'_>, lease: &Lease) -> Result<()> {
     let Lease { key, owner, fence } = lease;
     tx.run(
@@ -300,7 +300,7 @@ pub fn give_up(tx: &mut Tx<'_>, lease: &Lease) -> Result<()> {
     Ok(())
 }
 
-/// A node's hold on a webhook.
+/// The lease of a node on a webhook.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
     pub key: Key,
@@ -308,7 +308,7 @@ pub struct Lease {
     pub fence: i64,
 }
 
-/// Moves a cursor. False when the lease is lost: then nothing may be written for this webhook.
+/// Moves a cursor. Returns false if the lease is lost: the caller must then write nothing for this webhook.
 pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> {
     let Lease { key, owner, fence } = lease;
     let moved = tx.changes_one(
@@ -318,7 +318,7 @@ pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> 
     Ok(moved)
 }
 
-/// Writes a streak of failures.
+/// Stores the current run of failures.
 pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
     tx.run(
         "UPDATE webhook SET failures = $4, failing_since = $5, exhausted = $6 WHERE workspace = $1 AND integration = $2 AND id = $3",
@@ -327,17 +327,17 @@ pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
     Ok(())
 }
 
-/// When the next schedule hook of a live instance is due.
+/// Returns the time of the next tick of a live schedule hook.
 pub fn next_tick(conn: &mut Conn) -> Result<Option<Timestamp>> {
-    next_tick_but(conn, &[])
+    next_tick_except(conn, &[])
 }
 
-/// The same, but for these workspaces.
-pub fn next_tick_but(conn: &mut Conn, but: &[WorkspaceId]) -> Result<Option<Timestamp>> {
+/// Returns the time of the next tick outside of these workspaces.
+pub fn next_tick_except(conn: &mut Conn, except: &[WorkspaceId]) -> Result<Option<Timestamp>> {
     let sql = format!(
         "SELECT min(next_tick) FROM webhook WHERE next_tick IS NOT NULL AND live = 1 AND {} AND {}",
         not_held(Kind::Tick, "webhook"),
-        none_of("webhook.workspace", but)
+        none_of("webhook.workspace", except)
     );
     Ok(conn
         .query_one(&sql, &[], |row| row.get::<Option<i64>>(0))?
@@ -345,12 +345,12 @@ pub fn next_tick_but(conn: &mut Conn, but: &[WorkspaceId]) -> Result<Option<Time
         .map(Timestamp::from_micros))
 }
 
-/// Schedule hooks that are due, at most `limit`, by turns of their workspaces; none of `but`.
+/// Lists due schedule hooks outside of the workspaces `except`, at most `limit`. Workspaces take turns.
 pub fn list_ticking(
     conn: &mut Conn,
     now: Timestamp,
     limit: i64,
-    but: &[WorkspaceId],
+    except: &[WorkspaceId],
 ) -> Result<Vec<Webhook>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM (
@@ -358,12 +358,12 @@ pub fn list_ticking(
            FROM webhook WHERE next_tick <= $1 AND live = 1 AND {} AND {}) AS due
          ORDER BY turn, next_tick LIMIT $2",
         not_held(Kind::Tick, "webhook"),
-        none_of("webhook.workspace", but)
+        none_of("webhook.workspace", except)
     );
     conn.query(&sql, params![now, limit], read)
 }
 
-/// Moves a tick from `due` to `next`. False when another node has done it: the tick is its own.
+/// Claims a tick by moving it from `due` to `next`. Returns false if another node has claimed it.
 pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> Result<bool> {
     let taken = tx.changes_one(
         "UPDATE webhook SET next_tick = $5 WHERE workspace = $1 AND integration = $2 AND id = $3 AND next_tick = $4 AND live = 1",
@@ -372,7 +372,7 @@ pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> 
     Ok(taken)
 }
 
-/// The condition that a column names none of these.
+/// The condition that a column equals none of the ids.
 fn none_of(column: &str, ids: &[WorkspaceId]) -> String {
     let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
     if ids.is_empty() {

@@ -20,7 +20,7 @@ pub struct Workspace {
 
 const COLUMNS: &str = "id, name, title, bin, company_name, created_at, updated_at";
 
-/// Adds a workspace. False when its name or its bin is taken.
+/// Adds a workspace. Returns false if its name or its BIN is taken.
 pub fn insert(tx: &mut Tx<'_>, workspace: &Workspace) -> Result<bool> {
     let sql = format!(
         "INSERT INTO workspace ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"
@@ -49,7 +49,7 @@ pub fn insert(tx: &mut Tx<'_>, workspace: &Workspace) -> Result<bool> {
     )? == 1)
 }
 
-/// By name or id; a deleted one is not found.
+/// Finds a workspace by name or id, unless it is deleted.
 pub fn find(conn: &mut Conn, name_or_id: &str) -> Result<Option<Workspace>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM workspace WHERE (name = $1 OR id = $1) AND deleted_at IS NULL"
@@ -57,16 +57,16 @@ pub fn find(conn: &mut Conn, name_or_id: &str) -> Result<Option<Workspace>> {
     conn.query_one(&sql, params![name_or_id], read)
 }
 
-/// The company with this BIN.
+/// Finds the company with this BIN.
 pub fn find_by_bin(conn: &mut Conn, bin: &str) -> Result<Option<Workspace>> {
     let sql = format!("SELECT {COLUMNS} FROM workspace WHERE bin = $1 AND deleted_at IS NULL");
     conn.query_one(&sql, params![bin], read)
 }
 
-/// The id that a company has which is not here yet. Documents and their routes name it by this id, and
-/// it gets it when its workspace is made. Those of workspaces that have been deleted are not used again.
+/// Returns the id reserved for a company that has no workspace yet. Documents and their routes use this id, and the
+/// company's workspace receives it on creation. The id of a deleted workspace is not used again.
 pub fn awaited_id(conn: &mut Conn, bin: &str) -> Result<WorkspaceId> {
-    // A UUID of version 8, whose contents are one's own: the number itself, and how many had it before.
+    // A UUID of version 8, which has free contents: the BIN, and the number of earlier workspaces with it.
     const FRAME: u128 = 0x7072_6963_6861_8000_8000_0000_0000_0000;
     let number = bin.parse::<u64>().unwrap_or(0);
     let mut earlier: u128 = 0;
@@ -83,7 +83,7 @@ pub fn awaited_id(conn: &mut Conn, bin: &str) -> Result<WorkspaceId> {
     }
 }
 
-/// Whether there was a workspace of this name or id that has been deleted.
+/// Tells if a workspace with this name or id was deleted.
 pub fn was_deleted(conn: &mut Conn, name_or_id: &str) -> Result<bool> {
     let sql =
         "SELECT 1 FROM workspace WHERE (name = $1 OR id = $1) AND deleted_at IS NOT NULL LIMIT 1";
@@ -92,7 +92,7 @@ pub fn was_deleted(conn: &mut Conn, name_or_id: &str) -> Result<bool> {
         .is_some())
 }
 
-/// A page in the order of creation, and how many there are.
+/// Lists a page of workspaces in the order of creation, with their total number.
 pub fn list(conn: &mut Conn, offset: i64, limit: i64) -> Result<(i64, Vec<Workspace>)> {
     let count = conn.query_one(
         "SELECT count(*) FROM workspace WHERE deleted_at IS NULL",
@@ -108,19 +108,19 @@ pub fn list(conn: &mut Conn, offset: i64, limit: i64) -> Result<(i64, Vec<Worksp
     ))
 }
 
-/// Deletes a workspace: its tokens end, its hooks stop, its files go. False when it was not there.
+/// Deletes a workspace with its tokens, hooks and files. Returns false if it did not exist.
 pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> {
     let gone = tx.execute(
         "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
         params![id, now],
     )?;
     tx.run("DELETE FROM token WHERE workspace = $1", params![id])?;
-    // Blobs that no row names any more are swept away.
+    // Retention deletes blobs that no row refers to.
     tx.execute("DELETE FROM file WHERE workspace = $1", params![id])?;
     tx.run("DELETE FROM webhook WHERE workspace = $1", params![id])?;
     tx.run("DELETE FROM deferred WHERE workspace = $1", params![id])?;
     tx.run("DELETE FROM replay WHERE workspace = $1", params![id])?;
-    // Documents stay: other companies share them.
+    // Documents stay, because other companies share them.
     let own = [
         "channel",
         "resource",

@@ -1,12 +1,11 @@
-//! Group commit: all writes that wait run as one transaction and are answered after its one flush.
+//! Group commit: all waiting writes run as one transaction and are answered after its single flush.
 //!
-//! A write is a closure over [`Tx`]. It may run more than once: when one of a batch fails after it has
-//! changed something, the batch is rolled back and each of its writes runs again in a transaction of
-//! its own, so that one failure harms no other. A closure is synchronous, so no transaction can stay
-//! open across a call to the outside.
+//! A write is a closure over [`Tx`]. It may run more than once: if a write of a batch fails after it has changed
+//! something, the batch is rolled back and each of its writes runs again in its own transaction, so that one failure
+//! affects no other write. A closure is synchronous, so a transaction never stays open across a call to the outside.
 //!
-//! Events get their number at the end of the transaction, under the lock of their workspace's log
-//! row, which is held until the commit: what is visible is always a prefix of the log.
+//! Events are numbered at the end of the transaction, under the lock of their workspace's log row, which is held
+//! until the commit. Readers therefore always see a prefix of the log.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,15 +30,15 @@ use crate::{
     webhook,
 };
 
-/// How many writes share one transaction.
-const BATCH: usize = 128;
-/// The stack of a thread that runs closures of others. What they go into is bounded far below that; it is
-/// generous, since a stack that overflows takes the process along.
-pub(crate) const STACK: usize = 8 << 20;
-/// How many bytes of values: what comes after that many waits for the next transaction.
-const BATCH_BYTES: u64 = 8 << 20;
-/// How often a batch that met another transaction is run again.
-const TRIES: usize = 5;
+/// The largest number of writes in one transaction.
+const MAX_BATCH_WRITES: usize = 128;
+/// The stack size of a thread that runs callers' closures. It is generous, because an overflow aborts the process;
+/// the depth of the closures' data is bounded far below it.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+/// The size of values at which the rest of a batch waits for the next transaction.
+const MAX_BATCH_BYTES: u64 = 8 << 20;
+/// The largest number of attempts for a transaction that conflicts with others.
+const MAX_TRIES: usize = 5;
 
 /// An open write transaction.
 pub struct Tx<'a> {
@@ -50,16 +49,16 @@ pub struct Tx<'a> {
     documents: document::Counts,
     starting: Vec<webhook::Key>,
     usage: usage::Changes,
-    /// Whether the running write has changed anything that a roll-back must undo.
+    /// True if the running write has changed something that a roll-back must undo.
     wrote: bool,
-    /// How many bytes of values were written so far.
+    /// The size of the values written so far.
     bytes: u64,
-    /// Whether what is to change a row is taken to have done so until the commit.
-    is_trusting: bool,
+    /// True if [`Self::changes_one`] assumes success and is checked before the commit.
+    is_optimistic: bool,
 }
 
 impl<'a> Tx<'a> {
-    fn new(conn: &'a mut Conn, is_trusting: bool) -> Self {
+    fn new(conn: &'a mut Conn, is_optimistic: bool) -> Self {
         Self {
             conn,
             pending: Vec::new(),
@@ -70,11 +69,11 @@ impl<'a> Tx<'a> {
             usage: usage::Changes::default(),
             wrote: false,
             bytes: 0,
-            is_trusting,
+            is_optimistic,
         }
     }
 
-    /// Adds an event to its workspace's log, committed together with everything else here.
+    /// Appends an event to its workspace's log, as part of this transaction.
     pub fn append(&mut self, event: NewEvent) {
         self.wrote = true;
         let texts = [event.old.as_ref(), event.new.as_ref()];
@@ -86,49 +85,50 @@ impl<'a> Tx<'a> {
         self.events.push(event);
     }
 
-    /// Changes how many entities of a kind a workspace has.
+    /// Changes the number of a workspace's entities of a kind.
     pub(crate) fn count(&mut self, workspace: WorkspaceId, kind: EntityKind, change: i64) {
         self.wrote = true;
         *self.counts.entry((workspace, kind)).or_default() += change;
     }
 
-    /// Changes how many documents a company sees in a status.
+    /// Changes the number of documents that a company sees in a status.
     pub(crate) fn count_documents(&mut self, key: document::CountKey, change: i64) {
         self.wrote = true;
         *self.documents.entry(key).or_default() += change;
     }
 
-    /// Changes how many bytes of a kind a workspace takes up.
+    /// Changes the number of bytes of a kind that a workspace uses.
     pub(crate) fn use_bytes(&mut self, workspace: WorkspaceId, kind: usage::Kind, change: i64) {
         self.wrote = true;
         self.usage.add(workspace, kind, change);
     }
 
-    /// Inserts a row that cannot collide with another. It is held back and written together with its
-    /// like in one statement, at the latest before the next statement of this transaction.
+    /// Inserts a row that cannot conflict with another. Such rows are collected and written in one statement, at the
+    /// latest before the next statement of this transaction.
     pub(crate) fn insert(&mut self, insert: &'static Insert, values: Vec<Value<'static>>) {
         self.wrote(&values);
         self.pending.push(Pending { insert, values });
     }
 
-    /// Lets a webhook begin after the last event of this transaction.
+    /// Makes a webhook start after the last event of this transaction.
     pub(crate) fn start_at_end(&mut self, key: webhook::Key) {
         self.starting.push(key);
     }
 
-    /// Runs a statement and returns how many rows it changed.
+    /// Runs a statement and returns the number of rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         self.flush_pending()?;
         self.wrote(params);
         self.conn.execute(sql, params)
     }
 
-    /// Runs a statement that changes one row, or none when somebody else came first, and says whether it did.
+    /// Runs a statement that changes one row, or none if another transaction came first. Returns true if it changed
+    /// one.
     ///
-    /// On PostgreSQL that is taken for granted, which costs no round trip, and found out before the commit;
-    /// then the writes of the batch run again, one by one, and each is told the truth.
+    /// On PostgreSQL the statement is assumed to succeed, which saves a round trip, and is checked before the commit.
+    /// If the assumption was wrong, the writes of the batch run again one by one, and each gets the true answer.
     pub(crate) fn changes_one(&mut self, sql: &str, params: &[Value<'_>]) -> Result<bool> {
-        if !self.is_trusting {
+        if !self.is_optimistic {
             return Ok(self.execute(sql, params)? == 1);
         }
         self.flush_pending()?;
@@ -136,8 +136,7 @@ impl<'a> Tx<'a> {
         self.conn.run_for_one(sql, params)
     }
 
-    /// Runs a statement when nobody looks at how many rows it changes: on PostgreSQL it costs no round trip of
-    /// its own.
+    /// Runs a statement without returning its row count, which saves a round trip on PostgreSQL.
     pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {
         self.flush_pending()?;
         self.wrote(params);
@@ -156,7 +155,7 @@ impl<'a> Tx<'a> {
         self.conn.query(sql, params, read)
     }
 
-    /// The connection, for reading: what this transaction has written so far is there.
+    /// Returns the connection, for reading. Queries see the earlier writes of this transaction.
     pub fn conn(&mut self) -> Result<&mut Conn> {
         self.flush_pending()?;
         Ok(self.conn)
@@ -174,7 +173,7 @@ impl<'a> Tx<'a> {
         crate::insert::write(self.conn, std::mem::take(&mut self.pending))
     }
 
-    /// Writes what was held back and numbers the events.
+    /// Writes the collected rows and numbers the events.
     fn finish(mut self) -> Result<Vec<LoggedEvent>> {
         self.flush_pending()?;
         crate::entity::write_counts(self.conn, &self.counts)?;
@@ -190,12 +189,12 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// A write that waits for its turn.
+/// A write in the queue.
 trait Job: Send {
     fn workspace(&self) -> WorkspaceId;
     fn run(&mut self, tx: &mut Tx<'_>);
     fn succeeded(&self) -> bool;
-    /// Tells the caller how it ended. Only after the commit.
+    /// Sends the outcome to the caller. Called after the commit only.
     fn answer(self: Box<Self>);
     fn fail(self: Box<Self>, error: Error);
 }
@@ -218,7 +217,7 @@ where
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) {
-        // A panic is this write's alone; the writer must live on for the others.
+        // A panic fails this write only. The writer goes on with the others.
         let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
         self.outcome =
             Some(done.unwrap_or_else(|_| Err(Error::corrupt("a write panicked").into())));
@@ -230,7 +229,7 @@ where
 
     fn answer(self: Box<Self>) {
         if let Some(outcome) = self.outcome {
-            // A caller that has gone away does not need an answer.
+            // The send fails if the caller has gone away, which is fine.
             let _ = self.reply.send(outcome);
         }
     }
@@ -240,11 +239,11 @@ where
     }
 }
 
-/// Told of each commit, on the writer's thread, before the callers are.
+/// Called with the events of each commit, on the writer's thread, before the callers are answered.
 pub type OnCommit = Arc<dyn Fn(Vec<LoggedEvent>) + Send + Sync>;
-/// Opens the connection of a writer, again after it was lost.
+/// Opens a connection of a writer, at the start and after a loss.
 pub(crate) type Connect = Box<dyn Fn() -> Result<Conn> + Send>;
-/// Told how many writes each commit carried.
+/// Called with the number of writes of each commit.
 pub type OnBatch = Arc<dyn Fn(usize) + Send + Sync>;
 
 /// The sending half of one writer's queue.
@@ -258,10 +257,10 @@ impl Writer {
         conn: Conn,
         on_commit: OnCommit,
         on_batch: OnBatch,
-        written: Arc<Written>,
+        written: Arc<BytesWritten>,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = queue::new();
-        let room = Room {
+        let writer = WriterThread {
             connect,
             conn,
             on_commit,
@@ -270,12 +269,12 @@ impl Writer {
         };
         thread::Builder::new()
             .name("prichal-writer".into())
-            .stack_size(STACK)
-            .spawn(move || room.run(&jobs))?;
+            .stack_size(STACK_BYTES)
+            .spawn(move || writer.run(&jobs))?;
         Ok(Self { queue })
     }
 
-    /// Runs `work` in a transaction; [`Error::Busy`] when too many writes wait already.
+    /// Runs `work` in a transaction. Fails with [`Error::Busy`] if too many writes wait.
     pub(crate) async fn write<T, E>(
         &self,
         workspace: WorkspaceId,
@@ -301,27 +300,27 @@ impl Writer {
     }
 }
 
-/// What a writer's thread works with.
-struct Room {
+/// The state of a writer's thread.
+struct WriterThread {
     connect: Connect,
     conn: Conn,
     on_commit: OnCommit,
     on_batch: OnBatch,
-    written: Arc<Written>,
+    written: Arc<BytesWritten>,
 }
 
-/// What a transaction has come to.
-struct Done {
+/// The outcome of a transaction.
+struct Committed {
     events: Vec<LoggedEvent>,
-    /// How many bytes each write has written; those without a number here have not run.
+    /// The bytes written by each write. Writes beyond the end of this list did not run.
     bytes: Vec<u64>,
 }
 
-/// How many bytes of values were written for each workspace since this process began.
+/// The bytes of values written for each workspace since the start of this process.
 #[derive(Default)]
-pub(crate) struct Written(Mutex<HashMap<WorkspaceId, u64>>);
+pub(crate) struct BytesWritten(Mutex<HashMap<WorkspaceId, u64>>);
 
-impl Written {
+impl BytesWritten {
     pub(crate) fn of(&self, workspace: WorkspaceId) -> u64 {
         self.lock().get(&workspace).copied().unwrap_or(0)
     }
@@ -338,19 +337,19 @@ impl Written {
     }
 }
 
-impl Room {
+impl WriterThread {
     fn run(mut self, jobs: &queue::Receiver<Box<dyn Job>>) {
-        while let Some(batch) = jobs.take(BATCH) {
+        while let Some(batch) = jobs.take(MAX_BATCH_WRITES) {
             let written = catch_unwind(AssertUnwindSafe(|| self.write(batch)));
             if written.is_err() {
-                // Outside of a write's own work: its callers are told, and the others go on.
-                tracing::error!("a transaction panicked");
+                // The panic was outside of a write's closure. Its callers get an error, and the other writes go on.
+                tracing::error!("a store transaction panicked");
                 let _ = self.conn.batch("ROLLBACK");
             }
         }
     }
 
-    /// Writes a batch, in several transactions when it is too long for one.
+    /// Runs a batch, in several transactions if it is too large for one.
     fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
         while !batch.is_empty() {
             if let Err(error) = self.reconnect() {
@@ -363,20 +362,20 @@ impl Room {
                     self.committed(batch, done);
                     batch = rest;
                 }
-                Err(Setback::Alone) => return self.one_by_one(batch),
-                Err(Setback::Store(error)) => return refuse(batch, &error),
+                Err(Abort::Write) => return self.run_one_by_one(batch),
+                Err(Abort::Store(error)) => return refuse(batch, &error),
             }
         }
     }
 
-    fn committed(&self, batch: Vec<Box<dyn Job>>, done: Done) {
+    fn committed(&self, batch: Vec<Box<dyn Job>>, done: Committed) {
         self.written.count(&batch, &done.bytes);
         (self.on_commit)(done.events);
         batch.into_iter().for_each(Job::answer);
     }
 
-    /// The slow way, after a batch failed: a transaction for each write.
-    fn one_by_one(&mut self, batch: Vec<Box<dyn Job>>) {
+    /// Runs each write of a failed batch in its own transaction.
+    fn run_one_by_one(&mut self, batch: Vec<Box<dyn Job>>) {
         for job in batch {
             let mut alone = vec![job];
             let mut tries = 0;
@@ -384,45 +383,49 @@ impl Room {
                 tries += 1;
                 let done = self
                     .reconnect()
-                    .map_err(Setback::Store)
+                    .map_err(Abort::Store)
                     .and_then(|()| self.transaction(&mut alone, false));
                 match done {
                     Ok(done) => self.committed(alone, done),
-                    // Alone, a failed write answers with its own error: there is nobody else to harm.
-                    Err(Setback::Alone) if tries < TRIES && self.conn.take_failed() => continue,
-                    Err(Setback::Alone) => alone.into_iter().for_each(answer_alone),
-                    Err(Setback::Store(Error::Collided(_))) if tries < TRIES => continue,
-                    Err(Setback::Store(error)) => refuse(alone, &error),
+                    // A failed write runs alone here, so it gets its own error.
+                    Err(Abort::Write) if tries < MAX_TRIES && self.conn.take_failed() => continue,
+                    Err(Abort::Write) => alone.into_iter().for_each(answer_rolled_back),
+                    Err(Abort::Store(Error::Collided(_))) if tries < MAX_TRIES => continue,
+                    Err(Abort::Store(error)) => refuse(alone, &error),
                 }
                 break;
             }
         }
     }
 
-    /// Runs the batch and commits it, or leaves no trace of it.
+    /// Runs the batch and commits it, or rolls it back.
     fn transaction(
         &mut self,
         batch: &mut [Box<dyn Job>],
-        is_trusting: bool,
-    ) -> Result<Done, Setback> {
+        is_optimistic: bool,
+    ) -> Result<Committed, Abort> {
         self.conn.take_failed();
-        self.conn.begin().map_err(Setback::Store)?;
-        let done = self.run_all(batch, is_trusting);
-        let done = done.and_then(|done| self.conn.commit().map(|()| done).map_err(Setback::of));
+        self.conn.begin().map_err(Abort::Store)?;
+        let done = self.run_all(batch, is_optimistic);
+        let done = done.and_then(|done| self.conn.commit().map(|()| done).map_err(Abort::of));
         if done.is_err() {
-            // When this fails too, the connection is gone and the transaction with it.
+            // If the roll-back fails, the connection is lost, and with it the transaction.
             let _ = self.conn.batch("ROLLBACK");
         }
         done
     }
 
-    fn run_all(&mut self, batch: &mut [Box<dyn Job>], is_trusting: bool) -> Result<Done, Setback> {
+    fn run_all(
+        &mut self,
+        batch: &mut [Box<dyn Job>],
+        is_optimistic: bool,
+    ) -> Result<Committed, Abort> {
         let alone = batch.len() == 1;
-        let mut tx = Tx::new(&mut self.conn, is_trusting);
+        let mut tx = Tx::new(&mut self.conn, is_optimistic);
         let mut bytes = Vec::with_capacity(batch.len());
         for job in batch {
             let before = tx.bytes;
-            if before > BATCH_BYTES {
+            if before > MAX_BATCH_BYTES {
                 break;
             }
             tx.wrote = false;
@@ -430,61 +433,59 @@ impl Room {
             let clean = job.succeeded() || (!tx.wrote && !tx.conn.failed());
             if !clean {
                 if alone && tx.conn.is_closed() {
-                    return Err(Setback::Store(Error::unavailable(
-                        "the connection was lost",
-                    )));
+                    return Err(Abort::Store(Error::unavailable("the connection was lost")));
                 }
-                return Err(Setback::Alone);
+                return Err(Abort::Write);
             }
             bytes.push(tx.bytes - before);
         }
-        let events = tx.finish().map_err(Setback::of)?;
-        Ok(Done { events, bytes })
+        let events = tx.finish().map_err(Abort::of)?;
+        Ok(Committed { events, bytes })
     }
 
     fn reconnect(&mut self) -> Result<()> {
         if !self.conn.is_ready() {
             self.conn = (self.connect)()?;
-            tracing::info!("connected to the database again");
+            tracing::info!("reconnected to the database");
         }
         Ok(())
     }
 }
 
-/// Why a transaction left no trace.
-enum Setback {
-    /// One of the writes failed after it had changed something.
-    Alone,
+/// The reason for a roll-back.
+enum Abort {
+    /// A write failed after it had changed something.
+    Write,
     /// The store itself failed.
     Store(Error),
 }
 
-impl Setback {
-    /// A failure while finishing. Two transactions that met are sorted out one by one.
+impl Abort {
+    /// Classifies a failure at the end of a transaction. After a conflict the writes run one by one.
     fn of(error: Error) -> Self {
         match error {
-            Error::Collided(_) => Self::Alone,
+            Error::Collided(_) => Self::Write,
             error => Self::Store(error),
         }
     }
 }
 
 /// Answers a write whose own transaction was rolled back.
-fn answer_alone(job: Box<dyn Job>) {
+fn answer_rolled_back(job: Box<dyn Job>) {
     if job.succeeded() {
-        // The write was fine, but its transaction met others every time.
+        // The write succeeded, but its transaction conflicted with others every time.
         job.fail(Error::Busy);
     } else {
         job.answer();
     }
 }
 
-/// Answers every write of a batch with the store's failure.
+/// Answers every write of a batch with the store's error.
 fn refuse(batch: Vec<Box<dyn Job>>, error: &Error) {
     tracing::error!(
         error = error as &dyn std::error::Error,
         writes = batch.len(),
-        "could not write"
+        "could not write a batch to the store"
     );
     for job in batch {
         job.fail(error.again());

@@ -18,7 +18,7 @@ use std::{
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Engine, Tx,
-    quarantine::{self, DEATHS, Item, Suspect},
+    quarantine::{self, Item, MAX_DEATHS, Suspect},
 };
 use tokio::sync::{Notify, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::sync::CancellationToken;
@@ -207,7 +207,7 @@ async fn suspect(app: &App, deaths: i64) -> Turn {
     let quiet_until = journal.known().quiet_until;
     app.clock.sleep_until(quiet_until).await;
     let one = journal.alone.clone().lock_owned().await;
-    if deaths + 1 >= DEATHS {
+    if deaths + 1 >= MAX_DEATHS {
         let alone = journal.gate.clone().write_owned();
         if let Ok(alone) = tokio::time::timeout(DRAIN, alone).await {
             return Turn::Alone(one, alone);
@@ -241,7 +241,7 @@ async fn count(app: &App) -> Result<()> {
         let write = move |tx: &mut Tx<'_>| {
             let counted = items
                 .iter()
-                .map(|item| quarantine::count(tx, *item, process, now));
+                .map(|item| quarantine::count_death(tx, *item, process, now));
             counted.collect::<prichal_store::Result<Vec<_>>>()
         };
         let counted = app.db.write(NOBODY, write).await?;
@@ -305,9 +305,9 @@ async fn settle(app: &App, survived: &[Item], is_shared: bool) -> Result<()> {
         let write = move |tx: &mut Tx<'_>| {
             items
                 .iter()
-                .try_for_each(|item| quarantine::survived(tx, *item))
+                .try_for_each(|item| quarantine::clear(tx, *item))
         };
-        app.db.write_patiently(NOBODY, write).await?;
+        app.db.write_deferred(NOBODY, write).await?;
     }
     if is_shared { learn(app).await } else { Ok(()) }
 }

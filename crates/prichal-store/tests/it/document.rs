@@ -1,4 +1,4 @@
-//! Documents: what lists count is what there is, whatever is asked for.
+//! Documents: the count of every list equals the number of its documents, for every filter.
 
 use prichal_core::{
     document::{Document, Group, Kind, Party, Status},
@@ -10,7 +10,7 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use crate::lab::{Lab, workspace};
+use crate::test_store::{TestStore, workspace};
 
 const DAY: i64 = 86_400;
 
@@ -35,9 +35,9 @@ fn draft(n: u128, date: i64) -> Document {
 }
 
 #[tokio::test]
-async fn counts_and_pages_are_what_there_is() {
-    let lab = Lab::open();
-    // Dates around the edges of days, several on some.
+async fn counts_and_pages_match_the_documents() {
+    let store = TestStore::open();
+    // Dates around the edges of days, with several on some days.
     let dates: Vec<i64> = (0..60)
         .map(|n: i64| {
             (n % 7) * DAY + [0, 1, DAY - 1, DAY / 2][usize::try_from(n % 4).expect("small")]
@@ -45,7 +45,8 @@ async fn counts_and_pages_are_what_there_is() {
         .collect();
     let all: Vec<Document> = (0..).zip(&dates).map(|(n, date)| draft(n, *date)).collect();
     let written = all.clone();
-    lab.db
+    store
+        .db
         .write(workspace(7), move |tx| {
             for one in &written {
                 document::insert(tx, one)?;
@@ -54,9 +55,10 @@ async fn counts_and_pages_are_what_there_is() {
         })
         .await
         .expect("written");
-    // A third of them goes away again.
+    // A third of the documents is deleted.
     let (gone, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.id.as_u128() % 3 == 0);
-    lab.db
+    store
+        .db
         .write(workspace(7), move |tx| {
             gone.iter()
                 .try_for_each(|one| document::delete_draft(tx, one))
@@ -97,7 +99,7 @@ async fn counts_and_pages_are_what_there_is() {
                         .collect();
                     expected.sort_by_key(|one| std::cmp::Reverse((one.date, one.id)));
                     let asked = filter.clone();
-                    let (total, page) = lab
+                    let (total, page) = store
                         .db
                         .read(move |conn| {
                             document::list(conn, workspace(7), Side::Outbox, &asked, 3, 10)

@@ -1,4 +1,4 @@
-//! What was fetched for checks: kept as long as there is room for it.
+//! Downloaded evidence is kept as long as there is room.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use prichal_store::{
     evidence::{self, Evidence},
 };
 
-use crate::lab::{Lab, workspace};
+use crate::test_store::{TestStore, workspace};
 
 const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
 #[tokio::test]
-async fn the_oldest_makes_room() {
-    let lab = Lab::open();
+async fn the_oldest_evidence_is_deleted_first() {
+    let store = TestStore::open();
     let put = async |name: &str, age: u64, size: usize, most: i64, bytes: i64| {
         let one = Evidence {
             url: name.to_owned(),
@@ -27,7 +27,7 @@ async fn the_oldest_makes_room() {
             evidence::put(tx, &one)?;
             evidence::shrink(tx, most, bytes)
         };
-        lab.db.write(workspace(7), write).await.expect("written")
+        store.db.write(workspace(7), write).await.expect("written")
     };
     let left = async || {
         let names = ["a", "b", "c", "d"];
@@ -40,19 +40,19 @@ async fn the_oldest_makes_room() {
             }
             Ok::<_, Error>(left)
         };
-        lab.db.read(find).await.expect("read")
+        store.db.read(find).await.expect("read")
     };
     for (n, name) in (0..).zip(["a", "b", "c"]) {
         assert_eq!(put(name, 10 - n, 100, 3, 300).await, 0);
     }
     assert_eq!(left().await, "abc");
-    // One too many.
+    // One item too many.
     assert_eq!(put("d", 6, 1, 3, 300).await, 1);
     assert_eq!(left().await, "bcd");
-    // Too much: what was fetched anew is young again.
+    // Too many bytes. A repeated download makes an item the newest.
     assert_eq!(put("b", 5, 250, 3, 300).await, 1);
     assert_eq!(left().await, "bd");
-    // Whatever it is, what does not fit by itself goes too.
+    // An item larger than the limit is deleted, too.
     assert_eq!(put("c", 1, 301, 3, 300).await, 3);
     assert_eq!(left().await, "");
 }

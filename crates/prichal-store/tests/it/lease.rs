@@ -1,4 +1,4 @@
-//! Leases: one owner at a time, and nothing left to say for who has lost one.
+//! Leases: a webhook has one owner at a time, and a former owner cannot write.
 
 use prichal_core::{
     event::{Author, Origin},
@@ -14,7 +14,7 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use crate::lab::{Lab, at, happen, workspace};
+use crate::test_store::{TestStore, append_event, at, workspace};
 
 const ONE: Uuid = Uuid::from_u128(0x11);
 const TWO: Uuid = Uuid::from_u128(0x22);
@@ -73,7 +73,7 @@ async fn prepare(db: &Db, hooks: u128) {
     let write = db.write(workspace(1), move |tx| {
         integration::insert(tx, &instance().integration)?;
         integration::put_instance(tx, &instance())?;
-        happen(tx, workspace(1), "before the hooks");
+        append_event(tx, workspace(1), "before the hooks");
         for n in 0..hooks {
             webhook::insert(tx, &hook(n, true))?;
         }
@@ -84,7 +84,7 @@ async fn prepare(db: &Db, hooks: u128) {
 
 async fn claim(db: &Db, node: Uuid, now: i64) -> Vec<Webhook> {
     let write = db.write(workspace(0), move |tx| {
-        webhook::keep_node(tx, node, at(now + 5), "")?;
+        webhook::renew_node(tx, node, at(now + 5), "")?;
         webhook::claim(tx, node, at(now), 100)
     });
     write.await.expect("claimed")
@@ -108,9 +108,9 @@ async fn move_cursor(db: &Db, lease: Lease, cursor: i64) -> bool {
 
 #[tokio::test]
 async fn a_new_hook_starts_after_the_events_of_its_own_transaction() {
-    let lab = Lab::open();
-    prepare(&lab.db, 1).await;
-    let row = lab
+    let store = TestStore::open();
+    prepare(&store.db, 1).await;
+    let row = store
         .db
         .read(|conn| webhook::find(conn, key(0)))
         .await
@@ -120,18 +120,18 @@ async fn a_new_hook_starts_after_the_events_of_its_own_transaction() {
 }
 
 #[tokio::test]
-async fn a_dead_nodes_hooks_are_taken_over_and_it_cannot_move_them_any_more() {
-    let lab = Lab::open();
-    prepare(&lab.db, 3).await;
-    let first = claim(&lab.db, ONE, 10).await;
+async fn a_dead_node_loses_its_hooks_and_cannot_move_their_cursors() {
+    let store = TestStore::open();
+    prepare(&store.db, 3).await;
+    let first = claim(&store.db, ONE, 10).await;
     assert_eq!(first.len(), 3);
     assert!(
-        claim(&lab.db, TWO, 14).await.is_empty(),
+        claim(&store.db, TWO, 14).await.is_empty(),
         "the first is alive until 15"
     );
-    assert!(move_cursor(&lab.db, lease(&first[0]), 7).await);
+    assert!(move_cursor(&store.db, lease(&first[0]), 7).await);
 
-    let second = claim(&lab.db, TWO, 16).await;
+    let second = claim(&store.db, TWO, 16).await;
     assert_eq!(second.len(), 3);
     let same = second
         .iter()
@@ -139,29 +139,29 @@ async fn a_dead_nodes_hooks_are_taken_over_and_it_cannot_move_them_any_more() {
         .expect("the same hook");
     assert_eq!(same.cursor, 7, "it goes on where the first has got to");
     assert!(
-        !move_cursor(&lab.db, lease(&first[0]), 9).await,
+        !move_cursor(&store.db, lease(&first[0]), 9).await,
         "the first has lost it"
     );
-    assert!(move_cursor(&lab.db, lease(same), 9).await);
+    assert!(move_cursor(&store.db, lease(same), 9).await);
 
-    let known = lab
+    let known = store
         .db
-        .write(workspace(0), |tx| webhook::keep_node(tx, ONE, at(30), ""))
+        .write(workspace(0), |tx| webhook::renew_node(tx, ONE, at(30), ""))
         .await
         .expect("kept");
-    assert!(!known, "the first is told that it was believed dead");
+    assert!(!known, "the first node learns that its lease had expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_never_claim_the_same_hook() {
-    let lab = Lab::open();
-    prepare(&lab.db, 40).await;
-    let other = lab.second_node().unwrap_or_else(|| lab.db.clone());
+    let store = TestStore::open();
+    prepare(&store.db, 40).await;
+    let other = store.second_node().unwrap_or_else(|| store.db.clone());
     let small = |db: Db, node: Uuid| async move {
         let mut mine = Vec::new();
         loop {
             let claimed = db.write(workspace(0), move |tx| {
-                webhook::keep_node(tx, node, at(15), "")?;
+                webhook::renew_node(tx, node, at(15), "")?;
                 webhook::claim(tx, node, at(10), 3)
             });
             let claimed = claimed.await.expect("claimed");
@@ -171,7 +171,7 @@ async fn two_nodes_never_claim_the_same_hook() {
             mine.extend(claimed.into_iter().map(|row| row.key.id));
         }
     };
-    let (one, two) = tokio::join!(small(lab.db.clone(), ONE), small(other, TWO));
+    let (one, two) = tokio::join!(small(store.db.clone(), ONE), small(other, TWO));
     let mut all: Vec<_> = one.iter().chain(&two).collect();
     all.sort();
     all.dedup();
@@ -179,10 +179,10 @@ async fn two_nodes_never_claim_the_same_hook() {
 }
 
 #[tokio::test]
-async fn a_disabled_hook_is_nobodys_and_keeps_what_waits() {
-    let lab = Lab::open();
-    prepare(&lab.db, 1).await;
-    let claimed = claim(&lab.db, ONE, 10).await;
+async fn a_disabled_hook_has_no_owner_and_keeps_its_deferred_events() {
+    let store = TestStore::open();
+    prepare(&store.db, 1).await;
+    let claimed = claim(&store.db, ONE, 10).await;
     let deferred = Deferred {
         lane: Lane::Main,
         seq: 1,
@@ -190,37 +190,43 @@ async fn a_disabled_hook_is_nobodys_and_keeps_what_waits() {
         due_at: at(12),
         in_flight: false,
     };
-    let write = lab.db.write(workspace(1), move |tx| {
+    let write = store.db.write(workspace(1), move |tx| {
         delivery::defer(tx, key(0), &deferred)
     });
     write.await.expect("deferred");
-    let due = lab
+    let due = store
         .db
         .read(|conn| delivery::due_hooks(conn, ONE, at(12), 10))
         .await
         .expect("a look");
     assert_eq!(due.0, [key(0)]);
 
-    lab.db
+    store
+        .db
         .write(workspace(1), |tx| {
             webhook::update(tx, &hook(0, false), false)
         })
         .await
         .expect("disabled");
-    assert!(!move_cursor(&lab.db, lease(&claimed[0]), 5).await);
-    assert!(claim(&lab.db, ONE, 11).await.is_empty());
+    assert!(!move_cursor(&store.db, lease(&claimed[0]), 5).await);
+    assert!(claim(&store.db, ONE, 11).await.is_empty());
     assert_eq!(
-        lab.db.read(delivery::queue_depth).await.expect("a look").0,
+        store
+            .db
+            .read(delivery::queue_depth)
+            .await
+            .expect("a look")
+            .0,
         1,
         "it goes on when the hook does"
     );
 
-    let revive = lab.db.write(workspace(1), |tx| {
-        happen(tx, workspace(1), "while it slept");
+    let revive = store.db.write(workspace(1), |tx| {
+        append_event(tx, workspace(1), "while it slept");
         webhook::update(tx, &hook(0, true), true)
     });
     revive.await.expect("revived");
-    let claimed = claim(&lab.db, ONE, 12).await;
+    let claimed = claim(&store.db, ONE, 12).await;
     assert_eq!(
         claimed.iter().map(|row| row.cursor).collect::<Vec<_>>(),
         [2],
@@ -229,10 +235,10 @@ async fn a_disabled_hook_is_nobodys_and_keeps_what_waits() {
 }
 
 #[tokio::test]
-async fn what_was_in_flight_is_due_for_the_next_owner() {
-    let lab = Lab::open();
-    prepare(&lab.db, 1).await;
-    claim(&lab.db, ONE, 10).await;
+async fn events_in_flight_are_due_for_the_next_owner() {
+    let store = TestStore::open();
+    prepare(&store.db, 1).await;
+    claim(&store.db, ONE, 10).await;
     let in_flight = Deferred {
         lane: Lane::Main,
         seq: 1,
@@ -240,21 +246,23 @@ async fn what_was_in_flight_is_due_for_the_next_owner() {
         due_at: at(99),
         in_flight: true,
     };
-    let write = lab.db.write(workspace(1), move |tx| {
+    let write = store.db.write(workspace(1), move |tx| {
         delivery::defer(tx, key(0), &in_flight)
     });
     write.await.expect("deferred");
     let due = |now| {
-        lab.db
+        store
+            .db
             .read(move |conn| delivery::list_due(conn, key(0), at(now), 10))
     };
     assert!(
         due(1000).await.expect("a look").is_empty(),
         "its owner is still calling"
     );
-    lab.db
+    store
+        .db
         .write(workspace(1), |tx| {
-            delivery::land_in_flight(tx, key(0), at(20))
+            delivery::requeue_in_flight(tx, key(0), at(20))
         })
         .await
         .expect("landed");
@@ -262,36 +270,38 @@ async fn what_was_in_flight_is_due_for_the_next_owner() {
 }
 
 #[tokio::test]
-async fn a_tick_is_taken_once() {
-    let lab = Lab::open();
-    prepare(&lab.db, 0).await;
+async fn a_tick_is_claimed_once() {
+    let store = TestStore::open();
+    prepare(&store.db, 0).await;
     let ticking = Webhook {
         next_tick: Some(at(60)),
         ..hook(7, true)
     };
-    lab.db
+    store
+        .db
         .write(workspace(1), move |tx| webhook::insert(tx, &ticking))
         .await
         .expect("written");
     assert!(
-        claim(&lab.db, ONE, 10).await.is_empty(),
+        claim(&store.db, ONE, 10).await.is_empty(),
         "schedule hooks have no owner"
     );
     let listed = |now| {
-        lab.db
+        store
+            .db
             .read(move |conn| webhook::list_ticking(conn, at(now), 10, &[]))
     };
     assert!(listed(59).await.expect("a look").is_empty());
     assert_eq!(listed(60).await.expect("a look").len(), 1);
     let take = || {
-        lab.db.write(workspace(1), |tx| {
+        store.db.write(workspace(1), |tx| {
             webhook::take_tick(tx, key(7), at(60), at(80))
         })
     };
     assert!(take().await.expect("tried"));
     assert!(!take().await.expect("tried"));
     assert_eq!(
-        lab.db.read(webhook::next_tick).await.expect("a look"),
+        store.db.read(webhook::next_tick).await.expect("a look"),
         Some(at(80))
     );
 }

@@ -1,4 +1,4 @@
-//! The log: numbers without holes, and no reader that ever misses one.
+//! The log: numbers without gaps, and readers that never miss an event.
 
 use std::{
     collections::HashSet,
@@ -11,7 +11,7 @@ use std::{
 use prichal_store::{Db, Error, event};
 use tokio::task::JoinSet;
 
-use crate::lab::{Lab, happen, workspace};
+use crate::test_store::{TestStore, append_event, workspace};
 
 const WRITERS: usize = 8;
 const WRITES: usize = 40;
@@ -27,11 +27,11 @@ async fn write_many(db: Db, workspaces: &[u128], name: &str) {
         writers.spawn(async move {
             for turn in 0..WRITES {
                 let mark = format!("{name}-{n}-{turn}");
-                // Every third write appends two events, every fifth is refused.
+                // Every third write appends two events, and every fifth is refused.
                 let done = db.write(workspace, move |tx| {
-                    happen(tx, workspace, &mark);
+                    append_event(tx, workspace, &mark);
                     if turn % 3 == 0 {
-                        happen(tx, workspace, &format!("{mark}-b"));
+                        append_event(tx, workspace, &format!("{mark}-b"));
                     }
                     if turn % 5 == 4 {
                         Err(Error::Busy)
@@ -72,14 +72,14 @@ async fn follow(db: Db, n: u128, done: Arc<AtomicBool>) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_sees_every_event_once_and_in_order() {
-    let lab = Lab::open();
-    let nodes: Vec<Db> = std::iter::once(lab.db.clone())
-        .chain(lab.second_node())
+    let store = TestStore::open();
+    let nodes: Vec<Db> = std::iter::once(store.db.clone())
+        .chain(store.second_node())
         .collect();
     let done = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();
     for n in [1, 2] {
-        let (db, done) = (lab.db.clone(), done.clone());
+        let (db, done) = (store.db.clone(), done.clone());
         readers.spawn(async move { (n, follow(db, n, done).await) });
     }
     let mut writing = JoinSet::new();
@@ -91,7 +91,7 @@ async fn a_reader_sees_every_event_once_and_in_order() {
     }
     done.store(true, Ordering::Release);
     for (n, seen) in readers.join_all().await {
-        let last = lab
+        let last = store
             .db
             .read(move |conn| event::last(conn, workspace(n)))
             .await
@@ -102,12 +102,12 @@ async fn a_reader_sees_every_event_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_told_of_commits_is_told_in_the_order_of_each_log() {
-    let lab = Lab::open();
-    write_many(lab.db.clone(), &[1, 2], "one").await;
-    let told = lab.told.lock().expect("no panic").clone();
+async fn on_commit_receives_the_events_of_each_log_in_order() {
+    let store = TestStore::open();
+    write_many(store.db.clone(), &[1, 2], "one").await;
+    let committed = store.committed.lock().expect("no panic").clone();
     for n in [1, 2] {
-        let seqs: Vec<i64> = told
+        let seqs: Vec<i64> = committed
             .iter()
             .filter(|(of, _)| *of == workspace(n))
             .map(|(_, seq)| *seq)
@@ -117,23 +117,23 @@ async fn whoever_is_told_of_commits_is_told_in_the_order_of_each_log() {
             (1..=i64::try_from(seqs.len()).expect("few")).collect::<Vec<_>>()
         );
     }
-    let distinct: HashSet<_> = told.iter().collect();
-    assert_eq!(distinct.len(), told.len());
+    let distinct: HashSet<_> = committed.iter().collect();
+    assert_eq!(distinct.len(), committed.len());
 }
 
 #[tokio::test]
-async fn a_page_ends_where_its_bodies_grow_too_large() {
-    let lab = Lab::open();
+async fn a_page_ends_early_when_its_bodies_are_large() {
+    let store = TestStore::open();
     let big = "x".repeat(1 << 20);
     for _ in 0..8 {
         let big = big.clone();
-        let write = lab.db.write(workspace(1), move |tx| {
-            happen(tx, workspace(1), &big);
+        let write = store.db.write(workspace(1), move |tx| {
+            append_event(tx, workspace(1), &big);
             Ok::<_, Error>(())
         });
         write.await.expect("written");
     }
-    let page = lab
+    let page = store
         .db
         .read(|conn| event::list(conn, workspace(1), 0, 1000))
         .await

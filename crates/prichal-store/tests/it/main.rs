@@ -1,11 +1,11 @@
-//! The store through its public face, on the engine that `PRICHAL_TEST_ENGINE` names.
+//! Tests of the public interface, on the engine that `PRICHAL_TEST_ENGINE` names.
 
 mod document;
 mod evidence;
-mod lab;
+mod fairness;
 mod lease;
 mod log;
 mod open;
-mod reading;
-mod turns;
+mod reader;
+mod test_store;
 mod writer;

@@ -1,22 +1,22 @@
-//! Opening, and what a store does when its engine goes away.
+//! Opening a store, and losing the connection to its engine.
 
 use std::sync::Arc;
 
 use prichal_store::{Error, Options, event};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::lab::{Lab, execute, happen, open, workspace};
+use crate::test_store::{TestStore, append_event, execute, open, workspace};
 
 #[tokio::test]
-async fn opening_again_finds_everything() {
-    let Lab {
+async fn a_reopened_store_has_all_data() {
+    let TestStore {
         db,
         options,
-        told: _,
+        committed: _,
         folder: _folder,
-    } = Lab::open();
+    } = TestStore::open();
     let write = db.write(workspace(1), |tx| {
-        happen(tx, workspace(1), "kept");
+        append_event(tx, workspace(1), "kept");
         Ok::<_, Error>(())
     });
     write.await.expect("written");
@@ -31,23 +31,23 @@ async fn opening_again_finds_everything() {
 }
 
 #[test]
-fn a_newer_database_is_left_alone() {
-    let lab = Lab::open();
+fn a_newer_database_is_refused() {
+    let store = TestStore::open();
     let newer = "INSERT INTO migration (version) VALUES (1000)";
-    match &lab.options {
+    match &store.options {
         Options::Sqlite { path } => {
             let conn = rusqlite::Connection::open(path).expect("the file");
             conn.execute_batch(newer).expect("a newer version");
         }
         Options::Postgres { url, .. } => execute(url, newer),
     }
-    let error = open(&lab.options, Arc::default()).err().expect("refused");
+    let error = open(&store.options, Arc::default()).err().expect("refused");
     assert!(matches!(error, Error::Newer { found: 1000, .. }), "{error}");
     assert!(error.to_string().contains("newer"));
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn a_file_without_a_database_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("prichal.sqlite");
     std::fs::write(
@@ -58,12 +58,12 @@ fn a_file_that_is_no_database_is_refused() {
     assert!(open(&Options::Sqlite { path }, Arc::default()).is_err());
 }
 
-/// The server ends every connection of ours, as at its restart.
+/// The server terminates every connection of the store, as at a restart.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL; ./test has it"]
-async fn a_lost_connection_is_made_again() {
-    let lab = Lab::open();
-    let Options::Postgres { url, .. } = &lab.options else {
+async fn a_lost_connection_is_replaced() {
+    let store = TestStore::open();
+    let Options::Postgres { url, .. } = &store.options else {
         panic!("PRICHAL_TEST_ENGINE is not postgres");
     };
     for round in 0..3 {
@@ -72,12 +72,12 @@ async fn a_lost_connection_is_made_again() {
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()",
         );
-        // The first try may meet the dead connection; then it says so and does not hang.
+        // The first attempt may use the dead connection. It fails and does not hang.
         let mut tries = 0;
         loop {
             tries += 1;
-            let write = lab.db.write(workspace(1), |tx| {
-                happen(tx, workspace(1), "after");
+            let write = store.db.write(workspace(1), |tx| {
+                append_event(tx, workspace(1), "after");
                 Ok::<_, Error>(())
             });
             match write.await {
@@ -91,7 +91,7 @@ async fn a_lost_connection_is_made_again() {
         let mut tries = 0;
         let last = loop {
             tries += 1;
-            match lab.db.read(|conn| event::last(conn, workspace(1))).await {
+            match store.db.read(|conn| event::last(conn, workspace(1))).await {
                 Ok(last) => break last,
                 Err(error) => assert!(
                     matches!(error, Error::Unavailable(_)) && tries < 10,
@@ -103,7 +103,7 @@ async fn a_lost_connection_is_made_again() {
     }
 }
 
-/// What trusts the certificates in a file, or nobody.
+/// A TLS configuration that trusts the certificates in a file, or none.
 fn trusting(file: Option<&str>) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     for root in file
@@ -124,9 +124,9 @@ fn trusting(file: Option<&str>) -> rustls::ClientConfig {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL with TLS; ./test has it"]
-async fn connections_have_tls_where_the_url_asks_for_it() {
-    let lab = Lab::open();
-    let Options::Postgres { url, .. } = &lab.options else {
+async fn connections_use_tls_if_the_url_requires_it() {
+    let store = TestStore::open();
+    let Options::Postgres { url, .. } = &store.options else {
         panic!("PRICHAL_TEST_ENGINE is not postgres");
     };
     let ca =
@@ -139,7 +139,7 @@ async fn connections_have_tls_where_the_url_asks_for_it() {
     };
     let db = open(&with_tls(Some(trusting(Some(&ca)))), Arc::default()).expect("it is trusted");
     db.write(workspace(1), |tx| {
-        happen(tx, workspace(1), "over TLS");
+        append_event(tx, workspace(1), "over TLS");
         Ok::<_, Error>(())
     })
     .await

@@ -1,4 +1,4 @@
-//! Group commit: what happens to neighbours in a batch.
+//! Group commit: the effect of a write on the others of its batch.
 
 use prichal_core::id::TokenId;
 use prichal_store::{
@@ -10,7 +10,7 @@ use prichal_store::{
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::lab::{Lab, at, happen, workspace};
+use crate::test_store::{TestStore, append_event, at, workspace};
 
 fn named(n: u128, name: &str) -> Workspace {
     Workspace {
@@ -36,14 +36,14 @@ fn token(n: u128) -> Token {
     }
 }
 
-/// Tokens with the same hash collide in the database itself, after the transaction has changed
-/// something: the hard way to fail.
+/// Tokens with the same hash violate a constraint of the database after the transaction has changed something. That
+/// is the hardest way to fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_fails_harms_no_other() {
-    let lab = Lab::open();
+async fn a_failed_write_affects_no_other() {
+    let store = TestStore::open();
     let mut writes = JoinSet::new();
     for n in 0..200_u128 {
-        let db = lab.db.clone();
+        let db = store.db.clone();
         writes.spawn(async move {
             let hash = if n % 10 == 0 {
                 "same".to_owned()
@@ -51,7 +51,7 @@ async fn a_write_that_fails_harms_no_other() {
                 n.to_string()
             };
             let write = db.write(workspace(1), move |tx| {
-                happen(tx, workspace(1), "before");
+                append_event(tx, workspace(1), "before");
                 token::insert(tx, &token(n), &hash)
             });
             (n, write.await)
@@ -67,13 +67,13 @@ async fn a_write_that_fails_harms_no_other() {
         outcomes.iter().all(|(n, done)| n % 10 == 0 || done.is_ok()),
         "all the others"
     );
-    let (count, _) = lab
+    let (count, _) = store
         .db
         .read(|conn| token::list(conn, workspace(1), 0, 1000))
         .await
         .expect("a list");
     assert_eq!(count, 181);
-    let last = lab
+    let last = store
         .db
         .read(|conn| event::last(conn, workspace(1)))
         .await
@@ -85,16 +85,16 @@ async fn a_write_that_fails_harms_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_panics_fails_alone() {
-    let lab = Lab::open();
+async fn a_panicking_write_fails_alone() {
+    let store = TestStore::open();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let mut writes = JoinSet::new();
     for n in 0..50_u128 {
-        let db = lab.db.clone();
+        let db = store.db.clone();
         writes.spawn(async move {
             let write = db.write(workspace(1), move |tx| {
-                happen(tx, workspace(1), "before");
+                append_event(tx, workspace(1), "before");
                 assert!(n != 25, "this one panics");
                 Ok::<_, Error>(())
             });
@@ -104,7 +104,7 @@ async fn a_write_that_panics_fails_alone() {
     let outcomes = writes.join_all().await;
     std::panic::set_hook(hook);
     assert!(outcomes.iter().all(|(n, done)| done.is_ok() == (*n != 25)));
-    let last = lab
+    let last = store
         .db
         .read(|conn| event::last(conn, workspace(1)))
         .await
@@ -112,48 +112,49 @@ async fn a_write_that_panics_fails_alone() {
     assert_eq!(last, 49);
 }
 
-/// A panic that is no write's own, here of whoever is told of commits, leaves the writer at work.
+/// A panic outside of the writes, here in `on_commit`, does not stop the writer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_beside_the_writes_ends_no_writer() {
-    let lab = Lab::open();
+async fn a_panic_outside_of_the_writes_does_not_stop_the_writer() {
+    let store = TestStore::open();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
-    lab.told.clear_poison();
-    let told = lab.told.clone();
+    store.committed.clear_poison();
+    let committed = store.committed.clone();
     let poisoned = std::thread::spawn(move || {
-        let _told = told.lock();
-        panic!("whoever is told panics from now on");
+        let _told = committed.lock();
+        panic!("on_commit panics from now on");
     });
     assert!(poisoned.join().is_err());
     let write = |name: &'static str| {
-        lab.db.write(workspace(1), move |tx| {
-            happen(tx, workspace(1), name);
+        store.db.write(workspace(1), move |tx| {
+            append_event(tx, workspace(1), name);
             Ok::<_, Error>(())
         })
     };
-    assert!(write("first").await.is_err(), "its caller is told");
-    lab.told.clear_poison();
+    assert!(write("first").await.is_err(), "its caller gets the error");
+    store.committed.clear_poison();
     assert!(write("second").await.is_ok());
     std::panic::set_hook(hook);
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_nothing() {
-    let lab = Lab::open();
-    let write = lab.db.write(workspace(1), |tx| {
+async fn a_refused_write_changes_nothing() {
+    let store = TestStore::open();
+    let write = store.db.write(workspace(1), |tx| {
         workspaces::insert(tx, &named(1, "gone"))?;
-        happen(tx, workspace(1), "gone");
+        append_event(tx, workspace(1), "gone");
         Err::<(), _>(Error::Busy)
     });
     assert!(matches!(write.await, Err(Error::Busy)));
-    let found = lab
+    let found = store
         .db
         .read(|conn| workspaces::find(conn, "gone"))
         .await
         .expect("a look");
     assert!(found.is_none());
     assert_eq!(
-        lab.db
+        store
+            .db
             .read(|conn| event::last(conn, workspace(1)))
             .await
             .expect("a look"),
@@ -163,15 +164,16 @@ async fn a_refusal_leaves_nothing() {
 
 #[tokio::test]
 async fn a_name_is_free_again_after_its_workspace_was_deleted() {
-    let lab = Lab::open();
+    let store = TestStore::open();
     let insert = |n: u128| {
-        lab.db.write(workspace(n), move |tx| {
+        store.db.write(workspace(n), move |tx| {
             workspaces::insert(tx, &named(n, "acme"))
         })
     };
     assert!(insert(1).await.expect("written"));
     assert!(!insert(2).await.expect("written"), "taken");
-    lab.db
+    store
+        .db
         .write(workspace(1), |tx| {
             workspaces::delete(tx, workspace(1), at(2))
         })
@@ -180,15 +182,15 @@ async fn a_name_is_free_again_after_its_workspace_was_deleted() {
     assert!(insert(3).await.expect("written"));
 }
 
-/// Whether an answer was the first under its key is taken for granted in a batch, and found out before the
-/// commit: each write is told the truth, and what it has made of it is what is there.
+/// In a batch, a first answer under a key is assumed to be the first, and the assumption is checked before the
+/// commit. Each write gets the true answer, and its result matches the stored rows.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_want_to_be_the_first_one_is() {
-    let lab = Lab::open();
+async fn exactly_one_of_many_concurrent_first_answers_is_kept() {
+    let store = TestStore::open();
     for key in ["a", "b", "c"] {
         let mut writes = JoinSet::new();
         for n in 0..60 {
-            let db = lab.db.clone();
+            let db = store.db.clone();
             let first = FirstAnswer {
                 request_hash: n.to_string(),
                 status: 200,
@@ -200,7 +202,7 @@ async fn of_many_that_want_to_be_the_first_one_is() {
                     let is_first =
                         idempotency::keep_answer(tx, workspace(9), path, key, &first, now, at(0))?;
                     let mark = if is_first { "first" } else { "late" };
-                    happen(tx, workspace(9), &format!("{key} {mark}"));
+                    append_event(tx, workspace(9), &format!("{key} {mark}"));
                     Ok::<_, Error>(is_first)
                 });
                 write.await.expect("written")
@@ -209,7 +211,9 @@ async fn of_many_that_want_to_be_the_first_one_is() {
         let firsts = writes.join_all().await;
         assert_eq!(firsts.iter().filter(|first| **first).count(), 1, "{key}");
     }
-    let read = lab.db.read(|conn| event::list(conn, workspace(9), 0, 1000));
+    let read = store
+        .db
+        .read(|conn| event::list(conn, workspace(9), 0, 1000));
     let events = read.await.expect("the log");
     assert_eq!(events.len(), 180);
     let firsts = events.iter().filter(|event| event.body.contains(" first"));

@@ -404,7 +404,7 @@ async fn write(
         }
         Ok(Some(changed))
     };
-    let changed = app.db.write_patiently(workspace, work).await?;
+    let changed = app.db.write_deferred(workspace, work).await?;
     let is_ours = changed.is_some();
     note_rights(workspace, changed.into_iter().flatten());
     Ok(is_ours)
@@ -547,7 +547,7 @@ async fn keep(app: &App, record: Run, is_awaited: bool) {
         let written = if is_awaited {
             at.0.db.write(workspace, write).await
         } else {
-            at.0.db.write_patiently(workspace, write).await
+            at.0.db.write_deferred(workspace, write).await
         };
         if let Err(error) = written {
             tracing::error!(

@@ -311,7 +311,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         };
         let now = app.clock.now();
         for (workspace, lanes) in sockets.lanes(doubtful.as_ref()) {
-            let read = move |conn: &mut Conn| channel::good_tokens(conn, workspace, now);
+            let read = move |conn: &mut Conn| channel::valid_tokens(conn, workspace, now);
             let good: HashSet<(EntityId, String)> = match app.db.read(read).await {
                 Ok(good) => good.into_iter().collect(),
                 Err(error) => {

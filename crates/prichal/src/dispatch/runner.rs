@@ -738,7 +738,7 @@ impl Runner {
         let origin = settle::origin(&lease, self.app.clock.now());
         self.writing = Some(Box::pin(async move {
             let db = app.db.clone();
-            db.write_patiently(lease.key.workspace, move |tx| {
+            db.write_deferred(lease.key.workspace, move |tx| {
                 settle::write(&app.vault, tx, &lease, &batch, &origin)
             })
             .await

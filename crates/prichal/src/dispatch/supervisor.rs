@@ -194,7 +194,7 @@ impl Supervisor {
         let (node, keys) = (self.app.node, rotation::announced(&self.app));
         let until = now + LEASE;
         let kept = self
-            .write(move |tx| Ok(webhook::keep_node(tx, node, until, &keys)?))
+            .write(move |tx| Ok(webhook::renew_node(tx, node, until, &keys)?))
             .await;
         match kept {
             Ok(kept) => {
@@ -244,7 +244,7 @@ impl Supervisor {
                 .write(move |tx| {
                     let claimed = webhook::claim(tx, node, now, CLAIM)?;
                     for hook in &claimed {
-                        delivery::land_in_flight(tx, hook.key, now)?;
+                        delivery::requeue_in_flight(tx, hook.key, now)?;
                     }
                     Ok(claimed)
                 })

@@ -110,7 +110,7 @@ async fn start_due(
     }
     // Those that have their share look again when one of their calls has ended.
     let full = places.full();
-    let read = move |conn: &mut prichal_store::Conn| webhook::next_tick_but(conn, &full);
+    let read = move |conn: &mut prichal_store::Conn| webhook::next_tick_except(conn, &full);
     let next = app.db.read(read).await?;
     let look = (app.db.engine() == Engine::Postgres).then(|| now + LOOK);
     Ok(next.into_iter().chain(look).min())

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Tx,
-    bulk::{self as store, Claimed, Element, Room},
+    bulk::{self as store, Capacity, Claimed, Element},
     quarantine::{Item, Kind},
     tenant,
 };
@@ -72,30 +72,30 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
         }
     }
     let mut working = FuturesUnordered::new();
-    let mut room = Room {
-        all: count(TOGETHER),
-        share: count(SHARE),
-        under_way: HashMap::new(),
+    let mut capacity = Capacity {
+        free: count(TOGETHER),
+        max_per_workspace: count(SHARE),
+        in_progress: HashMap::new(),
         after: nobody,
     };
     let mut more = true;
     loop {
         // In bites: a claim is a write of its own.
-        if more && room.all >= count(BITE) && !stop.is_cancelled() {
-            let Some(claimed) = claim(&app, &room).await else {
+        if more && capacity.free >= count(BITE) && !stop.is_cancelled() {
+            let Some(claimed) = claim(&app, &capacity).await else {
                 // What waits is in the store, and nobody else would say so again.
                 tokio::select! {
                     () = app.clock.sleep(PAUSE) => {}
                     () = stop.cancelled() => {}
-                    Some(of) = working.next(), if !working.is_empty() => { leave(&mut room, of); }
+                    Some(of) = working.next(), if !working.is_empty() => { leave(&mut capacity, of); }
                 }
                 continue;
             };
             more = claimed.more;
-            room.after = claimed.last.unwrap_or(room.after);
+            capacity.after = claimed.last.unwrap_or(capacity.after);
             for element in claimed.elements {
-                room.all -= 1;
-                *room.under_way.entry(element.workspace).or_default() += 1;
+                capacity.free -= 1;
+                *capacity.in_progress.entry(element.workspace).or_default() += 1;
                 let workspace = Some(element.workspace);
                 let work = work(app.clone(), hands.clone(), element, stop.clone());
                 working.push(Box::pin(tenant::scope(workspace, work)));
@@ -108,7 +108,7 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
             return Ok(());
         }
         tokio::select! {
-            Some(of) = working.next(), if !working.is_empty() => more |= leave(&mut room, of),
+            Some(of) = working.next(), if !working.is_empty() => more |= leave(&mut capacity, of),
             () = app.bulk.notified() => more = true,
             () = app.clock.sleep(LOOK), if shared => more = true,
             () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -121,25 +121,25 @@ fn count(count: usize) -> i64 {
 }
 
 /// An element of a workspace has ended. True when that makes room for a claim.
-fn leave(room: &mut Room, of: WorkspaceId) -> bool {
-    room.all += 1;
-    let under_way = room.under_way.entry(of).or_default();
-    *under_way -= 1;
-    let now = *under_way;
+fn leave(capacity: &mut Capacity, of: WorkspaceId) -> bool {
+    capacity.free += 1;
+    let in_progress = capacity.in_progress.entry(of).or_default();
+    *in_progress -= 1;
+    let now = *in_progress;
     if now == 0 {
-        room.under_way.remove(&of);
+        capacity.in_progress.remove(&of);
     }
-    now == room.share / 2 || room.all == count(BITE)
+    now == capacity.max_per_workspace / 2 || capacity.free == count(BITE)
 }
 
 /// Takes elements over. Nothing when the store failed.
-async fn claim(app: &App, room: &Room) -> Option<Claimed> {
-    let (node, now, room) = (app.node, app.clock.now().secs(), room.clone());
+async fn claim(app: &App, capacity: &Capacity) -> Option<Claimed> {
+    let (node, now, capacity) = (app.node, app.clock.now().secs(), capacity.clone());
     let nobody = WorkspaceId(Uuid::nil());
     let claimed = app
         .db
         .write(nobody, move |tx| {
-            store::claim(tx, node, now, IN_PROCESSING, &room)
+            store::claim(tx, node, now, IN_PROCESSING, &capacity)
         })
         .await;
     claimed.map_err(|error| log(&error.into())).ok()

@@ -6,7 +6,7 @@ use prichal::journal::slots::Slots;
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     event,
-    quarantine::{self, DEATHS, Item, Kind},
+    quarantine::{self, Item, Kind, MAX_DEATHS},
     webhook,
 };
 use serde_json::{Value, json};
@@ -34,9 +34,10 @@ async fn workspace(hub: &Hub, name: &str) -> WorkspaceId {
 /// Puts an item into quarantine, as three deaths do.
 async fn hold(hub: &Hub, item: Item) {
     let now = hub.ground.clock.now();
-    for _ in 0..DEATHS {
+    for _ in 0..MAX_DEATHS {
         let process = Uuid::new_v4();
-        let count = move |tx: &mut prichal_store::Tx<'_>| quarantine::count(tx, item, process, now);
+        let count =
+            move |tx: &mut prichal_store::Tx<'_>| quarantine::count_death(tx, item, process, now);
         let counted = hub.app.db.write(item.workspace, count).await;
         assert!(counted.expect("counted").is_some());
     }
@@ -73,7 +74,7 @@ async fn die_of(ground: &Ground, mut hub: Hub, item: Item) -> Hub {
     let path = ground.data_dir().join("under-way");
     let process = || Slots::open(path.clone()).expect("opens").left().0;
     let mut forged = Uuid::nil();
-    for _ in 0..DEATHS {
+    for _ in 0..MAX_DEATHS {
         eventually("the server has begun", || async {
             (process() != forged).then_some(())
         })

@@ -159,7 +159,7 @@ fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Res
     };
     document_hook::update(tx, &hook)?;
     if begins_anew {
-        webhook::go_on(tx, hook.key())?;
+        webhook::resume(tx, hook.key())?;
         delivery::make_due(tx, hook.key(), now)?;
     }
     Ok(hook)

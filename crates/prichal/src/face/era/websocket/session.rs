@@ -120,7 +120,7 @@ pub(super) async fn run(app: App, docked: Arc<Docked>, client: Client, mut socke
         Ok::<_, Error>(())
     };
     // Known to other nodes before the client may count on it.
-    if app.db.write_patiently(lane.workspace, noted).await.is_err() {
+    if app.db.write_deferred(lane.workspace, noted).await.is_err() {
         let end = End::Close(CloseCode::Again, "the server cannot reach its storage");
         return finish(&mut socket, end).await;
     }
@@ -131,7 +131,7 @@ pub(super) async fn run(app: App, docked: Arc<Docked>, client: Client, mut socke
     drop(place);
     finish(&mut socket, end).await;
     let forget = move |tx: &mut Tx<'_>| socket::remove(tx, lane.workspace, lane.id, id);
-    if let Err(error) = app.db.write_patiently(lane.workspace, forget).await {
+    if let Err(error) = app.db.write_deferred(lane.workspace, forget).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "a websocket that has ended is still noted as open"

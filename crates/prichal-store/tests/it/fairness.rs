@@ -1,4 +1,4 @@
-//! Whose turn it is where the work of many workspaces waits, and what is left out because it is held.
+//! Workspaces take turns in every queue, and held items are left out.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use prichal_core::{
 };
 use prichal_store::{
     Tx,
-    bulk::{self, Element, Room},
-    quarantine::{self, DEATHS, Filter, Item, Kind},
+    bulk::{self, Capacity, Element},
+    quarantine::{self, Filter, Item, Kind, MAX_DEATHS},
     run::{self, Lane, Run, State},
     signature::{self, Check, Signature},
 };
 use uuid::Uuid;
 
-use crate::lab::{Lab, at, workspace};
+use crate::test_store::{TestStore, at, workspace};
 
 const NODE: Uuid = Uuid::from_u128(77);
 
@@ -45,21 +45,21 @@ fn item(kind: Kind, of: WorkspaceId, n: u128) -> Item {
     }
 }
 
-/// Puts elements with these numbers into the queue.
-async fn queue(lab: &Lab, of: WorkspaceId, numbers: std::ops::Range<u128>) {
+/// Queues elements with these numbers.
+async fn queue(store: &TestStore, of: WorkspaceId, numbers: std::ops::Range<u128>) {
     let insert = move |tx: &mut Tx<'_>| {
         numbers
             .clone()
             .for_each(|n| bulk::insert(tx, &element(of, n)));
         Ok::<_, prichal_store::Error>(())
     };
-    lab.db.write(of, insert).await.expect("written");
+    store.db.write(of, insert).await.expect("written");
 }
 
-async fn claim(lab: &Lab, room: &Room) -> bulk::Claimed {
-    let room = room.clone();
-    let claim = move |tx: &mut Tx<'_>| bulk::claim(tx, NODE, 1, "InProcessing", &room);
-    lab.db.write(workspace(0), claim).await.expect("claimed")
+async fn claim(store: &TestStore, capacity: &Capacity) -> bulk::Claimed {
+    let capacity = capacity.clone();
+    let claim = move |tx: &mut Tx<'_>| bulk::claim(tx, NODE, 1, "InProcessing", &capacity);
+    store.db.write(workspace(0), claim).await.expect("claimed")
 }
 
 fn counts(claimed: &bulk::Claimed) -> Vec<usize> {
@@ -73,40 +73,40 @@ fn counts(claimed: &bulk::Claimed) -> Vec<usize> {
     vec![of(1), of(2), of(3)]
 }
 
-fn room(all: i64) -> Room {
-    Room {
-        all,
-        share: 80,
-        under_way: HashMap::new(),
+fn capacity(free: i64) -> Capacity {
+    Capacity {
+        free,
+        max_per_workspace: 80,
+        in_progress: HashMap::new(),
         after: workspace(0),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_element_does_not_wait_for_a_company_with_thousands() {
-    let lab = Lab::open();
-    queue(&lab, workspace(1), 1..3000).await;
-    queue(&lab, workspace(2), 5000..5001).await;
-    let mut room = room(100);
-    let first = claim(&lab, &room).await;
+async fn a_single_element_does_not_wait_behind_thousands_of_another_company() {
+    let store = TestStore::open();
+    queue(&store, workspace(1), 1..3000).await;
+    queue(&store, workspace(2), 5000..5001).await;
+    let mut capacity = capacity(100);
+    let first = claim(&store, &capacity).await;
     assert_eq!((counts(&first), first.more), (vec![50, 1, 0], true));
-    // What is left of the room is for whoever has not his share yet.
-    room.all = 49;
-    room.under_way = HashMap::from([(workspace(1), 41), (workspace(2), 1)]);
-    room.after = first.last.expect("a turn");
+    // The rest of the room goes to workspaces below their share.
+    capacity.free = 49;
+    capacity.in_progress = HashMap::from([(workspace(1), 41), (workspace(2), 1)]);
+    capacity.after = first.last.expect("a turn");
     assert_eq!(
-        counts(&claim(&lab, &room).await),
+        counts(&claim(&store, &capacity).await),
         [0, 0, 0],
-        "more than half a share is under way"
+        "more than half a share is in progress"
     );
-    queue(&lab, workspace(3), 6000..6100).await;
+    queue(&store, workspace(3), 6000..6100).await;
     assert_eq!(
-        counts(&claim(&lab, &room).await),
+        counts(&claim(&store, &capacity).await),
         [0, 0, 49],
-        "one that has come late"
+        "a workspace that came late"
     );
-    room.under_way = HashMap::from([(workspace(1), 40)]);
-    let next = claim(&lab, &room).await;
+    capacity.in_progress = HashMap::from([(workspace(1), 40)]);
+    let next = claim(&store, &capacity).await;
     assert_eq!((counts(&next), next.more), (vec![24, 0, 24], true));
     let ids: Vec<u128> = next.elements.iter().map(|one| one.id.as_u128()).collect();
     assert!(
@@ -116,19 +116,19 @@ async fn a_single_element_does_not_wait_for_a_company_with_thousands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_has_a_turn_though_there_are_many() {
-    let lab = Lab::open();
+async fn every_workspace_gets_a_turn() {
+    let store = TestStore::open();
     for n in 1..=100 {
-        queue(&lab, workspace(n), n * 10..n * 10 + 3).await;
+        queue(&store, workspace(n), n * 10..n * 10 + 3).await;
     }
-    let (mut room, mut seen) = (room(32), HashMap::<WorkspaceId, usize>::new());
+    let (mut capacity, mut seen) = (capacity(32), HashMap::<WorkspaceId, usize>::new());
     for round in 1..=4 {
-        let claimed = claim(&lab, &room).await;
+        let claimed = claim(&store, &capacity).await;
         assert_eq!(claimed.elements.len(), 32, "{round}");
         for one in &claimed.elements {
             *seen.entry(one.workspace).or_default() += 1;
         }
-        room.after = claimed.last.expect("a turn");
+        capacity.after = claimed.last.expect("a turn");
     }
     assert!(
         seen.len() == 100 && seen.values().all(|turns| *turns < 3),
@@ -136,40 +136,52 @@ async fn everybody_has_a_turn_though_there_are_many() {
     );
 }
 
-async fn hold(lab: &Lab, item: Item) {
-    for n in 0..DEATHS {
-        let count = move |tx: &mut Tx<'_>| quarantine::count(tx, item, Uuid::new_v4(), at(n));
-        let counted = lab.db.write(item.workspace, count).await.expect("counted");
+async fn hold(store: &TestStore, item: Item) {
+    for n in 0..MAX_DEATHS {
+        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, item, Uuid::new_v4(), at(n));
+        let counted = store
+            .db
+            .write(item.workspace, count)
+            .await
+            .expect("counted");
         let counted = counted.expect("it is the first time");
         assert_eq!(
             (counted.deaths, counted.held_at.is_some()),
-            (n + 1, n + 1 == DEATHS)
+            (n + 1, n + 1 == MAX_DEATHS)
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_death_counts_once_and_what_survives_is_forgotten() {
-    let lab = Lab::open();
+async fn each_death_counts_once_and_a_survivor_is_cleared() {
+    let store = TestStore::open();
     let (one, other) = (
         item(Kind::Run, workspace(1), 1),
         item(Kind::Run, workspace(2), 1),
     );
     let process = Uuid::from_u128(5);
     for first in [true, false] {
-        let count = move |tx: &mut Tx<'_>| quarantine::count(tx, one, process, at(1));
-        let counted = lab.db.write(workspace(1), count).await.expect("counted");
+        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, one, process, at(1));
+        let counted = store.db.write(workspace(1), count).await.expect("counted");
         assert_eq!(counted.is_some(), first);
     }
-    hold(&lab, other).await;
+    hold(&store, other).await;
     let survived = move |tx: &mut Tx<'_>| {
-        quarantine::survived(tx, one)?;
-        quarantine::survived(tx, other)
+        quarantine::clear(tx, one)?;
+        quarantine::clear(tx, other)
     };
-    lab.db.write(workspace(1), survived).await.expect("written");
-    let all = lab.db.read(quarantine::all).await.expect("read");
+    store
+        .db
+        .write(workspace(1), survived)
+        .await
+        .expect("written");
+    let all = store.db.read(quarantine::all).await.expect("read");
     assert_eq!(all.iter().map(|one| one.item).collect::<Vec<_>>(), [other]);
-    let list = |filter| lab.db.read(move |conn| quarantine::list(conn, filter, 10));
+    let list = |filter| {
+        store
+            .db
+            .read(move |conn| quarantine::list(conn, filter, 10))
+    };
     let here = Filter {
         workspace: Some(workspace(2)),
         kind: Some(Kind::Run),
@@ -184,7 +196,10 @@ async fn each_death_counts_once_and_what_survives_is_forgotten() {
     );
     let kind = Some(Kind::Bulk);
     assert_eq!(list(Filter { kind, ..here }).await.expect("read").len(), 0);
-    assert_eq!(lab.db.read(quarantine::count_held).await.expect("read"), 1);
+    assert_eq!(
+        store.db.read(quarantine::count_held).await.expect("read"),
+        1
+    );
 }
 
 fn run_of(lane: Lane, n: u128) -> Run {
@@ -220,8 +235,8 @@ fn signature(of: WorkspaceId, n: u128, due_at: Timestamp) -> Signature {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signatures_are_checked_by_turns_and_not_while_they_are_held() {
-    let lab = Lab::open();
+async fn companies_take_turns_and_held_signatures_are_not_due() {
+    let store = TestStore::open();
     let insert = move |tx: &mut Tx<'_>| {
         for n in 1..=50_i64 {
             signature::insert(
@@ -231,9 +246,9 @@ async fn signatures_are_checked_by_turns_and_not_while_they_are_held() {
         }
         signature::insert(tx, &signature(workspace(2), 100, at(60)))
     };
-    lab.db.write(workspace(1), insert).await.expect("written");
-    hold(&lab, item(Kind::Recheck, workspace(1), 1)).await;
-    let due = lab
+    store.db.write(workspace(1), insert).await.expect("written");
+    hold(&store, item(Kind::Recheck, workspace(1), 1)).await;
+    let due = store
         .db
         .read(|conn| signature::list_due(conn, at(90), 16, 4))
         .await;
@@ -245,14 +260,14 @@ async fn signatures_are_checked_by_turns_and_not_while_they_are_held() {
     due.sort_unstable();
     assert_eq!(due, [2, 3, 4, 5, 100]);
     assert_eq!(
-        lab.db.read(signature::next_due).await.expect("read"),
+        store.db.read(signature::next_due).await.expect("read"),
         Some(at(2))
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lanes_are_found_page_by_page_and_held_runs_are_not() {
-    let lab = Lab::open();
+async fn lanes_are_listed_page_by_page_without_held_runs() {
+    let store = TestStore::open();
     let lane = |n: u128| Lane {
         workspace: workspace(n),
         id: EntityId(Uuid::from_u128(1)),
@@ -264,13 +279,13 @@ async fn lanes_are_found_page_by_page_and_held_runs_are_not() {
         run::insert(tx, &run_of(lane(2), 20), None);
         Ok::<_, prichal_store::Error>(())
     };
-    lab.db.write(workspace(1), insert).await.expect("written");
-    hold(&lab, item(Kind::Run, workspace(1), 1)).await;
-    hold(&lab, item(Kind::Run, workspace(2), 2)).await;
+    store.db.write(workspace(1), insert).await.expect("written");
+    hold(&store, item(Kind::Run, workspace(1), 1)).await;
+    hold(&store, item(Kind::Run, workspace(2), 2)).await;
     let (mut after, mut found) = (None, Vec::new());
     loop {
         let read = move |conn: &mut prichal_store::Conn| run::lanes(conn, NODE, at(9), after, 2);
-        let page = lab.db.read(read).await.expect("read");
+        let page = store.db.read(read).await.expect("read");
         found.extend(page.iter().map(|(lane, _)| *lane));
         after = page.last().map(|(lane, _)| *lane);
         if page.len() < 2 {
@@ -279,21 +294,21 @@ async fn lanes_are_found_page_by_page_and_held_runs_are_not() {
     }
     assert_eq!(found, [lane(2), lane(3), lane(4), lane(5)]);
     let claim = move |tx: &mut Tx<'_>| run::claim(tx, NODE, at(9), lane(2), 10);
-    let claimed = lab.db.write(workspace(2), claim).await.expect("claimed");
+    let claimed = store.db.write(workspace(2), claim).await.expect("claimed");
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].id.0, Uuid::from_u128(20));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_are_counted_for_each_workspace() {
-    let lab = Lab::open();
+async fn written_bytes_are_counted_per_workspace() {
+    let store = TestStore::open();
     let long = Element {
         data: "x".repeat(5 << 20),
         ..element(workspace(1), 1)
     };
     let mut writes = tokio::task::JoinSet::new();
     for n in 0..8 {
-        let (db, long) = (lab.db.clone(), long.clone());
+        let (db, long) = (store.db.clone(), long.clone());
         writes.spawn(async move {
             let element = Element {
                 id: Uuid::from_u128(n),
@@ -311,9 +326,9 @@ async fn bytes_are_counted_for_each_workspace() {
         ended.iter().all(Result::is_ok),
         "a long batch is several transactions"
     );
-    queue(&lab, workspace(2), 50..51).await;
-    let written = lab.db.bytes_written(workspace(1));
+    queue(&store, workspace(2), 50..51).await;
+    let written = store.db.bytes_written(workspace(1));
     assert!((40 << 20..41 << 20).contains(&written), "{written}");
-    assert!((1..1000).contains(&lab.db.bytes_written(workspace(2))));
-    assert_eq!(lab.db.bytes_written(workspace(3)), 0);
+    assert!((1..1000).contains(&store.db.bytes_written(workspace(2))));
+    assert_eq!(store.db.bytes_written(workspace(3)), 0);
 }

@@ -1,13 +1,13 @@
-//! Reads of many workspaces, and whose turn it is.
+//! Reads of many workspaces take turns.
 
 use std::sync::{Arc, Condvar, Mutex};
 
 use prichal_store::{Error, Result, tenant};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::lab::{Lab, workspace};
+use crate::test_store::{TestStore, workspace};
 
-/// A gate that reads wait at.
+/// A gate that blocks reads until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -35,9 +35,9 @@ impl Drop for Gate {
     }
 }
 
-/// Starts reads of a workspace that wait at the gate, and tell when they have begun.
+/// Starts reads of a workspace that report their start and then wait at the gate.
 fn hold(
-    lab: &Lab,
+    store: &TestStore,
     gate: &Gate,
     of: u128,
     count: usize,
@@ -45,7 +45,7 @@ fn hold(
     let (begun, begins) = mpsc::unbounded_channel();
     let mut reads = JoinSet::new();
     for _ in 0..count {
-        let (db, gate, begun) = (lab.db.clone(), gate.clone(), begun.clone());
+        let (db, gate, begun) = (store.db.clone(), gate.clone(), begun.clone());
         let read = async move {
             let read = move |_: &mut prichal_store::Conn| {
                 let _ = begun.send(());
@@ -60,26 +60,26 @@ fn hold(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_of_one_workspace_hold_up_no_other() {
-    let (lab, gate) = (Lab::open(), Gate::default());
-    let (reads, mut begins) = hold(&lab, &gate, 1, 50);
+async fn reads_of_one_workspace_do_not_delay_another() {
+    let (store, gate) = (TestStore::open(), Gate::default());
+    let (reads, mut begins) = hold(&store, &gate, 1, 50);
     begins.recv().await.expect("one has begun");
-    let other = lab.db.read(|_| Ok::<_, Error>("B"));
+    let other = store.db.read(|_| Ok::<_, Error>("B"));
     let other = tenant::scope(Some(workspace(2)), other).await;
     assert_eq!(other.expect("read"), "B");
-    let own = lab.db.read(|_| Ok::<_, Error>("the server's")).await;
+    let own = store.db.read(|_| Ok::<_, Error>("the server's")).await;
     assert_eq!(own.expect("read"), "the server's");
     gate.open();
     assert!(reads.join_all().await.into_iter().all(|read| read.is_ok()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_has_a_share_of_what_may_wait() {
-    let (lab, gate) = (Lab::open(), Gate::default());
-    let (mut reads, _begins) = hold(&lab, &gate, 1, 2000);
+async fn a_workspace_has_a_share_of_the_queue() {
+    let (store, gate) = (TestStore::open(), Gate::default());
+    let (mut reads, _begins) = hold(&store, &gate, 1, 2000);
     let refused = reads.join_next().await.expect("a read").expect("no panic");
     assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
-    let other = lab.db.read(|_| Ok::<_, Error>("B"));
+    let other = store.db.read(|_| Ok::<_, Error>("B"));
     let other = tenant::scope(Some(workspace(2)), other).await;
     assert_eq!(other.expect("read"), "B");
     gate.open();
@@ -89,27 +89,27 @@ async fn a_workspace_has_a_share_of_what_may_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_whose_caller_has_gone_is_left_out() {
-    let (lab, gate) = (Lab::open(), Gate::default());
-    let (mut reads, mut begins) = hold(&lab, &gate, 1, 50);
+async fn a_read_without_a_caller_is_skipped() {
+    let (store, gate) = (TestStore::open(), Gate::default());
+    let (mut reads, mut begins) = hold(&store, &gate, 1, 50);
     begins.recv().await.expect("one has begun");
     reads.detach_all();
-    let (told, mut tells) = mpsc::unbounded_channel();
-    let left = lab.db.read(move |_| {
-        let _ = told.send(());
+    let (committed, mut tells) = mpsc::unbounded_channel();
+    let left = store.db.read(move |_| {
+        let _ = committed.send(());
         Ok::<_, Error>(())
     });
     let mut left = Box::pin(tenant::scope(Some(workspace(1)), left));
     assert!(is_pending(&mut left).await, "it waits behind the others");
     drop(left);
     gate.open();
-    let last = lab.db.read(|_| Ok::<_, Error>(()));
+    let last = store.db.read(|_| Ok::<_, Error>(()));
     let last = tenant::scope(Some(workspace(1)), last).await;
     last.expect("read");
     assert!(tells.recv().await.is_none(), "it was not read");
 }
 
-/// Asks once. True of what is not ready.
+/// Polls a future once. True if it is not ready.
 async fn is_pending(work: &mut (impl Future + Unpin)) -> bool {
     std::future::poll_fn(|at| std::task::Poll::Ready(std::pin::Pin::new(&mut *work).poll(at)))
         .await

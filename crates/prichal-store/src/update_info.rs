@@ -1,4 +1,4 @@
-//! Who made a row and who changed it last: six columns that several tables share.
+//! The six columns of `UpdateInfo`, which several tables share: creation and last change, with user and integration.
 
 use prichal_core::{event::Author, id::UserId, update_info::UpdateInfo};
 

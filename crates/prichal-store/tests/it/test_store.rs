@@ -14,18 +14,18 @@ use prichal_core::{
 use prichal_store::{Db, Options, Tx};
 use uuid::Uuid;
 
-/// Numbers the schemas of this process.
+/// The number of the next schema of this process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-pub(crate) struct Lab {
+pub(crate) struct TestStore {
     pub(crate) db: Db,
     pub(crate) options: Options,
-    /// The numbers that `on_commit` was told, in its order.
-    pub(crate) told: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
+    /// The workspace and number of each event, in the order in which `on_commit` received them.
+    pub(crate) committed: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
     pub(crate) folder: tempfile::TempDir,
 }
 
-impl Lab {
+impl TestStore {
     pub(crate) fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = match postgres_url() {
@@ -34,17 +34,17 @@ impl Lab {
                 path: folder.path().join("test.sqlite"),
             },
         };
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let db = open(&options, told.clone()).expect("the store opens");
+        let committed = Arc::new(Mutex::new(Vec::new()));
+        let db = open(&options, committed.clone()).expect("the store opens");
         Self {
             db,
             options,
-            told,
+            committed,
             folder,
         }
     }
 
-    /// Another process's view of the same store. Only for PostgreSQL: one process owns a SQLite file.
+    /// Another process's view of the same store. PostgreSQL only, because one process owns a SQLite file.
     pub(crate) fn second_node(&self) -> Option<Db> {
         let shared = matches!(self.options, Options::Postgres { .. });
         shared.then(|| open(&self.options, Arc::default()).expect("a second node opens"))
@@ -53,18 +53,18 @@ impl Lab {
 
 pub(crate) fn open(
     options: &Options,
-    told: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
+    committed: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
 ) -> prichal_store::Result<Db> {
     let on_commit: prichal_store::OnCommit = Arc::new(move |events| {
-        let mut told = told.lock().expect("no test panics here");
-        told.extend(events.iter().map(|event| (event.workspace, event.seq)));
+        let mut committed = committed.lock().expect("no test panics here");
+        committed.extend(events.iter().map(|event| (event.workspace, event.seq)));
     });
     let on_batch: prichal_store::OnBatch = Arc::new(|_| ());
-    apart(|| Db::open(options, &on_commit, &on_batch))
+    on_own_thread(|| Db::open(options, &on_commit, &on_batch))
 }
 
-/// Runs what blocks on PostgreSQL on a thread of its own: the client can't be used inside a runtime.
-pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+/// Runs `work` on a thread of its own. The blocking PostgreSQL client cannot be used inside a runtime.
+pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
 }
 
@@ -82,15 +82,15 @@ fn postgres_url() -> Option<String> {
         &url,
         &format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"),
     );
-    // The name tells this test's connections from those of the others.
+    // The name separates the connections of this test from those of others.
     Some(format!(
         "{url}?options=-csearch_path%3D{schema}&application_name={schema}"
     ))
 }
 
-/// Runs SQL beside the store.
+/// Runs SQL on a connection outside of the store.
 pub(crate) fn execute(url: &str, sql: &str) {
-    apart(|| {
+    on_own_thread(|| {
         let mut client =
             postgres::Client::connect(url, postgres::NoTls).expect("PostgreSQL answers");
         client.batch_execute(sql).expect("the statement runs");
@@ -105,8 +105,8 @@ pub(crate) fn workspace(n: u128) -> WorkspaceId {
     WorkspaceId(Uuid::from_u128(n))
 }
 
-/// Something that happened to a company; `mark` is in the body.
-pub(crate) fn happen(tx: &mut Tx<'_>, workspace: WorkspaceId, mark: &str) {
+/// Appends an event to a company's log. `mark` is in its body.
+pub(crate) fn append_event(tx: &mut Tx<'_>, workspace: WorkspaceId, mark: &str) {
     let origin = Origin {
         workspace,
         author: Author::system(),
