@@ -32,6 +32,7 @@ mod memory;
 mod messages;
 mod nodes;
 mod numbers;
+mod once;
 mod operations;
 mod partner;
 mod phones;
