@@ -7,7 +7,7 @@ use prichal_core::{
         rights::{self, Authority},
     },
     event::{self, EntityKind, NewEvent, Origin},
-    id::EventId,
+    id::{EventId, UserId},
     identifier::Check,
     patch::{self, Operation, PatchErrors},
     schema::{Fault, FaultKind, Object},
@@ -15,6 +15,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     entity::{self, Entity},
+    token,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -289,6 +290,10 @@ pub fn delete(
         ..found
     };
     entity::set_deleted(tx, &gone)?;
+    if kind == EntityKind::User {
+        // For good: a user who is restored gets new ones.
+        token::delete_of(tx, origin.workspace, UserId(id.0), origin.at)?;
+    }
     owners::note(tx, origin, &gone)?;
     tx.append(NewEvent::delete(
         EventId::generate(origin.at),

@@ -19,6 +19,7 @@ mod document_history;
 mod document_hooks;
 mod document_retries;
 mod documents;
+mod ended;
 mod entities;
 mod exchange;
 mod feed;
