@@ -42,6 +42,7 @@ mod quarantine;
 mod quotas;
 mod reading;
 mod receiver;
+mod rechecks;
 mod reused_ids;
 mod rights;
 mod rotation;

@@ -162,7 +162,10 @@ async fn a_run_in_quarantine_waits() {
     dock.run("c", "finished").await;
     assert_eq!(receiver.waiting(), 0);
     give_up(&dock.hub).await;
-    assert_eq!(log.count(&["event=\"quarantine_dropped\"", "object=\"run:"]), 1);
+    assert_eq!(
+        log.count(&["event=\"quarantine_dropped\"", "object=\"run:"]),
+        1
+    );
     let ended = dock.runs("c").await;
     let poison = ended.iter().find(|one| one["id"] == run["id"]).expect("it");
     assert_eq!(poison["status"], "failed");
