@@ -234,7 +234,7 @@ impl Sockets {
 
     /// Takes in what was committed on this node.
     pub fn committed(&self, events: &[LoggedEvent]) {
-        let mut kinds = events.iter().flat_map(|event| event.entities());
+        let mut kinds = events.iter().flat_map(LoggedEvent::entities);
         if kinds.any(|(kind, _)| RIGHTS.contains(kind)) {
             self.rights.fetch_add(1, Release);
         }
