@@ -209,6 +209,10 @@ pub struct Report {
     pub at: Time,
     pub signers: Vec<SignerReport>,
     pub needs: Vec<Need>,
+    /// Revocation data beside that of the last hour which the signature brings: worth a look where it is at
+    /// hand, and no fetch.
+    #[serde(skip)]
+    pub newer: Vec<Need>,
     /// Whether a signer needs more than stands among the needs: there were too many.
     #[serde(skip)]
     pub is_crowded: bool,

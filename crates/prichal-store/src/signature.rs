@@ -147,13 +147,15 @@ pub struct Check {
     pub verdict: String,
     /// The whole report, as JSON.
     pub report: String,
+    /// The public summary of the check, JSON. None for rows from before it was stored.
+    pub brief: Option<String>,
     /// The number of checks so far.
     pub checks: i64,
     /// The time of the next check; None if there is none.
     pub due_at: Option<Timestamp>,
 }
 
-const SIGNATURE: &str = "document, id, company, bin, employee, iin, blob, attached, signed_on, verdict, report, checks, due_at";
+const SIGNATURE: &str = "document, id, company, bin, employee, iin, blob, attached, signed_on, verdict, report, checks, due_at, brief";
 
 pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
     let Signature {
@@ -169,7 +171,7 @@ pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
         check,
     } = signature;
     let sql = format!(
-        "INSERT INTO document_signature ({SIGNATURE}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        "INSERT INTO document_signature ({SIGNATURE}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     );
     tx.run(
         &sql,
@@ -186,7 +188,8 @@ pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
             &check.verdict,
             &check.report,
             check.checks,
-            check.due_at
+            check.due_at,
+            check.brief.as_deref()
         ],
     )?;
     Ok(())
@@ -231,7 +234,7 @@ pub fn count_due(conn: &mut Conn) -> Result<i64> {
 /// Stores the outcome of a repeated check. Returns false if another node has stored one meanwhile.
 pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
     let settled = tx.changes_one(
-        "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6
+        "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6, brief = $8
          WHERE document = $1 AND id = $2 AND checks = $7",
         params![
             signature.document,
@@ -240,10 +243,55 @@ pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<b
             &check.report,
             check.checks,
             check.due_at,
-            signature.check.checks
+            signature.check.checks,
+            check.brief.as_deref()
         ],
     )?;
     Ok(settled)
+}
+
+/// Has signatures of a company checked again that are not decided and that nobody would look at any more, at
+/// most `limit`. Gives how many.
+pub fn rearm(tx: &mut Tx<'_>, company: WorkspaceId, now: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "UPDATE document_signature SET due_at = $2, checks = 0 WHERE (document, id) IN (
+           SELECT document, id FROM document_signature
+           WHERE company = $1 AND verdict = 'INDETERMINATE' AND due_at IS NULL LIMIT $3)",
+        params![company, now, limit],
+    )
+}
+
+/// A signature without its report, which may be long.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    pub id: Uuid,
+    pub company: WorkspaceId,
+    pub bin: String,
+    pub signed_on: Timestamp,
+    pub verdict: String,
+    pub brief: Option<String>,
+}
+
+/// The signatures of a document without their reports, in the order in which they were given.
+pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
+    let sql = "SELECT id, company, bin, signed_on, verdict, brief FROM document_signature
+         WHERE document = $1 ORDER BY id";
+    conn.query(sql, params![document], |row| {
+        Ok(Brief {
+            id: row.uuid(0)?,
+            company: WorkspaceId(row.uuid(1)?),
+            bin: row.get(2)?,
+            signed_on: row.time(3)?,
+            verdict: row.get(4)?,
+            brief: row.get(5)?,
+        })
+    })
+}
+
+/// The report on one signature.
+pub fn find_report(conn: &mut Conn, document: Uuid, id: Uuid) -> Result<Option<String>> {
+    let sql = "SELECT report FROM document_signature WHERE document = $1 AND id = $2";
+    conn.query_one(sql, params![document, id], |row| row.get(0))
 }
 
 /// A revocation list, an OCSP response or a certificate that supports the verdict on a signature and is not embedded
@@ -326,6 +374,7 @@ fn read(row: &Row<'_>) -> Result<Signature> {
             report: row.get(10)?,
             checks: row.get(11)?,
             due_at: row.get::<Option<i64>>(12)?.map(Timestamp::from_micros),
+            brief: row.get(13)?,
         },
     })
 }

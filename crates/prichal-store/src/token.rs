@@ -39,6 +39,13 @@ pub struct Token {
     pub created_at: Timestamp,
 }
 
+impl Token {
+    /// Tells whether its time is not over.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| end > now)
+    }
+}
+
 const COLUMNS: &str = "id, workspace, name, role, user_id, expires_at, created_at";
 
 /// Adds a token under the SHA-256 of its text, in hex.
@@ -73,6 +80,14 @@ pub fn insert(tx: &mut Tx<'_>, token: &Token, hash: &str) -> Result<()> {
 pub fn find_by_hash(conn: &mut Conn, hash: &str) -> Result<Option<Token>> {
     let sql = format!("SELECT {COLUMNS} FROM token WHERE hash = $1 AND deleted_at IS NULL");
     conn.query_one(&sql, params![hash], read)
+}
+
+/// A token that was not revoked.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: TokenId) -> Result<Option<Token>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM token WHERE workspace = $1 AND id = $2 AND deleted_at IS NULL"
+    );
+    conn.query_one(&sql, params![workspace, id], read)
 }
 
 /// Lists a page of a workspace's tokens in the order of creation, with their total number.
@@ -111,6 +126,18 @@ pub fn delete(
         "UPDATE token SET deleted_at = $3 WHERE workspace = $1 AND id = $2 AND deleted_at IS NULL";
     tx.run(sql, params![workspace, id, now])?;
     Ok(hash)
+}
+
+/// Revokes all tokens of a user.
+pub fn delete_of(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<()> {
+    let sql = "UPDATE token SET deleted_at = $3 WHERE workspace = $1 AND user_id = $2 AND deleted_at IS NULL";
+    tx.run(sql, params![workspace, user, now])?;
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<Token> {

@@ -8,11 +8,12 @@ use std::{
 
 use prichal_core::{
     entity::rights::Authority,
-    event::Author,
+    event::{Author, ChangeType, EntityKind, EventType},
     id::{IntegrationId, TokenId, UserId, WorkspaceId},
     time::Timestamp,
 };
 use prichal_store::{
+    LoggedEvent,
     integration::{self, Revocation},
     token::{self, Role, Token},
     workspace::{self, Workspace},
@@ -134,6 +135,17 @@ impl Access {
         self.tokens.forget(hash);
     }
 
+    /// Takes in what was committed on this node: with a user his tokens are gone.
+    pub fn committed(&self, events: &[LoggedEvent]) {
+        let is_deletion = |event: &LoggedEvent| {
+            let is_user = matches!(event.entities().first(), Some((EntityKind::User, _)));
+            is_user && event.head.kind == EventType::Change(ChangeType::Delete)
+        };
+        if events.iter().any(is_deletion) {
+            self.tokens.clear();
+        }
+    }
+
     /// Forgets all tokens and workspaces: a workspace was deleted here.
     pub fn forget_all(&self) {
         self.tokens.clear();
@@ -211,7 +223,7 @@ pub async fn by_hash(app: &App, hash: &str) -> Result<Option<Caller>> {
 }
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
-    if token.expires_at.is_some_and(|end| end <= now) {
+    if !token.is_good(now) {
         guess::outlived();
         return None;
     }

@@ -51,7 +51,7 @@ pub struct Inner {
     pub config: Config,
     pub clock: Clock,
     pub db: Db,
-    pub access: Access,
+    pub access: Arc<Access>,
     pub admin_token: AdminToken,
     pub vault: Vault,
     pub settings: Settings,
@@ -116,11 +116,13 @@ impl App {
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
+        let access = Arc::new(Access::default());
         let dispatch = Arc::new(Dispatch::new(bus.clone()));
         let on_commit: OnCommit = {
             let (dispatch, telephony) = (dispatch.clone(), telephony.clone());
-            let channels = channels.clone();
+            let (channels, access) = (channels.clone(), access.clone());
             Arc::new(move |events| {
+                access.committed(&events);
                 telephony.live.committed(&events, is_call);
                 channels.sockets.committed(&events);
                 dispatch.committed(events);
@@ -143,7 +145,7 @@ impl App {
         let app = Self(Arc::new(Inner {
             clock,
             db,
-            access: Access::default(),
+            access,
             admin_token,
             vault,
             settings: Settings::default(),

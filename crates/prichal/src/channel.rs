@@ -193,15 +193,20 @@ pub async fn by_id(app: &App, lane: Lane) -> Result<Option<Arc<Docked>>> {
     if let Some(known) = app.channels.by_id.get(&lane, now) {
         return Ok(known);
     }
+    let found = as_it_is(app, lane).await?;
+    app.channels.by_id.put(lane, found.clone(), now);
+    Ok(found)
+}
+
+/// The same, as the store has it now.
+pub async fn as_it_is(app: &App, lane: Lane) -> Result<Option<Arc<Docked>>> {
     let row = app
         .db
         .read(move |conn| channel::find(conn, lane.workspace, lane.id))
         .await?;
     let row = row.filter(|row| row.deleted_at.is_none());
-    let found = row.map(|row| docked(app, &row, row.token_hash.clone()));
-    let found = found.transpose()?;
-    app.channels.by_id.put(lane, found.clone(), now);
-    Ok(found)
+    row.map(|row| docked(app, &row, row.token_hash.clone()))
+        .transpose()
 }
 
 fn docked(app: &App, row: &Row, token_hash: String) -> Result<Arc<Docked>> {

@@ -41,6 +41,8 @@ const STEP: i64 = 500;
 const SEALED: &str = "sealed";
 /// The name of the id of the key that everything is sealed with.
 const RESEALED: &str = "resealed";
+/// The name of that id with the end of the access keys that were signed before, in microseconds since 1970.
+const RETIRED: &str = "retired";
 /// What belongs to no workspace is written by the writer of this one.
 const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
 
@@ -64,10 +66,13 @@ pub async fn check_master_key(app: &App) -> anyhow::Result<()> {
         .db
         .write(ANY, move |tx| {
             let kept = hub::find_or_put(tx, SEALED, &sealed)?;
-            Ok::<_, Error>((kept, hub::find(tx.conn()?, RESEALED)?))
+            let conn = tx.conn()?;
+            let (resealed, retired) = (hub::find(conn, RESEALED)?, hub::find(conn, RETIRED)?);
+            Ok::<_, Error>((kept, resealed, retired))
         })
         .await;
-    let (kept, resealed) = found.context("cannot read which master key the store belongs to")?;
+    let (kept, resealed, retired) =
+        found.context("cannot read which master key the store belongs to")?;
     let sealed = kept.and_then(|kept| STANDARD.decode(kept).ok());
     let opened = sealed.as_ref().and_then(|kept| vault.open(&place(), kept));
     anyhow::ensure!(
@@ -82,7 +87,24 @@ pub async fn check_master_key(app: &App) -> anyhow::Result<()> {
     // key there was.
     let is_current = sealed.is_some_and(|sealed| vault.is_current(&sealed));
     vault.hold_back(!is_current);
+    if let Some(end) = end_of(app, retired.as_deref()) {
+        vault.retire_previous(end);
+    }
     Ok(())
+}
+
+/// The end of the access keys of earlier master keys, where it is known for the current one.
+fn end_of(app: &App, retired: Option<&str>) -> Option<Timestamp> {
+    let (id, end) = retired?.split_once(' ')?;
+    let is_ours = id == hex(&app.vault.id());
+    let end = end.parse().ok().filter(|_| is_ours)?;
+    Some(Timestamp::from_micros(end))
+}
+
+/// The same as it is kept, where everything has been sealed anew at this moment.
+fn ending(app: &App) -> String {
+    let end: Timestamp = app.clock.now() + app.config.access_key_ttl;
+    format!("{} {}", hex(&app.vault.id()), end.micros())
 }
 
 fn is_finished(app: &App, resealed: Option<&str>) -> bool {
@@ -152,7 +174,7 @@ async fn turn(app: &App, waits: &mut bool) -> Result<bool> {
         .read(|conn| Ok::<_, Error>(hub::find(conn, RESEALED)?))
         .await?;
     if !app.vault.is_held_back() && is_finished(app, resealed.as_deref()) {
-        retire(app);
+        retire(app).await?;
         return Ok(true);
     }
     let nodes = nodes(app).await?;
@@ -167,10 +189,12 @@ async fn turn(app: &App, waits: &mut bool) -> Result<bool> {
         Stage::Reseal { here: true } => {
             begin(app).await?;
             let count = reseal_all(app).await?;
-            let id = hex(&app.vault.id());
-            app.db
-                .write(ANY, move |tx| Ok::<_, Error>(hub::put(tx, RESEALED, &id)?))
-                .await?;
+            let (id, end) = (hex(&app.vault.id()), ending(app));
+            let write = move |tx: &mut Tx<'_>| {
+                hub::put(tx, RETIRED, &end)?;
+                Ok::<_, Error>(hub::put(tx, RESEALED, &id)?)
+            };
+            app.db.write(ANY, write).await?;
             if count > 0 {
                 tracing::info!(values = count, "sealed values were sealed anew");
             }
@@ -224,13 +248,29 @@ async fn begin(app: &App) -> Result<()> {
     Ok(())
 }
 
-fn retire(app: &App) {
+/// Lets the access keys of the previous master key end. The end is kept: neither a restart nor a previous key
+/// that stays configured moves it.
+async fn retire(app: &App) -> Result<()> {
     if !app.vault.has_previous() {
-        return;
+        return Ok(());
     }
-    let from: Timestamp = app.clock.now() + app.config.access_key_ttl;
+    let at = app.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let kept = hub::find(tx.conn()?, RETIRED)?;
+        if let Some(end) = end_of(&at, kept.as_deref()) {
+            return Ok::<_, Error>(Some(end));
+        }
+        // A store that was sealed anew before the end was kept.
+        let end = ending(&at);
+        hub::put(tx, RETIRED, &end)?;
+        Ok(end_of(&at, Some(&end)))
+    };
+    let from = app.db.write(ANY, write).await?;
+    let from = from.ok_or_else(|| Error::internal("the end of a master key is damaged"))?;
+    app.vault.retire_previous(from);
     security::record(Event::MasterKeyRetired, None, &hex(&app.vault.id()));
-    tracing::info!(%from, "everything is sealed with the new master key: the previous one is not needed any more once the access keys that it has signed are over");
+    tracing::info!(%from, "everything is sealed with the new master key: the previous one is not needed any more; access keys that it has signed are refused from then on");
+    Ok(())
 }
 
 /// Seals anew what was not sealed with the current key, and says how much that was.

@@ -52,7 +52,8 @@ pub enum Event {
     SecretsChanged,
     /// An integration was installed: its access keys open the workspace.
     IntegrationInstalled,
-    /// A document hook was made, deleted or given another address, or webhooks of an instance were changed.
+    /// A document hook was made, deleted or given another address; or webhooks of an instance were changed, led
+    /// elsewhere by a manifest, paused or resumed.
     HookChanged,
     /// A document hook was given another secret.
     HookSecretRotated,
@@ -69,10 +70,16 @@ pub enum Event {
     FilesTightened,
     /// Work that ended the process again and again was set aside.
     Quarantined,
+    /// Such work is tried again.
+    QuarantineReleased,
+    /// Such work is given up.
+    QuarantineDropped,
+    /// The settings of a workspace or of an instance were changed.
+    SettingsChanged,
 }
 
 impl Event {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Throttled,
@@ -99,6 +106,9 @@ impl Event {
         Self::QuotaReached,
         Self::FilesTightened,
         Self::Quarantined,
+        Self::QuarantineReleased,
+        Self::QuarantineDropped,
+        Self::SettingsChanged,
     ];
 
     /// The event as lines and metrics name it.
@@ -130,6 +140,9 @@ impl Event {
             Self::QuotaReached => "quota_reached",
             Self::FilesTightened => "files_tightened",
             Self::Quarantined => "quarantined",
+            Self::QuarantineReleased => "quarantine_released",
+            Self::QuarantineDropped => "quarantine_dropped",
+            Self::SettingsChanged => "settings_changed",
         }
     }
 

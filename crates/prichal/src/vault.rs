@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Display,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -118,6 +118,8 @@ pub struct Vault {
     current: Keys,
     /// The master key before: what it has sealed and signed is still good.
     previous: Option<Keys>,
+    /// The end of the access keys that it has signed, in microseconds since 1970.
+    previous_until: AtomicI64,
     /// True while the previous key still seals, because not every node knows the current one.
     holds_back: AtomicBool,
     /// True where values from before they had a place are opened.
@@ -129,6 +131,7 @@ impl Vault {
         Self {
             current: Keys::new(master),
             previous: None,
+            previous_until: AtomicI64::new(i64::MAX),
             holds_back: AtomicBool::new(false),
             opens_unbound: AtomicBool::new(true),
         }
@@ -177,6 +180,11 @@ impl Vault {
     pub fn hold_back(&self, whether: bool) {
         self.holds_back
             .store(whether && self.previous.is_some(), Relaxed);
+    }
+
+    /// Takes no access key of the previous master key any more from this time on.
+    pub fn retire_previous(&self, from: Timestamp) {
+        self.previous_until.store(from.micros(), Relaxed);
     }
 
     /// Opens nothing any more that has no place.
@@ -261,7 +269,9 @@ impl Vault {
             let access = keys.access.clone().chain_update(said);
             access.verify_slice(mac).is_ok()
         };
-        if !self.keys().any(signed) {
+        let is_retired = now.micros() >= self.previous_until.load(Relaxed);
+        let mut keys = self.keys();
+        if !keys.any(|keys| signed(keys) && !(is_retired && keys.id != self.current.id)) {
             return None;
         }
         let key = AccessKey {
@@ -416,5 +426,11 @@ mod tests {
         assert!(vault.is_current(&sealed) && new.open(&place(2), &sealed).is_some());
         assert_eq!(vault.secret_hashes("x")[0], new.current_hash("x"));
         assert_eq!(vault.secret_hashes("x").len(), 2);
+
+        let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
+        vault.retire_previous(at(600));
+        assert!(vault.verify(&old.issue(&key()), at(599)).is_some());
+        assert_eq!(vault.verify(&old.issue(&key()), at(600)), None);
+        assert!(vault.verify(&new.issue(&key()), at(600)).is_some());
     }
 }

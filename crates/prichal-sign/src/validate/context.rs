@@ -36,6 +36,9 @@ const MOST_NAMESAKES: usize = 64;
 /// Steps from a certificate to a candidate issuer in one validation, at most.
 const MOST_BRANCHES: usize = 20_000;
 
+/// Certificates that are looked at as a responder's in one validation, at most: each may be hashed.
+const MOST_RESPONDERS: usize = 20_000;
+
 /// Archive time-stamps in one validation, at most: each hashes the whole signature anew.
 const MOST_ARCHIVES: usize = 16;
 
@@ -66,6 +69,10 @@ pub(super) struct Context<'a> {
     content: Option<&'a [u8]>,
     digests: RefCell<BTreeMap<Hash, Vec<u8>>>,
     needs: RefCell<Vec<Need>>,
+    /// Needs that are worth a look, and no fetch.
+    newer: RefCell<Vec<Need>>,
+    /// Whether what is needed now is one of those.
+    is_luxury: Cell<bool>,
     /// Whether a need of a signer found no room.
     is_crowded: Cell<bool>,
     /// The work that is done now.
@@ -102,6 +109,7 @@ pub(super) enum Work {
 struct Budget {
     verifications: Cell<usize>,
     branches: Cell<usize>,
+    responders: Cell<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -230,6 +238,8 @@ impl<'a> Context<'a> {
             certificates,
             evidence: answers.chain(lists).chain(embedded).collect(),
             needs: RefCell::default(),
+            newer: RefCell::default(),
+            is_luxury: Cell::new(false),
             is_crowded: Cell::new(false),
             work: Cell::new(Work::Own),
             own: Budget::default(),
@@ -332,10 +342,15 @@ impl<'a> Context<'a> {
         take(&self.stamps, 1, MOST_STAMPS)
     }
 
+    /// One certificate that may be a responder's, if any is left.
+    pub(super) fn responder(&self) -> bool {
+        take(&self.budget().0.responders, 1, MOST_RESPONDERS)
+    }
+
     /// Whether something was not tried, because the work of its kind was used up. Once it is, it stays so.
     pub(super) fn exhausted(&self) -> bool {
         let (budget, most) = self.budget();
-        budget.verifications.get() > most
+        budget.verifications.get() > most || budget.responders.get() > MOST_RESPONDERS
     }
 
     /// Whether the certificate names an address of its issuer's that could not be reached.
@@ -404,7 +419,18 @@ impl<'a> Context<'a> {
         self.is_crowded.get()
     }
 
+    pub(super) fn newer(&self) -> Vec<Need> {
+        self.newer.borrow().clone()
+    }
+
     fn need(&self, need: Need) {
+        if self.is_luxury.get() {
+            let mut newer = self.newer.borrow_mut();
+            if newer.len() < MOST_NEEDS && !newer.contains(&need) {
+                newer.push(need);
+            }
+            return;
+        }
         let mut needs = self.needs.borrow_mut();
         let same = |other: &&mut Need| {
             Need {
@@ -466,13 +492,15 @@ impl<'a> Context<'a> {
         self.need_each(NeedKind::Issuer, &urls, &subject, None, Some(of));
     }
 
-    /// The same where there is some already, of addresses that may be asked.
-    pub(super) fn need_newer(&self, of: &Certificate, issuer: &Certificate) {
+    /// The same where there is some already. Only what is old is worth a fetch.
+    pub(super) fn need_newer(&self, of: &Certificate, issuer: &Certificate, is_old: bool) {
         let extensions = &of.extensions;
         let points = extensions.crl_points.iter().flat_map(|point| &point.uris);
         let mut urls = extensions.ocsp_uris.iter().chain(points);
         if urls.next().is_some() {
+            self.is_luxury.set(!is_old);
             self.need_revocation(of, issuer);
+            self.is_luxury.set(false);
         }
     }
 

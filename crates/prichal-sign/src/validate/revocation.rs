@@ -22,6 +22,8 @@ pub(super) struct Outcome {
     /// Whether something that could decide was not tried, as there was too much. Then nothing is good.
     pub is_cut: bool,
     /// Whether it rests on what the signer has chosen, and there may be something newer.
+    pub is_chosen: bool,
+    /// Whether that is old by now.
     pub is_old: bool,
     pub warnings: Vec<String>,
 }
@@ -171,9 +173,10 @@ fn ask<'a>(
     // Long-term material first; among equals the order of the sources stays.
     statements.sort_by_key(|statement| !statement.embedded);
     decide(context, &statements, certificate, at, &mut outcome);
-    let old = |used: &Used| used.embedded && used.this_update.plus(OLD) < at;
-    outcome.is_old =
-        outcome.used.as_ref().is_some_and(old) && statements.iter().all(|said| said.embedded);
+    let used = outcome.used.as_ref().filter(|used| used.embedded);
+    let old = |used: &Used| used.this_update.plus(OLD) < at;
+    outcome.is_old = used.is_some_and(old);
+    outcome.is_chosen = used.is_some() && statements.iter().all(|said| said.embedded);
     outcome.is_cut = context.exhausted()
         || outcome.state == State::Unknown && context.embedded(|| context.exhausted());
     outcome
@@ -282,6 +285,7 @@ impl Outcome {
             used: None,
             refused: Refused::default(),
             is_cut: false,
+            is_chosen: false,
             is_old: false,
             warnings: Vec::new(),
         }

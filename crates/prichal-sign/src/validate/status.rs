@@ -52,8 +52,8 @@ pub(super) fn check<'a>(
             }
         }
         // The signer has chosen it. Where a newer one can be had, that counts too.
-        if outcome.is_old && !context.is_appended() {
-            context.need_newer(certificate, chain[index + 1]);
+        if outcome.is_chosen && !context.is_appended() {
+            context.need_newer(certificate, chain[index + 1], outcome.is_old);
         }
         // To wait would be no use, and would let a signer hide what speaks against him.
         if outcome.is_cut {

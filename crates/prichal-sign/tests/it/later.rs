@@ -268,6 +268,85 @@ fn junk_in_a_signature_hides_no_revocation() {
     }
 }
 
+/// Responses whose responder is looked for among all certificates of a signature, more than are looked at.
+#[test]
+fn the_search_for_responders_ends() {
+    let authority = authority();
+    let key = Key::p256("nobody's");
+    let draft = OcspDraft {
+        by_key_hash: true,
+        with_certificate: false,
+        ..OcspDraft::good(&authority.signer, NOW.plus(-60))
+    };
+    let responder = Draft::responder("Nobody", key).issued_by(&authority.root);
+    let response = draft.signed_by(&responder, &authority.issuer);
+    let other = Key::p256("other");
+    let certificates: Vec<Vec<u8>> = (0..200)
+        .map(|n| {
+            let draft = Draft {
+                serial: 3000 + n,
+                ..Draft::responder("Other", other.clone())
+            };
+            draft.issued_by(&authority.root).der
+        })
+        .collect();
+    let good = CrlDraft::new(NOW.plus(-3600)).signed_by(&authority.issuer);
+    let root = CrlDraft::new(NOW.plus(-3600)).signed_by(&authority.root);
+    for (count, list, expected) in [
+        (10, None, Some(Sub::TryLater)),
+        (130, None, Some(Sub::PolicyProcessingError)),
+        // What the caller has brought is tried all the same.
+        (130, Some(&good), None),
+    ] {
+        let signer = Signer::new(&authority.signer, CONTENT, NOW.plus(-60));
+        let mut cms = Cms::attached(CONTENT, &[&signer]);
+        cms.certificates.push(authority.issuer.der.clone());
+        cms.certificates.extend(certificates.iter().cloned());
+        for _ in 0..count {
+            cms.add_ocsp(&response);
+        }
+        let mut case = Case::new(&authority, cms.encode());
+        case.material.crls = vec![crl(&root)];
+        case.material.crls.extend(list.map(|list| crl(list)));
+        let report = case.report();
+        assert_eq!(report.sub_indication, expected, "{}", show(&report));
+    }
+}
+
+/// What the signer brings counts for an hour without a question; what is at hand is looked at before that.
+#[test]
+fn newer_lists_are_looked_for_where_they_are_at_hand() {
+    let authority = authority();
+    let draft = Draft {
+        crl_url: Some("http://pki.gov.kz/issuer.crl".to_owned()),
+        ..Draft::signer("Near", Key::p256("near"))
+    };
+    let identity = draft.issued_by(&authority.issuer);
+    let signer = Signer::new(&identity, CONTENT, NOW.plus(-60));
+    for (ago, asks) in [(1800, false), (3601, true)] {
+        let mut cms = Cms::attached(CONTENT, &[&signer]);
+        cms.certificates.push(authority.issuer.der.clone());
+        for by in [&authority.root, &authority.issuer] {
+            cms.revocation
+                .push(CrlDraft::new(NOW.plus(-ago)).signed_by(by));
+        }
+        let mut case = Case::new(&authority, cms.encode());
+        case.material.crls.clear();
+        let report = case.passes();
+        assert_eq!(report.needs.is_empty(), !asks, "{ago}");
+        assert_eq!(report.newer.is_empty(), asks, "{ago}");
+        let all = report.needs.iter().chain(&report.newer);
+        let urls: Vec<_> = all.map(|need| need.url.as_deref()).collect();
+        assert_eq!(urls, [Some("http://pki.gov.kz/issuer.crl")]);
+        // A newer one that is at hand is enough.
+        case.material.crls = vec![crl(
+            &CrlDraft::new(NOW.plus(-60)).signed_by(&authority.issuer)
+        )];
+        let report = case.passes();
+        assert!(report.needs.is_empty() && report.newer.is_empty());
+    }
+}
+
 /// The attribute of long-term signatures with these responses in it.
 fn revocation_values(responses: &[Vec<u8>]) -> Vec<u8> {
     use prichal_sign::testing::{attribute, der};

@@ -228,6 +228,7 @@ fn signature(of: WorkspaceId, n: u128, due_at: Timestamp) -> Signature {
         check: Check {
             verdict: "TOTAL_PASSED".to_owned(),
             report: "{}".to_owned(),
+            brief: None,
             checks: 1,
             due_at: Some(due_at),
         },

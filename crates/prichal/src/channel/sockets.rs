@@ -5,7 +5,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
     time::Duration,
 };
 
@@ -39,6 +45,13 @@ const LONGEST: usize = 900 << 10;
 const LOOK: Duration = Duration::from_secs(1);
 /// The same where no other node shares the store.
 const SELDOM: Duration = Duration::from_secs(30);
+
+/// The kinds of entity that the rights of channels depend on.
+const RIGHTS: [EntityKind; 3] = [
+    EntityKind::Role,
+    EntityKind::IntegrationPoint,
+    EntityKind::User,
+];
 
 /// Why a websocket is closed from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +98,8 @@ pub struct Sockets {
     /// Workspaces whose channels have to be looked at again.
     doubtful: Mutex<BTreeSet<WorkspaceId>>,
     changed: Notify,
+    /// How often rights of channels may have changed.
+    rights: AtomicU64,
     /// Logs that subscriptions follow.
     pub logs: Listeners,
 }
@@ -96,6 +111,7 @@ impl Default for Sockets {
             places: FairShare::new(MOST, SHARE),
             doubtful: Mutex::default(),
             changed: Notify::new(),
+            rights: AtomicU64::new(0),
             logs: Listeners::default(),
         }
     }
@@ -218,6 +234,10 @@ impl Sockets {
 
     /// Takes in what was committed on this node.
     pub fn committed(&self, events: &[LoggedEvent]) {
+        let mut kinds = events.iter().flat_map(LoggedEvent::entities);
+        if kinds.any(|(kind, _)| RIGHTS.contains(kind)) {
+            self.rights.fetch_add(1, Release);
+        }
         self.logs.committed(events, |_| true);
         if self.count() == 0 {
             return;
@@ -232,6 +252,20 @@ impl Sockets {
                 };
                 self.end(lane);
             }
+        }
+    }
+
+    /// A number that is another one as soon as rights of channels may have changed on this node.
+    pub fn rights(&self) -> u64 {
+        self.rights.load(Acquire)
+    }
+
+    /// Changes whether scripts may send to a websocket without being asked.
+    pub fn set_hears(&self, lane: Lane, id: Uuid, hears: bool) {
+        if let Some(channel) = self.lock().get_mut(&lane)
+            && let Some(handle) = channel.get_mut(&id)
+        {
+            handle.hears = hears;
         }
     }
 

@@ -10,7 +10,7 @@ use prichal_sign::{
 use prichal_store::{
     Conn,
     document_blob::DocumentBlob,
-    signature::{self as store, Proof},
+    signature::{self as store, Check, Proof},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -182,7 +182,7 @@ pub async fn check(app: &App, rules: &Rules, question: Question) -> Result<Check
         })
         .await
         .map_err(Error::internal)?;
-        if !search.next(&report.needs).await {
+        if !search.next(&report).await {
             break;
         }
     }
@@ -202,33 +202,55 @@ const SHORT_TEXT: usize = 120;
 const SHORT_LIST: usize = 21;
 
 /// A report as it is kept. A long one is cut, so that who made the signature does not say how much is kept of it.
-pub fn kept(report: &Report) -> Result<String> {
+fn kept(report: &Report) -> Result<String> {
     let whole = serde_json::to_string(report).map_err(Error::internal)?;
     if whole.len() <= LONGEST_REPORT {
         return Ok(whole);
     }
     let mut value = serde_json::to_value(report).map_err(Error::internal)?;
-    shorten(&mut value);
     value["shortened"] = true.into();
-    serde_json::to_string(&value).map_err(Error::internal)
+    let mut longest = SHORT_TEXT;
+    loop {
+        shorten(&mut value, longest);
+        let text = serde_json::to_string(&value).map_err(Error::internal)?;
+        // Where every character is written as six, there are still too many.
+        if text.len() <= LONGEST_REPORT || longest <= 1 {
+            return Ok(text);
+        }
+        longest /= 2;
+    }
 }
 
-fn shorten(value: &mut Value) {
+/// Cuts each text to `longest` characters, and each list.
+fn shorten(value: &mut Value, longest: usize) {
     match value {
-        Value::String(text) if text.chars().count() > SHORT_TEXT => {
-            *text = text.chars().take(SHORT_TEXT).chain(['…']).collect();
+        Value::String(text) if text.chars().count() > longest => {
+            *text = text.chars().take(longest).chain(['…']).collect();
         }
         Value::Array(list) => {
             list.truncate(SHORT_LIST);
-            list.iter_mut().for_each(shorten);
+            list.iter_mut().for_each(|one| shorten(one, longest));
         }
         Value::Object(members) => {
             // Anybody can append these; what they come to stands in the steps.
             members.remove("counterSignatures");
-            members.values_mut().for_each(shorten);
+            members.values_mut().for_each(|one| shorten(one, longest));
         }
         _ => {}
     }
+}
+
+/// The outcome of a check as it is kept with the signature.
+pub fn outcome(report: &Report, checks: i64, due_at: Option<Timestamp>) -> Result<Check> {
+    let kept = kept(report)?;
+    let brief = Brief::of(&serde_json::from_str(&kept).map_err(Error::internal)?);
+    Ok(Check {
+        verdict: word(&report.verdict),
+        report: kept,
+        brief: Some(serde_json::to_string(&brief).map_err(Error::internal)?),
+        checks,
+        due_at,
+    })
 }
 
 /// How much room the lists and responses of a check take, in MiB: as much as those of the Kazakh authority.
@@ -378,7 +400,7 @@ fn reason(
 }
 
 /// Duties that a kept report passes over: the signers' numbers, and revocation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unchecked {
     pub identity: bool,
     pub revocation: bool,
@@ -402,6 +424,28 @@ impl Unchecked {
     }
 }
 
+/// The longest name that is told in brief, in characters.
+const LONGEST_NAME: usize = 256;
+
+/// What anybody may know of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// As the first signer's certificate names him.
+    pub signer: String,
+    pub unchecked: Unchecked,
+}
+
+impl Brief {
+    pub fn of(report: &Value) -> Self {
+        let signer = report.pointer("/signers/0/certificate/name");
+        let signer = signer.and_then(Value::as_str).unwrap_or_default();
+        Self {
+            signer: signer.chars().take(LONGEST_NAME).collect(),
+            unchecked: Unchecked::of(report),
+        }
+    }
+}
+
 /// A word of EN 319 102-1 as it is written.
 pub fn word(value: &impl Serialize) -> String {
     let text = serde_json::to_value(value).unwrap_or_default();
@@ -415,6 +459,65 @@ mod tests {
 
     use super::*;
     use crate::{clock::Clock, config::Config};
+
+    fn unread(reason: String) -> Report {
+        Report {
+            verdict: Verdict::TotalFailed,
+            sub_indication: Some(SubIndication::FormatFailure),
+            policy: "kz".to_owned(),
+            at: Time::from_unix(0),
+            signers: Vec::new(),
+            needs: Vec::new(),
+            newer: Vec::new(),
+            is_crowded: false,
+            reason: Some(reason),
+            unreadable: None,
+        }
+    }
+
+    #[test]
+    fn a_report_is_kept_whole_or_cut() {
+        let whole = unread("ж".repeat(LONGEST_REPORT / 2 - 200));
+        let text = kept(&whole).unwrap();
+        assert_eq!(text, serde_json::to_string(&whole).unwrap());
+        let long = unread("ж".repeat(LONGEST_REPORT / 2));
+        let cut: Value = serde_json::from_str(&kept(&long).unwrap()).unwrap();
+        assert_eq!(cut["shortened"], true);
+        assert_eq!(cut["reason"], format!("{}…", "ж".repeat(SHORT_TEXT)));
+        assert_eq!(cut["verdict"], "TOTAL_FAILED");
+        let Check { report, brief, .. } = outcome(&long, 1, None).unwrap();
+        assert_eq!(report, cut.to_string());
+        let brief: Brief = serde_json::from_str(&brief.unwrap()).unwrap();
+        assert_eq!(brief, Brief::of(&cut));
+    }
+
+    #[test]
+    fn what_is_cut_keeps_its_form() {
+        let text = "й".repeat(1000);
+        let step = json!({ "step": 1, "status": "failed", "reason": text });
+        let signer = json!({
+            "verdict": "INDETERMINATE", "steps": vec![step; 30], "counterSignatures": [{ "reason": text }],
+            "certificate": { "name": text, "bin": null }, "path": vec![text.as_str(); 40], "short": "й".repeat(SHORT_TEXT),
+        });
+        let mut report = json!({ "signers": vec![signer; 300], "at": 7, "flag": true });
+        shorten(&mut report, SHORT_TEXT);
+        let signers = report["signers"].as_array().unwrap();
+        assert_eq!(signers.len(), SHORT_LIST);
+        let one = &signers[20];
+        assert_eq!(one["steps"].as_array().unwrap().len(), SHORT_LIST);
+        assert_eq!(one["path"].as_array().unwrap().len(), SHORT_LIST);
+        let cut = format!("{}…", "й".repeat(SHORT_TEXT));
+        assert_eq!(
+            one["steps"][20],
+            json!({ "step": 1, "status": "failed", "reason": cut })
+        );
+        assert_eq!(one["certificate"], json!({ "name": cut, "bin": null }));
+        assert_eq!(one["short"], "й".repeat(SHORT_TEXT));
+        assert_eq!(one.get("counterSignatures"), None);
+        assert_eq!((&report["at"], &report["flag"]), (&json!(7), &json!(true)));
+        let brief = Brief::of(&json!({ "signers": [{ "certificate": { "name": text } }] }));
+        assert_eq!(brief.signer, "й".repeat(LONGEST_NAME));
+    }
 
     #[tokio::test]
     async fn room_is_counted_in_mebibytes() {

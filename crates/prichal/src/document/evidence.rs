@@ -12,6 +12,7 @@ use prichal_sign::{
     Cause, Certificate, Crl, Material, Need, NeedKind, Ocsp, OcspAnswer, Policy, Report,
 };
 use prichal_store::{
+    Conn,
     evidence::{self as store, Evidence},
     signature::Proof,
 };
@@ -66,6 +67,8 @@ pub struct Search<'a> {
     found: Vec<(NeedKind, Vec<u8>)>,
     /// Addresses that have answered, or that were asked in vain.
     asked: BTreeSet<Asked>,
+    /// Addresses of which it was looked up what is kept.
+    looked_up: BTreeSet<Asked>,
     own: Room,
     appended: Room,
 }
@@ -118,6 +121,7 @@ impl<'a> Search<'a> {
             },
             found: Vec::new(),
             asked: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
             own: Room {
                 rounds: policy.path_length + 2,
                 time: PATIENCE_ALL,
@@ -133,8 +137,37 @@ impl<'a> Search<'a> {
 
     /// Looks for what is needed, side by side, so that no address takes the time of another: first what the
     /// signers need, whatever made it known, and only then what is appended. Says whether anything new is known.
-    pub async fn next(&mut self, needs: &[Need]) -> bool {
-        self.round(needs, Whom::Signers).await || self.round(needs, Whom::Appended).await
+    pub async fn next(&mut self, report: &Report) -> bool {
+        let needs = &report.needs;
+        self.look_up(&report.newer).await
+            || self.round(needs, Whom::Signers).await
+            || self.round(needs, Whom::Appended).await
+    }
+
+    /// Adds what is kept here and may be newer than what the signer has chosen. Says whether anything is.
+    async fn look_up(&mut self, newer: &[Need]) -> bool {
+        let mut news = false;
+        for need in newer {
+            if !self.may_ask(need) {
+                continue;
+            }
+            let Some(at) = address(need) else { continue };
+            if self.asked.contains(&at) || !self.looked_up.insert(at) {
+                continue;
+            }
+            let key = key(need).unwrap_or_default();
+            let now = self.app.clock.now();
+            let find = move |conn: &mut Conn| store::find(conn, &key, now);
+            match self.app.db.read(find).await {
+                Ok(Some(kept)) => {
+                    let body = Answer::Body(kept.body);
+                    news |= self.take(need.clone(), body, Whom::Signers);
+                }
+                Ok(None) => {}
+                Err(error) => not_looked_up(&error.into()),
+            }
+        }
+        news
     }
 
     /// Whether every address was asked that a signer needs and that may be asked. Where one was not, nobody
@@ -286,13 +319,26 @@ async fn find(app: &App, need: &Need, longest: usize) -> Answer {
     match get(app, need, url, longest).await {
         Ok(body) => body.map_or(Answer::Nothing, Answer::Body),
         Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "evidence could not be looked up"
-            );
+            not_looked_up(&error);
             Answer::NotAsked
         }
     }
+}
+
+fn not_looked_up(error: &Error) {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "evidence could not be looked up"
+    );
+}
+
+/// The name that the answer of an address is kept under.
+fn key(need: &Need) -> Option<String> {
+    let url = need.url.as_deref()?;
+    Some(match &need.request {
+        Some(request) => format!("{url}#{}", sha256_hex(request.as_bytes())),
+        None => url.to_owned(),
+    })
 }
 
 fn add(kind: NeedKind, body: &[u8], material: &mut Material) -> bool {
@@ -314,10 +360,7 @@ fn add(kind: NeedKind, body: &[u8], material: &mut Material) -> bool {
 
 /// What an address gives: kept, or fetched now and kept.
 async fn get(app: &App, need: &Need, url: &str, longest: usize) -> Result<Option<Vec<u8>>> {
-    let key = match &need.request {
-        Some(request) => format!("{url}#{}", sha256_hex(request.as_bytes())),
-        None => url.to_owned(),
-    };
+    let key = key(need).unwrap_or_default();
     let (wanted, now) = (key.clone(), app.clock.now());
     let kept = app
         .db

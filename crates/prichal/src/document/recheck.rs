@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use futures_util::{TryStreamExt as _, stream};
-use prichal_core::{document::Group, event::EntityKind, id::EntityId, time::Timestamp};
+use prichal_core::{
+    document::Group,
+    event::EntityKind,
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_sign::Verdict;
 use prichal_store::{
     Conn, Tx, document, document_blob, entity,
     quarantine::{Item, Kind},
@@ -41,6 +47,20 @@ const WAITS: [Duration; 5] = [
 ];
 /// After this many it stays as it is: a month of tries.
 const MOST: i64 = 120;
+
+/// How many signatures one write has checked again.
+const STEP: i64 = 500;
+
+/// Has all signatures of a company that are not decided checked again: by its new rules they may be.
+pub async fn rearm(app: &App, company: WorkspaceId) -> Result<()> {
+    let now = app.clock.now();
+    loop {
+        let write = move |tx: &mut Tx<'_>| signature::rearm(tx, company, now, STEP);
+        if app.db.write(company, write).await? == 0 {
+            return Ok(());
+        }
+    }
+}
 
 /// When a signature that was checked so many times is to be checked again.
 pub fn next(checks: i64, now: Timestamp) -> Option<Timestamp> {
@@ -127,19 +147,15 @@ async fn put_off(app: &App, signature: Signature) -> Result<()> {
 
 async fn again(app: &App, signature: Signature) -> Result<()> {
     let checks = signature.check.checks + 1;
-    let checked = look(app, &signature).await?;
+    let looked = look(app, &signature).await?;
     let now = app.clock.now();
-    let (check, proofs) = match checked {
-        Some(checked) => {
+    let (mut check, proofs, rules) = match looked {
+        Some((checked, rules)) => {
             let again = checked.waits();
             let Checked { report, proofs, .. } = checked;
-            let check = Check {
-                verdict: check::word(&report.verdict),
-                report: check::kept(&report)?,
-                checks,
-                due_at: again.then(|| next(checks, now)).flatten(),
-            };
-            (check, proofs)
+            let due_at = again.then(|| next(checks, now)).flatten();
+            let check = check::outcome(&report, checks, due_at)?;
+            (check, proofs, Some(rules))
         }
         // The document is gone: there is nothing to check it for.
         None => (
@@ -149,10 +165,19 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
                 ..signature.check.clone()
             },
             Vec::new(),
+            None,
         ),
     };
+    let undecided = check::word(&Verdict::Indeterminate);
     app.db
         .write(signature.company, move |tx| {
+            // Other rules since then may come to something else.
+            if let Some(rules) = &rules
+                && check.verdict == undecided
+                && Rules::find(tx.conn()?, signature.company)? != *rules
+            {
+                check.due_at = Some(now);
+            }
             if !signature::settle(tx, &signature, &check)? {
                 return Ok::<_, Error>(());
             }
@@ -173,7 +198,7 @@ async fn again(app: &App, signature: Signature) -> Result<()> {
         .await
 }
 
-async fn look(app: &App, signature: &Signature) -> Result<Option<Checked>> {
+async fn look(app: &App, signature: &Signature) -> Result<Option<(Checked, Rules)>> {
     let (wanted, now) = (signature.clone(), app.clock.now());
     let found = app
         .db
@@ -216,7 +241,8 @@ async fn look(app: &App, signature: &Signature) -> Result<Option<Checked>> {
         financial: is_financial(document.group),
         received_at: signature.signed_on,
     };
-    check::check(app, &rules, question).await.map(Some)
+    let checked = check::check(app, &rules, question).await?;
+    Ok(Some((checked, rules)))
 }
 
 /// The IIN of the employee who has signed. That of the certificate says nothing about him.

@@ -7,7 +7,7 @@ use prichal_core::{
         rights::{self, Authority},
     },
     event::{self, EntityKind, NewEvent, Origin},
-    id::EventId,
+    id::{EventId, UserId},
     identifier::Check,
     patch::{Operation, PatchErrors, Reason},
     schema::{Fault, FaultKind, Object},
@@ -16,6 +16,7 @@ use prichal_dialect::kontur;
 use prichal_store::{
     Tx,
     entity::{self, Entity},
+    token,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -290,6 +291,10 @@ pub fn delete(
         ..found
     };
     entity::set_deleted(tx, &gone)?;
+    if kind == EntityKind::User {
+        // For good: a user who is restored gets new ones.
+        token::delete_of(tx, origin.workspace, UserId(id.0), origin.at)?;
+    }
     owners::note(tx, origin, &gone)?;
     tx.append(NewEvent::delete(
         EventId::generate(origin.at),

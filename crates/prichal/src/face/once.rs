@@ -4,12 +4,15 @@
 use std::convert::Infallible;
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_core::{
+    id::{WorkspaceId, parse_any},
+    time::Timestamp,
+};
 use prichal_store::{
     Conn, Tx,
     idempotency::{self, FirstAnswer},
@@ -37,10 +40,10 @@ pub trait Asking {
     fn now(&self) -> Timestamp;
 }
 
-/// The key of a request, if it has one, and the path it counts for.
+/// The key of a request, if it has one, and the operation it counts for.
 #[derive(Clone, Debug)]
 pub struct IdempotencyKey {
-    path: String,
+    operation: String,
     key: Option<String>,
 }
 
@@ -52,10 +55,38 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
             .headers
             .get("idempotency-key")
             .map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
-        Ok(Self {
-            path: parts.uri.path().to_owned(),
-            key,
-        })
+        let operation = match key {
+            Some(_) => operation(parts).await,
+            None => String::new(),
+        };
+        Ok(Self { operation, key })
+    }
+}
+
+/// The operation that a request asks for, however its path is spelled: the route, and the names that stand in it
+/// but for the workspace's, which has an id as well.
+async fn operation(parts: &mut Parts) -> String {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let route = parts.extensions.get::<MatchedPath>();
+    let (Ok(params), Some(route)) = (params, route) else {
+        return parts.uri.path().to_owned();
+    };
+    let route = route.as_str();
+    let names = params.iter().filter(|(name, _)| *name != "ws");
+    let names: Vec<String> = names.map(|(name, value)| spelled(name, value)).collect();
+    if names.is_empty() && !route.contains('{') {
+        return route.to_owned();
+    }
+    // As JSON, so that no name can pass for two.
+    format!("{route} {}", serde_json::json!(names))
+}
+
+/// A name of a path as all its spellings are remembered: ids and collections are read in several.
+fn spelled(name: &str, value: &str) -> String {
+    match parse_any(value) {
+        Some(id) => id.to_string(),
+        None if name == "collection" => value.to_ascii_lowercase(),
+        None => value.to_owned(),
     }
 }
 
@@ -154,7 +185,7 @@ pub async fn first_answer(
 #[derive(Clone)]
 pub struct Slot {
     workspace: WorkspaceId,
-    /// The caller and the path.
+    /// The caller and the operation.
     place: String,
     key: String,
     request_hash: String,
@@ -165,7 +196,7 @@ pub struct Slot {
 
 impl Slot {
     pub fn of(asking: &impl Asking, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
-        let IdempotencyKey { path, key } = key;
+        let IdempotencyKey { operation, key } = key;
         let Some(key) = key else { return Ok(None) };
         if key.is_empty() || key.len() > 255 {
             return Err(Error::invalid(
@@ -175,7 +206,7 @@ impl Slot {
         }
         Ok(Some(Self {
             workspace: asking.workspace_id(),
-            place: format!("{} {path}", asking.identity()),
+            place: format!("{} {operation}", asking.identity()),
             key,
             request_hash: sha256_hex(body),
             now: asking.now(),

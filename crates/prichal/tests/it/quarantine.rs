@@ -134,6 +134,7 @@ async fn an_event_that_kills_the_server_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_run_in_quarantine_waits() {
+    let log = Log::new();
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
     let dock = Dock::new().await;
     let source =
@@ -162,6 +163,10 @@ async fn a_run_in_quarantine_waits() {
     dock.run("c", "finished").await;
     assert_eq!(receiver.waiting(), 0);
     give_up(&dock.hub).await;
+    assert_eq!(
+        log.count(&["event=\"quarantine_dropped\"", "object=\"run:"]),
+        1
+    );
     let ended = dock.runs("c").await;
     let poison = ended.iter().find(|one| one["id"] == run["id"]).expect("it");
     assert_eq!(poison["status"], "failed");
@@ -169,6 +174,7 @@ async fn a_run_in_quarantine_waits() {
 
 #[tokio::test]
 async fn a_schedule_in_quarantine_stands_still() {
+    let log = Log::new();
     let receiver = Receiver::good().await;
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
@@ -192,6 +198,9 @@ async fn a_schedule_in_quarantine_stands_still() {
     eventually("the other's next tick", next).await;
     assert_eq!(receiver.waiting(), 0);
     release(&hub).await;
+    let object = format!("object=\"tick:{poison}\"");
+    let released = ["event=\"quarantine_released\"", "actor=\"admin\"", &object];
+    assert_eq!(log.count(&released), 1);
     assert_eq!(receiver.next().await.path, "/poison");
 }
 

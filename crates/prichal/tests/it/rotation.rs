@@ -11,14 +11,18 @@ use std::{
 
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce, aead::Aead as _};
 use hmac::{Hmac, Mac as _};
-use prichal::config::MasterKey;
+use prichal::{
+    config::MasterKey,
+    vault::{AccessKey, Vault},
+};
+use prichal_core::id::{IntegrationId, WorkspaceId};
 use prichal_store::{hub, sealed};
 use serde_json::json;
 use sha2::Sha256;
 
 use crate::{
     dock::{Dock, POINTS},
-    hub::{Caller, Ground, Hub, Log, eventually, on_postgres, spawn},
+    hub::{Caller, Ground, Hub, Log, START, eventually, on_postgres, spawn},
     partner::{Partner, company},
     subscriber,
 };
@@ -352,4 +356,58 @@ async fn nodes_go_over_to_a_new_master_key_together() {
     for hub in [&first, &second] {
         hub.adopt(&dock.rest).get(&path).await.ok();
     }
+}
+
+/// An access key that the old master key has signed, good for a year by its own words.
+fn signed_with_the_old_key(space_id: &str, partner: &str, name: &str) -> String {
+    let id = |text: &str| uuid::Uuid::parse_str(text).expect("an id");
+    Vault::new(&OLD).issue(&AccessKey {
+        workspace: WorkspaceId(id(space_id)),
+        integration: IntegrationId(id(partner)),
+        round: 1,
+        expires: START.secs() + 365 * 24 * 3600,
+        name: name.to_owned(),
+    })
+}
+
+/// Whoever has kept the old master key signs no access keys for ever, though it stays configured.
+#[tokio::test]
+async fn a_retired_master_key_signs_in_nobody() {
+    let phase = Arc::new(AtomicU8::new(0));
+    let hub = ground(&phase).start().await;
+    let space = hub.workspace("acme").await;
+    let partner = Partner::install(&space, "mine", "https://c.example").await;
+    let acme = hub.admin().get("/admin/v1/workspaces/acme").await.ok();
+    let key = signed_with_the_old_key(&acme.str("id"), &partner.id, "mine");
+    let path = partner.instance();
+    space.access_key(&key).get(&path).await.ok();
+    is_resealed(&hub).await;
+
+    phase.store(1, Ordering::Relaxed);
+    let hub = hub.restart().await;
+    let forged = hub.adopt(&space).access_key(&key);
+    is_resealed(&hub).await;
+    let log = Log::new();
+    forged.get(&path).await.ok();
+    // A restart does not move the end.
+    hub.advance(Duration::from_mins(15));
+    let hub = hub.restart().await;
+    let forged = hub.adopt(&forged);
+    forged.get(&path).await.ok();
+    eventually("the log says when the old key's access ends", || async {
+        hub.advance(Duration::from_millis(100));
+        log.has("signed are refused from then on").then_some(())
+    })
+    .await;
+    hub.advance(Duration::from_mins(6));
+    assert_eq!(forged.get(&path).await.status, 401);
+    let hub = hub.restart().await;
+    assert_eq!(hub.adopt(&forged).get(&path).await.status, 401);
+    // What is signed now is good.
+    let partner = Partner {
+        space: hub.adopt(&space),
+        ..partner
+    };
+    let fresh = partner.access_key().await;
+    partner.space.access_key(&fresh).get(&path).await.ok();
 }

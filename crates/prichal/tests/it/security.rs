@@ -307,4 +307,66 @@ async fn installations_and_addresses_of_hooks_have_lines() {
     assert_eq!(log.count(&["event=\"hook_secret_rotated\""]), 1);
     company.caller.delete(subscriber::SUBSCRIPTION).await;
     assert_eq!(log.count(&changed), 3);
+
+    // Another address in the manifest; a pause, and its end.
+    let hooks = ["event=\"hook_changed\"", object.as_str()];
+    let manifest = format!("/integrations/{}/manifest", partner.id);
+    for (version, url, count) in [
+        ("1.1", "https://c.example", 1),
+        ("1.1", "https://d.example", 2),
+        ("1.2", "https://d.example", 2),
+    ] {
+        let body = json!({ "name": "mine", "version": version, "baseUrl": url });
+        dock.space.put(&manifest, body).await.ok();
+        assert_eq!(log.count(&hooks), count, "{version} {url}");
+    }
+    for (what, count) in [("pause", 3), ("pause", 3), ("resume", 4), ("resume", 4)] {
+        let path = format!("{}/{what}", partner.instance());
+        dock.space.post(&path, json!({})).await.ok();
+        assert_eq!(log.count(&hooks), count, "{what}");
+    }
+}
+
+/// A public integration that its maker leads elsewhere has a line in each workspace where it is installed.
+#[tokio::test]
+async fn settings_and_public_manifests_have_lines() {
+    let log = Log::new();
+    let dock = Dock::new().await;
+    let other = dock.hub.workspace("other").await;
+    let manifest = |url: &str| json!({ "name": "bridge", "version": "1.0", "baseUrl": url });
+    let made = dock
+        .space
+        .post("/integrations", manifest("https://a.example"));
+    let id = made.await.ok().str("id");
+    for space in [&dock.space, &other] {
+        let path = format!("/integrations/{id}/install");
+        space.post(&path, json!({})).await.ok();
+    }
+    let path = format!("/integrations/{id}/manifest");
+    dock.space
+        .put(&path, manifest("https://b.example"))
+        .await
+        .ok();
+    let object = format!("object=\"integration:{id}\"");
+    for name in ["acme", "other"] {
+        let path = format!("/admin/v1/workspaces/{name}");
+        let id = dock.hub.admin().get(&path).await.ok().str("id");
+        let workspace = format!("workspace=\"{id}\"");
+        let words = ["event=\"hook_changed\"", object.as_str(), &workspace];
+        assert_eq!(log.count(&words), 1, "{name}");
+    }
+
+    let changed = ["event=\"settings_changed\"", "object=\"workspace\""];
+    let region = json!([{ "op": "replace", "path": "/phoneRegion", "value": "KZ" }]);
+    dock.space.patch("/settings", region).await.ok();
+    assert_eq!(log.count(&changed), 1);
+    let partner = Partner::install(&dock.space, "mine", "https://c.example").await;
+    let setting = json!({ "id": "line", "value": "secret-line" });
+    partner
+        .patch(json!([{ "op": "add", "path": "/settings", "value": setting }]))
+        .await
+        .ok();
+    let object = format!("object=\"integration:{}\"", partner.id);
+    assert_eq!(log.count(&["event=\"settings_changed\"", &object]), 1);
+    assert!(!log.has("secret-line"));
 }

@@ -890,30 +890,6 @@ async fn requests_beyond_eight_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn rights_are_those_of_the_time_of_connecting() {
-    let dock = Dock::new().await;
-    let channel = dock.open("sock", json!({}), &["test", "rest"]).await;
-    let path = format!("{POINTS}/{}", channel.id);
-    let mut before = Client::with(&dock.hub, &channel, &["test"]).await;
-    dock.change(
-        &path,
-        json!({ "opts": { "filter_capabilities": ["test"] } }),
-    )
-    .await
-    .ok();
-    let asked = json!({ "capabilities": [{ "key": "rest" }] });
-    assert_eq!(
-        before.ask("setup", asked.clone()).await["capabilities"][0]["result"],
-        "ok"
-    );
-    let mut after = Client::open(&dock.hub, &channel).await;
-    assert_eq!(
-        after.ask("setup", asked).await["capabilities"][0]["result"],
-        "error"
-    );
-}
-
-#[tokio::test]
 async fn a_subscription_is_renewed_by_its_id() {
     let dock = Dock::new().await;
     let user = dock

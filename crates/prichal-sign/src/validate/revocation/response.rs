@@ -71,7 +71,10 @@ fn responder<'a>(
         .certificates
         .iter()
         .chain(context.certificates.iter().copied());
-    for candidate in candidates.filter(|c| named(c)) {
+    for candidate in candidates.take_while(|_| context.responder()) {
+        if !named(candidate) {
+            continue;
+        }
         match accept_responder(context, ocsp, candidate, issuer) {
             Ok(()) => return Ok(candidate),
             Err(error) => reason = error,

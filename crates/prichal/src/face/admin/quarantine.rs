@@ -5,7 +5,7 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Tx,
-    quarantine::{self, Filter, Kind, Suspect},
+    quarantine::{self, Filter, Item, Kind, Suspect},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     face::Path,
     page::Query,
+    security::{self, Event},
 };
 
 /// A piece of work in quarantine.
@@ -106,6 +107,7 @@ pub(super) async fn release_quarantined(
     let released = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let released = released.ok_or_else(|| unknown(&id))?;
     app.journal.released(&released.item);
+    note(Event::QuarantineReleased, &released);
     wake(&app, &released);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -136,7 +138,19 @@ pub(super) async fn drop_quarantined(
     let gone = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let gone = gone.ok_or_else(|| unknown(&id))?;
     app.journal.released(&gone.item);
+    note(Event::QuarantineDropped, &gone);
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn note(event: Event, suspect: &Suspect) {
+    let Item {
+        kind,
+        workspace,
+        id,
+        ..
+    } = suspect.item;
+    let workspace = Some(workspace).filter(|workspace| !workspace.0.is_nil());
+    security::record(event, workspace, &format!("{}:{id}", kind.name()));
 }
 
 fn read_id(id: &str) -> Result<Uuid> {

@@ -10,7 +10,10 @@ use serde_json::Value;
 use super::{routes::Administrator, workspaces::find};
 use crate::{
     app::App,
-    document::check::{Indeterminate, Rules},
+    document::{
+        check::{Indeterminate, Rules},
+        recheck,
+    },
     error::{Error, Result},
     face::{Path, Raw, parse_json_strictly},
     security::{self, Event},
@@ -44,6 +47,8 @@ pub(super) async fn get_signature_policy(
 }
 
 /// Say how a workspace's signatures are checked. What is left out is as it is by default.
+///
+/// Signatures that are not decided yet are checked again, also those that had been given up.
 #[utoipa::path(put, path = "/admin/v1/workspaces/{ws}/signature-policy", tag = "administration",
     params(("ws" = String, Path)), request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn put_signature_policy(
@@ -62,6 +67,7 @@ pub(super) async fn put_signature_policy(
         })
         .await?;
     security::record(Event::SignaturePolicyChanged, Some(workspace), "");
+    recheck::rearm(&app, workspace).await?;
     Ok(Answer(rules.shown()))
 }
 

@@ -118,7 +118,8 @@ pub(super) async fn create_token(
     };
     let write = move |tx: &mut Tx<'_>| {
         if let Some(user) = stored.user {
-            let user = entity::find(tx.conn()?, workspace, EntityKind::User, EntityId(user.0))?;
+            let (kind, id) = (EntityKind::User, EntityId(user.0));
+            let user = entity::find_for_update(tx, workspace, kind, id)?;
             if user.is_none_or(|user| user.deleted_at.is_some()) {
                 return Err(Error::invalid(
                     "userId",

@@ -283,6 +283,10 @@ pub(super) async fn delete_workspace(
         .into_iter()
         .for_each(|revocation| app.access.revoke(revocation));
     app.access.forget_all();
+    app.channels.forget_channels();
+    app.channels.forget_scripts();
+    // Websockets of its channels are closed.
+    app.channels.sockets.heard(id);
     security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
     Ok(StatusCode::NO_CONTENT)

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     face::{
         Json, Raw, json_text, listing,
-        once::{IdempotencyKey, JsonAnswer, write_once},
+        once::{IdempotencyKey, JsonAnswer, write_once_and},
     },
     guess,
     instance::{self, Found},
@@ -254,14 +254,16 @@ pub(super) async fn patch_instance(
             after.put_secret(signing.clone());
         }
         let changes_hooks = after.webhooks != found.model.webhooks;
+        let changes_settings = after.settings != found.model.settings;
         let saved = instance::save(&member.app.vault, tx, found, after, &origin);
         let text = saved.map_err(in_patch)?.text(Secrets::Shown);
-        Ok::<_, Error>((text, changes_hooks))
+        Ok::<_, Error>((text, changes_hooks, changes_settings))
     };
-    let (result, changes_hooks) = app.db.write(workspace, write).await?;
+    let (result, changes_hooks, changes_settings) = app.db.write(workspace, write).await?;
     let happened = [
         (changes_secrets, Event::SecretsChanged),
         (changes_hooks, Event::HookChanged),
+        (changes_settings, Event::SettingsChanged),
     ];
     for (_, event) in happened.into_iter().filter(|(is_so, _)| *is_so) {
         let object = format!("integration:{id}");
@@ -404,8 +406,14 @@ async fn change_status(
             status: change(found.model.status)?,
             ..found.model.clone()
         };
+        let is_other = after.status != found.model.status;
         let saved = instance::save(&asked.app.vault, tx, found, after, &origin)?;
-        Ok(saved.text(Secrets::Shown))
+        Ok((JsonAnswer::ok(saved.text(Secrets::Shown)), is_other))
     };
-    write_once(&*member, key, body, work).await
+    let (answer, is_other) = write_once_and(&*member, key, body, work).await?;
+    if is_other == Some(true) {
+        let object = format!("integration:{id}");
+        security::record(Event::HookChanged, Some(member.workspace_id()), &object);
+    }
+    Ok(answer)
 }

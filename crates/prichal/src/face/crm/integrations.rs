@@ -221,10 +221,16 @@ pub(super) async fn replace_manifest(
             let origin = seen_from(*workspace, &origin);
             instance::apply_manifest(&member.app.vault, tx, &before, &origin)?;
         }
-        Ok::<_, Error>((to_text(&IntegrationModel::from(after))?, installed))
+        let leads_elsewhere = before.base_url != after.base_url;
+        let text = to_text(&IntegrationModel::from(after))?;
+        Ok::<_, Error>((text, installed, leads_elsewhere))
     };
-    let (text, installed) = app.db.write(workspace, write).await?;
+    let (text, installed, leads_elsewhere) = app.db.write(workspace, write).await?;
     for workspace in installed {
+        if leads_elsewhere {
+            let object = format!("integration:{id}");
+            security::record(Event::HookChanged, Some(workspace), &object);
+        }
         app.dispatch.hooks_changed(workspace);
     }
     app.dispatch.ticks_changed();

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     face::{Json, json_text},
+    security::{self, Event},
     settings,
     telephony::rekey,
 };
@@ -72,6 +73,7 @@ pub(super) async fn patch_settings(Admin(member): Admin, Json(body): Json) -> Re
         Ok::<_, Error>(settings)
     };
     let settings = member.app.db.write(workspace, write).await?;
+    security::record(Event::SettingsChanged, Some(workspace), "workspace");
     member.app.settings.forget(workspace);
     member.app.telephony.rekey.notify_one();
     Ok(answer(settings))

@@ -275,14 +275,17 @@ impl Hands for Elements {
         Box::pin(async move {
             let asker: Asker = serde_json::from_str(&element.caller).map_err(Error::internal)?;
             let data: Value = serde_json::from_str(&element.data).map_err(Error::internal)?;
-            if !data.is_object() {
-                let text = NO_OBJECT.text(asker.language, &["data"]);
-                return Err(Error::invalid("data", text));
-            }
+            let language = asker.language;
             let operation = CALLS.iter().find(|(name, _)| *name == element.path);
             let (_, operation) =
                 operation.ok_or_else(|| Error::internal("a bulk call of an unknown kind"))?;
-            let company = Company::find(&app, element.workspace, asker).await?;
+            // Whoever has asked may have lost the right meanwhile.
+            let company = Company::again(&app, element.workspace, asker).await?;
+            operation.permit(&company, Some(&data)).await?;
+            if !data.is_object() {
+                let text = NO_OBJECT.text(language, &["data"]);
+                return Err(Error::invalid("data", text));
+            }
             let prepared = operation.prepare(&company, &data).await?;
             Ok(prepared.into_work())
         })

@@ -10,7 +10,11 @@ use prichal_core::{
     id::{EntityId, TokenId, UserId, WorkspaceId},
     time::Timestamp,
 };
-use prichal_store::{Conn, entity, token::Role, workspace::Workspace};
+use prichal_store::{
+    Conn, entity,
+    token::{self, Role, Token},
+    workspace::Workspace,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -50,6 +54,17 @@ pub(super) struct Asker {
     pub(super) user: Option<UserId>,
     pub(super) admin: bool,
     pub(super) language: Language,
+}
+
+impl Asker {
+    fn of(token: &Token, language: Language) -> Self {
+        Self {
+            token: token.id,
+            user: token.user,
+            admin: token.role == Role::Admin,
+            language,
+        }
+    }
 }
 
 impl Company {
@@ -213,12 +228,7 @@ impl FromRequestParts<App> for Company {
             return Err(Error::Forbidden("The token of a company is required"));
         };
         Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
-        let asker = Asker {
-            token: token.id,
-            user: token.user,
-            admin: token.role == Role::Admin,
-            language: Language::of(&parts.headers),
-        };
+        let asker = Asker::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, asker).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
         if !parts.method.is_safe() {
@@ -232,8 +242,21 @@ impl FromRequestParts<App> for Company {
 }
 
 impl Company {
+    /// The company of whoever has asked for something earlier, with the rights that his token has now. A token
+    /// that is good for nothing any more asks for nothing.
+    pub(super) async fn again(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
+        let Asker {
+            token, language, ..
+        } = asker;
+        let look = move |conn: &mut Conn| token::find(conn, workspace, token);
+        let token = app.db.read(look).await?;
+        let token = token.filter(|token| token.is_good(app.clock.now()));
+        let token = token.ok_or(Error::Unauthenticated)?;
+        Self::find(app, workspace, Asker::of(&token, language)).await
+    }
+
     /// The company of a workspace, with whoever asks for it.
-    pub(super) async fn find(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
+    async fn find(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
         let found = access::find_workspace(app, &workspace.to_string()).await?;
         let workspace = found.ok_or(Error::Unauthenticated)?;
         if workspace.bin.is_none() {

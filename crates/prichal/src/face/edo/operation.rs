@@ -96,7 +96,7 @@ impl Operation {
     }
 
     /// Refuses whoever may not do it, before his body is found fault with or a first answer is given again.
-    async fn permit(self, company: &Company, data: Option<&Value>) -> Result<()> {
+    pub(super) async fn permit(self, company: &Company, data: Option<&Value>) -> Result<()> {
         let fields = data.and_then(|data| Fields::of(data, company.language()).ok());
         let act = || acts::permission(fields.as_ref()?);
         let Some(permission) = self.permission().or_else(act) else {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
-    document::check::{Question, Rules, Unchecked, Whose, check, room},
+    document::check::{Brief, Question, Rules, Unchecked, Whose, check, room},
     error::{Error, Result},
     face::{Json, Path, once::JsonAnswer},
 };
@@ -146,7 +146,8 @@ pub(super) async fn check_page(
 /// What anybody may know of a document.
 struct Public {
     document: Document,
-    signatures: Vec<(Signature, String)>,
+    /// With the names of the companies.
+    signatures: Vec<(signature::Brief, Brief, String)>,
 }
 
 /// A document that has left its draft.
@@ -158,15 +159,26 @@ fn public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<Public>> {
         return Ok(None);
     }
     let mut signatures = Vec::new();
-    for one in signature::list(conn, id)? {
+    for one in signature::list_briefs(conn, id)? {
+        let brief = brief(conn, id, &one)?;
         let found = workspace::find(conn, &one.company.to_string())?;
         let name = found.and_then(|one| one.company_name.or(one.title));
-        signatures.push((one, name.unwrap_or_default()));
+        signatures.push((one, brief, name.unwrap_or_default()));
     }
     Ok(Some(Public {
         document,
         signatures,
     }))
+}
+
+/// What is told of a signature. Where it was checked before that was kept, its report says it.
+fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Result<Brief> {
+    if let Some(kept) = &one.brief {
+        return serde_json::from_str(kept).map_err(Error::internal);
+    }
+    let report = signature::find_report(conn, document, one.id)?;
+    let report = report.and_then(|report| serde_json::from_str(&report).ok());
+    Ok(Brief::of(&report.unwrap_or_default()))
 }
 
 fn page(found: &Public, language: Language) -> String {
@@ -188,11 +200,8 @@ fn page(found: &Public, language: Language) -> String {
     if found.signatures.is_empty() {
         let _ = write!(body, "<p>{}</p>", say(&UNSIGNED));
     }
-    for (one, company) in &found.signatures {
-        let report: Value = serde_json::from_str(&one.check.report).unwrap_or_default();
-        let signer = report.pointer("/signers/0/certificate/name");
-        let signer = signer.and_then(Value::as_str).unwrap_or_default();
-        let (class, verdict) = match one.check.verdict.as_str() {
+    for (one, brief, company) in &found.signatures {
+        let (class, verdict) = match one.verdict.as_str() {
             "TOTAL_PASSED" => ("good", &VALID),
             "TOTAL_FAILED" => ("bad", &INVALID),
             _ => ("open", &OPEN),
@@ -201,8 +210,8 @@ fn page(found: &Public, language: Language) -> String {
             body,
             "<section class={class}><h2>{}</h2>{}<p>{}</p><p>{} {}</p><p>{}</p></section>",
             say(verdict),
-            unchecked(&report, language),
-            escape(signer),
+            unchecked(brief.unchecked, language),
+            escape(&brief.signer),
             escape(company),
             escape(&one.bin),
             day(one.signed_on.secs()),
@@ -212,11 +221,11 @@ fn page(found: &Public, language: Language) -> String {
 }
 
 /// The checks that the verdict does not cover.
-fn unchecked(report: &Value, language: Language) -> String {
+fn unchecked(unchecked: Unchecked, language: Language) -> String {
     let Unchecked {
         identity,
         revocation,
-    } = Unchecked::of(report);
+    } = unchecked;
     let mut said = String::new();
     for (_, words) in [(identity, &NO_IDENTITY), (revocation, &NO_REVOCATION)]
         .iter()

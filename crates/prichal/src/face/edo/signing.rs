@@ -285,12 +285,7 @@ pub(super) async fn take(
         attached,
         iin,
         proofs,
-        check: Check {
-            verdict: check::word(&report.verdict),
-            report: check::kept(&report)?,
-            checks: 1,
-            due_at,
-        },
+        check: check::outcome(&report, 1, due_at)?,
     }))
 }
 

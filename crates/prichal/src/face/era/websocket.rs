@@ -29,7 +29,7 @@ use tokio_tungstenite::{
 
 use self::{
     received::{Counted, Received},
-    session::Client,
+    session::{Client, Standing},
 };
 use super::hooks::dock;
 use crate::{
@@ -51,6 +51,7 @@ const READ: usize = 4096;
 /// Opens a websocket to a channel, for who has its token.
 pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<Response> {
     let (mut parts, _) = request.into_parts();
+    let version = app.channels.sockets.rights();
     let docked = dock(&app, &parts).await?;
     if parts.method != Method::GET {
         return Err(Error::WrongMethod);
@@ -90,7 +91,11 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let client = Client {
             id,
-            rights,
+            standing: Standing {
+                rights,
+                version,
+                looked_at: at.clock.now(),
+            },
             payer,
             received,
             address,

@@ -50,7 +50,7 @@ impl Rights {
         Self(PLAIN.map(|url| Route::new("WEBSOCKET", url)).to_vec())
     }
 
-    /// The rights that a channel has now. They are good for one connection. A role that is not there, or has no
+    /// The rights that a channel has now. A role that is not there, or has no
     /// routes, grants nothing.
     pub(super) async fn of(app: &App, docked: &Docked) -> Result<Self> {
         let wanted: Vec<String> = docked.channel.roles().map(str::to_owned).collect();

@@ -76,6 +76,8 @@ const EVENTS: i64 = 256;
 const PARAMS: usize = 20;
 const TIME: Duration = Duration::from_secs(10);
 const LONGEST: u64 = 60_000;
+/// How long rights are good for where they may be changed on another node.
+const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// The capabilities there are.
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
@@ -87,12 +89,20 @@ type Closed = oneshot::Receiver<Close>;
 /// The other end of a websocket.
 pub(super) struct Client {
     pub(super) id: Uuid,
-    pub(super) rights: Rights,
+    pub(super) standing: Standing,
     /// The account that its frames are on.
     pub(super) payer: Payer,
     pub(super) received: Received,
     /// The address that it was opened from.
     pub(super) address: Option<IpAddr>,
+}
+
+/// The rights that a websocket has, and when they were looked at.
+pub(super) struct Standing {
+    pub(super) rights: Rights,
+    /// The number of [`channel::sockets::Sockets::rights`] before that.
+    pub(super) version: u64,
+    pub(super) looked_at: Timestamp,
 }
 
 /// Why the conversation is over.
@@ -107,7 +117,7 @@ enum End {
 pub(super) async fn run(app: App, docked: Arc<Docked>, client: Client, mut socket: Socket) {
     let (lane, id) = (docked.lane(), client.id);
     let at = app.clone();
-    let hears = may(&docked, &client.rights, "msg");
+    let hears = may(&docked, &client.standing.rights, "msg");
     let payer = client.payer.clone();
     let hash = &docked.token_hash;
     let Some(mut place) = at.channels.sockets.enter(lane, id, hash, hears, payer) else {
@@ -157,8 +167,11 @@ async fn finish(socket: &mut Socket, end: End) {
 
 struct Session {
     app: App,
+    /// The channel as it is now.
     docked: Arc<Docked>,
-    rights: Rights,
+    /// The token that let the client in.
+    token: String,
+    standing: Standing,
     id: Uuid,
     payer: Payer,
     received: Received,
@@ -180,8 +193,9 @@ impl Session {
     fn new(app: App, docked: Arc<Docked>, client: Client) -> Self {
         Self {
             app,
+            token: docked.channel.tokens.local.clone(),
             docked,
-            rights: client.rights,
+            standing: client.standing,
             id: client.id,
             payer: client.payer,
             received: client.received,
@@ -269,6 +283,8 @@ impl Session {
                     }
                     was_partial = is_partial;
                     missed += 1;
+                    // A failure is met again with the next frame, and answered there.
+                    let _ = self.renew().await;
                     next_ping = clock.now() + PING;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
                         return End::Gone;
@@ -305,6 +321,9 @@ impl Session {
         let empty = Object::new();
         let asked = known.unwrap_or(&empty);
         let result = |answer| Some(answered(method, qid.as_deref(), answer));
+        if let Err(error) = self.renew().await {
+            return result(Err(said(&error)));
+        }
         match method {
             "login" => return result(Ok(Vec::new())),
             "setup" => return Some(self.setup(asked, qid.as_deref())),
@@ -347,6 +366,43 @@ impl Session {
         }
     }
 
+    /// Brings the rights up to what they are now. What they do not open any more is closed.
+    async fn renew(&mut self) -> Result<()> {
+        let sockets = &self.app.channels.sockets;
+        let (version, now) = (sockets.rights(), self.app.clock.now());
+        let standing = &self.standing;
+        if version == standing.version && now.since(standing.looked_at) < GOOD_FOR {
+            return Ok(());
+        }
+        let lane = self.docked.lane();
+        let found = channel::as_it_is(&self.app, lane).await?;
+        let admits = |found: &Arc<Docked>| {
+            let admits = |address| found.channel.admits(address);
+            self.address.is_none_or(admits)
+        };
+        let rights = match found.filter(admits) {
+            Some(found) => {
+                self.docked = found;
+                Rights::of(&self.app, &self.docked).await?
+            }
+            // Gone, or closed to this address.
+            None => Rights::default(),
+        };
+        let may = |capability: &str| may(&self.docked, &rights, capability);
+        self.open.retain(|capability| may(capability));
+        sockets.set_hears(lane, self.id, may("msg"));
+        if !self.open.contains("subscr") || self.docked.channel.user().is_none() {
+            self.subscriptions = Subscriptions::default();
+            self.news = None;
+        }
+        self.standing = Standing {
+            rights,
+            version,
+            looked_at: now,
+        };
+        Ok(())
+    }
+
     /// Opens capabilities.
     fn setup(&mut self, asked: &Object, qid: Option<&RawValue>) -> String {
         let wanted = asked.get("capabilities").and_then(Value::as_array);
@@ -360,7 +416,7 @@ impl Session {
             let known = CAPABILITIES.into_iter().find(|known| *known == key);
             let error = match known {
                 None => Some("Unknown capability"),
-                Some(known) if !may(&self.docked, &self.rights, known) => {
+                Some(known) if !may(&self.docked, &self.standing.rights, known) => {
                     let object = format!("/ws#{known}");
                     security::record(Event::Forbidden, None, &object);
                     Some(DENIED)
@@ -397,7 +453,7 @@ impl Session {
             ("integration_point_id", channel.id.to_string().into()),
             ("integration_point_type", channel.text("type").into()),
             ("roles", channel.roles().collect()),
-            ("token", channel.tokens.local.as_str().into()),
+            ("token", self.token.as_str().into()),
         ])
     }
 
@@ -406,7 +462,8 @@ impl Session {
     }
 
     fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
-        let (app, docked, rights) = (self.app.clone(), self.docked.clone(), self.rights.clone());
+        let (app, docked) = (self.app.clone(), self.docked.clone());
+        let rights = self.standing.rights.clone();
         let (again, payer) = (qid.clone(), self.payer.clone());
         let work = async move {
             let answer: Answer = rest::ask(app, docked, rights, payer.clone(), &asked).await;
@@ -456,8 +513,12 @@ impl Session {
 
     /// Tells what has happened since the last time.
     async fn tell(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
+        if self.renew().await.is_err() {
+            // The next news brings it.
+            return Ok(());
+        }
         let workspace = self.docked.workspace;
-        loop {
+        while self.news.is_some() {
             let after = self.seen;
             let user = self.docked.channel.user();
             let read = move |conn: &mut Conn| {
@@ -496,6 +557,7 @@ impl Session {
                 }
             }
         }
+        Ok(())
     }
 
     async fn start(&mut self, asked: &Object, qid: Qid, hold: Hold) -> Result<(), (i64, String)> {
