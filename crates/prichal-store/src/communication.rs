@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     quarantine::{Kind, not_held},
-    stamps,
+    stamps, usage,
     value::{Value, params},
 };
 
@@ -73,7 +73,12 @@ pub fn insert(tx: &mut Tx<'_>, row: &Communication) -> Result<bool> {
     let mut values: Vec<Value<'_>> = params![row.workspace, row.id, row.first_seen].to_vec();
     values.extend(changing(row));
     values.extend(stamps::values(&row.update_info));
-    tx.changes_one(&INSERT, &values)
+    let done = tx.changes_one(&INSERT, &values)?;
+    if done {
+        let texts = [&row.call, &row.auto_links, &row.cut_links];
+        usage::add(tx, row.workspace, &texts.map(String::as_str));
+    }
+    Ok(done)
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
@@ -99,8 +104,10 @@ pub fn update(tx: &mut Tx<'_>, row: &Communication) -> Result<()> {
         &row.update_info.updated.with,
         row.deleted_at
     ]);
-    tx.run(&UPDATE, &values)?;
-    Ok(())
+    let one = "workspace = $1 AND id = $2";
+    usage::change(tx, &usage::CALLS, one, &values[..2], |tx| {
+        tx.run(&UPDATE, &values)
+    })
 }
 
 static UPDATE: LazyLock<String> = LazyLock::new(|| {

@@ -46,6 +46,7 @@ mod turns;
 pub mod ui_setting;
 pub mod usage;
 mod value;
+pub mod walk;
 pub mod webhook;
 pub mod workspace;
 mod writer;

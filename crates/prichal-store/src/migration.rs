@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0011_signature_proof.sql"),
     include_str!("../migrations/0012_rotation.sql"),
     include_str!("../migrations/0013_usage.sql"),
+    include_str!("../migrations/0016_walks.sql"),
+    include_str!("../migrations/0017_records.sql"),
 ];
 
 pub(crate) fn run(conn: &mut Conn) -> Result<()> {

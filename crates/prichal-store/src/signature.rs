@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     quarantine::{Kind, not_held},
+    usage,
     value::{Value, params},
 };
 
@@ -60,6 +61,7 @@ pub fn insert_link(tx: &mut Tx<'_>, link: &Link) -> Result<()> {
             link.live
         ],
     )?;
+    usage::add_bare(tx, link.workspace, 1);
     Ok(())
 }
 
@@ -103,8 +105,10 @@ pub fn use_ticket(
 
 /// Removes links that ended before `before`, at most `limit`.
 pub fn forget_links(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM document_link WHERE (workspace, id) IN (SELECT workspace, id FROM document_link WHERE dispose_on < $1 LIMIT $2)",
+    usage::remove(
+        tx,
+        &usage::DOCUMENT_LINKS,
+        "(workspace, id) IN (SELECT workspace, id FROM document_link WHERE dispose_on < $1 LIMIT $2)",
         params![before, limit],
     )
 }
@@ -191,6 +195,7 @@ pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
             check.due_at
         ],
     )?;
+    usage::add(tx, *company, &[&check.report]);
     Ok(())
 }
 
@@ -231,20 +236,23 @@ pub fn count_due(conn: &mut Conn) -> Result<i64> {
 
 /// Writes what a further check came to. False when another node has been faster.
 pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
-    let settled = tx.changes_one(
-        "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6
-         WHERE document = $1 AND id = $2 AND checks = $7",
-        params![
-            signature.document,
-            signature.id,
-            &check.verdict,
-            &check.report,
-            check.checks,
-            check.due_at,
-            signature.check.checks
-        ],
-    )?;
-    Ok(settled)
+    let row = params![signature.document, signature.id];
+    let one = "document = $1 AND id = $2";
+    usage::change(tx, &usage::SIGNATURES, one, row, |tx| {
+        tx.changes_one(
+            "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6
+             WHERE document = $1 AND id = $2 AND checks = $7",
+            params![
+                signature.document,
+                signature.id,
+                &check.verdict,
+                &check.report,
+                check.checks,
+                check.due_at,
+                signature.check.checks
+            ],
+        )
+    })
 }
 
 /// A revocation list, a response or a certificate that the verdict on a signature rests on and that

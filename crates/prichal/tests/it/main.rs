@@ -53,5 +53,6 @@ mod subscriber;
 mod telephony;
 mod turns;
 mod verify;
+mod walks;
 mod webhooks;
 mod writes;
