@@ -270,7 +270,11 @@ pub fn count_reuse(tx: &mut Tx<'_>, workspace: WorkspaceId, id: EntityId) -> Res
     Ok(())
 }
 
-/// The calls after one, in the order of their ids, held until the end of the transaction.
+/// A step is cut short once its calls have this much evidence.
+const STEP_BYTES: usize = 1 << 20;
+
+/// The calls after one, in the order of their ids, held until the end of the transaction; fewer than `limit` where
+/// they would have too many bytes.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -281,7 +285,13 @@ pub fn list_after_for_update(
         "SELECT {COLUMNS} FROM communication WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3 {FOR_UPDATE}"
     );
     let values = params![workspace, after, limit];
-    tx.conn()?.query(&sql, values, |row| read(workspace, row))
+    tx.conn()?.query_within(
+        &sql,
+        values,
+        STEP_BYTES,
+        |row: &Communication| row.call.len(),
+        |row| read(workspace, row),
+    )
 }
 
 /// Sets the key of a call's number.
