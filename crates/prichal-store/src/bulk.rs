@@ -9,6 +9,7 @@ use crate::{
     Conn, Result, Row, Tx,
     insert::Insert,
     quarantine::{Kind, not_held},
+    usage,
     value::{Value, params},
 };
 
@@ -66,6 +67,7 @@ pub fn insert(tx: &mut Tx<'_>, element: &Element) {
         created_on,
         ..
     } = element.clone();
+    usage::add(tx, workspace, &[&caller, &data]);
     let values = params![workspace, id, path, caller, data, status, tries, created_on];
     tx.insert(&BULK, values.to_vec());
 }
@@ -278,13 +280,20 @@ pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
             element.completed_on
         ],
     )?;
+    if settled {
+        // It had no result before.
+        let result = element.result.as_deref().map_or(0, usage::length);
+        tx.use_bytes(element.workspace, usage::Kind::Records, result);
+    }
     Ok(settled)
 }
 
 /// Removes elements that were completed before `before`, in seconds since 1970. At most `limit` elements.
 pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM bulk WHERE (workspace, id) IN (SELECT workspace, id FROM bulk WHERE completed_on < $1 LIMIT $2)",
+    usage::remove(
+        tx,
+        &usage::ELEMENTS,
+        "(workspace, id) IN (SELECT workspace, id FROM bulk WHERE completed_on < $1 LIMIT $2)",
         params![before, limit],
     )
 }

@@ -5,7 +5,7 @@ use prichal_core::{
     time::Timestamp,
 };
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{Conn, Result, Row, Tx, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct Channel {
@@ -25,17 +25,25 @@ pub struct Channel {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// True of the channels of workspaces that are there: those of a deleted one go bite by bite.
+const LIVING: &str =
+    "EXISTS (SELECT 1 FROM workspace w WHERE w.id = channel.workspace AND w.deleted_at IS NULL)";
+
 const COLUMNS: &str =
     "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at, coalesce(type, '')";
 
 /// Adds a channel. Returns false if its id, code or token is taken. The id of a deleted channel can be used again.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
-    tx.run(
-        "DELETE FROM channel WHERE workspace = $1 AND id = $2 AND deleted_at IS NOT NULL",
+    // As long as values that it has kept are still being removed, the id is taken.
+    usage::remove(
+        tx,
+        &usage::CHANNELS,
+        "workspace = $1 AND id = $2 AND deleted_at IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM walk k WHERE k.workspace = $1 AND k.kind = 'kept' AND k.item = $2)",
         params![channel.workspace, channel.id],
     )?;
     let sql = "INSERT INTO channel (workspace, id, code, token_hash, tokens, members, created_at, updated_at, deleted_at, type) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
-    Ok(tx.execute(
+    let done = tx.execute(
         sql,
         params![
             channel.workspace,
@@ -49,25 +57,37 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
             channel.deleted_at,
             &channel.kind
         ],
-    )? == 1)
+    )?;
+    if done == 1 {
+        usage::add(tx, channel.workspace, &[&channel.members]);
+    }
+    Ok(done == 1)
 }
 
 /// Updates a channel that [`find_for_update`] returned in the same transaction.
 pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
-    tx.run(
-        "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7, type = $8 WHERE workspace = $1 AND id = $2",
-        params![
-            channel.workspace,
-            channel.id,
-            &channel.code,
-            channel.tokens.as_slice(),
-            &channel.members,
-            channel.updated_at,
-            channel.deleted_at,
-            &channel.kind
-        ],
-    )?;
-    Ok(())
+    let row = params![channel.workspace, channel.id];
+    usage::change(
+        tx,
+        &usage::CHANNELS,
+        "workspace = $1 AND id = $2",
+        row,
+        |tx| {
+            tx.run(
+            "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7, type = $8 WHERE workspace = $1 AND id = $2",
+            params![
+                channel.workspace,
+                channel.id,
+                &channel.code,
+                channel.tokens.as_slice(),
+                &channel.members,
+                channel.updated_at,
+                channel.deleted_at,
+                &channel.kind
+            ],
+        )
+        },
+    )
 }
 
 /// Gives a channel another local token. The previous token, named by its hash, stays valid until the given time.
@@ -96,7 +116,8 @@ pub fn rotate(
 
 /// Finds a channel, deleted or not.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Channel>> {
-    let sql = format!("SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND id = $2");
+    let sql =
+        format!("SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND id = $2 AND {LIVING}");
     conn.query_one(&sql, params![workspace, id], |row| read(workspace, row))
 }
 
@@ -145,19 +166,36 @@ pub fn list(
     })
 }
 
+/// Channels of a type after one, in the order of their ids, held until the end of the transaction.
+pub fn list_of_type_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Channel>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM channel WHERE workspace = $1 AND type = $2 AND id > $3 AND deleted_at IS NULL
+         ORDER BY id LIMIT $4 /*postgres FOR UPDATE*/"
+    );
+    let values = params![workspace, kind, after, limit];
+    tx.conn()?.query(&sql, values, |row| read(workspace, row))
+}
+
 /// Lists the hashes of all tokens of a workspace's channels that are valid at `now`.
 pub fn valid_tokens(
     conn: &mut Conn,
     workspace: WorkspaceId,
     now: Timestamp,
 ) -> Result<Vec<(EntityId, String)>> {
-    conn.query(
-        "SELECT id, token_hash FROM channel WHERE workspace = $1 AND deleted_at IS NULL
+    let sql = format!(
+        "SELECT id, token_hash FROM channel WHERE workspace = $1 AND deleted_at IS NULL AND {LIVING}
          UNION ALL SELECT id, previous_hash FROM channel
-         WHERE workspace = $1 AND deleted_at IS NULL AND previous_hash IS NOT NULL AND previous_until > $2",
-        params![workspace, now],
-        |row| Ok((EntityId(row.uuid(0)?), row.get(1)?)),
-    )
+         WHERE workspace = $1 AND deleted_at IS NULL AND previous_hash IS NOT NULL AND previous_until > $2 AND {LIVING}"
+    );
+    conn.query(&sql, params![workspace, now], |row| {
+        Ok((EntityId(row.uuid(0)?), row.get(1)?))
+    })
 }
 
 /// Finds the channels that a key can mean: by id, by code, or by the hash of a token.
@@ -192,13 +230,13 @@ pub fn find_by_token(
 pub fn find_anywhere(conn: &mut Conn, token_hash: &str, now: Timestamp) -> Result<Option<Channel>> {
     let read = |row: &Row<'_>| read(WorkspaceId(row.uuid(9)?), row);
     let sql = format!(
-        "SELECT {COLUMNS}, workspace FROM channel WHERE token_hash = $1 AND deleted_at IS NULL"
+        "SELECT {COLUMNS}, workspace FROM channel WHERE token_hash = $1 AND deleted_at IS NULL AND {LIVING}"
     );
     if let Some(found) = conn.query_one(&sql, params![token_hash], read)? {
         return Ok(Some(found));
     }
     let sql = format!(
-        "SELECT {COLUMNS}, workspace FROM channel WHERE previous_hash = $1 AND previous_until > $2 AND deleted_at IS NULL"
+        "SELECT {COLUMNS}, workspace FROM channel WHERE previous_hash = $1 AND previous_until > $2 AND deleted_at IS NULL AND {LIVING}"
     );
     conn.query_one(&sql, params![token_hash, now], read)
 }

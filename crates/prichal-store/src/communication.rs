@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     quarantine::{Kind, not_held},
-    update_info,
+    update_info, usage,
     value::{Value, params},
 };
 
@@ -73,7 +73,12 @@ pub fn insert(tx: &mut Tx<'_>, row: &Communication) -> Result<bool> {
     let mut values: Vec<Value<'_>> = params![row.workspace, row.id, row.first_seen].to_vec();
     values.extend(changing(row));
     values.extend(update_info::values(&row.update_info));
-    tx.changes_one(&INSERT, &values)
+    let done = tx.changes_one(&INSERT, &values)?;
+    if done {
+        let texts = [&row.call, &row.auto_links, &row.cut_links];
+        usage::add(tx, row.workspace, &texts.map(String::as_str));
+    }
+    Ok(done)
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
@@ -99,8 +104,10 @@ pub fn update(tx: &mut Tx<'_>, row: &Communication) -> Result<()> {
         &row.update_info.updated.with,
         row.deleted_at
     ]);
-    tx.run(&UPDATE, &values)?;
-    Ok(())
+    let one = "workspace = $1 AND id = $2";
+    usage::change(tx, &usage::CALLS, one, &values[..2], |tx| {
+        tx.run(&UPDATE, &values)
+    })
 }
 
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
@@ -264,7 +271,11 @@ pub fn count_reuse(tx: &mut Tx<'_>, workspace: WorkspaceId, id: EntityId) -> Res
     Ok(())
 }
 
-/// Lists the calls after an id, in the order of ids, and locks them until the end of the transaction.
+/// A step is cut short once its calls have this much evidence.
+const STEP_BYTES: usize = 1 << 20;
+
+/// The calls after one, in the order of their ids, held until the end of the transaction; fewer than `limit` where
+/// they would have too many bytes.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -275,7 +286,13 @@ pub fn list_after_for_update(
         "SELECT {COLUMNS} FROM communication WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3 {FOR_UPDATE}"
     );
     let values = params![workspace, after, limit];
-    tx.conn()?.query(&sql, values, |row| read(workspace, row))
+    tx.conn()?.query_within(
+        &sql,
+        values,
+        STEP_BYTES,
+        |row: &Communication| row.call.len(),
+        |row| read(workspace, row),
+    )
 }
 
 /// Sets the search key of a call's phone number.

@@ -9,10 +9,12 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, document_hook,
+    Conn, Error, Result, Row, Tx, document_hook,
     insert::Insert,
     quarantine::{Kind, not_held},
+    usage,
     value::{Value, params},
+    walk::{self, Walk},
     webhook::Key,
 };
 
@@ -76,6 +78,8 @@ pub fn insert_attempt(
         answer,
         started_at,
     } = attempt.clone();
+    let texts = [&error, &answer].map(|text| text.as_deref().unwrap_or_default());
+    usage::add(tx, workspace, &texts);
     let values = params![
         workspace,
         integration,
@@ -198,8 +202,10 @@ pub fn forget_attempts(
     before: Timestamp,
     limit: i64,
 ) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM attempt WHERE workspace = $1 AND integration = $2 AND id IN (
+    usage::remove(
+        tx,
+        &usage::ATTEMPTS,
+        "workspace = $1 AND integration = $2 AND id IN (
            SELECT id FROM attempt WHERE workspace = $1 AND integration = $2 AND id < $3 ORDER BY id LIMIT $4)",
         params![workspace, integration, first_id(before), limit],
     )
@@ -277,11 +283,55 @@ pub fn requeue_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()
 
 /// Makes all waiting events of a webhook due.
 pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
-    tx.run(
-        "UPDATE deferred SET due_at = $4 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND due_at > $4 AND in_flight = 0",
-        params![key.workspace, key.integration, key.id, now],
-    )?;
-    Ok(())
+    in_bites(tx, walk::Kind::Due, key, now)
+}
+
+/// Does the first bite of work on what waits for another try at a webhook, and leaves the others to a walk. `at` is
+/// when it shall be due.
+pub(crate) fn in_bites(tx: &mut Tx<'_>, kind: walk::Kind, key: Key, at: Timestamp) -> Result<()> {
+    let last = "SELECT last FROM log WHERE workspace = $1";
+    let last: Option<i64> = tx
+        .conn()?
+        .query_one(last, params![key.workspace], |row| row.get(0))?;
+    let until = (last.unwrap_or(0), at.micros());
+    if !bite(tx, kind, key, until)? {
+        return Ok(());
+    }
+    let item = format!("{}:{}", key.integration, key.id);
+    let detail = format!("[{}, {}]", until.0, until.1);
+    walk::begin(tx, key.workspace, kind, &item, &detail)
+}
+
+/// Goes on with such work. True as long as there may be more.
+pub fn go_on(tx: &mut Tx<'_>, walk: &Walk) -> Result<bool> {
+    let damaged = || Error::corrupt("a walk is damaged");
+    let (integration, id) = walk.item.split_once(':').ok_or_else(damaged)?;
+    let key = Key {
+        workspace: walk.workspace,
+        integration: IntegrationId::parse(integration).ok_or_else(damaged)?,
+        id: WebhookId::parse(id).ok_or_else(damaged)?,
+    };
+    let until = serde_json::from_str(&walk.detail).map_err(|_| damaged())?;
+    bite(tx, walk.kind, key, until)
+}
+
+/// Changes some of what waits, up to an event of the log.
+fn bite(tx: &mut Tx<'_>, kind: walk::Kind, key: Key, (seq, at): (i64, i64)) -> Result<bool> {
+    let (action, which) = match kind {
+        walk::Kind::Due => (
+            "UPDATE deferred SET due_at = $5",
+            "due_at > $5 AND in_flight = 0",
+        ),
+        _ => ("DELETE FROM deferred", "due_at <= $5"),
+    };
+    let sql = format!(
+        "{action} WHERE (workspace, integration, webhook, lane, seq) IN (
+           SELECT workspace, integration, webhook, lane, seq FROM deferred
+           WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq <= $4 AND {which} LIMIT $6)"
+    );
+    let values = params![key.workspace, key.integration, key.id, seq, at, walk::BITE];
+    let done = tx.execute(&sql, values)?;
+    Ok(i64::try_from(done).is_ok_and(|done| done >= walk::BITE))
 }
 
 /// Lists a webhook's due events, the longest waiting first.
@@ -360,6 +410,7 @@ pub fn insert_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
         "INSERT INTO replay (workspace, integration, webhook, id, cursor, last) VALUES ($1, $2, $3, $4, $5, $6)",
         params![key.workspace, key.integration, key.id, replay.id, replay.cursor, replay.last],
     )?;
+    usage::add_bare(tx, key.workspace, 1);
     Ok(())
 }
 
@@ -382,7 +433,8 @@ pub fn move_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
         replay.cursor
     ];
     if replay.cursor >= replay.last {
-        tx.run("DELETE FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4", &at[..4])?;
+        let one = "workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4";
+        usage::remove(tx, &usage::REPLAYS, one, &at[..4])?;
     } else {
         tx.run("UPDATE replay SET cursor = $5 WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4", at)?;
     }

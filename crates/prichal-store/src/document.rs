@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Error, LoggedEvent, Result, Row, Tx, event,
     insert::Insert,
+    usage,
     value::{Value, params},
 };
 
@@ -61,6 +62,7 @@ pub(crate) static EVENT: Insert =
 /// Adds a document under a new id, visible to its sender.
 pub fn insert(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     let body = body(document)?;
+    usage::add(tx, document.sender.company, &[&body]);
     tx.insert(
         &DOCUMENT,
         params![document.id, document.sender.company, body].to_vec(),
@@ -97,11 +99,15 @@ pub fn update(
     document: &Document,
     changes: &[prichal_core::document::Change],
 ) -> Result<()> {
-    tx.run(
-        "UPDATE document SET body = $2 WHERE id = $1",
-        params![document.id, body(document)?],
-    )?;
-    // Of several changes for one viewer, only the first status before and the last status after count.
+    let body = body(document)?;
+    let row = params![document.id];
+    usage::change(tx, &usage::DOCUMENTS, "id = $1", row, |tx| {
+        tx.run(
+            "UPDATE document SET body = $2 WHERE id = $1",
+            params![document.id, body],
+        )
+    })?;
+    // Of several changes for one viewer only the first before and the last after count.
     let mut viewers: BTreeMap<WorkspaceId, (Option<Status>, Status)> = BTreeMap::new();
     for change in changes {
         viewers
@@ -130,13 +136,15 @@ pub fn delete_draft(tx: &mut Tx<'_>, document: &Document) -> Result<()> {
     if let Some(status) = document.status(viewer) {
         count_one(tx, document, viewer, status, -1);
     }
-    tx.run("DELETE FROM document WHERE id = $1", params![document.id])?;
+    usage::remove(tx, &usage::DOCUMENTS, "id = $1", params![document.id])?;
     tx.run(
         "DELETE FROM document_view WHERE workspace = $1 AND direction = $2 AND date = $3 AND document = $4",
         params![viewer, Side::of(document, viewer).name(), document.date, document.id],
     )?;
-    tx.run(
-        "DELETE FROM document_link WHERE workspace = $1 AND document = $2",
+    usage::remove(
+        tx,
+        &usage::DOCUMENT_LINKS,
+        "workspace = $1 AND document = $2",
         params![viewer, document.id],
     )?;
     Ok(())

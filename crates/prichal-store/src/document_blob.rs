@@ -71,6 +71,7 @@ pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
             row.expires_at
         ],
     )?;
+    usage::add(tx, row.workspace, &[&row.name]);
     Ok(())
 }
 
@@ -154,8 +155,10 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Doc
 
 /// Deletes the row of an expired blob. Returns true if no row refers to its contents any more.
 pub fn delete(tx: &mut Tx<'_>, row: &DocumentBlob, now: Timestamp) -> Result<bool> {
-    let removed = tx.execute(
-        "DELETE FROM document_blob WHERE workspace = $1 AND id = $2 AND expires_at <= $3",
+    let removed = usage::remove(
+        tx,
+        &usage::BLOBS,
+        "workspace = $1 AND id = $2 AND expires_at <= $3",
         params![row.workspace, row.id, now],
     )?;
     usage::free_blob(tx, row.workspace, row.blob, row.size, removed == 1)

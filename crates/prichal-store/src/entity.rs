@@ -161,8 +161,8 @@ pub fn list(
     Ok((count.unwrap_or(0), found))
 }
 
-/// Lists the ids and members of the entities after an id that are not deleted, and locks them until the end of the
-/// transaction.
+/// Ids and members of the entities after one that are not deleted, held until the end of the transaction; fewer than
+/// `limit` where they would have too many bytes.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -173,8 +173,13 @@ pub fn list_after_for_update(
     let sql = "SELECT id, members FROM entity WHERE workspace = $1 AND kind = $2 AND id > $3 AND deleted_at IS NULL
          ORDER BY id LIMIT $4 /*postgres FOR UPDATE*/";
     let values = params![workspace, kind.name(), after, limit];
-    tx.conn()?
-        .query(sql, values, |row| Ok((row.uuid(0)?, row.get(1)?)))
+    tx.conn()?.query_within(
+        sql,
+        values,
+        MAX_PAGE_BYTES,
+        |(_, members): &(Uuid, String)| members.len(),
+        |row| Ok((row.uuid(0)?, row.get(1)?)),
+    )
 }
 
 fn read(workspace: WorkspaceId, kind: EntityKind, row: &Row<'_>) -> Result<Entity> {
@@ -215,11 +220,15 @@ pub fn insert_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End
             params![workspace, from.0.name(), from.1, to.0.name(), to.1],
         )? == 1;
     }
+    if fresh {
+        usage::add_bare(tx, workspace, 2);
+    }
     Ok(fresh)
 }
 
 /// Links an entity that was inserted in this transaction, so no such link can exist.
 pub fn insert_first_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End) {
+    usage::add_bare(tx, workspace, 2);
     for (from, to) in [(one, other), (other, one)] {
         tx.insert(
             &LINK,
@@ -237,6 +246,9 @@ pub fn delete_link(tx: &mut Tx<'_>, workspace: WorkspaceId, one: End, other: End
             sql,
             params![workspace, from.0.name(), from.1, to.0.name(), to.1],
         )? == 1;
+    }
+    if gone {
+        usage::add_bare(tx, workspace, -2);
     }
     Ok(gone)
 }

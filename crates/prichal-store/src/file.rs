@@ -56,6 +56,7 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
             *bound_to
         ],
     )?;
+    usage::add(tx, *workspace, &[name, content_type]);
     Ok(())
 }
 
@@ -123,8 +124,10 @@ pub fn list_ended(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Vec<Fil
 
 /// Deletes the row of an expired file. Returns true if no row refers to its blob any more.
 pub fn delete(tx: &mut Tx<'_>, file: &File) -> Result<bool> {
-    let removed = tx.execute(
-        "DELETE FROM file WHERE workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL",
+    let removed = usage::remove(
+        tx,
+        &usage::FILES,
+        "workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL",
         params![file.workspace, file.id],
     )?;
     usage::free_blob(tx, file.workspace, file.blob, file.size, removed == 1)
@@ -132,8 +135,10 @@ pub fn delete(tx: &mut Tx<'_>, file: &File) -> Result<bool> {
 
 /// Deletes bound temporary files that expired before `before`, at most `limit`.
 pub fn forget_bound(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM file WHERE (workspace, id) IN (SELECT workspace, id FROM file WHERE expires_at <= $1 AND bound_to IS NOT NULL LIMIT $2)",
+    usage::remove(
+        tx,
+        &usage::FILES,
+        "(workspace, id) IN (SELECT workspace, id FROM file WHERE expires_at <= $1 AND bound_to IS NOT NULL LIMIT $2)",
         params![before, limit],
     )
 }

@@ -2,7 +2,7 @@
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
-use crate::{Conn, Result, Tx, value::params};
+use crate::{Conn, Result, Tx, usage, value::params};
 
 /// The first answer to a POST request with an `Idempotency-Key`.
 pub struct FirstAnswer {
@@ -36,12 +36,20 @@ pub fn keep_answer(
     now: Timestamp,
     since: Timestamp,
 ) -> Result<bool> {
+    usage::remove(
+        tx,
+        &usage::ANSWERS,
+        "workspace = $1 AND path = $2 AND key = $3 AND at < $4",
+        params![workspace, place, key, since],
+    )?;
     let done = tx.changes_one(
         "INSERT INTO idempotency (workspace, path, key, request_hash, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (workspace, path, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
-           answer = excluded.answer, at = excluded.at WHERE idempotency.at < $8",
-        params![workspace, place, key, &first.request_hash, first.status, &first.answer, now, since],
+         ON CONFLICT DO NOTHING",
+        params![workspace, place, key, &first.request_hash, first.status, &first.answer, now],
     )?;
+    if done {
+        usage::add(tx, workspace, &[place, key, &first.answer]);
+    }
     Ok(done)
 }
 
@@ -53,17 +61,27 @@ pub fn replace_answer(
     key: &str,
     first: &FirstAnswer,
 ) -> Result<()> {
-    tx.run(
-        "UPDATE idempotency SET status = $5, answer = $6 WHERE workspace = $1 AND path = $2 AND key = $3 AND request_hash = $4",
-        params![workspace, place, key, &first.request_hash, first.status, &first.answer],
-    )?;
-    Ok(())
+    let one = "workspace = $1 AND path = $2 AND key = $3";
+    usage::change(
+        tx,
+        &usage::ANSWERS,
+        one,
+        params![workspace, place, key],
+        |tx| {
+            tx.run(
+            "UPDATE idempotency SET status = $5, answer = $6 WHERE workspace = $1 AND path = $2 AND key = $3 AND request_hash = $4",
+            params![workspace, place, key, &first.request_hash, first.status, &first.answer],
+        )
+        },
+    )
 }
 
 /// Deletes answers older than `before`, at most `limit`.
 pub fn forget_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM idempotency WHERE (workspace, path, key) IN (SELECT workspace, path, key FROM idempotency WHERE at < $1 LIMIT $2)",
+    usage::remove(
+        tx,
+        &usage::ANSWERS,
+        "(workspace, path, key) IN (SELECT workspace, path, key FROM idempotency WHERE at < $1 LIMIT $2)",
         params![before, limit],
     )
 }

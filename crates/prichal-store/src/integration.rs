@@ -7,7 +7,7 @@ use prichal_core::{
     update_info::UpdateInfo,
 };
 
-use crate::{Conn, Error, Result, Row, Tx, update_info, value::params};
+use crate::{Conn, Error, Result, Row, Tx, update_info, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct Integration {
@@ -51,7 +51,12 @@ pub fn insert(tx: &mut Tx<'_>, integration: &Integration) -> Result<bool> {
     ]
     .to_vec();
     values.extend(update_info::values(update_info));
-    Ok(tx.execute(&sql, &values)? == 1)
+    let done = tx.execute(&sql, &values)? == 1;
+    if done {
+        let title = title.as_deref().unwrap_or_default();
+        usage::add(tx, *workspace, &[name, version, base_url, title]);
+    }
+    Ok(done)
 }
 
 /// Updates an integration from a new manifest. The name does not change.
@@ -64,11 +69,12 @@ pub fn update(tx: &mut Tx<'_>, integration: &Integration) -> Result<()> {
         update_info,
         ..
     } = integration;
-    tx.run(
-        "UPDATE integration SET version = $2, base_url = $3, title = $4, updated_at = $5, updated_by = $6, updated_with = $7 WHERE id = $1",
-        params![*id, version, base_url, title.as_deref(), update_info.updated_at, update_info.updated.user, &update_info.updated.with],
-    )?;
-    Ok(())
+    usage::change(tx, &usage::INTEGRATIONS, "id = $1", params![*id], |tx| {
+        tx.run(
+            "UPDATE integration SET version = $2, base_url = $3, title = $4, updated_at = $5, updated_by = $6, updated_with = $7 WHERE id = $1",
+            params![*id, version, base_url, title.as_deref(), update_info.updated_at, update_info.updated.user, &update_info.updated.with],
+        )
+    })
 }
 
 /// Finds an integration that a workspace can see: its own, or a public one.
@@ -242,10 +248,19 @@ pub fn list_instances(
     Ok((count.unwrap_or(0), found))
 }
 
-/// Lists the workspaces in which an integration is installed.
-pub fn list_installed(conn: &mut Conn, id: IntegrationId) -> Result<Vec<WorkspaceId>> {
-    let sql = "SELECT workspace FROM instance WHERE integration = $1 AND installed = 1";
-    conn.query(sql, params![id], |row| Ok(WorkspaceId(row.uuid(0)?)))
+/// The workspaces after one where an integration is installed, in the order of their ids.
+pub fn list_installed(
+    conn: &mut Conn,
+    id: IntegrationId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<WorkspaceId>> {
+    let sql =
+        "SELECT workspace FROM instance WHERE integration = $1 AND installed = 1 AND workspace > $2
+         ORDER BY workspace LIMIT $3";
+    conn.query(sql, params![id, after, limit], |row| {
+        Ok(WorkspaceId(row.uuid(0)?))
+    })
 }
 
 /// Adds an instance, or overwrites all of it except its creator.
@@ -273,7 +288,10 @@ pub fn put_instance(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
     ]
     .to_vec();
     values.extend(update_info::values(update_info));
-    tx.run(
+    let row = params![*workspace, integration.id];
+    let one = "workspace = $1 AND integration = $2";
+    usage::change(tx, &usage::INSTANCES, one, row, |tx| {
+        tx.run(
         "INSERT INTO instance (workspace, integration, installed, round, status, features, settings, secrets,
            created_at, created_by, created_with, updated_at, updated_by, updated_with)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
@@ -281,8 +299,8 @@ pub fn put_instance(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
            status = excluded.status, features = excluded.features, settings = excluded.settings, secrets = excluded.secrets,
            updated_at = excluded.updated_at, updated_by = excluded.updated_by, updated_with = excluded.updated_with",
         &values,
-    )?;
-    Ok(())
+    )
+    })
 }
 
 fn read_instance(row: &Row<'_>) -> Result<Instance> {
@@ -374,8 +392,11 @@ pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>
     )
 }
 
-/// Deletes the revocations of access keys that have expired by now.
-pub fn forget_revoked(tx: &mut Tx<'_>, before: Timestamp) -> Result<()> {
-    tx.run("DELETE FROM revocation WHERE at < $1", params![before])?;
-    Ok(())
+/// Forgets revocations of keys that are over by themselves, at most `limit`.
+pub fn forget_revoked(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM revocation WHERE (workspace, integration, round) IN
+           (SELECT workspace, integration, round FROM revocation WHERE at < $1 LIMIT $2)",
+        params![before, limit],
+    )
 }

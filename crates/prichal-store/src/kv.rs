@@ -2,7 +2,7 @@
 
 use prichal_core::id::{EntityId, WorkspaceId};
 
-use crate::{Conn, Result, Tx, value::params};
+use crate::{Conn, Result, Tx, usage, value::params};
 
 pub fn find(
     conn: &mut Conn,
@@ -17,51 +17,55 @@ pub fn find(
     )
 }
 
-/// Sets a value. Returns false if the channel has `max_keys` other keys already.
+const ONE: &str = "workspace = $1 AND channel = $2 AND key = $3";
+
+/// Keeps a value. True when there was none under its key.
 pub fn put(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     channel: EntityId,
     key: &str,
     value: &str,
-    max_keys: i64,
 ) -> Result<bool> {
-    let known = tx.execute(
-        "UPDATE kv SET value = $4 WHERE workspace = $1 AND channel = $2 AND key = $3",
-        params![workspace, channel, key, value],
-    )?;
-    if known == 1 {
-        return Ok(true);
-    }
-    let count = tx.conn()?.query_one(
-        "SELECT count(*) FROM kv WHERE workspace = $1 AND channel = $2",
-        params![workspace, channel],
-        |row| row.get::<i64>(0),
-    )?;
-    if count.unwrap_or(0) >= max_keys {
-        return Ok(false);
-    }
-    tx.run(
-        "INSERT INTO kv (workspace, channel, key, value) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (workspace, channel, key) DO UPDATE SET value = excluded.value",
-        params![workspace, channel, key, value],
-    )?;
-    Ok(true)
+    let row = params![workspace, channel, key];
+    usage::change(tx, &usage::KEPT, ONE, row, |tx| {
+        let values = params![workspace, channel, key, value];
+        let sql = format!("UPDATE kv SET value = $4 WHERE {ONE}");
+        if tx.execute(&sql, values)? == 1 {
+            return Ok(false);
+        }
+        tx.run(
+            "INSERT INTO kv (workspace, channel, key, value) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (workspace, channel, key) DO UPDATE SET value = excluded.value",
+            values,
+        )?;
+        Ok(true)
+    })
+}
+
+/// How many values a channel keeps.
+pub fn count(conn: &mut Conn, workspace: WorkspaceId, channel: EntityId) -> Result<i64> {
+    let sql = "SELECT count(*) FROM kv WHERE workspace = $1 AND channel = $2";
+    let found = conn.query_one(sql, params![workspace, channel], |row| row.get(0))?;
+    Ok(found.unwrap_or(0))
 }
 
 pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, key: &str) -> Result<()> {
-    tx.run(
-        "DELETE FROM kv WHERE workspace = $1 AND channel = $2 AND key = $3",
-        params![workspace, channel, key],
-    )?;
-    Ok(())
+    let row = params![workspace, channel, key];
+    usage::remove(tx, &usage::KEPT, ONE, row).map(drop)
 }
 
-/// Deletes all values of a channel.
-pub fn remove_all(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
-    tx.run(
-        "DELETE FROM kv WHERE workspace = $1 AND channel = $2",
-        params![workspace, channel],
-    )?;
-    Ok(())
+/// Removes some of what a channel has kept, and says of how much.
+pub fn remove_some(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    channel: EntityId,
+    limit: i64,
+) -> Result<u64> {
+    usage::remove(
+        tx,
+        &usage::KEPT,
+        "workspace = $1 AND channel = $2 AND key IN (SELECT key FROM kv WHERE workspace = $1 AND channel = $2 LIMIT $3)",
+        params![workspace, channel, limit],
+    )
 }

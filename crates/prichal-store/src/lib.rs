@@ -46,6 +46,7 @@ pub mod ui_setting;
 mod update_info;
 pub mod usage;
 mod value;
+pub mod walk;
 pub mod webhook;
 pub mod workspace;
 mod writer;

@@ -16,6 +16,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0011_signature_proof.sql"),
     include_str!("../migrations/0012_rotation.sql"),
     include_str!("../migrations/0013_usage.sql"),
+    include_str!("../migrations/0016_walks.sql"),
+    include_str!("../migrations/0017_records.sql"),
     include_str!("../migrations/0018_tokens_of_deleted_users.sql"),
     include_str!("../migrations/0019_signature_brief.sql"),
 ];

@@ -1,5 +1,7 @@
 //! The owners of phone numbers: contacts and companies by the search keys of their numbers.
 
+use std::collections::HashSet;
+
 use prichal_core::{event::EntityKind, id::WorkspaceId};
 use uuid::Uuid;
 
@@ -26,7 +28,9 @@ pub fn put(
         params![workspace, kind.name(), id],
         |row| row.get(0),
     )?;
-    for gone in known.iter().filter(|phone| !phones.contains(phone)) {
+    let (before, now): (HashSet<&String>, HashSet<&String>) =
+        (known.iter().collect(), phones.iter().collect());
+    for gone in known.iter().filter(|phone| !now.contains(phone)) {
         tx.run(
             "DELETE FROM phone WHERE workspace = $1 AND phone = $2 AND kind = $3 AND id = $4",
             params![workspace, gone, kind.name(), id],
@@ -34,7 +38,7 @@ pub fn put(
     }
     let fresh: Vec<String> = phones
         .iter()
-        .filter(|phone| !known.contains(phone))
+        .filter(|phone| !before.contains(phone))
         .cloned()
         .collect();
     for phone in &fresh {

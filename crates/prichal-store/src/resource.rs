@@ -5,7 +5,7 @@ use prichal_core::{
     time::Timestamp,
 };
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{Conn, Result, Row, Tx, usage, value::params};
 
 /// The collection of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,10 @@ const COLUMNS: &str = "id, code, members, created_at, updated_at, deleted_at";
 
 /// Adds an entity. Returns false if its id or its code is taken. The id of a deleted entity can be used again.
 pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
-    tx.run(
-        "DELETE FROM resource WHERE workspace = $1 AND kind = $2 AND id = $3 AND deleted_at IS NOT NULL",
+    usage::remove(
+        tx,
+        &usage::RESOURCES,
+        "workspace = $1 AND kind = $2 AND id = $3 AND deleted_at IS NOT NULL",
         params![resource.workspace, resource.kind.name(), resource.id],
     )?;
     let sql = format!(
@@ -61,24 +63,30 @@ pub fn insert(tx: &mut Tx<'_>, resource: &Resource) -> Result<bool> {
             resource.deleted_at
         ],
     )?;
+    if done == 1 {
+        usage::add(tx, resource.workspace, &[&resource.members]);
+    }
     Ok(done == 1)
 }
 
 /// Updates an entity that [`find_for_update`] returned in the same transaction.
 pub fn update(tx: &mut Tx<'_>, resource: &Resource) -> Result<()> {
-    tx.run(
-        "UPDATE resource SET code = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND kind = $2 AND id = $3",
-        params![
-            resource.workspace,
-            resource.kind.name(),
-            resource.id,
-            &resource.code,
-            &resource.members,
-            resource.updated_at,
-            resource.deleted_at
-        ],
-    )?;
-    Ok(())
+    let one = "workspace = $1 AND kind = $2 AND id = $3";
+    let row = params![resource.workspace, resource.kind.name(), resource.id];
+    usage::change(tx, &usage::RESOURCES, one, row, |tx| {
+        tx.run(
+            "UPDATE resource SET code = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND kind = $2 AND id = $3",
+            params![
+                resource.workspace,
+                resource.kind.name(),
+                resource.id,
+                &resource.code,
+                &resource.members,
+                resource.updated_at,
+                resource.deleted_at
+            ],
+        )
+    })
 }
 
 /// Finds an entity, deleted or not.

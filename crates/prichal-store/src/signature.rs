@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx,
     quarantine::{Kind, not_held},
+    usage,
     value::{Value, params},
 };
 
@@ -58,6 +59,7 @@ pub fn insert_link(tx: &mut Tx<'_>, link: &Link) -> Result<()> {
             link.live
         ],
     )?;
+    usage::add_bare(tx, link.workspace, 1);
     Ok(())
 }
 
@@ -101,8 +103,10 @@ pub fn use_ticket(
 
 /// Deletes links that expired before `before`, at most `limit`.
 pub fn forget_links(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM document_link WHERE (workspace, id) IN (SELECT workspace, id FROM document_link WHERE dispose_on < $1 LIMIT $2)",
+    usage::remove(
+        tx,
+        &usage::DOCUMENT_LINKS,
+        "(workspace, id) IN (SELECT workspace, id FROM document_link WHERE dispose_on < $1 LIMIT $2)",
         params![before, limit],
     )
 }
@@ -192,6 +196,7 @@ pub fn insert(tx: &mut Tx<'_>, signature: &Signature) -> Result<()> {
             check.brief.as_deref()
         ],
     )?;
+    usage::add(tx, *company, &[&check.report]);
     Ok(())
 }
 
@@ -233,21 +238,24 @@ pub fn count_due(conn: &mut Conn) -> Result<i64> {
 
 /// Stores the outcome of a repeated check. Returns false if another node has stored one meanwhile.
 pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
-    let settled = tx.changes_one(
-        "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6, brief = $8
-         WHERE document = $1 AND id = $2 AND checks = $7",
-        params![
-            signature.document,
-            signature.id,
-            &check.verdict,
-            &check.report,
-            check.checks,
-            check.due_at,
-            signature.check.checks,
-            check.brief.as_deref()
-        ],
-    )?;
-    Ok(settled)
+    let row = params![signature.document, signature.id];
+    let one = "document = $1 AND id = $2";
+    usage::change(tx, &usage::SIGNATURES, one, row, |tx| {
+        tx.changes_one(
+            "UPDATE document_signature SET verdict = $3, report = $4, checks = $5, due_at = $6, brief = $8
+             WHERE document = $1 AND id = $2 AND checks = $7",
+            params![
+                signature.document,
+                signature.id,
+                &check.verdict,
+                &check.report,
+                check.checks,
+                check.due_at,
+                signature.check.checks,
+                check.brief.as_deref()
+            ],
+        )
+    })
 }
 
 /// Has signatures of a company checked again that are not decided and that nobody would look at any more, at

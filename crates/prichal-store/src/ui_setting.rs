@@ -3,7 +3,7 @@
 use prichal_core::{id::WorkspaceId, update_info::UpdateInfo};
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, update_info, value::params};
+use crate::{Conn, Result, Row, Tx, update_info, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct UiSetting {
@@ -30,23 +30,49 @@ pub fn put(tx: &mut Tx<'_>, workspace: WorkspaceId, setting: &UiSetting) -> Resu
     } = setting;
     let mut values = params![workspace, *id, key, text(*user), text(*group), value].to_vec();
     values.extend(update_info::values(update_info));
-    tx.run(
+    let row = params![workspace, key, text(*user), text(*group)];
+    let write = |tx: &mut Tx<'_>| {
+        tx.run(
         "INSERT INTO ui_setting (workspace, id, key, user_id, group_id, value, created_at, created_by, created_with, updated_at, updated_by, updated_with)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (workspace, key, user_id, group_id) DO UPDATE SET value = excluded.value,
            updated_at = excluded.updated_at, updated_by = excluded.updated_by, updated_with = excluded.updated_with",
         &values,
-    )?;
-    Ok(())
+    )
+    };
+    usage::change(tx, &usage::UI_SETTINGS, PLACE, row, write)
 }
 
-/// Lists every value of a key, beginning with the workspace's own.
-pub fn list(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<UiSetting>> {
+const PLACE: &str = "workspace = $1 AND key = $2 AND user_id = $3 AND group_id = $4";
+
+/// The value of a key for one user, for one group or, without either, for the workspace.
+pub fn find_at(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    key: &str,
+    user: Option<Uuid>,
+    group: Option<Uuid>,
+) -> Result<Option<UiSetting>> {
     let sql = format!(
-        "SELECT {COLUMNS}, {} FROM ui_setting WHERE workspace = $1 AND key = $2 ORDER BY user_id, group_id LIMIT 10000",
+        "SELECT {COLUMNS}, {} FROM ui_setting WHERE {PLACE}",
         update_info::COLUMNS
     );
-    conn.query(&sql, params![workspace, key], read)
+    conn.query_one(&sql, params![workspace, key, text(user), text(group)], read)
+}
+
+/// The values of a key that may hold for a user of a group: his own, the group's, the workspace's.
+pub fn list_for(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    key: &str,
+    user: Option<Uuid>,
+    group: Option<Uuid>,
+) -> Result<Vec<UiSetting>> {
+    let own = user.map(|user| (Some(user), None));
+    let shared = group.map(|group| (None, Some(group)));
+    let places = own.into_iter().chain(shared).chain([(None, None)]);
+    let found = places.map(|(user, group)| find_at(conn, workspace, key, user, group));
+    found.filter_map(Result::transpose).collect()
 }
 
 /// Finds a setting by its own id.

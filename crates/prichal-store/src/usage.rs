@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use prichal_core::id::WorkspaceId;
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, file, value::params};
+use crate::{
+    Conn, Result, Row, Tx, file,
+    value::{Value, params},
+};
+
+/// The number of kinds.
+pub const KINDS: usize = 5;
 
 /// A kind of counted bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,10 +24,18 @@ pub enum Kind {
     Events,
     /// The requests, logs and results of script runs.
     Runs,
+    /// The rows of whatever else is kept ([`Table`]).
+    Records,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Entities, Self::Files, Self::Events, Self::Runs];
+    pub const ALL: [Self; KINDS] = [
+        Self::Entities,
+        Self::Files,
+        Self::Events,
+        Self::Runs,
+        Self::Records,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,13 +43,14 @@ impl Kind {
             Self::Files => "files",
             Self::Events => "events",
             Self::Runs => "runs",
+            Self::Records => "records",
         }
     }
 }
 
 /// A number of bytes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bytes([i64; 4]);
+pub struct Bytes([i64; KINDS]);
 
 impl Bytes {
     pub fn get(&self, kind: Kind) -> i64 {
@@ -51,7 +66,7 @@ impl Bytes {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     pub used: Bytes,
-    quotas: [Option<i64>; 4],
+    quotas: [Option<i64>; KINDS],
 }
 
 impl Usage {
@@ -74,16 +89,141 @@ impl Changes {
 
     /// Writes the changes in the order of the workspaces' ids, so that two writers cannot deadlock.
     pub(crate) fn write(&self, conn: &mut Conn) -> Result<()> {
-        for (workspace, Bytes([entities, files, events, runs])) in &self.0 {
+        for (workspace, Bytes([entities, files, events, runs, records])) in &self.0 {
             conn.run(
-                "INSERT INTO usage (workspace, entities, files, events, runs) VALUES ($1, $2, $3, $4, $5)
+                "INSERT INTO usage (workspace, entities, files, events, runs, records) VALUES ($1, $2, $3, $4, $5, $6)
                  ON CONFLICT (workspace) DO UPDATE SET entities = usage.entities + excluded.entities,
-                   files = usage.files + excluded.files, events = usage.events + excluded.events, runs = usage.runs + excluded.runs",
-                params![*workspace, *entities, *files, *events, *runs],
+                   files = usage.files + excluded.files, events = usage.events + excluded.events, runs = usage.runs + excluded.runs,
+                   records = usage.records + excluded.records",
+                params![*workspace, *entities, *files, *events, *runs, *records],
             )?;
         }
         Ok(())
     }
+
+    /// The bytes of a workspace.
+    pub(crate) fn of(&self, workspace: WorkspaceId) -> Bytes {
+        self.0.get(&workspace).copied().unwrap_or_default()
+    }
+}
+
+/// A table whose rows count as records.
+pub(crate) struct Table {
+    name: &'static str,
+    /// The column that names the workspace.
+    owner: &'static str,
+    /// The bytes of the texts in a row, in SQL.
+    texts: &'static str,
+}
+
+impl Table {
+    const fn new(name: &'static str, texts: &'static str) -> Self {
+        Self {
+            name,
+            owner: "workspace",
+            texts,
+        }
+    }
+
+    const fn of(self, owner: &'static str) -> Self {
+        Self { owner, ..self }
+    }
+}
+
+pub(crate) const KEPT: Table = Table::new("kv", "octet_length(key) + octet_length(value)");
+pub(crate) const CHANNELS: Table = Table::new("channel", "octet_length(members)");
+pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
+pub(crate) const UI_SETTINGS: Table =
+    Table::new("ui_setting", "octet_length(key) + octet_length(value)");
+pub(crate) const ANSWERS: Table = Table::new(
+    "idempotency",
+    "octet_length(path) + octet_length(key) + octet_length(answer)",
+);
+pub(crate) const FILES: Table =
+    Table::new("file", "octet_length(name) + octet_length(content_type)");
+pub(crate) const BLOBS: Table = Table::new("document_blob", "octet_length(name)");
+pub(crate) const ATTEMPTS: Table = Table::new(
+    "attempt",
+    "coalesce(octet_length(error), 0) + coalesce(octet_length(answer), 0)",
+);
+pub(crate) const REPLAYS: Table = Table::new("replay", "0");
+pub(crate) const INTEGRATIONS: Table = Table::new(
+    "integration",
+    "octet_length(name) + octet_length(version) + octet_length(base_url) + coalesce(octet_length(title), 0)",
+);
+pub(crate) const INSTANCES: Table = Table::new(
+    "instance",
+    "octet_length(features) + octet_length(settings) + coalesce(octet_length(secrets), 0)",
+);
+pub(crate) const WEBHOOKS: Table = Table::new("webhook", "octet_length(definition)");
+pub(crate) const CALLS: Table = Table::new(
+    "communication",
+    "octet_length(call) + octet_length(auto_links) + octet_length(cut_links)",
+);
+pub(crate) const DOCUMENTS: Table = Table::new("document", "octet_length(body)").of("sender");
+pub(crate) const DOCUMENT_LINKS: Table = Table::new("document_link", "0");
+pub(crate) const SIGNATURES: Table =
+    Table::new("document_signature", "octet_length(report)").of("company");
+pub(crate) const ELEMENTS: Table = Table::new(
+    "bulk",
+    "octet_length(caller) + octet_length(data) + coalesce(octet_length(result), 0)",
+);
+
+/// The bytes that a row counts for beside its texts.
+const ROW: i64 = 100;
+
+/// Counts a row with these texts that is new.
+pub(crate) fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, texts: &[&str]) {
+    let bytes = ROW + texts.iter().map(|text| length(text)).sum::<i64>();
+    tx.use_bytes(workspace, Kind::Records, bytes);
+}
+
+/// Counts a row of a link or the like, or with -1 no more.
+pub(crate) fn add_bare(tx: &mut Tx<'_>, workspace: WorkspaceId, rows: i64) {
+    tx.use_bytes(workspace, Kind::Records, ROW * rows);
+}
+
+/// Removes rows, which count no more, and says of how many.
+pub(crate) fn remove(
+    tx: &mut Tx<'_>,
+    table: &Table,
+    condition: &str,
+    values: &[Value<'_>],
+) -> Result<u64> {
+    let Table { name, owner, texts } = table;
+    let sql = format!(
+        "DELETE FROM {name} WHERE {condition} RETURNING {owner}, CAST({ROW} + {texts} AS BIGINT)"
+    );
+    let gone = tx.change(&sql, values, owned)?;
+    for (workspace, bytes) in &gone {
+        tx.use_bytes(*workspace, Kind::Records, -bytes);
+    }
+    Ok(gone.len() as u64)
+}
+
+/// Counts rows as they are now and, before that, no more as they were before `work`.
+pub(crate) fn change<T>(
+    tx: &mut Tx<'_>,
+    table: &Table,
+    condition: &str,
+    values: &[Value<'_>],
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+) -> Result<T> {
+    let Table { name, owner, texts } = table;
+    let sql =
+        format!("SELECT {owner}, CAST({ROW} + {texts} AS BIGINT) FROM {name} WHERE {condition}");
+    let before = tx.conn()?.query(&sql, values, owned)?;
+    let done = work(tx)?;
+    let after = tx.conn()?.query(&sql, values, owned)?;
+    let gone = before.iter().map(|(of, bytes)| (*of, -bytes));
+    for (workspace, bytes) in gone.chain(after) {
+        tx.use_bytes(workspace, Kind::Records, bytes);
+    }
+    Ok(done)
+}
+
+fn owned(row: &Row<'_>) -> Result<(WorkspaceId, i64)> {
+    Ok((WorkspaceId(row.uuid(0)?), row.get(1)?))
 }
 
 pub(crate) fn length(text: &str) -> i64 {
@@ -118,8 +258,7 @@ pub(crate) fn free_blob(
     Ok(is_free)
 }
 
-const COLUMNS: &str =
-    "entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota";
+const COLUMNS: &str = "entities, files, events, runs, records, entities_quota, files_quota, events_quota, runs_quota, records_quota";
 
 /// Finds the storage usage of a workspace.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
@@ -128,15 +267,19 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
     Ok(found.unwrap_or_default())
 }
 
-/// Sets a workspace's own quotas. None selects the server's quota.
-pub fn set_quotas(tx: &mut Tx<'_>, workspace: WorkspaceId, quotas: [Option<i64>; 4]) -> Result<()> {
-    let [entities, files, events, runs] = quotas;
+/// Gives a workspace quotas of its own; the server's hold where there is none.
+pub fn set_quotas(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    quotas: [Option<i64>; KINDS],
+) -> Result<()> {
+    let [entities, files, events, runs, records] = quotas;
     tx.run(
-        "INSERT INTO usage (workspace, entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota)
-         VALUES ($1, 0, 0, 0, 0, $2, $3, $4, $5)
+        "INSERT INTO usage (workspace, entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota, records_quota)
+         VALUES ($1, 0, 0, 0, 0, $2, $3, $4, $5, $6)
          ON CONFLICT (workspace) DO UPDATE SET entities_quota = excluded.entities_quota, files_quota = excluded.files_quota,
-           events_quota = excluded.events_quota, runs_quota = excluded.runs_quota",
-        params![workspace, entities, files, events, runs],
+           events_quota = excluded.events_quota, runs_quota = excluded.runs_quota, records_quota = excluded.records_quota",
+        params![workspace, entities, files, events, runs, records],
     )
 }
 
@@ -144,14 +287,14 @@ pub fn set_quotas(tx: &mut Tx<'_>, workspace: WorkspaceId, quotas: [Option<i64>;
 /// order of [`Kind::ALL`]; zero means no quota.
 pub fn list_nearly_full(
     conn: &mut Conn,
-    quotas: [i64; 4],
+    quotas: [i64; KINDS],
     percent: i64,
     limit: i64,
 ) -> Result<Vec<(WorkspaceId, Usage)>> {
-    let [entities, files, events, runs] = quotas;
+    let [entities, files, events, runs, records] = quotas;
     let over = |kind: &str, n: usize| {
         format!(
-            "(coalesce({kind}_quota, ${n}) > 0 AND {kind} >= coalesce({kind}_quota, ${n}) / 100 * $5)"
+            "(coalesce({kind}_quota, ${n}) > 0 AND {kind} >= coalesce({kind}_quota, ${n}) / 100 * $6)"
         )
     };
     let conditions: Vec<String> = Kind::ALL
@@ -160,21 +303,21 @@ pub fn list_nearly_full(
         .map(|(kind, n)| over(kind.name(), n))
         .collect();
     let sql = format!(
-        "SELECT workspace, {COLUMNS} FROM usage WHERE {} ORDER BY workspace LIMIT $6",
+        "SELECT workspace, {COLUMNS} FROM usage WHERE {} ORDER BY workspace LIMIT $7",
         conditions.join(" OR ")
     );
     conn.query(
         &sql,
-        params![entities, files, events, runs, percent, limit],
+        params![entities, files, events, runs, records, percent, limit],
         |row| Ok((WorkspaceId(row.uuid(0)?), read(row, 1)?)),
     )
 }
 
 fn read(row: &Row<'_>, first: usize) -> Result<Usage> {
     let mut usage = Usage::default();
-    for n in 0..4 {
+    for n in 0..KINDS {
         usage.used.0[n] = row.get(first + n)?;
-        usage.quotas[n] = row.get(first + 4 + n)?;
+        usage.quotas[n] = row.get(first + KINDS + n)?;
     }
     Ok(usage)
 }

@@ -12,9 +12,11 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx,
+    Conn, Result, Row, Tx, delivery,
     quarantine::{Kind, not_held},
+    usage,
     value::params,
+    walk,
 };
 
 /// The key of a webhook. Ids are unique only within an integration.
@@ -56,6 +58,7 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
         next_tick,
         ..
     } = hook;
+    usage::add(tx, key.workspace, &[definition]);
     tx.run(
         &sql,
         params![
@@ -72,8 +75,10 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
     Ok(())
 }
 
-/// Updates the definition and the `live` flag. A revived hook starts at the end of the log without failures; until
-/// then its deferred events stay.
+const ONE: &str = "workspace = $1 AND integration = $2 AND id = $3";
+
+/// Writes the definition and whether it is live. A hook that comes to life starts at the log's end
+/// with a clean streak; what waited for another try before goes on waiting meanwhile.
 pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
     let Webhook {
         key,
@@ -83,19 +88,19 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
         next_tick,
         ..
     } = hook;
-    tx.run(
-        "UPDATE webhook SET definition = $4, position = $5, live = $6, next_tick = $7
-         WHERE workspace = $1 AND integration = $2 AND id = $3",
-        params![
-            key.workspace,
-            key.integration,
-            key.id,
-            definition,
-            *position,
-            *live,
-            *next_tick
-        ],
-    )?;
+    let row = params![key.workspace, key.integration, key.id];
+    usage::change(tx, &usage::WEBHOOKS, ONE, row, |tx| {
+        let sql = format!(
+            "UPDATE webhook SET definition = $4, position = $5, live = $6, next_tick = $7 WHERE {ONE}"
+        );
+        let values = [
+            definition.into(),
+            (*position).into(),
+            (*live).into(),
+            (*next_tick).into(),
+        ];
+        tx.run(&sql, &[&row[..], &values[..]].concat())
+    })?;
     if !*live || revived {
         tx.run(
             "UPDATE webhook SET failures = 0, failing_since = NULL, exhausted = 0, fence = fence + 1, owner = NULL
@@ -146,10 +151,8 @@ pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         integration,
         id,
     } = key;
-    tx.run(
-        "DELETE FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3",
-        params![workspace, integration, id],
-    )?;
+    let row = params![workspace, integration, id];
+    usage::remove(tx, &usage::WEBHOOKS, ONE, row)?;
     forget_waiting(tx, key)
 }
 
@@ -160,12 +163,16 @@ fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         integration,
         id,
     } = key;
-    tx.run(
-        "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3",
-        params![workspace, integration, id],
+    delivery::in_bites(
+        tx,
+        walk::Kind::Waiting,
+        key,
+        Timestamp::from_micros(i64::MAX),
     )?;
-    tx.run(
-        "DELETE FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3",
+    usage::remove(
+        tx,
+        &usage::REPLAYS,
+        "workspace = $1 AND integration = $2 AND webhook = $3",
         params![workspace, integration, id],
     )?;
     Ok(())

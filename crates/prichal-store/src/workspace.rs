@@ -108,40 +108,49 @@ pub fn list(conn: &mut Conn, offset: i64, limit: i64) -> Result<(i64, Vec<Worksp
     ))
 }
 
-/// Deletes a workspace with its tokens, hooks and files. Returns false if it did not exist.
+/// Deletes a workspace: its tokens end and its hooks stop. The rest of its rows goes by [`clear`]. False when it was
+/// not there.
 pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> {
     let gone = tx.execute(
         "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
         params![id, now],
     )?;
-    tx.run("DELETE FROM token WHERE workspace = $1", params![id])?;
-    // Retention deletes blobs that no row refers to.
-    tx.execute("DELETE FROM file WHERE workspace = $1", params![id])?;
-    tx.run("DELETE FROM webhook WHERE workspace = $1", params![id])?;
-    tx.run("DELETE FROM deferred WHERE workspace = $1", params![id])?;
-    tx.run("DELETE FROM replay WHERE workspace = $1", params![id])?;
-    // Documents stay, because other companies share them.
-    let own = [
-        "channel",
-        "resource",
-        "run",
-        "kv",
-        "socket",
-        "document_hook",
-        "document_link",
-        "bulk",
-        "quarantine",
-        "signature_policy",
-    ];
-    for table in own {
+    for table in ["token", "webhook", "document_hook", "signature_policy"] {
         let sql = format!("DELETE FROM {table} WHERE workspace = $1");
         tx.run(&sql, params![id])?;
     }
-    tx.run(
-        "DELETE FROM instance_secret WHERE workspace = $1",
-        params![id],
-    )?;
     Ok(gone == 1)
+}
+
+/// The rows that go with a workspace, by the columns that tell those of a table apart; first what works by itself.
+/// Documents stay: other companies share them. Blobs that no row names any more are swept away.
+const OWN: [(&str, &str); 11] = [
+    ("run", "id"),
+    ("resource", "kind, id"),
+    ("channel", "id"),
+    ("socket", "channel, id"),
+    ("bulk", "id"),
+    ("deferred", "integration, webhook, lane, seq"),
+    ("replay", "integration, webhook, id"),
+    ("document_link", "id"),
+    ("kv", "channel, key"),
+    ("instance_secret", "integration, name, hash"),
+    ("file", "id"),
+];
+
+/// Removes some of the rows of a workspace that was deleted. False when there are none any more.
+pub fn clear(tx: &mut Tx<'_>, id: WorkspaceId, limit: i64) -> Result<bool> {
+    for (table, key) in OWN {
+        let sql = format!(
+            "DELETE FROM {table} WHERE workspace = $1 AND ({key}) IN (SELECT {key} FROM {table} WHERE workspace = $1 LIMIT $2)"
+        );
+        if tx.execute(&sql, params![id, limit])? > 0 {
+            return Ok(true);
+        }
+    }
+    // Of work that was held back there is little.
+    let sql = "DELETE FROM quarantine WHERE workspace = $1";
+    Ok(tx.execute(sql, params![id])? > 0)
 }
 
 fn read(row: &Row<'_>) -> Result<Workspace> {

@@ -103,6 +103,11 @@ impl<'a> Tx<'a> {
         self.usage.add(workspace, kind, change);
     }
 
+    /// The bytes that the writes of this transaction have added for a workspace so far, but for events.
+    pub fn used(&self, workspace: WorkspaceId) -> usage::Bytes {
+        self.usage.of(workspace)
+    }
+
     /// Inserts a row that cannot conflict with another. Such rows are collected and written in one statement, at the
     /// latest before the next statement of this transaction.
     pub(crate) fn insert(&mut self, insert: &'static Insert, values: Vec<Value<'static>>) {

@@ -5,6 +5,7 @@
 //! * [`request`] is what a run is about, as its script sees it.
 //! * [`host`] answers a script; what a script changes is written with the end of its run, or not at all.
 //! * [`perform`] does one run and writes what has come of it.
+//! * [`retype`] brings channels up to their type.
 //! * [`send`] brings a message to the outside system.
 //! * [`sockets`] are the websockets that this node holds.
 
@@ -12,6 +13,7 @@ pub mod host;
 pub mod perform;
 pub mod queue;
 pub mod request;
+pub mod retype;
 pub mod send;
 pub mod sockets;
 
@@ -22,6 +24,7 @@ use std::{
 
 use prichal_core::{
     channel::{Channel, Tokens},
+    channel_type::ChannelType,
     event::Author,
     id::{EntityId, UserId, WorkspaceId},
     script::Script,
@@ -164,6 +167,16 @@ pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result
 /// A script as it is kept.
 pub fn script_of(row: &resource::Resource) -> Result<Script> {
     Ok(Script {
+        id: row.id.0,
+        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// A type of channels as it is kept.
+pub fn type_of(row: &resource::Resource) -> Result<ChannelType> {
+    Ok(ChannelType {
         id: row.id.0,
         members: serde_json::from_str(&row.members).map_err(Error::internal)?,
         created_at: row.created_at,

@@ -10,7 +10,7 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
-use prichal_store::usage::Kind;
+use prichal_store::usage::{KINDS, Kind};
 
 use crate::{blobs::BlobUrl, cors};
 
@@ -229,10 +229,22 @@ pub const SETTINGS: &[Setting] = &[
         A_QUOTA,
     ),
     setting(
+        "quota-records",
+        "SIZE",
+        "How much the records of all else that a workspace keeps may take up",
+        A_QUOTA,
+    ),
+    setting(
         "memory-budget",
         "SIZE",
         "The memory of all bodies, answers and frames together",
         "32MiB or more, such as 256MiB or 1GiB",
+    ),
+    setting(
+        "connections",
+        "NUMBER",
+        "How many connections are served at once",
+        "a whole number above zero",
     ),
     setting(
         "connections-per-address",
@@ -319,12 +331,19 @@ pub struct Quotas {
     pub files: i64,
     pub events: i64,
     pub runs: i64,
+    pub records: i64,
 }
 
 impl Quotas {
     /// All of them, in the order of [`Kind::ALL`].
-    pub fn all(&self) -> [i64; 4] {
-        [self.entities, self.files, self.events, self.runs]
+    pub fn all(&self) -> [i64; KINDS] {
+        [
+            self.entities,
+            self.files,
+            self.events,
+            self.runs,
+            self.records,
+        ]
     }
 
     pub fn get(&self, kind: Kind) -> i64 {
@@ -421,6 +440,8 @@ pub struct Config {
     pub memory_budget: usize,
     /// The most connections of one address; 0 is no limit.
     pub connections_per_address: usize,
+    /// The number of connections of all together.
+    pub connections: usize,
     pub identifier_check: identifier::Check,
     /// Whether refused permissions and missing payment have status codes of their own on `/api/v3`.
     pub edo_strict_codes: bool,
@@ -518,6 +539,7 @@ impl Config {
                 files: quota("quota-files")?,
                 events: quota("quota-events")?,
                 runs: quota("quota-runs")?,
+                records: quota("quota-records")?,
             },
             guess_limit: given.need("guess-limit", Rate::parse)?,
             allowed_hosts: given.need("allowed-hosts", |text| listed(text).map(host).collect())?,
@@ -532,6 +554,9 @@ impl Config {
             })?,
             memory_budget: given.need("memory-budget", |text| {
                 parse_size(text).filter(|size| *size >= LEAST_MEMORY)
+            })?,
+            connections: given.need("connections", |text| {
+                text.parse().ok().filter(|number| *number > 0)
             })?,
             connections_per_address: given
                 .need("connections-per-address", |text| text.parse().ok())?,
@@ -835,6 +860,7 @@ mod tests {
             ("memory-budget", "256"),
             ("memory-budget", "99999999999999999GiB"),
             ("connections-per-address", "-1"),
+            ("connections", "0"),
             ("identifier-check", "lenient"),
             ("edo-strict-codes", "maybe"),
             ("sign-ticket-ttl", "1d"),

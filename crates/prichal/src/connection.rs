@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -16,6 +16,7 @@ use std::{
 
 use prichal_core::network;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
@@ -26,43 +27,110 @@ use crate::{
 pub const STALL: Duration = Duration::from_secs(30);
 const LEAST: usize = 30 << 10;
 
-/// The number of connections of each address; of IPv6, of each /64.
-#[derive(Clone, Default)]
-pub struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
+/// The connections of each address; of IPv6, of each /64. When all places are taken, the address that has most gives
+/// one up to a newcomer whose address has fewer.
+#[derive(Clone)]
+pub struct Crowd(Arc<Places>);
+
+struct Places {
+    most: usize,
+    /// Counts what connections do: the later, the higher.
+    moves: Arc<AtomicU64>,
+    of: Mutex<HashMap<IpAddr, Vec<Seat>>>,
+}
+
+/// A place that is taken.
+struct Seat {
+    turn: Turn,
+    /// Told when the place is given to another.
+    lost: CancellationToken,
+    /// An address that has as many as it likes: its connections are of many clients.
+    is_trusted: bool,
+}
 
 /// One connection among those of its address.
 pub struct Member {
     crowd: Crowd,
     address: IpAddr,
+    turn: Turn,
+    lost: CancellationToken,
 }
 
 impl Crowd {
-    /// One more; nothing when the address has `most` already.
-    pub fn enter(&self, address: IpAddr, most: usize) -> Option<Member> {
-        let address = network::customer(address);
-        let mut all = self.lock();
-        let count = all.entry(address).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Member {
-            crowd: self.clone(),
-            address,
-        })
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Places {
+            most,
+            moves: Arc::default(),
+            of: Mutex::default(),
+        }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One more; nothing when the address has `most` already, or all places are taken and none is given up. An
+    /// address that is trusted gives up none to others, and has none to speak of.
+    pub fn enter(&self, address: IpAddr, most: usize, is_trusted: bool) -> Option<Member> {
+        let address = network::customer(address);
+        let mut all = self.lock();
+        let held = all.get(&address).map_or(0, Vec::len);
+        if held >= most {
+            return None;
+        }
+        if all.values().map(Vec::len).sum::<usize>() >= self.0.most {
+            make_room(&mut all, if is_trusted { 0 } else { held })?;
+        }
+        let member = Member {
+            crowd: self.clone(),
+            address,
+            turn: Turn::new(&self.0.moves),
+            lost: CancellationToken::new(),
+        };
+        all.entry(address).or_default().push(Seat {
+            turn: member.turn.clone(),
+            lost: member.lost.clone(),
+            is_trusted,
+        });
+        Some(member)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Vec<Seat>>> {
+        self.0.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes the idlest connection of the address that holds most, if that is more than a newcomer's holds.
+fn make_room(all: &mut HashMap<IpAddr, Vec<Seat>>, newcomer: usize) -> Option<()> {
+    let rivals = all
+        .iter()
+        .filter(|(_, seats)| seats.iter().all(|seat| !seat.is_trusted));
+    let held = rivals.map(|(address, seats)| (seats.len(), *address));
+    let (most, address) = held.max().filter(|(most, _)| *most > newcomer)?;
+    let seats = all.get_mut(&address)?;
+    let idlest = (0..most).min_by_key(|n| seats[*n].turn.idleness())?;
+    let seat = seats.remove(idlest);
+    if seats.is_empty() {
+        all.remove(&address);
+    }
+    seat.lost.cancel();
+    metrics::counter!("prichal_connections_displaced_total").increment(1);
+    Some(())
+}
+
+impl Member {
+    pub fn turn(&self) -> Turn {
+        self.turn.clone()
+    }
+
+    /// Ends when the place is given to another.
+    pub fn lost(&self) -> CancellationToken {
+        self.lost.clone()
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         let mut all = self.crowd.lock();
-        if let Some(count) = all.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(seats) = all.get_mut(&self.address) {
+            seats.retain(|seat| !seat.turn.is(&self.turn));
+            if seats.is_empty() {
                 all.remove(&self.address);
             }
         }
@@ -77,6 +145,9 @@ pub struct Turn(Arc<State>);
 #[derive(Default)]
 struct State {
     on: AtomicUsize,
+    /// When the connection last did something, in moves of all connections.
+    moved: AtomicU64,
+    moves: Arc<AtomicU64>,
     /// The memory of the head that is coming. A request that begins has its own account.
     head: Mutex<Option<Hold>>,
 }
@@ -85,6 +156,31 @@ struct State {
 pub struct Busy(Turn);
 
 impl Turn {
+    fn new(moves: &Arc<AtomicU64>) -> Self {
+        let turn = Self(Arc::new(State {
+            moves: moves.clone(),
+            ..State::default()
+        }));
+        turn.moved();
+        turn
+    }
+
+    /// The connection does something.
+    fn moved(&self) {
+        let now = self.0.moves.fetch_add(1, Relaxed);
+        self.0.moved.store(now, Relaxed);
+    }
+
+    /// The less, the idler: those without a request go before the others, and those before that have done nothing
+    /// for longer.
+    fn idleness(&self) -> (bool, u64) {
+        (self.is_on(), self.0.moved.load(Relaxed))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub fn begin(&self) -> Busy {
         self.0.on.fetch_add(1, Relaxed);
         *self.head() = None;
@@ -149,6 +245,7 @@ impl<T> Wire<T> {
 
     /// Counts what has come of a head.
     fn count(&mut self, bytes: usize) -> io::Result<()> {
+        self.turn.moved();
         if self.turn.is_on() {
             return Ok(());
         }
@@ -170,6 +267,7 @@ impl<T> Wire<T> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(count)) => {
+                self.turn.moved();
                 if count >= length {
                     self.stalled = None;
                 } else if let Some(stalled) = &mut self.stalled {
@@ -247,6 +345,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use prichal_core::time::Timestamp;
+    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
@@ -259,16 +358,101 @@ mod tests {
         (Wire::new(io, payer, turn.clone()), clock, turn)
     }
 
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
     #[test]
     fn an_address_has_a_bounded_number_of_connections() {
-        let crowd = Crowd::default();
-        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let first = crowd.enter(one, 2);
-        let _second = crowd.enter(one, 2).unwrap();
-        assert!(crowd.enter(one, 2).is_none());
-        assert!(crowd.enter(other, 2).is_some());
+        let crowd = Crowd::new(100);
+        let (one, other) = (address(1), address(2));
+        let first = crowd.enter(one, 2, false);
+        let _second = crowd.enter(one, 2, false).unwrap();
+        assert!(crowd.enter(one, 2, false).is_none());
+        assert!(crowd.enter(other, 2, false).is_some());
         drop(first);
-        assert!(crowd.enter(one, 2).is_some());
+        assert!(crowd.enter(one, 2, false).is_some());
+    }
+
+    #[test]
+    fn what_is_trusted_gives_up_no_place() {
+        let crowd = Crowd::new(3);
+        let enter = |last, trusted| crowd.enter(address(last), usize::MAX, trusted);
+        let proxy = [enter(1, true).unwrap(), enter(1, true).unwrap()];
+        let direct = enter(2, false).unwrap();
+        assert!(enter(2, false).is_none(), "as many as the newcomer has");
+        let third = enter(1, true).unwrap();
+        assert!(direct.lost.is_cancelled() && !third.lost.is_cancelled());
+        assert!(enter(3, false).is_none(), "only trusted ones are left");
+        assert!(proxy.iter().all(|member| !member.lost.is_cancelled()));
+    }
+
+    #[test]
+    fn a_request_that_is_under_way_is_spared() {
+        let crowd = Crowd::new(2);
+        let busy = crowd.enter(address(1), 9, false).unwrap();
+        let idle = crowd.enter(address(1), 9, false).unwrap();
+        let _request = busy.turn().begin();
+        let _newcomer = crowd.enter(address(2), 9, false).unwrap();
+        assert!(idle.lost.is_cancelled() && !busy.lost.is_cancelled());
+    }
+
+    /// What happens to a crowd of a few places, by addresses and connections.
+    #[derive(Clone, Debug)]
+    enum Move {
+        Enter(u8),
+        Act(usize),
+        Leave(usize),
+    }
+
+    fn moves() -> impl Strategy<Value = Vec<Move>> {
+        let one = prop_oneof![
+            3 => (0..4_u8).prop_map(Move::Enter),
+            2 => (0..8_usize).prop_map(Move::Act),
+            1 => (0..8_usize).prop_map(Move::Leave),
+        ];
+        prop::collection::vec(one, 0..80)
+    }
+
+    proptest! {
+        /// Against a list of all connections, the one that acted last at the end.
+        #[test]
+        fn places_go_from_who_has_most_to_who_has_fewer(all in moves()) {
+            const PLACES: usize = 6;
+            const EACH: usize = 5;
+            let crowd = Crowd::new(PLACES);
+            let mut model: Vec<(u8, Member)> = Vec::new();
+            for one in all {
+                match one {
+                    Move::Act(n) if n < model.len() => {
+                        let acted = model.remove(n);
+                        acted.1.turn.moved();
+                        model.push(acted);
+                    }
+                    Move::Leave(n) if n < model.len() => drop(model.remove(n)),
+                    Move::Act(_) | Move::Leave(_) => {}
+                    Move::Enter(of) => {
+                        let count = |of: u8| model.iter().filter(|(other, _)| *other == of).count();
+                        let held = count(of);
+                        let richest = (0..4_u8).max_by_key(|of| (count(*of), *of)).unwrap();
+                        let is_full = model.len() == PLACES;
+                        let expected = held < EACH && (!is_full || count(richest) > held);
+                        let entered = crowd.enter(address(of), EACH, false);
+                        prop_assert_eq!(entered.is_some(), expected);
+                        if let Some(member) = entered {
+                            if is_full {
+                                let idlest = model.iter().position(|(of, _)| *of == richest).unwrap();
+                                let (_, gone) = model.remove(idlest);
+                                prop_assert!(gone.lost.is_cancelled());
+                            }
+                            model.push((of, member));
+                        }
+                    }
+                }
+                prop_assert!(model.len() <= PLACES);
+                prop_assert!(model.iter().all(|(_, member)| !member.lost.is_cancelled()));
+            }
+        }
     }
 
     #[tokio::test]

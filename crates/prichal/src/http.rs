@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prichal_store::tenant;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, oneshot},
+    sync::oneshot,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -32,15 +32,13 @@ use tracing::Instrument as _;
 
 use crate::{
     app::App,
-    connection::{Crowd, Member, Turn, Wire},
+    connection::{Crowd, Member, Wire},
     courtesy,
     face::{self, paths::Paths},
     memory::{Budget, Payer},
     openapi, security,
 };
 
-/// How many connections are served at once. More wait in the system's queue.
-const CONNECTIONS: usize = 8192;
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 /// The most bytes a request's head may have; also how much of an answer waits to be written, and what a
@@ -221,10 +219,11 @@ async fn converse(
     peer: SocketAddr,
     router: Router,
     budget: Budget,
+    member: &Member,
     stop: CancellationToken,
 ) {
     let payer = Payer::new(budget, Some(peer.ip().to_canonical()));
-    let turn = Turn::default();
+    let turn = member.turn();
     let wire = Wire::new(stream, payer, turn.clone());
     // Boxed, so that a connection holds no room for a request while there is none.
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -253,9 +252,11 @@ async fn converse(
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let lost = member.lost();
     // A connection that breaks is the client's matter.
     tokio::select! {
         _ = connection.as_mut() => {}
+        () = lost.cancelled() => {}
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
@@ -273,11 +274,9 @@ pub async fn serve(
     let router = router(app.clone());
     // Nobody waits for it any more when the server is about to stop.
     let _ = ready.send(());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let crowd = Crowd::default();
+    let crowd = Crowd::new(app.config.connections);
     let mut connections = JoinSet::new();
     loop {
-        let place = places.clone().acquire_owned().await?;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
@@ -300,16 +299,9 @@ pub async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let conversation = converse(
-            stream,
-            peer,
-            router.clone(),
-            app.memory.clone(),
-            stop.clone(),
-        );
+        let (router, memory, stop) = (router.clone(), app.memory.clone(), stop.clone());
         connections.spawn(async move {
-            conversation.await;
-            drop((member, place));
+            converse(stream, peer, router, memory, &member, stop).await;
         });
     }
     drop(listener);
@@ -322,10 +314,11 @@ pub async fn serve(
 fn enter(app: &App, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
     let address = peer.ip().to_canonical();
     let mut proxies = app.config.trusted_proxies.iter();
+    let is_trusted = proxies.any(|proxy| proxy.contains(address));
     let most = match app.config.connections_per_address {
         0 => usize::MAX,
-        _ if proxies.any(|proxy| proxy.contains(address)) => usize::MAX,
+        _ if is_trusted => usize::MAX,
         most => most,
     };
-    crowd.enter(address, most)
+    crowd.enter(address, most, is_trusted)
 }

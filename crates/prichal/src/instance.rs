@@ -3,6 +3,8 @@
 //! Every change goes through [`save`], which writes the row, the webhooks that differ and the event, so
 //! none of the three can be forgotten.
 
+pub mod manifest;
+
 use std::collections::HashSet;
 
 use prichal_core::{
@@ -276,7 +278,7 @@ pub fn switch_off(vault: &Vault, tx: &mut Tx<'_>, key: Key, origin: &Origin) -> 
 
 /// Carries a new manifest into an instance: another base URL changes the model, another version makes
 /// `setup/upgrade` due. `integration` is what the manifest was before.
-pub fn apply_manifest(
+fn apply_manifest(
     vault: &Vault,
     tx: &mut Tx<'_>,
     integration: &Integration,

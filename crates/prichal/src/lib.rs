@@ -51,4 +51,5 @@ pub mod telemetry;
 pub mod telephony;
 pub mod upload;
 pub mod vault;
+pub mod walk;
 pub mod writes;

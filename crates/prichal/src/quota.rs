@@ -1,19 +1,20 @@
-//! Quotas of workspaces: models of entities, contents of files, events, runs of scripts.
+//! Quotas of workspaces: models of entities, contents of files, events, runs of scripts, and the records of all else
+//! that is kept.
 //!
 //! The store counts in the transactions that write. A request that would add to what is used up is refused by
 //! a count that is at most a second old: that a quota is overshot by what comes in within a second costs
-//! less than a read in every write would. What deletes is never refused.
+//! less than a read in every write would. What deletes is never refused, nor is a change that makes an entity smaller
+//! ([`growing`]): only for events there has to be room.
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::http::Method;
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
-    Conn,
-    usage::{self, Kind, Usage},
+    Conn, Tx,
+    usage::{self, Bytes, Kind, Usage},
 };
 use serde_json::{Map, Value};
 
@@ -76,7 +77,7 @@ impl Incoming {
             bytes: 0,
         };
         incoming.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        admit(app, workspace, &[Kind::Files], 0).await?;
+        admit(app, workspace, &[Kind::Files, Kind::Records], 0).await?;
         Ok(incoming)
     }
 
@@ -152,16 +153,50 @@ fn exceeded(name: &str, used: i64, allowed: i64) -> Error {
     })
 }
 
-/// The kinds that a request of an API adds to.
-const WRITTEN: [Kind; 2] = [Kind::Entities, Kind::Events];
+/// The room that a write has which changes what is there.
+struct Room {
+    workspace: WorkspaceId,
+    /// The kinds that are counted, how much of each is used, and how much may be.
+    kinds: Vec<(Kind, i64, i64)>,
+}
 
-/// Refuses a request that writes entities or events when those are used up.
-pub async fn admit_request(app: &App, workspace: WorkspaceId, method: &Method) -> Result<()> {
-    let writes = [Method::POST, Method::PUT, Method::PATCH].contains(method);
-    if !writes {
-        return Ok(());
+impl Room {
+    /// Refuses to make more of something than there is room for.
+    fn check(&self, before: &Bytes, after: &Bytes) -> Result<()> {
+        for (kind, used, allowed) in &self.kinds {
+            let grown = after.get(*kind) - before.get(*kind);
+            if grown > 0 && used.saturating_add(grown) > *allowed {
+                security::record(Event::QuotaReached, Some(self.workspace), kind.name());
+                return Err(exceeded(kind.name(), *used, *allowed));
+            }
+        }
+        Ok(())
     }
-    admit(app, workspace, &WRITTEN, 0).await
+}
+
+/// Makes a write refuse itself when it leaves more of some kinds than it has found and than there may be. What makes
+/// less of them goes through, whatever is used up.
+pub async fn growing<T>(
+    app: &App,
+    workspace: WorkspaceId,
+    kinds: &[Kind],
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+) -> Result<impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static> {
+    let usage = usage_of(app, workspace).await?;
+    let limited = |kind: &Kind| {
+        let allowed = allowed(&app.config.quotas, &usage, *kind)?;
+        Some((*kind, usage.used.get(*kind), allowed))
+    };
+    let room = Room {
+        workspace,
+        kinds: kinds.iter().filter_map(limited).collect(),
+    };
+    Ok(move |tx: &mut Tx<'_>| {
+        let before = tx.used(workspace);
+        let done = work(tx)?;
+        room.check(&before, &tx.used(workspace))?;
+        Ok(done)
+    })
 }
 
 /// Reports the quotas that are nearly used up: once each in the log, and in the metrics.

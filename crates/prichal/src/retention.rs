@@ -27,7 +27,7 @@ use crate::{
     blobs::{BlobEntry, BlobKey},
     error::{Error, Result},
     face::once::REMEMBERED,
-    journal, quota,
+    journal, quota, walk,
 };
 
 /// How often files that have ended are looked for: they go within a minute.
@@ -61,6 +61,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         loop {
             let began = app.clock.now();
             let _ = logged(quota::watch(&app).await);
+            let _ = step(&app, Step::Walks, walk::resume(&app)).await;
             if next <= began {
                 let swept = sweep(&app).await;
                 next = began + if swept.is_ok() { SELDOM } else { AGAIN };
@@ -101,6 +102,7 @@ enum Step {
     Orphans,
     Suspects,
     Tickets,
+    Walks,
 }
 
 /// Does a step, unless it is in quarantine. A failure is logged.
@@ -148,10 +150,9 @@ pub async fn sweep(app: &App) -> Result<()> {
     let tickets = forget(app, ANY, move |tx| live_ticket::forget(tx, now, most));
     let tickets = step(app, Step::Tickets, tickets).await;
     let keys_over = now - app.config.access_key_ttl - MARGIN;
-    let revoked = async {
-        let forget = move |tx: &mut Tx<'_>| integration::forget_revoked(tx, keys_over);
-        Ok(app.db.write(ANY, forget).await.map(drop)?)
-    };
+    let revoked = forget(app, ANY, move |tx| {
+        integration::forget_revoked(tx, keys_over, most)
+    });
     let revoked = step(app, Step::Revoked, revoked).await;
     let unfinished = async { Ok(app.blobs.sweep_unfinished(now - UPLOAD).await.map(drop)?) };
     let unfinished = step(app, Step::Unfinished, unfinished).await;

@@ -35,7 +35,7 @@ const OFTEN: Duration = Duration::from_secs(1);
 /// The wait between two looks at the file of the admin token.
 const SELDOM: Duration = Duration::from_secs(5);
 /// The rows that one step looks at.
-const STEP: i64 = 500;
+const STEP: i64 = 100;
 
 /// The name of the text that only the right master key opens.
 const SEALED: &str = "sealed";

@@ -155,6 +155,7 @@ impl Effects {
         channel: Option<EntityId>,
     ) -> Result<Vec<Place>> {
         let (workspace, mut changed) = (origin.workspace, Vec::new());
+        let mut has_more = false;
         if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
             self.check_seen(tx, workspace, channel)?;
         }
@@ -164,12 +165,7 @@ impl Effects {
                     let Some(channel) = channel else { continue };
                     match value {
                         None => kv::remove(tx, workspace, channel, key)?,
-                        Some(value) => {
-                            if !kv::put(tx, workspace, channel, key, value, KEYS)? {
-                                let what = format!("A channel keeps at most {KEYS} values");
-                                return Err(Error::refused("tooMany", what));
-                            }
-                        }
+                        Some(value) => has_more |= kv::put(tx, workspace, channel, key, value)?,
                     }
                 }
                 Effect::Send(run) => run::insert(tx, run, None),
@@ -198,6 +194,13 @@ impl Effects {
                     tx.append(NewEvent::published(id, origin, about, new));
                 }
             }
+        }
+        // Once for all of them: it reads each value's key.
+        if let Some(channel) = channel.filter(|_| has_more)
+            && kv::count(tx.conn()?, workspace, channel)? > KEYS
+        {
+            let what = format!("A channel keeps at most {KEYS} values");
+            return Err(Error::refused("tooMany", what));
         }
         Ok(changed)
     }

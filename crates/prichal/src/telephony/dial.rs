@@ -285,14 +285,7 @@ fn choose(conn: &mut Conn, workspace: WorkspaceId, user: Option<Uuid>) -> Result
             .and_then(|(members, _)| group_of(&members)),
         None => None,
     };
-    let mut settings = ui_setting::list(conn, workspace, MAIN_TELEPHONY)?;
-    let rank = |setting: &ui_setting::UiSetting| match (setting.user, setting.group) {
-        (Some(of), _) => (Some(of) == user).then_some(0),
-        (None, Some(of)) => (Some(of) == group).then_some(1),
-        (None, None) => Some(2),
-    };
-    settings.retain(|setting| rank(setting).is_some());
-    settings.sort_by_key(|setting| rank(setting));
+    let settings = ui_setting::list_for(conn, workspace, MAIN_TELEPHONY, user, group)?;
     for setting in settings {
         let Some(id) = prichal_core::id::parse(&setting.value) else {
             continue;

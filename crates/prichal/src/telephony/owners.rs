@@ -10,8 +10,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// How many older calls are linked at once with somebody whose number has become known.
-const OLDER_CALLS: i64 = 500;
+/// How many older calls are linked at once with somebody whose numbers have become known.
+const OLDER_CALLS: usize = 500;
 
 /// Keeps the numbers of a contact or company that was changed, and links the calls of numbers that are
 /// new with it. Nothing for other kinds.
@@ -45,8 +45,14 @@ fn tell_older_calls(tx: &mut Tx<'_>, origin: &Origin, end: Entity, fresh: &[Stri
         author: Author::system(),
         ..origin.clone()
     };
+    let mut room = OLDER_CALLS;
     for key in fresh {
-        let calls = communication::list_unlinked(tx.conn()?, origin.workspace, key, OLDER_CALLS)?;
+        if room == 0 {
+            break;
+        }
+        let most = i64::try_from(room).map_err(Error::internal)?;
+        let calls = communication::list_unlinked(tx.conn()?, origin.workspace, key, most)?;
+        room -= calls.len();
         for id in calls {
             record::link_owner(tx, &system, id, end)?;
         }

@@ -233,6 +233,62 @@ async fn an_address_has_so_many_connections() {
     .await;
 }
 
+/// A connection from another address of this machine.
+async fn connect_from(hub: &Hub, address: [u8; 4]) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind((address, 0).into())
+        .expect("an address of this machine");
+    let to = hub.url.strip_prefix("http://").expect("a URL");
+    let to = to.parse().expect("an address");
+    socket.connect(to).await.expect("it listens")
+}
+
+/// Asks for something over a connection. False when it is closed.
+async fn is_served(stream: &mut TcpStream) -> bool {
+    let health = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    if stream.write_all(health).await.is_err() {
+        return false;
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"ok") {
+        let mut part = [0; 512];
+        match stream.read(&mut part).await {
+            Ok(count) if count > 0 => answer.extend_from_slice(&part[..count]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Addresses that hold every place keep nobody out: who has most gives up what it uses least.
+#[tokio::test]
+async fn a_crowd_of_addresses_keeps_nobody_out() {
+    let hub = Hub::with(|config| config.connections = 8).await;
+    let (one, other, newcomer) = ([127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]);
+    let mut many = Vec::new();
+    for _ in 0..6 {
+        let mut stream = connect_from(&hub, one).await;
+        assert!(is_served(&mut stream).await);
+        many.push(stream);
+    }
+    // The first has done something since; the second has become the idlest.
+    assert!(is_served(&mut many[0]).await);
+    let mut few = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect_from(&hub, other).await;
+        assert!(is_served(&mut stream).await);
+        few.push(stream);
+    }
+    // Nine for eight places, one of them at the most held by the harness.
+    assert!(!is_served(&mut many[1]).await);
+    let mut stream = connect_from(&hub, newcomer).await;
+    assert!(is_served(&mut stream).await);
+    for kept in few.iter_mut().chain([&mut many[0]]) {
+        assert!(is_served(kept).await);
+    }
+}
+
 #[tokio::test]
 async fn what_is_held_is_shown() {
     let hub = Hub::start().await;

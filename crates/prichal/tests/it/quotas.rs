@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    dock::{Dock, POINTS, RUNS},
-    exchange::{Exchange, PDF},
+    dock::{Dock, POINTS, RUNS, SCRIPTS},
+    exchange::{CREATE, Exchange, PDF, QUICK, REJECT, ROUTE, V3},
     hub::{Answer, Caller, Hub, Log, eventually},
     partner::company,
 };
@@ -65,9 +65,17 @@ async fn entities_and_events_are_refused_when_they_are_used_up() {
         let detail = refused["invalidConstraints"][kind].as_str();
         let detail = detail.expect("which quota");
         assert!(detail.contains(&format!("of {allowed} bytes")), "{detail}");
-        let renaming = json!([{ "op": "replace", "path": "/name", "value": "x" }]);
         let path = format!("/companies/{id}");
-        assert_eq!(space.patch(&path, renaming).await.status, 409);
+        let rename = |name: &str| json!([{ "op": "replace", "path": "/name", "value": name }]);
+        let longer = space.patch(&path, rename("a longer name")).await;
+        assert_eq!(
+            (longer.status, &longer["status"]),
+            (409, &json!("quotaExceeded"))
+        );
+        // A smaller entity needs less of the one, and an event more of the other.
+        let shorter = space.patch(&path, rename("x")).await.status;
+        assert_eq!(shorter, if kind == "entities" { 200 } else { 409 });
+        space.patch(&path, rename("y")).await;
         space.get(&path).await.ok();
         company(&other, "elsewhere").await;
     }
@@ -180,7 +188,7 @@ async fn each_dialect_says_what_is_used_up() {
     let refused = company.upload(path, "documentContent", "b.pdf", PDF).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
     let said = refused["errors"][0]["errorDescription"].as_str();
-    assert!(said.is_some_and(|said| said.contains("The quota of files")));
+    assert!(said.is_some_and(|said| said.contains("Квота") && said.contains("files")));
     assert_eq!(company.status(&draft).await, "DRAFT");
 }
 
@@ -270,11 +278,202 @@ async fn what_was_counted_is_what_is_there() {
     assert!(Kind::ALL.iter().all(|kind| counted.get(*kind) > 0));
     let ground = hub.stop().await;
     // As if the store were from before anything was counted.
-    ground.execute(
-        "DROP TABLE usage; DELETE FROM migration WHERE version = (SELECT max(version) FROM migration)",
-    );
+    ground.execute("UPDATE usage SET records = 1");
+    ground.execute(counting(include_str!(
+        "../../../prichal-store/migrations/0017_records.sql"
+    )));
     let hub = ground.start().await;
-    assert_eq!(used(&hub, workspace).await, counted);
+    let again = used(&hub, workspace).await;
+    assert_eq!(again.get(Kind::Records), counted.get(Kind::Records));
+    let ground = hub.stop().await;
+    ground.execute("DELETE FROM usage");
+    ground.execute(counting(include_str!(
+        "../../../prichal-store/migrations/0013_usage.sql"
+    )));
+    let hub = ground.start().await;
+    let again = used(&hub, workspace).await;
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Records) {
+        assert_eq!(again.get(kind), counted.get(kind), "{}", kind.name());
+    }
+}
+
+/// The statement of a migration that counts what is there.
+fn counting(migration: &str) -> &str {
+    &migration[migration.find("INSERT INTO usage").expect("it counts")..]
+}
+
+/// Whatever is kept is counted, and is not any more when it goes.
+#[tokio::test]
+async fn all_that_is_kept_counts() {
+    let dock = Dock::new().await;
+    let records = async || {
+        let shown = shown(&dock.hub, "acme").await;
+        shown["records"]["used"].as_i64().expect("a number")
+    };
+    let script = dock.script("s", "respond(200)").await;
+    let made = dock.channel("c", json!({})).await;
+    let before = records().await;
+    // A script, a channel: as much longer as they become.
+    let source = "x".repeat(5000);
+    let data =
+        json!({ "scriptdata": { "language": "javascript", "source": format!("// {source}") } });
+    let path = format!("{SCRIPTS}/{script}");
+    dock.change(&path, data).await.ok();
+    assert!(records().await - before > 4900);
+    let data = json!({ "scriptdata": { "language": "javascript", "source": "//" } });
+    dock.change(&path, data).await.ok();
+    assert!(records().await < before);
+    let path = format!("{POINTS}/{}", made.id);
+    let before = records().await;
+    dock.change(&path, json!({ "ext": { "note": "x".repeat(3000) } }))
+        .await
+        .ok();
+    assert!(records().await - before >= 3000);
+
+    // What scripts keep, until it is removed.
+    let source = "const { n } = request.body; kv.set('k', n ? 'x'.repeat(n) : null); respond(200)";
+    let keeper = dock.sync("keeper", source).await;
+    let before = records().await;
+    for (n, more) in [(4000, 4000..4200), (1000, 1000..1200), (0, 0..1)] {
+        dock.hook(&keeper, json!({ "n": n })).await.ok();
+        assert!(more.contains(&(records().await - before)), "{n}");
+    }
+
+    // Settings, remembered answers, links.
+    let before = records().await;
+    let setting = json!({ "key": "k", "value": "x".repeat(2000) });
+    dock.space.put("/ui-settings", setting.clone()).await.ok();
+    dock.space.put("/ui-settings", setting).await.ok();
+    let now = records().await;
+    assert!((2000..2300).contains(&(now - before)), "{}", now - before);
+    let once = dock.space.clone().header("idempotency-key", "one");
+    let body = json!({ "name": "x".repeat(500) });
+    let first = once.post("/companies", body).await.ok().str("id");
+    assert!(records().await - now > 500);
+    let contact = dock.space.post("/contacts", json!({ "name": "C" })).await;
+    let contact = contact.ok().str("id");
+    let before = records().await;
+    let ends = json!({ "companyId": first, "contactId": contact });
+    dock.space.post("/links", ends.clone()).await.ok();
+    dock.space.post("/links", ends.clone()).await.ok();
+    assert_eq!(records().await - before, 200);
+    let ends = Some(ends.to_string().into_bytes());
+    let cut = dock.space.send(reqwest::Method::DELETE, "/links", ends);
+    cut.await.ok();
+    assert_eq!(records().await, before);
+    assert_eq!(
+        dock.rest
+            .delete(&format!("{POINTS}/{}", keeper.id))
+            .await
+            .status,
+        204
+    );
+    eventually("answers are forgotten", || async {
+        dock.hub.advance(Duration::from_hours(30));
+        (records().await < before).then_some(())
+    })
+    .await;
+}
+
+/// At a quota of records nothing is added, and what is there can become smaller.
+#[tokio::test]
+async fn records_can_become_smaller_at_their_quota() {
+    let dock = Dock::new().await;
+    let made = dock
+        .channel("c", json!({ "ext": { "note": "x".repeat(500) } }))
+        .await;
+    dock.space
+        .put("/ui-settings", json!({ "key": "k", "value": "long" }))
+        .await
+        .ok();
+    set(&dock.hub, "acme", json!({ "records": 10 })).await;
+    let path = format!("{POINTS}/{}", made.id);
+    let longer = json!({ "ext": { "note": "x".repeat(600) } });
+    let refused = dock.change(&path, longer).await;
+    assert_eq!(
+        (refused.status, &refused["error_code"]),
+        (409, &json!(1409))
+    );
+    dock.change(&path, json!({ "ext": { "note": "" } }))
+        .await
+        .ok();
+    let value = |value: &str| json!({ "key": "k", "value": value });
+    let refused = dock.space.put("/ui-settings", value("longer")).await;
+    assert_eq!(
+        (refused.status, &refused["status"]),
+        (409, &json!("quotaExceeded"))
+    );
+    dock.space.put("/ui-settings", value("s")).await.ok();
+    for (path, body) in [
+        ("/companies", json!({ "name": "x" })),
+        (
+            "/private-integrations",
+            json!({ "name": "I", "version": "v1", "baseUrl": "https://i.example" }),
+        ),
+    ] {
+        let refused = dock.space.post(path, body).await;
+        assert_eq!(refused.status, 409, "{path}: {}", refused.text);
+    }
+    assert_eq!(upload(&dock.space, "1").await.status, 409);
+    assert_eq!(dock.rest.delete(&path).await.status, 204);
+}
+
+/// Every call that writes documents is refused at the quota of events, in the words of its dialect; elements that had
+/// been queued before are as well, and what ends a document is not.
+#[tokio::test]
+async fn documents_are_charged_however_they_are_made() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let draft = us.draft().await;
+    let sent = us.sent(&[&them.bin]).await;
+    let blob = us.content("b.pdf", PDF).await;
+    for company in [&us, &them] {
+        set(&exchange.hub, &company.name, json!({ "events": 1 })).await;
+    }
+    let bulk = |data: &Value| json!({ "operations": [{ "data": data }] });
+    let (metadata, route) = (us.metadata(&[&blob]), us.to(&draft, &[&them.bin]));
+    let sign = json!({ "documentId": draft, "signedByEmployeeId": us.employee });
+    let load = json!({ "documentId": draft });
+    let content = "signature/content-to-sign/generate";
+    for (path, body) in [
+        (CREATE.to_owned(), metadata.clone()),
+        (QUICK.to_owned(), route.clone()),
+        (ROUTE.to_owned(), route.clone()),
+        (format!("{V3}/sync/external/outbox/{content}"), sign.clone()),
+        (
+            format!("{V3}/async/bulk/external/outbox/document/create"),
+            bulk(&metadata),
+        ),
+        (
+            format!("{V3}/async/bulk/external/outbox/route/quick-route/create"),
+            bulk(&route),
+        ),
+        (
+            format!("{V3}/async/bulk/external/outbox/{content}"),
+            bulk(&sign),
+        ),
+        (
+            format!("{V3}/async/documents/download/bulk-download"),
+            bulk(&load),
+        ),
+    ] {
+        let refused = us.api.post(&path, body).await;
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text);
+        let said = &refused["errors"][0];
+        assert_eq!(said["errorCode"], "VALIDATION_ERROR", "{path}");
+        let words = said["errorDescription"].as_str().unwrap_or_default();
+        assert!(
+            words.contains("Квота") && words.contains("events"),
+            "{path}: {words}"
+        );
+    }
+    assert_eq!(us.status(&draft).await, "DRAFT");
+    them.act(REJECT, &sent, json!({ "reason": "no" }))
+        .await
+        .ok();
+    let path = format!("{V3}/sync/external/outbox/document/{draft}");
+    let gone = us.api.delete(&path).await;
+    assert!(gone.status < 300, "{}", gone.text);
 }
 
 #[tokio::test]

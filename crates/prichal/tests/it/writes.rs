@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     dock::{Dock, SCRIPTS},
+    exchange::{CREATE, Exchange, PDF},
     hub::Hub,
 };
 
@@ -87,4 +88,36 @@ async fn what_writes_is_not_told_by_the_method() {
     let overridden = dock.rest.clone().header("x-http-method-override", "LOOKUP");
     let again = overridden.post(SCRIPTS, json!("s")).await.ok();
     assert_eq!(found.text, again.text);
+}
+
+/// Calls that only read go on, although they are POSTs; every other POST waits.
+#[tokio::test]
+async fn queries_go_on_when_too_much_was_written() {
+    let exchange = Exchange::with(|config| config.write_bytes_per_minute = 200_000).await;
+    let us = exchange.company(0).await;
+    let draft = us.draft().await;
+    let blob = us.content("b.pdf", PDF).await;
+    let metadata = us.metadata(&[&blob]);
+    let mut made = 0;
+    while us.api.post(CREATE, metadata.clone()).await.status != 429 {
+        made += 1;
+        assert!(made < 1000, "it goes on for ever");
+    }
+    let operations = exchange.hub.operations(&["/api/v3/"]).await;
+    let mut reading = 0;
+    for operation in operations {
+        let Some(path) = operation.strip_prefix("POST ") else {
+            continue;
+        };
+        let only_reads = path.ends_with("/status")
+            || path.contains("/documents-query/")
+            || path.contains("/references/")
+            || path.ends_with("/signature/verify")
+            || path.ends_with("/bulk/operations");
+        reading += usize::from(only_reads);
+        let answer = us.api.post(path, json!({})).await;
+        assert_eq!(answer.status != 429, only_reads, "{path}: {}", answer.text);
+    }
+    assert!(reading > 15, "{reading}");
+    assert_eq!(us.status(&draft).await, "DRAFT");
 }

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Conn, Tx,
-    usage::{self, Kind},
+    usage::{self, KINDS, Kind},
 };
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -35,6 +35,8 @@ struct UsageModel {
     files: Used,
     events: Used,
     runs: Used,
+    /// Of all else that is kept: calls, links, documents, channels, scripts, what they keep, attempts, answers.
+    records: Used,
 }
 
 /// Quotas of a workspace in bytes. 0 is no limit; where one is null or left away, the server's setting holds.
@@ -45,6 +47,7 @@ struct Quota {
     files: Option<i64>,
     events: Option<i64>,
     runs: Option<i64>,
+    records: Option<i64>,
 }
 
 /// Read how much a workspace takes up, and how much it may.
@@ -89,7 +92,7 @@ pub(super) async fn put_quota(
     answer(&app, workspace).await
 }
 
-fn read(body: &Value) -> Result<[Option<i64>; 4]> {
+fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
     let body = body
         .as_object()
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
@@ -101,7 +104,7 @@ fn read(body: &Value) -> Result<[Option<i64>; 4]> {
             format!("There is no quota {shown}."),
         ));
     }
-    let mut quotas = [None; 4];
+    let mut quotas = [None; KINDS];
     for (quota, name) in quotas.iter_mut().zip(names) {
         *quota = match body.get(name) {
             None | Some(Value::Null) => None,

@@ -10,6 +10,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     integration::{self, Revocation},
+    walk as walks,
     workspace::{self, Workspace},
 };
 use serde::Serialize;
@@ -28,6 +29,7 @@ use crate::{
     },
     page::Page,
     security::{self, Event},
+    walk,
 };
 
 /// A new workspace.
@@ -276,6 +278,7 @@ pub(super) async fn delete_workspace(
                 integration::revoke(tx, *revocation, now)?;
             }
             workspace::delete(tx, id, now)?;
+            walk::begin(tx, id, walks::Kind::Workspace, "", &())?;
             Ok::<_, Error>(ended)
         })
         .await?;
@@ -289,6 +292,7 @@ pub(super) async fn delete_workspace(
     app.channels.sockets.heard(id);
     security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
+    walk::finish(&app, id, walks::Kind::Workspace).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{Method, request::Parts},
+};
 use prichal_core::{
     event::Origin,
     id::{IntegrationId, WorkspaceId},
     time::Timestamp,
 };
-use prichal_store::workspace::Workspace;
+use prichal_store::{usage::Kind, workspace::Workspace};
 
 use crate::{
     access::{self, Caller},
@@ -102,9 +105,7 @@ impl FromRequestParts<App> for Member {
             }
         };
         Payer::name(&parts.extensions, Some(workspace.id), caller.credential());
-        if !is_spared(parts.uri.path()) {
-            quota::admit_request(app, workspace.id, &parts.method).await?;
-        }
+        quota::admit(app, workspace.id, written(parts), 0).await?;
         // From here on, every log line of the request names it.
         tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
         if !parts.method.is_safe() {
@@ -119,13 +120,25 @@ impl FromRequestParts<App> for Member {
     }
 }
 
-/// Collections that keep order in a workspace, and its settings: never refused by a quota. Files have one of their own.
+/// Collections that keep order in a workspace, and its settings: never refused by a quota, but for a new integration.
+/// Files have one of their own.
 const SPARED: [&str; 4] = ["integrations", "private-integrations", "settings", "files"];
 
-/// Tells whether a path is one of those, below its workspace's name.
-fn is_spared(path: &str) -> bool {
-    let collection = path.split('/').nth(4);
-    collection.is_some_and(|name| SPARED.contains(&name))
+/// The kinds of bytes that a request adds to, whatever it says. A PATCH or a PUT may make less of the others: that is
+/// seen when it is written.
+fn written(parts: &Parts) -> &'static [Kind] {
+    // Below the workspace's name.
+    let mut below = parts.uri.path().split('/').skip(4);
+    let collection = below.next().unwrap_or_default();
+    let is_spared = SPARED.contains(&collection);
+    let is_alone = below.next().is_none();
+    match parts.method {
+        Method::POST if collection == "files" => &[],
+        Method::POST if is_spared && is_alone => &[Kind::Records],
+        Method::POST if !is_spared => &[Kind::Entities, Kind::Events, Kind::Records],
+        Method::PUT | Method::PATCH if !is_spared => &[Kind::Events],
+        _ => &[],
+    }
 }
 
 /// An administrator of the workspace in the path.

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{entity::inner_links, event::EntityKind, id::EntityId, patch, schema};
-use prichal_store::{Conn, Tx, entity};
+use prichal_store::{Conn, Tx, entity, usage};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ use crate::{
         parse_json,
     },
     page::Page,
-    settings,
+    quota, settings,
 };
 
 /// A model of the collection: its own members, `updateInfo` and `id`. Unknown members are ignored.
@@ -216,6 +216,8 @@ pub(super) async fn patch_entity(
     let write = move |tx: &mut Tx<'_>| {
         edit::patch(tx, &origin, check, place, &operations, &settings, authority)
     };
+    let kinds = &[usage::Kind::Entities, usage::Kind::Records];
+    let write = quota::growing(&member.app, member.workspace_id(), kinds, write).await?;
     let changed = member.app.db.write(member.workspace_id(), write).await?;
     note_rights(member.workspace_id(), changed.rights);
     Ok(json_text(StatusCode::OK, changed.model))

@@ -2,7 +2,7 @@
 //! to it.
 
 use prichal_core::{
-    event::{Author, Origin},
+    event::Origin,
     id::{IntegrationId, WorkspaceId, generate},
     integration::{Instance, Kind, Manifest, SIGNING_SECRET, Secrets, Setup, Status, setup},
     schema,
@@ -12,7 +12,7 @@ use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
-    tenant,
+    tenant, walk as walks,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,6 +36,7 @@ use crate::{
     page::Page,
     security::{self, Event},
     vault::{random_token, sha256_hex},
+    walk,
 };
 
 /// An integration: what its manifest says.
@@ -216,24 +217,11 @@ pub(super) async fn replace_manifest(
         let before = find_own(tx.conn()?, origin.workspace, id)?;
         let after = with_manifest(&before, &manifest, &origin)?;
         integration::update(tx, &after)?;
-        let installed = integration::list_installed(tx.conn()?, id)?;
-        for workspace in &installed {
-            let origin = seen_from(*workspace, &origin);
-            instance::apply_manifest(&member.app.vault, tx, &before, &origin)?;
-        }
-        let leads_elsewhere = before.base_url != after.base_url;
-        let text = to_text(&IntegrationModel::from(after))?;
-        Ok::<_, Error>((text, installed, leads_elsewhere))
+        instance::manifest::begin(tx, &before, &origin)?;
+        to_text(&IntegrationModel::from(after))
     };
-    let (text, installed, leads_elsewhere) = app.db.write(workspace, write).await?;
-    for workspace in installed {
-        if leads_elsewhere {
-            let object = format!("integration:{id}");
-            security::record(Event::HookChanged, Some(workspace), &object);
-        }
-        app.dispatch.hooks_changed(workspace);
-    }
-    app.dispatch.ticks_changed();
+    let text = app.db.write(workspace, write).await?;
+    walk::finish(&app, workspace, walks::Kind::Manifest).await?;
     Ok(JsonAnswer::ok(text))
 }
 
@@ -255,18 +243,6 @@ fn with_manifest(
         update_info: before.update_info.clone().changed(origin),
         ..before.clone()
     })
-}
-
-/// A change as the log of this workspace shows it: another workspace's user is nobody there.
-fn seen_from(workspace: WorkspaceId, origin: &Origin) -> Origin {
-    if workspace == origin.workspace {
-        return origin.clone();
-    }
-    Origin {
-        workspace,
-        author: Author::system(),
-        at: origin.at,
-    }
 }
 
 /// Install an integration. A private one is active at once, a public one has to be set up.

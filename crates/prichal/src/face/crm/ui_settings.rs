@@ -14,6 +14,7 @@ use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx, entity, integration,
     ui_setting::{self, UiSetting},
+    usage,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -28,6 +29,7 @@ use crate::{
     error::{Error, Result},
     face::{Json, Path, json_text},
     page::Query,
+    quota,
     telephony::{dial::MAIN_TELEPHONY, group_of},
 };
 
@@ -123,7 +125,6 @@ pub(super) async fn find_ui_setting(member: Member, query: Query) -> Result<Resp
 async fn find_for(member: &Member, key: String) -> Result<Option<UiSetting>> {
     let (workspace, user) = (member.workspace_id(), member.caller.user());
     let read = move |conn: &mut Conn| {
-        let mut values = ui_setting::list(conn, workspace, &key)?;
         let group = match user {
             Some(user) => {
                 let user = entity::find(conn, workspace, EntityKind::User, EntityId(user.0))?;
@@ -132,15 +133,9 @@ async fn find_for(member: &Member, key: String) -> Result<Option<UiSetting>> {
             }
             None => None,
         };
-        // Less than zero: not the caller's.
-        let rank = |setting: &UiSetting| match (setting.user, setting.group) {
-            (Some(of), _) if Some(of) == user.map(|user| user.0) => 2,
-            (None, Some(of)) if Some(of) == group => 1,
-            (None, None) => 0,
-            _ => -1,
-        };
-        values.retain(|setting| rank(setting) >= 0);
-        Ok::<_, Error>(values.into_iter().max_by_key(rank))
+        let user = user.map(|user| user.0);
+        let values = ui_setting::list_for(conn, workspace, &key, user, group)?;
+        Ok::<_, Error>(values.into_iter().next())
     };
     member.app.db.read(read).await
 }
@@ -241,12 +236,11 @@ async fn put(member: &Member, new: UiSetting) -> Result<Response> {
         check_value(tx, &new, workspace)?;
         ui_setting::put(tx, workspace, &new)?;
         // One that was there keeps its id and who made it.
-        let values = ui_setting::list(tx.conn()?, workspace, &new.key)?;
-        let mut same = values
-            .into_iter()
-            .filter(|value| (value.user, value.group) == (new.user, new.group));
-        Ok::<_, Error>(same.next().unwrap_or_else(|| new.clone()))
+        let stored = ui_setting::find_at(tx.conn()?, workspace, &new.key, new.user, new.group)?;
+        Ok::<_, Error>(stored.unwrap_or_else(|| new.clone()))
     };
+    let kinds = &[usage::Kind::Records];
+    let write = quota::growing(&member.app, workspace, kinds, write).await?;
     let stored = member.app.db.write(workspace, write).await?;
     answer(member, stored)
 }

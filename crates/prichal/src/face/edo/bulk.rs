@@ -31,6 +31,7 @@ use crate::{
         once::{IdempotencyKey, JsonAnswer, write_once},
         parse_json,
     },
+    quota,
     security::Actor,
 };
 
@@ -73,6 +74,7 @@ async fn start(
     let asked = company.clone();
     let look = move |conn: &mut Conn| asked.require_of(conn, None, permission);
     company.app.db.read(look).await?;
+    quota::admit(&company.app, company.id(), operation.adds_to(), 0).await?;
     let parsed = parse_json(&body)?;
     let elements = elements(&company, &parsed)?;
     let caller = serde_json::to_string(&company.asker).map_err(Error::internal)?;

@@ -20,18 +20,16 @@ use uuid::Uuid;
 
 use super::{
     language::{Language, Said},
+    routes::only_reads,
     words::{PERMISSION_ERROR, VALIDATION_ERROR},
 };
-use axum::http::Method;
-use prichal_store::usage::Kind;
-
 use crate::{
     access::{self, Caller},
     app::App,
     error::{Error, Result},
     face::{bearer, once::Asking},
     memory::Payer,
-    quota, writes,
+    writes,
 };
 
 /// The number of employees that are looked through for one who stands for the company.
@@ -231,11 +229,8 @@ impl FromRequestParts<App> for Company {
         let asker = Asker::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, asker).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
-        if !parts.method.is_safe() {
+        if !parts.method.is_safe() && !only_reads(parts) {
             writes::admit(app, company.id())?;
-        }
-        if parts.method == Method::POST && parts.uri.path().ends_with("/create") {
-            quota::admit(app, company.id(), &[Kind::Events], 0).await?;
         }
         Ok(company)
     }

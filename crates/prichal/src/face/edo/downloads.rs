@@ -11,6 +11,7 @@ use prichal_store::{
     Conn,
     document_blob::{self, DocumentBlob, Kind},
     signature::{self, Link},
+    usage,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -34,7 +35,7 @@ use crate::{
     },
     error::{Error, Result},
     face::Path,
-    guess,
+    guess, quota,
 };
 
 const ZIP: HeaderValue = HeaderValue::from_static("application/zip");
@@ -151,6 +152,7 @@ pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared>
     let dossier = dossier.ok_or_else(|| missing(company, id))?;
     let zip = build::archive(&company.app, &dossier).await?;
     let size = i64::try_from(zip.size).map_err(Error::internal)?;
+    quota::admit(&company.app, company.id(), &[usage::Kind::Files], size).await?;
     let contents = BlobKey::generate(company.id(), company.now);
     let sha256 = zip.keep(&company.app, contents).await?;
     let dispose_on = company.now + company.app.config.sign_ticket_ttl;

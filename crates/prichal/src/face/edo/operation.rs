@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use prichal_core::document::{self as core, Document, Refusal};
-use prichal_store::{Conn, Tx, document as store};
+use prichal_store::{Conn, Tx, document as store, usage::Kind};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use crate::{
         once::{IdempotencyKey, JsonAnswer, first_answer, write_once},
         parse_json,
     },
+    quota,
 };
 
 /// What may be asked for.
@@ -108,8 +109,20 @@ impl Operation {
         company.app.db.read(look).await
     }
 
+    /// The kinds of bytes that it adds to. Whatever ends a document is never refused by a quota.
+    pub(super) fn adds_to(self) -> &'static [Kind] {
+        match self {
+            Self::Recall | Self::Reject | Self::Decline => &[],
+            Self::OutboxContent | Self::InboxContent | Self::Download => {
+                &[Kind::Events, Kind::Records, Kind::Files]
+            }
+            _ => &[Kind::Events, Kind::Records],
+        }
+    }
+
     /// Reads what is asked for, and does all that cannot be done within a transaction.
     pub(super) async fn prepare(self, company: &Company, data: &Value) -> Result<Prepared> {
+        quota::admit(&company.app, company.id(), self.adds_to(), 0).await?;
         match self {
             Self::Create => documents::create(company, data, core::Kind::External),
             Self::CreateInternal => documents::create(company, data, core::Kind::Internal),

@@ -2,8 +2,8 @@
 
 use axum::{
     Router,
-    extract::Request,
-    http::{HeaderMap, HeaderValue, header},
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::get,
@@ -29,6 +29,24 @@ pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
         .merge(OpenApiRouter::from(page))
+}
+
+/// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
+const READING: [&str; 7] = [
+    "/api/v3/sync/external/documents-query/outbox",
+    "/api/v3/sync/external/documents-query/inbox",
+    "/api/v3/sync/references/company-employees",
+    "/api/v3/sync/references/company-token",
+    "/api/v3/sync/references/counterparties/check",
+    "/api/v3/sync/signature/verify",
+    "/api/v3/sync/bulk/operations",
+];
+
+/// Tells whether a request only reads, by the call that it is.
+pub(super) fn only_reads(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+    path.ends_with("/status") || READING.contains(&path)
 }
 
 fn webhooks() -> OpenApiRouter<App> {

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::Error,
     face::{json_text, retry_after},
+    quota::EXCEEDED,
 };
 
 pub(super) const SIZE_ERROR: &str = "UPLOADED_FILE_SIZE_ERROR";
@@ -122,6 +123,10 @@ fn message(error: &Error, language: Language) -> String {
         Error::TooLarge { limit } => say(&TOO_LARGE, &[&limit.to_string()]),
         Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&OTHER_BODY, &[]),
         _ if is_away(error) => say(&ISSUER_AWAY, &[&error.to_string()]),
+        Error::Refused(refusal) if refusal.status == EXCEEDED => {
+            let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
+            say(&USED_UP, &[&names.join(", ")])
+        }
         Error::Refused(refusal) => refusal.message.clone(),
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| match fault.path.as_str() {
@@ -137,6 +142,11 @@ fn message(error: &Error, language: Language) -> String {
     }
 }
 
+const USED_UP: Said = Said::new(
+    "Квота компании исчерпана: {}.",
+    "Компанияның квотасы таусылды: {}.",
+    "The quota of {} is used up.",
+);
 const ISSUER_AWAY: Said = Said::new(
     "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
     "Куәландырушы орталықтың сервері қолжетімсіз, сұрауды кейінірек қайталаңыз. {}",

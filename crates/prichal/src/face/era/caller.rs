@@ -104,8 +104,11 @@ impl Tenant {
         }
         let is_order = parts.uri.path().ends_with("/rotate_token");
         let kinds: &[Kind] = match parts.method {
-            Method::POST if !is_lookup && !is_order => &[Kind::Entities, Kind::Events, Kind::Runs],
-            Method::PUT | Method::PATCH => &[Kind::Entities, Kind::Events],
+            Method::POST if !is_lookup && !is_order => {
+                &[Kind::Entities, Kind::Events, Kind::Runs, Kind::Records]
+            }
+            // It may make less of the records: that is seen when it is written.
+            Method::PUT | Method::PATCH => &[Kind::Events],
             _ => &[],
         };
         quota::admit(app, workspace, kinds, 0).await?;

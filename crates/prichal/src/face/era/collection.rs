@@ -12,7 +12,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::query::{FieldNames, Projection, Selection};
-use prichal_store::{Conn, Tx};
+use prichal_store::{Conn, Tx, usage};
 use serde_json::Value;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use uuid::Uuid;
@@ -31,6 +31,7 @@ use crate::{
         parse_json,
     },
     page::Query,
+    quota,
     security::{self, Event},
     vault::Vault,
 };
@@ -100,6 +101,10 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     }
     /// Forgets what this node remembers of the collection.
     fn forget(app: &App, workspace: WorkspaceId);
+    /// Does what a write has left to be done in bites.
+    fn finish(_: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// False when the id or the code is taken.
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool>;
@@ -389,6 +394,7 @@ pub(super) async fn create<R: Resource>(
     };
     let (answer, made) = write_once_and(&tenant, key, &body, work).await?;
     R::forget(&tenant.app, tenant.workspace);
+    R::finish(&tenant.app, tenant.workspace).await?;
     note::<R>(&tenant, made);
     Ok(answer.into_response())
 }
@@ -579,8 +585,11 @@ pub(super) async fn patch<R: Resource>(
         }
         Ok((text(after.shown(&caller)), Some(id)))
     };
+    let kinds = &[usage::Kind::Records];
+    let write = quota::growing(&tenant.app, tenant.workspace, kinds, write).await?;
     let (text, changed) = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
+    R::finish(&tenant.app, tenant.workspace).await?;
     note::<R>(&tenant, changed);
     Ok(json_text(StatusCode::OK, text))
 }
@@ -610,6 +619,7 @@ pub(super) async fn delete<R: Resource>(
     };
     let gone = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
+    R::finish(&tenant.app, tenant.workspace).await?;
     note::<R>(&tenant, gone);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

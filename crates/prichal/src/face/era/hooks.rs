@@ -45,6 +45,7 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
         usage::Kind::Entities,
         usage::Kind::Events,
         usage::Kind::Runs,
+        usage::Kind::Records,
     ];
     quota::admit(&app, docked.workspace, &kinds, 0).await?;
     let code = docked.channel.text("recv_svcscriptcode");

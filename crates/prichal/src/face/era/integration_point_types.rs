@@ -10,24 +10,22 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
-use prichal_store::{
-    Tx,
-    resource::{Kind, Resource as Row},
-};
+use prichal_store::{Tx, resource::Kind, walk as walks};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     caller::Admin,
     collection::{self, Resource, plainly_stored},
-    integration_points::rebind,
 };
 use crate::{
     app::App,
-    error::{Error, Result},
+    channel::{retype, type_of},
+    error::Result,
     face::{Path, Raw, once::IdempotencyKey},
     page::Query,
     vault::Vault,
+    walk,
 };
 
 /// A type of channels. What it sets is fixed for its channels.
@@ -52,15 +50,6 @@ pub(super) struct TypeModel {
     /// How many channels of this type there may be.
     quota: Option<i64>,
     ext: Object,
-}
-
-pub(super) fn from_row(row: &Row) -> Result<ChannelType> {
-    Ok(ChannelType {
-        id: row.id.0,
-        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
 }
 
 impl Resource for ChannelType {
@@ -107,20 +96,25 @@ impl Resource for ChannelType {
 
     fn settle(
         &mut self,
-        vault: &Vault,
+        _: &Vault,
         tx: &mut Tx<'_>,
         origin: &Origin,
         _: &Object,
         _: Option<&Self>,
     ) -> Result<()> {
-        rebind(vault, tx, origin, self)
+        retype::begin(tx, origin, self.name())
     }
 
     fn forget(app: &App, _: WorkspaceId) {
         app.channels.forget_channels();
     }
 
-    plainly_stored!(Kind::ChannelType, from_row);
+    /// Its channels take over what it fixes.
+    async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
+        walk::finish(app, workspace, walks::Kind::Type).await
+    }
+
+    plainly_stored!(Kind::ChannelType, type_of);
 }
 
 /// Create a type of channels. Channels of this type that are there already take over what it fixes.

@@ -6,7 +6,6 @@ use axum::{
 };
 use prichal_core::{
     channel::Channel,
-    channel_type::ChannelType,
     event::{EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, IntegrationId, WorkspaceId},
     schema::{Fault, Object},
@@ -16,7 +15,7 @@ use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{
     Conn, Tx, channel,
     delivery::{self, Attempt, AttemptFilter, STATUSES},
-    entity, kv, resource,
+    entity, kv, resource, walk as walks,
 };
 use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
@@ -25,12 +24,11 @@ use uuid::Uuid;
 use super::{
     caller::Admin,
     collection::{self, Resource},
-    integration_point_types::from_row,
 };
 use crate::{
     access::Caller,
     app::App,
-    channel::{close, closed, new_token, open, queue},
+    channel::{close, closed, new_token, open, queue, type_of},
     error::{Error, Result},
     face::{
         Path, Raw, json_text,
@@ -41,6 +39,7 @@ use crate::{
     reading,
     security::{self, Event},
     vault::{Vault, sha256_hex},
+    walk,
 };
 
 /// A channel. What is not set is the empty text.
@@ -145,7 +144,7 @@ impl Resource for Channel {
         let Some(row) = resource::find_by_code(tx.conn()?, origin.workspace, kind, &name)? else {
             return Ok(());
         };
-        let kind = from_row(&row)?;
+        let kind = type_of(&row)?;
         self.bind(&kind, given)?;
         let is_new = before.is_none_or(|before| before.text("type") != name);
         if let Some(quota) = kind.quota().filter(|_| is_new)
@@ -158,11 +157,23 @@ impl Resource for Channel {
     }
 
     fn remove(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
-        Ok(kv::remove_all(tx, workspace, EntityId(self.id))?)
+        // The first bite is here: most have kept no more than that.
+        let id = EntityId(self.id);
+        let gone = kv::remove_some(tx, workspace, id, walks::BITE)?;
+        if i64::try_from(gone).is_ok_and(|gone| gone < walks::BITE) {
+            return Ok(());
+        }
+        let kind = walks::Kind::Kept;
+        walk::begin(tx, workspace, kind, &id.to_string(), &())
     }
 
     fn forget(app: &App, _: WorkspaceId) {
         app.channels.forget_channels();
+    }
+
+    /// The values that its scripts have kept go.
+    async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
+        walk::finish(app, workspace, walks::Kind::Kept).await
     }
 
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {
@@ -246,36 +257,6 @@ fn check_user(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: &Channel) -> Res
         "opts.userid",
         "The opts.userid is not a user of this workspace.",
     ))
-}
-
-/// Brings the channels of a type up to what it fixes now.
-pub(super) fn rebind(
-    vault: &Vault,
-    tx: &mut Tx<'_>,
-    origin: &Origin,
-    kind: &ChannelType,
-) -> Result<()> {
-    for row in channel::list(tx.conn()?, origin.workspace, 0, Channel::MOST)? {
-        if row.kind != kind.name() {
-            continue;
-        }
-        let before = open(vault, &row)?;
-        let mut after = before.clone();
-        after.bind(kind, &Object::new())?;
-        if after == before {
-            continue;
-        }
-        after.updated_at = origin.at;
-        after.update(vault, tx, origin.workspace, None)?;
-        tx.append(NewEvent::patch(
-            EventId::generate(origin.at),
-            origin,
-            (EntityKind::IntegrationPoint, after.id),
-            before.snapshot(),
-            after.snapshot(),
-        ));
-    }
-    Ok(())
 }
 
 /// Create a channel.
