@@ -1,12 +1,11 @@
-//! Certificate policies along a path (RFC 5280 §6.1). The tree is kept as the set of policies that
-//! are valid at the current depth, which is all that the outcome depends on when every policy
-//! would do for the caller.
+//! Certificate policies along a path (RFC 5280 §6.1). The tree is reduced to the set of policies that are valid at
+//! the current depth. The outcome depends on nothing else, because the caller accepts every policy.
 
 use crate::certificate::Certificate;
 use crate::oid::{self, Oid};
 use std::collections::BTreeSet;
 
-/// Why the path has no valid policy although one is required.
+/// The reason for which the path has no valid policy although one is required.
 pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     if let Some(reason) = maps_any_policy(chain) {
         return Some(reason);
@@ -15,9 +14,9 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     let mut explicit = length + 1;
     let mut inhibit_any = length + 1;
     let mut inhibit_mapping = length + 1;
-    // `None`: every policy is still valid.
+    // `None` as long as every policy is valid.
     let mut valid: Option<BTreeSet<String>> = None;
-    // From below the anchor down to the leaf. The anchor's own extensions bind nobody (§6.1.1).
+    // From below the anchor down to the leaf. The anchor's own extensions have no effect (§6.1.1).
     for (index, certificate) in chain.iter().enumerate().rev().skip(1) {
         let leaf = index == 0;
         let own = &certificate.extensions;
@@ -68,7 +67,7 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     (explicit == 0 && none).then(|| "the path has no valid certificate policy".to_owned())
 }
 
-/// §6.1.4 a: nothing is mapped from or to the policy that stands for every other.
+/// §6.1.4 a: anyPolicy must not be mapped.
 fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
     let any = |policy: &Oid| *policy == *oid::ANY_POLICY;
     let between = chain.iter().skip(1).rev().skip(1);
@@ -76,11 +75,10 @@ fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
         let mut pairs = certificate.extensions.policy_mappings.iter();
         pairs.any(|(issuer, subject)| any(issuer) || any(subject))
     })?;
-    Some(format!("{} maps any policy", found.subject))
+    Some(format!("{} maps anyPolicy", found.subject))
 }
 
-/// §6.1.4 b: each valid policy gives way to all that it is mapped to, or to none where mapping is
-/// inhibited.
+/// §6.1.4 b: each valid policy is replaced by the policies it is mapped to, or removed if mapping is inhibited.
 fn map(policies: &mut BTreeSet<String>, mappings: &[(Oid, Oid)], allowed: bool) {
     let before = policies.clone();
     for (issuer, _) in mappings {
@@ -94,8 +92,8 @@ fn map(policies: &mut BTreeSet<String>, mappings: &[(Oid, Oid)], allowed: bool) 
     }
 }
 
-/// Counts down for each certificate that is not self-issued, then takes the certificate's own
-/// smaller numbers (§6.1.4 h to j).
+/// Decrements the counters for each certificate that is not self-issued, then applies the certificate's own smaller
+/// limits (§6.1.4 h to j).
 fn step(explicit: &mut u64, any: &mut u64, mapping: &mut u64, certificate: &Certificate) {
     let own = &certificate.extensions;
     for (counter, limit) in [
