@@ -23,7 +23,7 @@ pub enum Hash {
     /// GOST R 34.11-2012 (RFC 6986).
     Streebog256,
     Streebog512,
-    /// GOST R 34.11-94 with the CryptoPro parameters (RFC 4357 §11.2). Used in Russia.
+    /// GOST R 34.11-94 with the `CryptoPro` parameters (RFC 4357 §11.2). Used in Russia.
     Gost94CryptoPro,
     /// GOST R 34.11-94 with the test parameters: the Kazakh 34.311-95.
     Gost94Test,

@@ -174,7 +174,7 @@ fn check_signer_version(policy: &Policy, signer: &SignerInfo, log: &mut Log) {
     check_version(policy, "the signer", version, expected, &[1, 3], log);
 }
 
-/// Step 3.
+/// Step 3: finds the signed content and compares it with the given content.
 fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Document, log: &mut Log) {
     let data = &document.data;
     if data.content_type != *oid::DATA && !request.policy.other_content {

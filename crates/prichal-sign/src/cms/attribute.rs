@@ -49,7 +49,7 @@ impl Attribute {
         Ok(found)
     }
 
-    /// Reads unsigned attributes, and returns the errors of unreadable ones. An attribute that somebody has appended
+    /// Reads unsigned attributes, and returns the errors of unreadable ones. An appended attribute
     /// must not make the signature unreadable.
     pub(crate) fn read_appended(
         mut set: Reader<'_>,

@@ -208,7 +208,7 @@ fn needs_of_appended_parts_do_not_displace_the_signers() {
     assert!(report.needs.is_sorted_by_key(|need| need.cause));
 }
 
-/// More responses about the signer than the limit, from responders that nobody authorised.
+/// More responses about the signer than the limit, from unauthorised responders.
 fn junk(authority: &Authority) -> Vec<Vec<u8>> {
     let name = authority.issuer.certificate().subject.raw().to_vec();
     let made = |n: u8| {

@@ -20,7 +20,7 @@ const ONLY_SIGNED: [&str; 5] = [
     oid::SIGNING_CERTIFICATE_V2,
 ];
 
-/// Step 5.
+/// Step 5: checks that the required attributes are signed and occur once with one value.
 pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log: &mut Log) {
     let signer = subject.signer;
     for attribute in &signer.unsigned {
@@ -103,7 +103,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
     }
 }
 
-/// Step 6.
+/// Step 6: compares the content type attribute with the type of the content.
 pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
     let Some(value) = subject.signer.signed_values(oid::CONTENT_TYPE).next() else {
         log.skip(6, "there is no content type attribute");
@@ -131,7 +131,7 @@ pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
     }
 }
 
-/// Step 7.
+/// Step 7: compares the message digest attribute with the digest of the content.
 pub(super) fn check_message_digest(
     context: &Context<'_>,
     subject: &Subject<'_>,
@@ -177,7 +177,7 @@ pub(super) fn check_message_digest(
     }
 }
 
-/// Step 9.
+/// Step 9: refuses content that can be confused with signed attributes.
 pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
     if subject.signer.signed.is_some() {
         log.pass(9, "the signature is over signed attributes");
@@ -195,7 +195,7 @@ pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
     }
 }
 
-/// Step 10: RFC 6211 §3.
+/// Step 10: compares cmsAlgorithmProtection with the algorithms of the signer (RFC 6211 §3).
 pub(super) fn check_protection(signer: &SignerInfo, log: &mut Log) {
     let Some(value) = signer.signed_values(oid::ALGORITHM_PROTECTION).next() else {
         return;
