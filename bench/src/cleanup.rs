@@ -1,4 +1,4 @@
-//! What has to be undone at the end, also when the run is interrupted: children, databases, folders.
+//! Clean-up at the end of a run, even an interrupted one: child processes, databases, folders.
 
 use std::{
     mem,
@@ -7,7 +7,7 @@ use std::{
 
 type Action = Box<dyn FnOnce() + Send>;
 
-/// All that is to be undone. Cheap to clone.
+/// The registered clean-up actions. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Cleanup(Arc<Mutex<Pending>>);
 
@@ -18,16 +18,16 @@ struct Pending {
     closed: bool,
 }
 
-/// Undoes one thing when it is dropped.
+/// A clean-up action that runs when this is dropped.
 #[must_use = "it undoes at once when it is dropped"]
-pub struct Undo {
+pub struct CleanupGuard {
     cleanup: Cleanup,
     id: u64,
 }
 
 impl Cleanup {
-    /// Has `action` run once: when the result is dropped, or by [`Cleanup::run_all`].
-    pub fn defer(&self, action: impl FnOnce() + Send + 'static) -> Undo {
+    /// Registers `action`, which runs once: when the result is dropped, or by [`Cleanup::run_all`].
+    pub fn defer(&self, action: impl FnOnce() + Send + 'static) -> CleanupGuard {
         let mut pending = self.pending();
         pending.next += 1;
         let id = pending.next;
@@ -37,13 +37,13 @@ impl Cleanup {
         } else {
             pending.actions.push((id, Box::new(action)));
         }
-        Undo {
+        CleanupGuard {
             cleanup: self.clone(),
             id,
         }
     }
 
-    /// Undoes everything, the latest first. What is deferred from now on is undone at once.
+    /// Runs all actions, the latest first. Actions registered later run at once.
     pub fn run_all(&self) {
         let mut pending = self.pending();
         pending.closed = true;
@@ -55,11 +55,11 @@ impl Cleanup {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.0.lock().expect("nobody panics while holding it")
+        self.0.lock().expect("no thread panics while holding it")
     }
 }
 
-impl Drop for Undo {
+impl Drop for CleanupGuard {
     fn drop(&mut self) {
         let mut pending = self.cleanup.pending();
         let position = pending.actions.iter().position(|(id, _)| *id == self.id);
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_thing_is_undone_once_and_the_latest_first() {
+    fn each_action_runs_once_and_the_latest_first() {
         let (sender, undone) = mpsc::channel();
         let cleanup = Cleanup::default();
         let defer = |name| {

@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection to an address on this machine, and single calls with JSON.
+//! A keep-alive HTTP/1.1 connection to an address on this machine, and single JSON calls.
 
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-/// How long a call of the set-up may take.
-const CALL: Duration = Duration::from_mins(1);
-/// A server may have closed a connection that was not used for longer.
-const FRESH: Duration = Duration::from_secs(2);
+/// The time-out of a set-up call.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// The idle time after which the server may have closed a connection.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(2);
 
-/// An open connection. The task that drives it ends with it.
-pub struct Line {
+/// An open connection. Its task ends when it is dropped.
+pub struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     _driver: JoinSet<()>,
 }
 
-impl Line {
+impl Connection {
     /// Connects to `address`, a `host:port`.
     pub async fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address)
@@ -32,7 +32,7 @@ impl Line {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async {
-            // What went wrong is told to the request that was under way.
+            // The pending request gets the error.
             let _ = connection.await;
         });
         Ok(Self {
@@ -41,7 +41,7 @@ impl Line {
         })
     }
 
-    /// Sends one request and reads the whole answer.
+    /// Sends a request and reads the whole answer.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
@@ -53,14 +53,14 @@ impl Line {
     }
 }
 
-/// A base address and a bearer token, for calls one after another outside of any runtime.
+/// A base address with a bearer token, for sequential calls outside of a runtime.
 pub struct Api {
     address: String,
-    /// The header that says who calls.
+    /// The authorization header.
     credentials: (&'static str, String),
     runtime: tokio::runtime::Runtime,
-    /// The connection of the last call, and when that was.
-    line: Option<(Line, Instant)>,
+    /// The connection of the last call, and the time of that call.
+    connection: Option<(Connection, Instant)>,
 }
 
 impl Api {
@@ -69,7 +69,7 @@ impl Api {
         Self::with(address, "authorization", token)
     }
 
-    /// With credentials in another header.
+    /// Creates a client with another authorization header.
     pub fn with(
         address: impl Into<String>,
         header: &'static str,
@@ -79,7 +79,7 @@ impl Api {
             address: address.into(),
             credentials: (header, value.into()),
             runtime: runtime()?,
-            line: None,
+            connection: None,
         })
     }
 
@@ -102,12 +102,13 @@ impl Api {
             .with_context(|| format!("reading the answer of {method} {path}"))
     }
 
-    /// The body of an answer with a status of 200 to 299; another status is an error that quotes it.
+    /// Sends a JSON request and returns the body of an answer with a status of 200 to 299. Any other status is an
+    /// error with the answer's text.
     pub fn call(&mut self, method: &Method, path: &str, body: Bytes) -> Result<Bytes> {
         self.send(method, path, "application/json", body)
     }
 
-    /// The same with a body of another kind.
+    /// Sends a request with a body of another content type, like [`Self::call`].
     pub fn send(&mut self, method: &Method, path: &str, kind: &str, body: Bytes) -> Result<Bytes> {
         let request = Request::builder()
             .method(method)
@@ -116,20 +117,20 @@ impl Api {
             .header(self.credentials.0, &self.credentials.1)
             .header("content-type", kind)
             .body(Full::new(body))?;
-        let line = self.line.take();
+        let connection = self.connection.take();
         let what = || format!("{method} {path}");
-        let (line, (status, answer)) = self.runtime.block_on(async {
-            let mut line = match line {
-                Some((line, used)) if used.elapsed() < FRESH => line,
-                _ => Line::open(&self.address).await?,
+        let (connection, (status, answer)) = self.runtime.block_on(async {
+            let mut connection = match connection {
+                Some((connection, used)) if used.elapsed() < MAX_IDLE_TIME => connection,
+                _ => Connection::open(&self.address).await?,
             };
-            let answer = timeout(CALL, line.send(request))
+            let answer = timeout(CALL_TIMEOUT, connection.send(request))
                 .await
-                .with_context(|| format!("{} took longer than {CALL:?}", what()))?
+                .with_context(|| format!("{} took longer than {CALL_TIMEOUT:?}", what()))?
                 .with_context(what)?;
-            anyhow::Ok((line, answer))
+            anyhow::Ok((connection, answer))
         })?;
-        self.line = Some((line, Instant::now()));
+        self.connection = Some((connection, Instant::now()));
         if !status.is_success() {
             let text = String::from_utf8_lossy(&answer);
             bail!("{} answered {status}: {text:.500}", what());
@@ -138,22 +139,22 @@ impl Api {
     }
 }
 
-/// A runtime on the calling thread: generator and receiver have one core each at most.
+/// A runtime on the calling thread, so that generator and receiver use at most one core each.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     Ok(builder.enable_all().build()?)
 }
 
-/// `host:port` and path of a URL on this machine. Others are refused: nothing here may load a
-/// stranger's server.
+/// Splits a URL on this machine into `host:port` and path. Other URLs are refused, so that no foreign server is put
+/// under load.
 pub fn split_url(url: &str) -> Result<(String, String)> {
     let rest = url
         .strip_prefix("http://")
-        .with_context(|| format!("{url}: only http:// URLs"))?;
+        .with_context(|| format!("{url}: use an http:// URL"))?;
     let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let socket: std::net::SocketAddr = address.parse().with_context(|| {
-        format!("{url}: an address and a port are wanted, such as 127.0.0.1:8080")
-    })?;
+    let socket: std::net::SocketAddr = address
+        .parse()
+        .with_context(|| format!("{url}: use an address and a port, such as 127.0.0.1:8080"))?;
     ensure!(socket.ip().is_loopback(), "{url}: only loopback addresses");
     Ok((address.into(), format!("/{path}")))
 }
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_urls_are_taken() {
+    fn only_loopback_urls_are_accepted() {
         let (address, path) = split_url("http://127.0.0.1:9090/hook").expect("is loopback");
         assert_eq!(
             (address.as_str(), path.as_str()),

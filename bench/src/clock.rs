@@ -1,5 +1,4 @@
-//! The one clock of a run: every process of the machine reads the same, so a receiver can subtract
-//! a sender's stamp.
+//! The clock of a run. All processes of a machine share it, so a receiver can subtract a sender's stamp.
 
 use std::time::Duration;
 
@@ -10,12 +9,12 @@ pub fn now_ns() -> u64 {
     nanos(clock_gettime(ClockId::Monotonic))
 }
 
-/// Seconds since 1970, to name files and runs by.
+/// Seconds since 1970, for the names of files and runs.
 pub fn unix_seconds() -> u64 {
     nanos(clock_gettime(ClockId::Realtime)) / 1_000_000_000
 }
 
-/// From one reading of [`now_ns`] to a later one; zero when they are the other way round.
+/// The time from one reading of [`now_ns`] to a later one. Zero if they are in the reverse order.
 pub fn between(from_ns: u64, to_ns: u64) -> Duration {
     Duration::from_nanos(to_ns.saturating_sub(from_ns))
 }

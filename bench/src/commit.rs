@@ -1,4 +1,4 @@
-//! What one durable commit costs at a steady pace: the floor under every acknowledged write.
+//! The time of one durable commit at a steady rate, which is the lower bound of every acknowledged write.
 
 use std::{
     path::Path,
@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::{clock::now_ns, database::Postgres, stats::float};
 
-/// A database of one table, on the same disk or server as the one that is measured beside it.
+/// A database with one table, on the same disk or server as the measured one.
 pub enum Probe {
     Sqlite(rusqlite::Connection),
     Postgres(Box<postgres::Client>),
@@ -27,15 +27,15 @@ impl Probe {
         Ok(Self::Sqlite(db))
     }
 
-    /// `database` is a new one of the server's.
+    /// `database` is a new database of the server.
     pub fn postgres(server: &Postgres, database: &str) -> Result<Self> {
         let mut client = server.connect(Some(database))?;
         client.batch_execute(TABLE)?;
         Ok(Self::Postgres(Box::new(client)))
     }
 
-    /// Commits rows of `bytes` bytes, `rate` a second for `time`, beginning with id `first`; the time
-    /// that each took.
+    /// Commits rows of `bytes` bytes at `rate` per second for `time`, with ids from `first` on. Returns the
+    /// nanoseconds of each commit.
     pub fn run(&mut self, first: i64, bytes: usize, rate: f64, time: Duration) -> Result<Vec<u64>> {
         let body = "x".repeat(bytes);
         let start = Instant::now();

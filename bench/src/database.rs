@@ -1,4 +1,4 @@
-//! The engines that Prichal is measured on, and fresh databases for it on a server of `PostgreSQL`.
+//! The database engines of the measurements, and new databases on a `PostgreSQL` server.
 
 use std::{
     path::Path,
@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use postgres::{Client, Config, NoTls, config::Host};
 use serde_json::{Value, json};
 
-use crate::cleanup::{Cleanup, Undo};
+use crate::cleanup::{Cleanup, CleanupGuard};
 
-/// What Prichal keeps its state in.
+/// The engine of a measured server's store.
 #[derive(Clone)]
 pub enum Engine {
     Sqlite,
@@ -31,14 +31,14 @@ impl Engine {
 #[derive(Clone)]
 pub struct Postgres {
     url: String,
-    /// Its first process, when it is known: then its processor time can be told.
+    /// The id of its first process, if known, for its processor time.
     pub pid: Option<u32>,
 }
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 impl Postgres {
-    /// `url` names a database whose user may create others.
+    /// `url` names a database whose user may create databases.
     pub fn new(url: &str, pid: Option<u32>) -> Result<Self> {
         let config: Config = url.parse().context("reading --database-url")?;
         ensure!(
@@ -51,14 +51,14 @@ impl Postgres {
                 Host::Unix(_) => {}
                 Host::Tcp(name) => {
                     bail!(
-                        "--database-url: {name} is not this machine, and the figures are of one machine"
+                        "--database-url: {name} is not this machine, but the figures need one machine"
                     )
                 }
             }
         }
         ensure!(
             url.starts_with("postgres://") || url.starts_with("postgresql://"),
-            "--database-url: a postgres:// URL is wanted"
+            "--database-url: use a postgres:// URL"
         );
         let url = url.into();
         Ok(Self { url, pid })
@@ -80,17 +80,17 @@ impl Postgres {
         Client::connect(&url, NoTls).context("connecting to PostgreSQL")
     }
 
-    /// Makes a database that is dropped with the result.
-    pub fn create(&self, cleanup: &Cleanup) -> Result<(String, Undo)> {
+    /// Creates a database that is dropped with the result.
+    pub fn create(&self, cleanup: &Cleanup) -> Result<(String, CleanupGuard)> {
         let number = DATABASES.fetch_add(1, Relaxed);
         let name = format!("prichal_bench_{}_{number}", std::process::id());
         self.connect(None)?
             .batch_execute(&format!(
                 "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
             ))
-            .context("making a database in PostgreSQL")?;
+            .context("creating a database in PostgreSQL")?;
         let (server, dropped) = (self.clone(), name.clone());
-        let undo = cleanup.defer(move || {
+        let guard = cleanup.defer(move || {
             let drop = format!("DROP DATABASE IF EXISTS {dropped} WITH (FORCE)");
             let done = server
                 .connect(None)
@@ -99,10 +99,10 @@ impl Postgres {
                 eprintln!("dropping the database {dropped}: {error:#}");
             }
         });
-        Ok((name, undo))
+        Ok((name, guard))
     }
 
-    /// The version and the settings that durability depends on.
+    /// The version, and the settings that affect durability.
     pub fn facts(&self) -> Result<Value> {
         let mut client = self.connect(None)?;
         let mut facts = json!({});
@@ -122,7 +122,7 @@ impl Postgres {
     }
 }
 
-/// Whether files in `folder` are in memory only, so that nothing there is durable.
+/// True if files in `folder` are in memory only, so that they are not durable.
 pub fn is_in_memory(folder: &Path) -> bool {
     const TMPFS: i128 = 0x0102_1994;
     rustix::fs::statfs(folder).is_ok_and(|stat| i128::from(stat.f_type) == TMPFS)

@@ -1,4 +1,4 @@
-//! The drills: each starts a fresh server, measures one thing, and leaves nothing behind.
+//! The drills. Each starts a new server, measures one thing, and cleans up.
 
 mod calls;
 mod channels;
@@ -18,32 +18,32 @@ use clap::ValueEnum;
 
 use crate::{database::Engine, lab::Lab, report::Report};
 
-/// Messages a second where the pace is steady.
+/// The steady rate in messages per second.
 const RATE: f64 = 50.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Drill {
-    /// Events a second, beside the limit of generator and sink
+    /// Events per second, beside the limit of generator and sink
     Throughput,
-    /// From request to receiver at 50 a second, beside direct calls and single commits
+    /// Request to receiver at 50 per second, beside direct calls and single commits
     Latency,
     /// One webhook beside another whose receiver hangs
     Neighbour,
-    /// SIGKILL under load, and what comes after
+    /// SIGKILL under load, and the restart
     Crash,
     /// Memory at rest and after many events
     Memory,
-    /// Events a second beside many webhooks that do not match
+    /// Events per second with many webhooks that do not match
     Growth,
     /// Processor time at rest with many webhooks
     Idle,
     /// A page of the feed when the feed is long
     Feed,
-    /// Telephony: callbacks a second, and who a caller is sent to among many contacts
+    /// Telephony: callbacks per second, and the look-up of a caller among many contacts
     Calls,
-    /// Channels: hooks accepted and scripts run a second, and websockets that wait
+    /// Channels: accepted hooks and script runs per second, and idle websockets
     Channels,
-    /// E-documents: creates a second, bulk calls, pages among many, memory of uploads
+    /// E-documents: creates per second, bulk calls, pages among many, memory of uploads
     Documents,
 }
 

@@ -1,5 +1,4 @@
-//! What all drills share: where the program and the folders are, how long things take, and one
-//! measured run of a load.
+//! The environment of all drills: program, folders, sizes and durations, and one measured run of a load.
 
 use std::{
     path::PathBuf,
@@ -26,38 +25,38 @@ use crate::{
 };
 
 pub struct Lab {
-    /// The server that is measured.
+    /// The measured server.
     pub program: PathBuf,
-    /// Where the servers' data goes for the time of a drill.
+    /// The folder of the servers' data during a drill.
     pub folder: PathBuf,
     pub size: Size,
     pub cleanup: Cleanup,
     runs: AtomicU32,
 }
 
-/// How much of everything.
+/// The amounts and durations of the drills.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// How often each pair of measurements is taken.
+    /// The number of rounds for each pair of measurements.
     pub rounds: u32,
     pub direct: Duration,
     pub load: Duration,
-    /// One stretch at a steady pace.
+    /// The length of a measurement at a steady rate.
     pub steady: Duration,
-    /// How long to wait for the rest of the deliveries after a load.
+    /// The time-out of the remaining deliveries after a load.
     pub drain: Duration,
-    /// Events that wait for the receiver that hangs.
+    /// The number of events that wait for the hanging receiver.
     pub waiting: u64,
-    /// Events before the memory is looked at.
+    /// The number of events before the memory is read.
     pub events: u64,
     pub hooks: [usize; 3],
     pub idle: Duration,
-    /// Events in the feed, first few, then many.
+    /// The numbers of events in the short and in the long feed.
     pub feed: [u64; 2],
     pub pages: usize,
-    /// Contacts with a phone.
+    /// The number of contacts with a phone.
     pub contacts: u64,
-    /// Websockets that wait.
+    /// The number of idle websockets.
     pub sockets: usize,
 }
 
@@ -78,7 +77,7 @@ impl Size {
         sockets: 5_000,
     };
 
-    /// To see in two minutes that everything works. Its figures mean nothing.
+    /// A smoke test of two minutes. Its figures have no meaning.
     pub const QUICK: Self = Self {
         rounds: 1,
         direct: Duration::from_secs(1),
@@ -96,26 +95,26 @@ impl Size {
     };
 }
 
-/// A load and what arrived of it.
+/// A load and its arrivals.
 pub struct Measured {
     pub sent: Outcome,
     pub counts: Counts,
     pub latencies_ns: Vec<u64>,
-    /// The share of processor time that was neither the server's nor ours.
+    /// The share of processor time used by other processes.
     pub others: f64,
 }
 
 impl Measured {
-    /// Messages a second, from the first request to the last arrival.
+    /// Messages per second, from the first request to the last arrival.
     pub fn rate(&self) -> f64 {
         let time = clock::between(self.sent.started_ns, self.counts.last_ns);
         stats::rate(self.counts.unique, time)
     }
 
-    /// What makes the figures of this run worthless.
+    /// The reason for which the figures of this run are worthless, if any.
     pub fn flaw(&self) -> Option<String> {
-        if let Some(complaint) = &self.sent.complaint {
-            return Some(format!("not all was accepted: {complaint}"));
+        if let Some(first_error) = &self.sent.first_error {
+            return Some(format!("some messages were not accepted: {first_error}"));
         }
         let missing = self.sent.accepted().saturating_sub(self.counts.unique);
         (missing > 0).then(|| {
@@ -133,14 +132,16 @@ impl Measured {
         })
     }
 
-    /// Tells the reader what he must know about this run.
+    /// Adds notes to the report that its reader must know about this run.
     pub fn warn(&self, report: &mut Report, what: &str) {
         if let Some(flaw) = self.flaw() {
             report.note(format!("{what}: {flaw}"));
         }
         if self.counts.duplicates > 0 {
             let n = self.counts.duplicates;
-            report.note(format!("{what}: {n} arrived twice without a crash"));
+            report.note(format!(
+                "{what}: {n} messages arrived twice without a crash"
+            ));
         }
         if self.others > 0.1 {
             let share = self.others * 100.0;
@@ -163,7 +164,7 @@ impl Lab {
         }
     }
 
-    /// A number that no other run of this program has.
+    /// A run number that is unique within this program.
     pub fn next_run(&self) -> u32 {
         self.runs.fetch_add(1, Relaxed)
     }
@@ -172,7 +173,7 @@ impl Lab {
         Home::new(self, engine)
     }
 
-    /// Runs `load`, waits for what it caused to arrive, and tells what came of it.
+    /// Runs `load`, waits for the resulting deliveries, and returns the result.
     pub fn measure(&self, load: &Load, sink: &Sink, processes: &[u32]) -> Result<Measured> {
         sink.begin(load.run);
         let meter = Meter::start(processes);
@@ -186,7 +187,7 @@ impl Lab {
         })
     }
 
-    /// The limit: the same messages straight to the sink.
+    /// The limit: the same messages sent straight to the sink.
     pub fn direct(
         &self,
         sink: &Sink,

@@ -1,5 +1,5 @@
-//! What Prichal is measured with: a load generator, a receiver that counts, and the drills that put
-//! a server between the two. The server is only ever talked to over HTTP and signals.
+//! The benchmark of Prichal: a load generator, a counting receiver, and drills that put a server between the two. The
+//! server is reached over HTTP and signals only.
 
 #![forbid(unsafe_code)]
 

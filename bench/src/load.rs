@@ -1,5 +1,5 @@
-//! The load generator: posts stamped messages over keep-alive connections, as fast as the answers
-//! come (closed loop) or at a steady rate whatever the answers do (open loop).
+//! The load generator. It posts stamped messages over keep-alive connections, either as fast as answers come (closed
+//! loop) or at a steady rate (open loop).
 
 use std::{
     collections::BTreeMap,
@@ -23,47 +23,47 @@ use tokio::{
 };
 
 use crate::{
-    client::{self, Line},
+    client::{self, Connection},
     clock::{between, now_ns},
     stamp::Template,
     stats::{self, Summary},
 };
 
-/// How long one request may take.
-const ANSWER: Duration = Duration::from_secs(30);
-/// The wait after a connection was refused.
-const REFUSED: Duration = Duration::from_millis(20);
+/// The time-out of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after a refused connection.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// What to send, where, and for how long. Every load is bounded by a count and by a time.
+/// The requests of a load. Every load is bounded by a count and by a time.
 #[derive(Clone)]
 pub struct Load {
     pub address: String,
     pub path: String,
     pub headers: HeaderMap,
     pub body: Template,
-    /// Stamped into each message, so that a receiver tells this run's from an earlier one's.
+    /// The run number in each stamp, which separates the messages of this run from earlier ones.
     pub run: u32,
     pub connections: usize,
-    /// Messages a second; `None` is a closed loop.
+    /// Messages per second. `None` is a closed loop.
     pub rate: Option<f64>,
     pub count: u64,
     pub time: Duration,
 }
 
-/// What became of a load.
+/// The outcome of a load.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Which ids were answered with a status of 200 to 299.
+    /// The ids that were answered with a status of 200 to 299.
     pub accepted: Vec<u64>,
     pub statuses: BTreeMap<u16, u64>,
-    /// Requests without an answer.
+    /// The number of requests without an answer.
     pub errors: u64,
-    /// The first unwanted answer or error.
-    pub complaint: Option<String>,
+    /// The first unexpected answer or error.
+    pub first_error: Option<String>,
     pub started_ns: u64,
     pub took: Duration,
     pub answer: Summary,
-    /// The longest that an open loop was behind its own pace.
+    /// The largest delay of an open loop behind its schedule.
     pub late: Duration,
 }
 
@@ -72,9 +72,9 @@ impl Outcome {
         self.accepted.len().try_into().unwrap_or(u64::MAX)
     }
 
-    /// All that was sent was accepted.
+    /// True if everything that was sent was accepted.
     pub fn is_clean(&self) -> bool {
-        self.complaint.is_none()
+        self.first_error.is_none()
     }
 
     pub fn to_json(&self) -> serde_json::Value {
@@ -84,7 +84,7 @@ impl Outcome {
             "seconds": self.took.as_secs_f64(),
             "statuses": self.statuses.iter().map(|(status, n)| (status.to_string(), *n)).collect::<BTreeMap<_, _>>(),
             "errors": self.errors,
-            "complaint": self.complaint,
+            "firstError": self.first_error,
             "answerMs": self.answer,
             "latestStartMs": self.late.as_secs_f64() * 1e3,
         })
@@ -117,7 +117,7 @@ impl Load {
             accepted: total.accepted,
             statuses: total.statuses,
             errors: total.errors,
-            complaint: total.complaint,
+            first_error: total.first_error,
             started_ns,
             took: between(started_ns, now_ns()),
             answer: Summary::of(total.answers_ns),
@@ -138,7 +138,7 @@ struct Tally {
     accepted: Vec<u64>,
     statuses: BTreeMap<u16, u64>,
     errors: u64,
-    complaint: Option<String>,
+    first_error: Option<String>,
     answers_ns: Vec<u64>,
     late: Duration,
 }
@@ -150,27 +150,27 @@ impl Tally {
             *self.statuses.entry(status).or_default() += n;
         }
         self.errors += other.errors;
-        self.complaint = self.complaint.take().or(other.complaint);
+        self.first_error = self.first_error.take().or(other.first_error);
         self.answers_ns.extend(other.answers_ns);
         self.late = self.late.max(other.late);
     }
 
-    fn complain(&mut self, text: impl FnOnce() -> String) {
-        self.complaint.get_or_insert_with(text);
+    fn record_error(&mut self, text: impl FnOnce() -> String) {
+        self.first_error.get_or_insert_with(text);
     }
 }
 
 async fn worker(job: Arc<Job>) -> Tally {
     let mut tally = Tally::default();
-    let mut line = None;
+    let mut connection = None;
     while let Some(id) = job.take(&mut tally).await {
-        send(&job.load, id, &mut line, &mut tally).await;
+        send(&job.load, id, &mut connection, &mut tally).await;
     }
     tally
 }
 
 impl Job {
-    /// The next id, when its time has come.
+    /// Returns the next id at its scheduled time.
     async fn take(&self, tally: &mut Tally) -> Option<u64> {
         let end = self.start + self.load.time;
         let id = self.next.fetch_add(1, Relaxed);
@@ -189,39 +189,43 @@ impl Job {
     }
 }
 
-/// Sends one message once. A message whose answer was lost is not sent again: it may have been
-/// accepted, and the two would be counted as one delivered twice.
-async fn send(load: &Load, id: u64, line: &mut Option<Line>, tally: &mut Tally) {
-    if line.as_ref().is_none_or(Line::is_closed) {
-        *line = match Line::open(&load.address).await {
-            Ok(line) => Some(line),
+/// Sends a message once. A message without an answer is not repeated: it may have been accepted, and would then count
+/// as a duplicate delivery.
+async fn send(load: &Load, id: u64, connection: &mut Option<Connection>, tally: &mut Tally) {
+    if connection.as_ref().is_none_or(Connection::is_closed) {
+        *connection = match Connection::open(&load.address).await {
+            Ok(connection) => Some(connection),
             Err(error) => {
                 tally.errors += 1;
-                tally.complain(|| format!("{error:#}"));
-                sleep(REFUSED).await;
+                tally.record_error(|| format!("{error:#}"));
+                sleep(RETRY_DELAY).await;
                 return;
             }
         };
     }
-    let Some(open) = line.as_mut() else { return };
+    let Some(open) = connection.as_mut() else {
+        return;
+    };
     let sent_ns = now_ns();
-    let error = match timeout(ANSWER, open.send(request(load, id))).await {
+    let error = match timeout(REQUEST_TIMEOUT, open.send(request(load, id))).await {
         Ok(Ok((status, answer))) => {
             tally.answers_ns.push(now_ns() - sent_ns);
             *tally.statuses.entry(status.as_u16()).or_default() += 1;
             if status.is_success() {
                 tally.accepted.push(id);
             } else {
-                tally.complain(|| format!("{status}: {:.300}", String::from_utf8_lossy(&answer)));
+                tally.record_error(|| {
+                    format!("{status}: {:.300}", String::from_utf8_lossy(&answer))
+                });
             }
             return;
         }
         Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => format!("no answer within {ANSWER:?}"),
+        Err(_) => format!("no answer within {REQUEST_TIMEOUT:?}"),
     };
-    *line = None;
+    *connection = None;
     tally.errors += 1;
-    tally.complain(|| error);
+    tally.record_error(|| error);
 }
 
 fn request(load: &Load, id: u64) -> Request<Full<Bytes>> {
@@ -236,7 +240,7 @@ fn request(load: &Load, id: u64) -> Request<Full<Bytes>> {
     request
 }
 
-/// The headers of each message to `address`, with a bearer token where one is needed.
+/// The headers of the messages to `address`, with a bearer token if there is one.
 pub fn headers(address: &str, token: Option<&str>) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_str(address)?);

@@ -1,4 +1,4 @@
-//! The drills as one program: starts the server that it measures, prints a table of figures.
+//! All drills as one program: starts a server, measures it, and prints a table of figures.
 #![expect(clippy::print_stdout, reason = "the table goes to standard output")]
 
 use std::{
@@ -24,17 +24,17 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Measures a Prichal server on this machine, side by side with the limits that it runs into.
+/// Measures a Prichal server on this machine, side by side with its limits.
 ///
-/// It needs target/release/prichal (cargo build --release) and, unless --engine is sqlite, a database
-/// server to make databases on. The script bench/run sees to both.
+/// It needs target/release/prichal (cargo build --release) and, unless --engine is sqlite, a PostgreSQL server on
+/// which it can create databases. The script bench/run provides both.
 #[derive(Parser)]
 #[command(name = "prichal-bench")]
 struct Arguments {
-    /// What to measure: all, or the names of drills
+    /// The drills to run: all, or their names
     #[arg(default_value = "all", value_name = "DRILL", value_parser = drills)]
     what: Vec<Drills>,
-    /// What the server keeps its state in
+    /// The engine of the server's store
     #[arg(long, value_enum, default_value_t = Engines::Both)]
     engine: Engines,
     /// The server to measure
@@ -46,16 +46,16 @@ struct Arguments {
         help = "PostgreSQL on this machine, with a user who may create databases [env: PRICHAL_BENCH_POSTGRES]"
     )]
     database_url: Option<String>,
-    /// Its first process, to tell its processor time
+    /// The id of PostgreSQL's first process, for its processor time
     #[arg(long, value_name = "PID")]
     postgres_pid: Option<u32>,
-    /// Where to put the servers' data while they run: on the disk that is to be measured
+    /// The folder of the servers' data while they run, on the disk to be measured
     #[arg(long, value_name = "PATH")]
     folder: Option<PathBuf>,
-    /// How often each pair of measurements is taken
+    /// The number of rounds for each pair of measurements
     #[arg(long)]
     rounds: Option<u32>,
-    /// Little of everything, to see that it works; its figures mean nothing
+    /// Run everything with small amounts as a test; the figures have no meaning
     #[arg(long)]
     quick: bool,
 }
@@ -72,7 +72,7 @@ fn drills(name: &str) -> Result<Drills, String> {
         all.iter()
             .filter_map(|drill| Some(drill.to_possible_value()?.get_name().to_owned()))
     };
-    let unknown = |_| format!("known are all, {}", known().collect::<Vec<_>>().join(", "));
+    let unknown = |_| format!("use all, {}", known().collect::<Vec<_>>().join(", "));
     Drill::from_str(name, false)
         .map(|drill| Drills(vec![drill]))
         .map_err(unknown)
@@ -99,12 +99,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the drills on a thread of their own, and gives up at a signal.
+/// Runs the drills on a separate thread, and stops at a signal.
 fn watch(arguments: Arguments, cleanup: &Cleanup) -> Result<ExitCode> {
     let (done, finished) = oneshot::channel();
     let inside = cleanup.clone();
     let worker = move || {
-        // Nobody listens any more only when a signal has ended the run.
+        // The receiver is gone only if a signal has ended the run.
         let _ = done.send(measure(&arguments, inside));
     };
     client::runtime()?.block_on(async {
@@ -127,7 +127,8 @@ fn measure(arguments: &Arguments, cleanup: Cleanup) -> Result<ExitCode> {
         .folder
         .clone()
         .unwrap_or_else(|| target.join("bench"));
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("creating the folder {}", folder.display()))?;
     let folder = folder.canonicalize()?;
     let mut size = if arguments.quick {
         Size::QUICK
@@ -156,7 +157,7 @@ fn measure(arguments: &Arguments, cleanup: Cleanup) -> Result<ExitCode> {
     let failed = run_drills(arguments, &lab, &engines, &mut report);
     println!("{}", report.markdown());
     let path = report.save(&target.join("bench"))?;
-    eprintln!("everything that was measured: {}", path.display());
+    eprintln!("raw figures: {}", path.display());
     Ok(if failed {
         ExitCode::FAILURE
     } else {
@@ -164,7 +165,7 @@ fn measure(arguments: &Arguments, cleanup: Cleanup) -> Result<ExitCode> {
     })
 }
 
-/// One drill after the other; whether one of them could not be carried out.
+/// Runs one drill after the other. Returns true if one of them failed.
 fn run_drills(arguments: &Arguments, lab: &Lab, engines: &[Engine], report: &mut Report) -> bool {
     let mut failed = false;
     for drill in arguments
@@ -190,12 +191,12 @@ fn run_drills(arguments: &Arguments, lab: &Lab, engines: &[Engine], report: &mut
     failed
 }
 
-/// The folder that Cargo built this program into.
+/// The folder into which Cargo built this program.
 fn target_folder() -> Result<PathBuf> {
     let program = env::current_exe()?;
     let folder = program.parent().and_then(Path::parent);
     Ok(folder
-        .context("this program is not in a folder of Cargo's")?
+        .context("this program is not in a target folder of Cargo")?
         .into())
 }
 
@@ -230,7 +231,7 @@ fn engines(arguments: &Arguments) -> Result<Vec<Engine>> {
     Ok(engines)
 }
 
-/// What the figures depend on.
+/// The facts about the machine that affect the figures.
 fn machine(program: &Path, engines: &[Engine]) -> Value {
     let line = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Memory and processor time of processes, as Linux tells them under `/proc`.
+//! Memory and processor time of processes, from `/proc` of Linux.
 
 use std::{collections::HashMap, fs, time::Duration};
 
@@ -6,7 +6,7 @@ use rustix::param::clock_ticks_per_second;
 
 use crate::stats::{float, ratio};
 
-/// Bytes of memory that a process holds, now and at its highest.
+/// The resident memory of a process in bytes: current and peak.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
     pub resident: u64,
@@ -26,9 +26,9 @@ pub fn memory(pid: u32) -> Memory {
     }
 }
 
-/// Processor time of some processes and all their descendants, thread by thread.
+/// The processor time of processes and all their descendants, thread by thread.
 ///
-/// The scheduler's own figure is in nanoseconds; the one in `/proc/PID/stat` is in ticks of 10 ms.
+/// The scheduler's figure is in nanoseconds, while the one in `/proc/PID/stat` is in ticks of 10 ms.
 #[derive(Clone, Debug, Default)]
 pub struct Processor(HashMap<u32, Duration>);
 
@@ -46,7 +46,7 @@ impl Processor {
         Self(threads)
     }
 
-    /// What was used since `earlier`. Threads that have ended since are not in it.
+    /// The time used since `earlier`, without threads that have ended since.
     pub fn since(&self, earlier: &Self) -> Duration {
         let used = |(thread, now): (&u32, &Duration)| {
             let before = earlier.0.get(thread).copied().unwrap_or_default();
@@ -56,7 +56,7 @@ impl Processor {
     }
 }
 
-/// Tells how much of the machine's work during a measurement was somebody else's.
+/// Measures the share of other processes in the machine's work.
 pub struct Meter {
     roots: Vec<u32>,
     ours: Processor,
@@ -64,7 +64,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Counts this program and `roots` with their descendants as ours.
+    /// Counts this program and `roots` with their descendants as measured processes.
     pub fn start(roots: &[u32]) -> Self {
         let mut roots = roots.to_vec();
         roots.push(std::process::id());
@@ -75,7 +75,7 @@ impl Meter {
         }
     }
 
-    /// The share of others in the processor time since the start.
+    /// The share of other processes in the processor time since the start.
     pub fn others(&self) -> f64 {
         let all = machine().saturating_sub(self.machine);
         let ours = Processor::of(&self.roots).since(&self.ours);
@@ -83,18 +83,18 @@ impl Meter {
     }
 }
 
-/// The time that all processors together have spent on anything but idling and waiting for disks.
+/// The time of all processors except for idling and waiting for disks.
 fn machine() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields = stat.lines().next().unwrap_or_default().split_whitespace();
-    // user nice system idle iowait irq softirq steal: time that was stolen was nobody's here.
+    // The columns are user nice system idle iowait irq softirq steal. Stolen time was not used by this machine.
     let busy = |(i, _): &(usize, &str)| !matches!(i, 3 | 4 | 7);
     let ticks = fields.skip(1).take(8).enumerate().filter(busy);
     let ticks: u64 = ticks.filter_map(|(_, n)| n.parse::<u64>().ok()).sum();
     Duration::from_secs_f64(float(ticks) / float(clock_ticks_per_second()))
 }
 
-/// `roots` and all processes below them. Their own threads may have started those.
+/// `roots` and all their descendants. Any of their threads may have started them.
 fn descendants(roots: &[u32]) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for pid in numbers("/proc") {
@@ -115,7 +115,7 @@ fn descendants(roots: &[u32]) -> Vec<u32> {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may have anything in it.
+    // The name in parentheses may contain any character.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok()
 }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_memory_and_uses_time() {
+    fn this_process_uses_memory_and_time() {
         let me = [std::process::id()];
         let memory = memory(me[0]);
         assert!(memory.resident > 100_000 && memory.peak >= memory.resident);

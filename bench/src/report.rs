@@ -1,4 +1,4 @@
-//! The figures of a run: a Markdown table for people, JSON for everything behind it.
+//! The figures of a run: a Markdown table for people, and JSON with all raw values.
 
 use std::{
     fmt::Write as _,
@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{clock, stats};
 
-/// One line of the table.
+/// A row of the table.
 pub struct Figure {
     pub what: String,
     pub engine: String,
     pub value: String,
-    /// What is wanted of it, empty when nothing is.
+    /// The target; empty if there is none.
     pub wanted: String,
     pub holds: Option<bool>,
 }
@@ -33,14 +33,14 @@ impl Report {
         self.figures.push(figure);
     }
 
-    /// Something that the reader of the figures must know.
+    /// Adds a note that the reader of the figures must know.
     pub fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
 
-    /// Keeps what was measured, under the drill's and the engine's names.
+    /// Stores raw values under the names of the drill and the engine.
     pub fn raw(&mut self, drill: &str, engine: &str, value: Value) {
         let drill = self.raw.entry(drill).or_insert_with(|| json!({}));
         drill[engine] = value;
@@ -74,7 +74,8 @@ impl Report {
 
     /// Writes everything to a new file in `folder`.
     pub fn save(&self, folder: &Path) -> Result<PathBuf> {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("creating the folder {}", folder.display()))?;
         let path = folder.join(format!("figures-{}.json", clock::unix_seconds()));
         let figures = self.figures.iter().map(|figure| {
             json!({
@@ -91,7 +92,7 @@ impl Report {
     }
 }
 
-/// `1234.5` as `1 230`: three digits are what such a measurement can tell.
+/// Rounds `1234.5` to `1 230`. Such a measurement has three significant digits.
 pub fn per_second(rate: f64) -> String {
     let mut text = format!("{:.0}", rounded(rate));
     for at in (1..text.len())
@@ -116,7 +117,7 @@ pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", stats::float(bytes) / 1e6)
 }
 
-/// The middle of some values with the lowest and the highest, as `0.171 (0.168 to 0.175)`.
+/// Formats the median with the lowest and the highest value, as `0.171 (0.168 to 0.175)`.
 pub fn spread(values: &[f64], digits: usize) -> String {
     let middle = stats::median(values);
     if values.len() < 2 {
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_written_for_people() {
+    fn figures_are_formatted_for_people() {
         for (rate, wanted) in [
             (0.0, "0/s"),
             (999.4, "999/s"),
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_figure() {
+    fn the_table_has_a_row_for_each_figure() {
         let mut report = Report::default();
         for holds in [Some(false), None] {
             report.figure(Figure {

@@ -1,4 +1,4 @@
-//! A Prichal server as a child process, and what a drill sets up in it, all over HTTP.
+//! A Prichal server as a child process, and the set-up of a drill over HTTP.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    cleanup::{Cleanup, Undo},
+    cleanup::{Cleanup, CleanupGuard},
     client::Api,
     clock,
     database::Engine,
@@ -32,18 +32,18 @@ use crate::{
 const ENTITY: &str = r#"{"name":"bench","customFields":{{payload}}}"#;
 pub const ENTITY_BYTES: usize = 500;
 
-/// A call that begins. Unknown members are ignored, so the stamp has one of its own.
+/// The start of a call. Unknown members are ignored, so the stamp has a member of its own.
 const CALL: &str = r#"{"timestamp":"2026-01-01T00:00:00Z","externalId":"{{name}}","externalVatsPhone":"79229929292","clientPhone":"79997775533","direction":"inbound","bench":{{payload}}}"#;
 
-const START: Duration = Duration::from_secs(30);
-const STOP: Duration = Duration::from_secs(15);
-/// How long the first call of a new webhook may take.
-const FIRST_CALL: Duration = Duration::from_secs(15);
-/// How many webhooks one integration gets, and one PATCH adds.
-const HOOKS_EACH: usize = 100;
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// The time-out of a new webhook's first call.
+const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The number of webhooks of one integration, and of one PATCH.
+const HOOKS_PER_INTEGRATION: usize = 100;
 const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What outlives a server process: its data and its admin token.
+/// The parts of a server that outlive its process: data and admin token.
 pub struct Home {
     program: PathBuf,
     folder: PathBuf,
@@ -51,18 +51,19 @@ pub struct Home {
     token: String,
     postgres: Option<u32>,
     cleanup: Cleanup,
-    // In this order: the database before the folder.
-    _database: Option<Undo>,
-    _folder: Undo,
+    // Dropped in this order: the database before the folder.
+    _database: Option<CleanupGuard>,
+    _folder: CleanupGuard,
 }
 
 impl Home {
-    /// A new, empty one, removed with the result.
+    /// Creates an empty home that is removed with the result.
     pub fn new(lab: &Lab, engine: &Engine) -> Result<Self> {
         let folder = lab.folder.join(format!("data-{}", lab.next_run()));
-        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("creating the folder {}", folder.display()))?;
         let removed = folder.clone();
-        let undo = lab.cleanup.defer(move || {
+        let guard = lab.cleanup.defer(move || {
             if let Err(error) = fs::remove_dir_all(&removed) {
                 eprintln!("removing {}: {error}", removed.display());
             }
@@ -70,8 +71,8 @@ impl Home {
         let (url, database, postgres) = match engine {
             Engine::Sqlite => (None, None, None),
             Engine::Postgres(server) => {
-                let (name, undo) = server.create(&lab.cleanup)?;
-                (Some(server.url(&name)), Some(undo), server.pid)
+                let (name, guard) = server.create(&lab.cleanup)?;
+                (Some(server.url(&name)), Some(guard), server.pid)
             }
         };
         Ok(Self {
@@ -82,7 +83,7 @@ impl Home {
             postgres,
             cleanup: lab.cleanup.clone(),
             _database: database,
-            _folder: undo,
+            _folder: guard,
         })
     }
 
@@ -120,7 +121,7 @@ impl Home {
         if let Some(url) = &self.database_url {
             command.args(["--database-url", url]);
         }
-        // What the caller has set for a server of his own is not for this one.
+        // The caller's settings for another server do not apply to this one.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"PRICHAL_") {
                 command.env_remove(name);
@@ -133,9 +134,9 @@ impl Home {
         let pid = child.id();
         let child = Arc::new(Mutex::new(child));
         let killed = child.clone();
-        let undo = self.cleanup.defer(move || {
-            let mut child = killed.lock().expect("nobody panics while holding it");
-            // Both fail only when it has ended already.
+        let guard = self.cleanup.defer(move || {
+            let mut child = killed.lock().expect("no thread panics while holding it");
+            // Both fail only if the process has ended already.
             let _ = child.kill();
             let _ = child.wait();
         });
@@ -147,14 +148,14 @@ impl Home {
             token: self.token.clone(),
             log,
             started_ns,
-            _undo: undo,
+            _guard: guard,
         };
         server.wait_until_ready()?;
         Ok(server)
     }
 }
 
-/// A running server. It is killed when this is dropped.
+/// A running server. It is killed on drop.
 pub struct Server {
     child: Arc<Mutex<Child>>,
     pub pid: u32,
@@ -163,71 +164,78 @@ pub struct Server {
     token: String,
     log: PathBuf,
     pub started_ns: u64,
-    _undo: Undo,
+    _guard: CleanupGuard,
 }
 
 impl Server {
-    /// The server's process, and the database server's first one where it is known.
+    /// The process ids of the server and, if known, of the database server.
     pub fn processes(&self) -> Vec<u32> {
         let mut pids = vec![self.pid];
         pids.extend(self.postgres);
         pids
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(self) -> Result<()> {
-        let mut child = self.child.lock().expect("nobody panics while holding it");
+        let mut child = self
+            .child
+            .lock()
+            .expect("no thread panics while holding it");
         child.kill()?;
         child.wait()?;
         Ok(())
     }
 
-    /// SIGTERM, and waits for the end, which has to be a good one.
+    /// Sends SIGTERM and waits for the end, which must be successful.
     pub fn stop(self) -> Result<()> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         kill_process(pid.context("the server has no process id")?, Signal::TERM)?;
-        let end = Instant::now() + STOP;
+        let end = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < end {
             if let Some(status) = self.ended()? {
                 ensure!(
                     status.success(),
                     "on SIGTERM the server ended with {status}\n{}",
-                    self.last_words()
+                    self.log_tail()
                 );
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(20));
         }
         bail!(
-            "the server did not end within {STOP:?} after SIGTERM\n{}",
-            self.last_words()
+            "the server did not end within {STOP_TIMEOUT:?} after SIGTERM\n{}",
+            self.log_tail()
         )
     }
 
-    /// An error with the end of the server's log below it.
+    /// Adds the end of the server's log to an error.
     pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
-        result.with_context(|| format!("the server's last words:\n{}", self.last_words()))
+        result.with_context(|| format!("the end of the server's log:\n{}", self.log_tail()))
     }
 
     fn ended(&self) -> Result<Option<std::process::ExitStatus>> {
-        let mut child = self.child.lock().expect("nobody panics while holding it");
+        let mut child = self
+            .child
+            .lock()
+            .expect("no thread panics while holding it");
         Ok(child.try_wait()?)
     }
 
     fn wait_until_ready(&self) -> Result<()> {
         let mut api = Api::new(&self.address, &self.token)?;
-        let end = Instant::now() + START;
+        let end = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(status) = self.ended()? {
                 bail!(
                     "the server ended at once with {status}:\n{}",
-                    self.last_words()
+                    self.log_tail()
                 );
             }
             match api.call(&Method::GET, "/readyz", Bytes::new()) {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() >= end => {
-                    let error = error.context(format!("the server was not ready within {START:?}"));
+                    let error =
+                        error.context(format!("the server was not ready within {START_TIMEOUT:?}"));
                     return self.explain(Err(error));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(5)),
@@ -235,19 +243,19 @@ impl Server {
         }
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Makes a workspace and a token for it.
+    /// Creates a workspace and a token for it.
     pub fn workspace(&self, name: &str) -> Result<Workspace> {
         self.explain(self.make_workspace(name, &json!({ "name": name })))
-            .with_context(|| format!("making the workspace {name}"))
+            .with_context(|| format!("creating the workspace {name}"))
     }
 
-    /// The same for a company that exchanges documents, with one employee.
+    /// Creates a workspace of a company that exchanges documents, with one employee.
     pub fn company(&self, name: &str) -> Result<Workspace> {
         let body = json!({ "name": name, "bin": "971240001315" });
         let mut workspace = self.explain(self.make_workspace(name, &body))?;
@@ -267,7 +275,7 @@ impl Server {
         self.open(name, token)
     }
 
-    /// A workspace that an earlier process has made on the same data.
+    /// Opens a workspace that an earlier process created on the same data.
     pub fn open(&self, name: &str, token: &str) -> Result<Workspace> {
         Ok(Workspace {
             name: name.into(),
@@ -286,9 +294,9 @@ pub struct Workspace {
     pub token: String,
     address: String,
     api: Api,
-    /// Webhooks that match nothing of what is posted.
+    /// The number of webhooks that do not match the posted events.
     quiet: usize,
-    /// Who creates documents.
+    /// The employee that creates documents.
     employee: Option<String>,
 }
 
@@ -307,8 +315,8 @@ pub struct Page {
 }
 
 impl Workspace {
-    /// Installs an integration whose receiver is `sink`, with a webhook for all that happens to
-    /// companies, and waits until the sink has got a first one.
+    /// Installs an integration whose receiver is `sink`, with a webhook for all events of companies, and waits until
+    /// the sink has received a first event.
     pub fn subscribe(&mut self, server: &Server, sink: &Sink, run: u32) -> Result<()> {
         sink.begin(run);
         let integration = self.install("bench.receiver", sink)?;
@@ -316,7 +324,7 @@ impl Workspace {
         let body = Template::new(ENTITY, ENTITY_BYTES)?.fill(run, 0);
         self.api
             .call(&Method::POST, &self.path("companies"), body.into())?;
-        if !sink.wait(FIRST_CALL, |counts| counts.unique >= 1) {
+        if !sink.wait(FIRST_CALL_TIMEOUT, |counts| counts.unique >= 1) {
             let path = self.path(&format!(
                 "integrations/instances/{integration}/deliveries?limit=1"
             ));
@@ -324,17 +332,17 @@ impl Workspace {
             let attempts =
                 attempts.map_or_else(|error| format!("{error:#}"), |list| list.to_string());
             let error = anyhow::anyhow!(
-                "the webhook was not called within {FIRST_CALL:?}; its attempts: {attempts}"
+                "the webhook was not called within {FIRST_CALL_TIMEOUT:?}; its attempts: {attempts}"
             );
             return server.explain(Err(error));
         }
         Ok(())
     }
 
-    /// Registers webhooks for deals, of which there are none, until there are `total`.
+    /// Registers webhooks for deals, which are never created, until there are `total`.
     pub fn add_quiet_hooks(&mut self, sink: &Sink, total: usize) -> Result<()> {
         while self.quiet < total {
-            let count = HOOKS_EACH.min(total - self.quiet);
+            let count = HOOKS_PER_INTEGRATION.min(total - self.quiet);
             let integration = self.install(&format!("bench.quiet{}", self.quiet), sink)?;
             self.add_hooks(&integration, count, "deal")?;
             self.quiet += count;
@@ -342,7 +350,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Installs an exchange's integration, and returns its access key.
+    /// Installs the integration of an exchange and returns its access key.
     pub fn exchange(&mut self, sink: &Sink) -> Result<String> {
         let id = self.install("bench.exchange", sink)?;
         let path = self.path(&format!("integrations/{id}/api-key"));
@@ -357,7 +365,7 @@ impl Workspace {
         Ok(key.context("the answer has no access key")?.to_owned())
     }
 
-    /// A load of calls that begin, each another one.
+    /// A load of new calls.
     pub fn calls(&self, key: &str, run: u32, connections: usize, time: Duration) -> Result<Load> {
         let mut headers = load::headers(&self.address, None)?;
         headers.insert("x-xcom-accesskey", key.parse()?);
@@ -369,7 +377,7 @@ impl Workspace {
         })
     }
 
-    /// Makes contacts number `first` and up, each with a phone of its own: see [`phone`].
+    /// Creates contacts from number `first` on, each with a phone of its own: see [`phone`].
     pub fn create_contacts(&mut self, first: u64, count: u64) -> Result<()> {
         let item =
             |n| json!({ "name": "bench", "phones": [{ "type": "work", "value": phone(n) }] });
@@ -379,8 +387,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// The time in nanoseconds until it is known who the caller with the phone of contact `n` is sent
-    /// to.
+    /// Returns the nanoseconds until the responsible user of contact `n` is known from the phone.
     pub fn time_redirect(&self, api: &mut Api, n: u64) -> Result<u64> {
         let path = format!(
             "communications/callbacks/telephony/call-redirect?phoneNumber={}",
@@ -392,7 +399,7 @@ impl Workspace {
         Ok(clock::now_ns() - begun_ns)
     }
 
-    /// Makes a channel whose script answers; its hooks wait for that, or do not.
+    /// Creates a channel whose script answers. With `waits`, its hooks wait for the answer.
     pub fn channel(&mut self, code: &str, waits: bool) -> Result<Channel> {
         let source = "respond(200, {}, {name: request.body.name})";
         let data = json!({ "language": "javascript", "source": source });
@@ -425,13 +432,16 @@ impl Workspace {
         })
     }
 
-    /// Waits until no run waits any more.
-    pub fn drain(&mut self, patience: Duration) -> Result<()> {
+    /// Waits until no run is queued.
+    pub fn drain(&mut self, timeout: Duration) -> Result<()> {
         let path =
             "/rest/v1/service/svcscript_runtimes?limit=1&filter=%7B%22status%22%3A%22queued%22%7D";
-        let end = Instant::now() + patience;
+        let end = Instant::now() + timeout;
         while self.api.get::<Value>(path)? != json!([]) {
-            ensure!(Instant::now() < end, "runs still wait after {patience:?}");
+            ensure!(
+                Instant::now() < end,
+                "runs are still queued after {timeout:?}"
+            );
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
@@ -449,7 +459,7 @@ impl Workspace {
         Ok(id.context("the answer has no blob")?.to_owned())
     }
 
-    /// A load of documents, each created by a call of its own.
+    /// A load of documents, each created by its own call.
     pub fn documents(
         &self,
         blob: &str,
@@ -458,7 +468,7 @@ impl Workspace {
         time: Duration,
     ) -> Result<Load> {
         let document = self.document(blob, "{{name}}", 1_600_000_000);
-        // Unknown members are ignored, so the stamp has one of its own.
+        // Unknown members are ignored, so the stamp has a member of its own.
         let text = document.to_string();
         let text = format!("{},\"bench\":{{{{payload}}}}}}", &text[..text.len() - 1]);
         Ok(Load {
@@ -479,13 +489,13 @@ impl Workspace {
         })
     }
 
-    /// Creates documents by one bulk call, and waits until all are done.
+    /// Creates documents by one bulk call and waits until all of them are completed.
     pub fn bulk_documents(
         &mut self,
         blob: &str,
         count: u64,
         date: impl Fn(u64) -> u64,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<()> {
         const CALL: &str = "/api/v3/async/bulk/external/outbox/document/create";
         let elements: Vec<Value> = (0..count)
@@ -502,14 +512,14 @@ impl Workspace {
             "the call has {} elements",
             waiting.len()
         );
-        let end = Instant::now() + patience;
+        let end = Instant::now() + timeout;
         while !waiting.is_empty() {
             ensure!(
                 Instant::now() < end,
                 "{} elements still wait",
                 waiting.len()
             );
-            // The last one is mostly the last to be done: while it waits, nobody need be asked.
+            // The last element is usually completed last. While it waits, the others are not queried.
             let few = if waiting.len() as u64 == count {
                 1
             } else {
@@ -536,7 +546,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// The time that a POST takes from the request to the whole answer, and the answer.
+    /// Sends a POST and returns the nanoseconds until the whole answer, and the answer.
     pub fn time_post(&mut self, path: &str, body: &Value) -> Result<(u64, Bytes)> {
         let body = Bytes::from(body.to_string());
         let begun_ns = clock::now_ns();
@@ -572,7 +582,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// A load of entities, without a bound of its own.
+    /// A load of entities without an own bound.
     pub fn load(&self, run: u32, connections: usize, time: Duration) -> Result<Load> {
         Ok(Load {
             path: self.path("companies"),
@@ -581,7 +591,7 @@ impl Workspace {
         })
     }
 
-    /// Makes `count` entities in one call.
+    /// Creates `count` entities in one call.
     pub fn create_batch(&mut self, run: u32, first: u64, count: u64) -> Result<()> {
         let template = Template::new(ENTITY, ENTITY_BYTES)?;
         let items: Vec<_> = (first..first + count)
@@ -597,7 +607,7 @@ impl Workspace {
         self.api.get(&self.page_path(offset, limit))
     }
 
-    /// The time that a page takes from the request to the whole answer, and the answer's length.
+    /// Reads a page and returns the nanoseconds until the whole answer, and the answer's length.
     pub fn time_page(&mut self, offset: &str, limit: u32) -> Result<(u64, usize)> {
         let path = self.page_path(offset, limit);
         let begun_ns = clock::now_ns();
@@ -636,7 +646,7 @@ fn phone(n: u64) -> String {
     format!("8{:010}", 9_000_000_000 + n)
 }
 
-/// A load of the same entities to any address, such as the sink's own.
+/// A load of the same entities to any address, such as the sink's.
 pub fn load_to(address: String, run: u32, connections: usize, time: Duration) -> Result<Load> {
     Ok(Load {
         path: "/hook".into(),

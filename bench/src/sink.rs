@@ -1,5 +1,5 @@
-//! The receiver: answers each message with the sender's echo, counts, tells a message that came
-//! twice, and measures from the sender's stamp to the arrival.
+//! The receiver. It answers each message with the sender's echo, counts messages and duplicates, and measures the
+//! time from the sender's stamp to the arrival.
 
 use std::{
     convert::Infallible,
@@ -28,11 +28,11 @@ use crate::{client, clock::now_ns, stamp::Stamp, stats::Summary};
 
 const ECHO: HeaderName = HeaderName::from_static("x-xcom-integration-echo");
 /// A delay that never ends.
-const HANG: u64 = u64::MAX;
-/// Ids above this are not ours: the table of what was seen stays small.
-const IDS: u64 = 50_000_000;
+const ENDLESS: u64 = u64::MAX;
+/// The largest id of a message, which bounds the table of received ids.
+const MAX_ID: u64 = 50_000_000;
 
-/// A receiver on a thread of its own. It stops when this is dropped.
+/// A receiver on a separate thread. It stops on drop.
 pub struct Sink {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -40,23 +40,23 @@ pub struct Sink {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What has arrived in the present run.
+/// The arrivals of the current run.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     pub run: u32,
-    /// Messages of this run, each as often as it came.
+    /// The number of messages of this run, duplicates included.
     pub hits: u64,
     pub unique: u64,
     pub duplicates: u64,
-    /// Messages of another run or without a stamp.
+    /// The number of messages of another run or without a stamp.
     pub foreign: u64,
-    /// Messages that came after one with a higher id.
+    /// The number of messages that came after one with a higher id.
     pub out_of_order: u64,
     pub first_ns: u64,
-    /// When the last message came that was new.
+    /// The arrival of the last message that was not a duplicate.
     pub last_ns: u64,
-    /// When the first message of any run came after [`Sink::mark`].
+    /// The arrival of the first message after [`Sink::mark`].
     pub after_mark_ns: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ struct Shared {
 }
 
 impl Sink {
-    /// Starts a receiver on `listen`; port 0 takes a free one.
+    /// Starts a receiver on `listen`. Port 0 selects a free port.
     pub fn start(listen: SocketAddr) -> Result<Self> {
         let listener =
             TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
@@ -116,28 +116,28 @@ impl Sink {
         self.address
     }
 
-    /// Forgets all and counts the messages of `run` from here on.
+    /// Resets all counts and counts the messages of `run`.
     pub fn begin(&self, run: u32) {
         self.shared.begin(run);
     }
 
-    /// Waits so long before each answer; calls that wait already are not changed.
+    /// Sets the delay of answers. Calls in progress are not affected.
     pub fn delay(&self, delay: Duration) {
-        let millis = delay.as_millis().try_into().unwrap_or(HANG);
+        let millis = delay.as_millis().try_into().unwrap_or(ENDLESS);
         self.shared.delay_ms.store(millis, Relaxed);
     }
 
-    /// Never answers again.
+    /// Stops answering for good.
     pub fn hang(&self) {
-        self.shared.delay_ms.store(HANG, Relaxed);
+        self.shared.delay_ms.store(ENDLESS, Relaxed);
     }
 
-    /// Calls that have arrived and are not answered yet.
+    /// The number of calls without an answer so far.
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Relaxed)
     }
 
-    /// Notes the arrival of the next message in [`Counts::after_mark_ns`].
+    /// Records the arrival of the next message in [`Counts::after_mark_ns`].
     pub fn mark(&self) {
         self.shared.state().counts.after_mark_ns = None;
     }
@@ -146,20 +146,20 @@ impl Sink {
         self.shared.state().counts
     }
 
-    /// How many of `ids` have not arrived.
+    /// The number of `ids` that have not arrived.
     pub fn count_missing(&self, ids: &[u64]) -> usize {
         let state = self.shared.state();
         ids.iter().filter(|id| !state.has_seen(**id)).count()
     }
 
-    /// From the making of each message to its first arrival.
+    /// The nanoseconds from the creation of each message to its first arrival.
     pub fn latencies_ns(&self) -> Vec<u64> {
         self.shared.state().latencies_ns.clone()
     }
 
-    /// Waits until `done` says so or the time is up, and returns what it said last.
-    pub fn wait(&self, at_most: Duration, done: impl Fn(&Counts) -> bool) -> bool {
-        let end = Instant::now() + at_most;
+    /// Waits until `done` returns true or the time is up. Returns the last result.
+    pub fn wait(&self, timeout: Duration, done: impl Fn(&Counts) -> bool) -> bool {
+        let end = Instant::now() + timeout;
         loop {
             if done(&self.counts()) {
                 return true;
@@ -176,7 +176,7 @@ impl Drop for Sink {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // A receiver that panicked has said so on standard error.
+            // A panic of the receiver was printed to standard error.
             let _ = thread.join();
         }
     }
@@ -184,7 +184,9 @@ impl Drop for Sink {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics while holding it")
+        self.state
+            .lock()
+            .expect("no thread panics while holding it")
     }
 
     fn begin(&self, run: u32) {
@@ -202,7 +204,7 @@ impl State {
 
     fn arrive(&mut self, stamp: Option<Stamp>, now_ns: u64) {
         self.counts.after_mark_ns.get_or_insert(now_ns);
-        let ours = |stamp: &Stamp| stamp.run == self.counts.run && stamp.id < IDS;
+        let ours = |stamp: &Stamp| stamp.run == self.counts.run && stamp.id < MAX_ID;
         let Some(stamp) = stamp.filter(ours) else {
             self.counts.foreign += 1;
             return;
@@ -246,16 +248,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    // Without it the answers would wait for the sender's acknowledgements; if it fails, they do.
+    // Without this option, answers wait for the sender's acknowledgements. A failure only makes the measurement
+    // slower.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| receive(request, shared.clone()));
-    // A sender that goes away in the middle is the sender's matter.
+    // A sender may close its connection at any time.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// Counts itself as in flight while it lives, which ends early when the sender hangs up.
+/// Counts a call as in flight until this is dropped, which happens early if the sender hangs up.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl<'a> InFlight<'a> {
@@ -292,7 +295,7 @@ async fn receive(
     shared.state().arrive(Stamp::find(&body), now_ns);
     match shared.delay_ms.load(Relaxed) {
         0 => {}
-        HANG => std::future::pending().await,
+        ENDLESS => std::future::pending().await,
         delay => tokio::time::sleep(Duration::from_millis(delay)).await,
     }
     let mut answer = Response::new(Full::new(Bytes::from_static(b"ok")));
@@ -302,8 +305,7 @@ async fn receive(
     Ok(answer)
 }
 
-/// What the program `sink` is asked from outside: `/__begin?run=N`, `/__counts`, `/__latency`,
-/// `/__delay?ms=N`.
+/// The control interface of the program `sink`: `/__begin?run=N`, `/__counts`, `/__latency`, `/__delay?ms=N`.
 fn control(path: &str, query: &str, shared: &Shared) -> Response<Full<Bytes>> {
     let number = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -323,7 +325,7 @@ fn control(path: &str, query: &str, shared: &Shared) -> Response<Full<Bytes>> {
         }
         "/__latency" => json!(Summary::of(shared.state().latencies_ns.clone())),
         "/__counts" => json!(shared.state().counts),
-        // Anything else is somebody asking whether we are there.
+        // Any other path is a readiness check.
         _ => Value::Null,
     };
     Response::new(Full::new(Bytes::from(answer.to_string())))

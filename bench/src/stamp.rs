@@ -1,5 +1,5 @@
-//! The mark by which a message is known again at the receiver, however a server wraps it, and the
-//! template that puts it into a body.
+//! The stamp by which a message is recognized at the receiver inside of any envelope, and the template that puts it
+//! into a body.
 
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -10,12 +10,12 @@ use crate::clock::now_ns;
 
 const MARK: &str = "prichal-bench:";
 const PLACEHOLDER: &str = "{{payload}}";
-/// Where a text stands that no other message of any run has.
-const NAME: &str = "{{name}}";
+/// The placeholder for a text that is unique among all messages of all runs.
+const NAME_PLACEHOLDER: &str = "{{name}}";
 
 static FIND_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
 
-/// Which message of which run, and when its body was made.
+/// The run and the id of a message, and the time at which its body was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub run: u32,
@@ -35,7 +35,7 @@ impl Stamp {
     }
 }
 
-/// Reads digits up to a colon, and the colon.
+/// Reads digits and a colon.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let end = rest.iter().take(21).position(|&byte| byte == b':')?;
     let digits = std::str::from_utf8(&rest[..end]).ok()?;
@@ -43,8 +43,8 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// A request body with a place for the payload: a JSON object that carries the stamp and is padded
-/// so that the whole body has a wanted length; before it there may be `{{name}}`.
+/// A request body with a placeholder for the payload, a JSON object that carries the stamp and pads the body to the
+/// wanted length. `{{name}}` may stand before it.
 #[derive(Clone, Debug)]
 pub struct Template {
     before: String,
@@ -53,12 +53,12 @@ pub struct Template {
 }
 
 impl Template {
-    /// `text` has one `{{payload}}` in it; `bytes` is the length of the whole body.
+    /// `text` contains `{{payload}}` once. `bytes` is the length of the whole body.
     pub fn new(text: &str, bytes: usize) -> Result<Self> {
         let (before, after) = text
             .split_once(PLACEHOLDER)
             .with_context(|| format!("the body has no {PLACEHOLDER} in it"))?;
-        // 100: the longest payload without padding.
+        // 100 is the length of the longest payload without padding.
         let least = before.len() + after.len() + 100;
         ensure!(bytes >= least, "such a body has at least {least} bytes");
         Ok(Self {
@@ -68,11 +68,11 @@ impl Template {
         })
     }
 
-    /// The body of message `id`, stamped with the present moment.
+    /// The body of message `id`, stamped with the current time.
     pub fn fill(&self, run: u32, id: u64) -> String {
         let body = self.stamped(run, id);
-        if self.before.contains(NAME) {
-            body.replace(NAME, &format!("{run}-{id}"))
+        if self.before.contains(NAME_PLACEHOLDER) {
+            body.replace(NAME_PLACEHOLDER, &format!("{run}-{id}"))
         } else {
             body
         }
@@ -91,7 +91,7 @@ impl Template {
     }
 }
 
-/// Fills up with letters that do not compress to nothing, other ones for each message.
+/// Pads with letters that compress badly and differ between messages.
 fn pad(body: &mut String, length: usize, seed: u64) {
     let mut state = seed.wrapping_mul(0x2545_F491_4F6C_DD1D) | 1;
     while body.len() < length {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_found_however_the_body_is_wrapped() {
+    fn a_stamp_is_found_inside_of_any_envelope() {
         let body = Template::new(PLACEHOLDER, 300)
             .expect("long enough")
             .fill(7, 42);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stamp_is_none() {
+    fn other_bytes_are_not_a_stamp() {
         for text in ["", "{}", MARK, "prichal-bench:1:2:", "prichal-bench:1:x:3:"] {
             assert_eq!(Stamp::find(text.as_bytes()), None, "{text}");
         }

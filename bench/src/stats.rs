@@ -1,4 +1,4 @@
-//! From many measured times to the few that are reported.
+//! Statistics of measured times.
 
 use std::time::Duration;
 
@@ -44,12 +44,12 @@ fn millis(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64() * 1e3
 }
 
-/// `count` things in `time`, a second.
+/// `count` per second over `time`.
 pub fn rate(count: u64, time: Duration) -> f64 {
     ratio(float(count), time.as_secs_f64())
 }
 
-/// A quotient that is zero where it has no meaning.
+/// A quotient; zero if it is undefined.
 pub fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }
@@ -62,7 +62,7 @@ pub fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The middle one of a few measured values; the lower of the two in the middle of an even number.
+/// The median of the values; for an even number the lower of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_is_in_milliseconds_whatever_the_order() {
+    fn a_summary_is_in_milliseconds_for_any_order() {
         let summary = Summary::of(vec![3_000_000, 1_000_000, 2_000_000]);
         assert_eq!(summary.n, 3);
         assert!((summary.p50 - 2.0).abs() < 1e-9 && (summary.max - 3.0).abs() < 1e-9);

@@ -1,4 +1,4 @@
-//! The load generator as a program of its own: one load, one line of JSON.
+//! The load generator as a separate program: one load, one line of JSON.
 #![expect(clippy::print_stdout, reason = "its result goes to standard output")]
 
 use std::{
@@ -18,35 +18,35 @@ use prichal_bench::{
 };
 use serde_json::{Value, json};
 
-/// Posts stamped messages to a URL on this machine and prints what became of them as JSON.
+/// Posts stamped messages to a URL on this machine and prints the result as JSON.
 #[derive(Parser)]
 #[command(name = "loadgen")]
 struct Arguments {
-    /// Where to post: http://127.0.0.1:PORT/PATH
+    /// Target of the requests: http://127.0.0.1:PORT/PATH
     #[arg(long)]
     url: String,
-    /// Another header for each request, as 'Name: value'; may be repeated
+    /// Further header of each request, as 'Name: value'; may be repeated
     #[arg(long)]
     header: Vec<String>,
-    /// The body; {{payload}} in it becomes a JSON object with the stamp
+    /// The body; {{payload}} in it is replaced with a JSON object with the stamp
     #[arg(long, default_value = "{{payload}}")]
     body: String,
-    /// The length of each body
+    /// The length of each body in bytes
     #[arg(long, default_value_t = 500)]
     bytes: usize,
     /// Open connections
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// Messages a second, whatever the answers do; without it each connection sends when it has its answer
+    /// Messages per second, independent of the answers; without it a connection sends when it has its answer
     #[arg(long)]
     rate: Option<f64>,
-    /// Stop after so many messages
+    /// Stop after this number of messages
     #[arg(long, default_value_t = 10_000)]
     count: u64,
-    /// Stop after so many seconds
+    /// Stop after this number of seconds
     #[arg(long, default_value_t = 55)]
     seconds: u64,
-    /// The sink that gets the messages in the end: http://127.0.0.1:PORT; waits until it has them all
+    /// The sink that finally receives the messages: http://127.0.0.1:PORT; waits until it has all of them
     #[arg(long)]
     sink: Option<String>,
 }
@@ -92,7 +92,7 @@ fn ask_sink(url: &str) -> Result<Api> {
     Api::new(split_url(url)?.0, "")
 }
 
-/// Waits for the sink to have all that was accepted, or for the end of the time.
+/// Waits until the sink has received everything that was accepted, or until `end`.
 fn delivered(sink: &mut Api, outcome: &load::Outcome, end: Instant) -> Result<Value> {
     loop {
         let mut counts: Value = sink.get("/__counts")?;

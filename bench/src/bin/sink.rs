@@ -1,4 +1,4 @@
-//! The receiver as a program of its own. It runs until it is told to stop.
+//! The receiver as a separate program. It runs until it is stopped.
 
 use std::{net::SocketAddr, thread, time::Duration};
 
@@ -8,21 +8,21 @@ use prichal_bench::sink::Sink;
 
 /// Answers every POST with 200 and its X-XCOM-Integration-Echo, counts, and measures.
 ///
-/// GET /__counts and /__latency tell what has come since GET /__begin?run=N; GET /__delay?ms=N sets the
-/// delay of the answers.
+/// GET /__counts and /__latency return the messages since GET /__begin?run=N; GET /__delay?ms=N sets the delay of the
+/// answers.
 #[derive(Parser)]
 #[command(name = "sink")]
 struct Arguments {
-    /// Where to listen; loopback only
+    /// Listening address; loopback only
     #[arg(long, default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
-    /// Wait so many milliseconds before each answer
+    /// Delay of each answer in milliseconds
     #[arg(long, default_value_t = 0)]
     delay_ms: u64,
     /// Never answer
     #[arg(long)]
     hang: bool,
-    /// Stop after so many seconds
+    /// Stop after this number of seconds
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
 }

@@ -1,5 +1,5 @@
-//! Telephony: how many callbacks a second are taken and kept, each about another call, as a share of
-//! the limit; and how long a caller waits until it is known who is responsible, among many contacts.
+//! Telephony: callbacks per second, each for another call, as a share of the limit; and the time to find the
+//! responsible user of a caller among many contacts.
 
 use anyhow::Result;
 use serde_json::json;
@@ -28,8 +28,8 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         let load = workspace.calls(&key, lab.next_run(), CONNECTIONS, lab.size.load)?;
         let taken = load.run(&std::sync::Arc::default())?;
         direct.warn(report, "limit, calls");
-        if let Some(complaint) = &taken.complaint {
-            report.note(format!("calls, {}: {complaint}", engine.name()));
+        if let Some(first_error) = &taken.first_error {
+            report.note(format!("calls, {}: {first_error}", engine.name()));
             flawed = true;
         }
         let rate = stats::rate(taken.accepted(), taken.took);
@@ -65,7 +65,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     let mut exchange = Api::with(workspace.address(), "x-xcom-accesskey", &key)?;
     let (mut redirects_ns, mut pages_ns) = (vec![], vec![]);
     for n in 0..lab.size.pages as u64 {
-        // In turn, so that a slower moment of the machine hits both.
+        // Alternating, so that a slow moment of the machine affects both.
         redirects_ns.push(workspace.time_redirect(&mut exchange, n * 7_919 % contacts)?);
         pages_ns.push(
             workspace

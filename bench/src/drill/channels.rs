@@ -1,5 +1,5 @@
-//! Channels: how many hooks a second are accepted for good, how many scripts are run, as shares of the
-//! limit; and what websockets cost that wait.
+//! Channels: durably accepted hooks per second and script runs per second, as shares of the limit; and the cost of
+//! idle websockets.
 
 use std::{
     io::{Read as _, Write as _},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 const CONNECTIONS: usize = 32;
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let home = lab.home(engine)?;
@@ -41,7 +41,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-/// Hooks that are queued, their runs, and hooks that wait for theirs.
+/// Queued hooks, their runs, and hooks that wait for the result.
 fn hooks(
     lab: &Lab,
     engine: &Engine,
@@ -73,8 +73,11 @@ fn hooks(
             rates[n].push(rate);
             shares[n].push(stats::ratio(rate, direct.rate()));
         }
-        for complaint in [&hooks.complaint, &sync.complaint].into_iter().flatten() {
-            report.note(format!("channels, {}: {complaint}", engine.name()));
+        for first_error in [&hooks.first_error, &sync.first_error]
+            .into_iter()
+            .flatten()
+        {
+            report.note(format!("channels, {}: {first_error}", engine.name()));
             flawed = true;
         }
         rounds.push(
@@ -115,7 +118,7 @@ fn hooks(
     Ok(())
 }
 
-/// What websockets cost that wait.
+/// The cost of idle websockets.
 fn sockets(
     lab: &Lab,
     engine: &Engine,
@@ -124,11 +127,11 @@ fn sockets(
     workspace: &Workspace,
     channel: &Channel,
 ) -> Result<()> {
-    thread::sleep(SETTLE);
+    thread::sleep(SETTLE_TIME);
     let before = memory(server.pid);
     let open = (0..lab.size.sockets).map(|_| open(workspace, channel));
     let open = server.explain(open.collect::<Result<Vec<_>>>())?;
-    thread::sleep(SETTLE);
+    thread::sleep(SETTLE_TIME);
     let after = memory(server.pid);
     report.figure(Figure {
         what: format!("memory with {} websockets that wait", open.len()),
@@ -149,7 +152,7 @@ fn sockets(
     Ok(())
 }
 
-/// Opens a websocket and sets a capability up, as every client does.
+/// Opens a websocket and registers a capability, as every client does.
 fn open(workspace: &Workspace, channel: &Channel) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(workspace.address())?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -168,7 +171,7 @@ fn open(workspace: &Workspace, channel: &Channel) -> Result<TcpStream> {
     let length = u8::try_from(setup.len())
         .ok()
         .filter(|length| *length < 126);
-    // A text, masked with zeros.
+    // A text frame with a zero mask.
     let mut frame = vec![0x81, 0x80 | length.context("a short frame")?, 0, 0, 0, 0];
     frame.extend_from_slice(setup);
     stream.write_all(&frame)?;

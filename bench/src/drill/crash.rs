@@ -1,5 +1,5 @@
-//! SIGKILL under load with a backlog, then a new process on the same data: what is lost, what comes
-//! twice, how long the deliveries rest.
+//! SIGKILL under load with a backlog, then a new process on the same data: lost messages, duplicate messages, and the
+//! pause of deliveries.
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ use crate::{
     stamp::Stamp,
 };
 
-/// The receiver is so slow that a backlog builds up.
-const DELAY: Duration = Duration::from_millis(200);
-const LOAD: Duration = Duration::from_secs(3);
-const FIRST: Duration = Duration::from_mins(1);
+/// The delay of the receiver, which builds up a backlog.
+const RECEIVER_DELAY: Duration = Duration::from_millis(200);
+const LOAD_TIME: Duration = Duration::from_secs(3);
+const FIRST_DELIVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let sink = Sink::local()?;
@@ -36,14 +36,14 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     let mut workspace = server.workspace("bench")?;
     workspace.subscribe(&server, &sink, lab.next_run())?;
 
-    sink.delay(DELAY);
+    sink.delay(RECEIVER_DELAY);
     let run = lab.next_run();
     sink.begin(run);
-    let load = workspace.load(run, 32, LOAD * 3)?;
+    let load = workspace.load(run, 32, LOAD_TIME * 3)?;
     let stop = Arc::new(AtomicBool::new(false));
     let (sent, in_flight) = thread::scope(|scope| {
         let sending = scope.spawn(|| load.run(&stop));
-        thread::sleep(LOAD);
+        thread::sleep(LOAD_TIME);
         let in_flight = sink.in_flight();
         let killed = server.kill();
         stop.store(true, Relaxed);
@@ -53,18 +53,20 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     })?;
     let before = sink.counts();
     let backlog = sent.accepted().saturating_sub(before.unique);
-    // What was still in the sockets arrives now.
+    // Messages that are still in the sockets arrive during this time.
     thread::sleep(Duration::from_millis(500));
     sink.mark();
 
     let server = home.start()?;
     let ready = clock::between(server.started_ns, clock::now_ns());
-    sink.wait(FIRST, |counts| counts.after_mark_ns.is_some());
+    sink.wait(FIRST_DELIVERY_TIMEOUT, |counts| {
+        counts.after_mark_ns.is_some()
+    });
     let first_ns = sink.counts().after_mark_ns;
     let rest = first_ns.map(|first_ns| clock::between(server.started_ns, first_ns));
     sink.delay(Duration::ZERO);
     let lost = wait_for_all(&sink, &sent.accepted, lab.size.drain);
-    // What comes twice may come late.
+    // Duplicates may arrive late.
     thread::sleep(Duration::from_secs(2));
     let after = sink.counts();
     let mut workspace = server.open(&workspace.name, &workspace.token)?;
@@ -112,7 +114,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     figure(
         "from the restart to the first delivery",
         rest.map_or_else(
-            || format!("none within {FIRST:?}"),
+            || format!("none within {FIRST_DELIVERY_TIMEOUT:?}"),
             |rest| report::ms(rest.as_secs_f64() * 1e3),
         ),
         "at most 1 s",
@@ -121,9 +123,9 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-/// Waits until all of `ids` have arrived or the time is up; how many have not.
-fn wait_for_all(sink: &Sink, ids: &[u64], at_most: Duration) -> usize {
-    let end = Instant::now() + at_most;
+/// Waits until all of `ids` have arrived or the time is up. Returns the number of missing ones.
+fn wait_for_all(sink: &Sink, ids: &[u64], timeout: Duration) -> usize {
+    let end = Instant::now() + timeout;
     loop {
         let missing = sink.count_missing(ids);
         if missing == 0 || Instant::now() >= end {
@@ -133,7 +135,7 @@ fn wait_for_all(sink: &Sink, ids: &[u64], at_most: Duration) -> usize {
     }
 }
 
-/// How many of the accepted are not in the feed, and how many of any are there more than once.
+/// Returns the number of accepted messages missing in the feed, and the number of messages that occur more than once.
 fn check_feed(workspace: &mut Workspace, run: u32, accepted: &[u64]) -> Result<(usize, usize)> {
     let mut seen: HashMap<u64, u32> = HashMap::new();
     workspace

@@ -1,5 +1,5 @@
-//! E-documents: how many are created a second as a share of the limit; a bulk call beside the same rows
-//! through the store alone; a page of a query when there are many; memory while large files come in.
+//! E-documents: creates per second as a share of the limit; a bulk call beside the same rows through the store alone;
+//! a page of a query among many documents; memory during uploads of large files.
 
 use std::{
     sync::Arc,
@@ -22,17 +22,17 @@ use crate::{
 };
 
 const CONNECTIONS: usize = 32;
-/// Elements of a bulk call.
-const ELEMENTS: u64 = 1_000;
-/// How long a bulk call, and the making of all documents, may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-const FILL: Duration = Duration::from_mins(15);
-const LARGE: usize = 15 << 20;
-/// How many large files come in at once, and how often.
-const TOGETHER: usize = 4;
-const TIMES: usize = 4;
-const DAY: u64 = 86_400;
-const FIRST_DAY: u64 = 1_600_000_000 / DAY;
+/// The number of elements of a bulk call.
+const BULK_ELEMENTS: u64 = 1_000;
+/// The time-outs of a bulk call and of filling the archive.
+const BULK_TIMEOUT: Duration = Duration::from_mins(1);
+const FILL_TIMEOUT: Duration = Duration::from_mins(15);
+const LARGE_FILE_BYTES: usize = 15 << 20;
+/// The number of concurrent large uploads, and of rounds.
+const CONCURRENT_UPLOADS: usize = 4;
+const UPLOAD_ROUNDS: usize = 4;
+const DAY_SECS: u64 = 86_400;
+const FIRST_DAY: u64 = 1_600_000_000 / DAY_SECS;
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     create(lab, engine, report)?;
@@ -69,8 +69,8 @@ fn create(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
         let load = workspace.documents(&blob, lab.next_run(), CONNECTIONS, lab.size.load)?;
         let created = load.run(&Arc::default())?;
         direct.warn(report, "limit, documents");
-        if let Some(complaint) = &created.complaint {
-            report.note(format!("documents, {}: {complaint}", engine.name()));
+        if let Some(first_error) = &created.first_error {
+            report.note(format!("documents, {}: {first_error}", engine.name()));
             flawed = true;
         }
         let rate = stats::rate(created.accepted(), created.took);
@@ -102,13 +102,13 @@ fn bulk(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let server = home.start()?;
     let mut workspace = server.company("bench")?;
     let blob = workspace.upload_document(b"%PDF-1.7")?;
-    // The first one finds nothing warm.
-    workspace.bulk_documents(&blob, ELEMENTS, |_| FIRST_DAY * DAY, PATIENCE)?;
+    // The first call warms up the server.
+    workspace.bulk_documents(&blob, BULK_ELEMENTS, |_| FIRST_DAY * DAY_SECS, BULK_TIMEOUT)?;
     let (mut alone, mut through, mut ratios) = (vec![], vec![], vec![]);
     for _ in 0..(2 * lab.size.rounds).max(1) {
-        let store = rows::write(lab, engine, ELEMENTS)?;
+        let store = rows::write(lab, engine, BULK_ELEMENTS)?;
         let begun = Instant::now();
-        workspace.bulk_documents(&blob, ELEMENTS, |_| FIRST_DAY * DAY, PATIENCE)?;
+        workspace.bulk_documents(&blob, BULK_ELEMENTS, |_| FIRST_DAY * DAY_SECS, BULK_TIMEOUT)?;
         let took = begun.elapsed();
         alone.push(store.as_secs_f64() * 1e3);
         through.push(took.as_secs_f64() * 1e3);
@@ -117,7 +117,7 @@ fn bulk(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let ratio = stats::median(&ratios);
     report.figure(figure(
         engine,
-        format!("a bulk call of {ELEMENTS} creates, until all are done; the same rows through the store alone"),
+        format!("a bulk call of {BULK_ELEMENTS} creates, until all are done; the same rows through the store alone"),
         format!("{}; {}", report::ms(stats::median(&through)), report::ms(stats::median(&alone))),
         "",
         None,
@@ -132,7 +132,7 @@ fn bulk(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     server.stop()
 }
 
-/// Makes documents up to `count`, of a thousand days.
+/// Creates documents up to `count`, spread over a thousand days.
 fn fill(
     server: &Server,
     workspace: &mut Workspace,
@@ -143,16 +143,16 @@ fn fill(
     let begun = Instant::now();
     while *made < count {
         ensure!(
-            begun.elapsed() < FILL,
-            "only {made} of {count} documents were made within {FILL:?}"
+            begun.elapsed() < FILL_TIMEOUT,
+            "only {made} of {count} documents were made within {FILL_TIMEOUT:?}"
         );
         let first = *made;
-        let bite = ELEMENTS.min(count - first);
-        let date = |n: u64| (FIRST_DAY + (first + n) % 1_000) * DAY;
-        let done = workspace.bulk_documents(blob, bite, date, PATIENCE);
+        let bite = BULK_ELEMENTS.min(count - first);
+        let date = |n: u64| (FIRST_DAY + (first + n) % 1_000) * DAY_SECS;
+        let done = workspace.bulk_documents(blob, bite, date, BULK_TIMEOUT);
         server
             .explain(done)
-            .with_context(|| format!("making documents from {first}"))?;
+            .with_context(|| format!("creating documents from {first}"))?;
         *made += bite;
     }
     Ok(())
@@ -168,13 +168,13 @@ fn pages(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let mut raw = json!({});
     let sizes = match engine {
         Engine::Sqlite => lab.size.feed,
-        // There it takes long to make them.
+        // Creating them takes long on PostgreSQL.
         Engine::Postgres(_) => lab.size.feed.map(|most| most.min(100_000)),
     };
     for documents in sizes {
         fill(&server, &mut workspace, &blob, &mut made, documents)?;
-        // All of them; those of one status; those of a period, which is about half.
-        let period = json!([FIRST_DAY * DAY, (FIRST_DAY + 500) * DAY - 1]);
+        // All documents, those of one status, and those of a period, which is about half.
+        let period = json!([FIRST_DAY * DAY_SECS, (FIRST_DAY + 500) * DAY_SECS - 1]);
         let queries = [
             json!({ "skip": 0, "top": 10 }),
             json!({ "documentStatuses": ["DRAFT", "FINISHED"], "top": 10 }),
@@ -237,13 +237,13 @@ fn uploads(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     workspace.upload_document(b"%PDF-1.7")?;
     thread::sleep(Duration::from_secs(1));
     let before = memory(server.pid);
-    let senders: Vec<_> = (0..TOGETHER)
+    let senders: Vec<_> = (0..CONCURRENT_UPLOADS)
         .map(|n| {
             let (name, token) = (workspace.name.clone(), workspace.token.clone());
             let mut sender = server.open(&name, &token)?;
             Ok(thread::spawn(move || {
-                for turn in 0..TIMES {
-                    let mut large = vec![b'x'; LARGE];
+                for turn in 0..UPLOAD_ROUNDS {
+                    let mut large = vec![b'x'; LARGE_FILE_BYTES];
                     let mark = format!("%PDF-{n}-{turn}");
                     large[..mark.len()].copy_from_slice(mark.as_bytes());
                     sender.upload_document(&large)?;
@@ -260,8 +260,8 @@ fn uploads(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     report.figure(figure(
         engine,
         format!(
-            "memory's growth to its peak while {} files of 15 MB come in, {TOGETHER} at once",
-            TOGETHER * TIMES
+            "memory's growth to its peak while {} files of 15 MB come in, {CONCURRENT_UPLOADS} at once",
+            CONCURRENT_UPLOADS * UPLOAD_ROUNDS
         ),
         megabytes(grown),
         "well under one file",

@@ -1,4 +1,4 @@
-//! A page of fifty at many places of the feed, when the feed is short and when it is long.
+//! A page of fifty events at many offsets of the feed, for a short and for a long feed.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::{
     stats::{self, Summary},
 };
 
-const LIMIT: u32 = 50;
+const PAGE_SIZE: u32 = 50;
 const BATCH: u64 = 1_000;
-/// How long the making of the long feed may take.
-const FILL: Duration = Duration::from_mins(15);
+/// The time-out of filling the long feed.
+const FILL_TIMEOUT: Duration = Duration::from_mins(15);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let home = lab.home(engine)?;
@@ -28,23 +28,23 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         let begun = Instant::now();
         while made < events {
             ensure!(
-                begun.elapsed() < FILL,
-                "only {made} of {events} events were made within {FILL:?}"
+                begun.elapsed() < FILL_TIMEOUT,
+                "only {made} of {events} events were made within {FILL_TIMEOUT:?}"
             );
             let count = BATCH.min(events - made);
             let batch = workspace.create_batch(run, made, count);
             server
                 .explain(batch)
-                .with_context(|| format!("making events {made} to {}", made + count))?;
+                .with_context(|| format!("creating events {made} to {}", made + count))?;
             made += count;
         }
         let filled = begun.elapsed();
         let offsets = offsets(&mut workspace, events)?;
         let (mut times_ns, mut bytes) = (vec![], 0);
         for n in 0..lab.size.pages {
-            // A prime as the step: all over the feed, in no order that a cache likes.
+            // A prime step visits the whole feed in an order without locality.
             let offset = &offsets[n * 7_919 % offsets.len()];
-            let (took_ns, length) = workspace.time_page(offset, LIMIT)?;
+            let (took_ns, length) = workspace.time_page(offset, PAGE_SIZE)?;
             times_ns.push(took_ns);
             bytes += length;
         }
@@ -56,7 +56,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         let multiple = stats::ratio(summary.p50, *first.get_or_insert(summary.p50));
         let longest = made == lab.size.feed[1];
         report.figure(Figure {
-            what: format!("page of {LIMIT} from a feed of {events}: median; p99"),
+            what: format!("page of {PAGE_SIZE} from a feed of {events}: median; p99"),
             engine: engine.name().into(),
             value: format!("{}; {}", report::ms(summary.p50), report::ms(summary.p99)),
             wanted: String::new(),
@@ -76,16 +76,16 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-/// Offsets all over the feed after each of which a whole page follows. Reads the whole feed, and so
-/// checks that it has all the events.
+/// Returns offsets all over the feed, each followed by at least one whole page. Reads the whole feed and so checks
+/// that it has all events.
 fn offsets(workspace: &mut Workspace, events: u64) -> Result<Vec<String>> {
     let (mut offsets, mut count) = (Vec::new(), 0);
     if events <= BATCH {
-        let mut page = workspace.page("00000000-0000-0000-0000-000000000000", LIMIT)?;
+        let mut page = workspace.page("00000000-0000-0000-0000-000000000000", PAGE_SIZE)?;
         count += page.items.len();
         while page.has_more {
             offsets.push(page.last_offset.clone());
-            page = workspace.page(&page.last_offset, LIMIT)?;
+            page = workspace.page(&page.last_offset, PAGE_SIZE)?;
             count += page.items.len();
         }
     } else {
@@ -95,7 +95,7 @@ fn offsets(workspace: &mut Workspace, events: u64) -> Result<Vec<String>> {
         })?;
         offsets.pop();
     }
-    // After the last but one page there may be less than a page.
+    // Less than a page may follow the last offset.
     offsets.pop();
     ensure!(
         count as u64 >= events,

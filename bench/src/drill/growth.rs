@@ -1,4 +1,4 @@
-//! Events a second when more and more webhooks of the same workspace have filters that do not match.
+//! Events per second with more and more webhooks of the same workspace whose filters do not match.
 
 use std::{thread, time::Duration};
 

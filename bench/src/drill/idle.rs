@@ -13,9 +13,9 @@ use crate::{
     sink::Sink,
 };
 
-const SETTLE: Duration = Duration::from_secs(5);
-/// So much more in ten seconds, 0.2 % of one processor, is not a measurable difference.
-const NOISE: Duration = Duration::from_millis(20);
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+/// A difference in ten seconds that is not measurable: 0.2 % of one processor.
+const MAX_NOISE: Duration = Duration::from_millis(20);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let sink = Sink::local()?;
@@ -30,7 +30,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         server
             .explain(added)
             .with_context(|| format!("registering {hooks} webhooks"))?;
-        thread::sleep(SETTLE);
+        thread::sleep(SETTLE_TIME);
         let [own, all] = [vec![server.pid], server.processes()];
         let before = [&own, &all].map(|pids| Processor::of(pids));
         thread::sleep(lab.size.idle);
@@ -41,7 +41,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
             "serverMs": own.as_secs_f64() * 1e3, "withDatabaseMs": all.as_secs_f64() * 1e3,
             "resident": resident,
         });
-        let beside = first.map(|first: Duration| own <= first + NOISE);
+        let beside = first.map(|first: Duration| own <= first + MAX_NOISE);
         first.get_or_insert(own);
         let database = match engine {
             Engine::Postgres(server) if server.pid.is_some() => {

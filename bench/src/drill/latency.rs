@@ -1,5 +1,5 @@
-//! From the making of a request to its arrival at the receiver at a steady 50 a second, beside the
-//! same without a server and beside single durable commits at the same pace.
+//! The time from a request's creation to its arrival at the receiver at a steady 50 per second, beside the same
+//! without a server, and beside single durable commits at the same rate.
 
 use anyhow::Result;
 use serde_json::json;

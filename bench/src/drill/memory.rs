@@ -14,13 +14,13 @@ use crate::{
     sink::Sink,
 };
 
-const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let sink = Sink::local()?;
     let home = lab.home(engine)?;
     let server = home.start()?;
-    thread::sleep(SETTLE);
+    thread::sleep(SETTLE_TIME);
     let idle = memory(server.pid);
     let mut workspace = server.workspace("bench")?;
     workspace.subscribe(&server, &sink, lab.next_run())?;
@@ -30,7 +30,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     };
     let run = lab.measure(&load, &sink, &server.processes())?;
     run.warn(report, &format!("memory, {}", engine.name()));
-    thread::sleep(SETTLE);
+    thread::sleep(SETTLE_TIME);
     let after = memory(server.pid);
     let bytes = |memory: Memory| json!({ "resident": memory.resident, "peak": memory.peak });
     report.raw(

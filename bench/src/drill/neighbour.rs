@@ -1,5 +1,5 @@
-//! Two workspaces on one server. The receiver of one hangs with events waiting; the other's
-//! deliveries should not notice.
+//! Two workspaces on one server. The receiver of one hangs with waiting events, which should not affect the
+//! deliveries of the other.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::{
     stats::{self, Summary},
 };
 
-/// Longer than the server waits for an answer.
-const HANGING: Duration = Duration::from_secs(20);
+/// A delay that exceeds the server's time-out for an answer.
+const HANG_TIME: Duration = Duration::from_secs(20);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let (slow, fast) = (Sink::local()?, Sink::local()?);
@@ -36,7 +36,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     };
     let quiet = steady(&healthy)?;
 
-    slow.delay(HANGING);
+    slow.delay(HANG_TIME);
     let run = lab.next_run();
     slow.begin(run);
     let load = Load {
@@ -50,9 +50,9 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     let what = format!("neighbour, {}", engine.name());
     quiet.warn(report, &what);
     beside.warn(report, &what);
-    if let Some(complaint) = &waiting.complaint {
+    if let Some(first_error) = &waiting.first_error {
         report.note(format!(
-            "{what}: the events for the receiver that hangs were not all accepted: {complaint}"
+            "{what}: some events for the hanging receiver were not accepted: {first_error}"
         ));
     }
     let flawed = quiet.flaw().or(beside.flaw()).is_some() || !waiting.is_clean();
@@ -97,7 +97,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         Some(!flawed && multiple <= 2.0),
     );
     slow.delay(Duration::ZERO);
-    // The calls that hang may make a graceful stop slow, and it is not what is measured here.
+    // Dropped without a graceful stop, which hanging calls could delay and which is not measured here.
     drop(server);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What a bulk call of creates writes, through the store alone: no HTTP, no JSON, no employee looked up.
-//! The one place where these programs know the server from inside.
+//! The writes of a bulk call through the store alone: no HTTP, no JSON, no look-up of the employee. This is the only
+//! code here that uses the server's crates.
 
 use std::{
     collections::HashMap,
@@ -26,13 +26,13 @@ use uuid::Uuid;
 
 use crate::{clock, database::Engine, lab::Lab, server::Home};
 
-/// How many are in work at once, as in the server.
-const TOGETHER: usize = 128;
+/// The number of elements in progress at once, as in the server.
+const MAX_IN_PROGRESS: usize = 128;
 
-/// How many are claimed at the least, as in the server.
-const HALF: i64 = 64;
+/// The smallest number of elements of a claim, as in the server.
+const MIN_CLAIM: i64 = 64;
 
-/// Writes the rows of `count` elements, and says how long that took.
+/// Writes the rows of `count` elements and returns the time it took.
 pub(super) fn write(lab: &Lab, engine: &Engine, count: u64) -> Result<Duration> {
     let home = Home::new(lab, engine)?;
     let options = match home.database_url() {
@@ -51,7 +51,7 @@ pub(super) fn write(lab: &Lab, engine: &Engine, count: u64) -> Result<Duration> 
         .worker_threads(2)
         .enable_all()
         .build()?;
-    // The first thousand finds nothing warm, as in the server.
+    // The first elements warm up the store, as in the server.
     runtime.block_on(all(&db, count))?;
     let begun = Instant::now();
     runtime.block_on(all(&db, count))?;
@@ -69,8 +69,8 @@ async fn all(db: &Db, count: u64) -> Result<()> {
     .await?;
     let mut work = tokio::task::JoinSet::new();
     loop {
-        let free = i64::try_from(TOGETHER - work.len()).unwrap_or(1);
-        let claimed = if free >= HALF {
+        let free = i64::try_from(MAX_IN_PROGRESS - work.len()).unwrap_or(1);
+        let claimed = if free >= MIN_CLAIM {
             let capacity = bulk::Capacity {
                 free,
                 max_per_workspace: free,
@@ -100,7 +100,7 @@ async fn all(db: &Db, count: u64) -> Result<()> {
     }
 }
 
-/// One element: the document, what its company sees, the event, and that it is done.
+/// One element: the document, the company's view of it, the event, and the element's completion.
 fn one(tx: &mut Tx<'_>, node: Uuid, element: &Element, now: Timestamp) -> Result<(), Error> {
     let company = element.workspace;
     let employee = UserId(Uuid::from_u128(3));

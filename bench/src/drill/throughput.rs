@@ -1,6 +1,5 @@
-//! Accepted, committed and delivered events a second, as a share of what the generator and the sink
-//! do without a server between them. Each pair is taken in turn, so that a slower moment of the
-//! machine hits both.
+//! Accepted, committed and delivered events per second, as a share of the throughput of generator and sink without a
+//! server. The measurements alternate, so that a slow moment of the machine affects both.
 
 use std::time::Duration;
 

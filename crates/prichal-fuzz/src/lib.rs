@@ -1,11 +1,11 @@
-//! Every parser of outside input as a function of bytes.
+//! Fuzz targets for every parser of outside input, as functions of bytes.
 //!
-//! A target takes any bytes and must neither panic nor use more stack, memory or time than its input
-//! allows. It also asserts what always holds of a result: a patch that is refused changes nothing, a
-//! cleaned name is clean, a byte range lies within its file.
+//! A target takes any bytes and must neither panic nor use more stack, memory or time than its input allows. It also
+//! asserts the invariants of a result: a refused patch changes nothing, a cleaned name is clean, a byte range is
+//! within its file.
 //!
-//! `scripts/fuzz` runs the targets under libFuzzer for a time; [`mutate`] is the bounded run of the tests.
-//! Both begin with the inputs of `fuzz/seeds`, one folder a target, and with signatures made afresh.
+//! `scripts/fuzz` runs the targets under libFuzzer for a time. [`mutate`] is the bounded run of the tests. Both start
+//! with the inputs of `fuzz/seeds`, one folder for each target, and with generated signatures.
 
 #![forbid(unsafe_code)]
 
@@ -20,9 +20,9 @@ use std::{fs, io, path::PathBuf};
 
 /// One parser.
 pub struct Target {
-    /// The name of its folder of seeds.
+    /// The name of the target and of its folder of seeds.
     pub name: &'static str,
-    /// Parses the bytes and checks what holds of the result.
+    /// Parses the bytes and asserts the invariants of the result.
     pub run: fn(&[u8]),
 }
 
@@ -30,7 +30,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
     Target { name, run }
 }
 
-/// All parsers.
+/// All targets.
 pub const TARGETS: &[Target] = &[
     target("address", rules::address),
     target("call-message", rules::call_message),
@@ -69,9 +69,9 @@ pub fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// The inputs that a target begins with: the files of its folder, and signatures made afresh.
+/// The initial inputs of a target: the files of its folder, and generated signatures.
 ///
-/// Fails where the folder cannot be read. A target without a folder has only what is made afresh.
+/// Fails if the folder cannot be read. A target without a folder has generated inputs only.
 pub fn seeds(target: &Target) -> io::Result<Vec<Vec<u8>>> {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../fuzz/seeds", target.name]
         .iter()

@@ -1,14 +1,13 @@
-//! Inputs that are a little wrong: seeds with bytes changed, pieces moved and repeated, and JSON values
-//! put in the place of others.
+//! Mutated inputs: seeds with changed bytes, moved or repeated pieces, and replaced JSON values.
 
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::SmallRng};
 use serde_json::Value;
 
 /// The longest mutated input, in bytes.
 const MAX_INPUT: usize = 256 * 1024;
-/// The most repetitions of one piece: enough to find recursion without a bound.
+/// The largest number of repetitions of one piece, which is enough to find unbounded recursion.
 const MAX_REPEATS: usize = 20_000;
-/// Bytes that mean something to one parser or another.
+/// Bytes with a meaning for some parser.
 const TOKENS: [&[u8]; 30] = [
     b"{",
     b"}",
@@ -110,7 +109,7 @@ impl Mutator {
         }
     }
 
-    /// Puts a piece in once or, seldom, so often that its repetition fills the input.
+    /// Inserts a piece once or, rarely, so often that it fills the input.
     fn repeat(&mut self, input: &mut Vec<u8>, at: usize, piece: &[u8]) {
         let often = self.random.random_bool(0.05);
         let fits = MAX_INPUT / piece.len().max(1);
@@ -144,7 +143,7 @@ impl Mutator {
             3 => u64::MAX.into(),
             4 => 1e300.into(),
             5 => "".into(),
-            // A path that goes on and on below the one that was there.
+            // A path far below the previous one.
             6 => {
                 let more = "/a".repeat(self.random.random_range(1..MAX_REPEATS));
                 format!("{}{more}", value.as_str().unwrap_or_default()).into()

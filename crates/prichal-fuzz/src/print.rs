@@ -1,10 +1,10 @@
-//! The print form: any text in any of its places.
+//! The print form, with any text in any field.
 
 use prichal_print::{Document, OriginalFile, Party, PrintForm, Signature, Step, print_form};
 
-/// The pieces between zero bytes fill the form one after the other, again and again.
+/// Fills the form with the pieces between zero bytes, repeating them as needed.
 pub(crate) fn form(input: &[u8]) {
-    // A print form of megabytes takes seconds; 8 KiB reach every path.
+    // A print form of megabytes takes seconds. 8 KiB reach every branch.
     let text = String::from_utf8_lossy(&input[..input.len().min(8192)]);
     let pieces: Vec<&str> = text.split('\0').take(200).collect();
     let piece = |n: usize| pieces[n % pieces.len()];

@@ -45,7 +45,7 @@ fn object(input: &[u8]) -> Option<Object> {
     }
 }
 
-/// Ids in the order of a counter.
+/// Sequential ids.
 fn ids() -> impl FnMut() -> Uuid {
     let mut last = 0;
     move || {
@@ -178,7 +178,7 @@ pub(crate) fn setup(input: &[u8]) {
     }
 }
 
-/// Short texts with a form: times, durations, ids, identifiers.
+/// Short formatted texts: times, durations, ids, identifiers.
 pub(crate) fn text_forms(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = Timestamp::parse(&text);

@@ -1,12 +1,12 @@
-//! The answer that a script hands over, and the frames between the server and the processes that run scripts.
+//! The response of a script, and the frames between the server and its script workers.
 
 use prichal_script::{
-    Alone, Limits, Presets, compile, run,
+    Limits, NoHost, Presets, compile, run,
     worker::{Report, Task, frame},
 };
 use serde_json::{Value, json};
 
-/// The input as the text that a script answers with, in the body, in a header and as the status.
+/// Uses the input as the body, a header and the status of a response.
 pub(crate) fn answer(input: &[u8]) {
     let text: String = String::from_utf8_lossy(input).chars().take(4096).collect();
     let request = json!({ "text": text, "body": text });
@@ -23,7 +23,7 @@ pub(crate) fn answer(input: &[u8]) {
         &presets,
         Limits::default(),
         || false,
-        Alone::default(),
+        NoHost::default(),
     );
     if let Some(response) = outcome.response {
         assert!((200..600).contains(&response.status));

@@ -1,4 +1,4 @@
-//! The readers of `prichal-sign` and its whole validator. No root is trusted here, so no signature passes.
+//! The readers of `prichal-sign` and the whole validator. No root is trusted here, so no signature passes.
 
 use prichal_sign::{
     Certificate, Crl, Limits, Material, Ocsp, Policy, Request, SignedData, Time, Verdict,
@@ -35,7 +35,7 @@ pub(crate) fn validate(input: &[u8]) {
     }
 }
 
-/// The seeds of a target of this module, made with keys of every kind.
+/// The seeds of a target of this module, with keys of every kind.
 pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
     let makes: [fn(&str) -> Key; 5] = [Key::p256, Key::ed25519, Key::kz, Key::kz_2004, Key::ru];
     if !["certificate", "crl", "ocsp", "signature", "validate"].contains(&target) {
@@ -43,11 +43,11 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
     }
     let authorities = makes.into_iter().map(Authority::new);
     authorities
-        .flat_map(|authority| made(target, &authority))
+        .flat_map(|authority| generated(target, &authority))
         .collect()
 }
 
-fn made(target: &str, authority: &Authority) -> Vec<Vec<u8>> {
+fn generated(target: &str, authority: &Authority) -> Vec<Vec<u8>> {
     match target {
         "certificate" => {
             let all = [

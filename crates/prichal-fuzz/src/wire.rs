@@ -1,4 +1,4 @@
-//! The parsers of the server: what HTTP and websockets bring.
+//! The parsers of the server for HTTP and websocket input.
 
 use std::{
     convert::Infallible,
@@ -20,7 +20,7 @@ use prichal::{
     reading::{self, Coding},
 };
 
-/// The result of a future that never waits.
+/// The result of a future that is ready at once.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -47,7 +47,7 @@ pub(crate) fn json(input: &[u8]) {
     }
 }
 
-/// The first byte says how the body is cut into chunks.
+/// The first byte selects the sizes of the body's chunks.
 pub(crate) fn multipart(input: &[u8]) {
     const TYPE: HeaderValue = HeaderValue::from_static("multipart/form-data; boundary=XyZ");
     const LIMIT: u64 = 64 * 1024;
@@ -100,17 +100,17 @@ pub(crate) fn range(input: &[u8]) {
     }
 }
 
-/// A coded body. The first byte names the coding.
+/// A compressed body. The first byte selects the coding.
 pub(crate) fn coding(input: &[u8]) {
-    const MOST: u64 = 1 << 20;
+    const MAX_BYTES: u64 = 1 << 20;
     let Some((first, body)) = input.split_first() else {
         return;
     };
     let coding = [Coding::Gzip, Coding::Deflate, Coding::Brotli][usize::from(first % 3)];
-    let _ = io::copy(&mut coding.decoder(body).take(MOST), &mut io::sink());
+    let _ = io::copy(&mut coding.decoder(body).take(MAX_BYTES), &mut io::sink());
 }
 
-/// A form as scripts see it. The first line is its content type.
+/// A form as passed to scripts. The first line is its content type.
 pub(crate) fn form(input: &[u8]) {
     let end = input.iter().position(|byte| *byte == b'\n');
     let (kind, body) = input.split_at(end.unwrap_or(0));
@@ -120,7 +120,7 @@ pub(crate) fn form(input: &[u8]) {
     let _ = reading::utf8(&kind, body);
 }
 
-/// `X-Forwarded-For` behind a proxy that is trusted, as everything private is.
+/// `X-Forwarded-For` behind a trusted proxy. All private addresses are trusted.
 pub(crate) fn forwarded(input: &[u8]) {
     let Ok(header) = HeaderValue::from_bytes(input) else {
         return;

@@ -1,12 +1,12 @@
-//! A bounded run of every parser over mutated seeds, on a thread with the smallest stack that requests,
-//! writes and scripts have. Equal on every machine: the mutations follow from the target's name.
+//! A bounded run of every target over mutated seeds, on a thread with the smallest stack of any request, write or
+//! script. The runs are the same on every machine, because the mutations are derived from the target's name.
 
 use std::thread;
 
 use prichal_fuzz::{TARGETS, find, mutate::Mutator, seeds};
 
 /// The stack in bytes. Threads of the runtime and of the store have at least this much.
-const STACK: usize = 1 << 20;
+const STACK_BYTES: usize = 1 << 20;
 
 fn run(name: &str, inputs: usize) {
     let target = find(name).expect("is a target");
@@ -18,7 +18,7 @@ fn run(name: &str, inputs: usize) {
             (target.run)(&mutator.next_input());
         }
     };
-    let thread = thread::Builder::new().stack_size(STACK).spawn(body);
+    let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(body);
     let ended = thread.expect("a thread can be started").join();
     assert!(
         ended.is_ok(),

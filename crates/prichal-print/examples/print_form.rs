@@ -1,4 +1,4 @@
-//! Writes a sample print form to the path given as the argument and says how long one form takes.
+//! Writes a sample print form to the path given as the argument, and prints the time that one form takes.
 
 use prichal_print::{
     Action, Document, Group, Language, OriginalFile, Party, PrintForm, Signature, Status, Step,

@@ -1,21 +1,21 @@
-//! Strings from outside, made printable.
+//! Cleaning of external strings for printing.
 
 use std::borrow::Cow;
 
-/// What stands for a character that must not be printed.
+/// The replacement for a character that must not be printed.
 const REPLACEMENT: char = '\u{FFFD}';
 
-/// No field of a form is longer; more is cut with an ellipsis.
-const FIELD: usize = 2_000;
+/// The largest length of a field in characters. Longer fields end with an ellipsis.
+const MAX_FIELD_CHARS: usize = 2_000;
 
-/// A tab reaches to the next multiple of so many columns.
-const TAB: usize = 8;
+/// The distance of tab stops in columns.
+const TAB_COLUMNS: usize = 8;
 
-/// One line of a field: blanks and line ends become single spaces.
+/// Cleans one line of a field: runs of blanks and line ends become single spaces.
 pub(crate) fn field(text: &str) -> String {
     let mut out = String::new();
     let mut chars = text.chars();
-    for char in chars.by_ref().take(FIELD) {
+    for char in chars.by_ref().take(MAX_FIELD_CHARS) {
         if char.is_whitespace() {
             if !out.is_empty() && !out.ends_with(' ') {
                 out.push(' ');
@@ -31,14 +31,14 @@ pub(crate) fn field(text: &str) -> String {
     out
 }
 
-/// One line of a text: tabs become spaces, other blanks one space each.
+/// Cleans one line of a text: tabs become spaces, every other blank one space.
 pub(crate) fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut column = 0;
     for char in text.chars() {
         let before = out.len();
         match char {
-            '\t' => out.extend(std::iter::repeat_n(' ', TAB - column % TAB)),
+            '\t' => out.extend(std::iter::repeat_n(' ', TAB_COLUMNS - column % TAB_COLUMNS)),
             char if char.is_whitespace() => out.push(' '),
             char => push(&mut out, char),
         }
@@ -48,7 +48,7 @@ pub(crate) fn line(text: &str) -> String {
     out
 }
 
-/// An address without what could not be printed; nearly always the same string.
+/// Cleans an address. Nearly always it is returned unchanged.
 pub(crate) fn address(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Cow::Borrowed(text)
@@ -66,14 +66,14 @@ fn push(out: &mut String, char: char) {
     }
 }
 
-/// What would only break searching for the words around it.
+/// True for invisible characters that would break a search for the words around them.
 fn invisible(char: char) -> bool {
     matches!(char, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
         || matches!(char, '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Controls and noncharacters; those that turn the direction of text are used to deceive, so they
-/// are shown.
+/// True for controls and noncharacters. Those that change the direction of text are shown as replacement characters,
+/// because they are used to deceive.
 fn unprintable(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{206F}')
@@ -81,7 +81,7 @@ fn unprintable(char: char) -> bool {
         || u32::from(char) & 0xFFFE == 0xFFFE
 }
 
-/// Some systems write the names of files with marks of their own: и and a breve for й.
+/// Composes a base letter and a combining mark. Some systems write file names decomposed: и and a breve for й.
 fn compose(out: &mut String, mark: char) {
     let whole = match (out.chars().next_back(), mark) {
         (Some('и'), '\u{306}') => 'й',
@@ -113,21 +113,21 @@ mod tests {
     }
 
     #[test]
-    fn what_deceives_is_shown() {
+    fn deceptive_characters_are_shown() {
         assert_eq!(field("счёт\u{202E}fdp.exe"), "счёт\u{FFFD}fdp.exe");
         assert_eq!(field("a\0b\u{7F}c\u{9B}"), "a\u{FFFD}b\u{FFFD}c\u{FFFD}");
         assert_eq!(field("\u{FFFF}\u{1FFFE}"), "\u{FFFD}\u{FFFD}");
     }
 
     #[test]
-    fn letters_are_put_together() {
+    fn decomposed_letters_are_composed() {
         assert_eq!(field("и\u{306}од е\u{308}ж"), "йод ёж");
     }
 
     #[test]
     fn a_long_field_is_cut() {
         let long = field(&"я".repeat(10_000));
-        assert_eq!(long.chars().count(), FIELD + 1);
+        assert_eq!(long.chars().count(), MAX_FIELD_CHARS + 1);
         assert!(long.ends_with('…'));
     }
 

@@ -1,4 +1,4 @@
-//! The first sheets: the document, its parties, route, signatures and files.
+//! The first sheets: the document, its parties, its route, signatures and files.
 
 use crate::error::PrintError;
 use crate::facts::{Facts, Look};
@@ -17,9 +17,9 @@ const TITLE: Style = Style::bold(16.0, Ink::BLACK);
 const SUBTITLE: Style = Style::regular(11.0, Ink::BLACK);
 const CAPTION: Style = Style::regular(6.5, Ink::GREY);
 
-/// The side of the QR code.
-const CODE: f32 = 92.0;
-/// No list of a form shows more rows or stamps; then a line says how many are left out.
+/// The side of the QR code, in points.
+const QR_CODE_SIZE: f32 = 92.0;
+/// The largest number of rows or stamps of a list. A line below tells how many are left out.
 pub const MAX_ROWS: usize = 2_000;
 
 const FACTS: Look = Look {
@@ -57,10 +57,14 @@ impl<'a> Cover<'a> {
         Ok(())
     }
 
-    /// The heading with the code beside it.
+    /// Draws the heading with the QR code beside it.
     fn title(&self, sheets: &mut Sheets) -> Result<(), PrintError> {
         let code = !self.form.check_url.is_empty();
-        let width = if code { WIDTH - CODE - 28.0 } else { WIDTH };
+        let width = if code {
+            WIDTH - QR_CODE_SIZE - 28.0
+        } else {
+            WIDTH
+        };
         let top = sheets.y;
         sheets.text(LEFT, top, KICKER, self.word(Word::Title));
         let name = Paragraph::new(&sheets.fonts, TITLE, self.form.document.name, width, 6);
@@ -71,7 +75,7 @@ impl<'a> Cover<'a> {
         let mut y = number.draw(sheets, LEFT, y) + 10.0;
         if code {
             self.code(sheets)?;
-            y = y.max(top + CODE + 16.0);
+            y = y.max(top + QR_CODE_SIZE + 16.0);
         }
         sheets.rule(LEFT, y, WIDTH, Ink::BLACK);
         sheets.y = y + 11.0;
@@ -80,17 +84,17 @@ impl<'a> Cover<'a> {
 
     fn code(&self, sheets: &mut Sheets) -> Result<(), PrintError> {
         let area = Area {
-            x: RIGHT - CODE,
+            x: RIGHT - QR_CODE_SIZE,
             y: sheets.y,
-            width: CODE,
-            height: CODE,
+            width: QR_CODE_SIZE,
+            height: QR_CODE_SIZE,
         };
-        Qr::new(self.form.check_url)?.draw(sheets, area.x, area.y, CODE);
+        Qr::new(self.form.check_url)?.draw(sheets, area.x, area.y, QR_CODE_SIZE);
         sheets.link = Some(area);
         let caption = self.word(Word::CheckCaption);
         let width = sheets.fonts.regular.width(caption, CAPTION.size);
-        let x = area.x + (CODE - width) / 2.0;
-        sheets.text(x, area.y + CODE + 3.5, CAPTION, caption);
+        let x = area.x + (QR_CODE_SIZE - width) / 2.0;
+        sheets.text(x, area.y + QR_CODE_SIZE + 3.5, CAPTION, caption);
         Ok(())
     }
 
@@ -211,13 +215,13 @@ impl<'a> Cover<'a> {
         line(sheets, address, self.form.check_url);
     }
 
-    /// A section with nothing in it.
+    /// Draws a section without rows.
     fn none(&self, sheets: &mut Sheets, title: Word, text: Word) {
         section(sheets, self.word(title), NOTE.leading());
         note(sheets, self.word(text));
     }
 
-    /// How many rows there are beyond those shown.
+    /// Draws the number of rows that are left out.
     fn more(&self, sheets: &mut Sheets, rows: usize) {
         let left = rows.saturating_sub(MAX_ROWS);
         if left > 0 {
@@ -244,7 +248,7 @@ fn file_row(sheets: &mut Sheets, table: &mut Table, file: &OriginalFile<'_>, num
     );
 }
 
-/// `12 345 678`.
+/// Formats a number as `12 345 678`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,10 +1,10 @@
-//! Labels with their values beside them.
+//! Lists of labels with values.
 
 use crate::font::Fonts;
 use crate::paragraph::Paragraph;
 use crate::sheet::{Sheets, Style};
 
-/// How a list of facts looks.
+/// The layout of a list of facts.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) label: Style,
@@ -13,9 +13,9 @@ pub(crate) struct Look {
     pub(crate) indent: f32,
     /// The width of the values.
     pub(crate) width: f32,
-    /// Between two facts.
+    /// The gap between two facts.
     pub(crate) gap: f32,
-    /// A value has at most so many lines.
+    /// The largest number of lines of a value.
     pub(crate) lines: usize,
 }
 
@@ -32,7 +32,7 @@ impl Facts {
         }
     }
 
-    /// A fact; none when the value is empty.
+    /// Adds a fact, unless its value is empty.
     pub(crate) fn add(&mut self, fonts: &Fonts, label: &str, value: &str) {
         self.add_styled(fonts, label, value, self.look.value);
     }
@@ -52,7 +52,7 @@ impl Facts {
         (sum - self.look.gap).max(0.0)
     }
 
-    /// Draws all of them in one place, from the top left corner.
+    /// Draws all facts in one place, from the top left corner.
     pub(crate) fn draw(&self, sheets: &mut Sheets, x: f32, y: f32) {
         let mut y = y;
         for row in &self.rows {
@@ -61,17 +61,17 @@ impl Facts {
         }
     }
 
-    /// Draws them one under the other, over the sheets.
+    /// Draws the facts one below the other, across sheets if needed.
     pub(crate) fn flow(&self, sheets: &mut Sheets, x: f32) {
         for row in &self.rows {
-            sheets.need(height(row));
+            sheets.ensure_room(height(row));
             self.draw_row(sheets, row, x, sheets.y);
             sheets.y += height(row) + self.look.gap;
         }
     }
 
     fn draw_row(&self, sheets: &mut Sheets, row: &(Paragraph, Paragraph), x: f32, y: f32) {
-        // Both stand on one line though their sizes differ.
+        // Label and value share a base line although their sizes differ.
         let drop = row.0.drop(self.look.value);
         row.0.draw(sheets, x, y + drop);
         row.1.draw(sheets, x + self.look.indent, y);

@@ -1,4 +1,4 @@
-//! The two fonts and the characters of them that a form uses.
+//! The two fonts, and the characters that a form uses.
 
 use crate::error::PrintError;
 use std::collections::HashMap;
@@ -42,10 +42,9 @@ impl Fonts {
     }
 }
 
-/// A character that the form uses; its place in [`Font::used`] is its code in the PDF.
+/// A character that the form uses. Its index in [`Font::used`] is its code in the PDF.
 ///
-/// Characters without a glyph have codes of their own too, so they can be copied out of a form
-/// that shows them as boxes.
+/// Characters without a glyph have codes of their own as well, so that text shown as boxes can still be copied.
 pub(crate) struct Used {
     pub(crate) char: char,
     pub(crate) glyph: u16,
@@ -69,12 +68,12 @@ impl Font {
             codes: HashMap::new(),
             used: Vec::new(),
         };
-        // Code 0 stands for whatever has no code.
+        // Code 0 is for everything without a code.
         font.code(char::REPLACEMENT_CHARACTER);
         Ok(font)
     }
 
-    /// The width of a character in sizes.
+    /// The width of a character, relative to the font size.
     pub(crate) fn advance(&self, char: char) -> f32 {
         self.scale(self.face.glyph_hor_advance(self.glyph(char)).unwrap_or(0)) / 1000.0
     }
@@ -84,14 +83,14 @@ impl Font {
         text.chars().map(|char| self.advance(char) * size).sum()
     }
 
-    /// The codes of a text as the PDF shows them, two bytes each.
+    /// Encodes a text as PDF codes of two bytes each.
     pub(crate) fn encode(&mut self, text: &str) -> Vec<u8> {
         text.chars()
             .flat_map(|char| self.code(char).to_be_bytes())
             .collect()
     }
 
-    /// The font with only the used glyphs, and the new number of each code's glyph.
+    /// Returns the font reduced to the used glyphs, and the new glyph number of each code.
     pub(crate) fn subset(&self) -> Result<(Vec<u8>, Vec<u16>), PrintError> {
         let mut mapper = GlyphRemapper::new();
         let glyphs = self
@@ -104,7 +103,7 @@ impl Font {
         Ok((font, glyphs))
     }
 
-    /// Font units in thousandths of the size.
+    /// Converts font units to thousandths of the font size.
     pub(crate) fn scale(&self, units: impl Into<f32>) -> f32 {
         units.into() * 1000.0 / f32::from(self.face.units_per_em())
     }
@@ -138,7 +137,7 @@ mod tests {
     const LETTERS: &str = "ЁЙЩЫъяӘәҒғҚқҢңӨөҰұҮүҺһІі№«»—…₸₽€QW0";
 
     #[test]
-    fn the_letters_are_there() {
+    fn the_fonts_have_the_needed_letters() {
         let fonts = Fonts::new().unwrap();
         for font in [&fonts.regular, &fonts.bold] {
             assert!(LETTERS.chars().all(|char| font.glyph(char) != GlyphId(0)));

@@ -1,26 +1,26 @@
-//! What a print form shows. All strings are taken as they are: the form cleans what cannot be
-//! printed, wraps what is long and cuts, with an ellipsis, what no sheet could hold.
+//! The input of a print form. Strings may contain anything: unprintable characters are cleaned, long text is wrapped,
+//! and text that exceeds a sheet ends with an ellipsis.
 
 use crate::words::{Action, Group, Language, Status, StepState, Verdict};
 
-/// Everything that a print form shows, and nothing else decides about its bytes.
+/// The content of a print form. The bytes of the PDF depend on nothing else.
 ///
 /// Times are Unix seconds (UTC), shown at [`utc_offset`](Self::utc_offset).
 #[derive(Clone, Debug, Default)]
 pub struct PrintForm<'a> {
     /// The language of the labels.
     pub language: Language,
-    /// Minutes east of Greenwich at which times are shown: 300 for Kazakhstan. Beyond a day it is
-    /// taken as 0.
+    /// The offset of shown times in minutes east of Greenwich: 300 for Kazakhstan. An offset of more than a day
+    /// counts as 0.
     pub utc_offset: i16,
-    /// When the shown state was so. It is printed and it is the PDF's creation date, so pass the
-    /// time of the document's last change when equal state must give equal bytes.
+    /// The time of the shown state. It is printed and is the PDF's creation date. Pass the time of the document's
+    /// last change to get equal bytes for an equal state.
     pub made: i64,
-    /// The address of the document's public check page, for the QR code and in words; at most
-    /// [`MAX_ADDRESS`](crate::MAX_ADDRESS) bytes. When empty there is no code and no such section.
+    /// The address of the document's public check page, for the QR code and as text. At most
+    /// [`MAX_ADDRESS`](crate::MAX_ADDRESS) bytes. Empty for a form without a code and without this section.
     pub check_url: &'a str,
-    /// A sentence under the signatures that the caller vouches for, as the one about equality with
-    /// paper; none when empty.
+    /// A sentence below the signatures for which the caller is responsible, such as one on legal equality with paper.
+    /// Empty for none.
     pub notice: &'a str,
     /// The document itself.
     pub document: Document<'a>,
@@ -28,30 +28,30 @@ pub struct PrintForm<'a> {
     pub sender: Party<'a>,
     /// The other parties, in the order of the route.
     pub recipients: Vec<Party<'a>>,
-    /// The steps of the route, in the order they are shown.
+    /// The steps of the route, in the order of display.
     pub route: Vec<Step<'a>>,
-    /// One stamp for each, in the order they were made.
+    /// The signatures, in the order of signing. Each gets a stamp.
     pub signatures: Vec<Signature<'a>>,
-    /// The originals of which the document consists.
+    /// The original files of the document.
     pub files: Vec<OriginalFile<'a>>,
 }
 
 /// The document's own data: `DocumentBaseVM` of the integration API.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Document<'a> {
-    /// The identifier in the system, a UUID.
+    /// The document's id, a UUID.
     pub id: &'a str,
-    /// Its heading.
+    /// The title.
     pub name: &'a str,
-    /// Its number, as its author gave it.
+    /// The number given by the author.
     pub number: &'a str,
-    /// Its date, as its author gave it.
+    /// The date given by the author.
     pub date: i64,
-    /// Its kind.
+    /// The kind of document.
     pub group: Group,
-    /// Its state, as the one who asks for the form sees it.
+    /// The status as seen by the viewer of the form.
     pub status: Status,
-    /// When the system got it.
+    /// The time at which the document was created in the system.
     pub created: i64,
 }
 
@@ -67,23 +67,23 @@ pub struct Party<'a> {
 /// One row of the route.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step<'a> {
-    /// The place in the route; equal for steps that run side by side.
+    /// The position in the route. Steps in parallel have the same position.
     pub order: u32,
     /// The name of the party or of the employee.
     pub participant: &'a str,
-    /// A second line under the name: the BIN, the position; none when empty.
+    /// A second line below the name, such as the BIN or the position. Empty for none.
     pub detail: &'a str,
-    /// What is asked for.
+    /// The requested action.
     pub action: Action,
-    /// How far it is.
+    /// The progress of the step.
     pub state: StepState,
-    /// When it was done or refused.
+    /// The time at which the step was completed or refused.
     pub completed: Option<i64>,
-    /// Why it was refused, or another remark; none when empty.
+    /// The reason for a refusal, or another remark. Empty for none.
     pub comment: &'a str,
 }
 
-/// One signature, as its validation report describes it. An empty string or `None` is not shown.
+/// A signature, as its validation report describes it. Empty strings and `None` are not shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Signature<'a> {
     /// The name of the person, from the certificate.
@@ -94,11 +94,11 @@ pub struct Signature<'a> {
     pub organisation: &'a str,
     /// The organisation's BIN, from the certificate.
     pub bin: &'a str,
-    /// What the person may do for the organisation: first head, signer, employee.
+    /// The person's role in the organisation: head, authorised signer, employee.
     pub role: &'a str,
     /// The certificate's serial number in hexadecimal.
     pub serial: &'a str,
-    /// Who issued the certificate.
+    /// The issuer of the certificate.
     pub issuer: &'a str,
     /// The certificate's `notBefore`.
     pub valid_from: Option<i64>,
@@ -106,30 +106,29 @@ pub struct Signature<'a> {
     pub valid_until: Option<i64>,
     /// The name of the signature algorithm.
     pub algorithm: &'a str,
-    /// When the signer says, or the system saw, that it was signed.
+    /// The signing time, as claimed by the signer or recorded by the system.
     pub signed: Option<i64>,
     /// The time of the time-stamp.
     pub time_stamped: Option<i64>,
-    /// What the validation said.
+    /// The result of the validation.
     pub verdict: Verdict,
-    /// Why, in the code of EN 319 102-1 (`REVOKED`, `TRY_LATER`); empty when passed.
+    /// The sub-indication of EN 319 102-1, such as `REVOKED` or `TRY_LATER`. Empty for a passed signature.
     pub sub_indication: &'a str,
-    /// The validation did not ask whose number the certificate has.
+    /// True if the validation did not check the holder's identity.
     pub identity_unchecked: bool,
-    /// It did not ask whether the certificate was revoked.
+    /// True if the validation did not check the revocation of the certificate.
     pub revocation_unchecked: bool,
 }
 
 /// An original file of the document.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OriginalFile<'a> {
-    /// The name with its extension.
+    /// The file name with its extension.
     pub name: &'a str,
     /// The size in bytes.
     pub size: u64,
     /// SHA-256 of the bytes, in hexadecimal.
     pub sha256: &'a str,
-    /// The decoded text of a `.txt` original, printed after the cover; `None` for other files, which
-    /// are only listed.
+    /// The decoded text of a `.txt` original, printed after the cover. `None` for other files, which are only listed.
     pub text: Option<&'a str>,
 }

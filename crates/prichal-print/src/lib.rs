@@ -1,9 +1,8 @@
-//! The sheet of paper is a pure function of what it shows.
+//! Print forms of e-documents as PDF files.
 //!
-//! [`print_form`] makes the PDF print form of an e-document: its data, parties and route, a stamp
-//! for every signature, the list of its original files, a QR code with the address of the public
-//! check page, and the text of `.txt` originals. It does no I/O and reads no clock: equal input
-//! gives equal bytes, on every machine.
+//! [`print_form`] makes the form: the document's data, parties and route, a stamp for every signature, the list of
+//! original files, a QR code with the address of the public check page, and the text of `.txt` originals. It is a
+//! pure function without I/O and clock: equal input gives equal bytes on every machine.
 //!
 //! ```
 //! use prichal_print::{Document, Language, Party, PrintForm, print_form};
@@ -23,16 +22,15 @@
 //!
 //! # Strings from outside
 //!
-//! Nothing a document says is a reason to fail. Control characters, also those that turn the
-//! direction of text, are shown as the replacement character; a character that the font lacks is a
-//! box, yet can be copied; a long word is broken; what no sheet could hold ends with an ellipsis.
-//! Lists show [`MAX_ROWS`] rows, texts [`MAX_TEXT_PAGES`] sheets, and then say how much is left
-//! out.
+//! No string of a document causes an error. Control characters, including those that change the direction of text,
+//! are shown as the replacement character. A character that the font lacks is shown as a box and can still be copied.
+//! Long words are broken, and text that exceeds a sheet ends with an ellipsis. Lists show at most [`MAX_ROWS`] rows
+//! and texts at most [`MAX_TEXT_PAGES`] sheets, followed by the number of omitted rows or characters.
 //!
 //! # Known limits
 //!
-//! Text from right to left is printed in the order of its characters and unjoined. Originals other
-//! than text are listed, not shown.
+//! Right-to-left text is printed in the order of its characters and without joining. Originals other than text are
+//! listed, not shown.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -66,7 +64,7 @@ pub use listing::MAX_TEXT_PAGES;
 pub use qr::MAX_ADDRESS;
 pub use words::{Action, Group, Language, Status, StepState, Verdict};
 
-/// The print form as the bytes of a PDF file.
+/// Makes the print form. Returns the bytes of a PDF file.
 pub fn print_form(form: &PrintForm<'_>) -> Result<Vec<u8>, PrintError> {
     let mut sheets = sheet::Sheets::new(font::Fonts::new()?);
     cover::Cover::new(form).print(&mut sheets)?;

@@ -1,4 +1,4 @@
-//! The text of the `.txt` originals, on sheets of its own.
+//! The text of the `.txt` originals, on separate sheets.
 
 use crate::clean;
 use crate::form::{OriginalFile, PrintForm};
@@ -7,16 +7,16 @@ use crate::sheet::{BOTTOM, Ink, LEFT, Sheets, Style, WIDTH};
 use crate::words::{Language, Word};
 use crate::wrap::Wrap;
 
-/// The texts of one form take at most so many sheets.
+/// The largest number of sheets for the texts of one form.
 pub const MAX_TEXT_PAGES: usize = 200;
 
 const TEXT: Style = Style::regular(9.0, Ink::BLACK);
-/// The width of a column where a text is laid out with runs of spaces.
-const CELL: f32 = TEXT.size * 0.58;
-/// No line of more bytes fits into columns on a sheet.
-const WIDEST: usize = 1_000;
-/// Room for the line that says how much is left out.
-const END: f32 = BOTTOM - 20.0;
+/// The width of a column in a text that is laid out with runs of spaces.
+const COLUMN_WIDTH: f32 = TEXT.size * 0.58;
+/// The largest length in bytes of a line that is laid out in columns.
+const MAX_COLUMN_LINE_BYTES: usize = 1_000;
+/// The lowest position of text, which leaves room for the note on omitted characters.
+const TEXT_BOTTOM: f32 = BOTTOM - 20.0;
 
 /// Prints the texts of all files that have one.
 pub(crate) fn print(sheets: &mut Sheets, form: &PrintForm<'_>) {
@@ -37,15 +37,15 @@ pub(crate) fn print(sheets: &mut Sheets, form: &PrintForm<'_>) {
 struct Listing<'a> {
     sheets: &'a mut Sheets,
     language: Language,
-    /// How many sheets there were before.
+    /// The number of sheets before the texts.
     first: usize,
-    /// In characters.
+    /// The number of omitted characters.
     left_out: usize,
 }
 
 impl Listing<'_> {
     fn file(&mut self, file: &OriginalFile<'_>, text: &str) {
-        if !self.turn() {
+        if !self.new_sheet() {
             self.left_out += text.chars().count();
             return;
         }
@@ -70,7 +70,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Prints a line of the text and says how many characters of it found no room.
+    /// Prints a line of the text. Returns the number of its characters that did not fit.
     fn line(&mut self, line: &str) -> usize {
         if let Some(pieces) = self.columns(line) {
             return if self.pieces(&pieces) {
@@ -80,7 +80,7 @@ impl Listing<'_> {
             };
         }
         let fonts = &self.sheets.fonts;
-        // The lines that fit on the sheets left are all that is worth breaking.
+        // Only the lines that fit on the remaining sheets are wrapped.
         let wrap = Wrap::new(&fonts.regular, TEXT.size, WIDTH, line);
         let lines: Vec<String> = wrap.take(self.room()).map(str::to_owned).collect();
         let mut shown = 0;
@@ -93,15 +93,15 @@ impl Listing<'_> {
         line.chars().filter(|char| *char != ' ').count() - shown
     }
 
-    /// How many lines there is room for, at most.
+    /// The largest number of lines that still fit.
     fn room(&self) -> usize {
         let sheets = MAX_TEXT_PAGES + 1 - self.used().min(MAX_TEXT_PAGES);
-        // No sheet has more lines.
+        // A sheet has fewer lines than that.
         sheets * 80
     }
 
     fn pieces(&mut self, pieces: &[(f32, &str)]) -> bool {
-        if self.sheets.y + TEXT.leading() > END && !self.turn() {
+        if self.sheets.y + TEXT.leading() > TEXT_BOTTOM && !self.new_sheet() {
             return false;
         }
         for (x, text) in pieces {
@@ -111,10 +111,10 @@ impl Listing<'_> {
         true
     }
 
-    /// The pieces between runs of spaces, each in its own column: tables stay tables though the
-    /// letters are not equally wide. `None` when the line is too long for that.
+    /// Splits a line at runs of spaces into pieces with a position each, so that tables stay aligned in a
+    /// proportional font. `None` if the line is too long.
     fn columns<'t>(&self, line: &'t str) -> Option<Vec<(f32, &'t str)>> {
-        if line.len() > WIDEST {
+        if line.len() > MAX_COLUMN_LINE_BYTES {
             return None;
         }
         let font = &self.sheets.fonts.regular;
@@ -136,11 +136,11 @@ impl Listing<'_> {
         self.sheets.pages.len() - self.first
     }
 
-    /// A new sheet, if there may be one more.
-    fn turn(&mut self) -> bool {
+    /// Starts a new sheet. Returns false if there are too many.
+    fn new_sheet(&mut self) -> bool {
         let may = self.used() < MAX_TEXT_PAGES;
         if may {
-            self.sheets.turn();
+            self.sheets.new_sheet();
         }
         may
     }
@@ -153,9 +153,9 @@ impl Listing<'_> {
     }
 }
 
-/// Where a piece is put: text begins at its column, a number ends where its own columns do.
+/// The position of a piece: text starts at its column, a number ends at its last column.
 fn start(column: usize, piece: &str, width: f32) -> f32 {
-    let cells = |count: usize| f32::from(u16::try_from(count).unwrap_or(u16::MAX)) * CELL;
+    let cells = |count: usize| f32::from(u16::try_from(count).unwrap_or(u16::MAX)) * COLUMN_WIDTH;
     let mut chars = piece.chars();
     if column > 0 && chars.all(|char| char.is_ascii_digit() || " .,-+%".contains(char)) {
         cells(column + piece.len()) - width
@@ -164,7 +164,7 @@ fn start(column: usize, piece: &str, width: f32) -> f32 {
     }
 }
 
-/// The pieces between runs of two spaces or more, each with the number of its first column.
+/// Splits a line at runs of two or more spaces. Returns each piece with its first column.
 fn split(line: &str) -> impl Iterator<Item = (usize, &str)> {
     let (mut rest, mut column) = (line, 0);
     std::iter::from_fn(move || {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_of_spaces_part_columns() {
+    fn runs_of_spaces_separate_columns() {
         let pieces: Vec<_> = split("  имя и  сумма     12").collect();
         assert_eq!(pieces, [(2, "имя и"), (9, "сумма"), (19, "12")]);
         assert_eq!(split("").count(), 0);

@@ -11,7 +11,7 @@ pub(crate) struct Paragraph {
 }
 
 impl Paragraph {
-    /// A string from outside, cleaned, in at most so many lines of the width.
+    /// Cleans and wraps an external string to `width`, with at most `at_most` lines.
     pub(crate) fn new(fonts: &Fonts, style: Style, text: &str, width: f32, at_most: usize) -> Self {
         let text = clean::field(text);
         let font = fonts.get(style.weight);
@@ -25,12 +25,12 @@ impl Paragraph {
         self.lines.iter().map(|_| self.style.leading()).sum()
     }
 
-    /// How much lower it must be to stand on one line with a text in a larger style.
+    /// The vertical offset for sharing a base line with text in a larger style.
     pub(crate) fn drop(&self, beside: Style) -> f32 {
         (beside.size - self.style.size).max(0.0)
     }
 
-    /// Draws it and says where it ends.
+    /// Draws the paragraph and returns its lower end.
     pub(crate) fn draw(&self, sheets: &mut Sheets, x: f32, y: f32) -> f32 {
         let mut y = y;
         for line in &self.lines {

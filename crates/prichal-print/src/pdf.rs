@@ -1,4 +1,4 @@
-//! The sheets as a PDF file.
+//! Writing the sheets as a PDF file.
 
 use crate::clean;
 use crate::error::PrintError;
@@ -16,8 +16,8 @@ const PAGES: Ref = Ref::new(2);
 const INFO: Ref = Ref::new(3);
 const LINK: Ref = Ref::new(4);
 
-/// What zlib calls its default: higher levels gain nothing here.
-const LEVEL: u8 = 6;
+/// The default level of zlib. Higher levels gain nothing here.
+const COMPRESSION_LEVEL: u8 = 6;
 
 const IDENTITY: SystemInfo<'_> = SystemInfo {
     registry: Str(b"Adobe"),
@@ -34,7 +34,7 @@ pub(crate) fn write(sheets: Sheets, form: &PrintForm<'_>) -> Result<Vec<u8>, Pri
     let bold = file.font(&sheets.fonts.bold, "DejaVuSansCondensed-Bold")?;
     file.catalog(form);
     file.info(form);
-    let link = sheets.link.filter(|_| leads(form.check_url));
+    let link = sheets.link.filter(|_| is_web_address(form.check_url));
     if let Some(area) = link {
         file.link(area, form.check_url);
     }
@@ -105,11 +105,11 @@ impl File {
     }
 
     fn stream(&mut self, id: Ref, bytes: &[u8]) {
-        let packed = compress_to_vec_zlib(bytes, LEVEL);
+        let packed = compress_to_vec_zlib(bytes, COMPRESSION_LEVEL);
         self.pdf.stream(id, &packed).filter(Filter::FlateDecode);
     }
 
-    /// A composite font: two bytes of a text are a code, the code's glyph is in the map.
+    /// Writes a composite font: two bytes of text are a code, and a map gives the glyph of each code.
     fn font(&mut self, font: &Font, name: &str) -> Result<Ref, PrintError> {
         let (program, glyphs) = font.subset()?;
         let name = format!("{}+{name}", tag(font));
@@ -156,7 +156,7 @@ impl File {
     }
 
     fn program(&mut self, id: Ref, program: &[u8]) {
-        let packed = compress_to_vec_zlib(program, LEVEL);
+        let packed = compress_to_vec_zlib(program, COMPRESSION_LEVEL);
         let length = i32::try_from(program.len()).unwrap_or(i32::MAX);
         let mut stream = self.pdf.stream(id, &packed);
         stream.filter(Filter::FlateDecode);
@@ -164,7 +164,7 @@ impl File {
     }
 }
 
-/// Makes the texts of the form findable and copyable.
+/// Builds the map from codes to Unicode, which makes the text searchable and copyable.
 fn to_unicode(font: &Font) -> Vec<u8> {
     let mut map = UnicodeCmap::<u16>::new(Name(b"Custom"), IDENTITY);
     for (used, code) in font.used.iter().zip(0..) {
@@ -173,7 +173,7 @@ fn to_unicode(font: &Font) -> Vec<u8> {
     map.finish().to_vec()
 }
 
-/// Six letters that differ where the used characters do: FNV-1a over them.
+/// Six letters that depend on the used characters: FNV-1a over them.
 fn tag(font: &Font) -> String {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     for used in &font.used {
@@ -186,8 +186,8 @@ fn tag(font: &Font) -> String {
         .collect()
 }
 
-/// Only an address of the web is made a link.
-fn leads(address: &str) -> bool {
+/// True for a web address. Other addresses do not become links.
+fn is_web_address(address: &str) -> bool {
     let web = address.starts_with("https://") || address.starts_with("http://");
     web && address.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -4,7 +4,7 @@ use crate::error::PrintError;
 use crate::sheet::{Area, Ink, Sheets};
 use qrcode::{Color, EcLevel, QrCode};
 
-/// The longest address of a check page, in bytes: the code of a longer one is too fine for paper.
+/// The largest length of a check page's address in bytes. The QR code of a longer one is too fine for paper.
 pub const MAX_ADDRESS: usize = 512;
 
 pub(crate) struct Qr {
@@ -25,20 +25,20 @@ impl Qr {
         Ok(Self { dark, side })
     }
 
-    /// Draws the code as a square of the size; the white around it is the caller's.
+    /// Draws the code as a square of this size. The caller leaves the white margin.
     pub(crate) fn draw(&self, sheets: &mut Sheets, x: f32, y: f32, size: f32) {
         let unit = size / f32::from(self.side);
         let areas = self.runs().map(|(column, row, length)| Area {
             x: x + f32::from(column) * unit,
             y: y + f32::from(row) * unit,
             width: f32::from(length) * unit,
-            // A bit more, or viewers show white lines between the rows.
+            // Slightly higher than the row, because viewers otherwise show white lines between rows.
             height: unit * 1.02,
         });
         sheets.fill(areas.collect::<Vec<_>>(), Ink(0.0, 0.0, 0.0));
     }
 
-    /// The dark pieces of every row: column, row, length.
+    /// The dark runs of every row: column, row, length.
     fn runs(&self) -> impl Iterator<Item = (u16, u16, u16)> {
         let rows = self.dark.chunks(usize::from(self.side)).zip(0u16..);
         rows.flat_map(|(modules, row)| {

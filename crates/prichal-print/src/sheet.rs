@@ -1,4 +1,4 @@
-//! The sheets of paper: where the next thing goes, and drawing on them.
+//! Sheets of paper: the current position, and drawing.
 
 use crate::font::{Fonts, Weight};
 use pdf_writer::{Content, Name, Str};
@@ -7,13 +7,13 @@ use pdf_writer::{Content, Name, Str};
 pub(crate) const PAPER: (f32, f32) = (595.28, 841.89);
 pub(crate) const LEFT: f32 = 57.0;
 pub(crate) const RIGHT: f32 = PAPER.0 - 42.0;
-/// The width of what is printed.
+/// The width of the printed area.
 pub(crate) const WIDTH: f32 = RIGHT - LEFT;
 pub(crate) const TOP: f32 = 45.0;
-/// Below is only the footer.
+/// The lower end of the printed area, above the footer.
 pub(crate) const BOTTOM: f32 = PAPER.1 - 64.0;
 
-/// A colour, red, green and blue from 0 to 1.
+/// A colour: red, green and blue from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ink(pub(crate) f32, pub(crate) f32, pub(crate) f32);
 
@@ -52,13 +52,13 @@ impl Style {
         }
     }
 
-    /// From one line to the next, in points.
+    /// The distance of lines, in points.
     pub(crate) fn leading(self) -> f32 {
         self.size * 1.32
     }
 }
 
-/// A rectangle; `y` counts down from the top of the paper.
+/// A rectangle. `y` grows downwards from the top of the paper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Area {
     pub(crate) x: f32,
@@ -67,13 +67,13 @@ pub(crate) struct Area {
     pub(crate) height: f32,
 }
 
-/// All sheets of a form. Things are put one under the other; all heights count down from the top.
+/// All sheets of a form. Items are placed one below the other, and heights grow downwards from the top.
 pub(crate) struct Sheets {
     pub(crate) fonts: Fonts,
     pub(crate) pages: Vec<Content>,
-    /// Where the next thing goes.
+    /// The position of the next item.
     pub(crate) y: f32,
-    /// What on the first sheet leads to the check page.
+    /// The link to the check page, on the first sheet.
     pub(crate) link: Option<Area>,
     at: usize,
 }
@@ -89,28 +89,28 @@ impl Sheets {
         }
     }
 
-    /// A new sheet.
-    pub(crate) fn turn(&mut self) {
+    /// Starts a new sheet.
+    pub(crate) fn new_sheet(&mut self) {
         self.pages.push(Content::new());
         self.at = self.pages.len() - 1;
         self.y = TOP;
     }
 
-    /// A new sheet when this one has less room; says whether it took one.
-    pub(crate) fn need(&mut self, height: f32) -> bool {
+    /// Starts a new sheet if less than `height` is left on this one. Returns true if it did.
+    pub(crate) fn ensure_room(&mut self, height: f32) -> bool {
         let turned = self.y + height > BOTTOM && self.y > TOP;
         if turned {
-            self.turn();
+            self.new_sheet();
         }
         turned
     }
 
-    /// Draws on an earlier sheet from now on.
-    pub(crate) fn go(&mut self, page: usize) {
+    /// Continues drawing on an earlier sheet.
+    pub(crate) fn go_to(&mut self, page: usize) {
         self.at = page.min(self.pages.len() - 1);
     }
 
-    /// One line of text whose top left corner is given.
+    /// Draws one line of text from its top left corner.
     pub(crate) fn text(&mut self, x: f32, y: f32, style: Style, text: &str) {
         if text.is_empty() {
             return;
@@ -129,13 +129,13 @@ impl Sheets {
         page.end_text();
     }
 
-    /// One line of text that ends at `x`.
+    /// Draws one line of text that ends at `x`.
     pub(crate) fn text_before(&mut self, x: f32, y: f32, style: Style, text: &str) {
         let width = self.fonts.get(style.weight).width(text, style.size);
         self.text(x - width, y, style, text);
     }
 
-    /// A level line over the whole width.
+    /// Draws a horizontal line.
     pub(crate) fn rule(&mut self, x: f32, y: f32, width: f32, ink: Ink) {
         let page = self.page();
         page.set_stroke_rgb(ink.0, ink.1, ink.2).set_line_width(0.5);
@@ -144,7 +144,7 @@ impl Sheets {
         page.stroke();
     }
 
-    /// Filled rectangles as one shape.
+    /// Draws filled rectangles as one shape.
     pub(crate) fn fill(&mut self, areas: impl IntoIterator<Item = Area>, ink: Ink) {
         let page = self.page();
         page.set_fill_rgb(ink.0, ink.1, ink.2);
@@ -160,11 +160,11 @@ impl Sheets {
         page.fill_nonzero();
     }
 
-    /// The outline of a rectangle with round corners.
+    /// Draws the outline of a rectangle with rounded corners.
     pub(crate) fn frame(&mut self, area: Area, radius: f32, line: f32, ink: Ink) {
         let (left, right) = (area.x, area.x + area.width);
         let (top, bottom) = (PAPER.1 - area.y, PAPER.1 - area.y - area.height);
-        // How far the handles of a quarter of a circle are from its ends.
+        // The distance of the Bézier handles of a quarter circle from its ends.
         let handle = radius * 0.448;
         let page = self.page();
         page.set_stroke_rgb(ink.0, ink.1, ink.2)
@@ -191,12 +191,12 @@ impl Sheets {
     }
 }
 
-/// From the top to the PDF's count from the bottom.
+/// Converts a height from the top to PDF's height from the bottom.
 fn up(y: f32) -> f32 {
     round(PAPER.1 - y)
 }
 
-/// A thousandth of a point is finer than any printer; more digits are only bytes.
+/// Rounds to a thousandth of a point, which is finer than any printer; more digits only add bytes.
 fn round(value: f32) -> f32 {
     (value * 1000.0).round() / 1000.0
 }
@@ -206,12 +206,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sheet_is_turned_only_when_it_is_full() {
+    fn a_new_sheet_starts_only_when_one_is_full() {
         let mut sheets = Sheets::new(Fonts::new().unwrap());
-        assert!(!sheets.need(10_000.0));
+        assert!(!sheets.ensure_room(10_000.0));
         sheets.y = BOTTOM - 10.0;
-        assert!(!sheets.need(9.0));
-        assert!(sheets.need(11.0));
+        assert!(!sheets.ensure_room(9.0));
+        assert!(sheets.ensure_room(11.0));
         assert_eq!((sheets.pages.len(), sheets.y), (2, TOP));
     }
 }

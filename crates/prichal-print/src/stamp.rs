@@ -1,4 +1,4 @@
-//! The stamp of one signature: a box like the ones on e-documents here.
+//! The stamp of one signature: a box as is usual on Kazakh e-documents.
 
 use crate::facts::{Facts, Look};
 use crate::font::Fonts;
@@ -7,15 +7,15 @@ use crate::sheet::{Area, Ink, LEFT, Sheets, Style, WIDTH};
 use crate::time::Zone;
 use crate::words::{Language, Verdict, Word};
 
-/// Between the frame and what is in it.
+/// The space inside the frame.
 const PAD: f32 = 10.0;
-/// The line with the verdict, with the rule under it.
+/// The height of the line with the verdict, including the rule below it.
 const HEAD: f32 = 22.0;
-/// Between the columns.
+/// The gap between the columns.
 const GUTTER: f32 = 14.0;
-/// After a stamp.
+/// The gap after a stamp.
 const GAP: f32 = 9.0;
-/// The width of the left column; the right one is wide enough for a serial number.
+/// The width of the left column. The right column is wide enough for a serial number.
 const COLUMN: f32 = 213.0;
 const INDENT: f32 = 62.0;
 const WIDE: f32 = WIDTH - 2.0 * PAD - GUTTER - COLUMN;
@@ -36,9 +36,9 @@ const WIDE_LOOK: Look = Look {
 pub(crate) struct Stamp<'a> {
     signature: &'a Signature<'a>,
     language: Language,
-    /// Who signed.
+    /// The signer.
     left: Facts,
-    /// With what.
+    /// The certificate.
     right: Facts,
 }
 
@@ -57,14 +57,14 @@ impl<'a> Stamp<'a> {
         }
     }
 
-    /// With the gap after it.
+    /// The height of the stamp with the gap after it.
     pub(crate) fn height(&self) -> f32 {
         self.left.height().max(self.right.height()) + HEAD + 2.0 * PAD + GAP - 4.0
     }
 
-    /// Draws it at the sheet's place; `number` counts the document's signatures from 1.
+    /// Draws the stamp at the current position. `number` counts the document's signatures from 1.
     pub(crate) fn draw(&self, sheets: &mut Sheets, number: usize) {
-        sheets.need(self.height());
+        sheets.ensure_room(self.height());
         let ink = ink(self.signature.verdict);
         let top = sheets.y;
         self.frame(sheets, ink);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_known_is_said() {
+    fn only_known_facts_are_shown() {
         let none = Signature::default();
         assert_eq!(validity(Zone::new(0), &none), "");
         assert_eq!(verdict(&none), "INDETERMINATE");

@@ -1,4 +1,4 @@
-//! Tables that go on over sheets, with their heads repeated.
+//! Tables that continue over sheets, with repeated heads.
 
 use crate::font::Fonts;
 use crate::paragraph::Paragraph;
@@ -10,14 +10,14 @@ pub(crate) const BODY: Style = Style::regular(8.5, Ink::BLACK);
 pub(crate) const STRONG: Style = Style::bold(8.5, Ink::BLACK);
 pub(crate) const SMALL: Style = Style::regular(7.5, Ink::GREY);
 
-/// Above and below the text of a cell.
-const PAD: f32 = 3.5;
-/// Left and right of the text of a cell.
-const SIDE: f32 = 5.0;
-/// A part of a cell has at most so many lines, so that no row is higher than a sheet.
-const LINES: usize = 12;
+/// The space above and below the text of a cell.
+const PAD_Y: f32 = 3.5;
+/// The space left and right of the text of a cell.
+const PAD_X: f32 = 5.0;
+/// The largest number of lines of a cell's part, so that no row is higher than a sheet.
+const MAX_CELL_LINES: usize = 12;
 
-/// One part of a cell: a style and what it says.
+/// A part of a cell: its style and its text.
 pub(crate) type Part<'a> = (Style, &'a str);
 
 pub(crate) struct Table {
@@ -28,8 +28,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The heading over it; the titles and widths of the columns. A width of 0 is what the others
-    /// leave.
+    /// Creates a table with a heading and the titles and widths of its columns. The column of width 0 gets the
+    /// remaining width.
     pub(crate) fn new(fonts: &Fonts, title: &'static str, columns: &[(&str, f32)]) -> Self {
         let taken: f32 = columns.iter().map(|column| column.1).sum();
         let width = |&(_, width): &(&str, f32)| if width > 0.0 { width } else { WIDTH - taken };
@@ -45,13 +45,13 @@ impl Table {
         }
     }
 
-    /// Adds a row, the first one under the heading and the head.
+    /// Adds a row. The first row draws the heading and the head of the table.
     pub(crate) fn row(&mut self, sheets: &mut Sheets, cells: &[&[Part<'_>]]) {
         let row = Row::new(&sheets.fonts, &self.widths, cells);
         if !self.begun {
             section(sheets, self.title, self.head.height + row.height);
         }
-        if sheets.need(row.height) || !self.begun {
+        if sheets.ensure_room(row.height) || !self.begun {
             self.draw_head(sheets);
         }
         self.begun = true;
@@ -73,9 +73,9 @@ impl Table {
         let mut x = LEFT;
         for (cell, width) in row.cells.iter().zip(&self.widths) {
             let drop = cell.first().map_or(0.0, |part| part.drop(BODY));
-            let mut y = sheets.y + PAD + drop;
+            let mut y = sheets.y + PAD_Y + drop;
             for part in cell {
-                y = part.draw(sheets, x + SIDE, y);
+                y = part.draw(sheets, x + PAD_X, y);
             }
             x += width;
         }
@@ -92,7 +92,7 @@ struct Row {
 impl Row {
     fn new(fonts: &Fonts, widths: &[f32], cells: &[&[Part<'_>]]) -> Self {
         let part = |width: f32, (style, text): Part<'_>| {
-            Paragraph::new(fonts, style, text, width - 2.0 * SIDE, LINES)
+            Paragraph::new(fonts, style, text, width - 2.0 * PAD_X, MAX_CELL_LINES)
         };
         let cells: Vec<Vec<Paragraph>> = cells
             .iter()
@@ -102,7 +102,7 @@ impl Row {
         let heights = cells
             .iter()
             .map(|cell| cell.iter().map(Paragraph::height).sum());
-        let height = heights.fold(0.0, f32::max) + 2.0 * PAD;
+        let height = heights.fold(0.0, f32::max) + 2.0 * PAD_Y;
         Self { cells, height }
     }
 }

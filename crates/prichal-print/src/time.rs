@@ -1,10 +1,10 @@
-//! Times as the form shows them.
+//! Formatting of times.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// An offset from UTC at which times are shown.
+/// The offset from UTC of displayed times.
 #[derive(Clone, Copy)]
 pub(crate) struct Zone(Offset);
 
@@ -14,7 +14,7 @@ impl Zone {
         Self(Offset::from_seconds(seconds).unwrap_or(Offset::UTC))
     }
 
-    /// `21.11.2026`; a time beyond the calendar is shown as its number.
+    /// Formats a date as `21.11.2026`. A time beyond the calendar is shown as its number.
     pub(crate) fn date(self, seconds: i64) -> String {
         match self.civil(seconds) {
             Some(at) => format!("{:02}.{:02}.{:04}", at.day(), at.month(), at.year()),
@@ -22,7 +22,7 @@ impl Zone {
         }
     }
 
-    /// `21.11.2026 14:05:09 UTC+5`.
+    /// Formats a time as `21.11.2026 14:05:09 UTC+5`.
     pub(crate) fn moment(self, seconds: i64) -> String {
         let Some(at) = self.civil(seconds) else {
             return seconds.to_string();
@@ -35,7 +35,7 @@ impl Zone {
         )
     }
 
-    /// The parts of the time in UTC, for the PDF's own date.
+    /// The time in UTC, for PDF dates.
     pub(crate) fn utc(seconds: i64) -> Option<DateTime> {
         Self(Offset::UTC).civil(seconds)
     }

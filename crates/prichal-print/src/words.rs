@@ -1,6 +1,6 @@
-//! The one table of words: every label in Russian, Kazakh and English.
+//! The labels in Russian, Kazakh and English.
 
-/// The language of the labels; what the document itself says is never translated.
+/// The language of the labels. The document's own texts are not translated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
     #[default]
@@ -10,10 +10,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// Every language there is.
+    /// All languages.
     pub const ALL: [Self; 3] = [Self::Russian, Self::Kazakh, Self::English];
 
-    /// The tag of BCP 47, as a PDF and HTTP name the language.
+    /// The BCP 47 tag, for PDF and HTTP.
     pub const fn tag(self) -> &'static str {
         self.pick("ru", "kk", "en")
     }
@@ -93,7 +93,7 @@ words! {
 }
 
 words! {
-    /// The state of a document as its viewer sees it: `ExternalNodeStatus` of the integration API.
+    /// The status of a document as its viewer sees it: `ExternalNodeStatus` of the integration API.
     #[derive(Default)]
     pub enum Status {
         #[default]
@@ -119,7 +119,7 @@ words! {
 }
 
 words! {
-    /// What a step of the route asks for: `RouteActionEnum` of the integration API.
+    /// The action of a route's step: `RouteActionEnum` of the integration API.
     #[derive(Default)]
     pub enum Action {
         #[default]
@@ -131,7 +131,7 @@ words! {
 }
 
 words! {
-    /// How far a step of the route is: `NodeActionStatus` of the integration API.
+    /// The progress of a route's step: `NodeActionStatus` of the integration API.
     #[derive(Default)]
     pub enum StepState {
         #[default]
@@ -143,7 +143,7 @@ words! {
 }
 
 words! {
-    /// What the validation of a signature said (EN 319 102-1).
+    /// The result of a signature's validation (EN 319 102-1).
     #[derive(Default)]
     pub enum Verdict {
         Passed: "ПОДПИСЬ ДЕЙСТВИТЕЛЬНА", "ҚОЛТАҢБА ЖАРАМДЫ", "SIGNATURE IS VALID";
@@ -154,7 +154,7 @@ words! {
 }
 
 impl Verdict {
-    /// The same in the code of EN 319 102-1.
+    /// The code of EN 319 102-1.
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Passed => "TOTAL-PASSED",
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_said_in_every_language() {
+    fn every_label_exists_in_every_language() {
         let each = |word: fn(usize, Language) -> &'static str, count: usize| {
             for at in 0..count {
                 assert_said(Language::ALL.map(|language| word(at, language)));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_how_many_there_are() {
+    fn a_page_number_has_the_total() {
         assert_eq!(Language::Russian.page_of(2, 3), "Страница 2 из 3");
         assert_eq!(Language::Kazakh.page_of(2, 3), "3 беттің 2-беті");
         assert_eq!(Language::English.page_of(2, 3), "Page 2 of 3");

@@ -1,12 +1,11 @@
-//! Text broken into lines.
+//! Line breaking.
 
 use crate::font::Font;
 
-/// No line has more characters: some are marks of no width.
-const MOST: usize = 400;
+/// The largest number of characters of a line. It bounds lines of characters without a width.
+const MAX_LINE_CHARS: usize = 400;
 
-/// The lines of a text, each not wider than the width. A line ends at a space if it can, else
-/// anywhere.
+/// The lines of a text, each not wider than `width`. A line ends at a space if possible, else anywhere.
 pub(crate) struct Wrap<'a> {
     pub(crate) rest: &'a str,
     font: &'a Font,
@@ -24,7 +23,7 @@ impl<'a> Wrap<'a> {
         }
     }
 
-    /// At most so many lines; when that is not all, the last one ends with an ellipsis.
+    /// Returns at most `count` lines. If the text is longer, the last line ends with an ellipsis.
     pub(crate) fn at_most(mut self, count: usize) -> Vec<String> {
         let mut lines: Vec<String> = self.by_ref().take(count).map(str::to_owned).collect();
         if let (false, Some(last)) = (self.rest.is_empty(), lines.last_mut()) {
@@ -42,14 +41,14 @@ impl<'a> Wrap<'a> {
         }
     }
 
-    /// Where the next line ends.
+    /// The end of the next line.
     fn end(&self) -> usize {
         let (mut width, mut space) = (0.0, None);
         for ((at, char), count) in self.rest.char_indices().zip(0..) {
             width += self.font.advance(char) * self.size;
             if char == ' ' {
                 space = Some(at + 1);
-            } else if at > 0 && (width > self.width || count >= MOST) {
+            } else if at > 0 && (width > self.width || count >= MAX_LINE_CHARS) {
                 return space.unwrap_or(at);
             }
         }
@@ -98,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn marks_without_width_end_too() {
+    fn lines_of_zero_width_marks_are_broken() {
         let lines = lines(&"\u{301}".repeat(1_000), 100.0, 9);
         assert_eq!(lines.len(), 3);
     }
 
     #[test]
-    fn what_does_not_fit_is_cut() {
+    fn text_that_does_not_fit_is_cut() {
         let lines = lines("один два три четыре пять", 40.0, 2);
         assert_eq!(lines.len(), 2);
         assert!(lines[1].ends_with('…'));

@@ -1,8 +1,8 @@
-//! Programs: scripts compiled once and run in many contexts.
+//! Programs: scripts that are compiled once and run in many contexts.
 //!
-//! The engine's own interface for this takes pointers, so the only `unsafe` of the project is here.
-//! Compiling a script of 70 KiB takes 2.6 ms, a run of a small one 0.14 ms: without this, every run of a
-//! large script would be spent on reading it.
+//! The engine's interface for bytecode takes pointers, so the only `unsafe` code of the project is here. Compiling a
+//! script of 70 KiB takes 2.6 ms and running a small one 0.14 ms. Without bytecode, a run of a large script would
+//! spend its time on parsing.
 #![expect(
     unsafe_code,
     reason = "bytecode is written and read through the engine's C interface"
@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{Failure, describe};
 
-/// A script that has been compiled.
+/// A compiled script.
 #[derive(Clone, Debug)]
 pub struct Program(Arc<[u8]>);
 
 impl Program {
-    /// How much memory it takes, in bytes.
+    /// The size of the bytecode in bytes.
     pub fn size(&self) -> usize {
         self.0.len()
     }
@@ -30,7 +30,7 @@ impl Program {
     }
 }
 
-/// Why a text is no script.
+/// The reason for which a text is not a valid script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message} in line {line}, column {column}")]
 pub struct SyntaxError {
@@ -41,14 +41,14 @@ pub struct SyntaxError {
     pub column: u32,
 }
 
-/// How the engine names a script in its stack traces.
-pub(crate) const NAME: &str = "script";
-/// The memory for compiling. Sources are far shorter.
-const MEMORY: usize = 64 << 20;
-/// How deep an expression may nest is bounded by this.
-const STACK: usize = 256 << 10;
+/// The name of scripts in the engine's stack traces.
+pub(crate) const SCRIPT_NAME: &str = "script";
+/// The memory limit for compiling, in bytes. Sources are far shorter.
+const MAX_COMPILE_MEMORY: usize = 64 << 20;
+/// The stack limit for compiling, in bytes. It bounds the nesting of expressions.
+const MAX_COMPILE_STACK: usize = 256 << 10;
 
-/// Compiles a script: classic, but for `await`, which may stand at its top.
+/// Compiles a classic script in which `await` is allowed at the top level.
 pub fn compile(source: &str) -> std::result::Result<Program, SyntaxError> {
     let broken = |message: &str| SyntaxError {
         message: message.to_owned(),
@@ -57,23 +57,23 @@ pub fn compile(source: &str) -> std::result::Result<Program, SyntaxError> {
     };
     let begin = || {
         let runtime = Runtime::new()?;
-        runtime.set_memory_limit(MEMORY);
-        runtime.set_max_stack_size(STACK);
+        runtime.set_memory_limit(MAX_COMPILE_MEMORY);
+        runtime.set_max_stack_size(MAX_COMPILE_STACK);
         Context::full(&runtime)
     };
     let context = begin().map_err(|error| broken(&error.to_string()))?;
     context.with(|ctx| {
         let top_level_await = qjs::JS_EVAL_FLAG_ASYNC;
-        compile_in(&ctx, NAME, source, top_level_await)
+        compile_in(&ctx, SCRIPT_NAME, source, top_level_await)
             .map(|bytes| Program(bytes.into()))
             .map_err(|error| match error {
-                Error::Exception => place(describe(&ctx, &ctx.catch())),
+                Error::Exception => take_position(describe(&ctx, &ctx.catch())),
                 error => broken(&error.to_string()),
             })
     })
 }
 
-/// The prelude: a function expression of our own.
+/// Compiles a prelude: a function expression of this crate.
 pub(crate) fn compile_prelude(source: &str) -> Program {
     let compile = || {
         let context = Context::full(&Runtime::new()?)?;
@@ -82,9 +82,9 @@ pub(crate) fn compile_prelude(source: &str) -> Program {
     Program(compile().expect("the prelude is valid").into())
 }
 
-/// Takes the place out of a failure: its trace ends with `at script:LINE:COLUMN`.
-fn place(failure: Failure) -> SyntaxError {
-    let (line, column) = failure.place.unwrap_or((1, 1));
+/// Moves the position from the failure's trace, which ends with `at script:LINE:COLUMN`, to the members of the error.
+fn take_position(failure: Failure) -> SyntaxError {
+    let (line, column) = failure.position.unwrap_or((1, 1));
     let message = failure.message;
     let message = message
         .strip_prefix("SyntaxError: ")
@@ -101,9 +101,9 @@ fn compile_in(ctx: &Ctx<'_>, name: &str, source: &str, flags: u32) -> Result<Vec
     let text = CString::new(source)?;
     let raw = ctx.as_raw().as_ptr();
     let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_COMPILE_ONLY | flags;
-    // SAFETY: `raw` is the live context behind `ctx`, which is entered here; both texts end with NUL and
-    // outlive the call; the compiled value is ours, is freed once, and the bytes are copied before the
-    // engine's buffer goes back to the engine.
+    // SAFETY: `raw` is the live context behind `ctx`, which is entered here. Both texts end with NUL and outlive the
+    // call. The compiled value belongs to this function and is freed once. The bytes are copied before the engine's
+    // buffer is returned to the engine.
     unsafe {
         let compiled = qjs::JS_Eval(
             raw,
@@ -116,8 +116,8 @@ fn compile_in(ctx: &Ctx<'_>, name: &str, source: &str, flags: u32) -> Result<Vec
             return Err(Error::Exception);
         }
         let mut length = 0;
-        let how = qjs::JS_WRITE_OBJ_BYTECODE | qjs::JS_WRITE_OBJ_STRIP_SOURCE;
-        let written = qjs::JS_WriteObject(raw, &raw mut length, compiled, how.cast_signed());
+        let flags = qjs::JS_WRITE_OBJ_BYTECODE | qjs::JS_WRITE_OBJ_STRIP_SOURCE;
+        let written = qjs::JS_WriteObject(raw, &raw mut length, compiled, flags.cast_signed());
         qjs::JS_FreeValue(raw, compiled);
         if written.is_null() {
             return Err(Error::Exception);
@@ -128,11 +128,11 @@ fn compile_in(ctx: &Ctx<'_>, name: &str, source: &str, flags: u32) -> Result<Vec
     }
 }
 
-/// Runs bytecode that [`compile_in`] has made in this process.
+/// Runs bytecode that [`compile_in`] made in this process.
 fn evaluate<'js>(ctx: &Ctx<'js>, bytes: &[u8]) -> Result<Value<'js>> {
     let raw = ctx.as_raw().as_ptr();
-    // SAFETY: as above. The bytes come from `compile_in` alone, a `Program` has no other source and never
-    // leaves the process; the engine trusts them. `JS_EvalFunction` takes its argument over.
+    // SAFETY: as above. The engine trusts the bytes. They come from `compile_in` alone, since a `Program` has no
+    // other source and never leaves the process. `JS_EvalFunction` takes ownership of its argument.
     unsafe {
         let function = qjs::JS_ReadObject(
             raw,

@@ -1,5 +1,4 @@
-//! Cryptography for scripts: hashes, keyed hashes, base64, random bytes. All of it is about bytes;
-//! a text that a script gives has become its UTF-8 before it comes here.
+//! Cryptography for scripts: hashes, HMAC, base64, random bytes. Everything works on bytes; texts arrive as UTF-8.
 
 use base64::{
     Engine as _,
@@ -14,14 +13,14 @@ use subtle::ConstantTimeEq as _;
 
 use crate::web::Answer;
 
-/// With or without padding.
+/// Base64 with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 pub(crate) fn sha(algorithm: &str, data: &[u8]) -> Result<Vec<u8>, String> {
-    Ok(match known(algorithm).as_str() {
+    Ok(match normalized(algorithm).as_str() {
         "sha1" => Sha1::digest(data).to_vec(),
         "sha256" => Sha256::digest(data).to_vec(),
         "sha384" => Sha384::digest(data).to_vec(),
@@ -38,7 +37,7 @@ pub(crate) fn hmac(algorithm: &str, key: &[u8], data: &[u8]) -> Result<Vec<u8>, 
             mac.finalize().into_bytes().to_vec()
         }};
     }
-    Ok(match known(algorithm).as_str() {
+    Ok(match normalized(algorithm).as_str() {
         "sha1" => with!(Sha1),
         "sha256" => with!(Sha256),
         "sha384" => with!(Sha384),
@@ -47,38 +46,35 @@ pub(crate) fn hmac(algorithm: &str, key: &[u8], data: &[u8]) -> Result<Vec<u8>, 
     })
 }
 
-/// As many random bytes as were asked for, a number in digits.
-pub(crate) fn random(count: &str, most: usize) -> Result<Vec<u8>, String> {
-    let count = count
-        .parse()
-        .ok()
-        .filter(|count| (1..=most).contains(count));
-    let count = count.ok_or_else(|| format!("that is 1 to {most} random bytes"))?;
+/// Returns random bytes. `count` is the requested number in digits, at most `max`.
+pub(crate) fn random(count: &str, max: usize) -> Result<Vec<u8>, String> {
+    let count = count.parse().ok().filter(|count| (1..=max).contains(count));
+    let count = count.ok_or_else(|| format!("the count must be 1 to {max} bytes"))?;
     let mut random = vec![0; count];
     rand::rng().fill_bytes(&mut random);
     Ok(random)
 }
 
-/// Compares in a time that does not show where the two differ.
+/// Compares in constant time.
 pub(crate) fn equal(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }
 
-/// Reads base64 of either alphabet, with or without padding.
+/// Decodes base64 of either alphabet, with or without padding.
 pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
     let usual = text.trim().replace('-', "+").replace('_', "/");
     let bytes = LENIENT.decode(usual);
-    bytes.map_err(|_| "this is not base64".to_owned())
+    bytes.map_err(|_| "the text is not valid base64".to_owned())
 }
 
-/// `SHA-256` is `sha256`.
-fn known(algorithm: &str) -> String {
+/// Normalizes an algorithm name: `SHA-256` becomes `sha256`.
+fn normalized(algorithm: &str) -> String {
     algorithm.to_ascii_lowercase().replacen('-', "", 1)
 }
 
 fn unknown_algorithm(name: &str) -> String {
     let shown: String = name.chars().take(32).collect();
-    format!("there is no algorithm {shown}: sha1, sha256, sha384 and sha512 are known")
+    format!("the algorithm {shown} is not supported: use sha1, sha256, sha384 or sha512")
 }
 
 pub(crate) fn encode(bytes: Vec<u8>, encoding: &str) -> Result<Answer, String> {

@@ -1,6 +1,6 @@
-// What a script finds when it begins. This runs first in each new context; `native` is the way to the
-// host, and nothing else that a script can reach leads out of its context. What only some scripts use is
-// in tools.js and web.js, and comes when it is asked for.
+// The global objects of a script. It runs first in each new context. `native` is the only way out of the
+// context, to the host. Functions that only some scripts use are in tools.js and web.js, which are loaded
+// on first use.
 (function (native, presets) {
   'use strict';
   const { stringify, rawJSON, parse: read } = JSON;
@@ -10,8 +10,8 @@
   const define = (name, value) =>
     defineProperty(globalThis, name, { value, writable: true, configurable: true });
 
-  // A number that a double would change keeps its digits: a whole one is a BigInt, any other a Number that
-  // remembers them. Both are written as they came.
+  // A number that would change as a double keeps its digits: an integer becomes a BigInt, any other a Number
+  // object that remembers them. Both are serialized as received.
   const longest = 1000;
   const remember = (source) =>
     Object.defineProperties(new Number(source), {
@@ -35,7 +35,7 @@
     if (Number.isSafeInteger(value)) return value;
     return source.length > longest ? remember(source) : BigInt(source);
   };
-  // Fifteen digits and two of an exponent always fit.
+  // A double keeps fifteen digits and an exponent of two digits.
   const parse = (text) =>
     /\d[\d.]{15}|\de[-+]?\d{3}/i.test(text) ? read(text, exact) : read(text);
   defineProperty(BigInt.prototype, 'toJSON', {
@@ -61,7 +61,7 @@
     }
     return String(value);
   };
-  // Half of a pair of surrogates is no text that could be kept: it becomes U+FFFD.
+  // A lone surrogate cannot be stored as UTF-8 and becomes U+FFFD.
   const whole = Function.prototype.call.bind(String.prototype.toWellFormed);
   const log = (...values) => native('log', whole(values.map(shown).join(' ')));
 
@@ -73,7 +73,7 @@
   };
   const install = (tools) => {
     for (const name of Object.keys(tools)) {
-      // A script may have put something of its own there.
+      // The script may have replaced it.
       const { get } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
       if (get !== undefined) define(name, tools[name]);
     }
@@ -86,7 +86,7 @@
 
   const { request, params, json } = presets;
   if (json) {
-    // Read when it is asked for: a script that does not look at a long body need not have room for it.
+    // Parsed on first use, so that a script that ignores a long body needs no memory for it.
     defineProperty(request, 'body', {
       enumerable: true,
       configurable: true,
@@ -95,7 +95,7 @@
         try {
           body = parse(body);
         } catch (error) {
-          // Nested deeper than the stack allows, it stays a text.
+          // A body that is nested too deeply for the stack stays a text.
           if (!(error instanceof Deep)) throw error;
         }
         this.body = body;
@@ -109,7 +109,7 @@
   if (typeof request.text === 'string') {
     const { text, base64 } = request;
     const keep = (value) => defineProperty(request, 'bytes', { value, writable: true, configurable: true });
-    // Not enumerable: a script that shows its request shows the text.
+    // Not enumerable, so that a script that logs its request logs the text.
     defineProperty(request, 'bytes', {
       configurable: true,
       get() {
@@ -177,7 +177,7 @@
           const text = stringify(value);
           if (text !== undefined) shown[name] = parse(text);
         } catch {
-          log(`the variable ${name} is not kept: it is no JSON`);
+          log(`the variable ${name} was dropped because it has no JSON form`);
         }
       }
       return stringify(shown);

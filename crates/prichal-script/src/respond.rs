@@ -1,15 +1,15 @@
-//! The answer that a script gives.
+//! The response of a script.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What is answered to the request that a run is about.
+/// The response to the request that started the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
-    /// 200 to 599.
+    /// From 200 to 599.
     pub status: u16,
-    /// Valid names in lower case and valid values.
+    /// Valid names in lower case, and valid values.
     pub headers: Vec<(String, String)>,
     /// A text, or bytes in base64.
     pub body: String,
@@ -18,23 +18,23 @@ pub struct Response {
 }
 
 #[derive(Deserialize)]
-struct Given {
+struct RawResponse {
     status: Value,
     headers: Value,
     body: String,
-    /// Whether the body was put into JSON here.
+    /// True if this crate serialized the body to JSON.
     json: bool,
-    /// The body is bytes in base64.
+    /// True if the body is bytes in base64.
     #[serde(default)]
     bytes: bool,
 }
 
-/// The most headers an answer may have.
-const MOST: usize = 64;
-/// The most bytes that names and values of all headers may have.
-const MOST_BYTES: usize = 16 << 10;
-/// Headers that belong to the connection, not to an answer, and those that rule all of the server's origin
-/// in a browser: cookies, policies, what other origins may do.
+/// The largest number of headers.
+const MAX_HEADERS: usize = 64;
+/// The largest size of the names and values of all headers, in bytes.
+const MAX_HEADER_BYTES: usize = 16 << 10;
+/// Headers that belong to the connection instead of the response, and headers that affect the server's whole origin
+/// in a browser: cookies, policies, access of other origins.
 const RESERVED: [&str; 27] = [
     "accept-ch",
     "alt-svc",
@@ -64,30 +64,31 @@ const RESERVED: [&str; 27] = [
     "upgrade",
     "x-content-type-options",
 ];
-/// Beginnings of the names of more of them.
-const RESERVED_BEGINNINGS: [&str; 4] = ["access-control-", "cross-origin-", "proxy-", "sec-"];
+/// Prefixes of further reserved headers.
+const RESERVED_PREFIXES: [&str; 4] = ["access-control-", "cross-origin-", "proxy-", "sec-"];
 
 impl Response {
-    /// Reads what the prelude hands over: `{status, headers, body, json}`.
-    pub(crate) fn read(given: &str, most_body: usize) -> Result<Self, String> {
-        let given: Given = serde_json::from_str(given).map_err(|_| "not an answer".to_owned())?;
-        let status = given.status.as_f64().and_then(|status| {
+    /// Reads the prelude's output: `{status, headers, body, json}`.
+    pub(crate) fn read(raw: &str, max_body: usize) -> Result<Self, String> {
+        let raw: RawResponse =
+            serde_json::from_str(raw).map_err(|_| "the response is not valid".to_owned())?;
+        let status = raw.status.as_f64().and_then(|status| {
             (200..600).find(|known| f64::from(*known).total_cmp(&status).is_eq())
         });
         let status: u16 = status.ok_or("the status must be a whole number from 200 to 599")?;
-        let Value::Object(headers) = given.headers else {
+        let Value::Object(headers) = raw.headers else {
             return Err("the headers must be an object".to_owned());
         };
         let mut headers = read_headers(headers)?;
-        let length = if given.bytes {
-            given.body.len() / 4 * 3
+        let length = if raw.bytes {
+            raw.body.len() / 4 * 3
         } else {
-            given.body.len()
+            raw.body.len()
         };
-        if length > most_body {
-            return Err(format!("the body is longer than {most_body} bytes"));
+        if length > max_body {
+            return Err(format!("the body is longer than {max_body} bytes"));
         }
-        let kind = match (given.json, given.bytes) {
+        let kind = match (raw.json, raw.bytes) {
             (_, true) => Some("application/octet-stream"),
             (true, _) => Some("application/json; charset=utf-8"),
             _ => None,
@@ -99,21 +100,21 @@ impl Response {
         Ok(Self {
             status,
             headers,
-            body: given.body,
-            is_base64: given.bytes,
+            body: raw.body,
+            is_base64: raw.bytes,
         })
     }
 
-    /// The bytes of the body.
+    /// Returns the bytes of the body.
     pub fn into_body(self) -> Vec<u8> {
         if !self.is_base64 {
             return self.body.into_bytes();
         }
-        // It was encoded here.
+        // The body was encoded by this crate, so it is valid base64.
         STANDARD.decode(self.body).unwrap_or_default()
     }
 
-    /// The same as a JSON object, for the record of the run.
+    /// The response as a JSON object, for the record of the run.
     pub fn to_json(&self) -> Value {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.clone(), value.as_str().into()));
@@ -126,50 +127,50 @@ impl Response {
     }
 }
 
-/// True for a header, in lower case, that no script may set.
+/// True for a header, in lower case, that scripts must not set.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
-        || RESERVED_BEGINNINGS
+        || RESERVED_PREFIXES
             .iter()
             .any(|beginning| name.starts_with(beginning))
 }
 
-fn read_headers(given: Map<String, Value>) -> Result<Vec<(String, String)>, String> {
+fn read_headers(raw: Map<String, Value>) -> Result<Vec<(String, String)>, String> {
     let shown = |name: &str| name.chars().take(64).collect::<String>();
     let mut headers = Vec::new();
     let mut bytes = 0;
-    for (name, value) in given {
+    for (name, value) in raw {
         let value = match value {
             Value::String(value) => value,
             Value::Number(value) => value.to_string(),
             Value::Bool(value) => value.to_string(),
             Value::Null => continue,
-            _ => return Err(format!("the header {} is not a text", shown(&name))),
+            _ => return Err(format!("the header {} must be a text", shown(&name))),
         };
         let is_token =
             |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(format!("{} is no name of a header", shown(&name)));
+            return Err(format!("{} is not a valid header name", shown(&name)));
         }
         if !value
             .bytes()
             .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
         {
             return Err(format!(
-                "the header {} has characters that headers cannot carry",
+                "the header {} contains characters that are not allowed in headers",
                 shown(&name)
             ));
         }
         let name = name.to_ascii_lowercase();
         if is_reserved(&name) {
-            return Err(format!("the header {name} is the server's own"));
+            return Err(format!("the header {name} is reserved for the server"));
         }
         bytes += name.len() + value.len();
         headers.push((name, value));
     }
-    if headers.len() > MOST || bytes > MOST_BYTES {
+    if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
         return Err(format!(
-            "an answer has at most {MOST} headers of together {MOST_BYTES} bytes"
+            "a response may have at most {MAX_HEADERS} headers with {MAX_HEADER_BYTES} bytes in total"
         ));
     }
     Ok(headers)
@@ -182,12 +183,12 @@ mod tests {
     use super::*;
 
     fn read(status: &Value, headers: &Value, body: &str) -> Result<Response, String> {
-        let given = json!({ "status": status, "headers": headers, "body": body, "json": false });
-        Response::read(&given.to_string(), 10)
+        let raw = json!({ "status": status, "headers": headers, "body": body, "json": false });
+        Response::read(&raw.to_string(), 10)
     }
 
     #[test]
-    fn an_answer_is_what_http_can_carry() {
+    fn a_response_is_valid_http() {
         let answer = read(&json!(201), &json!({ "X-A": 1, "x-b": null }), "hi").expect("an answer");
         assert_eq!(answer.status, 201);
         assert_eq!(answer.headers, [("x-a".to_owned(), "1".to_owned())]);

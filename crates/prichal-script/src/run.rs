@@ -15,7 +15,7 @@ use serde_json::{json, value::RawValue};
 
 use crate::{
     Host, Program, Response,
-    bytecode::{NAME, compile_prelude},
+    bytecode::{SCRIPT_NAME, compile_prelude},
     web::{self, Answer},
 };
 
@@ -23,26 +23,26 @@ static PRELUDE: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str
 static TOOLS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("tools.js")));
 static WEB: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("web.js")));
 
-/// What a run may use.
+/// The limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes that all its values may take.
+    /// The memory of all its values, in bytes.
     pub memory: usize,
-    /// Bytes of the stack.
+    /// The stack, in bytes.
     pub stack: usize,
-    /// Bytes that it may write to its log.
+    /// The log, in bytes.
     pub log: usize,
-    /// Lines that it may write to its log.
+    /// The log, in lines.
     pub lines: usize,
-    /// Bytes of the answer's body.
+    /// The body of the response, in bytes.
     pub body: usize,
-    /// Bytes of its value, and of its variables.
+    /// The completion value and the variables, each in bytes.
     pub value: usize,
-    /// Bytes that it may hand to its host at once.
+    /// One argument of a call to the host, in bytes.
     pub argument: usize,
-    /// Things that it has begun and that may go on at once.
+    /// The number of concurrent operations.
     pub begun: usize,
-    /// Promises that may be rejected while nobody listens to them.
+    /// The number of unhandled promise rejections.
     pub rejections: usize,
 }
 
@@ -62,21 +62,21 @@ impl Default for Limits {
     }
 }
 
-/// What a run begins with. Kept as text: nobody but the script looks into it.
+/// The input of a run. Kept as text, because only the script reads it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Presets(Box<RawValue>);
 
 impl Presets {
-    /// The global objects `request` and `variables`, and what `startparam(1)`, `startparam(2)`, … give. A
-    /// request with a `text` and no `body` has the value of that JSON as its body.
-    /// Without `params` those are the parts of the request, as a hook's script has them.
+    /// Builds the global objects `request` and `variables`, and the results of `startparam(1)`, `startparam(2)`, … If
+    /// the request has a `text` and no `body`, its body is the value of that JSON. Without `params` the start
+    /// parameters are the parts of the request, as in a hook's script.
     pub fn new(
         request: &serde_json::Value,
         params: Option<&[serde_json::Value]>,
         variables: &serde_json::Value,
     ) -> Self {
-        // The body of a request that has none is read out of its text.
+        // The body of such a request is parsed from its text on first use.
         let is_json = request.get("text").is_some() && request.get("body").is_none();
         let presets = json!({
             "request": request, "params": params, "variables": variables, "json": is_json,
@@ -91,29 +91,29 @@ impl Default for Presets {
     }
 }
 
-/// What a run has come to.
+/// The outcome of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What it wrote to its log.
+    /// The lines that it logged.
     pub log: Vec<String>,
-    /// What it answered last.
+    /// Its last response.
     pub response: Option<Response>,
-    /// Its completion value as JSON, awaited when it is a promise. Nothing when JSON has no such value.
+    /// The completion value as JSON. A promise is awaited. None if the value has no JSON form.
     pub value: Option<String>,
-    /// Its `variables` as JSON.
+    /// The `variables` as JSON.
     pub variables: Option<String>,
-    /// Why it has failed.
+    /// The reason for which the run failed.
     pub failure: Option<Failure>,
 }
 
-/// Why a run has failed.
+/// The reason for which a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// For people: one line.
+    /// One line for people.
     pub message: String,
-    /// Line and column of the script, from 1.
-    pub place: Option<(u32, u32)>,
-    /// Whether it was stopped because its time was over.
+    /// Line and column in the script, from 1.
+    pub position: Option<(u32, u32)>,
+    /// True if the run was stopped because its time was over.
     pub stopped: bool,
 }
 
@@ -121,16 +121,16 @@ impl Failure {
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            place: None,
+            position: None,
             stopped: false,
         }
     }
 
-    /// Its time is over.
+    /// The failure of a run that is out of time.
     pub fn stopped() -> Self {
         Self {
             stopped: true,
-            ..Self::new("the script was stopped: its time is over")
+            ..Self::new("the script was stopped because its time was over")
         }
     }
 }
@@ -138,37 +138,37 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
-        match self.place {
+        match self.position {
             Some((line, column)) => write!(f, " in line {line}, column {column}"),
             None => Ok(()),
         }
     }
 }
 
-/// The longest text that a script may give to a function of ours, in bytes: the longest body, each byte of
-/// which may take two.
-const GIVEN: usize = 9 << 20;
+/// The largest text that a script may pass to a function of the prelude, in bytes: the longest body, with two bytes
+/// for each byte.
+const MAX_TEXT_BYTES: usize = 9 << 20;
 
-/// The record of a run, which the prelude's functions write. All of it is outside of the memory that the engine counts, so all of
-/// it has an end.
+/// The record of a run, written by the prelude's functions. It is outside of the memory that the engine counts, so
+/// each part has a limit of its own.
 #[derive(Default)]
 struct Record {
     log: Vec<String>,
     written: usize,
     is_full: bool,
     response: Option<Response>,
-    /// Why the run has failed although the script may go on.
+    /// The reason for which the run failed although the script may continue.
     failed: Option<String>,
-    /// Promises that were rejected and that nobody has listened to.
+    /// Rejected promises without a handler.
     rejected: Vec<Failure>,
-    /// Why the run is stopped before its time.
-    halted: Option<String>,
-    /// How many things were begun that have not ended.
+    /// The reason for which the run is stopped early.
+    abort_reason: Option<String>,
+    /// The number of operations in progress.
     open: usize,
 }
 
 impl Record {
-    /// Notes a promise that was rejected, or that somebody listens to after all.
+    /// Records a rejected promise, or removes it once it gets a handler.
     fn reject(&mut self, limits: &Limits, failure: Failure, is_handled: bool) {
         if is_handled {
             let known = self.rejected.iter().rposition(|one| *one == failure);
@@ -178,9 +178,9 @@ impl Record {
         } else if self.rejected.len() < limits.rejections {
             self.rejected.push(failure);
         } else {
-            let most = limits.rejections;
-            let why = format!("more than {most} promises were rejected that nobody listens to");
-            self.halted = Some(why);
+            let max = limits.rejections;
+            let why = format!("more than {max} rejected promises have no handler");
+            self.abort_reason = Some(why);
         }
     }
 
@@ -200,9 +200,9 @@ impl Record {
     }
 }
 
-/// Runs a program to its end: until its promises are settled, it fails, or `is_over` says so.
+/// Runs a program until its promises are settled, it fails, or `is_over` returns true.
 ///
-/// `is_over` is asked again and again while the script works, so it must be quick.
+/// `is_over` is called very often while the script runs, so it must be quick.
 pub fn run(
     program: &Program,
     presets: &Presets,
@@ -219,8 +219,8 @@ pub fn run(
         Err(failure) => (None, None, Some(failure)),
     };
     if over.get() {
-        let halted = record.halted.take().map(Failure::new);
-        failure = Some(halted.unwrap_or_else(Failure::stopped));
+        let abort_reason = record.abort_reason.take().map(Failure::new);
+        failure = Some(abort_reason.unwrap_or_else(Failure::stopped));
     }
     if failure.is_none() {
         let failed = record.failed.take().map(Failure::new);
@@ -271,7 +271,7 @@ fn enter(
             failure.message.insert_str(0, "a promise was rejected: ");
             if let Ok(mut record) = noted.try_borrow_mut() {
                 record.reject(&limits, failure, is_handled);
-                if record.halted.is_some() {
+                if record.abort_reason.is_some() {
                     stop.set(true);
                 }
             }
@@ -279,7 +279,7 @@ fn enter(
     )));
     let host = Rc::new(RefCell::new(host));
     let done = context.with(|ctx| {
-        let work = Work {
+        let work = Execution {
             ctx: &ctx,
             limits,
             record,
@@ -293,22 +293,22 @@ fn enter(
         let top = program.evaluate(&ctx).map_err(caught)?;
         work.finish(&tools, &host, top)
     });
-    // Nothing of the script is left that could call it.
+    // The script is finished, so the handler is not needed any more.
     runtime.set_interrupt_handler(None);
     runtime.set_host_promise_rejection_tracker(None);
     done
 }
 
-/// One context at work.
-struct Work<'a, 'js> {
+/// The parts of a running context.
+struct Execution<'a, 'js> {
     ctx: &'a Ctx<'js>,
     limits: Limits,
     record: &'a Rc<RefCell<Record>>,
     over: &'a Rc<Cell<bool>>,
 }
 
-impl<'js> Work<'_, 'js> {
-    /// Runs the prelude. What it returns is ours, not the script's.
+impl<'js> Execution<'_, 'js> {
+    /// Runs the prelude. Its result is an object of this crate, not of the script.
     fn prepare<H: Host>(
         &self,
         presets: &Presets,
@@ -318,7 +318,7 @@ impl<'js> Work<'_, 'js> {
         let prelude: Function<'js> = PRELUDE.evaluate(self.ctx)?.get()?;
         let text = presets.0.get();
         let presets = if may_lose_digits(text) {
-            // The prelude reads it so that nothing is lost, which needs more room.
+            // The prelude parses this text without losing digits, which takes more memory.
             text.into_js(self.ctx)?
         } else {
             self.ctx.json_parse(text)?
@@ -326,7 +326,7 @@ impl<'js> Work<'_, 'js> {
         prelude.call((native, presets))
     }
 
-    /// The function that the prelude is built on: a name, and what goes with it.
+    /// The native function below the prelude. It takes a name and arguments.
     fn native<H: Host>(&self, host: &Rc<RefCell<H>>) -> rquickjs::Result<Function<'js>> {
         let (host, record, limits) = (host.clone(), self.record.clone(), self.limits);
         let native = move |ctx: Ctx<'js>, name: String, given: Rest<Value<'js>>| {
@@ -335,7 +335,7 @@ impl<'js> Work<'_, 'js> {
                 let text: String = given
                     .unwrap_or_else(|| Value::new_undefined(ctx.clone()))
                     .get()?;
-                bounded(&ctx, text, GIVEN)
+                bounded(&ctx, text, MAX_TEXT_BYTES)
             };
             let argument = |n: usize| bounded(&ctx, text(n)?, limits.argument);
             let done = || Answer::Text(String::new());
@@ -360,9 +360,10 @@ impl<'js> Work<'_, 'js> {
                     .borrow_mut()
                     .ask(&text(0)?, &argument(1)?)
                     .map(Answer::Text),
-                "begin" if record.borrow().open >= limits.begun => {
-                    Err(format!("at most {} things go on at once", limits.begun))
-                }
+                "begin" if record.borrow().open >= limits.begun => Err(format!(
+                    "at most {} operations may be in progress at once",
+                    limits.begun
+                )),
                 "begin" => {
                     let id = text(0)?.parse().map_err(|_| Error::Unknown)?;
                     host.borrow_mut().begin(id, &text(1)?, &argument(2)?);
@@ -373,12 +374,12 @@ impl<'js> Work<'_, 'js> {
                     let given: Vec<String> =
                         (0..given.0.len()).map(text).collect::<Result<_, _>>()?;
                     let answer = web::answer(name, &given);
-                    answer.unwrap_or_else(|| Err(format!("there is no {name}")))
+                    answer.unwrap_or_else(|| Err(format!("{name} is not a function of the host")))
                 }
             };
             match answer {
                 Ok(Answer::Text(text)) => text.into_js(&ctx),
-                Ok(Answer::Truth(truth)) => Ok(Value::new_bool(ctx, truth)),
+                Ok(Answer::Bool(truth)) => Ok(Value::new_bool(ctx, truth)),
                 Ok(Answer::Bytes(bytes)) => {
                     Ok(TypedArray::<u8>::new_copy(ctx, bytes)?.into_value())
                 }
@@ -388,7 +389,7 @@ impl<'js> Work<'_, 'js> {
         Function::new(self.ctx.clone(), native)
     }
 
-    /// Runs what waits, and waits for what was begun, until nothing is left.
+    /// Runs pending jobs and waits for started operations until none is left.
     fn finish<H: Host>(
         &self,
         tools: &Object<'js>,
@@ -420,7 +421,7 @@ impl<'js> Work<'_, 'js> {
         if self.over.get() {
             return Err(Failure::stopped());
         }
-        // A script with `await` at its top is a promise of `{value}`.
+        // The result of a script with `await` at its top level is a promise of `{value}`.
         let top = self.settled(top)?;
         let value = top.as_object().map(|top| top.get::<_, Value<'js>>("value"));
         let value = match value {
@@ -435,14 +436,14 @@ impl<'js> Work<'_, 'js> {
         Ok((value, variables))
     }
 
-    /// What a promise has come to; any other value is itself.
+    /// The result of a promise. Any other value is returned unchanged.
     fn settled(&self, value: Value<'js>) -> Result<Value<'js>, Failure> {
         let Some(promise) = value.clone().into_promise() else {
             return Ok(value);
         };
         match promise.state() {
             PromiseState::Pending => Err(Failure::new(
-                "the script waits for a promise that nothing settles",
+                "the script waits for a promise that is never settled",
             )),
             PromiseState::Resolved => Ok(result(&promise, self.ctx)),
             PromiseState::Rejected => {
@@ -452,7 +453,7 @@ impl<'js> Work<'_, 'js> {
         }
     }
 
-    /// A value as JSON. What has no such form is said in the log, and is nothing.
+    /// Converts a value to JSON. A value without a JSON form is logged, and gives None.
     fn to_json(&self, value: Value<'js>) -> Option<String> {
         let text = self.ctx.json_stringify(value);
         let text = text.and_then(|text| text.map(|text| text.to_string()).transpose());
@@ -463,22 +464,22 @@ impl<'js> Work<'_, 'js> {
             Err(Error::Exception) => describe(self.ctx, &self.ctx.catch()).message,
             Err(error) => error.to_string(),
         };
-        let line = format!("the value of the script is not kept: {why}");
+        let line = format!("the value of the script was dropped: {why}");
         self.record.borrow_mut().write(&self.limits, &line);
         None
     }
 }
 
-/// A text that is no longer than that.
-fn bounded(ctx: &Ctx<'_>, text: String, most: usize) -> rquickjs::Result<String> {
-    if text.len() <= most {
+/// Returns the text if it is not longer than `max` bytes.
+fn bounded(ctx: &Ctx<'_>, text: String, max: usize) -> rquickjs::Result<String> {
+    if text.len() <= max {
         return Ok(text);
     }
-    let why = format!("what is handed over is longer than {most} bytes");
+    let why = format!("an argument is longer than {max} bytes");
     Err(Exception::throw_range(ctx, &why))
 }
 
-/// Looks for numbers in a JSON text that may be others as doubles.
+/// True if a JSON text may contain numbers that change as doubles.
 fn may_lose_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut run = 0;
@@ -507,26 +508,26 @@ fn result<'js>(promise: &Promise<'js>, ctx: &Ctx<'js>) -> Value<'js> {
     }
 }
 
-/// The longest message that is kept, in characters.
-const LONGEST: usize = 1000;
+/// The largest length of a failure's message, in characters.
+const MAX_MESSAGE_CHARS: usize = 1000;
 
-/// What was thrown, for people. It may be anything, and may do anything when it is looked at.
+/// Describes a thrown value for people. The value may be anything, and its getters may run code.
 pub(crate) fn describe<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> Failure {
     let mut failure = match thrown.as_object().and_then(error) {
         Some((message, stack)) => Failure {
             message,
-            place: place(&stack),
+            position: script_position(&stack),
             stopped: false,
         },
         None => Failure::new(format!("thrown: {}", other(ctx, thrown))),
     };
-    if failure.message.len() > LONGEST {
-        failure.message = failure.message.chars().take(LONGEST).collect();
+    if failure.message.len() > MAX_MESSAGE_CHARS {
+        failure.message = failure.message.chars().take(MAX_MESSAGE_CHARS).collect();
     }
     failure
 }
 
-/// Message and trace of an error object, which is not trusted either.
+/// The message and the stack of an error object, which are not trusted either.
 fn error(object: &Object<'_>) -> Option<(String, String)> {
     if !object.is_error() {
         return None;
@@ -543,7 +544,7 @@ fn error(object: &Object<'_>) -> Option<(String, String)> {
     Some((message, stack))
 }
 
-/// A text; one that is not Unicode, with escapes.
+/// The text of a string value. Invalid Unicode is escaped.
 fn as_text(value: &Value<'_>) -> Option<String> {
     let text = value.as_string()?;
     text.to_string().ok().or_else(|| {
@@ -552,7 +553,7 @@ fn as_text(value: &Value<'_>) -> Option<String> {
     })
 }
 
-/// Whatever else was thrown.
+/// Describes a thrown value that is not an error object.
 fn other<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
     if let Some(text) = as_text(thrown) {
         return text;
@@ -561,15 +562,15 @@ fn other<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
     let json = json.ok().flatten().and_then(|json| json.to_string().ok());
     ctx.catch();
     if thrown.is_null() {
-        // That is what the engine throws where there is no room for an error.
-        return "null, or there was no memory left".to_owned();
+        // The engine throws null if there is no memory left for an error object.
+        return "null, or an error for which no memory was left".to_owned();
     }
     json.unwrap_or_else(|| format!("a value of type {}", thrown.type_name()))
 }
 
-/// The first place of a stack trace that is in the script.
-fn place(stack: &str) -> Option<(u32, u32)> {
-    let mark = format!("{NAME}:");
+/// The first position inside the script in a stack trace.
+fn script_position(stack: &str) -> Option<(u32, u32)> {
+    let mark = format!("{SCRIPT_NAME}:");
     let at = stack.find(&mark)? + mark.len();
     let mut numbers = stack[at..].split(|c: char| !c.is_ascii_digit());
     let line = numbers.next()?.parse().ok()?;

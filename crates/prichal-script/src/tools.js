@@ -1,4 +1,4 @@
-// The part of the host API that not every script uses. Called once in a context, at its first use.
+// The less common functions of the host API. Loaded once per context, on first use.
 (function (native, inside) {
   'use strict';
   const { install, nothing, stringify, parse, load } = inside;
@@ -30,7 +30,7 @@
       value: (name) => headers[text(name).toLowerCase()] ?? null,
     });
     const body = async () => {
-      // The head of an answer counts, whatever becomes of its body.
+      // The status and the headers are valid even if reading the body fails.
       if (!nothing(answer.failure)) throw new Error(answer.failure);
       return answer.body;
     };
@@ -48,7 +48,7 @@
     load('web');
     return inside.bytes(base64, body);
   };
-  // A body as the host takes it: a text, bytes in base64, or else JSON.
+  // Converts a body for the host: text, bytes in base64, or JSON.
   const sent = (body) => {
     if (nothing(body) || typeof body === 'string') return { body: body ?? null, json: false };
     if (inside.isBytes(body)) {

@@ -1,11 +1,11 @@
-// Tools that scripts know from browsers: bytes, texts, URLs, cryptography. Called once in a
-// context, at its first use.
+// Browser functions for scripts: bytes, texts, URLs, cryptography. Loaded once per context, on first
+// use.
 (function (native, inside) {
   'use strict';
   const { install, nothing, stringify, parse, whole, engine } = inside;
   const text = (value) => whole(typeof value === 'string' ? value : String(value));
 
-  // Bytes go to the host as a text of which each character is a byte, behind a letter that tells them from a
+  // Bytes go to the host as a text with one character per byte, after a letter that distinguishes them from
   // text.
   const view = (value) => {
     if (value instanceof Uint8Array) return value;
@@ -19,7 +19,7 @@
       all += String.fromCharCode.apply(null, bytes.subarray(at, at + 4096));
     return all;
   };
-  // The texts of atob are bytes in the form of a text, and stay that for the rest of the run.
+  // The results of atob are bytes in the form of a text, and are remembered as such for the run.
   const binary = new Set();
   const beyond = /[\u0080-\uffff]/;
   const above = /[\u0100-\uffff]/;
@@ -29,12 +29,12 @@
     if (bytes === undefined) throw new TypeError(`${name} must be a text or bytes`);
     return 'b' + characters(bytes);
   };
-  // A key that might be either is refused: the wrong guess would be another signature, and nobody told.
+  // An ambiguous key is refused, because a wrong guess would silently give another signature.
   const key = (value) => {
     const isText = typeof value === 'string' && !binary.has(value);
     if (isText && beyond.test(value) && !above.test(value))
       throw new TypeError(
-        'the key may be a text or bytes: give new TextEncoder().encode(key), or Uint8Array.from(key, (c) => c.charCodeAt(0))',
+        'the key is ambiguous between text and bytes: pass new TextEncoder().encode(key), or Uint8Array.from(key, (c) => c.charCodeAt(0))',
       );
     return packed('the key', value);
   };
@@ -80,13 +80,13 @@
     signed.set(bytes, head.length);
     const sent = signatures.split(' ').filter((one) => one.startsWith('v1,'));
     const right = keys.map((one) => `v1,${hmac('sha256', one, signed, 'base64')}`);
-    // Each is compared with each, so that the time says nothing.
+    // Every pair is compared, so that the duration reveals nothing.
     return sent.flatMap((one) => right.map((other) => equal(one, other))).includes(true);
   };
 
   const secrets = new WeakMap();
   const opened = (key) => {
-    if (!secrets.has(key)) throw new TypeError('the key must be one of importKey');
+    if (!secrets.has(key)) throw new TypeError('the key must come from importKey');
     return secrets.get(key);
   };
   const sign = (secret, data) => hmac(secret.algorithm, secret.bytes, data, 'bytes');
@@ -127,9 +127,9 @@
       this.#how = `${this.fatal ? 'fatal ' : ''}${this.ignoreBOM ? 'bom' : ''}`;
     }
     decode(value, options = {}) {
-      if (options?.stream) throw new TypeError('a text is decoded as a whole: give all of its bytes at once');
+      if (options?.stream) throw new TypeError('stream decoding is not supported: pass all bytes at once');
       const bytes = nothing(value) ? new Uint8Array(0) : view(value);
-      if (bytes === undefined) throw new TypeError('what is decoded must be bytes');
+      if (bytes === undefined) throw new TypeError('the input must be bytes');
       try {
         return native('read', 'b' + characters(bytes), this.encoding, this.#how);
       } catch (error) {
@@ -281,14 +281,14 @@
       subtle,
       base64: {
         encode: (data) => native('encode', given('the data', data), 'base64'),
-        // A text where it is one; else the bytes.
+        // A text if the bytes are valid UTF-8, else the bytes.
         decode: (data) => native('unpack', text(data)),
         bytes: (data) => native('decode', text(data)),
       },
       random: (bytes = 16, encoding = 'hex') => random(bytes, encoding),
       getRandomValues: (array) => {
         const bytes = view(array);
-        if (bytes === undefined) throw new TypeError('getRandomValues fills a typed array');
+        if (bytes === undefined) throw new TypeError('getRandomValues takes a typed array');
         if (bytes.length > 0) bytes.set(random(bytes.length, 'bytes'));
         return array;
       },

@@ -1,4 +1,4 @@
-//! The host's half of the tools that scripts know from browsers: bytes and texts, URLs, cryptography.
+//! The host's part of the browser functions for scripts: bytes and texts, URLs, cryptography.
 
 use std::borrow::Cow;
 
@@ -8,29 +8,28 @@ use url::{Url, form_urlencoded, quirks};
 
 use crate::crypto;
 
-/// The most random bytes that a script gets at once.
-const MOST_RANDOM: usize = 64 << 10;
+/// The largest number of random bytes of one call.
+const MAX_RANDOM_BYTES: usize = 64 << 10;
 
 /// An answer to a script.
 pub(crate) enum Answer {
     Text(String),
     Bytes(Vec<u8>),
-    Truth(bool),
+    Bool(bool),
 }
 
-/// Answers a call of `web.js`. `None`: there is no such function.
-pub(crate) fn answer(name: &str, given: &[String]) -> Option<Result<Answer, String>> {
-    let text = |n: usize| given.get(n).map_or("", String::as_str);
+/// Answers a call of `web.js`. `None` for an unknown function.
+pub(crate) fn answer(name: &str, arguments: &[String]) -> Option<Result<Answer, String>> {
+    let text = |n: usize| arguments.get(n).map_or("", String::as_str);
     let data = |n: usize| bytes(text(n));
     Some(match name {
         "sha" => crypto::sha(text(0), &data(1)).and_then(|hash| crypto::encode(hash, text(2))),
         "hmac" => {
             crypto::hmac(text(0), &data(1), &data(2)).and_then(|mac| crypto::encode(mac, text(3)))
         }
-        "random" => {
-            crypto::random(text(0), MOST_RANDOM).and_then(|bytes| crypto::encode(bytes, text(1)))
-        }
-        "equal" => Ok(Answer::Truth(crypto::equal(&data(0), &data(1)))),
+        "random" => crypto::random(text(0), MAX_RANDOM_BYTES)
+            .and_then(|bytes| crypto::encode(bytes, text(1))),
+        "equal" => Ok(Answer::Bool(crypto::equal(&data(0), &data(1)))),
         "encode" => crypto::encode(data(0).into_owned(), text(1)),
         "decode" => crypto::from_base64(text(0)).map(Answer::Bytes),
         "unpack" => crypto::from_base64(text(0)).map(|bytes| match String::from_utf8(bytes) {
@@ -47,7 +46,7 @@ pub(crate) fn answer(name: &str, given: &[String]) -> Option<Result<Answer, Stri
     })
 }
 
-/// The bytes that `web.js` has packed: `t` and a text, or `b` and a text of which each character is a byte.
+/// Unpacks bytes from `web.js`: `t` and a text, or `b` and a text with one character per byte.
 fn bytes(packed: &str) -> Cow<'_, [u8]> {
     match packed.strip_prefix('b') {
         Some(bytes) => bytes
@@ -60,19 +59,20 @@ fn bytes(packed: &str) -> Cow<'_, [u8]> {
 
 fn charset(label: &str) -> Result<&'static Encoding, String> {
     let shown = || label.chars().take(32).collect::<String>();
-    Encoding::for_label(label.as_bytes()).ok_or_else(|| format!("there is no encoding {}", shown()))
+    Encoding::for_label(label.as_bytes())
+        .ok_or_else(|| format!("the encoding {} is not supported", shown()))
 }
 
-/// Decodes bytes. `how` names what differs from the usual: `fatal`, `bom`.
-fn read(bytes: &[u8], label: &str, how: &str) -> Result<String, String> {
+/// Decodes bytes. `options` lists the options `fatal` and `bom`.
+fn read(bytes: &[u8], label: &str, options: &str) -> Result<String, String> {
     let encoding = charset(label)?;
-    let (text, is_broken) = if how.contains("bom") {
+    let (text, is_broken) = if options.contains("bom") {
         encoding.decode_without_bom_handling(bytes)
     } else {
         encoding.decode_with_bom_removal(bytes)
     };
-    if is_broken && how.contains("fatal") {
-        return Err(format!("what was given is not {}", encoding.name()));
+    if is_broken && options.contains("fatal") {
+        return Err(format!("the bytes are not valid {}", encoding.name()));
     }
     Ok(text.into_owned())
 }
@@ -90,7 +90,7 @@ fn url(text: &str, base: &str) -> Result<String, String> {
     Ok(parts(&url.map_err(broken)?))
 }
 
-/// A URL after one of its parts was set. What cannot be set stays as it is, as in browsers.
+/// Sets a part of a URL. An invalid value changes nothing, as in browsers.
 fn change(href: &str, part: &str, value: &str) -> Result<String, String> {
     let mut url = Url::parse(href).map_err(|error| error.to_string())?;
     let () = match part {
@@ -133,10 +133,10 @@ fn pairs(query: &str) -> String {
     json!(pairs).to_string()
 }
 
-/// A form of names and values, which come as JSON.
+/// Encodes a form from names and values in JSON.
 fn form(pairs: &str) -> Result<String, String> {
-    let pairs: Vec<(String, String)> =
-        serde_json::from_str(pairs).map_err(|_| "these are no names and values".to_owned())?;
+    let pairs: Vec<(String, String)> = serde_json::from_str(pairs)
+        .map_err(|_| "the form must be a list of names and values".to_owned())?;
     let mut form = form_urlencoded::Serializer::new(String::new());
     Ok(form.extend_pairs(pairs).finish())
 }

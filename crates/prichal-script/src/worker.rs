@@ -1,11 +1,10 @@
-//! A process that runs scripts for another, one at a time, over its standard input and output.
+//! A worker: a process that runs scripts for the server, one at a time, over its standard input and output.
 //!
-//! It has nothing of the other's: no environment, no open files, no memory, and gives up what a process
-//! may do to the world. It ends with its input, also in the middle of a run, so that none outlives the server
-//! that began it.
+//! It inherits nothing from the server (no environment, no open files, no memory) and sandboxes itself. It exits when
+//! its input ends, even in the middle of a run, so that it never outlives the server.
 //!
-//! A frame is its length in four bytes, the least first, and that many bytes of JSON: a [`Task`] one way, a
-//! [`Report`] the other.
+//! A frame is its length in four bytes, little-endian, followed by that many bytes of JSON: a [`Task`] in one
+//! direction, a [`Report`] in the other.
 
 use std::{
     cell::RefCell,
@@ -21,33 +20,33 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Host, Limits, Outcome, Presets, Program, SyntaxError, compile, confine, run};
+use crate::{Failure, Host, Limits, Outcome, Presets, Program, SyntaxError, compile, run, sandbox};
 
-/// What a worker is told.
+/// A message from the server to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Task {
-    /// Say whether this is a script.
+    /// Check the syntax of a script.
     Check(String),
     /// Run the script with this key.
     Run { key: String, presets: Presets },
-    /// The source of that script, once it was asked for.
+    /// The source of the script, after [`Report::NeedSource`].
     Source(String),
     /// The answer to [`Report::Ask`].
     Answer(Result<String, String>),
-    /// Something that was begun has ended.
+    /// A started operation has ended.
     Ended(u32, Result<String, String>),
-    /// End the run.
+    /// Stop the run.
     Stop,
 }
 
-/// What a worker says.
+/// A message from a worker to the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// It is there. What the kernel did not let it give up is told for people.
+    /// The worker is ready. It reports restrictions of the sandbox that could not be applied.
     Ready {
         missing: Vec<String>,
     },
-    /// It does not know this script.
+    /// The worker does not know this script.
     NeedSource,
     Ask {
         name: String,
@@ -62,16 +61,17 @@ pub enum Report {
     Checked(Result<(), SyntaxError>),
 }
 
-/// The most bytes of a frame. The longest holds a body, escaped.
-pub const LONGEST: usize = 32 << 20;
-/// The most bytes of a [`Report`]. The longest holds what a script hands to its host, escaped.
-pub const LONGEST_REPORT: usize = 12 << 20;
-/// The most bytes of answers that wait for a script. More stay with the server until the script takes them.
-const HELD: usize = 8 << 20;
-/// How much memory the compiled scripts may take that a worker keeps.
-const KEPT: usize = 32 << 20;
+/// The largest frame in bytes. The longest one contains a body, escaped.
+pub const MAX_FRAME_BYTES: usize = 32 << 20;
+/// The largest [`Report`] in bytes. The longest one contains an argument of a call to the host, escaped.
+pub const MAX_REPORT_BYTES: usize = 12 << 20;
+/// The size of results that wait for a script, in bytes. The server keeps further results until the script takes
+/// some.
+const MAX_HELD_BYTES: usize = 8 << 20;
+/// The memory for compiled scripts, in bytes.
+const MAX_PROGRAM_BYTES: usize = 32 << 20;
 
-/// The bytes of a frame.
+/// Encodes a message as a frame.
 pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message)?;
@@ -82,7 +82,7 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 
 /// Runs scripts until the input ends.
 pub fn serve() -> io::Result<()> {
-    let missing = confine::confine();
+    let missing = sandbox::enter();
     say(&Report::Ready { missing })?;
     let pipe = Rc::new(RefCell::new(Pipe::default()));
     let mut programs = Programs::default();
@@ -94,7 +94,7 @@ pub fn serve() -> io::Result<()> {
                 say(&Report::Checked(compile(&source).map(drop)))?;
                 continue;
             }
-            // Anything else belongs to a run that has ended.
+            // Other tasks belong to a run that has ended.
             _ => continue,
         };
         pipe.borrow_mut().begin();
@@ -117,11 +117,11 @@ pub fn serve() -> io::Result<()> {
     }
 }
 
-/// Gives up what a worker gives up and says, as lines, what was not to be had and which of the acts that a
-/// script must not be able to do have worked all the same. For tests; `file` is one that is there.
+/// Sets up the sandbox and prints one line for each restriction that could not be applied and for each forbidden act
+/// that worked. For tests. `file` is an existing file.
 pub fn probe(file: &str) -> io::Result<()> {
-    let missing = confine::confine();
-    let worked = confine::probe(file)
+    let missing = sandbox::enter();
+    let worked = sandbox::probe(file)
         .into_iter()
         .filter(|(_, worked)| *worked);
     let worked: Vec<_> = worked.map(|(what, _)| what).collect();
@@ -141,7 +141,7 @@ fn write(mut rest: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The scripts that were compiled here.
+/// The cache of compiled scripts.
 #[derive(Default)]
 struct Programs {
     known: HashMap<String, Program>,
@@ -167,7 +167,7 @@ impl Programs {
             Ok(program) => program,
             Err(error) => return Ok(Err(error)),
         };
-        if self.size + program.size() > KEPT {
+        if self.size + program.size() > MAX_PROGRAM_BYTES {
             self.known.clear();
             self.size = 0;
         }
@@ -177,13 +177,13 @@ impl Programs {
     }
 }
 
-/// What comes in.
+/// The incoming tasks.
 #[derive(Default)]
 struct Pipe {
-    /// What was read and is not a whole frame yet, from `at` on.
+    /// Bytes that were read, with the first incomplete frame at `at`.
     read: Vec<u8>,
     at: usize,
-    /// Answers that were not asked for yet, and their bytes.
+    /// Results that the script has not taken, and their size in bytes.
     ended: VecDeque<(u32, Result<String, String>)>,
     held: usize,
     stopped: bool,
@@ -207,7 +207,7 @@ impl Pipe {
         Some((id, answer))
     }
 
-    /// The next task, waited for. This process ends with its input.
+    /// Waits for the next task. The process exits when its input ends.
     fn next(&mut self) -> io::Result<Task> {
         loop {
             if let Some(task) = self.frame()? {
@@ -217,9 +217,9 @@ impl Pipe {
         }
     }
 
-    /// Whether the run was told to stop. Looks at what has come, and does not wait.
+    /// Tells if the run was stopped, from the tasks received so far, without waiting.
     fn is_stopped(&mut self) -> bool {
-        if self.held > HELD {
+        if self.held > MAX_HELD_BYTES {
             return self.stopped;
         }
         let input = stdio::stdin();
@@ -244,14 +244,14 @@ impl Pipe {
         self.stopped || looked.is_err()
     }
 
-    /// A task that has come whole.
+    /// Returns the next task if it was received completely.
     fn frame(&mut self) -> io::Result<Option<Task>> {
         let Some(length) = self.read[self.at..].first_chunk() else {
             return Ok(None);
         };
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(io::Error::other)?;
-        if length > LONGEST {
-            return Err(io::Error::other("a frame is too long"));
+        if length > MAX_FRAME_BYTES {
+            return Err(io::Error::other("a frame exceeds its maximum size"));
         }
         let Some(frame) = self.read.get(self.at + 4..self.at + 4 + length) else {
             return Ok(None);
@@ -284,7 +284,7 @@ fn length(answer: &Result<String, String>) -> usize {
     answer.as_ref().map_or_else(String::len, String::len)
 }
 
-/// The host at the other end.
+/// The host on the server's side of the pipes.
 struct Remote(Rc<RefCell<Pipe>>);
 
 impl Host for Remote {
@@ -304,7 +304,7 @@ impl Host for Remote {
 
     fn begin(&mut self, id: u32, name: &str, argument: &str) {
         let (name, argument) = (name.to_owned(), argument.to_owned());
-        // When this fails the input has ended, too, and with it this process.
+        // A failed write means that the input has ended as well, so this process is about to exit.
         let _ = say(&Report::Begin { id, name, argument });
     }
 

@@ -12,13 +12,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const TIME: Duration = Duration::from_secs(2);
+const MEASURE_TIME: Duration = Duration::from_secs(2);
 
-/// Runs in a second.
+/// Calls per second.
 fn rate(mut run: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut count = 0_u32;
-    while start.elapsed() < TIME {
+    while start.elapsed() < MEASURE_TIME {
         run();
         count += 1;
     }
@@ -87,7 +87,7 @@ fn main() {
     }
 }
 
-/// Certificates that OpenSSL verifies in a second: the time of many less that of one.
+/// Certificates that OpenSSL verifies per second: the time of many minus the time of one.
 fn openssl(key: &Key) -> Option<f64> {
     let folder = std::env::temp_dir().join(format!("prichal-sign-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).ok()?;

@@ -4,7 +4,7 @@ use crate::der::{self, Reader, tag};
 use crate::error::Result;
 use crate::oid::Oid;
 
-/// An algorithm with its parameters in DER, however they were encoded: so they can be compared.
+/// An algorithm identifier. The parameters keep their encoding, so that they can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithm {
     pub oid: Oid,
@@ -16,7 +16,7 @@ impl Algorithm {
         Self::from_inside(reader.sequence(what)?, what)
     }
 
-    /// Reads the members when the sequence itself has another tag.
+    /// Reads the members of the sequence, for a sequence with another tag.
     pub(crate) fn from_inside(mut inside: Reader<'_>, what: &'static str) -> Result<Self> {
         let oid = Oid::read(&mut inside)?;
         let parameters = if inside.is_empty() {
@@ -28,7 +28,7 @@ impl Algorithm {
         Ok(Self { oid, parameters })
     }
 
-    /// Whether both are the same algorithm: absent parameters and NULL are one.
+    /// True if both are the same algorithm. Absent parameters and NULL are equal.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.oid == other.oid && self.real_parameters() == other.real_parameters()
     }

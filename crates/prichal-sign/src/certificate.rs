@@ -17,14 +17,14 @@ use extension::Extensions;
 use std::fmt::Write;
 use std::ops::Range;
 
-/// One certificate, with the bytes its issuer signed.
+/// A certificate, with the bytes that its issuer signed.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     raw: Vec<u8>,
     tbs: Range<usize>,
     spki: Range<usize>,
     pub version: u64,
-    /// Big-endian, with its sign, without needless octets before it.
+    /// A big-endian two's complement number without redundant leading octets.
     pub serial: Vec<u8>,
     pub issuer: Name,
     pub subject: Name,
@@ -38,17 +38,17 @@ pub struct Certificate {
     pub(crate) signature: Vec<u8>,
 }
 
-/// Bytes of one certificate, at most: it is hashed for every issuer that is tried.
-const MOST: usize = 64 << 10;
+/// The largest size of a certificate in bytes. A certificate is hashed once per candidate issuer.
+const MAX_BYTES: usize = 64 << 10;
 
 impl Certificate {
-    /// Reads one certificate: DER, PEM or base64.
+    /// Reads a certificate from DER, PEM or base64.
     pub fn read(input: &[u8]) -> Result<Self> {
         let limits = Limits::SMALL;
         Self::from_der(&text::one(input, limits.size)?)
     }
 
-    /// Reads every certificate of a file that may hold several PEM blocks.
+    /// Reads all certificates of a file, which may hold several PEM blocks.
     pub fn read_all(input: &[u8]) -> Result<Vec<Self>> {
         let limits = Limits::SMALL;
         let blocks = text::all(input, limits.size, limits.members)?;
@@ -62,8 +62,8 @@ impl Certificate {
 
     pub(crate) fn from_element(element: &Element<'_>) -> Result<Self> {
         let raw = element.raw;
-        if raw.len() > MOST {
-            return Err(ReadError::TooLarge { limit: MOST });
+        if raw.len() > MAX_BYTES {
+            return Err(ReadError::TooLarge { limit: MAX_BYTES });
         }
         let mut outer = element.inside();
         let tbs = outer.expect(tag::SEQUENCE, "the body of a certificate")?;
@@ -99,7 +99,7 @@ impl Certificate {
             .expect(tag::BIT_STRING, "the public key")?
             .bits()?
             .to_vec();
-        // The unique identifiers of version 2.
+        // The unique identifiers of version 2 are skipped.
         for number in [1, 2] {
             inside.optional(tag::context(number))?;
         }
@@ -129,7 +129,7 @@ impl Certificate {
         })
     }
 
-    /// The whole certificate as it was encoded.
+    /// The whole certificate as received.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
@@ -139,7 +139,7 @@ impl Certificate {
         &self.raw[self.tbs.clone()]
     }
 
-    /// The `SubjectPublicKeyInfo` as it was encoded.
+    /// The `SubjectPublicKeyInfo` as received.
     pub fn spki(&self) -> &[u8] {
         &self.raw[self.spki.clone()]
     }
@@ -148,7 +148,7 @@ impl Certificate {
         PublicKey::from_spki(&self.key_algorithm, &self.key_bits)
     }
 
-    /// SHA-256 of the encoded certificate in hex: what anchors are pinned by.
+    /// SHA-256 of the encoded certificate in hex. Anchors are pinned by it.
     pub fn fingerprint(&self) -> String {
         hex(&Hash::Sha256.digest(&self.raw))
     }
@@ -160,7 +160,7 @@ impl Certificate {
         }
     }
 
-    /// True if it bears a valid signature of that certificate's key, under the name of its issuer.
+    /// True if `issuer` has the name of this certificate's issuer, and its key verifies the signature.
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
         let Ok(key) = issuer.public_key() else {
             return false;
@@ -170,7 +170,7 @@ impl Certificate {
             && scheme.is_ok_and(|scheme| scheme.verify(&key, self.tbs(), &self.signature))
     }
 
-    /// Subject and issuer are one name.
+    /// True if subject and issuer are the same name.
     pub fn self_issued(&self) -> bool {
         self.subject.same(&self.issuer)
     }
@@ -188,7 +188,7 @@ impl PartialEq for Certificate {
 
 impl Eq for Certificate {}
 
-/// Where `part`, a slice of `whole`, lies in it.
+/// The range of `part`, a slice of `whole`, within it.
 pub(crate) fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr() as usize - whole.as_ptr() as usize;
     start..start + part.len()
@@ -203,5 +203,5 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// What was unreadable in a list of certificates is reported, not fatal.
+/// A certificate of a list, or the error in its place: an unreadable certificate is reported and skipped.
 pub(crate) type Readable = std::result::Result<Certificate, ReadError>;

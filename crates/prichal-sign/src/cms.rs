@@ -15,47 +15,47 @@ use crate::oid::{self, Oid};
 use crate::text;
 use attribute::Attribute;
 
-/// A parsed `SignedData`. Nothing in it is verified yet.
+/// A parsed `SignedData`. Nothing in it is verified.
 #[derive(Clone, Debug)]
 pub struct SignedData {
     pub version: u64,
     pub content_type: Oid,
-    /// The content as it is hashed: the octets of eContent. `None` in a detached signature.
+    /// The content octets that are hashed: the octets of eContent. `None` in a detached signature.
     pub content: Option<Vec<u8>>,
     pub(crate) certificates: Vec<Embedded<Readable>>,
-    /// Attribute certificates and the like, which play no part.
+    /// Attribute certificates and other forms, which are not used.
     pub(crate) other_certificates: Vec<Vec<u8>>,
     pub(crate) revocation: Vec<Embedded<Result<Evidence>>>,
     pub signers: Vec<SignerInfo>,
-    /// Zero bytes that stood after it.
+    /// The number of zero bytes after the signature.
     pub padding: usize,
 }
 
-/// A member of a set with its bytes, for the hash index of archive time-stamps.
+/// A member of a set with its encoding, for the hash index of archive time-stamps.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded<T> {
     pub raw: Vec<u8>,
     pub value: T,
 }
 
-/// A revocation list or response, as CMS and its attributes carry them.
+/// A revocation list or an OCSP response, embedded in CMS or in an attribute.
 #[derive(Clone, Debug)]
 pub(crate) enum Evidence {
     Crl(Box<Crl>),
     Ocsp(Box<Ocsp>),
 }
 
-/// Who signed, as the signature says.
+/// The signer's certificate as the `SignerInfo` names it.
 #[derive(Clone, Debug)]
 pub(crate) enum SignerId {
     IssuerAndSerial { issuer: Name, serial: Vec<u8> },
     KeyId(Vec<u8>),
 }
 
-/// Bytes of signed attributes, at most: they are hashed for every certificate that is tried.
-const ATTRIBUTES: usize = 256 << 10;
-/// Bytes of a signature value, at most. The longest RSA key has fewer.
-const VALUE: usize = 4 << 10;
+/// The largest size of signed attributes in bytes. They are hashed once per candidate certificate.
+const MAX_ATTRIBUTE_BYTES: usize = 256 << 10;
+/// The largest size of a signature value in bytes. It exceeds that of the longest RSA key.
+const MAX_SIGNATURE_BYTES: usize = 4 << 10;
 
 /// One signature over the content.
 #[derive(Clone, Debug)]
@@ -67,21 +67,21 @@ pub struct SignerInfo {
     pub signature_algorithm: Algorithm,
     pub signature: Vec<u8>,
     pub(crate) unsigned: Vec<Attribute>,
-    /// The unsigned attributes that cannot be read; anybody can append some.
-    pub(crate) unread: Vec<String>,
-    /// The fields from version to signature as they stand: part of an archive time-stamp's input.
+    /// The errors of unreadable unsigned attributes. Anybody can append such attributes.
+    pub(crate) unreadable_attributes: Vec<String>,
+    /// The encoding of the fields from version to signature, which an archive time-stamp covers.
     pub(crate) signed_part: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct SignedAttributes {
-    /// As received, with the tag `[0]`.
+    /// The encoding as received, with the tag `[0]`.
     pub raw: Vec<u8>,
     pub list: Vec<Attribute>,
 }
 
 impl SignedAttributes {
-    /// The bytes to hash: as received, but tagged as a SET (RFC 5652 §5.4).
+    /// The bytes to hash: as received, but with the tag of a SET (RFC 5652 §5.4).
     pub(crate) fn as_received(&self) -> Vec<u8> {
         let mut bytes = self.raw.clone();
         if let Some(first) = bytes.first_mut() {
@@ -90,7 +90,7 @@ impl SignedAttributes {
         bytes
     }
 
-    /// The same in DER: definite lengths and members in their order.
+    /// The attributes in DER, with definite lengths and sorted members, tagged as a SET.
     pub(crate) fn as_der(&self) -> Result<Vec<u8>> {
         let mut reader = Reader::new(&self.raw).any()?.inside();
         let mut members = Vec::with_capacity(self.list.len());
@@ -102,7 +102,7 @@ impl SignedAttributes {
 }
 
 impl SignedData {
-    /// Reads a `ContentInfo` with `SignedData`: DER, BER, PEM or base64.
+    /// Reads a `ContentInfo` with `SignedData` from DER, BER, PEM or base64.
     pub fn read(input: &[u8], limits: &Limits) -> Result<Self> {
         let bytes = text::one(input, limits.size)?;
         let length = der::check_padded(&bytes, limits, "the signature")?;
@@ -130,7 +130,7 @@ impl SignedData {
         let version = inside
             .expect(tag::INTEGER, "the version of SignedData")?
             .small()?;
-        // A hint only: which digests the signers use is read from the signers.
+        // Only a hint: each signer names its own digest algorithm.
         inside.expect(tag::SET, "the digest algorithms")?;
         let mut info = inside.sequence("the content of SignedData")?;
         let content_type = Oid::read(&mut info)?;
@@ -191,14 +191,14 @@ impl SignedData {
         Ok(())
     }
 
-    /// The embedded certificates that could be read.
+    /// The embedded certificates that are readable.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.certificates
             .iter()
             .filter_map(|c| c.value.as_ref().ok())
     }
 
-    /// The version that RFC 5652 §5.1 asks for.
+    /// The version that RFC 5652 §5.1 requires.
     pub(crate) fn expected_version(&self) -> u64 {
         let tags = |members: &[Vec<u8>], tag| members.iter().any(|m| m.first() == Some(&tag));
         let other_revocation = self.revocation.iter().any(|r| r.raw.first() == Some(&0xa1));
@@ -217,8 +217,8 @@ impl SignedData {
     }
 }
 
-/// eContent is an OCTET STRING. PKCS#7 (RFC 2315 §7) had any type there and signed its value
-/// octets, which is what is kept then.
+/// Returns the octets of eContent, which is an OCTET STRING. PKCS#7 (RFC 2315 §7) allowed any type and signed its
+/// value octets; those are returned then.
 fn content_octets(explicit: &Element<'_>) -> Result<Vec<u8>> {
     let mut inside = explicit.inside();
     let element = inside.any()?;
@@ -239,7 +239,7 @@ fn bounded(count: usize, limits: &Limits, what: &'static str) -> Result<()> {
     })
 }
 
-/// `RevocationInfoChoice` (RFC 5652 §10.2.1), with OCSP as RFC 5940 §2.1 puts it there.
+/// Reads a `RevocationInfoChoice` (RFC 5652 §10.2.1), with OCSP as in RFC 5940 §2.1.
 fn revocation_choice(element: &Element<'_>) -> Result<Evidence> {
     match element.tag {
         tag::SEQUENCE => Ok(Evidence::Crl(Box::new(Crl::from_element(element)?))),
@@ -284,8 +284,10 @@ impl SignerInfo {
         };
         let digest_algorithm = Algorithm::read(&mut inside, "the digest algorithm")?;
         let signed = match inside.optional(tag::context_constructed(0))? {
-            Some(set) if set.raw.len() > ATTRIBUTES => {
-                return Err(ReadError::TooLarge { limit: ATTRIBUTES });
+            Some(set) if set.raw.len() > MAX_ATTRIBUTE_BYTES => {
+                return Err(ReadError::TooLarge {
+                    limit: MAX_ATTRIBUTE_BYTES,
+                });
             }
             Some(set) => Some(SignedAttributes {
                 raw: set.raw.to_vec(),
@@ -295,14 +297,17 @@ impl SignerInfo {
         };
         let signature_algorithm = Algorithm::read(&mut inside, "the signature algorithm")?;
         let signature = inside.octet_string("the signature value")?.into_owned();
-        if signature.len() > VALUE {
-            return Err(ReadError::TooLarge { limit: VALUE });
+        if signature.len() > MAX_SIGNATURE_BYTES {
+            return Err(ReadError::TooLarge {
+                limit: MAX_SIGNATURE_BYTES,
+            });
         }
         let signed_part = &before[..before.len() - inside.rest().len()];
-        let (unsigned, unread) = match inside.optional(tag::context_constructed(1))? {
-            Some(set) => Attribute::read_appended(set.inside(), limits)?,
-            None => Default::default(),
-        };
+        let (unsigned, unreadable_attributes) =
+            match inside.optional(tag::context_constructed(1))? {
+                Some(set) => Attribute::read_appended(set.inside(), limits)?,
+                None => Default::default(),
+            };
         inside.end("a signer")?;
         Ok(Self {
             version,
@@ -312,12 +317,12 @@ impl SignerInfo {
             signature_algorithm,
             signature,
             unsigned,
-            unread,
+            unreadable_attributes,
             signed_part: signed_part.to_vec(),
         })
     }
 
-    /// Every value of the signed attributes of this kind.
+    /// Every value of the signed attributes of this type.
     pub(crate) fn signed_values<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let list = self.signed.iter().flat_map(|s| &s.list);
         list.filter(move |a| a.oid == kind)
@@ -331,7 +336,7 @@ impl SignerInfo {
 }
 
 impl SignerId {
-    /// Whether this names the certificate.
+    /// True if this id names the certificate.
     pub(crate) fn matches(&self, certificate: &Certificate) -> bool {
         match self {
             Self::IssuerAndSerial { issuer, serial } => {

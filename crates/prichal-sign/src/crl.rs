@@ -1,5 +1,5 @@
-//! Certificate revocation lists (RFC 5280 §5). Entries are looked up in the encoded list, so that
-//! a long one costs no more memory than its bytes.
+//! Certificate revocation lists (RFC 5280 §5). Entries are looked up in the encoded list, so that a long list needs
+//! no memory beside its bytes.
 
 use crate::algorithm::Algorithm;
 use crate::certificate::extension::{self, AuthorityKeyId, Extensions};
@@ -14,7 +14,7 @@ use crate::text;
 use crate::time::Time;
 use std::ops::Range;
 
-/// One revocation list, with the bytes its issuer signed.
+/// A revocation list, with the bytes that its issuer signed.
 #[derive(Clone, Debug)]
 pub struct Crl {
     raw: Vec<u8>,
@@ -24,18 +24,18 @@ pub struct Crl {
     pub this_update: Time,
     pub next_update: Option<Time>,
     pub number: Option<Vec<u8>>,
-    /// The number of the list that this one only adds to.
+    /// The number of the list that this delta extends.
     pub(crate) delta_base: Option<Vec<u8>>,
     pub(crate) point: Option<IssuingPoint>,
     pub(crate) authority_key_id: Option<AuthorityKeyId>,
-    /// Since when the list keeps certificates that have expired.
+    /// The time since which the list keeps expired certificates.
     pub(crate) expired_since: Option<Time>,
     pub(crate) unknown_critical: Vec<Oid>,
     pub(crate) signature_algorithm: Algorithm,
     pub(crate) signature: Vec<u8>,
 }
 
-/// What the list covers (RFC 5280 §5.2.5).
+/// The scope of the list (RFC 5280 §5.2.5).
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "the fields of the RFC")]
 pub(crate) struct IssuingPoint {
@@ -49,7 +49,7 @@ pub(crate) struct IssuingPoint {
     pub raw: Vec<u8>,
 }
 
-/// Why and when a certificate was revoked.
+/// The time and the reason of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Revocation {
     pub at: Time,
@@ -83,7 +83,7 @@ impl Revocation {
 }
 
 impl Crl {
-    /// Its name in reports.
+    /// The list's name in reports.
     pub fn label(&self) -> String {
         let kind = if self.delta_base.is_some() {
             "delta CRL"
@@ -93,7 +93,7 @@ impl Crl {
         format!("{kind} of {} of {}", self.issuer, self.this_update)
     }
 
-    /// Reads one list: DER, PEM or base64.
+    /// Reads a list from DER, PEM or base64.
     pub fn read(input: &[u8]) -> Result<Self> {
         let limits = Limits::CRL;
         let bytes = text::one(input, limits.size)?;
@@ -176,7 +176,7 @@ impl Crl {
         &self.raw[self.tbs.clone()]
     }
 
-    /// The last entry for this serial number.
+    /// Finds the last entry with this serial number.
     pub(crate) fn find(&self, serial: &[u8]) -> Result<Option<Revocation>> {
         let mut entries = Reader::new(&self.raw[self.entries.clone()]);
         let mut found = None;
@@ -194,7 +194,7 @@ impl Crl {
                         oid::REASON_CODE => {
                             reason = Some(value.expect(tag::ENUMERATED, "a reason")?.small()?);
                         }
-                        // An entry of another issuer, in an indirect list: those are not used.
+                        // The entry of another issuer in an indirect list. Indirect lists are not supported.
                         oid::CERTIFICATE_ISSUER => return Err(malformed("an indirect entry")),
                         _ if extension.critical => {
                             return Err(malformed(
@@ -228,7 +228,7 @@ impl IssuingPoint {
         };
         found.only_users = flag(1)?;
         found.only_cas = flag(2)?;
-        // onlySomeReasons is a bit string: present at all is what matters.
+        // onlySomeReasons is a bit string. Its presence alone limits the list.
         if inside.optional(tag::context(3))?.is_some() {
             found.some_reasons = true;
         }

@@ -1,8 +1,8 @@
-//! A reader of BER and DER (X.690) that borrows its input, so that every element is at hand in
-//! the exact bytes that were signed.
+//! A reader of BER and DER (X.690) that borrows its input, so that every element is available in the exact bytes that
+//! were signed.
 //!
-//! [`check`] looks once at the whole input and holds the limits of size, depth and count. After
-//! it a [`Reader`] walks the structure that the caller expects.
+//! [`check`] scans the whole input once and enforces the limits of size, depth and count. Then a [`Reader`] walks the
+//! structure that the caller expects.
 
 pub(crate) mod tag;
 pub(crate) mod write;
@@ -14,20 +14,20 @@ use std::borrow::Cow;
 /// One element: tag, length and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Element<'a> {
-    /// The first identifier octet. Tag numbers above 30 have `0x1f` in its low bits.
+    /// The first identifier octet. For tag numbers above 30 its low bits are `0x1f`.
     pub tag: u8,
     /// The whole element as received.
     pub raw: &'a [u8],
-    /// Its value, without the two end-of-contents octets of an indefinite length.
+    /// The value, without the two end-of-contents octets of an indefinite length.
     pub content: &'a [u8],
-    /// Whether the length was written in the indefinite form (X.690 §8.1.3.6).
+    /// True if the length has the indefinite form (X.690 §8.1.3.6).
     pub indefinite: bool,
 }
 
 struct Header {
     tag: u8,
     size: usize,
-    /// `None` is the indefinite form.
+    /// `None` for the indefinite form.
     length: Option<usize>,
 }
 
@@ -36,12 +36,12 @@ impl<'a> Element<'a> {
         self.tag & tag::CONSTRUCTED != 0
     }
 
-    /// A reader of what is inside.
+    /// A reader of the value.
     pub(crate) const fn inside(&self) -> Reader<'a> {
         Reader { rest: self.content }
     }
 
-    /// The value of an octet string, joined from its segments when BER cut it (X.690 §8.7).
+    /// The value of an octet string. BER segments are joined (X.690 §8.7).
     pub(crate) fn octets(&self) -> Result<Cow<'a, [u8]>> {
         if !self.constructed() {
             return Ok(Cow::Borrowed(self.content));
@@ -51,7 +51,7 @@ impl<'a> Element<'a> {
         Ok(Cow::Owned(joined))
     }
 
-    /// The bits of a bit string in whole octets.
+    /// The bits of a bit string whose length is a multiple of eight.
     pub(crate) fn bits(&self) -> Result<&'a [u8]> {
         match self.content.split_first() {
             Some((0, bits)) if !self.constructed() => Ok(bits),
@@ -59,7 +59,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// The bits of a bit string with names, as the first two octets, high bit first.
+    /// The first two octets of a named bit string, high bit first.
     pub(crate) fn named_bits(&self) -> Result<u16> {
         let Some((&unused, bits)) = self.content.split_first() else {
             return Err(malformed("a bit string"));
@@ -71,7 +71,7 @@ impl<'a> Element<'a> {
         Ok(octet(0) << 8 | octet(1))
     }
 
-    /// A small number that is not negative.
+    /// A small non-negative number.
     pub(crate) fn small(&self) -> Result<u64> {
         let bytes = self.content;
         if bytes.is_empty() || bytes[0] & 0x80 != 0 {
@@ -92,14 +92,14 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The bytes of a whole number without the zeros before it: the form in which numbers are compared.
+/// The bytes of a non-negative number without leading zeros, which is the form for comparisons.
 pub(crate) fn strip_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|b| **b == 0).count();
     &bytes[zeros..]
 }
 
-/// The octets of a serial number without needless zeros before them, as DER has it. The sign stays:
-/// some old authorities gave negative numbers, and -1 is not 255.
+/// The octets of a serial number without redundant leading octets, as in DER. The sign stays: some old authorities
+/// issued negative serial numbers, and -1 is not 255.
 pub(crate) fn serial(octets: &[u8]) -> &[u8] {
     let needless = |pair: &&[u8]| matches!(pair, [0, next] if next & 0x80 == 0);
     let zeros = octets.windows(2).take_while(needless).count();
@@ -127,7 +127,7 @@ fn join(content: &[u8], joined: &mut Vec<u8>, depth: usize) -> Result<()> {
     Ok(())
 }
 
-/// Walks over elements that stand side by side.
+/// Reads consecutive elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         self.rest.first().copied()
     }
 
-    /// The next element, whatever it is.
+    /// Reads the next element, which may have any tag.
     pub(crate) fn any(&mut self) -> Result<Element<'a>> {
         let header = header(self.rest)?;
         let (length, marks) = match header.length {
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next element, which must have this tag.
+    /// Reads the next element, which must have this tag.
     pub(crate) fn expect(&mut self, tag: u8, what: &'static str) -> Result<Element<'a>> {
         if self.peek() != Some(tag) {
             return Err(ReadError::Unexpected { what });
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         self.any()
     }
 
-    /// The next element if it has this tag.
+    /// Reads the next element if it has this tag.
     pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>> {
         if self.peek() == Some(tag) {
             self.any().map(Some)
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         Ok(self.expect(tag::SEQUENCE, what)?.inside())
     }
 
-    /// A serial number in the form of [`serial`].
+    /// Reads a serial number in the form of [`serial`].
     pub(crate) fn serial(&mut self, what: &'static str) -> Result<&'a [u8]> {
         let element = self.expect(tag::INTEGER, what)?;
         if element.content.is_empty() {
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         Ok(serial(element.content))
     }
 
-    /// A whole number in the form of [`strip_zeros`]; zero is no bytes.
+    /// Reads a non-negative number in the form of [`strip_zeros`]. Zero has no bytes.
     pub(crate) fn integer(&mut self, what: &'static str) -> Result<&'a [u8]> {
         let element = self.expect(tag::INTEGER, what)?;
         if element.content.is_empty() {
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         Ok(strip_zeros(element.content))
     }
 
-    /// An octet string in one piece or in segments.
+    /// Reads an octet string, in one piece or in segments.
     pub(crate) fn octet_string(&mut self, what: &'static str) -> Result<Cow<'a, [u8]>> {
         let element = self.any()?;
         if element.tag & !tag::CONSTRUCTED != tag::OCTET_STRING {
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         element.octets()
     }
 
-    /// Nothing may be left.
+    /// Checks that nothing is left.
     pub(crate) fn end(&self, what: &'static str) -> Result<()> {
         if self.rest.is_empty() {
             return Ok(());
@@ -240,7 +240,7 @@ fn header(bytes: &[u8]) -> Result<Header> {
     let tag = next()?;
     let mut size = 2;
     if tag & 0x1f == 0x1f {
-        // A tag number above 30 goes on in base 128. Nothing we read has one of more than 4 octets.
+        // A tag number above 30 continues in base 128. No structure read here has a tag number of more than 4 octets.
         let mut more = true;
         while more {
             if size > 5 {
@@ -271,7 +271,7 @@ fn header(bytes: &[u8]) -> Result<Header> {
     Ok(Header { tag, size, length })
 }
 
-/// How many bytes stand before the end-of-contents octets that close this level.
+/// The number of bytes before the end-of-contents octets that close this level.
 fn indefinite_length(bytes: &[u8]) -> Result<usize> {
     let mut open = 1_usize;
     let mut at = 0_usize;
@@ -299,27 +299,27 @@ fn indefinite_length(bytes: &[u8]) -> Result<usize> {
     }
 }
 
-/// Looks at the whole of `bytes`: one well-formed element, within the limits, with nothing after it.
+/// Checks that `bytes` is one well-formed element within the limits, with nothing after it.
 pub(crate) fn check(bytes: &[u8], limits: &Limits, what: &'static str) -> Result<()> {
     let length = check_first(bytes, limits)?;
     Reader::new(&bytes[length..]).end(what)
 }
 
-/// The most zeros that may fill the room that was kept for a signature.
-const PADDING: usize = 1 << 20;
+/// The largest number of zero bytes after an element.
+const MAX_PADDING_BYTES: usize = 1 << 20;
 
-/// Such an element with zeros after it, as it lies in the room that a PDF keeps for it. Says how long the
-/// element is.
+/// Checks an element that may be followed by zero bytes, like a signature in the space that a PDF reserves for it.
+/// Returns the length of the element.
 pub(crate) fn check_padded(bytes: &[u8], limits: &Limits, what: &'static str) -> Result<usize> {
     let length = check_first(bytes, limits)?;
     let rest = &bytes[length..];
-    if rest.len() > PADDING || rest.iter().any(|byte| *byte != 0) {
+    if rest.len() > MAX_PADDING_BYTES || rest.iter().any(|byte| *byte != 0) {
         Reader::new(rest).end(what)?;
     }
     Ok(length)
 }
 
-/// Looks at one well-formed element within the limits, and says how long it is.
+/// Checks the first element of `bytes` and returns its length.
 fn check_first(bytes: &[u8], limits: &Limits) -> Result<usize> {
     if bytes.is_empty() {
         return Err(ReadError::Empty);
@@ -327,7 +327,7 @@ fn check_first(bytes: &[u8], limits: &Limits) -> Result<usize> {
     if bytes.len() > limits.size {
         return Err(ReadError::TooLarge { limit: limits.size });
     }
-    // Where each open element ends, and whether an end-of-contents mark must close it.
+    // The end of each open element, and true if an end-of-contents mark must close it.
     let mut open: Vec<(usize, bool)> = Vec::new();
     let mut at = 0;
     let mut elements = 0;
@@ -387,8 +387,7 @@ fn check_first(bytes: &[u8], limits: &Limits) -> Result<usize> {
     Ok(at)
 }
 
-/// The same element in DER as far as lengths and segments go: definite shortest lengths, octet
-/// strings in one piece. The order of sets stays.
+/// Encodes an element with shortest definite lengths and unsegmented octet strings, as in DER. Sets are not sorted.
 pub(crate) fn definite(element: &Element<'_>) -> Result<Vec<u8>> {
     definite_at(element, 0)
 }

@@ -1,6 +1,6 @@
-//! Why bytes could not be read.
+//! Errors of reading.
 
-/// What is wrong with the bytes of a signature, certificate, list, response or token.
+/// The reason for which a signature, certificate, list, response or token is unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     #[error("the input is empty")]

@@ -1,7 +1,7 @@
-//! Verification of GOST R 34.10-2012 (RFC 7091) and its elder GOST R 34.10-2001 (RFC 5832), which
-//! the Kazakh standards 34.10-2015 and 34.310-2004 repeat with other identifiers.
+//! Verification of GOST R 34.10-2012 (RFC 7091) and of the older GOST R 34.10-2001 (RFC 5832). The Kazakh standards
+//! 34.10-2015 and 34.310-2004 are the same algorithms with other identifiers.
 //!
-//! Only public values are handled, so nothing here runs in constant time.
+//! All values are public, so nothing here needs constant time.
 
 pub(crate) mod curve;
 mod point;
@@ -11,17 +11,17 @@ use crypto_bigint::{Odd, Uint};
 use curve::Parameters;
 use point::{Field, Point};
 
-/// How the two halves of a signature value are written.
+/// The encoding of the two halves of a signature value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteOrder {
-    /// s, then r, each big-endian (RFC 9215 §3): Russia.
+    /// s, then r, each big-endian (RFC 9215 §3). Used in Russia.
     BigEndianSr,
-    /// r, then s, each little-endian: Kazakhstan. The reverse of the other.
+    /// r, then s, each little-endian, the reverse of the other order. Used in Kazakhstan.
     LittleEndianRs,
 }
 
 impl ByteOrder {
-    /// r and s, big-endian.
+    /// Returns r and s, big-endian.
     fn split(self, signature: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let mut bytes = signature.to_vec();
         if self == Self::LittleEndianRs {
@@ -41,8 +41,8 @@ impl ByteOrder {
     }
 }
 
-/// Whether the coordinates, each little-endian, are a point that may be a public key: below the
-/// modulus, on the curve, of the order that the curve names.
+/// Tells if these little-endian coordinates are a valid public key: below the modulus, on the curve, and of the
+/// curve's prime order.
 pub(crate) fn is_public_key(curve: &Parameters, x: &[u8], y: &[u8]) -> bool {
     if x.len() != curve.size || y.len() != curve.size {
         return false;
@@ -53,8 +53,8 @@ pub(crate) fn is_public_key(curve: &Parameters, x: &[u8], y: &[u8]) -> bool {
     }
 }
 
-/// Whether `signature` is right for the digest (RFC 7091 §6.2). The digest is a little-endian
-/// number (RFC 9215 §2), the coordinates of the key are little-endian.
+/// Verifies a signature over the digest (RFC 7091 §6.2). The digest is a little-endian number (RFC 9215 §2). The
+/// coordinates of the key are little-endian.
 pub(crate) fn verify(
     curve: &Parameters,
     key: (&[u8], &[u8]),
@@ -73,7 +73,7 @@ pub(crate) fn verify(
     checked.is_some()
 }
 
-/// A curve ready to calculate with, in words of 64 bits.
+/// The parameters of a curve in 64-bit words.
 struct Curve<const L: usize> {
     field: FixedMontyParams<L>,
     order: FixedMontyParams<L>,
@@ -98,7 +98,7 @@ impl<const L: usize> Curve<L> {
         })
     }
 
-    /// The point with these coordinates, if they are below the modulus and on the curve.
+    /// The point with these coordinates. None unless they are below the modulus and on the curve.
     fn point(&self, x: &[u8], y: &[u8]) -> Option<Point<L>> {
         let (x, y) = (Uint::from_le_slice(x), Uint::from_le_slice(y));
         let p = self.field.modulus().as_ref();
@@ -113,10 +113,10 @@ impl<const L: usize> Curve<L> {
         Some(Point::affine(x, y))
     }
 
-    /// The point of a public key, or nothing if these are not coordinates of one.
+    /// The point of a public key. None if the coordinates are not a valid public key.
     fn public_key(&self, x: &[u8], y: &[u8]) -> Option<Point<L>> {
         let point = self.point(x, y)?;
-        // With a cofactor the curve has points of smaller order; RFC 7091 §5.2 excludes them.
+        // A curve with a cofactor has points of smaller order, which RFC 7091 §5.2 excludes.
         if self.cofactor > 1 {
             let q = self.order.modulus().as_ref();
             let none = Uint::ZERO;
@@ -128,7 +128,7 @@ impl<const L: usize> Curve<L> {
     }
 
     fn verify(&self, key: (&[u8], &[u8]), digest: &[u8], r: &[u8], s: &[u8]) -> Option<()> {
-        // Its order was checked when the key was read.
+        // The order of the point was checked when the key was read.
         let key = self.point(key.0, key.1)?;
         let q = self.order.modulus().as_ref();
         let (r, s) = (Uint::from_be_slice(r), Uint::from_be_slice(s));
@@ -143,7 +143,7 @@ impl<const L: usize> Curve<L> {
         (self.x_mod_q(&sum)? == r).then_some(())
     }
 
-    /// The digest as a number modulo q, where 0 becomes 1 (RFC 7091 §6.1, step 2).
+    /// The digest as a number modulo q. Zero becomes 1 (RFC 7091 §6.1, step 2).
     fn digest_number(&self, digest: &[u8]) -> FixedMontyForm<L> {
         let e = self.scalar(&Uint::from_le_slice(digest));
         if e.retrieve() == Uint::ZERO {
@@ -166,7 +166,7 @@ impl<const L: usize> Curve<L> {
     }
 
     #[expect(clippy::many_single_char_names, reason = "the names of the RFC")]
-    /// r and s for the secret `d` and the one-time `k` (RFC 7091 §6.1), big-endian.
+    /// Signs with the secret `d` and the nonce `k` (RFC 7091 §6.1). Returns r and s, big-endian.
     #[cfg(any(test, feature = "testing"))]
     fn sign(&self, d: &Uint<L>, k: &Uint<L>, digest: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         let c = Point::sum(&self.a, (&self.base, k), (&self.base, &Uint::ZERO));
@@ -187,7 +187,7 @@ fn modulus<const L: usize>(number: &Uint<L>) -> Option<FixedMontyParams<L>> {
     odd.map(FixedMontyParams::new_vartime)
 }
 
-/// A number of the tables of curves, which hold hexadecimal digits only.
+/// Parses a number of the curve tables, which contain hexadecimal digits only.
 fn number<const L: usize>(hex: &str) -> Uint<L> {
     let digits = hex.bytes().filter_map(|c| char::from(c).to_digit(16));
     digits.fold(Uint::ZERO, |n, digit| {
@@ -195,7 +195,7 @@ fn number<const L: usize>(hex: &str) -> Uint<L> {
     })
 }
 
-/// A big-endian number that may be shorter than the curve's.
+/// A big-endian number, padded to the size of the curve.
 #[cfg(any(test, feature = "testing"))]
 fn padded<const L: usize>(bytes: &[u8]) -> Uint<L> {
     let digits = bytes.iter().skip(bytes.len().saturating_sub(L * 8));
@@ -221,7 +221,7 @@ pub(crate) fn public_key(curve: &Parameters, secret: &[u8]) -> Option<(Vec<u8>, 
     }
 }
 
-/// A signature over the digest with the one-time number `k`; secret and `k` are big-endian.
+/// Signs the digest with the nonce `k`. The secret and `k` are big-endian.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn sign(
     curve: &Parameters,

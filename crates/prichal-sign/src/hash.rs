@@ -1,4 +1,4 @@
-//! Hash functions by their identifiers.
+//! Hash functions and their identifiers.
 
 use crate::algorithm::Algorithm;
 use crate::der::{Reader, tag};
@@ -23,7 +23,7 @@ pub enum Hash {
     /// GOST R 34.11-2012 (RFC 6986).
     Streebog256,
     Streebog512,
-    /// GOST R 34.11-94 with the parameters of common use (RFC 4357 §11.2): Russia.
+    /// GOST R 34.11-94 with the `CryptoPro` parameters (RFC 4357 §11.2). Used in Russia.
     Gost94CryptoPro,
     /// GOST R 34.11-94 with the test parameters: the Kazakh 34.311-95.
     Gost94Test,
@@ -49,7 +49,7 @@ impl Hash {
         }
     }
 
-    /// Octets of a digest.
+    /// The size of a digest in octets.
     pub const fn size(self) -> usize {
         match self {
             Self::Md5 => 16,
@@ -84,7 +84,7 @@ impl Hash {
         }
     }
 
-    /// The hash an identifier names. `None`: not known here.
+    /// The hash with this identifier. `None` if it is not supported.
     pub(crate) fn from_algorithm(algorithm: &Algorithm) -> Option<Self> {
         if algorithm.oid == oid::KZ_GOST95
             && let Some(parameters) = algorithm.real_parameters()
@@ -119,7 +119,7 @@ impl Hash {
         })
     }
 
-    /// The identifier that PKCS#1 writes into a signature (RFC 8017 §9.2, RFC 8702).
+    /// The identifier in the `DigestInfo` of PKCS#1 signatures (RFC 8017 §9.2, RFC 8702).
     pub(crate) const fn pkcs1_oid(self) -> Option<&'static str> {
         Some(match self {
             Self::Md5 => oid::MD5,
@@ -162,7 +162,7 @@ mod tests {
                 b"abc",
                 "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532",
             ),
-            // RFC 6986 §10.1, where the digest is printed as a number and so in reverse.
+            // RFC 6986 §10.1 prints the digest as a number, that is, in reverse.
             (
                 Hash::Streebog512,
                 m1,

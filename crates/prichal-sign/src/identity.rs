@@ -1,4 +1,4 @@
-//! Who a certificate says its holder is.
+//! The holder's identity, from the certificate.
 
 use crate::certificate::Certificate;
 use crate::name::Name;
@@ -17,8 +17,8 @@ macro_rules! number {
         pub struct $name(String);
 
         impl $name {
-            /// Takes text with the right number of digits. Whether the check digit fits is asked
-            /// apart: certificates of trial authorities have numbers that do not.
+            /// Accepts text with the right number of digits. The check digit is tested separately by `is_consistent`,
+            /// because certificates of test authorities have numbers with invalid check digits.
             pub fn parse(text: &str) -> Option<Self> {
                 let digits = text.bytes().all(|b| b.is_ascii_digit());
                 (digits && matches!(text.len(), $lengths)).then(|| Self(text.to_owned()))
@@ -28,7 +28,7 @@ macro_rules! number {
                 &self.0
             }
 
-            /// Whether the check digit fits.
+            /// True if the check digit is valid.
             pub fn is_consistent(&self) -> bool {
                 $check(self.as_str())
             }
@@ -43,15 +43,15 @@ macro_rules! number {
 }
 
 number!(
-    /// The Kazakh number of an organisation.
+    /// The Kazakh business identification number.
     Bin, 12, is_kazakh
 );
 number!(
-    /// The Kazakh number of a person.
+    /// The Kazakh individual identification number.
     Iin, 12, is_kazakh
 );
 number!(
-    /// The Russian tax number: 10 digits of an organisation, 12 of a person.
+    /// The Russian tax number: 10 digits for an organisation, 12 for a person.
     Inn, 10 | 12, is_inn
 );
 
@@ -59,7 +59,7 @@ fn is_kazakh(text: &str) -> bool {
     Check::Strict.accepts(text)
 }
 
-/// What the holder may do, by the extended key usage of Kazakh certificates.
+/// A role of the holder, from the extended key usage of Kazakh certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -106,7 +106,7 @@ impl Role {
     }
 }
 
-/// The facts of a certificate, as reports show them.
+/// The facts of a certificate that reports show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
@@ -114,7 +114,7 @@ pub struct Facts {
     pub issuer: String,
     /// Hexadecimal.
     pub serial: String,
-    /// The common name, else family and given name, else the organisation.
+    /// The common name, else surname and given name, else the organisation.
     pub name: Option<String>,
     pub iin: Option<Iin>,
     pub bin: Option<Bin>,
@@ -163,8 +163,7 @@ fn name(subject: &Name) -> Option<String> {
         .or_else(|| first(oid::ORGANIZATION))
 }
 
-/// The different numbers that stand behind `prefix`: a BIN in the unit or the serial number, an IIN
-/// in the latter only.
+/// The distinct numbers after `prefix`: a BIN in the unit or the serial number, an IIN in the serial number only.
 fn numbers<'a>(subject: &'a Name, prefix: &str) -> BTreeSet<&'a str> {
     let kinds = match prefix {
         "BIN" => &[oid::ORGANIZATIONAL_UNIT, oid::SERIAL_NUMBER][..],
@@ -175,18 +174,19 @@ fn numbers<'a>(subject: &'a Name, prefix: &str) -> BTreeSet<&'a str> {
     found.map(str::trim).collect()
 }
 
-/// Of two different numbers none is taken.
+/// The only number. None if there are several different ones.
 fn single(numbers: BTreeSet<&str>) -> Option<&str> {
     let mut numbers = numbers.into_iter();
     numbers.next().filter(|_| numbers.next().is_none())
 }
 
-/// Whether the subject has two different numbers of this kind, `IIN` or `BIN`.
+/// True if the subject has two different numbers of this kind, `IIN` or `BIN`.
 pub(crate) fn is_ambiguous(subject: &Name, kind: &str) -> bool {
     numbers(subject, kind).len() > 1
 }
 
-/// The organisation's own attribute first; in the elder one its 10 digits follow two zeros.
+/// The number from the organisation's own attribute, or from the older attribute, where two zeros precede the 10
+/// digits of an organisation.
 fn inn(subject: &Name) -> Option<Inn> {
     let company = subject.values(oid::RU_INN_COMPANY).next();
     let value = company

@@ -1,4 +1,4 @@
-//! Public keys by the algorithm their certificates name.
+//! Public keys, by the algorithm in their certificates.
 
 use crate::algorithm::Algorithm;
 use crate::der::{Reader, tag};
@@ -6,24 +6,24 @@ use crate::gost;
 use crate::gost::curve::Parameters;
 use crate::oid::{self, Oid};
 
-/// A public key that has been looked at: sizes fit, points are on their curves.
+/// A checked public key: its sizes are allowed and its point is on its curve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
     Rsa {
-        /// Big-endian without zeros before it.
+        /// Big-endian without leading zeros.
         modulus: Vec<u8>,
         exponent: Vec<u8>,
     },
     Ec {
         curve: EcCurve,
-        /// As SEC 1 §2.3.3 writes points.
+        /// A point, encoded as in SEC 1 §2.3.3.
         point: Vec<u8>,
     },
     Ed25519([u8; 32]),
     Gost {
         standard: GostStandard,
         curve: &'static Parameters,
-        /// Coordinates, little-endian.
+        /// Little-endian coordinates.
         x: Vec<u8>,
         y: Vec<u8>,
     },
@@ -36,7 +36,7 @@ pub enum EcCurve {
     P521,
 }
 
-/// Which standard a GOST key belongs to.
+/// The standard of a GOST key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GostStandard {
     /// GOST R 34.10-2012 (RFC 9215).
@@ -49,22 +49,22 @@ pub enum GostStandard {
     Kazakhstan2004,
 }
 
-/// Why a public key is no key.
+/// The reason for which a public key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    #[error("the key algorithm {0} is not known")]
+    #[error("the key algorithm {0} is unknown")]
     Unknown(Oid),
-    #[error("the curve {0} is not known")]
+    #[error("the curve {0} is unknown")]
     UnknownCurve(String),
     #[error("the public key is malformed")]
     Malformed,
-    #[error("the public key is not a point of its curve")]
+    #[error("the public key is not a point on its curve")]
     NotOnCurve,
     #[error("the RSA modulus is even or has {0} bits")]
     ModulusSize(usize),
-    #[error("the RSA exponent is even, 1 or not smaller than the modulus")]
+    #[error("the RSA exponent is even, 1, or not smaller than the modulus")]
     Exponent,
-    #[error("the RSA exponent has {exponent} bits, too many beside a modulus of {modulus}")]
+    #[error("the RSA exponent has {exponent} bits, too many for a modulus of {modulus} bits")]
     ExponentSize { exponent: usize, modulus: usize },
 }
 
@@ -88,7 +88,7 @@ impl PublicKey {
         }
     }
 
-    /// Bits of the key: the modulus, or the field of the curve.
+    /// The size of the key in bits: of the modulus, or of the curve's field.
     pub fn bits(&self) -> usize {
         match self {
             Self::Rsa { modulus, .. } => bits(modulus),
@@ -102,7 +102,7 @@ impl PublicKey {
         }
     }
 
-    /// The cost of checking a signature with this key; that of a usual key is 1.
+    /// The cost of one verification with this key. A usual key costs 1.
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Rsa { modulus, exponent } => {
@@ -113,7 +113,7 @@ impl PublicKey {
         }
     }
 
-    /// The exponent of an RSA key that is smaller than FIPS 186-5 §5.4(e) asks for.
+    /// The exponent of an RSA key, if it is smaller than FIPS 186-5 §5.4(e) requires.
     pub(crate) fn small_exponent(&self) -> Option<u64> {
         let Self::Rsa { exponent, .. } = self else {
             return None;
@@ -122,7 +122,7 @@ impl PublicKey {
         (exponent.len() < 3).then(value)
     }
 
-    /// Such as `RSA 2048`, `EC P-256`, `GOST 34.10-2015 512 (KZ)`.
+    /// The name of the key, such as `RSA 2048`, `EC P-256`, `GOST 34.10-2015 512 (KZ)`.
     pub fn name(&self) -> String {
         match self {
             Self::Rsa { .. } => format!("RSA {}", self.bits()),
@@ -138,18 +138,18 @@ impl PublicKey {
     }
 }
 
-/// Bits of a number without zeros before it.
+/// The number of bits of a number without leading zeros.
 fn bits(number: &[u8]) -> usize {
     let first = number.first().map_or(0, |b| b.leading_zeros() as usize);
     number.len() * 8 - first
 }
 
-/// Bits of the RSA modulus.
-const MODULUS: std::ops::RangeInclusive<usize> = 1024..=16_384;
-/// The modulus up to which the exponent may be as long: the work grows with all three lengths.
-const LONG_EXPONENTS: usize = 4096;
-/// Bits of the exponent beside a longer modulus (FIPS 186-5 §A.1.1).
-const EXPONENT: usize = 256;
+/// The allowed sizes of an RSA modulus in bits.
+const MODULUS_BITS: std::ops::RangeInclusive<usize> = 1024..=16_384;
+/// The largest modulus, in bits, with an exponent of any length. The cost grows with the lengths of both.
+const MAX_MODULUS_BITS_FOR_LONG_EXPONENT: usize = 4096;
+/// The largest exponent, in bits, for a longer modulus (FIPS 186-5 §A.1.1).
+const MAX_EXPONENT_BITS: usize = 256;
 
 fn rsa(key: &[u8]) -> Result<PublicKey, KeyError> {
     let read = || {
@@ -164,24 +164,24 @@ fn rsa(key: &[u8]) -> Result<PublicKey, KeyError> {
     let (modulus, exponent) = read().map_err(|_| KeyError::Malformed)?;
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     let size = bits(&modulus);
-    if !MODULUS.contains(&size) || !odd(&modulus) {
+    if !MODULUS_BITS.contains(&size) || !odd(&modulus) {
         return Err(KeyError::ModulusSize(size));
     }
     let less = (exponent.len(), &exponent) < (modulus.len(), &modulus);
     if !odd(&exponent) || exponent == [1] || !less {
         return Err(KeyError::Exponent);
     }
-    if size > LONG_EXPONENTS && bits(&exponent) > EXPONENT {
+    if size > MAX_MODULUS_BITS_FOR_LONG_EXPONENT && bits(&exponent) > MAX_EXPONENT_BITS {
         return Err(KeyError::ExponentSize {
             exponent: bits(&exponent),
             modulus: size,
         });
     }
-    // Lengths that the policy asks for are checked there.
+    // The minimum length is a matter of the policy and is checked there.
     Ok(PublicKey::Rsa { modulus, exponent })
 }
 
-/// The identifier in the parameters, or the first of a sequence there.
+/// The identifier in the parameters, or the first one of a sequence there.
 fn parameter_oid(algorithm: &Algorithm) -> Option<Oid> {
     let mut reader = Reader::new(algorithm.real_parameters()?);
     if reader.peek() == Some(tag::SEQUENCE) {
@@ -216,7 +216,7 @@ fn ec(algorithm: &Algorithm, bits: &[u8]) -> Result<PublicKey, KeyError> {
     })
 }
 
-/// The key is an OCTET STRING of x and y, little-endian (RFC 9215 §4.3); Kazakhstan does the same.
+/// Reads a GOST key: an OCTET STRING of x and y, little-endian (RFC 9215 §4.3). Kazakhstan uses the same encoding.
 fn gost(
     standard: GostStandard,
     size: usize,

@@ -1,19 +1,18 @@
-//! Validates electronic signatures in CMS and its `CAdES` profiles: RSA, EC, Ed25519, Kazakh GOST
-//! and Russian GOST.
+//! Validates electronic signatures in CMS and its `CAdES` profiles: RSA, EC, Ed25519, Kazakh GOST and Russian GOST.
 //!
-//! Everything is checked: the signer, the content, the certificate and its path to a pinned
-//! anchor, time-stamps, revocation, and who may sign. The result is a [`Report`] with all 21 steps
-//! of one checklist for every signer and a verdict in the words of EN 319 102-1.
+//! The validation covers the signer, the content, the certificate and its path to a pinned anchor, time-stamps,
+//! revocation, and the authority to sign. The result is a [`Report`] with all 21 steps of one checklist for every
+//! signer and a verdict in the words of EN 319 102-1.
 //!
-//! The crate does no I/O and reads no clock. What it lacks (a revocation list, an OCSP response, an
-//! issuer's certificate) comes back as [`Report::needs`]; the caller fetches it, adds it to the
-//! [`Material`] and validates again. No certificate in a signature is trusted for being there.
+//! The crate does no I/O and reads no clock. Missing evidence (a revocation list, an OCSP response, an issuer's
+//! certificate) is listed in [`Report::needs`]. The caller fetches it, adds it to the [`Material`] and validates
+//! again. A certificate is never trusted because it is embedded in a signature.
 //!
 //! ```
 //! use prichal_sign::testing::{Authority, Cms, Key, NOW, Signer};
 //! use prichal_sign::{Policy, Request, Verdict, validate};
 //!
-//! // A trial authority and a detached signature with a Kazakh key of 512 bits.
+//! // A test authority and a detached signature with a Kazakh key of 512 bits.
 //! let authority = Authority::new(Key::kz);
 //! let document = b"the document";
 //! let signature = Cms::detached(&[&Signer::new(&authority.signer, document, NOW)]).encode();
@@ -25,7 +24,7 @@
 //! assert_eq!(report.verdict, Verdict::TotalPassed);
 //! assert_eq!(report.signers[0].certificate.as_ref().unwrap().roles.len(), 2);
 //!
-//! // Without revocation data it is never valid, and the report says what is missing.
+//! // Without revocation data the signature is never valid, and the report lists the missing data.
 //! let report = validate(&request, &authority.without_lists());
 //! assert_eq!(report.verdict, Verdict::Indeterminate);
 //! assert_eq!(report.needs.len(), 2);
@@ -33,24 +32,23 @@
 //!
 //! # Layers
 //!
-//! 1. `der`: a reader of BER and DER that keeps the exact bytes, with hard [`Limits`].
-//! 2. [`SignedData`], [`Certificate`], [`Crl`], [`Ocsp`] and time-stamp tokens over it.
-//! 3. [`enum@Hash`], [`PublicKey`], signature schemes; GOST R 34.10 is written here.
-//! 4. [`validate()`]: the steps, in the order of [`STEPS`].
+//! `der` is a reader of BER and DER that keeps the exact bytes, with hard [`Limits`]. [`SignedData`],
+//! [`Certificate`], [`Crl`], [`Ocsp`] and time-stamp tokens are read with it. [`enum@Hash`], [`PublicKey`] and the
+//! signature schemes are the algorithms; GOST R 34.10 is implemented in this crate. [`validate()`] runs the steps, in
+//! the order of [`STEPS`].
 //!
 //! # Sources
 //!
-//! CMS is RFC 5652, certificates and lists RFC 5280, OCSP RFC 6960, time-stamps RFC 3161 and 5816,
-//! signing certificates RFC 5035, `CAdES` EN 319 122-1, the procedure EN 319 102-1. GOST is
-//! RFC 7091, 7836, 4357, 9215. The Kazakh encodings are measured on certificates of the national
-//! authority: identifiers of their own, and signature values that are the reverse of the Russian
-//! ones.
+//! CMS is RFC 5652, certificates and lists RFC 5280, OCSP RFC 6960, time-stamps RFC 3161 and 5816, signing
+//! certificates RFC 5035, `CAdES` EN 319 122-1, the procedure EN 319 102-1. GOST is RFC 7091, 7836, 4357, 9215. The
+//! Kazakh encodings were determined from certificates of the national authority: they have identifiers of their own,
+//! and signature values in the reverse order of the Russian ones.
 //!
 //! # Known limits
 //!
-//! Indirect revocation lists, several lists of some reasons each, distribution points named relative
-//! to their issuer, archive time-stamps before version 3 and attribute certificates are not verified;
-//! they are named in the report where they would matter.
+//! Not supported are indirect revocation lists, lists for some reasons only, distribution points named relative to
+//! their issuer, archive time-stamps before version 3, and attribute certificates. The report names them where they
+//! would matter.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -1,20 +1,20 @@
-//! Hard limits that hold before and while bytes are read.
+//! Hard limits that are enforced before and during reading.
 
-/// What a reader accepts at most. Larger input is refused, not cut.
+/// The limits of a reader. Larger input is refused, not cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one input, after PEM or base64 is decoded.
+    /// The size of one input in bytes, after PEM or base64 is decoded.
     pub size: usize,
-    /// Levels of nesting.
+    /// The depth of nesting.
     pub depth: usize,
-    /// Elements (tag, length, value) of one input, at every level together.
+    /// The number of elements (tag, length, value) of one input, on all levels together.
     pub elements: usize,
-    /// Members of one list that is kept in memory: signers, certificates, attributes, values.
+    /// The number of members of a list that is kept in memory: signers, certificates, attributes, values.
     pub members: usize,
 }
 
 impl Limits {
-    /// For a signature with its content.
+    /// The limits of a signature with its content.
     pub const SIGNATURE: Self = Self {
         size: 64 << 20,
         depth: 48,
@@ -22,7 +22,7 @@ impl Limits {
         members: 256,
     };
 
-    /// For a certificate, an OCSP response or a time-stamp token.
+    /// The limits of a certificate, an OCSP response or a time-stamp token.
     pub const SMALL: Self = Self {
         size: 1 << 20,
         depth: 32,
@@ -30,7 +30,7 @@ impl Limits {
         members: 256,
     };
 
-    /// For a revocation list. Its entries are never kept apart from its bytes.
+    /// The limits of a revocation list. Its entries are never copied out of its bytes.
     pub const CRL: Self = Self {
         size: 64 << 20,
         depth: 24,

@@ -1,4 +1,4 @@
-//! Distinguished names: shown, compared, and searched for values.
+//! Distinguished names: display, comparison, and look-up of values.
 
 use crate::der::{Element, Reader, tag};
 use crate::error::{ReadError, Result, malformed};
@@ -9,19 +9,19 @@ use std::fmt::{self, Write};
 #[derive(Clone, Debug)]
 pub struct Name {
     raw: Vec<u8>,
-    /// One for each relative name, in the order of the encoding.
+    /// The relative distinguished names, in the order of the encoding.
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
 struct Part {
     values: Vec<(Oid, String)>,
-    /// The values without what comparison ignores.
+    /// The values in the form for comparison.
     folded: String,
 }
 
-/// Octets of one encoded name, at most. No authority's name comes near it.
-const MOST: usize = 16 << 10;
+/// The largest size of an encoded name in octets. It is far above that of any authority's name.
+const MAX_BYTES: usize = 16 << 10;
 
 impl Name {
     pub(crate) fn read(reader: &mut Reader<'_>, what: &'static str) -> Result<Self> {
@@ -29,8 +29,8 @@ impl Name {
     }
 
     pub(crate) fn from_element(element: &Element<'_>) -> Result<Self> {
-        if element.raw.len() > MOST {
-            return Err(ReadError::TooLarge { limit: MOST });
+        if element.raw.len() > MAX_BYTES {
+            return Err(ReadError::TooLarge { limit: MAX_BYTES });
         }
         let mut parts = Vec::new();
         let mut relative_names = element.inside();
@@ -66,7 +66,7 @@ impl Name {
         })
     }
 
-    /// The name as it was encoded.
+    /// The name as received.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
@@ -75,32 +75,32 @@ impl Name {
         self.parts.is_empty()
     }
 
-    /// Every value of this kind, first to last.
+    /// Every value of this attribute type, in order.
     pub fn values<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
         let pairs = self.parts.iter().flat_map(|part| &part.values);
         pairs.filter_map(move |(oid, text)| (oid == kind).then_some(text.as_str()))
     }
 
-    /// Whether both name the same: the same bytes, or the same values but for letter case and
-    /// spaces (RFC 5280 §7.1).
+    /// True if both names are equal: the same bytes, or the same values apart from letter case and spaces (RFC 5280
+    /// §7.1).
     pub fn same(&self, other: &Self) -> bool {
         self.raw == other.raw || (self.parts.len() == other.parts.len() && self.starts_with(other))
     }
 
-    /// A text that two names share only where they are the same.
+    /// A text that two names share if and only if they are equal.
     pub(crate) fn key(&self) -> String {
         let folded: Vec<&str> = self.parts.iter().map(|part| part.folded.as_str()).collect();
         folded.join("/")
     }
 
-    /// Whether `base` is the beginning of this name, as name constraints ask.
+    /// True if this name begins with `base`, as name constraints require.
     pub(crate) fn starts_with(&self, base: &Self) -> bool {
         base.parts.len() <= self.parts.len()
             && (base.parts.iter().zip(&self.parts)).all(|(a, b)| a.folded == b.folded)
     }
 }
 
-/// Lengths stand before the values, so that no value can pass for two.
+/// Each value is preceded by its length, so that one value cannot be mistaken for two.
 fn folded(values: &[(Oid, String)]) -> String {
     let fold = |(kind, text): &(Oid, String)| {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -112,7 +112,7 @@ fn folded(values: &[(Oid, String)]) -> String {
     values.concat()
 }
 
-/// The text of a string element, whatever its alphabet. What is no string is shown in hex.
+/// The text of an element of any string type. Other elements are shown in hex.
 fn text(element: &Element<'_>) -> String {
     let bytes = element.content;
     let wide = |size: usize| -> Option<String> {
@@ -221,7 +221,7 @@ mod tests {
     const O: &str = oid::ORGANIZATION;
 
     #[test]
-    fn case_spaces_and_alphabet_do_not_tell_names_apart() {
+    fn names_are_compared_without_case_spaces_and_string_type() {
         let name = read(&[
             &[(O, tag::UTF8_STRING, "Test")],
             &[(CN, tag::UTF8_STRING, "A b")],
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_a_size() {
+    fn names_have_a_maximum_size() {
         let long = "x".repeat(20_000);
         assert!(read(&[&[(CN, tag::UTF8_STRING, &long)]]).is_err());
     }

@@ -14,7 +14,7 @@ use crate::text;
 use crate::time::Time;
 use std::ops::Range;
 
-/// A basic OCSP response, with the bytes its responder signed.
+/// A basic OCSP response, with the bytes that its responder signed.
 #[derive(Clone, Debug)]
 pub struct Ocsp {
     raw: Vec<u8>,
@@ -31,11 +31,11 @@ pub struct Ocsp {
 #[derive(Clone, Debug)]
 pub(crate) enum Responder {
     Name(Name),
-    /// SHA-1 of the responder's key bits.
+    /// SHA-1 of the responder's public key bits.
     KeyHash(Vec<u8>),
 }
 
-/// The answer for one certificate.
+/// The status of one certificate in a response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub hash: Algorithm,
@@ -56,12 +56,12 @@ pub(crate) enum Status {
 }
 
 impl Ocsp {
-    /// Its name in reports.
+    /// The response's name in reports.
     pub fn label(&self) -> String {
         format!("OCSP response of {}", self.produced_at)
     }
 
-    /// Reads an `OCSPResponse`, or the `BasicOCSPResponse` inside one: DER, PEM or base64.
+    /// Reads an `OCSPResponse`, or the `BasicOCSPResponse` inside one, from DER, PEM or base64.
     pub fn read(input: &[u8]) -> Result<Self> {
         let limits = Limits::SMALL;
         let bytes = text::one(input, limits.size)?;
@@ -171,7 +171,7 @@ impl Ocsp {
         })
     }
 
-    /// The `BasicOCSPResponse` as it was encoded.
+    /// The `BasicOCSPResponse` as received.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
@@ -180,7 +180,7 @@ impl Ocsp {
         &self.raw[self.tbs.clone()]
     }
 
-    /// The answer that is about this certificate of this issuer: hashes and serial number match.
+    /// The answer for this certificate of this issuer: the hashes and the serial number match.
     pub(crate) fn answer(
         &self,
         certificate: &Certificate,
@@ -258,8 +258,8 @@ impl Answer {
     }
 }
 
-/// A request for the status of one certificate (RFC 6960 §4.1.1). SHA-1 in the certificate id is
-/// what every responder understands; nothing depends on its strength.
+/// Builds a request for the status of one certificate (RFC 6960 §4.1.1). The certificate id uses SHA-1, which every
+/// responder supports; the security does not depend on its strength.
 pub fn request(certificate: &Certificate, issuer: &Certificate, nonce: Option<&[u8]>) -> Vec<u8> {
     let hash = Hash::Sha1;
     let algorithm = write::sequence(&[&write::oid(oid::SHA1), &write::null()]);

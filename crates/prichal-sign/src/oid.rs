@@ -1,4 +1,4 @@
-//! Object identifiers in their dotted form, and the ones this crate knows.
+//! Object identifiers in dotted form, and those that this crate knows.
 
 use crate::der::{Reader, tag};
 use crate::error::{Result, malformed};
@@ -25,7 +25,7 @@ impl Oid {
             return Err(bad);
         }
         let mut text = String::with_capacity(content.len() * 3);
-        // Numbers below 2.25 have 128 bits (X.667).
+        // A UUID-based arc below 2.25 has 128 bits (X.667).
         let mut arc: u128 = 0;
         let mut within = false;
         for &byte in content {

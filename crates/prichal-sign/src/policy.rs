@@ -1,11 +1,11 @@
-//! What a signature must satisfy: severities, algorithms and duties, as data.
+//! Validation policies: severities, algorithms and requirements, as data.
 
 use crate::certificate::general_name::host;
 use crate::hash::Hash;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
-/// What a broken rule means.
+/// The consequence of a broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -14,62 +14,63 @@ pub enum Severity {
     Ignore,
 }
 
-/// Whose certificates say in their extended key usage what the holder may sign.
+/// The meaning of the extended key usage for the authority to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Roles {
     /// Certificates name no roles.
     Open,
-    /// The register of the Kazakh root authority: first head, signer, finance, individual.
+    /// The register of the Kazakh root authority: head, authorised signer, finance, individual.
     Kazakhstan,
 }
 
-/// A hash that signatures may use only in the past.
+/// A hash that signatures may use in the past only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WeakHash {
     pub hash: Hash,
-    /// A proof of existence before this time makes it acceptable; `None`: never acceptable.
+    /// The time before which the signature must be proven to exist; `None` if the hash is never accepted.
     pub accepted_before: Option<Time>,
-    /// It is not broken, only withdrawn: a time-stamp made with it before then proves its own time.
+    /// True for a hash that was withdrawn without being broken: a time-stamp made with it before then proves its own
+    /// time.
     #[serde(default)]
     pub withdrawn: bool,
 }
 
-/// A validation policy. Make one from a preset and change what differs.
+/// A validation policy. Start from a preset and change the differences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Policy {
-    /// Reported with every verdict.
+    /// The id shown with every verdict.
     pub id: String,
-    /// Anchors pinned by the SHA-256 of the certificate, hexadecimal. A certificate of this list
-    /// that is at hand, from wherever it came, is one; names are never enough.
+    /// The anchors, as SHA-256 of the certificate in hex. Every available certificate with such a hash is an anchor,
+    /// wherever it comes from. A name never makes an anchor.
     #[serde(default)]
     pub anchors: Vec<String>,
-    /// The signature has no signed attributes.
+    /// A signature without signed attributes.
     pub no_signed_attributes: Severity,
-    /// Content other than id-data is allowed, with signed attributes.
+    /// True if content other than id-data is allowed, with signed attributes.
     pub other_content: bool,
-    /// Signed attributes are not in DER order, one that must be signed is not, a version does not go
-    /// with the members, and the like.
+    /// A structural fault, such as signed attributes outside of DER order, an unsigned attribute that must be signed,
+    /// or a version that does not match the members.
     pub structure: Severity,
-    /// No signingCertificate attribute.
+    /// A signature without a signingCertificate attribute.
     pub no_signing_certificate: Severity,
-    /// The signer's key usage lacks nonRepudiation.
+    /// A signer's key usage without nonRepudiation.
     pub non_repudiation: Severity,
     pub roles: Roles,
-    /// The certificate's role does not allow signing.
+    /// A certificate whose role does not allow signing.
     pub role: Severity,
-    /// BIN, IIN or INN are not the expected ones.
+    /// A BIN, IIN or INN other than the expected one.
     pub identity: Severity,
-    /// No usable revocation data for the signer or an intermediate.
+    /// Missing usable revocation data for the signer or an intermediate.
     pub no_revocation_data: Severity,
-    /// The same for the certificate of a time-stamping authority and its issuers.
+    /// Missing usable revocation data for a time-stamping authority or its issuers.
     pub no_time_stamp_revocation_data: Severity,
     /// A revocation list without nextUpdate.
     pub no_next_update: Severity,
-    /// A name outside of what an authority above it may name. National trees are closed: there it
-    /// is an authority that oversteps its bounds, elsewhere mostly one that described them badly.
+    /// A name that violates the name constraints of an authority above it. In closed national trees that is an
+    /// authority overstepping its bounds; elsewhere it is mostly an authority with wrong constraints.
     pub name_constraints: Severity,
     pub certificate_policies: Severity,
     /// The smallest RSA modulus, in bits.
@@ -77,29 +78,29 @@ pub struct Policy {
     /// An RSA exponent below 65537 (FIPS 186-5 §5.4).
     pub small_rsa_exponent: Severity,
     pub weak_hashes: Vec<WeakHash>,
-    /// Certificates between the signer's and the anchor, at most.
+    /// The largest number of certificates between the signer's and the anchor.
     pub path_length: usize,
-    /// Seconds around the reference time within which an OCSP answer without nextUpdate is fresh.
+    /// The time around the reference time, in seconds, within which an OCSP answer without nextUpdate is fresh.
     pub ocsp_freshness: i64,
-    /// Seconds by which an authority's clock may be ahead of ours.
+    /// The largest tolerated clock difference of an authority, in seconds.
     pub clock_skew: i64,
-    /// Policies of time-stamps that are accepted; none listed: all.
+    /// The accepted time-stamp policies. Empty: every policy.
     pub time_stamp_policies: Vec<String>,
-    /// Hosts from which missing data may be fetched, each with its subdomains; `*` is every host
-    /// that is a name rather than an address.
+    /// The hosts from which missing data may be fetched, each with its subdomains. `*` is every host with a public
+    /// name, as opposed to an address.
     pub fetch_hosts: Vec<String>,
 }
 
-/// 2014-01-01: SHA-1 is not to be used for signatures from here on (NIST SP 800-131A §3).
+/// 2014-01-01: the end of SHA-1 in signatures (NIST SP 800-131A §3).
 const SHA1_END: Time = Time::from_unix(1_388_534_400);
-/// 2025-07-27: the last Kazakh authority for 34.310-2004 ended.
+/// 2025-07-27: the end of the last Kazakh authority for 34.310-2004.
 const KZ_2004_END: Time = Time::from_unix(1_753_574_400);
-/// 2020-01-01: GOST R 34.10-2001 is not to be used for signatures from here on.
+/// 2020-01-01: the end of GOST R 34.10-2001 in signatures.
 const RU_2001_END: Time = Time::from_unix(1_577_836_800);
 
-/// The root and national authorities of Kazakhstan: `root_gost_2022`, `nca_gost_2022`,
-/// `root_rsa_2020`, `nca_rsa_2022`, `root_gost_2020`, and those that ended in 2025 and are needed
-/// for documents from before: `root_gost`, `root_rsa`, `nca_gost`, `nca_rsa`.
+/// The root and national authorities of Kazakhstan: `root_gost_2022`, `nca_gost_2022`, `root_rsa_2020`,
+/// `nca_rsa_2022`, `root_gost_2020`, and those that ended in 2025 and are needed for older documents: `root_gost`,
+/// `root_rsa`, `nca_gost`, `nca_rsa`.
 const KZ_ANCHORS: [&str; 9] = [
     "af77725f8328bb24f89d81da3acdf7cee4324248538b7ba2cd2a860517fb9dca",
     "32c7d233a42703a327f3025543a05b930e3f39a786c68dfa196baa86d5618524",
@@ -113,7 +114,7 @@ const KZ_ANCHORS: [&str; 9] = [
 ];
 
 impl Policy {
-    /// The preset of this name.
+    /// The preset with this name.
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "kz" => Some(Self::kz()),
@@ -124,7 +125,7 @@ impl Policy {
         }
     }
 
-    /// Kazakhstan: roles, identity, and keys made for signing.
+    /// Kazakhstan: requires roles, identity, and keys made for signing.
     pub fn kz() -> Self {
         Self {
             id: "kz".to_owned(),
@@ -162,7 +163,7 @@ impl Policy {
         }
     }
 
-    /// The baseline of EN 319 122-1 with the severities of the European reference validator.
+    /// The baseline of EN 319 122-1, with the severities of the European reference validator.
     pub fn eu_baseline() -> Self {
         Self {
             id: "eu-baseline".to_owned(),
@@ -196,7 +197,7 @@ impl Policy {
         }
     }
 
-    /// For trials: `eu-baseline` without the duties of revocation, role and identity.
+    /// For tests: `eu-baseline` without requirements on revocation, role and identity.
     pub fn test() -> Self {
         Self {
             id: "test".to_owned(),
@@ -209,13 +210,13 @@ impl Policy {
         }
     }
 
-    /// Whether a message hash may be trusted, when it is proven that it existed at `proof`.
+    /// True if the hash is accepted for a message proven to exist at `proof`.
     pub(crate) fn accepts_hash(&self, hash: Hash, proof: Time) -> bool {
         let rule = self.weak_hashes.iter().find(|weak| weak.hash == hash);
         rule.is_none_or(|weak| weak.accepted_before.is_some_and(|end| proof < end))
     }
 
-    /// The same for the hash of a time-stamp that says it was made at `own`.
+    /// True if the hash is accepted for a time-stamp with the time `own` that is proven to exist at `proof`.
     pub(crate) fn accepts_hash_of_time_stamp(&self, hash: Hash, proof: Time, own: Time) -> bool {
         let withdrawn = self
             .weak_hashes
@@ -224,13 +225,13 @@ impl Policy {
         self.accepts_hash(hash, if withdrawn { own } else { proof })
     }
 
-    /// Whether the hash would be acceptable with an early enough proof.
+    /// True if the hash would be accepted with an early enough proof.
     pub(crate) fn once_accepted(&self, hash: Hash) -> bool {
         let rule = self.weak_hashes.iter().find(|weak| weak.hash == hash);
         rule.is_none_or(|weak| weak.accepted_before.is_some())
     }
 
-    /// Whether the URL's host is on the list. Only HTTP and HTTPS are ever fetched.
+    /// True if the URL's host is on the list. Only HTTP and HTTPS URLs are fetched.
     pub(crate) fn may_fetch(&self, url: &str) -> bool {
         let lower = url.to_ascii_lowercase();
         if !lower.starts_with("http://") && !lower.starts_with("https://") {
@@ -239,8 +240,8 @@ impl Policy {
         let Some(host) = host(&lower) else {
             return false;
         };
-        // A numeric address, or a name without a dot such as localhost, is only fetched when it
-        // is listed itself: a certificate must not steer requests into the caller's own network.
+        // A numeric address, or a name without a dot such as localhost, is fetched only if it is listed itself.
+        // Otherwise a certificate could direct requests into the caller's own network.
         let last = host.rsplit('.').next().unwrap_or(host);
         let public = host.contains('.') && !last.starts_with(|c: char| c.is_ascii_digit());
         self.fetch_hosts.iter().any(|listed| match listed.as_str() {

@@ -1,4 +1,4 @@
-//! What a validation says, in the words of EN 319 102-1.
+//! The validation report, in the terms of EN 319 102-1.
 
 use crate::certificate::Certificate;
 use crate::identity::Facts;
@@ -13,7 +13,7 @@ pub enum Verdict {
     TotalFailed,
 }
 
-/// Why a verdict is not `TOTAL_PASSED` (EN 319 102-1 §5.1.3).
+/// The reason for a verdict other than `TOTAL_PASSED` (EN 319 102-1 §5.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SubIndication {
@@ -39,7 +39,7 @@ pub enum SubIndication {
 }
 
 impl SubIndication {
-    /// The verdict that the sub-indication belongs to.
+    /// The verdict that the sub-indication implies.
     pub const fn verdict(self) -> Verdict {
         match self {
             Self::FormatFailure
@@ -52,8 +52,8 @@ impl SubIndication {
         }
     }
 
-    /// How much it weighs beside others about the same signature. One that can be retried decides
-    /// only where there is no other: it hides none that is final.
+    /// The rank among sub-indications of the same signature. `TRY_LATER` has the lowest rank, so that it never hides
+    /// a final one.
     pub(crate) const fn weight(self) -> u8 {
         match (self.verdict(), self) {
             (Verdict::TotalFailed, _) => 3,
@@ -81,7 +81,7 @@ pub struct Step {
     pub reason: String,
 }
 
-/// The names of the steps, first to last.
+/// The names of the steps, in order.
 pub const STEPS: [&str; 21] = [
     "format",
     "signed-data",
@@ -112,39 +112,39 @@ pub const STEPS: [&str; 21] = [
 pub struct SignerReport {
     pub verdict: Verdict,
     pub sub_indication: Option<SubIndication>,
-    /// `None` when the signer's certificate was not found.
+    /// `None` if the signer's certificate was not found.
     pub certificate: Option<Facts>,
-    /// All 21, in order.
+    /// All 21 steps, in order.
     pub steps: Vec<Step>,
-    /// The time the signature is judged at: of its earliest valid time-stamp, else of the check.
+    /// The time at which the signature is judged: that of its earliest valid time-stamp, else that of the check.
     pub best_time: Time,
-    /// Such as `GOST 34.10 (KZ) with Streebog-512`.
+    /// The signature algorithm, such as `GOST 34.10 (KZ) with Streebog-512`.
     pub algorithm: Option<String>,
-    /// The signer's own claim.
+    /// The time claimed by the signer.
     pub signing_time: Option<Time>,
-    /// The earliest time that a valid time-stamp proves.
+    /// The earliest time proven by a valid time-stamp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_stamped_at: Option<Time>,
-    /// Subjects of the path, from the signer to the anchor; empty where none leads to one.
+    /// The subjects of the path, from the signer to the anchor. Empty without a path to an anchor.
     pub path: Vec<String>,
-    /// Duties that the policy does not insist on and that were not met.
+    /// Checks that the policy does not require and that did not succeed.
     pub unchecked: Vec<Unchecked>,
-    /// Which revocation lists, responses and time-stamps the verdict rests on.
+    /// The revocation lists, OCSP responses and time-stamps that support the verdict.
     pub evidence: Vec<String>,
     pub counter_signatures: Vec<CounterSignature>,
 }
 
-/// Something that a verdict says nothing about.
+/// An aspect that a verdict does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unchecked {
-    /// Whose number the certificate has: nothing was expected, or another is tolerated.
+    /// The identity of the holder: none was expected, or another one is tolerated.
     Identity,
-    /// Revocation of a certificate on the path.
+    /// The revocation of a certificate on the path.
     Revocation,
 }
 
-/// A counter-signature. It changes no verdict.
+/// A counter-signature. It never changes the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CounterSignature {
@@ -167,32 +167,32 @@ pub enum NeedKind {
     Certificate,
 }
 
-/// What something is missing for, in the order in which it is worth to be fetched. Only the
-/// addresses of the first come from certificates that a trusted authority has signed.
+/// The purpose of a missing item, in the order of fetching. Only the addresses of the first kind come from
+/// certificates signed by a trusted authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Revocation of a signer's certificate or of one above it.
+    /// The revocation of a signer's certificate or of one above it.
     Signer,
-    /// A path for a signer's certificate.
+    /// The path of a signer's certificate.
     SignersPath,
     /// Time-stamps and counter-signatures, which anybody can append.
     Appended,
 }
 
-/// Something that was missing. Fetch it and validate again.
+/// Missing evidence. Fetch it and validate again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Need {
     pub kind: NeedKind,
     #[serde(skip)]
     pub cause: Cause,
-    /// `None` when nothing says where it is.
+    /// `None` if no address is known.
     pub url: Option<String>,
-    /// Whether the policy's list of hosts allows to fetch it.
+    /// True if the policy allows fetching from this host.
     pub allowed: bool,
     /// The name whose certificate or status is missing.
     pub subject: String,
-    /// A base64 OCSP request.
+    /// An OCSP request in base64.
     pub request: Option<String>,
     /// The certificate whose issuer is missing.
     #[serde(skip)]
@@ -209,17 +209,17 @@ pub struct Report {
     pub at: Time,
     pub signers: Vec<SignerReport>,
     pub needs: Vec<Need>,
-    /// Revocation data beside that of the last hour which the signature brings: worth a look where it is at
-    /// hand, and no fetch.
+    /// Needs for revocation data newer than the embedded data of the last hour. They are worth a look-up in stored
+    /// evidence, and no fetch.
     #[serde(skip)]
     pub newer: Vec<Need>,
-    /// Whether a signer needs more than stands among the needs: there were too many.
+    /// True if the list of needs is full and a signer needs more.
     #[serde(skip)]
-    pub is_crowded: bool,
-    /// Why there is a verdict without signers: unreadable bytes, no signer, no required signer.
+    pub has_more_needs: bool,
+    /// The reason for a verdict without signers: unreadable bytes, no signer, or no required signer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Set when the bytes are not one readable `SignedData`.
+    /// Set if the bytes are not a readable `SignedData`.
     #[serde(skip)]
     pub unreadable: Option<crate::ReadError>,
 }

@@ -1,4 +1,4 @@
-//! Signature schemes: which one an algorithm identifier means for a key, and the check itself.
+//! Signature schemes: the scheme of an algorithm identifier and a key, and the verification.
 
 use crate::algorithm::Algorithm;
 use crate::der::{Reader, tag, write};
@@ -9,7 +9,7 @@ use crate::oid::{self, Oid};
 use rsa::traits::SignatureScheme;
 use rsa::{BoxedUint, Pkcs1v15Sign, Pss};
 
-/// How a signature value is made from a message.
+/// The way in which a signature value is computed from a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Pkcs1(Hash),
@@ -19,19 +19,19 @@ pub(crate) enum Scheme {
     Gost(Hash, ByteOrder),
 }
 
-/// Why identifiers, digest and key do not make a scheme.
+/// The reason for which identifiers, digest and key do not form a scheme.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SchemeError {
-    #[error("the signature algorithm {0} is not known")]
+    #[error("the signature algorithm {0} is unknown")]
     Unknown(Oid),
-    #[error("the signature algorithm {algorithm} does not fit a key of {key}")]
+    #[error("the signature algorithm {algorithm} does not match a key of type {key}")]
     Key { algorithm: Oid, key: String },
-    #[error("the signature algorithm uses {signature}, the digest algorithm is {digest}")]
+    #[error("the signature algorithm uses {signature}, but the digest algorithm is {digest}")]
     Digest {
         signature: &'static str,
         digest: &'static str,
     },
-    #[error("the signature algorithm {0} needs a digest algorithm beside it")]
+    #[error("the signature algorithm {0} needs a separate digest algorithm")]
     NoDigest(Oid),
     #[error("the parameters of RSA-PSS are not supported: {0}")]
     Pss(&'static str),
@@ -46,9 +46,9 @@ enum Family {
 }
 
 impl Scheme {
-    /// What `algorithm` means for a key. `digest` is the digest algorithm beside it, which CMS
-    /// has and certificates have not; it must agree, and gives the hash where the algorithm names
-    /// only the kind of key.
+    /// Resolves the scheme of `algorithm` for a key. `digest` is the separate digest algorithm, which CMS has and
+    /// certificates do not. It must agree with `algorithm`, and supplies the hash if `algorithm` names only the type
+    /// of key.
     pub(crate) fn resolve(
         algorithm: &Algorithm,
         digest: Option<Hash>,
@@ -100,7 +100,7 @@ impl Scheme {
                 },
             ) => {
                 let hash = hash.unwrap_or_else(|| gost_hash(asked, curve.size));
-                // A key goes with the hash of its own size and country (RFC 9215 §2).
+                // A key is bound to the hash of its own size and country (RFC 9215 §2).
                 if asked != *standard || hash != gost_hash(asked, curve.size) {
                     return Err(misfit());
                 }
@@ -110,7 +110,7 @@ impl Scheme {
         }
     }
 
-    /// The hash of the message, where the scheme has one of its own choice.
+    /// The hash of the message. None if the scheme hashes internally.
     pub(crate) const fn hash(self) -> Option<Hash> {
         match self {
             Self::Pkcs1(hash)
@@ -136,7 +136,7 @@ impl Scheme {
         }
     }
 
-    /// Whether the signature over `message` is right.
+    /// True if `signature` is a valid signature of `message`.
     pub(crate) fn verify(self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         let Some(hash) = self.hash() else {
             return ed25519(key, message, signature);
@@ -144,7 +144,7 @@ impl Scheme {
         self.verify_digest(key, &hash.digest(message), signature)
     }
 
-    /// The same for a message whose digest is known. Ed25519 has none.
+    /// Verifies a signature of a message with a known digest. Ed25519 has no such form.
     pub(crate) fn verify_digest(self, key: &PublicKey, digest: &[u8], signature: &[u8]) -> bool {
         match (self, key) {
             (Self::Pkcs1(hash), PublicKey::Rsa { modulus, exponent }) => {
@@ -227,7 +227,7 @@ pub(crate) const fn byte_order(standard: GostStandard) -> ByteOrder {
     }
 }
 
-/// Hash and salt length of `RSASSA-PSS-params` (RFC 4055 §3.1).
+/// Reads the hash and the salt length of `RSASSA-PSS-params` (RFC 4055 §3.1).
 fn pss_parameters(algorithm: &Algorithm) -> Result<(Hash, usize), SchemeError> {
     let bad = SchemeError::Pss;
     let unreadable = |_| bad("they are malformed");
@@ -245,7 +245,7 @@ fn pss_parameters(algorithm: &Algorithm) -> Result<(Hash, usize), SchemeError> {
     let (hash, mask, salt, trailer) = (field(0)?, field(1)?, field(2)?, field(3)?);
     let read_hash = |mut reader: Reader<'_>| -> Result<Hash, SchemeError> {
         let named = Algorithm::read(&mut reader, "a hash").map_err(unreadable)?;
-        Hash::from_algorithm(&named).ok_or(bad("the hash is not known"))
+        Hash::from_algorithm(&named).ok_or(bad("the hash is unknown"))
     };
     let hash = hash.map_or(Ok(Hash::Sha1), |element| read_hash(element.inside()))?;
     let mask_hash = match mask {
@@ -283,8 +283,8 @@ fn pss_parameters(algorithm: &Algorithm) -> Result<(Hash, usize), SchemeError> {
     Ok((hash, salt))
 }
 
-/// `DigestInfo` up to the digest (RFC 8017 §9.2). The crate encodes the expected block anew and
-/// compares, so nothing in a signature is parsed.
+/// `DigestInfo` up to the digest (RFC 8017 §9.2). The RSA crate encodes the expected block and compares it, so
+/// nothing in a signature is parsed.
 pub(crate) fn pkcs1_prefix(hash: Hash) -> Option<Vec<u8>> {
     let algorithm = write::sequence(&[&write::oid(hash.pkcs1_oid()?), &write::null()]);
     let digest = write::octets(&vec![0; hash.size()]);
@@ -301,8 +301,8 @@ fn rsa(
     signature: &[u8],
 ) -> bool {
     let number = BoxedUint::from_be_slice_vartime;
-    // The numbers were looked at when the key was read: the crate's own bounds are narrower, and an
-    // exponent beyond them makes no signature wrong.
+    // The key was checked when it was read. The RSA crate's own bounds are narrower, and an exponent beyond them does
+    // not make a signature invalid.
     let key = rsa::PublicKey::new_unchecked(number(modulus), number(exponent));
     key.verify(scheme, digest, signature).is_ok()
 }
@@ -354,7 +354,7 @@ fn ecdsa(curve: EcCurve, point: &[u8], digest: &[u8], signature: &[u8]) -> bool 
 }
 
 impl EcCurve {
-    /// Octets of a coordinate.
+    /// The number of octets of a coordinate.
     pub(crate) const fn size(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -375,7 +375,7 @@ fn ecdsa_values(signature: &[u8], size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
         Some([vec![0; zeros].as_slice(), digits].concat())
     };
     let pair = (value()?, value()?);
-    // One signature has one form: another one would be the same signature in other bytes.
+    // Only the DER encoding is accepted, so that a signature has exactly one form.
     let der = write::sequence(&[&write::integer(&pair.0), &write::integer(&pair.1)]);
     (inside.is_empty() && der == signature).then_some(pair)
 }

@@ -1,5 +1,5 @@
-//! Makes keys, certificates, revocation data, time-stamps and signatures for tests, right ones and
-//! broken ones. Only built with the feature `testing`; never use its keys for anything else.
+//! Builders of keys, certificates, revocation data, time-stamps and signatures for tests, valid and broken. Built
+//! only with the feature `testing`. Its keys are public and must not be used for anything else.
 
 mod authority;
 mod certificate;
@@ -19,7 +19,7 @@ pub use time_stamp::TimeStamp;
 use crate::der::{tag, write};
 use crate::time::Time;
 
-/// `GeneralizedTime`, which every reader accepts in place of the shorter form.
+/// `GeneralizedTime`, which every reader accepts in place of `UTCTime`.
 pub(crate) fn generalized(time: Time) -> Vec<u8> {
     let digits: String = time
         .to_string()
@@ -29,7 +29,7 @@ pub(crate) fn generalized(time: Time) -> Vec<u8> {
     write::element(tag::GENERALIZED_TIME, format!("{digits}Z").as_bytes())
 }
 
-/// The form that RFC 5280 §4.1.2.5 asks for.
+/// The form of time that RFC 5280 §4.1.2.5 requires.
 pub(crate) fn x509_time(time: Time) -> Vec<u8> {
     let text = time.to_string();
     let year: i32 = text.get(..4).and_then(|y| y.parse().ok()).unwrap_or(2050);

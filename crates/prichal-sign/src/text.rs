@@ -1,4 +1,4 @@
-//! The forms in which files come: DER or BER as it is, PEM (RFC 7468), bare base64.
+//! The forms of input files: DER or BER, PEM (RFC 7468), bare base64.
 
 use crate::error::{ReadError, Result};
 use base64::Engine;
@@ -14,8 +14,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 
-/// The one DER or BER value of the input, decoded if it is PEM or base64; at most `size` bytes. What the
-/// value is, and whether it is one, is not looked at.
+/// Decodes the single value of the input, at most `size` bytes. The value itself is not parsed.
 pub fn one(input: &[u8], size: usize) -> Result<Cow<'_, [u8]>> {
     bound(input, size)?;
     if !is_text(input) {
@@ -35,8 +34,8 @@ pub fn one(input: &[u8], size: usize) -> Result<Cow<'_, [u8]>> {
     Ok(Cow::Owned(block))
 }
 
-/// Every value of a file that may hold several PEM blocks, at most `most` of them.
-pub(crate) fn all(input: &[u8], size: usize, most: usize) -> Result<Vec<Cow<'_, [u8]>>> {
+/// Decodes all PEM blocks of the input, or its single value. At most `max` values.
+pub(crate) fn all(input: &[u8], size: usize, max: usize) -> Result<Vec<Cow<'_, [u8]>>> {
     bound(input, size)?;
     if !is_text(input) || find(input, BEGIN).is_none() {
         return Ok(vec![one(input, size)?]);
@@ -44,10 +43,10 @@ pub(crate) fn all(input: &[u8], size: usize, most: usize) -> Result<Vec<Cow<'_, 
     let mut blocks = Vec::new();
     let mut rest = input;
     while find(rest, BEGIN).is_some() {
-        if blocks.len() >= most {
+        if blocks.len() >= max {
             return Err(ReadError::TooMany {
                 what: "PEM blocks",
-                limit: most,
+                limit: max,
             });
         }
         let (decoded, after) = block(rest)?;
@@ -58,9 +57,9 @@ pub(crate) fn all(input: &[u8], size: usize, most: usize) -> Result<Vec<Cow<'_, 
 }
 
 fn bound(input: &[u8], size: usize) -> Result<()> {
-    // Four characters hold three bytes, and lines end.
-    let most = if is_text(input) { size / 2 * 3 } else { size };
-    if input.len() > most {
+    // Base64 takes four characters and line breaks for three bytes.
+    let max = if is_text(input) { size / 2 * 3 } else { size };
+    if input.len() > max {
         return Err(ReadError::TooLarge { limit: size });
     }
     if trim(input).is_empty() {
@@ -69,8 +68,8 @@ fn bound(input: &[u8], size: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether this is text: DER and BER of what we read start with a SEQUENCE, which is the digit 0
-/// in ASCII, and a second byte that no base64 and no PEM of it has there.
+/// True for text. DER and BER values here begin with a SEQUENCE, whose tag is the digit 0 in ASCII, followed by a
+/// byte that base64 of such a value never has there.
 fn is_text(input: &[u8]) -> bool {
     let head = trim(input);
     let head = &head[..head.len().min(64)];
@@ -88,7 +87,7 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// The first PEM block and what follows it. Text before it is commentary (RFC 7468 §2).
+/// The first PEM block and the rest of the text. Text before the block is commentary (RFC 7468 §2).
 fn block(text: &[u8]) -> Result<(Vec<u8>, &[u8])> {
     let begin = find(text, BEGIN).ok_or(ReadError::NoKnownForm)?;
     let after_begin = &text[begin + BEGIN.len()..];
@@ -113,7 +112,7 @@ fn base64(text: &[u8]) -> Result<Vec<u8>> {
     BASE64.decode(dense).map_err(|_| ReadError::NoKnownForm)
 }
 
-/// Standard base64 for requests and reports.
+/// Standard base64, for requests and reports.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }

@@ -1,11 +1,11 @@
-//! Points in time, in whole seconds. This crate never reads a clock.
+//! Points in time, in whole seconds. This crate reads no clock.
 
 use crate::der::{Element, Reader, tag};
 use crate::error::{ReadError, Result, malformed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Seconds since 1970-01-01T00:00:00Z. Shown as RFC 3339.
+/// Seconds since 1970-01-01T00:00:00Z. Displayed as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(i64);
 
@@ -18,7 +18,7 @@ impl Time {
         self.0
     }
 
-    /// Reads RFC 3339, or a plain number of Unix seconds.
+    /// Parses RFC 3339, or a number of Unix seconds.
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(seconds) = text.parse() {
             return Some(Self(seconds));
@@ -32,7 +32,7 @@ impl Time {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// Reads `Time` of X.509: `UTCTime` up to 2049, `GeneralizedTime` otherwise (RFC 5280 §4.1.2.5).
+    /// Reads `Time` of X.509: `UTCTime` up to 2049, `GeneralizedTime` later (RFC 5280 §4.1.2.5).
     pub(crate) fn read(reader: &mut Reader<'_>, what: &'static str) -> Result<Self> {
         match reader.peek() {
             Some(tag::UTC_TIME | tag::GENERALIZED_TIME) => Self::from_element(&reader.any()?),
@@ -64,7 +64,7 @@ impl Time {
         let (day, rest) = two_digits(rest).ok_or_else(bad)?;
         let (hour, rest) = two_digits(rest).ok_or_else(bad)?;
         let (minute, rest) = two_digits(rest).ok_or_else(bad)?;
-        // Seconds may be absent in BER; their fraction, in time-stamps, is dropped.
+        // BER allows the seconds to be absent. The fraction of a time-stamp's seconds is dropped.
         let (second, rest) = if rest.is_empty() {
             (0, rest)
         } else {
@@ -106,7 +106,7 @@ fn days_of_month(year: i64, month: i64) -> Option<i64> {
     }
 }
 
-/// Days from 1970-01-01 to the first of the month.
+/// The number of days from 1970-01-01 to the first of the month.
 fn days_before(year: i64, month: i64) -> i64 {
     let past = year - 1;
     let years = past * 365 + past / 4 - past / 100 + past / 400;
@@ -118,7 +118,7 @@ impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_second(self.0) {
             Ok(stamp) => write!(f, "{stamp}"),
-            // Out of the calendar's years.
+            // The time is out of the range of the calendar.
             Err(_) => write!(f, "{}", self.0),
         }
     }

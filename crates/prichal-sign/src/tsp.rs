@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::oid::{self, Oid};
 use crate::time::Time;
 
-/// A token: `SignedData` over what the time-stamping authority says.
+/// A token: a `SignedData` over a `TSTInfo`.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub data: SignedData,
@@ -52,8 +52,7 @@ impl Token {
     }
 }
 
-/// What follows the time: accuracy, ordering, nonce and name say nothing that is needed here; an
-/// extension that must be understood is not.
+/// Skips accuracy, ordering, nonce and name, which are not needed here. An unknown critical extension is an error.
 fn check_rest(info: &mut Reader<'_>) -> Result<()> {
     info.optional(tag::SEQUENCE)?;
     info.optional(tag::BOOLEAN)?;
@@ -75,8 +74,8 @@ fn check_rest(info: &mut Reader<'_>) -> Result<()> {
     info.end("the time-stamp's content")
 }
 
-/// A request for a time-stamp over `digest`, which is the SHA-256 of what is stamped. The
-/// authority's certificate is asked for, since a token without it cannot be checked later.
+/// Builds a request for a time-stamp over a SHA-256 `digest`. It asks for the authority's certificate, because a
+/// token without it cannot be verified later.
 pub fn request(digest: &[u8; 32], nonce: Option<&[u8]>) -> Vec<u8> {
     let algorithm = write::sequence(&[&write::oid(oid::SHA256), &write::null()]);
     let imprint = write::sequence(&[&algorithm, &write::octets(digest)]);

@@ -1,7 +1,7 @@
 //! The validator: 21 steps, in order, for every signer.
 //!
-//! Nothing is fetched and no clock is read. What is missing is listed in the report; the caller
-//! brings it and validates again.
+//! It fetches nothing and reads no clock. Missing evidence is listed in the report; the caller provides it and
+//! validates again.
 
 #![expect(
     clippy::similar_names,
@@ -12,7 +12,7 @@ mod archive;
 mod authority;
 mod best_time;
 mod context;
-mod crowd;
+mod counter_signature;
 mod document;
 mod log;
 mod path;
@@ -71,7 +71,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
             (Verdict::TotalFailed, Some(Sub::FormatFailure), Some(reason))
         }
         None => {
-            let reason = "the required signer has not signed";
+            let reason = "the required signer did not sign";
             (
                 Verdict::Indeterminate,
                 Some(Sub::SigConstraintsFailure),
@@ -88,13 +88,13 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
         signers,
         needs: context.needs(),
         newer: context.newer(),
-        is_crowded: context.is_crowded(),
+        has_more_needs: context.has_more_needs(),
         reason: reason.map(str::to_owned),
         unreadable: None,
     }
 }
 
-/// The weightiest of what the signers came to; of equally bad ones the first.
+/// The result of the signers with the highest weight, and of equal ones the first.
 fn worst(signers: &[(Verdict, Option<Sub>)]) -> Option<(Verdict, Option<Sub>)> {
     let weight = |(_, sub): &&(Verdict, Option<Sub>)| sub.map_or(0, Sub::weight);
     signers.iter().rev().max_by_key(weight).copied()
@@ -109,13 +109,13 @@ fn unreadable_report(request: &Request<'_>, error: ReadError) -> Report {
         signers: Vec::new(),
         needs: Vec::new(),
         newer: Vec::new(),
-        is_crowded: false,
+        has_more_needs: false,
         reason: Some(error.to_string()),
         unreadable: Some(error),
     }
 }
 
-/// Steps 1 and 2. What cannot be read at all never comes here.
+/// Steps 1 and 2. Unreadable input was reported before.
 fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
     let data = &document.data;
     log.pass(1, "one well-formed SignedData within the limits");
@@ -144,11 +144,11 @@ fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
         log,
     );
     let count = data.signers.len();
-    log.pass(2, format!("signedData, {count} signers"));
+    log.pass(2, format!("SignedData with {count} signers"));
 }
 
-/// A version that RFC 5652 does not know is refused. One that does not go with the members is known
-/// from many tools, and decides nothing.
+/// Checks a version. A version that RFC 5652 does not define is refused. One that does not match the members is
+/// reported with the severity of structural faults, because many tools write it.
 fn check_version(
     policy: &Policy,
     what: &str,
@@ -166,7 +166,7 @@ fn check_version(
     }
 }
 
-/// The part of step 2 that is about one signer.
+/// The part of step 2 for one signer.
 fn check_signer_version(policy: &Policy, signer: &SignerInfo, log: &mut Log) {
     let expected = match signer.id {
         SignerId::IssuerAndSerial { .. } => 1,
@@ -176,7 +176,7 @@ fn check_signer_version(policy: &Policy, signer: &SignerInfo, log: &mut Log) {
     check_version(policy, "the signer", version, expected, &[1, 3], log);
 }
 
-/// Step 3.
+/// Step 3: finds the signed content and compares it with the given content.
 fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Document, log: &mut Log) {
     let data = &document.data;
     if data.content_type != *oid::DATA && !request.policy.other_content {
@@ -197,7 +197,7 @@ fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Docume
             log.fail(
                 3,
                 Sub::HashFailure,
-                "the attached content and the given one differ",
+                "the attached content differs from the given content",
             );
         }
         (Some(attached), _) => log.pass(3, format!("attached, {} bytes", attached.len())),
@@ -206,7 +206,7 @@ fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Docume
             log.fail(
                 3,
                 Sub::SignedDataNotFound,
-                "the signature is detached; no content was given",
+                "the signature is detached and no content was given",
             );
         }
     }
@@ -248,7 +248,8 @@ fn one_signer<'a>(
         &mut log,
     );
     let mut judged = at_time(context, checked.as_ref(), times.at, &log);
-    // A time-stamp that cannot be judged yet may cure what is wrong now: then the answer waits for it.
+    // If the only missing piece is the revocation data of a time-stamp that would cure the failure, the verdict is
+    // "try later".
     if let Some(waiting) = times.waiting
         && judged.log.weight() > Sub::TryLater.weight()
     {
@@ -263,7 +264,7 @@ fn one_signer<'a>(
     let mut log = judged.log;
     evidence.extend(judged.evidence);
     let best_time = judged.at;
-    let counter_signatures = crowd::check(context, document, index, &mut log);
+    let counter_signatures = counter_signature::check(context, document, index, &mut log);
     let algorithm = checked.as_ref().and_then(|c| c.algorithm.clone());
     log.pass(
         21,
@@ -294,7 +295,7 @@ fn one_signer<'a>(
     }
 }
 
-/// The steps whose outcome depends on when the signature is taken to have existed.
+/// The steps that depend on the best signature time.
 struct AtTime {
     at: Time,
     log: Log,
@@ -340,7 +341,7 @@ fn at_time<'a>(
     judged
 }
 
-/// Step 14. The path comes back even if something is wrong with it, so that revocation is known.
+/// Step 14. A path is returned even if it has problems, so that its revocation can be checked.
 fn check_path<'a>(
     context: &Context<'a>,
     certificate: &'a Certificate,
@@ -351,8 +352,8 @@ fn check_path<'a>(
         Ok(path) => path,
         Err(none) => {
             context.need_issuer(none.last);
-            if context.issuer_is_away(none.last) && !none.is_cut {
-                let reason = format!("{}, and could not be fetched", none.reason);
+            if context.issuer_is_unreachable(none.last) && !none.is_incomplete {
+                let reason = format!("{} and could not be fetched", none.reason);
                 log.fail(14, Sub::TryLater, reason);
             } else {
                 log.fail(14, Sub::NoCertificateChainFound, none.reason);

@@ -1,8 +1,8 @@
--- Ids and other keys are compared byte by byte: the comments give PostgreSQL the words for it.
--- Times are microseconds since 1970 unless a column says otherwise; flags are 0 or 1; ids are
--- lower-case UUID text; JSON is text that nobody filters on.
+-- Ids and other keys are compared byte by byte; the embedded comments select the collation for PostgreSQL. Times are
+-- microseconds since 1970 unless a column's comment says otherwise. Flags are 0 or 1. Ids are lower-case UUIDs as
+-- text. JSON is text and never filtered on.
 
--- One row a workspace. A deleted one keeps its row, so that its id is never used again.
+-- Workspaces. A deleted workspace keeps its row, so that its id is never used again.
 CREATE TABLE workspace (
   id TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   name TEXT NOT NULL,
@@ -16,7 +16,7 @@ CREATE TABLE workspace (
 CREATE UNIQUE INDEX workspace_name ON workspace (name) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX workspace_bin ON workspace (bin) WHERE deleted_at IS NULL AND bin IS NOT NULL;
 
--- Workspace tokens: only the SHA-256 of each, in hex.
+-- Workspace tokens, as SHA-256 in hex.
 CREATE TABLE token (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE token (
 );
 CREATE UNIQUE INDEX token_hash ON token (hash);
 
--- Manifests. A private integration belongs to its workspace alone, a public one is offered to all.
+-- Integrations from manifests. A private integration belongs to its workspace, a public one is offered to all.
 CREATE TABLE integration (
   id TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -52,9 +52,9 @@ CREATE UNIQUE INDEX integration_private_name ON integration (workspace, lower(na
 CREATE UNIQUE INDEX integration_public_name ON integration (lower(name)) WHERE kind = 'public';
 CREATE UNIQUE INDEX integration_api_key ON integration (api_key_hash) WHERE api_key_hash IS NOT NULL;
 
--- An integration in a workspace; its id is the integration's. Uninstalling keeps the row.
--- secrets: a JSON array, encrypted with the master key. round: counts installs, so that a key of an
--- earlier one stays dead.
+-- Instances of integrations in workspaces; an instance has the id of its integration. Uninstalling keeps the row.
+-- secrets: a JSON array, encrypted with the master key. round: the number of the installation, so that access keys of
+-- an earlier one stay invalid.
 CREATE TABLE instance (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -74,7 +74,7 @@ CREATE TABLE instance (
 );
 CREATE INDEX instance_integration ON instance (integration);
 
--- What a public integration's secrets identify: the keyed hash of each value, and whose it is.
+-- The workspaces that the secrets of public integrations identify, by the keyed hash of each secret.
 CREATE TABLE instance_secret (
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
   name TEXT NOT NULL,
@@ -83,7 +83,7 @@ CREATE TABLE instance_secret (
   PRIMARY KEY (integration, name, hash)
 );
 
--- Access keys that died before their time: all of one install. Kept until the keys would be over.
+-- Revoked access keys: all keys of one installation. Kept until the keys would have expired.
 CREATE TABLE revocation (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -93,7 +93,7 @@ CREATE TABLE revocation (
 );
 CREATE INDEX revocation_at ON revocation (at);
 
--- The log of each workspace: the number of its last event. changed_at: whole seconds.
+-- The log of each workspace, with the number of its last event. changed_at: whole seconds.
 CREATE TABLE log (
   workspace TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   last BIGINT NOT NULL,
@@ -101,10 +101,10 @@ CREATE TABLE log (
 );
 CREATE INDEX log_changed ON log (changed_at);
 
--- Only tables of small rows are WITHOUT ROWID: SQLite gives a row of such a table a page of its own as
--- soon as it is longer than a quarter of one.
+-- Only tables of small rows are WITHOUT ROWID. In such a table SQLite uses an overflow page for every row that is
+-- longer than a quarter of a page.
 
--- The events. body: the ObjectEvent as it is served. entities: 'company:<id>', two for a link.
+-- Events. body: the ObjectEvent as it is served. entities: 'company:<id>', two for a link.
 CREATE TABLE event (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   seq BIGINT NOT NULL,
@@ -132,7 +132,7 @@ CREATE TABLE entity (
   PRIMARY KEY (workspace, kind, id)
 );
 
--- How many entities that are not deleted a workspace has of a kind.
+-- The number of entities of each kind in a workspace, without deleted ones.
 CREATE TABLE entity_count (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   kind TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -140,7 +140,7 @@ CREATE TABLE entity_count (
   PRIMARY KEY (workspace, kind)
 );
 
--- Links between entities, each twice: once from either end.
+-- Links between entities. Each link has two rows, one from either end.
 CREATE TABLE link (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   kind TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -157,7 +157,7 @@ CREATE TABLE setting (
   updated_at BIGINT NOT NULL
 );
 
--- Settings of the user interface: for one user, one group or ('' and '') the whole workspace.
+-- Settings of the user interface for one user, for one group, or ('' and '') for the whole workspace.
 CREATE TABLE ui_setting (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   key TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -174,7 +174,7 @@ CREATE TABLE ui_setting (
   PRIMARY KEY (workspace, key, user_id, group_id)
 );
 
--- The first answer to a POST that carried an Idempotency-Key.
+-- First answers to POST requests with an Idempotency-Key.
 CREATE TABLE idempotency (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   path TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -187,9 +187,8 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_at ON idempotency (at);
 
--- Files by the id they are asked for. A temporary one has a time at which it ends; binding gives its
--- blob a second, permanent id, which the temporary row remembers. Blobs are kept as long as a row
--- names them.
+-- Files by id. A temporary file expires. Binding gives its blob a second, permanent id, which the row of the
+-- temporary file stores. A blob is kept as long as a row refers to it.
 CREATE TABLE file (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -206,9 +205,9 @@ CREATE INDEX file_blob ON file (workspace, blob);
 CREATE INDEX file_ended ON file (expires_at) WHERE expires_at IS NOT NULL AND bound_to IS NULL;
 CREATE INDEX file_bound ON file (expires_at) WHERE bound_to IS NOT NULL;
 
--- Webhooks of installed instances. cursor: every event up to this number is settled. owner and
--- fence: the lease; who moves the cursor must name both. The streak is what switches a hook off.
--- next_tick: when a schedule hook is due.
+-- Webhooks of instances. cursor: every event up to this number is settled. owner and fence: the lease; the cursor
+-- moves only under both. failures, failing_since and exhausted: the run of failures that disables a hook. next_tick:
+-- the next call of a schedule hook.
 CREATE TABLE webhook (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -228,8 +227,8 @@ CREATE TABLE webhook (
 CREATE INDEX webhook_owner ON webhook (owner) WHERE live = 1;
 CREATE INDEX webhook_tick ON webhook (next_tick) WHERE next_tick IS NOT NULL;
 
--- Events of a webhook that wait for another try. attempts: calls made so far. lane: 'main' or
--- 'replay'. in_flight: the first call has not ended yet, but the cursor has gone past it.
+-- Events of a webhook that wait for another attempt. attempts: the number of calls so far. lane: 'main' or 'replay'.
+-- in_flight: the first call is still open, and the cursor has moved past the event.
 CREATE TABLE deferred (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -243,7 +242,7 @@ CREATE TABLE deferred (
 );
 CREATE INDEX deferred_due ON deferred (due_at);
 
--- Stretches of the log that are sent again, beside the main line.
+-- Ranges of the log that are delivered again, beside the main lane.
 CREATE TABLE replay (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -254,7 +253,7 @@ CREATE TABLE replay (
   PRIMARY KEY (workspace, integration, webhook, id)
 );
 
--- What each call came to. Kept 30 days.
+-- The outcome of each call. Kept for 30 days.
 CREATE TABLE attempt (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   integration TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -273,7 +272,7 @@ CREATE TABLE attempt (
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX attempt_failed ON attempt (workspace, integration, id) WHERE status <> 'delivered';
 
--- Nodes that are alive. A node holds the leases of the webhooks that name it until this time.
+-- Living nodes. A node holds the leases of the webhooks that name it until this time.
 CREATE TABLE node (
   id TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   until BIGINT NOT NULL

@@ -1,7 +1,7 @@
--- Calls. call: the evidence, JSON, which everything else follows from; the columns besides are there
--- to be found by. external_id: without the integration's name before it. phone: the key of the
--- client's number. merged_into: the record that this one turned out to be. auto_links: what was
--- linked because of the phone, cut_links: what a user has taken away again; both 'contact:<id> …'.
+-- Phone calls. call: the evidence as JSON, from which all other columns are derived for searching. external_id: the
+-- exchange's id without the integration's name. phone: the search key of the client's number. merged_into: the call
+-- that this one was merged into. auto_links: links added because of the phone, cut_links: links removed by a user;
+-- both as 'contact:<id> …'.
 CREATE TABLE communication (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -39,11 +39,11 @@ CREATE INDEX communication_begun ON communication (workspace, begun_at, id);
 CREATE INDEX communication_phone ON communication (workspace, phone, begun_at) WHERE phone IS NOT NULL;
 CREATE INDEX communication_active ON communication (workspace, id) WHERE status = 'active';
 CREATE INDEX communication_due ON communication (due_at) WHERE due_at IS NOT NULL;
--- Last: as long as PostgreSQL has no statistics of the table, it takes the newest of the indexes that it
--- holds to be equally good, and this one is asked most.
+-- The most used index is created last. Without statistics, PostgreSQL chooses the newest of the indexes that it
+-- considers equally good.
 CREATE UNIQUE INDEX communication_external ON communication (workspace, integration, external_id) WHERE external_id IS NOT NULL;
 
--- Who has, or had, a part in a call.
+-- Present and former users of a call.
 CREATE TABLE communication_user (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   user_id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE communication_user (
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX communication_users ON communication_user (workspace, communication);
 
--- The phones of contacts and companies that are not deleted, by their key.
+-- Phones of contacts and companies that are not deleted, by search key.
 CREATE TABLE phone (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   phone TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -62,7 +62,7 @@ CREATE TABLE phone (
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX phone_entity ON phone (workspace, kind, id);
 
--- What the server knows of itself, such as a text sealed with the master key: another key cannot open it.
+-- Values of the server itself, such as a text sealed with the master key, which no other key can open.
 CREATE TABLE hub (
   name TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   value TEXT NOT NULL

@@ -1,5 +1,5 @@
--- Channels. members: the entity without its id, its tokens and its times. tokens: sealed with the
--- master key. token_hash: the SHA-256 of our own token, in hex. A deleted one keeps its row.
+-- Channels. members: the entity without its id, tokens and times. tokens: sealed with the master key. token_hash: the
+-- SHA-256 of the local token, in hex. A deleted channel keeps its row.
 CREATE TABLE channel (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,

@@ -1,5 +1,5 @@
--- Entities of the service collections beside the channels: scripts, and types of channels. members: the
--- entity without its id and its times. A deleted one keeps its row.
+-- Entities of the service collections other than channels: scripts and channel types. members: the entity without its
+-- id and times. A deleted entity keeps its row.
 CREATE TABLE resource (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   kind TEXT /*postgres COLLATE "C"*/ NOT NULL CHECK (kind IN ('script', 'channel_type')),
@@ -13,10 +13,9 @@ CREATE TABLE resource (
 );
 CREATE UNIQUE INDEX resource_code ON resource (workspace, kind, code) WHERE deleted_at IS NULL;
 
--- Runs: hooks that were taken in, messages to be sent, scripts that were started. It is the queue of what
--- waits (due_at is set) and the record of what has been. lane: what runs take turns with, the channel or,
--- for one that was started by hand, its script. owner: the node that has it in memory. request: what it is
--- about, sealed; gone once it has worked.
+-- Runs: accepted hooks, messages to send, and started scripts. The table is the queue of waiting runs (due_at is set)
+-- and the record of completed ones. lane: the queue in which the run takes its turn: its channel, or its script if it
+-- was started by hand. owner: the node that has it in memory. request: its input, sealed; deleted after success.
 CREATE TABLE run (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -40,7 +39,7 @@ CREATE INDEX run_code ON run (workspace, code, id);
 CREATE INDEX run_waiting ON run (workspace, lane, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX run_failed ON run (workspace, id) WHERE status = 'failed';
 
--- What the scripts of a channel keep.
+-- Key-value storage of channels' scripts.
 CREATE TABLE kv (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   channel TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -49,7 +48,7 @@ CREATE TABLE kv (
   PRIMARY KEY (workspace, channel, key)
 ) /*sqlite WITHOUT ROWID*/;
 
--- Websockets that are open, and where. Those of nodes that are gone count for nothing.
+-- Open websockets and their nodes. Rows of dead nodes are ignored.
 CREATE TABLE socket (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   channel TEXT /*postgres COLLATE "C"*/ NOT NULL,

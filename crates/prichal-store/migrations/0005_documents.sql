@@ -1,6 +1,5 @@
--- What was uploaded for documents, and what was made of it. kind: an original, a signature, the zip of a
--- document's originals that is signed, or an archive to be downloaded. blob: the contents, which several
--- rows of a workspace may share. What nobody uses has a time at which it ends.
+-- Blobs of documents. kind: an original, a signature, the signed zip of a document's originals, or an archive for
+-- download. blob: the contents, which several rows of a workspace may share. An unused blob has an expiry time.
 CREATE TABLE document_blob (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -17,8 +16,8 @@ CREATE INDEX document_blob_contents ON document_blob (workspace, blob);
 CREATE INDEX document_blob_same ON document_blob (workspace, sha256);
 CREATE INDEX document_blob_ended ON document_blob (expires_at) WHERE expires_at IS NOT NULL;
 
--- Documents, each once for all its parties. body: the document with its route, JSON. zip: the document_blob
--- of the sender that is signed.
+-- Documents, one row for all parties. body: the document with its route, as JSON. zip: the signed document_blob of
+-- the sender.
 CREATE TABLE document (
   id TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   sender TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -26,8 +25,8 @@ CREATE TABLE document (
   zip TEXT /*postgres COLLATE "C"*/
 );
 
--- What each company sees of a document, to be found by. direction: 'Inbox', 'Outbox', or 'Internal'.
--- date: the document's own, seconds since 1970.
+-- The documents that each company sees, for searching. direction: 'Inbox', 'Outbox' or 'Internal'. date: the
+-- document's own date in seconds since 1970.
 CREATE TABLE document_view (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   direction TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -39,8 +38,8 @@ CREATE TABLE document_view (
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX document_view_status ON document_view (workspace, direction, status, date, document);
 
--- How many documents a company sees in each status, by the day of their date, in days since 1970; and in
--- the row of day -1 altogether.
+-- The number of documents that a company sees in each status, by the day of their date in days since 1970. The row of
+-- day -1 is the total.
 CREATE TABLE document_count (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   direction TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -50,7 +49,7 @@ CREATE TABLE document_count (
   PRIMARY KEY (workspace, direction, status, day)
 ) /*sqlite WITHOUT ROWID*/;
 
--- Where the log of a company says that a document's status has changed. at: whole seconds.
+-- The log events on changes of a document's status. at: whole seconds.
 CREATE TABLE document_event (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   at BIGINT NOT NULL,
@@ -61,9 +60,9 @@ CREATE TABLE document_event (
 CREATE INDEX document_event_at ON document_event (workspace, at, seq);
 CREATE INDEX document_event_document ON document_event (workspace, document, seq);
 
--- Links under which something can be downloaded for a while. A link to content that is to be signed is a
--- ticket: for one document and one employee of one company. blob: a document_blob of blob_workspace.
--- signature: the document_blob that the ticket was used with. live: no newer ticket has replaced it.
+-- Temporary download links. A link to content to be signed is a ticket for one document and one employee of one
+-- company. blob: a document_blob of blob_workspace. signature: the document_blob that was submitted with the ticket.
+-- live: no newer ticket has replaced it.
 CREATE TABLE document_link (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -81,8 +80,8 @@ CREATE UNIQUE INDEX document_link_ticket ON document_link (workspace, ticket) WH
 CREATE INDEX document_link_signer ON document_link (workspace, document, employee) WHERE live = 1;
 CREATE INDEX document_link_ended ON document_link (dispose_on);
 
--- Signatures of documents. company and bin: the signer's. blob: a document_blob of that company. report:
--- what the check came to, JSON. due_at: when what could not be checked is checked again.
+-- Signatures of documents. company and bin: those of the signer. blob: a document_blob of that company. report: the
+-- outcome of the check, as JSON. due_at: the time of the next check, if the last one was incomplete.
 CREATE TABLE document_signature (
   document TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -101,7 +100,7 @@ CREATE TABLE document_signature (
 );
 CREATE INDEX document_signature_due ON document_signature (due_at) WHERE due_at IS NOT NULL;
 
--- Revocation lists, responses and certificates that were fetched, by their address.
+-- Downloaded revocation lists, OCSP responses and certificates, by address.
 CREATE TABLE evidence (
   url TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -110,15 +109,15 @@ CREATE TABLE evidence (
   expires_at BIGINT NOT NULL
 );
 
--- What signatures of a workspace are checked with: policy, anchors, switches, JSON.
+-- The validation policies of workspaces: policy, anchors and switches, as JSON.
 CREATE TABLE signature_policy (
   workspace TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   body TEXT NOT NULL,
   updated_at BIGINT NOT NULL
 );
 
--- Elements of bulk calls. path: the call's, without what it has in common with the others. caller: who
--- asked, JSON. owner: the node that works at it. times: whole seconds.
+-- Elements of bulk calls. path: the call's path without the common prefix. caller: the caller as JSON. owner: the
+-- node that processes the element. Times are whole seconds.
 CREATE TABLE bulk (
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -137,9 +136,9 @@ CREATE TABLE bulk (
 CREATE INDEX bulk_waiting ON bulk (id) WHERE completed_on IS NULL;
 CREATE INDEX bulk_completed ON bulk (completed_on) WHERE completed_on IS NOT NULL;
 
--- Where a company wants to be told of its documents' statuses. secrets: up to two, sealed with the master
--- key. paused_at: since when it is paused, because everything failed. Its cursor and its deferred events
--- are those of the webhook with the same id, of the integration whose id is zero.
+-- The addresses at which companies receive their documents' statuses. secrets: up to two, sealed with the master key.
+-- paused_at: the time since which deliveries are paused because all of them failed. The cursor and the deferred
+-- events are those of the webhook with the same id, of the integration with the zero id.
 CREATE TABLE document_hook (
   workspace TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   id TEXT /*postgres COLLATE "C"*/ NOT NULL,

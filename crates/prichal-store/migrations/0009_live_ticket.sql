@@ -1,5 +1,5 @@
--- Tickets that let a browser follow the calls of a user once. hash: the SHA-256 of the ticket, in hex; token: that of
--- the token it was given to.
+-- Single-use tickets with which a browser follows a user's calls. hash: the SHA-256 of the ticket, in hex. token: the
+-- SHA-256 of the token that the ticket was issued for.
 CREATE TABLE live_ticket (
   hash TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   workspace TEXT /*postgres COLLATE "C"*/ NOT NULL,

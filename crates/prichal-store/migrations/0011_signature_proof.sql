@@ -1,5 +1,5 @@
--- What verdicts on signatures rest on and the signatures do not bring themselves: revocation lists, responses,
--- certificates, each once however many signatures need it. They are as long-lived as the signatures.
+-- Evidence for the verdicts on signatures that is not embedded in the signatures: revocation lists, OCSP responses
+-- and certificates. Each is stored once for all signatures, and kept as long as they are.
 CREATE TABLE proof (
   sha256 TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   kind TEXT NOT NULL,

@@ -1,5 +1,5 @@
--- The bytes that each workspace takes up: models of entities, contents of files, events of the log, runs of
--- scripts; and how much of each it may, where that differs from what the server's settings say.
+-- The storage usage of each workspace in bytes: models of entities, contents of files, log events, and script runs.
+-- The quotas are set only where they differ from the server's settings.
 CREATE TABLE usage (
   workspace TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
   entities BIGINT NOT NULL,

@@ -65,7 +65,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, of: Uuid, job: Job) -> Result<()> {
+    fn push(&self, of: Uuid, job: Job) -> Result<()> {
         let mut state = self.lock();
         let share = if of.is_nil() {
             MAX_WAITING_OF_SERVER
@@ -157,7 +157,7 @@ impl Readers {
             };
             let _ = reply.send(done);
         });
-        self.0.0.put(owner(tenant::current()), job)?;
+        self.0.0.push(owner(tenant::current()), job)?;
         answer
             .await
             .unwrap_or_else(|_| Err(Error::unavailable("the readers have stopped").into()))

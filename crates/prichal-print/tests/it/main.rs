@@ -1,4 +1,4 @@
-//! What a print form says and how it looks, read back from the PDF.
+//! The text and the layout of print forms, read back from the PDF.
 
 mod reader;
 
@@ -85,7 +85,7 @@ fn file<'a>(name: &'a str, text: Option<&'a str>) -> OriginalFile<'a> {
     }
 }
 
-/// Every string from outside is this one.
+/// A form with this text in every string.
 fn filled(text: &str) -> PrintForm<'_> {
     PrintForm {
         notice: text,
@@ -112,7 +112,7 @@ fn filled(text: &str) -> PrintForm<'_> {
     }
 }
 
-/// The sheets of a form, none of which has anything out of place.
+/// The sheets of a form, after asserting that their layout is tidy.
 fn printed(form: &PrintForm<'_>) -> Vec<Sheet> {
     let sheets = read(&print_form(form).expect("a form"));
     for sheet in &sheets {
@@ -138,7 +138,7 @@ fn equal_input_gives_equal_bytes() {
 }
 
 #[test]
-fn every_language_says_it_all() {
+fn every_language_has_all_parts() {
     for (language, words) in [
         (
             Language::Russian,
@@ -218,7 +218,7 @@ fn a_heading_is_never_alone() {
 }
 
 #[test]
-fn only_the_web_is_linked() {
+fn only_web_addresses_are_linked() {
     let links = |check_url| {
         let form = PrintForm {
             check_url,
@@ -260,12 +260,12 @@ fn long_lists_go_over_sheets() {
     let text = said(&sheets);
     assert_eq!(text.matches("Согласование").count(), 1_000);
     assert_eq!(text.matches("ДОКУМЕНТ ПОДПИСАН").count(), 1_000);
-    // A head on every sheet of the route.
+    // The table has a head on every sheet of the route.
     assert!(text.matches("Участник").count() > 3_000 + 40);
 }
 
 #[test]
-fn endless_lists_end() {
+fn very_long_lists_are_cut() {
     let endless = PrintForm {
         recipients: vec![party("Получатель"); 2_001],
         route: vec![step("x"); 2_007],
@@ -287,7 +287,7 @@ fn texts_end_after_200_sheets() {
     assert_eq!(sheets.len(), MAX_TEXT_PAGES + 1);
     let shown = said(&sheets).matches("строка текста").count();
     let left = (20_000 - shown) * "строка текста\n".chars().count() + 3;
-    // The last line's own end is not counted.
+    // The end of the last line is not counted.
     let note = format!("Не напечатано знаков: {}", left - 1);
     assert!(
         sheets.last().expect("a sheet").text().contains(&note),
@@ -296,7 +296,7 @@ fn texts_end_after_200_sheets() {
 }
 
 #[test]
-fn an_endless_line_ends_too() {
+fn a_very_long_line_is_cut() {
     let text = "Ю".repeat(3_000_000);
     let mut form = form(Language::English);
     form.files = vec![file("a.txt", Some(&text))];
@@ -331,7 +331,7 @@ fn hostile_strings_are_printed() {
 }
 
 #[test]
-fn what_the_font_lacks_can_be_copied() {
+fn missing_glyphs_can_be_copied() {
     let text = said(&printed(&filled("华为")));
     assert!(text.contains("华为"));
 }

@@ -1,17 +1,17 @@
-//! Reads a print form back: what is where on which sheet, in which words.
+//! Reads a print form back: the text and its position on each sheet.
 
 use lopdf::content::{Content, Operation};
 use lopdf::{Dictionary, Document, Object, ObjectId};
 use std::collections::HashMap;
 
-/// A4 without the margins of a form, in points.
+/// A4 with a form's margins excluded, in points.
 const PAPER: (f32, f32) = (595.28, 841.89);
 const MARGIN: f32 = 28.0;
 
 pub(crate) struct Sheet(Vec<Piece>);
 
 struct Piece {
-    /// The left end of the base line, from the bottom.
+    /// The left end of the base line, measured from the lower left corner.
     x: f32,
     y: f32,
     width: f32,
@@ -20,12 +20,12 @@ struct Piece {
 }
 
 struct Font {
-    /// In thousandths, by code.
+    /// Widths in thousandths, by code.
     widths: Vec<f32>,
     chars: HashMap<u16, char>,
 }
 
-/// The sheets of a PDF, which must have all that a print form has.
+/// Reads the sheets of a PDF and asserts that it has all parts of a print form.
 pub(crate) fn read(pdf: &[u8]) -> Vec<Sheet> {
     let document = Document::load_mem(pdf).expect("a PDF");
     let pages = document.get_pages();
@@ -38,7 +38,7 @@ pub(crate) fn read(pdf: &[u8]) -> Vec<Sheet> {
     pages.values().map(sheet).collect()
 }
 
-/// The addresses that the form's annotations lead to.
+/// The addresses of the form's link annotations.
 pub(crate) fn links(pdf: &[u8]) -> Vec<String> {
     let document = Document::load_mem(pdf).expect("a PDF");
     let objects = document
@@ -73,7 +73,7 @@ impl Font {
     }
 }
 
-/// `<0001> <0430>`: a code and its character in UTF-16.
+/// Reads `<0001> <0430>`: a code and its character in UTF-16.
 fn pair(line: &str) -> Option<(u16, char)> {
     let (code, char) = line
         .strip_prefix('<')?
@@ -115,13 +115,13 @@ impl Sheet {
         Self(pieces)
     }
 
-    /// Every piece of text on a line of its own.
+    /// Every piece of text on a separate line.
     pub(crate) fn text(&self) -> String {
         let texts = self.0.iter().map(|piece| piece.text.as_str());
         texts.flat_map(|text| [text, "\n"]).collect()
     }
 
-    /// Nothing leaves the sheet and no text lies on another.
+    /// Asserts that nothing exceeds the sheet and that no texts overlap.
     pub(crate) fn assert_tidy(&self) {
         for (at, piece) in self.0.iter().enumerate() {
             assert!(piece.is_inside(), "{:?} leaves the sheet", piece.text);

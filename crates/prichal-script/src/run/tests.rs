@@ -6,11 +6,11 @@ use std::{
 use serde_json::json;
 
 use super::*;
-use crate::{Alone, compile};
+use crate::{NoHost, compile};
 
-/// Runs a script with nothing around it.
+/// Runs a script without a host.
 fn run_alone(source: &str) -> Outcome {
-    run_with(source, &Presets::default(), Alone::default())
+    run_with(source, &Presets::default(), NoHost::default())
 }
 
 fn run_with(source: &str, presets: &Presets, host: impl Host) -> Outcome {
@@ -18,7 +18,7 @@ fn run_with(source: &str, presets: &Presets, host: impl Host) -> Outcome {
     run(&program, presets, Limits::default(), || false, host)
 }
 
-/// Runs a script that would not end by itself. What stops it is not measured, only that it stops.
+/// Runs a script that would never end, and stops it. The time is not measured.
 fn run_stopped(source: &str) -> Outcome {
     let program = compile(source).expect("it compiles");
     let end = Instant::now() + Duration::from_millis(100);
@@ -27,7 +27,7 @@ fn run_stopped(source: &str) -> Outcome {
         &Presets::default(),
         Limits::default(),
         move || Instant::now() > end,
-        Alone::default(),
+        NoHost::default(),
     )
 }
 
@@ -61,12 +61,12 @@ fn a_script_has_a_value() {
 }
 
 #[test]
-fn presets_are_there_and_variables_come_back() {
+fn presets_are_available_and_variables_are_returned() {
     let request = json!({ "method": "POST" });
     let params = [json!("one"), json!({ "two": 2 })];
     let presets = Presets::new(&request, Some(&params), &json!({ "kept": 1 }));
     let source = "variables.made = [request.method, startparam(1), request.startparam(2).two, startparam(9)]; variables.kept++;";
-    let outcome = run_with(source, &presets, Alone::default());
+    let outcome = run_with(source, &presets, NoHost::default());
     let variables = r#"{"kept":2,"made":["POST","one",2,null]}"#;
     assert_eq!(outcome.variables.as_deref(), Some(variables));
 }
@@ -79,14 +79,14 @@ fn without_params_they_are_the_parts_of_the_request() {
     let outcome = run_with(
         "[1, 2, 3, 4, 5, 6, 7, 8].map((n) => startparam(n))",
         &presets,
-        Alone::default(),
+        NoHost::default(),
     );
     let parts = r#"[{"id":1},"GET","/exec",[2],[["a","b"]],"::1","http",null]"#;
     assert_eq!(outcome.value.as_deref(), Some(parts));
 }
 
 #[test]
-fn what_is_no_script_says_where() {
+fn a_syntax_error_has_a_position() {
     for (source, line) in [
         ("let a = ;", 1),
         ("\n\nfoo(", 3),
@@ -104,7 +104,7 @@ fn what_is_no_script_says_where() {
 }
 
 #[test]
-fn whatever_is_thrown_is_told() {
+fn any_thrown_value_is_described() {
     for (source, said) in [
         ("throw new TypeError('bad')", "TypeError: bad"),
         ("throw 'text'", "thrown: text"),
@@ -131,11 +131,11 @@ fn whatever_is_thrown_is_told() {
         ),
         (
             "new Promise(() => {})",
-            "the script waits for a promise that nothing settles",
+            "the script waits for a promise that is never settled",
         ),
         (
             "await new Promise(() => {})",
-            "the script waits for a promise that nothing settles",
+            "the script waits for a promise that is never settled",
         ),
         (
             "respond(42)",
@@ -143,7 +143,7 @@ fn whatever_is_thrown_is_told() {
         ),
         (
             "try { respond(200, {'a b': 1}) } catch {}",
-            "respond: Error: a b is no name of a header",
+            "respond: Error: a b is not a valid header name",
         ),
         (
             "const a = {}; a.a = a; try { respond(200, {}, a) } catch {}",
@@ -152,18 +152,18 @@ fn whatever_is_thrown_is_told() {
         ("kv.get('x')", "Error: kv.get is not available here"),
         (
             "await fetch('https://example.com')",
-            "Error: this is not available here",
+            "Error: this operation is not available here",
         ),
         (
             "crypto.sha('md5', 'x')",
-            "Error: there is no algorithm md5: sha1, sha256, sha384 and sha512 are known",
+            "Error: the algorithm md5 is not supported: use sha1, sha256, sha384 or sha512",
         ),
     ] {
         assert_eq!(message(&run_alone(source)), said, "{source}");
     }
     let failure = run_alone("\n\n  throw new Error('here')").failure;
     assert_eq!(
-        failure.expect("it threw").place.map(|(line, _)| line),
+        failure.expect("it threw").position.map(|(line, _)| line),
         Some(3)
     );
     let handled = run_alone("const p = Promise.reject(1); p.catch(() => {}); 'fine'");
@@ -171,7 +171,7 @@ fn whatever_is_thrown_is_told() {
 }
 
 #[test]
-fn a_value_that_is_no_json_is_said() {
+fn a_value_without_a_json_form_is_logged() {
     let outcome = run_alone("const a = {}; a.self = a; a");
     assert_eq!((outcome.value, outcome.failure), (None, None));
     assert!(
@@ -184,7 +184,7 @@ fn a_value_that_is_no_json_is_said() {
 }
 
 #[test]
-fn an_answer_is_taken_down() {
+fn the_response_is_recorded() {
     let outcome = run_alone("respond(201, {'X-A': 'b'}, {ok: true})");
     let response = outcome.response.expect("an answer");
     assert_eq!(
@@ -228,7 +228,7 @@ fn the_log_is_bounded() {
 }
 
 #[test]
-fn what_never_ends_is_stopped() {
+fn an_endless_script_is_stopped() {
     for source in [
         "while (true) {}",
         "for (;;) { try { while (true) {} } catch {} finally { continue; } }",
@@ -281,7 +281,7 @@ fn memory_and_stack_are_bounded() {
 }
 
 #[test]
-fn a_script_that_hoards_is_told_so() {
+fn a_script_without_memory_gets_an_error() {
     for source in [
         "let a = []; while (true) a.push('x'.repeat(1000) + a.length)",
         "'a'.repeat(3e6).split('').map((x) => ({ x }))",
@@ -297,19 +297,19 @@ fn a_script_that_hoards_is_told_so() {
 }
 
 #[test]
-fn a_long_body_is_read_when_it_is_asked_for() {
+fn a_long_body_is_parsed_on_first_use() {
     let text = format!("[{}1]", "1,".repeat(500_000));
     let presets = Presets::new(&json!({ "text": text }), None, &json!({}));
-    let run = |source: &str| run_with(source, &presets, Alone::default());
+    let run = |source: &str| run_with(source, &presets, NoHost::default());
     assert_eq!(run("request.text.length").value.as_deref(), Some("1000003"));
     let short = Presets::new(&json!({ "text": "{\"a\": [1]}" }), None, &json!({}));
     let outcome = run_with(
         "[request.body.a, request.body === request.body, startparam(4).a]",
         &short,
-        Alone::default(),
+        NoHost::default(),
     );
     assert_eq!(outcome.value.as_deref(), Some("[[1],true,[1]]"));
-    let replaced = run_with("request.body = 7; request.body", &short, Alone::default());
+    let replaced = run_with("request.body = 7; request.body", &short, NoHost::default());
     assert_eq!(replaced.value.as_deref(), Some("7"));
 }
 
@@ -317,12 +317,12 @@ fn a_long_body_is_read_when_it_is_asked_for() {
 fn a_body_nested_deeper_than_the_stack_is_a_text() {
     let deep = "[".repeat(3000) + &"]".repeat(3000);
     let presets = Presets::new(&json!({ "text": deep }), None, &json!({}));
-    let outcome = run_with("typeof request.body", &presets, Alone::default());
+    let outcome = run_with("typeof request.body", &presets, NoHost::default());
     assert_eq!(outcome.value.as_deref(), Some("\"string\""));
 }
 
 #[test]
-fn half_a_pair_of_surrogates_can_be_logged_and_thrown() {
+fn lone_surrogates_can_be_logged_and_thrown() {
     let outcome = run_alone(r"console.log('cut ' + '😀'.slice(0, 1), {a: '\ud83d'}); 1");
     assert_eq!(outcome.failure, None);
     assert_eq!(outcome.log, ["cut \u{fffd} {\"a\":\"\\ud83d\"}"]);
@@ -336,7 +336,7 @@ fn half_a_pair_of_surrogates_can_be_logged_and_thrown() {
 }
 
 #[test]
-fn what_is_signed_is_a_text() {
+fn a_signed_value_must_be_a_text() {
     for source in [
         "crypto.hmac('sha256', 'k', {a: 1})",
         "crypto.hmac('sha256', undefined, 'x')",
@@ -353,7 +353,7 @@ fn what_is_signed_is_a_text() {
 }
 
 #[test]
-fn variables_that_are_no_json_are_left_out() {
+fn variables_without_a_json_form_are_dropped() {
     let outcome = run_alone(
         "variables.a = 1; variables.b = 10n ** 1000n; variables.c = variables; variables.d = () => 1",
     );
@@ -368,7 +368,7 @@ fn variables_that_are_no_json_are_left_out() {
 }
 
 #[test]
-fn nothing_leads_out() {
+fn a_script_cannot_leave_its_context() {
     for source in [
         "typeof require",
         "typeof process",
@@ -392,7 +392,7 @@ fn nothing_leads_out() {
     assert!(import.failure.is_some());
     let import = run_alone("await import('std')");
     assert!(import.failure.is_some());
-    // What one run leaves behind is not there in the next.
+    // Values left behind by one run do not exist in the next.
     run_alone("globalThis.left = 1; Array.prototype.left = 1; Object.prototype.left = 1");
     assert_eq!(
         run_alone("[typeof left, [].left ?? 0]").value.as_deref(),
@@ -401,7 +401,7 @@ fn nothing_leads_out() {
 }
 
 #[test]
-fn spoiled_intrinsics_harm_only_the_script() {
+fn replaced_intrinsics_affect_only_the_script() {
     for (source, value, body) in [
         (
             "JSON.stringify = () => 'x'; JSON.parse = () => 1; respond(200, {}, {a: 1}); 1",
@@ -441,13 +441,13 @@ fn spoiled_intrinsics_harm_only_the_script() {
     }
 }
 
-/// Answers calls from a list, and ends what is begun in the opposite order.
+/// A host that answers calls from a list, and ends operations in the opposite order of their start.
 #[derive(Default)]
-struct Played {
+struct FakeHost {
     begun: VecDeque<(u32, String)>,
 }
 
-impl Host for Played {
+impl Host for FakeHost {
     fn ask(&mut self, name: &str, argument: &str) -> Result<String, String> {
         match name {
             "kv.get" => Ok(argument.to_owned()),
@@ -474,8 +474,8 @@ impl Host for Played {
 }
 
 #[test]
-fn the_host_is_asked_and_waited_for() {
-    let run = |source: &str| run_with(source, &Presets::default(), Played::default());
+fn a_script_calls_the_host_and_waits_for_it() {
+    let run = |source: &str| run_with(source, &Presets::default(), FakeHost::default());
     assert_eq!(run("kv.get('k')").value.as_deref(), Some(r#"{"key":"k"}"#));
     assert_eq!(
         run("kv.set('k', 1) === undefined").value.as_deref(),
@@ -504,7 +504,7 @@ fn the_host_is_asked_and_waited_for() {
             .as_deref(),
         Some("\"it broke\"")
     );
-    // It is waited for also when the script does not.
+    // The run waits for the operation even if the script does not.
     assert_eq!(
         message(&run("fetch('broken'); 1")),
         "a promise was rejected: Error: it broke"
@@ -518,7 +518,7 @@ fn the_host_is_asked_and_waited_for() {
 }
 
 #[test]
-fn hashes_are_the_known_ones() {
+fn hashes_match_published_vectors() {
     let value = |source: &str| run_alone(source).value.expect(source);
     assert_eq!(
         value("crypto.sha('sha1', 'abc')"),
@@ -547,7 +547,7 @@ fn hashes_are_the_known_ones() {
     assert!(run_alone("crypto.base64.decode('%')").failure.is_some());
 }
 
-/// Each expression is true.
+/// Asserts that each expression is true.
 fn all_hold(expressions: &[&str]) {
     for source in expressions {
         let outcome = run_with(source, &Presets::default(), Clock);
@@ -556,7 +556,7 @@ fn all_hold(expressions: &[&str]) {
     }
 }
 
-/// A host that knows the time alone.
+/// A host with a clock only.
 struct Clock;
 
 impl Host for Clock {
@@ -578,12 +578,12 @@ fn numbers_that_a_double_would_change_keep_their_digits() {
     let text = r#"{"a":40702810900000012345,"b":-9007199254740993,"c":0.1234567890123456789,"d":1e+400,"e":[12345678901234567890],"f":9007199254740991,"g":1.50,"h":"40702810900000012345","i":123456789012.125}"#;
     let kept = r#"{"a":40702810900000012345,"b":-9007199254740993,"c":0.1234567890123456789,"d":1e+400,"e":[12345678901234567890],"f":9007199254740991,"g":1.5,"h":"40702810900000012345","i":123456789012.125}"#;
     let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
-    // As a body that is read when it is asked for, and as what is there from the beginning.
+    // As a body that is parsed on first use, and as one that exists from the beginning.
     let lazy = Presets::new(&json!({ "text": text }), None, &json!({}));
     let eager = Presets::new(&json!({ "body": value }), None, &value);
     for presets in [&lazy, &eager] {
         let source = "respond(200, {}, request.body); console.log(request.body); variables.all = request.body; request.body";
-        let outcome = run_with(source, presets, Alone::default());
+        let outcome = run_with(source, presets, NoHost::default());
         assert_eq!(outcome.failure, None);
         assert_eq!(outcome.value.as_deref(), Some(kept));
         assert_eq!(outcome.log, [kept]);
@@ -603,7 +603,7 @@ fn numbers_that_a_double_would_change_keep_their_digits() {
         ),
         ("typeof JSON.parse('40702810900000012345')", r#""number""#),
     ] {
-        let outcome = run_with(source, &lazy, Alone::default());
+        let outcome = run_with(source, &lazy, NoHost::default());
         assert_eq!(outcome.failure, None, "{source}");
         assert_eq!(outcome.value.as_deref(), Some(value), "{source}");
     }
@@ -611,7 +611,7 @@ fn numbers_that_a_double_would_change_keep_their_digits() {
 
 #[test]
 fn keys_and_data_may_be_bytes() {
-    // The HMAC of "x" with the bytes 200 to 231, in whatever form they come.
+    // The HMAC of "x" with the bytes 200 to 231 as the key, in every form of the key.
     let key = "const S = btoa(String.fromCharCode(...Array.from({length: 32}, (_, n) => 200 + n)));
         const B = Uint8Array.from(atob(S), (c) => c.charCodeAt(0));
         const right = crypto.hmac('sha256', B, 'x', 'base64');";
@@ -628,7 +628,7 @@ fn keys_and_data_may_be_bytes() {
         )]);
     }
     all_hold(&[
-        // Known from elsewhere: RFC 4231 §4.2.
+        // Test vector of RFC 4231 §4.2.
         "crypto.hmac('sha256', new Uint8Array(20).fill(0x0b), 'Hi There') === \
             'b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7'",
         "crypto.sha('sha256', new Uint8Array([0xff, 0])) === crypto.sha('sha256', atob('/wA='))",
@@ -642,9 +642,9 @@ fn keys_and_data_may_be_bytes() {
         "const a = new Uint8Array(16); crypto.getRandomValues(a) === a && a.some((byte) => byte !== 0)",
         "/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID())",
     ]);
-    // A key that may be a text or bytes is not guessed.
+    // A key that may be a text or bytes is refused.
     let unclear = run_alone("crypto.hmac('sha256', String.fromCharCode(200, 201), 'x')");
-    assert!(message(&unclear).contains("may be a text or bytes"));
+    assert!(message(&unclear).contains("ambiguous between text and bytes"));
 }
 
 #[test]
@@ -682,7 +682,7 @@ fn a_standard_webhook_is_verified() {
 }
 
 #[test]
-fn what_browsers_have_is_there() {
+fn browser_functions_are_available() {
     all_hold(&[
         "new TextEncoder().encode('ё').join() === '209,145'",
         "new TextDecoder().decode(new Uint8Array([0xef, 0xbb, 0xbf, 209, 145])) === 'ё'",
@@ -717,7 +717,7 @@ fn what_browsers_have_is_there() {
         run_with(
             "[request.bytes.join(), request.bytes === request.bytes]",
             &presets,
-            Alone::default(),
+            NoHost::default(),
         )
         .value
     };
@@ -726,19 +726,19 @@ fn what_browsers_have_is_there() {
 }
 
 #[test]
-fn what_is_outside_of_the_engines_memory_is_bounded() {
+fn memory_outside_of_the_engine_is_bounded() {
     for (source, why) in [
         (
             "for (;;) Promise.reject('x'.repeat(990))",
-            "promises were rejected",
+            "rejected promises have no handler",
         ),
         (
             "let i = 0; for (;;) Promise.reject(i++)",
-            "promises were rejected",
+            "rejected promises have no handler",
         ),
         (
             "const all = []; for (let n = 0; n < 65; n++) all.push(fetch('x')); await Promise.all(all)",
-            "at most 64 things",
+            "at most 64 operations",
         ),
         ("kv.set('k', 'x'.repeat(5e6))", "longer than"),
     ] {
@@ -749,19 +749,18 @@ fn what_is_outside_of_the_engines_memory_is_bounded() {
             outcome.failure
         );
     }
-    // Those that somebody listens to in the end do not count.
+    // Rejections that get a handler in the end do not count.
     let outcome = run_alone("for (let n = 0; n < 5000; n++) Promise.reject(n).catch(() => {}); 1");
     assert_eq!(outcome.value.as_deref(), Some("1"), "{:?}", outcome.failure);
 }
 
-/// The depth of JSON, expressions, patterns and calls is bounded by the stack that a run has, wherever it
-/// comes from.
+/// The run's stack bounds the depth of JSON, expressions, patterns and calls.
 #[test]
-fn whatever_nests_ends_with_an_error() {
+fn deep_nesting_ends_with_an_error() {
     let deep = |text: &str| {
         let request = json!({ "text": text });
         let presets = Presets::new(&request, None, &json!({}));
-        run_with("typeof request.body", &presets, Alone::default())
+        run_with("typeof request.body", &presets, NoHost::default())
     };
     for text in ["[", "{\"a\":"] {
         let outcome = deep(&text.repeat((1 << 20) / text.len()));
@@ -793,7 +792,7 @@ fn whatever_nests_ends_with_an_error() {
 }
 
 #[test]
-fn numbers_have_a_longest_length() {
+fn numbers_have_a_maximum_length() {
     let outcome = run_alone("10n ** 1000n");
     assert_eq!(outcome.value, None);
     assert!(
@@ -801,15 +800,15 @@ fn numbers_have_a_longest_length() {
         "{:?}",
         outcome.log
     );
-    // A longer one that came from outside is no BigInt, which would take long to read.
+    // A longer number from outside does not become a BigInt, which would take long to parse.
     let text = "1".repeat(100_000);
     let presets = Presets::new(&json!({ "text": text }), None, &json!({}));
-    let outcome = run_with("typeof request.body", &presets, Alone::default());
+    let outcome = run_with("typeof request.body", &presets, NoHost::default());
     assert_eq!(outcome.value.as_deref(), Some(r#""object""#));
 }
 
 #[test]
-fn numbers_that_may_lose_digits_are_seen() {
+fn numbers_that_may_lose_digits_are_found() {
     for (text, may) in [
         (r#"{"a":123456789012345}"#, false),
         (r#"{"a":1234567890123456}"#, true),

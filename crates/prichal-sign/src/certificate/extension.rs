@@ -1,18 +1,18 @@
-//! The extensions of certificates that validation looks at (RFC 5280 §4.2).
+//! The certificate extensions that the validation uses (RFC 5280 §4.2).
 
 use super::general_name::{DistributionPoint, GeneralName};
 use crate::der::{self, Element, Reader, tag};
 use crate::error::{ReadError, Result, malformed};
 use crate::oid::{self, Oid};
 
-/// One extension as it stands: in certificates, lists, responses and requests.
+/// An extension of a certificate, a revocation list, an OCSP response or a request, as received.
 pub(crate) struct Extension<'a> {
     pub oid: Oid,
     pub critical: bool,
     pub value: std::borrow::Cow<'a, [u8]>,
 }
 
-/// Reads `Extensions`, refusing one that comes twice (RFC 5280 §4.2).
+/// Reads `Extensions`. A repeated extension is an error (RFC 5280 §4.2).
 pub(crate) fn read_all<'a>(reader: &mut Reader<'a>) -> Result<Vec<Extension<'a>>> {
     let mut inside = reader.sequence("the extensions")?;
     let mut extensions: Vec<Extension<'a>> = Vec::new();
@@ -49,7 +49,7 @@ pub(crate) struct BasicConstraints {
     pub path_length: Option<u64>,
 }
 
-/// The bits of `KeyUsage` as [`Element::named_bits`] gives them.
+/// The bits of `KeyUsage`, as returned by [`Element::named_bits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyUsage(u16);
 
@@ -99,9 +99,9 @@ pub(crate) struct Extensions {
     pub authority_key_id: Option<AuthorityKeyId>,
     pub subject_alt_names: Vec<GeneralName>,
     pub name_constraints: Option<NameConstraints>,
-    /// `None`: no extension. An empty certificate policy list cannot be written.
+    /// `None` without the extension. The extension cannot hold an empty list.
     pub policies: Option<Vec<Oid>>,
-    /// Pairs of issuer's and subject's policy.
+    /// Pairs of an issuer's policy and a subject's policy.
     pub policy_mappings: Vec<(Oid, Oid)>,
     pub require_explicit_policy: Option<u64>,
     pub inhibit_policy_mapping: Option<u64>,
@@ -111,7 +111,7 @@ pub(crate) struct Extensions {
     pub ocsp_uris: Vec<String>,
     pub issuer_uris: Vec<String>,
     pub ocsp_no_check: bool,
-    /// Critical ones that this crate does not know.
+    /// Critical extensions that this crate does not know.
     pub unknown_critical: Vec<Oid>,
 }
 
@@ -224,7 +224,7 @@ impl Extensions {
     }
 }
 
-/// The members of a list, at most 256.
+/// Reads the members of a list, at most 256.
 fn members<'a, T>(
     mut inside: Reader<'a>,
     read: impl Fn(&mut Reader<'a>) -> Result<T>,

@@ -4,16 +4,16 @@ use crate::der::{Element, Reader, tag};
 use crate::error::{ReadError, Result};
 use crate::name::Name;
 
-/// The kinds that paths and name constraints look at.
+/// A general name of a form that name constraints apply to, or the tag of another form.
 #[derive(Clone, Debug)]
 pub(crate) enum GeneralName {
     Email(String),
     Dns(String),
     Directory(Name),
     Uri(String),
-    /// An address, or an address and a mask in name constraints.
+    /// An address; in name constraints an address and a mask.
     Ip(Vec<u8>),
-    /// Its context tag.
+    /// The context tag of another form.
     Other(u8),
 }
 
@@ -30,7 +30,7 @@ impl GeneralName {
         })
     }
 
-    /// The members of `GeneralNames`.
+    /// Reads the members of `GeneralNames`.
     pub(crate) fn read_all(mut inside: Reader<'_>) -> Result<Vec<Self>> {
         let mut names = Vec::new();
         while !inside.is_empty() {
@@ -45,7 +45,7 @@ impl GeneralName {
         Ok(names)
     }
 
-    /// Whether this name lies within `base` (RFC 5280 §4.2.1.10). `None`: other kinds of names.
+    /// Tells if this name is within `base` (RFC 5280 §4.2.1.10). `None` if the two names have different forms.
     pub(crate) fn within(&self, base: &Self) -> Option<bool> {
         match (self, base) {
             (Self::Directory(name), Self::Directory(base)) => Some(name.starts_with(base)),
@@ -59,8 +59,8 @@ impl GeneralName {
             }
             (Self::Ip(address), Self::Ip(base)) => Some(ip_within(address, base)),
             (Self::Other(kind), Self::Other(base)) if kind == base => {
-                // A kind whose rules we do not know: never inside, so that permission is not
-                // assumed. Callers treat exclusion the other way round.
+                // The matching rules of this form are unknown, so the name counts as outside of a permitted subtree.
+                // Callers treat excluded subtrees the other way round.
                 Some(false)
             }
             _ => None,
@@ -111,13 +111,13 @@ fn ip_within(address: &[u8], base: &[u8]) -> bool {
         && (address.iter().zip(network).zip(mask)).all(|((a, n), m)| a & m == n & m)
 }
 
-/// The URIs of distribution points (RFC 5280 §4.2.1.13) and the encoded names of each.
+/// A distribution point (RFC 5280 §4.2.1.13): its URIs and its encoded names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DistributionPoint {
     pub uris: Vec<String>,
-    /// Every full name as it was encoded.
+    /// The encoding of every full name.
     pub names: Vec<Vec<u8>>,
-    /// The point speaks of some reasons only, or of another issuer.
+    /// True if the point covers only some reasons, or belongs to another issuer.
     pub partial: bool,
 }
 
@@ -131,7 +131,7 @@ impl DistributionPoint {
         Ok(point)
     }
 
-    /// `DistributionPointName`; of its two forms the one relative to the issuer is not used.
+    /// Reads `DistributionPointName`. A name relative to the issuer is ignored.
     pub(crate) fn read_name(&mut self, mut inside: Reader<'_>) -> Result<()> {
         let Some(full) = inside.optional(tag::context_constructed(0))? else {
             return Ok(());
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains_and_addresses_lie_within_their_bases() {
+    fn names_are_within_their_bases() {
         let dns = |name: &str| GeneralName::Dns(name.to_owned());
         let email = |name: &str| GeneralName::Email(name.to_owned());
         let uri = |name: &str| GeneralName::Uri(name.to_owned());

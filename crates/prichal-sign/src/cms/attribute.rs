@@ -1,4 +1,4 @@
-//! Attributes of CMS and the values in them: RFC 5652 §11, RFC 5035, RFC 6211, EN 319 122-1.
+//! Attributes of CMS and their values: RFC 5652 §11, RFC 5035, RFC 6211, EN 319 122-1.
 
 use crate::algorithm::Algorithm;
 use crate::certificate::general_name::GeneralName;
@@ -13,20 +13,20 @@ use crate::oid::{self, Oid};
 use crate::time::Time;
 use std::ops::Range;
 
-/// One attribute. Its values stay in its bytes, however many and small they are.
+/// An attribute. Its values are kept as encoded bytes, so that many small values need no memory of their own.
 #[derive(Clone, Debug)]
 pub(crate) struct Attribute {
     pub oid: Oid,
     pub raw: Vec<u8>,
-    /// The encoded type alone, for the hash index of archive time-stamps.
+    /// The range of the encoded type, for the hash index of archive time-stamps.
     kind: Range<usize>,
     set: Range<usize>,
-    /// How many values there are.
+    /// The number of values.
     pub count: usize,
 }
 
-/// The most unreadable attributes that are named.
-const MOST_UNREAD: usize = 16;
+/// The largest number of unreadable attributes that are reported.
+const MAX_REPORTED_UNREADABLE: usize = 16;
 
 const fn too_many(what: &'static str, limits: &Limits) -> ReadError {
     ReadError::TooMany {
@@ -36,7 +36,7 @@ const fn too_many(what: &'static str, limits: &Limits) -> ReadError {
 }
 
 impl Attribute {
-    /// The members of a set of attributes.
+    /// Reads the members of a set of attributes.
     pub(crate) fn read_all(mut set: Reader<'_>, limits: &Limits) -> Result<Vec<Self>> {
         let mut found = Vec::new();
         while !set.is_empty() {
@@ -49,26 +49,26 @@ impl Attribute {
         Ok(found)
     }
 
-    /// The same of unsigned attributes, and what could not be read: nothing that somebody has appended
-    /// makes a signature unreadable.
+    /// Reads unsigned attributes, and returns the errors of unreadable ones. An appended attribute
+    /// must not make the signature unreadable.
     pub(crate) fn read_appended(
         mut set: Reader<'_>,
         limits: &Limits,
     ) -> Result<(Vec<Self>, Vec<String>)> {
-        let (mut found, mut unread) = (Vec::new(), Vec::new());
+        let (mut found, mut unreadable_attributes) = (Vec::new(), Vec::new());
         while !set.is_empty() {
             match Self::read(&set.any()?, limits) {
                 Ok(read) if found.len() < limits.members => found.push(read),
-                other if unread.len() < MOST_UNREAD => {
+                other if unreadable_attributes.len() < MAX_REPORTED_UNREADABLE => {
                     let error = other
                         .err()
                         .unwrap_or_else(|| too_many("attributes", limits));
-                    unread.push(format!("an unsigned attribute: {error}"));
+                    unreadable_attributes.push(format!("an unsigned attribute: {error}"));
                 }
                 _ => {}
             }
         }
-        Ok((found, unread))
+        Ok((found, unreadable_attributes))
     }
 
     fn read(element: &Element<'_>, limits: &Limits) -> Result<Self> {
@@ -106,21 +106,21 @@ impl Attribute {
     /// The encoded values.
     pub(crate) fn values(&self) -> impl Iterator<Item = &[u8]> {
         let mut members = Reader::new(&self.raw[self.set.clone()]);
-        // They were walked over before, so none is broken.
+        // The values were checked when the attribute was read, so the reader finds no error.
         std::iter::from_fn(move || members.any().ok().map(|element| element.raw))
     }
 }
 
-/// `ESSCertID` or `ESSCertIDv2` (RFC 5035 §3 and §4): which certificate the signer meant.
+/// `ESSCertID` or `ESSCertIDv2` (RFC 5035 §3 and §4): the certificate that the signer meant.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateId {
-    /// `None`: the default of version 1 is SHA-1, of version 2 SHA-256.
+    /// `None` for the default: SHA-1 in version 1, SHA-256 in version 2.
     pub hash: Option<Algorithm>,
     pub digest: Vec<u8>,
     pub issuer_serial: Option<(Vec<GeneralName>, Vec<u8>)>,
 }
 
-/// The ids in a value of signingCertificate (version 1) or signingCertificateV2.
+/// Reads the ids in a value of signingCertificate (version 1) or signingCertificateV2.
 pub(crate) fn certificate_ids(value: &[u8], version: u8) -> Result<Vec<CertificateId>> {
     let mut inside = Reader::new(value).sequence("the signing certificate")?;
     let mut list = inside.sequence("the signing certificate's ids")?;
@@ -162,7 +162,7 @@ pub(crate) fn certificate_ids(value: &[u8], version: u8) -> Result<Vec<Certifica
 }
 
 impl CertificateId {
-    /// Whether issuer and serial number, if they are given, name the certificate.
+    /// True if issuer and serial number, where given, match the certificate.
     pub(crate) fn issuer_serial_matches(&self, certificate: &Certificate) -> bool {
         let Some((names, serial)) = &self.issuer_serial else {
             return true;
@@ -175,7 +175,7 @@ impl CertificateId {
     }
 }
 
-/// cmsAlgorithmProtection (RFC 6211 §2): digest algorithm and signature algorithm.
+/// Reads cmsAlgorithmProtection (RFC 6211 §2): the digest algorithm and the signature algorithm.
 pub(crate) fn algorithm_protection(value: &[u8]) -> Result<(Algorithm, Option<Algorithm>)> {
     let mut inside = Reader::new(value).sequence("the algorithm protection")?;
     let digest = Algorithm::read(&mut inside, "the protected digest")?;
@@ -193,7 +193,7 @@ pub(crate) fn signing_time(value: &[u8]) -> Result<Time> {
     Time::read(&mut Reader::new(value), "the signing time")
 }
 
-/// certificate-values (EN 319 122-1 §A.1.1.2).
+/// Reads certificate-values (EN 319 122-1 §A.1.1.2).
 pub(crate) fn certificate_values(value: &[u8]) -> Result<Vec<Certificate>> {
     let mut list = Reader::new(value).sequence("the certificate values")?;
     let mut found = Vec::new();
@@ -203,7 +203,7 @@ pub(crate) fn certificate_values(value: &[u8]) -> Result<Vec<Certificate>> {
     Ok(found)
 }
 
-/// revocation-values (EN 319 122-1 §A.1.2.2).
+/// Reads revocation-values (EN 319 122-1 §A.1.2.2).
 pub(crate) fn revocation_values(value: &[u8]) -> Result<Vec<Evidence>> {
     let mut inside = Reader::new(value).sequence("the revocation values")?;
     let mut found = Vec::new();
@@ -236,7 +236,7 @@ pub(crate) struct HashIndex {
 
 pub(crate) fn hash_index(value: &[u8]) -> Result<HashIndex> {
     let mut inside = Reader::new(value).sequence("the hash index")?;
-    // An algorithm is a sequence that starts with an object identifier; absent, SHA-256.
+    // An algorithm identifier begins with an object identifier. Without one, the hash is SHA-256.
     let hash = match inside.clone().sequence("the hash index")?.peek() {
         Some(tag::OID) => Some(Algorithm::read(&mut inside, "the hash of the index")?),
         _ => None,
@@ -264,9 +264,9 @@ pub(crate) fn hash_index(value: &[u8]) -> Result<HashIndex> {
     })
 }
 
-/// Whether `content` is a set of attributes with a message digest: then a signature over it could
-/// be passed off as one over signed attributes, and back (RFC 5652 §5.4 leaves them apart only by
-/// the presence of the attributes).
+/// True if `content` is a set of attributes with a message digest. A signature over such content can be passed off as
+/// one over signed attributes, and the reverse, because RFC 5652 §5.4 tells them apart only by the presence of the
+/// attributes.
 pub(crate) fn looks_like_attributes(content: &[u8]) -> bool {
     let limits = Limits::SMALL;
     let mut reader = Reader::new(content);

@@ -1,5 +1,5 @@
-//! Adding to a signature what its validity rests on, so that it can be proven by itself (EN 319 122-1 §5.4: the
-//! certificates and revocation data of a `SignedData` are not signed).
+//! Embedding evidence into a signature, so that it can be verified without other sources. The certificates and
+//! revocation data of a `SignedData` are not signed (EN 319 122-1 §5.4).
 
 use crate::der::{self, Element, Reader, tag, write};
 use crate::error::Result;
@@ -7,17 +7,17 @@ use crate::limits::Limits;
 use crate::oid;
 use crate::text;
 
-/// Encoded evidence that is added to a signature.
+/// Encoded evidence to embed into a signature.
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
     pub certificates: Vec<Vec<u8>>,
     pub lists: Vec<Vec<u8>>,
-    /// OCSP responses with their status, as a responder sends them.
+    /// OCSP responses with their status, as sent by the responder.
     pub responses: Vec<Vec<u8>>,
 }
 
-/// The signature with more certificates and revocation data in it. What was signed, and the signers,
-/// stay as they are, byte for byte.
+/// Returns the signature with more certificates and revocation data. The signed content and the signers stay
+/// unchanged, byte for byte.
 pub fn with_evidence(signature: &[u8], more: &Additions) -> Result<Vec<u8>> {
     let limits = Limits::SIGNATURE;
     let bytes = text::one(signature, limits.size)?;
@@ -34,7 +34,7 @@ pub fn with_evidence(signature: &[u8], more: &Additions) -> Result<Vec<u8>> {
     let signers = inside.expect(tag::SET, "the signers")?;
     let responses = more.responses.iter().map(|response| other(response));
     let evidence: Vec<Vec<u8>> = more.lists.iter().cloned().chain(responses).collect();
-    // RFC 5652 §5.1: with revocation data of another form it is version 5.
+    // RFC 5652 §5.1: revocation data of another form requires version 5.
     let version = if more.responses.is_empty() {
         version.raw.to_vec()
     } else {
@@ -52,13 +52,13 @@ pub fn with_evidence(signature: &[u8], more: &Additions) -> Result<Vec<u8>> {
     Ok(write::sequence(&[kind.raw, &body]))
 }
 
-/// A response among the revocation data (RFC 5940 §2.1).
+/// An OCSP response as revocation data (RFC 5940 §2.1).
 fn other(response: &[u8]) -> Vec<u8> {
     let choice = [write::oid(oid::RI_OCSP_RESPONSE), response.to_vec()].concat();
     write::element(tag::context_constructed(1), &choice)
 }
 
-/// An implicit set with what it has not yet; nothing where it would be empty.
+/// An implicit set with the missing members added; empty output for an empty set.
 fn set(number: u8, found: Option<Element<'_>>, more: &[Vec<u8>]) -> Vec<u8> {
     let mut content = found.map_or_else(Vec::new, |set| set.content.to_vec());
     let mut known: Vec<&[u8]> = Vec::new();

@@ -1,4 +1,4 @@
-//! First identifier octets.
+//! Identifier octets of tags.
 
 pub(crate) const CONSTRUCTED: u8 = 0x20;
 
@@ -20,12 +20,12 @@ pub(crate) const BMP_STRING: u8 = 0x1e;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
-/// `[n]` around a primitive value.
+/// `[n]` with a primitive value.
 pub(crate) const fn context(number: u8) -> u8 {
     0x80 | number
 }
 
-/// `[n]` around other elements.
+/// `[n]` with nested elements.
 pub(crate) const fn context_constructed(number: u8) -> u8 {
     0xa0 | number
 }

@@ -12,7 +12,7 @@ fn checked(bytes: &[u8]) -> Result<()> {
 }
 
 #[test]
-fn definite_and_indefinite_lengths_say_the_same() {
+fn definite_and_indefinite_lengths_give_the_same_value() {
     let definite = [0x30, 0x03, 0x02, 0x01, 0x05];
     let indefinite = [0x30, 0x80, 0x02, 0x01, 0x05, 0x00, 0x00];
     for bytes in [definite.as_slice(), indefinite.as_slice()] {
@@ -81,7 +81,7 @@ fn limits_of_size_depth_and_count_hold() {
 }
 
 #[test]
-fn deep_indefinite_nesting_is_refused_and_not_followed() {
+fn deep_indefinite_nesting_is_refused() {
     let deep = [0x30, 0x80].repeat(100_000);
     let limits = Limits::SIGNATURE;
     assert!(matches!(
@@ -118,7 +118,7 @@ fn long_forms_become_short_ones() {
 }
 
 #[test]
-fn numbers_are_compared_without_their_zeros() {
+fn numbers_are_compared_without_leading_zeros() {
     let read = |bytes: &[u8]| Reader::new(bytes).integer("n").map(<[u8]>::to_vec);
     assert_eq!(read(&[2, 2, 0, 0x80]).unwrap(), [0x80]);
     assert_eq!(read(&[2, 1, 0]).unwrap(), [0_u8; 0]);

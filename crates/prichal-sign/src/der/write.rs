@@ -1,8 +1,8 @@
-//! Writes DER. Also what the requests to responders and the test material are made of.
+//! A DER writer, for OCSP and time-stamp requests and for test material.
 
 use super::tag;
 
-/// Tag, shortest length, value.
+/// An element with the shortest length.
 pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + 6);
     out.push(tag);
@@ -26,7 +26,7 @@ pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     element(tag::SEQUENCE, &parts.concat())
 }
 
-/// A whole number that is not negative, from its big-endian bytes.
+/// A non-negative number from big-endian bytes.
 pub(crate) fn integer(bytes: &[u8]) -> Vec<u8> {
     let digits = super::strip_zeros(bytes);
     let padded = digits.first().is_none_or(|first| first & 0x80 != 0);
@@ -43,8 +43,8 @@ pub(crate) fn null() -> Vec<u8> {
     vec![tag::NULL, 0]
 }
 
-/// An object identifier from its dotted form. The text must be one: it is written in this crate
-/// or was read from DER.
+/// An object identifier from its dotted form. Panics if the text is not one; callers pass constants or identifiers
+/// read from DER.
 pub(crate) fn oid(dotted: &str) -> Vec<u8> {
     let arcs: Vec<u128> = dotted.split('.').filter_map(|a| a.parse().ok()).collect();
     let mut content = Vec::new();
@@ -65,7 +65,7 @@ fn base128(arc: u128, out: &mut Vec<u8>) {
     }
 }
 
-/// Members of a set in the order DER asks for (X.690 §11.6): by their bytes.
+/// A set with its members sorted by their bytes (X.690 §11.6).
 pub(crate) fn set_of(mut members: Vec<Vec<u8>>) -> Vec<u8> {
     members.sort();
     element(tag::SET, &members.concat())

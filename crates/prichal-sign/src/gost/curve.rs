@@ -1,11 +1,11 @@
-//! The curves of GOST R 34.10: RFC 7836 §A.1 and §A.2 (the sets of TC 26), RFC 4357 §11.4 (the
-//! elder sets), in the form y² = x³ + ax + b.
+//! The curves of GOST R 34.10 in the form y² = x³ + ax + b: RFC 7836 §A.1 and §A.2 (the sets of TC 26) and RFC 4357
+//! §11.4 (the older sets).
 
-/// One curve. The numbers are hexadecimal.
+/// The parameters of a curve, in hexadecimal.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Parameters {
     pub name: &'static str,
-    /// Octets of a coordinate: 32 or 64.
+    /// The number of octets of a coordinate: 32 or 64.
     pub size: usize,
     pub(crate) p: &'static str,
     pub(crate) a: &'static str,
@@ -17,8 +17,8 @@ pub struct Parameters {
     pub(crate) cofactor: u32,
 }
 
-/// Every identifier of a curve that certificates name. The test curves of the standards are left
-/// out: no certificate may use them.
+/// Finds a curve by its identifier in certificates. The test curves of the standards are not included, because no
+/// certificate may use them.
 pub(crate) fn find(dotted: &str) -> Option<&'static Parameters> {
     Some(match dotted {
         "1.2.643.7.1.2.1.1.1" | "1.2.398.3.10.1.1.2.1.1" => &TC26_256_A,

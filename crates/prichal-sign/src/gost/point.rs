@@ -13,7 +13,7 @@ use crypto_bigint::modular::FixedMontyForm;
 
 pub(super) type Field<const L: usize> = FixedMontyForm<L>;
 
-/// Bits of one digit of a scalar. Odd multiples up to 15 are prepared for each point.
+/// The number of bits of a scalar's digit. Odd multiples up to 15 of each point are computed in advance.
 const WINDOW: u32 = 5;
 
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl<const L: usize> Point<L> {
         *self.z.as_montgomery() == Uint::ZERO
     }
 
-    /// The coordinates, unless this is the point at infinity.
+    /// The affine coordinates. None for the point at infinity.
     pub(super) fn to_affine(self) -> Option<(Uint<L>, Uint<L>)> {
         if self.is_infinity() {
             return None;
@@ -102,8 +102,8 @@ impl<const L: usize> Point<L> {
         }
     }
 
-    /// m·P + n·Q, with the doublings shared between both (Hankerson, Menezes, Vanstone, "Guide to
-    /// Elliptic Curve Cryptography", algorithm 3.51).
+    /// m·P + n·Q with shared doublings (Hankerson, Menezes, Vanstone, "Guide to Elliptic Curve Cryptography",
+    /// algorithm 3.51).
     pub(super) fn sum(a: &Field<L>, p: (&Self, &Uint<L>), q: (&Self, &Uint<L>)) -> Self {
         let terms = [
             (p.0.odd_multiples(a), digits(p.1)),
@@ -140,8 +140,8 @@ impl<const L: usize> Point<L> {
     }
 }
 
-/// The digits of a scalar, least first: each zero or odd and below 16 in size, with at least four
-/// zeros after every other one.
+/// The non-adjacent form of a scalar, least significant digit first. Each digit is zero or odd and below 16 in
+/// magnitude, and is followed by at least four zeros if it is odd.
 fn digits<const L: usize>(scalar: &Uint<L>) -> Vec<i8> {
     let bits = scalar.bit_width_vartime();
     let bit = |at: u32| i8::from(at < bits && scalar.bit_vartime(at));

@@ -115,7 +115,7 @@ fn the_example_of_rfc_7091_verifies() {
     ));
 }
 
-/// The second example of GOST R 34.10-2012, appendix A.2: a curve of 512 bits.
+/// The 512-bit example of GOST R 34.10-2012, appendix A.2.
 #[test]
 fn the_512_bit_example_of_the_standard_verifies() {
     let curve = &EXAMPLE_512;
@@ -161,8 +161,8 @@ fn the_512_bit_example_of_the_standard_verifies() {
     ));
 }
 
-/// The test examples of RFC 9215: a certificate and a revocation list for each of three keys. Two
-/// are on the curves of the standards' examples.
+/// The test examples of RFC 9215: a certificate and a revocation list for each of three keys, two of them on the
+/// example curves of the standards.
 #[test]
 fn the_certificates_and_lists_of_rfc_9215_verify() {
     for (certificate, list, curve) in [
@@ -232,7 +232,7 @@ fn the_base_point_of_every_curve_has_its_order() {
         let (p, q): (Uint<8>, Uint<8>) = (number(curve.p), number(curve.q));
         let (x, y) = public_key(curve, &[1]).unwrap();
         assert!(is_public_key(curve, &x, &y), "{}", curve.name);
-        // q·P is infinity, and (q + 1)·P is P again.
+        // q·P is infinity, and (q + 1)·P is P.
         let bytes = |n: Uint<8>| n.to_be_bytes().as_ref()[64 - curve.size..].to_vec();
         assert_eq!(public_key(curve, &bytes(q)), None, "{}", curve.name);
         let next = public_key(curve, &bytes(q.wrapping_add(&Uint::ONE)));
@@ -242,7 +242,7 @@ fn the_base_point_of_every_curve_has_its_order() {
 }
 
 #[test]
-fn a_signature_verifies_on_every_curve_and_no_altered_one_does() {
+fn signatures_verify_on_every_curve_and_altered_ones_do_not() {
     for (curve, order) in CURVES.iter().zip(
         [ByteOrder::BigEndianSr, ByteOrder::LittleEndianRs]
             .iter()
@@ -320,7 +320,7 @@ fn points_of_small_order_are_no_public_keys() {
 
 #[test]
 fn values_outside_of_the_order_are_refused() {
-    // On this curve s + q still fits in the value, and would verify if it were reduced.
+    // On this curve s + q still fits into the value, and would verify if it were reduced.
     let curve = &TC26_256_A;
     let digest = Hash::Streebog256.digest(b"message");
     let secret = Hash::Sha256.digest(b"secret");

@@ -1,4 +1,4 @@
-//! A whole trial authority: root, intermediate, signer, time-stamps, responder, lists.
+//! A complete test authority: root, intermediate, signer, time-stamps, responder, lists.
 
 #![expect(
     clippy::expect_used,
@@ -10,10 +10,10 @@ use crate::crl::Crl;
 use crate::time::Time;
 use crate::validate::Material;
 
-/// The time that tests take for the present: 2026-06-01T12:00:00Z.
+/// The present time of the tests: 2026-06-01T12:00:00Z.
 pub const NOW: Time = Time::from_unix(1_780_315_200);
 
-/// Everything one country's signatures need, made from one kind of key.
+/// All certificates of one country's signatures, with keys of one kind.
 #[derive(Clone)]
 pub struct Authority {
     pub root: Identity,
@@ -24,7 +24,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// An authority whose keys `key` makes from words.
+    /// Creates an authority. `key` derives a key from a word.
     pub fn new(key: impl Fn(&str) -> Key) -> Self {
         let root = Draft::authority("Root", key("root")).self_signed();
         let issuer = Draft::authority("Issuer", key("issuer")).issued_by(&root);
@@ -37,7 +37,7 @@ impl Authority {
         }
     }
 
-    /// With fresh lists of both authorities, nothing revoked.
+    /// Anchor, intermediate, and current lists of both authorities without entries.
     pub fn material(&self) -> Material {
         let mut material = self.without_lists();
         for authority in [&self.root, &self.issuer] {
@@ -49,7 +49,7 @@ impl Authority {
         material
     }
 
-    /// Anchor and intermediate alone.
+    /// Anchor and intermediate only.
     pub fn without_lists(&self) -> Material {
         Material {
             anchors: vec![self.root.certificate()],

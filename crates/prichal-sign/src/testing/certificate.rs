@@ -1,4 +1,4 @@
-//! Certificates with any content, right or wrong.
+//! Certificates with any content, valid or broken.
 
 #![expect(
     clippy::expect_used,
@@ -25,7 +25,7 @@ impl Identity {
         Certificate::read(&self.der).expect("the certificate is readable")
     }
 
-    /// The key's identifier: SHA-1 of its bits (RFC 5280 §4.2.1.2).
+    /// The key identifier: SHA-1 of the public key bits (RFC 5280 §4.2.1.2).
     pub fn key_id(&self) -> Vec<u8> {
         Hash::Sha1.digest(&self.certificate().key_bits)
     }
@@ -54,21 +54,21 @@ pub fn name(parts: &[(&str, &str)]) -> Vec<u8> {
     write::element(tag::SEQUENCE, &relative.concat())
 }
 
-/// A certificate before it is signed. Every field may be changed.
+/// An unsigned certificate. Every field may be changed.
 #[derive(Clone)]
 pub struct Draft {
     pub key: Key,
     pub subject: Vec<u8>,
     pub serial: u64,
-    /// The octets of the serial number, for what `serial` cannot say.
+    /// The octets of the serial number, for values outside of `serial`.
     pub serial_octets: Option<Vec<u8>>,
     pub not_before: Time,
     pub not_after: Time,
     /// Version 1 has no extensions.
     pub version: u8,
-    /// `Some(None)`: an authority without a limit.
+    /// `Some(None)` for an authority without a path length limit.
     pub authority: Option<Option<u8>>,
-    /// The two octets of `KeyUsage`, high bit first: 0xc0 is for signing, 0x06 for authorities.
+    /// The first octet of `KeyUsage`, high bit first: 0xc0 for signing, 0x06 for authorities.
     pub key_usage: Option<u8>,
     pub purposes: Vec<&'static str>,
     pub purposes_critical: bool,
@@ -77,9 +77,9 @@ pub struct Draft {
     pub ocsp_url: Option<String>,
     pub issuer_url: Option<String>,
     pub extensions: Vec<Vec<u8>>,
-    /// The hash of the issuer's signature. `None`: the one that goes with its key.
+    /// The hash of the issuer's signature. `None` for the usual hash of its key.
     pub hash: Option<Hash>,
-    /// The algorithm beside the signature, if it is not the one that was signed.
+    /// The algorithm beside the signature, if it differs from the signed one.
     pub outer_algorithm: Option<Vec<u8>>,
 }
 
@@ -119,7 +119,7 @@ impl Draft {
         }
     }
 
-    /// The first head of a Kazakh company.
+    /// The head of a Kazakh company.
     pub fn signer(common_name: &str, key: Key) -> Self {
         Self {
             subject: name(&[
@@ -164,7 +164,7 @@ impl Draft {
         self.signed(issuer.certificate().subject.raw(), &issuer.key)
     }
 
-    /// Signed by a key under a name that need not be its own.
+    /// Signs with a key under any issuer name.
     pub fn signed(self, issuer: &[u8], by: &Key) -> Identity {
         let hash = self.hash.unwrap_or(by.hash());
         let algorithm = by.signature_algorithm(hash);

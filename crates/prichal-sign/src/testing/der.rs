@@ -1,8 +1,8 @@
-//! DER of the pieces that tests put together themselves.
+//! DER elements for tests that build structures themselves.
 
 use crate::der::write;
 
-/// Tag, shortest length, value.
+/// An element with the shortest length.
 pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     write::element(tag, content)
 }
@@ -15,7 +15,7 @@ pub fn set_of(members: Vec<Vec<u8>>) -> Vec<u8> {
     write::set_of(members)
 }
 
-/// A number that is not negative, from its big-endian bytes.
+/// A non-negative number from big-endian bytes.
 pub fn integer(bytes: &[u8]) -> Vec<u8> {
     write::integer(bytes)
 }

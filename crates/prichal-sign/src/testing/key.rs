@@ -1,4 +1,4 @@
-//! Private keys made from a word, and signatures with them.
+//! Private keys derived from a word, and their signatures.
 
 #![expect(
     clippy::expect_used,
@@ -40,7 +40,7 @@ pub enum Key {
     },
 }
 
-/// The public half of a key, read as from a certificate, with the scheme of its signatures.
+/// The public half of a key, as read from a certificate, with its signature scheme.
 pub struct Verifier {
     key: PublicKey,
     scheme: Scheme,
@@ -67,7 +67,7 @@ impl Verifier {
     }
 }
 
-/// Primes of three RSA keys. Making new ones takes longer than all tests together.
+/// The primes of three RSA keys. Generating keys would take longer than all tests together.
 const RSA_2048_A: [&str; 2] = [
     "c00344d2ea8595f8da86d25dce51e48a6015c20e061ae5c6ba50b44467da1297\
      3f218ea73b948e7163e5b325ea0458f72f569a11a8ac66c11db75b2cad7b9e58\
@@ -101,7 +101,7 @@ impl Key {
         Self::from_primes(if first { RSA_2048_A } else { RSA_2048_B }, false)
     }
 
-    /// An RSA key with another exponent, big-endian, if there is one to it.
+    /// An RSA key with another big-endian exponent. None if the exponent has no inverse.
     pub fn rsa_with_exponent(exponent: &[u8]) -> Option<Self> {
         let exponent = BoxedUint::from_be_slice_vartime(exponent);
         let [p, q] = RSA_2048_A.map(prime);
@@ -114,7 +114,7 @@ impl Key {
         Self::from_primes(RSA_2048_B, true)
     }
 
-    /// A key that is too short for any policy.
+    /// A key that is too short for every policy.
     pub fn rsa_1024() -> Self {
         Self::from_primes(RSA_1024, false)
     }
@@ -136,7 +136,7 @@ impl Key {
     pub fn ec(curve: EcCurve, word: &str) -> Self {
         let mut secret = Hash::Sha512.digest(word.as_bytes());
         secret.resize(curve.size(), 1);
-        // Below the order of every curve.
+        // Smaller than the order of every curve.
         secret[0] = 0;
         Self::Ec { curve, secret }
     }
@@ -177,7 +177,7 @@ impl Key {
         }
     }
 
-    /// The hash that goes with the key.
+    /// The usual hash of the key.
     pub fn hash(&self) -> Hash {
         match self {
             Self::Rsa { .. } => Hash::Sha256,
@@ -198,7 +198,7 @@ impl Key {
         }
     }
 
-    /// The identifier of a hash in the key's own country.
+    /// The identifier of a hash in the key's country.
     pub fn hash_oid(&self, hash: Hash) -> &'static str {
         let kazakh = matches!(
             self,
@@ -295,7 +295,7 @@ impl Key {
         }
     }
 
-    /// A signature over the message. The same message always gives the same value.
+    /// Signs the message. The result is deterministic.
     pub fn sign(&self, hash: Hash, message: &[u8]) -> Vec<u8> {
         let digest = hash.digest(message);
         match self {
@@ -333,7 +333,7 @@ fn pss_algorithm(hash: Hash) -> Vec<u8> {
     write::sequence(&[&write::oid(oid::RSA_PSS), &parameters])
 }
 
-/// A number from its hexadecimal digits.
+/// A number from hexadecimal digits.
 fn prime(hex: &str) -> BoxedUint {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     let pair = |pair: &[u8]| u8::from_str_radix(&String::from_utf8_lossy(pair), 16);
@@ -396,7 +396,7 @@ fn ec_sign(curve: EcCurve, secret: &[u8], digest: &[u8]) -> Vec<u8> {
     write::sequence(&[&write::integer(r), &write::integer(s)])
 }
 
-/// Gives the same bytes every time, so that tests are the same every time.
+/// A deterministic generator, so that the tests are repeatable.
 struct NotRandom;
 
 impl rand_core::TryRng for NotRandom {

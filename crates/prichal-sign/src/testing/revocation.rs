@@ -6,24 +6,24 @@ use crate::hash::Hash;
 use crate::oid;
 use crate::time::Time;
 
-/// A revocation list before it is signed.
+/// An unsigned revocation list.
 #[derive(Clone)]
 pub struct CrlDraft {
     pub this_update: Time,
     pub next_update: Option<Time>,
     pub number: u64,
-    /// Makes it a delta of the list with this number.
+    /// The number of the base list; makes the list a delta.
     pub delta_of: Option<u64>,
     /// Serial number, time, reason.
     pub entries: Vec<(u64, Time, Option<u8>)>,
     pub extensions: Vec<Vec<u8>>,
-    /// Of every entry, beside its reason.
+    /// Further extensions of every entry.
     pub entry_extensions: Vec<Vec<u8>>,
     pub hash: Option<Hash>,
 }
 
 impl CrlDraft {
-    /// A list without entries for a day.
+    /// A list without entries that is valid for a day.
     pub fn new(this_update: Time) -> Self {
         Self {
             this_update,
@@ -92,7 +92,7 @@ impl CrlDraft {
     }
 }
 
-/// What a response says of one certificate.
+/// The status of one certificate in a response.
 #[derive(Clone)]
 pub struct OcspAnswerDraft {
     pub serial: Vec<u8>,
@@ -103,7 +103,7 @@ pub struct OcspAnswerDraft {
     pub next_update: Option<Time>,
 }
 
-/// An OCSP response before it is signed.
+/// An unsigned OCSP response.
 #[derive(Clone)]
 pub struct OcspDraft {
     pub produced_at: Time,
@@ -111,14 +111,14 @@ pub struct OcspDraft {
     pub nonce: Option<Vec<u8>>,
     pub hash_of_ids: Hash,
     pub by_key_hash: bool,
-    /// The responder's certificate is sent along.
+    /// True if the responder's certificate is included.
     pub with_certificate: bool,
-    /// Further certificates that are sent along.
+    /// Further included certificates.
     pub more_certificates: Vec<Vec<u8>>,
 }
 
 impl OcspDraft {
-    /// The certificate is good at this time.
+    /// Reports the certificate as good at this time.
     pub fn good(certificate: &Identity, at: Time) -> Self {
         Self {
             produced_at: at,

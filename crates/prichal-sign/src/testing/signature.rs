@@ -11,26 +11,26 @@ pub fn attribute(kind: &str, value: &[u8]) -> Vec<u8> {
     write::sequence(&[&write::oid(kind), &write::element(tag::SET, value)])
 }
 
-/// One `SignerInfo` before it is signed.
+/// An unsigned `SignerInfo`.
 #[derive(Clone)]
 pub struct Signer {
     pub identity: Identity,
-    /// `None`: the one that goes with the signer's id.
+    /// `None` for the version that matches the signer's id.
     pub version: Option<u8>,
-    /// The signer is named by the key id, not by issuer and serial number.
+    /// True if the signer is named by key id, otherwise by issuer and serial number.
     pub by_key_id: bool,
     pub hash: Hash,
     pub digest_oid: &'static str,
-    /// `AlgorithmIdentifier`. `None`: the one that goes with key and hash.
+    /// An `AlgorithmIdentifier`. `None` for the one of key and hash.
     pub signature_algorithm: Option<Vec<u8>>,
-    /// `None`: the content itself is signed.
+    /// `None` if the content itself is signed.
     pub attributes: Option<Vec<Vec<u8>>>,
-    /// The attributes are signed in the order they stand in, not in that of DER.
+    /// True if the attributes are signed as listed, otherwise in DER order.
     pub unsorted: bool,
-    /// The bytes that are signed when there are no attributes.
+    /// The bytes that are signed without attributes.
     pub content: Vec<u8>,
     pub unsigned: Vec<Vec<u8>>,
-    /// The signature value, if it is not to be a right one.
+    /// A signature value in place of the computed one.
     pub value: Option<Vec<u8>>,
 }
 
@@ -63,21 +63,21 @@ impl Signer {
         }
     }
 
-    /// Of a counter-signature over a signature value: it has no content type.
+    /// A signer of a counter-signature over a signature value, without a content type.
     pub fn counter(identity: &Identity, value: &[u8]) -> Self {
         let mut signer = Self::new(identity, value, super::NOW);
         signer.remove(oid::CONTENT_TYPE);
         signer
     }
 
-    /// The signingCertificateV2 attribute with SHA-256, hash only, as the Kazakh software writes it.
+    /// The signingCertificateV2 attribute with SHA-256 and the hash only, as the Kazakh software writes it.
     pub fn signing_certificate(identity: &Identity) -> Vec<u8> {
         let digest = write::octets(&Hash::Sha256.digest(&identity.der));
         let ids = write::sequence(&[&write::sequence(&[&digest])]);
         attribute(oid::SIGNING_CERTIFICATE_V2, &write::sequence(&[&ids]))
     }
 
-    /// Takes another hash, with the message digest made anew.
+    /// Changes the hash and updates the message digest.
     #[must_use]
     pub fn with_hash(mut self, hash: Hash) -> Self {
         self.hash = hash;
@@ -87,7 +87,7 @@ impl Signer {
         self
     }
 
-    /// Removes the signed attributes of this kind.
+    /// Removes the signed attributes of this type.
     pub fn remove(&mut self, kind: &str) {
         let kind = write::oid(kind);
         if let Some(list) = &mut self.attributes {
@@ -170,21 +170,21 @@ impl Signer {
     }
 }
 
-/// A `SignedData` around its signers.
+/// A `SignedData` with signers.
 #[derive(Clone)]
 pub struct Cms {
     pub version: u8,
     pub content_type: &'static str,
-    /// `None`: detached.
+    /// `None` in a detached signature.
     pub content: Option<Vec<u8>>,
     pub certificates: Vec<Vec<u8>>,
-    /// `RevocationInfoChoice` each.
+    /// Encoded `RevocationInfoChoice` values.
     pub revocation: Vec<Vec<u8>>,
     pub signers: Vec<Vec<u8>>,
 }
 
 impl Cms {
-    /// Attached, with the certificates of its signers.
+    /// An attached signature with the certificates of its signers.
     pub fn attached(content: &[u8], signers: &[&Signer]) -> Self {
         Self {
             version: if signers.iter().any(|s| s.by_key_id) {
@@ -207,7 +207,7 @@ impl Cms {
         }
     }
 
-    /// Adds an OCSP response as RFC 5940 says.
+    /// Adds an OCSP response (RFC 5940).
     pub fn add_ocsp(&mut self, response: &[u8]) {
         let choice = [write::oid(oid::RI_OCSP_RESPONSE), response.to_vec()].concat();
         self.revocation.push(explicit(1, &choice));
@@ -249,7 +249,7 @@ impl Cms {
     }
 }
 
-/// The same value in BER: indefinite lengths down to this depth, octet strings there in two pieces.
+/// Encodes the value in BER: indefinite lengths down to this depth, and octet strings there in two segments.
 pub fn indefinite(bytes: &[u8], depth: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut reader = Reader::new(bytes);

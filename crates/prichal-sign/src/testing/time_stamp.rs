@@ -1,4 +1,4 @@
-//! Time-stamp tokens, also those of archives.
+//! Time-stamp tokens, including archive time-stamps.
 
 use super::{Cms, Identity, Signer, attribute, explicit, generalized};
 use crate::der::write;
@@ -6,7 +6,7 @@ use crate::hash::Hash;
 use crate::oid;
 use crate::time::Time;
 
-/// A token before it is signed.
+/// An unsigned token.
 #[derive(Clone)]
 pub struct TimeStamp {
     pub authority: Identity,
@@ -15,10 +15,10 @@ pub struct TimeStamp {
     pub imprint: Vec<u8>,
     pub policy: &'static str,
     pub content_type: &'static str,
-    /// Changes the signer before it signs.
+    /// Changes the signer before signing.
     pub change: fn(&mut Signer),
     pub unsigned: Vec<Vec<u8>>,
-    /// Of the stamp itself.
+    /// Extensions of the `TSTInfo`.
     pub extensions: Vec<Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ impl TimeStamp {
         }
     }
 
-    /// The token.
+    /// The encoded token.
     pub fn encode(&self) -> Vec<u8> {
         let hash = write::oid(self.authority.key.hash_oid(self.hash));
         let algorithm = write::sequence(&[&hash, &write::null()]);
@@ -69,8 +69,8 @@ impl TimeStamp {
         attribute(oid::SIGNATURE_TIME_STAMP, &self.encode())
     }
 
-    /// An archive time-stamp of version 3 over everything in the signature so far, as an unsigned
-    /// attribute of `signer` (EN 319 122-1 §5.5.3).
+    /// An archive time-stamp of version 3 over everything in the signature so far, as an unsigned attribute of
+    /// `signer` (EN 319 122-1 §5.5.3).
     pub fn archive(
         authority: &Identity,
         cms: &Cms,

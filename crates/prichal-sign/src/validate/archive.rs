@@ -1,5 +1,5 @@
-//! Step 19: archive time-stamps of version 3 (EN 319 122-1 §5.5.3), over the exact pieces that
-//! their hash index names.
+//! Step 19: archive time-stamps of version 3 (EN 319 122-1 §5.5.3), over the exact pieces that their hash index
+//! names.
 
 use super::context::Context;
 use super::document::{Archive, Document};
@@ -14,7 +14,7 @@ use crate::report::SubIndication as Sub;
 use crate::tsp::Token;
 use std::collections::BTreeSet;
 
-/// Judges one archive time-stamp of a signer.
+/// Validates one archive time-stamp of a signer.
 pub(super) fn check(
     context: &Context<'_>,
     document: &Document,
@@ -52,7 +52,7 @@ fn failure(sub: Sub, reason: String) -> Outcome {
     Outcome::refused("archive time-stamp", sub, reason)
 }
 
-/// The bytes that the time-stamp's imprint is of.
+/// The bytes covered by the message imprint.
 fn input(
     context: &Context<'_>,
     token: &Token,
@@ -72,7 +72,7 @@ fn input(
     Ok(bytes)
 }
 
-/// The hash index is an unsigned attribute of the token's own signer.
+/// Reads the hash index, an unsigned attribute of the token's own signer.
 fn index_of(token: &Token) -> Result<HashIndex> {
     let signer = token.data.signers.first();
     let values = |kind| {
@@ -88,7 +88,7 @@ fn index_of(token: &Token) -> Result<HashIndex> {
     })?)
 }
 
-/// Every hash of the index must be of something that is there. What was added later is not in it.
+/// Checks that every hash of the index matches a piece of the signature. Pieces added later are not in the index.
 fn check_index(
     index: &HashIndex,
     data: &SignedData,
@@ -113,7 +113,7 @@ fn check_index(
         .collect();
     let mut unsigned: BTreeSet<Vec<u8>> = BTreeSet::new();
     for attribute in &signer.unsigned {
-        // Version 1 of the index hashed whole attributes, version 3 each value with its type.
+        // Version 1 of the index hashes whole attributes, version 3 each value with its type.
         unsigned.insert(hash.digest(&attribute.raw));
         for value in attribute.values().filter(|value| *value != own_value) {
             unsigned.insert(hash.digest(&[attribute.kind(), value].concat()));

@@ -1,4 +1,4 @@
-//! Step 15: whether the holder of the certificate may sign this, and is who the caller expects.
+//! Step 15: the holder's authority to sign, and the holder's identity.
 
 use super::context::Context;
 use super::log::Log;
@@ -9,7 +9,7 @@ use crate::oid::{self, Oid};
 use crate::policy::{Roles, Severity};
 use crate::report::SubIndication as Sub;
 
-/// Says whether the identity is the expected one.
+/// Checks the role and the identity. Returns true if the identity is the expected one.
 pub(super) fn check(
     context: &Context<'_>,
     certificate: &Certificate,
@@ -26,7 +26,7 @@ pub(super) fn check(
         log.fail(
             15,
             Sub::ChainConstraintsFailure,
-            "the key may not sign at all",
+            "the key usage does not allow signing",
         );
     } else if !usage.is_some_and(KeyUsage::non_repudiation) {
         log.rule(
@@ -60,21 +60,21 @@ pub(super) fn check(
         if facts.iin.is_none() && facts.bin.is_none() {
             log.warn(
                 15,
-                "the certificate has neither IIN nor BIN: it does not say who signs",
+                "the certificate has neither an IIN nor a BIN, so it does not identify the signer",
             );
         } else if is_company && facts.bin.is_none() {
-            log.warn(15, "the certificate is of a company and has no BIN");
+            log.warn(15, "the certificate of a company has no BIN");
         }
     }
     let identified = check_identity(context, certificate, facts, log);
     if !log.failed(15) {
-        log.pass(15, "the certificate allows it");
+        log.pass(15, "the certificate allows this signature");
     }
     identified
 }
 
-/// Whether a person's or a taxpayer's number is expected, and all that is expected holds. The number of a
-/// company alone says nothing about who has signed for it.
+/// Checks the expected numbers. Returns true if the number of a person or a taxpayer was expected and all expected
+/// numbers match. The number of a company alone does not identify the person who signed for it.
 fn check_identity(
     context: &Context<'_>,
     certificate: &Certificate,
@@ -100,7 +100,7 @@ fn check_identity(
         ),
     ] {
         let Some(expected) = expected else { continue };
-        // A sole trader's IIN stands where a BIN is asked for.
+        // The IIN of a sole trader takes the place of the BIN.
         let trader = what == "BIN"
             && facts.bin.is_none()
             && !is_ambiguous(&certificate.subject, "BIN")
@@ -119,7 +119,7 @@ fn check_identity(
     identified
 }
 
-/// Who may sign for whom in Kazakhstan.
+/// The reason for which the holder's roles do not allow this signature, in Kazakhstan.
 fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
     let has = |role| facts.roles.contains(&role);
     if has(Role::FirstHead) || has(Role::Signer) {
@@ -129,17 +129,17 @@ fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
         if context.expected.financial {
             return None;
         }
-        return Some("the holder may sign financial documents only".to_owned());
+        return Some("the role of the holder allows financial documents only".to_owned());
     }
     if has(Role::Individual) && !has(Role::Organisation) {
-        // A sole trader has no BIN: the IIN stands where one is asked for.
+        // A sole trader has no BIN, so the IIN takes its place.
         let asked = context.expected.bin_rule != Some(Severity::Ignore);
         let organisation = context.expected.bin.as_ref().filter(|_| asked);
         let own = |bin: &String| facts.iin.as_ref().is_some_and(|iin| iin.as_str() == bin);
         if organisation.is_none_or(own) {
             return None;
         }
-        return Some("the holder signs as an individual, not for an organisation".to_owned());
+        return Some("the certificate is an individual's, not an organisation's".to_owned());
     }
     if facts.roles.is_empty() {
         return Some("the certificate names no role".to_owned());

@@ -1,4 +1,4 @@
-//! Steps 12, 13 and 19: when the signature is proven to have existed.
+//! Steps 12, 13 and 19: the best signature time, at which the signature is proven to exist.
 
 use super::context::Context;
 use super::document::Document;
@@ -10,17 +10,17 @@ use crate::report::SubIndication as Sub;
 use crate::time::Time;
 use crate::tsp::Token;
 
-/// When a signature is proven to have existed.
+/// The proven time of a signature.
 pub(super) struct BestTime {
-    /// The earliest time that a valid time-stamp proves, else when the caller had the signature,
-    /// else the moment of checking.
+    /// The time of the earliest valid time-stamp, else the time at which the caller had the signature, else the time
+    /// of the check.
     pub at: Time,
     pub stamped: Option<Time>,
-    /// What a time-stamp would prove whose authority's revocation is not known yet.
+    /// The time that a time-stamp will prove once its authority's revocation data is available.
     pub waiting: Option<Waiting>,
 }
 
-/// Time-stamps that nothing but missing revocation data speaks against.
+/// Time-stamps that lack nothing but revocation data.
 pub(super) struct Waiting {
     /// The earliest of their times.
     pub at: Time,
@@ -28,8 +28,8 @@ pub(super) struct Waiting {
     pub reasons: Vec<(u8, String)>,
 }
 
-/// What the time-stamps of one signer came to. One that is not right proves no time, and does no
-/// other harm: anybody can append one (EN 319 102-1 §5.5.4).
+/// The outcomes of one signer's time-stamps. An invalid time-stamp proves no time and has no other effect, because
+/// anybody can append one (EN 319 102-1 §5.5.4).
 #[derive(Default)]
 struct Stamps {
     times: Vec<Time>,
@@ -38,7 +38,7 @@ struct Stamps {
 }
 
 impl Stamps {
-    fn take(&mut self, step: u8, outcome: time_stamp::Outcome, log: &mut Log) -> Option<Time> {
+    fn add(&mut self, step: u8, outcome: time_stamp::Outcome, log: &mut Log) -> Option<Time> {
         for warning in outcome.warnings {
             log.warn(step, warning);
         }
@@ -80,8 +80,8 @@ pub(super) fn check(
         (Some(best), known) if known.is_none_or(|known| best <= known) => {
             (best, "the earliest valid time-stamp")
         }
-        (_, Some(known)) => (known, "when the caller had it already"),
-        (_, None) => (context.at, "the moment of checking"),
+        (_, Some(known)) => (known, "the time at which the caller had the signature"),
+        (_, None) => (context.at, "the time of the check"),
     };
     log.pass(12, format!("{at}, {source}"));
     evidence.extend(stamps.evidence);
@@ -92,7 +92,7 @@ pub(super) fn check(
     }
 }
 
-/// The time-stamps on the signature, and the latest time of those that are of its content.
+/// Validates the time-stamps of the signature, and returns the latest time of the valid content time-stamps.
 fn judge(
     context: &Context<'_>,
     document: &Document,
@@ -103,10 +103,10 @@ fn judge(
     let info = &document.data.signers[index];
     let parts = &document.parts[index];
     let mut stamps = Stamps::default();
-    // Archive time-stamps first: they prove that the others existed.
+    // Archive time-stamps come first, because they prove the existence of the others.
     for archive in &parts.archive {
         let outcome = archive::check(context, document, info, content, archive);
-        let time = stamps.take(19, outcome, log);
+        let time = stamps.add(19, outcome, log);
         stamps.times.extend(time);
     }
     for form in &parts.other_time_stamps {
@@ -118,16 +118,16 @@ fn judge(
     let proof = stamps.times.iter().copied().min().unwrap_or(context.at);
     for token in &parts.time_stamps {
         let outcome = bounded(context, token, &info.signature, proof);
-        let time = stamps.take(13, outcome, log);
+        let time = stamps.add(13, outcome, log);
         stamps.times.extend(time);
     }
-    // Earlier than the signature, so these prove nothing about when it was made at the latest.
+    // Content time-stamps are older than the signature, so they give only a lower bound of its time.
     let mut begun: Option<Time> = None;
     for token in &parts.content_time_stamps {
         let Some(content) = content else { continue };
         let mut outcome = bounded(context, token, content, proof);
         outcome.waits = None;
-        begun = begun.max(stamps.take(13, outcome, log));
+        begun = begun.max(stamps.add(13, outcome, log));
     }
     if parts.time_stamps.is_empty() && parts.content_time_stamps.is_empty() {
         log.skip(13, "there is no time-stamp");
@@ -135,7 +135,7 @@ fn judge(
     (stamps, begun)
 }
 
-/// Judges a token, unless there are too many.
+/// Validates a token, unless there are too many.
 fn bounded(
     context: &Context<'_>,
     token: &Result<Token, ReadError>,
@@ -149,7 +149,7 @@ fn bounded(
     time_stamp::Outcome::refused("time-stamp", Sub::PolicyProcessingError, reason)
 }
 
-/// A time-stamp of the content is older than the signature.
+/// Checks that the content time-stamp is older than the signature.
 fn check_content_stamp(
     begun: Option<Time>,
     best: Option<Time>,
@@ -158,16 +158,19 @@ fn check_content_stamp(
 ) {
     let Some(begun) = begun else { return };
     if let Some(best) = best.filter(|best| begun > *best) {
-        let reason = format!("the content was stamped at {begun}, the signature at {best}");
+        let reason =
+            format!("the content time-stamp of {begun} is later than the signature time {best}");
         log.fail(12, Sub::TimestampOrderFailure, reason);
     }
     if checked.is_some_and(|checked| begun > checked.certificate.not_after) {
-        let reason = format!("the content was stamped at {begun}, after the certificate expired");
+        let reason = format!(
+            "the content time-stamp of {begun} is later than the expiry of the certificate"
+        );
         log.fail(12, Sub::Expired, reason);
     }
 }
 
-/// The signer's own signing time is a claim: it is looked at, and nothing rests on it.
+/// Checks the signing time claimed by the signer. It is only a claim, so it gives warnings and no more.
 fn check_claim(
     context: &Context<'_>,
     checked: Option<&Checked<'_>>,
@@ -182,7 +185,9 @@ fn check_claim(
     if claim < certificate.not_before || claim > certificate.not_after {
         log.warn(
             12,
-            format!("the claimed signing time {claim} is outside of the certificate's validity"),
+            format!(
+                "the claimed signing time {claim} is outside of the certificate's validity period"
+            ),
         );
     }
     let latest = best.unwrap_or(context.at).plus(context.policy.clock_skew);
@@ -190,7 +195,7 @@ fn check_claim(
         let what = if best.is_some() {
             "the time-stamp"
         } else {
-            "the moment of checking"
+            "the time of the check"
         };
         log.warn(
             12,

@@ -1,4 +1,4 @@
-//! What every step may look at: policy, time, certificates and revocation data of all sources.
+//! The context of all steps: policy, time, and the certificates and revocation data of all sources.
 
 use super::document::Document;
 use super::revocation::Outcome;
@@ -18,41 +18,42 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Public-key operations in one validation, at most. A signature cannot make us try every key
-/// with every other for hours.
-const MOST_VERIFICATIONS: usize = 2_000;
+/// The largest number of public-key operations of one validation. It bounds the time that a signature with many
+/// certificates can take.
+const MAX_VERIFICATIONS: usize = 2_000;
 
-/// The same for revocation data in the signature. It is counted apart: no junk in a signature keeps
-/// the caller's own data from being tried.
-const MOST_EMBEDDED: usize = 1_000;
+/// The largest number of operations for embedded revocation data. It has a budget of its own, so that such data
+/// cannot keep the caller's data from being used.
+const MAX_EMBEDDED_VERIFICATIONS: usize = 1_000;
 
-/// The same for what anybody can append to a signature. It is counted apart: nothing that is
-/// appended uses up what the signer's own certificate needs.
-const MOST_APPENDED: usize = 1_000;
+/// The largest number of operations for appended parts. It has a budget of its own, so that they cannot use up the
+/// budget of the signer's certificate.
+const MAX_APPENDED_VERIFICATIONS: usize = 1_000;
 
-/// Certificates of one name that are tried as issuers, at most.
-const MOST_NAMESAKES: usize = 64;
+/// The largest number of candidate issuers with one name.
+const MAX_CANDIDATE_ISSUERS: usize = 64;
 
-/// Steps from a certificate to a candidate issuer in one validation, at most.
-const MOST_BRANCHES: usize = 20_000;
+/// The largest number of steps from a certificate to a candidate issuer in one validation.
+const MAX_BRANCHES: usize = 20_000;
 
-/// Certificates that are looked at as a responder's in one validation, at most: each may be hashed.
-const MOST_RESPONDERS: usize = 20_000;
+/// The largest number of certificates compared with a responder's name or key hash in one validation. Each may be
+/// hashed.
+const MAX_RESPONDERS: usize = 20_000;
 
-/// Archive time-stamps in one validation, at most: each hashes the whole signature anew.
-const MOST_ARCHIVES: usize = 16;
+/// The largest number of archive time-stamps in one validation. Each of them hashes the whole signature.
+const MAX_ARCHIVES: usize = 16;
 
-/// Other time-stamps in one validation, at most.
-const MOST_STAMPS: usize = 64;
+/// The largest number of other time-stamps in one validation.
+const MAX_STAMPS: usize = 64;
 
-/// Certificates and pieces of evidence beside those of the caller and of the signature's own sets.
-const MOST_APPENDED_MATERIAL: usize = 1_024;
+/// The largest number of certificates and pieces of evidence from unsigned attributes and time-stamps.
+const MAX_APPENDED_MATERIAL: usize = 1_024;
 
-/// Needs of the signers, and as many of what is appended.
-const MOST_NEEDS: usize = 128;
+/// The largest number of needs of the signers, and of needs of appended parts.
+const MAX_NEEDS: usize = 128;
 
-/// Addresses of one certificate that are asked, at most.
-const MOST_URLS: usize = 8;
+/// The largest number of addresses tried per certificate.
+const MAX_URLS: usize = 8;
 
 pub(super) struct Context<'a> {
     pub policy: &'a Policy,
@@ -60,51 +61,51 @@ pub(super) struct Context<'a> {
     pub existed_at: Option<Time>,
     pub expected: &'a Expected,
     anchors: &'a [Certificate],
-    /// Certificates at hand that the policy pins by their hash.
+    /// The available certificates that the policy pins.
     pinned: Vec<&'a Certificate>,
-    /// Every certificate at hand but the anchors: known ones, embedded ones, those of time-stamps.
+    /// All available certificates except the anchors: given, embedded, and from time-stamps.
     pub certificates: Vec<&'a Certificate>,
-    /// What the caller brought first: no junk in the signature comes before it.
+    /// The evidence. The caller's comes first, so that embedded data cannot delay it.
     pub evidence: Vec<Source<'a>>,
     content: Option<&'a [u8]>,
     digests: RefCell<BTreeMap<Hash, Vec<u8>>>,
     needs: RefCell<Vec<Need>>,
-    /// Needs that are worth a look, and no fetch.
+    /// Needs that are worth a look-up, and no fetch.
     newer: RefCell<Vec<Need>>,
-    /// Whether what is needed now is one of those.
-    is_luxury: Cell<bool>,
-    /// Whether a need of a signer found no room.
-    is_crowded: Cell<bool>,
-    /// The work that is done now.
+    /// True while needs are added to `newer`.
+    is_optional: Cell<bool>,
+    /// True if a need of a signer was dropped because the list was full.
+    has_more_needs: Cell<bool>,
+    /// The budget that is charged now.
     work: Cell<Work>,
     own: Budget,
     embedded: Budget,
     appended: Budget,
     archives: Cell<usize>,
     stamps: Cell<usize>,
-    /// Addresses of issuers' certificates that gave none.
+    /// Addresses of issuers' certificates that could not be fetched.
     unreachable: &'a [String],
     /// Certificates by the keys of their subjects, anchors first.
     by_subject: BTreeMap<String, Vec<&'a Certificate>>,
-    /// The certificates that may have issued one, the likeliest first.
+    /// The candidate issuers of a certificate, the likeliest first.
     issuers: RefCell<BTreeMap<usize, Rc<[&'a Certificate]>>>,
     verified: RefCell<BTreeMap<(usize, usize), bool>>,
-    /// What is known of a certificate of an issuer at a time: several signers ask for the same.
+    /// Cached outcomes by certificate, issuer and time. Several signers often share them.
     pub statuses: RefCell<BTreeMap<(usize, usize, Time), Outcome>>,
 }
 
-/// The kinds of work, each with a budget of its own.
+/// The kinds of work, each with its own budget.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     /// The signers, their paths, and the caller's revocation data about them.
     Own,
-    /// Revocation data in the signature.
+    /// Revocation data embedded in the signature.
     Embedded,
-    /// Something that anybody can append to a signature.
+    /// Parts that anybody can append to a signature.
     Appended,
 }
 
-/// What is left of the work that is done.
+/// The operations charged to one kind of work.
 #[derive(Default)]
 struct Budget {
     verifications: Cell<usize>,
@@ -116,12 +117,12 @@ struct Budget {
 pub(super) struct Source<'a> {
     pub proof: Proof<'a>,
     pub embedded: bool,
-    /// The nonce that was in the caller's request.
+    /// The nonce of the caller's request.
     pub nonce: Option<&'a [u8]>,
 }
 
 impl Source<'_> {
-    /// Judges it, with the work of its kind.
+    /// Judges this source within its budget.
     pub(super) fn judged<T>(&self, context: &Context<'_>, judge: impl FnOnce() -> T) -> T {
         if self.embedded {
             context.embedded(judge)
@@ -137,7 +138,7 @@ pub(super) enum Proof<'a> {
     Ocsp(&'a Ocsp),
 }
 
-/// Something signed by a certificate's key: a certificate, a list, a response.
+/// A structure signed by a certificate's key: a certificate, a list or a response.
 pub(super) struct Signed<'a> {
     pub tbs: &'a [u8],
     pub algorithm: &'a Algorithm,
@@ -183,7 +184,7 @@ impl<'a> Context<'a> {
         let mut certificates: Vec<&Certificate> = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
         let appended = document.appended_certificates();
-        let appended = appended.take(MOST_APPENDED_MATERIAL);
+        let appended = appended.take(MAX_APPENDED_MATERIAL);
         let own = document.data.certificates().chain(&material.certificates);
         for certificate in own.chain(appended) {
             if seen.insert(certificate.raw()) {
@@ -204,7 +205,7 @@ impl<'a> Context<'a> {
             certificates.iter().copied().filter(pins).collect()
         };
         let by_subject = by_subject(&material.anchors, &certificates);
-        let appended = document.appended_evidence().take(MOST_APPENDED_MATERIAL);
+        let appended = document.appended_evidence().take(MAX_APPENDED_MATERIAL);
         let embedded = document
             .own_evidence()
             .chain(appended)
@@ -239,8 +240,8 @@ impl<'a> Context<'a> {
             evidence: answers.chain(lists).chain(embedded).collect(),
             needs: RefCell::default(),
             newer: RefCell::default(),
-            is_luxury: Cell::new(false),
-            is_crowded: Cell::new(false),
+            is_optional: Cell::new(false),
+            has_more_needs: Cell::new(false),
             work: Cell::new(Work::Own),
             own: Budget::default(),
             embedded: Budget::default(),
@@ -255,12 +256,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The content of the document, attached or given.
+    /// The signed content, attached or given.
     pub(super) fn content(&self) -> Option<&'a [u8]> {
         self.content
     }
 
-    /// A digest. The content's own are made once, however many signers and time-stamps ask.
+    /// Computes a digest. Digests of the content are cached, because many signers and time-stamps need them.
     pub(super) fn digest(&self, hash: Hash, bytes: &[u8]) -> Vec<u8> {
         if !self
             .content
@@ -275,7 +276,7 @@ impl<'a> Context<'a> {
             .clone()
     }
 
-    /// Every certificate, anchors first.
+    /// All certificates, anchors first.
     pub(super) fn all(&self) -> impl Iterator<Item = &'a Certificate> {
         self.anchors.iter().chain(self.certificates.iter().copied())
     }
@@ -284,17 +285,17 @@ impl<'a> Context<'a> {
         self.anchors.contains(certificate) || self.pinned.contains(&certificate)
     }
 
-    /// Judges something that anybody can append to a signature.
+    /// Runs `judge` within the budget of appended parts.
     pub(super) fn appended<T>(&self, judge: impl FnOnce() -> T) -> T {
         self.at_work(Work::Appended, judge)
     }
 
-    /// Does something for the signers themselves.
+    /// Runs `work` within the budget of the signers.
     pub(super) fn own<T>(&self, work: impl FnOnce() -> T) -> T {
         self.at_work(Work::Own, work)
     }
 
-    /// Judges revocation data that lies in the signature. About what is appended, it counts as appended.
+    /// Runs `judge` within the budget of embedded data, or within that of appended parts if it is charged now.
     pub(super) fn embedded<T>(&self, judge: impl FnOnce() -> T) -> T {
         match self.work.get() {
             Work::Appended => judge(),
@@ -315,51 +316,51 @@ impl<'a> Context<'a> {
 
     fn budget(&self) -> (&Budget, usize) {
         match self.work.get() {
-            Work::Own => (&self.own, MOST_VERIFICATIONS),
-            Work::Embedded => (&self.embedded, MOST_EMBEDDED),
-            Work::Appended => (&self.appended, MOST_APPENDED),
+            Work::Own => (&self.own, MAX_VERIFICATIONS),
+            Work::Embedded => (&self.embedded, MAX_EMBEDDED_VERIFICATIONS),
+            Work::Appended => (&self.appended, MAX_APPENDED_VERIFICATIONS),
         }
     }
 
-    /// Public-key operations of this cost, if so many are left.
+    /// Charges public-key operations. False if the budget is used up.
     pub(super) fn spend(&self, cost: usize) -> bool {
-        let (budget, most) = self.budget();
-        take(&budget.verifications, cost, most)
+        let (budget, max) = self.budget();
+        charge(&budget.verifications, cost, max)
     }
 
-    /// One step up in the search for a path, if any is left.
+    /// Charges one step of the path search. False if the budget is used up.
     pub(super) fn branch(&self) -> bool {
-        take(&self.budget().0.branches, 1, MOST_BRANCHES)
+        charge(&self.budget().0.branches, 1, MAX_BRANCHES)
     }
 
-    /// One archive time-stamp, if any is left.
+    /// Charges one archive time-stamp. False if there are too many.
     pub(super) fn archive(&self) -> bool {
-        take(&self.archives, 1, MOST_ARCHIVES)
+        charge(&self.archives, 1, MAX_ARCHIVES)
     }
 
-    /// One other time-stamp, if any is left.
+    /// Charges one other time-stamp. False if there are too many.
     pub(super) fn stamp(&self) -> bool {
-        take(&self.stamps, 1, MOST_STAMPS)
+        charge(&self.stamps, 1, MAX_STAMPS)
     }
 
-    /// One certificate that may be a responder's, if any is left.
+    /// Charges one certificate compared with a responder. False if the budget is used up.
     pub(super) fn responder(&self) -> bool {
-        take(&self.budget().0.responders, 1, MOST_RESPONDERS)
+        charge(&self.budget().0.responders, 1, MAX_RESPONDERS)
     }
 
-    /// Whether something was not tried, because the work of its kind was used up. Once it is, it stays so.
+    /// True if an operation was refused because the budget was used up. It stays true.
     pub(super) fn exhausted(&self) -> bool {
-        let (budget, most) = self.budget();
-        budget.verifications.get() > most || budget.responders.get() > MOST_RESPONDERS
+        let (budget, max) = self.budget();
+        budget.verifications.get() > max || budget.responders.get() > MAX_RESPONDERS
     }
 
-    /// Whether the certificate names an address of its issuer's that could not be reached.
-    pub(super) fn issuer_is_away(&self, certificate: &Certificate) -> bool {
+    /// True if an address of the certificate's issuer could not be fetched.
+    pub(super) fn issuer_is_unreachable(&self, certificate: &Certificate) -> bool {
         let urls = &certificate.extensions.issuer_uris;
         urls.iter().any(|url| self.unreachable.contains(url))
     }
 
-    /// Every certificate that bears the name of the issuer, in the order that `rank` gives.
+    /// All certificates with the name of the issuer, ordered by `rank`.
     pub(super) fn issuers(
         &self,
         of: &'a Certificate,
@@ -380,16 +381,16 @@ impl<'a> Context<'a> {
         found
     }
 
-    /// Whether `signed` bears a right signature of the certificate's key. What lives as long as
-    /// this context is verified once. Where the work is used up it is not tried, which `exhausted` tells.
+    /// Verifies the signature of `signed` with the certificate's key, once in the lifetime of this context. Returns
+    /// false without trying if the budget is used up, which `exhausted` reports.
     pub(super) fn signed_by(&self, signed: impl Into<Signed<'a>>, by: &'a Certificate) -> bool {
         let signed = signed.into();
-        // Both are borrowed for 'a, so no two of them can share an address.
+        // Both values are borrowed for 'a, so distinct values have distinct addresses.
         let key = (signed.tbs.as_ptr() as usize, by.raw().as_ptr() as usize);
         if let Some(known) = self.verified.borrow().get(&key) {
             return *known;
         }
-        // Reading a key may cost as much as using it.
+        // Reading a key can cost as much as using it.
         if !self.spend(1) {
             return false;
         }
@@ -407,16 +408,16 @@ impl<'a> Context<'a> {
         right
     }
 
-    /// The most urgent first.
+    /// The needs, the most urgent first.
     pub(super) fn needs(&self) -> Vec<Need> {
         let mut needs = self.needs.borrow().clone();
         needs.sort_by_key(|need| need.cause);
         needs
     }
 
-    /// Whether a need of a signer is not among the needs, for there were too many.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.is_crowded.get()
+    /// True if a need of a signer was dropped because the list was full.
+    pub(super) fn has_more_needs(&self) -> bool {
+        self.has_more_needs.get()
     }
 
     pub(super) fn newer(&self) -> Vec<Need> {
@@ -424,9 +425,9 @@ impl<'a> Context<'a> {
     }
 
     fn need(&self, need: Need) {
-        if self.is_luxury.get() {
+        if self.is_optional.get() {
             let mut newer = self.newer.borrow_mut();
-            if newer.len() < MOST_NEEDS && !newer.contains(&need) {
+            if newer.len() < MAX_NEEDS && !newer.contains(&need) {
                 newer.push(need);
             }
             return;
@@ -444,14 +445,14 @@ impl<'a> Context<'a> {
         }
         let appended = need.cause == Cause::Appended;
         let like = |other: &&Need| (other.cause == Cause::Appended) == appended;
-        if needs.iter().filter(like).count() < MOST_NEEDS {
+        if needs.iter().filter(like).count() < MAX_NEEDS {
             needs.push(need);
         } else if !appended {
-            self.is_crowded.set(true);
+            self.has_more_needs.set(true);
         }
     }
 
-    /// One need for each URL, or one without if there is none.
+    /// Adds one need for each URL, or one without a URL.
     fn need_each(
         &self,
         kind: NeedKind,
@@ -477,7 +478,7 @@ impl<'a> Context<'a> {
         if urls.is_empty() {
             self.need(need(None));
         }
-        for url in urls.iter().take(MOST_URLS) {
+        for url in urls.iter().take(MAX_URLS) {
             self.need(need(Some(url)));
         }
     }
@@ -492,15 +493,15 @@ impl<'a> Context<'a> {
         self.need_each(NeedKind::Issuer, &urls, &subject, None, Some(of));
     }
 
-    /// The same where there is some already. Only what is old is worth a fetch.
+    /// Adds needs for newer revocation data, from allowed addresses only. Data that is not old is not worth a fetch.
     pub(super) fn need_newer(&self, of: &Certificate, issuer: &Certificate, is_old: bool) {
         let extensions = &of.extensions;
         let points = extensions.crl_points.iter().flat_map(|point| &point.uris);
         let mut urls = extensions.ocsp_uris.iter().chain(points);
         if urls.next().is_some() {
-            self.is_luxury.set(!is_old);
+            self.is_optional.set(!is_old);
             self.need_revocation(of, issuer);
-            self.is_luxury.set(false);
+            self.is_optional.set(false);
         }
     }
 
@@ -523,7 +524,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Certificates by the keys of their subjects, each once, and not too many of one name.
+/// Groups certificates by the keys of their subjects, without duplicates, and limits the number for each name.
 fn by_subject<'a>(
     anchors: &'a [Certificate],
     others: &[&'a Certificate],
@@ -533,7 +534,7 @@ fn by_subject<'a>(
     for certificate in anchors.iter().chain(others.iter().copied()) {
         if seen.insert(certificate.raw()) {
             let namesakes = index.entry(certificate.subject.key()).or_default();
-            if namesakes.len() < MOST_NAMESAKES {
+            if namesakes.len() < MAX_CANDIDATE_ISSUERS {
                 namesakes.push(certificate);
             }
         }
@@ -541,9 +542,9 @@ fn by_subject<'a>(
     index
 }
 
-/// Counts `cost`, and says whether it was there. What was not there is counted, too.
-fn take(count: &Cell<usize>, cost: usize, most: usize) -> bool {
+/// Adds `cost` to the count, even beyond the limit. False if the limit is exceeded.
+fn charge(count: &Cell<usize>, cost: usize, max: usize) -> bool {
     let spent = count.get().saturating_add(cost);
     count.set(spent);
-    spent <= most
+    spent <= max
 }

@@ -1,5 +1,5 @@
-//! A signature taken apart before anything is judged: signers, their time-stamps, the material
-//! that long-term signatures carry.
+//! A signature taken apart before the validation: signers, their time-stamps, and the evidence of long-term
+//! signatures.
 
 use crate::certificate::Certificate;
 use crate::cms::attribute::{self, Attribute};
@@ -12,26 +12,26 @@ use crate::tsp::Token;
 
 pub(super) struct Document {
     pub data: SignedData,
-    /// One for each signer, in their order.
+    /// The unsigned attributes of each signer, in their order.
     pub parts: Vec<Parts>,
 }
 
-/// What the unsigned attributes of one signer hold.
+/// The contents of the unsigned attributes of one signer.
 #[derive(Default)]
 pub(super) struct Parts {
     pub time_stamps: Vec<Result<Token>>,
     pub content_time_stamps: Vec<Result<Token>>,
     pub archive: Vec<Archive>,
-    /// Time-stamps of forms that are not verified, by their names.
+    /// The names of time-stamps in unsupported forms.
     pub other_time_stamps: Vec<&'static str>,
     pub counter_signatures: Vec<Result<SignerInfo>>,
     certificates: Vec<Certificate>,
     evidence: Vec<Evidence>,
-    /// Material that could not be read.
+    /// The errors of unreadable evidence.
     pub unreadable: Vec<String>,
 }
 
-/// An archive time-stamp of version 3, with the place of its attribute among the others.
+/// An archive time-stamp of version 3, with the index of its attribute.
 pub(super) struct Archive {
     pub token: Result<Token>,
     pub value: Vec<u8>,
@@ -63,7 +63,7 @@ impl Document {
         of_parts.chain(of_tokens)
     }
 
-    /// Revocation data of the signature itself.
+    /// Revocation data of the `SignedData` itself.
     pub(super) fn own_evidence(&self) -> impl Iterator<Item = &Evidence> {
         readable(&self.data)
     }
@@ -83,16 +83,16 @@ fn readable(data: &SignedData) -> impl Iterator<Item = &Evidence> {
 impl Parts {
     fn of(signer: &SignerInfo, limits: &Limits) -> Self {
         let mut parts = Self {
-            unreadable: signer.unread.clone(),
+            unreadable: signer.unreadable_attributes.clone(),
             ..Self::default()
         };
         for value in signer.signed_values(oid::CONTENT_TIME_STAMP) {
             parts.content_time_stamps.push(Token::read(value, limits));
         }
         for attribute in &signer.unsigned {
-            parts.take(attribute, limits);
+            parts.read_attribute(attribute, limits);
         }
-        // Material that was added to the time-stamps themselves.
+        // Evidence embedded in the time-stamps themselves.
         let mut inner: Vec<Attribute> = Vec::new();
         let archive = parts.archive.iter().map(|a| &a.token);
         for token in parts.time_stamps.iter().chain(archive).flatten() {
@@ -106,13 +106,13 @@ impl Parts {
         }
         for attribute in inner {
             if attribute.oid == oid::CERTIFICATE_VALUES || attribute.oid == oid::REVOCATION_VALUES {
-                parts.take(&attribute, limits);
+                parts.read_attribute(&attribute, limits);
             }
         }
         parts
     }
 
-    fn take(&mut self, attribute: &Attribute, limits: &Limits) {
+    fn read_attribute(&mut self, attribute: &Attribute, limits: &Limits) {
         let values = attribute.values();
         match attribute.oid.as_str() {
             oid::SIGNATURE_TIME_STAMP => {
@@ -162,7 +162,7 @@ fn counter_signature(value: &[u8], limits: &Limits) -> Result<SignerInfo> {
     SignerInfo::from_element(&element, limits)
 }
 
-/// For reports: what could not be read, in one line.
+/// The error of an unreadable item as one line of the report.
 pub(super) fn unreadable<T>(
     what: &str,
     result: &std::result::Result<T, ReadError>,

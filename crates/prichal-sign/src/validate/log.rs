@@ -1,10 +1,10 @@
-//! Collects what the steps find and makes the verdict of it.
+//! Collects the findings of the steps and derives the verdict.
 
 use crate::policy::Severity;
 use crate::report::{STEPS, Status, Step, SubIndication, Verdict};
 use std::collections::BTreeSet;
 
-/// What one check found.
+/// The finding of one check.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub step: u8,
@@ -19,7 +19,7 @@ impl Finding {
     }
 }
 
-/// The findings about one signature, in the order they were made.
+/// The findings about one signature, in the order of the checks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     findings: Vec<Finding>,
@@ -42,7 +42,7 @@ impl Log {
         self.add(step, Status::Failed, Some(sub), reason.into());
     }
 
-    /// A broken rule, as severe as the policy says.
+    /// Records a broken rule with the policy's severity.
     pub(super) fn rule(
         &mut self,
         severity: Severity,
@@ -74,7 +74,7 @@ impl Log {
         self.findings.iter().filter(|f| f.status == Status::Failed)
     }
 
-    /// The failure that decides: of the weightiest the one of the earliest step.
+    /// The deciding failure: the earliest one of the highest weight.
     pub(super) fn deciding(&self) -> Option<&Finding> {
         let worst = self.failures().map(Finding::weight).max()?;
         self.failures()
@@ -82,7 +82,7 @@ impl Log {
             .min_by_key(|f| f.step)
     }
 
-    /// That of the failure that decides; nothing weighs 0.
+    /// The weight of the deciding failure; 0 without a failure.
     pub(super) fn weight(&self) -> u8 {
         self.deciding().map_or(0, Finding::weight)
     }
@@ -94,7 +94,7 @@ impl Log {
         }
     }
 
-    /// All 21 steps. One without a finding was not reached.
+    /// All 21 steps. A step without a finding was not reached.
     pub(super) fn steps(&self) -> Vec<Step> {
         let numbered = (1..).zip(STEPS);
         numbered.map(|(step, name)| self.step(step, name)).collect()
@@ -108,7 +108,7 @@ impl Log {
             .unwrap_or(Status::Skipped);
         let mut reasons: Vec<&str> = Vec::new();
         let mut known = BTreeSet::new();
-        // What decides comes first.
+        // Failures come first.
         for wanted in [
             Status::Failed,
             Status::Warned,
@@ -162,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn later_is_said_only_where_every_failure_can_be_retried(
+        fn try_later_is_the_verdict_only_if_every_failure_can_be_retried(
             failures in proptest::collection::vec((1_u8..=21, prop_oneof![
                 Just(SubIndication::TryLater),
                 proptest::sample::select(&KINDS[..]),
@@ -178,7 +178,7 @@ mod tests {
             prop_assert_eq!(sub == Some(SubIndication::TryLater), all_retryable && !failures.is_empty());
             let worst = failures.iter().map(|(_, sub)| sub.verdict()).max();
             prop_assert_eq!(verdict, worst.unwrap_or(Verdict::TotalPassed));
-            // The one that is named is one that failed, and the earliest of its weight.
+            // The named step is the earliest failure of the highest weight.
             let named = log.deciding().map(|f| (f.step, f.weight()));
             let expected = failures.iter().map(|(step, sub)| (*step, sub.weight()));
             let expected = expected.max_by_key(|(step, weight)| (*weight, std::cmp::Reverse(*step)));

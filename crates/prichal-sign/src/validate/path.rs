@@ -1,5 +1,5 @@
-//! Step 14: a path from a certificate to a pinned anchor (RFC 5280 §6), over every candidate
-//! issuer of a name. Authorities have had several keys under one name.
+//! Step 14: a path from a certificate to a pinned anchor (RFC 5280 §6). Every candidate issuer with a matching name
+//! is tried, because authorities change keys under one name.
 
 mod policy_tree;
 
@@ -13,23 +13,23 @@ use crate::report::SubIndication as Sub;
 use crate::scheme::Scheme;
 use crate::time::Time;
 
-/// A path whose signatures are right.
+/// A path with valid signatures.
 #[derive(Clone)]
 pub(super) struct Path<'a> {
     /// From the certificate in question to the anchor, both included.
     pub certificates: Vec<&'a Certificate>,
-    /// What is wrong with it.
+    /// The problems of the path.
     pub problems: Vec<(Sub, String)>,
     pub warnings: Vec<String>,
 }
 
-/// There is no path.
+/// The failure to find a path.
 pub(super) struct NoPath<'a> {
-    /// The certificate whose issuer was not found, as far up as any attempt came.
+    /// The certificate without an issuer, at the end of the longest attempt.
     pub last: &'a Certificate,
     pub reason: String,
-    /// Whether there was more to try than is tried.
-    pub is_cut: bool,
+    /// True if the search was cut off by its limits.
+    pub is_incomplete: bool,
 }
 
 struct Search<'c, 'a> {
@@ -39,13 +39,13 @@ struct Search<'c, 'a> {
     best: Option<Path<'a>>,
     deepest: usize,
     dead_end: NoPath<'a>,
-    /// Branches looked at, to bound the search among cross-signed authorities.
+    /// The number of branches so far, which bounds the search among cross-signed authorities.
     branches: usize,
 }
 
-const MOST_BRANCHES: usize = 2_000;
+const MAX_BRANCHES: usize = 2_000;
 
-/// The best path for `leaf` at the time `at`: without a problem if there is one.
+/// Finds the best path for `leaf` at the time `at`, preferably one without problems.
 pub(super) fn build<'a>(
     context: &Context<'a>,
     leaf: &'a Certificate,
@@ -60,7 +60,7 @@ pub(super) fn build<'a>(
         dead_end: NoPath {
             last: leaf,
             reason: String::new(),
-            is_cut: false,
+            is_incomplete: false,
         },
         branches: 0,
     };
@@ -77,7 +77,7 @@ impl<'a> Search<'_, 'a> {
             self.finish();
             return;
         }
-        // The anchor itself comes on top of the certificates between.
+        // The anchor is not counted as an intermediate.
         if self.chain.len() > self.context.policy.path_length + 1 {
             let limit = self.context.policy.path_length;
             self.note(
@@ -91,7 +91,7 @@ impl<'a> Search<'_, 'a> {
         if candidates.is_empty() {
             self.note(
                 last,
-                format!("no certificate of the issuer {} is at hand", last.issuer),
+                format!("no certificate of the issuer {} is available", last.issuer),
             );
             return;
         }
@@ -101,23 +101,23 @@ impl<'a> Search<'_, 'a> {
                     || (c.subject.same(&candidate.subject) && c.spki() == candidate.spki())
             });
             if repeated {
-                let reason = "is issued by itself and is no anchor";
+                let reason = "is self-issued and not a trusted root";
                 self.note(last, format!("{} {reason}", candidate.subject));
                 continue;
             }
             self.branches += 1;
-            let left = self.branches <= MOST_BRANCHES && self.context.branch();
+            let left = self.branches <= MAX_BRANCHES && self.context.branch();
             if !left || self.context.exhausted() {
-                self.dead_end.is_cut = true;
-                self.note(last, "too many certificates to try".to_owned());
+                self.dead_end.is_incomplete = true;
+                self.note(last, "the path search exceeded its limit".to_owned());
                 return;
             }
             if !self.context.signed_by(last, candidate) {
-                self.dead_end.is_cut |= self.context.exhausted();
+                self.dead_end.is_incomplete |= self.context.exhausted();
                 self.note(
                     last,
                     format!(
-                        "{} is not signed by the key of {}",
+                        "the signature of {} does not verify with the key of {}",
                         last.subject, candidate.subject
                     ),
                 );
@@ -136,7 +136,7 @@ impl<'a> Search<'_, 'a> {
         }
     }
 
-    /// Remembers why the search ended here, if it is at least as far up as before.
+    /// Records the reason for which the search ended here, if no earlier attempt came further up.
     fn note(&mut self, last: &'a Certificate, reason: String) {
         if self.chain.len() >= self.deepest {
             self.deepest = self.chain.len();
@@ -147,7 +147,7 @@ impl<'a> Search<'_, 'a> {
 
     fn finish(&mut self) {
         let path = judge(self.context, &self.chain, self.at);
-        // Problems of time can be cured by a time-stamp, so such a path is the better one.
+        // A time-stamp can cure problems of validity periods, so paths with only such problems come first.
         let rank = |path: &Path<'_>| {
             let other = path
                 .problems
@@ -165,7 +165,7 @@ impl<'a> Search<'_, 'a> {
     }
 }
 
-/// 0: the key ids match; 1: one of them is missing; 2: they differ.
+/// 0 if the key ids match, 1 if one is missing, 2 if they differ.
 fn key_id_rank(child: &Certificate, issuer: &Certificate) -> u8 {
     let Some(wanted) = &child.extensions.authority_key_id else {
         return 1;
@@ -206,7 +206,7 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
             if key_id_rank(certificate, issuer) == 2 {
                 let name = &certificate.subject;
                 path.warnings
-                    .push(format!("the key ids of {name} and its issuer differ"));
+                    .push(format!("the key ids of {name} and of its issuer differ"));
             }
         }
         if index > 0 {
@@ -214,7 +214,7 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
         }
         for unknown in &certificate.extensions.unknown_critical {
             let name = &certificate.subject;
-            let reason = format!("{name} has the unknown critical extension {unknown}");
+            let reason = format!("{name} has an unknown critical extension: {unknown}");
             path.problems
                 .push((Sub::CertificateChainGeneralFailure, reason));
         }
@@ -228,7 +228,7 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
     path
 }
 
-/// The key of an authority. That of the signer is judged with the signature.
+/// Checks the key of an authority. The signer's key is checked with the signature.
 fn judge_key(context: &Context<'_>, certificate: &Certificate, path: &mut Path<'_>) {
     let Ok(key @ PublicKey::Rsa { .. }) = certificate.public_key() else {
         return;
@@ -276,7 +276,7 @@ fn judge_validity(certificate: &Certificate, leaf: bool, at: Time, path: &mut Pa
     }
 }
 
-/// Whether this certificate may issue others. `below` are the certificates between it and the leaf.
+/// Checks that this certificate may issue others. `below` are the certificates between it and the leaf.
 fn judge_authority(
     certificate: &Certificate,
     below: &[&Certificate],
@@ -288,7 +288,7 @@ fn judge_authority(
         path.problems
             .push((Sub::CertificateChainGeneralFailure, reason));
     };
-    // An anchor of version 1 has no extensions that could say what it is; its pin says it.
+    // An anchor of version 1 has no extensions that mark it as an authority. Being pinned is enough.
     if !(certificate.is_ca() || anchor && certificate.version == 1) {
         problem(format!("{name} is not a certification authority"));
     }
@@ -297,7 +297,9 @@ fn judge_authority(
         .key_usage
         .is_some_and(|usage| !usage.cert_sign())
     {
-        problem(format!("the key of {name} may not sign certificates"));
+        problem(format!(
+            "the key usage of {name} does not allow signing certificates"
+        ));
     }
     let limit = certificate
         .extensions
@@ -308,7 +310,7 @@ fn judge_authority(
         && used as u64 > limit
     {
         problem(format!(
-            "{name} allows {limit} authorities below it, there are {used}"
+            "{name} allows {limit} authorities below it, and the path has {used}"
         ));
     }
 }
@@ -339,7 +341,8 @@ fn judge_algorithms(
     path.problems.push((sub, reason));
 }
 
-/// Name constraints (RFC 5280 §4.2.1.10): those of each authority on every certificate below it.
+/// Violations of name constraints (RFC 5280 §4.2.1.10). The constraints of each authority apply to every certificate
+/// below it.
 fn name_violations(chain: &[&Certificate]) -> Vec<String> {
     let mut violations = Vec::new();
     for (index, authority) in chain.iter().enumerate().skip(1) {
@@ -360,7 +363,7 @@ fn name_violations(chain: &[&Certificate]) -> Vec<String> {
                 let excluded = verdicts(&constraints.excluded);
                 if outside || excluded.contains(&true) || (unknown && !excluded.is_empty()) {
                     violations.push(format!(
-                        "the names of {} are outside of what {} may name",
+                        "the names of {} violate the name constraints of {}",
                         certificate.subject, authority.subject
                     ));
                     break;
@@ -371,7 +374,7 @@ fn name_violations(chain: &[&Certificate]) -> Vec<String> {
     violations
 }
 
-/// Every name of a certificate. Its e-mail attributes count as names of that kind.
+/// All names of a certificate. E-mail attributes of the subject count as e-mail names.
 fn names(certificate: &Certificate) -> Vec<GeneralName> {
     let mut names = certificate.extensions.subject_alt_names.clone();
     if !certificate.subject.is_empty() {

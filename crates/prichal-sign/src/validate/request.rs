@@ -1,4 +1,4 @@
-//! What a caller asks, and what it brings.
+//! The caller's question and evidence.
 
 use crate::certificate::Certificate;
 use crate::crl::Crl;
@@ -8,43 +8,43 @@ use crate::ocsp::Ocsp;
 use crate::policy::{Policy, Severity};
 use crate::time::Time;
 
-/// Trust and evidence that the caller has.
+/// The caller's trust anchors and evidence.
 #[derive(Clone, Debug, Default)]
 pub struct Material {
-    /// Pinned certificates that paths may end at.
+    /// Pinned certificates at which paths may end.
     pub anchors: Vec<Certificate>,
-    /// Certificates that may stand between, or be the signer's. None of them is trusted.
+    /// Untrusted certificates, for intermediates and signers.
     pub certificates: Vec<Certificate>,
     pub crls: Vec<Crl>,
     pub ocsp: Vec<OcspAnswer>,
-    /// Addresses of issuers' certificates that were asked, and gave none for now.
+    /// Addresses of issuers' certificates that could not be fetched for now.
     pub unreachable: Vec<String>,
 }
 
-/// An OCSP response, with the nonce of the request if there was one.
+/// An OCSP response, with the nonce of its request, if any.
 #[derive(Clone, Debug)]
 pub struct OcspAnswer {
     pub response: Ocsp,
     pub nonce: Option<Vec<u8>>,
 }
 
-/// What the caller expects of the signer.
+/// The caller's expectations about the signer.
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
     pub bin: Option<String>,
     pub iin: Option<String>,
     pub inn: Option<String>,
-    /// What another BIN means; `None`: as the policy says of identities.
+    /// The severity of another BIN; `None` for the policy's severity of identity.
     pub bin_rule: Option<Severity>,
-    /// The same for the IIN.
+    /// The severity of another IIN; `None` for the policy's severity of identity.
     pub iin_rule: Option<Severity>,
-    /// The document is a financial one, which holders of that right may sign.
+    /// True for a financial document, which holders of the finance role may sign.
     pub financial: bool,
-    /// Which signer decides. `None`: all must pass.
+    /// The deciding signer. `None` if all signers must pass.
     pub required: Option<Required>,
 }
 
-/// The signer that decides the verdict on a document with several.
+/// The signer that decides the verdict on a document with several signers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Required {
     Bin(String),
@@ -70,15 +70,14 @@ impl Required {
 pub struct Request<'a> {
     /// DER, BER, PEM or base64.
     pub signature: &'a [u8],
-    /// The signed bytes of a detached signature. Beside an attached one they must be equal to it.
+    /// The signed bytes of a detached signature. For an attached signature they must equal its content.
     pub content: Option<&'a [u8]>,
-    /// SHA-256 of what should have been signed, in place of `content` where an attached signature
-    /// is large.
+    /// SHA-256 of the expected content, which replaces `content` for a large attached signature.
     pub content_sha256: Option<[u8; 32]>,
     pub policy: &'a Policy,
-    /// The moment of checking.
+    /// The time of the check.
     pub at: Time,
-    /// When the caller had the signature already: a proof of existence that is his own to give.
+    /// The time at which the caller already had the signature, as the caller's own proof of existence.
     pub existed_at: Option<Time>,
     pub expected: Expected,
     pub limits: Limits,

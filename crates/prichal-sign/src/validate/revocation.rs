@@ -1,4 +1,4 @@
-//! Steps 16 to 18: whether a certificate was revoked at a time, by every list and response at hand.
+//! Steps 16 to 18: the revocation status of a certificate at a time, from all available lists and responses.
 
 mod list;
 mod response;
@@ -11,36 +11,36 @@ use crate::policy::Severity;
 use crate::scheme::Scheme;
 use crate::time::Time;
 
-/// What the evidence says about one certificate.
+/// The revocation status of one certificate.
 #[derive(Clone)]
 pub(super) struct Outcome {
     pub state: State,
-    /// What it rests on, for the report.
+    /// The evidence that the status is based on, for the report.
     pub used: Option<Used>,
-    /// Evidence about this certificate that was not accepted, and why.
+    /// Evidence about this certificate that was not accepted, with reasons.
     pub refused: Refused,
-    /// Whether something that could decide was not tried, as there was too much. Then nothing is good.
-    pub is_cut: bool,
-    /// Whether it rests on what the signer has chosen, and there may be something newer.
+    /// True if some evidence was not tried because of the limits. The status is never good then.
+    pub is_incomplete: bool,
+    /// True if the status is based on evidence from the signature and newer evidence may exist.
     pub is_chosen: bool,
-    /// Whether that is old by now.
+    /// True if that evidence is old.
     pub is_old: bool,
     pub warnings: Vec<String>,
 }
 
-/// Reasons for which evidence was not accepted: the first few, and the number of the others.
+/// Reasons for refused evidence: the first few, and the number of the others.
 #[derive(Clone, Default)]
 pub(super) struct Refused {
     first: Vec<String>,
     more: usize,
 }
 
-/// Reasons that are kept of those about one certificate, at most.
-const MOST_REASONS: usize = 8;
+/// The largest number of reasons kept for one certificate.
+const MAX_REASONS: usize = 8;
 
 impl Refused {
     fn push(&mut self, reason: String) {
-        if self.first.len() < MOST_REASONS {
+        if self.first.len() < MAX_REASONS {
             self.first.push(reason);
         } else {
             self.more += 1;
@@ -60,8 +60,8 @@ pub(super) struct Used {
     this_update: Time,
 }
 
-/// Seconds before the reference time from which on embedded data is old.
-const OLD: i64 = 3600;
+/// The age, in seconds before the reference time, from which embedded data counts as old.
+const MAX_EMBEDDED_AGE_SECS: i64 = 3600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -82,13 +82,13 @@ struct Statement {
     next_update: Option<Time>,
     revocation: Option<Revocation>,
     kind: Kind,
-    /// Not able to prove that a certificate is good: a delta alone, a list of some reasons.
+    /// True for evidence that cannot prove a certificate good: a delta alone, or a list of some reasons only.
     partial: bool,
-    /// Certificates that expired before this are not spoken of.
+    /// The list contains revoked certificates that expired after this time.
     keeps_expired_since: Option<Time>,
 }
 
-/// What a statement comes from. Of the same time, a delta is newer than the list it adds to.
+/// The type of evidence. At equal times, a delta is newer than the list it extends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Response,
@@ -96,7 +96,7 @@ enum Kind {
     Delta,
 }
 
-/// Asks all evidence about `chain[0]`, which `chain[1]` issued, at the time `at`.
+/// Determines the status of `chain[0]`, which `chain[1]` issued, at the time `at`.
 pub(super) fn status<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Outcome {
     let [certificate, issuers @ ..] = chain else {
         return Outcome::unknown();
@@ -104,21 +104,21 @@ pub(super) fn status<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: T
     let Some(issuer) = issuers.first() else {
         return Outcome::unknown();
     };
-    // Both are borrowed for 'a, so no two of them can share an address.
+    // Both values are borrowed for 'a, so distinct values have distinct addresses.
     let address = |certificate: &Certificate| certificate.raw().as_ptr() as usize;
     let key = (address(certificate), address(issuer), at);
     if let Some(known) = context.statuses.borrow().get(&key) {
         return known.clone();
     }
-    let outcome = ask(context, certificate, issuer, issuers, at);
-    // What was cut short for something appended is asked anew for a signer.
-    if !(outcome.is_cut && context.is_appended()) {
+    let outcome = determine(context, certificate, issuer, issuers, at);
+    // An outcome that was cut short for an appended part is not cached, so that a signer gets a full check.
+    if !(outcome.is_incomplete && context.is_appended()) {
         context.statuses.borrow_mut().insert(key, outcome.clone());
     }
     outcome
 }
 
-fn ask<'a>(
+fn determine<'a>(
     context: &Context<'a>,
     certificate: &'a Certificate,
     issuer: &'a Certificate,
@@ -160,7 +160,7 @@ fn ask<'a>(
         );
     }
     for (delta, embedded) in deltas {
-        // Whatever its base, an entry of a delta is a revocation.
+        // An entry of a delta is a revocation, whatever the base.
         if let Ok(Some(found)) = delta.find(&certificate.serial)
             && found.reason != Some(Revocation::REMOVED)
         {
@@ -170,14 +170,14 @@ fn ask<'a>(
             });
         }
     }
-    // Long-term material first; among equals the order of the sources stays.
+    // Embedded evidence comes first. Otherwise the order of the sources is kept.
     statements.sort_by_key(|statement| !statement.embedded);
     decide(context, &statements, certificate, at, &mut outcome);
     let used = outcome.used.as_ref().filter(|used| used.embedded);
-    let old = |used: &Used| used.this_update.plus(OLD) < at;
+    let old = |used: &Used| used.this_update.plus(MAX_EMBEDDED_AGE_SECS) < at;
     outcome.is_old = used.is_some_and(old);
     outcome.is_chosen = used.is_some() && statements.iter().all(|said| said.embedded);
-    outcome.is_cut = context.exhausted()
+    outcome.is_incomplete = context.exhausted()
         || outcome.state == State::Unknown && context.embedded(|| context.exhausted());
     outcome
 }
@@ -191,7 +191,7 @@ fn decide(
 ) {
     let newest = statements.iter().map(|s| s.this_update).max();
     let covers = |s: &Statement| s.this_update <= at && s.next_update.is_none_or(|next| at <= next);
-    // A hold may have been lifted since, which a newer statement would show.
+    // A newer statement shows if a hold was lifted.
     let lifted = |held: &Statement| {
         statements.iter().any(|s| {
             let newer = (s.this_update, s.kind) > (held.this_update, held.kind);
@@ -213,7 +213,7 @@ fn decide(
     let mut usable: Option<&Statement> = None;
     for statement in statements {
         match usability(context, statement, certificate, at) {
-            // Statements stand embedded first; a later one is taken only if it knows more.
+            // Embedded statements come first. A later statement replaces one only if it reports a revocation.
             Ok(())
                 if usable
                     .is_none_or(|u| u.revocation.is_none() && statement.revocation.is_some()) =>
@@ -241,7 +241,7 @@ fn decide(
     };
 }
 
-/// Whether the statement can prove that the certificate was good at `at`.
+/// Checks that the statement can prove the certificate good at `at`.
 fn usability(
     context: &Context<'_>,
     statement: &Statement,
@@ -250,9 +250,9 @@ fn usability(
 ) -> Result<(), String> {
     let policy = context.policy;
     if statement.partial {
-        return Err("it speaks of a part of the revocations only".to_owned());
+        return Err("it covers only some revocations".to_owned());
     }
-    // An authority may drop expired certificates from its lists.
+    // An authority may remove expired certificates from its lists.
     let kept = statement
         .keeps_expired_since
         .is_some_and(|since| since <= certificate.not_after);
@@ -270,7 +270,7 @@ fn usability(
             if fresh {
                 Ok(())
             } else {
-                Err(format!("it is of {}, too old", statement.this_update))
+                Err(format!("it is too old, from {}", statement.this_update))
             }
         }
         None if policy.no_next_update == Severity::Fail => Err("it has no nextUpdate".to_owned()),
@@ -284,7 +284,7 @@ impl Outcome {
             state: State::Unknown,
             used: None,
             refused: Refused::default(),
-            is_cut: false,
+            is_incomplete: false,
             is_chosen: false,
             is_old: false,
             warnings: Vec::new(),
@@ -302,8 +302,8 @@ impl Used {
     }
 }
 
-/// Whether a list that is authentic by the issuer's own key revokes a certificate at or before a time:
-/// that of a responder, or of a key for lists.
+/// Tells if a list signed by the issuer's own key revokes the certificate of a responder or of a list-signing key at
+/// or before a time.
 fn is_listed<'a>(
     context: &Context<'a>,
     certificate: &Certificate,

@@ -1,5 +1,5 @@
-//! Steps 4 to 11: one `SignerInfo` against its content. The same rules hold for documents,
-//! time-stamp tokens and counter-signatures.
+//! Steps 4 to 11: one `SignerInfo` against its content. The same rules apply to documents, time-stamp tokens and
+//! counter-signatures.
 
 mod attempt;
 mod attribute;
@@ -25,29 +25,29 @@ pub(super) enum Kind {
     CounterSignature,
 }
 
-/// What is to be checked.
+/// The signature to check.
 pub(super) struct Subject<'a> {
     pub kind: Kind,
     pub signer: &'a SignerInfo,
     pub content_type: &'a Oid,
-    /// `None` when it is missing; that has been reported.
+    /// `None` if the content is missing, which was reported before.
     pub content: Option<&'a [u8]>,
 }
 
-/// What later steps need of the outcome.
+/// The results that later steps use.
 pub(super) struct Checked<'a> {
     pub certificate: &'a Certificate,
     pub algorithm: Option<String>,
-    /// The hashes that the signature's strength rests on.
+    /// The hashes that the strength of the signature depends on.
     pub hashes: Vec<Hash>,
     pub rsa_bits: Option<usize>,
-    /// An RSA exponent smaller than is usual.
+    /// An RSA exponent below 65537.
     pub small_exponent: Option<u64>,
     pub signing_time: Option<Time>,
 }
 
-/// Runs steps 4 to 11 except for the strength of the algorithms, which depends on the best
-/// signature time. Nothing is returned when the signer's certificate is not at hand.
+/// Runs steps 4 to 11 except for the strength of the algorithms, which depends on the best signature time. Returns
+/// None if the signer's certificate is not available.
 pub(super) fn check<'a>(
     context: &Context<'a>,
     subject: &Subject<'_>,
@@ -77,7 +77,7 @@ pub(super) fn check<'a>(
         log.fail(
             4,
             Sub::NoSigningCertificateFound,
-            format!("no certificate with {wanted} is embedded or known"),
+            format!("no certificate with {wanted} is embedded or given"),
         );
         context.need_signer(&wanted);
         for step in [8, 10, 11] {
@@ -86,7 +86,7 @@ pub(super) fn check<'a>(
         return None;
     }
 
-    // The one that the signer meant first: others may share its key and serial number.
+    // The certificate that the signer named comes first, because others may have the same key and serial number.
     candidates.sort_by_key(|certificate| !certificate_id::means(signer, certificate));
     let mut attempts: Vec<Attempt<'a>> = Vec::new();
     for certificate in candidates {
@@ -134,8 +134,7 @@ pub(super) fn check<'a>(
     })
 }
 
-/// Step 10, second half: whether the algorithms are strong enough, given when the signature is
-/// proven to have existed.
+/// The second half of step 10: the strength of the algorithms at the proven time of the signature.
 pub(super) fn check_strength(
     context: &Context<'_>,
     checked: &Checked<'_>,

@@ -1,4 +1,4 @@
-//! Steps 16, 17 and 18: what the evidence means for a path.
+//! Steps 16, 17 and 18: the consequences of the evidence for a path.
 
 use super::context::Context;
 use super::log::Log;
@@ -7,7 +7,8 @@ use crate::certificate::Certificate;
 use crate::report::SubIndication as Sub;
 use crate::time::Time;
 
-/// For the first certificate of the path and each intermediate. Says whether all could be asked.
+/// Checks the first certificate of the path and each intermediate. Returns true if the status of all of them is
+/// known.
 pub(super) fn check<'a>(
     context: &Context<'a>,
     chain: &[&'a Certificate],
@@ -45,19 +46,19 @@ pub(super) fn check<'a>(
             log.pass(18, format!("{name}: {origin}"));
             evidence.push(format!("{name}: {}", used.label));
         }
-        // Evidence that was not accepted matters when there is no better.
+        // Refused evidence is reported only if there is none better.
         if outcome.state == State::Unknown {
             for refused in outcome.refused.reasons() {
                 log.warn(16, format!("{name}: not accepted: {refused}"));
             }
         }
-        // The signer has chosen it. Where a newer one can be had, that counts too.
+        // The signer chose this evidence. Newer evidence is considered as well if it can be fetched.
         if outcome.is_chosen && !context.is_appended() {
             context.need_newer(certificate, chain[index + 1], outcome.is_old);
         }
-        // To wait would be no use, and would let a signer hide what speaks against him.
-        if outcome.is_cut {
-            let reason = format!("too much revocation data for {name} to try it all");
+        // "Try later" would not help here, and would let a signer hide a revocation behind junk.
+        if outcome.is_incomplete {
+            let reason = format!("the revocation data for {name} exceeds the limit");
             log.fail(17, Sub::PolicyProcessingError, reason);
         }
         match outcome.state {
@@ -107,11 +108,14 @@ fn missing_revocation(context: &Context<'_>, chain: &[&Certificate], log: &mut L
         .filter(|url| !context.policy.may_fetch(url))
         .collect();
     if refused.is_empty() {
-        log.skip(18, format!("{name}: nothing at hand"));
+        log.skip(18, format!("{name}: no evidence available"));
     } else {
         log.warn(
             18,
-            format!("{name}: not on the list of hosts: {}", refused.join(", ")),
+            format!(
+                "{name}: hosts not allowed by the policy: {}",
+                refused.join(", ")
+            ),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Step 13: time-stamp tokens, each a signature of its own (RFC 3161 §2.4.2).
+//! Step 13: time-stamp tokens, each of which is a signature of its own (RFC 3161 §2.4.2).
 
 use super::context::Context;
 use super::log::Log;
@@ -14,21 +14,21 @@ use crate::time::Time;
 use crate::tsp::Token;
 use subtle::ConstantTimeEq;
 
-/// What became of a token.
+/// The outcome of a token.
 pub(super) struct Outcome {
-    /// Its time, if the token can be trusted.
+    /// The time of the token, if it is valid.
     pub time: Option<Time>,
-    /// Its own time, if nothing but revocation data that was not at hand speaks against it.
+    /// The time of the token, if nothing but revocation data is missing.
     pub waits: Option<Time>,
     pub failure: Option<(Sub, String)>,
     pub warnings: Vec<String>,
     pub evidence: Vec<String>,
-    /// For the report.
+    /// The token's name in the report.
     pub label: String,
 }
 
 impl Outcome {
-    /// That of a token that was not even looked into.
+    /// The outcome of a token that was refused without a validation.
     pub(super) fn refused(label: &str, sub: Sub, reason: String) -> Self {
         Self {
             time: None,
@@ -41,8 +41,7 @@ impl Outcome {
     }
 }
 
-/// Judges a token over `stamped`. `proof` is a time at which the token is known to have existed,
-/// which decides whether weak algorithms can still be trusted.
+/// Validates a token over `stamped`. The token is known to exist at `proof`, which decides on weak algorithms.
 pub(super) fn check(
     context: &Context<'_>,
     token: &Result<Token, ReadError>,
@@ -67,7 +66,7 @@ pub(super) fn check(
     };
     check_imprint(context, token, stamped, proof, &mut log);
     if token.time > context.at.plus(context.policy.clock_skew) {
-        log.fail(13, Sub::TimestampOrderFailure, "it is from the future");
+        log.fail(13, Sub::TimestampOrderFailure, "its time is in the future");
     }
     let accepted = &context.policy.time_stamp_policies;
     if !accepted.is_empty()
@@ -93,21 +92,21 @@ pub(super) fn check(
 fn check_imprint(context: &Context<'_>, token: &Token, stamped: &[u8], proof: Time, log: &mut Log) {
     let Some(hash) = Hash::from_algorithm(&token.imprint_hash) else {
         let reason = format!(
-            "the hash {} of its imprint is not known",
+            "the hash {} of its message imprint is unknown",
             token.imprint_hash.oid
         );
         log.fail(13, Sub::CryptoConstraintsFailure, reason);
         return;
     };
     if !bool::from(context.digest(hash, stamped).ct_eq(&token.imprint)) {
-        log.fail(13, Sub::HashFailure, "its imprint is of something else");
+        log.fail(13, Sub::HashFailure, "its message imprint does not match");
     } else if !accepts(context, token, hash, proof) {
-        let reason = format!("its imprint is made with {}", hash.name());
+        let reason = format!("its message imprint uses {}", hash.name());
         log.fail(13, Sub::CryptoConstraintsFailureNoPoe, reason);
     }
 }
 
-/// Whether a hash of the token can be trusted when the token is proven to have existed at `proof`.
+/// True if a hash of the token is acceptable for a token that is proven to exist at `proof`.
 fn accepts(context: &Context<'_>, token: &Token, hash: Hash, proof: Time) -> bool {
     context
         .policy
@@ -182,7 +181,7 @@ fn check_purpose(authority: &Certificate, log: &mut Log) {
             13,
             Sub::ChainConstraintsFailure,
             format!(
-                "{} is not certified for time-stamps alone, critically",
+                "the extended key usage of {} is not timeStamping alone and critical",
                 authority.subject
             ),
         );
@@ -209,8 +208,8 @@ fn check_revocation<'a>(
         .evidence
         .extend(found.used.map(|used| format!("{name}: {}", used.label)));
     outcome.warnings.extend(found.warnings);
-    if found.is_cut {
-        let reason = format!("too much revocation data for {name} to try it all");
+    if found.is_incomplete {
+        let reason = format!("the revocation data for {name} exceeds the limit");
         log.fail(17, Sub::PolicyProcessingError, reason);
     }
     match found.state {
@@ -223,8 +222,7 @@ fn check_revocation<'a>(
             );
             log.fail(17, Sub::Revoked, reason);
         }
-        // RFC 3161 §4, item 1: earlier tokens stay valid only if the reason says that the key was
-        // not compromised.
+        // RFC 3161 §4, item 1: earlier tokens stay valid only if the reason rules out a compromise of the key.
         State::RevokedLater(revocation) if matches!(revocation.reason, Some(0 | 3 | 4 | 5)) => {}
         State::RevokedLater(revocation) => {
             let reason = format!(
@@ -237,7 +235,7 @@ fn check_revocation<'a>(
         State::Unknown => {
             if let Some(issuer) = chain.get(1) {
                 let need = || context.need_revocation(chain[0], issuer);
-                // A trusted authority's, which may decide about the signer.
+                // The token of a trusted authority may decide about the signer.
                 if log.weight() <= Sub::TryLater.weight() {
                     context.own(need);
                 } else {

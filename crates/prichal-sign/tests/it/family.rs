@@ -118,7 +118,7 @@ fn a_key_of_one_country_does_not_sign_with_the_identifiers_of_the_other() {
 
 #[test]
 fn the_legacy_kazakh_standard_needs_an_early_time_stamp() {
-    // The time-stamp, too, is of the legacy standard: it was withdrawn, not broken.
+    // The time-stamp uses the legacy standard as well: it was withdrawn, not broken.
     let authority = Authority::new(Key::kz_2004);
     let bare = signer(&authority);
     let mut case = Case::new(&authority, super::attached(&bare));
@@ -135,7 +135,7 @@ fn the_legacy_kazakh_standard_needs_an_early_time_stamp() {
         let stamp = TimeStamp::new(&authority.time_stamper, &signer.signature(), at);
         signer.unsigned.push(stamp.attribute());
         let mut case = Case::new(&authority, super::attached(&signer));
-        // Lists of today are signed with the legacy key, too.
+        // The current lists are signed with the legacy key, too.
         case.material = authority.without_lists();
         for issuer in [&authority.root, &authority.issuer] {
             let list = prichal_sign::testing::CrlDraft::new(at.plus(60)).signed_by(issuer);

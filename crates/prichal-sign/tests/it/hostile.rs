@@ -1,4 +1,4 @@
-//! Stack, memory and time stay within bounds for whatever comes, on a thread with little stack.
+//! Hostile input: stack, memory and time stay bounded. The tests run on a thread with a small stack.
 
 use super::{CONTENT, Case, authority};
 use prichal_sign::testing::{
@@ -7,13 +7,13 @@ use prichal_sign::testing::{
 use prichal_sign::{Certificate, Crl, GostStandard, Limits, Ocsp, SignedData, unarmor};
 use proptest::prelude::*;
 
-/// Less than any thread of a server has.
-const STACK: usize = 256 << 10;
+/// Smaller than the stack of any server thread.
+const STACK_BYTES: usize = 256 << 10;
 
-/// Runs on a thread with little stack: one that needs more ends the whole process.
-fn on_little_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+/// Runs on a thread with a small stack. An overflow aborts the whole process.
+fn on_small_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK);
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
         thread.spawn_scoped(scope, run).unwrap().join().unwrap()
     })
 }
@@ -27,11 +27,11 @@ fn every_reader(bytes: &[u8]) {
 }
 
 #[test]
-fn readers_need_little_stack() {
+fn readers_fit_a_small_stack() {
     let authority = authority();
     let good = super::attached(&super::signer(&authority));
     let deep = |open: &[u8], count: usize| open.repeat(count);
-    // Nested as deep as may be, and far deeper, in each form of length.
+    // Nested up to the limit and far beyond it, in each form of length.
     let nested = |levels: usize| (0..levels).fold(der::null(), |inner, _| der::sequence(&[&inner]));
     let octets =
         |levels: usize| (0..levels).fold(der::octets(b"x"), |inner, _| der::element(0x24, &inner));
@@ -47,7 +47,7 @@ fn readers_need_little_stack() {
         b"-----BEGIN ".repeat(1 << 18),
         good,
     ] {
-        on_little_stack(|| every_reader(&bytes));
+        on_small_stack(|| every_reader(&bytes));
     }
 }
 
@@ -56,19 +56,19 @@ proptest! {
 
     /// Bytes that are mostly the beginnings of nested elements.
     #[test]
-    fn any_bytes_need_little_stack(
+    fn any_bytes_fit_a_small_stack(
         bytes in proptest::collection::vec(
             prop_oneof![Just(0x30), Just(0x80), Just(0xa0), Just(0x24), Just(0x31), Just(0), any::<u8>()],
             0..4000,
         )
     ) {
-        on_little_stack(|| every_reader(&bytes));
+        on_small_stack(|| every_reader(&bytes));
     }
 }
 
-/// Deep things in each place where a reader goes down by itself.
+/// Deep nesting in each place where a reader recurses.
 #[test]
-fn depth_inside_of_a_signature_needs_little_stack() {
+fn nesting_inside_a_signature_fits_a_small_stack() {
     let authority = authority();
     let deepest =
         |levels: usize| (0..levels).fold(der::null(), |inner, _| der::element(0xa4, &inner));
@@ -86,19 +86,19 @@ fn depth_inside_of_a_signature_needs_little_stack() {
                 let mut signer = super::signer(&authority);
                 signer.unsigned.push(attribute(kind, &value));
                 let case = Case::new(&authority, super::attached(&signer));
-                on_little_stack(|| case.report());
+                on_small_stack(|| case.report());
             }
         }
         let mut signer = super::signer(&authority);
         signer.add(attribute("1.2.840.113549.1.9.16.2.47", &deepest(levels)));
         let case = Case::new(&authority, super::attached(&signer));
-        on_little_stack(|| case.report());
+        on_small_stack(|| case.report());
     }
 }
 
-/// Every family of keys, with all that a signature may have.
+/// Every family of keys, with every part a signature may have.
 #[test]
-fn a_whole_validation_needs_little_stack() {
+fn a_whole_validation_fits_a_small_stack() {
     let keys: [fn(&str) -> Key; 6] = [
         Key::p256,
         |word| Key::ec(prichal_sign::EcCurve::P521, word),
@@ -122,14 +122,14 @@ fn a_whole_validation_needs_little_stack() {
         signer.unsigned.push(counter);
         let mut case = Case::new(&authority, Cms::attached(CONTENT, &[&signer]).encode());
         case.policy = prichal_sign::Policy::test();
-        let report = on_little_stack(|| case.report());
+        let report = on_small_stack(|| case.report());
         assert_eq!(report.signers[0].time_stamped_at, Some(NOW.plus(-50)));
     }
 }
 
-/// As many appended time-stamps as there is room for do not keep the signature from being judged.
+/// The largest possible number of appended time-stamps does not keep the signature from being validated.
 #[test]
-fn a_crowd_of_time_stamps_does_not_hide_the_signer() {
+fn many_time_stamps_do_not_keep_the_signer_from_being_validated() {
     let authority = authority();
     let mut signer = super::signer(&authority);
     let value = signer.signature();

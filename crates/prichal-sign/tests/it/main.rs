@@ -1,10 +1,9 @@
-//! Whole validations. `steps` goes through the checklist, the others into depth.
+//! Whole validations. `steps` goes through the checklist; the other modules test single subjects in depth.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod family;
 mod hostile;
-mod later;
 mod mutation;
 mod openssl;
 mod policy;
@@ -12,6 +11,7 @@ mod report;
 mod revocation;
 mod several;
 mod steps;
+mod try_later;
 
 use prichal_sign::testing::{Authority, Cms, Key, NOW, Signer};
 use prichal_sign::{
@@ -21,7 +21,7 @@ use prichal_sign::{
 
 const CONTENT: &[u8] = b"%PDF-1.7 the document";
 
-/// One question with everything that may vary in it.
+/// A validation with all its inputs.
 struct Case {
     signature: Vec<u8>,
     content: Option<Vec<u8>>,
@@ -33,7 +33,7 @@ struct Case {
 }
 
 impl Case {
-    /// An attached signature of the authority's signer under `kz`, with fresh lists.
+    /// An attached signature of the authority's signer under `kz`, with current lists.
     fn new(authority: &Authority, signature: Vec<u8>) -> Self {
         Self {
             signature,
@@ -75,7 +75,7 @@ impl Case {
         report
     }
 
-    /// The verdict is this, and this step of the first signer is the one that failed.
+    /// Asserts that the verdict has this sub-indication and that this step of the first signer failed.
     #[track_caller]
     fn fails(&self, step: u8, sub: Sub) -> Report {
         let report = self.report();
@@ -85,7 +85,7 @@ impl Case {
         report
     }
 
-    /// Passed, with a warning at this step.
+    /// Asserts that the signature passes with a warning at this step.
     #[track_caller]
     fn warns(&self, step: u8) -> Report {
         let report = self.passes();
@@ -110,7 +110,7 @@ fn show(report: &Report) -> String {
     serde_json::to_string_pretty(report).unwrap()
 }
 
-/// The authority most tests use. Its keys are the fastest ones.
+/// The authority of most tests. Its keys are the fastest ones.
 fn authority() -> Authority {
     Authority::new(Key::p256)
 }

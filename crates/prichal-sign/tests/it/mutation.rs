@@ -1,4 +1,4 @@
-//! Altered bytes: no panic, no long work, and nothing that passes with another content.
+//! Altered bytes: no panic, no long run, and no pass with another content.
 
 use super::{CONTENT, authority, crl, ocsp};
 use prichal_sign::testing::{
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Far more than any of these takes, even without optimization.
-const LONG: Duration = Duration::from_secs(20);
+/// Far longer than any of these runs, even without optimization.
+const MAX_DURATION: Duration = Duration::from_secs(20);
 
 struct Seeds {
     signatures: Vec<Vec<u8>>,
@@ -50,7 +50,7 @@ static SEEDS: LazyLock<Seeds> = LazyLock::new(|| {
     }
 });
 
-/// Everything one signature may have: time-stamp, counter-signature, embedded evidence, archive.
+/// A signature with every part: time-stamp, counter-signature, embedded evidence, archive.
 fn long_term(authority: &Authority) -> Vec<u8> {
     let mut signer = Signer::new(&authority.signer, CONTENT, NOW.plus(-60));
     let value = signer.signature();
@@ -144,7 +144,11 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 fn quick(what: &str, run: impl FnOnce()) {
     let start = Instant::now();
     run();
-    assert!(start.elapsed() < LONG, "{what} took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < MAX_DURATION,
+        "{what} took {:?}",
+        start.elapsed()
+    );
 }
 
 proptest! {
@@ -186,7 +190,7 @@ proptest! {
             apply(&mut bytes, change);
         }
         quick("reading", || {
-            // The outcome may be either; what counts is that there is one.
+            // Either outcome is fine. The call must return.
             let certificate = Certificate::read(&bytes).map(|c| c.public_key().is_ok());
             drop((certificate, Crl::read(&bytes), Ocsp::read(&bytes)));
         });
@@ -217,8 +221,8 @@ fn the_seeds_themselves_pass() {
 }
 
 #[test]
-fn a_crowd_of_look_alikes_is_bounded_work() {
-    // Every certificate has the signer's name and serial number; every signer tries them all.
+fn many_certificates_with_equal_ids_are_bounded_work() {
+    // Every certificate has the signer's name and serial number, so every signer tries them all.
     let authority = authority();
     let issuer = authority.issuer.certificate();
     let signers: Vec<Signer> = (0..200)
@@ -252,7 +256,7 @@ fn a_crowd_of_look_alikes_is_bounded_work() {
 
 #[test]
 fn a_mesh_of_authorities_is_bounded_work() {
-    // Twelve keys under one name, each certified by every other, and an anchor that none leads to.
+    // Twelve keys under one name, each certified by every other, and an unrelated anchor.
     let subject = prichal_sign::testing::name(&[("CN", "Mesh")]);
     let keys: Vec<Key> = (0..12).map(|at| Key::p256(&format!("mesh {at}"))).collect();
     let mut certificates = Vec::new();

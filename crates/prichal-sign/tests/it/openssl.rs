@@ -1,5 +1,5 @@
-//! OpenSSL as a second opinion, in both directions: what it makes is accepted here, what the
-//! builder makes is accepted there, and both refuse the same alterations.
+//! OpenSSL as a second implementation, in both directions: signatures made by OpenSSL are accepted here, signatures
+//! made by the builder are accepted there, and both refuse the same alterations.
 
 mod ber;
 mod forms;
@@ -59,7 +59,7 @@ engine_id = gost
 default_algorithms = ALL
 ";
 
-/// A folder of one test, and the command in it.
+/// The folder of one test, and the `openssl` command in it.
 struct Tool {
     folder: PathBuf,
 }
@@ -87,7 +87,7 @@ impl Tool {
         std::fs::read(self.folder.join(name)).unwrap()
     }
 
-    /// Whether the command succeeds; words are split at spaces.
+    /// Runs the command and returns its error. Words are split at spaces.
     fn tries(&self, words: &str) -> Result<(), String> {
         let output = Command::new("openssl")
             .args(words.split_whitespace())
@@ -110,7 +110,7 @@ impl Tool {
         }
     }
 
-    /// A root `ca.crt` and a certificate `signer.crt`, with keys of this kind.
+    /// Creates a root `ca.crt` and a certificate `signer.crt` with keys of this kind.
     fn makes_authority(&self, key: &str) {
         for (name, section) in [
             ("ca", "authority"),
@@ -132,7 +132,7 @@ impl Tool {
         }
     }
 
-    /// The report on a file, now by the certificates of this authority.
+    /// The report on a file, now, with the certificates of this authority.
     fn report(&self, name: &str, content: Option<&[u8]>, policy: Policy) -> Report {
         let root = Certificate::read(&self.read("ca.crt")).unwrap();
         let at = root.not_before.plus(120);
@@ -166,12 +166,12 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // What stays behind is in the folder for such things.
+        // The folder is temporary, so a failed removal is harmless.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Signatures in every form that the command can make.
+/// Signs in every form that the command supports.
 fn sign_in_every_form(tool: &Tool, hash: &str) {
     let sign = format!(
         "cms -sign -binary -cades -md {hash} -in content -signer signer.crt -inkey signer.key"
@@ -273,7 +273,7 @@ fn two_signers_of_openssl_are_accepted() {
             .iter()
             .all(|s| s.steps[7].status == Status::Passed)
     );
-    // The second one is the authority itself, which may not sign documents.
+    // The second signer is the authority itself, which may not sign documents.
     let verdicts: Vec<Verdict> = report.signers.iter().map(|s| s.verdict).collect();
     assert!(verdicts.contains(&Verdict::TotalPassed) && verdicts.contains(&Verdict::Indeterminate));
 }
@@ -292,7 +292,7 @@ fn lists_and_responses_of_openssl_are_accepted() {
     let answer =
         "ocsp -index index.txt -CA ca.crt -rsigner ca.crt -rkey ca.key -reqin request.der -ndays 1";
     tool.runs(&format!("{answer} -respout good.der"));
-    // The request that the crate makes is understood, too.
+    // OpenSSL understands the request that the crate makes.
     let signer = Certificate::read(&tool.read("signer.crt")).unwrap();
     let root = Certificate::read(&tool.read("ca.crt")).unwrap();
     tool.write(
@@ -438,7 +438,7 @@ fn openssl_accepts_what_the_builder_makes() {
     }
 }
 
-/// The command reads its own clock when it judges responses.
+/// The command reads the system clock when it checks responses.
 fn now() -> i64 {
     let output = Command::new("date").arg("+%s").output().unwrap();
     String::from_utf8_lossy(&output.stdout)

@@ -54,7 +54,7 @@ fn the_worst_failure_decides_and_among_equals_the_earliest_step() {
     signer.value = Some(vec![0; 70]);
     let mut case = Case::new(&authority, attached(&signer));
     case.expected.bin = Some("940140000385".to_owned());
-    // Step 5 and step 8 say TOTAL_FAILED, step 15 only INDETERMINATE.
+    // Steps 5 and 8 give TOTAL_FAILED, step 15 only INDETERMINATE.
     let report = case.report();
     assert_eq!(report.sub_indication, Some(SubIndication::FormatFailure));
     let mut case = Case::new(&authority, attached(&super::signer(&authority)));
@@ -70,9 +70,9 @@ fn the_worst_failure_decides_and_among_equals_the_earliest_step() {
     assert_eq!(report.sub_indication, Some(SubIndication::Revoked));
 }
 
-/// The number of a company alone says nothing about who has signed for it.
+/// The number of a company alone does not identify the person who signed for it.
 #[test]
-fn a_companys_number_identifies_nobody() {
+fn the_number_of_a_company_does_not_identify_the_signer() {
     let authority = authority();
     let facts = prichal_sign::Facts::of(&authority.signer.certificate());
     let bin = facts.bin.map(|bin| bin.as_str().to_owned());

@@ -1,4 +1,4 @@
-//! Steps 16 to 18 in depth: which lists and responses are believed, and what they mean.
+//! Steps 16 to 18 in depth: accepted lists and responses, and their consequences.
 
 use super::{CONTENT, Case, attached, authority, crl, ocsp, reason, signer};
 use prichal_sign::testing::{
@@ -11,7 +11,7 @@ pub(crate) fn serial(identity: &Identity) -> u64 {
     bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))
 }
 
-/// A case whose only list about the signer is this one.
+/// A case with this list as the only evidence about the signer.
 pub(crate) fn with_list(authority: &Authority, list: &CrlDraft) -> Case {
     let mut case = Case::new(authority, attached(&signer(authority)));
     case.material.crls.remove(1);
@@ -21,7 +21,7 @@ pub(crate) fn with_list(authority: &Authority, list: &CrlDraft) -> Case {
     case
 }
 
-/// A case with a response about the signer instead of a list.
+/// A case with this response as the only evidence about the signer.
 pub(crate) fn with_response(authority: &Authority, response: &[u8]) -> Case {
     let mut case = Case::new(authority, attached(&signer(authority)));
     case.material.crls.remove(1);
@@ -47,7 +47,7 @@ fn a_new_key_of_the_authority_may_sign_lists_and_a_namesake_may_not() {
     case.fails(17, Sub::TryLater);
     case.material.certificates.push(certified.certificate());
     case.passes();
-    // Even a pinned one, if it is of another family.
+    // Even a pinned authority, if it belongs to another family.
     let namesake = new.self_signed();
     case.material.certificates.pop();
     case.material.anchors.push(namesake.certificate());
@@ -55,8 +55,8 @@ fn a_new_key_of_the_authority_may_sign_lists_and_a_namesake_may_not() {
 }
 
 #[test]
-fn an_authority_that_certified_its_new_key_may_go_on_signing_lists_with_the_old_one() {
-    // Root, old key, new key certified by the old one, signer: all lists are of the old key.
+fn an_old_key_that_certified_the_new_one_may_sign_lists() {
+    // Root, old key, new key certified by the old one, signer. All lists are signed with the old key.
     let mut authority = authority();
     let renewed = Draft::authority("Issuer", Key::p256("renewed")).issued_by(&authority.issuer);
     let draft = Draft::signer("Signer", Key::p256("signer"));
@@ -75,7 +75,7 @@ fn an_authority_that_certified_its_new_key_may_go_on_signing_lists_with_the_old_
 }
 
 #[test]
-fn a_key_that_is_certified_for_lists_alone_signs_them() {
+fn a_list_of_a_crl_signing_key_is_accepted() {
     let authority = authority();
     let list = CrlDraft::new(NOW.plus(-60));
     for (key_usage, passes) in [
@@ -102,7 +102,7 @@ fn a_key_that_is_certified_for_lists_alone_signs_them() {
 }
 
 #[test]
-fn a_key_for_lists_that_is_revoked_or_over_is_not_believed() {
+fn a_list_of_a_revoked_or_expired_key_is_refused() {
     let authority = authority();
     let list = CrlDraft::new(NOW.plus(-60));
     let check = |not_after: Time, revoked_at: Option<Time>| {
@@ -133,7 +133,7 @@ fn a_key_for_lists_that_is_revoked_or_over_is_not_believed() {
 }
 
 #[test]
-fn a_key_without_the_right_signs_no_lists() {
+fn a_list_of_a_key_without_the_crl_sign_usage_is_refused() {
     let root = Draft::authority("Root", Key::p256("root")).self_signed();
     let draft = Draft {
         key_usage: Some(0x04),
@@ -147,7 +147,7 @@ fn a_key_without_the_right_signs_no_lists() {
 }
 
 #[test]
-fn a_list_without_next_update_is_as_severe_as_the_policy_says() {
+fn a_list_without_next_update_has_the_severity_of_the_policy() {
     let authority = authority();
     let open = CrlDraft {
         next_update: None,
@@ -160,7 +160,7 @@ fn a_list_without_next_update_is_as_severe_as_the_policy_says() {
 }
 
 #[test]
-fn a_list_of_other_certificates_says_nothing() {
+fn a_list_for_other_types_of_certificates_is_not_used() {
     let authority = authority();
     for (scope, passes) in [(0x81, true), (0x82, false), (0x85, false), (0x84, false)] {
         let value = der::sequence(&[&der::element(scope, &[0xff])]);
@@ -175,7 +175,7 @@ fn a_list_of_other_certificates_says_nothing() {
             case.fails(17, Sub::TryLater);
         }
     }
-    // A list of key compromises only cannot prove that there is no other reason.
+    // A list of key compromises alone cannot rule out other reasons.
     let some = der::sequence(&[&der::element(0x83, &[6, 0x40])]);
     let some = CrlDraft {
         extensions: vec![extension("2.5.29.28", true, &some)],
@@ -187,7 +187,7 @@ fn a_list_of_other_certificates_says_nothing() {
         ..some
     };
     with_list(&authority, &none).fails(17, Sub::TryLater);
-    // An entry with a duty that we do not know, about this certificate or another.
+    // An unknown critical entry extension, about this certificate or another.
     for (entry, sub) in [
         (serial(&authority.signer), Sub::TryLater),
         (1, Sub::Revoked),
@@ -212,7 +212,7 @@ fn a_list_of_other_certificates_says_nothing() {
 }
 
 #[test]
-fn a_list_of_another_distribution_point_says_nothing() {
+fn a_list_of_another_distribution_point_is_not_used() {
     let mut authority = authority();
     let draft = Draft {
         crl_url: Some("http://crl.example.kz/a.crl".to_owned()),
@@ -239,7 +239,7 @@ fn a_list_of_another_distribution_point_says_nothing() {
 }
 
 #[test]
-fn deltas_add_to_the_right_base_only() {
+fn deltas_extend_the_right_base_only() {
     let authority = authority();
     let base = CrlDraft {
         number: 5,
@@ -274,7 +274,7 @@ fn deltas_add_to_the_right_base_only() {
     assert!(reason(&report, 16).contains("does not continue"));
     // A delta alone proves nothing.
     with_list(&authority, &delta(5, 6)).fails(17, Sub::TryLater);
-    // A hold that was lifted.
+    // A lifted hold.
     let held = CrlDraft {
         entries: vec![(serial(&authority.signer), NOW.plus(-9000), Some(6))],
         ..stale
@@ -287,7 +287,7 @@ fn deltas_add_to_the_right_base_only() {
 }
 
 #[test]
-fn a_list_after_the_end_of_the_certificate_may_have_dropped_it() {
+fn a_list_after_the_expiry_of_the_certificate_proves_nothing() {
     let authority = authority();
     let end = NOW.plus(-10 * 86_400);
     let draft = Draft {
@@ -306,11 +306,11 @@ fn a_list_after_the_end_of_the_certificate_may_have_dropped_it() {
         };
         let mut case = with_list(&authority, &list);
         case.signature = attached(&signer);
-        // The list of today is for the time-stamp's own certificate.
+        // The current list is for the time-stamp's own certificate.
         case.policy.no_time_stamp_revocation_data = Severity::Ignore;
         case
     };
-    // Between time-stamp and end: proves it, although it is long superseded.
+    // A list from between time-stamp and expiry is proof, although it was superseded long ago.
     check(stamped_at.plus(3600), vec![]).passes();
     check(NOW.plus(-60), vec![]).fails(17, Sub::TryLater);
     let keeps = extension("2.5.29.60", false, &der::element(0x18, b"20200101000000Z"));
@@ -318,10 +318,10 @@ fn a_list_after_the_end_of_the_certificate_may_have_dropped_it() {
 }
 
 #[test]
-fn responses_of_others_are_not_taken() {
+fn responses_of_others_are_refused() {
     let authority = authority();
     let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
-    // Issued by the same authority, but no responder.
+    // Issued by the same authority, but not authorised as a responder.
     let clerk = good.signed_by(&authority.time_stamper, &authority.issuer);
     with_response(&authority, &clerk).fails(17, Sub::TryLater);
     // A responder of another authority.
@@ -329,7 +329,7 @@ fn responses_of_others_are_not_taken() {
     let foreign = good.signed_by(&stranger.responder, &authority.issuer);
     let report = with_response(&authority, &foreign).fails(17, Sub::TryLater);
     assert!(reason(&report, 16).contains("responder"));
-    // About another certificate, or one of another issuer.
+    // About another certificate, or about a certificate of another issuer.
     let about_other = OcspDraft::good(&authority.time_stamper, NOW.plus(-60));
     let about_other = about_other.signed_by(&authority.responder, &authority.issuer);
     with_response(&authority, &about_other).fails(17, Sub::TryLater);
@@ -343,7 +343,7 @@ fn responses_of_others_are_not_taken() {
 }
 
 #[test]
-fn a_responder_is_believed_while_its_certificate_is_valid() {
+fn a_response_is_accepted_while_the_responders_certificate_is_valid() {
     let mut authority = authority();
     for (end, passes) in [(NOW.plus(-30), true), (NOW.plus(-90), false)] {
         let draft = Draft {
@@ -363,7 +363,7 @@ fn a_responder_is_believed_while_its_certificate_is_valid() {
 }
 
 #[test]
-fn a_revoked_responder_is_not_believed() {
+fn a_response_of_a_revoked_responder_is_refused() {
     let mut authority = authority();
     let draft = Draft {
         extensions: Vec::new(),
@@ -377,7 +377,7 @@ fn a_revoked_responder_is_not_believed() {
         &good.signed_by(&authority.responder, &authority.issuer),
     );
     case.passes();
-    // The list is too old to prove anything of the signer, yet it names the responder.
+    // The list is too old to prove the signer good, but it revokes the responder.
     let list = CrlDraft {
         entries: vec![(number, NOW.plus(-5 * 86_400), Some(1))],
         ..CrlDraft::new(NOW.plus(-3 * 86_400))
@@ -389,7 +389,7 @@ fn a_revoked_responder_is_not_believed() {
 }
 
 #[test]
-fn what_a_response_says_is_followed() {
+fn the_status_in_a_response_decides() {
     let authority = authority();
     let mut draft = OcspDraft::good(&authority.signer, NOW.plus(-60));
     draft.answers[0].revoked = Some((NOW.plus(-3600), Some(1)));
@@ -421,7 +421,7 @@ fn responses_must_be_fresh() {
 }
 
 #[test]
-fn a_nonce_that_was_asked_for_must_come_back() {
+fn a_requested_nonce_is_required() {
     let authority = authority();
     for (given, passes) in [
         (Some(vec![1, 2, 3]), true),

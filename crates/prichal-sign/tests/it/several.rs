@@ -58,7 +58,7 @@ fn all_signers_must_pass_unless_one_is_named() {
 }
 
 #[test]
-fn counter_signatures_are_reported_and_change_no_verdict() {
+fn counter_signatures_are_reported_and_do_not_change_the_verdict() {
     let authority = authority();
     let notary = second(&authority);
     let check = |change: fn(&mut Signer)| {

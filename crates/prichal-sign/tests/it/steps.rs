@@ -1,10 +1,10 @@
-//! The checklist: for each of the 21 steps what is accepted and what is refused.
+//! The checklist: accepted and refused examples of each of the 21 steps.
 //!
-//! A test is named after its step. An accepted example has the status `passed` there (or `warned`,
-//! where the name says so) and the verdict `TOTAL_PASSED`; a refused one fails at that step and at
-//! no other (unless the test says why), with its verdict and sub-indication. A refused time-stamp, of
-//! steps 13 and 19, is dropped: the signature stands. Two steps cannot fail themselves: 16 says which
-//! evidence was not accepted, 18 from where none may be fetched, and 17 fails for it.
+//! A test is named after its step. An accepted example has the status `passed` at that step (or `warned`, if the name
+//! says so) and the verdict `TOTAL_PASSED`. A refused example fails at that step and at no other (unless the test
+//! gives a reason), with its verdict and sub-indication. A refused time-stamp, in steps 13 and 19, is dropped and the
+//! signature stands. Two steps never fail themselves: 16 reports refused evidence, 18 reports forbidden hosts, and 17
+//! fails in their place.
 
 mod content;
 mod form;
@@ -20,7 +20,7 @@ use super::{
     signer, status,
 };
 
-/// The step passed, and with it the whole.
+/// Asserts that the step and the whole signature passed.
 #[track_caller]
 fn accepted(step: u8, case: &Case) -> Report {
     let report = case.passes();
@@ -28,7 +28,7 @@ fn accepted(step: u8, case: &Case) -> Report {
     report
 }
 
-/// This step failed, and no other.
+/// Asserts that this step failed and no other.
 #[track_caller]
 fn refused(step: u8, case: &Case, sub: Sub) -> Report {
     let report = case.fails(step, sub);
@@ -43,7 +43,7 @@ fn refused(step: u8, case: &Case, sub: Sub) -> Report {
     report
 }
 
-/// The time-stamp does not count, and the signature is judged without it.
+/// Asserts that the time-stamp was dropped and the signature was judged without it.
 #[track_caller]
 fn dropped(step: u8, case: &Case) -> Report {
     let report = case.warns(step);
@@ -59,7 +59,7 @@ fn dropped(step: u8, case: &Case) -> Report {
     report
 }
 
-/// There is a verdict, and no signer to have steps.
+/// Asserts a verdict without a signer and without steps.
 #[track_caller]
 fn refused_as_a_whole(case: &Case, sub: Sub) -> Report {
     let report = case.report();

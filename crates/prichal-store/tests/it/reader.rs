@@ -77,15 +77,18 @@ async fn reads_of_one_workspace_do_not_delay_another() {
 async fn a_workspace_has_a_share_of_the_queue() {
     let (store, gate) = (TestStore::open(), Gate::default());
     let (mut reads, _begins) = hold(&store, &gate, 1, 2000);
-    let refused = reads.join_next().await.expect("a read").expect("no panic");
-    assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+    // Most refusals come before the gate opens, however late the tasks start.
+    for _ in 1100..2000 {
+        let refused = reads.join_next().await.expect("a read").expect("no panic");
+        assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+    }
     let other = store.db.read(|_| Ok::<_, Error>("B"));
     let other = tenant::scope(Some(workspace(2)), other).await;
     assert_eq!(other.expect("read"), "B");
     gate.open();
     let ended = reads.join_all().await;
     let done = ended.iter().filter(|read| read.is_ok()).count();
-    assert!((1024..1100).contains(&done), "{done}");
+    assert!((1024..=1100).contains(&done), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,9 +97,9 @@ async fn a_read_without_a_caller_is_skipped() {
     let (mut reads, mut begins) = hold(&store, &gate, 1, 50);
     begins.recv().await.expect("one has begun");
     reads.detach_all();
-    let (committed, mut tells) = mpsc::unbounded_channel();
+    let (started, mut starts) = mpsc::unbounded_channel();
     let left = store.db.read(move |_| {
-        let _ = committed.send(());
+        let _ = started.send(());
         Ok::<_, Error>(())
     });
     let mut left = Box::pin(tenant::scope(Some(workspace(1)), left));
@@ -106,7 +109,7 @@ async fn a_read_without_a_caller_is_skipped() {
     let last = store.db.read(|_| Ok::<_, Error>(()));
     let last = tenant::scope(Some(workspace(1)), last).await;
     last.expect("read");
-    assert!(tells.recv().await.is_none(), "it was not read");
+    assert!(starts.recv().await.is_none(), "it was not read");
 }
 
 /// Polls a future once. True if it is not ready.

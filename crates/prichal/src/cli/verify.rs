@@ -352,7 +352,7 @@ fn verdict(verdict: Verdict, sub: Option<SubIndication>) -> String {
 fn meaning(sub: Option<SubIndication>) -> Option<&'static str> {
     use SubIndication as Sub;
     Some(match sub? {
-        Sub::FormatFailure => "The file is not built as a signature must be.",
+        Sub::FormatFailure => "The file is not a valid CMS signature.",
         Sub::HashFailure => "The document is not the one that was signed.",
         Sub::SigCryptoFailure => "The signature was not made with this certificate's key.",
         Sub::Revoked => {
@@ -370,7 +370,7 @@ fn meaning(sub: Option<SubIndication>) -> Option<&'static str> {
         Sub::PolicyProcessingError => "The policy could not be applied.",
         Sub::TimestampOrderFailure => "The time-stamps contradict each other.",
         Sub::NoSigningCertificateFound => "The signer's certificate is not there.",
-        Sub::NoCertificateChainFound => "The certificate leads to nobody who is trusted.",
+        Sub::NoCertificateChainFound => "The certificate does not chain to a trusted root.",
         Sub::RevokedCaNoPoe => "An authority's certificate was revoked.",
         Sub::OutOfBoundsNoPoe => {
             "The certificate is not valid now, and nothing proves that the signature is older."

@@ -469,7 +469,7 @@ mod tests {
             signers: Vec::new(),
             needs: Vec::new(),
             newer: Vec::new(),
-            is_crowded: false,
+            has_more_needs: false,
             reason: Some(reason),
             unreadable: None,
         }

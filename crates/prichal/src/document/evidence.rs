@@ -177,7 +177,7 @@ impl<'a> Search<'a> {
             let asked = address(need).is_none_or(|asked| self.asked.contains(&asked));
             Whom::of(need) == Whom::Signers && self.may_ask(need) && !asked
         };
-        !report.is_crowded && !report.needs.iter().any(missed)
+        !report.has_more_needs && !report.needs.iter().any(missed)
     }
 
     const fn room(&mut self, whom: Whom) -> &mut Room {

@@ -4,7 +4,7 @@ use std::{io, os::unix::process::ExitStatusExt as _, path::Path, process::Stdio,
 
 use bytes::{Buf as _, BytesMut};
 use prichal_core::id::WorkspaceId;
-use prichal_script::worker::{LONGEST_REPORT, Report, Task, frame};
+use prichal_script::worker::{MAX_REPORT_BYTES, Report, Task, frame};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -134,8 +134,8 @@ impl Ears {
         loop {
             if let Some(length) = self.read.first_chunk().copied().map(u32::from_le_bytes) {
                 let length = usize::try_from(length).map_err(io::Error::other)?;
-                if length > LONGEST_REPORT {
-                    return Err(io::Error::other("a frame is too long"));
+                if length > MAX_REPORT_BYTES {
+                    return Err(io::Error::other("a frame exceeds its maximum size"));
                 }
                 if let Some(body) = self.read.get(4..4 + length) {
                     let report = serde_json::from_slice(body)?;

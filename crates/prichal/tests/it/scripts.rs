@@ -120,7 +120,7 @@ async fn what_a_script_begins_is_bounded() {
         (
             "reject",
             "for (;;) Promise.reject('x'.repeat(990))",
-            "promises were rejected",
+            "rejected promises have no handler",
         ),
         (
             "begin",

@@ -1,12 +1,11 @@
-//! Certificate policies along a path (RFC 5280 §6.1). The tree is kept as the set of policies that
-//! are valid at the current depth, which is all that the outcome depends on when every policy
-//! would do for the caller.
+//! Certificate policies along a path (RFC 5280 §6.1). The tree is reduced to the set of policies that are valid at
+//! the current depth. The outcome depends on nothing else, because the caller accepts every policy.
 
 use crate::certificate::Certificate;
 use crate::oid::{self, Oid};
 use std::collections::BTreeSet;
 
-/// Why the path has no valid policy although one is required.
+/// The reason for which the path has no valid policy although one is required.
 pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     if let Some(reason) = maps_any_policy(chain) {
         return Some(reason);
@@ -15,7 +14,7 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     let mut explicit = length + 1;
     let mut inhibit_any = length + 1;
     let mut inhibit_mapping = length + 1;
-    // `None`: every policy is still valid.
+    // `None` as long as every policy is valid.
     let mut valid: Option<BTreeSet<String>> = None;
     // From below the anchor down to the leaf. The anchor's own extensions bind nobody (RFC 5280 §6.1.1).
     for (index, certificate) in chain.iter().enumerate().rev().skip(1) {
@@ -76,7 +75,7 @@ fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
         let mut pairs = certificate.extensions.policy_mappings.iter();
         pairs.any(|(issuer, subject)| any(issuer) || any(subject))
     })?;
-    Some(format!("{} maps any policy", found.subject))
+    Some(format!("{} maps anyPolicy", found.subject))
 }
 
 /// RFC 5280 §6.1.4 b: each valid policy gives way to all that it is mapped to, or to none where mapping is

@@ -1,4 +1,4 @@
-//! Revocation lists: which are accepted, and what they say (RFC 5280 §6.3.3).
+//! Revocation lists: acceptance and statements (RFC 5280 §6.3.3).
 
 use super::{Kind, Outcome, Statement, accept_hash, is_listed};
 use crate::certificate::Certificate;
@@ -6,7 +6,7 @@ use crate::certificate::extension::KeyUsage;
 use crate::crl::{Crl, Revocation};
 use crate::validate::context::Context;
 
-/// Whether the list speaks of the certificate and is what its issuer signed (RFC 5280 §6.3.3).
+/// Checks that the list covers the certificate and is signed by its issuer (RFC 5280 §6.3.3).
 pub(super) fn accept<'a>(
     context: &Context<'a>,
     crl: &'a Crl,
@@ -14,10 +14,10 @@ pub(super) fn accept<'a>(
     issuers: &[&'a Certificate],
 ) -> Result<(), String> {
     if crl.this_update > context.at.plus(context.policy.clock_skew) {
-        return Err("it is from the future".to_owned());
+        return Err("its thisUpdate is in the future".to_owned());
     }
     if let Some(unknown) = crl.unknown_critical.first() {
-        return Err(format!("it has the unknown critical extension {unknown}"));
+        return Err(format!("it has an unknown critical extension: {unknown}"));
     }
     if let Some(point) = &crl.point {
         let ca = certificate.is_ca();
@@ -25,7 +25,7 @@ pub(super) fn accept<'a>(
             return Err("it is an indirect list".to_owned());
         }
         if point.only_attributes || (point.only_users && ca) || (point.only_cas && !ca) {
-            return Err("it is a list of other certificates".to_owned());
+            return Err("it is for other types of certificates".to_owned());
         }
         let points = &certificate.extensions.crl_points;
         let names = || {
@@ -35,12 +35,12 @@ pub(super) fn accept<'a>(
                 .flat_map(|p| &p.names)
         };
         let shared = names().any(|name| point.point.names.contains(name));
-        // A certificate that names no point is not of one that has a name (RFC 5280 §6.3.3 b.2).
+        // A certificate without a distribution point is not covered by a list with a named one (RFC 5280 §6.3.3 b.2).
         if point.named && !shared {
-            return Err("it is of another distribution point".to_owned());
+            return Err("it is for another distribution point".to_owned());
         }
     }
-    let signer = signer_of(context, crl, issuers).ok_or("its signature is wrong")?;
+    let signer = signer_of(context, crl, issuers).ok_or("its signature is invalid")?;
     if signer
         .extensions
         .key_usage
@@ -51,8 +51,9 @@ pub(super) fn accept<'a>(
     accept_hash(context, signer, &crl.signature_algorithm, crl.this_update)
 }
 
-/// The issuer's own key, or another key of the same name that the path vouches for: authorities
-/// change keys, and have keys for lists alone. A namesake under another anchor is somebody else.
+/// The key that signed the list: the issuer's own key, or another key of the same name below the same anchor.
+/// Authorities change keys, and some have separate keys for lists. The same name under another anchor is another
+/// authority.
 fn signer_of<'a>(
     context: &Context<'a>,
     crl: &'a Crl,
@@ -63,7 +64,7 @@ fn signer_of<'a>(
         return Some(issuer);
     }
     let own_name = |authority: &&&Certificate| authority.subject.same(&issuer.subject);
-    // The issuer with the elder keys that certified its key, and who stands above it.
+    // The issuer, with older keys of the same name that certified its key, and the authorities above it.
     let own_keys = issuers.iter().take_while(own_name).count();
     let vouched = |candidate: &'a Certificate| {
         let mut above = issuers.iter().take(own_keys + 1);
@@ -82,7 +83,7 @@ fn signer_of<'a>(
         candidate.subject.same(&issuer.subject) && *candidate != issuer && may_sign(candidate)
     };
     let mut others = context.all().filter(same_name);
-    // A long list is hashed only with keys that could count.
+    // A long list is hashed only for keys that are acceptable.
     others.find(|candidate| vouched(candidate) && context.signed_by(crl, candidate))
 }
 
@@ -103,7 +104,7 @@ pub(super) fn statement(crl: &Crl, embedded: bool, revocation: Option<Revocation
     }
 }
 
-/// What a full list says, alone and with each delta that continues it.
+/// Adds the statements of a full list, alone and with each delta that extends it.
 pub(super) fn add_statements(
     base: &Crl,
     embedded: bool,
@@ -121,7 +122,7 @@ pub(super) fn add_statements(
     };
     statements.push(statement(base, embedded, found));
     for (delta, delta_embedded) in deltas {
-        // RFC 5280 §5.2.4: the base is at least the one named, the delta is newer, and both have
+        // RFC 5280 §5.2.4: the base is not older than the one named by the delta, the delta is newer, and both have
         // the same scope.
         let (Some(number), Some(newer), Some(least)) =
             (&base.number, &delta.number, &delta.delta_base)
@@ -151,7 +152,7 @@ pub(super) fn add_statements(
     }
 }
 
-/// Whether one big-endian number without zeros before it is at least the other.
+/// Compares two big-endian numbers without leading zeros.
 fn at_least(a: &[u8], b: &[u8]) -> bool {
     (a.len(), a) >= (b.len(), b)
 }

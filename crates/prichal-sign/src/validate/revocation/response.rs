@@ -1,4 +1,4 @@
-//! OCSP responses: which are accepted, and what they say (RFC 6960 §3.2).
+//! OCSP responses: acceptance and statements (RFC 6960 §3.2).
 
 use super::{Kind, Statement, accept_hash, is_listed};
 use crate::certificate::Certificate;
@@ -8,7 +8,7 @@ use crate::ocsp::{Ocsp, Responder, Status};
 use crate::oid;
 use crate::validate::context::{Context, Source};
 
-/// What a response says of the certificate; nothing if it is about others.
+/// The response's statement on the certificate. None if it is about other certificates.
 pub(super) fn statement<'a>(
     context: &Context<'a>,
     source: &Source<'a>,
@@ -22,12 +22,12 @@ pub(super) fn statement<'a>(
     if let Some(asked) = source.nonce {
         let given = ocsp.nonce.as_deref();
         if given != Some(asked) && given != Some(&write::octets(asked)) {
-            return Err("it does not answer the request: the nonce differs".to_owned());
+            return Err("its nonce differs from that of the request".to_owned());
         }
     }
     let latest = context.at.plus(context.policy.clock_skew);
     if answer.this_update > latest || ocsp.produced_at > latest {
-        return Err("it is from the future".to_owned());
+        return Err("its thisUpdate is in the future".to_owned());
     }
     let responder = responder(context, ocsp, issuer)?;
     accept_hash(
@@ -53,7 +53,8 @@ pub(super) fn statement<'a>(
     }))
 }
 
-/// The issuer itself, or whom it has made a responder (RFC 6960 §4.2.2.2).
+/// The certificate that signed the response: the issuer's own, or that of an authorised responder (RFC 6960
+/// §4.2.2.2).
 fn responder<'a>(
     context: &Context<'a>,
     ocsp: &'a Ocsp,
@@ -66,7 +67,7 @@ fn responder<'a>(
     if named(issuer) && context.signed_by(ocsp, issuer) {
         return Ok(issuer);
     }
-    let mut reason = "its responder's certificate is not at hand".to_owned();
+    let mut reason = "its responder's certificate is not available".to_owned();
     let candidates = ocsp
         .certificates
         .iter()
@@ -96,10 +97,10 @@ fn accept_responder<'a>(
         .map(|usage| &usage.purposes);
     let delegated = purposes.is_some_and(|p| p.iter().any(|p| p.as_str() == oid::KP_OCSP_SIGNING));
     if !candidate.issuer.same(&issuer.subject) || !context.signed_by(candidate, issuer) {
-        return Err("its responder's certificate is of another issuer".to_owned());
+        return Err("its responder's certificate is from another issuer".to_owned());
     }
     if !delegated {
-        return Err("its signer is not made a responder".to_owned());
+        return Err("its signer is not an authorized responder".to_owned());
     }
     if !extensions.unknown_critical.is_empty() {
         return Err("its responder's certificate has an unknown critical extension".to_owned());
@@ -108,13 +109,13 @@ fn accept_responder<'a>(
         .key_usage
         .is_some_and(|u| !u.digital_signature() && !u.non_repudiation())
     {
-        return Err("its responder's key may not sign".to_owned());
+        return Err("the key usage of its responder does not allow signing".to_owned());
     }
     if ocsp.produced_at < candidate.not_before || ocsp.produced_at > candidate.not_after {
-        return Err("its responder's certificate was not valid then".to_owned());
+        return Err("its responder's certificate was not valid at that time".to_owned());
     }
     if !context.signed_by(ocsp, candidate) {
-        return Err("its signature is wrong".to_owned());
+        return Err("its signature is invalid".to_owned());
     }
     if !extensions.ocsp_no_check && is_listed(context, candidate, issuer, ocsp.produced_at) {
         return Err("its responder's certificate is revoked".to_owned());

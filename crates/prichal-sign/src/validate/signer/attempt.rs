@@ -11,20 +11,20 @@ use crate::validate::log::Log;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Right over the bytes as they came.
+    /// Valid over the bytes as received.
     AsReceived,
-    /// Right only over the attributes in DER order.
+    /// Valid only over the attributes in DER order.
     Reordered,
     Wrong,
-    /// There is nothing to verify over.
+    /// There is no message to verify.
     NoMessage,
-    /// Key, identifiers or budget do not allow to try.
+    /// The key, the identifiers or the budget do not allow a verification.
     Impossible(Sub, String),
 }
 
 impl Outcome {
     fn exhausted() -> Self {
-        let reason = "too many keys and signatures to try".to_owned();
+        let reason = "the number of keys and signatures exceeds the limit".to_owned();
         Self::Impossible(Sub::PolicyProcessingError, reason)
     }
 }
@@ -65,7 +65,7 @@ impl<'a> Attempt<'a> {
             attempt.outcome = Outcome::exhausted();
             return attempt;
         }
-        // With Ed25519 the digest of the attributes is not the scheme's own (RFC 8419 §3).
+        // With Ed25519 the digest of the attributes is independent of the scheme (RFC 8419 §3).
         let beside = digest.filter(|_| !matches!(key, PublicKey::Ed25519(_)));
         let scheme = match Scheme::resolve(&signer.signature_algorithm, beside, &key) {
             Ok(scheme) => scheme,
@@ -106,7 +106,7 @@ impl<'a> Attempt<'a> {
         let name = self.scheme.map(Scheme::name).unwrap_or_default();
         match &self.outcome {
             Outcome::AsReceived => {
-                log.pass(8, format!("right: {name}"));
+                log.pass(8, format!("valid: {name}"));
                 let signed = subject.signer.signed.as_ref();
                 if signed.is_some_and(|s| s.as_der().is_ok_and(|der| der != s.as_received())) {
                     log.rule(
@@ -121,19 +121,19 @@ impl<'a> Attempt<'a> {
                 context.policy.structure,
                 8,
                 Sub::FormatFailure,
-                "right only over the signed attributes in DER order, not as they came",
+                "valid only over the signed attributes in DER order, not as received",
             ),
             Outcome::Wrong => {
                 log.fail(
                     8,
                     Sub::SigCryptoFailure,
-                    format!("the signature value is wrong: {name}"),
+                    format!("the signature value is invalid: {name}"),
                 );
             }
-            Outcome::NoMessage => log.skip(8, "there is no content to verify over"),
+            Outcome::NoMessage => log.skip(8, "there is no content to verify"),
             Outcome::Impossible(sub, reason) => {
                 log.fail(10, *sub, reason);
-                log.skip(8, "the algorithms do not allow it");
+                log.skip(8, "the algorithms do not allow a verification");
             }
         }
         if let (Some(scheme), Some(key)) = (self.scheme, &self.key) {
@@ -142,7 +142,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// What is unknown here may still be right; what contradicts itself is wrong.
+/// An unknown algorithm leaves the verdict open; a contradiction is a failure.
 fn key_failure(error: &KeyError) -> Sub {
     match error {
         KeyError::Unknown(_)

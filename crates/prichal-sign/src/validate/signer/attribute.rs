@@ -1,4 +1,4 @@
-//! Steps 5, 6, 7, 9 and the part of step 10 that is an attribute: the signed attributes.
+//! Steps 5, 6, 7, 9 and a part of step 10: the signed attributes.
 
 use super::{Kind, Subject};
 use crate::cms::SignerInfo;
@@ -11,7 +11,7 @@ use crate::validate::context::Context;
 use crate::validate::log::Log;
 use subtle::ConstantTimeEq;
 
-/// What RFC 5652 §11 and RFC 5035 §3 forbid to be unsigned.
+/// The attributes that must be signed (RFC 5652 §11 and RFC 5035 §3).
 const ONLY_SIGNED: [&str; 5] = [
     oid::CONTENT_TYPE,
     oid::MESSAGE_DIGEST,
@@ -20,7 +20,7 @@ const ONLY_SIGNED: [&str; 5] = [
     oid::SIGNING_CERTIFICATE_V2,
 ];
 
-/// Step 5.
+/// Step 5: checks that the required attributes are signed and occur once with one value.
 pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log: &mut Log) {
     let signer = subject.signer;
     for attribute in &signer.unsigned {
@@ -54,7 +54,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
             log.fail(
                 5,
                 Sub::FormatFailure,
-                format!("the attribute {kind} comes twice"),
+                format!("the attribute {kind} occurs twice"),
             );
         } else if first.count != 1 {
             let count = first.count;
@@ -91,11 +91,11 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
         }
         _ => {}
     }
-    // Only the policy of the caller counts; the signer's own is at least named.
+    // Only the caller's policy is applied. The signer's policy is reported.
     if present(oid::SIGNATURE_POLICY) {
         log.warn(
             5,
-            "the signer names a signature policy, which is not applied",
+            "the signature policy that the signer names is not applied",
         );
     }
     if !log.failed(5) {
@@ -103,7 +103,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
     }
 }
 
-/// Step 6.
+/// Step 6: compares the content type attribute with the type of the content.
 pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
     let Some(value) = subject.signer.signed_values(oid::CONTENT_TYPE).next() else {
         log.skip(6, "there is no content type attribute");
@@ -119,7 +119,7 @@ pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
             6,
             Sub::FormatFailure,
             format!(
-                "the attribute says {named}, the content is {}",
+                "the attribute is {named}, the content type is {}",
                 subject.content_type
             ),
         ),
@@ -131,7 +131,7 @@ pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
     }
 }
 
-/// Step 7.
+/// Step 7: compares the message digest attribute with the digest of the content.
 pub(super) fn check_message_digest(
     context: &Context<'_>,
     subject: &Subject<'_>,
@@ -147,7 +147,7 @@ pub(super) fn check_message_digest(
         log.fail(
             7,
             Sub::CryptoConstraintsFailure,
-            format!("the digest algorithm {algorithm} is not known"),
+            format!("the digest algorithm {algorithm} is unknown"),
         );
         return;
     };
@@ -170,14 +170,14 @@ pub(super) fn check_message_digest(
             7,
             Sub::HashFailure,
             format!(
-                "the {} of the content is not the one that was signed",
+                "the {} of the content differs from the signed digest",
                 hash.name()
             ),
         );
     }
 }
 
-/// Step 9.
+/// Step 9: refuses content that can be confused with signed attributes.
 pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
     if subject.signer.signed.is_some() {
         log.pass(9, "the signature is over signed attributes");
@@ -188,14 +188,14 @@ pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
         log.fail(
             9,
             Sub::FormatFailure,
-            "the content is a set of signed attributes, and the signature has none of its own",
+            "the content is a set of signed attributes, and the signature has no signed attributes",
         );
     } else {
-        log.pass(9, "the content is no set of signed attributes");
+        log.pass(9, "the content is not a set of signed attributes");
     }
 }
 
-/// Step 10: RFC 6211 §3.
+/// Step 10: compares cmsAlgorithmProtection with the algorithms of the signer (RFC 6211 §3).
 pub(super) fn check_protection(signer: &SignerInfo, log: &mut Log) {
     let Some(value) = signer.signed_values(oid::ALGORITHM_PROTECTION).next() else {
         return;
@@ -205,12 +205,12 @@ pub(super) fn check_protection(signer: &SignerInfo, log: &mut Log) {
             && signature.is_some_and(|s| s.same(&signer.signature_algorithm))
     });
     if agrees {
-        log.pass(10, "cmsAlgorithmProtection agrees");
+        log.pass(10, "cmsAlgorithmProtection matches");
     } else {
         log.fail(
             10,
             Sub::SigCryptoFailure,
-            "cmsAlgorithmProtection names other algorithms than the signer",
+            "cmsAlgorithmProtection differs from the algorithms of the signer",
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::validate::context::Context;
 use crate::validate::log::Log;
 use subtle::ConstantTimeEq;
 
-/// Whether an attribute of either version means this certificate.
+/// True if an attribute of either version names this certificate.
 pub(super) fn means(signer: &SignerInfo, certificate: &Certificate) -> bool {
     let attributes = [
         (oid::SIGNING_CERTIFICATE_V2, 2),
@@ -28,7 +28,7 @@ pub(super) fn means(signer: &SignerInfo, certificate: &Certificate) -> bool {
     })
 }
 
-/// The hash of an id: named, or the default of its version.
+/// The hash of an id: the named one, or the default of its version.
 fn hash_of(id: &CertificateId, version: u8) -> Option<Hash> {
     match (&id.hash, version) {
         (Some(algorithm), _) => Hash::from_algorithm(algorithm),
@@ -37,7 +37,7 @@ fn hash_of(id: &CertificateId, version: u8) -> Option<Hash> {
     }
 }
 
-/// Whether the first id of each such attribute is of this certificate.
+/// Checks that the first id of each such attribute names this certificate.
 pub(super) fn check(
     context: &Context<'_>,
     subject: &Subject<'_>,
@@ -74,7 +74,7 @@ pub(super) fn check(
     if found {
         return;
     }
-    // RFC 3161 §2.4.2 requires it of time-stamps.
+    // RFC 3161 §2.4.2 requires the attribute in time-stamps.
     let severity = match subject.kind {
         Kind::Document => context.policy.no_signing_certificate,
         Kind::TimeStamp => Severity::Fail,
@@ -86,7 +86,7 @@ pub(super) fn check(
 
 fn check_certificate_id(id: &CertificateId, version: u8, certificate: &Certificate, log: &mut Log) {
     let Some(hash) = hash_of(id, version) else {
-        let reason = "the hash of the signing certificate attribute is not known";
+        let reason = "the hash of the signing certificate attribute is unknown";
         log.fail(11, Sub::CryptoConstraintsFailure, reason);
         return;
     };
@@ -94,7 +94,7 @@ fn check_certificate_id(id: &CertificateId, version: u8, certificate: &Certifica
         log.fail(
             11,
             Sub::NoSigningCertificateFound,
-            "the signing certificate attribute means another certificate",
+            "the signing certificate attribute names another certificate",
         );
     } else if !id.issuer_serial_matches(certificate) {
         log.fail(
@@ -108,6 +108,6 @@ fn check_certificate_id(id: &CertificateId, version: u8, certificate: &Certifica
             format!("the certificate is named by its {} only", hash.name()),
         );
     } else {
-        log.pass(11, format!("{} of the certificate agrees", hash.name()));
+        log.pass(11, format!("{} of the certificate matches", hash.name()));
     }
 }

@@ -1,4 +1,4 @@
-//! A DER value taken apart, and written again in the other ways that BER allows.
+//! A DER value as a tree that can be encoded in the other forms of BER.
 
 /// One element with a tag number below 31.
 #[derive(Clone)]
@@ -13,21 +13,21 @@ pub(super) enum Value {
     Members(Vec<Node>),
 }
 
-/// How far the other forms may go.
+/// The parts that may be encoded in other forms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Not into what was signed: attributes, certificates, lists, responses.
+    /// Everything outside of signed parts: not attributes, certificates, lists or responses.
     Frame,
-    /// Into the signed attributes, too.
+    /// The signed attributes as well.
     Attributes,
-    /// Everywhere.
+    /// Every part.
     All,
 }
 
-/// Numbers that look random and are the same every time (xorshift).
-pub(super) struct Dice(pub u64);
+/// A deterministic pseudo-random generator (xorshift).
+pub(super) struct XorShift(pub u64);
 
-impl Dice {
+impl XorShift {
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -96,7 +96,7 @@ impl Node {
         }
     }
 
-    /// The element at this place: the first number counts members of this one, and so on.
+    /// The element at this path: each number is the index of a member.
     pub(super) fn at(&mut self, place: &[usize]) -> &mut Self {
         place
             .iter()
@@ -111,19 +111,19 @@ impl Node {
         framed(self.tag, 0, &content)
     }
 
-    /// A certificate, a list, a response: what is signed, the algorithm, the signature.
+    /// True for a certificate, a list or a response: signed body, algorithm, signature.
     fn is_signed(&self) -> bool {
         self.tag == 0x30 && self.list().get(2).is_some_and(|third| third.tag == 0x03)
     }
 
-    /// `SignerInfo`: its fourth member is the signed attributes.
+    /// True for a `SignerInfo`, whose fourth member is the signed attributes.
     fn is_signer(&self) -> bool {
         let tags: Vec<u8> = self.list().iter().map(|node| node.tag).collect();
         self.tag == 0x30 && matches!(tags[..], [0x02, _, 0x30, 0xa0, 0x30, 0x04, ..])
     }
 
-    /// Each element takes another form with this chance in a hundred.
-    pub(super) fn ber(&self, reach: Reach, chance: u64, dice: &mut Dice) -> Vec<u8> {
+    /// Encodes each element in another form with a probability of `chance` percent.
+    pub(super) fn ber(&self, reach: Reach, chance: u64, dice: &mut XorShift) -> Vec<u8> {
         if self.is_signed() && reach != Reach::All {
             return self.der();
         }
@@ -155,14 +155,14 @@ impl Node {
         framed(self.tag, padding, &content)
     }
 
-    fn ber_of_octets(&self, chance: u64, dice: &mut Dice) -> Vec<u8> {
+    fn ber_of_octets(&self, chance: u64, dice: &mut XorShift) -> Vec<u8> {
         let Value::Octets(octets) = &self.value else {
             return self.der();
         };
         if self.tag == 0x04 && dice.percent(chance) {
             return segments(0x24, octets, 0, dice);
         }
-        // OpenSSL does not read the long form of no octets at the end of what it is in.
+        // OpenSSL does not read a zero length in the long form at the end of its container.
         let padding = if !octets.is_empty() && dice.percent(chance) {
             1 + dice.below(3)
         } else {
@@ -172,7 +172,7 @@ impl Node {
     }
 }
 
-/// Tag, length with so many needless octets, value.
+/// An element with `padding` redundant length octets.
 pub(super) fn framed(tag: u8, padding: usize, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let zeros = length.iter().take_while(|b| **b == 0).count();
@@ -192,15 +192,15 @@ pub(super) fn indefinite(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag, 0x80], content, &[0, 0]].concat()
 }
 
-/// An octet string in segments, of which some are empty and some are in segments themselves.
-pub(super) fn segments(tag: u8, octets: &[u8], depth: usize, dice: &mut Dice) -> Vec<u8> {
+/// An octet string in segments. Some are empty, and some are segmented themselves.
+pub(super) fn segments(tag: u8, octets: &[u8], depth: usize, dice: &mut XorShift) -> Vec<u8> {
     let mut parts = Vec::new();
     let mut rest = octets;
     while !rest.is_empty() {
         let (segment, after) = rest.split_at(1 + dice.below(rest.len()));
         rest = after;
         parts.push(match dice.roll(4) {
-            // OpenSSL takes five levels of segments.
+            // OpenSSL accepts five levels of segments.
             0 if depth < 3 => segments(0x24, segment, depth + 1, dice),
             1 => [framed(0x04, 0, &[]), framed(0x04, 2, segment)].concat(),
             _ => framed(0x04, 0, segment),

@@ -1,14 +1,14 @@
-//! Forms that differ in what is there: optional fields, unknown members, odd values, text.
+//! Signature forms with differences in their members: optional fields, unknown members, odd values, text.
 
 mod material;
 
-use super::ber::{Dice, Node, Value, framed, indefinite, segments};
+use super::ber::{Node, Value, XorShift, framed, indefinite, segments};
 use super::readers::{Form, base64, full, pem, pem_lines};
 use super::{CONTENT, signer};
 use prichal_sign::Hash;
 use prichal_sign::testing::{Authority, Cms, Key, NOW, Signer, attribute, der};
 
-/// Collects forms of signatures of one authority.
+/// Collects forms of one authority's signatures.
 pub(super) struct Forms<'a> {
     authority: &'a Authority,
     pub list: Vec<Form>,
@@ -258,7 +258,7 @@ impl<'a> Forms<'a> {
         }
         let mut pieces = Node::read(&attached(&[b'x'; 5000]));
         for seed in 1..6 {
-            let loose = segments(0x24, &[b'x'; 5000], 0, &mut Dice(seed));
+            let loose = segments(0x24, &[b'x'; 5000], 0, &mut XorShift(seed));
             pieces.at(&[1, 0, 2, 1]).value = Value::Octets(loose);
             let bytes = pieces.der();
             self.add(&format!("content in pieces {seed}"), bytes);

@@ -1,8 +1,8 @@
-//! The readers beside OpenSSL: hundreds of forms of right signatures. What OpenSSL reads is read
-//! here, and what passes here OpenSSL verifies, where it knows the algorithm. The lists of what
-//! differs are exact for OpenSSL 3.0.
+//! The readers compared with OpenSSL on hundreds of forms of valid signatures. Input that OpenSSL reads is read here,
+//! and a signature that passes here is verified by OpenSSL if it supports the algorithm. The lists of differences are
+//! exact for OpenSSL 3.0.
 
-use super::ber::{Dice, Node, Reach};
+use super::ber::{Node, Reach, XorShift};
 use super::forms::Forms;
 use super::{CONTENT, Case, Tool};
 use crate::{reason, signer, status};
@@ -20,10 +20,10 @@ pub(super) struct Form {
     pub pem: bool,
 }
 
-/// What OpenSSL reads and this crate does not read without a warning, with the reason.
+/// Forms that OpenSSL reads and this crate refuses or reads with a warning, with the reason.
 const NOT_READ: [(&str, &str); 16] = [
-    ("negative version", "a version is no negative number"),
-    ("negative signer version", "a version is no negative number"),
+    ("negative version", "a version must not be negative"),
+    ("negative signer version", "a version must not be negative"),
     ("three hundred certificates", LIMIT),
     ("a certificate with an extension twice", CONTRADICTION),
     (
@@ -48,39 +48,39 @@ const NOT_READ: [(&str, &str); 16] = [
     ("PEM, words after", TRAILING),
     ("PEM, two blocks", TRAILING),
 ];
-const LIMIT: &str = "more than anybody needs";
+const LIMIT: &str = "beyond the limits";
 const CONTRADICTION: &str = "skipped with a warning: it contradicts RFC 5280";
-const WARNED: &str = "skipped with a warning: it proves nothing";
-const TRAILING: &str = "what follows would be passed off as checked";
+const WARNED: &str = "skipped with a warning: not usable as evidence";
+const TRAILING: &str = "trailing data would be passed off as checked";
 
-/// What this crate reads and OpenSSL does not, with the reason.
+/// Forms that this crate reads and OpenSSL does not, with the reason.
 const READ_HERE_ONLY: [(&str, &str); 11] = [
     (
         "a name in visible letters",
-        "a name is shown, whatever its letters",
+        "a name is displayed in any string type",
     ),
     (
         "a name in visible letters, of the signer",
-        "a name is shown, whatever its letters",
+        "a name is displayed in any string type",
     ),
+    ("content below 20 segments", "within the allowed depth"),
+    ("content that is no octet string", "PKCS#7 allows any type"),
     (
-        "content below 20 segments",
-        "within the depth that is allowed",
+        "a padded serial number",
+        "some old authorities issued such numbers",
     ),
-    (
-        "content that is no octet string",
-        "PKCS#7 had any type there",
-    ),
-    ("a padded serial number", "old authorities gave such ones"),
     ("4 needless octets of length", "X.690 §8.1.3.5 allows them"),
-    ("PEM, PKCS #7 SIGNED DATA", "the label says nothing"),
-    ("PEM, empty lines between", "space is no part of base64"),
-    ("PEM, no padding", "the length says as much"),
-    ("PEM, a tab before", "space is no part of base64"),
-    ("PEM, base64 alone", "a form of its own"),
+    ("PEM, PKCS #7 SIGNED DATA", "the label is ignored"),
+    (
+        "PEM, empty lines between",
+        "white space is ignored in base64",
+    ),
+    ("PEM, no padding", "the padding follows from the length"),
+    ("PEM, a tab before", "white space is ignored in base64"),
+    ("PEM, base64 alone", "bare base64 is accepted"),
 ];
 
-/// What both read, passes here, and OpenSSL does not verify, with the reason.
+/// Forms that both read and that pass here, but that OpenSSL does not verify, with the reason.
 const NOT_VERIFIED: [(&str, &str); 3] = [
     (
         "no digest algorithms",
@@ -92,23 +92,23 @@ const NOT_VERIFIED: [(&str, &str); 3] = [
     ),
     (
         "a certificate with a Kazakh key, of the signer",
-        "it does not know the algorithm",
+        "OpenSSL does not support the algorithm",
     ),
 ];
 
-/// What OpenSSL verifies and does not pass here though it can be read, with the reason.
+/// Forms that OpenSSL verifies and that do not pass here although they are readable, with the reason.
 const REFUSED: [(&str, &str); 15] = [
     ("a certificate with a short key, of the signer", "too weak"),
     (
         "a long list",
-        "it names the signer, and OpenSSL was not asked",
+        "the list revokes the signer, and OpenSSL was not told to check it",
     ),
     (
         "algorithm protection differs",
-        "RFC 6211 §3, which OpenSSL 3.0 does not look at",
+        "RFC 6211 §3, which OpenSSL 3.0 does not check",
     ),
-    ("an issuer in segments", "names are compared as they stand"),
-    ("the same signer twice", "one of them says nothing"),
+    ("an issuer in segments", "names are compared as encoded"),
+    ("the same signer twice", "the duplicate proves nothing"),
     ("version 0", VERSION),
     ("version 2", VERSION),
     ("version 7", VERSION),
@@ -120,19 +120,19 @@ const REFUSED: [(&str, &str); 15] = [
     ("signer version 7", VERSION),
     ("signer version 99", VERSION),
 ];
-const VERSION: &str = "RFC 5652 §5 knows no such version";
+const VERSION: &str = "RFC 5652 §5 does not define this version";
 
 struct Outcome {
     /// By OpenSSL, and here without a warning.
     read: [bool; 2],
     passed: bool,
     verified: bool,
-    /// Right only over the DER of the attributes, as RFC 5652 §5.4 has it. OpenSSL hashes them in
-    /// the order and with the values that came.
+    /// Valid only over the DER of the attributes (RFC 5652 §5.4). OpenSSL hashes them in the order and with the
+    /// values as received.
     normalized: bool,
 }
 
-/// A folder with an authority that the command knows.
+/// A folder with an authority that the command trusts.
 fn tool_for(name: &str, authority: &Authority, gost: bool) -> Tool {
     let tool = Tool::new(name, gost);
     for (file, identity) in [("root", &authority.root), ("issuer", &authority.issuer)] {
@@ -214,7 +214,7 @@ pub(super) fn pem_lines(label: &str, der: &[u8], width: usize, end: &str) -> Str
     text + &format!("-----END {label}-----{end}")
 }
 
-/// The whole life of a signature: everything that the builder can put into one.
+/// A signature with every part that the builder supports.
 pub(super) fn full(authority: &Authority) -> Cms {
     let mut signer = signer(authority);
     signer.add(attribute(
@@ -243,7 +243,7 @@ pub(super) fn full(authority: &Authority) -> Cms {
     cms
 }
 
-/// What every kind of key is tried with.
+/// The signatures that every kind of key is tested with.
 fn bases(authority: &Authority) -> Vec<(&'static str, Vec<u8>)> {
     let plain = signer(authority);
     let mut by_id = plain.clone();
@@ -262,7 +262,7 @@ fn bases(authority: &Authority) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Every base in forms that differ in depth and in number of changes.
+/// Every base in forms of different depths and numbers of changes.
 fn loose(authority: &Authority) -> Vec<Form> {
     let mut forms = Vec::new();
     for (number, (name, bytes)) in bases(authority).into_iter().enumerate() {
@@ -283,7 +283,7 @@ fn loose(authority: &Authority) -> Vec<Form> {
             (Reach::All, "all"),
         ] {
             for chance in [10, 50, 100] {
-                let mut dice = Dice(0x9e37_79b9 + chance + 1000 * number as u64);
+                let mut dice = XorShift(0x9e37_79b9 + chance + 1000 * number as u64);
                 let bytes = node.ber(reach, chance, &mut dice);
                 add(format!("{word} {chance}"), bytes);
             }
@@ -292,7 +292,7 @@ fn loose(authority: &Authority) -> Vec<Form> {
     forms
 }
 
-/// Compares all forms and returns how many there are.
+/// Compares all forms and returns their number.
 fn check(name: &str, authority: &Authority, known: bool, gost: bool, forms: &[Form]) -> usize {
     let tool = tool_for(name, authority, gost);
     let outcomes: Vec<(&str, Outcome)> = forms
@@ -351,7 +351,7 @@ fn loose_forms_with_every_kind_of_key() {
         ("p256", Key::p256, true, false),
         ("p384", |word| Key::ec(EcCurve::P384, word), true, false),
         ("p521", |word| Key::ec(EcCurve::P521, word), true, false),
-        // OpenSSL 3.0 verifies no Ed25519 in CMS.
+        // OpenSSL 3.0 does not verify Ed25519 in CMS.
         ("ed25519", Key::ed25519, false, false),
         ("kz", Key::kz, false, false),
         ("kz-256", Key::kz_256, false, false),

@@ -184,7 +184,7 @@ fn step_07_message_digest_accepts_that_of_the_content() {
 }
 
 #[test]
-fn step_07_message_digest_refuses_that_of_something_else() {
+fn step_07_message_digest_refuses_that_of_other_content() {
     let authority = authority();
     let other = Hash::Sha256.digest(b"else");
     let short = &Hash::Sha256.digest(CONTENT)[..16];
@@ -205,7 +205,7 @@ fn step_07_message_digest_refuses_an_unknown_algorithm() {
     case.fails(7, Sub::CryptoConstraintsFailure);
 }
 
-/// The content of a signature without attributes, under the only policy that allows it.
+/// A signature over the content without attributes, under the only policy that allows it.
 fn without_attributes(authority: &Authority, content: &[u8]) -> Case {
     let mut bare = signer(authority);
     bare.attributes = None;
@@ -225,7 +225,7 @@ fn step_09_attribute_confusion_accepts_a_set_without_a_digest() {
 
 #[test]
 fn step_09_attribute_confusion_refuses_attributes_as_content() {
-    // The attributes of a right signature, handed out as the content of one without attributes.
+    // The attributes of a valid signature, presented as the content of a signature without attributes.
     let authority = authority();
     let mut list = signer(&authority).attributes.unwrap();
     list.sort();

@@ -1,4 +1,4 @@
-//! Steps 1 and 2: forms of the bytes, and the outer structure.
+//! Steps 1 and 2: the encoding and the outer structure.
 
 use super::{
     CONTENT, Case, Status, Sub, accepted, attached, authority, reason, refused, refused_as_a_whole,
@@ -36,7 +36,7 @@ fn step_01_format_accepts_der_ber_pem_and_base64() {
     for form in [text.into_bytes(), pem.into_bytes()] {
         assert_eq!(accepted(1, &Case::new(&authority, form)), report);
     }
-    // Indefinite lengths down to the signed attributes, the content in segments.
+    // Indefinite lengths down to the signed attributes, and the content in segments.
     for depth in 1..=4 {
         let ber = indefinite(&der, depth);
         assert_ne!(ber, der);
@@ -53,13 +53,13 @@ fn step_01_format_accepts_an_unreadable_certificate_beside_the_right_one_with_a_
 }
 
 #[test]
-fn step_01_format_refuses_unreadable_bytes_in_a_way_that_the_caller_can_tell() {
+fn step_01_format_refuses_unreadable_bytes_with_a_distinct_error() {
     let authority = authority();
     let good = attached(&signer(&authority));
     let trailing = [good.clone(), vec![0, 0, 1]].concat();
     let much = [good.clone(), vec![0; (1 << 20) + 1]].concat();
     let truncated = good[..good.len() - 1].to_vec();
-    // Something more inside of the outer sequence.
+    // A further member inside of the outer sequence.
     let mut members = Vec::new();
     let mut rest = &good[4..];
     while !rest.is_empty() {
@@ -89,7 +89,7 @@ fn step_01_format_refuses_unreadable_bytes_in_a_way_that_the_caller_can_tell() {
     }
 }
 
-/// As it lies in the room that a PDF keeps for it.
+/// A signature in the space that a PDF reserves for it.
 #[test]
 fn step_01_format_accepts_zeros_after_it_with_a_warning() {
     let authority = authority();
@@ -104,7 +104,7 @@ fn step_01_format_accepts_zeros_after_it_with_a_warning() {
 }
 
 #[test]
-fn step_01_format_refuses_what_is_beyond_the_limits() {
+fn step_01_format_refuses_input_beyond_the_limits() {
     let authority = authority();
     let bytes = attached(&signer(&authority));
     let policy = prichal_sign::Policy::kz();
@@ -183,7 +183,7 @@ fn step_02_signed_data_accepts_inconsistent_versions_with_a_warning() {
 }
 
 #[test]
-fn step_02_signed_data_refuses_versions_that_there_are_not() {
+fn step_02_signed_data_refuses_undefined_versions() {
     let authority = authority();
     let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
     for version in [0, 2, 6, 99] {
@@ -197,7 +197,7 @@ fn step_02_signed_data_refuses_versions_that_there_are_not() {
 }
 
 #[test]
-fn step_02_signed_data_refuses_the_signer_with_such_a_version_and_not_the_other() {
+fn step_02_signed_data_refuses_only_the_signer_with_an_undefined_version() {
     let authority = authority();
     let mut other = Signer::new(&authority.signer, CONTENT, NOW.plus(-30));
     other.version = Some(99);

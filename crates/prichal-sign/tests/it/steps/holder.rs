@@ -1,4 +1,4 @@
-//! Step 15: what the holder of the certificate may do, and who that is.
+//! Step 15: the holder's authority and identity.
 
 use super::{CONTENT, Case, Sub, accepted, attached, authority, reason, refused, show, signer};
 use crate::NOW;
@@ -10,7 +10,7 @@ const ORGANISATION: &str = "1.2.398.3.3.4.1.2";
 const INDIVIDUAL: &str = "1.2.398.3.3.4.1.1";
 const FINANCE: &str = "1.2.398.3.3.4.1.2.3";
 
-/// A signature by a signer made for the occasion.
+/// A signature by a signer made from the draft.
 fn signed_by(authority: &Authority, draft: Draft) -> Vec<u8> {
     let identity = draft.issued_by(&authority.issuer);
     attached(&Signer::new(&identity, CONTENT, NOW.plus(-60)))
@@ -53,7 +53,7 @@ fn step_15_signer_authority_refuses_other_roles() {
     ] {
         let mut case = role(purposes);
         refused(15, &case, Sub::ChainConstraintsFailure);
-        // Elsewhere certificates name no roles.
+        // Other policies know no roles.
         case.policy = Policy::eu_baseline();
         accepted(15, &case);
     }
@@ -62,7 +62,7 @@ fn step_15_signer_authority_refuses_other_roles() {
     refused(15, &individual, Sub::ChainConstraintsFailure);
 }
 
-/// A sole trader, who has an IIN where companies have a BIN.
+/// A sole trader, with an IIN in the place of a company's BIN.
 fn trader() -> Case {
     let authority = authority();
     let draft = Draft {
@@ -94,7 +94,7 @@ fn step_15_signer_authority_refuses_another_holder() {
     case.expected.inn = None;
     case.expected.bin = Some("940140000385".to_owned());
     refused(15, &case, Sub::SigConstraintsFailure);
-    // In trials it is only a warning.
+    // In the test policy it is only a warning.
     case.policy = Policy::test();
     case.warns(15);
     let mut trader = trader();
@@ -163,7 +163,7 @@ fn step_15_signer_authority_accepts_a_russian_tax_number_in_either_attribute() {
 fn step_15_signer_authority_accepts_a_certificate_without_numbers_with_a_warning() {
     let authority = authority();
     for (subject, word) in [
-        (name(&[("CN", "Nobody")]), "neither IIN nor BIN"),
+        (name(&[("CN", "Nobody")]), "neither an IIN nor a BIN"),
         (
             name(&[("CN", "Nobody"), ("serialNumber", "IIN061211600012")]),
             "has no BIN",
@@ -180,7 +180,7 @@ fn step_15_signer_authority_accepts_a_certificate_without_numbers_with_a_warning
     }
 }
 
-/// A signer whose name is made of these parts.
+/// A signer with these parts in its name.
 fn named(parts: &[(&str, &str)], policy: Policy) -> Case {
     let authority = authority();
     let draft = Draft {
@@ -201,7 +201,7 @@ fn step_15_signer_authority_accepts_the_same_number_twice() {
     case.expected.bin = Some("971240001315".to_owned());
     case.expected.iin = Some("061211600012".to_owned());
     accepted(15, &case);
-    // The BIN may stand in either place.
+    // The BIN may be in either place.
     let elsewhere = ("serialNumber", "BIN971240001315");
     accepted(15, &named(&[IIN, BIN, elsewhere], Policy::kz()));
 }
@@ -227,7 +227,7 @@ fn step_15_signer_authority_refuses_the_first_of_two_numbers_as_the_expected_one
         ("940140000385", Policy::kz()),
         ("971240001315", Policy::eu_baseline()),
         ("940140000385", Policy::eu_baseline()),
-        // Nobody who has BINs is a sole trader.
+        // A holder with a BIN is not a sole trader.
         ("061211600012", Policy::eu_baseline()),
     ] {
         let mut case = named(&parts, policy);

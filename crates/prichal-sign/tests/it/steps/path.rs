@@ -24,7 +24,7 @@ fn below(chain: &[&Identity], signer: &Identity) -> Case {
     case
 }
 
-/// Root and issuer, and a signer below them.
+/// A root, an issuer, and a signer below them.
 fn chain() -> [Identity; 3] {
     let root = root();
     let issuer = issued(Draft::authority("Issuer", Key::p256("issuer")), &root);
@@ -52,7 +52,7 @@ fn step_14_certificate_path_refuses_anchors_that_are_not_pinned() {
     let authority = authority();
     let mut case = Case::new(&authority, {
         let mut cms = Cms::attached(CONTENT, &[&signer(&authority)]);
-        // The embedded root is not trusted for being there.
+        // The embedded root is not trusted.
         cms.certificates
             .extend([authority.issuer.der.clone(), authority.root.der.clone()]);
         cms.encode()
@@ -66,7 +66,7 @@ fn step_14_certificate_path_refuses_anchors_that_are_not_pinned() {
 }
 
 #[test]
-fn certificates_that_contradict_themselves_are_unreadable() {
+fn inconsistent_certificates_are_unreadable() {
     let good = Draft::signer("Signer", Key::p256("signer"));
     assert!(Certificate::read(&good.clone().self_signed().der).is_ok());
     let two_algorithms = Draft {
@@ -119,8 +119,8 @@ fn step_14_certificate_path_refuses_a_missing_issuer_and_says_where_it_is() {
 }
 
 #[test]
-fn step_14_certificate_path_accepts_the_one_chain_that_holds_among_namesakes() {
-    // Two roots and three intermediates share their names; only one chain holds.
+fn step_14_certificate_path_accepts_the_only_valid_chain_among_equal_names() {
+    // Two roots and three intermediates share their names. Only one chain is valid.
     let root_a = root();
     let root_b = Draft::authority("Root", Key::p256("other root")).self_signed();
     let wrong = issued(Draft::authority("Issuer", Key::p256("wrong")), &root_b);
@@ -152,7 +152,7 @@ fn step_14_certificate_path_refuses_a_link_with_a_wrong_signature() {
 
 #[test]
 fn step_14_certificate_path_refuses_certificates_that_are_not_valid_at_the_best_time() {
-    // What is over is on no list any more, so step 17 fails with it.
+    // Expired certificates are dropped from lists, so step 17 fails as well.
     let [root, issuer, _] = chain();
     let expired = Draft {
         not_after: NOW.plus(-86_400),
@@ -179,7 +179,7 @@ fn step_14_certificate_path_refuses_certificates_that_are_not_valid_at_the_best_
 }
 
 #[test]
-fn step_14_certificate_path_refuses_issuers_that_are_no_authorities() {
+fn step_14_certificate_path_refuses_issuers_that_are_not_authorities() {
     let root = root();
     for draft in [
         // No basic constraints at all.
@@ -195,7 +195,7 @@ fn step_14_certificate_path_refuses_issuers_that_are_no_authorities() {
     ] {
         let issuer = issued(draft, &root);
         let signer = issued(Draft::signer("Signer", Key::p256("signer")), &issuer);
-        // What may not sign certificates may not sign lists either, so step 17 fails with it.
+        // A key that may not sign certificates may not sign lists either, so step 17 fails as well.
         below(&[&root, &issuer], &signer).fails(14, Sub::CertificateChainGeneralFailure);
     }
 }
@@ -330,8 +330,8 @@ fn step_14_certificate_path_accepts_a_pinned_signer_without_issuer() {
     );
 }
 
-/// A signer under `own` below an authority of the policy `1.2.3.1`, with these mappings, that asks
-/// for a policy.
+/// A signer under the policy `own` that requires a policy, below an authority of the policy `1.2.3.1` with these
+/// mappings.
 fn mapped(mappings: &[(&str, &str)], own: &str) -> Case {
     let policies = |oid: &str| {
         let value = der::sequence(&[&der::sequence(&[&der::oid(oid)])]);
@@ -386,7 +386,7 @@ fn step_14_certificate_path_refuses_mappings_from_and_to_any_policy() {
     }
 }
 
-/// A signer whose name says Kazakhstan below an authority that may name this country only.
+/// A signer with the country Kazakhstan, below an authority that is constrained to this country.
 fn constrained(country: &str) -> Case {
     let base = der::element(0xa4, &name(&[("C", country)]));
     let permitted = der::element(0xa0, &der::sequence(&[&base]));

@@ -1,4 +1,4 @@
-//! Steps 20 and 21: a signer among others, and the report itself.
+//! Steps 20 and 21: duplicate signers, and the report itself.
 
 use super::{CONTENT, Case, Sub, accepted, attached, authority, reason, refused, signer};
 use crate::NOW;
@@ -46,8 +46,7 @@ fn step_21_report_accepts_the_same_question_with_the_same_answer() {
     assert_eq!(report.signers[0].evidence.len(), 2);
 }
 
-/// The step itself never fails: another clock or policy is another question, and its report says
-/// which one was asked.
+/// The step never fails. Another clock or policy is another question, and the report names the one that was asked.
 #[test]
 fn step_21_report_refuses_to_answer_for_another_clock() {
     let authority = authority();
@@ -58,7 +57,7 @@ fn step_21_report_refuses_to_answer_for_another_clock() {
     assert_ne!(later, now);
     assert_eq!((now.at, later.at), (NOW, NOW.plus(1)));
     assert!(reason(&later, 21).contains(&NOW.plus(1).to_string()));
-    // The lists that were current are not any more.
+    // The lists that were current have expired.
     case.at = NOW.plus(2 * 86_400);
     refused(17, &case, Sub::TryLater);
 }

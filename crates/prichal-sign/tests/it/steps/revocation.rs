@@ -1,4 +1,4 @@
-//! Steps 16 to 18: the evidence, what it means, and where it comes from.
+//! Steps 16 to 18: the evidence, its consequences and its origin.
 
 use super::{
     CONTENT, Case, Status, Sub, accepted, attached, authority, crl, ocsp, reason, refused, signer,
@@ -35,7 +35,7 @@ fn step_16_revocation_evidence_accepts_responses_of_the_issuer_and_of_its_respon
     accepted(16, &with_response(&authority, &bare));
 }
 
-/// Judged at a time-stamp of this age by a list of a day that is two hours old.
+/// A signature with a time-stamp of this age, checked with a list that is two hours old and valid for a day.
 fn listed_two_hours_ago(age: i64) -> Case {
     let authority = authority();
     let mut signer = signer(&authority);
@@ -53,9 +53,9 @@ fn step_16_revocation_evidence_accepts_a_list_that_is_current_at_the_time_stamp(
     accepted(16, &listed_two_hours_ago(9000));
 }
 
-/// The evidence was not believed, for this reason, and nothing else was at hand.
+/// Asserts that the evidence was refused for this reason and that there was no other.
 #[track_caller]
-fn not_believed(case: &Case, why: &str) {
+fn evidence_refused(case: &Case, why: &str) {
     let report = refused(17, case, Sub::TryLater);
     assert_eq!(status(&report, 16), Status::Warned);
     assert!(reason(&report, 16).contains("not accepted"));
@@ -66,9 +66,9 @@ fn not_believed(case: &Case, why: &str) {
 fn step_16_revocation_evidence_refuses_lists_that_are_stale_or_from_the_future() {
     let authority = authority();
     let stale = CrlDraft::new(NOW.plus(-2 * 86_400));
-    not_believed(&with_list(&authority, &stale), "");
+    evidence_refused(&with_list(&authority, &stale), "");
     let future = CrlDraft::new(NOW.plus(3600));
-    not_believed(&with_list(&authority, &future), "");
+    evidence_refused(&with_list(&authority, &future), "");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn step_16_revocation_evidence_refuses_forged_lists() {
     let issuer = authority.issuer.certificate();
     let bytes = fresh.signed(issuer.subject.raw(), &Key::p256("forger"));
     *forged.material.crls.last_mut().unwrap() = crl(&bytes);
-    not_believed(&forged, "its signature is wrong");
+    evidence_refused(&forged, "its signature is invalid");
 }
 
 #[test]
@@ -87,18 +87,18 @@ fn step_16_revocation_evidence_refuses_responses_of_others() {
     let authority = authority();
     let good = OcspDraft::good(&authority.signer, NOW.plus(-60));
     let clerk = good.signed_by(&authority.time_stamper, &authority.issuer);
-    not_believed(&with_response(&authority, &clerk), "responder");
+    evidence_refused(&with_response(&authority, &clerk), "responder");
 }
 
 #[test]
-fn step_17_revocation_status_accepts_what_is_on_no_list() {
+fn step_17_revocation_status_accepts_a_certificate_on_no_list() {
     let authority = authority();
     accepted(17, &Case::new(&authority, attached(&signer(&authority))));
 }
 
 #[test]
-fn step_17_revocation_status_accepts_a_negative_serial_number_beside_its_twin() {
-    // -1 is one octet, 255 is the same one behind a zero.
+fn step_17_revocation_status_accepts_a_negative_serial_number_beside_the_positive_one() {
+    // -1 is one octet; 255 is the same octet after a zero.
     let mut authority = authority();
     let draft = Draft {
         serial_octets: Some(vec![0xff]),
@@ -118,7 +118,7 @@ fn step_17_revocation_status_accepts_a_negative_serial_number_beside_its_twin() 
 }
 
 #[test]
-fn step_17_revocation_status_accepts_what_was_revoked_after_the_caller_had_it() {
+fn step_17_revocation_status_accepts_a_revocation_after_the_caller_had_the_signature() {
     let authority = authority();
     let mut list = CrlDraft::new(NOW.plus(-60));
     let serial = u64::from_str_radix(&authority.signer.certificate().serial_hex(), 16).unwrap();
@@ -128,12 +128,12 @@ fn step_17_revocation_status_accepts_what_was_revoked_after_the_caller_had_it() 
     case.existed_at = Some(NOW.plus(-3600));
     let report = case.passes();
     assert_eq!(report.signers[0].best_time, NOW.plus(-3600));
-    // His word counts for what he had before, not for what came after.
+    // The caller's word covers the time up to then, not later.
     case.existed_at = Some(NOW.plus(-900));
     refused(17, &case, Sub::Revoked);
 }
 
-/// Judged at a time-stamp of this age; an hour ago a newer list had lifted a hold.
+/// A signature with a time-stamp of this age. A newer list lifted a hold an hour ago.
 fn lifted_an_hour_ago(age: i64, delta: bool) -> Case {
     let authority = authority();
     let mut signer = signer(&authority);
@@ -160,21 +160,21 @@ fn lifted_an_hour_ago(age: i64, delta: bool) -> Case {
 }
 
 #[test]
-fn step_17_revocation_status_accepts_what_was_held_and_lifted_before() {
+fn step_17_revocation_status_accepts_a_hold_lifted_before() {
     for delta in [false, true] {
         accepted(17, &lifted_an_hour_ago(1800, delta));
     }
 }
 
 #[test]
-fn step_17_revocation_status_refuses_what_was_lifted_only_after() {
+fn step_17_revocation_status_refuses_a_hold_lifted_later() {
     for delta in [false, true] {
         refused(17, &lifted_an_hour_ago(7200, delta), Sub::Revoked);
     }
 }
 
 #[test]
-fn step_17_revocation_status_refuses_what_nothing_is_known_of() {
+fn step_17_revocation_status_refuses_an_unknown_status() {
     let authority = authority();
     let mut case = Case::new(&authority, attached(&signer(&authority)));
     case.material.crls.clear();
@@ -183,13 +183,13 @@ fn step_17_revocation_status_refuses_what_nothing_is_known_of() {
         let report = refused(17, &case, Sub::TryLater);
         assert_eq!(report.needs.len(), 2);
     }
-    // In trials it is only a warning.
+    // In the test policy it is only a warning.
     case.policy = Policy::test();
     assert_eq!(case.warns(17).needs.len(), 2);
 }
 
 #[test]
-fn step_17_revocation_status_refuses_an_intermediate_that_nothing_is_known_of() {
+fn step_17_revocation_status_refuses_an_intermediate_of_unknown_status() {
     let authority = authority();
     let mut case = Case::new(&authority, attached(&signer(&authority)));
     case.material.crls.remove(0);
@@ -210,13 +210,13 @@ fn revoked_and_stamped(age: i64) -> Case {
 }
 
 #[test]
-fn step_17_revocation_status_accepts_what_was_revoked_after_the_time_stamp() {
+fn step_17_revocation_status_accepts_a_revocation_after_the_time_stamp() {
     let report = accepted(17, &revoked_and_stamped(7200));
     assert!(reason(&report, 17).contains("was revoked at"));
 }
 
 #[test]
-fn step_17_revocation_status_refuses_what_was_revoked_before() {
+fn step_17_revocation_status_refuses_an_earlier_revocation() {
     refused(17, &revoked_and_stamped(1800), Sub::Revoked);
     let authority = authority();
     // A hold, reason 6, is a revocation.
@@ -272,7 +272,7 @@ fn step_18_evidence_order_accepts_embedded_data_first() {
         attached(&with_basic),
     ] {
         let mut case = Case::new(&authority, bytes);
-        // With and without data of the caller's own.
+        // With and without evidence of the caller.
         let fresh = OcspDraft::good(&authority.signer, NOW);
         let fresh = fresh.signed_by(&authority.responder, &authority.issuer);
         case.material.ocsp.push(ocsp(&fresh));

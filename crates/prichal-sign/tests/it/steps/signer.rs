@@ -14,7 +14,7 @@ const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
 const SHA_256: &str = "2.16.840.1.101.3.4.2.1";
 const SHA_512: &str = "2.16.840.1.101.3.4.2.3";
 
-/// A signature by a signer made for the occasion.
+/// A signature by a signer made from the draft.
 fn signed_by(authority: &Authority, draft: Draft) -> Vec<u8> {
     let identity = draft.issued_by(&authority.issuer);
     attached(&Signer::new(&identity, CONTENT, NOW.plus(-60)))
@@ -103,7 +103,7 @@ fn step_04_signer_certificate_accepts_the_right_one_behind_a_namesake() {
 }
 
 #[test]
-fn step_04_signer_certificate_accepts_the_right_one_behind_a_twin_of_a_stranger() {
+fn step_04_signer_certificate_accepts_the_right_one_behind_one_with_the_same_id() {
     let authority = authority();
     let issuer = authority.issuer.certificate();
     let twin = Draft {
@@ -117,7 +117,7 @@ fn step_04_signer_certificate_accepts_the_right_one_behind_a_twin_of_a_stranger(
 }
 
 #[test]
-fn step_08_signature_value_accepts_a_right_one() {
+fn step_08_signature_value_accepts_a_valid_one() {
     let authority = authority();
     accepted(8, &Case::new(&authority, attached(&signer(&authority))));
 }
@@ -257,7 +257,7 @@ fn step_10_algorithms_refuses_short_rsa_keys() {
 
 #[test]
 fn step_10_algorithms_refuses_a_small_rsa_exponent_where_the_policy_does() {
-    // Not every exponent goes with these primes.
+    // Not every exponent has an inverse for these primes.
     let found = [3_u8, 5, 7, 11, 17].into_iter();
     let mut found =
         found.filter_map(|exponent| Some((exponent, Key::rsa_with_exponent(&[exponent])?)));
@@ -297,7 +297,7 @@ fn step_10_algorithms_accepts_long_rsa_exponents() {
 }
 
 #[test]
-fn step_10_algorithms_refuses_unknown_ones_without_calling_them_wrong() {
+fn step_10_algorithms_refuses_unknown_ones_as_indeterminate() {
     let authority = authority();
     let mut unknown = signer(&authority);
     unknown.signature_algorithm = Some(der::sequence(&[&der::oid("1.2.3.4.5")]));
@@ -305,7 +305,7 @@ fn step_10_algorithms_refuses_unknown_ones_without_calling_them_wrong() {
     refused(10, &case, Sub::CryptoConstraintsFailure);
 }
 
-/// Signed with PSS, SHA-256 and a salt of 32 octets, whatever the parameters say.
+/// Signed with PSS, SHA-256 and a salt of 32 octets; the parameters may differ.
 fn pss(salt: u8, mask: &str) -> Case {
     let authority = Authority::new(|word| match word {
         "signer" => Key::rsa_pss(),

@@ -59,7 +59,7 @@ fn a_time_stamp_outlives_the_signers_certificate() {
 }
 
 #[test]
-fn step_12_signature_time_accepts_a_claim_that_cannot_be_with_a_warning() {
+fn step_12_signature_time_accepts_an_impossible_claim_with_a_warning() {
     let authority = authority();
     let early = Time::parse("2020-01-01T00:00:00Z").unwrap();
     let signer = Signer::new(&authority.signer, CONTENT, early);
@@ -71,7 +71,7 @@ fn step_12_signature_time_accepts_a_claim_that_cannot_be_with_a_warning() {
 }
 
 #[test]
-fn step_13_time_stamp_accepts_a_right_one() {
+fn step_13_time_stamp_accepts_a_valid_one() {
     let authority = authority();
     accepted(13, &Case::new(&authority, stamped(&authority, |_| {})));
 }
@@ -85,7 +85,7 @@ fn step_13_time_stamp_refuses_one_of_another_signature() {
         *stamp = TimeStamp::new(&authority.time_stamper, &value, NOW.plus(-50));
     });
     dropped(13, &Case::new(&authority, bytes));
-    // The imprint is of the signature value, not of the content.
+    // The imprint covers the signature value, not the content.
     let bytes = stamped(&authority, |stamp| {
         *stamp = TimeStamp::new(&authority.time_stamper, CONTENT, NOW.plus(-50));
     });
@@ -144,7 +144,7 @@ fn step_13_time_stamp_refuses_keys_not_certified_for_it_alone() {
 }
 
 #[test]
-fn step_13_time_stamp_refuses_authorities_and_unknown_duties() {
+fn step_13_time_stamp_refuses_authorities_and_unknown_critical_extensions() {
     let authority = authority();
     let draft = Draft {
         authority: Some(None),
@@ -177,7 +177,7 @@ fn step_13_time_stamp_refuses_a_certificate_that_was_not_valid_then() {
     let over = draft(-86_400, -3600).issued_by(&authority.issuer);
     let bytes = stamped(&authority, |stamp| stamp.authority = over);
     dropped(13, &Case::new(&authority, bytes));
-    // Over by now, but not then.
+    // Expired now, but valid then.
     let since = draft(-86_400, -30).issued_by(&authority.issuer);
     let bytes = stamped(&authority, |stamp| stamp.authority = since);
     let mut case = Case::new(&authority, bytes);
@@ -215,7 +215,7 @@ fn step_13_time_stamp_refuses_a_compromised_key() {
 }
 
 #[test]
-fn step_13_time_stamp_refuses_other_policies_where_they_are_limited() {
+fn step_13_time_stamp_refuses_policies_that_are_not_listed() {
     let authority = authority();
     let mut case = Case::new(&authority, stamped(&authority, |_| {}));
     case.policy.time_stamp_policies = vec!["1.2.398.3.3.2.6.4".to_owned()];
@@ -224,7 +224,7 @@ fn step_13_time_stamp_refuses_other_policies_where_they_are_limited() {
     dropped(13, &case);
 }
 
-/// A time-stamp of the content before the signature's own, which is 50 seconds old.
+/// A content time-stamp of the given age, for a signature that is 50 seconds old.
 fn content_stamped(stamped: &[u8], age: i64) -> Case {
     let authority = authority();
     let mut signer = signer(&authority);
@@ -266,7 +266,7 @@ fn step_12_signature_time_refuses_content_that_was_stamped_after_the_certificate
         signer.add(attribute("1.2.840.113549.1.9.16.2.20", &before.encode()));
         let case = Case::new(&authority, attached(&signer));
         if late {
-            // An expired certificate is a failure of the path, too.
+            // An expired certificate fails the path step as well.
             case.fails(12, Sub::Expired);
         } else {
             refused(14, &case, Sub::OutOfBoundsNoPoe);
@@ -301,7 +301,7 @@ fn step_19_archive_time_stamp_accepts_one_over_everything() {
 }
 
 #[test]
-fn step_19_archive_time_stamp_accepts_what_was_added_later() {
+fn step_19_archive_time_stamp_accepts_parts_added_later() {
     let authority = authority();
     let more = archived(&authority, |cms, _| {
         cms.certificates.push(authority.issuer.der.clone());
@@ -310,7 +310,7 @@ fn step_19_archive_time_stamp_accepts_what_was_added_later() {
 }
 
 #[test]
-fn step_19_archive_time_stamp_refuses_what_is_gone_or_altered() {
+fn step_19_archive_time_stamp_refuses_missing_or_altered_parts() {
     let authority = authority();
     let fewer = archived(&authority, |cms, _| cms.revocation.clear());
     dropped(19, &Case::new(&authority, fewer));
@@ -327,7 +327,7 @@ fn step_19_archive_time_stamp_refuses_what_is_gone_or_altered() {
 }
 
 #[test]
-fn step_19_archive_time_stamp_accepts_elder_forms_with_a_warning() {
+fn step_19_archive_time_stamp_accepts_older_forms_with_a_warning() {
     let authority = authority();
     for kind in ["1.2.840.113549.1.9.16.2.27", "1.2.840.113549.1.9.16.2.48"] {
         let mut signer = signer(&authority);
@@ -338,9 +338,9 @@ fn step_19_archive_time_stamp_accepts_elder_forms_with_a_warning() {
     }
 }
 
-/// Whatever somebody appends, the signature stands, and is judged as it would be without it.
+/// Appended attributes do not change the verdict on the signature.
 #[test]
-fn unsigned_attributes_that_cannot_be_read_are_dropped() {
+fn unreadable_unsigned_attributes_are_ignored() {
     let authority = authority();
     let oid = |kind| der::oid(kind);
     let stamp = "1.2.840.113549.1.9.16.2.14";
@@ -364,10 +364,10 @@ fn unsigned_attributes_that_cannot_be_read_are_dropped() {
     }
 }
 
-/// A time-stamp whose authority's revocation is not known yet proves nothing yet. Where the signature is right
-/// without it, it is not needed; where it could cure what is wrong, the answer waits for it.
+/// A time-stamp without revocation data of its authority proves nothing yet. If the signature is valid without it, it
+/// is not needed. If it could cure a failure, the verdict is "try later".
 #[test]
-fn a_time_stamp_that_waits_matters_only_where_it_could_cure() {
+fn a_pending_time_stamp_matters_only_if_it_could_cure_a_failure() {
     let authority = authority();
     let other = Authority::new(|word| Key::p256(&format!("other {word}")));
     let stamped = |identity: &prichal_sign::testing::Identity, content: &[u8]| {
@@ -397,13 +397,13 @@ fn a_time_stamp_that_waits_matters_only_where_it_could_cure() {
     case.material.crls.push(crl(&list));
     let report = refused(13, &case, Sub::TryLater);
     assert_eq!(report.signers[0].best_time, NOW.plus(-3600));
-    // What it could not cure stays what it is.
+    // A failure that it could not cure stays.
     case.expected.bin = Some("940140000385".to_owned());
     assert_eq!(case.report().sub_indication, Some(Sub::OutOfBoundsNoPoe));
     let mut foreign = stamped(&old, b"something else");
     foreign.material.crls.push(crl(&list));
     refused(14, &foreign, Sub::OutOfBoundsNoPoe);
-    // An authority that nobody trusts, however long one waits for it.
+    // An untrusted authority stays untrusted, so waiting does not help.
     let mut stranger = stamped(&old, CONTENT);
     stranger.material.crls.push(crl(&list));
     stranger.material.anchors.pop();

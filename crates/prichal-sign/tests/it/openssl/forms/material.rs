@@ -1,4 +1,4 @@
-//! Certificates and revocation data, one of a kind.
+//! Odd certificates and revocation data, one of each kind.
 
 use super::{BODY, CONTENT, Forms};
 use crate::openssl::ber::{Node, Value, framed};
@@ -7,10 +7,10 @@ use prichal_sign::testing::{
 };
 use prichal_sign::{Certificate, Hash};
 
-/// What is odd, and the draft made so.
+/// The name of an oddity, and a function that applies it to a draft.
 type Change = (&'static str, fn(&mut Draft));
 
-/// An unknown extension whose critical flag is this octet.
+/// An unknown extension with this octet as its critical flag.
 fn flag(octet: u8) -> Vec<u8> {
     let parts = [
         der::oid("1.2.3.4.5"),
@@ -28,7 +28,7 @@ impl Forms<'_> {
         self.revocation();
     }
 
-    /// A certificate beside that of the signer, and as that of the signer if it can be read.
+    /// Adds a signature with the certificate beside the signer's, and one with it as the signer's if it can be read.
     fn certified(&mut self, name: &str, draft: Draft) {
         let identity = draft.issued_by(&self.authority.issuer);
         self.enclosed(name, |cms| cms.certificates.push(identity.der.clone()));
@@ -143,7 +143,7 @@ impl Forms<'_> {
     }
 
     fn around_certificates(&mut self) {
-        // The certificate stays signed as it was: these touch only what is around the signed part.
+        // These changes touch only parts around the signed part, so the certificate's signature stays valid.
         let outer = |change: fn(&mut Node)| move |node: &mut Node| change(node.at(&[1, 0, 3, 0]));
         self.edited(
             "the signature of a certificate in segments",

@@ -1,4 +1,4 @@
-//! Step 20: a signer among the others, and the counter-signatures on it.
+//! Step 20: duplicate signers and counter-signatures.
 
 use super::context::Context;
 use super::document::Document;
@@ -11,7 +11,7 @@ use crate::identity::Facts;
 use crate::oid::Oid;
 use crate::report::{CounterSignature, SubIndication as Sub, Verdict};
 
-/// Reports the counter-signatures; only a twin among the signers is a failure.
+/// Reports the counter-signatures. Only a duplicate `SignerInfo` is a failure.
 pub(super) fn check(
     context: &Context<'_>,
     document: &Document,
@@ -28,7 +28,7 @@ pub(super) fn check(
             .filter(|(at, s)| *at != index && twin(s))
     };
     if others().any(|(_, s)| s.signed_part == own.signed_part || s.signature == own.signature) {
-        log.fail(20, Sub::FormatFailure, "the same SignerInfo is there twice");
+        log.fail(20, Sub::FormatFailure, "the same SignerInfo occurs twice");
     } else if others().next().is_some() {
         log.warn(20, "the same certificate signed more than once");
     }
@@ -57,7 +57,7 @@ pub(super) fn check(
     counted
 }
 
-/// A counter-signature is over the signature value (RFC 5652 §11.4).
+/// Validates a counter-signature, which covers the signature value (RFC 5652 §11.4).
 fn counter_signature(
     context: &Context<'_>,
     over: &SignerInfo,

@@ -1,4 +1,4 @@
-//! Which failures can be retried: a signature waits only where nothing else is wrong with any signer.
+//! Failures that can be retried: the verdict is "try later" only if no signer has another failure.
 
 use super::{CONTENT, Case, Sub, authority, crl, show, verdict};
 use prichal_sign::testing::{
@@ -6,7 +6,7 @@ use prichal_sign::testing::{
 };
 use prichal_sign::{Additions, Cause, NeedKind, Status, Verdict, with_evidence};
 
-/// What may be wrong with a signature, each with whether it can be retried.
+/// Failures of a signature, each with true if it can be retried.
 const FAULTS: [(&str, bool); 7] = [
     ("the signer's list is not at hand", true),
     ("the list about the authority is not at hand", true),
@@ -68,7 +68,7 @@ fn with_faults(faults: u32, stamped: bool) -> Case {
 }
 
 #[test]
-fn a_signature_waits_only_where_all_that_is_wrong_can_be_retried() {
+fn try_later_requires_that_every_failure_can_be_retried() {
     for stamped in [false, true] {
         for faults in 0..1 << FAULTS.len() {
             let report = with_faults(faults, stamped).report();
@@ -91,7 +91,7 @@ fn a_signature_waits_only_where_all_that_is_wrong_can_be_retried() {
                 show(&report)
             );
             if waits {
-                // There is a path, and every other duty is met.
+                // There is a path, and every other requirement is met.
                 assert!(!report.signers[0].path.is_empty());
                 let steps = &report.signers[0].steps;
                 let failed = steps.iter().filter(|step| step.status == Status::Failed);
@@ -101,9 +101,9 @@ fn a_signature_waits_only_where_all_that_is_wrong_can_be_retried() {
     }
 }
 
-/// Two signers: one that waits hides none that is bad, in whatever order.
+/// With two signers, one to be retried does not hide a bad one, in either order.
 #[test]
-fn of_several_signers_each_must_wait() {
+fn try_later_requires_that_no_signer_has_another_failure() {
     let (authority, evil) = (
         authority(),
         Authority::new(|word| Key::p256(&format!("evil {word}"))),
@@ -122,7 +122,7 @@ fn of_several_signers_each_must_wait() {
 const AIA: &str = "1.3.6.1.5.5.7.1.1";
 const ISSUER: &str = "http://pki.gov.kz/issuer.cer";
 
-/// An issuer whose server was asked in vain may be found later. One that nobody was asked for may not.
+/// An issuer whose server did not answer can be retried. An issuer with an address that was not tried cannot.
 #[test]
 fn an_issuer_that_could_not_be_fetched_can_be_retried() {
     let authority = authority();
@@ -146,21 +146,24 @@ fn an_issuer_that_could_not_be_fetched_can_be_retried() {
         (NeedKind::Issuer, Cause::SignersPath)
     );
     assert!(need.allowed && need.url.as_deref() == Some(ISSUER));
-    assert!(report.signers[0].path.is_empty(), "nobody vouches for it");
+    assert!(
+        report.signers[0].path.is_empty(),
+        "no path leads to an anchor"
+    );
     case.material.unreachable = vec!["http://pki.gov.kz/other.cer".to_owned()];
     case.fails(14, Sub::NoCertificateChainFound);
     case.material.unreachable.push(ISSUER.to_owned());
     let report = case.fails(14, Sub::TryLater);
     assert!(report.signers[0].path.is_empty());
-    // What else is wrong is not hidden by it.
+    // Another failure is not hidden by it.
     case.expected.iin = Some("200140000501".to_owned());
     let report = case.report();
     assert_eq!(report.sub_indication, Some(Sub::SigConstraintsFailure));
 }
 
-/// Whatever is appended, the signers' own needs are there, and come first.
+/// Appended parts do not displace the signers' own needs, which come first.
 #[test]
-fn needs_of_what_is_appended_crowd_out_none_of_the_signers() {
+fn needs_of_appended_parts_do_not_displace_the_signers() {
     use prichal_sign::testing::der::{element, oid, sequence};
     let (authority, evil) = (
         authority(),
@@ -205,7 +208,7 @@ fn needs_of_what_is_appended_crowd_out_none_of_the_signers() {
     assert!(report.needs.is_sorted_by_key(|need| need.cause));
 }
 
-/// Responses about the signer by responders that nobody has made one, more than are tried.
+/// More responses about the signer than the limit, from unauthorised responders.
 fn junk(authority: &Authority) -> Vec<Vec<u8>> {
     let name = authority.issuer.certificate().subject.raw().to_vec();
     let made = |n: u8| {
@@ -223,9 +226,9 @@ fn junk(authority: &Authority) -> Vec<Vec<u8>> {
     vec![draft.signed_by(&responder, &authority.issuer); 130]
 }
 
-/// No junk in a signature keeps a list from being looked at; where there is none, to wait is no answer.
+/// Junk in a signature does not keep a list from being used. Without a list, the answer is not "try later".
 #[test]
-fn junk_in_a_signature_hides_no_revocation() {
+fn embedded_junk_does_not_hide_a_revocation() {
     let authority = authority();
     let serial = u64::from_str_radix(&authority.signer.certificate().serial_hex(), 16).unwrap();
     let mut revoked = CrlDraft::new(NOW.plus(-3600));
@@ -347,7 +350,7 @@ fn newer_lists_are_looked_for_where_they_are_at_hand() {
     }
 }
 
-/// The attribute of long-term signatures with these responses in it.
+/// The attribute of long-term signatures with these responses.
 fn revocation_values(responses: &[Vec<u8>]) -> Vec<u8> {
     use prichal_sign::testing::{attribute, der};
     let basic = responses
@@ -358,9 +361,9 @@ fn revocation_values(responses: &[Vec<u8>]) -> Vec<u8> {
     attribute("1.2.840.113549.1.9.16.2.24", &value)
 }
 
-/// More signers than there is room for needs: that one is not among them is said.
+/// More signers than the limit of needs. The report says that needs are missing.
 #[test]
-fn a_need_that_finds_no_room_is_told() {
+fn the_report_tells_that_needs_are_missing() {
     let authority = authority();
     for (count, crowded) in [(10_u8, false), (130, true)] {
         let signers: Vec<Signer> = (0..count)
@@ -378,13 +381,13 @@ fn a_need_that_finds_no_room_is_told() {
         case.material.crls.clear();
         let report = case.report();
         assert_eq!(report.sub_indication, Some(Sub::TryLater));
-        assert_eq!(report.is_crowded, crowded);
+        assert_eq!(report.has_more_needs, crowded);
     }
 }
 
-/// A signature that was proven with what the caller brought proves itself once that is in it.
+/// A signature that passed with the caller's evidence passes alone once that evidence is embedded.
 #[test]
-fn a_signature_with_its_evidence_proves_itself() {
+fn a_signature_with_embedded_evidence_passes_alone() {
     let authority = authority();
     let signer = Signer::new(&authority.signer, CONTENT, NOW.plus(-60));
     let der = super::attached(&signer);

@@ -1,8 +1,8 @@
-//! The rights that a process gives up before it reads the first script: a script that got the better of the
-//! engine would find a process that can read and write two pipes, and nothing else.
+//! The sandbox of a worker process, set up before the first script is read. A script that broke out of the engine
+//! would find a process that can only read and write two pipes.
 //!
-//! A right that cannot be given up, because a kernel or a container does not offer that, is told. The filter of
-//! system calls counts most; the rest would hold without it.
+//! A restriction that the kernel or the container does not support is reported. The system call filter is the most
+//! important one; the other restrictions are a second line of defence.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -21,26 +21,26 @@ use seccompiler::{
     SeccompRule,
 };
 
-use crate::{Alone, Limits, Presets, compile, run};
+use crate::{Limits, NoHost, Presets, compile, run};
 
-/// The address space that a process may take beyond what it has when it starts: for a script's values, what
-/// is compiled, and frames on their way. Far more than a run is allowed, this ends the process whatever
-/// the engine and this crate have miscounted.
-const ROOM: u64 = 256 << 20;
+/// The address space, in bytes, that the process may take beyond its size at the start: for the values of a script,
+/// compiled programs, and frames in transit. It is far more than a run may use, and ends the process even if the
+/// engine and this crate count wrongly.
+const MAX_ADDED_ADDRESS_SPACE: u64 = 256 << 20;
 
 type Step = fn() -> io::Result<()>;
 
-/// Gives up what a process that runs scripts does not need, and says what could not be given up.
-pub(crate) fn confine() -> Vec<String> {
+/// Sets up the sandbox. Returns a message for each restriction that could not be applied.
+pub(crate) fn enter() -> Vec<String> {
     close_descriptors();
-    read_time_zone();
+    preload_time_zone();
     let steps: [(&str, Step); 6] = [
-        ("limits of resources", limit_resources),
-        ("namespaces without network and files", leave_world),
+        ("resource limits", limit_resources),
+        ("namespaces without network and files", enter_namespaces),
         ("no capabilities", drop_capabilities),
-        ("protection from other processes", hide),
+        ("protection from inspection", forbid_inspection),
         ("no new privileges", || Ok(set_no_new_privs(true)?)),
-        ("a filter of system calls", filter_calls),
+        ("system call filter", filter_system_calls),
     ];
     let tried = steps.into_iter().map(|(what, step)| (what, step()));
     let refused = tried.filter_map(|(what, done)| Some((what, done.err()?)));
@@ -49,7 +49,7 @@ pub(crate) fn confine() -> Vec<String> {
         .collect()
 }
 
-/// Closes all but the two pipes and the standard error output.
+/// Closes all file descriptors except the two pipes and standard error.
 fn close_descriptors() {
     let known = std::fs::read_dir("/proc/self/fd").map(|entries| {
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -57,13 +57,13 @@ fn close_descriptors() {
     });
     let open: Vec<i32> = known.unwrap_or_else(|_| (3..1024).collect());
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The one that the list was read through is closed already.
+        // The descriptor through which the list was read is closed already.
         let _ = nix::unistd::close(descriptor);
     }
 }
 
-/// Lets the C library read the time zone while it can: it does so once.
-fn read_time_zone() {
+/// Makes the C library read the time zone while it can. It reads it once.
+fn preload_time_zone() {
     if let Ok(program) = compile("new Date().getTimezoneOffset()") {
         let presets = Presets::default();
         run(
@@ -71,24 +71,25 @@ fn read_time_zone() {
             &presets,
             Limits::default(),
             || false,
-            Alone::default(),
+            NoHost::default(),
         );
     }
 }
 
-/// A network without an interface, and an empty file system that others do not see. Users that are no
-/// administrators need a namespace of users for that.
-fn leave_world() -> io::Result<()> {
+/// Enters namespaces with an unconnected network and a private empty file system. Users without privileges need a
+/// user namespace for that.
+fn enter_namespaces() -> io::Result<()> {
     let own = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS;
     nix::sched::unshare(own | CloneFlags::CLONE_NEWUSER).or_else(|_| nix::sched::unshare(own))?;
-    // From here on the mounts are its own: what is done to them is seen by nobody else.
+    // From here on, changes to the mounts are not visible to other processes.
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    // It is put where something is mounted on every system; what was there stays for everybody else.
+    // The empty file system is mounted over a directory that exists on every system. Other processes still see the
+    // original.
     let place = Path::new("/proc");
     mount("none", place, "tmpfs", flags, c"size=4k,mode=0555")?;
     mount_remount(place, flags | MountFlags::RDONLY, c"")?;
@@ -99,8 +100,8 @@ fn leave_world() -> io::Result<()> {
 }
 
 fn limit_resources() -> io::Result<()> {
-    let room = address_space().map(|taken| taken + ROOM);
-    for (resource, most) in [
+    let room = address_space().map(|taken| taken + MAX_ADDED_ADDRESS_SPACE);
+    for (resource, max) in [
         (Resource::Core, Some(0)),
         (Resource::Fsize, Some(0)),
         (Resource::Nproc, Some(0)),
@@ -110,8 +111,8 @@ fn limit_resources() -> io::Result<()> {
         (Resource::As, Some(room?)),
     ] {
         let limit = Rlimit {
-            current: most,
-            maximum: most,
+            current: max,
+            maximum: max,
         };
         setrlimit(resource, limit)?;
     }
@@ -127,16 +128,16 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(set_capabilities(None, none)?)
 }
 
-/// Others of the same user cannot look into it. It ends with the server also when it does not read.
-fn hide() -> io::Result<()> {
+/// Forbids inspection by other processes of the same user, and makes the process end with the server even if it does
+/// not read.
+fn forbid_inspection() -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    // Forgotten by the kernel when rights change, so this comes after that.
+    // The kernel resets this setting when privileges change, so it is made last.
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
-/// Allows what reading, writing, waiting, memory, time and the end of a process take. All else fails as
-/// something that is not permitted.
-fn filter_calls() -> io::Result<()> {
+/// Allows the system calls for reading, writing, waiting, memory, time and exit. Every other call fails with EPERM.
+fn filter_system_calls() -> io::Result<()> {
     let anything = [
         libc::SYS_read,
         libc::SYS_write,
@@ -165,7 +166,7 @@ fn filter_calls() -> io::Result<()> {
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     rules.extend(anything.map(|call| (call, Vec::new())));
-    // No memory that could be executed, and signals for itself alone, as `abort` sends them.
+    // Executable memory is forbidden, and signals may go only to the process itself, as `abort` sends them.
     let no_code = || only(2, SeccompCmpOp::MaskedEq(EXECUTABLE), 0);
     rules.insert(libc::SYS_mmap, no_code()?);
     rules.insert(libc::SYS_mprotect, no_code()?);
@@ -182,17 +183,17 @@ fn filter_calls() -> io::Result<()> {
     seccompiler::apply_filter(&program).map_err(io::Error::other)
 }
 
-/// The bit of a mapping whose contents may be executed.
+/// The protection bit of executable mappings.
 const EXECUTABLE: u64 = 4;
 
-/// A call whose argument at this place is such.
-fn only(place: u8, how: SeccompCmpOp, value: u64) -> io::Result<Vec<SeccompRule>> {
-    let condition = SeccompCondition::new(place, SeccompCmpArgLen::Dword, how, value);
+/// A rule that allows a call if its argument at this index satisfies the comparison.
+fn only(index: u8, comparison: SeccompCmpOp, value: u64) -> io::Result<Vec<SeccompRule>> {
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, comparison, value);
     let rule = condition.and_then(|condition| SeccompRule::new(vec![condition]));
     Ok(vec![rule.map_err(io::Error::other)?])
 }
 
-/// The address space that this process has taken, in bytes.
+/// The size of this process's address space in bytes.
 fn address_space() -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages = text
@@ -203,8 +204,8 @@ fn address_space() -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// Tries what a script must not be able to do, and tells how each ended. For tests of a process that has
-/// been confined: everything here is to fail.
+/// Tries acts that the sandbox must forbid, and returns for each whether it worked. For tests of a confined process;
+/// every act must fail.
 pub(crate) fn probe(file: &str) -> Vec<(&'static str, bool)> {
     let opened = std::fs::File::open(file).is_ok();
     let opened_at = rustix::fs::openat(
