@@ -10,6 +10,7 @@ use crate::{
     insert::Insert,
     quarantine::{Kind, not_held},
     value::{Value, params},
+    webhook::none_of,
 };
 
 /// An element of a bulk call.
@@ -125,6 +126,8 @@ pub struct Room {
     pub under_way: HashMap<WorkspaceId, i64>,
     /// The workspace that had the last turn.
     pub after: WorkspaceId,
+    /// Those that get no turn.
+    pub over: Vec<WorkspaceId>,
 }
 
 impl Room {
@@ -161,7 +164,7 @@ fn free() -> String {
 /// Takes elements over, by turns of their workspaces: an equal part of the room for each, its oldest first.
 pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: i64, status: &str, room: &Room) -> Result<Claimed> {
     let micros = now.saturating_mul(1_000_000);
-    let turns = turns(tx.conn()?, node, micros, room.after)?;
+    let turns = turns(tx.conn()?, node, micros, room)?;
     let mut claimed = Claimed {
         more: i64::try_from(turns.len()).is_ok_and(|turns| turns == TURNS),
         ..Claimed::default()
@@ -187,8 +190,9 @@ pub fn claim(tx: &mut Tx<'_>, node: Uuid, now: i64, status: &str, room: &Room) -
 
 /// Workspaces whose elements wait, from the one after `after` on and round again. Each is one step in the index, however
 /// many elements there are.
-fn turns(conn: &mut Conn, node: Uuid, micros: i64, after: WorkspaceId) -> Result<Vec<WorkspaceId>> {
-    let free = free();
+fn turns(conn: &mut Conn, node: Uuid, micros: i64, room: &Room) -> Result<Vec<WorkspaceId>> {
+    let after = room.after;
+    let free = format!("{} AND {}", free(), none_of("bulk.workspace", &room.over));
     let sql = format!(
         "WITH RECURSIVE turn (workspace) AS (
            SELECT min(workspace) FROM bulk WHERE workspace > $3 AND {free}
@@ -257,6 +261,20 @@ pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
         ],
     )?;
     Ok(settled)
+}
+
+/// Shows an element that is not done in a status, with errors or without.
+pub fn show(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+    status: &str,
+    errors: Option<&str>,
+) -> Result<()> {
+    tx.run(
+        "UPDATE bulk SET status = $3, errors = $4 WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
+        params![workspace, id, status, errors],
+    )
 }
 
 /// Removes elements that were completed before `before`, in seconds, at most `limit`.

@@ -200,6 +200,27 @@ pub fn list(conn: &mut Conn, document: Uuid) -> Result<Vec<Signature>> {
     conn.query(&sql, params![document], read)
 }
 
+/// A signature of a company that has to be checked again.
+pub fn find_due(conn: &mut Conn, company: WorkspaceId, id: Uuid) -> Result<Option<Signature>> {
+    let sql = format!(
+        "SELECT {SIGNATURE} FROM document_signature WHERE company = $1 AND id = $2 AND due_at IS NOT NULL"
+    );
+    conn.query_one(&sql, params![company, id], read)
+}
+
+/// Writes another report of the last check of a signature.
+pub fn set_report(tx: &mut Tx<'_>, signature: &Signature, report: &str) -> Result<()> {
+    tx.run(
+        "UPDATE document_signature SET report = $3 WHERE document = $1 AND id = $2 AND checks = $4",
+        params![
+            signature.document,
+            signature.id,
+            report,
+            signature.check.checks
+        ],
+    )
+}
+
 /// Signatures that have to be checked again, at most `limit` and at most `share` of one company, by turns of the companies.
 pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64, share: i64) -> Result<Vec<Signature>> {
     let due = format!(

@@ -9,7 +9,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     bulk::{self, Element, Room},
-    quarantine::{self, DEATHS, Filter, Item, Kind},
+    quarantine::{self, DEATHS, Filter, Item, Kind, Left},
     run::{self, Lane, Run, State},
     signature::{self, Check, Signature},
 };
@@ -79,7 +79,22 @@ fn room(all: i64) -> Room {
         share: 80,
         under_way: HashMap::new(),
         after: workspace(0),
+        over: Vec::new(),
     }
+}
+
+/// Those that get no turn keep nobody's, though there are more of them than a claim looks at.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_have_written_too_much_are_passed_over() {
+    let lab = Lab::open();
+    for n in 1..=41 {
+        queue(&lab, workspace(n), n * 10..n * 10 + 3).await;
+    }
+    let over = (1..=40).map(workspace).collect();
+    let room = Room { over, ..room(32) };
+    let claimed = claim(&lab, &room).await;
+    let of: Vec<WorkspaceId> = claimed.elements.iter().map(|one| one.workspace).collect();
+    assert_eq!((of, claimed.more), (vec![workspace(41); 3], false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,9 +151,17 @@ async fn everybody_has_a_turn_though_there_are_many() {
     );
 }
 
+/// An item that its process died of alone.
+fn left(item: Item) -> Left {
+    Left {
+        item,
+        was_alone: true,
+    }
+}
+
 async fn hold(lab: &Lab, item: Item) {
     for n in 0..DEATHS {
-        let count = move |tx: &mut Tx<'_>| quarantine::count(tx, item, Uuid::new_v4(), at(n));
+        let count = move |tx: &mut Tx<'_>| quarantine::count(tx, left(item), Uuid::new_v4(), at(n));
         let counted = lab.db.write(item.workspace, count).await.expect("counted");
         let counted = counted.expect("it is the first time");
         assert_eq!(
@@ -146,6 +169,28 @@ async fn hold(lab: &Lab, item: Item) {
             (n + 1, n + 1 == DEATHS)
         );
     }
+}
+
+/// One that was beside others at each death is never held; alone at one more, it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_death_alone_holds_an_item() {
+    let lab = Lab::open();
+    let one = item(Kind::Run, workspace(1), 1);
+    for n in 1..=10 {
+        let was_alone = n < DEATHS || n == 10;
+        let count = move |tx: &mut Tx<'_>| {
+            let left = Left {
+                item: one,
+                was_alone,
+            };
+            quarantine::count(tx, left, Uuid::new_v4(), at(n))
+        };
+        let counted = lab.db.write(workspace(1), count).await.expect("counted");
+        let counted = counted.expect("it is the first time");
+        assert_eq!((counted.deaths, counted.is_held_now()), (n, n == 10));
+    }
+    let held = lab.db.read(move |conn| quarantine::is_held(conn, one));
+    assert!(held.await.expect("read"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +202,7 @@ async fn each_death_counts_once_and_what_survives_is_forgotten() {
     );
     let process = Uuid::from_u128(5);
     for first in [true, false] {
-        let count = move |tx: &mut Tx<'_>| quarantine::count(tx, one, process, at(1));
+        let count = move |tx: &mut Tx<'_>| quarantine::count(tx, left(one), process, at(1));
         let counted = lab.db.write(workspace(1), count).await.expect("counted");
         assert_eq!(counted.is_some(), first);
     }
