@@ -213,7 +213,7 @@ pub fn list(conn: &mut Conn, filter: Filter, limit: i64) -> Result<Vec<Suspect>>
 
 /// Whether an item is held.
 pub fn is_held(conn: &mut Conn, item: Item) -> Result<bool> {
-    let sql = "SELECT 1 FROM quarantine WHERE item = $1 AND kind = $2 AND workspace = $3 AND parent = $4 AND seq = $5 AND held_at IS NOT NULL";
+    let sql = "SELECT deaths FROM quarantine WHERE item = $1 AND kind = $2 AND workspace = $3 AND parent = $4 AND seq = $5 AND held_at IS NOT NULL";
     let Item {
         kind,
         workspace,

@@ -93,7 +93,7 @@ async fn runs_of_a_workspace_that_has_written_too_much_wait() {
         dock.hook(&channel, json!({})).await.ok();
     }
     receiver.next().await;
-    gate.add_permits(30);
+    gate.add_permits(1000);
     eventually("it has written too much", || async {
         (dock.hook(&channel, json!({})).await.status == 429).then_some(())
     })
@@ -120,9 +120,9 @@ async fn runs_of_a_workspace_that_has_written_too_much_wait() {
     };
     let (some, all) = ended().await;
     assert!(some < 20 && all >= 30, "{some} of {all}");
-    eventually("all have ended some time", || async {
-        dock.hub.advance(Duration::from_mins(1));
-        (ended().await == (all, all)).then_some(())
+    dock.hub.advance(Duration::from_mins(1));
+    eventually("more of them end", || async {
+        (ended().await.0 > some).then_some(())
     })
     .await;
 }
