@@ -246,12 +246,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// alone. Nothing when the server stops before.
 pub async fn begin(app: &App, item: Item) -> Option<Flight> {
     let journal = &app.journal;
-    let slots = match journal.slots.get() {
-        Some(slots) => slots,
-        None => {
-            let open = journal.slots.wait();
-            app.stopping.run_until_cancelled(open).await?
-        }
+    let slots = if let Some(slots) = journal.slots.get() {
+        slots
+    } else {
+        let open = journal.slots.wait();
+        app.stopping.run_until_cancelled(open).await?
     };
     let deaths = journal.deaths(&item);
     if deaths > 0 {
