@@ -76,6 +76,7 @@ async fn all(db: &Db, count: u64) -> Result<()> {
                 max_per_workspace: free,
                 in_progress: HashMap::new(),
                 after: company,
+                over: Vec::new(),
             };
             let claim = db.write(company, move |tx| {
                 bulk::claim(tx, node, now.secs(), "InProcessing", &capacity)

@@ -11,6 +11,7 @@ use crate::{
     quarantine::{Kind, not_held},
     usage,
     value::{Value, params},
+    webhook::none_of,
 };
 
 /// An element of a bulk call.
@@ -128,6 +129,8 @@ pub struct Capacity {
     pub in_progress: HashMap<WorkspaceId, i64>,
     /// The workspace served last; the claim begins with the next one.
     pub after: WorkspaceId,
+    /// Workspaces that the claim passes over.
+    pub over: Vec<WorkspaceId>,
 }
 
 impl Capacity {
@@ -171,7 +174,7 @@ pub fn claim(
     capacity: &Capacity,
 ) -> Result<Claimed> {
     let micros = now.saturating_mul(1_000_000);
-    let found = waiting_workspaces(tx.conn()?, node, micros, capacity.after)?;
+    let found = waiting_workspaces(tx.conn()?, node, micros, capacity)?;
     let mut claimed = Claimed {
         more: i64::try_from(found.len()).is_ok_and(|count| count == MAX_WORKSPACES_PER_CLAIM),
         ..Claimed::default()
@@ -198,15 +201,20 @@ pub fn claim(
     Ok(claimed)
 }
 
-/// Lists the workspaces with claimable elements, in the order of their ids, from the one after `after` and around.
-/// The query takes one index step per workspace, however many elements a workspace has.
+/// Lists the workspaces with claimable elements, in the order of their ids, from the one after `capacity.after` and
+/// around. The query takes one index step per workspace, however many elements a workspace has.
 fn waiting_workspaces(
     conn: &mut Conn,
     node: Uuid,
     micros: i64,
-    after: WorkspaceId,
+    capacity: &Capacity,
 ) -> Result<Vec<WorkspaceId>> {
-    let free = free();
+    let after = capacity.after;
+    let free = format!(
+        "{} AND {}",
+        free(),
+        none_of("bulk.workspace", &capacity.over)
+    );
     let sql = format!(
         "WITH RECURSIVE turn (workspace) AS (
            SELECT min(workspace) FROM bulk WHERE workspace > $3 AND {free}
@@ -286,6 +294,20 @@ pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
         tx.use_bytes(element.workspace, usage::Kind::Records, result);
     }
     Ok(settled)
+}
+
+/// Sets the status and the errors of an element that is not completed.
+pub fn show(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+    status: &str,
+    errors: Option<&str>,
+) -> Result<()> {
+    tx.run(
+        "UPDATE bulk SET status = $3, errors = $4 WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
+        params![workspace, id, status, errors],
+    )
 }
 
 /// Removes elements that were completed before `before`, in seconds since 1970. At most `limit` elements.

@@ -281,6 +281,14 @@ pub fn requeue_in_flight(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// Returns the number of attempts made for a deferred event.
+pub fn calls_made(conn: &mut Conn, key: Key, seq: i64) -> Result<i64> {
+    let sql = "SELECT max(attempts) FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4";
+    let at = params![key.workspace, key.integration, key.id, seq];
+    let found = conn.query_one(sql, at, |row| row.get::<Option<i64>>(0))?;
+    Ok(found.flatten().unwrap_or(0))
+}
+
 /// Makes all waiting events of a webhook due.
 pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     in_bites(tx, walk::Kind::Due, key, now)

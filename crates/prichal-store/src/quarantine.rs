@@ -76,6 +76,17 @@ pub struct Item {
     pub seq: i64,
 }
 
+/// An item that was in progress when a process died, as its journal tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Left {
+    pub item: Item,
+    /// True when no other durable work was in progress then.
+    pub was_alone: bool,
+}
+
+/// The reason that a tenant reads on held work.
+pub const HELD: &str = "it is held and not tried any more: the server died each time that it was under way; the server's operator may release it";
+
 /// An item that was in progress when a process died.
 #[derive(Clone, Debug)]
 pub struct Suspect {
@@ -110,10 +121,18 @@ pub(crate) fn not_held(kind: Kind, table: &str) -> String {
 
 const COLUMNS: &str = "id, workspace, kind, parent, item, seq, deaths, first_at, last_at, held_at";
 
-/// Counts the death of `process` for an item. Returns the item, or None if this death was counted before.
+impl Suspect {
+    /// True if the death that was just counted has put the item into quarantine.
+    pub fn is_held_now(&self) -> bool {
+        self.held_at == Some(self.last_at)
+    }
+}
+
+/// Counts the death of `process` for an item. From [`MAX_DEATHS`] on, a death that the process died alone with the item
+/// holds it. Returns the item, or None if this death was counted before.
 pub fn count_death(
     tx: &mut Tx<'_>,
-    item: Item,
+    left: Left,
     process: Uuid,
     now: Timestamp,
 ) -> Result<Option<Suspect>> {
@@ -122,7 +141,8 @@ pub fn count_death(
          VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $8)
          ON CONFLICT (item, kind, workspace, parent, seq) DO UPDATE SET deaths = quarantine.deaths + 1, counted = excluded.counted,
            last_at = excluded.last_at,
-           held_at = CASE WHEN quarantine.deaths + 1 >= $9 THEN coalesce(quarantine.held_at, excluded.last_at) END
+           held_at = CASE WHEN quarantine.deaths + 1 >= $9 AND $10 = 1 THEN coalesce(quarantine.held_at, excluded.last_at)
+             ELSE quarantine.held_at END
          WHERE quarantine.counted <> excluded.counted
          RETURNING {COLUMNS}"
     );
@@ -132,7 +152,7 @@ pub fn count_death(
         parent,
         id,
         seq,
-    } = item;
+    } = left.item;
     let values = params![
         generate(now),
         workspace,
@@ -142,7 +162,8 @@ pub fn count_death(
         seq,
         process,
         now,
-        MAX_DEATHS
+        MAX_DEATHS,
+        left.was_alone
     ];
     Ok(tx.change(&sql, values, read)?.pop())
 }
@@ -188,6 +209,21 @@ pub fn list(conn: &mut Conn, filter: Filter, limit: i64) -> Result<Vec<Suspect>>
     }
     sql.push_str(" ORDER BY id DESC LIMIT $1");
     conn.query(&sql, &values, read)
+}
+
+/// True if an item is held.
+pub fn is_held(conn: &mut Conn, item: Item) -> Result<bool> {
+    let sql = "SELECT deaths FROM quarantine WHERE item = $1 AND kind = $2 AND workspace = $3 AND parent = $4 AND seq = $5 AND held_at IS NOT NULL";
+    let Item {
+        kind,
+        workspace,
+        parent,
+        id,
+        seq,
+    } = item;
+    let values = params![id, kind.name(), workspace, parent, seq];
+    let found = conn.query_one(sql, values, |row| row.get::<i64>(0))?;
+    Ok(found.is_some())
 }
 
 /// Counts held items.

@@ -359,6 +359,33 @@ pub fn try_again(
     Ok(done == 1)
 }
 
+/// Shows a run that waits as failed, for a reason, or as waiting again. It is due as before. Says how it was; nothing
+/// when it does not wait.
+pub fn show(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: RunId,
+    failed: Option<&str>,
+) -> Result<Option<Run>> {
+    let found = find(tx.conn()?, workspace, id)?;
+    let Some(before) = found.filter(|run| run.state.due_at.is_some()) else {
+        return Ok(None);
+    };
+    let status = if failed.is_some() {
+        Status::Failed
+    } else {
+        Status::Queued
+    };
+    tx.run(
+        "UPDATE run SET status = $3, error = $4 WHERE workspace = $1 AND id = $2 AND due_at IS NOT NULL",
+        params![workspace, id, status.name(), failed],
+    )?;
+    let grown =
+        failed.map_or(0, usage::length) - before.state.error.as_deref().map_or(0, usage::length);
+    tx.use_bytes(workspace, usage::Kind::Runs, grown);
+    Ok(Some(before))
+}
+
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: RunId) -> Result<Option<Run>> {
     let sql = format!("SELECT {COLUMNS} FROM run WHERE workspace = $1 AND id = $2");
     conn.query_one(&sql, params![workspace, id], read)

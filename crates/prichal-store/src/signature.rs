@@ -206,6 +206,27 @@ pub fn list(conn: &mut Conn, document: Uuid) -> Result<Vec<Signature>> {
     conn.query(&sql, params![document], read)
 }
 
+/// Finds a signature of a company that is due for another check.
+pub fn find_due(conn: &mut Conn, company: WorkspaceId, id: Uuid) -> Result<Option<Signature>> {
+    let sql = format!(
+        "SELECT {SIGNATURE} FROM document_signature WHERE company = $1 AND id = $2 AND due_at IS NOT NULL"
+    );
+    conn.query_one(&sql, params![company, id], read)
+}
+
+/// Replaces the report of the last check of a signature.
+pub fn set_report(tx: &mut Tx<'_>, signature: &Signature, report: &str) -> Result<()> {
+    tx.run(
+        "UPDATE document_signature SET report = $3 WHERE document = $1 AND id = $2 AND checks = $4",
+        params![
+            signature.document,
+            signature.id,
+            report,
+            signature.check.checks
+        ],
+    )
+}
+
 /// Lists signatures that are due for another check, at most `limit` and at most `share` of one company. Companies
 /// take turns.
 pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64, share: i64) -> Result<Vec<Signature>> {

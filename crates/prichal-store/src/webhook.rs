@@ -380,7 +380,7 @@ pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> 
 }
 
 /// The condition that a column equals none of the ids.
-fn none_of(column: &str, ids: &[WorkspaceId]) -> String {
+pub(crate) fn none_of(column: &str, ids: &[WorkspaceId]) -> String {
     let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
     if ids.is_empty() {
         return "1 = 1".to_owned();

@@ -22,7 +22,7 @@ use crate::{
     data_dir::DataDir,
     dispatch::Dispatch,
     guess::Guesses,
-    journal::{Journal, slots::Slots},
+    journal::{Journal, slots::Legacy},
     limiter::Limiter,
     memory::Budget,
     outgoing::{Connector, guard::Guard, trusting},
@@ -112,7 +112,7 @@ impl App {
         );
         let node = data_dir.node_id()?;
         let journal = data_dir.journal();
-        let slots = Slots::open(journal).context("cannot read what was under way")?;
+        let legacy = Legacy::open(journal).context("cannot read what was under way")?;
         let bus = Bus::connect(config.bus_url.as_deref()).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
@@ -159,7 +159,7 @@ impl App {
             limiter: Limiter::default(),
             guesses: Guesses::default(),
             writes: Writes::default(),
-            journal: Arc::new(Journal::new(slots)),
+            journal: Arc::new(Journal::new(legacy)),
             checks: FairShare::new(CHECKS, CHECKS / 4 * 3),
             calls: FairShare::new(CALLS, CALLS / 4),
             zips: FairShare::new(ZIPS, ZIPS_EACH),

@@ -37,6 +37,9 @@ pub enum Error {
     Invalid(Vec<Fault>),
     #[error("The request body is larger than {limit} bytes")]
     TooLarge { limit: u64 },
+    /// A body stopped coming, or comes too slowly.
+    #[error("The request body did not come in time")]
+    Late,
     /// A body in a content coding that is not known here.
     #[error("The Content-Encoding {0} is not known here: gzip, deflate and br are")]
     UnknownCoding(String),

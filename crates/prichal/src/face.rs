@@ -99,10 +99,10 @@ where
         let is_safe = request.method().is_safe();
         async move {
             let answered = next.run(request).await;
-            let worded = say(answered, face, &words);
-            match hold(payer, worded, is_safe).await {
+            let worded = say(answered, face, &words, payer.as_ref());
+            match hold(payer.clone(), worded, is_safe).await {
                 Ok(held) => held,
-                Err(busy) => say(busy.into_response(), face, &words),
+                Err(busy) => say(busy.into_response(), face, &words, payer.as_ref()),
             }
         }
     }))
@@ -113,16 +113,30 @@ fn say(
     mut response: Response,
     face: &'static str,
     words: &impl Fn(&Error, &Extensions) -> Response,
+    payer: Option<&Payer>,
 ) -> Response {
     let Some(Unworded(error)) = response.extensions_mut().remove::<Unworded>() else {
         return response;
     };
     let error = guess::judged(error);
-    if let Error::Busy | Error::Unavailable(_) | Error::Internal(_) = *error {
-        tracing::error!(face, error = &*error as &dyn StdError, "request failed");
-        metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
-    } else {
-        metrics::counter!("prichal_request_refusals_total", "face" => face).increment(1);
+    match *error {
+        Error::Busy => {
+            if let Some(requests) = payer.map_or(Some(1), Payer::turned_away) {
+                tracing::warn!(
+                    face,
+                    requests,
+                    "the server is busy and has turned requests away"
+                );
+            }
+            metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
+        }
+        Error::Unavailable(_) | Error::Internal(_) => {
+            tracing::error!(face, error = &*error as &dyn StdError, "request failed");
+            metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
+        }
+        _ => {
+            metrics::counter!("prichal_request_refusals_total", "face" => face).increment(1);
+        }
     }
     let mut worded = words(&error, response.extensions());
     // What the layers below have said of the request holds for its error as well.
@@ -324,9 +338,7 @@ async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result
     let (mut first, mut whole) = (None, Vec::new());
     loop {
         let next = timed.next(body.frame()).await;
-        let next =
-            next.ok_or_else(|| Error::invalid("", "The request body did not come in time."))?;
-        let frame = match next {
+        let frame = match next.ok_or(Error::Late)? {
             None => break,
             Some(frame) => {
                 frame.map_err(|_| Error::invalid("", "The request body could not be read."))?

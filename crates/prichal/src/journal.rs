@@ -2,9 +2,13 @@
 //!
 //! It is a file in the data directory, a slot for each item, written without a flush: that outlives the process, and
 //! a machine that loses power is no item's fault. What a dead process has left there is counted in the store before
-//! any durable work begins ([`prichal_store::quarantine`]). An item that was counted is a suspect. Suspects go on one
-//! at a time; one that has one death left goes on alone, without any other durable work beside it. So an item is
-//! held back only when its process has died while nothing else was under way, and an innocent one is told apart.
+//! any durable work begins ([`prichal_store::quarantine`]): an item begins in a slot of the file, and there is none
+//! before. An item that was counted is a suspect. Suspects go on one at a time, by turns of their workspaces; one that
+//! has one death left begins alone, without any other durable work beside it, and its slot says so as long as that is
+//! true. An item is held back only when its process has died in that time, and an innocent one is told apart.
+//!
+//! Others stand still for a suspect for [`PATIENCE`] at most; then it goes on beside them. For one whose process has
+//! died all the same, that time is twice as long with every further death, so that it is found at last.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,12 +19,12 @@ use std::{
     time::Duration,
 };
 
-use prichal_core::id::WorkspaceId;
+use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Engine, Tx,
-    quarantine::{self, Item, MAX_DEATHS, Suspect},
+    quarantine::{self, Item, Left, MAX_DEATHS, Suspect},
 };
-use tokio::sync::{Notify, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, SetOnce};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,16 +32,22 @@ use crate::{
     app::App,
     error::{Error, Result},
     security::{self, Event},
+    share::{FairShare, Permit},
 };
 
+pub mod held;
 pub mod slots;
 
-use slots::Slots;
+use slots::{Legacy, Slots};
 
 /// How long suspects wait after the start: whoever operates the server gets to see it before.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long a suspect with one death left waits for what is under way to end.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long the gate is shut at the start for suspects with one death left, so that they need not wait for others to end.
+const RESERVED: Duration = Duration::from_secs(3);
+/// How long others stand still for a suspect, what they need to come to their end included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many times that is doubled at the most, a time for each death past the third.
+const DOUBLINGS: u32 = 4;
 /// How often the store is looked at where other nodes write to it.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after the store failed.
@@ -46,15 +56,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 const BITE: usize = 500;
 
 pub struct Journal {
-    slots: Mutex<Slots>,
+    legacy: Legacy,
+    /// Those of this process, once what the one before has left is counted. No item begins without them.
+    slots: SetOnce<Mutex<Slots>>,
     known: Mutex<Known>,
     /// Whether there are suspects or held items, as far as this node knows.
     is_wary: AtomicBool,
     /// Whether the server stops: what ends now may have been cut off.
     is_stopping: AtomicBool,
-    /// Held by the suspect that is under way.
-    alone: Arc<tokio::sync::Mutex<()>>,
-    /// Shared by all that is under way, and held by what has to be alone.
+    /// The turns of suspects.
+    turns: FairShare,
+    /// Shared by all that is under way, and shut by what has to be alone.
     gate: Arc<RwLock<()>>,
     /// Wakes whoever writes down which suspects have survived.
     cleared: Notify,
@@ -66,7 +78,10 @@ struct Known {
     held: BTreeSet<Item>,
     survived: Vec<Item>,
     /// When suspects may go on.
-    quiet_until: prichal_core::time::Timestamp,
+    quiet_until: Timestamp,
+    /// The gate, shut at the start for the first suspects.
+    reserved: Option<OwnedRwLockWriteGuard<()>>,
+    reserved_until: Timestamp,
 }
 
 /// An item that is under way, until this is dropped.
@@ -74,16 +89,30 @@ pub struct Flight {
     journal: Arc<Journal>,
     item: Item,
     slot: Option<usize>,
-    is_suspect: bool,
-    _turn: Turn,
+    course: Course,
 }
 
-/// What an item keeps from others meanwhile.
-#[expect(dead_code, reason = "held, not read")]
-enum Turn {
-    Beside(OwnedRwLockReadGuard<()>),
-    OneSuspect(OwnedMutexGuard<()>, OwnedRwLockReadGuard<()>),
-    Alone(OwnedMutexGuard<()>, OwnedRwLockWriteGuard<()>),
+/// The way in which an item is under way.
+enum Course {
+    /// Beside others.
+    Beside { _gate: OwnedRwLockReadGuard<()> },
+    /// As a suspect; its turn is over some time after this is cancelled.
+    Suspect(CancellationToken),
+}
+
+/// The turn of a suspect.
+struct Turn {
+    permit: Permit,
+    gate: Gate,
+    since: Timestamp,
+    /// How long others wait for it.
+    patience: Duration,
+}
+
+enum Gate {
+    Open(OwnedRwLockReadGuard<()>),
+    /// No other item is under way.
+    Shut(OwnedRwLockWriteGuard<()>),
 }
 
 impl std::fmt::Debug for Flight {
@@ -95,17 +124,21 @@ impl std::fmt::Debug for Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let is_doubtful = std::thread::panicking();
-        if let Some(slot) = self.slot {
-            let mut slots = self.journal.slots();
-            if is_doubtful {
+        if let Some(mut slots) = self.journal.slots() {
+            // Together with what becomes of the slot: the turn's end looks at both.
+            if let Course::Suspect(ended) = &self.course {
+                ended.cancel();
+            }
+            match self.slot {
                 // The panic may be about to end the process.
-                slots.leave(slot, self.item);
-            } else {
-                slots.clear(slot);
+                Some(slot) if is_doubtful => slots.leave(slot, self.item),
+                Some(slot) => slots.clear(slot),
+                None => {}
             }
         }
+        let is_suspect = matches!(self.course, Course::Suspect(_));
         let is_cut_off = self.journal.is_stopping.load(Ordering::Acquire);
-        if self.is_suspect && !is_doubtful && !is_cut_off {
+        if is_suspect && !is_doubtful && !is_cut_off {
             let mut known = self.journal.known();
             known.suspects.remove(&self.item);
             known.survived.push(self.item);
@@ -116,13 +149,14 @@ impl Drop for Flight {
 }
 
 impl Journal {
-    pub fn new(slots: Slots) -> Self {
+    pub fn new(legacy: Legacy) -> Self {
         Self {
-            slots: Mutex::new(slots),
+            legacy,
+            slots: SetOnce::new(),
             known: Mutex::default(),
             is_wary: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            alone: Arc::default(),
+            turns: FairShare::new(1, 1),
             gate: Arc::default(),
             cleared: Notify::new(),
         }
@@ -169,51 +203,157 @@ impl Journal {
 
     /// The server stops in good order: what is cut off now is no death.
     pub fn close(&self) {
-        self.slots().close();
+        if let Some(mut slots) = self.slots() {
+            slots.close();
+        }
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Others may begin beside the item of a slot, unless that has come to its end.
+    fn join(&self, item: &Item, slot: Option<usize>, ended: &CancellationToken) {
+        if let (Some(mut slots), Some(slot)) = (self.slots(), slot)
+            && (!ended.is_cancelled() || slots.is_doubtful(item, slot))
+        {
+            slots.join(slot);
+        }
+    }
+
+    /// The gate is not shut any more for one that was alone since then: others go on for as long before the next is.
+    /// At the start, the next ones come at once.
+    fn reopen(&self, gate: OwnedRwLockWriteGuard<()>, since: Timestamp, now: Timestamp) {
+        let mut known = self.known();
+        if now < known.reserved_until {
+            known.reserved = Some(gate);
+        } else {
+            known.quiet_until = known.quiet_until.max(now + now.since(since));
+        }
+    }
+
+    /// The slots, unless the journal is yet to be opened.
+    fn slots(&self) -> Option<MutexGuard<'_, Slots>> {
+        self.slots.get().map(lock)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 
-/// Begins an item, when its turn comes: at once, unless it is suspected or a suspect has to be alone. Nothing when the
-/// server stops before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins an item, when the journal is open and its turn comes: at once, unless it is suspected or a suspect has to be
+/// alone. Nothing when the server stops before.
 pub async fn begin(app: &App, item: Item) -> Option<Flight> {
     let journal = &app.journal;
-    let deaths = journal.deaths(&item);
-    let turn = if deaths == 0 {
-        Turn::Beside(journal.gate.clone().read_owned().await)
+    let slots = if let Some(slots) = journal.slots.get() {
+        slots
     } else {
-        let turn = suspect(app, deaths);
-        app.stopping.run_until_cancelled(turn).await?
+        let open = journal.slots.wait();
+        app.stopping.run_until_cancelled(open).await?
     };
-    let slot = journal.slots().note(&item);
+    let deaths = journal.deaths(&item);
+    if deaths > 0 {
+        let turn = suspect(app, &item, deaths);
+        let turn = app.stopping.run_until_cancelled(turn).await?;
+        return Some(begin_suspect(app, item, turn, slots));
+    }
+    let gate = journal.gate.clone().read_owned().await;
+    let slot = lock(slots).note(&Left {
+        item,
+        was_alone: false,
+    });
     Some(Flight {
         journal: journal.clone(),
         item,
         slot,
-        is_suspect: deaths > 0,
-        _turn: turn,
+        course: Course::Beside { _gate: gate },
     })
 }
 
-async fn suspect(app: &App, deaths: i64) -> Turn {
+fn begin_suspect(app: &App, item: Item, turn: Turn, slots: &Mutex<Slots>) -> Flight {
+    let was_alone = matches!(turn.gate, Gate::Shut(_));
+    let slot = lock(slots).note(&Left { item, was_alone });
+    let ended = CancellationToken::new();
+    let turn = see_through(app.clone(), turn, item, slot, ended.clone());
+    app.background.spawn(turn);
+    Flight {
+        journal: app.journal.clone(),
+        item,
+        slot,
+        course: Course::Suspect(ended),
+    }
+}
+
+/// How long others stand still for an item that has so many deaths.
+fn patience(deaths: i64) -> Duration {
+    let past = u32::try_from(deaths + 1 - MAX_DEATHS).unwrap_or(0);
+    PATIENCE * 2_u32.pow(past.min(DOUBLINGS))
+}
+
+/// Waits for the turn of a suspect.
+async fn suspect(app: &App, item: &Item, deaths: i64) -> Turn {
     let journal = &app.journal;
+    let permit = journal.turns.take(item.workspace, 1).await;
     let quiet_until = journal.known().quiet_until;
     app.clock.sleep_until(quiet_until).await;
-    let one = journal.alone.clone().lock_owned().await;
-    if deaths + 1 >= MAX_DEATHS {
-        let alone = journal.gate.clone().write_owned();
-        if let Ok(alone) = tokio::time::timeout(DRAIN, alone).await {
-            return Turn::Alone(one, alone);
-        }
+    let (since, patience) = (app.clock.now(), patience(deaths));
+    let reserved = journal.known().reserved.take();
+    let shut = match reserved {
+        Some(gate) => Some(gate),
+        None if deaths + 1 < MAX_DEATHS => None,
+        None => tokio::select! {
+            gate = journal.gate.clone().write_owned() => Some(gate),
+            () = app.clock.sleep(patience) => None,
+        },
+    };
+    let gate = match shut {
+        Some(gate) => Gate::Shut(gate),
+        None => Gate::Open(journal.gate.clone().read_owned().await),
+    };
+    Turn {
+        permit,
+        gate,
+        since,
+        patience,
     }
-    Turn::OneSuspect(one, journal.gate.clone().read_owned().await)
+}
+
+/// Sees to it that others stand still no longer than they have to.
+async fn see_through(
+    app: App,
+    turn: Turn,
+    item: Item,
+    slot: Option<usize>,
+    ended: CancellationToken,
+) {
+    let late = async {
+        tokio::select! {
+            () = app.clock.sleep_until(turn.since + turn.patience) => {}
+            () = app.stopping.cancelled() => {}
+        }
+    };
+    ended.run_until_cancelled(late).await;
+    let journal = &app.journal;
+    journal.join(&item, slot, &ended);
+    let beside = match turn.gate {
+        Gate::Open(gate) => gate,
+        Gate::Shut(gate) if ended.is_cancelled() => {
+            return journal.reopen(gate, turn.since, app.clock.now());
+        }
+        Gate::Shut(gate) => {
+            let mut known = journal.known();
+            let now = app.clock.now();
+            known.quiet_until = known.quiet_until.max(now + now.since(turn.since));
+            gate.downgrade()
+        }
+    };
+    drop(turn.permit);
+    tokio::select! {
+        () = ended.cancelled() => {}
+        () = app.stopping.cancelled() => {}
+    }
+    drop(beside);
 }
 
 /// Counts what the process before has left, and learns what is suspected. Before this, no durable work begins.
@@ -233,22 +373,52 @@ pub async fn open(app: &App) {
 }
 
 async fn count(app: &App) -> Result<()> {
-    let now = app.clock.now();
-    app.journal.known().quiet_until = now + QUIET;
-    let (process, left) = app.journal.slots().left();
+    let (now, journal) = (app.clock.now(), &app.journal);
+    let Legacy { process, left, .. } = &journal.legacy;
+    let process = *process;
+    let mut is_last_chance = false;
     for bite in left.chunks(BITE) {
-        let items = bite.to_vec();
+        let bite = bite.to_vec();
         let write = move |tx: &mut Tx<'_>| {
-            let counted = items
-                .iter()
-                .map(|item| quarantine::count_death(tx, *item, process, now));
-            counted.collect::<prichal_store::Result<Vec<_>>>()
+            let mut counted = Vec::new();
+            for left in &bite {
+                let suspect = quarantine::count_death(tx, *left, process, now)?;
+                if let Some(suspect) = suspect.as_ref().filter(|one| one.is_held_now()) {
+                    held::show(tx, &suspect.item, now)?;
+                }
+                counted.extend(suspect);
+            }
+            Ok::<_, Error>(counted)
         };
         let counted = app.db.write(NOBODY, write).await?;
-        counted.iter().flatten().for_each(tell);
+        counted.iter().for_each(tell);
     }
-    app.journal.slots().begin().map_err(Error::internal)?;
-    learn(app).await
+    learn(app).await?;
+    for left in left {
+        is_last_chance |= journal.deaths(&left.item) + 1 >= MAX_DEATHS;
+    }
+    let slots = journal.legacy.replace().map_err(Error::internal)?;
+    let until = now + QUIET + RESERVED;
+    {
+        let mut known = journal.known();
+        known.quiet_until = now + QUIET;
+        if is_last_chance {
+            // Nothing is under way yet.
+            known.reserved = journal.gate.clone().try_write_owned().ok();
+            known.reserved_until = until;
+        }
+    }
+    if is_last_chance {
+        let at = app.clone();
+        app.background.spawn(async move {
+            let over = at.clock.sleep_until(until);
+            at.stopping.run_until_cancelled(over).await;
+            drop(at.journal.known().reserved.take());
+        });
+    }
+    // It is opened once.
+    let _ = journal.slots.set(Mutex::new(slots));
+    Ok(())
 }
 
 /// What belongs to no one workspace is written by the writer of this one.

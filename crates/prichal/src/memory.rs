@@ -17,7 +17,7 @@ use std::{
 
 use axum::http::Extensions;
 use bytes::Bytes;
-use prichal_core::{id::WorkspaceId, network};
+use prichal_core::{id::WorkspaceId, network, time::Timestamp};
 use prichal_store::tenant;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -31,6 +31,9 @@ use crate::{
 pub const SMALL: usize = 8 << 10;
 /// The wait for memory that others give back.
 const WAIT: Duration = Duration::from_millis(500);
+
+/// The least time between two lines about requests that were turned away.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// The uses of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,14 @@ struct Pool {
     accounts: Mutex<HashMap<Account, usize>>,
     freed: Notify,
     clock: Clock,
+    turned_away: Mutex<TurnedAway>,
+}
+
+/// Requests that were turned away, which anybody may cause as often as he likes.
+#[derive(Default)]
+struct TurnedAway {
+    since_told: u64,
+    quiet_until: Timestamp,
 }
 
 impl Budget {
@@ -95,6 +106,7 @@ impl Budget {
             accounts: Mutex::default(),
             freed: Notify::new(),
             clock,
+            turned_away: Mutex::default(),
         }))
     }
 
@@ -337,6 +349,21 @@ impl Payer {
         }
     }
 
+    /// Counts a request that is turned away. Gives how many there were since that was last told, when it is time to
+    /// tell it again.
+    pub fn turned_away(&self) -> Option<u64> {
+        let pool = &self.0.budget.0;
+        let turned_away = pool.turned_away.lock();
+        let mut turned_away = turned_away.unwrap_or_else(PoisonError::into_inner);
+        turned_away.since_told += 1;
+        let now = pool.clock.now();
+        if now < turned_away.quiet_until {
+            return None;
+        }
+        turned_away.quiet_until = now + QUIET;
+        Some(std::mem::take(&mut turned_away.since_told))
+    }
+
     pub fn clock(&self) -> &Clock {
         &self.0.budget.0.clock
     }
@@ -390,7 +417,7 @@ impl Pace {
 pub struct Timed {
     clock: Option<Clock>,
     pace: Pace,
-    started: prichal_core::time::Timestamp,
+    started: Timestamp,
     bytes: u64,
 }
 

@@ -30,6 +30,9 @@ pub enum MultipartError {
     TooLarge { limit: u64 },
     #[error("the form is malformed: {0}")]
     Malformed(&'static str),
+    /// Nothing came for too long, or too little.
+    #[error("the body did not come in time")]
+    Late,
     /// The connection broke, not the form.
     #[error("the body could not be read")]
     Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),

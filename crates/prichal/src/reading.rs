@@ -4,7 +4,10 @@ use std::{borrow::Cow, io::Read};
 
 use axum::http::{HeaderMap, header};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::{
+    bufread::GzDecoder,
+    read::{DeflateDecoder, ZlibDecoder},
+};
 use prichal_core::json;
 use serde_json::Value;
 
@@ -64,7 +67,7 @@ impl Coding {
             first & 0x0f == 8 && ((u16::from(first) << 8) | u16::from(second)) % 31 == 0
         };
         match (self, coded) {
-            (Self::Gzip, _) => Box::new(MultiGzDecoder::new(coded)),
+            (Self::Gzip, _) => Box::new(Gzip(Some(GzDecoder::new(coded)))),
             (Self::Deflate, [first, second, ..]) if has_head(*first, *second) => {
                 Box::new(ZlibDecoder::new(coded))
             }
@@ -73,6 +76,24 @@ impl Coding {
             (Self::Brotli, [first, ..]) if first & 0x7f == 0x11 => Box::new(Unreadable),
             (Self::Brotli, _) => Box::new(brotli_decompressor::Decompressor::new(coded, 4096)),
         }
+    }
+}
+
+/// The members of a gzip file, one after the other. Zeros behind the last one are padding, as gzip(1) has it.
+struct Gzip<'a>(Option<GzDecoder<&'a [u8]>>);
+
+impl Read for Gzip<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let length = member.read(into)?;
+            if length > 0 || into.is_empty() {
+                return Ok(length);
+            }
+            let rest = self.0.take().map_or(&[][..], GzDecoder::into_inner);
+            let is_padding = rest.iter().all(|byte| *byte == 0);
+            self.0 = (!is_padding).then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
     }
 }
 
@@ -403,6 +424,34 @@ mod tests {
         let old = encoding_rs::WINDOWS_1251.encode("\"ё\"").0;
         let read = utf8("text/json; charset=Windows-1251", &old);
         assert_eq!(read, "\"ё\"".as_bytes());
+    }
+
+    #[test]
+    fn gzip_has_members_and_padding() {
+        let member = |text: &str| {
+            let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut coder, text.as_bytes()).unwrap();
+            coder.finish().unwrap()
+        };
+        let (one, two) = (member("{\"a\":"), member("1}"));
+        let read = |coded: &[&[u8]]| {
+            let (coded, mut text) = (coded.concat(), String::new());
+            let mut decoder = Coding::Gzip.decoder(&coded);
+            decoder.read_to_string(&mut text).ok().map(|_| text)
+        };
+        let whole = Some("{\"a\":1}".to_owned());
+        assert_eq!(read(&[&one, &two]), whole);
+        assert_eq!(read(&[&one, &member(""), &two, &[0]]), whole);
+        assert_eq!(read(&[&one, &two, &[0; 4096]]), whole);
+        for damaged in [
+            &[&one[..], &two, b"x"][..],
+            &[&one, &[0; 8], &two],
+            &[&one, &two[..two.len() - 1]],
+            &[&one[..one.len() - 4], &[0; 3]],
+            &[&[0; 20]],
+        ] {
+            assert_eq!(read(damaged), None, "{damaged:?}");
+        }
     }
 
     #[test]

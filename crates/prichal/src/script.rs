@@ -23,7 +23,10 @@ use futures_util::{
     future::{BoxFuture, Fuse, FusedFuture},
     stream::FuturesUnordered,
 };
-use prichal_core::id::{EntityId, WorkspaceId};
+use prichal_core::{
+    id::{EntityId, WorkspaceId},
+    time::Timestamp,
+};
 use prichal_script::{
     Failure, Outcome, Presets, SyntaxError,
     worker::{Report, Task},
@@ -75,6 +78,8 @@ pub struct Job<'a> {
     pub time: Duration,
     /// Whether somebody waits for it: then waiting for its turn is part of its time.
     pub is_awaited: bool,
+    /// Says until when it must not begin, if it must not when its turn comes: then it waits for another.
+    pub not_before: &'a (dyn Fn() -> Option<Timestamp> + Sync),
     /// Whose turn it takes.
     pub workspace: WorkspaceId,
     /// What it takes turns with inside the workspace: a channel, or a script.
@@ -156,7 +161,7 @@ impl Scripts {
                 }
             };
             tokio::select! {
-                place = self.places.take(job.workspace, job.lane, job.key) => Some(place),
+                place = self.place(&job) => Some(place),
                 () = late => None,
                 () = &mut abort => None,
             }
@@ -199,6 +204,18 @@ impl Scripts {
                 failed(Failure::new("the process that ran the script has ended"))
             }
         })
+    }
+
+    /// Waits for a place to run in, at a time when the script may begin.
+    async fn place(&self, job: &Job<'_>) -> Place {
+        loop {
+            let place = self.places.take(job.workspace, job.lane, job.key).await;
+            let Some(until) = (job.not_before)() else {
+                return place;
+            };
+            drop(place);
+            self.clock.sleep_until(until).await;
+        }
     }
 
     /// Finds out whether a text is a script. Even that is not done here: a process of its own does it. Its time begins

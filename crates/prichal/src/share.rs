@@ -1,7 +1,8 @@
 //! Room that all workspaces share, in equal parts: none can take all of it, and those that wait take turns.
 //!
-//! Where several wait, the workspace that has the least goes first, then whoever came first; one that has its share
-//! waits for what it has itself. Whoever is first waits until there is room enough, and is not overtaken by smaller ones.
+//! Where several wait, the workspace that has the least goes first; those that have as much as each other take turns,
+//! however many of each wait. One that has its share waits for what it has itself. Whoever is first waits until there
+//! is room enough, and is not overtaken by smaller ones.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,10 +23,14 @@ struct State {
     of: HashMap<WorkspaceId, usize>,
     waiting: HashMap<WorkspaceId, VecDeque<Waiter>>,
     last: u64,
+    /// The round that is being let in.
+    round: u64,
 }
 
 #[derive(Debug)]
 struct Waiter {
+    /// The round of turns that it has a place in: one place for each workspace.
+    round: u64,
     number: u64,
     size: usize,
     answer: oneshot::Sender<Permit>,
@@ -57,6 +62,7 @@ impl FairShare {
             of: HashMap::new(),
             waiting: HashMap::new(),
             last: 0,
+            round: 0,
         })))
     }
 
@@ -91,17 +97,7 @@ impl FairShare {
     fn stand_in_line(&self, workspace: WorkspaceId, size: usize) -> oneshot::Receiver<Permit> {
         let (answer, turn) = oneshot::channel();
         let mut state = self.lock();
-        state.last += 1;
-        let waiter = Waiter {
-            number: state.last,
-            size: size.min(state.share),
-            answer,
-        };
-        state
-            .waiting
-            .entry(workspace)
-            .or_default()
-            .push_back(waiter);
+        state.line_up(workspace, size, answer);
         self.admit(state);
         turn
     }
@@ -134,6 +130,18 @@ impl State {
         self.of.get(&workspace).copied().unwrap_or(0)
     }
 
+    fn line_up(&mut self, workspace: WorkspaceId, size: usize, answer: oneshot::Sender<Permit>) {
+        self.last += 1;
+        let line = self.waiting.entry(workspace).or_default();
+        let before = line.back().map_or(self.round, |before| before.round);
+        line.push_back(Waiter {
+            round: before + 1,
+            number: self.last,
+            size: size.min(self.share),
+            answer,
+        });
+    }
+
     fn give_back(&mut self, workspace: WorkspaceId, size: usize) {
         self.taken -= size;
         if let Some(own) = self.of.get_mut(&workspace) {
@@ -158,9 +166,10 @@ impl State {
         self.prune();
         let ranked = self.waiting.iter().filter_map(|(workspace, line)| {
             let (own, first) = (self.own(*workspace), line.front()?);
-            (own + first.size <= self.share).then_some((own, first.number, *workspace, first.size))
+            let rank = (own, first.round, first.number);
+            (own + first.size <= self.share).then_some((rank, *workspace, first.size))
         });
-        let (_, _, workspace, size) = ranked.min()?;
+        let (_, workspace, size) = ranked.min()?;
         if self.taken + size > self.all {
             return None;
         }
@@ -169,6 +178,7 @@ impl State {
         if line.is_empty() {
             self.waiting.remove(&workspace);
         }
+        self.round = self.round.max(waiter.round);
         self.taken += size;
         *self.of.entry(workspace).or_default() += size;
         Some((workspace, waiter))
@@ -214,6 +224,33 @@ mod tests {
         let mut next = room.stand_in_line(workspace(3), 1);
         drop(held);
         assert!(next.try_recv().is_ok());
+    }
+
+    #[test]
+    fn one_of_many_workspaces_waits_for_no_line_of_another() {
+        let room = FairShare::new(1, 1);
+        let mut held = room.try_take(workspace(1), 1);
+        let mut many: Vec<_> = (0..100)
+            .map(|_| room.stand_in_line(workspace(1), 1))
+            .collect();
+        let mut turns = Vec::new();
+        for n in 0..5 {
+            // Two others come again and again, each as soon as it has had its turn.
+            let mut others = [2, 3].map(|one| room.stand_in_line(workspace(one), 1));
+            for _ in 0..3 {
+                held = None;
+                assert!(held.is_none(), "its part is given back");
+                let first = others.iter_mut().map(|one| one.try_recv().ok());
+                held = first.fold(None, Option::or);
+                turns.push(if held.is_some() { 'o' } else { 'm' });
+                held = held.or_else(|| many.iter_mut().find_map(|one| one.try_recv().ok()));
+                assert!(held.is_some(), "somebody's turn, {n}");
+            }
+        }
+        let turns: String = turns.iter().collect();
+        let others = turns.chars().filter(|turn| *turn == 'o').count();
+        assert!(others == 10 && !turns.contains("mm"), "{turns}");
+        drop(held);
     }
 
     #[derive(Clone, Debug)]
@@ -274,9 +311,9 @@ mod tests {
                     }
                 }
                 heads.retain(|(of, size, _)| own(*of) + size <= SHARE);
-                if let Some(first) = heads.iter().min_by_key(|head| own(head.0)) {
-                    prop_assert!(taken + first.1 > ALL, "{} of {} could come", first.1, first.0);
-                }
+                let least = heads.iter().map(|head| own(head.0)).min();
+                let mut first = heads.iter().filter(|head| Some(own(head.0)) == least);
+                prop_assert!(heads.is_empty() || first.any(|head| taken + head.1 > ALL), "one of these could come");
             }
             held.clear();
             while !line.is_empty() {

@@ -56,8 +56,8 @@ impl Incoming {
         &mut self,
         read: impl Future<Output = Result<T, MultipartError>>,
     ) -> Result<T, MultipartError> {
-        let late = || MultipartError::Interrupted("nothing came for too long".into());
-        self.timed.next(read).await.ok_or_else(late)?
+        let read = self.timed.next(read).await;
+        read.ok_or(MultipartError::Late)?
     }
 
     /// So much has come.

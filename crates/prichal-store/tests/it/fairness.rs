@@ -9,7 +9,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     bulk::{self, Capacity, Element},
-    quarantine::{self, Filter, Item, Kind, MAX_DEATHS},
+    quarantine::{self, Filter, Item, Kind, Left, MAX_DEATHS},
     run::{self, Lane, Run, State},
     signature::{self, Check, Signature},
 };
@@ -79,7 +79,25 @@ fn capacity(free: i64) -> Capacity {
         max_per_workspace: 80,
         in_progress: HashMap::new(),
         after: workspace(0),
+        over: Vec::new(),
     }
+}
+
+/// Workspaces over their limit keep nobody's turn, though they are more than one claim reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_have_written_too_much_are_passed_over() {
+    let store = TestStore::open();
+    for n in 1..=41 {
+        queue(&store, workspace(n), n * 10..n * 10 + 3).await;
+    }
+    let over = (1..=40).map(workspace).collect();
+    let capacity = Capacity {
+        over,
+        ..capacity(32)
+    };
+    let claimed = claim(&store, &capacity).await;
+    let of: Vec<WorkspaceId> = claimed.elements.iter().map(|one| one.workspace).collect();
+    assert_eq!((of, claimed.more), (vec![workspace(41); 3], false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,9 +154,18 @@ async fn every_workspace_gets_a_turn() {
     );
 }
 
+/// An item that its process died of alone.
+fn left(item: Item) -> Left {
+    Left {
+        item,
+        was_alone: true,
+    }
+}
+
 async fn hold(store: &TestStore, item: Item) {
     for n in 0..MAX_DEATHS {
-        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, item, Uuid::new_v4(), at(n));
+        let count =
+            move |tx: &mut Tx<'_>| quarantine::count_death(tx, left(item), Uuid::new_v4(), at(n));
         let counted = store
             .db
             .write(item.workspace, count)
@@ -152,6 +179,28 @@ async fn hold(store: &TestStore, item: Item) {
     }
 }
 
+/// One that was beside others at each death is never held; alone at one more, it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_death_alone_holds_an_item() {
+    let store = TestStore::open();
+    let one = item(Kind::Run, workspace(1), 1);
+    for n in 1..=10 {
+        let was_alone = n < MAX_DEATHS || n == 10;
+        let count = move |tx: &mut Tx<'_>| {
+            let left = Left {
+                item: one,
+                was_alone,
+            };
+            quarantine::count_death(tx, left, Uuid::new_v4(), at(n))
+        };
+        let counted = store.db.write(workspace(1), count).await.expect("counted");
+        let counted = counted.expect("it is the first time");
+        assert_eq!((counted.deaths, counted.is_held_now()), (n, n == 10));
+    }
+    let held = store.db.read(move |conn| quarantine::is_held(conn, one));
+    assert!(held.await.expect("read"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_death_counts_once_and_a_survivor_is_cleared() {
     let store = TestStore::open();
@@ -161,7 +210,7 @@ async fn each_death_counts_once_and_a_survivor_is_cleared() {
     );
     let process = Uuid::from_u128(5);
     for first in [true, false] {
-        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, one, process, at(1));
+        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, left(one), process, at(1));
         let counted = store.db.write(workspace(1), count).await.expect("counted");
         assert_eq!(counted.is_some(), first);
     }

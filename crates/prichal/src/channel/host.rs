@@ -137,6 +137,11 @@ enum Effect {
 }
 
 impl Effects {
+    /// How many bytes its changes have.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -32,8 +32,10 @@ use crate::{
     app::App,
     entity::note_rights,
     error::{Error, Result},
+    journal::Flight,
     script::Job,
     security::{self, Actor},
+    writes,
 };
 
 /// How long a script may run that belongs to no channel, or that sends.
@@ -88,6 +90,11 @@ async fn run_script(
     abort: impl Future<Output = ()> + Send,
 ) -> Done {
     let channel = work.docked.map(|docked| &docked.channel);
+    // The one who waits was admitted.
+    let not_before = || {
+        let is_queued = !work.is_awaited;
+        is_queued.then(|| writes::over(app, work.lane.workspace))?
+    };
     let job = Job {
         key: &loaded.key,
         source: loaded.script.source(),
@@ -98,6 +105,7 @@ async fn run_script(
         ),
         time: work.time,
         is_awaited: work.is_awaited,
+        not_before: &not_before,
         workspace: work.lane.workspace,
         lane: work.lane.id,
     };
@@ -165,10 +173,10 @@ pub struct Ended {
     is_retried: bool,
 }
 
-/// Does a run of the queue.
+/// Does a run of the queue, which is under way.
 ///
 /// Nothing when the server stops before: then it is as if it had not begun.
-pub async fn perform(app: &App, mut run: Run) -> Option<Ended> {
+pub async fn perform(app: &App, _: &Flight, mut run: Run) -> Option<Ended> {
     let began = app.clock.now();
     let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,
@@ -314,6 +322,12 @@ async fn post(app: &App, docked: &Docked, run: &Run, request: &Request, now: Tim
 }
 
 impl Ended {
+    /// How many bytes it is about to write, about.
+    pub fn bytes(&self) -> usize {
+        let State { log, result, .. } = &self.state;
+        self.done.effects.bytes() + log.len() + result.as_ref().map_or(0, String::len)
+    }
+
     /// Writes what the run has come to, with what it changes.
     pub async fn settle(self, app: &App) {
         let Self {

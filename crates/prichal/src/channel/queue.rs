@@ -45,7 +45,7 @@ use crate::{
     error::{Error, Result},
     journal,
     share::FairShare,
-    vault,
+    vault, writes,
 };
 
 /// How many runs of a lane wait in memory.
@@ -462,6 +462,9 @@ enum Next {
 async fn work(app: App, lane: Lane) {
     let mut is_starting = true;
     loop {
+        // What a workspace that has written too much has waiting stays where it is, and in its order.
+        let may_write = writes::wait(&app, lane.workspace);
+        app.stopping.run_until_cancelled(may_write).await;
         if app.stopping.is_cancelled() {
             // What is left is in the store, for the next start or another node.
             return app.channels.queue.leave(lane, is_starting);
@@ -477,14 +480,15 @@ async fn work(app: App, lane: Lane) {
                 };
                 let id = run.id;
                 app.channels.queue.began(id, app.clock.now());
-                let ended = perform(&app, *run).await;
+                let ended = perform(&app, &flight, *run).await;
                 app.channels.queue.ended(id);
                 let Some(ended) = ended else { continue };
+                let promise = writes::promise(&app, lane.workspace, ended.bytes());
                 let permit = app.channels.queue.settling.take(lane.workspace, 1).await;
                 let at = app.clone();
                 app.background.spawn(async move {
                     ended.settle(&at).await;
-                    drop((permit, flight));
+                    drop((permit, promise, flight));
                 });
             }
             Next::Claim => {
@@ -502,7 +506,7 @@ async fn work(app: App, lane: Lane) {
 }
 
 /// A run as the journal knows it.
-fn item(run: &Run) -> Item {
+pub fn item(run: &Run) -> Item {
     Item {
         kind: quarantine::Kind::Run,
         workspace: run.lane.workspace,

@@ -47,6 +47,7 @@ use crate::{
     error::{Error, Result},
     journal::{self, Flight},
     outgoing::{connections::Connections, names::Asker},
+    writes,
 };
 
 /// How many first calls of one webhook may run at once.
@@ -462,6 +463,9 @@ impl Runner {
         let (app, connections) = (self.app.clone(), self.connections.clone());
         let lease = self.hook.lease;
         self.calls.push(Box::pin(async move {
+            // What comes of a call is written, too.
+            let may_write = writes::wait(&app, lease.key.workspace);
+            app.stopping.run_until_cancelled(may_write).await;
             let _call = app.calls.take(lease.key.workspace, 1).await;
             let flight = journal::begin(&app, item(lease.key, job.event.seq)).await;
             let ended = if flight.is_none() {

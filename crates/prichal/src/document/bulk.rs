@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     journal,
     security::{self, Actor},
+    writes,
 };
 
 /// How many elements are worked at once.
@@ -77,11 +78,13 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
         max_per_workspace: count(SHARE),
         in_progress: HashMap::new(),
         after: nobody,
+        over: Vec::new(),
     };
-    let mut more = true;
+    let (mut more, mut next_minute) = (true, None);
     loop {
         // In bites: a claim is a write of its own.
         if more && capacity.free >= count(BITE) && !stop.is_cancelled() {
+            (capacity.over, next_minute) = writes::all_over(&app);
             let Some(claimed) = claim(&app, &capacity).await else {
                 // What waits is in the store, and nobody else would say so again.
                 tokio::select! {
@@ -111,6 +114,10 @@ pub async fn run(app: App, hands: impl Hands, stop: CancellationToken) -> anyhow
             Some(of) = working.next(), if !working.is_empty() => more |= leave(&mut capacity, of),
             () = app.bulk.notified() => more = true,
             () = app.clock.sleep(LOOK), if shared => more = true,
+            () = app.clock.sleep_until(next_minute.unwrap_or_default()), if next_minute.is_some() => {
+                next_minute = None;
+                more = true;
+            }
             () = stop.cancelled(), if !stop.is_cancelled() => {}
         }
     }
@@ -153,6 +160,8 @@ async fn work(
     stop: CancellationToken,
 ) -> WorkspaceId {
     let workspace = element.workspace;
+    // Noted for the next claim: what is claimed is done.
+    let _ = writes::over(&app, workspace);
     let item = Item {
         kind: Kind::Bulk,
         workspace,

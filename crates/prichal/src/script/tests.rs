@@ -60,7 +60,7 @@ async fn settle<T: Send + 'static>(
 
 #[tokio::test]
 async fn a_text_of_another_workspace_is_looked_at_beside_many() {
-    let clock = Clock::manual(prichal_core::time::Timestamp::default());
+    let clock = Clock::manual(Timestamp::default());
     // A process that never begins.
     let scripts = std::sync::Arc::new(Scripts::new("/bin/cat".into(), clock.clone()));
     let check = |of: u128| {
@@ -103,7 +103,7 @@ async fn a_text_that_takes_too_long_is_told_from_one_that_waits() {
     std::fs::write(&program, text).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(&program, mode).expect("allowed");
-    let clock = Clock::manual(prichal_core::time::Timestamp::default());
+    let clock = Clock::manual(Timestamp::default());
     let scripts = std::sync::Arc::new(Scripts::new(program, clock.clone()));
     let at = scripts.clone();
     let check = [spawn(async move { at.check(workspace(1), "1").await })];

@@ -113,7 +113,7 @@ impl Ground {
         store.execute_batch(sql).expect("the statement runs");
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let mut config = Config::for_data_dir(self.data_dir());
         config.database_url = self.database.url().map(Into::into);
         config.admin_token = Some(ADMIN_TOKEN.into());

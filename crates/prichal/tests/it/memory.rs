@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     dock::Dock,
-    hub::{Caller, Hub, eventually},
+    hub::{Caller, Hub, Log, eventually},
 };
 
 const KIB: usize = 1 << 10;
@@ -61,6 +61,7 @@ fn large(name: usize) -> Value {
 
 #[tokio::test]
 async fn half_sent_bodies_hold_what_has_come_and_no_more_than_a_share() {
+    let log = Log::new();
     let hub = Hub::with(|config| config.memory_budget = 1024 * KIB).await;
     let (one, other) = (hub.workspace("one").await, hub.workspace("other").await);
     let stream = connect(&hub, &half_sent(&one, "one", 200 * KIB)).await;
@@ -76,6 +77,11 @@ async fn half_sent_bodies_hold_what_has_come_and_no_more_than_a_share() {
         (503, "busy".to_owned())
     );
     assert_eq!(refused.header("retry-after"), Some("1"));
+    // Anybody may cause that as often as he likes.
+    let again = one.send(reqwest::Method::POST, "/companies", Some(body.clone()));
+    assert_eq!(again.await.status, 503);
+    assert_eq!(log.count(&["WARN", "turned requests away"]), 1);
+    assert!(!log.has("ERROR"));
     let taken = other
         .send(reqwest::Method::POST, "/companies", Some(body.clone()))
         .await;
@@ -102,7 +108,7 @@ async fn a_body_that_stops_coming_is_given_up() {
     .await;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.expect("an answer");
-    assert_eq!(&answer, b"HTTP/1.1 400");
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
 #[tokio::test]

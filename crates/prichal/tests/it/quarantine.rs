@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use prichal::journal::slots::Slots;
+use prichal::{
+    app::App,
+    error::Error,
+    journal::{self, held, slots::Legacy},
+};
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     event,
-    quarantine::{self, Item, Kind, MAX_DEATHS},
-    webhook,
+    quarantine::{self, HELD, Item, Kind, Left, MAX_DEATHS},
+    signature, webhook,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    dock::Dock,
+    dock::{Dock, RUNS},
     exchange::{Exchange, PDF, text},
-    hub::{Ground, Hub, Log, eventually},
+    hub::{Ground, Hub, Log, eventually, spawn},
     line::Exchange as Line,
     partner::{Partner, company, schedule_hook},
     receiver::{Receiver, Reply},
@@ -31,13 +35,26 @@ async fn workspace(hub: &Hub, name: &str) -> WorkspaceId {
     WorkspaceId(uuid(&hub.admin().get(&path).await.ok().str("id")))
 }
 
+/// An item that its process died of alone.
+fn alone(item: Item) -> Left {
+    Left {
+        item,
+        was_alone: true,
+    }
+}
+
 /// Puts an item into quarantine, as three deaths do.
 async fn hold(hub: &Hub, item: Item) {
     let now = hub.ground.clock.now();
     for _ in 0..MAX_DEATHS {
         let process = Uuid::new_v4();
-        let count =
-            move |tx: &mut prichal_store::Tx<'_>| quarantine::count_death(tx, item, process, now);
+        let count = move |tx: &mut prichal_store::Tx<'_>| {
+            let counted = quarantine::count_death(tx, alone(item), process, now)?;
+            if counted.as_ref().is_some_and(|one| one.is_held_now()) {
+                held::show(tx, &item, now)?;
+            }
+            Ok::<_, Error>(counted)
+        };
         let counted = hub.app.db.write(item.workspace, count).await;
         assert!(counted.expect("counted").is_some());
     }
@@ -69,24 +86,139 @@ async fn give_up(hub: &Hub) {
     }
 }
 
-/// The server dies and is started again, each time with this item under way.
-async fn die_of(ground: &Ground, mut hub: Hub, item: Item) -> Hub {
+/// The server dies and is started again, as often, each time with this item under way.
+async fn die_of(ground: &Ground, mut hub: Hub, left: Left, times: i64) -> Hub {
     let path = ground.data_dir().join("under-way");
-    let process = || Slots::open(path.clone()).expect("opens").left().0;
+    let legacy = || Legacy::open(path.clone()).expect("opens");
     let mut forged = Uuid::nil();
-    for _ in 0..MAX_DEATHS {
+    for n in 0..=times {
         eventually("the server has begun", || async {
-            (process() != forged).then_some(())
+            (legacy().process != forged).then_some(())
         })
         .await;
-        let mut slots = Slots::open(path.clone()).expect("opens");
-        slots.begin().expect("begun");
-        slots.note(&item).expect("noted");
-        forged = process();
+        if n == times {
+            break;
+        }
+        let mut slots = legacy().replace().expect("begun");
+        slots.note(&left).expect("noted");
+        forged = legacy().process;
         hub.die();
         hub = ground.start().await;
     }
     hub
+}
+
+/// A dock with a run under way that calls the receiver, at its path `/poison`, and is not answered.
+async fn poisoned(receiver: &Receiver) -> (Dock, Item) {
+    let dock = Dock::new().await;
+    let source = "await fetch(request.entity.url)";
+    dock.script("c", source).await;
+    let url = format!("{}/poison", receiver.url);
+    let members = json!({ "recv_svcscriptcode": "c", "url": url });
+    let channel = dock.channel("poison", members).await;
+    dock.hook(&channel, json!({})).await.ok();
+    receiver.next().await;
+    let item = Item {
+        kind: Kind::Run,
+        workspace: workspace(&dock.hub, "acme").await,
+        parent: Uuid::nil(),
+        id: uuid(&text(&dock.runs("c").await[0]["id"])),
+        seq: 0,
+    };
+    (dock, item)
+}
+
+/// The dock after so many deaths of its server with this under way.
+async fn outlived(ground: &Ground, dock: Dock, left: Left, times: i64) -> Dock {
+    let Dock { hub, space, rest } = dock;
+    let hub = die_of(ground, hub, left, times).await;
+    Dock {
+        space: hub.adopt(&space),
+        rest: hub.adopt(&rest),
+        hub,
+    }
+}
+
+/// Others stand still for five seconds; then what its process may die of is no longer only the suspect's.
+#[tokio::test]
+async fn a_suspect_is_alone_for_a_short_time() {
+    let receiver = Receiver::start(|call| match call.path.as_str() {
+        "/poison" => Reply::Silence,
+        _ => Reply::Good,
+    })
+    .await;
+    let (dock, item) = poisoned(&receiver).await;
+    let url = format!("{}/other", receiver.url);
+    let members = json!({ "recv_svcscriptcode": "c", "url": url });
+    let other = dock.channel("other", members).await;
+    let ground = dock.hub.ground.clone();
+    let dock = outlived(&ground, dock, alone(item), MAX_DEATHS - 1).await;
+    let noted = || {
+        let path = ground.data_dir().join("under-way");
+        let left = Legacy::open(path).expect("opens").left;
+        let it = left.iter().find(|left| left.item == item);
+        (it.map(|left| left.was_alone), left.len())
+    };
+    dock.hub.advance(Duration::from_secs(1));
+    assert_eq!(receiver.next().await.path, "/poison");
+    dock.hook(&other, json!({})).await.ok();
+    assert_eq!((noted(), receiver.waiting()), ((Some(true), 1), 0));
+    dock.hub.advance(Duration::from_secs(5));
+    assert_eq!(receiver.next().await.path, "/other");
+    assert_eq!(noted().0, Some(false));
+    assert_eq!(held(&dock.hub, "").await, Vec::<Value>::new());
+}
+
+/// However often its process dies of others beside it.
+#[tokio::test]
+async fn one_that_was_beside_others_is_not_held() {
+    let receiver = Receiver::start(|_| Reply::Silence).await;
+    let (dock, item) = poisoned(&receiver).await;
+    let ground = dock.hub.ground.clone();
+    let beside = Left {
+        item,
+        was_alone: false,
+    };
+    let dock = outlived(&ground, dock, beside, 2 * MAX_DEATHS).await;
+    receiver.answer(|_| Reply::Good);
+    eventually("it ends", || async {
+        dock.hub.advance(Duration::from_secs(1));
+        (dock.runs("c").await[0]["status"] == "finished").then_some(())
+    })
+    .await;
+    eventually("it is no suspect any more", || async {
+        let all = dock.hub.app.db.read(quarantine::all).await.ok()?;
+        all.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_begins_before_the_journal_is_open() {
+    let ground = Ground::new(|_| ());
+    let app = App::open(ground.config(), ground.clock.clone());
+    let app = app.await.expect("opens");
+    let item = Item {
+        kind: Kind::Run,
+        workspace: WorkspaceId(Uuid::from_u128(1)),
+        parent: Uuid::nil(),
+        id: Uuid::from_u128(2),
+        seq: 0,
+    };
+    let left = || {
+        let path = ground.data_dir().join("under-way");
+        Legacy::open(path).expect("opens").left
+    };
+    let at = app.clone();
+    let begun = spawn(async move { journal::begin(&at, item).await });
+    // Whatever of it can go on without the journal has done so.
+    app.db.read(quarantine::count_held).await.expect("read");
+    assert!(!begun.is_finished() && left().is_empty());
+    journal::open(&app).await;
+    let flight = begun.await.expect("no panic").expect("it begins");
+    assert_eq!(left().len(), 1);
+    drop(flight);
+    assert!(left().is_empty());
 }
 
 #[tokio::test]
@@ -110,7 +242,7 @@ async fn an_event_that_kills_the_server_holds_up_no_other() {
         seq,
     };
     let ground = hub.ground.clone();
-    let hub = die_of(&ground, hub, item).await;
+    let hub = die_of(&ground, hub, alone(item), MAX_DEATHS).await;
     eventually("it is held", || async {
         (held(&hub, "?kind=delivery").await.len() == 1).then_some(())
     })
@@ -127,6 +259,12 @@ async fn an_event_that_kills_the_server_holds_up_no_other() {
     let item = held(&hub, "").await[0].clone();
     assert_eq!(item["number"], json!(seq));
     assert_eq!(held(&hub, "?kind=run").await, Vec::<Value>::new());
+    let path = format!("{}/deliveries?status=exhausted", partner.instance());
+    let shown = space.get(&path).await.ok()["items"][0].clone();
+    assert_eq!(
+        (&shown["error"], &shown["attempt"]),
+        (&json!(HELD), &json!(1))
+    );
     release(&hub).await;
     assert_eq!(receiver.next().await.new_member("id"), json!(poison));
     assert_eq!(receiver.waiting(), 0);
@@ -162,14 +300,72 @@ async fn a_run_in_quarantine_waits() {
     assert_eq!(receiver.next().await.path, "/other");
     dock.run("c", "finished").await;
     assert_eq!(receiver.waiting(), 0);
+    let path = format!("{RUNS}/{}", text(&run["id"]));
+    let shown = dock.rest.get(&path).await.ok();
+    assert_eq!(
+        (&shown["status"], &shown["error"]),
+        (&json!("failed"), &json!(HELD))
+    );
+    let retried = dock.rest.post(&format!("{path}/retry"), json!({})).await;
+    assert_eq!(retried.status, 409);
+    assert!(
+        retried.str("error_message").contains("operator"),
+        "{}",
+        retried.text
+    );
+    release(&dock.hub).await;
+    assert_eq!(receiver.next().await.path, "/poison");
+    dock.drained().await;
+    assert_eq!(dock.rest.get(&path).await.ok()["status"], "finished");
+}
+
+#[tokio::test]
+async fn a_message_in_quarantine_is_given_up() {
+    let receiver = Receiver::start(|_| Reply::Status(500)).await;
+    let dock = Dock::new().await;
+    let members = json!({ "url": receiver.url });
+    let channel = dock.channel("poison", members).await;
+    let point = format!("/rest/v1/service/integration_points/{}", channel.id);
+    let sent = dock
+        .rest
+        .post(&format!("{point}/send"), json!({ "a": 1 }))
+        .await
+        .ok();
+    receiver.next().await;
+    let attempts = || async {
+        let found = dock.rest.get(&format!("{point}/deliveries")).await.ok();
+        let found = found.as_array().or(found["items"].as_array()).cloned();
+        found.unwrap_or_default()
+    };
+    eventually("the attempt is there", || async {
+        (attempts().await.len() == 1).then_some(())
+    })
+    .await;
+    let item = Item {
+        kind: Kind::Run,
+        workspace: workspace(&dock.hub, "acme").await,
+        parent: Uuid::nil(),
+        id: uuid(&sent.str("id")),
+        seq: 0,
+    };
+    hold(&dock.hub, item).await;
+    let shown = attempts().await;
+    assert_eq!(
+        (shown.len(), &shown[0]["status"], &shown[0]["error"]),
+        (2, &json!("exhausted"), &json!(HELD))
+    );
+    let path = format!("{RUNS}/{}", sent.str("id"));
+    assert_eq!(dock.rest.get(&path).await.ok()["status"], "failed");
     give_up(&dock.hub).await;
     assert_eq!(
         log.count(&["event=\"quarantine_dropped\"", "object=\"run:"]),
         1
     );
-    let ended = dock.runs("c").await;
-    let poison = ended.iter().find(|one| one["id"] == run["id"]).expect("it");
-    assert_eq!(poison["status"], "failed");
+    let ended = dock.rest.get(&path).await.ok();
+    assert_eq!(
+        (&ended["status"], ended["error"] == HELD),
+        (&json!("failed"), false)
+    );
 }
 
 #[tokio::test]
@@ -256,7 +452,6 @@ async fn an_element_in_quarantine_waits() {
     };
     hold(&exchange.hub, item).await;
     ground.execute("ALTER TABLE bulk RENAME COLUMN elsewhere TO owner");
-    exchange.hub.advance(Duration::from_secs(1));
     let status = |n: usize| {
         let ask = json!({ "operations": [{ "operationId": ids[n] }] });
         let (api, path) = (us.api.clone(), format!("{path}/status"));
@@ -266,12 +461,49 @@ async fn an_element_in_quarantine_waits() {
         }
     };
     eventually("the other has ended", || async {
+        exchange.hub.advance(Duration::from_secs(1));
         (status(1).await == "CompletedWithOk").then_some(())
     })
     .await;
-    assert_eq!(status(0).await, "Created");
+    assert_eq!(status(0).await, "CompletedWithProcessingException");
+    let ask = json!({ "operations": [{ "operationId": ids[0] }] });
+    let answer = us.api.post(&format!("{path}/status"), ask).await.ok();
+    let shown = &answer["operations"][0];
+    assert_eq!(shown["operationErrors"][0]["errorDescription"], HELD);
+    assert_eq!(shown["completedOn"], Value::Null);
     give_up(&exchange.hub).await;
     assert_eq!(status(0).await, "CompletedWithProcessingException");
+}
+
+#[tokio::test]
+async fn a_signature_in_quarantine_says_so_in_its_report() {
+    let exchange = Exchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let document = us.sent(&[&them.bin]).await;
+    let ground = &exchange.hub.ground;
+    ground.execute("UPDATE document_signature SET due_at = 4000000000000000");
+    let id = uuid(&document);
+    let found = exchange
+        .hub
+        .app
+        .db
+        .read(move |conn| signature::list(conn, id));
+    let item = Item {
+        kind: Kind::Recheck,
+        workspace: workspace(&exchange.hub, &us.name).await,
+        parent: Uuid::nil(),
+        id: found.await.expect("read")[0].id,
+        seq: 0,
+    };
+    let report = || async {
+        let path = format!("/api/v3/sync/single/document/signatures/{document}");
+        us.api.get(&path).await.ok()[0]["report"].clone()
+    };
+    let before = report().await;
+    hold(&exchange.hub, item).await;
+    assert_eq!(report().await["held"], HELD);
+    release(&exchange.hub).await;
+    assert_eq!(report().await, before);
 }
 
 #[tokio::test]
@@ -312,8 +544,6 @@ async fn a_clean_stop_is_no_death() {
     receiver.next().await;
     let (ground, clock) = (hub.ground.clone(), hub.ground.clock.clone());
     let (_, ()) = tokio::join!(hub.stop(), async { clock.advance(Duration::from_secs(30)) });
-    let left = Slots::open(ground.data_dir().join("under-way"))
-        .expect("opens")
-        .left();
-    assert!(left.0.is_nil() && left.1.is_empty());
+    let legacy = Legacy::open(ground.data_dir().join("under-way")).expect("opens");
+    assert!(legacy.process.is_nil() && legacy.left.is_empty());
 }

@@ -1,14 +1,17 @@
 //! How many bytes a workspace may write in a minute.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use prichal_store::bulk;
 use reqwest::Method;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::{
     dock::{Dock, SCRIPTS},
-    exchange::{CREATE, Exchange, PDF},
-    hub::Hub,
+    exchange::{CREATE, Company, Exchange, PDF},
+    hub::{Answer, Hub, eventually},
+    receiver::{Receiver, Reply},
 };
 
 #[tokio::test]
@@ -67,6 +70,97 @@ async fn hooks_of_any_method_count() {
     }
     dock.hub.advance(Duration::from_mins(1));
     assert_eq!(anybody.get(&path).await.status, 200);
+}
+
+/// What was accepted before waits for the next minute; others' work goes on.
+#[tokio::test]
+async fn runs_of_a_workspace_that_has_written_too_much_wait() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    let receiver = Receiver::start(move |call| match call.path.as_str() {
+        "/much" => Reply::Held(held.clone()),
+        _ => Reply::Good,
+    })
+    .await;
+    let dock = Dock::at(Hub::with(|config| config.write_bytes_per_minute = 100_000).await).await;
+    let source = "await fetch(request.entity.url); for (let n = 0; n < 30; n++) entities.create('companies', {name: 'x'.repeat(900)});";
+    dock.script("c", source).await;
+    let url = |name: &str| format!("{}/{name}", receiver.url);
+    let members = json!({ "recv_svcscriptcode": "c", "url": url("much") });
+    let channel = dock.channel("much", members).await;
+    // More than may go on at once.
+    for _ in 0..30 {
+        dock.hook(&channel, json!({})).await.ok();
+    }
+    receiver.next().await;
+    gate.add_permits(1000);
+    eventually("it has written too much", || async {
+        (dock.hook(&channel, json!({})).await.status == 429).then_some(())
+    })
+    .await;
+    let Dock { hub, space, rest } = dock;
+    let other = Dock {
+        space: hub.workspace("other").await,
+        rest: hub.token("other", "admin").await.at(""),
+        hub,
+    };
+    other.script("d", "await fetch(request.entity.url)").await;
+    let members = json!({ "recv_svcscriptcode": "d", "url": url("little") });
+    let little = other.channel("little", members).await;
+    for _ in 0..3 {
+        other.hook(&little, json!({})).await.ok();
+    }
+    other.drained().await;
+    let hub = other.hub;
+    let dock = Dock { hub, space, rest };
+    let ended = async || {
+        let runs = dock.runs("c").await;
+        let ended = runs.iter().filter(|run| run["status"] == "finished");
+        (ended.count(), runs.len())
+    };
+    let (some, all) = ended().await;
+    assert!(some < 20 && all >= 30, "{some} of {all}");
+    dock.hub.advance(Duration::from_mins(1));
+    eventually("more of them end", || async {
+        (ended().await.0 > some).then_some(())
+    })
+    .await;
+}
+
+/// Elements that were accepted before are not taken up until the next minute.
+#[tokio::test]
+async fn elements_of_a_company_that_has_written_too_much_wait() {
+    let exchange = Exchange::with(|config| config.write_bytes_per_minute = 400_000).await;
+    let (much, little) = (exchange.company(0).await, exchange.company(1).await);
+    let path = "/api/v3/async/bulk/external/outbox/document/create";
+    let start = async |company: &Company, count: usize| {
+        let blob = company.content("a.pdf", PDF).await;
+        let element = json!({ "data": company.metadata(&[&blob]) });
+        let elements = vec![element; count];
+        let asked = json!({ "operations": elements });
+        company.api.post(path, asked).await.ok()
+    };
+    let one_done = async |company: &Company, started: &Answer| {
+        let ask = json!({ "operations": started["operations"] });
+        let told = company.api.post(&format!("{path}/status"), ask).await.ok();
+        told["operations"][0]["operationStatus"] == "CompletedWithOk"
+    };
+    let waiting = async || {
+        let waiting = exchange.hub.app.db.read(bulk::count_waiting).await;
+        waiting.expect("read")
+    };
+    start(&much, 600).await;
+    let one = start(&little, 1).await;
+    eventually("the other's is done", || async {
+        one_done(&little, &one).await.then_some(())
+    })
+    .await;
+    assert!(waiting().await > 300);
+    eventually("all are done some time", || async {
+        exchange.hub.advance(Duration::from_mins(1));
+        (waiting().await == 0).then_some(())
+    })
+    .await;
 }
 
 /// A hook may write whatever its method, and a look-up by a POST does not.

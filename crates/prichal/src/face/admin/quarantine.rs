@@ -8,7 +8,6 @@ use prichal_store::{
     quarantine::{self, Filter, Item, Kind, Suspect},
 };
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,6 +17,7 @@ use crate::{
     document::bulk::FAILED,
     error::{Error, Result},
     face::Path,
+    journal::held,
     page::Query,
     security::{self, Event},
 };
@@ -103,7 +103,13 @@ pub(super) async fn release_quarantined(
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
     let wanted = read_id(&id)?;
-    let write = move |tx: &mut Tx<'_>| quarantine::release(tx, wanted);
+    let write = move |tx: &mut Tx<'_>| {
+        let released = quarantine::release(tx, wanted)?;
+        if let Some(released) = &released {
+            held::clear(tx, &released.item)?;
+        }
+        Ok::<_, Error>(released)
+    };
     let released = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let released = released.ok_or_else(|| unknown(&id))?;
     app.journal.released(&released.item);
@@ -121,7 +127,7 @@ pub(super) async fn drop_quarantined(
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
     let (wanted, now) = (read_id(&id)?, app.clock.now());
-    let said = json!([{ "message": "The server's administrator has given it up." }]).to_string();
+    let said = held::errors("The server's administrator has given it up.");
     let write = move |tx: &mut Tx<'_>| {
         let Some(gone) = quarantine::release(tx, wanted)? else {
             return Ok(None);
@@ -132,6 +138,7 @@ pub(super) async fn drop_quarantined(
                 "A step of retention cannot be given up, only released",
             ));
         }
+        held::clear(tx, &gone.item)?;
         quarantine::give_up(tx, gone.item, now, FAILED, &said)?;
         Ok(Some(gone))
     };

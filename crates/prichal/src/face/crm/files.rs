@@ -216,6 +216,7 @@ fn refused(error: MultipartError, id: FileId) -> Error {
         MultipartError::NoFilePart(name) => {
             Error::invalid(name.as_str(), format!("The {name} field is required."))
         }
+        MultipartError::Late => Error::Late,
         MultipartError::Malformed(_) | MultipartError::Interrupted(_) => {
             Error::invalid("file", format!("The upload failed: {error}."))
         }

@@ -25,6 +25,7 @@ pub fn words(error: &Error) -> Response {
         Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
         Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
         Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
+        Error::Late => (StatusCode::REQUEST_TIMEOUT, info("requestTimeout", error)),
         Error::UnknownCoding(_) => (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             info("unknownCoding", error),

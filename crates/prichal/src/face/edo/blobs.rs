@@ -489,6 +489,7 @@ fn refused(company: &Company, error: MultipartError, limits: &Bounds) -> Error {
         MultipartError::NoFilePart(name) => {
             Error::invalid(name.as_str(), NO_FILE.text(language, &[&name]))
         }
+        MultipartError::Late => Error::Late,
         MultipartError::Malformed(_) | MultipartError::Interrupted(_) => {
             let text = BROKEN.text(language, &[limits.part, &error.to_string()]);
             Error::invalid(limits.part, text)

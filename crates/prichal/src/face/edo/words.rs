@@ -67,6 +67,7 @@ fn status(error: &Error, strict: bool) -> StatusCode {
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::Late => StatusCode::REQUEST_TIMEOUT,
         Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
         Error::Forbidden(_) if strict => StatusCode::FORBIDDEN,
         Error::Refused(refusal) if strict && refusal.status == PERMISSION_ERROR => {
@@ -138,6 +139,7 @@ fn message(error: &Error, language: Language) -> String {
             texts.collect::<Vec<_>>().join(" ")
         }
         Error::UnknownCoding(name) => say(&UNKNOWN_CODING, &[name]),
+        Error::Late => say(&LATE, &[]),
         Error::PatchRefused(_) => error.to_string(),
     }
 }
@@ -202,6 +204,11 @@ const TOO_LARGE: Said = Said::new(
     "Тело запроса больше {} байт.",
     "Сұрау денесі {} байттан үлкен.",
     "The request body is larger than {} bytes.",
+);
+const LATE: Said = Said::new(
+    "Тело запроса не пришло вовремя.",
+    "Сұрау денесі уақытында келмеді.",
+    "The request body did not come in time.",
 );
 const BAD_BODY: Said = Said::new(
     "Тело запроса не прочитано ({})",

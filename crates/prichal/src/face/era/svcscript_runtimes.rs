@@ -15,7 +15,7 @@ use prichal_core::{
 };
 use prichal_dialect::era::query::FieldNames;
 use prichal_store::{
-    Conn, Tx,
+    Conn, Tx, quarantine,
     run::{self, Filter, Kind, Lane, Run, Status},
 };
 use serde_json::{Map, Value, json};
@@ -358,9 +358,14 @@ pub(super) async fn retry_svcscript_runtime(
     }
     let Lane { workspace, .. } = run.lane;
     let (id, now, node) = (run.id, tenant.now, tenant.app.node);
+    let item = queue::item(&run);
     let write = move |tx: &mut Tx<'_>| {
         if !run::try_again(tx, node, now, workspace, id)? {
-            let what = "The run has not failed, or is being tried right now";
+            let what = if quarantine::is_held(tx.conn()?, item)? {
+                "The run is held, because the server died each time that it was under way: only the server's operator may release it"
+            } else {
+                "The run has not failed, or is being tried right now"
+            };
             return Err(Error::refused("notFailed", what));
         }
         run::find(tx.conn()?, workspace, id)?.ok_or_else(|| missing(&id.to_string()))

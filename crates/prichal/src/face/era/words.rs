@@ -60,6 +60,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::PatchRefused(_) => StatusCode::CONFLICT,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::Late => StatusCode::REQUEST_TIMEOUT,
         Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
