@@ -1,4 +1,4 @@
-//! Channels: points at which outside systems dock (`reference/era.md` §2, §4, §13).
+//! Channels: points at which outside systems dock (`docs/contracts/era.md §2, §4, §13`).
 //!
 //! A channel is stored as its members: the entity without its id, its tokens and its times.
 
@@ -250,7 +250,7 @@ impl Channel {
         self.opt("issync") == Some(&Value::Bool(true))
     }
 
-    /// How long a receiving script may run (`reference/era.md` §3).
+    /// The longest run of a receiving script (`docs/contracts/era.md §2`).
     pub fn timeout(&self) -> Duration {
         let given = self.opt("recv_timeout").and_then(Value::as_u64);
         Duration::from_secs(given.filter(|given| *given > 0).unwrap_or(DEFAULT_TIMEOUT))
@@ -328,7 +328,7 @@ impl Channel {
         if let Some((address, _)) = self.text("url").split_once('?') {
             entity.insert("url".into(), format!("{address}?{MASK}").into());
         }
-        // A snapshot has no times of its own (`reference/kontur.md` §5).
+        // A snapshot has no times of its own (`docs/contracts/kontur.md §5`).
         resource::drop_times(&mut entity);
         Value::Object(entity).to_string()
     }

@@ -1,5 +1,5 @@
 //! Types of channels: the values fixed for every channel of a type, and the quota of channels
-//! (`reference/era.md` §3).
+//! (`docs/contracts/era.md §3`).
 
 use serde_json::{Map, Value};
 use uuid::Uuid;

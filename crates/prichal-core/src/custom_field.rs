@@ -1,5 +1,5 @@
 //! Custom fields: their declarations in a workspace, and the files that values of type `files` mention
-//! (`reference/kontur.md` §5, `contract-details.md`).
+//! (`docs/contracts/kontur.md §5`, `docs/contracts/prichal.md §10.5`).
 
 use serde_json::Value;
 use uuid::Uuid;

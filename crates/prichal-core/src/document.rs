@@ -1,4 +1,4 @@
-//! E-documents: their words, their state, and what each company sees of it (`reference/edo.md` §1.4, §2).
+//! E-documents: their words, their state, and what each company sees of it (`docs/contracts/idocs.md §1.4, §2`).
 //!
 //! A document is stored once, for all parties. Its route lists the parties that act and their progress.
 //! [`Document::status`] computes the view of a company, and [`Document::apply`] either moves the document on

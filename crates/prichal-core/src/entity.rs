@@ -1,5 +1,5 @@
 //! Entities of the collections that clients write themselves: their fields, creation and patching
-//! (`contract.md` §5, `reference/kontur.md` §5).
+//! (`docs/contracts/prichal.md §5`, `docs/contracts/kontur.md §5`).
 //!
 //! An entity is stored as its *members*: the model without its id, its links, and the authors and times of
 //! its changes.
@@ -129,7 +129,7 @@ const TASK: &[Field] = &[
 const ROLE: &[Field] = &[
     NAME,
     ACCESS_RIGHTS,
-    // Which routes the role opens in the channels' dialect (`reference/era.md` §8).
+    // The routes that the role opens in the channels' dialect (`docs/contracts/era.md §5`).
     Field::new("routes", Type::Objects(ROUTE)),
     CUSTOM_FIELDS,
 ];

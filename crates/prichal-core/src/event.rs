@@ -1,4 +1,4 @@
-//! Events: the entries of a workspace's log, one a change (`reference/kontur.md` §5, §8).
+//! Events: the entries of a workspace's log, one a change (`docs/contracts/kontur.md §5, §8`).
 //!
 //! An event is rendered once, at the commit, in the log's own format. The feed, the webhooks and the
 //! websocket subscriptions send that text byte for byte.
@@ -192,7 +192,7 @@ impl Deref for Entities {
 }
 
 /// The author of a change: the `createdByUserId` and `createdWith` of an event
-/// (`reference/kontur.md` §1).
+/// (`docs/contracts/kontur.md §1`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     pub user: Option<UserId>,
@@ -307,7 +307,7 @@ impl NewEvent {
         }
     }
 
-    /// The text of the event. Null members are left out (`reference/kontur.md` §5).
+    /// The text of the event. Null members are left out (`docs/contracts/kontur.md §5`).
     pub fn render(&self, offset: Uuid) -> String {
         // Room for everything of fixed size: ids, names, the time.
         const FRAME: usize = 480;

@@ -1,5 +1,5 @@
 //! Webhook filters, compiled when a webhook changes so that an event that passes costs one look-up
-//! (`reference/kontur.md` §5, `contract-details.md`).
+//! (`docs/contracts/kontur.md §5`, `docs/contracts/prichal.md §10.4`).
 
 use crate::event::{ChangeType, Entity, EntityKind, EventKind, EventType};
 

@@ -1,4 +1,4 @@
-//! Numbers of companies and people, with their check digits (`reference/edo.md` §5): Kazakh BIN and IIN,
+//! Numbers of companies and people, with their check digits (`docs/contracts/idocs.md §5`): Kazakh BIN and IIN,
 //! 12 digits; Russian INN, 10 digits of a company or 12 of a person.
 
 /// The strictness of the check of identifiers (`--identifier-check`).

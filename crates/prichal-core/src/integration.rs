@@ -1,5 +1,5 @@
 //! Integrations: installed into a workspace, set up there, and called with its events
-//! (`reference/kontur.md` §4.2, §5, §9).
+//! (`docs/contracts/kontur.md §4.2, §5, §9`).
 
 mod instance;
 mod manifest;
@@ -37,7 +37,7 @@ words! {
 
 impl Kind {
     /// The status right after the installation: a public integration has to be set up first
-    /// (`contract.md` §4).
+    /// (`docs/contracts/prichal.md §4`).
     pub const fn installed(self) -> Status {
         match self {
             Self::Private => Status::Active,

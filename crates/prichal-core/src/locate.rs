@@ -1,5 +1,5 @@
 //! The place of a value in a JSON text, for error messages: the line, and the position in it of the value's
-//! last character (`contract-details.md`, telephony).
+//! last character (`docs/contracts/prichal.md §11`).
 
 /// The line and the position, both from 1, at which the value of `path` ends. A path is made of
 /// member names, in either case, and indexes: `items[3].from.type`.

@@ -1,4 +1,4 @@
-//! Offsets of the event log: a position that looks like a GUID (`reference/kontur.md` §5).
+//! Offsets of the event log: a position that looks like a GUID (`docs/contracts/kontur.md §5`).
 //!
 //! The first eight bytes are the event's number in its workspace's log, counted from 1 without gaps
 //! in commit order; the last eight tell workspaces apart. So offsets compare as 128-bit numbers, and

@@ -1,5 +1,5 @@
 //! PATCH: an envelope of operations that address elements by id, not by index
-//! (`reference/kontur.md` §3).
+//! (`docs/contracts/kontur.md §3`).
 //!
 //! All operations are tried, all that fail are reported, and if any failed nothing is changed.
 

@@ -1,8 +1,8 @@
 //! Schemas: the members that a JSON object may have, read and checked in one place.
 //!
-//! Reading is lenient (`reference/kontur.md` §1): property names in either case,
-//! unknown members ignored, null the same as absent. The outcome has the canonical names in the schema's
-//! order, so two equal models have equal texts.
+//! Reading is lenient (`docs/contracts/kontur.md §1`): property names in either case, unknown members
+//! ignored, null the same as absent. The outcome has the canonical names in the schema's order, so two equal
+//! models have equal texts.
 
 mod read;
 mod value;
@@ -97,7 +97,7 @@ pub enum Access {
 /// The value of a member that was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// Left out: null members are not written (`reference/kontur.md` §1).
+    /// Left out: null members are not written (`docs/contracts/kontur.md §1`).
     Absent,
     False,
     Zero,
@@ -128,7 +128,7 @@ pub enum Type {
     Text,
     Bool,
     Int,
-    /// A whole number that some clients send as text; kept as a number (`reference/kontur.md` §14).
+    /// A whole number that some clients send as text; kept as a number (`docs/contracts/kontur.md §14`).
     Size,
     Number,
     /// An id. The zero GUID is the same as none.
@@ -218,7 +218,7 @@ impl Elements {
 /// The form of an element's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A GUID; absent or zero means "make one" (`reference/kontur.md` §3).
+    /// A GUID; absent or zero means "make one" (`docs/contracts/kontur.md §3`).
     Guid,
     /// A text that the client must send.
     Text,

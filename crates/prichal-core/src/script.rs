@@ -1,4 +1,4 @@
-//! Scripts that run for channels and for their users (`reference/era.md` §10, `contract.md` §7).
+//! Scripts that run for channels and for their users (`docs/contracts/era.md §10`, `docs/contracts/prichal.md §7`).
 
 use serde_json::{Map, Value};
 use uuid::Uuid;

@@ -31,12 +31,12 @@ impl Timestamp {
     }
 
     /// UTC with a `Z`, and two digits of a second's fraction
-    /// (`reference/era.md` §2).
+    /// (`docs/contracts/era.md §2`).
     pub fn to_centiseconds(self) -> String {
         self.with_fraction(2)
     }
 
-    /// UTC with a `Z`, and three digits of a second's fraction (`reference/era.md` §9).
+    /// UTC with a `Z`, and three digits of a second's fraction (`docs/contracts/era.md §9`).
     pub fn to_millis(self) -> String {
         self.with_fraction(3)
     }
@@ -84,7 +84,7 @@ impl ops::Sub<Duration> for Timestamp {
 
 impl fmt::Display for Timestamp {
     /// UTC with an explicit `+00:00`, and the fraction of a second without its trailing zeros
-    /// (`reference/kontur.md` §1).
+    /// (`docs/contracts/kontur.md §1`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(at) = jiff::Timestamp::from_microsecond(self.0) else {
             return f.write_str("0001-01-01T00:00:00+00:00");
@@ -120,7 +120,7 @@ pub fn parse_setting(text: &str) -> Option<Duration> {
 }
 
 /// Reads `hh:mm:ss` or `d.hh:mm:ss`, either with a fraction of up to seven digits
-/// (`reference/kontur.md` §1). Negative spans are refused: nothing here has one.
+/// (`docs/contracts/kontur.md §1`). Negative spans are refused, because no field has one.
 pub fn parse_time_span(text: &str) -> Option<Duration> {
     let (head, seconds) = text.rsplit_once(':')?;
     let (head, minutes) = head.rsplit_once(':')?;

@@ -1,4 +1,4 @@
-//! Names that people give to workspaces (`contract.md` §4).
+//! Names that people give to workspaces (`docs/contracts/prichal.md §4`).
 
 /// True for a valid name of a workspace: `^[a-z][a-z0-9-]{1,62}$`.
 pub fn is_workspace_name(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! OCSP responses (RFC 6960 §4.2) and the requests that ask for them (§4.1).
+//! OCSP responses (RFC 6960 §4.2) and the requests that ask for them (RFC 6960 §4.1).
 
 use crate::algorithm::Algorithm;
 use crate::certificate::extension;

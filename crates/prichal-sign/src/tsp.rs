@@ -1,4 +1,4 @@
-//! Time-stamp tokens (RFC 3161 §2.4.2): `TSTInfo`, and the request that asks for one (§2.4.1).
+//! Time-stamp tokens (RFC 3161 §2.4.2): `TSTInfo`, and the request that asks for one (RFC 3161 §2.4.1).
 
 use crate::algorithm::Algorithm;
 use crate::cms::SignedData;

@@ -76,7 +76,7 @@ pub fn find(
 /// there is no such file, or it has ended.
 ///
 /// A row outlives its time by two days, so that a connector that sends a temporary id again gets the
-/// same permanent file (`reference/kontur.md` §6.4 rule 9).
+/// same permanent file (`docs/contracts/kontur.md §6.4` rule 9).
 pub fn bind(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,

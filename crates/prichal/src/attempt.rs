@@ -1,4 +1,4 @@
-//! The log of attempts, as faces show it (`contract.md` §6).
+//! The log of attempts, as faces show it (`docs/contracts/prichal.md §6`).
 
 use prichal_core::{id::WorkspaceId, offset};
 use prichal_store::delivery::{Attempt, STATUSES};

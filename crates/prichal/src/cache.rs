@@ -10,7 +10,7 @@ use std::{
 
 use prichal_core::time::Timestamp;
 
-/// How long an entry is good for. The contract allows other nodes two seconds.
+/// How long an entry is good for. Other nodes may take two seconds (`docs/contracts/prichal.md §3`).
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// How many entries are kept. When there are more, all are dropped: they come back in one read each.
 const MOST: usize = 20_000;

@@ -1,4 +1,4 @@
-//! Channels: what comes in by them, what goes out, and the scripts between (`reference/era.md` §7–§10).
+//! Channels: what comes in by them, what goes out, and the scripts between (`docs/contracts/era.md §7, §8, §9, §10`).
 //!
 //! * [`queue`] keeps the runs that wait: hooks that were accepted, messages to be sent, scripts that were
 //!   started. The store is the truth; what is in memory is only the next of it.

@@ -1,4 +1,4 @@
-//! Settings (`contract.md` §2). `prichal.default.toml` says what each is for and holds the defaults; the
+//! Settings (`docs/contracts/prichal.md §2`). `prichal.default.toml` says what each is for and holds the defaults; the
 //! table below, from which flags, variables and keys come, says what may be given.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};

@@ -501,7 +501,7 @@ fn definition(row: &Webhook) -> Option<Hook> {
         .and_then(|json| Hook::from_json(&json))
 }
 
-/// Whether a webhook is the standard one that follows new versions (`reference/kontur.md` §9).
+/// Whether a webhook is the standard one that follows new versions (`docs/contracts/kontur.md §9`).
 fn is_upgrade(hook: &Hook) -> bool {
     let path = hook
         .relative_url

@@ -1,4 +1,4 @@
-//! Telephony: what becomes of the messages about calls (`reference/kontur.md` §6).
+//! Telephony: what becomes of the messages about calls (`docs/contracts/kontur.md §6`).
 //!
 //! * [`take`] finds the call that a message is about and adds the message to its evidence. Which call
 //!   results is decided in [`prichal_core::call`], which needs no store.

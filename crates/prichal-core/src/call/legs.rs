@@ -9,7 +9,7 @@ use super::{
     facts::last_talk,
 };
 
-/// A talk between two participants. Serialized as the model shows it (`reference/kontur.md` §5).
+/// A talk between two participants. Serialized as the model shows it (`docs/contracts/kontur.md §5`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Leg {

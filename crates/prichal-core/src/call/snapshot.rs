@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Call, Event, Leg, Moment, Status};
 use crate::json;
 
-/// The most bytes of events in a snapshot; the oldest are left out (`reference/kontur.md` §13, 22).
+/// The most bytes of events in a snapshot; the oldest are left out (`docs/contracts/kontur.md §13` row 22).
 const MAX_EVENT_BYTES: usize = 256 * 1024;
 
 /// The members of a call's model besides its evidence.

@@ -1,4 +1,4 @@
-//! Users: at once people of the CRM and employees of the document exchange (`contract.md` §1).
+//! Users: at once people of the CRM and employees of the document exchange (`docs/contracts/prichal.md §1`).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ACCESS_RIGHTS, CUSTOM_FIELDS, Defaults, NAME, REGION, flag, list, none_id};
 use crate::schema::{Elements, Field, Key, Object, Preset, Type, Words};
 
-/// What an employee may do with documents (`reference/edo.md`, `contract-details.md`).
+/// The permissions of employees for documents (`docs/contracts/idocs.md §8`, `docs/contracts/prichal.md §14`).
 pub const PERMISSIONS: &[&str] = &[
     "DOCUMENT_CREATE",
     "DOCUMENT_VIEW",
@@ -80,7 +80,7 @@ const SCHEDULE: &[Field] = &[
     Field::new("skipHolidays", Type::Bool),
 ];
 
-/// Fills in the defaults of a new user (`reference/kontur.md` §5, User).
+/// Fills in the defaults of a new user (`docs/contracts/kontur.md §5`, User).
 pub(super) fn settle_new(user: &mut Object, defaults: Defaults<'_>) {
     compose_name(user);
     if !user.contains_key("name") {

@@ -1,4 +1,4 @@
-//! An integration in one workspace (`reference/kontur.md` §5, `IntegrationInstance`).
+//! An integration in one workspace (`docs/contracts/kontur.md §5`, `IntegrationInstance`).
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! `manifest.json` (`reference/kontur.md` §4.2).
+//! `manifest.json` (`docs/contracts/kontur.md §4.2`).
 
 use serde_json::Value;
 use uuid::Uuid;

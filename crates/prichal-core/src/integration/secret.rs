@@ -1,5 +1,5 @@
 //! Secrets of an instance: the newest value, and all values accepted during an exchange
-//! (`reference/kontur.md` §5, §13 rows 14 and 15).
+//! (`docs/contracts/kontur.md §5, §13` rows 14 and 15).
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::schema::{Elements, Field, Key, Object, Type};
 
-/// The secret that signs webhook calls (`contract.md` §6).
+/// The secret that signs webhook calls (`docs/contracts/prichal.md §6`).
 pub const SIGNING_SECRET: &str = "webhook.signingSecret";
 
 /// The most values a secret may hold.

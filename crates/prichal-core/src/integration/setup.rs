@@ -1,4 +1,4 @@
-//! What `POST …/setup` stores of its free object (`contract-details.md`).
+//! The secrets and settings that `POST …/setup` stores of its free object (`docs/contracts/prichal.md §10.2`).
 
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ fn is_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Values are stored as text, booleans as `True` and `False` (`reference/kontur.md` §1).
+/// Values are stored as text, booleans as `True` and `False` (`docs/contracts/kontur.md §1`).
 fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
     if name.trim().is_empty() || name.len() > MAX_NAME {
         return Err(Fault::rule(

@@ -1,4 +1,4 @@
-//! Webhooks of an instance (`reference/kontur.md` §5, §9).
+//! Webhooks of an instance (`docs/contracts/kontur.md §5, §9`).
 
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ fn item_json(item: FilterItem) -> Value {
 }
 
 /// Adding a webhook again replaces it: connectors register theirs at every start
-/// (`contract-details.md`).
+/// (`docs/contracts/prichal.md §10.4`).
 pub(super) static WEBHOOKS: Elements = Elements {
     repeat: Repeat::Replace,
     rule: Some(|element| Webhook::from_element(element).map(drop)),

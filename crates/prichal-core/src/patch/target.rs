@@ -311,7 +311,7 @@ fn position(key: Key, list: &[Value], id: &str) -> Option<usize> {
 fn same_id(key: Key, value: &Value, id: &str) -> bool {
     match key {
         Key::Guid => same_text(value, id),
-        // Paths are matched in either case, so ids in them are too (`reference/kontur.md` §3).
+        // Paths are matched in either case, so ids in them are too (`docs/contracts/kontur.md §3`).
         Key::Text | Key::TextOrFresh => value
             .as_str()
             .is_some_and(|text| text.to_lowercase() == id.to_lowercase()),

@@ -1,5 +1,5 @@
 //! The query of a reader of a collection: its filter, its order and its mask of fields
-//! (`reference/era.md` §4, §5, §13).
+//! (`docs/contracts/era.md §4, §5, §13`).
 
 use std::cmp::Ordering;
 

@@ -118,7 +118,7 @@ impl Request {
     }
 
     /// What `startparam` gives to a script that was started by hand. Any other finds the parts of its
-    /// request there (`reference/era.md` §7).
+    /// request there (`docs/contracts/era.md §7`).
     pub fn params(&self) -> Option<&[Value]> {
         (self.method == START).then_some(self.params.as_slice())
     }

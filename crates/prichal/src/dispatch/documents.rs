@@ -1,4 +1,4 @@
-//! Calls of companies' document hooks (`reference/edo.md` §3): in the vendor's words and with his
+//! Calls of companies' document hooks (`docs/contracts/idocs.md §3`): in the vendor's words and with his
 //! signature, and strictly in order for each document.
 //!
 //! The runner never makes two calls at once for the same document, and it holds the next one back until

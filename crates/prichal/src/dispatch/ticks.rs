@@ -1,4 +1,4 @@
-//! The clock of schedule hooks (`reference/kontur.md` §9): each is called once per period.
+//! The clock of schedule hooks (`docs/contracts/kontur.md §9`): each is called once per period.
 //!
 //! Every node watches the clock, and who moves a tick on in the store makes its call. While the call
 //! runs the next tick stands behind its end, so that no two run at once; a crash costs that one tick.

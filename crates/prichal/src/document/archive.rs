@@ -1,5 +1,5 @@
 //! The archive of a document: originals, print form, signatures, evidence, and a manifest of them all
-//! (`reference/edo.md` §7). The same state gives the same bytes.
+//! (`docs/contracts/idocs.md §7`). The same state gives the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
 //! Checking signatures: by which policy, with what evidence, and what follows from the verdict
-//! (`reference/edo.md` §1.7, §4.6).
+//! (`docs/contracts/idocs.md §1.7, §4.6`).
 
 use bytes::Bytes;
 use prichal_core::{document::Document, id::WorkspaceId, time::Timestamp};
@@ -118,7 +118,7 @@ pub struct Question {
 pub struct Whose {
     pub bin: Option<String>,
     pub iin: Option<String>,
-    /// A person who signs for no company (`reference/edo.md` §8).
+    /// A person who signs for no company (`docs/contracts/idocs.md §8`).
     pub individual: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The print form of a document: what is known of it, on paper (`reference/edo.md` §7).
+//! The print form of a document: what is known of it, on paper (`docs/contracts/idocs.md §7`).
 
 use bytes::Bytes;
 use prichal_core::document::{self as core, NodeState, Recipient};

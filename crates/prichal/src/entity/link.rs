@@ -130,7 +130,7 @@ fn kind_of(member: &str) -> Option<EntityKind> {
         .filter(|kind| kind.collection().is_some() || *kind == EntityKind::Communication)
 }
 
-/// A call is linked with contacts, companies and deals alone (`reference/kontur.md` §5).
+/// A call is linked with contacts, companies and deals alone (`docs/contracts/kontur.md §5`).
 fn can_be_linked(one: EntityKind, other: EntityKind) -> bool {
     let with_call = |kind: EntityKind| {
         matches!(

@@ -1,4 +1,4 @@
-//! `/api/v1`: the integration API of Kontur (`reference/kontur.md`).
+//! `/api/v1`: the integration API of Kontur (`docs/contracts/kontur.md`).
 
 mod authorization;
 mod callbacks;

@@ -1,4 +1,4 @@
-//! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`reference/edo.md`).
+//! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`docs/contracts/idocs.md`).
 
 mod acts;
 mod blobs;

@@ -1,4 +1,4 @@
-//! `/rest/v1`, hooks and the websocket: channels, in Era's dialect (`reference/era.md`).
+//! `/rest/v1`, hooks and the websocket: channels, in Era's dialect (`docs/contracts/era.md`).
 
 mod caller;
 mod collection;

@@ -73,7 +73,7 @@ pub fn sign(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8]) -> Strin
     signatures
 }
 
-/// The value of `X-Idocs-Signature` (`reference/edo.md` §3.3): one signature per secret, whose UTF-8 bytes
+/// The value of `X-Idocs-Signature` (`docs/contracts/idocs.md §3.3`): one signature per secret, whose UTF-8 bytes
 /// are the key.
 pub fn sign_document_event<'a>(
     secrets: impl Iterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! The connector's own server: it takes CALL and HANGUP (`reference/kontur.md` §4.4).
+//! The connector's own server: it takes CALL and HANGUP (`docs/contracts/kontur.md §4.4`).
 
 use std::sync::Arc;
 

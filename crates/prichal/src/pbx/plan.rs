@@ -1,4 +1,4 @@
-//! Calls that are made up, after the stories of `reference/kontur.md` §6.2.
+//! Calls that are made up, after the stories of `docs/contracts/kontur.md §6.2`.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,5 +1,5 @@
 //! System calls: a user's wish to call, or to hang up, passed on to an integration
-//! (`reference/kontur.md` §4.4).
+//! (`docs/contracts/kontur.md §4.4`).
 
 use bytes::Bytes;
 use prichal_core::{

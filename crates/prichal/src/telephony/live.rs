@@ -1,5 +1,5 @@
 //! Live cards: what a user sees of the calls on his line, on whatever node he asks
-//! (`reference/kontur.md` §11).
+//! (`docs/contracts/kontur.md §11`).
 //!
 //! A listener follows the log: each time something about a call was committed, here or elsewhere, it
 //! reads which calls that were and compares them with what its user has seen. The store is the truth,

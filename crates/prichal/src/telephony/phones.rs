@@ -1,4 +1,4 @@
-//! Which contacts, companies and deals belong to a number (`reference/kontur.md` §10).
+//! Which contacts, companies and deals belong to a number (`docs/contracts/kontur.md §10`).
 
 use prichal_core::{
     call::{Call, Direction},

@@ -55,7 +55,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// The exchange's own id of a call. Connectors send it with and without the integration's name
-    /// (`reference/kontur.md` §6.4 rule 2).
+    /// (`docs/contracts/kontur.md §6.4` rule 2).
     pub fn bare<'a>(&self, external_id: &'a str) -> &'a str {
         let (name, rest) = external_id.split_once('/').unwrap_or(("", external_id));
         if name.to_lowercase() == self.name.to_lowercase() && !rest.is_empty() {

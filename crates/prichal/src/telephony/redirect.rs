@@ -1,5 +1,5 @@
 //! Who a caller is sent to: the users responsible for the active deals that carry the number
-//! (`reference/kontur.md` §7).
+//! (`docs/contracts/kontur.md §7`).
 
 use prichal_core::{
     event::{Entity, EntityKind},

@@ -1,5 +1,5 @@
 //! A message of an exchange: which call it is about, and what it makes of it
-//! (`reference/kontur.md` §6.3, §6.4).
+//! (`docs/contracts/kontur.md §6.3, §6.4`).
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How old a call that a user has asked for may be to be the one that an exchange reports without
-/// naming it (`reference/kontur.md` §6.4 rule 11).
+/// naming it (`docs/contracts/kontur.md §6.4` rule 11).
 const ADOPTION: Duration = Duration::from_mins(1);
 /// The most numbers that are tried behind an id that is used again.
 const KEYS: i64 = 10;
@@ -295,7 +295,7 @@ fn adopt(
 }
 
 /// Two records for one call: a user's wish and what the exchange has reported since become one when
-/// their phones agree; else the id that we gave counts (`reference/kontur.md` §6.4 rule 13).
+/// their phones agree; else the id that we gave counts (`docs/contracts/kontur.md §6.4` rule 13).
 fn settle_two(
     tx: &mut Tx<'_>,
     origin: &Origin,

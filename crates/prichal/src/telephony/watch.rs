@@ -1,4 +1,4 @@
-//! Calls that nobody ends are given up in time (`reference/kontur.md` §6.6).
+//! Calls that nobody ends are given up in time (`docs/contracts/kontur.md §6.6`).
 //!
 //! When that is stands in the call's row, so it survives restarts, and every node looks. Who gives a
 //! call up checks again under the row's lock, so that it happens once.

@@ -1,4 +1,4 @@
-//! `/admin/v1` (`contract.md` §4).
+//! `/admin/v1` (`docs/contracts/prichal.md §4`).
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Who may call (`contract.md` §3, `reference/kontur.md` §4.1).
+//! Who may call (`docs/contracts/prichal.md §3`, `docs/contracts/kontur.md §4.1`).
 
 use std::time::Duration;
 

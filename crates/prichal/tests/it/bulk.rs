@@ -1,4 +1,4 @@
-//! Bulk calls (`reference/edo.md` §1.6).
+//! Bulk calls (`docs/contracts/idocs.md §1.6`).
 
 use std::time::Duration;
 

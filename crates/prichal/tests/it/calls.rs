@@ -1,4 +1,4 @@
-//! What a workspace makes of its calls: whose they are, and how they are found (`reference/kontur.md` §6, §7).
+//! What a workspace makes of its calls: whose they are, and how they are found (`docs/contracts/kontur.md §6, §7`).
 
 use std::time::Duration;
 

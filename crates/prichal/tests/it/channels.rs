@@ -1,4 +1,4 @@
-//! Channels (`reference/era.md` §4, §5, §13): the six verbs, as the vendor prints them.
+//! Channels (`docs/contracts/era.md §4, §5, §13`): the six verbs, as the vendor prints them.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What users ask of telephony, and the calls they see (`reference/kontur.md` §4.4, §11).
+//! What users ask of telephony, and the calls they see (`docs/contracts/kontur.md §4.4, §11`).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What there was to tell of documents: told again, looked up, read on (`reference/edo.md` §3).
+//! What there was to tell of documents: told again, looked up, read on (`docs/contracts/idocs.md §3`).
 
 use std::time::Duration;
 

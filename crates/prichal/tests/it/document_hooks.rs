@@ -1,4 +1,4 @@
-//! Status webhooks of e-documents: who subscribes, and what is told (`reference/edo.md` §3).
+//! Status webhooks of e-documents: who subscribes, and what is told (`docs/contracts/idocs.md §3`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Status webhooks that fail, wait, hang or are cut off (`reference/edo.md` §3.4).
+//! Status webhooks that fail, wait, hang or are cut off (`docs/contracts/idocs.md §3.4`).
 
 use std::{sync::Arc, time::Duration};
 

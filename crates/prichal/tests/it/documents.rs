@@ -1,4 +1,4 @@
-//! E-documents from the wire to the disk (`reference/edo.md` §1, §2).
+//! E-documents from the wire to the disk (`docs/contracts/idocs.md §1, §2`).
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! Entities, batches, links (`contract.md` §5, `reference/kontur.md` §3, §4.8, §5).
+//! Entities, batches, links (`docs/contracts/prichal.md §5`, `docs/contracts/kontur.md §3, §4.8, §5`).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The feed (`reference/kontur.md` §4.7, §8): no change is ever missed.
+//! The feed (`docs/contracts/kontur.md §4.7, §8`): no change is ever missed.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! Files (`reference/kontur.md` §4.6): streamed, temporary for a day, permanent when something binds
+//! Files (`docs/contracts/kontur.md §4.6`): streamed, temporary for a day, permanent when something binds
 //! them.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Hooks: who may call, what is answered, and that every accepted one is run (`reference/era.md` §7, §13).
+//! Hooks: who may call, what is answered, and that every accepted one is run (`docs/contracts/era.md §7, §13`).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Integrations and their instances (`contract.md` §4, `reference/kontur.md` §3, §4.2).
+//! Integrations and their instances (`docs/contracts/prichal.md §4`, `docs/contracts/kontur.md §3, §4.2`).
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! What channels send (`reference/era.md` §8): with a script, without one, again when it fails.
+//! What channels send (`docs/contracts/era.md §8`): with a script, without one, again when it fails.
 
 use std::time::Duration;
 

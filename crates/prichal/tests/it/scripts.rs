@@ -1,4 +1,4 @@
-//! What scripts can do, and what they cannot (`reference/era.md` §10, §13; `contract-details.md`, channels).
+//! What scripts can do, and what they cannot (`docs/contracts/era.md §10, §13`, `docs/contracts/prichal.md §12`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The websocket of a channel (`reference/era.md` §9, §13), spoken by a client that is not ours.
+//! The websocket of a channel (`docs/contracts/era.md §9, §13`), spoken by a client that is not ours.
 
 use std::{sync::Arc, time::Duration};
 

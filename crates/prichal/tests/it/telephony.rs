@@ -1,4 +1,4 @@
-//! What exchanges report of calls, in whatever order (`reference/kontur.md` §6, §15 checks 3 to 9).
+//! What exchanges report of calls, in whatever order (`docs/contracts/kontur.md §6, §15` checks 3 to 9).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Webhooks from the change to the receiver (`contract.md` §6, `reference/kontur.md` §9).
+//! Webhooks from the change to the receiver (`docs/contracts/prichal.md §6`, `docs/contracts/kontur.md §9`).
 
 use std::{
     collections::HashMap,

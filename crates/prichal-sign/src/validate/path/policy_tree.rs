@@ -17,7 +17,7 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     let mut inhibit_mapping = length + 1;
     // `None`: every policy is still valid.
     let mut valid: Option<BTreeSet<String>> = None;
-    // From below the anchor down to the leaf. The anchor's own extensions bind nobody (§6.1.1).
+    // From below the anchor down to the leaf. The anchor's own extensions bind nobody (RFC 5280 §6.1.1).
     for (index, certificate) in chain.iter().enumerate().rev().skip(1) {
         let leaf = index == 0;
         let own = &certificate.extensions;
@@ -68,7 +68,7 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
     (explicit == 0 && none).then(|| "the path has no valid certificate policy".to_owned())
 }
 
-/// §6.1.4 a: nothing is mapped from or to the policy that stands for every other.
+/// RFC 5280 §6.1.4 a: nothing is mapped from or to the policy that stands for every other.
 fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
     let any = |policy: &Oid| *policy == *oid::ANY_POLICY;
     let between = chain.iter().skip(1).rev().skip(1);
@@ -79,7 +79,7 @@ fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
     Some(format!("{} maps any policy", found.subject))
 }
 
-/// §6.1.4 b: each valid policy gives way to all that it is mapped to, or to none where mapping is
+/// RFC 5280 §6.1.4 b: each valid policy gives way to all that it is mapped to, or to none where mapping is
 /// inhibited.
 fn map(policies: &mut BTreeSet<String>, mappings: &[(Oid, Oid)], allowed: bool) {
     let before = policies.clone();
@@ -95,7 +95,7 @@ fn map(policies: &mut BTreeSet<String>, mappings: &[(Oid, Oid)], allowed: bool) 
 }
 
 /// Counts down for each certificate that is not self-issued, then takes the certificate's own
-/// smaller numbers (§6.1.4 h to j).
+/// smaller numbers (RFC 5280 §6.1.4 h to j).
 fn step(explicit: &mut u64, any: &mut u64, mapping: &mut u64, certificate: &Certificate) {
     let own = &certificate.extensions;
     for (counter, limit) in [

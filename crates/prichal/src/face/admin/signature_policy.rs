@@ -1,5 +1,5 @@
 //! `/admin/v1/workspaces/{ws}/signature-policy`: what signatures of a company's documents are checked with
-//! (`contract-details.md`, E-documents).
+//! (`docs/contracts/prichal.md §14`).
 
 use axum::{Json as Answer, extract::State};
 use prichal_core::schema::{self, Field, Type};

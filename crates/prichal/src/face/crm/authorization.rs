@@ -1,5 +1,5 @@
 //! `/api/v1/authorization`: an integration trades its API key for an access key of 20 minutes
-//! (`reference/kontur.md` §4.1).
+//! (`docs/contracts/kontur.md §4.1`).
 
 use axum::{
     extract::State,

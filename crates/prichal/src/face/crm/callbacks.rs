@@ -1,5 +1,5 @@
 //! `/api/v1/{ws}/communications/callbacks/telephony/…`: what exchanges report
-//! (`reference/kontur.md` §4.5).
+//! (`docs/contracts/kontur.md §4.5`).
 
 use axum::{
     extract::FromRequestParts,
@@ -200,7 +200,7 @@ pub(super) async fn call_redirect(from: Exchanging, query: Query) -> Result<Resp
 }
 
 /// Reads a body; what is wrong is said with its line and position, as the vendor's reader does, which
-/// also misses the whole body then (`reference/kontur.md` §2).
+/// also misses the whole body then (`docs/contracts/kontur.md §2`).
 pub(super) fn read<T>(
     name: &str,
     body: &[u8],

@@ -1,4 +1,4 @@
-//! What came of webhook calls, and how to have some again (`contract.md` §6).
+//! What came of webhook calls, and how to have some again (`docs/contracts/prichal.md §6`).
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},

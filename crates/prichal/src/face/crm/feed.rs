@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/events`: the feed (`reference/kontur.md` §4.7, §8). Bodies are served as the log keeps
+//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Bodies are served as the log keeps
 //! them; nothing is parsed.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Files: uploaded for a day, kept once something binds them (`reference/kontur.md` §4.6).
+//! Files: uploaded for a day, kept once something binds them (`docs/contracts/kontur.md §4.6`).
 
 use std::ops::Range;
 

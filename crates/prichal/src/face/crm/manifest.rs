@@ -1,5 +1,5 @@
 //! The body that makes an integration or replaces its manifest: `manifest.json` itself, or a zip with
-//! it in its root (`reference/kontur.md` §4.2).
+//! it in its root (`docs/contracts/kontur.md §4.2`).
 
 use std::io::{Cursor, Read};
 

@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/communications/call` and `…/hangup`: what users ask for (`reference/kontur.md` §4.4).
+//! `/api/v1/{ws}/communications/call` and `…/hangup`: what users ask for (`docs/contracts/kontur.md §4.4`).
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode},

@@ -1,5 +1,5 @@
 //! `/api/v1/{ws}/ui-settings`: settings of the user interface, above all which integration calls out
-//! (`reference/kontur.md` §4.3). A user's value goes before the group's, the group's before the
+//! (`docs/contracts/kontur.md §4.3`). A user's value goes before the group's, the group's before the
 //! workspace's.
 
 use axum::{http::StatusCode, response::Response};

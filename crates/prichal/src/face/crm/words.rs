@@ -1,4 +1,4 @@
-//! The wording of errors under `/api/v1` (`reference/kontur.md` §2): business refusals, «not found»
+//! The wording of errors under `/api/v1` (`docs/contracts/kontur.md §2`): business refusals, «not found»
 //! among them, are 409 with an `ErrorInfo`; malformed input is a 400 problem; no credentials are the
 //! JSON string `"Unauthorized"`.
 

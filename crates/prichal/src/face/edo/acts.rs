@@ -1,4 +1,4 @@
-//! What the vendor leaves out: acting on an internal route, taking back, refusing (`reference/edo.md` §1.10).
+//! What the vendor leaves out: acting on an internal route, taking back, refusing (`docs/contracts/idocs.md §1.10`).
 
 use prichal_core::document::{Action, Direction, Operation as Step};
 use serde_json::{Value, json};

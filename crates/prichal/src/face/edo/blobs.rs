@@ -1,4 +1,4 @@
-//! Uploads: the originals of documents, and signatures (`reference/edo.md` §1.5).
+//! Uploads: the originals of documents, and signatures (`docs/contracts/idocs.md §1.5`).
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Bulk calls: each element is queued and done later; a companion tells how far it is (`reference/edo.md`
-//! §1.6, rows 24 to 42).
+//! Bulk calls: each element is queued and done later; a companion tells how far it is
+//! (`docs/contracts/idocs.md §1.6, §1.2` rows 24 to 42).
 
 use std::collections::HashMap;
 

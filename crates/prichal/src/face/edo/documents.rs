@@ -1,4 +1,4 @@
-//! Creating documents, and deleting drafts (`reference/edo.md` §1.2, rows 3 and 19, §1.10).
+//! Creating documents, and deleting drafts (`docs/contracts/idocs.md §1.10, §1.2` rows 3 and 19).
 
 use prichal_core::{
     document::{Document, Group, Kind, Party, Status},

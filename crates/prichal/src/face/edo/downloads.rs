@@ -1,5 +1,5 @@
-//! Files on their way out: content to sign, print forms, archives (`reference/edo.md` §1.2, rows 8, 17, 18,
-//! 41, §7).
+//! Files on their way out: content to sign, print forms, archives
+//! (`docs/contracts/idocs.md §7, §1.2` rows 8, 17, 18 and 41).
 
 use axum::{
     body::Body,

@@ -1,4 +1,4 @@
-//! The feed of documents' statuses, for who needs no webhook (`reference/edo.md` §1.10, §3.4).
+//! The feed of documents' statuses, for who needs no webhook (`docs/contracts/idocs.md §1.10, §3.4`).
 
 use prichal_dialect::idocs::event::StatusChange;
 use prichal_store::{LoggedEvent, document};

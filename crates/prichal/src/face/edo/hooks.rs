@@ -1,5 +1,5 @@
 //! Who wants to be told of documents' statuses, what came of telling, and what there was to tell
-//! (`reference/edo.md` §3).
+//! (`docs/contracts/idocs.md §3`).
 
 use axum::{
     http::StatusCode,

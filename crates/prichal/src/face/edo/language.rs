@@ -1,5 +1,5 @@
 //! What errors are said in: Russian, as the vendor's are; Kazakh or English when the client asks for it
-//! (`reference/edo.md` §8).
+//! (`docs/contracts/idocs.md §8`).
 
 use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};

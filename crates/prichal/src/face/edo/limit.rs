@@ -1,4 +1,4 @@
-//! How many requests a token may send (`--rate-limit`, `reference/edo.md` §8). Each node counts for itself.
+//! How many requests a token may send (`--rate-limit`, `docs/contracts/idocs.md §8`). Each node counts for itself.
 
 use axum::{
     extract::{Request, State},

@@ -1,4 +1,4 @@
-//! Looking at documents: one, a page of them, a status (`reference/edo.md` §1.2, rows 12 to 16).
+//! Looking at documents: one, a page of them, a status (`docs/contracts/idocs.md §1.2` rows 12 to 16).
 
 use axum::{
     http::StatusCode,

@@ -1,5 +1,5 @@
 //! Reading bodies as the vendor's server does: names in either case, enumerations by name or number,
-//! what is unknown is ignored (`reference/edo.md` §1.1, §1.4). What is wrong is said with the field's path.
+//! what is unknown is ignored (`docs/contracts/idocs.md §1.1, §1.4`). What is wrong is said with the field's path.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{document, id::parse_any};

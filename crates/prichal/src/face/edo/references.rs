@@ -1,5 +1,5 @@
 //! Reference values: employees, their permissions, whose token it is, and what may stand in a field
-//! (`reference/edo.md` §1.2, rows 21 to 23, §1.10).
+//! (`docs/contracts/idocs.md §1.10, §1.2` rows 21 to 23).
 
 use axum::extract::State;
 use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse_any};

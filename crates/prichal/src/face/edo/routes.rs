@@ -141,7 +141,7 @@ async fn note_language(request: Request, next: Next) -> Response {
     response
 }
 
-/// The vendor answers JSON under three names, as the client likes (`reference/edo.md` §1.1).
+/// The vendor answers JSON under three names, as the client likes (`docs/contracts/idocs.md §1.1`).
 fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
     let Some(wanted) = wanted.and_then(|wanted| wanted.to_str().ok()) else {
         return;

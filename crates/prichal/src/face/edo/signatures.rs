@@ -1,5 +1,5 @@
 //! What can be seen of signatures: those of a document with their reports, a check of anything that is
-//! sent, and the public page (`reference/edo.md` §1.10).
+//! sent, and the public page (`docs/contracts/idocs.md §1.10`).
 
 use axum::{
     extract::State,

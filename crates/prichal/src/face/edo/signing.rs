@@ -1,5 +1,5 @@
 //! Signing: the content is handed out with a ticket, and the signature of it comes back with the ticket
-//! (`reference/edo.md` §1.7).
+//! (`docs/contracts/idocs.md §1.7`).
 
 use bytes::Bytes;
 use prichal_core::{

@@ -1,4 +1,5 @@
-//! Routes: to whom a document goes, and through whose hands (`reference/edo.md` §1.3, §1.8, rows 4, 5, 9, 20).
+//! Routes: to whom a document goes, and through whose hands
+//! (`docs/contracts/idocs.md §1.3, §1.8, §1.2` rows 4, 5, 9 and 20).
 
 use std::collections::BTreeSet;
 

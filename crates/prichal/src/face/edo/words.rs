@@ -1,5 +1,5 @@
 //! The wording of errors under `/api/v3` and `/api/1`: one envelope for all, with the vendor's codes
-//! (`reference/edo.md` §1.4, §8).
+//! (`docs/contracts/idocs.md §1.4, §8`).
 
 use axum::{
     http::{HeaderValue, StatusCode, header},

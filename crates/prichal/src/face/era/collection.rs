@@ -1,4 +1,4 @@
-//! The six verbs of a service collection, as all of them have it (`reference/era.md` §4, §13).
+//! The six verbs of a service collection, as all of them have it (`docs/contracts/era.md §4, §13`).
 
 use axum::{
     extract::{MatchedPath, State},
@@ -409,7 +409,7 @@ fn check_room<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()
     Err(Error::refused("tooMany", what))
 }
 
-/// Reads a body that is JSON, or a form whose field `data` holds it (`reference/era.md` §5).
+/// Reads a body that is JSON, or a form whose field `data` holds it (`docs/contracts/era.md §5`).
 pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.map(|kind| kind.to_str().unwrap_or_default().to_ascii_lowercase());

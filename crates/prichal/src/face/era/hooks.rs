@@ -1,4 +1,4 @@
-//! `/exec` and `/hook/{token_local}[/…]`: requests of outside systems to a channel (`reference/era.md` §7).
+//! `/exec` and `/hook/{token_local}[/…]`: requests of outside systems to a channel (`docs/contracts/era.md §7`).
 
 use std::sync::Arc;
 

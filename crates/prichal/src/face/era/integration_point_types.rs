@@ -1,5 +1,5 @@
 //! `/rest/v1/service/integration_point_types`: what is fixed for all channels of a type
-//! (`reference/era.md` §3).
+//! (`docs/contracts/era.md §3`).
 
 use axum::{http::HeaderMap, response::Response};
 use prichal_core::{

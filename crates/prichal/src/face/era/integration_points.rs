@@ -1,4 +1,4 @@
-//! `/rest/v1/service/integration_points`: the channels of a workspace (`reference/era.md` §4).
+//! `/rest/v1/service/integration_points`: the channels of a workspace (`docs/contracts/era.md §4`).
 
 use axum::{
     http::{HeaderMap, StatusCode},

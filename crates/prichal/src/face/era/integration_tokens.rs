@@ -1,4 +1,4 @@
-//! `/rest/v1/service/integration_tokens/{token}`: whose token it is (`reference/era.md` §6).
+//! `/rest/v1/service/integration_tokens/{token}`: whose token it is (`docs/contracts/era.md §6`).
 
 use axum::{http::StatusCode, response::Response};
 use prichal_store::{Conn, channel, workspace};

@@ -1,5 +1,5 @@
 //! `/rest/v1/service/svcscript_runtimes`: scripts started by hand, and what has come of every run
-//! (`reference/era.md` §10).
+//! (`docs/contracts/era.md §10`).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/rest/v1/service/svcscripts`: the scripts of a workspace (`reference/era.md` §10).
+//! `/rest/v1/service/svcscripts`: the scripts of a workspace (`docs/contracts/era.md §10`).
 
 use axum::{http::HeaderMap, response::Response};
 use prichal_core::{

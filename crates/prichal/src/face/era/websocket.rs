@@ -1,4 +1,4 @@
-//! `/ws/token/v1[/{token_local}]`: the websocket of a channel (`reference/era.md` §9).
+//! `/ws/token/v1[/{token_local}]`: the websocket of a channel (`docs/contracts/era.md §9`).
 //!
 //! A frame is a JSON array of a method and its parameters. What the methods do is in [`session`].
 

@@ -1,5 +1,5 @@
 //! The wording of errors under `/rest/v1`: a code, which is the status and a thousand, and a text
-//! (`reference/era.md` §5, §13).
+//! (`docs/contracts/era.md §5, §13`).
 
 use axum::{
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
@@ -15,7 +15,8 @@ use crate::{
 
 /// The refusal of a look-up that has found nothing. Its text is documented.
 pub(super) const LOOKUP_FAILED: &str = "lookupFailed";
-/// The refusal of a token that nobody has. That its type names no charset is documented, too (§6).
+/// The refusal of a token that nobody has. That its type names no charset is documented, too
+/// (`docs/contracts/era.md §6`).
 pub(super) const TOKEN_NOT_FOUND: (&str, &str) = ("tokenNotFound", "Token not found");
 /// A body that says it is something else than what is read here.
 pub(super) const MEDIA_TYPE: (&str, &str) = (

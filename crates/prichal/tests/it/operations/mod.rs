@@ -1,4 +1,4 @@
-//! Each operation of the vendor's list (`reference/edo.md` §1.2) and each addition (§1.10): what it answers,
+//! Each operation of the vendor's list and each addition (`docs/contracts/idocs.md §1.2, §1.10`): what it answers,
 //! and what it refuses.
 
 mod answers;

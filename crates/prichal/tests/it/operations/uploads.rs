@@ -1,4 +1,4 @@
-//! Uploads: by name and by content, how large, kept once, and not for ever (`reference/edo.md` §1.5).
+//! Uploads: by name and by content, how large, kept once, and not for ever (`docs/contracts/idocs.md §1.5`).
 
 use std::{path::Path, time::Duration};
 

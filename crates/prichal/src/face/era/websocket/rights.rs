@@ -1,4 +1,4 @@
-//! What a channel may do over its websockets: what its roles' routes open (`reference/era.md` §5, §9).
+//! What a channel may do over its websockets: what its roles' routes open (`docs/contracts/era.md §5, §9`).
 
 use prichal_core::event::EntityKind;
 use prichal_store::{Conn, entity};
