@@ -4,6 +4,8 @@ pub mod call;
 pub mod communication;
 pub mod entity;
 pub mod fault;
+pub mod header;
 pub mod instance;
 pub mod patch;
+pub mod system_call;
 pub mod update_info;

@@ -1,5 +1,5 @@
 //! The fields that readers of the service collections may name in `mask`, `filter` and `order`
-//! (`docs/contracts/era.md §4`).
+//! (`docs/contracts/era.md §5`).
 
 use super::query::{FieldNames, Kind};
 

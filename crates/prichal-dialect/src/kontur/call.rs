@@ -24,6 +24,9 @@ static PARTY_TYPES: Words = Words {
     words: PartyType::WORDS,
 };
 
+/// The subject of the refusal `… not found` of a redirect for an unknown call.
+pub const REDIRECT: &str = "Communication Xcom.Api.Models.Communications.CallRedirectRequest";
+
 /// The most bytes of an exchange's ids and numbers.
 const MAX_NAME: usize = 200;
 

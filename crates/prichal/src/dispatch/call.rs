@@ -9,6 +9,7 @@ use prichal_core::{
     retry::{Failure, Reply},
     time::Timestamp,
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     LoggedEvent,
     integration::{self, Instance},
@@ -30,8 +31,8 @@ use crate::{
     vault::{AccessKey, fill_random, hex},
 };
 
-const ACCESS_KEY: HeaderName = HeaderName::from_static("x-xcom-accesskey");
-const ECHO: HeaderName = HeaderName::from_static("x-xcom-integration-echo");
+const ACCESS_KEY: HeaderName = HeaderName::from_static(kontur::header::ACCESS_KEY);
+const ECHO: HeaderName = HeaderName::from_static(kontur::header::ECHO);
 pub(super) const REPLAY: HeaderName = HeaderName::from_static("x-prichal-replay");
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");

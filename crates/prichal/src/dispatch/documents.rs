@@ -10,7 +10,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use prichal_core::{retry::Reply, time::Timestamp};
-use prichal_dialect::idocs::event::StatusChange;
+use prichal_dialect::idocs::{self, event::StatusChange};
 use prichal_store::{
     LoggedEvent,
     delivery::Lane,
@@ -29,9 +29,9 @@ use crate::{
     outgoing::{connections::Connections, signature::sign_document_event, target::Target},
 };
 
-const EVENT_ID: HeaderName = HeaderName::from_static("x-idocs-event-id");
-const TIMESTAMP: HeaderName = HeaderName::from_static("x-idocs-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("x-idocs-signature");
+const EVENT_ID: HeaderName = HeaderName::from_static(idocs::header::EVENT_ID);
+const TIMESTAMP: HeaderName = HeaderName::from_static(idocs::header::TIMESTAMP);
+const SIGNATURE: HeaderName = HeaderName::from_static(idocs::header::SIGNATURE);
 
 /// Tells a company of an event of its log, if it is the event's turn. `attempt` is the number of the call
 /// for this event.

@@ -8,13 +8,14 @@ use prichal_core::{
     id::{EntityId, IntegrationId, WorkspaceId, generate},
     integration::{Features, Status},
 };
+use prichal_dialect::kontur::system_call::{self, SystemCall};
 use prichal_store::{
     Conn, Tx, communication,
     integration::{self, Instance},
     ui_setting,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -129,22 +130,8 @@ pub async fn dial(
     if let Some(first) = made.await? {
         return Ok(first);
     }
-    let mut body = json!({ "communicationId": id });
-    let members = [
-        ("fromUserId", wish.from_user_id.map(|user| user.to_string())),
-        ("toUserId", wish.to_user_id.map(|user| user.to_string())),
-        (
-            "clientPhone",
-            Some(wish.client_phone).filter(|phone| !phone.is_empty()),
-        ),
-    ];
-    for (name, value) in members {
-        if let Some(value) = value {
-            body[name] = value.into();
-        }
-    }
-    let path = format!("api/v1/{workspace_name}/communications/call");
-    let outcome = send(app, chosen, &path, &body).await;
+    let request = system_call::dial(workspace_name, id.0, &wish);
+    let outcome = send(app, chosen, &request).await;
     let became = failure(outcome).map_or(Became::Taken, Became::Refused);
     finish(app, origin, Wished { id, became }, memory).await
 }
@@ -260,15 +247,8 @@ pub async fn hang_up(
     let instance = instance
         .filter(|instance| can(instance, |features| features.hangup))
         .ok_or_else(|| Error::refused("notSupported", not_supported("Hangup")))?;
-    let mut body = json!({ "realtimeCallItemId": wish.realtime_call_item_id });
-    if let Some(user) = wish.user {
-        body["userId"] = user.to_string().into();
-    }
-    let path = format!(
-        "api/v1/{workspace_name}/communications/{}/hangup",
-        found.row.id
-    );
-    match failure(send(app, instance, &path, &body).await) {
+    let request = system_call::hang_up(workspace_name, found.row.id.0, &wish);
+    match failure(send(app, instance, &request).await) {
         None => Ok(()),
         Some(why) => Err(Error::refused(
             "integrationError",
@@ -348,11 +328,11 @@ fn not_supported(feature: &str) -> String {
     format!("Feature {feature} is not supported by any integration")
 }
 
-async fn send(app: &App, instance: Instance, path: &str, body: &Value) -> Outcome {
-    let receiver = Receiver::of(app, instance, path);
+async fn send(app: &App, instance: Instance, request: &SystemCall) -> Outcome {
+    let receiver = Receiver::of(app, instance, &request.path);
     let payload = Payload {
         id: generate(app.clock.now()),
-        body: Bytes::from(body.to_string()),
+        body: Bytes::from(request.body.to_string()),
         replay: false,
     };
     call(app, &receiver, &receiver.connections(1), payload).await

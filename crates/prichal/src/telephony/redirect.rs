@@ -6,6 +6,7 @@ use prichal_core::{
     id::{IntegrationId, WorkspaceId},
     phone,
 };
+use prichal_dialect::kontur;
 use prichal_store::{Conn, communication, entity};
 use serde_json::Value;
 use uuid::Uuid;
@@ -30,12 +31,7 @@ pub fn by_call(
     let found = communication::find_external(conn, workspace, integration, external_id)?;
     let found = found
         .filter(|found| found.deleted_at.is_none())
-        .ok_or_else(|| {
-            // The vendor's own words.
-            Error::NotFound(
-                "Communication Xcom.Api.Models.Communications.CallRedirectRequest".into(),
-            )
-        })?;
+        .ok_or_else(|| Error::NotFound(kontur::call::REDIRECT.into()))?;
     let me = (EntityKind::Communication, found.id.0);
     let mut ends: Vec<Entity> = entity::links(conn, workspace, me)?;
     let cut = record::parse_links(&found.cut_links);

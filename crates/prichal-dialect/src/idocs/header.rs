@@ -1,0 +1,5 @@
+//! Names of HTTP headers (`docs/contracts/idocs.md §3.3`).
+
+pub const EVENT_ID: &str = "x-idocs-event-id";
+pub const TIMESTAMP: &str = "x-idocs-timestamp";
+pub const SIGNATURE: &str = "x-idocs-signature";
