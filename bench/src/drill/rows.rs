@@ -11,7 +11,7 @@ use anyhow::Result;
 use prichal_core::{
     document::{
         Document, Group, Kind, Party, Status,
-        event::{By, snapshot},
+        snapshot::{ChangeAuthor, snapshot},
     },
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EventId, UserId, WorkspaceId, generate},
@@ -122,7 +122,7 @@ fn one(tx: &mut Tx<'_>, node: Uuid, element: &Element, now: Timestamp) -> Result
         fate: None,
     };
     document::insert(tx, &created)?;
-    let by = By {
+    let by = ChangeAuthor {
         bin: created.sender.bin.clone(),
         employee: employee.0,
     };
