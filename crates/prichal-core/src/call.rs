@@ -24,7 +24,7 @@ pub use legs::Leg;
 pub use moment::Moment;
 pub use snapshot::{Head, created_at, push_members, snapshot};
 
-/// How many legs a call may have (`docs/contracts/kontur.md §13` row 13).
+/// The most legs of a call (`docs/contracts/kontur.md §13` row 13).
 pub const MAX_LEGS: usize = 50;
 /// The most events of a call.
 pub const MAX_EVENTS: usize = 1000;
@@ -492,8 +492,8 @@ impl Call {
             .find(|text| !text.is_empty())
     }
 
-    /// How long after the last message the call is given up (`docs/contracts/kontur.md §6.6`). Nothing for
-    /// one that is over.
+    /// The time after the last message at which the call is given up (`docs/contracts/kontur.md §6.6`). `None`
+    /// for a call that is over.
     pub fn give_up_after(&self) -> Option<Duration> {
         if self.status() == Status::Sealed {
             return None;

@@ -250,7 +250,7 @@ impl Channel {
         self.opt("issync") == Some(&Value::Bool(true))
     }
 
-    /// How long a receiving script may run (`docs/contracts/era.md §2`).
+    /// The longest run of a receiving script (`docs/contracts/era.md §2`).
     pub fn timeout(&self) -> Duration {
         let given = self.opt("recv_timeout").and_then(Value::as_u64);
         Duration::from_secs(given.filter(|given| *given > 0).unwrap_or(DEFAULT_TIMEOUT))

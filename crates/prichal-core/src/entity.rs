@@ -129,7 +129,7 @@ const TASK: &[Field] = &[
 const ROLE: &[Field] = &[
     NAME,
     ACCESS_RIGHTS,
-    // Which routes the role opens in the channels' dialect (`docs/contracts/era.md §5`).
+    // The routes that the role opens in the channels' dialect (`docs/contracts/era.md §5`).
     Field::new("routes", Type::Objects(ROUTE)),
     CUSTOM_FIELDS,
 ];

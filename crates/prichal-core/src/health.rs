@@ -1,4 +1,4 @@
-//! How a webhook fares, and what becomes of it and of its instance's status (`docs/contracts/prichal.md §6`), or of the
+//! The health of a webhook, and its consequences for the webhook and its instance's status (`docs/contracts/prichal.md §6`), or of the
 //! document hook (`docs/contracts/idocs.md §3.4`).
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the entities of the service collections have in common (`docs/contracts/era.md §2, §5, §13`): an id
+//! Common traits of the entities of the service collections (`docs/contracts/era.md §2, §5, §13`): an id
 //! that may be chosen, PATCH that merges, `ext` with the times of making and change.
 
 use serde_json::{Map, Value};

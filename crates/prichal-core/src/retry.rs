@@ -1,4 +1,4 @@
-//! What follows from one attempt at a delivery (`docs/contracts/kontur.md §9`, `docs/contracts/idocs.md §3.4`). Pure,
+//! The verdict on one attempt at a delivery (`docs/contracts/kontur.md §9`, `docs/contracts/idocs.md §3.4`). Pure,
 //! so its tests are a table.
 
 use std::{fmt, time::Duration};

@@ -1,8 +1,8 @@
 //! Schemas: the members that a JSON object may have, read and checked in one place.
 //!
-//! Reading is lenient (`docs/contracts/kontur.md §1`): property names in either case,
-//! unknown members ignored, null the same as absent. The outcome has the canonical names in the schema's
-//! order, so two equal models have equal texts.
+//! Reading is lenient (`docs/contracts/kontur.md §1`): property names in either case, unknown members
+//! ignored, null the same as absent. The outcome has the canonical names in the schema's order, so two equal
+//! models have equal texts.
 
 mod read;
 mod value;

@@ -120,7 +120,7 @@ pub fn parse_setting(text: &str) -> Option<Duration> {
 }
 
 /// Reads `hh:mm:ss` or `d.hh:mm:ss`, either with a fraction of up to seven digits
-/// (`docs/contracts/kontur.md §1`). Negative spans are refused: nothing here has one.
+/// (`docs/contracts/kontur.md §1`). Negative spans are refused, because no field has one.
 pub fn parse_time_span(text: &str) -> Option<Duration> {
     let (head, seconds) = text.rsplit_once(':')?;
     let (head, minutes) = head.rsplit_once(':')?;

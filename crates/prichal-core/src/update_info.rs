@@ -24,7 +24,7 @@ impl UpdateInfo {
         }
     }
 
-    /// After a change. What is said of the making stays (`docs/contracts/kontur.md §3`).
+    /// The stamp after a change. Author and time of the creation stay (`docs/contracts/kontur.md §3`).
     #[must_use]
     pub fn changed(self, origin: &Origin) -> Self {
         Self {

@@ -85,11 +85,7 @@ fn without_references(line: &str) -> String {
     let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
     let mut rest = comment;
     let mut kept = code.to_owned();
-    while let Some(at) = ["docs/contracts/", "reference/"]
-        .iter()
-        .filter_map(|folder| rest.find(folder))
-        .min()
-    {
+    while let Some(at) = rest.find("docs/contracts/") {
         kept.push_str(&rest[..at]);
         let end = rest[at..].find(".md").map(|end| at + end + ".md".len());
         rest = &rest[end.unwrap_or(rest.len())..];

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 /// The smallest stack in use: that of the runtime's threads.
 const STACK: usize = 2 << 20;
-/// The longest body of JSON.
-const LONGEST: usize = 1 << 20;
+/// The most bytes of a JSON body.
+const MAX_BODY: usize = 1 << 20;
 /// The depth at which the reader of JSON gives up.
 const DEPTH: usize = 128;
 
@@ -36,7 +36,7 @@ fn texts() -> Vec<String> {
         "[", "{\"a\":", "\"", "1", "/a", "/", "~1", "(", ")", ",", ".", "a.", "a[0]", "-", "+",
         "::", " ", "\\", "{", "}", "é", "code,", "P1D", "0:",
     ];
-    let long = |part: &&str| part.repeat(LONGEST / part.len());
+    let long = |part: &&str| part.repeat(MAX_BODY / part.len());
     parts.iter().map(long).collect()
 }
 
@@ -48,12 +48,12 @@ fn values() -> Vec<Value> {
         nest(|inner| json!({ "a": inner })),
         nest(|inner| json!({ "customFields": inner })),
         nest(|inner| json!([{ "id": "x", "value": inner }])),
-        json!(vec![0; LONGEST / 2]),
-        json!(vec![json!([]); LONGEST / 3]),
-        (0..LONGEST / 12)
+        json!(vec![0; MAX_BODY / 2]),
+        json!(vec![json!([]); MAX_BODY / 3]),
+        (0..MAX_BODY / 12)
             .map(|n| (n.to_string(), json!(n)))
             .collect(),
-        json!("x".repeat(LONGEST)),
+        json!("x".repeat(MAX_BODY)),
     ]
 }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 /// The smallest stack in use: that of the runtime's threads.
 const STACK: usize = 2 << 20;
-/// The longest body of JSON.
-const LONGEST: usize = 1 << 20;
+/// The most bytes of a JSON body.
+const MAX_BODY: usize = 1 << 20;
 /// The depth at which the reader of JSON gives up.
 const DEPTH: usize = 128;
 
@@ -28,7 +28,7 @@ fn texts() -> Vec<String> {
         "[", "{\"a\":", "\"", "1", "/a", "/", "~1", "(", ")", ",", ".", "a.", "a[0]", "-", "+",
         "::", " ", "\\", "{", "}", "é", "code,", "P1D", "0:",
     ];
-    let long = |part: &&str| part.repeat(LONGEST / part.len());
+    let long = |part: &&str| part.repeat(MAX_BODY / part.len());
     parts.iter().map(long).collect()
 }
 
@@ -39,12 +39,12 @@ fn values() -> Vec<Value> {
         nest(|inner| json!({ "a": inner })),
         nest(|inner| json!({ "customFields": inner })),
         nest(|inner| json!([{ "id": "x", "value": inner }])),
-        json!(vec![0; LONGEST / 2]),
-        json!(vec![json!([]); LONGEST / 3]),
-        (0..LONGEST / 12)
+        json!(vec![0; MAX_BODY / 2]),
+        json!(vec![json!([]); MAX_BODY / 3]),
+        (0..MAX_BODY / 12)
             .map(|n| (n.to_string(), json!(n)))
             .collect(),
-        json!("x".repeat(LONGEST)),
+        json!("x".repeat(MAX_BODY)),
     ]
 }
 
@@ -77,12 +77,12 @@ fn values_have_an_answer() {
 /// A request can name a field as often as it is long; a list is sorted by it once.
 #[test]
 fn fields_count_once() {
-    let names = "code,".repeat(LONGEST / 5);
+    let names = "code,".repeat(MAX_BODY / 5);
     let shape = Projection::read(&CHANNEL, Some(&names), false);
     assert!(shape.is_ok_and(|shape| format!("{shape:?}").matches("code").count() < 100));
     let order = format!(
         "[{}]",
-        vec!["\"code\",{\"code\":\"desc\"}"; LONGEST / 24].join(",")
+        vec!["\"code\",{\"code\":\"desc\"}"; MAX_BODY / 24].join(",")
     );
     let many = Selection::read(&CHANNEL, None, Some(&order));
     let one = Selection::read(&CHANNEL, None, Some(r#"["code"]"#));

@@ -1,4 +1,4 @@
-//! What statistics and lists want to know of a call (`docs/contracts/kontur.md §6.5`).
+//! The facts of a call for statistics and lists (`docs/contracts/kontur.md §6.5`).
 
 use std::cmp::Ordering;
 
@@ -71,7 +71,7 @@ impl Call {
         notices.map(|notice| &notice.timestamp).chain(event).max()
     }
 
-    /// The users whose leg goes on: who sees the call's card (`docs/contracts/kontur.md §11`).
+    /// The users of the open legs, who see the call's card (`docs/contracts/kontur.md §11`).
     pub fn users_on_line(&self) -> Vec<Uuid> {
         if self.status() == Status::Sealed {
             return Vec::new();

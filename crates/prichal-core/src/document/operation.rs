@@ -1,4 +1,4 @@
-//! What may be done with a document: the table of transitions (`docs/contracts/idocs.md §2.2`).
+//! Operations on a document: the table of transitions (`docs/contracts/idocs.md §2.2`).
 
 use super::{
     Action, Direction, Document, Fate, Internal, Kind, NewRoute, Recipient, Route, Status,

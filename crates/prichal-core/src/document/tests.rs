@@ -447,7 +447,7 @@ fn what_is_kept_is_what_was_there() {
 
 // ---- The model: random operations against the table.
 
-/// What the sender may see next (`docs/contracts/idocs.md §2.2`); a creation has no status before it.
+/// The statuses that the sender may see next (`docs/contracts/idocs.md §2.2`); a creation has no status before it.
 const SENDER_MOVES: &[(Status, &[Status])] = &[
     (
         Status::Draft,

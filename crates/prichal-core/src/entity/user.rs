@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ACCESS_RIGHTS, CUSTOM_FIELDS, Defaults, NAME, REGION, flag, list, none_id};
 use crate::schema::{Elements, Field, Key, Object, Preset, Type, Words};
 
-/// What an employee may do with documents (`docs/contracts/idocs.md §8`, `docs/contracts/prichal.md §14`).
+/// The permissions of employees for documents (`docs/contracts/idocs.md §8`, `docs/contracts/prichal.md §14`).
 pub const PERMISSIONS: &[&str] = &[
     "DOCUMENT_CREATE",
     "DOCUMENT_VIEW",

@@ -1,4 +1,4 @@
-//! What `POST …/setup` stores of its free object (`docs/contracts/prichal.md §10.2`).
+//! The secrets and settings that `POST …/setup` stores of its free object (`docs/contracts/prichal.md §10.2`).
 
 use serde_json::Value;
 

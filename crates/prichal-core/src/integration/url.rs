@@ -1,4 +1,4 @@
-//! Where an integration is called (`docs/contracts/kontur.md §9`).
+//! The URLs of an integration (`docs/contracts/kontur.md §9`).
 
 const MAX_LENGTH: usize = 2048;
 

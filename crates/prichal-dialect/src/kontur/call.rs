@@ -1,4 +1,4 @@
-//! Reading what exchanges and users send about calls (`docs/contracts/kontur.md §4.4, §4.5`).
+//! The messages of exchanges and users about calls, read (`docs/contracts/kontur.md §4.4, §4.5`).
 
 use prichal_core::{
     call::{

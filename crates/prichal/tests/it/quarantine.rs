@@ -272,7 +272,6 @@ async fn an_event_that_kills_the_server_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_run_in_quarantine_waits() {
-    let log = Log::new();
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
     let dock = Dock::new().await;
     let source =
@@ -321,6 +320,7 @@ async fn a_run_in_quarantine_waits() {
 
 #[tokio::test]
 async fn a_message_in_quarantine_is_given_up() {
+    let log = Log::new();
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
     let dock = Dock::new().await;
     let members = json!({ "url": receiver.url });
