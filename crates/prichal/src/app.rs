@@ -113,7 +113,7 @@ impl App {
         let node = data_dir.node_id()?;
         let journal = data_dir.journal();
         let slots = Slots::open(journal).context("cannot read what was under way")?;
-        let bus = Bus::connect(config.bus_url.as_deref()).await?;
+        let bus = Bus::connect(config.bus_url.as_ref().map(|url| url.expose_secret())).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
         let dispatch = Arc::new(Dispatch::new(bus.clone()));
@@ -179,8 +179,9 @@ impl App {
     }
 }
 
-async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
-    let options = match &config.database_url {
+/// The store that the settings name.
+pub(crate) fn store_options(config: &Config) -> anyhow::Result<Options> {
+    Ok(match &config.database_url {
         Some(url) => Options::Postgres {
             url: url.expose_secret().to_owned(),
             tls: Some(Arc::new(trust_of_database(config)?)),
@@ -188,7 +189,11 @@ async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> 
         None => Options::Sqlite {
             path: config.data_dir.join("prichal.sqlite"),
         },
-    };
+    })
+}
+
+async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
+    let options = store_options(config)?;
     let on_batch: OnBatch = Arc::new(|writes: usize| {
         #[expect(
             clippy::cast_precision_loss,
