@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use prichal_core::time::Timestamp;
 use prichal_store::{Db, OnBatch, OnCommit, Options};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -113,7 +113,7 @@ impl App {
         let node = data_dir.node_id()?;
         let journal = data_dir.journal();
         let slots = Slots::open(journal).context("cannot read what was under way")?;
-        let bus = Bus::connect(config.bus_url.as_ref().map(|url| url.expose_secret())).await?;
+        let bus = Bus::connect(config.bus_url.as_ref().map(ExposeSecret::expose_secret)).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
         let dispatch = Arc::new(Dispatch::new(bus.clone()));

@@ -21,6 +21,10 @@ pub(crate) use value::{TOKEN_FORM, is_token};
 type Listed<T> = Vec<T>;
 
 #[derive(Args, Clone, Debug)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the comments are shown as help, which has no markup"
+)]
 pub struct Config {
     /// The address to listen at
     ///

@@ -22,7 +22,11 @@ pub(super) fn command() -> Command {
         .long("check")
         .action(ArgAction::SetTrue)
         .help("Only try whether a server could start: the settings, the data directory, and the address, files and servers that they name");
-    with_settings(Command::new("serve").about("Run the server")).arg(check)
+    // The texts come last: the comments of the settings would be taken for those of the command.
+    with_settings(Command::new("serve"))
+        .about("Run the server")
+        .long_about(None)
+        .arg(check)
 }
 
 pub(super) async fn run(matches: &ArgMatches) -> Result<()> {

@@ -32,15 +32,13 @@ fn entry(setting: &Arg) -> String {
     };
     let mut entry = commented(&reason);
     let name = name(setting);
-    let line = match setting.get_default_values().first() {
-        Some(value) => format!("{name} = {}\n", literal(&value.to_string_lossy())),
-        None => {
-            let example = setting.get_value_names().and_then(|names| names.first());
-            format!(
-                "# {name} = {}\n",
-                literal(example.map_or("", |example| example))
-            )
-        }
+    let default = setting.get_default_values().first();
+    let example = setting.get_value_names().and_then(|names| names.first());
+    // A setting without a default is shown as a comment, with the form of its value.
+    let line = match (default, example) {
+        (Some(value), _) => format!("{name} = {}\n", literal(&value.to_string_lossy())),
+        (None, Some(example)) => format!("# {name} = {}\n", literal(example)),
+        (None, None) => format!("# {name} = \"\"\n"),
     };
     entry.push_str(&line);
     entry
@@ -66,7 +64,7 @@ fn commented(text: &str) -> String {
             if line.chars().count() + 1 + word.chars().count() > WIDTH {
                 out.push_str(&line);
                 out.push('\n');
-                line = "#".to_owned();
+                line.truncate(1);
             }
             line.push(' ');
             line.push_str(word);

@@ -149,7 +149,9 @@ impl BadSetting {
             _ => None,
         };
         let allowed = match error.kind() {
-            ErrorKind::InvalidValue => text(ContextKind::ValidValue)?,
+            ErrorKind::InvalidValue => {
+                text(ContextKind::ValidValue).filter(|allowed| !allowed.is_empty())?
+            }
             ErrorKind::ValueValidation => std::error::Error::source(error)?.to_string(),
             _ => return None,
         };

@@ -353,7 +353,10 @@ fn a_switch_takes_no_other_flag_for_its_value() {
         ],
         &[],
     );
-    assert!(!good && text.contains("admin-token"), "{text}");
+    assert!(
+        !good && text.contains("a value is required for '--admin-token"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -365,6 +368,7 @@ fn the_help_and_the_settings_file_show_the_defaults() {
         let (good, help, _) = said(folder.path(), &["serve", flag], &variables);
         assert!(good && !help.contains("hunter2"));
         for text in [
+            "Run the server",
             "[default: 127.0.0.1:8080]",
             "[default: 30s,1m,5m,15m,1h,1h,1h]",
             "[default: false]",
