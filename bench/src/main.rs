@@ -26,7 +26,7 @@ use tokio::{
 
 /// Measures a Prichal server on this machine, side by side with its limits.
 ///
-/// It needs target/release/prichal (cargo build --release) and, unless --engine is sqlite, a PostgreSQL server on
+/// It needs target/dist/prichal (cargo build --profile dist) and, unless --engine is sqlite, a PostgreSQL server on
 /// which it can create databases. The script bench/run provides both.
 #[derive(Parser)]
 #[command(name = "prichal-bench")]
@@ -201,10 +201,10 @@ fn target_folder() -> Result<PathBuf> {
 }
 
 fn find_server(given: Option<&Path>, target: &Path) -> Result<PathBuf> {
-    let path = given.map_or_else(|| target.join("release/prichal"), Path::to_path_buf);
+    let path = given.map_or_else(|| target.join("dist/prichal"), Path::to_path_buf);
     if !path.is_file() {
         bail!(
-            "there is no server at {}: build it with cargo build --release, or name it with --server",
+            "there is no server at {}: build it with cargo build --profile dist, or name it with --server",
             path.display()
         );
     }

@@ -1,65 +1,50 @@
 //! Addresses and networks in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3).
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// A network, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    /// The length of the prefix in bits.
-    bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Reads `10.0.0.0/8`, `2001:db8::/32`, or an address alone.
     pub fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
+        // The parser of `ipnet` takes octets with zeros in front, which others read as octal.
+        let network = match text.split_once('/') {
+            Some((address, bits)) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                IpNet::new(address.parse().ok()?, bits.parse().ok()?).ok()?
+            }
+            Some(_) => return None,
+            None => IpNet::from(text.parse::<IpAddr>().ok()?),
         };
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let is_number = |bits: &&str| bits.bytes().all(|byte| byte.is_ascii_digit());
-        let bits = match bits {
-            Some(bits) => Some(bits).filter(is_number)?.parse().ok()?,
-            None => most,
-        };
-        if bits > most {
-            return None;
-        }
-        // An IPv4 network written as an IPv6 one is that network, since its addresses are.
-        match address.to_canonical() {
-            IpAddr::V4(inner) if address.is_ipv6() && bits >= 96 => Some(Self {
-                address: inner.into(),
-                bits: bits - 96,
-            }),
-            _ => Some(Self { address, bits }),
-        }
+        Some(Self(canonical(network)))
     }
 
     /// True if the network contains an address. An IPv4 address written as an IPv6 one is that address.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let differ = network.to_bits() ^ address.to_bits();
-                differ.leading_zeros() >= self.bits.into()
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let differ = network.to_bits() ^ address.to_bits();
-                differ.leading_zeros() >= self.bits.into()
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
+}
+
+/// An IPv4 network written as an IPv6 one is that network, since its addresses are.
+fn canonical(network: IpNet) -> IpNet {
+    let inner = match network {
+        IpNet::V6(network) => network.addr().to_ipv4_mapped(),
+        IpNet::V4(_) => None,
+    };
+    let bits = network.prefix_len().checked_sub(96);
+    let inner = inner
+        .zip(bits)
+        .map(|(inner, bits)| Ipv4Net::new(inner, bits));
+    inner.and_then(Result::ok).map_or(network, IpNet::V4)
 }
 
 /// The address that identifies a customer of a provider: of IPv6, the first of the customer's /64.
 pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & !u128::from(u64::MAX);
-            Ipv6Addr::from_bits(network).into()
-        }
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).network().into(),
         address @ IpAddr::V4(_) => address,
     }
 }
@@ -95,6 +80,10 @@ mod tests {
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
             ("::/0", "::1", true),
+            // Bits behind the prefix do not count, and it may be written with zeros.
+            ("10.1.2.3/08", "10.255.0.1", true),
+            ("2001:db8::1/32", "2001:db8:ffff::1", true),
+            ("::ffff:10.0.0.0/95", "10.0.0.1", false),
         ] {
             let network = Network::parse(network).unwrap();
             assert_eq!(
@@ -111,6 +100,13 @@ mod tests {
             "10.0.0.0/",
             "10.0.0.0/+8",
             "10.0.0/8",
+            "10.0.0.0/8/8",
+            "10.0.0.0/256",
+            "010.0.0.0/8",
+            "10.0.0.01",
+            " 10.0.0.0/8",
+            "[::1]",
+            "fe80::1%eth0",
         ] {
             assert_eq!(Network::parse(bad), None, "{bad}");
         }

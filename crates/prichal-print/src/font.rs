@@ -1,9 +1,13 @@
 //! The two fonts, and the characters that a form uses.
 
 use crate::error::PrintError;
+use read_fonts::{
+    FontRef, ReadError, TableProvider as _,
+    tables::{cmap::CmapSubtable, hmtx::Hmtx, os2::SelectionFlags},
+    types::GlyphId,
+};
 use std::collections::HashMap;
 use subsetter::GlyphRemapper;
-use ttf_parser::{Face, GlyphId};
 
 static REGULAR: &[u8] = include_bytes!("../fonts/DejaVuSansCondensed.ttf");
 static BOLD: &[u8] = include_bytes!("../fonts/DejaVuSansCondensed-Bold.ttf");
@@ -54,17 +58,52 @@ pub(crate) struct Used {
 
 pub(crate) struct Font {
     data: &'static [u8],
-    pub(crate) face: Face<'static>,
+    characters: CmapSubtable<'static>,
+    widths: Hmtx<'static>,
+    pub(crate) metrics: Metrics,
     codes: HashMap<char, u16>,
     pub(crate) used: Vec<Used>,
 }
 
+/// The measures of a whole font, in its units.
+pub(crate) struct Metrics {
+    units_per_em: u16,
+    /// Left, low, right and high.
+    pub(crate) bounds: [i16; 4],
+    pub(crate) ascender: i16,
+    pub(crate) descender: i16,
+    pub(crate) cap_height: i16,
+    pub(crate) is_bold: bool,
+}
+
+impl Metrics {
+    fn read(font: &FontRef<'_>) -> Result<Self, ReadError> {
+        let (head, heights, style) = (font.head()?, font.hhea()?, font.os2()?);
+        let ascender = heights.ascender().to_i16();
+        Ok(Self {
+            units_per_em: head.units_per_em(),
+            bounds: [head.x_min(), head.y_min(), head.x_max(), head.y_max()],
+            ascender,
+            descender: heights.descender().to_i16(),
+            cap_height: style.s_cap_height().unwrap_or(ascender),
+            is_bold: style.fs_selection().contains(SelectionFlags::BOLD),
+        })
+    }
+}
+
 impl Font {
     fn new(data: &'static [u8]) -> Result<Self, PrintError> {
-        let face = Face::parse(data, 0).map_err(|error| PrintError::Font(error.to_string()))?;
+        Self::read(data).map_err(|error| PrintError::Font(error.to_string()))
+    }
+
+    fn read(data: &'static [u8]) -> Result<Self, ReadError> {
+        let font = FontRef::new(data)?;
+        let (_, _, characters) = font.cmap()?.best_subtable().ok_or(ReadError::OutOfBounds)?;
         let mut font = Self {
             data,
-            face,
+            characters,
+            widths: font.hmtx()?,
+            metrics: Metrics::read(&font)?,
             codes: HashMap::new(),
             used: Vec::new(),
         };
@@ -75,7 +114,7 @@ impl Font {
 
     /// The width of a character, relative to the font size.
     pub(crate) fn advance(&self, char: char) -> f32 {
-        self.scale(self.face.glyph_hor_advance(self.glyph(char)).unwrap_or(0)) / 1000.0
+        self.scale(self.widths.advance(self.glyph(char).into()).unwrap_or(0)) / 1000.0
     }
 
     /// The width of a text in points.
@@ -105,7 +144,7 @@ impl Font {
 
     /// Converts font units to thousandths of the font size.
     pub(crate) fn scale(&self, units: impl Into<f32>) -> f32 {
-        units.into() * 1000.0 / f32::from(self.face.units_per_em())
+        units.into() * 1000.0 / f32::from(self.metrics.units_per_em)
     }
 
     fn code(&mut self, char: char) -> u16 {
@@ -117,7 +156,7 @@ impl Font {
         };
         let used = Used {
             char,
-            glyph: self.glyph(char).0,
+            glyph: self.glyph(char),
             width: self.advance(char) * 1000.0,
         };
         self.used.push(used);
@@ -125,8 +164,12 @@ impl Font {
         code
     }
 
-    fn glyph(&self, char: char) -> GlyphId {
-        self.face.glyph_index(char).unwrap_or(GlyphId(0))
+    /// The glyph of a character; 0 if the font has none.
+    fn glyph(&self, char: char) -> u16 {
+        let glyph = self.characters.map_codepoint(char).map(GlyphId::to_u32);
+        glyph
+            .and_then(|glyph| glyph.try_into().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -140,7 +183,7 @@ mod tests {
     fn the_fonts_have_the_needed_letters() {
         let fonts = Fonts::new().unwrap();
         for font in [&fonts.regular, &fonts.bold] {
-            assert!(LETTERS.chars().all(|char| font.glyph(char) != GlyphId(0)));
+            assert!(LETTERS.chars().all(|char| font.glyph(char) != 0));
         }
     }
 

@@ -139,19 +139,17 @@ impl File {
     }
 
     fn descriptor(&mut self, font: &Font, name: &str, id: Ref, file: Ref) {
-        let face = &font.face;
-        let bounds = face.global_bounding_box();
-        let bounds = [bounds.x_min, bounds.y_min, bounds.x_max, bounds.y_max];
-        let [left, low, right, high] = bounds.map(|side| font.scale(side));
+        let metrics = &font.metrics;
+        let [left, low, right, high] = metrics.bounds.map(|side| font.scale(side));
         let mut descriptor = self.pdf.font_descriptor(id);
         descriptor.name(Name(name.as_bytes()));
         descriptor.flags(FontFlags::SYMBOLIC);
         descriptor.bbox(Rect::new(left, low, right, high));
         descriptor.italic_angle(0.0);
-        descriptor.ascent(font.scale(face.ascender()));
-        descriptor.descent(font.scale(face.descender()));
-        descriptor.cap_height(font.scale(face.capital_height().unwrap_or(face.ascender())));
-        descriptor.stem_v(if face.is_bold() { 140.0 } else { 85.0 });
+        descriptor.ascent(font.scale(metrics.ascender));
+        descriptor.descent(font.scale(metrics.descender));
+        descriptor.cap_height(font.scale(metrics.cap_height));
+        descriptor.stem_v(if metrics.is_bold { 140.0 } else { 85.0 });
         descriptor.font_file2(file);
     }
 

@@ -22,25 +22,47 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_signature_brief.sql"),
 ];
 
-pub(crate) fn run(conn: &mut Conn) -> Result<()> {
+/// Refuses tables that a newer Prichal has brought to its version. Changes nothing.
+pub(crate) fn check(conn: &mut Conn) -> Result<()> {
+    let is_there = conn.query_one(
+        match conn.engine() {
+            Engine::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = 'migration'",
+            Engine::Postgres => "SELECT 1 WHERE to_regclass('migration') IS NOT NULL",
+        },
+        &[],
+        |row| row.get::<i64>(0),
+    )?;
+    if is_there.is_some() {
+        version(conn)?;
+    }
+    Ok(())
+}
+
+/// The version of the tables, which is none that is newer than this Prichal.
+fn version(conn: &mut Conn) -> Result<i64> {
+    let sql = "SELECT coalesce(max(version), 0) FROM migration";
+    let found = conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0);
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(Error::Newer { found, known });
+    }
+    Ok(found)
+}
+
+pub(crate) fn run(conn: &mut Conn) -> Result<()> {
     conn.batch(match conn.engine() {
         Engine::Sqlite => "BEGIN IMMEDIATE",
         // An advisory lock, because nodes may start at the same time.
         Engine::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(8114712230175)",
     })?;
     conn.batch("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)")?;
-    let found = conn
-        .query_one(
-            "SELECT coalesce(max(version), 0) FROM migration",
-            &[],
-            |row| row.get(0),
-        )?
-        .unwrap_or(0);
-    if found > known {
-        conn.batch("ROLLBACK")?;
-        return Err(Error::Newer { found, known });
-    }
+    let found = match version(conn) {
+        Ok(found) => found,
+        Err(error) => {
+            conn.batch("ROLLBACK")?;
+            return Err(error);
+        }
+    };
     for (version, sql) in (1i64..).zip(MIGRATIONS) {
         if version > found {
             conn.batch(sql)?;

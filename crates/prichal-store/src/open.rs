@@ -70,6 +70,20 @@ impl Db {
             written,
         })
     }
+
+    /// Tries whether [`Db::open`] would find a store that it can use, and changes nothing. A SQLite file
+    /// that is missing would be made.
+    pub fn check(options: &Options) -> Result<()> {
+        let mut conn = match options {
+            Options::Sqlite { path } if !path.exists() => return Ok(()),
+            Options::Sqlite { path } => {
+                let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+                Conn::sqlite(rusqlite::Connection::open_with_flags(path, flags)?)
+            }
+            Options::Postgres { url, tls } => postgres(url, tls.as_deref(), true)?,
+        };
+        migration::check(&mut conn)
+    }
 }
 
 fn connector(options: &Options, reading: bool) -> Connect {

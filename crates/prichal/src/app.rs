@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use prichal_core::time::Timestamp;
 use prichal_store::{Db, OnBatch, OnCommit, Options};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -113,7 +113,7 @@ impl App {
         let node = data_dir.node_id()?;
         let journal = data_dir.journal();
         let legacy = Legacy::open(journal).context("cannot read what was under way")?;
-        let bus = Bus::connect(config.bus_url.as_deref()).await?;
+        let bus = Bus::connect(config.bus_url.as_ref().map(ExposeSecret::expose_secret)).await?;
         let telephony = Arc::new(Telephony::default());
         let channels = Arc::new(Channels::default());
         let access = Arc::new(Access::default());
@@ -181,8 +181,9 @@ impl App {
     }
 }
 
-async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
-    let options = match &config.database_url {
+/// The store that the settings name.
+pub(crate) fn store_options(config: &Config) -> anyhow::Result<Options> {
+    Ok(match &config.database_url {
         Some(url) => Options::Postgres {
             url: url.expose_secret().to_owned(),
             tls: Some(Arc::new(trust_of_database(config)?)),
@@ -190,7 +191,11 @@ async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> 
         None => Options::Sqlite {
             path: config.data_dir.join("prichal.sqlite"),
         },
-    };
+    })
+}
+
+async fn open_store(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
+    let options = store_options(config)?;
     let on_batch: OnBatch = Arc::new(|writes: usize| {
         #[expect(
             clippy::cast_precision_loss,

@@ -73,6 +73,13 @@ impl Bus {
         }))))
     }
 
+    /// Tries whether the NATS server at `url` answers.
+    pub async fn check(url: &str) -> anyhow::Result<()> {
+        let connected = async_nats::ConnectOptions::new().connect(url).await;
+        connected.context("cannot connect to the bus")?;
+        Ok(())
+    }
+
     /// Tells the other nodes. Never waits.
     pub fn tell(&self, news: News) {
         self.send(Message::News(news));

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod client;
 mod demo;
 mod serve;
@@ -8,17 +9,24 @@ mod token;
 mod verify;
 mod workspace;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write as _},
+    process::ExitCode,
+};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Args as _, Command, parser::ValueSource};
 
-use crate::config::{BadSetting, Config, SETTINGS, Sources};
+use crate::config::{self, BadSetting, Config, Sources};
 
 /// Runs what the command line asks for.
 pub async fn run() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
+            if let Some(bad) = BadSetting::of_flag(&error) {
+                complain(&bad.into());
+                return ExitCode::FAILURE;
+            }
             let is_verify = std::env::args_os()
                 .nth(1)
                 .is_some_and(|word| word == "verify");
@@ -33,6 +41,10 @@ pub async fn run() -> ExitCode {
     };
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches).await,
+        Some(("config", _)) => {
+            say(config::annotated().trim_end());
+            Ok(())
+        }
         Some(("demo", matches)) => demo::run(matches).await,
         Some(("simulate-pbx", matches)) => simulate_pbx::run(matches).await,
         Some(("workspace", matches)) => workspace::run(matches).await,
@@ -63,6 +75,10 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
+        .subcommand(
+            Command::new("config")
+                .about("Print a settings file with all settings and their defaults"),
+        )
         .subcommand(demo::command())
         .subcommand(simulate_pbx::command())
         .subcommand(workspace::command())
@@ -70,64 +86,58 @@ fn command() -> Command {
         .subcommand(verify::command())
 }
 
-/// The flags of all settings, and the file they may stand in.
-fn setting_flags() -> Vec<Arg> {
-    let flag = |setting: &'static crate::config::Setting| {
-        let help = format!(
-            "{}: {} [env: {}]",
-            setting.help,
-            setting.allowed,
-            setting.variable()
-        );
-        let arg = Arg::new(setting.name)
-            .long(setting.name)
-            .value_name(setting.value)
-            .help(help)
-            // What begins with a hyphen is a bad value, not another flag.
-            .allow_hyphen_values(true)
-            .action(ArgAction::Set);
-        if setting.value == "BOOL" {
-            arg.num_args(0..=1).default_missing_value("true")
-        } else {
-            arg
-        }
-    };
+/// The flags of all settings, and of the file they may stand in.
+fn with_settings(command: Command) -> Command {
     let file = Arg::new("config")
         .long("config")
         .value_name("FILE")
         .help("The file with settings, instead of prichal.toml");
-    SETTINGS.iter().map(flag).chain([file]).collect()
+    let command = Config::augment_args(command).mut_args(|arg| {
+        let Some(name) = arg.get_long() else {
+            return arg;
+        };
+        let variable = format!(" [env: {}]", config::variable(name));
+        let (help, long) = (arg.get_help(), arg.get_long_help());
+        let short = format!("{}{variable}", help.cloned().unwrap_or_default());
+        let long = long.map(|long| format!("{long}{variable}"));
+        let arg = arg.help(short);
+        match long {
+            Some(long) => arg.long_help(long),
+            None => arg,
+        }
+    });
+    command.arg(file).after_help(
+        "A flag goes before an environment variable, and that before the file. `prichal config` prints a file with \
+         all settings.",
+    )
 }
 
 /// The settings by flags, variables and file.
 fn load(matches: &ArgMatches) -> Result<Config, BadSetting> {
-    let file = match matches.get_one::<String>("config") {
-        Some(path) => {
-            let text = std::fs::read_to_string(path);
-            Some((
-                path.clone(),
-                text.map_err(|error| BadSetting::Unreadable {
-                    file: path.clone(),
-                    why: error.to_string(),
-                })?,
-            ))
-        }
-        None => match std::fs::read_to_string("prichal.toml") {
-            Ok(text) => Some(("prichal.toml".to_owned(), text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => {
-                return Err(BadSetting::Unreadable {
-                    file: "prichal.toml".to_owned(),
-                    why: error.to_string(),
-                });
-            }
-        },
+    let flag = |name: &str| {
+        let id = name.replace('-', "_");
+        let given = matches.value_source(&id) == Some(ValueSource::CommandLine);
+        let value = matches.get_raw(&id).filter(|_| given)?.next()?;
+        Some(value.to_string_lossy().into_owned())
     };
     Config::load(&Sources {
-        flags: &|name| matches.get_one::<String>(name).cloned(),
+        flags: &flag,
         variables: &|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()),
-        file,
+        file: settings_file(matches.get_one("config"))?,
     })
+}
+
+/// The name and text of the file that is given, or of `prichal.toml` where there is one.
+fn settings_file(given: Option<&String>) -> Result<Option<(String, String)>, BadSetting> {
+    let file = given.map_or("prichal.toml", String::as_str);
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some((file.to_owned(), text))),
+        Err(error) if given.is_none() && error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(BadSetting::Unreadable {
+            file: file.to_owned(),
+            why: error.to_string(),
+        }),
+    }
 }
 
 /// Prints what the command was run for. A pipe that was closed is no failure of ours.

@@ -20,6 +20,8 @@ use crate::{
 
 /// The file of the master key before the present one.
 const PREVIOUS: &str = "previous-master-key";
+/// The file of the node's id.
+const NODE: &str = "node-id";
 
 pub struct DataDir {
     path: PathBuf,
@@ -66,7 +68,8 @@ impl DataDir {
     pub fn check(config: &Config) -> Result<()> {
         let path = &config.data_dir;
         if !is_directory(path)? {
-            return Ok(());
+            return is_makeable(path)
+                .with_context(|| format!("cannot make the data directory `{}`", path.display()));
         }
         let probe = path.join(format!("check-{}", Uuid::new_v4()));
         let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
@@ -88,6 +91,10 @@ impl DataDir {
             && let Some(text) = find(&previous)?
         {
             read_key(&text, &previous)?;
+        }
+        let node = path.join(NODE);
+        if let Some(text) = find(&node)? {
+            read_node(&text, &node)?;
         }
         Ok(())
     }
@@ -129,8 +136,8 @@ impl DataDir {
 
     /// Which node this is among those that share a store.
     pub fn node_id(&self) -> Result<Uuid> {
-        let (text, path) = self.kept("node-id", || Uuid::new_v4().to_string())?;
-        Uuid::try_parse(&text).with_context(|| format!("`{}` holds no id", path.display()))
+        let (text, path) = self.kept(NODE, || Uuid::new_v4().to_string())?;
+        read_node(&text, &path)
     }
 
     /// Where the journal of what is under way is.
@@ -214,6 +221,25 @@ fn read_key(text: &str, path: &Path) -> Result<MasterKey> {
             path.display()
         )
     })
+}
+
+fn read_node(text: &str, path: &Path) -> Result<Uuid> {
+    Uuid::try_parse(text).with_context(|| format!("`{}` holds no id", path.display()))
+}
+
+/// Tells whether a file or a folder that is missing could be made, without making it: what is there of the
+/// way to it ends in a folder that this process may write to.
+pub(crate) fn is_makeable(path: &Path) -> io::Result<()> {
+    let whole = std::path::absolute(path)?;
+    let nearest = whole.ancestors().skip(1).find(|folder| folder.exists());
+    let nearest = nearest.unwrap_or(Path::new("/"));
+    if !nearest.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(
+        nearest,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )?)
 }
 
 /// Writes a file that is there whole or not at all, for nobody else to read.
@@ -317,6 +343,10 @@ mod tests {
             text.contains("is not a directory") && text.contains(&path.display().to_string()),
             "{text}"
         );
+        assert_eq!(
+            is_makeable(&path.join("deep")).map_err(|error| error.kind()),
+            Err(io::ErrorKind::NotADirectory)
+        );
         let error = DataDir::open(&path.join("deep")).err().expect("refused");
         assert!(error.to_string().contains("file/deep"), "{error:#}");
     }
@@ -356,6 +386,9 @@ mod tests {
         dir.master_key(&config).expect("a key");
         assert_eq!(check(), Ok(()), "a running server is no obstacle");
         assert_eq!(fs::read_dir(&path).expect("a folder").count(), 2);
+        fs::write(path.join("node-id"), "x").expect("written");
+        assert!(check().is_err_and(|text| text.contains("node-id")));
+        fs::remove_file(path.join("node-id")).expect("removed");
         fs::write(path.join("master-key"), "x").expect("written");
         assert!(check().is_err_and(|text| text.contains("master-key")));
         let given = Config {

@@ -1,20 +1,17 @@
 //! How many requests a token may send in a period. Each node counts for itself.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use prichal_core::{id::TokenId, time::Timestamp};
+use quick_cache::unsync::Cache;
 
 use crate::config::Rate;
 
-/// How many tokens are counted at once; past that, those whose time is over are forgotten first.
+/// The tokens that are counted at once; beyond them, those that ask least are forgotten.
 const TOKENS: usize = 10_000;
 
 /// What tokens have used up of their present period.
-#[derive(Default)]
-pub struct Limiter(Mutex<HashMap<TokenId, Used>>);
+pub struct Limiter(Mutex<Cache<TokenId, Used>>);
 
 #[derive(Clone, Copy)]
 struct Used {
@@ -29,30 +26,28 @@ pub struct Left {
     pub reset: i64,
 }
 
+impl Default for Limiter {
+    fn default() -> Self {
+        Self(Mutex::new(Cache::new(TOKENS)))
+    }
+}
+
 impl Limiter {
     /// Counts one more request.
     pub fn take(&self, token: TokenId, rate: Rate, now: Timestamp) -> Left {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= TOKENS {
-            all.retain(|_, used| now < used.since + rate.period);
-            if all.len() >= TOKENS {
-                all.clear();
-            }
-        }
-        let used = all.entry(token).or_insert(Used {
-            since: now,
-            requests: 0,
-        });
-        if now >= used.since + rate.period {
-            *used = Used {
+        let known = all.get(&token).copied();
+        let mut used = known
+            .filter(|used| now < used.since + rate.period)
+            .unwrap_or(Used {
                 since: now,
                 requests: 0,
-            };
-        }
+            });
         let left = rate.most.checked_sub(used.requests + 1);
         if left.is_some() {
             used.requests += 1;
         }
+        all.insert(token, used);
         let rest = (used.since + rate.period).since(now);
         Left {
             requests: left,
@@ -87,5 +82,20 @@ mod tests {
         assert_eq!(take(one, 59), (None, 1));
         assert_eq!(take(other, 59), (Some(1), 60));
         assert_eq!(take(one, 60), (Some(1), 60));
+    }
+
+    #[test]
+    fn many_tokens_give_a_busy_one_no_further_requests() {
+        let limiter = Limiter::default();
+        let rate = Rate {
+            most: 3,
+            period: Duration::from_mins(1),
+        };
+        let take = |n| limiter.take(TokenId(Uuid::from_u128(n)), rate, Timestamp::from_micros(0));
+        let admitted = (1..50_000).filter(|n| {
+            take(*n);
+            n % 10 == 0 && take(0).requests.is_some()
+        });
+        assert_eq!(admitted.count(), 3);
     }
 }

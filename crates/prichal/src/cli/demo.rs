@@ -18,7 +18,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
 
-use super::{client::http, say, serve::stop_signal};
+use super::{
+    client::http,
+    say,
+    serve::{bind, stop_signal},
+};
 use crate::{app::App, clock::Clock, config::Config, lifecycle, telemetry, vault::random_token};
 
 pub(super) fn command() -> Command {
@@ -47,11 +51,11 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let listen = matches
         .get_one::<String>("listen")
         .map_or("", String::as_str);
-    let listener = bind(listen)
+    let listener = bind_near(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
     let mut config = Config::for_data_dir(folder.0.join("data"));
-    config.listen = listener.local_addr()?;
+    config.listen = listener.local_addr()?.to_string();
     config.allow_private_targets = true;
     "warn".clone_into(&mut config.log_level);
     let token = random_token();
@@ -85,11 +89,11 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
 }
 
 /// Listens on the address, or on a free port of the same host when somebody else does.
-async fn bind(listen: &str) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(listen).await {
+async fn bind_near(listen: &str) -> std::io::Result<TcpListener> {
+    match bind(listen).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
-            TcpListener::bind(format!("{host}:0")).await
+            bind(&format!("{host}:0")).await
         }
         bound => bound,
     }

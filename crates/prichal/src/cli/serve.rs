@@ -1,34 +1,53 @@
 //! `prichal serve`.
 
+use std::{io, net::SocketAddr};
+
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, lookup_host},
     signal::unix::{SignalKind, signal},
 };
 
-use super::{load, setting_flags};
-use crate::{app::App, clock::Clock, config::Config, data_dir::DataDir, lifecycle, telemetry};
+use super::{check, load, with_settings};
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{Config, unknown_variables},
+    lifecycle, telemetry,
+};
 
 pub(super) fn command() -> Command {
     let check = Arg::new("check")
         .long("check")
         .action(ArgAction::SetTrue)
-        .help("Only check the settings and the data directory");
-    Command::new("serve")
+        .help("Only try whether a server could start: the settings, the data directory, and the address, files and servers that they name");
+    // The texts come last: the comments of the settings would be taken for those of the command.
+    with_settings(Command::new("serve"))
         .about("Run the server")
+        .long_about(None)
         .arg(check)
-        .args(setting_flags())
 }
 
 pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let config = load(matches)?;
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = unknown_variables(variables);
     if matches.get_flag("check") {
-        DataDir::check(&config)?;
-        super::say("The settings are good.");
+        for variable in unknown {
+            super::complain(&anyhow::anyhow!("{variable} is set, and no setting"));
+        }
+        check::run(&config).await?;
+        super::say("The settings are good, and what they name can be used.");
         return Ok(());
     }
     telemetry::start_logs(&config)?;
+    for variable in unknown {
+        tracing::warn!(
+            variable,
+            "an environment variable looks like a setting and is none"
+        );
+    }
     let (app, listener) = open(config).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     let tried = app.clone();
@@ -41,10 +60,19 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
 
 /// Opens everything a server needs. The address first: it is what most often is taken.
 pub(super) async fn open(config: Config) -> Result<(App, TcpListener)> {
-    let listener = TcpListener::bind(config.listen)
+    let listener = bind(&config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     Ok((App::open(config, Clock::System).await?, listener))
+}
+
+/// Listens at the first address of a name, IPv4 before IPv6. Others are not tried: a client that knows the name
+/// would find somebody else at the first.
+pub(super) async fn bind(listen: &str) -> io::Result<TcpListener> {
+    let found = lookup_host(listen).await?;
+    let first = found.min_by_key(SocketAddr::is_ipv6);
+    let first = first.ok_or_else(|| io::Error::other("the name has no address"))?;
+    TcpListener::bind(first).await
 }
 
 /// Waits for the first SIGTERM or SIGINT. A second one ends the process at once.

@@ -126,7 +126,7 @@ async fn a_node_that_stops_hands_over_and_repeats_nothing() {
 async fn the_bus_wakes_the_other_node_at_once() {
     let bus = std::env::var("PRICHAL_TEST_NATS").expect("PRICHAL_TEST_NATS names a server");
     let receiver = Receiver::good().await;
-    let ground = Ground::new(move |config| config.bus_url = Some(bus.clone()));
+    let ground = Ground::new(move |config| config.bus_url = Some(bus.clone().into()));
     let (_first, second, partner) = two_nodes(&ground, &receiver).await;
     let elsewhere = second.adopt(&partner.space);
     company(&elsewhere, "told").await;

@@ -743,7 +743,7 @@ async fn any_node_may_hold_the_connection() {
         return;
     }
     let bus = std::env::var("PRICHAL_TEST_NATS").expect("PRICHAL_TEST_NATS names a server");
-    let ground = Ground::new(move |config| config.bus_url = Some(bus.clone()));
+    let ground = Ground::new(move |config| config.bus_url = Some(bus.clone().into()));
     let (one, two) = (ground.start().await, ground.neighbour().start().await);
     let dock = Dock::at(one).await;
     let source = "channel.websocket.send('told', request.body)";

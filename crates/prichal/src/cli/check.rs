@@ -1,0 +1,92 @@
+//! `prichal serve --check`: tries what a start would need, and makes and changes nothing. A server may be running
+//! on the same settings.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, ErrorKind},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use prichal_store::Db;
+use secrecy::ExposeSecret as _;
+use tokio::time::timeout;
+
+use super::serve::bind;
+use crate::{
+    app::store_options,
+    blobs::{BlobUrl, Blobs},
+    bus::Bus,
+    config::Config,
+    data_dir::{DataDir, is_makeable},
+};
+
+/// The time that a server which the settings name has to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tries the settings one after the other. The error names the first that is of no use.
+pub(super) async fn run(config: &Config) -> Result<()> {
+    DataDir::check(config).context("`data-dir`")?;
+    listener(&config.listen).await.context("`listen`")?;
+    if let Some(file) = &config.security_log {
+        security_log(file).context("`security-log`")?;
+    }
+    database(config).await.context(match config.database_url {
+        Some(_) => "`database-url`",
+        None => "`data-dir`",
+    })?;
+    blobs(config).await.context("`blob-url`")?;
+    if let Some(url) = &config.bus_url {
+        let answered = timeout(PATIENCE, Bus::check(url.expose_secret())).await;
+        answered
+            .context("no answer in time")
+            .flatten()
+            .context("`bus-url`")?;
+    }
+    Ok(())
+}
+
+async fn listener(listen: &str) -> Result<()> {
+    match bind(listen).await {
+        // By the server that is running, as far as can be told.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(()),
+        bound => bound
+            .map(drop)
+            .with_context(|| format!("cannot listen on {listen}")),
+    }
+}
+
+fn security_log(file: &Path) -> Result<()> {
+    let written = match OpenOptions::new().append(true).open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => is_makeable(file),
+        opened => opened.map(drop),
+    };
+    written.with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+async fn database(config: &Config) -> Result<()> {
+    let options = store_options(config).context("`database-ca`")?;
+    let checked = tokio::task::spawn_blocking(move || Db::check(&options));
+    let checked = timeout(PATIENCE, checked)
+        .await
+        .context("no answer in time")?;
+    checked?.context("cannot open the database")
+}
+
+async fn blobs(config: &Config) -> Result<()> {
+    let url = config.blob_url.as_deref().map(str::parse).transpose()?;
+    let folder = match url.unwrap_or(BlobUrl::DataDir) {
+        BlobUrl::DataDir => Some(config.data_dir.join("blobs")),
+        BlobUrl::Folder(path) => Some(path),
+        BlobUrl::Bucket { .. } => None,
+    };
+    // The server makes a folder that is missing.
+    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+        let made: io::Result<()> = is_makeable(&folder);
+        return made.with_context(|| format!("cannot make the folder `{}`", folder.display()));
+    }
+    let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)?;
+    let checked = timeout(PATIENCE, blobs.check()).await;
+    Ok(checked.context("no answer in time")??)
+}
