@@ -12,12 +12,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Uri};
 use prichal::{
-    disposition,
-    face::{self, era::websocket::frame, paths::Paths},
-    form, http as server,
-    multipart::FilePart,
-    range::{self, Wanted},
-    reading::{self, Coding},
+    dialect::{self, era::websocket::frame},
+    http as server,
+    http::{
+        disposition, form,
+        multipart::FilePart,
+        paths::Paths,
+        range::{self, Wanted},
+    },
+    platform::reading::{self, Coding},
 };
 
 /// The result of a future that is ready at once.
@@ -41,7 +44,7 @@ pub(crate) fn file_name(input: &[u8]) {
 }
 
 pub(crate) fn json(input: &[u8]) {
-    if let Ok(value) = face::parse_json(input) {
+    if let Ok(value) = reading::parse_json(input) {
         let text = value.to_string();
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
     }
@@ -136,8 +139,8 @@ pub(crate) fn forwarded(input: &[u8]) {
 }
 
 pub(crate) fn manifest_zip(input: &[u8]) {
-    if let Ok(manifest) = face::crm::manifest::unpack(input) {
-        let _ = face::parse_json(&manifest);
+    if let Ok(manifest) = dialect::kontur::manifest::unpack(input) {
+        let _ = reading::parse_json(&manifest);
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo;
+pub mod pbx;
 mod serve;
 mod simulate_pbx;
 mod token;

@@ -2,8 +2,9 @@
 //! file, its default is the server's.
 
 mod annotated;
+pub mod blob_url;
 mod source;
-mod value;
+pub mod value;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,12 +1,10 @@
 //! The one error of the server, named for what the caller can do about it. It knows no status code:
-//! each face words it in its own dialect ([`crate::face`]).
+//! each face words it in its own dialect ([`crate::dialect`]).
 
 use std::error::Error as StdError;
 
 use prichal_core::{patch::PatchErrors, schema::Fault};
 use serde_json::{Map, Value};
-
-use crate::blobs::BlobError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -118,16 +116,6 @@ impl From<prichal_store::Error> for Error {
             prichal_store::Error::Newer { .. } | prichal_store::Error::Failed(_) => {
                 Self::Internal(error.into())
             }
-        }
-    }
-}
-
-impl From<BlobError> for Error {
-    fn from(error: BlobError) -> Self {
-        match error {
-            BlobError::Full(_) | BlobError::Unavailable(_) => Self::Unavailable(error.into()),
-            // A row names the blob: something was lost.
-            BlobError::NotFound | BlobError::Short => Self::Internal(error.into()),
         }
     }
 }

@@ -1,5 +1,21 @@
 //! The one listener: connections in, requests to the faces, answers with their id.
 
+pub mod answer;
+pub mod body;
+pub mod connection;
+pub mod cors;
+pub mod courtesy;
+pub mod disposition;
+pub mod extract;
+pub mod form;
+pub mod idempotency;
+pub mod listing;
+pub mod multipart;
+pub mod page;
+pub mod paths;
+pub mod range;
+pub mod upload;
+
 use std::{
     borrow::Cow,
     convert::Infallible,
@@ -14,7 +30,7 @@ use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
     http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode},
-    middleware::{Next, from_fn_with_state},
+    middleware::Next,
     response::Response,
 };
 use http_body_util::BodyExt as _;
@@ -27,16 +43,17 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceExt as _, util::MapRequest};
+use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::{
-    app::App,
-    connection::{Crowd, Member, Wire},
-    courtesy,
-    face::{self, paths::Paths},
-    memory::{Budget, Payer},
-    openapi, security,
+    error::Error,
+    http::connection::{Crowd, Member, Wire},
+    platform::{
+        Platform,
+        memory::{Budget, Payer},
+        security,
+    },
 };
 
 /// How long a client may take to send the head of a request.
@@ -49,51 +66,15 @@ const HEAD_BYTES: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Every path of the server.
-pub fn router(app: App) -> Router {
-    let (admin, admin_api) = face::admin::routes::router().split_for_parts();
-    let (crm, crm_api) = face::crm::routes::router().split_for_parts();
-    let (era, era_api) = face::era::routes::router().split_for_parts();
-    let (edo, edo_api) = face::edo::routes::router(&app).split_for_parts();
-    let paths = [&crm_api, &edo_api].map(|api| api.paths.paths.keys());
-    let paths = Paths::new(paths.into_iter().flatten().map(String::as_str));
-    let paths = Arc::new(paths);
-    let router = Router::new()
-        .merge(face::worded::<face::admin::routes::Administrator>(
-            admin,
-            "admin",
-            face::admin::routes::words,
-        ))
-        .merge(face::worded::<face::crm::routes::Guard>(
-            crm,
-            "crm",
-            face::crm::routes::words,
-        ))
-        .merge(face::worded::<face::era::routes::Guard>(
-            era,
-            "era",
-            face::era::routes::words,
-        ))
-        .merge(face::edo::routes::worded(edo, &app))
-        .merge(openapi::router([admin_api, crm_api, era_api, edo_api]))
-        .fallback(face::no_route)
-        .with_state(app.clone())
-        .layer(from_fn_with_state(app.clone(), courtesy::keep))
-        .layer(from_fn_with_state(app, with_request_id));
-    // Paths are looked at before they are looked for.
-    Router::new().fallback_service(MapRequest::new(router, move |mut request: Request| {
-        if let Some(uri) = paths.canonical(request.uri()) {
-            *request.uri_mut() = uri;
-        }
-        request
-    }))
-}
-
 /// Gives each request its id: in the answer, and on every log line in between.
-async fn with_request_id(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn with_request_id(
+    State((app, dialects)): State<(Platform, Dialects)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = tokio::time::Instant::now();
     let id = prichal_core::id::generate(app.clock.now()).to_string();
-    let face = face_of(request.uri().path());
+    let dialect = (dialects.name)(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     // The template, never the path itself: paths may carry tokens.
@@ -125,7 +106,7 @@ async fn with_request_id(State(app): State<App>, mut request: Request, next: Nex
             "request answered"
         );
     });
-    metrics::histogram!("prichal_request_seconds", "face" => face).record(started.elapsed());
+    metrics::histogram!("prichal_request_seconds", "face" => dialect).record(started.elapsed());
     response
 }
 
@@ -136,7 +117,7 @@ fn peer(request: &Request) -> Option<IpAddr> {
 
 /// The address that has sent a request: its peer's or, behind proxies that are trusted, the last that those do
 /// not vouch for.
-pub fn sender(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+pub fn sender(app: &Platform, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
     let peer = extensions.get::<Peer>()?.0.ip().to_canonical();
     let trusts = |address: IpAddr| {
         let mut proxies = app.config.trusted_proxies.iter();
@@ -200,17 +181,13 @@ fn shows_credential(request: &Request) -> bool {
         || query.is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(named))
 }
 
-/// The face that a path belongs to, as metrics name it.
-fn face_of(path: &str) -> &'static str {
-    match path.split('/').nth(1) {
-        Some("admin") => "admin",
-        Some("api") => match path.split('/').nth(2) {
-            Some("v3" | "1") => "edo",
-            _ => "crm",
-        },
-        Some("rest" | "exec" | "hook" | "ws") => "era",
-        _ => "other",
-    }
+/// The dialects as the layers around all requests need them. Paths tell them apart.
+#[derive(Clone, Copy)]
+pub struct Dialects {
+    /// The dialect of a path, as metrics name it.
+    pub name: fn(&str) -> &'static str,
+    /// An answer to a request with this path and these headers, in the words of its dialect.
+    pub refuse: fn(&Platform, &str, &HeaderMap, &Error) -> Response,
 }
 
 /// Carries one connection to its end. After `stop` it ends with the request that is being answered.
@@ -264,14 +241,14 @@ async fn converse(
     }
 }
 
-/// Serves until `stop`, then lets what is in flight finish. Says by `ready` when it begins to.
+/// Serves until `stop`, then lets requests that are in flight finish. `ready` is told when it begins to.
 pub async fn serve(
     listener: TcpListener,
-    app: App,
+    app: Platform,
+    router: Router,
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = router(app.clone());
     // Nobody waits for it any more when the server is about to stop.
     let _ = ready.send(());
     let crowd = Crowd::new(app.config.connections);
@@ -311,7 +288,7 @@ pub async fn serve(
 
 /// Counts a connection among those of its address. A trusted proxy has as many as it likes: they are of
 /// many clients.
-fn enter(app: &App, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
+fn enter(app: &Platform, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
     let address = peer.ip().to_canonical();
     let mut proxies = app.config.trusted_proxies.iter();
     let is_trusted = proxies.any(|proxy| proxy.contains(address));

@@ -6,8 +6,13 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::App, bus, channel, dispatch, document, face::edo, http, journal, retention, rotation,
-    telemetry, telephony,
+    app::App,
+    delivery,
+    dialect::{self, idocs},
+    domain::{channel, document, journal, rotation, telephony},
+    http,
+    platform::{bus, telemetry},
+    retention,
 };
 
 /// How long what is in flight has to finish.
@@ -28,11 +33,11 @@ pub async fn run(
     let (accept, work) = (app.stopping.clone(), CancellationToken::new());
     let _dropped = (
         app.stopping.clone().drop_guard(),
-        app.hurry.clone().drop_guard(),
+        app.abort.clone().drop_guard(),
     );
     let (ready, is_ready) = oneshot::channel();
     let mut serving = JoinSet::new();
-    serving.spawn(http::serve(listener, app.clone(), ready, accept.clone()));
+    serving.spawn(serve(listener, app.clone(), ready, accept.clone()));
     let mut tasks = JoinSet::new();
     let mut signal = pin!(signal);
     let working = async {
@@ -63,7 +68,7 @@ pub async fn run(
             () = work.cancelled() => {}
             () = app.clock.sleep(REQUESTS) => {}
         }
-        app.hurry.cancel();
+        app.abort.cancel();
         work.cancel();
         end(&mut tasks).await
     };
@@ -79,22 +84,51 @@ pub async fn run(
     failed.map_or(Ok(()), Err)
 }
 
+/// Serves every path of the server.
+async fn serve(
+    listener: TcpListener,
+    app: App,
+    ready: oneshot::Sender<()>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let router = dialect::router(app.clone());
+    http::serve(listener, app.platform.clone(), router, ready, stop).await
+}
+
 /// Starts the long-lived tasks, those that do durable work among them.
 fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result<()>>) {
-    tasks.spawn(journal::run(app.clone(), work.clone()));
-    tasks.spawn(dispatch::run(app.clone(), work.clone()));
-    tasks.spawn(dispatch::ticks::run(app.clone(), work.clone()));
-    tasks.spawn(bus::run(app.clone(), work.clone()));
+    tasks.spawn(journal::run(app.domain.clone(), work.clone()));
+    tasks.spawn(delivery::run(app.clone(), work.clone()));
+    tasks.spawn(delivery::schedule::run(app.clone(), work.clone()));
+    tasks.spawn(listen(app.clone(), work.clone()));
     tasks.spawn(retention::run(app.clone(), work.clone()));
-    tasks.spawn(rotation::run(app.clone(), work.clone()));
-    tasks.spawn(telemetry::run(app.clone(), work.clone()));
-    tasks.spawn(telephony::watch::run(app.clone(), work.clone()));
-    tasks.spawn(telephony::rekey::run(app.clone(), work.clone()));
-    tasks.spawn(channel::queue::run(app.clone(), work.clone()));
-    tasks.spawn(channel::sockets::run(app.clone(), work.clone()));
-    tasks.spawn(document::recheck::run(app.clone(), work.clone()));
-    let elements = edo::routes::Elements;
-    tasks.spawn(document::bulk::run(app.clone(), elements, work.clone()));
+    tasks.spawn(rotation::run(app.domain.clone(), work.clone()));
+    tasks.spawn(telemetry::run(app.platform.clone(), work.clone()));
+    tasks.spawn(telephony::timeouts::run(app.domain.clone(), work.clone()));
+    tasks.spawn(telephony::rekey::run(app.domain.clone(), work.clone()));
+    tasks.spawn(channel::queue::run(app.domain.clone(), work.clone()));
+    tasks.spawn(channel::sockets::run(app.domain.clone(), work.clone()));
+    tasks.spawn(document::recheck::run(app.domain.clone(), work.clone()));
+    let elements = idocs::routes::Elements(app.clone());
+    tasks.spawn(document::bulk::run(
+        app.domain.clone(),
+        elements,
+        work.clone(),
+    ));
+}
+
+/// Hands the messages of other nodes to the parts that wait for them.
+async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let on_news = |news: bus::News| {
+        app.dispatch.heard(news);
+        app.telephony.live.heard(news.workspace);
+        app.channels.sockets.heard(news.workspace);
+    };
+    let on_frame = |frame: bus::Frame| {
+        let sockets = &app.channels.sockets;
+        sockets.send_here(frame.lane, frame.connection, &frame.text);
+    };
+    bus::run(app.platform.clone(), on_news, on_frame, stop).await
 }
 
 /// Waits until one of them ends, which is too early, and says why.

@@ -24,10 +24,14 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    blobs::{BlobEntry, BlobKey},
+    delivery::walk,
+    domain::journal,
     error::{Error, Result},
-    face::once::REMEMBERED,
-    journal, quota, walk,
+    http::idempotency::REMEMBERED,
+    platform::{
+        blobs::{BlobEntry, BlobKey},
+        quota,
+    },
 };
 
 /// How often files that have ended are looked for: they go within a minute.

@@ -15,11 +15,13 @@ use tokio::time::timeout;
 
 use super::serve::bind;
 use crate::{
-    app::store_options,
-    blobs::{BlobUrl, Blobs},
-    bus::Bus,
-    config::Config,
-    data_dir::{DataDir, is_makeable},
+    config::{Config, blob_url::BlobUrl},
+    platform::{
+        blobs::Blobs,
+        bus::Bus,
+        data_dir::{DataDir, is_makeable},
+        store::options,
+    },
 };
 
 /// The time that a server which the settings name has to answer.
@@ -66,7 +68,7 @@ fn security_log(file: &Path) -> Result<()> {
 }
 
 async fn database(config: &Config) -> Result<()> {
-    let options = store_options(config).context("`database-ca`")?;
+    let options = options(config).context("`database-ca`")?;
     let checked = tokio::task::spawn_blocking(move || Db::check(&options));
     let checked = timeout(PATIENCE, checked)
         .await

@@ -23,7 +23,12 @@ use super::{
     say,
     serve::{bind, stop_signal},
 };
-use crate::{app::App, clock::Clock, config::Config, lifecycle, telemetry, vault::random_token};
+use crate::{
+    app,
+    config::Config,
+    lifecycle,
+    platform::{clock::Clock, telemetry, vault::random_token},
+};
 
 pub(super) fn command() -> Command {
     Command::new("demo")
@@ -63,7 +68,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     telemetry::start_logs(&config)?;
 
     let url = format!("http://{}", config.listen);
-    let app = App::open(config, Clock::System).await?;
+    let app = app::open(config, Clock::System).await?;
     let mut tasks = JoinSet::new();
     tasks.spawn(show(url, token));
     let seconds = matches.get_one::<u64>("seconds").copied();

@@ -11,10 +11,10 @@ use tokio::{
 
 use super::{check, load, with_settings};
 use crate::{
-    app::App,
-    clock::Clock,
+    app::{self, App},
     config::{Config, unknown_variables},
-    lifecycle, telemetry,
+    lifecycle,
+    platform::{clock::Clock, telemetry},
 };
 
 pub(super) fn command() -> Command {
@@ -63,7 +63,7 @@ pub(super) async fn open(config: Config) -> Result<(App, TcpListener)> {
     let listener = bind(&config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    Ok((App::open(config, Clock::System).await?, listener))
+    Ok((app::open(config, Clock::System).await?, listener))
 }
 
 /// Listens at the first address of a name, IPv4 before IPv6. Others are not tried: a client that knows the name

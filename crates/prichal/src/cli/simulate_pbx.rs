@@ -10,12 +10,12 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use super::{client::http, say, serve::stop_signal};
 use crate::{
-    clock::Clock,
-    pbx::{
+    cli::pbx::{
         answer::{Manner, SystemCall, router},
         plan::{Call, Chaos, Message},
         play::{Player, Sent, Server, ask, install, verify},
     },
+    platform::clock::Clock,
 };
 
 /// How many system calls may wait to be played.

@@ -15,7 +15,7 @@ use prichal_sign::{
     SubIndication, Time, Unchecked, Verdict, validate,
 };
 
-use crate::clock::Clock;
+use crate::platform::clock::Clock;
 
 /// The exit status where the command line itself is wrong.
 pub(super) const USAGE: u8 = 64;

@@ -10,7 +10,7 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
-use crate::{blobs::BlobUrl, cors};
+use crate::config::blob_url::BlobUrl;
 
 /// A value, or what the setting takes.
 type Read<T> = Result<T, &'static str>;
@@ -201,7 +201,7 @@ fn host(text: &str) -> Option<String> {
 pub(super) fn origins(text: &str) -> Read<Vec<String>> {
     let takes =
         "origins with commas, such as https://crm.example,http://localhost:3000, or * for all";
-    listed(text, cors::origin, takes)
+    listed(text, origin, takes)
 }
 
 pub(super) fn networks(text: &str) -> Read<Vec<Network>> {
@@ -218,4 +218,19 @@ pub(super) fn log_filter(text: &str) -> Read<String> {
     let takes = "error, warn, info, debug, trace or a filter such as info,prichal=debug";
     let is_good = EnvFilter::from_str(text).is_ok();
     is_good.then(|| text.to_owned()).ok_or(takes)
+}
+
+/// Stands for every origin.
+pub const ANY_ORIGIN: &str = "*";
+
+/// Reads an origin as browsers send it: scheme, host, and a port that is not the scheme's own; or the word for
+/// all of them.
+pub fn origin(text: &str) -> Option<String> {
+    if text == ANY_ORIGIN {
+        return Some(ANY_ORIGIN.to_owned());
+    }
+    let url = url::Url::parse(text).ok()?;
+    let origin = url.origin().ascii_serialization();
+    let is_web = matches!(url.scheme(), "http" | "https");
+    (is_web && text.trim_end_matches('/').eq_ignore_ascii_case(&origin)).then_some(origin)
 }

@@ -10,7 +10,11 @@ use prichal_store::{
 };
 
 use super::*;
-use crate::{blobs::BlobError, clock::Clock, config::Config, instance};
+use crate::{
+    config::Config,
+    domain::instance,
+    platform::{blobs::BlobError, clock::Clock},
+};
 
 const HERE: WorkspaceId = WorkspaceId(Uuid::from_u128(7));
 const DAY: Duration = Duration::from_hours(24);
@@ -19,7 +23,7 @@ const DAY: Duration = Duration::from_hours(24);
 async fn app(dir: &tempfile::TempDir) -> App {
     let config = Config::for_data_dir(dir.path().join("data"));
     let clock = Clock::manual(Clock::System.now());
-    App::open(config, clock).await.unwrap()
+    crate::app::open(config, clock).await.unwrap()
 }
 
 async fn blob(app: &App) -> BlobKey {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prichal::document::evidence::MOST;
+use prichal::domain::document::evidence::MOST;
 use prichal_core::id::WorkspaceId;
 use prichal_sign::{
     Time,

@@ -137,7 +137,7 @@ async fn the_archive_is_the_same_for_both_and_each_time() {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    prichal::vault::sha256_hex(bytes)
+    prichal::platform::vault::sha256_hex(bytes)
 }
 
 #[tokio::test]

@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use prichal::{app::App, clock::Clock, config::Config, lifecycle};
+use prichal::{
+    app::{self, App},
+    config::Config,
+    lifecycle,
+    platform::clock::Clock,
+};
 use prichal_core::time::Timestamp;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
@@ -129,7 +134,7 @@ impl Ground {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         // A server that has died may still be at what it was about to do.
         let app = eventually("the server opens", || async {
-            match App::open(self.config(), self.clock.clone()).await {
+            match app::open(self.config(), self.clock.clone()).await {
                 Ok(app) => Some(app),
                 Err(error) if format!("{error:#}").contains("in use") => None,
                 Err(error) => panic!("the server opens: {error:#}"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prichal::connection::STALL;
+use prichal::http::connection::STALL;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prichal::pbx::{
+use prichal::cli::pbx::{
     plan::{self, Chaos},
     play::{self, Player},
 };
@@ -661,7 +661,7 @@ async fn killed_among_calls_it_loses_none() {
     pbx.api_key = play::install(&pbx, &token, "pbx", "http://127.0.0.1:9")
         .await
         .expect("installed");
-    let begin = prichal::clock::Clock::System.now();
+    let begin = prichal::platform::clock::Clock::System.now();
     let calls: Vec<plan::Call> = (0..300)
         .map(|n| plan::Call::random(9, n, begin, &[]))
         .collect();
@@ -787,7 +787,7 @@ async fn what_it_keeps_is_for_its_owner_alone() {
     assert!(
         lines
             .iter()
-            .all(|line| line["target"] == "prichal::security")
+            .all(|line| line["target"] == "prichal::platform::security")
     );
     drop(server);
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use prichal::{
-    app::App,
+    domain::journal::{self, held, slots::Legacy},
     error::Error,
-    journal::{self, held, slots::Legacy},
 };
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
@@ -196,7 +195,7 @@ async fn one_that_was_beside_others_is_not_held() {
 #[tokio::test]
 async fn nothing_begins_before_the_journal_is_open() {
     let ground = Ground::new(|_| ());
-    let app = App::open(ground.config(), ground.clock.clone());
+    let app = prichal::app::open(ground.config(), ground.clock.clone());
     let app = app.await.expect("opens");
     let item = Item {
         kind: Kind::Run,

@@ -187,7 +187,10 @@ async fn an_archive_is_read_back() {
     for file in listed {
         let contents = named(&text(&file["path"])).expect("what the manifest lists");
         assert_eq!(file["size"], contents.len());
-        assert_eq!(file["sha256"], prichal::vault::sha256_hex(contents));
+        assert_eq!(
+            file["sha256"],
+            prichal::platform::vault::sha256_hex(contents)
+        );
     }
 
     let policy = Policy::kz();

@@ -13,7 +13,7 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce, aead::Aead as _}
 use hmac::{Hmac, Mac as _};
 use prichal::{
     config::MasterKey,
-    vault::{AccessKey, Vault},
+    platform::vault::{AccessKey, Vault},
 };
 use prichal_core::id::{IntegrationId, WorkspaceId};
 use prichal_store::{hub, sealed};
@@ -53,7 +53,7 @@ async fn resealed(hub: &Hub) -> Option<String> {
 
 /// Waits until everything is sealed with the key of a server.
 async fn is_resealed(hub: &Hub) {
-    let wanted = prichal::vault::hex(&hub.app.vault.id());
+    let wanted = prichal::platform::vault::hex(&hub.app.vault.id());
     eventually("everything is sealed anew", || async {
         hub.advance(Duration::from_millis(500));
         (resealed(hub).await.as_ref() == Some(&wanted)).then_some(())
@@ -217,7 +217,7 @@ async fn values_from_before_there_were_places_are_given_theirs() {
     is_resealed(&dock.hub).await;
     let ground = dock.hub.stop().await;
     let tokens = json!({ "local": made.token, "remote": "r", "remote2": "" });
-    let bytes = prichal::vault::hex(&sealed_without_a_place(&tokens.to_string()));
+    let bytes = prichal::platform::vault::hex(&sealed_without_a_place(&tokens.to_string()));
     let value = if on_postgres() {
         format!("'\\x{bytes}'")
     } else {

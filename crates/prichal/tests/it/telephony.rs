@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prichal::pbx::{
+use prichal::cli::pbx::{
     plan::{self, Chaos},
     play::{self, Player},
 };

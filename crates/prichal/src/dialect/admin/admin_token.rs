@@ -1,0 +1,60 @@
+//! `/admin/v1/admin-token`.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::routes::Administrator;
+use crate::{
+    app::App,
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        body::{Raw, overlap},
+    },
+    platform::security::{self, Event},
+};
+
+/// The exchange of a token.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body that `overlap` reads")]
+struct Rotation {
+    /// The seconds that the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
+    /// says.
+    #[schema(rename = "overlapSeconds")]
+    overlap_seconds: Option<u64>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct Rotated {
+    /// The new token, shown this once; the data directory has it as well.
+    token: String,
+    /// Until when the one before is good.
+    #[schema(rename = "previousUntil")]
+    previous_until: String,
+}
+
+/// Exchange the admin token for a new one. The one before is good for a while, unless the server is started
+/// anew. On each node by itself.
+#[utoipa::path(post, path = "/admin/v1/admin-token/rotate", tag = "administration", request_body = Rotation,
+    responses((status = 200, body = Rotated)))]
+pub(super) async fn rotate_admin_token(
+    State(app): State<App>,
+    _: Administrator,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let overlap = overlap(&body, "overlapSeconds")?.unwrap_or(app.config.token_overlap);
+    let now = app.clock.now();
+    let at = app.clone();
+    // It writes a file.
+    let made = tokio::task::spawn_blocking(move || at.admin_token.rotate(overlap, now));
+    let token = made.await.map_err(Error::internal)??;
+    security::record(Event::AdminTokenRotated, None, "api");
+    let body = json!({
+        "token": token.expose_secret(),
+        "previousUntil": (now + overlap).to_string(),
+    });
+    Ok(json_text(StatusCode::OK, body.to_string()))
+}

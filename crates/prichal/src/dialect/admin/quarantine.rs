@@ -1,0 +1,180 @@
+//! `/admin/v1/quarantine`: durable work that is not tried any more, because the server died each time that it was
+//! under way.
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use prichal_core::id::WorkspaceId;
+use prichal_store::{
+    Tx,
+    quarantine::{self, Filter, Item, Kind, Suspect},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{routes::Administrator, workspaces::find};
+use crate::{
+    app::App,
+    domain::{document::bulk::FAILED, journal::held},
+    error::{Error, Result},
+    http::{extract::Path, page::Query},
+    platform::security::{self, Event},
+};
+
+/// A piece of work in quarantine.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Quarantined {
+    id: String,
+    /// `run`, `delivery`, `tick`, `bulk`, `recheck`, `call` or `retention`.
+    kind: &'static str,
+    /// Nothing for what belongs to no workspace.
+    workspace_id: Option<String>,
+    /// The run, webhook, element, signature or call.
+    item_id: String,
+    /// Of a webhook, its integration.
+    integration_id: Option<String>,
+    /// Of a delivery, the event's number in its log; of retention, the step.
+    number: Option<i64>,
+    /// How often the server died meanwhile.
+    deaths: i64,
+    first_died_at: String,
+    last_died_at: String,
+    held_at: Option<String>,
+}
+
+impl From<&Suspect> for Quarantined {
+    fn from(suspect: &Suspect) -> Self {
+        let item = suspect.item;
+        let text = |id: Uuid| (!id.is_nil()).then(|| id.to_string());
+        Self {
+            id: suspect.id.to_string(),
+            kind: item.kind.name(),
+            workspace_id: text(item.workspace.0),
+            item_id: item.id.to_string(),
+            integration_id: text(item.parent),
+            number: (item.seq != 0).then_some(item.seq),
+            deaths: suspect.deaths,
+            first_died_at: suspect.first_at.to_string(),
+            last_died_at: suspect.last_at.to_string(),
+            held_at: suspect.held_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Quarantine {
+    items: Vec<Quarantined>,
+}
+
+/// List what is in quarantine, newest first.
+#[utoipa::path(get, path = "/admin/v1/quarantine", tag = "administration",
+    params(("workspace" = Option<String>, Query), ("kind" = Option<String>, Query), ("before" = Option<String>, Query),
+        ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = Quarantine)))]
+pub(super) async fn list_quarantine(
+    State(app): State<App>,
+    _: Administrator,
+    query: Query,
+) -> Result<Answer<Quarantine>> {
+    let workspace: Option<WorkspaceId> = match query.text("workspace") {
+        Some(ws) => Some(find(&app, ws).await?.id),
+        None => None,
+    };
+    let filter = Filter {
+        workspace,
+        kind: query.read("kind", "a kind of work", Kind::from_name)?,
+        before: query.read("before", "an id", |text| Uuid::try_parse(text).ok())?,
+    };
+    let limit = query.limit()?;
+    let read = move |conn: &mut prichal_store::Conn| quarantine::list(conn, filter, limit);
+    let found = app.db.read(read).await?;
+    let items = found.iter().map(Into::into).collect();
+    Ok(Answer(Quarantine { items }))
+}
+
+/// Release a piece of work: it is tried again, as if it had never been.
+#[utoipa::path(post, path = "/admin/v1/quarantine/{id}/release", tag = "administration", params(("id" = String, Path)),
+    responses((status = 204)))]
+pub(super) async fn release_quarantined(
+    State(app): State<App>,
+    _: Administrator,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    let wanted = read_id(&id)?;
+    let write = move |tx: &mut Tx<'_>| {
+        let released = quarantine::release(tx, wanted)?;
+        if let Some(released) = &released {
+            held::clear(tx, &released.item)?;
+        }
+        Ok::<_, Error>(released)
+    };
+    let released = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
+    let released = released.ok_or_else(|| unknown(&id))?;
+    app.journal.released(&released.item);
+    note(Event::QuarantineReleased, &released);
+    wake(&app, &released);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Give a piece of work up: it is never tried again. A step of retention cannot be given up.
+#[utoipa::path(delete, path = "/admin/v1/quarantine/{id}", tag = "administration", params(("id" = String, Path)),
+    responses((status = 204)))]
+pub(super) async fn drop_quarantined(
+    State(app): State<App>,
+    _: Administrator,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    let (wanted, now) = (read_id(&id)?, app.clock.now());
+    let said = held::errors("The server's administrator has given it up.");
+    let write = move |tx: &mut Tx<'_>| {
+        let Some(gone) = quarantine::release(tx, wanted)? else {
+            return Ok(None);
+        };
+        if gone.item.kind == Kind::Retention {
+            return Err(Error::refused(
+                "conflict",
+                "A step of retention cannot be given up, only released",
+            ));
+        }
+        held::clear(tx, &gone.item)?;
+        quarantine::give_up(tx, gone.item, now, FAILED, &said)?;
+        Ok(Some(gone))
+    };
+    let gone = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
+    let gone = gone.ok_or_else(|| unknown(&id))?;
+    app.journal.released(&gone.item);
+    note(Event::QuarantineDropped, &gone);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn note(event: Event, suspect: &Suspect) {
+    let Item {
+        kind,
+        workspace,
+        id,
+        ..
+    } = suspect.item;
+    let workspace = Some(workspace).filter(|workspace| !workspace.0.is_nil());
+    security::record(event, workspace, &format!("{}:{id}", kind.name()));
+}
+
+fn read_id(id: &str) -> Result<Uuid> {
+    Uuid::try_parse(id).map_err(|_| unknown(id))
+}
+
+fn unknown(id: &str) -> Error {
+    Error::NotFound(format!("Item {id} in quarantine"))
+}
+
+/// Has released work taken up on this node; others look by themselves.
+fn wake(app: &App, released: &Suspect) {
+    match released.item.kind {
+        Kind::Run => app.channels.queue.look(),
+        Kind::Delivery => app.dispatch.look_aside(),
+        Kind::Tick => app.dispatch.ticks_changed(),
+        Kind::Bulk => app.bulk.notify_one(),
+        Kind::Call => app.telephony.watch.set(Some(app.clock.now())),
+        // Both look by themselves, often enough.
+        Kind::Recheck | Kind::Retention => {}
+    }
+}

@@ -1,0 +1,226 @@
+//! `/admin/v1/workspaces/{ws}/tokens`.
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use prichal_core::{
+    event::EntityKind,
+    id::{EntityId, TokenId, UserId, WorkspaceId},
+    schema::{self, Field, Type, Words},
+    time::Timestamp,
+};
+use prichal_store::{
+    Tx, entity,
+    token::{self, Role, Token},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    routes::{Administrator, Asked},
+    workspaces::find,
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    http::{
+        body::Raw,
+        extract::Path,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        page::Page,
+    },
+    platform::{
+        reading::parse_json_strictly,
+        security::{self, Event},
+        vault::{random_token, sha256_hex},
+    },
+};
+
+/// A new workspace token.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body; it is read through the fields below"
+)]
+struct NewToken {
+    name: String,
+    /// `admin` or `member`.
+    role: String,
+    /// The user of the workspace that the token stands for.
+    #[schema(rename = "userId")]
+    user_id: Option<String>,
+    /// ISO 8601.
+    #[schema(rename = "expiresAt")]
+    expires_at: Option<String>,
+}
+
+static ROLES: Words = Words {
+    name: "role",
+    words: &["admin", "member"],
+};
+
+const FIELDS: &[Field] = &[
+    Field::new("name", Type::Text).required(),
+    Field::new("role", Type::Enum(&ROLES)).required(),
+    Field::new("userId", Type::Guid),
+    Field::new("expiresAt", Type::Moment),
+];
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenModel {
+    id: String,
+    name: String,
+    role: &'static str,
+    user_id: Option<String>,
+    expires_at: Option<String>,
+    /// The token itself, shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl TokenModel {
+    fn new(token: &Token, secret: Option<String>) -> Self {
+        Self {
+            id: token.id.to_string(),
+            name: token.name.clone(),
+            role: token.role.name(),
+            user_id: token.user.map(|user| user.to_string()),
+            expires_at: token.expires_at.map(|at| at.to_string()),
+            token: secret,
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenList {
+    count: i64,
+    items: Vec<TokenModel>,
+}
+
+/// Create a workspace token. The answer shows it this once.
+#[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path)),
+    request_body = NewToken, responses((status = 201, body = TokenModel)))]
+pub(super) async fn create_token(
+    State(app): State<App>,
+    _: Administrator,
+    Path(ws): Path<String>,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let workspace = find(&app, &ws).await?.id;
+    let now = app.clock.now();
+    let new = read_new(&parse_json_strictly(&body)?, workspace, now)?;
+    let secret = random_token();
+    let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
+    let object = format!("token:{}", new.id);
+    let model = TokenModel::new(&new, Some(secret));
+    let text = serde_json::to_string(&model).map_err(Error::internal)?;
+    let asked = Asked {
+        app,
+        workspace,
+        now,
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        if let Some(user) = stored.user {
+            let (kind, id) = (EntityKind::User, EntityId(user.0));
+            let user = entity::find_for_update(tx, workspace, kind, id)?;
+            if user.is_none_or(|user| user.deleted_at.is_some()) {
+                return Err(Error::invalid(
+                    "userId",
+                    "The userId is not a user of this workspace.",
+                ));
+            }
+        }
+        token::insert(tx, &stored, &hash)?;
+        let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
+        Ok((answer, ()))
+    };
+    let (answer, done) = write_once_and(&asked, key, &body, write).await?;
+    if done.is_some() {
+        security::record(Event::TokenCreated, Some(workspace), &object);
+    }
+    Ok(answer)
+}
+
+fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) -> Result<Token> {
+    let body = body
+        .as_object()
+        .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
+    let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
+    let text = |name: &str| body.get(name).and_then(|value| value.as_str());
+    let name = text("name").unwrap_or_default().to_owned();
+    if name.is_empty() || name.chars().count() > 256 {
+        return Err(Error::invalid(
+            "name",
+            "The name must be 1 to 256 characters.",
+        ));
+    }
+    let role = text("role")
+        .and_then(Role::parse)
+        .ok_or_else(|| Error::invalid("role", "The role must be admin or member."))?;
+    let expires_at = text("expiresAt").and_then(Timestamp::parse);
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(Error::invalid(
+            "expiresAt",
+            "The value of expiresAt is in the past.",
+        ));
+    }
+    let user = text("userId").and_then(UserId::parse);
+    Ok(Token {
+        id: TokenId::generate(now),
+        workspace,
+        name,
+        role,
+        user,
+        expires_at,
+        created_at: now,
+    })
+}
+
+/// List the tokens of a workspace, without the tokens themselves.
+#[utoipa::path(get, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration",
+    params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = TokenList)))]
+pub(super) async fn list_tokens(
+    State(app): State<App>,
+    _: Administrator,
+    Path(ws): Path<String>,
+    page: Page,
+) -> Result<Answer<TokenList>> {
+    let workspace = find(&app, &ws).await?.id;
+    let (count, found) = app
+        .db
+        .read(move |conn| token::list(conn, workspace, page.offset, page.limit))
+        .await?;
+    Ok(Answer(TokenList {
+        count,
+        items: found
+            .iter()
+            .map(|token| TokenModel::new(token, None))
+            .collect(),
+    }))
+}
+
+/// Revoke a token.
+#[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}/tokens/{id}", tag = "administration",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 204)))]
+pub(super) async fn delete_token(
+    State(app): State<App>,
+    _: Administrator,
+    Path((ws, id)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    let workspace = find(&app, &ws).await?.id;
+    let unknown = || Error::NotFound(format!("Token {id}"));
+    let token = TokenId::parse(&id).ok_or_else(unknown)?;
+    let now = app.clock.now();
+    let hash = app
+        .db
+        .write(workspace, move |tx| {
+            token::delete(tx, workspace, token, now)
+        })
+        .await?
+        .ok_or_else(unknown)?;
+    app.access.forget_token(&hash);
+    let object = format!("token:{token}");
+    security::record(Event::TokenRevoked, Some(workspace), &object);
+    Ok(StatusCode::NO_CONTENT)
+}

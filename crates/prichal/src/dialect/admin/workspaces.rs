@@ -1,0 +1,307 @@
+//! `/admin/v1/workspaces`.
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use prichal_core::{
+    id::WorkspaceId,
+    schema::{self, Field, Type},
+    time::Timestamp,
+    workspace_name::is_workspace_name,
+};
+use prichal_store::{
+    Tx,
+    integration::{self, Revocation},
+    walk as walks,
+    workspace::{self, Workspace},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::routes::{Administrator, Asked};
+use crate::{
+    app::App,
+    domain::walk,
+    error::{Error, Result},
+    http::{
+        body::Raw,
+        extract::Path,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        page::Page,
+    },
+    platform::{
+        access,
+        reading::parse_json_strictly,
+        security::{self, Event},
+    },
+};
+
+/// A new workspace.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body; it is read through the fields below"
+)]
+struct NewWorkspace {
+    /// `^[a-z][a-z0-9-]{1,62}$`, unique.
+    name: String,
+    title: Option<String>,
+    /// The company's business identification number: 12 digits with a right check digit, unique.
+    bin: Option<String>,
+    #[schema(rename = "companyName")]
+    company_name: Option<String>,
+}
+
+const FIELDS: &[Field] = &[
+    Field::new("name", Type::Text).required(),
+    Field::new("title", Type::Text),
+    Field::new("bin", Type::Text),
+    Field::new("companyName", Type::Text),
+];
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WorkspaceModel {
+    id: String,
+    name: String,
+    title: Option<String>,
+    bin: Option<String>,
+    company_name: Option<String>,
+    update_info: Updated,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
+struct Updated {
+    updated_at: String,
+    updated_with: &'static str,
+    created_at: String,
+    created_with: &'static str,
+}
+
+/// Workspaces are made by the server's administrator, who is no user of theirs.
+const AUTHOR: &str = "xcom";
+
+impl From<&Workspace> for WorkspaceModel {
+    fn from(workspace: &Workspace) -> Self {
+        let Workspace {
+            id,
+            name,
+            title,
+            bin,
+            company_name,
+            created_at,
+            updated_at,
+        } = workspace.clone();
+        let time = |at: Timestamp| at.to_string();
+        let update_info = Updated {
+            updated_at: time(updated_at),
+            updated_with: AUTHOR,
+            created_at: time(created_at),
+            created_with: AUTHOR,
+        };
+        Self {
+            id: id.to_string(),
+            name,
+            title,
+            bin,
+            company_name,
+            update_info,
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct WorkspaceList {
+    /// How many workspaces there are.
+    count: i64,
+    items: Vec<WorkspaceModel>,
+}
+
+/// Create a workspace.
+#[utoipa::path(post, path = "/admin/v1/workspaces", tag = "administration", request_body = NewWorkspace,
+    responses((status = 201, body = WorkspaceModel)))]
+pub(super) async fn create_workspace(
+    State(app): State<App>,
+    _: Administrator,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let now = app.clock.now();
+    let new = read_new(&app, &parse_json_strictly(&body)?, now)?;
+    let asked = Asked {
+        app,
+        workspace: WorkspaceId(Uuid::nil()),
+        now,
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        let mut new = new.clone();
+        // Documents may have come before the company, or be on their way to it.
+        if let Some(bin) = &new.bin {
+            new.id = workspace::awaited_id(tx.conn()?, bin)?;
+        }
+        if !workspace::insert(tx, &new)? {
+            return Err(Error::refused(
+                "conflict",
+                "A workspace with this name or this bin exists already",
+            ));
+        }
+        let model = WorkspaceModel::from(&new);
+        let text = serde_json::to_string(&model).map_err(Error::internal)?;
+        let answer = JsonAnswer::new(StatusCode::CREATED, text);
+        Ok((answer, new.id))
+    };
+    let (answer, made) = write_once_and(&asked, key, &body, write).await?;
+    if made.is_some() {
+        security::record(Event::WorkspaceCreated, made, "");
+    }
+    Ok(answer)
+}
+
+fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Workspace> {
+    let body = body
+        .as_object()
+        .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
+    let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
+    let text = |name: &str| {
+        body.get(name)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    let name = text("name").unwrap_or_default();
+    // `authorization` is a path of its own beside the workspaces'.
+    if !is_workspace_name(&name) || name == "authorization" {
+        return Err(Error::invalid(
+            "name",
+            "The name must be 2 to 63 characters: a lower-case Latin letter, then lower-case letters, digits and hyphens; 'authorization' is reserved.",
+        ));
+    }
+    let bin = text("bin");
+    if bin
+        .as_deref()
+        .is_some_and(|bin| !app.config.identifier_check.accepts(bin))
+    {
+        return Err(Error::invalid(
+            "bin",
+            "The bin must be 12 digits with a right check digit.",
+        ));
+    }
+    let (title, company_name) = (text("title"), text("companyName"));
+    for (member, value) in [("title", &title), ("companyName", &company_name)] {
+        if value
+            .as_deref()
+            .is_some_and(|value| value.chars().count() > 256)
+        {
+            return Err(Error::invalid(
+                member,
+                format!("The {member} must be at most 256 characters."),
+            ));
+        }
+    }
+    Ok(Workspace {
+        id: WorkspaceId::generate(now),
+        name,
+        title,
+        bin,
+        company_name,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// List the workspaces.
+#[utoipa::path(get, path = "/admin/v1/workspaces", tag = "administration",
+    params(("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = WorkspaceList)))]
+pub(super) async fn list_workspaces(
+    State(app): State<App>,
+    _: Administrator,
+    page: Page,
+) -> Result<Answer<WorkspaceList>> {
+    let (count, found) = app
+        .db
+        .read(move |conn| workspace::list(conn, page.offset, page.limit))
+        .await?;
+    Ok(Answer(WorkspaceList {
+        count,
+        items: found.iter().map(Into::into).collect(),
+    }))
+}
+
+/// Read a workspace, by its name or id.
+#[utoipa::path(get, path = "/admin/v1/workspaces/{ws}", tag = "administration", params(("ws" = String, Path)),
+    responses((status = 200, body = WorkspaceModel)))]
+pub(super) async fn get_workspace(
+    State(app): State<App>,
+    _: Administrator,
+    Path(ws): Path<String>,
+) -> Result<Answer<WorkspaceModel>> {
+    let found = find(&app, &ws).await?;
+    Ok(Answer((&*found).into()))
+}
+
+/// Delete a workspace: its tokens and keys end, its webhooks stop.
+#[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}", tag = "administration", params(("ws" = String, Path)),
+    responses((status = 204)))]
+pub(super) async fn delete_workspace(
+    State(app): State<App>,
+    _: Administrator,
+    Path(ws): Path<String>,
+) -> Result<StatusCode> {
+    let id = match find(&app, &ws).await {
+        Ok(workspace) => workspace.id,
+        Err(gone) => {
+            // Deleting twice gives the first answer again.
+            let wanted = ws.to_ascii_lowercase();
+            let known = app
+                .db
+                .read(move |conn| workspace::was_deleted(conn, &wanted))
+                .await?;
+            return if known {
+                Ok(StatusCode::NO_CONTENT)
+            } else {
+                Err(gone)
+            };
+        }
+    };
+    let now = app.clock.now();
+    let ended = app
+        .db
+        .write(id, move |tx| {
+            let (_, instances) = integration::list_instances(tx.conn()?, id, 0, i64::MAX)?;
+            let ended: Vec<Revocation> = instances
+                .iter()
+                .map(|instance| Revocation {
+                    workspace: id,
+                    integration: instance.integration.id,
+                    round: instance.round,
+                })
+                .collect();
+            for revocation in &ended {
+                integration::revoke(tx, *revocation, now)?;
+            }
+            workspace::delete(tx, id, now)?;
+            walk::begin(tx, id, walks::Kind::Workspace, "", &())?;
+            Ok::<_, Error>(ended)
+        })
+        .await?;
+    ended
+        .into_iter()
+        .for_each(|revocation| app.access.revoke(revocation));
+    app.access.forget_all();
+    app.channels.forget_channels();
+    app.channels.forget_scripts();
+    // Websockets of its channels are closed.
+    app.channels.sockets.heard(id);
+    security::record(Event::WorkspaceDeleted, Some(id), "");
+    app.dispatch.hooks_changed(id);
+    crate::delivery::walk::finish(&app, id, walks::Kind::Workspace).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A workspace that is there.
+pub(super) async fn find(app: &App, ws: &str) -> Result<std::sync::Arc<Workspace>> {
+    access::find_workspace(app, ws)
+        .await?
+        .ok_or_else(|| Error::NotFound(format!("Workspace {ws}")))
+}

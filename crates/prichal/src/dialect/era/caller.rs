@@ -1,0 +1,144 @@
+//! Who calls `/rest/v1`: the token says which workspace it is, since the path does not.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{Method, request::Parts},
+};
+use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
+use prichal_store::{tenant, usage::Kind};
+
+use super::collection::is_lookup;
+use crate::{
+    app::App,
+    error::{Error, Result},
+    http::{extract::bearer, idempotency::Asking},
+    platform::{
+        Platform,
+        access::{self, Caller, ChannelHandle},
+        memory::Payer,
+        quota, writes,
+    },
+};
+
+/// Somebody with a token of a workspace.
+pub struct Tenant {
+    pub(super) app: App,
+    pub(super) workspace: WorkspaceId,
+    pub(super) caller: Caller,
+    /// Whether it asks for ids, whatever the method.
+    pub(super) is_lookup: bool,
+    /// When the request was taken on: the time of all it does.
+    pub(super) now: Timestamp,
+}
+
+impl Tenant {
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            workspace: self.workspace,
+            author: self.caller.author(),
+            at: self.now,
+        }
+    }
+}
+
+impl Asking for Tenant {
+    fn app(&self) -> &Platform {
+        &self.app
+    }
+
+    fn workspace_id(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    fn identity(&self) -> String {
+        self.caller.identity()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+/// Marks a request that came over a websocket, within the rights of its channel.
+#[derive(Clone)]
+pub(super) struct AsChannel(pub(super) Arc<ChannelHandle>);
+
+impl FromRequestParts<App> for Tenant {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        // Over a websocket it is the channel that asks.
+        if let Some(AsChannel(handle)) = parts.extensions.get() {
+            tenant::name(handle.workspace);
+            let caller = Caller::Channel(handle.clone());
+            return Self::admit(app, handle.workspace, caller, parts).await;
+        }
+        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
+        let caller = access::by_token(app, token)
+            .await?
+            .ok_or(Error::Unauthenticated)?;
+        let Caller::Token(token) = &caller else {
+            return Err(Error::Forbidden(
+                "The token of a workspace is required: it says which one is meant",
+            ));
+        };
+        let workspace = token.workspace;
+        Payer::name(&parts.extensions, Some(workspace), token.id.0);
+        tracing::Span::current().record("workspace", tracing::field::display(workspace));
+        Self::admit(app, workspace, caller, parts).await
+    }
+}
+
+impl Tenant {
+    /// Refuses what writes more than may be written, and what makes more of what is used up: new entities,
+    /// messages, runs.
+    async fn admit(
+        app: &App,
+        workspace: WorkspaceId,
+        caller: Caller,
+        parts: &Parts,
+    ) -> Result<Self> {
+        let is_lookup = is_lookup(parts);
+        if !is_lookup && !parts.method.is_safe() {
+            writes::admit(app, workspace)?;
+        }
+        let is_order = parts.uri.path().ends_with("/rotate_token");
+        let kinds: &[Kind] = match parts.method {
+            Method::POST if !is_lookup && !is_order => {
+                &[Kind::Entities, Kind::Events, Kind::Runs, Kind::Records]
+            }
+            // It may make less of the records: that is seen when it is written.
+            Method::PUT | Method::PATCH => &[Kind::Events],
+            _ => &[],
+        };
+        quota::admit(app, workspace, kinds, 0).await?;
+        Ok(Self {
+            app: app.clone(),
+            workspace,
+            caller,
+            is_lookup,
+            now: app.clock.now(),
+        })
+    }
+}
+
+/// An administrator of the workspace, since channels hold tokens; or, over a websocket, a channel whose roles
+/// open the path. What grants rights such a channel cannot change.
+pub(super) struct Admin(pub(super) Tenant);
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let tenant = Tenant::from_request_parts(parts, app).await?;
+        if tenant.caller.is_admin() || matches!(tenant.caller, Caller::Channel(_)) {
+            Ok(Self(tenant))
+        } else {
+            Err(Error::Forbidden(
+                "An administrator of the workspace is required",
+            ))
+        }
+    }
+}

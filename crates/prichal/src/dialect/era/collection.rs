@@ -1,0 +1,629 @@
+//! The six verbs of a service collection, as all of them have it (`docs/contracts/era.md §4, §13`).
+
+use axum::{
+    extract::{MatchedPath, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use prichal_core::{
+    event::{EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, WorkspaceId},
+    schema::{self, Fault, Object},
+    time::Timestamp,
+};
+use prichal_dialect::era::query::{FieldNames, Projection, Selection};
+use prichal_store::{Conn, Tx, usage};
+use serde_json::Value;
+use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use uuid::Uuid;
+
+use super::{
+    caller::{Admin, Tenant},
+    error_response::{LOOKUP_FAILED, MEDIA_TYPE},
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        body::Raw,
+        extract::Path,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        page::Query,
+    },
+    platform::{
+        access::Caller,
+        quota,
+        reading::parse_json,
+        security::{self, Event},
+        vault::Vault,
+    },
+};
+
+/// How many entities a list shows when nothing is said, and at the most.
+const LIMIT: i64 = 100;
+const LONGEST: i64 = 1000;
+
+/// How many bytes a workspace's entities of a collection may have together.
+const ROOM: i64 = 16 << 20;
+
+/// The collections that can be asked for ids.
+const COLLECTIONS: [&str; 3] = [
+    "/rest/v1/service/integration_points",
+    "/rest/v1/service/integration_point_types",
+    "/rest/v1/service/svcscripts",
+];
+
+/// The verbs of a collection.
+const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
+
+/// An entity of a service collection.
+pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
+    /// What one is called.
+    const NOUN: &'static str;
+    /// How many a workspace may have.
+    const MOST: i64;
+    /// What readers may ask for.
+    const NAMES: &'static FieldNames;
+    /// The fields that are kept sealed.
+    const SEALED: &'static [&'static str] = &[];
+    /// One as it is kept.
+    type Row;
+
+    fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>>;
+    fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>>;
+    fn id(&self) -> EntityId;
+    fn code(&self) -> &str;
+    fn created_at(&self) -> Timestamp;
+    fn set_updated_at(&mut self, at: Timestamp);
+    fn entity(&self) -> Object;
+    /// The entity as a caller may see it.
+    fn shown(&self, _: &Caller) -> Object {
+        self.entity()
+    }
+    /// Tells whether only an administrator may change the one to the other; `None` where it is not there.
+    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool;
+    /// How the feed shows it, if it does.
+    fn snapshot(&self) -> Option<(EntityKind, String)>;
+
+    /// What has to be looked at before anything is written, and may take time.
+    fn check(&self, _: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+    /// What has to hold among the others. `given` is what the client sent, `before` what there was.
+    fn settle(
+        &mut self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        given: &Object,
+        before: Option<&Self>,
+    ) -> Result<()>;
+    /// What goes with it when it is deleted.
+    fn remove(&self, _: &mut Tx<'_>, _: WorkspaceId) -> Result<()> {
+        Ok(())
+    }
+    /// Forgets what this node remembers of the collection.
+    fn forget(app: &App, workspace: WorkspaceId);
+    /// Does what a write has left to be done in bites.
+    fn finish(_: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// False when the id or the code is taken.
+    fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool>;
+    fn update(
+        &self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        deleted_at: Option<Timestamp>,
+    ) -> Result<()>;
+    /// The entity, and whether it was deleted.
+    fn find(
+        vault: &Vault,
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        id: EntityId,
+    ) -> Result<Option<(Self, bool)>>;
+    fn find_for_update(
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        id: EntityId,
+    ) -> Result<Option<(Self, bool)>>;
+    /// Those that are not deleted from an offset on, in the order of their making.
+    fn rows(
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<Self::Row>>;
+    fn open(vault: &Vault, row: &Self::Row) -> Result<Self>;
+    /// The same without the sealed fields, which are empty.
+    fn closed(row: &Self::Row) -> Result<Self>;
+    /// How many there are, and how many bytes they have.
+    fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)>;
+    /// The ids that a key means.
+    fn look_up(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<EntityId>>;
+}
+
+/// What is kept as it is, in the table of all such entities.
+macro_rules! plainly_stored {
+    ($kind:expr, $make:expr) => {
+        type Row = prichal_store::resource::Resource;
+
+        fn insert(
+            &self,
+            _: &crate::platform::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+        ) -> crate::error::Result<bool> {
+            let row = $crate::dialect::era::collection::row(
+                self,
+                &self.members,
+                workspace,
+                $kind,
+                self.updated_at,
+            )?;
+            Ok(prichal_store::resource::insert(tx, &row)?)
+        }
+
+        fn update(
+            &self,
+            _: &crate::platform::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+            deleted_at: Option<prichal_core::time::Timestamp>,
+        ) -> crate::error::Result<()> {
+            let row = $crate::dialect::era::collection::row(
+                self,
+                &self.members,
+                workspace,
+                $kind,
+                self.updated_at,
+            )?;
+            let row = prichal_store::resource::Resource { deleted_at, ..row };
+            Ok(prichal_store::resource::update(tx, &row)?)
+        }
+
+        fn find(
+            _: &crate::platform::vault::Vault,
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+            id: prichal_core::id::EntityId,
+        ) -> crate::error::Result<Option<(Self, bool)>> {
+            let row = prichal_store::resource::find(conn, workspace, $kind, id)?;
+            row.map(|row| Ok(($make(&row)?, row.deleted_at.is_some())))
+                .transpose()
+        }
+
+        fn find_for_update(
+            _: &crate::platform::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+            id: prichal_core::id::EntityId,
+        ) -> crate::error::Result<Option<(Self, bool)>> {
+            let row = prichal_store::resource::find_for_update(tx, workspace, $kind, id)?;
+            row.map(|row| Ok(($make(&row)?, row.deleted_at.is_some())))
+                .transpose()
+        }
+
+        fn rows(
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+            offset: i64,
+            limit: i64,
+        ) -> crate::error::Result<Vec<Self::Row>> {
+            Ok(prichal_store::resource::list(
+                conn, workspace, $kind, offset, limit,
+            )?)
+        }
+
+        fn open(_: &crate::platform::vault::Vault, row: &Self::Row) -> crate::error::Result<Self> {
+            $make(row)
+        }
+
+        fn closed(row: &Self::Row) -> crate::error::Result<Self> {
+            $make(row)
+        }
+
+        fn extent(
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+        ) -> crate::error::Result<(i64, i64)> {
+            Ok(prichal_store::resource::extent(conn, workspace, $kind)?)
+        }
+
+        fn look_up(
+            conn: &mut prichal_store::Conn,
+            workspace: prichal_core::id::WorkspaceId,
+            key: &str,
+        ) -> crate::error::Result<Vec<prichal_core::id::EntityId>> {
+            use prichal_store::resource;
+            let mut found = Vec::new();
+            if let Some(id) = prichal_core::id::EntityId::parse(key) {
+                let by_id = resource::find(conn, workspace, $kind, id)?;
+                found.extend(by_id.filter(|row| row.deleted_at.is_none()));
+            }
+            found.extend(resource::find_by_code(conn, workspace, $kind, key)?);
+            let mut ids: Vec<_> = found.into_iter().map(|row| row.id).collect();
+            ids.dedup();
+            Ok(ids)
+        }
+    };
+}
+pub(super) use plainly_stored;
+
+/// The row of an entity that is kept as it is.
+pub(super) fn row<R: Resource>(
+    resource: &R,
+    members: &Object,
+    workspace: WorkspaceId,
+    kind: prichal_store::resource::Kind,
+    updated_at: Timestamp,
+) -> Result<prichal_store::resource::Resource> {
+    Ok(prichal_store::resource::Resource {
+        workspace,
+        kind,
+        id: resource.id(),
+        code: resource.code().to_owned(),
+        members: serde_json::to_string(members).map_err(Error::internal)?,
+        created_at: resource.created_at(),
+        updated_at,
+        deleted_at: None,
+    })
+}
+
+pub(super) fn missing<R: Resource>(id: &str) -> Error {
+    let shown: String = id.chars().take(64).collect();
+    Error::NotFound(format!("{} {shown}", R::NOUN))
+}
+
+/// The id in the path. What is no id is not there.
+fn id_of<R: Resource>(text: &str) -> Result<EntityId> {
+    EntityId::parse(text).ok_or_else(|| missing::<R>(text))
+}
+
+/// Refuses to change what grants rights, unless an administrator does.
+pub(super) fn permit<R: Resource>(
+    caller: &Caller,
+    before: Option<&R>,
+    after: Option<&R>,
+) -> Result<()> {
+    if caller.is_admin() || !R::is_admins(before, after) {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "Only an administrator of the workspace may change what grants rights",
+    ))
+}
+
+fn taken<R: Resource>(code: &str) -> Error {
+    let what = format!(
+        "{} with this id or the name {code} is there already",
+        R::NOUN
+    );
+    Error::refused("taken", what)
+}
+
+/// An entity as JSON.
+pub(super) fn text(entity: Object) -> String {
+    Value::Object(entity).to_string()
+}
+
+/// Tells whether a request asks for ids: by the verb LOOKUP, or by a POST to a collection whose header says so.
+pub(super) fn is_lookup(parts: &Parts) -> bool {
+    let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
+    let verb = parts.headers.get("x-http-method-override");
+    let is_meant = parts.method == Method::POST && verb.is_some_and(says);
+    let path = parts.extensions.get::<MatchedPath>();
+    let is_made = |path: &MatchedPath| COLLECTIONS.contains(&path.as_str());
+    parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
+}
+
+/// The verb LOOKUP, which no description language knows.
+pub(super) fn with_lookup<R: Resource>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    routes.map(|routes| routes.fallback(other_verb::<R>))
+}
+
+async fn other_verb<R: Resource>(
+    State(_): State<App>,
+    Admin(tenant): Admin,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Response {
+    let mut response = if tenant.is_lookup {
+        look_up::<R>(&tenant, &headers, &body).await
+    } else {
+        Err(Error::WrongMethod)
+    }
+    .into_response();
+    // The router would name only those that it knows.
+    response.headers_mut().insert(header::ALLOW, VERBS);
+    response
+}
+
+/// Finds the ids that a JSON text means.
+async fn look_up<R: Resource>(
+    tenant: &Tenant,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response> {
+    let key = read_json(headers, body)?;
+    let key = key.as_str().ok_or_else(|| {
+        Error::invalid(
+            "",
+            "The key must be a JSON string: what the entity is known by.",
+        )
+    })?;
+    let (workspace, key) = (tenant.workspace, key.to_owned());
+    let find = move |conn: &mut Conn| R::look_up(conn, workspace, &key);
+    let found = tenant.app.db.read(find).await?;
+    if found.is_empty() {
+        return Err(Error::refused(LOOKUP_FAILED, "Lookup failed"));
+    }
+    let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let text = serde_json::to_string(&ids).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, text))
+}
+
+pub(super) async fn create<R: Resource>(
+    Admin(tenant): Admin,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<Response> {
+    if tenant.is_lookup {
+        return look_up::<R>(&tenant, &headers, &body).await;
+    }
+    let given = schema::object(&read_json(&headers, &body)?)?.clone();
+    let id = EntityId::generate(tenant.now).0;
+    let made = R::read(&given, id, tenant.now)?;
+    permit(&tenant.caller, None, Some(&made))?;
+    made.check(&tenant.app, tenant.workspace).await?;
+    let (app, origin) = (tenant.app.clone(), tenant.origin());
+    let work = move |tx: &mut Tx<'_>| {
+        let mut made = made.clone();
+        made.settle(&app.vault, tx, &origin, &given, None)?;
+        if !made.insert(&app.vault, tx, origin.workspace)? {
+            return Err(taken::<R>(made.code()));
+        }
+        check_room::<R>(tx, origin.workspace)?;
+        if let Some((kind, new)) = made.snapshot() {
+            let event = EventId::generate(origin.at);
+            tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
+        }
+        Ok((JsonAnswer::ok(text(made.entity())), made.id()))
+    };
+    let (answer, made) = write_once_and(&tenant, key, &body, work).await?;
+    R::forget(&tenant.app, tenant.workspace);
+    R::finish(&tenant.app, tenant.workspace).await?;
+    note::<R>(&tenant, made);
+    Ok(answer.into_response())
+}
+
+/// A list reads all there are: neither their number nor their size grows without end.
+fn check_room<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+    let (count, bytes) = R::extent(tx.conn()?, workspace)?;
+    let what = if count > R::MOST {
+        format!("A workspace has at most {} of these", R::MOST)
+    } else if bytes > ROOM {
+        format!(
+            "All of these in a workspace have at most {} MiB",
+            ROOM >> 20
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::refused("tooMany", what))
+}
+
+/// Reads a body that is JSON, or a form whose field `data` holds it (`docs/contracts/era.md §5`).
+pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.map(|kind| kind.to_str().unwrap_or_default().to_ascii_lowercase());
+    let kind = kind.as_deref().and_then(|kind| kind.split(';').next());
+    match kind.map(str::trim) {
+        Some("application/x-www-form-urlencoded") => {
+            // Clients that say nothing of a type are said to send a form; theirs is JSON nevertheless.
+            parse_json(body).or_else(|error| {
+                let mut fields = form_urlencoded::parse(body);
+                let data = fields.find(|(name, _)| name == "data");
+                data.map_or(Err(error), |(_, data)| parse_json(data.as_bytes()))
+            })
+        }
+        None | Some("" | "application/json" | "text/json" | "text/plain") => parse_json(body),
+        Some(kind) if kind.ends_with("+json") => parse_json(body),
+        Some(_) => Err(Error::refused(MEDIA_TYPE.0, MEDIA_TYPE.1)),
+    }
+}
+
+/// `mask` and `flat` of a reader.
+pub(super) fn shape(names: &'static FieldNames, query: &Query) -> Result<Projection> {
+    let flat = query.read("flat", "true or false", |text| match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    })?;
+    let mask = query.text("mask");
+    Ok(Projection::read(names, mask, flat.unwrap_or(false))?)
+}
+
+/// `offset` and `limit` of a list.
+pub(super) fn page(query: &Query) -> Result<(i64, i64)> {
+    let number = |name: &str, default: i64, most: i64| {
+        let given = query.number(name)?.unwrap_or(default);
+        if (0..=most).contains(&given) {
+            Ok(given)
+        } else {
+            let why = format!("The value of '{name}' must be 0 to {most}.");
+            Err(Error::invalid(name, why))
+        }
+    };
+    Ok((
+        number("offset", 0, i64::from(i32::MAX))?,
+        number("limit", LIMIT, LONGEST)?,
+    ))
+}
+
+pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Result<Response> {
+    let shape = shape(R::NAMES, &query)?;
+    let selection = Selection::read(R::NAMES, query.text("filter"), query.text("order"))?;
+    let (offset, limit) = page(&query)?;
+    let (workspace, app, caller) = (tenant.workspace, tenant.app.clone(), tenant.caller);
+    let read = move |conn: &mut Conn| {
+        let rows = if selection.is_empty() {
+            R::rows(conn, workspace, offset, limit)?
+        } else {
+            let all = R::rows(conn, workspace, 0, R::MOST)?;
+            select::<R>(&app.vault, &caller, &selection, all, (offset, limit))?
+        };
+        let shown = rows.iter().map(|row| {
+            let entity = R::open(&app.vault, row)?.shown(&caller);
+            Ok(Value::Object(shape.show(&entity, true)))
+        });
+        let shown = shown.collect::<Result<Vec<_>>>()?;
+        Ok::<_, Error>(Value::Array(shown).to_string())
+    };
+    Ok(json_text(StatusCode::OK, tenant.app.db.read(read).await?))
+}
+
+/// The rows of a page of those that are selected. They are opened only where a sealed field is looked at.
+fn select<R: Resource>(
+    vault: &Vault,
+    caller: &Caller,
+    selection: &Selection,
+    rows: Vec<R::Row>,
+    (offset, limit): (i64, i64),
+) -> Result<Vec<R::Row>> {
+    let is_opened = selection.looks_at(R::SEALED);
+    let mut found = Vec::new();
+    for row in rows {
+        let one = if is_opened {
+            R::open(vault, &row)?
+        } else {
+            R::closed(&row)?
+        };
+        let entity = one.shown(caller);
+        if selection.wants(&entity) {
+            found.push((entity, row));
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| selection.compare(a, b));
+    let count = |number: i64| usize::try_from(number).map_err(Error::internal);
+    let page = found.into_iter().skip(count(offset)?).take(count(limit)?);
+    Ok(page.map(|(_, row)| row).collect())
+}
+
+pub(super) async fn get<R: Resource>(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    let (shape, id) = (shape(R::NAMES, &query)?, id_of::<R>(&id)?);
+    let entity = find::<R>(&tenant, id).await?.shown(&tenant.caller);
+    Ok(json_text(StatusCode::OK, text(shape.show(&entity, false))))
+}
+
+/// An entity that is not deleted.
+pub(super) async fn find<R: Resource>(tenant: &Tenant, id: EntityId) -> Result<R> {
+    let (workspace, app) = (tenant.workspace, tenant.app.clone());
+    let read = move |conn: &mut Conn| match R::find(&app.vault, conn, workspace, id)? {
+        Some((found, false)) => Ok(found),
+        _ => Err(missing::<R>(&id.to_string())),
+    };
+    tenant.app.db.read(read).await
+}
+
+/// The same by the id in the path.
+pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Result<R> {
+    find(tenant, id_of::<R>(id)?).await
+}
+
+/// Tells the security log of an entity that was made, changed or deleted: each has rights of its own.
+fn note<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
+    let Some(id) = changed else { return };
+    let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
+    security::record(Event::RightsChanged, Some(tenant.workspace), &object);
+}
+
+pub(super) async fn patch<R: Resource>(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let id = id_of::<R>(&id)?;
+    let given = schema::object(&read_json(&headers, &body)?)?.clone();
+    // What takes time is done before the write; there it is done again with what is there then.
+    let now = find::<R>(&tenant, id).await?;
+    let after = now.patched(&given)?;
+    after.check(&tenant.app, tenant.workspace).await?;
+    let (app, origin, caller) = (tenant.app.clone(), tenant.origin(), tenant.caller.clone());
+    let write = move |tx: &mut Tx<'_>| {
+        let Some((before, false)) = R::find_for_update(&app.vault, tx, origin.workspace, id)?
+        else {
+            return Err(missing::<R>(&id.to_string()));
+        };
+        let mut after = before.patched(&given)?;
+        permit(&caller, Some(&before), Some(&after))?;
+        after.settle(&app.vault, tx, &origin, &given, Some(&before))?;
+        // The others may have changed more of it than was sent.
+        permit(&caller, Some(&before), Some(&after))?;
+        if after == before {
+            return Ok((text(before.shown(&caller)), None));
+        }
+        if after.code() != before.code() {
+            let known = R::look_up(tx.conn()?, origin.workspace, after.code())?;
+            if known.iter().any(|known| *known != id) {
+                return Err(taken::<R>(after.code()));
+            }
+        }
+        after.set_updated_at(origin.at);
+        after.update(&app.vault, tx, origin.workspace, None)?;
+        check_room::<R>(tx, origin.workspace)?;
+        if let (Some((kind, old)), Some((_, new))) = (before.snapshot(), after.snapshot()) {
+            let event = EventId::generate(origin.at);
+            tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
+        }
+        Ok((text(after.shown(&caller)), Some(id)))
+    };
+    let kinds = &[usage::Kind::Records];
+    let write = quota::growing(&tenant.app, tenant.workspace, kinds, write).await?;
+    let (text, changed) = tenant.app.db.write(tenant.workspace, write).await?;
+    R::forget(&tenant.app, tenant.workspace);
+    R::finish(&tenant.app, tenant.workspace).await?;
+    note::<R>(&tenant, changed);
+    Ok(json_text(StatusCode::OK, text))
+}
+
+pub(super) async fn delete<R: Resource>(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let id = id_of::<R>(&id)?;
+    let (app, origin, caller) = (tenant.app.clone(), tenant.origin(), tenant.caller.clone());
+    let write = move |tx: &mut Tx<'_>| {
+        match R::find_for_update(&app.vault, tx, origin.workspace, id)? {
+            None => return Err(missing::<R>(&id.to_string())),
+            Some((_, true)) => return Ok(None),
+            Some((mut gone, false)) => {
+                permit(&caller, Some(&gone), None)?;
+                gone.set_updated_at(origin.at);
+                gone.update(&app.vault, tx, origin.workspace, Some(origin.at))?;
+                gone.remove(tx, origin.workspace)?;
+                if let Some((kind, old)) = gone.snapshot() {
+                    let event = EventId::generate(origin.at);
+                    tx.append(NewEvent::delete(event, &origin, (kind, id.0), old));
+                }
+            }
+        }
+        Ok::<_, Error>(Some(id))
+    };
+    let gone = tenant.app.db.write(tenant.workspace, write).await?;
+    R::forget(&tenant.app, tenant.workspace);
+    R::finish(&tenant.app, tenant.workspace).await?;
+    note::<R>(&tenant, gone);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

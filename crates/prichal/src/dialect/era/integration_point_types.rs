@@ -1,0 +1,173 @@
+//! `/rest/v1/service/integration_point_types`: what is fixed for all channels of a type
+//! (`docs/contracts/era.md §3`).
+
+use axum::{http::HeaderMap, response::Response};
+use prichal_core::{
+    channel_type::ChannelType,
+    event::{EntityKind, Origin},
+    id::{EntityId, WorkspaceId},
+    schema::{Fault, Object},
+    time::Timestamp,
+};
+use prichal_dialect::era::{names, query::FieldNames};
+use prichal_store::{Tx, resource::Kind, walk as walks};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    caller::Admin,
+    collection::{self, Resource, plainly_stored},
+};
+use crate::{
+    app::App,
+    delivery::walk,
+    domain::channel::{retype, type_of},
+    error::Result,
+    http::{body::Raw, extract::Path, idempotency::IdempotencyKey, page::Query},
+    platform::vault::Vault,
+};
+
+/// A type of channels. What it sets is fixed for its channels.
+#[derive(ToSchema)]
+#[schema(as = IntegrationPointType)]
+#[expect(
+    dead_code,
+    reason = "describes the entity that `prichal_core::channel_type` puts together"
+)]
+pub(super) struct TypeModel {
+    id: String,
+    /// The name that channels give as their `type`. It cannot be changed.
+    r#type: String,
+    recv_svcscriptcode: String,
+    recv_svcscriptcode_ws: String,
+    /// In seconds, 0 to 60.
+    recv_timeout: Option<i64>,
+    send_svcscriptcode: String,
+    send_svcscriptcode_ws: String,
+    url: String,
+    issync: Option<bool>,
+    /// How many channels of this type there may be.
+    quota: Option<i64>,
+    ext: Object,
+}
+
+impl Resource for ChannelType {
+    const NOUN: &'static str = "Integration point type";
+    const MOST: i64 = 1000;
+    const NAMES: &'static FieldNames = &names::CHANNEL_TYPE;
+
+    fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
+        Self::read(body, id, now)
+    }
+
+    fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>> {
+        self.patched(body)
+    }
+
+    fn id(&self) -> EntityId {
+        EntityId(self.id)
+    }
+
+    fn code(&self) -> &str {
+        self.name()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn set_updated_at(&mut self, at: Timestamp) {
+        self.updated_at = at;
+    }
+
+    fn entity(&self) -> Object {
+        self.entity()
+    }
+
+    /// A type changes channels, those that have rights as well.
+    fn is_admins(_: Option<&Self>, _: Option<&Self>) -> bool {
+        true
+    }
+
+    fn snapshot(&self) -> Option<(EntityKind, String)> {
+        None
+    }
+
+    fn settle(
+        &mut self,
+        _: &Vault,
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        _: &Object,
+        _: Option<&Self>,
+    ) -> Result<()> {
+        retype::begin(tx, origin, self.name())
+    }
+
+    fn forget(app: &App, _: WorkspaceId) {
+        app.channels.forget_channels();
+    }
+
+    /// Its channels take over what it fixes.
+    async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
+        walk::finish(app, workspace, walks::Kind::Type).await
+    }
+
+    plainly_stored!(Kind::ChannelType, type_of);
+}
+
+/// Create a type of channels. Channels of this type that are there already take over what it fixes.
+#[utoipa::path(post, path = "/rest/v1/service/integration_point_types", tag = "channels",
+    params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = TypeModel, responses((status = 200, body = TypeModel)))]
+pub(super) async fn create_integration_point_type(
+    admin: Admin,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response> {
+    collection::create::<ChannelType>(admin, key, headers, body).await
+}
+
+/// List the types.
+#[utoipa::path(get, path = "/rest/v1/service/integration_point_types", tag = "channels",
+    params(("filter" = Option<String>, Query), ("mask" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("limit" = Option<i64>, Query), ("order" = Option<String>, Query), ("flat" = Option<bool>, Query)),
+    responses((status = 200, body = Vec<TypeModel>)))]
+pub(super) async fn list_integration_point_types(admin: Admin, query: Query) -> Result<Response> {
+    collection::list::<ChannelType>(admin, query).await
+}
+
+/// Read a type.
+#[utoipa::path(get, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
+    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
+    responses((status = 200, body = TypeModel)))]
+pub(super) async fn get_integration_point_type(
+    admin: Admin,
+    id: Path<String>,
+    query: Query,
+) -> Result<Response> {
+    collection::get::<ChannelType>(admin, id, query).await
+}
+
+/// Change a type. Its channels change with it.
+#[utoipa::path(patch, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
+    params(("id" = String, Path)), request_body = TypeModel, responses((status = 200, body = TypeModel)))]
+pub(super) async fn patch_integration_point_type(
+    admin: Admin,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response> {
+    collection::patch::<ChannelType>(admin, id, headers, body).await
+}
+
+/// Delete a type. Its channels stay as they are.
+#[utoipa::path(delete, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
+    params(("id" = String, Path)), responses((status = 204)))]
+pub(super) async fn delete_integration_point_type(
+    admin: Admin,
+    id: Path<String>,
+) -> Result<Response> {
+    collection::delete::<ChannelType>(admin, id).await
+}

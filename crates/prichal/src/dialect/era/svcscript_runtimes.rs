@@ -1,0 +1,381 @@
+//! `/rest/v1/service/svcscript_runtimes`: scripts started by hand, and what has come of every run
+//! (`docs/contracts/era.md §10`).
+
+use std::sync::Arc;
+
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use prichal_core::{
+    id::{EntityId, RunId, WorkspaceId},
+    json,
+    schema::Object,
+    time::Timestamp,
+};
+use prichal_dialect::era::query::FieldNames;
+use prichal_store::{
+    Conn, Tx, quarantine,
+    run::{self, Filter, Kind, Lane, Run, Status},
+};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    caller::{Admin, Tenant},
+    collection::{page, read_json, shape, text},
+};
+use crate::{
+    app::App,
+    domain::channel::{
+        self, Loaded, queue,
+        run::{catch_up, value},
+    },
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        body::Raw,
+        extract::Path,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        page::Query,
+    },
+    platform::access,
+};
+
+/// How many parameters a script may be started with.
+const PARAMS: usize = 9;
+/// Where this server is, as far as there are places.
+pub(super) const SITE: &str = "main";
+
+/// A run of a script, or a message that is sent.
+#[derive(ToSchema)]
+#[schema(as = ServiceScriptRuntime, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `model` puts together")]
+pub(super) struct Runtime {
+    id: String,
+    site: String,
+    node: String,
+    /// The workspace's name.
+    domain: String,
+    /// Always `svc`.
+    r#type: String,
+    /// The script's.
+    code: String,
+    /// What it is for: `hook`, `send`, `start` or `socket`.
+    kind: String,
+    integration_point_id: Option<String>,
+    /// `queued`, `running` (on the node that was asked), `deferred` (it has failed and will be tried again),
+    /// `finished` or `failed`.
+    status: String,
+    /// How many times it was tried.
+    attempts: i64,
+    /// When it will be tried.
+    due_at: Option<String>,
+    started_at: Option<String>,
+    duration_ms: Option<i64>,
+    /// What it wrote by `console.log`, a text a line.
+    log: Vec<String>,
+    /// What it answered by `respond`, else its completion value.
+    result: Option<Value>,
+    error: Option<String>,
+}
+
+/// What readers may ask for. Values of scripts are not looked into.
+static NAMES: FieldNames = FieldNames {
+    known: &[
+        "id",
+        "site",
+        "node",
+        "domain",
+        "type",
+        "code",
+        "kind",
+        "integrationPointId",
+        "status",
+        "attempts",
+        "dueAt",
+        "startedAt",
+        "durationMs",
+        "log",
+        "result",
+        "error",
+    ],
+    aliases: &[],
+    seldom: &[],
+    kinds: &[],
+};
+
+fn model(app: &App, domain: &str, run: &Run) -> Object {
+    let state = &run.state;
+    let log: Value = serde_json::from_str(&state.log).unwrap_or_else(|_| json!([]));
+    // What works on this node; of the others it is not known.
+    let since = app.channels.queue.running_since(run.id);
+    let status = if since.is_some() {
+        "running"
+    } else {
+        state.status.name()
+    };
+    let model = json!({
+        "id": run.id,
+        "site": SITE,
+        "node": app.node,
+        "domain": domain,
+        "type": "svc",
+        "code": run.code,
+        "kind": run.kind.name(),
+        "integrationPointId": run.channel,
+        "status": status,
+        "attempts": state.attempts,
+        "dueAt": state.due_at.map(Timestamp::to_centiseconds),
+        "startedAt": since.or(state.started_at).map(Timestamp::to_centiseconds),
+        "durationMs": state.duration_ms,
+        "log": log,
+        "result": value(state.result.as_deref()),
+        "error": state.error,
+    });
+    let Value::Object(mut members) = model else {
+        return Object::new();
+    };
+    let always = ["startedAt", "durationMs", "result", "error"];
+    members.retain(|name, value| !value.is_null() || always.contains(&name.as_str()));
+    members
+}
+
+async fn domain(tenant: &Tenant) -> Result<String> {
+    let id = tenant.workspace.to_string();
+    let found = access::find_workspace(&tenant.app, &id).await?;
+    Ok(found.map_or_else(String::new, |workspace| workspace.name.clone()))
+}
+
+fn missing(id: &str) -> Error {
+    let shown: String = id.chars().take(64).collect();
+    Error::NotFound(format!("Service script runtime {shown}"))
+}
+
+/// Start a script. It runs at once, beside this request: read the run to see what comes of it.
+#[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes", tag = "channels",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body(content = Object, description = "`{code, startparam1 … startparam9}`"),
+    responses((status = 200, body = Runtime)))]
+pub(super) async fn start_svcscript(
+    Admin(tenant): Admin,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let given = read_json(&headers, &body)?;
+    let given = prichal_core::schema::object(&given)?;
+    let (code, params) = read_start(given, PARAMS)?;
+    let unknown = given
+        .keys()
+        .find(|name| *name != "code" && !name.starts_with("startparam"));
+    if let Some(name) = unknown {
+        let shown: String = name.chars().take(64).collect();
+        let why = format!("There is no field {shown}.");
+        return Err(Error::invalid(shown, why));
+    }
+    let loaded = load(&tenant.app, tenant.workspace, &code).await?;
+    let domain = domain(&tenant).await?;
+    let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
+    let run = queue::start(&app, workspace, &loaded.script, params, now)?;
+    let text = json!({
+        "id": run.id,
+        "site": SITE,
+        "node": app.node,
+        "domain": domain,
+        "type": "svc",
+        "code": run.code,
+    })
+    .to_string();
+    let at = app.clone();
+    let work = async move {
+        let place = at.channels.queue.reserve(run);
+        let (run, owner) = (place.run().clone(), place.owner(&at));
+        let write = move |tx: &mut Tx<'_>| {
+            run::insert(tx, &run, owner);
+            Ok((JsonAnswer::ok(text.clone()), ()))
+        };
+        let (answer, is_new) = write_once_and(&tenant, key, &body, write).await?;
+        if is_new.is_some() {
+            place.take(&at);
+        }
+        Ok(answer)
+    };
+    queue::enqueue(&app, work).await
+}
+
+/// The script with this code.
+pub(super) async fn load(app: &App, workspace: WorkspaceId, code: &str) -> Result<Arc<Loaded>> {
+    let found = channel::script(app, workspace, code).await?;
+    found.ok_or_else(|| no_script(code))
+}
+
+fn no_script(code: &str) -> Error {
+    let shown: String = code.chars().take(128).collect();
+    Error::NotFound(format!("Service script {shown}"))
+}
+
+/// Reads `{code, startparam1, …}`.
+pub(super) fn read_start(given: &Map<String, Value>, most: usize) -> Result<(String, Vec<Value>)> {
+    let code = match given.get("code") {
+        Some(Value::String(code)) if !code.is_empty() => code.clone(),
+        None | Some(Value::Null) => {
+            return Err(Error::invalid("code", "The code field is required."));
+        }
+        Some(_) => return Err(Error::invalid("code", "The code must be a text.")),
+    };
+    let name = |n: usize| format!("startparam{n}");
+    let count = (1..=most).rev().find(|n| given.contains_key(&name(*n)));
+    let params = (1..=count.unwrap_or(0)).map(|n| given.get(&name(n)).cloned().unwrap_or_default());
+    for key in given.keys().filter(|key| key.starts_with("startparam")) {
+        if !(1..=most).any(|n| *key == name(n)) {
+            let shown: String = key.chars().take(64).collect();
+            let why = format!("There is no {shown}: they are startparam1 to startparam{most}.");
+            return Err(Error::invalid(shown, why));
+        }
+    }
+    Ok((code, params.collect()))
+}
+
+/// List runs, newest first. They are kept 30 days.
+#[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes", tag = "channels",
+    params(("filter" = Option<String>, Query, description = "A JSON object with any of `id`, `code`, `status`, `integrationPointId`"),
+        ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query),
+        ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = Vec<Runtime>)))]
+pub(super) async fn list_svcscript_runtimes(
+    Admin(tenant): Admin,
+    query: Query,
+) -> Result<Response> {
+    let filter = read_filter(query.text("filter"))?;
+    let shape = shape(&NAMES, &query)?;
+    if query.text("order").is_some() {
+        let why = "order: runs are listed newest first.";
+        return Err(Error::invalid("order", why));
+    }
+    let (offset, limit) = page(&query)?;
+    let workspace = tenant.workspace;
+    if let Some(code) = filter.code.clone() {
+        let known = channel::script(&tenant.app, workspace, &code).await?;
+        if known.is_none() {
+            let of_code = Filter {
+                code: Some(code.clone()),
+                ..Filter::default()
+            };
+            let read = move |conn: &mut Conn| run::list(conn, workspace, &of_code, 0, 1);
+            if tenant.app.db.read(read).await?.is_empty() {
+                return Err(no_script(&code));
+            }
+        }
+    }
+    catch_up(&tenant.app, workspace).await?;
+    let read = move |conn: &mut Conn| run::list(conn, workspace, &filter, offset, limit);
+    let found = tenant.app.db.read(read).await?;
+    let domain = domain(&tenant).await?;
+    let shown = found.iter().map(|run| {
+        let model = model(&tenant.app, &domain, run);
+        Value::Object(shape.show(&model, true))
+    });
+    let text = Value::Array(shown.collect()).to_string();
+    Ok(json_text(StatusCode::OK, text))
+}
+
+fn read_filter(text: Option<&str>) -> Result<Filter> {
+    let mut filter = Filter::default();
+    let Some(text) = text else { return Ok(filter) };
+    let given = json::parse::<Map<String, Value>>(text.as_bytes());
+    let given = given.map_err(|_| {
+        Error::invalid(
+            "filter",
+            "filter must be a JSON object of fields and values.",
+        )
+    })?;
+    for (name, value) in given {
+        let shown: String = name.chars().take(64).collect();
+        let wrong = |why: &str| Error::invalid("filter", format!("filter: the {shown} {why}."));
+        let text = value.as_str().ok_or_else(|| wrong("must be a text"))?;
+        match name.as_str() {
+            "id" => {
+                let id = RunId::parse(text).ok_or_else(|| wrong("is no id"))?;
+                filter.id = Some(id);
+            }
+            "code" => filter.code = Some(text.to_owned()),
+            "status" => {
+                let status = Status::from_name(text);
+                let status =
+                    status.ok_or_else(|| wrong("is not queued, deferred, finished or failed"))?;
+                filter.status = Some(status);
+            }
+            "integrationPointId" => {
+                let id = EntityId::parse(text).ok_or_else(|| wrong("is no id"))?;
+                filter.channel = Some(id);
+            }
+            _ => {
+                let why = format!("filter: there is no field {shown}.");
+                return Err(Error::invalid("filter", why));
+            }
+        }
+    }
+    Ok(filter)
+}
+
+async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
+    let parsed = RunId::parse(id).ok_or_else(|| missing(id))?;
+    let workspace = tenant.workspace;
+    catch_up(&tenant.app, workspace).await?;
+    let read = move |conn: &mut Conn| run::find(conn, workspace, parsed);
+    tenant.app.db.read(read).await?.ok_or_else(|| missing(id))
+}
+
+/// Read a run.
+#[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes/{id}", tag = "channels",
+    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
+    responses((status = 200, body = Runtime)))]
+pub(super) async fn get_svcscript_runtime(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    let shape = shape(&NAMES, &query)?;
+    let run = find(&tenant, &id).await?;
+    let domain = domain(&tenant).await?;
+    let shown = shape.show(&model(&tenant.app, &domain, &run), false);
+    Ok(json_text(StatusCode::OK, text(shown)))
+}
+
+/// Run again what has failed, with the script as it is now.
+#[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes/{id}/retry", tag = "channels",
+    params(("id" = String, Path)), responses((status = 200, body = Runtime)))]
+pub(super) async fn retry_svcscript_runtime(
+    Admin(tenant): Admin,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let run = find(&tenant, &id).await?;
+    if run.kind == Kind::Socket || run.request.is_none() {
+        return Err(Error::refused(
+            "notFailed",
+            "Only a hook, a message or a start that has failed can be run again",
+        ));
+    }
+    let Lane { workspace, .. } = run.lane;
+    let (id, now, node) = (run.id, tenant.now, tenant.app.node);
+    let item = queue::item(&run);
+    let write = move |tx: &mut Tx<'_>| {
+        if !run::try_again(tx, node, now, workspace, id)? {
+            let what = if quarantine::is_held(tx.conn()?, item)? {
+                "The run is held, because the server died each time that it was under way: only the server's operator may release it"
+            } else {
+                "The run has not failed, or is being tried right now"
+            };
+            return Err(Error::refused("notFailed", what));
+        }
+        run::find(tx.conn()?, workspace, id)?.ok_or_else(|| missing(&id.to_string()))
+    };
+    let again = tenant.app.db.write(workspace, write).await?;
+    tenant.app.channels.queue.wake(run.lane, now);
+    let domain = domain(&tenant).await?;
+    Ok(json_text(
+        StatusCode::OK,
+        text(model(&tenant.app, &domain, &again)),
+    ))
+}

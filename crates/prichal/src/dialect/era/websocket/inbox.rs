@@ -1,0 +1,127 @@
+//! Frames for the channel's own script, `recv_svcscriptcode_ws`: one after the other, in their order.
+
+use std::sync::Arc;
+
+use prichal_core::json;
+use prichal_store::run::Kind;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    frame::{Qid, answered},
+    rest::said,
+};
+use crate::{
+    app::App,
+    dialect::era::{
+        error_response::{SCRIPT_FAILED, TIMED_OUT},
+        svcscript_runtimes::load,
+    },
+    domain::channel::{
+        self,
+        request::Request,
+        run::{Now, run_now},
+    },
+    platform::{access::ChannelHandle, memory::Hold},
+};
+
+/// How many frames wait for the script.
+pub(super) const INBOX: usize = 64;
+/// The code of what nobody knows.
+const NO_METHOD: i64 = 1404;
+
+/// A frame for the channel's own script.
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) qid: Qid,
+    /// The whole frame, as it came.
+    pub(super) text: String,
+    /// The memory of the frame, until its script has run.
+    pub(super) hold: Hold,
+}
+
+/// Runs the receiving script on one frame after the other, until the connection is closed.
+pub(super) async fn read_all(
+    app: App,
+    handle: Arc<ChannelHandle>,
+    connection: Uuid,
+    mut frames: mpsc::Receiver<Asked>,
+    closed: CancellationToken,
+) {
+    while let Some(Some(asked)) = closed.run_until_cancelled(frames.recv()).await {
+        let answer = receive(&app, &handle, connection, &asked, &closed).await;
+        let Asked {
+            method, qid, hold, ..
+        } = asked;
+        drop(hold);
+        let qid = qid.as_deref();
+        let answer = match answer {
+            Ok(Some(data)) => Ok(vec![("data", data)]),
+            // There is nothing to say.
+            Ok(None) => continue,
+            // Who does not ask is not answered, but for that nobody listens.
+            Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
+            Err(error) => Err(error),
+        };
+        if answer.is_ok() && qid.is_none() {
+            continue;
+        }
+        app.channels.sockets.send_here(
+            handle.lane(),
+            Some(connection),
+            &answered(&method, qid, answer),
+        );
+    }
+}
+
+async fn receive(
+    app: &App,
+    handle: &Arc<ChannelHandle>,
+    connection: Uuid,
+    asked: &Asked,
+    closed: &CancellationToken,
+) -> Result<Option<Value>, (i64, String)> {
+    // The channel may have another script by now.
+    let handle = channel::by_id(app, handle.lane())
+        .await
+        .map_err(|error| said(&error))?;
+    let Some(handle) = handle else {
+        return Err((1404, "The channel is gone".to_owned()));
+    };
+    let code = handle.channel.text("recv_svcscriptcode_ws");
+    if code.is_empty() {
+        let shown: String = asked.method.chars().take(64).collect();
+        return Err((NO_METHOD, format!("There is no method {shown}")));
+    }
+    let loaded = load(app, handle.workspace, code)
+        .await
+        .map_err(|error| said(&error))?;
+    let now = Now {
+        handle: Some(&handle),
+        workspace: handle.workspace,
+        kind: Kind::Socket,
+        loaded: &loaded,
+        request: Request {
+            method: "WEBSOCKET".to_owned(),
+            url: "/ws/token/v1".to_owned(),
+            text: asked.text.clone(),
+            is_json: true,
+            protocol: "ws".to_owned(),
+            ..Request::default()
+        },
+        connection: Some(connection),
+        author: handle.author(),
+        time: handle.channel.timeout(),
+    };
+    let (_, outcome) = run_now(app, now, closed.cancelled()).await;
+    match outcome.failure {
+        Some(failure) if failure.stopped => Err((1504, TIMED_OUT.1.to_owned())),
+        Some(_) => Err((1500, SCRIPT_FAILED.1.to_owned())),
+        None => Ok(outcome.response.map(|response| {
+            let parsed = json::parse(response.body.as_bytes());
+            parsed.unwrap_or_else(|_| response.body.clone().into())
+        })),
+    }
+}

@@ -1,0 +1,211 @@
+//! The capability `rest`: what can be asked for over HTTP, asked for over the websocket.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, Uri},
+};
+use http_body_util::BodyExt as _;
+use prichal_core::schema::Object;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::rights::Rights;
+use crate::{
+    app::App,
+    dialect::{
+        era::{caller::AsChannel, routes},
+        worded,
+    },
+    error::{Error, Result},
+    platform::{
+        access::ChannelHandle,
+        memory::Payer,
+        security::{self, Event},
+    },
+};
+
+const ROOT: &str = "/rest/v1/";
+/// The longest id, in bytes.
+const MAX_ID: usize = 64;
+/// The selection fields that lists and reads take.
+const SELECTION: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
+
+/// An answer: its content, or a code and a text.
+pub(super) type Answer = Result<Value, (i64, String)>;
+
+fn service() -> Router<App> {
+    static SERVICE: OnceLock<Router<App>> = OnceLock::new();
+    let make = || {
+        let (router, _) = routes::service().split_for_parts();
+        let router = router.fallback(async || Error::NoRoute);
+        worded::<routes::Guard>(router, "era", routes::words)
+    };
+    SERVICE.get_or_init(make).clone()
+}
+
+/// Does what the message asks for, in the name of the channel.
+pub(super) async fn ask(
+    app: App,
+    handle: Arc<ChannelHandle>,
+    rights: Rights,
+    payer: Payer,
+    asked: &Object,
+) -> Answer {
+    let request = read(asked).map_err(|error| said(&error))?;
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    if !rights.allow(method, path) {
+        security::record(
+            Event::Forbidden,
+            None,
+            "no route of the channel's roles opens this",
+        );
+        return Err((1403, "Access denied by IAM (route not found)".to_owned()));
+    }
+    let mut request = request;
+    request.extensions_mut().insert(AsChannel(handle));
+    request.extensions_mut().insert(payer);
+    let served = service().with_state(app).oneshot(request).await;
+    let response = served.unwrap_or_else(|never| match never {});
+    let status = response.status();
+    let body = response.into_body().collect().await;
+    let body = body
+        .map_err(|_| (1500, "Internal error".to_owned()))?
+        .to_bytes();
+    let content: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status.is_success() {
+        return Ok(content);
+    }
+    let code = content["error_code"].as_i64();
+    let text = content["error_message"].as_str().unwrap_or_default();
+    Err((
+        code.unwrap_or(1000 + i64::from(status.as_u16())),
+        text.to_owned(),
+    ))
+}
+
+pub(super) fn said(error: &Error) -> (i64, String) {
+    use crate::dialect::era::error_response;
+    (
+        1000 + i64::from(error_response::status(error).as_u16()),
+        error_response::message(error),
+    )
+}
+
+fn read(asked: &Object) -> Result<Request<Body>> {
+    let text = |name: &str| asked.get(name).and_then(Value::as_str);
+    let operation = text("operation").unwrap_or_default();
+    let (method, has_content) = match operation {
+        "read" => (Method::GET, false),
+        "create" => (Method::POST, true),
+        "replace" => (Method::PUT, true),
+        "update" => (Method::PATCH, true),
+        "delete" => (Method::DELETE, false),
+        "clear" => (extension("CLEAR"), false),
+        "lookup" => (extension("LOOKUP"), true),
+        _ => {
+            return Err(Error::invalid(
+                "operation",
+                "The operation must be read, create, replace, update, delete, clear or lookup.",
+            ));
+        }
+    };
+    let path = text("classpath")
+        .unwrap_or_default()
+        .trim_start_matches('/');
+    let path = path
+        .strip_prefix(&ROOT[1..])
+        .unwrap_or(path)
+        .trim_end_matches('/');
+    let bad_path = || {
+        Error::invalid(
+            "classpath",
+            "The classpath must be the path of a collection.",
+        )
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '/' || c == '-';
+    if path.is_empty() || !path.chars().all(is_plain) || path.contains("//") {
+        return Err(bad_path());
+    }
+    let mut uri = format!("{ROOT}{path}");
+    match asked.get("id") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(id))
+            if (1..=MAX_ID).contains(&id.len())
+                && id.chars().all(is_plain)
+                && !id.contains('/') =>
+        {
+            uri.push('/');
+            uri.push_str(id);
+        }
+        Some(_) => return Err(Error::invalid("id", "The id must be the id of an entity.")),
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for name in SELECTION {
+        match asked.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(value)) => drop(query.append_pair(name, value)),
+            Some(value) => drop(query.append_pair(name, &value.to_string())),
+        }
+    }
+    let query = query.finish();
+    if !query.is_empty() {
+        uri.push('?');
+        uri.push_str(&query);
+    }
+    let content = asked.get("content").filter(|_| has_content);
+    let body = content.map_or_else(String::new, Value::to_string);
+    let mut request = Request::new(Body::from(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.parse::<Uri>().map_err(|_| bad_path())?;
+    Ok(request)
+}
+
+fn extension(verb: &str) -> Method {
+    Method::from_bytes(verb.as_bytes()).unwrap_or(Method::OPTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(asked: &Value) -> Option<String> {
+        let request = read(asked.as_object()?).ok()?;
+        Some(format!("{} {}", request.method(), request.uri()))
+    }
+
+    #[test]
+    fn a_message_becomes_a_request() {
+        for (asked, expected) in [
+            (
+                json!({ "operation": "read", "classpath": "service/svcscripts", "limit": 2, "filter": { "a": 1 } }),
+                Some("GET /rest/v1/service/svcscripts?filter=%7B%22a%22%3A1%7D&limit=2"),
+            ),
+            (
+                json!({ "operation": "update", "classpath": "/rest/v1/service/svcscripts/", "id": "x-1" }),
+                Some("PATCH /rest/v1/service/svcscripts/x-1"),
+            ),
+            (
+                json!({ "operation": "lookup", "classpath": "service/svcscripts", "content": "a" }),
+                Some("LOOKUP /rest/v1/service/svcscripts"),
+            ),
+            (json!({ "operation": "steal", "classpath": "a" }), None),
+            (
+                json!({ "operation": "read", "classpath": "../admin/v1" }),
+                None,
+            ),
+            (json!({ "operation": "read", "classpath": "a?b" }), None),
+            (
+                json!({ "operation": "read", "classpath": "a", "id": "../b" }),
+                None,
+            ),
+            (json!({ "operation": "read", "classpath": "" }), None),
+        ] {
+            assert_eq!(line(&asked).as_deref(), expected, "{asked}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`docs/contracts/idocs.md`).
+
+mod actions;
+mod blobs;
+mod bulk;
+mod caller;
+mod document_routes;
+mod documents;
+mod downloads;
+mod error_response;
+mod events;
+mod hooks;
+mod language;
+mod limit;
+mod operation;
+mod queries;
+mod read;
+mod references;
+pub mod routes;
+mod signatures;
+mod signing;
+mod sync_calls;
+
+use super::Dialect;
+
+pub const DIALECT: Dialect = Dialect {
+    name: "edo",
+    prefixes: &["/api/v3", "/api/1"],
+    has_lenient_paths: true,
+    router: routes::router,
+    worded: routes::worded,
+    refuse: |platform, headers, error| routes::words(platform, error, headers),
+    guard: super::guard::<routes::Guard>,
+    describe: |_, _, _| {},
+};

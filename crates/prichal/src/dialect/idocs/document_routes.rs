@@ -1,0 +1,350 @@
+//! Routes: to whom a document goes, and through whose hands
+//! (`docs/contracts/idocs.md §1.3, §1.8, §1.2` rows 4, 5, 9 and 20).
+
+use std::collections::BTreeSet;
+
+use prichal_core::{
+    document::{
+        Action, ActionNode, Internal, NewRoute, NodeState, Operation as Step, Ordering, Party,
+        Recipient,
+    },
+    id::{UserId, WorkspaceId},
+};
+use prichal_store::{Conn, workspace};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    caller::{Company, NOT_PERMITTED, employee},
+    error_response::{BILLING_ERROR, PERMISSION_ERROR},
+    language::Said,
+    operation::{Prepared, doer, hold, refused},
+    read::Fields,
+    references::BAD_BIN,
+};
+use crate::{
+    domain::document::record,
+    error::{Error, Result},
+};
+
+/// How many nodes a route may have, of each kind.
+const MOST: usize = 100;
+
+/// Who gives which document a route.
+#[derive(Clone, Copy)]
+struct Head {
+    document: Uuid,
+    employee: Uuid,
+}
+
+impl Head {
+    fn read(fields: &Fields<'_>) -> Result<Self> {
+        Ok(Self {
+            document: fields.need_id("documentId")?,
+            employee: fields.need_id("employeeId")?,
+        })
+    }
+}
+
+pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Prepared> {
+    let fields = Fields::of(data, company.language())?;
+    let head = Head::read(&fields)?;
+    let route = fields.need_object("route")?;
+    let external = route.need_object("external")?;
+    let addressees = addressees(company, &external)?;
+    let internal = match route.object("internal")? {
+        Some(internal) if !quick => read_internal(&internal)?,
+        _ => Internal {
+            ordering: Ordering::None,
+            nodes: Vec::new(),
+        },
+    };
+    let new = NewRoute {
+        ordering: external.word("routeOrderType")?.unwrap_or(Ordering::None),
+        sign_by_sender: external.flag("isSignRequiredBySender")?.unwrap_or(quick),
+        recipients: Vec::new(),
+        internal: Some(internal).filter(|internal| !internal.nodes.is_empty()),
+    };
+    let company = company.clone();
+    Ok(apply(&company.clone(), head, move |conn| {
+        let mut new = new.clone();
+        for addressee in &addressees {
+            new.recipients.push(addressee.recipient(conn, &company)?);
+        }
+        check_employees(conn, &company, new.internal.as_ref())?;
+        Ok(if quick {
+            Step::QuickRoute(new)
+        } else {
+            Step::Route(new)
+        })
+    }))
+}
+
+pub(super) fn inbox(company: &Company, data: &Value) -> Result<Prepared> {
+    let fields = Fields::of(data, company.language())?;
+    let head = Head::read(&fields)?;
+    let route = fields.need_object("route")?;
+    let internal = need_nodes(&route.need_object("internal")?)?;
+    let company = company.clone();
+    Ok(apply(&company.clone(), head, move |conn| {
+        check_employees(conn, &company, Some(&internal))?;
+        Ok(Step::InboxRoute(internal.clone()))
+    }))
+}
+
+pub(super) fn internal(company: &Company, data: &Value) -> Result<Prepared> {
+    let fields = Fields::of(data, company.language())?;
+    let head = Head::read(&fields)?;
+    let internal = need_nodes(&fields)?;
+    let company = company.clone();
+    Ok(apply(&company.clone(), head, move |conn| {
+        check_employees(conn, &company, Some(&internal))?;
+        Ok(Step::InternalRoute(internal.clone()))
+    }))
+}
+
+/// Writes the route that `step` finds in the transaction.
+fn apply(
+    company: &Company,
+    head: Head,
+    step: impl Fn(&mut Conn) -> Result<Step> + Send + 'static,
+) -> Prepared {
+    let company = company.clone();
+    Prepared::new(move |tx| {
+        let employee = company.employee(tx.conn()?, head.employee, "ROUTE_CREATE")?;
+        let mut document = hold(tx, &company, head.document)?;
+        let step = step(tx.conn()?)?;
+        let quick = matches!(step, Step::QuickRoute(_));
+        let before = document.clone();
+        let changes = document
+            .apply(company.actor(&employee), step, company.now.secs())
+            .map_err(|refusal| refused(&company, head.document, refusal))?;
+        let doer = doer(&company, &employee);
+        record::update(tx, &document, &changes, &doer)?;
+        let known = before.route.is_some() && before.sender.company == company.id();
+        record::tell_route(tx, &document, known.then_some(&before), &doer);
+        Ok(if quick { Value::Null } else { json!({}) })
+    })
+}
+
+/// A company that a document is to be sent to, as it is named.
+struct Addressee {
+    bin: String,
+    path: String,
+    node: Recipient,
+}
+
+fn addressees(company: &Company, external: &Fields<'_>) -> Result<Vec<Addressee>> {
+    let nodes = external.objects("nodes")?;
+    if nodes.is_empty() {
+        return Err(external.fault("nodes", &NO_NODES, &[]));
+    }
+    if nodes.len() > MOST {
+        return Err(external.fault("nodes", &TOO_MANY, &[&MOST.to_string()]));
+    }
+    let mut paid = external.flag("isSenderPayer")?.unwrap_or(true);
+    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
+    for node in &nodes {
+        paid |= node.flag("isPayer")?.unwrap_or(false);
+        let bin = node.need_text("counterpartyBin", 12)?;
+        if !company.app.config.identifier_check.accepts(bin) {
+            return Err(node.fault("counterpartyBin", &BAD_BIN, &[]));
+        }
+        if bin == company.bin() {
+            return Err(node.fault("counterpartyBin", &OWN_BIN, &[]));
+        }
+        if !seen.insert(bin.to_owned()) {
+            return Err(node.fault("counterpartyBin", &TWICE, &[bin]));
+        }
+        let mut emails = Vec::new();
+        for (n, email) in node.list("counterpartyEmails")?.iter().enumerate() {
+            let email = email.as_str().filter(|email| is_email(email));
+            let name = format!("counterpartyEmails[{n}]");
+            emails.push(
+                email
+                    .ok_or_else(|| node.fault(&name, &BAD_EMAIL, &[]))?
+                    .to_owned(),
+            );
+        }
+        all.push(Addressee {
+            bin: bin.to_owned(),
+            path: node.path("counterpartyBin"),
+            node: Recipient {
+                order: order(node)?,
+                party: Party {
+                    company: WorkspaceId(Uuid::nil()),
+                    bin: bin.to_owned(),
+                },
+                comment: node.text_up_to("comment", 1000)?.map(str::to_owned),
+                individual: node.flag("isIndividual")?.unwrap_or(false),
+                emails,
+                sign_required: sign_required(node)?,
+                org_unit: node.id("orgUnitId")?,
+                signed: false,
+                state: NodeState::default(),
+                internal: None,
+            },
+        });
+    }
+    if !paid {
+        let text = NOBODY_PAYS.text(company.language(), &[]);
+        return Err(Error::refused(BILLING_ERROR, text));
+    }
+    Ok(all)
+}
+
+/// Whether a company has to sign. The guide's `requiredActionType` stands for it where it is not said.
+fn sign_required(node: &Fields<'_>) -> Result<bool> {
+    if let Some(required) = node.flag("isSignRequiredByCounterparty")? {
+        return Ok(required);
+    }
+    if node
+        .get("requiredActionType")
+        .and_then(Value::as_str)
+        .is_some_and(|word| word.eq_ignore_ascii_case("signature"))
+    {
+        return Ok(true);
+    }
+    let action = node.word::<Action>("requiredActionType")?;
+    if action == Some(Action::Reject) {
+        return Err(node.fault("requiredActionType", &NO_DEMAND, &[]));
+    }
+    Ok(action.is_none_or(|action| action == Action::Sign))
+}
+
+impl Addressee {
+    /// The node with the company behind its number. One that is not here yet needs an address to write to.
+    fn recipient(&self, conn: &mut Conn, company: &Company) -> Result<Recipient> {
+        let mut node = self.node.clone();
+        let known = workspace::find_by_bin(conn, &self.bin)?;
+        node.party.company = match known {
+            Some(known) => known.id,
+            None if node.emails.is_empty() => {
+                let text = UNKNOWN.text(company.language(), &[&self.path, &self.bin]);
+                return Err(Error::invalid(self.path.as_str(), text));
+            }
+            None => workspace::awaited_id(conn, &self.bin)?,
+        };
+        Ok(node)
+    }
+}
+
+fn need_nodes(fields: &Fields<'_>) -> Result<Internal> {
+    let internal = read_internal(fields)?;
+    if internal.nodes.is_empty() {
+        return Err(fields.fault("nodes", &NO_NODES, &[]));
+    }
+    Ok(internal)
+}
+
+fn read_internal(fields: &Fields<'_>) -> Result<Internal> {
+    let nodes = fields.objects("nodes")?;
+    if nodes.len() > MOST {
+        return Err(fields.fault("nodes", &TOO_MANY, &[&MOST.to_string()]));
+    }
+    let nodes = nodes.iter().map(|node| {
+        let action = node.need_word("requiredAction")?;
+        if action == Action::Reject {
+            return Err(node.fault("requiredAction", &NO_DEMAND, &[]));
+        }
+        Ok(ActionNode {
+            order: order(node)?,
+            employee: UserId(node.need_id("employeeId")?),
+            action,
+            state: NodeState::default(),
+        })
+    });
+    Ok(Internal {
+        ordering: fields
+            .word("routeActionOrderingType")?
+            .unwrap_or(Ordering::None),
+        nodes: nodes.collect::<Result<_>>()?,
+    })
+}
+
+fn order(node: &Fields<'_>) -> Result<i32> {
+    let order = node.int("order")?.unwrap_or(0);
+    i32::try_from(order).map_err(|_| node.fault("order", &BAD_ORDER, &[]))
+}
+
+/// Everybody on the route has to be one of the company.
+fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Internal>) -> Result<()> {
+    let nodes = internal.into_iter().flat_map(|internal| &internal.nodes);
+    for node in nodes {
+        let found = employee(conn, company.id(), node.employee.0)?;
+        let Some(found) = found else {
+            let text = NO_EMPLOYEE.text(company.language(), &[&node.employee.to_string()]);
+            return Err(Error::refused(PERMISSION_ERROR, text));
+        };
+        // A node whose employee may not act would hold the document for good.
+        let needed = match node.action {
+            Action::Sign => "DOCUMENT_SIGN",
+            Action::Approve => "DOCUMENT_APPROVE",
+            Action::Inform | Action::Reject => continue,
+        };
+        if !found.may(needed) {
+            return Err(company.forbid(&NOT_PERMITTED, &[found.name(), needed]));
+        }
+    }
+    Ok(())
+}
+
+fn is_email(text: &str) -> bool {
+    let parts = text.split_once('@');
+    text.len() <= 254
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        && parts.is_some_and(|(name, host)| {
+            !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
+        })
+}
+
+const NO_NODES: Said = Said::new(
+    "Поле {} должно содержать хотя бы один узел.",
+    "{} өрісінде кемінде бір түйін болуы керек.",
+    "The field {} must have at least one node.",
+);
+const TOO_MANY: Said = Said::new(
+    "Поле {} содержит больше {} узлов.",
+    "{} өрісінде {} түйіннен көп.",
+    "The field {} has more than {} nodes.",
+);
+const OWN_BIN: Said = Said::new(
+    "Поле {}: нельзя отправить документ самому себе.",
+    "{} өрісі: құжатты өзіңізге жіберуге болмайды.",
+    "The field {}: a document cannot be sent to oneself.",
+);
+const TWICE: Said = Said::new(
+    "Поле {}: контрагент {} указан дважды.",
+    "{} өрісі: {} контрагенті екі рет көрсетілген.",
+    "The field {}: the counterparty {} is named twice.",
+);
+const BAD_EMAIL: Said = Said::new(
+    "Поле {} должно быть адресом электронной почты.",
+    "{} өрісі электрондық пошта мекенжайы болуы керек.",
+    "The field {} must be an e-mail address.",
+);
+const UNKNOWN: Said = Said::new(
+    "Поле {}: компания {} здесь не зарегистрирована, укажите её адрес в counterpartyEmails.",
+    "{} өрісі: {} компаниясы мұнда тіркелмеген, counterpartyEmails ішінде мекенжайын көрсетіңіз.",
+    "The field {}: the company {} is not registered here, name its address in counterpartyEmails.",
+);
+const NO_DEMAND: Said = Said::new(
+    "Поле {}: REJECT нельзя требовать.",
+    "{} өрісі: REJECT талап етуге болмайды.",
+    "The field {}: REJECT cannot be demanded.",
+);
+const BAD_ORDER: Said = Said::new(
+    "Поле {} слишком велико.",
+    "{} өрісі тым үлкен.",
+    "The field {} is too large.",
+);
+const NO_EMPLOYEE: Said = Said::new(
+    "Сотрудник {} из маршрута не найден в компании.",
+    "Бағыттағы {} қызметкері компанияда табылмады.",
+    "The employee {} of the route is not one of the company.",
+);
+const NOBODY_PAYS: Said = Said::new(
+    "Не указан плательщик: ни isSenderPayer, ни isPayer.",
+    "Төлеуші көрсетілмеген: isSenderPayer де, isPayer де жоқ.",
+    "Nobody pays: neither isSenderPayer nor isPayer is set.",
+);

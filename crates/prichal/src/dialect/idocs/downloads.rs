@@ -1,0 +1,196 @@
+//! Files on their way out: content to sign, print forms, archives
+//! (`docs/contracts/idocs.md §7, §1.2` rows 8, 17, 18 and 41).
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use prichal_core::id::generate;
+use prichal_store::{
+    Conn,
+    document_blob::{self, DocumentBlob, Kind},
+    signature::{self, Link},
+    usage,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    caller::Company,
+    documents::read_id,
+    error_response::GONE,
+    language::Said,
+    operation::{Prepared, missing},
+    queries::absent,
+    read::Fields,
+    signing::download_link,
+};
+use crate::{
+    domain::document::{
+        archive::{self as build, Dossier, key},
+        print,
+    },
+    error::{Error, Result},
+    http::{disposition::attachment, extract::Path},
+    platform::{blobs::BlobKey, guess, quota},
+};
+
+const ZIP: HeaderValue = HeaderValue::from_static("application/zip");
+const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
+
+/// Download content to sign, or an archive that was asked for.
+#[utoipa::path(get, path = "/api/v3/sync/sign-content/download/{id}", tag = "documents",
+    params(("id" = String, Path)),
+    responses((status = 200, content_type = "application/zip", body = Vec<u8>), (status = 410, description = "Its time is over.")))]
+pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| {
+        // A signer has to see the content; all else is for those who may download.
+        let may_load = asked.require(conn, "DOCUMENT_DOWNLOAD");
+        let may_sign = asked.require(conn, "DOCUMENT_SIGN");
+        let id = match (&may_load, may_sign) {
+            (Err(_), Err(refused)) => return Err(refused),
+            _ => read_id(&asked, &id)?,
+        };
+        let link = signature::find_link(conn, asked.id(), id)?;
+        let none = || Error::NotFound(LINK.text(asked.language(), &[&id.to_string()]));
+        let link = link.ok_or_else(none)?;
+        if link.ticket.is_none() {
+            may_load?;
+        }
+        if link.dispose_on <= asked.now {
+            let text = OVER.text(asked.language(), &[]);
+            return Err(Error::refused(GONE, text));
+        }
+        let blob = document_blob::find(conn, link.blob.0, link.blob.1, asked.now)?;
+        blob.ok_or_else(none)
+    };
+    let blob = company.app.db.read(look).await.inspect_err(|error| {
+        if let Error::NotFound(_) = error {
+            guess::missed();
+        }
+    })?;
+    let contents = company.app.blobs.read(key(&blob), None).await?;
+    let mut answer = file(
+        Body::from_stream(contents),
+        ZIP,
+        &blob.name,
+        Some(blob.size),
+    );
+    // The contents of a blob never change.
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", blob.id)) {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(answer)
+}
+
+fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Response {
+    let mut answer = Response::new(body);
+    let lines = answer.headers_mut();
+    lines.insert(header::CONTENT_TYPE, kind);
+    lines.insert(header::CONTENT_DISPOSITION, attachment(name));
+    lines.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    lines.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some(size) = size {
+        lines.insert(header::CONTENT_LENGTH, size.into());
+    }
+    answer
+}
+
+/// What a company may download of a document.
+async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<Option<Dossier>> {
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| {
+        asked.require_of(conn, employee, "DOCUMENT_DOWNLOAD")?;
+        Dossier::gather(conn, asked.id(), id, asked.now)
+    };
+    company.app.db.read(look).await
+}
+
+/// Download a document's print form.
+#[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentPrintFormByDocumentId/{id}", tag = "documents",
+    params(("id" = String, Path)), responses((status = 200, content_type = "application/pdf", body = Vec<u8>)))]
+pub(super) async fn get_print_form(company: Company, Path(id): Path<String>) -> Result<Response> {
+    company.may("DOCUMENT_DOWNLOAD").await?;
+    let id = read_id(&company, &id)?;
+    let Some(dossier) = dossier(&company, id, None).await? else {
+        return Ok(absent());
+    };
+    let form = print::form(&company.app, &dossier).await?;
+    let size = i64::try_from(form.len()).ok();
+    let name = format!("{}.pdf", dossier.document.number);
+    Ok(file(Body::from(form), PDF, &name, size))
+}
+
+/// Download a document's archive: originals, print form, signatures, evidence.
+#[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentArchiveByDocumentId/{id}", tag = "documents",
+    params(("id" = String, Path)), responses((status = 200, content_type = "application/zip", body = Vec<u8>)))]
+pub(super) async fn get_archive(company: Company, Path(id): Path<String>) -> Result<Response> {
+    company.may("DOCUMENT_DOWNLOAD").await?;
+    let id = read_id(&company, &id)?;
+    let Some(dossier) = dossier(&company, id, None).await? else {
+        return Ok(absent());
+    };
+    let zip = build::archive(&company.app, &dossier).await?;
+    let size = i64::try_from(zip.size).ok();
+    let name = format!("{}.zip", dossier.document.number);
+    Ok(file(Body::from_stream(zip.into_stream()), ZIP, &name, size))
+}
+
+/// Makes an archive that can be downloaded for a while.
+pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared> {
+    let fields = Fields::of(data, company.language())?;
+    let id = fields.need_id("documentId")?;
+    let employee = fields.id("employeeId")?;
+    let dossier = dossier(company, id, employee).await?;
+    let dossier = dossier.ok_or_else(|| missing(company, id))?;
+    let zip = build::archive(&company.app, &dossier).await?;
+    let size = i64::try_from(zip.size).map_err(Error::internal)?;
+    quota::admit(&company.app, company.id(), &[usage::Kind::Files], size).await?;
+    let contents = BlobKey::generate(company.id(), company.now);
+    let sha256 = zip.keep(&company.app, contents).await?;
+    let dispose_on = company.now + company.app.config.sign_ticket_ttl;
+    let blob = DocumentBlob {
+        workspace: company.id(),
+        id: generate(company.now),
+        kind: Kind::Archive,
+        blob: contents.id,
+        name: format!("{}.zip", dossier.document.number),
+        size,
+        sha256,
+        created_at: company.now,
+        expires_at: Some(dispose_on),
+    };
+    let link = Link {
+        workspace: company.id(),
+        id: generate(company.now),
+        document: id,
+        blob: (company.id(), blob.id),
+        dispose_on,
+        ticket: None,
+        employee: None,
+        signature: None,
+        live: true,
+    };
+    let answer = json!({
+        "documentId": id,
+        "downloadLink": download_link(company, link.id),
+        "disposeOn": dispose_on.secs(),
+    });
+    Ok(Prepared::new(move |tx| {
+        document_blob::insert(tx, &blob)?;
+        signature::insert_link(tx, &link)?;
+        Ok(answer.clone())
+    }))
+}
+
+const LINK: Said = Said::new("ссылка {}", "{} сілтемесі", "link {}");
+const OVER: Said = Said::new(
+    "Срок действия ссылки истёк.",
+    "Сілтеменің мерзімі өтті.",
+    "The time of the link is over.",
+);

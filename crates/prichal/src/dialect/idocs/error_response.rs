@@ -1,0 +1,226 @@
+//! The wording of errors under `/api/v3` and `/api/1`: one envelope for all, with the vendor's codes
+//! (`docs/contracts/idocs.md §1.4, §8`).
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use prichal_dialect::kontur::fault;
+use serde_json::{Value, json};
+
+use super::{
+    language::{Language, Said},
+    limit::TOO_MANY,
+};
+use crate::{
+    error::Error,
+    http::answer::{json_text, retry_after},
+    platform::{Platform, quota::EXCEEDED},
+};
+
+pub(super) const SIZE_ERROR: &str = "UPLOADED_FILE_SIZE_ERROR";
+pub(super) const EXTENSION_ERROR: &str = "UPLOADED_FILE_EXTENSION_ERROR";
+pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
+/// What there was, and is no more.
+pub(super) const GONE: &str = "gone";
+/// A server elsewhere that has to be asked cannot be reached now.
+pub(super) const AWAY: &str = "away";
+pub(super) const UNKNOWN: &str = "UNKNOWN";
+const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
+const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
+pub(super) const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
+pub(super) const PERMISSION_ERROR: &str = "PERMISSION_ERROR";
+pub(super) const BILLING_ERROR: &str = "BILLING_ERROR";
+
+pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Response {
+    let body = json!({ "response": null, "errors": [described(error, language)] });
+    let status = status(error, app.config.edo_strict_codes);
+    let mut answer = retry_after(error, json_text(status, body.to_string()));
+    if is_away(error) {
+        let wait = HeaderValue::from_static("60");
+        answer.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    answer
+}
+
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusal) if refusal.status == AWAY)
+}
+
+/// The vendor's model of an error.
+pub(super) fn described(error: &Error, language: Language) -> Value {
+    json!({
+        "errorCode": code(error),
+        "errorDescription": message(error, language),
+        "errorDocumentationLink": null,
+    })
+}
+
+fn status(error: &Error, strict: bool) -> StatusCode {
+    match error {
+        _ if is_away(error) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
+        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::Late => StatusCode::REQUEST_TIMEOUT,
+        Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
+        Error::Forbidden(_) if strict => StatusCode::FORBIDDEN,
+        Error::Refused(refusal) if strict && refusal.status == PERMISSION_ERROR => {
+            StatusCode::FORBIDDEN
+        }
+        Error::Refused(refusal) if strict && refusal.status == BILLING_ERROR => {
+            StatusCode::PAYMENT_REQUIRED
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Unauthenticated | Error::Forbidden(_) => PERMISSION_ERROR,
+        Error::NotFound(_) | Error::NoRoute => NOT_FOUND,
+        Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
+        Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
+        Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
+        _ if is_away(error) => SERVER_ERROR,
+        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
+        _ => VALIDATION_ERROR,
+    }
+}
+
+/// The codes that a refusal may bring itself.
+const CODES: [&str; 6] = [
+    SIZE_ERROR,
+    EXTENSION_ERROR,
+    PARSING_ERROR,
+    VALIDATION_ERROR,
+    PERMISSION_ERROR,
+    BILLING_ERROR,
+];
+
+/// Whether trying again may help: the fault is the server's.
+pub(super) fn is_fault(error: &Error) -> bool {
+    code(error) == SERVER_ERROR
+}
+
+fn message(error: &Error, language: Language) -> String {
+    let say = |said: &Said, gaps: &[&str]| said.text(language, gaps);
+    match error {
+        Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
+        Error::Throttled { .. } => say(&TOO_MANY_FAILURES, &[]),
+        Error::Forbidden(_) => say(&NO_COMPANY, &[]),
+        Error::NotFound(what) => say(&MISSING, &[what]),
+        Error::NoRoute => say(&NO_ROUTE, &[]),
+        Error::WrongMethod => say(&WRONG_METHOD, &[]),
+        Error::TooMany { .. } => say(&TOO_MANY, &[]),
+        Error::Busy => say(&BUSY, &[]),
+        Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
+        Error::Internal(_) => say(&INTERNAL, &[]),
+        Error::TooLarge { limit } => say(&TOO_LARGE, &[&limit.to_string()]),
+        Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&OTHER_BODY, &[]),
+        _ if is_away(error) => say(&ISSUER_AWAY, &[&error.to_string()]),
+        Error::Refused(refusal) if refusal.status == EXCEEDED => {
+            let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
+            say(&USED_UP, &[&names.join(", ")])
+        }
+        Error::Refused(refusal) => refusal.message.clone(),
+        Error::Invalid(faults) => {
+            let texts = faults.iter().map(|fault| match fault.path.as_str() {
+                // Said where no language is known.
+                "" => say(&BAD_BODY, &[&fault::text(fault)]),
+                "Idempotency-Key" => say(&BAD_KEY, &[]),
+                _ => fault::text(fault),
+            });
+            texts.collect::<Vec<_>>().join(" ")
+        }
+        Error::UnknownCoding(name) => say(&UNKNOWN_CODING, &[name]),
+        Error::Late => say(&LATE, &[]),
+        Error::PatchRefused(_) => error.to_string(),
+    }
+}
+
+const USED_UP: Said = Said::new(
+    "Квота компании исчерпана: {}.",
+    "Компанияның квотасы таусылды: {}.",
+    "The quota of {} is used up.",
+);
+const ISSUER_AWAY: Said = Said::new(
+    "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
+    "Куәландырушы орталықтың сервері қолжетімсіз, сұрауды кейінірек қайталаңыз. {}",
+    "The server of the certification authority cannot be reached, try again later. {}",
+);
+const UNAUTHENTICATED: Said = Said::new(
+    "Требуется действующий токен в заголовке Authorization: Bearer.",
+    "Authorization: Bearer тақырыбында жарамды токен қажет.",
+    "A valid token is required in the Authorization: Bearer header.",
+);
+const TOO_MANY_FAILURES: Said = Said::new(
+    "Слишком много неудачных попыток, повторите позже.",
+    "Сәтсіз әрекеттер тым көп, кейінірек қайталаңыз.",
+    "Too many failed attempts, try again later.",
+);
+const NO_COMPANY: Said = Said::new(
+    "Токен не принадлежит компании с БИН.",
+    "Токен БСН бар компанияға тиесілі емес.",
+    "The token does not belong to a company with a BIN.",
+);
+const MISSING: Said = Said::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
+const NO_ROUTE: Said = Said::new(
+    "Такого метода API нет.",
+    "Мұндай API әдісі жоқ.",
+    "There is no such API method.",
+);
+const WRONG_METHOD: Said = Said::new(
+    "Этот HTTP-метод здесь не поддерживается.",
+    "Бұл HTTP әдісі мұнда қолданылмайды.",
+    "The HTTP method is not allowed here.",
+);
+const BUSY: Said = Said::new(
+    "Сервер перегружен, повторите запрос позже.",
+    "Сервер бос емес, сұрауды кейінірек қайталаңыз.",
+    "The server is busy, try again later.",
+);
+const UNAVAILABLE: Said = Said::new(
+    "Хранилище сервера недоступно, повторите запрос позже.",
+    "Сервердің қоймасы қолжетімсіз, сұрауды кейінірек қайталаңыз.",
+    "The server cannot reach its storage, try again later.",
+);
+const INTERNAL: Said = Said::new(
+    "Внутренняя ошибка сервера.",
+    "Сервердің ішкі қатесі.",
+    "Internal server error.",
+);
+const UNKNOWN_CODING: Said = Said::new(
+    "Кодировка {} в Content-Encoding неизвестна, известны gzip, deflate и br.",
+    "Content-Encoding ішіндегі {} кодтауы белгісіз, белгілілері: gzip, deflate және br.",
+    "The Content-Encoding {} is not known here: gzip, deflate and br are.",
+);
+const TOO_LARGE: Said = Said::new(
+    "Тело запроса больше {} байт.",
+    "Сұрау денесі {} байттан үлкен.",
+    "The request body is larger than {} bytes.",
+);
+const LATE: Said = Said::new(
+    "Тело запроса не пришло вовремя.",
+    "Сұрау денесі уақытында келмеді.",
+    "The request body did not come in time.",
+);
+const BAD_BODY: Said = Said::new(
+    "Тело запроса не прочитано ({})",
+    "Сұрау денесі оқылмады ({})",
+    "{}",
+);
+const BAD_KEY: Said = Said::new(
+    "Idempotency-Key должен содержать от 1 до 255 символов.",
+    "Idempotency-Key ұзындығы 1 мен 255 таңба арасында болуы керек.",
+    "The Idempotency-Key must be 1 to 255 characters.",
+);
+const OTHER_BODY: Said = Said::new(
+    "Этот Idempotency-Key уже использован с другим телом запроса.",
+    "Бұл Idempotency-Key басқа сұрау денесімен қолданылған.",
+    "This Idempotency-Key was used with another request body.",
+);

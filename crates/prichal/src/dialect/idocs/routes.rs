@@ -1,0 +1,196 @@
+//! What there is under `/api/v3` and `/api/1`, in the order of the vendor's list.
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
+    routing::get,
+};
+use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
+    signatures, sync_calls,
+};
+use crate::{
+    app::App,
+    dialect::{self},
+    error::Error,
+    http::idempotency::JsonAnswer,
+    platform::Platform,
+};
+
+pub use super::{bulk::Elements, caller::Company as Guard};
+use super::{error_response, language::Language};
+
+pub fn router(app: &App) -> OpenApiRouter<App> {
+    let page = Router::new().route("/check/{id}", get(signatures::check_page));
+    v3().layer(from_fn_with_state(app.clone(), limit))
+        .merge(webhooks())
+        .merge(OpenApiRouter::from(page))
+}
+
+/// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
+const READING: [&str; 7] = [
+    "/api/v3/sync/external/documents-query/outbox",
+    "/api/v3/sync/external/documents-query/inbox",
+    "/api/v3/sync/references/company-employees",
+    "/api/v3/sync/references/company-token",
+    "/api/v3/sync/references/counterparties/check",
+    "/api/v3/sync/signature/verify",
+    "/api/v3/sync/bulk/operations",
+];
+
+/// Tells whether a request only reads, by the call that it is.
+pub(super) fn only_reads(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+    path.ends_with("/status") || READING.contains(&path)
+}
+
+fn webhooks() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            hooks::put_subscription,
+            hooks::get_subscription,
+            hooks::delete_subscription
+        ))
+        .routes(routes!(hooks::rotate_secret))
+        .routes(routes!(hooks::list_deliveries))
+        .routes(routes!(hooks::replay_events))
+        .routes(routes!(hooks::get_history))
+        .routes(routes!(hooks::list_history))
+}
+
+fn v3() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(blobs::upload_content))
+        .routes(routes!(blobs::upload_signature))
+        .routes(routes!(sync_calls::create_outbox))
+        .routes(routes!(documents::delete_draft))
+        .routes(routes!(sync_calls::create_route))
+        .routes(routes!(sync_calls::create_quick_route))
+        .routes(routes!(sync_calls::outbox_content))
+        .routes(routes!(sync_calls::outbox_sign))
+        .routes(routes!(downloads::download))
+        .routes(routes!(sync_calls::create_inbox_route))
+        .routes(routes!(sync_calls::inbox_content))
+        .routes(routes!(sync_calls::inbox_sign))
+        .routes(routes!(sync_calls::recall_document))
+        .routes(routes!(sync_calls::reject_document))
+        .routes(routes!(sync_calls::decline_document))
+        .routes(routes!(queries::get_outbox))
+        .routes(routes!(queries::get_inbox))
+        .routes(routes!(queries::list_outbox))
+        .routes(routes!(queries::list_inbox))
+        .routes(routes!(queries::get_status))
+        .routes(routes!(downloads::get_print_form))
+        .routes(routes!(downloads::get_archive))
+        .routes(routes!(sync_calls::create_internal))
+        .routes(routes!(sync_calls::create_internal_route))
+        .routes(routes!(sync_calls::act_on_route))
+        .routes(routes!(signatures::list_signatures))
+        .routes(routes!(signatures::verify_signature))
+        .routes(routes!(references::list_employees))
+        .routes(routes!(references::get_permissions))
+        .routes(routes!(references::get_token))
+        .routes(routes!(references::check_counterparties))
+        .routes(routes!(references::list_words))
+        .routes(routes!(events::list_events))
+        .routes(routes!(bulk::list_operations))
+        .routes(routes!(bulk::start_create))
+        .routes(routes!(bulk::create_status))
+        .routes(routes!(bulk::start_route))
+        .routes(routes!(bulk::route_status))
+        .routes(routes!(bulk::start_quick_route))
+        .routes(routes!(bulk::quick_route_status))
+        .routes(routes!(bulk::start_outbox_content))
+        .routes(routes!(bulk::outbox_content_status))
+        .routes(routes!(bulk::start_outbox_sign))
+        .routes(routes!(bulk::outbox_sign_status))
+        .routes(routes!(bulk::start_inbox_route))
+        .routes(routes!(bulk::inbox_route_status))
+        .routes(routes!(bulk::start_inbox_content))
+        .routes(routes!(bulk::inbox_content_status))
+        .routes(routes!(bulk::start_inbox_sign))
+        .routes(routes!(bulk::inbox_sign_status))
+        .routes(routes!(bulk::start_download))
+        .routes(routes!(bulk::download_status))
+}
+
+/// Words the errors of this face, in the language of each client.
+pub fn worded(router: Router<App>, app: &App) -> Router<App> {
+    let app = app.clone();
+    // Before the layer, so that it is worded in the client's language as well.
+    let router = router.method_not_allowed_fallback(dialect::wrong_method::<Guard>);
+    dialect::worded_for::<Guard>(
+        router.layer(from_fn(note_language)),
+        "edo",
+        move |error, left| {
+            let Heard { language, wanted } = left.get().cloned().unwrap_or_default();
+            let mut response = error_response::words(&app, error, language);
+            answer_as(&mut response, wanted.as_ref());
+            response
+        },
+    )
+}
+
+/// Words an error for whoever sends these headers.
+pub fn words(app: &Platform, error: &Error, headers: &HeaderMap) -> Response {
+    let mut response = error_response::words(app, error, Language::of(headers));
+    answer_as(&mut response, headers.get(header::ACCEPT));
+    response
+}
+
+/// How a client likes its answers.
+#[derive(Clone, Default)]
+struct Heard {
+    language: Language,
+    wanted: Option<HeaderValue>,
+}
+
+async fn note_language(request: Request, next: Next) -> Response {
+    let language = Language::of(request.headers());
+    let wanted = request.headers().get(header::ACCEPT).cloned();
+    let mut response = next.run(request).await;
+    answer_as(&mut response, wanted.as_ref());
+    response.extensions_mut().insert(Heard { language, wanted });
+    response
+}
+
+/// The vendor answers JSON under three names, as the client likes (`docs/contracts/idocs.md §1.1`).
+fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
+    let Some(wanted) = wanted.and_then(|wanted| wanted.to_str().ok()) else {
+        return;
+    };
+    let json = response.headers().get(header::CONTENT_TYPE);
+    if !json.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
+        return;
+    }
+    let first = wanted
+        .split(',')
+        .map(|one| one.split(';').next().unwrap_or_default().trim());
+    let known = first.filter_map(|one| match one {
+        "text/plain" => Some("text/plain; charset=utf-8"),
+        "text/json" => Some("text/json; charset=utf-8"),
+        "application/json" | "*/*" | "application/*" => Some("application/json; charset=utf-8"),
+        _ => None,
+    });
+    if let Some(kind) = known.into_iter().next() {
+        let lines = response.headers_mut();
+        lines.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+}
+
+/// An answer in the vendor's envelope.
+pub(super) fn wrapped(response: &Value) -> JsonAnswer {
+    JsonAnswer::ok(json!({ "response": response, "errors": null }).to_string())
+}
+
+/// An answer without it.
+pub(super) fn bare(response: &Value) -> JsonAnswer {
+    JsonAnswer::ok(response.to_string())
+}

@@ -1,0 +1,344 @@
+//! What can be seen of signatures: those of a document with their reports, a check of anything that is
+//! sent, and the public page (`docs/contracts/idocs.md §1.10`).
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use prichal_core::{
+    document::{Document, Status},
+    id::parse_any,
+};
+use prichal_store::{
+    Conn, document as store,
+    signature::{self, Signature},
+    workspace,
+};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+use super::{
+    caller::Company,
+    documents::read_id,
+    language::{Language, Said},
+    operation::missing,
+    read::Fields,
+    routes::bare,
+};
+use crate::{
+    app::App,
+    domain::document::check::{Brief, Question, Rules, Unchecked, Whose, check, room},
+    error::{Error, Result},
+    http::{body::Json, extract::Path, idempotency::JsonAnswer},
+};
+
+/// List a document's signatures with the reports of their validation.
+#[utoipa::path(get, path = "/api/v3/sync/single/document/signatures/{id}", tag = "documents",
+    params(("id" = String, Path)), responses((status = 200, body = Value)))]
+pub(super) async fn list_signatures(
+    company: Company,
+    Path(id): Path<String>,
+) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_VIEW").await?;
+    let id = read_id(&company, &id)?;
+    let asked = company.clone();
+    let look = move |conn: &mut Conn| {
+        if store::find(conn, asked.id(), id)?.is_none() {
+            return Err(missing(&asked, id));
+        }
+        Ok::<_, Error>(signature::list(conn, id)?)
+    };
+    let found = company.app.db.read(look).await?;
+    Ok(bare(&Value::Array(found.iter().map(model).collect())))
+}
+
+fn model(one: &Signature) -> Value {
+    let report: Value = serde_json::from_str(&one.check.report).unwrap_or_default();
+    json!({
+        "signedOn": one.signed_on.secs(),
+        "companyBin": one.bin,
+        "employeeId": one.employee,
+        "iin": one.iin,
+        "attached": one.attached,
+        "report": report,
+    })
+}
+
+/// Validate a signature that belongs to no document here.
+#[utoipa::path(post, path = "/api/v3/sync/signature/verify", tag = "documents",
+    request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Result<JsonAnswer> {
+    company.may("DOCUMENT_VIEW").await?;
+    let fields = Fields::of(&body, company.language())?;
+    let decode = |name: &str| {
+        let text = fields.text(name)?;
+        let decoded = text.map(|text| STANDARD.decode(text));
+        let decoded = decoded.transpose();
+        decoded.map_err(|_| fields.fault(name, &NOT_BASE64, &[]))
+    };
+    let signature =
+        decode("signature")?.ok_or_else(|| fields.fault("signature", &REQUIRED, &[]))?;
+    let content = decode("content")?;
+    let policy = fields.text("policy")?.map(str::to_owned);
+    if let Some(name) = &policy
+        && prichal_sign::Policy::preset(name).is_none()
+    {
+        return Err(fields.fault("policy", &NO_POLICY, &[name]));
+    }
+    let workspace = company.id();
+    let find = move |conn: &mut Conn| Rules::find(conn, workspace);
+    let mut rules = company.app.db.read(find).await?;
+    if let Some(policy) = policy {
+        rules.policy = policy;
+    }
+    let question = Question {
+        signature: signature.into(),
+        content: content.map(Bytes::from),
+        content_sha256: None,
+        signer: Whose::default(),
+        financial: false,
+        received_at: company.now,
+    };
+    let size = question.signature.len() + question.content.as_ref().map_or(0, Bytes::len);
+    let size = i64::try_from(size).map_err(Error::internal)?;
+    let kept = room(&company.app, company.id(), size).await;
+    let checked = check(&company.app, &rules, question).await?;
+    drop(kept);
+    let report = serde_json::to_value(&checked.report).map_err(Error::internal)?;
+    Ok(bare(&report))
+}
+
+/// The page that the code on a print form leads to: who has signed, for anybody who has the paper.
+pub(super) async fn check_page(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let language = Language::of(&headers);
+    let found = match parse_any(&id) {
+        Some(id) => app.db.read(move |conn| public(conn, id)).await?,
+        None => None,
+    };
+    let (status, page) = match found {
+        Some(found) => (StatusCode::OK, page(&found, language)),
+        None => (
+            StatusCode::NOT_FOUND,
+            frame(language, &NOTHING.text(language, &[])),
+        ),
+    };
+    let mut answer = (status, Html(page)).into_response();
+    let lines = answer.headers_mut();
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    lines.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(policy),
+    );
+    lines.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    Ok(answer)
+}
+
+/// What anybody may know of a document.
+struct Public {
+    document: Document,
+    /// With the names of the companies.
+    signatures: Vec<(signature::Brief, Brief, String)>,
+}
+
+/// A document that has left its draft.
+fn public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<Public>> {
+    let Some(document) = store::find_any(conn, id)? else {
+        return Ok(None);
+    };
+    if document.status(document.sender.company) == Some(Status::Draft) {
+        return Ok(None);
+    }
+    let mut signatures = Vec::new();
+    for one in signature::list_briefs(conn, id)? {
+        let brief = brief(conn, id, &one)?;
+        let found = workspace::find(conn, &one.company.to_string())?;
+        let name = found.and_then(|one| one.company_name.or(one.title));
+        signatures.push((one, brief, name.unwrap_or_default()));
+    }
+    Ok(Some(Public {
+        document,
+        signatures,
+    }))
+}
+
+/// What is told of a signature. Where it was checked before that was kept, its report says it.
+fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Result<Brief> {
+    if let Some(kept) = &one.brief {
+        return serde_json::from_str(kept).map_err(Error::internal);
+    }
+    let report = signature::find_report(conn, document, one.id)?;
+    let report = report.and_then(|report| serde_json::from_str(&report).ok());
+    Ok(Brief::of(&report.unwrap_or_default()))
+}
+
+fn page(found: &Public, language: Language) -> String {
+    let say = |said: &Said| said.text(language, &[]);
+    let document = &found.document;
+    let mut body = format!(
+        "<dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd></dl>",
+        say(&NUMBER),
+        escape(&document.number),
+        say(&DATE),
+        day(document.date),
+        say(&STATUS),
+        say(match document.status(document.sender.company) {
+            Some(Status::Finished | Status::FinishedByCompany) => &FINISHED,
+            _ if document.fate.is_some() => &ENDED,
+            _ => &UNFINISHED,
+        }),
+    );
+    if found.signatures.is_empty() {
+        let _ = write!(body, "<p>{}</p>", say(&UNSIGNED));
+    }
+    for (one, brief, company) in &found.signatures {
+        let (class, verdict) = match one.verdict.as_str() {
+            "TOTAL_PASSED" => ("good", &VALID),
+            "TOTAL_FAILED" => ("bad", &INVALID),
+            _ => ("open", &OPEN),
+        };
+        let _ = write!(
+            body,
+            "<section class={class}><h2>{}</h2>{}<p>{}</p><p>{} {}</p><p>{}</p></section>",
+            say(verdict),
+            unchecked(brief.unchecked, language),
+            escape(&brief.signer),
+            escape(company),
+            escape(&one.bin),
+            day(one.signed_on.secs()),
+        );
+    }
+    frame(language, &body)
+}
+
+/// The checks that the verdict does not cover.
+fn unchecked(unchecked: Unchecked, language: Language) -> String {
+    let Unchecked {
+        identity,
+        revocation,
+    } = unchecked;
+    let mut said = String::new();
+    for (_, words) in [(identity, &NO_IDENTITY), (revocation, &NO_REVOCATION)]
+        .iter()
+        .filter(|(missing, _)| *missing)
+    {
+        let _ = write!(said, "<p>{}</p>", words.text(language, &[]));
+    }
+    said
+}
+
+fn frame(language: Language, body: &str) -> String {
+    const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color:#1a2433}\
+        h1{font-size:1.3rem}h2{font-size:1rem;margin:0}p{margin:.2rem 0}dt{color:#5b6675}dd{margin:0 0 .6rem}\
+        section{border-left:4px solid #8893a3;padding:.6rem 1rem;margin:1rem 0;background:#f5f7fa}\
+        .good{border-color:#1c8a4a}.bad{border-color:#c0312b}";
+    let title = TITLE.text(language, &[]);
+    let tag = match language {
+        Language::Ru => "ru",
+        Language::Kk => "kk",
+        Language::En => "en",
+    };
+    format!(
+        "<!doctype html><html lang={tag}><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <meta name=robots content=noindex><title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{body}</html>"
+    )
+}
+
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn day(secs: i64) -> String {
+    let at = prichal_core::time::Timestamp::from_micros(secs.saturating_mul(1_000_000));
+    at.to_string()
+        .split('T')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+const TITLE: Said = Said::new(
+    "Проверка электронного документа",
+    "Электрондық құжатты тексеру",
+    "Check of an electronic document",
+);
+const NOTHING: Said = Said::new(
+    "<p>Такого документа здесь нет.</p>",
+    "<p>Мұнда ондай құжат жоқ.</p>",
+    "<p>There is no such document here.</p>",
+);
+const NUMBER: Said = Said::new("Номер", "Нөмірі", "Number");
+const DATE: Said = Said::new("Дата", "Күні", "Date");
+const STATUS: Said = Said::new("Состояние", "Жағдайы", "State");
+const FINISHED: Said = Said::new("завершён", "аяқталды", "finished");
+const ENDED: Said = Said::new(
+    "отклонён или отозван, силы не имеет",
+    "қабылданбады немесе кері қайтарылды, күші жоқ",
+    "refused or taken back, without force",
+);
+const UNFINISHED: Said = Said::new("ещё не завершён", "әлі аяқталған жоқ", "not finished yet");
+const UNSIGNED: Said = Said::new(
+    "Документ ещё никем не подписан.",
+    "Құжатқа әлі ешкім қол қойған жоқ.",
+    "Nobody has signed the document yet.",
+);
+const VALID: Said = Said::new(
+    "Подпись действительна",
+    "Қолтаңба жарамды",
+    "The signature is valid",
+);
+const INVALID: Said = Said::new(
+    "Подпись недействительна",
+    "Қолтаңба жарамсыз",
+    "The signature is not valid",
+);
+const NO_IDENTITY: Said = Said::new(
+    "Не проверено: принадлежит ли подпись этой компании и этому сотруднику (БИН, ИИН)",
+    "Тексерілмеген: қолтаңба осы компания мен қызметкердікі ме (БСН, ЖСН)",
+    "Not checked: whether the signature is this company's and this employee's (BIN, IIN)",
+);
+const NO_REVOCATION: Said = Said::new(
+    "Не проверено: не отозван ли сертификат",
+    "Тексерілмеген: сертификат кері қайтарылған ба",
+    "Not checked: whether the certificate was revoked",
+);
+const OPEN: Said = Said::new(
+    "Действительность подписи ещё не установлена",
+    "Қолтаңбаның жарамдылығы әлі анықталмаған",
+    "The validity of the signature is not established yet",
+);
+const NOT_BASE64: Said = Said::new(
+    "Поле {} должно быть в base64.",
+    "{} өрісі base64 түрінде болуы керек.",
+    "The field {} must be base64.",
+);
+const REQUIRED: Said = Said::new(
+    "Поле {} обязательно.",
+    "{} өрісі міндетті.",
+    "The field {} is required.",
+);
+const NO_POLICY: Said = Said::new(
+    "Поле {}: политики {} нет, есть kz, ru, eu-baseline и test.",
+    "{} өрісі: {} саясаты жоқ, бары kz, ru, eu-baseline және test.",
+    "The field {}: there is no policy {}, there are kz, ru, eu-baseline and test.",
+);

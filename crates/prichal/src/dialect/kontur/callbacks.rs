@@ -1,0 +1,262 @@
+//! `/api/v1/{ws}/communications/callbacks/telephony/…`: what exchanges report
+//! (`docs/contracts/kontur.md §4.5`).
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderName, HeaderValue, StatusCode, request::Parts},
+    response::Response,
+};
+use prichal_core::{
+    call::{Callback, Message},
+    locate,
+    schema::{self, Fault, Object, Problem},
+};
+use prichal_dialect::kontur::call;
+use prichal_store::Tx;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{caller::Member, communications::Communication};
+use crate::{
+    app::App,
+    domain::telephony::{
+        ingest::{self, Report},
+        record::{Effect, Exchange},
+        redirect,
+    },
+    error::{Error, Result},
+    http::{answer::json_text, body::Raw, page::Query},
+    platform::{access::Caller, reading::parse_json},
+};
+
+/// Says what a callback did: `created`, `updated` or `unchanged`.
+const EFFECT: HeaderName = HeaderName::from_static("x-prichal-effect");
+/// Tells of a call whose id the exchange had given to another one before.
+const NOTE: HeaderName = HeaderName::from_static("x-prichal-note");
+const REUSED: HeaderValue = HeaderValue::from_static("external-id-reused");
+const OK: &str = "\"OK\"";
+
+/// An integration that reports about its calls.
+pub(super) struct Exchanging {
+    member: Member,
+    exchange: Exchange,
+}
+
+impl FromRequestParts<App> for Exchanging {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let member = Member::from_request_parts(parts, app).await?;
+        let Caller::Integration(key) = &member.caller else {
+            return Err(Error::Forbidden("Only an integration reports calls"));
+        };
+        let exchange = Exchange {
+            integration: key.integration,
+            name: key.name.clone(),
+        };
+        Ok(Self { member, exchange })
+    }
+}
+
+/// A message about a call. `communicationId` or `externalId` says which.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the bodies that `prichal_dialect::kontur::call` reads"
+)]
+struct CallMessage {
+    /// What a system call CALL or an earlier answer gave.
+    communication_id: Option<String>,
+    /// The exchange's id of the call, with or without the integration's name and a slash before it.
+    external_id: Option<String>,
+    /// RFC 3339.
+    timestamp: Option<String>,
+    external_vats_phone: Option<String>,
+    client_phone: Option<String>,
+    /// `inbound`, `outbound` or `internal`.
+    direction: Option<String>,
+    external_call_item_id: Option<String>,
+    realtime_call_item_id: Option<String>,
+    /// `appeared`, `connected`, `paused`, `disconnected` or `finished`.
+    r#type: Option<String>,
+    from: Option<CallParty>,
+    to: Option<CallParty>,
+    recording_file_id: Option<String>,
+    /// The legs of a call that is registered.
+    items: Option<Vec<CallItem>>,
+    external_created_at: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes a part of the bodies")]
+struct CallParty {
+    /// `user` or `client`.
+    r#type: String,
+    user_id: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes a part of the bodies")]
+struct CallItem {
+    id: String,
+    from: CallParty,
+    to: CallParty,
+    /// When it was answered.
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    /// Objects with `fileId`, a temporary file's.
+    recordings: Vec<serde_json::Value>,
+}
+
+/// A call has begun. Repeating this changes nothing; the answer is the call as it is now.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-started", tag = "telephony",
+    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = Communication)))]
+pub(super) async fn call_started(from: Exchanging, Raw(body): Raw) -> Result<Response> {
+    let told = read("callStartedInfo", &body, call::started)?;
+    answer(from, told, Report::Started, true).await
+}
+
+/// Something happened to a leg.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-event", tag = "telephony",
+    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn call_event(from: Exchanging, Raw(body): Raw) -> Result<Response> {
+    let told = read("callEventInfo", &body, call::event)?;
+    let report = |event| Report::Plain(Message::Event(event));
+    answer(from, told, report, false).await
+}
+
+/// A call is over.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-finished", tag = "telephony",
+    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn call_finished(from: Exchanging, Raw(body): Raw) -> Result<Response> {
+    let told = read("callFinishedInfo", &body, call::finished)?;
+    let report = |notice| Report::Plain(Message::Finished(notice));
+    answer(from, told, report, false).await
+}
+
+/// A call that a user asked for could not be made.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
+    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn call_failed(from: Exchanging, Raw(body): Raw) -> Result<Response> {
+    let told = read("callFailedInfo", &body, call::failed)?;
+    let report = |failure| Report::Plain(Message::Failed(failure));
+    answer(from, told, report, false).await
+}
+
+/// The recording of a leg is there: a file that was uploaded before.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-recording", tag = "telephony",
+    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn call_recording(from: Exchanging, Raw(body): Raw) -> Result<Response> {
+    let told = read("callRecordingInfo", &body, call::recording)?;
+    answer(from, told, Report::Recording, false).await
+}
+
+/// A call from the exchange's history, the record of truth for the legs it names.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/register-call", tag = "telephony",
+    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn register_call(from: Exchanging, Raw(body): Raw) -> Result<Response> {
+    let told = read("registerCallInfo", &body, call::register)?;
+    let report = |(history, recordings)| Report::Registered(history, recordings);
+    answer(from, told, report, false).await
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Redirect {
+    user_ids: Vec<String>,
+}
+
+/// Who a caller is sent to: the users responsible for the active deals of the number, or of the call.
+#[utoipa::path(get, path = "/api/v1/{ws}/communications/callbacks/telephony/call-redirect", tag = "telephony",
+    params(("ws" = String, Path), ("externalId" = Option<String>, Query), ("phoneNumber" = Option<String>, Query, description = "The client's number")),
+    responses((status = 200, body = Redirect)))]
+pub(super) async fn call_redirect(from: Exchanging, query: Query) -> Result<Response> {
+    let (workspace, exchange) = (from.member.workspace_id(), from.exchange);
+    let text = |name: &str| query.text(name).map(str::to_owned);
+    let (external, phone) = (text("externalId"), text("phoneNumber"));
+    let read = move |conn: &mut prichal_store::Conn| match (external, phone) {
+        (Some(external), _) => redirect::by_call(
+            conn,
+            workspace,
+            exchange.integration,
+            exchange.bare(&external),
+        )?
+        .ok_or_else(|| {
+            // The vendor names its own type here.
+            Error::NotFound(call::REDIRECT.into())
+        }),
+        (None, Some(phone)) => redirect::by_phone(conn, workspace, &phone),
+        (None, None) => Err(Error::invalid(
+            "externalId",
+            "Either externalId or phoneNumber is required.",
+        )),
+    };
+    let users = from.member.app.db.read(read).await?;
+    let answer = Redirect {
+        user_ids: users.iter().map(ToString::to_string).collect(),
+    };
+    let text = serde_json::to_string(&answer).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, text))
+}
+
+/// Reads a body; what is wrong is said with its line and position, as the vendor's reader does, which
+/// also misses the whole body then (`docs/contracts/kontur.md §2`).
+pub(super) fn read<T>(
+    name: &str,
+    body: &[u8],
+    read: impl FnOnce(&Object) -> Result<T, Vec<Fault>>,
+) -> Result<T> {
+    let value = parse_json(body)?;
+    read(schema::object(&value)?).map_err(|mut faults| {
+        let text = std::str::from_utf8(body).unwrap_or_default();
+        let mut is_unread = false;
+        for fault in &mut faults {
+            if let Problem::Mismatch(mismatch) = &mut fault.problem {
+                mismatch.end = locate::end_of(text, &fault.path);
+                is_unread = true;
+            }
+        }
+        if is_unread {
+            faults.push(Fault::required(name));
+        }
+        faults.into()
+    })
+}
+
+/// Takes a message in and answers.
+async fn answer<T: Clone + Send + 'static>(
+    from: Exchanging,
+    told: Callback<T>,
+    report: impl Fn(T) -> Report + Send + 'static,
+    with_model: bool,
+) -> Result<Response> {
+    let Exchanging { member, exchange } = from;
+    let (app, origin) = (member.app.clone(), member.origin());
+    let Callback { refs, told } = told;
+    let write = move |tx: &mut Tx<'_>| {
+        let report = report(told.clone());
+        let (found, effect) = ingest::take(&app, tx, &origin, &exchange, &refs, report)?;
+        let answer = if with_model {
+            found.model(tx.conn()?, false)?
+        } else {
+            OK.to_owned()
+        };
+        Ok::<_, Error>((answer, effect, found.call.note.is_some()))
+    };
+    let (answer, effect, is_reuse) = member.app.db.write(member.workspace_id(), write).await?;
+    let mut response = with_effect(json_text(StatusCode::OK, answer), effect);
+    if is_reuse {
+        response.headers_mut().insert(NOTE, REUSED);
+    }
+    Ok(response)
+}
+
+fn with_effect(mut response: Response, effect: Effect) -> Response {
+    response
+        .headers_mut()
+        .insert(EFFECT, HeaderValue::from_static(effect.name()));
+    response
+}

@@ -1,0 +1,385 @@
+//! `/api/v1/{ws}/communications`: the calls of a workspace, read, deleted, restored, counted, followed.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{StreamExt as _, stream};
+use prichal_core::{
+    call::{Direction, Status},
+    custom_field::phone_region,
+    id::{self, EntityId},
+    phone,
+    time::Timestamp,
+};
+use prichal_store::{
+    Conn, Tx,
+    communication::{self, Filter, GroupBy, Totals},
+};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{caller::Member, live_tickets::Follower};
+use crate::{
+    app::App,
+    domain::telephony::{
+        call_stream::{Listener, Told},
+        record,
+    },
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        listing,
+        page::{Page, Query},
+    },
+    platform::{access, settings},
+};
+
+/// How often the token of a stream is looked at again.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a stream of cards goes on before the client has to ask again.
+const STREAM: Duration = Duration::from_mins(10);
+/// How many groups a statistic has at the most.
+const GROUPS: i64 = 10_000;
+
+/// A call: what is known of it, with its legs and events (`data.call`), and what it is linked with.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+#[expect(
+    dead_code,
+    reason = "describes the model that `prichal_dialect::kontur::communication` makes"
+)]
+pub(super) struct Communication(Value);
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct CommunicationList {
+    /// How many there are in all.
+    count: i64,
+    items: Vec<Communication>,
+}
+
+/// The communication whose id stands in the path.
+pub(super) struct InPath(EntityId);
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        // `/api/v1/{ws}/communications/{id}…`
+        let text = parts.uri.path().split('/').nth(5).unwrap_or_default();
+        let shown: String = text.chars().take(64).collect();
+        EntityId::parse_any(text)
+            .map(Self)
+            .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))
+    }
+}
+
+async fn filter(member: &Member, query: &Query) -> Result<Filter> {
+    let moment = |name: &str| query.read(name, "an ISO-8601 time", Timestamp::parse);
+    let (from, to) = (moment("from")?, moment("to")?);
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        return Err(Error::invalid(
+            "to",
+            "The value of 'to' must not be before that of 'from'.",
+        ));
+    }
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
+    let phone = query.text("phone").map(|text| {
+        // A text that is no number finds nothing.
+        phone::key(text, phone_region(&settings)).unwrap_or_default()
+    });
+    Ok(Filter {
+        direction: query
+            .read(
+                "direction",
+                "inbound, outbound or internal",
+                Direction::from_name,
+            )?
+            .map(Direction::name),
+        status: query
+            .read("status", "active or sealed", Status::from_name)?
+            .map(Status::name),
+        missed: query.read("missed", "true or false", |text| {
+            text.to_ascii_lowercase().parse().ok()
+        })?,
+        phone,
+        user: query.read("userId", "a GUID", id::parse_any)?,
+        from,
+        to,
+    })
+}
+
+/// List calls, the newest first, without deleted ones.
+#[utoipa::path(get, path = "/api/v1/{ws}/communications", tag = "telephony",
+    params(("ws" = String, Path),
+        ("direction" = Option<String>, Query), ("status" = Option<String>, Query), ("missed" = Option<bool>, Query),
+        ("phone" = Option<String>, Query, description = "In any form"), ("userId" = Option<String>, Query, description = "Who has a part in it"),
+        ("from" = Option<String>, Query, description = "Begun at this time or later"), ("to" = Option<String>, Query, description = "Begun before this time"),
+        ("include" = Option<String>, Query, description = "`facts`: with what follows from the legs"),
+        ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = CommunicationList)))]
+pub(super) async fn list_communications(
+    member: Member,
+    page: Page,
+    query: Query,
+) -> Result<Response> {
+    let (workspace, facts) = (member.workspace_id(), facts(&query)?);
+    let filter = filter(&member, &query).await?;
+    let read = move |conn: &mut Conn, offset, limit| {
+        let (count, rows) = communication::list(conn, workspace, &filter, offset, limit)?;
+        let found = record::all_of(rows)?;
+        let models = found.iter().map(|found| found.model(conn, facts));
+        Ok::<_, Error>((count, models.collect::<Result<Vec<_>>>()?))
+    };
+    listing::list(&member.app, page, read).await
+}
+
+fn facts(query: &Query) -> Result<bool> {
+    match query.text("include") {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("facts") => Ok(true),
+        Some(_) => Err(Error::invalid(
+            "include",
+            "The value of 'include' can only be facts.",
+        )),
+    }
+}
+
+/// Read a call.
+#[utoipa::path(get, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
+    params(("ws" = String, Path), ("id" = String, Path), ("include" = Option<String>, Query, description = "`facts`: with what follows from the legs")),
+    responses((status = 200, body = Communication)))]
+pub(super) async fn get_communication(
+    member: Member,
+    InPath(id): InPath,
+    query: Query,
+) -> Result<Response> {
+    let (workspace, facts) = (member.workspace_id(), facts(&query)?);
+    let read = move |conn: &mut Conn| {
+        let found = record::find(conn, workspace, id)?
+            .ok_or_else(|| Error::NotFound(format!("Communication {id}")))?;
+        found.model(conn, facts)
+    };
+    Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
+}
+
+/// Delete a call. What its exchange still reports about it is accepted and changes nothing.
+#[utoipa::path(delete, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn delete_communication(member: Member, InPath(id): InPath) -> Result<Response> {
+    set_deleted(&member, id, true).await?;
+    Ok(json_text(StatusCode::OK, "\"OK\""))
+}
+
+/// Bring a deleted call back.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/{id}/restore", tag = "telephony",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = Communication)))]
+pub(super) async fn restore_communication(member: Member, InPath(id): InPath) -> Result<Response> {
+    let text = set_deleted(&member, id, false).await?;
+    Ok(json_text(StatusCode::OK, text))
+}
+
+async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<String> {
+    let (app, origin) = (member.app.clone(), member.origin());
+    let write = move |tx: &mut Tx<'_>| {
+        let found = record::set_deleted(&app, tx, &origin, id, is_deleted)?;
+        found.model(tx.conn()?, false)
+    };
+    member.app.db.write(member.workspace_id(), write).await
+}
+
+/// What the calls of a group come to. Times are in milliseconds.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the object that is put together below")]
+struct CallTotals {
+    /// The group, as it was asked for: one of these four.
+    user_id: Option<String>,
+    line: Option<String>,
+    /// `2026-11-24`, UTC.
+    day: Option<String>,
+    /// The hour's beginning, UTC.
+    hour: Option<String>,
+    count: i64,
+    inbound: i64,
+    outbound: i64,
+    internal: i64,
+    answered: i64,
+    missed: i64,
+    talk_ms: i64,
+    hold_ms: i64,
+    /// The mean of the calls whose wait is known.
+    average_wait_ms: Option<i64>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct CallStatistics {
+    count: i64,
+    items: Vec<CallTotals>,
+}
+
+/// Add calls up: by the user who is responsible, by day, by hour or by our own number.
+#[utoipa::path(get, path = "/api/v1/{ws}/communications/statistics", tag = "telephony",
+    params(("ws" = String, Path), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
+        ("groupBy" = Option<String>, Query, description = "`user`, `day`, `hour` or `line`; `day` unless given")),
+    responses((status = 200, body = CallStatistics)))]
+pub(super) async fn get_statistics(member: Member, query: Query) -> Result<Response> {
+    let by = query.read("groupBy", "user, day, hour or line", |text| {
+        let words = [
+            ("user", GroupBy::User),
+            ("day", GroupBy::Day),
+            ("hour", GroupBy::Hour),
+            ("line", GroupBy::Line),
+        ];
+        let found = words
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text));
+        found.map(|(_, by)| *by)
+    })?;
+    let by = by.unwrap_or(GroupBy::Day);
+    let (workspace, filter) = (member.workspace_id(), filter(&member, &query).await?);
+    let read = move |conn: &mut Conn| {
+        Ok::<_, Error>(communication::totals(conn, workspace, &filter, by, GROUPS)?)
+    };
+    let totals = member.app.db.read(read).await?;
+    let items: Vec<Value> = totals.iter().map(|totals| total(by, totals)).collect();
+    let body = json!({ "count": items.len(), "items": items });
+    Ok(json_text(StatusCode::OK, body.to_string()))
+}
+
+fn total(by: GroupBy, totals: &Totals) -> Value {
+    let group = totals.group.as_deref();
+    let begin = |seconds: i64| {
+        let number: i64 = group.and_then(|group| group.parse().ok()).unwrap_or(0);
+        Timestamp::from_micros(number.saturating_mul(seconds * 1_000_000)).to_string()
+    };
+    let group = match by {
+        GroupBy::User => ("userId", group.map(str::to_owned)),
+        GroupBy::Line => ("line", group.map(str::to_owned)),
+        GroupBy::Day => ("day", Some(begin(86_400).chars().take(10).collect())),
+        GroupBy::Hour => ("hour", Some(begin(3600))),
+    };
+    let mut out = Map::new();
+    if let (name, Some(value)) = group {
+        out.insert(name.to_owned(), value.into());
+    }
+    for (name, value) in [
+        ("count", totals.count),
+        ("inbound", totals.inbound),
+        ("outbound", totals.outbound),
+        ("internal", totals.internal),
+        ("answered", totals.answered),
+        ("missed", totals.missed),
+        ("talkMs", totals.talk_ms),
+        ("holdMs", totals.hold_ms),
+    ] {
+        out.insert(name.to_owned(), value.into());
+    }
+    if totals.waits > 0 {
+        let mean = totals.wait_ms / totals.waits;
+        out.insert("averageWaitMs".to_owned(), mean.into());
+    }
+    Value::Object(out)
+}
+
+/// Follow the calls on the line of the token's user, as server-sent events: `opened`, `state` and
+/// `closed`, each with the call and its facts. `Last-Event-ID` goes on where a stream has ended.
+#[utoipa::path(get, path = "/api/v1/{ws}/communications/live", tag = "telephony",
+    params(("ws" = String, Path), ("Last-Event-ID" = Option<String>, Header),
+        ("ticket" = Option<String>, Query, description = "In the place of a token, for a browser's EventSource"),
+        ("lastEventId" = Option<String>, Query, description = "In the place of the header")),
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
+pub(super) async fn follow_calls(
+    Follower {
+        member,
+        user,
+        token,
+    }: Follower,
+    LastEvent(resume): LastEvent,
+) -> Result<Response> {
+    let app = member.app.clone();
+    let (listener, first) =
+        Listener::start(app.domain.clone(), member.workspace_id(), user, resume).await?;
+    let opening = Event::default()
+        .comment("listening")
+        .id(listener.offset().to_string());
+    let later = stream::unfold(listener, |mut listener| async move {
+        match listener.next().await {
+            Ok(told) if told.is_empty() => None,
+            Ok(told) => Some((told, listener)),
+            // The client begins again where it stopped.
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot follow calls"
+                );
+                None
+            }
+        }
+    });
+    let told = stream::iter(first).chain(later.flat_map(stream::iter));
+    let events = stream::iter([opening]).chain(told.map(event));
+    let events = events
+        .map(Ok::<_, Infallible>)
+        .take_until(ended(app, token));
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    Ok(sse.into_response())
+}
+
+/// When a stream has to end: with the server, after a while, or soon after its token was revoked.
+async fn ended(app: App, token: String) {
+    let revoked = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Ok(None) = access::by_hash(&app, &token).await {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = app.stopping.cancelled() => {}
+        () = tokio::time::sleep(STREAM) => {}
+        () = revoked => {}
+    }
+}
+
+fn event(told: Told) -> Event {
+    Event::default()
+        .event(told.name)
+        .id(told.offset.to_string())
+        .data(told.data)
+}
+
+/// `Last-Event-ID`, as browsers send it when they connect again.
+pub(super) struct LastEvent(Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let header = parts.headers.get("last-event-id");
+        let given = header.map(|header| header.to_str().unwrap_or("?").to_owned());
+        // A browser that begins anew with a ticket cannot send the header.
+        let query = Query::of(parts);
+        let given = given.filter(|text| !text.is_empty());
+        let Some(text) = given.as_deref().or_else(|| query.text("lastEventId")) else {
+            return Ok(Self(None));
+        };
+        let offset = id::parse_any(text).ok_or_else(|| {
+            Error::invalid(
+                "Last-Event-ID",
+                "The value of 'Last-Event-ID' is not a GUID.",
+            )
+        })?;
+        Ok(Self(Some(offset)))
+    }
+}

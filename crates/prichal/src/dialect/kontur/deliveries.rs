@@ -1,0 +1,274 @@
+//! What came of webhook calls, and how to have some again (`docs/contracts/prichal.md §6`).
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use bytes::Bytes;
+use prichal_core::{
+    event::{EntityKind, NewEvent},
+    id::{self, EventId, IntegrationId, WebhookId, generate},
+    integration::{Trigger, Webhook as Definition},
+    offset,
+    retry::Schedule,
+    schema::{self, Field, Type},
+};
+use prichal_store::{
+    Conn, Tx,
+    delivery::{self, AttemptFilter, Replay},
+    event, integration,
+    webhook::{self, Key},
+};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{caller::Member, instances::InPath};
+use crate::{
+    delivery::{
+        attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
+        commit,
+        target::webhook::{Payload, Receiver, call},
+    },
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        body::Raw,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        page::Query,
+    },
+    platform::reading::parse_json,
+};
+
+/// A stretch of the feed.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the body; it is read through the fields below"
+)]
+struct Stretch {
+    /// Exclusive.
+    from_offset: String,
+    /// Inclusive; the end of the feed unless given.
+    to_offset: Option<String>,
+}
+
+const STRETCH: &[Field] = &[
+    Field::new("fromOffset", Type::GuidOrNone).required(),
+    Field::new("toOffset", Type::GuidOrNone),
+];
+
+/// The webhook whose id stands in the path.
+pub(super) struct HookInPath(WebhookId);
+
+impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params =
+            params.map_err(|_| Error::invalid("hookId", "The path is not valid UTF-8."))?;
+        let (_, id) = params
+            .iter()
+            .find(|(name, _)| *name == "hookId")
+            .unwrap_or_default();
+        let shown: String = id.chars().take(64).collect();
+        let id = WebhookId::parse_any(id).ok_or_else(|| {
+            Error::invalid("hookId", format!("The value '{shown}' is not a valid id."))
+        })?;
+        Ok(Self(id))
+    }
+}
+
+/// List what the calls of an instance's webhooks came to, newest first.
+///
+/// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
+#[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
+    params(("ws" = String, Path), ("id" = String, Path), ("webHookId" = Option<String>, Query), ("eventId" = Option<String>, Query),
+        ("status" = Option<String>, Query), ("before" = Option<String>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = AttemptList)))]
+pub(super) async fn list_deliveries(
+    member: Member,
+    InPath(id): InPath,
+    query: Query,
+) -> Result<Response> {
+    if member.caller.integration().is_some() {
+        member.require_owner(id)?;
+    }
+    let filter = AttemptFilter {
+        webhook: query.read("webHookId", "a GUID", WebhookId::parse_any)?,
+        event: query.read("eventId", "a GUID", EventId::parse_any)?,
+        status: query.read(
+            "status",
+            "delivered, deferred or exhausted",
+            attempt::status,
+        )?,
+        before: query.read("before", "the id of an attempt", id::parse_any)?,
+    };
+    let limit = query.limit()?;
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| {
+        if integration::find_instance(conn, workspace, id)?.is_none() {
+            return Err(Error::NotFound(format!("IntegrationInstance {id}")));
+        }
+        Ok(delivery::list_attempts(
+            conn, workspace, id, &filter, limit,
+        )?)
+    };
+    let found = member.app.db.read(read).await?;
+    let items = found.iter();
+    let page = attempt::list(items.map(|one| attempt::lean_model(workspace, one)));
+    Ok(json_text(StatusCode::OK, page.to_string()))
+}
+
+/// A webhook of an instance that the caller may act for.
+async fn find(
+    member: &Member,
+    integration: IntegrationId,
+    hook: WebhookId,
+) -> Result<(Key, Definition)> {
+    member.require_owner(integration)?;
+    let key = Key {
+        workspace: member.workspace_id(),
+        integration,
+        id: hook,
+    };
+    let found = member
+        .app
+        .db
+        .read(move |conn| webhook::find(conn, key))
+        .await?;
+    let found = found.ok_or_else(|| Error::NotFound(format!("WebHook {hook}")))?;
+    let definition = serde_json::from_str(&found.definition)
+        .ok()
+        .and_then(|json| Definition::from_json(&json));
+    let definition =
+        definition.ok_or_else(|| Error::internal("a webhook's definition is damaged"))?;
+    Ok((key, definition))
+}
+
+/// Send a stretch of the feed again, beside the main line. Only what the webhook's filter asks for is
+/// sent, marked `X-Prichal-Replay: true`.
+#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
+    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Stretch, responses((status = 202, body = ReplayAnswer)))]
+pub(super) async fn replay_events(
+    member: Member,
+    InPath(id): InPath,
+    HookInPath(hook): HookInPath,
+    idempotency: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let (key, definition) = find(&member, id, hook).await?;
+    let given = parse_json(&body)?;
+    let given = schema::read(STRETCH, schema::object(&given)?, &mut || {
+        generate(member.now)
+    })?;
+    let place = |name: &str| {
+        given
+            .get(name)
+            .and_then(Value::as_str)
+            .and_then(id::parse_any)
+    };
+    let place = |name: &str| place(name).map(|cursor| offset::seq_at(key.workspace, cursor));
+    let (from, to) = (place("fromOffset").unwrap_or(0), place("toOffset"));
+    if to.is_some_and(|to| to < from) {
+        let why = "The toOffset must not come before the fromOffset.";
+        return Err(Error::invalid("toOffset", why));
+    }
+    let end = member
+        .app
+        .db
+        .read(move |conn| event::last(conn, key.workspace))
+        .await?;
+    let to = to.unwrap_or(end).min(end);
+    let count = count_wanted(&member, &definition, from, to).await?;
+    let replay = Replay {
+        id: generate(member.now),
+        cursor: from,
+        last: to,
+    };
+    let work = move |tx: &mut Tx<'_>| {
+        if count > 0 {
+            delivery::insert_replay(tx, key, &replay)?;
+        }
+        let text = json!({ "count": count }).to_string();
+        Ok((JsonAnswer::new(StatusCode::ACCEPTED, text), ()))
+    };
+    let (answer, is_new) = write_once_and(&member, idempotency, &body, work).await?;
+    if is_new.is_some() {
+        member.app.dispatch.nudge(key);
+    }
+    Ok(answer)
+}
+
+/// How many events are looked at in one read.
+const GLANCE: i64 = 1000;
+
+async fn count_wanted(
+    member: &Member,
+    definition: &Definition,
+    from: i64,
+    to: i64,
+) -> Result<usize> {
+    let workspace = member.workspace_id();
+    let (mut count, mut after) = (0, from);
+    loop {
+        let heads = member
+            .app
+            .db
+            .read(move |conn| event::heads(conn, workspace, after, to, GLANCE))
+            .await?;
+        let Some((last, _)) = heads.last() else {
+            return Ok(count);
+        };
+        after = *last;
+        count += heads
+            .iter()
+            .filter(|(_, head)| definition.wants(head.kind, &head.entities))
+            .count();
+    }
+}
+
+/// Send one made-up event now, and see what comes of it. It is not retried, not in the feed, and counts
+/// for nothing.
+#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/test", tag = "webhooks",
+    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), responses((status = 200, body = AttemptModel)))]
+pub(super) async fn test_webhook(
+    member: Member,
+    InPath(id): InPath,
+    HookInPath(hook): HookInPath,
+) -> Result<Response> {
+    let (key, definition) = find(&member, id, hook).await?;
+    let receiver = Receiver::load(&member.app, key, &definition.relative_url).await?;
+    let receiver = receiver.ok_or_else(|| Error::NotFound(format!("IntegrationInstance {id}")))?;
+    let event = EventId::generate(member.now);
+    let payload = Payload {
+        id: event.0,
+        body: made_up(&member, event, &definition),
+        replay: false,
+    };
+    let outcome = call(&member.app, &receiver, &receiver.connections(1), payload).await;
+    // An empty schedule of retries: what fails is not tried again.
+    let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
+    let attempt = commit::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
+    Ok(json_text(
+        StatusCode::OK,
+        attempt::lean_model(key.workspace, &attempt).to_string(),
+    ))
+}
+
+/// An event of the first kind that the webhook asks for, about an entity that does not exist.
+fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
+    if let Trigger::Schedule(_) = definition.trigger {
+        return Bytes::from_static(b"{}");
+    }
+    let asked = definition.items.iter().find_map(|item| item.entity_type);
+    let entity = (asked.unwrap_or(EntityKind::Company), generate(member.now));
+    let snapshot = json!({ "id": entity.1, "name": "Test" }).to_string();
+    NewEvent::create(event, &member.origin(), entity, snapshot)
+        .render(Uuid::nil())
+        .into()
+}

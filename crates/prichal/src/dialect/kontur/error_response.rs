@@ -1,0 +1,100 @@
+//! The wording of errors under `/api/v1` (`docs/contracts/kontur.md §2`): business refusals, «not found»
+//! among them, are 409 with an `ErrorInfo`; malformed input is a 400 problem; no credentials are the
+//! JSON string `"Unauthorized"`.
+
+use axum::{http::StatusCode, response::Response};
+use prichal_core::{patch::PatchErrors, schema::Fault};
+use prichal_dialect::kontur::{fault, patch};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    error::{Error, Refusal},
+    http::answer::{json_text, retry_after},
+};
+
+pub fn words(error: &Error) -> Response {
+    let (status, body) = match error {
+        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
+        Error::Throttled { .. } | Error::TooMany { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            info("tooManyRequests", error),
+        ),
+        Error::Forbidden(_) => (StatusCode::FORBIDDEN, info("forbidden", error)),
+        Error::NotFound(_) => (StatusCode::CONFLICT, info("notFound", error)),
+        Error::Refused(refusal) => (StatusCode::CONFLICT, refused(refusal)),
+        Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
+        Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
+        Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
+        Error::Late => (StatusCode::REQUEST_TIMEOUT, info("requestTimeout", error)),
+        Error::UnknownCoding(_) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            info("unknownCoding", error),
+        ),
+        Error::NoRoute => (StatusCode::NOT_FOUND, info("notFound", error)),
+        Error::WrongMethod => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            info("methodNotAllowed", error),
+        ),
+        Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, info("busy", error)),
+        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, info("unavailable", error)),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, info("error", error)),
+    };
+    retry_after(error, json_text(status, body.to_string()))
+}
+
+/// The flat `ErrorInfo`.
+fn info(status: &str, error: &Error) -> Value {
+    json!({ "status": status, "message": error.to_string() })
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    let mut body = Map::new();
+    // In the order of the vendor's documents.
+    if refusal.with_lists {
+        body.insert("invalidDatas".to_owned(), json!([]));
+        let constraints = refusal.constraints.clone().into();
+        body.insert("invalidConstraints".to_owned(), constraints);
+    }
+    body.insert("status".to_owned(), refusal.status.into());
+    body.insert("message".to_owned(), refusal.message.clone().into());
+    body.into()
+}
+
+/// The wrapper of a failed PATCH, with the operations that were wrong.
+fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
+    json!({
+        "errorInfo": {
+            "status": "invalidArgs",
+            "message": error.to_string(),
+            "invalidPaths": patch::operations(&errors.invalid_paths),
+            "invalidValueTypes": patch::operations(&errors.invalid_value_types),
+            "invalidDatas": patch::operations(&errors.invalid_datas),
+            "invalidConstraints": patch::constraints(&errors.invalid_constraints),
+        },
+        "isSuccessful": false,
+        "responseCode": "conflict",
+    })
+}
+
+/// The problem that ASP.NET Core makes of a body that cannot be bound.
+fn problem(faults: &[Fault], error: &Error) -> Value {
+    let mut errors: Map<String, Value> = Map::new();
+    for fault in faults {
+        let texts = errors
+            .entry(fault.path.clone())
+            .or_insert_with(|| json!([]));
+        if let Value::Array(texts) = texts {
+            texts.push(fault::text(fault).into());
+        }
+    }
+    let mut trace = [0; 24];
+    crate::platform::vault::fill_random(&mut trace);
+    let trace = crate::platform::vault::hex(&trace);
+    json!({
+        "errors": errors,
+        "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
+        "title": error.to_string(),
+        "status": 400,
+        "traceId": format!("00-{}-{}-00", &trace[..32], &trace[32..]),
+    })
+}

@@ -1,0 +1,378 @@
+//! Files: uploaded for a day, kept once something binds them (`docs/contracts/kontur.md §4.6`).
+
+use std::ops::Range;
+
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::{FromRequestParts, RawPathParams, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use prichal_core::id::FileId;
+use prichal_store::file::{self, File};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::caller::Member;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        disposition::attachment,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once},
+        multipart::{FilePart, MultipartError, longest_body},
+        page::Query,
+        range::{self, Wanted},
+        upload::{Incoming, declared_length, drain},
+    },
+    platform::{
+        blobs::{BlobError, BlobKey},
+        memory::Payer,
+        quota,
+        vault::hex,
+    },
+};
+
+/// The vendor's 100 MB.
+const LIMIT: u64 = 104_857_600;
+/// A form with the file.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the form; it is read by `crate::http::multipart`"
+)]
+struct UploadForm {
+    /// At most 104 857 600 bytes.
+    #[schema(content_media_type = "application/octet-stream")]
+    file: String,
+}
+
+/// A file that was uploaded.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct UploadedFile {
+    /// Good for a day; what binds the file answers with its permanent id.
+    file_id: String,
+    file_name: String,
+    content_type: String,
+    content_length: i64,
+}
+
+/// What is known of a file.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct FileMeta {
+    file_id: String,
+    file_name: String,
+    content_type: String,
+    /// A number, as text.
+    content_length: String,
+}
+
+/// The file whose id stands in the path.
+pub(super) struct FileInPath(FileId);
+
+impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Error::invalid("id", "The path is not valid UTF-8."))?;
+        let (_, id) = params
+            .iter()
+            .find(|(name, _)| *name == "id")
+            .unwrap_or_default();
+        let shown: String = id.chars().take(64).collect();
+        let id = FileId::parse_any(id).ok_or_else(|| {
+            Error::invalid("id", format!("The value '{shown}' is not a valid id."))
+        })?;
+        Ok(Self(id))
+    }
+}
+
+/// Upload a file, in the part `file` of a form.
+///
+/// It lives for a day (`--temporary-file-ttl`) under a temporary id. Whatever binds it, such as an
+/// entity that is saved with the id in a field of type `files`, keeps it under a permanent one.
+#[utoipa::path(post, path = "/api/v1/{ws}/files", tag = "files", params(("ws" = String, Path)),
+    request_body(content = UploadForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadedFile)))]
+pub(super) async fn upload_file(
+    member: Member,
+    once: IdempotencyKey,
+    request: Request,
+) -> Result<JsonAnswer> {
+    let workspace = member.workspace_id();
+    let (parts, body) = request.into_parts();
+    let declared = declared_length(&parts.headers);
+    let mut room = quota::Incoming::expect(&member.app, workspace, declared).await?;
+    let mut body = body.into_data_stream();
+    let incoming = Incoming::new(&member.app, Payer::of(&parts.extensions));
+    let taken = take(
+        &member,
+        &parts.headers,
+        &mut body,
+        incoming,
+        once.is_given(),
+    )
+    .await;
+    let (file, digest) = taken.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
+    // A blob whose row is not written after all is an orphan, which retention finds.
+    if let Err(refused) = room.settle(file.size).await {
+        member.app.blobs.delete(blob_of(&file)).await?;
+        return Err(refused);
+    }
+    write_once(&member, once, digest.as_bytes(), move |tx| {
+        file::insert(tx, &file)?;
+        let answer = json!({
+            "fileId": file.id,
+            "fileName": file.name,
+            "contentType": file.content_type,
+            "contentLength": file.size,
+        });
+        Ok(answer.to_string())
+    })
+    .await
+}
+
+/// Takes the file of a form in. Its blob is durable then. With it comes what tells the upload from
+/// another one, if that is wanted.
+async fn take(
+    member: &Member,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+    mut incoming: Incoming,
+    digested: bool,
+) -> Result<(File, String)> {
+    let id = FileId::generate(member.now);
+    if declared_length(headers).is_some_and(|length| length > longest_body(LIMIT)) {
+        return Err(refused(MultipartError::TooLarge { limit: LIMIT }, id));
+    }
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let found = FilePart::find(content_type, body, "file", LIMIT);
+    let found = incoming.next(found).await;
+    let mut part = found.map_err(|error| refused(error, id))?;
+
+    let key = BlobKey::generate(member.workspace_id(), member.now);
+    let mut upload = member.app.blobs.create(key).await?;
+    let mut digest = digested.then(Sha256::new);
+    let size = loop {
+        let chunk = incoming.next(part.chunk()).await;
+        let written = match chunk.map_err(|error| refused(error, id)) {
+            Ok(None) => break upload.finish().await?,
+            Ok(Some(chunk)) => {
+                if let Some(digest) = &mut digest {
+                    digest.update(&chunk);
+                }
+                match incoming.count(chunk.len()).await {
+                    Ok(()) => upload.write(chunk).await.map_err(Error::from),
+                    busy => busy,
+                }
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            upload.abort().await;
+            return Err(error);
+        }
+    };
+
+    let name = part.file_name.unwrap_or_else(|| "file".to_owned());
+    let content_type = part
+        .content_type
+        .and_then(|kind| kind.to_str().ok().map(str::to_owned))
+        .unwrap_or_else(|| OCTETS.to_owned());
+    let digest = digest.map(|digest| {
+        let digest = digest.chain_update(format!("{name}\n{content_type}"));
+        hex(&digest.finalize())
+    });
+    let now = member.app.clock.now();
+    let file = File {
+        id,
+        workspace: key.workspace,
+        blob: key.id,
+        name,
+        content_type,
+        size: i64::try_from(size).map_err(Error::internal)?,
+        created_at: now,
+        expires_at: Some(now + member.app.config.temporary_file_ttl),
+        bound_to: None,
+    };
+    Ok((file, digest.unwrap_or_default()))
+}
+
+/// Why an upload is not taken.
+fn refused(error: MultipartError, id: FileId) -> Error {
+    match error {
+        MultipartError::TooLarge { .. } => {
+            Error::refused("fileTooLarge", format!("File Too Large. Id: {id}"))
+        }
+        MultipartError::NotMultipart => Error::invalid(
+            "Content-Type",
+            "The Content-Type must be multipart/form-data with a boundary.",
+        ),
+        MultipartError::NoFilePart(name) => {
+            Error::invalid(name.as_str(), format!("The {name} field is required."))
+        }
+        MultipartError::Late => Error::Late,
+        MultipartError::Malformed(_) | MultipartError::Interrupted(_) => {
+            Error::invalid("file", format!("The upload failed: {error}."))
+        }
+    }
+}
+
+/// A file that this workspace has now.
+async fn find(member: &Member, id: FileId) -> Result<File> {
+    let (workspace, now) = (member.workspace_id(), member.now);
+    let found = member
+        .app
+        .db
+        .read(move |conn| file::find(conn, workspace, id, now))
+        .await?;
+    found.ok_or_else(|| missing(id))
+}
+
+fn missing(id: FileId) -> Error {
+    Error::NotFound(format!("File {id}"))
+}
+
+/// Read a file, or with `Range` a stretch of it.
+#[utoipa::path(get, path = "/api/v1/{ws}/files/{id}", tag = "files",
+    params(("ws" = String, Path), ("id" = String, Path),
+        ("download" = Option<bool>, Query, description = "Lets browsers save the file instead of opening it."),
+        ("Range" = Option<String>, Header)),
+    responses((status = 200, content_type = "*/*", body = Vec<u8>), (status = 206, content_type = "*/*", body = Vec<u8>),
+        (status = 416, description = "The stretch begins past the end.")))]
+pub(super) async fn download_file(
+    member: Member,
+    FileInPath(id): FileInPath,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let download = query.read("download", "true or false", |text| {
+        text.to_ascii_lowercase().parse::<bool>().ok()
+    })?;
+    let file = find(&member, id).await?;
+    let size = size(&file)?;
+    let mut answer = described(&file, size);
+    match wanted(&headers, &file, size) {
+        Wanted::Whole => {
+            *answer.body_mut() = read(&member.app, &file, None).await?;
+        }
+        Wanted::Part(part) => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let lines = answer.headers_mut();
+            lines.insert(header::CONTENT_RANGE, range::content_range(&part, size));
+            lines.insert(header::CONTENT_LENGTH, (part.end - part.start).into());
+            *answer.body_mut() = read(&member.app, &file, Some(part)).await?;
+        }
+        Wanted::Nothing => return Ok(past_the_end(size)),
+    }
+    if download == Some(true) {
+        let lines = answer.headers_mut();
+        lines.insert(header::CONTENT_DISPOSITION, attachment(&file.name));
+    }
+    Ok(answer)
+}
+
+/// Where the contents of a file are.
+fn blob_of(file: &File) -> BlobKey {
+    BlobKey {
+        workspace: file.workspace,
+        id: file.blob,
+    }
+}
+
+/// The contents of a file.
+async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> {
+    match app.blobs.read(blob_of(file), part).await {
+        // It ended since its row was read.
+        Err(BlobError::NotFound) if file.expires_at.is_some_and(|end| end <= app.clock.now()) => {
+            Err(missing(file.id))
+        }
+        contents => Ok(Body::from_stream(contents?)),
+    }
+}
+
+/// Read a file's type and length.
+#[utoipa::path(head, path = "/api/v1/{ws}/files/{id}", tag = "files",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200)))]
+pub(super) async fn head_file(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
+    let file = find(&member, id).await?;
+    Ok(described(&file, size(&file)?))
+}
+
+/// Read what is known of a file.
+#[utoipa::path(get, path = "/api/v1/{ws}/files/{id}/meta", tag = "files",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = FileMeta)))]
+pub(super) async fn get_file_meta(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
+    let file = find(&member, id).await?;
+    let meta = json!({
+        "fileId": file.id,
+        "fileName": file.name,
+        "contentType": file.content_type,
+        "contentLength": file.size.to_string(),
+    });
+    Ok(json_text(StatusCode::OK, meta.to_string()))
+}
+
+const OCTETS: &str = "application/octet-stream";
+
+fn size(file: &File) -> Result<u64> {
+    u64::try_from(file.size).map_err(Error::internal)
+}
+
+/// The contents behind an id never change, so the id itself is the tag.
+fn tag(file: &File) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{}\"", file.id)).expect("is a GUID in quotes")
+}
+
+/// The stretch that is asked for. One of another version of the file is not given: it gets all of this.
+fn wanted(headers: &HeaderMap, file: &File, size: u64) -> Wanted {
+    match headers.get(header::IF_RANGE) {
+        Some(version) if *version != tag(file) => Wanted::Whole,
+        _ => range::wanted(headers.get(header::RANGE), size),
+    }
+}
+
+/// The headers of a file, with an empty body.
+fn described(file: &File, size: u64) -> Response {
+    let kind = HeaderValue::from_str(&file.content_type);
+    let kind = kind.unwrap_or(HeaderValue::from_static(OCTETS));
+    let mut answer = Response::new(Body::empty());
+    let lines = answer.headers_mut();
+    lines.insert(header::CONTENT_TYPE, kind);
+    lines.insert(header::CONTENT_LENGTH, size.into());
+    lines.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    lines.insert(header::ETAG, tag(file));
+    lines.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    // Whoever uploads says what it is, so nothing of it may run as ours, and no browser may guess.
+    lines.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    lines.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox"),
+    );
+    answer
+}
+
+fn past_the_end(size: u64) -> Response {
+    let text = json!({
+        "status": "rangeNotSatisfiable",
+        "message": format!("The file ends before the range begins: it has {size} bytes"),
+    });
+    let mut answer = json_text(StatusCode::RANGE_NOT_SATISFIABLE, text.to_string());
+    let lines = answer.headers_mut();
+    lines.insert(header::CONTENT_RANGE, range::unsatisfied(size));
+    answer
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;

@@ -1,0 +1,423 @@
+//! `/api/v1/{ws}/integrations/instances`: integrations as they are installed here.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prichal_core::{
+    id::IntegrationId,
+    integration::{Instance, SIGNING_SECRET, Secret, Secrets, Status},
+    patch::{self, Operation, PatchErrors},
+};
+use prichal_dialect::kontur;
+use prichal_store::{Conn, Tx, integration};
+use utoipa::ToSchema;
+
+use super::caller::{Admin, Member};
+use crate::{
+    domain::instance::{self, Found},
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        body::{Json, Raw},
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        listing,
+        page::Page,
+    },
+    platform::{
+        guess,
+        outgoing::signature::SigningKey,
+        security::{self, Event},
+        vault::fill_random,
+    },
+};
+
+/// An integration in a workspace.
+#[derive(ToSchema)]
+#[schema(as = IntegrationInstance, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the text that `Found::text` makes")]
+pub(super) struct InstanceModel {
+    update_info: UpdateInfoModel,
+    base_url: Option<String>,
+    features: FeaturesModel,
+    /// `notConfigured`, `active`, `paused`, `hasErrors` or `failed`.
+    status: String,
+    secrets: Vec<SecretModel>,
+    settings: Vec<SettingModel>,
+    web_hooks: Vec<WebHookModel>,
+    /// The integration's id.
+    id: String,
+}
+
+#[derive(ToSchema)]
+#[schema(as = UpdateInfo, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes a part of other models")]
+pub(super) struct UpdateInfoModel {
+    updated_at: String,
+    updated_by_user_id: Option<String>,
+    updated_with: String,
+    created_at: String,
+    created_by_user_id: Option<String>,
+    created_with: String,
+}
+
+#[derive(ToSchema)]
+#[schema(as = Features, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes a part of the instance")]
+struct FeaturesModel {
+    call: bool,
+    hangup: bool,
+    send_sms: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(as = Secret)]
+#[expect(dead_code, reason = "describes a part of the instance")]
+struct SecretModel {
+    id: String,
+    /// The newest value; `***` for those who may not see it.
+    value: String,
+    /// Every value that is accepted.
+    values: Vec<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = Setting)]
+#[expect(dead_code, reason = "describes a part of the instance")]
+struct SettingModel {
+    id: String,
+    value: String,
+}
+
+#[derive(ToSchema)]
+#[schema(as = WebHook, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes a part of the instance")]
+struct WebHookModel {
+    id: String,
+    /// A path behind the base URL, or an absolute URL.
+    relative_url: String,
+    /// `entityEvent` or `schedule`.
+    trigger_type: String,
+    /// `{"items": [{"eventType"?, "entityType"?, "changeType"?}]}`: which events; items are alternatives.
+    filter: serde_json::Value,
+    /// `{"period": "hh:mm:ss"}`.
+    schedule: serde_json::Value,
+    disabled: bool,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct InstanceList {
+    count: i64,
+    items: Vec<InstanceModel>,
+}
+
+/// The answer to a PATCH.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the text that is put together below")]
+struct PatchedInstance {
+    is_successful: bool,
+    response_code: String,
+    result: InstanceModel,
+}
+
+/// Operations in an envelope: `{"operations": [{"op", "path", "value"}]}`.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body; it is read by `prichal_core::patch`"
+)]
+pub(super) struct PatchEnvelope {
+    operations: Vec<PatchOperation>,
+}
+
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body; it is read by `prichal_core::patch`"
+)]
+struct PatchOperation {
+    /// `add`, `remove` or `replace`.
+    op: String,
+    /// Elements of lists are addressed by their id: `/webHooks/{id}/disabled`.
+    path: String,
+    value: Option<serde_json::Value>,
+}
+
+/// The integration whose id stands in the path.
+pub(super) struct InPath(pub(super) IntegrationId);
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Error::invalid("id", "The path is not valid UTF-8."))?;
+        let (_, id) = params
+            .iter()
+            .find(|(name, _)| *name == "id")
+            .unwrap_or_default();
+        let shown: String = id.chars().take(64).collect();
+        let id = IntegrationId::parse_any(id).ok_or_else(|| {
+            Error::invalid("id", format!("The value '{shown}' is not a valid id."))
+        })?;
+        Ok(Self(id))
+    }
+}
+
+pub(super) fn not_installed() -> Error {
+    Error::refused("notInstalled", "Integration not installed")
+}
+
+fn not_found(id: IntegrationId) -> Error {
+    Error::NotFound(format!("IntegrationInstance {id}"))
+}
+
+/// An instance that is installed, held until the end of the transaction.
+fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result<Found> {
+    let found = instance::find_for_update(&member.app.vault, tx, member.workspace_id(), id)?;
+    let found = found.ok_or_else(|| not_found(id))?;
+    if found.row.installed {
+        Ok(found)
+    } else {
+        Err(not_installed())
+    }
+}
+
+impl Member {
+    /// How this caller sees the secrets of an instance.
+    fn secrets_of(&self, id: IntegrationId) -> Secrets {
+        if self.require_owner(id).is_ok() {
+            Secrets::Shown
+        } else {
+            Secrets::Masked
+        }
+    }
+}
+
+/// List the instances of the workspace, uninstalled ones too.
+#[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances", tag = "integrations",
+    params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    responses((status = 200, body = InstanceList)))]
+pub(super) async fn list_instances(member: Member, page: Page) -> Result<Response> {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let member = Arc::new(member);
+    let read = move |conn: &mut Conn, offset, limit| {
+        let (count, rows) = integration::list_instances(conn, workspace, offset, limit)?;
+        let items = rows.into_iter().map(|row| {
+            let found = instance::load(&member.app.vault, conn, row)?;
+            Ok(found.text(member.secrets_of(found.id())))
+        });
+        Ok::<_, Error>((count, items.collect::<Result<Vec<_>>>()?))
+    };
+    listing::list(&app, page, read).await
+}
+
+/// Read an instance. Its secrets are shown to administrators and to the integration itself.
+#[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}", tag = "integrations",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<Response> {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let find = move |conn: &mut Conn| instance::find(&app.vault, conn, workspace, id);
+    let found = member.app.db.read(find).await?;
+    let found = found.ok_or_else(|| not_found(id))?;
+    Ok(json_text(StatusCode::OK, found.text(member.secrets_of(id))))
+}
+
+/// Change features, secrets, settings and webhooks of an instance. All operations are applied, or none.
+///
+/// A webhook begins at the end of the feed when it is new, enabled again or resumed. Calls are signed
+/// with every value of the secret `webhook.signingSecret`, which is made with the first webhook.
+#[utoipa::path(patch, path = "/api/v1/{ws}/integrations/instances/{id}", tag = "integrations",
+    params(("ws" = String, Path), ("id" = String, Path)), request_body = PatchEnvelope,
+    responses((status = 200, body = PatchedInstance)))]
+pub(super) async fn patch_instance(
+    member: Member,
+    InPath(id): InPath,
+    Json(body): Json,
+) -> Result<Response> {
+    member.require_owner(id)?;
+    let operations = kontur::instance::operations(&patch::parse(&body)?);
+    let signing = new_signing_secret();
+    let (app, origin) = (member.app.clone(), member.origin());
+    let workspace = member.workspace_id();
+    let changes_secrets = check_new_secrets(&member, id, &operations).await?;
+    let write = move |tx: &mut Tx<'_>| {
+        let found = find_installed(&member, tx, id)?;
+        let mut after = found
+            .model
+            .patch(&operations, &mut || prichal_core::id::generate(origin.at))
+            .map_err(Error::PatchRefused)?;
+        check_signing_secret(&found.model, &after, &operations)?;
+        if !after.webhooks.is_empty() && after.secret(SIGNING_SECRET).is_none() {
+            after.put_secret(signing.clone());
+        }
+        let changes_hooks = after.webhooks != found.model.webhooks;
+        let changes_settings = after.settings != found.model.settings;
+        let saved = instance::save(&member.app.vault, tx, found, after, &origin);
+        let text = saved.map_err(in_patch)?.text(Secrets::Shown);
+        Ok::<_, Error>((text, changes_hooks, changes_settings))
+    };
+    let (result, changes_hooks, changes_settings) = app.db.write(workspace, write).await?;
+    let happened = [
+        (changes_secrets, Event::SecretsChanged),
+        (changes_hooks, Event::HookChanged),
+        (changes_settings, Event::SettingsChanged),
+    ];
+    for (_, event) in happened.into_iter().filter(|(is_so, _)| *is_so) {
+        let object = format!("integration:{id}");
+        security::record(event, Some(workspace), &object);
+    }
+    let text = format!("{{\"isSuccessful\":true,\"responseCode\":\"ok\",\"result\":{result}}}");
+    Ok(json_text(StatusCode::OK, text))
+}
+
+/// Refuses new values of secrets when a workspace tries too many: what is refused as taken is some other
+/// workspace's, so each value that is tried tells something of theirs. True when there are other secrets than before.
+async fn check_new_secrets(
+    member: &Member,
+    id: IntegrationId,
+    operations: &[Operation],
+) -> Result<bool> {
+    let (app, workspace, now) = (member.app.clone(), member.workspace_id(), member.now);
+    let read = move |conn: &mut Conn| instance::find(&app.vault, conn, workspace, id);
+    let Some(found) = member.app.db.read(read).await? else {
+        return Ok(false);
+    };
+    let patched = found
+        .model
+        .patch(operations, &mut || prichal_core::id::generate(now));
+    // Operations that cannot be applied are refused where they are written.
+    let Ok(after) = patched else {
+        return Ok(false);
+    };
+    let new = instance::new_values(&found, &after);
+    let tried = member.app.guesses.try_values(workspace, id, new, now);
+    tried.map_err(guess::throttled)?;
+    Ok(after.secrets != found.model.secrets)
+}
+
+fn new_signing_secret() -> Secret {
+    let mut random = [0; 32];
+    fill_random(&mut random);
+    Secret::signing(&STANDARD.encode(random))
+}
+
+/// A signing secret that cannot sign would silently leave calls unsigned.
+fn check_signing_secret(
+    before: &Instance,
+    after: &Instance,
+    operations: &[Operation],
+) -> Result<()> {
+    let old = before.secret(SIGNING_SECRET);
+    let new = after.secret(SIGNING_SECRET).filter(|new| Some(*new) != old);
+    let Some(why) = new.and_then(signing_fault) else {
+        return Ok(());
+    };
+    let of_secrets =
+        |operation: &&Operation| operation.path.to_ascii_lowercase().starts_with("/secrets");
+    let blamed = operations.iter().filter(of_secrets);
+    Err(Error::PatchRefused(PatchErrors {
+        invalid_datas: blamed
+            .map(|operation| operation.refused(why.clone()))
+            .collect(),
+        invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why.into())],
+        ..PatchErrors::default()
+    }))
+}
+
+/// Why a secret is none to sign with.
+pub(super) fn signing_fault(secret: &Secret) -> Option<String> {
+    let mut faults = secret
+        .values
+        .iter()
+        .filter_map(|value| SigningKey::parse(value).err());
+    faults.next().map(|fault| fault.to_string())
+}
+
+/// A refusal in the form that PATCH has for it.
+fn in_patch(error: Error) -> Error {
+    match error {
+        Error::Refused(refusal) if !refusal.constraints.is_empty() => {
+            let constraints = refusal.constraints.into_iter();
+            Error::PatchRefused(PatchErrors {
+                invalid_constraints: constraints
+                    .map(|(name, detail)| {
+                        (name, detail.as_str().unwrap_or_default().to_owned().into())
+                    })
+                    .collect(),
+                ..PatchErrors::default()
+            })
+        }
+        other => other,
+    }
+}
+
+/// Pause an instance: no webhook and no system call is sent until it is resumed, and what happens
+/// meanwhile is not sent later.
+#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/pause", tag = "integrations",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+pub(super) async fn pause_instance(
+    Admin(member): Admin,
+    InPath(id): InPath,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    change_status(member, id, key, &body, |status| match status {
+        Status::NotConfigured => Err(Error::refused(
+            "notConfigured",
+            "The integration has not been set up",
+        )),
+        _ => Ok(Status::Paused),
+    })
+    .await
+}
+
+/// Resume a paused instance. Its webhooks begin at the end of the feed.
+#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/resume", tag = "integrations",
+    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+pub(super) async fn resume_instance(
+    Admin(member): Admin,
+    InPath(id): InPath,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    change_status(member, id, key, &body, |status| match status {
+        Status::Paused => Ok(Status::Active),
+        other => Ok(other),
+    })
+    .await
+}
+
+async fn change_status(
+    member: Member,
+    id: IntegrationId,
+    key: IdempotencyKey,
+    body: &[u8],
+    change: fn(Status) -> Result<Status>,
+) -> Result<JsonAnswer> {
+    let origin = member.origin();
+    let member = Arc::new(member);
+    let asked = member.clone();
+    let work = move |tx: &mut Tx<'_>| {
+        let found = find_installed(&asked, tx, id)?;
+        let after = Instance {
+            status: change(found.model.status)?,
+            ..found.model.clone()
+        };
+        let is_other = after.status != found.model.status;
+        let saved = instance::save(&asked.app.vault, tx, found, after, &origin)?;
+        Ok((JsonAnswer::ok(saved.text(Secrets::Shown)), is_other))
+    };
+    let (answer, is_other) = write_once_and(&*member, key, body, work).await?;
+    if is_other == Some(true) {
+        let object = format!("integration:{id}");
+        security::record(Event::HookChanged, Some(member.workspace_id()), &object);
+    }
+    Ok(answer)
+}

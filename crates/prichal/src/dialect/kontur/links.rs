@@ -1,0 +1,55 @@
+//! `/api/v1/{ws}/links`: what ties two entities together.
+
+use axum::{http::StatusCode, response::Response};
+use prichal_store::Tx;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::caller::Member;
+use crate::{
+    domain::entity::{link, note_rights},
+    error::Result,
+    http::{
+        answer::json_text,
+        body::{Json, Raw},
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+    },
+    platform::reading::parse_json,
+};
+
+/// Exactly two ids of different kinds, such as `{"companyId": "…", "dealId": "…"}`.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+#[expect(dead_code, reason = "describes the body; it is read below")]
+struct Link(Value);
+
+/// Link two entities. Linking them again changes nothing.
+#[utoipa::path(post, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn create_link(
+    member: Member,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let ends = link::read(&parse_json(&body)?)?;
+    let (origin, authority) = (member.origin(), member.caller.authority());
+    let write = move |tx: &mut Tx<'_>| {
+        let changed = link::link(tx, ends, &origin, authority)?;
+        Ok((JsonAnswer::ok("\"OK\""), changed))
+    };
+    let (answer, changed) = write_once_and(&member, key, &body, write).await?;
+    note_rights(member.workspace_id(), changed.flatten());
+    Ok(answer)
+}
+
+/// Take a link away. Where there is none, nothing changes.
+#[utoipa::path(delete, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path)),
+    request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Response> {
+    let ends = link::read(&body)?;
+    let (origin, authority) = (member.origin(), member.caller.authority());
+    let write = move |tx: &mut Tx<'_>| link::unlink(tx, ends, &origin, authority);
+    let changed = member.app.db.write(member.workspace_id(), write).await?;
+    note_rights(member.workspace_id(), changed);
+    Ok(json_text(StatusCode::OK, "\"OK\""))
+}

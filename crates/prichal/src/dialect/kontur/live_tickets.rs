@@ -1,0 +1,130 @@
+//! `/api/v1/{ws}/communications/live/ticket`: a way to the stream of live cards for browsers, whose
+//! `EventSource` sends no headers. A token has no place in a URL, where proxies and histories keep it; a
+//! ticket is good once, for a minute.
+
+use std::time::Duration;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, header, request::Parts},
+    response::Response,
+};
+use prichal_core::{id::UserId, time::Timestamp};
+use prichal_store::{Tx, live_ticket};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::caller::Member;
+use crate::{
+    app::App,
+    error::{Error, Result},
+    http::{answer::json_text, extract::bearer, page::Query},
+    platform::{
+        access,
+        vault::{fill_random, hex, sha256_hex},
+    },
+};
+
+/// How long a ticket waits to be used.
+const GOOD: Duration = Duration::from_mins(1);
+/// How many tickets of one token wait at the most; an older one ends.
+const MOST: i64 = 16;
+
+/// A ticket, to be used once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LiveTicket {
+    /// For the query of `/api/v1/{ws}/communications/live`.
+    ticket: String,
+    #[schema(value_type = String)]
+    expires_at: Timestamp,
+}
+
+/// Get a ticket for a browser, whose `EventSource` sends no token.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/live/ticket", tag = "telephony",
+    params(("ws" = String, Path)), responses((status = 200, body = LiveTicket)))]
+pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Result<Response> {
+    user_of(&member)?;
+    let mut random = [0; 32];
+    fill_random(&mut random);
+    let issued = LiveTicket {
+        ticket: hex(&random),
+        expires_at: member.now + GOOD,
+    };
+    let (workspace, end) = (member.workspace_id(), issued.expires_at);
+    let (hash, token) = (sha256_hex(issued.ticket.as_bytes()), token);
+    let write = move |tx: &mut Tx<'_>| live_ticket::insert(tx, workspace, &hash, &token, end, MOST);
+    member.app.db.write(workspace, write).await?;
+    let body = serde_json::to_string(&issued).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, body))
+}
+
+fn user_of(member: &Member) -> Result<UserId> {
+    member.caller.user().ok_or(Error::Forbidden(
+        "Only the token of a user has a line to follow",
+    ))
+}
+
+/// The hash of the token in the header.
+pub(super) struct Bearer(String);
+
+impl FromRequestParts<App> for Bearer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+        let token = bearer(&parts.headers).unwrap_or_default();
+        Ok(Self(sha256_hex(token.as_bytes())))
+    }
+}
+
+/// A user who follows his calls, by his token or a ticket of it.
+pub(super) struct Follower {
+    pub(super) member: Member,
+    pub(super) user: UserId,
+    /// The hash of the token that the stream ends with.
+    pub(super) token: String,
+}
+
+impl FromRequestParts<App> for Follower {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let query = Query::of(parts);
+        let (member, token) = match query.text("ticket") {
+            Some(ticket) if !parts.headers.contains_key(header::AUTHORIZATION) => {
+                let hash = sha256_hex(ticket.as_bytes());
+                by_ticket(parts, app, hash).await?
+            }
+            _ => {
+                let Bearer(token) = Bearer::from_request_parts(parts, app).await?;
+                (Member::from_request_parts(parts, app).await?, token)
+            }
+        };
+        let user = user_of(&member)?;
+        Ok(Self {
+            member,
+            user,
+            token,
+        })
+    }
+}
+
+/// Uses a ticket up, for the workspace in the path.
+async fn by_ticket(parts: &Parts, app: &App, hash: String) -> Result<(Member, String)> {
+    let ws = super::caller::segment(parts.uri.path());
+    let workspace = access::find_workspace(app, ws).await?;
+    let workspace = workspace.ok_or(Error::Unauthenticated)?;
+    let (id, now) = (workspace.id, app.clock.now());
+    let use_up = move |tx: &mut Tx<'_>| live_ticket::redeem(tx, id, &hash, now);
+    let token = app.db.write(id, use_up).await?;
+    let token = token.ok_or(Error::Unauthenticated)?;
+    let caller = access::by_hash(app, &token).await?;
+    let caller = caller.filter(|caller| caller.may_enter(id));
+    let member = Member {
+        app: app.clone(),
+        workspace,
+        caller: caller.ok_or(Error::Unauthenticated)?,
+        now,
+    };
+    Ok((member, token))
+}

@@ -1,0 +1,76 @@
+//! What there is under `/api/v1`.
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    authorization, callbacks, communications, deliveries, entities, feed, files, instances,
+    integrations, links, live_tickets, settings, system_calls, ui_settings,
+};
+use crate::app::App;
+
+pub use super::caller::Member as Guard;
+pub use super::error_response::words;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(authorization::authorize_private_integration))
+        .routes(routes!(authorization::authorize_integration))
+        .routes(routes!(integrations::create_private_integration))
+        .routes(routes!(
+            integrations::create_public_integration,
+            integrations::list_integrations
+        ))
+        .routes(routes!(integrations::replace_manifest))
+        .routes(routes!(integrations::install_integration))
+        .routes(routes!(integrations::uninstall_integration))
+        .routes(routes!(integrations::create_api_key))
+        .routes(routes!(integrations::setup_integration))
+        .routes(routes!(instances::list_instances))
+        .routes(routes!(instances::get_instance, instances::patch_instance))
+        .routes(routes!(instances::pause_instance))
+        .routes(routes!(instances::resume_instance))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::replay_events))
+        .routes(routes!(deliveries::test_webhook))
+        .routes(routes!(
+            ui_settings::find_ui_setting,
+            ui_settings::put_ui_setting
+        ))
+        .routes(routes!(
+            ui_settings::get_ui_setting,
+            ui_settings::patch_ui_setting
+        ))
+        .routes(routes!(settings::get_settings, settings::patch_settings))
+        .routes(routes!(feed::read_feed))
+        .routes(routes!(files::upload_file))
+        .routes(routes!(files::download_file, files::head_file))
+        .routes(routes!(files::get_file_meta))
+        .routes(routes!(links::create_link, links::delete_link))
+        .routes(routes!(communications::list_communications))
+        .routes(routes!(communications::get_statistics))
+        .routes(routes!(communications::follow_calls))
+        .routes(routes!(live_tickets::issue_ticket))
+        .routes(routes!(
+            communications::get_communication,
+            communications::delete_communication
+        ))
+        .routes(routes!(communications::restore_communication))
+        .routes(routes!(system_calls::call_out))
+        .routes(routes!(system_calls::hang_up))
+        .routes(routes!(system_calls::hang_up_by_leg))
+        .routes(routes!(callbacks::call_started))
+        .routes(routes!(callbacks::call_event))
+        .routes(routes!(callbacks::call_finished))
+        .routes(routes!(callbacks::call_failed))
+        .routes(routes!(callbacks::call_recording))
+        .routes(routes!(callbacks::register_call))
+        .routes(routes!(callbacks::call_redirect))
+        .routes(routes!(entities::create_entity, entities::list_entities))
+        .routes(routes!(entities::create_entities))
+        .routes(routes!(
+            entities::get_entity,
+            entities::patch_entity,
+            entities::delete_entity
+        ))
+        .routes(routes!(entities::restore_entity))
+}

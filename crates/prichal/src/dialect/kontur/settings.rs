@@ -1,0 +1,82 @@
+//! `/api/v1/{ws}/settings`: which custom fields the entities of a workspace have.
+
+use axum::{http::StatusCode, response::Response};
+use prichal_core::{
+    custom_field::{SETTINGS, phone_region},
+    entity, patch,
+    schema::{Object, complete},
+};
+use prichal_store::{Tx, setting};
+use utoipa::ToSchema;
+
+use super::{
+    caller::{Admin, Member},
+    instances::PatchEnvelope,
+};
+use crate::{
+    domain::telephony::rekey,
+    error::{Error, Result},
+    http::{answer::json_text, body::Json},
+    platform::{
+        security::{self, Event},
+        settings,
+    },
+};
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the object that is kept")]
+struct Settings {
+    /// By the kind of entity in the singular (`company`, `catalogItem`): lists of `CustomFieldSettings`.
+    custom_fields: serde_json::Value,
+    /// The home of phone numbers that come without a plus: `RU`, `KZ` and others.
+    phone_region: String,
+}
+
+/// Read the settings of the workspace.
+#[utoipa::path(get, path = "/api/v1/{ws}/settings", tag = "settings", params(("ws" = String, Path)),
+    responses((status = 200, body = Settings)))]
+pub(super) async fn get_settings(member: Member) -> Result<Response> {
+    let settings = settings::of(&member.app, member.workspace_id()).await?;
+    Ok(answer((*settings).clone()))
+}
+
+/// Single bodies are bounded anyway; this stops settings that grow patch by patch.
+fn too_long() -> Error {
+    let message = format!("The settings are longer than {} bytes.", entity::MAX_TEXT);
+    Error::refused("invalidArgs", message)
+}
+
+fn answer(settings: Object) -> Response {
+    let settings = serde_json::Value::Object(complete(SETTINGS, settings));
+    json_text(StatusCode::OK, settings.to_string())
+}
+
+/// Change the settings: `add /customFields/company` declares a custom field of companies.
+#[utoipa::path(patch, path = "/api/v1/{ws}/settings", tag = "settings", params(("ws" = String, Path)),
+    request_body = PatchEnvelope, responses((status = 200, body = Settings)))]
+pub(super) async fn patch_settings(Admin(member): Admin, Json(body): Json) -> Result<Response> {
+    let operations = patch::parse(&body)?;
+    let (workspace, now) = (member.workspace_id(), member.now);
+    let write = move |tx: &mut Tx<'_>| {
+        let text = setting::find_for_update(tx, workspace)?;
+        let settings = text
+            .and_then(|text| serde_json::from_str::<Object>(&text).ok())
+            .unwrap_or_default();
+        let mut settings = complete(SETTINGS, settings);
+        let region = phone_region(&settings);
+        let new_id = &mut || prichal_core::id::generate(now);
+        patch::apply(SETTINGS, &mut settings, &operations, new_id).map_err(Error::PatchRefused)?;
+        let text = entity::to_text(&settings).map_err(|_| too_long())?;
+        setting::set(tx, workspace, &text, now)?;
+        if phone_region(&settings) != region {
+            rekey::begin(tx, workspace, phone_region(&settings))?;
+        }
+        Ok::<_, Error>(settings)
+    };
+    let settings = member.app.db.write(workspace, write).await?;
+    security::record(Event::SettingsChanged, Some(workspace), "workspace");
+    member.app.settings.forget(workspace);
+    member.app.telephony.rekey.notify_one();
+    Ok(answer(settings))
+}

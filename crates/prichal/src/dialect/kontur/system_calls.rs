@@ -1,0 +1,185 @@
+//! `/api/v1/{ws}/communications/call` and `…/hangup`: what users ask for (`docs/contracts/kontur.md §4.4`).
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::Response,
+};
+use bytes::Bytes;
+use prichal_core::{
+    call::{Dial, HangUp},
+    id::{EntityId, generate},
+};
+use prichal_dialect::kontur::{
+    call,
+    system_call::{self, SystemCall},
+};
+use prichal_store::{Conn, Tx, integration::Instance, tenant};
+use utoipa::ToSchema;
+
+use super::{callbacks::read, caller::Member, error_response::words};
+use crate::{
+    app::App,
+    delivery::target::webhook::{Payload, Receiver, call as post},
+    domain::telephony::{dial, not_found},
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        body::Raw,
+        extract::Path,
+        idempotency::{IdempotencyKey, JsonAnswer, Slot},
+    },
+    platform::outgoing::post::Outcome,
+};
+
+/// The id of the call that was asked for. The documented body stays as it is.
+const COMMUNICATION_ID: HeaderName = HeaderName::from_static("x-xcom-communicationid");
+const OK: &str = "\"OK\"";
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the body that `prichal_dialect::kontur::call` reads"
+)]
+struct CallWish {
+    /// The id that the call shall have; a new one when there is none.
+    communication_id: Option<String>,
+    /// The user who calls; the token's own when nobody is named.
+    from_user_id: Option<String>,
+    /// The user who is called, for internal calls.
+    to_user_id: Option<String>,
+    client_phone: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the body that `prichal_dialect::kontur::call` reads"
+)]
+struct HangUpWish {
+    /// The leg, as the exchange named it in its events.
+    realtime_call_item_id: Option<String>,
+    user_id: Option<String>,
+}
+
+/// Call somebody. The integration is that of the main telephony settings, else the oldest that can.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/call", tag = "telephony",
+    params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CallWish, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn call_out(
+    member: Member,
+    key: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let slot = Slot::of(&member, key, &body)?;
+    let (id, mut wish) = read("callInfo", &body, call::dial)?;
+    wish.from_user_id = wish
+        .from_user_id
+        .or(member.caller.user().map(|user| user.0));
+    let (app, origin) = (member.app.clone(), member.origin());
+    let exchanges = SystemCalls::of(&member);
+    // The integration may have dialled by the time its answer comes: what came of it is written even if
+    // our own caller has gone away.
+    let background = app.background.clone();
+    let memory = slot.map(|slot| Once {
+        app: app.clone(),
+        slot,
+    });
+    let work = async move { dial::dial(&app, &exchanges, &origin, id, wish, memory).await };
+    let work = tenant::scope(tenant::current(), work);
+    let dialled = background.spawn(work).await.map_err(Error::internal)??;
+    let mut response = match &dialled.refused {
+        None => json_text(StatusCode::OK, OK),
+        Some(error) => words(error),
+    };
+    if let Ok(id) = HeaderValue::from_str(&dialled.id.to_string()) {
+        response.headers_mut().insert(COMMUNICATION_ID, id);
+    }
+    Ok(response)
+}
+
+/// What is remembered of a request with an `Idempotency-Key`.
+#[derive(Clone)]
+struct Once {
+    app: App,
+    slot: Slot,
+}
+
+impl dial::Memory for Once {
+    fn find(&self, conn: &mut Conn) -> Result<Option<String>> {
+        let first = self.slot.find(&self.app.vault, conn)?;
+        Ok(first.map(JsonAnswer::into_text))
+    }
+
+    fn keep(&self, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+        self.slot.keep(&self.app.vault, tx, &JsonAnswer::ok(text))
+    }
+
+    fn fill(&self, tx: &mut Tx<'_>, text: &str) -> Result<()> {
+        self.slot.fill(&self.app.vault, tx, &JsonAnswer::ok(text))
+    }
+}
+
+/// Hang up a leg of a call.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/{id}/hangup", tag = "telephony",
+    params(("ws" = String, Path), ("id" = String, Path)), request_body = HangUpWish, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn hang_up(
+    member: Member,
+    Path((_ws, id)): Path<(String, String)>,
+    Raw(body): Raw,
+) -> Result<Response> {
+    let id = EntityId::parse_any(&id).ok_or_else(|| not_found(&id))?;
+    hang_up_leg(member, Some(id), &body).await
+}
+
+/// Hang up the leg that goes on under this id.
+#[utoipa::path(post, path = "/api/v1/{ws}/communications/hangup", tag = "telephony",
+    params(("ws" = String, Path)), request_body = HangUpWish, responses((status = 200, body = String, example = json!("OK"))))]
+pub(super) async fn hang_up_by_leg(member: Member, Raw(body): Raw) -> Result<Response> {
+    hang_up_leg(member, None, &body).await
+}
+
+async fn hang_up_leg(member: Member, id: Option<EntityId>, body: &[u8]) -> Result<Response> {
+    let wish = read("hangupInfo", body, call::hang_up)?;
+    let exchanges = SystemCalls::of(&member);
+    dial::hang_up(&member.app, &exchanges, member.workspace_id(), id, wish).await?;
+    Ok(json_text(StatusCode::OK, OK))
+}
+
+/// The system calls of the vendor's telephony.
+struct SystemCalls {
+    app: App,
+    /// The name of the workspace, which stands in the paths of the calls.
+    workspace: String,
+}
+
+impl SystemCalls {
+    fn of(member: &Member) -> Self {
+        Self {
+            app: member.app.clone(),
+            workspace: member.workspace.name.clone(),
+        }
+    }
+
+    async fn send(&self, instance: Instance, request: &SystemCall) -> Outcome {
+        let receiver = Receiver::of(&self.app, instance, &request.path);
+        let payload = Payload {
+            id: generate(self.app.clock.now()),
+            body: Bytes::from(request.body.to_string()),
+            replay: false,
+        };
+        post(&self.app, &receiver, &receiver.connections(1), payload).await
+    }
+}
+
+impl dial::Exchanges for SystemCalls {
+    async fn dial(&self, instance: Instance, id: EntityId, wish: &Dial) -> Outcome {
+        let request = system_call::dial(&self.workspace, id.0, wish);
+        self.send(instance, &request).await
+    }
+
+    async fn hang_up(&self, instance: Instance, id: EntityId, wish: &HangUp) -> Outcome {
+        let request = system_call::hang_up(&self.workspace, id.0, wish);
+        self.send(instance, &request).await
+    }
+}

@@ -1,0 +1,86 @@
+//! The domain: what happens to entities, integrations, calls, channels and documents. It knows the
+//! platform and the store, no vendor's JSON and no status code.
+
+pub mod channel;
+pub mod document;
+pub mod document_hook;
+pub mod entity;
+pub mod instance;
+pub mod journal;
+pub mod listeners;
+pub mod rotation;
+pub mod script;
+pub mod telephony;
+pub mod walk;
+
+use std::{ops::Deref, sync::Arc};
+
+use tokio::sync::Notify;
+
+use crate::platform::{Platform, share::FairShare};
+use channel::Channels;
+use journal::Journal;
+use script::Scripts;
+use telephony::Telephony;
+
+/// The concurrent checks and print forms, in MiB of memory: each takes up to 70.
+const MAX_CHECKS_MIB: usize = 256;
+/// The zips that are written at a time, in all and for one workspace.
+const MAX_ZIPS: usize = 64;
+const MAX_ZIPS_PER_WORKSPACE: usize = 4;
+
+/// The parts of the domain that requests and background tasks share, above the platform. Cheap to clone.
+#[derive(Clone)]
+pub struct Domain(Arc<Inner>);
+
+pub struct Inner {
+    pub platform: Platform,
+    pub telephony: Arc<Telephony>,
+    pub channels: Arc<Channels>,
+    pub scripts: Scripts,
+    /// The durable work that is in progress.
+    pub journal: Arc<Journal>,
+    /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
+    pub checks: FairShare,
+    /// Threads that write zips of documents.
+    pub zips: FairShare,
+    /// Wakes the workers of bulk calls.
+    pub bulk: Notify,
+}
+
+impl Domain {
+    pub fn new(
+        platform: Platform,
+        telephony: Arc<Telephony>,
+        channels: Arc<Channels>,
+        scripts: Scripts,
+        journal: Journal,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            platform,
+            telephony,
+            channels,
+            scripts,
+            journal: Arc::new(journal),
+            checks: FairShare::new(MAX_CHECKS_MIB, MAX_CHECKS_MIB / 4 * 3),
+            zips: FairShare::new(MAX_ZIPS, MAX_ZIPS_PER_WORKSPACE),
+            bulk: Notify::new(),
+        }))
+    }
+}
+
+impl Deref for Domain {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Deref for Inner {
+    type Target = Platform;
+
+    fn deref(&self) -> &Platform {
+        &self.platform
+    }
+}

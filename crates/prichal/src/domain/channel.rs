@@ -1,0 +1,241 @@
+//! Channels: what comes in by them, what goes out, and the scripts between (`docs/contracts/era.md §7, §8, §9, §10`).
+//!
+//! * [`queue`] keeps the runs that wait: hooks that were accepted, messages to be sent, scripts that were
+//!   started. The store is the truth; what is in memory is only the next of it.
+//! * [`request`] is what a run is about, as its script sees it.
+//! * [`host`] answers a script; what a script changes is written with the end of its run, or not at all.
+//! * [`perform`] does one run and writes what has come of it.
+//! * [`retype`] brings channels up to their type.
+//! * [`send`] brings a message to the outside system.
+//! * [`sockets`] are the websockets that this node holds.
+
+pub mod host;
+pub mod queue;
+pub mod request;
+pub mod retype;
+pub mod run;
+pub mod send;
+pub mod sockets;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+};
+
+use prichal_core::{
+    channel::{Channel, Tokens},
+    channel_type::ChannelType,
+    id::{EntityId, WorkspaceId},
+    script::Script,
+};
+use prichal_store::{
+    channel::{self, Channel as Row},
+    resource::{self, Kind},
+    run::Lane,
+    sealed::Column,
+};
+
+use crate::{
+    domain::Domain,
+    error::{Error, Result},
+    platform::{
+        access::ChannelHandle,
+        cache::{Cache, Weigh},
+        vault::{Place, Vault, fill_random, hex, sha256_hex},
+    },
+};
+
+/// What this node knows of channels.
+#[derive(Default)]
+pub struct Channels {
+    by_token: Cache<String, Option<Arc<ChannelHandle>>>,
+    by_id: Cache<Lane, Option<Arc<ChannelHandle>>>,
+    scripts: Cache<(WorkspaceId, String), Option<Arc<Loaded>>>,
+    turns: Mutex<HashMap<Lane, Arc<tokio::sync::Mutex<()>>>>,
+    /// How many records of runs are on their way to the store.
+    unwritten: AtomicUsize,
+    pub queue: queue::Queue,
+    pub sockets: sockets::Sockets,
+}
+
+impl Channels {
+    /// Whose turn it is with what a channel keeps.
+    fn turn(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() > 1024 {
+            // Whoever has or awaits a turn has it, too.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        turns.entry(lane).or_default().clone()
+    }
+
+    /// Some channel was changed here.
+    pub fn forget_channels(&self) {
+        self.by_token.clear();
+        self.by_id.clear();
+    }
+
+    /// Some script was changed here.
+    pub fn forget_scripts(&self) {
+        self.scripts.clear();
+    }
+}
+
+/// A script, and what names its source.
+#[derive(Debug)]
+pub struct Loaded {
+    pub script: Script,
+    pub key: String,
+}
+
+impl Weigh for Loaded {
+    fn bytes(&self) -> usize {
+        self.script.members.bytes()
+    }
+}
+
+/// A new local token: 16 random bytes in hex.
+pub fn new_token() -> String {
+    let mut random = [0; 16];
+    fill_random(&mut random);
+    hex(&random)
+}
+
+/// The place of a channel's tokens.
+fn place(workspace: WorkspaceId, id: EntityId) -> Place {
+    Place::new(Column::ChannelTokens.name(), &[&workspace, &id])
+}
+
+/// A channel as it is kept, opened.
+pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
+    let tokens = vault
+        .open(&place(row.workspace, row.id), &row.tokens)
+        .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
+    let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
+    Ok(Channel {
+        tokens,
+        ..closed(row)?
+    })
+}
+
+/// A channel as it is kept, without its tokens.
+pub fn closed(row: &Row) -> Result<Channel> {
+    Ok(Channel {
+        id: row.id.0,
+        tokens: Tokens::default(),
+        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// A channel as it is kept.
+pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result<Row> {
+    let tokens = serde_json::to_vec(&channel.tokens).map_err(Error::internal)?;
+    Ok(Row {
+        workspace,
+        id: EntityId(channel.id),
+        code: channel.code().to_owned(),
+        kind: channel.text("type").to_owned(),
+        token_hash: sha256_hex(channel.tokens.local.as_bytes()),
+        tokens: vault.seal(&place(workspace, EntityId(channel.id)), &tokens),
+        members: serde_json::to_string(&channel.members).map_err(Error::internal)?,
+        created_at: channel.created_at,
+        updated_at: channel.updated_at,
+        deleted_at: None,
+    })
+}
+
+/// A script as it is kept.
+pub fn script_of(row: &resource::Resource) -> Result<Script> {
+    Ok(Script {
+        id: row.id.0,
+        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// A type of channels as it is kept.
+pub fn type_of(row: &resource::Resource) -> Result<ChannelType> {
+    Ok(ChannelType {
+        id: row.id.0,
+        members: serde_json::from_str(&row.members).map_err(Error::internal)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// The channel with this local token.
+pub async fn by_token(app: &Domain, token: &str) -> Result<Option<Arc<ChannelHandle>>> {
+    let (now, hash) = (app.clock.now(), sha256_hex(token.as_bytes()));
+    if let Some(known) = app.channels.by_token.get(&hash, now) {
+        return Ok(known);
+    }
+    let wanted = hash.clone();
+    let row = app
+        .db
+        .read(move |conn| channel::find_anywhere(conn, &wanted, now))
+        .await?;
+    let found = row.map(|row| handle(app, &row, hash.clone())).transpose()?;
+    app.channels.by_token.put(hash, found.clone(), now);
+    Ok(found)
+}
+
+/// A channel that is not deleted.
+pub async fn by_id(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>>> {
+    let now = app.clock.now();
+    if let Some(known) = app.channels.by_id.get(&lane, now) {
+        return Ok(known);
+    }
+    let found = as_it_is(app, lane).await?;
+    app.channels.by_id.put(lane, found.clone(), now);
+    Ok(found)
+}
+
+/// The same, as the store has it now.
+pub async fn as_it_is(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>>> {
+    let row = app
+        .db
+        .read(move |conn| channel::find(conn, lane.workspace, lane.id))
+        .await?;
+    let row = row.filter(|row| row.deleted_at.is_none());
+    row.map(|row| handle(app, &row, row.token_hash.clone()))
+        .transpose()
+}
+
+fn handle(app: &Domain, row: &Row, token_hash: String) -> Result<Arc<ChannelHandle>> {
+    Ok(Arc::new(ChannelHandle {
+        token_hash,
+        workspace: row.workspace,
+        channel: open(&app.vault, row)?,
+    }))
+}
+
+/// The script with this code.
+pub async fn script(
+    app: &Domain,
+    workspace: WorkspaceId,
+    code: &str,
+) -> Result<Option<Arc<Loaded>>> {
+    let (now, place) = (app.clock.now(), (workspace, code.to_owned()));
+    if let Some(known) = app.channels.scripts.get(&place, now) {
+        return Ok(known);
+    }
+    let wanted = code.to_owned();
+    let row = app
+        .db
+        .read(move |conn| resource::find_by_code(conn, workspace, Kind::Script, &wanted))
+        .await?;
+    let found = match row {
+        None => None,
+        Some(row) => {
+            let script = script_of(&row)?;
+            // By its text: the same text is the same program, whoever runs it.
+            let key = sha256_hex(script.source().as_bytes());
+            Some(Arc::new(Loaded { script, key }))
+        }
+    };
+    app.channels.scripts.put(place, found.clone(), now);
+    Ok(found)
+}

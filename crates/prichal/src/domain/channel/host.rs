@@ -1,0 +1,829 @@
+//! What a script can reach beyond itself.
+//!
+//! Reading is done at once. What changes something is remembered, shown to the script as if it had been
+//! done, and written in the transaction that ends the run. So a run that fails has changed nothing, and one
+//! that is tried again changes everything once.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use prichal_core::{
+    entity::{self as rules, rights::Authority},
+    event::{Author, EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, WorkspaceId},
+    json,
+    patch::{self, Operation},
+    schema::{self, Object},
+    time::Timestamp,
+};
+use prichal_dialect::kontur;
+use prichal_store::{Conn, Tx, entity::Entity, kv, run};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+
+use super::{queue, send};
+use crate::platform::access::ChannelHandle;
+use crate::{
+    domain::{
+        Domain,
+        entity::{self, Place, draft::Draft, edit, link},
+        script::Host,
+    },
+    error::{Error, Result},
+    platform::{
+        outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
+        security, settings,
+    },
+};
+
+/// How much a run may change or do at the most.
+const MOST_EFFECTS: usize = 1000;
+/// How many bytes that may have, with what it has read to change it.
+const ROOM: usize = 8 << 20;
+const MOST_SENT: usize = 100;
+const MOST_FETCHED: usize = 50;
+/// The most bytes of bodies that may be on their way at once.
+const MOST_UNDERWAY: usize = 8 << 20;
+/// How many fetches of a run go on at once.
+const TOGETHER: usize = 8;
+/// How much of an answer a script gets.
+const KEEP: usize = 1 << 20;
+/// The longest key, in characters, and value, in bytes, that a channel keeps; and how many.
+const KEY: usize = 256;
+const VALUE: usize = 64 << 10;
+const KEYS: i64 = 10_000;
+/// The longest event that a script may publish, in bytes.
+const EVENT: usize = 64 << 10;
+/// How long a message may wait before it is sent.
+const DELAY: Duration = Duration::from_hours(30 * 24);
+/// How many runs may lead from one to the next by sending.
+const DEPTH: u32 = 16;
+
+/// The host of one run.
+pub struct RunHost {
+    app: Domain,
+    workspace: WorkspaceId,
+    handle: Option<Arc<ChannelHandle>>,
+    author: Author,
+    /// The websocket that the run is about.
+    connection: Option<Uuid>,
+    depth: u32,
+    effects: Effects,
+    entities: HashMap<Place, (Entity, Vec<Uuid>)>,
+    connections: Arc<Connections>,
+    fetching: Arc<tokio::sync::Semaphore>,
+    fetched: usize,
+    underway: Arc<AtomicUsize>,
+    /// How the last message that was posted was answered.
+    pub posted: Posted,
+}
+
+/// How the channel's own address answered last, for the attempt log: a status, and the head of the body.
+#[derive(Clone, Debug, Default)]
+pub struct Posted(Arc<Mutex<(Option<u16>, Option<String>)>>);
+
+impl Posted {
+    fn set(&self, status: Option<u16>, answer: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (status, answer);
+    }
+
+    pub fn take(&self) -> (Option<u16>, Option<String>) {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a run changes, in this order.
+#[derive(Clone, Default)]
+pub struct Effects {
+    /// The rights that the run has.
+    authority: Authority,
+    list: Vec<Effect>,
+    bytes: usize,
+    sent: usize,
+    /// What it has read of what its channel keeps, and built on.
+    seen: HashMap<String, Option<String>>,
+    /// Its turn with that, until all is written.
+    turn: Option<Arc<OwnedMutexGuard<()>>>,
+}
+
+/// Another node has changed what a run has built on: it has to be run again.
+pub const OVERTAKEN: &str = "overtaken";
+
+#[derive(Clone)]
+enum Effect {
+    Keep {
+        key: String,
+        value: Option<String>,
+    },
+    Send(Box<run::Run>),
+    Create(Box<Draft>),
+    Patch {
+        place: Place,
+        operations: Vec<Operation>,
+        settings: Arc<Object>,
+    },
+    Link([prichal_core::event::Entity; 2]),
+    Publish {
+        name: String,
+        data: Value,
+    },
+}
+
+impl Effects {
+    /// How many bytes its changes have.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether messages are among them.
+    pub fn sends(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Writes them, as the changes of their channel, and returns the entities whose rights they have changed.
+    pub fn write(
+        &self,
+        app: &Domain,
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        channel: Option<EntityId>,
+    ) -> Result<Vec<Place>> {
+        let (workspace, mut changed) = (origin.workspace, Vec::new());
+        let mut has_more = false;
+        if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
+            self.check_seen(tx, workspace, channel)?;
+        }
+        for effect in &self.list {
+            match effect {
+                Effect::Keep { key, value } => {
+                    let Some(channel) = channel else { continue };
+                    match value {
+                        None => kv::remove(tx, workspace, channel, key)?,
+                        Some(value) => has_more |= kv::put(tx, workspace, channel, key, value)?,
+                    }
+                }
+                Effect::Send(run) => run::insert(tx, run, None),
+                Effect::Create(draft) => {
+                    changed.extend(draft.write(tx, origin, self.authority)?.rights);
+                }
+                Effect::Patch {
+                    place,
+                    operations,
+                    settings,
+                } => {
+                    let (check, authority) = (app.config.identifier_check, self.authority);
+                    let done =
+                        edit::patch(tx, origin, check, *place, operations, settings, authority)?;
+                    changed.extend(done.rights);
+                }
+                Effect::Link(ends) => {
+                    changed.extend(link::link(tx, *ends, origin, self.authority)?);
+                }
+                Effect::Publish { name, data } => {
+                    let Some(channel) = channel else { continue };
+                    let about = (EntityKind::IntegrationPoint, channel.0);
+                    let event = json!({ "name": name, "data": data });
+                    let new = json!({ "id": channel, "event": event }).to_string();
+                    let id = EventId::generate(origin.at);
+                    tx.append(NewEvent::published(id, origin, about, new));
+                }
+            }
+        }
+        // Once for all of them: it reads each value's key.
+        if let Some(channel) = channel.filter(|_| has_more)
+            && kv::count(tx.conn()?, workspace, channel)? > KEYS
+        {
+            let what = format!("A channel keeps at most {KEYS} values");
+            return Err(Error::refused("tooMany", what));
+        }
+        Ok(changed)
+    }
+}
+
+impl Effects {
+    /// Runs of one node take turns; what other nodes have written meanwhile is seen here.
+    fn check_seen(&self, tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
+        prichal_store::channel::find_for_update(tx, workspace, channel)?;
+        for (key, seen) in &self.seen {
+            if kv::find(tx.conn()?, workspace, channel, key)? != *seen {
+                let what = "What the channel keeps was changed by another run meanwhile";
+                return Err(Error::refused(OVERTAKEN, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RunHost {
+    pub fn new(
+        app: Domain,
+        workspace: WorkspaceId,
+        handle: Option<Arc<ChannelHandle>>,
+        author: Author,
+        depth: u32,
+    ) -> Self {
+        Self {
+            app,
+            workspace,
+            handle,
+            author,
+            connection: None,
+            depth,
+            effects: Effects::default(),
+            entities: HashMap::new(),
+            connections: Arc::new(Connections::new(TOGETHER, Asker::Workspace(workspace))),
+            fetching: Arc::new(tokio::sync::Semaphore::new(TOGETHER)),
+            fetched: 0,
+            underway: Arc::default(),
+            posted: Posted::default(),
+        }
+    }
+
+    /// The run is about what came over this websocket.
+    #[must_use]
+    pub fn over(self, connection: Option<Uuid>) -> Self {
+        Self { connection, ..self }
+    }
+
+    /// The run changes entities with these rights instead of a member's.
+    #[must_use]
+    pub fn with(mut self, authority: Authority) -> Self {
+        self.effects.authority = authority;
+        self
+    }
+
+    pub fn into_effects(self) -> Effects {
+        self.effects
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            workspace: self.workspace,
+            author: self.author.clone(),
+            at: self.app.clock.now(),
+        }
+    }
+
+    fn handle(&self) -> Result<&Arc<ChannelHandle>> {
+        self.handle
+            .as_ref()
+            .ok_or_else(|| Error::refused("noChannel", "This run belongs to no channel"))
+    }
+
+    /// Keeps room for what the run changes or remembers.
+    fn take_room(&mut self, bytes: usize) -> Result<()> {
+        self.effects.bytes += bytes;
+        if self.effects.bytes > ROOM {
+            let what = format!("What a run changes has at most {} MiB", ROOM >> 20);
+            return Err(Error::refused("tooMany", what));
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, effect: Effect) -> Result<()> {
+        if self.effects.list.len() >= MOST_EFFECTS {
+            let what = format!("A run changes at most {MOST_EFFECTS} things");
+            return Err(Error::refused("tooMany", what));
+        }
+        self.effects.list.push(effect);
+        Ok(())
+    }
+
+    async fn answer(&mut self, name: &str, argument: &str) -> Result<Option<String>> {
+        // What is only read, or gone at once, is not remembered.
+        let is_remembered = !matches!(
+            name,
+            "clock" | "kv.get" | "entities.get" | "channel.websocket.send"
+        );
+        if is_remembered {
+            self.take_room(argument.len())?;
+        }
+        match name {
+            "clock" => Ok(Some(self.app.clock.now().secs().to_string())),
+            "kv.get" => self.kv_get(read(argument)?).await,
+            "kv.set" => self.kv_set(read(argument)?).await.map(|()| None),
+            "channel.send" => self.send(read(argument)?).map(Some),
+            "channel.websocket.send" => self.send_to_sockets(read(argument)?).map(Some),
+            "entities.get" => self.get(read(argument)?).await,
+            "entities.create" => self.create(read(argument)?).await.map(Some),
+            "entities.patch" => self.patch(read(argument)?).await.map(Some),
+            "entities.link" => self.link(&read::<Ids>(argument)?).await.map(|()| None),
+            "events.publish" => self.publish(read(argument)?).map(|()| None),
+            _ => Err(Error::refused("unknown", format!("There is no {name}"))),
+        }
+    }
+
+    /// Waits until no other run of the channel has its turn with what it keeps: between reading a value and
+    /// writing the next, nobody comes in between.
+    async fn take_turn(&mut self) -> Result<()> {
+        let lane = self.handle()?.lane();
+        if self.effects.turn.is_none() {
+            let turn = self.app.channels.turn(lane).lock_owned().await;
+            self.effects.turn = Some(Arc::new(turn));
+        }
+        Ok(())
+    }
+
+    async fn kv_get(&mut self, Key { key }: Key) -> Result<Option<String>> {
+        self.take_turn().await?;
+        let lane = self.handle()?.lane();
+        let kept = self
+            .effects
+            .list
+            .iter()
+            .rev()
+            .find_map(|effect| match effect {
+                Effect::Keep { key: known, value } if *known == key => Some(value.clone()),
+                _ => None,
+            });
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let wanted = key.clone();
+        let read = move |conn: &mut Conn| kv::find(conn, lane.workspace, lane.id, &wanted);
+        let found = self.app.db.read(read).await?;
+        if !self.effects.seen.contains_key(&key) {
+            self.take_room(key.len() + found.as_ref().map_or(0, String::len))?;
+        }
+        self.effects.seen.insert(key, found.clone());
+        Ok(found)
+    }
+
+    async fn kv_set(&mut self, Pair { key, value }: Pair) -> Result<()> {
+        self.take_turn().await?;
+        if key.is_empty() || key.chars().count() > KEY || key.contains('\0') {
+            return Err(Error::invalid("key", "A key has 1 to 256 characters."));
+        }
+        let value = (!value.is_null()).then(|| value.to_string());
+        if value.as_ref().is_some_and(|value| value.len() > VALUE) {
+            return Err(Error::invalid("value", "A value is longer than 64 KiB."));
+        }
+        self.change(Effect::Keep { key, value })
+    }
+
+    /// Queues a message, as if it had been posted to the channel's `/send`.
+    fn send(&mut self, Message { body, options }: Message) -> Result<String> {
+        let handle = self.handle()?.clone();
+        if !queue::can_send(&handle.channel) {
+            return Err(Error::refused(
+                "cannotSend",
+                "The channel has neither a url nor a script that sends",
+            ));
+        }
+        if self.effects.sent >= MOST_SENT {
+            let what = format!("A run sends at most {MOST_SENT} messages");
+            return Err(Error::refused("tooMany", what));
+        }
+        if self.depth >= DEPTH {
+            let what = format!("Messages lead to messages more than {DEPTH} times");
+            return Err(Error::refused("tooDeep", what));
+        }
+        let delay = match options.delay {
+            None => Duration::ZERO,
+            Some(delay) => Duration::try_from_secs_f64(delay)
+                .ok()
+                .filter(|delay| *delay <= DELAY)
+                .ok_or_else(|| Error::invalid("delay", "The delay is 0 to 2592000 seconds."))?,
+        };
+        let due = self.app.clock.now() + delay;
+        let (workspace, channel) = (handle.workspace, &handle.channel);
+        let depth = self.depth + 1;
+        let run = queue::message(&self.app, workspace, channel, body.to_string(), due, depth)?;
+        let id = run.id;
+        self.change(Effect::Send(Box::new(run)))?;
+        self.effects.sent += 1;
+        Ok(json!({ "id": id }).to_string())
+    }
+
+    /// Sends at once, to the websocket that the run is about or to all of the channel's.
+    fn send_to_sockets(&self, Frame { code, body }: Frame) -> Result<String> {
+        let lane = self.handle()?.lane();
+        let text = json!([code, body]).to_string();
+        let sent = self
+            .app
+            .channels
+            .sockets
+            .send(&self.app, lane, self.connection, text)?;
+        Ok(json!({ "sent": sent }).to_string())
+    }
+
+    /// An event for everybody who reads the feed: the channel's tokens are not for them.
+    fn publish(&mut self, Event { name, data }: Event) -> Result<()> {
+        let tokens = self.handle()?.channel.tokens.clone();
+        let (name, data) = (tokens.mask_text(name), tokens.mask(data));
+        let size = name.len() + data.to_string().len();
+        if name.is_empty() || name.chars().count() > KEY || size > EVENT {
+            return Err(Error::invalid(
+                "name",
+                "An event has a name of 1 to 256 characters and data of at most 64 KiB.",
+            ));
+        }
+        self.change(Effect::Publish { name, data })
+    }
+
+    async fn find(&self, place: Place) -> Result<(Entity, Vec<Uuid>)> {
+        if let Some(known) = self.entities.get(&place) {
+            return Ok(known.clone());
+        }
+        let workspace = self.workspace;
+        let read = move |conn: &mut Conn| {
+            let found = entity::find(conn, workspace, place)?;
+            let links = entity::links_inside(conn, &found)?;
+            Ok::<_, Error>((found, links))
+        };
+        self.app.db.read(read).await
+    }
+
+    async fn get(&self, At { collection, id }: At) -> Result<Option<String>> {
+        let place = place(&collection, &id)?;
+        match self.find(place).await {
+            Ok((found, links)) => Ok(Some(entity::model(&found, &links))),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create(&mut self, New { collection, model }: New) -> Result<String> {
+        let kind = kind(&collection)?;
+        let settings = settings::of(&self.app, self.workspace).await?;
+        let check = self.app.config.identifier_check;
+        let model = schema::object(&model)?;
+        let draft = Draft::read(kind, model, &settings, check, &self.origin())?;
+        draft.permit(self.effects.authority)?;
+        let (made, links) = (draft.entity().clone(), draft.links());
+        self.change(Effect::Create(Box::new(draft)))?;
+        let text = entity::model(&made, &links);
+        self.take_room(text.len())?;
+        let place = Place { kind, id: made.id };
+        self.entities.insert(place, (made, links));
+        Ok(text)
+    }
+
+    async fn patch(&mut self, change: Change) -> Result<String> {
+        let Change {
+            collection,
+            id,
+            operations,
+        } = change;
+        let place = place(&collection, &id)?;
+        let operations = match operations {
+            Value::Array(_) => json!({ "operations": operations }),
+            whole => whole,
+        };
+        let operations = patch::parse(&operations)?;
+        let (mut found, links) = self.find(place).await?;
+        let (origin, authority) = (self.origin(), self.effects.authority);
+        let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
+        found.members = rules::to_text(&shown.members)
+            .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
+        if shown.changed {
+            found.update_info = found.update_info.changed(&origin);
+        }
+        let links = match shown.links {
+            None => links,
+            Some(wanted) => wanted.into_iter().map(|(_, id)| id).collect(),
+        };
+        let settings = settings::of(&self.app, self.workspace).await?;
+        self.change(Effect::Patch {
+            place,
+            operations,
+            settings,
+        })?;
+        let text = entity::model(&found, &links);
+        self.take_room(text.len())?;
+        self.entities.insert(place, (found, links));
+        Ok(text)
+    }
+
+    async fn link(&mut self, Ids { ids }: &Ids) -> Result<()> {
+        let ends = link::read(ids)?;
+        link::permit(self.effects.authority, ends)?;
+        let made = |(kind, id): &prichal_core::event::Entity| {
+            let id = EntityId(*id);
+            self.entities.contains_key(&Place { kind: *kind, id })
+        };
+        let others: Vec<_> = ends.iter().copied().filter(|end| !made(end)).collect();
+        let workspace = self.workspace;
+        let check = move |conn: &mut Conn| link::check(conn, workspace, &others);
+        self.app.db.read(check).await?;
+        self.change(Effect::Link(ends))
+    }
+
+    fn fetch(&mut self, argument: &str) -> Result<BoxFuture<'static, Result<String, String>>> {
+        let Fetch {
+            url,
+            method,
+            headers,
+            body,
+            base64,
+            form,
+            json,
+        } = read(argument)?;
+        if self.fetched >= MOST_FETCHED {
+            let what = format!("A run fetches at most {MOST_FETCHED} times");
+            return Err(Error::refused("tooMany", what));
+        }
+        self.fetched += 1;
+        let own = self
+            .handle
+            .as_ref()
+            .map(|handle| handle.channel.text("url"));
+        let is_own = own.is_some_and(|own| !own.is_empty() && own == url);
+        let is_https = url
+            .get(..8)
+            .is_some_and(|head| head.eq_ignore_ascii_case("https://"));
+        if !is_own && !is_https {
+            return Err(Error::refused(
+                "forbidden",
+                "Only https addresses and the channel's own url can be fetched",
+            ));
+        }
+        let target =
+            Target::parse(&url).map_err(|error| Error::invalid("url", error.to_string()))?;
+        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
+            .ok()
+            .filter(|method| *method != Method::CONNECT)
+            .ok_or_else(|| Error::invalid("method", "This is no method that can be used."))?;
+        let body = match base64 {
+            Some(base64) => STANDARD
+                .decode(base64)
+                .map_err(|_| Error::invalid("body", "The body is not base64."))?,
+            None => body.unwrap_or_default().into_bytes(),
+        };
+        let underway = Underway::take(&self.underway, body.len())?;
+        let kind = match (json, form) {
+            (true, _) => Some("application/json; charset=utf-8"),
+            (_, true) => Some("application/x-www-form-urlencoded;charset=UTF-8"),
+            _ => None,
+        };
+        let request = Outgoing {
+            method,
+            headers: outgoing_headers(headers, kind)?,
+            body: Bytes::from(body),
+            keep: KEEP,
+        };
+        let (app, connections, turn) = (
+            self.app.clone(),
+            self.connections.clone(),
+            self.fetching.clone(),
+        );
+        let posted = is_own.then(|| self.posted.clone());
+        let work = async move {
+            let _underway = underway;
+            let _turn = turn.acquire().await;
+            let deadline = app.clock.sleep(app.config.delivery_timeout);
+            let answer = app
+                .outgoing
+                .call(&connections, &target, request, deadline)
+                .await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    if let Some(posted) = posted {
+                        posted.set(None, None);
+                    }
+                    return Err(error.to_string());
+                }
+            };
+            if let Some(posted) = posted {
+                posted.set(Some(answer.status), send::head(&answer.body));
+            }
+            let failure = match &answer.broken {
+                Some(broken) => Some(broken.to_string()),
+                None => answer
+                    .truncated
+                    .then(|| "the answer is longer than 1 MiB".to_owned()),
+            };
+            let mut headers = Map::new();
+            for (name, value) in &answer.headers {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                headers.insert(name.as_str().to_owned(), value.into());
+            }
+            let body = String::from_utf8_lossy(&answer.body);
+            let mut shown = json!({ "status": answer.status, "headers": headers, "body": body, "failure": failure });
+            if body.as_bytes() != answer.body {
+                shown["base64"] = STANDARD.encode(&answer.body).into();
+            }
+            Ok(shown.to_string())
+        };
+        Ok(work.boxed())
+    }
+}
+
+/// The bytes of a body until it is sent.
+struct Underway(Arc<AtomicUsize>, usize);
+
+impl Underway {
+    fn take(all: &Arc<AtomicUsize>, bytes: usize) -> Result<Self> {
+        let taken = Self(all.clone(), bytes);
+        if all.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST_UNDERWAY {
+            let what = format!(
+                "The bodies that a run sends at once have at most {} MiB",
+                MOST_UNDERWAY >> 20
+            );
+            return Err(Error::refused("tooMany", what));
+        }
+        Ok(taken)
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Host for RunHost {
+    async fn ask(&mut self, name: &str, argument: &str) -> Result<String, String> {
+        let answer = self.answer(name, argument).await;
+        answer
+            .map(Option::unwrap_or_default)
+            .inspect_err(|error| security::refused(error, Some(self.workspace)))
+            .map_err(|error| thrown(&error))
+    }
+
+    fn begin(&mut self, name: &str, argument: &str) -> BoxFuture<'static, Result<String, String>> {
+        let begun = match name {
+            "fetch" => self.fetch(argument),
+            _ => Err(Error::refused("unknown", format!("There is no {name}"))),
+        };
+        match begun {
+            Ok(work) => work,
+            Err(error) => std::future::ready(Err(thrown(&error))).boxed(),
+        }
+    }
+}
+
+/// How an error of ours looks to a script.
+pub fn thrown(error: &Error) -> String {
+    match error {
+        Error::Invalid(faults) => kontur::fault::texts(faults),
+        Error::PatchRefused(errors) => format!("{error}. {}", kontur::patch::summary(errors)),
+        Error::Unavailable(_) | Error::Internal(_) => {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "a script could not be answered"
+            );
+            error.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn place(collection: &str, id: &str) -> Result<Place> {
+    let shown: String = id.chars().take(64).collect();
+    let id = EntityId::parse(id)
+        .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))?;
+    Ok(Place {
+        kind: kind(collection)?,
+        id,
+    })
+}
+
+fn kind(collection: &str) -> Result<EntityKind> {
+    EntityKind::from_collection(collection).ok_or_else(|| {
+        let shown: String = collection.chars().take(64).collect();
+        Error::invalid("collection", format!("There is no collection {shown}."))
+    })
+}
+
+/// Headers that belong to the connection.
+const RESERVED: [&str; 5] = [
+    "host",
+    "content-length",
+    "connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let shown: String = name.chars().take(64).collect();
+        let bad = || Error::invalid("headers", format!("The header {shown} cannot be sent."));
+        let value = match &value {
+            Value::String(value) => value.clone(),
+            Value::Null => continue,
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            _ => return Err(bad()),
+        };
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(bad());
+        }
+        headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
+    }
+    if let Some(kind) = kind {
+        let kind = HeaderValue::from_static(kind);
+        headers.entry("content-type").or_insert(kind);
+    }
+    headers.entry("user-agent").or_insert(send::USER_AGENT);
+    Ok(headers)
+}
+
+fn read<'a, T: Deserialize<'a>>(argument: &'a str) -> Result<T> {
+    json::parse(argument.as_bytes())
+        .map_err(|error| Error::invalid("", format!("The arguments are wrong: {error}.")))
+}
+
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    key: String,
+    value: Value,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    body: Value,
+    options: SendOptions,
+}
+
+#[derive(Deserialize)]
+struct SendOptions {
+    /// In seconds.
+    delay: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    code: String,
+    body: Value,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    name: String,
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct At {
+    collection: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct New {
+    collection: String,
+    model: Value,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    collection: String,
+    id: String,
+    operations: Value,
+}
+
+#[derive(Deserialize)]
+struct Ids {
+    ids: Value,
+}
+
+#[derive(Deserialize)]
+struct Fetch {
+    url: String,
+    method: String,
+    headers: Map<String, Value>,
+    body: Option<String>,
+    /// A body of bytes.
+    base64: Option<String>,
+    #[serde(default)]
+    form: bool,
+    json: bool,
+}
+
+/// What came over a websocket is done by its channel.
+pub fn author_of(handle: Option<&ChannelHandle>) -> Author {
+    handle.map_or_else(Author::system, ChannelHandle::author)
+}
+
+/// What all changes of a run have in common.
+pub fn origin(workspace: WorkspaceId, author: Author, at: Timestamp) -> Origin {
+    Origin {
+        workspace,
+        author,
+        at,
+    }
+}

@@ -1,0 +1,58 @@
+//! Channels that take over what their type fixes, when the type is made or changed.
+
+use prichal_core::{
+    event::{EntityKind, NewEvent, Origin},
+    id::EventId,
+    schema::Object,
+};
+use prichal_store::{
+    Tx, channel,
+    resource::{self, Kind},
+    walk::{self as store, Walk},
+};
+
+use super::{close, open, type_of};
+use crate::{
+    domain::walk::{self, Begun},
+    error::Result,
+    platform::vault::Vault,
+};
+
+/// Leaves the channels of a type to a walk, if there are any.
+pub fn begin(tx: &mut Tx<'_>, origin: &Origin, name: &str) -> Result<()> {
+    let some = channel::list_of_type_for_update(tx, origin.workspace, name, "", 1)?;
+    if some.is_empty() {
+        return Ok(());
+    }
+    let begun = Begun::of(origin);
+    walk::begin(tx, origin.workspace, store::Kind::Type, name, &begun)
+}
+
+/// Brings some channels up to what their type fixes now, and tells the last of them. A type that is gone fixes
+/// nothing.
+pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk, most: i64) -> Result<Option<String>> {
+    let origin = walk::detail::<Begun>(walk)?.origin(walk.workspace);
+    let found = resource::find_by_code(tx.conn()?, walk.workspace, Kind::ChannelType, &walk.item)?;
+    let Some(row) = found else { return Ok(None) };
+    let kind = type_of(&row)?;
+    let (name, last) = (&walk.item, &walk.last);
+    let rows = channel::list_of_type_for_update(tx, walk.workspace, name, last, most)?;
+    for row in &rows {
+        let before = open(vault, row)?;
+        let mut after = before.clone();
+        after.bind(&kind, &Object::new())?;
+        if after == before {
+            continue;
+        }
+        after.updated_at = origin.at.max(before.updated_at);
+        channel::update(tx, &close(vault, walk.workspace, &after)?)?;
+        tx.append(NewEvent::patch(
+            EventId::generate(origin.at),
+            &origin,
+            (EntityKind::IntegrationPoint, after.id),
+            before.snapshot(),
+            after.snapshot(),
+        ));
+    }
+    Ok(rows.last().map(|row| row.id.to_string()))
+}

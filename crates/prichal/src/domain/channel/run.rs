@@ -1,0 +1,615 @@
+//! One run, and what is written of it.
+
+use std::{pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use futures_util::FutureExt as _;
+use prichal_core::{
+    channel::Tokens,
+    event::{Author, Origin},
+    id::{EntityId, EventId, IntegrationId, RunId, WebhookId, WorkspaceId, generate},
+    json,
+    time::Timestamp,
+};
+use prichal_script::{Failure, Outcome, Presets};
+use prichal_store::{
+    Tx,
+    delivery::{self, Attempt},
+    run::{self, Kind, Lane, Run, State, Status},
+    socket,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Loaded, by_id,
+    host::{Effects, OVERTAKEN, RunHost, author_of, origin, thrown},
+    queue::{self, request_of},
+    request::Request,
+    script, send,
+};
+use crate::platform::access::ChannelHandle;
+use crate::{
+    domain::{Domain, entity::note_rights, journal::Flight, script::Job},
+    error::{Error, Result},
+    platform::{
+        access::Caller,
+        security::{self, Actor},
+        writes,
+    },
+};
+
+/// How long a script may run that belongs to no channel, or that sends.
+const TIME: Duration = Duration::from_secs(10);
+/// How long to wait before what could not be written is written again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a run is made of.
+struct Work<'a> {
+    lane: Lane,
+    handle: Option<&'a Arc<ChannelHandle>>,
+    author: Author,
+    /// The websocket it came over.
+    connection: Option<Uuid>,
+    time: Duration,
+    /// Whether somebody waits for it.
+    is_awaited: bool,
+}
+
+/// What has come of a run, before it is written.
+struct Done {
+    outcome: Outcome,
+    effects: Effects,
+    /// For a message: the answer's status, and its head.
+    http_status: Option<u16>,
+    answer: Option<String>,
+    /// Those of the channel, which whoever reads of the run must not learn.
+    tokens: Tokens,
+}
+
+impl Done {
+    fn failed(message: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome {
+                failure: Some(Failure::new(message)),
+                ..Outcome::default()
+            },
+            effects: Effects::default(),
+            http_status: None,
+            answer: None,
+            tokens: Tokens::default(),
+        }
+    }
+}
+
+/// Runs a script. One that fails has changed nothing.
+async fn run_script(
+    app: &Domain,
+    work: &Work<'_>,
+    loaded: &Loaded,
+    request: &Request,
+    abort: impl Future<Output = ()> + Send,
+) -> Done {
+    let channel = work.handle.map(|handle| &handle.channel);
+    // The one who waits was admitted.
+    let not_before = || {
+        let is_queued = !work.is_awaited;
+        is_queued.then(|| writes::over(app, work.lane.workspace))?
+    };
+    let job = Job {
+        key: &loaded.key,
+        source: loaded.script.source(),
+        presets: Presets::new(
+            &request.show(channel),
+            request.params(),
+            loaded.script.variables(),
+        ),
+        time: work.time,
+        is_awaited: work.is_awaited,
+        not_before: &not_before,
+        workspace: work.lane.workspace,
+        lane: work.lane.id,
+    };
+    let handle = work.handle.cloned();
+    let (workspace, author) = (work.lane.workspace, work.author.clone());
+    let host = RunHost::new(app.clone(), workspace, handle, author, request.depth);
+    let host = host.over(work.connection);
+    let mut host = host.with(loaded.script.authority());
+    let outcome = app.scripts.run(job, &mut host, abort).await;
+    let (http_status, answer) = host.posted.take();
+    let effects = match &outcome.failure {
+        None => host.into_effects(),
+        Some(_) => Effects::default(),
+    };
+    Done {
+        outcome,
+        effects,
+        http_status,
+        answer,
+        tokens: tokens_of(work.handle),
+    }
+}
+
+fn tokens_of(handle: Option<&Arc<ChannelHandle>>) -> Tokens {
+    handle.map_or_else(Tokens::default, |handle| handle.channel.tokens.clone())
+}
+
+/// How a run stands after an attempt. Others than the channel read it, so its tokens are masked.
+fn state(
+    outcome: &Outcome,
+    tokens: &Tokens,
+    attempts: i64,
+    began: Timestamp,
+    ended: Timestamp,
+) -> State {
+    let response = outcome.response.as_ref();
+    let response = response.map(|response| response.to_json().to_string());
+    let result = response.or_else(|| outcome.value.clone());
+    let log = outcome.log.iter().cloned();
+    let log: Vec<String> = log.map(|line| tokens.mask_json(line)).collect();
+    let failure = outcome.failure.as_ref();
+    State {
+        status: if failure.is_some() {
+            Status::Failed
+        } else {
+            Status::Finished
+        },
+        attempts,
+        due_at: None,
+        started_at: Some(began),
+        duration_ms: Some(i64::try_from(ended.since(began).as_millis()).unwrap_or(i64::MAX)),
+        log: serde_json::to_string(&log).unwrap_or_default(),
+        result: result.map(|text| tokens.mask_json(text)),
+        // PostgreSQL refuses NUL.
+        error: failure
+            .map(|failure| tokens.mask_text(failure.to_string().replace('\0', "\u{fffd}"))),
+    }
+}
+
+/// A run of the queue that has come to its end, to be written.
+pub struct Ended {
+    run: Run,
+    state: State,
+    done: Done,
+    is_retried: bool,
+}
+
+/// Does a run of the queue, which is under way.
+///
+/// Nothing when the server stops before: then it is as if it had not begun.
+pub async fn perform(app: &Domain, _: &Flight, mut run: Run) -> Option<Ended> {
+    let began = app.clock.now();
+    let (done, is_final) = match attempt(app, &mut run, began).await {
+        Ok(done) => done,
+        // The store is away: it is tried again like any other failure.
+        Err(error) => (Done::failed(thrown(&error)), false),
+    };
+    let failure = done.outcome.failure.as_ref();
+    if app.abort.is_cancelled() && failure.is_some_and(|failure| failure.stopped) {
+        return None;
+    }
+    let attempts = run.state.attempts + 1;
+    let mut state = state(
+        &done.outcome,
+        &done.tokens,
+        attempts,
+        began,
+        app.clock.now(),
+    );
+    let is_retried = run.kind != Kind::Start && !is_final;
+    if let (Status::Failed, true) = (state.status, is_retried) {
+        defer(app, &mut state);
+    }
+    metrics::counter!("prichal_runs_total", "kind" => run.kind.name(), "status" => state.status.name())
+        .increment(1);
+    Some(Ended {
+        run,
+        state,
+        done,
+        is_retried,
+    })
+}
+
+/// A failure is tried again while the schedule has waits left.
+fn defer(app: &Domain, state: &mut State) {
+    let waits = &app.config.retry_schedule.0;
+    let wait = usize::try_from(state.attempts - 1)
+        .ok()
+        .and_then(|failure| waits.get(failure));
+    if let Some(wait) = wait {
+        state.status = Status::Deferred;
+        state.due_at = Some(app.clock.now() + *wait);
+    }
+}
+
+/// One attempt, and whether its failure is for good.
+async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Done, bool)> {
+    let Some(request) = request_of(app, run) else {
+        return Ok((Done::failed("what the run was about cannot be read"), true));
+    };
+    let handle = match run.channel {
+        None => None,
+        Some(_) => match by_id(app, run.lane).await? {
+            None => return Ok((Done::failed("the channel is gone"), true)),
+            found => found,
+        },
+    };
+    let handle = handle.as_ref();
+    if let (Kind::Send, Some(handle)) = (run.kind, handle) {
+        match way(app, handle, now).await? {
+            Way::Script(code) => run.code = code,
+            Way::Post => return Ok((post(app, handle, run, &request, now).await, false)),
+            Way::None(why) => return Ok((Done::failed(why), false)),
+        }
+    }
+    let Some(loaded) = script(app, run.lane.workspace, &run.code).await? else {
+        return Ok((
+            Done::failed(format!("there is no script {}", run.code)),
+            false,
+        ));
+    };
+    let time = match (run.kind, handle) {
+        (Kind::Hook, Some(handle)) => handle.channel.timeout(),
+        _ => TIME,
+    };
+    let work = Work {
+        lane: run.lane,
+        handle,
+        author: author_of(handle.map(AsRef::as_ref)),
+        connection: None,
+        time,
+        is_awaited: false,
+    };
+    // A script that would outlast the server is begun again by the next.
+    let abort = app.abort.cancelled();
+    Ok((
+        run_script(app, &work, &loaded, &request, abort).await,
+        false,
+    ))
+}
+
+/// How a channel sends now.
+enum Way {
+    Script(String),
+    Post,
+    None(&'static str),
+}
+
+/// Over a websocket when one is open and there is a script for that; else by the script that sends, else to
+/// the url.
+async fn way(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<Way> {
+    let text = |name: &str| handle.channel.text(name).to_owned();
+    let (over, send) = (text("send_svcscriptcode_ws"), text("send_svcscriptcode"));
+    if !over.is_empty() {
+        let (lane, node) = (handle.lane(), app.node);
+        let count = move |conn: &mut prichal_store::Conn| {
+            socket::count(conn, lane.workspace, lane.id, node, now)
+        };
+        if app.db.read(count).await? > 0 {
+            return Ok(Way::Script(over));
+        }
+    }
+    Ok(if !send.is_empty() {
+        Way::Script(send)
+    } else if !text("url").is_empty() {
+        Way::Post
+    } else if over.is_empty() {
+        Way::None("the channel has no way to send")
+    } else {
+        Way::None("no websocket of the channel is open")
+    })
+}
+
+async fn post(
+    app: &Domain,
+    handle: &ChannelHandle,
+    run: &Run,
+    request: &Request,
+    now: Timestamp,
+) -> Done {
+    let _call = app.calls.take(run.lane.workspace, 1).await;
+    let posted = send::post(
+        app,
+        &handle.channel,
+        (run.lane.workspace, run.id),
+        &request.text,
+        now,
+    )
+    .await;
+    Done {
+        outcome: Outcome {
+            failure: posted.error.map(Failure::new),
+            ..Outcome::default()
+        },
+        effects: Effects::default(),
+        http_status: posted.http_status,
+        answer: posted.answer,
+        tokens: handle.channel.tokens.clone(),
+    }
+}
+
+impl Ended {
+    /// How many bytes it is about to write, about.
+    pub fn bytes(&self) -> usize {
+        let State { log, result, .. } = &self.state;
+        self.done.effects.bytes() + log.len() + result.as_ref().map_or(0, String::len)
+    }
+
+    /// Writes what the run has come to, with what it changes.
+    pub async fn settle(self, app: &Domain) {
+        let Self {
+            run,
+            mut state,
+            done,
+            is_retried,
+        } = self;
+        let run = &run;
+        let Done {
+            mut effects,
+            http_status,
+            answer,
+            tokens,
+            ..
+        } = done;
+        let answer = answer.map(|answer| tokens.mask_json(answer));
+        let handle = by_id(app, run.lane).await.ok().flatten();
+        let handle = handle.filter(|_| run.channel.is_some());
+        let author = handle
+            .as_ref()
+            .map_or_else(Author::system, |handle| handle.author());
+        let actor = handle.map(|handle| Actor::of(&Caller::Channel(handle)));
+        let origin = origin(run.lane.workspace, author, app.clock.now());
+        loop {
+            let attempt = (run.kind == Kind::Send && state.status != Status::Queued)
+                .then(|| message_attempt(run, &state, http_status, answer.clone()));
+            let sends = effects.sends();
+            let written = write(app, run, &state, effects.clone(), attempt, &origin);
+            let written = security::by(app, None, actor.clone(), written).await;
+            match written {
+                Ok(is_ours) => {
+                    if is_ours && let Some(due) = state.due_at {
+                        app.channels.queue.wake(run.lane, due);
+                    }
+                    if is_ours && sends {
+                        app.channels.queue.wake(run.lane, app.clock.now());
+                    }
+                    return;
+                }
+                Err(error @ (Error::Busy | Error::Unavailable(_) | Error::Internal(_))) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, run = %run.id, "cannot write what a run has come to");
+                    tokio::select! {
+                        () = app.clock.sleep(PAUSE) => {}
+                        // It is run again by whoever comes next.
+                        () = app.stopping.cancelled() => return,
+                    }
+                }
+                // It is run again from what is there now.
+                Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN => {
+                    effects = Effects::default();
+                    state = State::queued(app.clock.now());
+                    state.attempts = run.state.attempts;
+                }
+                // What the script wanted cannot be.
+                Err(error) => {
+                    effects = Effects::default();
+                    state.status = Status::Failed;
+                    state.error = Some(tokens.mask_text(thrown(&error)));
+                    state.due_at = None;
+                    if is_retried {
+                        defer(app, &mut state);
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn write(
+    app: &Domain,
+    run: &Run,
+    state: &State,
+    effects: Effects,
+    attempt: Option<Attempt>,
+    origin: &Origin,
+) -> Result<bool> {
+    let workspace = run.lane.workspace;
+    let (at, run, state, origin) = (app.clone(), run.clone(), state.clone(), origin.clone());
+    let work = move |tx: &mut Tx<'_>| {
+        if !run::settle(tx, &run, at.node, &state)? {
+            return Ok::<_, Error>(None);
+        }
+        let changed = effects.write(&at, tx, &origin, run.channel)?;
+        if let Some(attempt) = &attempt {
+            let channel = IntegrationId(run.lane.id.0);
+            delivery::insert_attempt(tx, run.lane.workspace, channel, attempt);
+        }
+        Ok(Some(changed))
+    };
+    let changed = app.db.write_deferred(workspace, work).await?;
+    let is_ours = changed.is_some();
+    note_rights(workspace, changed.into_iter().flatten());
+    Ok(is_ours)
+}
+
+fn message_attempt(
+    run: &Run,
+    state: &State,
+    http_status: Option<u16>,
+    answer: Option<String>,
+) -> Attempt {
+    let started_at = state.started_at.unwrap_or_default();
+    Attempt {
+        id: generate(started_at),
+        webhook: WebhookId(run.lane.id.0),
+        event: EventId(run.id.0),
+        seq: 0,
+        attempt: state.attempts,
+        status: match state.status {
+            Status::Finished => "delivered",
+            Status::Deferred => "deferred",
+            _ => "exhausted",
+        },
+        http_status: http_status.map(i64::from),
+        duration_ms: state.duration_ms.unwrap_or(0),
+        error: state.error.clone(),
+        answer,
+        started_at,
+    }
+}
+
+/// What is run while somebody waits for it.
+pub struct Now<'a> {
+    pub handle: Option<&'a Arc<ChannelHandle>>,
+    pub workspace: WorkspaceId,
+    pub kind: Kind,
+    pub loaded: &'a Loaded,
+    pub request: Request,
+    /// The websocket it came over.
+    pub connection: Option<Uuid>,
+    pub author: Author,
+    pub time: Duration,
+}
+
+/// How often a run is begun again because another node has changed what it built on.
+const AGAIN: u32 = 50;
+
+/// Runs a script at once. What it changes, and why it has failed, is written before this returns; the
+/// record of one that has worked and changes nothing goes along with the next writes.
+pub async fn run_now(
+    app: &Domain,
+    now: Now<'_>,
+    abort: impl Future<Output = ()> + Send,
+) -> (RunId, Outcome) {
+    let began = app.clock.now();
+    let id = RunId::generate(began);
+    let lane = Lane {
+        workspace: now.workspace,
+        id: now
+            .handle
+            .map_or(EntityId(now.loaded.script.id), |handle| handle.lane().id),
+    };
+    let mut abort = pin!(abort.fuse());
+    for again in 0.. {
+        let work = Work {
+            lane,
+            handle: now.handle,
+            author: now.author.clone(),
+            connection: now.connection,
+            time: now.time.saturating_sub(app.clock.now().since(began)),
+            is_awaited: true,
+        };
+        let done = run_script(app, &work, now.loaded, &now.request, &mut abort).await;
+        let (mut outcome, effects) = (done.outcome, done.effects);
+        if !effects.is_empty() {
+            let sends = effects.sends();
+            let record = record(app, &now, (id, lane, began), &outcome);
+            let origin = origin(now.workspace, now.author.clone(), app.clock.now());
+            match write_now(app, record, effects, origin).await {
+                Ok(()) => {
+                    if sends {
+                        app.channels.queue.wake(lane, app.clock.now());
+                    }
+                    return (id, outcome);
+                }
+                Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN && again < AGAIN => {
+                    continue;
+                }
+                Err(error) => outcome.failure = Some(Failure::new(thrown(&error))),
+            }
+        }
+        let record = record(app, &now, (id, lane, began), &outcome);
+        keep(app, record, outcome.failure.is_some()).await;
+        return (id, outcome);
+    }
+    (id, Outcome::default())
+}
+
+fn record(
+    app: &Domain,
+    now: &Now<'_>,
+    (id, lane, began): (RunId, Lane, Timestamp),
+    outcome: &Outcome,
+) -> Run {
+    let tokens = tokens_of(now.handle);
+    let state = state(outcome, &tokens, 1, began, app.clock.now());
+    let keeps = state.status == Status::Failed && now.kind == Kind::Hook;
+    let request = serde_json::to_vec(&now.request).ok().filter(|_| keeps);
+    Run {
+        id,
+        lane,
+        channel: now.handle.map(|handle| handle.lane().id),
+        kind: now.kind,
+        code: now.loaded.script.code().to_owned(),
+        request: request.map(|text| queue::seal(app, lane.workspace, id, &text)),
+        state,
+    }
+}
+
+async fn write_now(app: &Domain, record: Run, effects: Effects, origin: Origin) -> Result<()> {
+    let (at, workspace) = (app.clone(), origin.workspace);
+    let write = move |tx: &mut Tx<'_>| {
+        run::insert(tx, &record, None);
+        effects.write(&at, tx, &origin, record.channel)
+    };
+    let changed = app.db.write(workspace, write).await?;
+    note_rights(workspace, changed);
+    Ok(())
+}
+
+/// Keeps the record of a run; of one that has failed before anybody is told. Else it is at least on its way
+/// to the writer by then, before whatever is written afterwards.
+async fn keep(app: &Domain, record: Run, is_awaited: bool) {
+    let (at, workspace) = (OnItsWay::new(app), record.lane.workspace);
+    let work = async move {
+        let write = move |tx: &mut Tx<'_>| {
+            run::insert(tx, &record, None);
+            Ok::<_, Error>(())
+        };
+        let written = if is_awaited {
+            at.0.db.write(workspace, write).await
+        } else {
+            at.0.db.write_deferred(workspace, write).await
+        };
+        if let Err(error) = written {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the record of a run is lost"
+            );
+        }
+    };
+    let mut work = Box::pin(work);
+    if is_awaited {
+        work.await;
+    } else if (&mut work).now_or_never().is_none() {
+        app.background.spawn(work);
+    }
+}
+
+/// Counts a record until it is written or given up.
+struct OnItsWay(Domain);
+
+impl OnItsWay {
+    fn new(app: &Domain) -> Self {
+        app.channels.unwritten.fetch_add(1, Ordering::Relaxed);
+        Self(app.clone())
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.channels.unwritten.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Has what is on its way to the writer written: whoever was answered finds his run.
+pub async fn catch_up(app: &Domain, workspace: WorkspaceId) -> Result<()> {
+    if app.channels.unwritten.load(Ordering::Relaxed) == 0 {
+        return Ok(());
+    }
+    app.db.write(workspace, |_| Ok(())).await
+}
+
+/// A value as JSON text, or null.
+pub fn value(text: Option<&str>) -> Value {
+    text.and_then(|text| json::parse(text.as_bytes()).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,107 @@
+//! Bringing a message to the outside system where no script does it.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use bytes::Bytes;
+use prichal_core::{
+    channel::Channel,
+    id::{RunId, WorkspaceId},
+    time::Timestamp,
+};
+
+pub use crate::platform::outgoing::post::USER_AGENT;
+use crate::{
+    domain::Domain,
+    platform::outgoing::{
+        KEEP, Outgoing,
+        connections::Connections,
+        names::Asker,
+        post::{JSON, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
+        target::Target,
+    },
+};
+
+/// What came of posting a message.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    pub http_status: Option<u16>,
+    pub duration: Duration,
+    /// Why it is no success.
+    pub error: Option<String>,
+    /// The first KiB of the answer.
+    pub answer: Option<String>,
+}
+
+/// The first KiB of an answer, if there is any.
+pub fn head(body: &[u8]) -> Option<String> {
+    let head = &body[..body.len().min(KEEP)];
+    (!head.is_empty()).then(|| text(head))
+}
+
+/// Posts a message to the channel's url, with its remote token as the bearer's. Any 2xx is a success.
+pub async fn post(
+    app: &Domain,
+    channel: &Channel,
+    (workspace, id): (WorkspaceId, RunId),
+    message: &str,
+    now: Timestamp,
+) -> Posted {
+    let failed = |error: String| Posted {
+        http_status: None,
+        duration: app.clock.now().since(now),
+        error: Some(error),
+        answer: None,
+    };
+    let target = match Target::parse(channel.text("url")) {
+        Ok(target) => target,
+        Err(error) => return failed(error.to_string()),
+    };
+    let Some(headers) = headers(channel, id, now) else {
+        return failed("the token_remote cannot be sent in a header".to_owned());
+    };
+    let request = Outgoing {
+        method: Method::POST,
+        headers,
+        body: Bytes::from(message.to_owned()),
+        keep: KEEP,
+    };
+    let deadline = app.clock.sleep(app.config.delivery_timeout);
+    let connections = Connections::new(1, Asker::Workspace(workspace));
+    match app
+        .outgoing
+        .call(&connections, &target, request, deadline)
+        .await
+    {
+        Err(error) => failed(error.to_string()),
+        Ok(answer) => Posted {
+            http_status: Some(answer.status),
+            duration: app.clock.now().since(now),
+            error: (!(200..300).contains(&answer.status)).then(|| {
+                let fault = format!("the answer was {}, not 2xx", answer.status);
+                answer.explained(fault, &target)
+            }),
+            answer: head(&answer.body),
+        },
+    }
+}
+
+/// Nothing when the remote token is none that a header can carry.
+fn headers(channel: &Channel, id: RunId, now: Timestamp) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    let mut put = |name, value: String| {
+        headers.insert(name, HeaderValue::try_from(value).ok()?);
+        Some(())
+    };
+    put(WEBHOOK_ID, id.to_string())?;
+    put(WEBHOOK_TIMESTAMP, now.secs().to_string())?;
+    if !channel.tokens.remote.is_empty() {
+        put(
+            header::AUTHORIZATION,
+            format!("Bearer {}", channel.tokens.remote),
+        )?;
+    }
+    Some(headers)
+}

@@ -1,0 +1,160 @@
+//! A company's document hook: what its calls are signed with, and the webhook that it is.
+
+use std::time::Duration;
+
+use prichal_core::{
+    event::{ChangeType, EntityKind, EventKind},
+    filter::{Filter, FilterItem},
+    health::Streak,
+    id::WorkspaceId,
+    integration::{Trigger, Webhook as Definition},
+    time::Timestamp,
+};
+use prichal_store::{
+    sealed::Column,
+    webhook::{Key, Webhook},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    platform::vault::{Place, Vault, random_token},
+};
+
+/// How long secrets before the newest one sign beside it, and how many of them.
+const ROTATION: Duration = Duration::from_hours(24);
+const BESIDE: usize = 2;
+
+/// What calls are signed with, as it is sealed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Secrets {
+    pub value: String,
+    /// The newest first.
+    previous: Vec<Previous>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Previous {
+    value: String,
+    /// In seconds since 1970.
+    until: i64,
+}
+
+impl Secrets {
+    pub fn generate() -> Self {
+        Self {
+            value: random_token(),
+            previous: Vec::new(),
+        }
+    }
+
+    /// Makes a new secret, beside those that there were: whoever rotates again because he has lost an
+    /// answer must not cut off a receiver that has the first one.
+    pub fn rotate(&mut self, now: Timestamp) {
+        self.previous.retain(|one| now.secs() < one.until);
+        let before = Previous {
+            value: std::mem::replace(&mut self.value, random_token()),
+            until: (now + ROTATION).secs(),
+        };
+        self.previous.insert(0, before);
+        self.previous.truncate(BESIDE);
+    }
+
+    /// Those that sign at `now`, the newest first.
+    pub fn good_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let previous = self.previous.iter();
+        let previous = previous.filter(move |one| now.secs() < one.until);
+        std::iter::once(self.value.as_str()).chain(previous.map(|one| one.value.as_str()))
+    }
+
+    pub fn open(vault: &Vault, workspace: WorkspaceId, sealed: &[u8]) -> Result<Self> {
+        let text = vault.open(&place(workspace), sealed).ok_or_else(|| {
+            Error::internal("the secrets of a document hook were sealed with another master key")
+        })?;
+        serde_json::from_slice(&text).map_err(Error::internal)
+    }
+
+    pub fn seal(&self, vault: &Vault, workspace: WorkspaceId) -> Result<Vec<u8>> {
+        let text = serde_json::to_vec(self).map_err(Error::internal)?;
+        Ok(vault.seal(&place(workspace), &text))
+    }
+}
+
+/// The place of the secrets of a workspace's hook.
+fn place(workspace: WorkspaceId) -> Place {
+    Place::new(Column::DocumentHookSecrets.name(), &[&workspace])
+}
+
+/// The webhook that a document hook is.
+pub fn webhook(key: Key) -> Webhook {
+    let items = [ChangeType::Create, ChangeType::Patch].map(|change| FilterItem {
+        event_type: Some(EventKind::Change),
+        entity_type: Some(EntityKind::Document),
+        change_type: Some(change),
+    });
+    let definition = Definition {
+        id: key.id,
+        // Whom to call is looked up for each call.
+        relative_url: "/".to_owned(),
+        trigger: Trigger::EntityEvent(Filter::new(&items)),
+        items: items.to_vec(),
+        period: None,
+        disabled: false,
+    };
+    Webhook {
+        key,
+        definition: definition.to_json().to_string(),
+        position: 0,
+        live: true,
+        cursor: 0,
+        owner: None,
+        fence: 0,
+        streak: Streak::default(),
+        next_tick: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_core::{
+        event::EventType,
+        id::{WebhookId, WorkspaceId},
+    };
+    use prichal_store::document_hook::INTEGRATION;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_webhook_wants_what_says_a_status() {
+        let key = Key {
+            workspace: WorkspaceId(Uuid::from_u128(1)),
+            integration: INTEGRATION,
+            id: WebhookId(Uuid::from_u128(2)),
+        };
+        let kept = serde_json::from_str(&webhook(key).definition).expect("JSON");
+        let definition = Definition::from_json(&kept).expect("a webhook");
+        let wants = |change, kind| {
+            definition.wants(EventType::Change(change), &[(kind, Uuid::from_u128(3))])
+        };
+        assert!(wants(ChangeType::Create, EntityKind::Document));
+        assert!(wants(ChangeType::Patch, EntityKind::Document));
+        assert!(!wants(ChangeType::Delete, EntityKind::Document));
+        assert!(!wants(ChangeType::Create, EntityKind::Company));
+    }
+
+    #[test]
+    fn the_old_secret_signs_for_a_day() {
+        let now = Timestamp::from_micros(0);
+        let mut secrets = Secrets::generate();
+        let old = secrets.value.clone();
+        secrets.rotate(now);
+        assert_ne!(secrets.value, old);
+        assert_eq!(
+            secrets.good_at(now).collect::<Vec<_>>(),
+            [secrets.value.as_str(), &old]
+        );
+        let late = now + ROTATION;
+        assert_eq!(secrets.good_at(late).collect::<Vec<_>>(), [&secrets.value]);
+    }
+}

@@ -1,0 +1,104 @@
+//! What is done to entities, by the API's callers and by scripts alike: a draft is written, operations
+//! are applied, links are made. The rules are in [`prichal_core::entity`]; here they meet the store.
+
+pub mod draft;
+pub mod edit;
+pub mod link;
+
+use prichal_core::{
+    entity::{inner_links, rights::Authority},
+    event::EntityKind,
+    id::{EntityId, WorkspaceId},
+};
+use prichal_dialect::kontur;
+use prichal_store::{
+    Conn, Tx,
+    entity::{self, Entity},
+};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    platform::security::{self, Event},
+};
+
+/// Which entity of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub kind: EntityKind,
+    pub id: EntityId,
+}
+
+/// The outcome of a change: the model that it leaves, and the entity whose rights it has changed, if it has.
+pub struct Changed {
+    pub model: String,
+    pub rights: Option<Place>,
+}
+
+/// Tells the security log of rights that were changed, once that is committed.
+pub fn note_rights(workspace: WorkspaceId, changed: impl IntoIterator<Item = Place>) {
+    for Place { kind, id } in changed {
+        let object = format!("{}:{id}", kind.name());
+        security::record(Event::RightsChanged, Some(workspace), &object);
+    }
+}
+
+/// What is not there, in the vendor's words.
+pub fn missing(kind: EntityKind, id: Uuid) -> Error {
+    Error::NotFound(format!("{} {id}", kind.type_name()))
+}
+
+/// An entity that is not deleted.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, Place { kind, id }: Place) -> Result<Entity> {
+    let found = entity::find(conn, workspace, kind, id)?;
+    found
+        .filter(|found| found.deleted_at.is_none())
+        .ok_or_else(|| missing(kind, id.0))
+}
+
+/// The same, held until the end of the transaction.
+fn find_for_update(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    Place { kind, id }: Place,
+) -> Result<Entity> {
+    let found = entity::find_for_update(tx, workspace, kind, id)?;
+    found
+        .filter(|found| found.deleted_at.is_none())
+        .ok_or_else(|| missing(kind, id.0))
+}
+
+/// Refuses to change what grants rights, unless an administrator does: who could give them to himself
+/// would need none.
+fn permit(authority: Authority, is_about_rights: bool) -> Result<()> {
+    if is_about_rights && authority != Authority::Admin {
+        return Err(Error::Forbidden(
+            "Only an administrator of the workspace may change roles and the rights of users",
+        ));
+    }
+    Ok(())
+}
+
+/// The ids at the other ends of the links that the entity's model shows.
+pub fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
+    let Some((_, other)) = inner_links(entity.kind) else {
+        return Ok(Vec::new());
+    };
+    let links = entity::links(conn, entity.workspace, (entity.kind, entity.id.0))?;
+    Ok(links
+        .into_iter()
+        .filter(|(kind, _)| *kind == other)
+        .map(|(_, id)| id)
+        .collect())
+}
+
+/// The model of an entity, as its readers see it.
+pub fn model(entity: &Entity, links: &[Uuid]) -> String {
+    kontur::entity::model(
+        entity.kind,
+        entity.id.0,
+        &entity.members,
+        links,
+        &entity.update_info,
+    )
+}

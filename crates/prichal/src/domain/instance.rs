@@ -1,0 +1,566 @@
+//! What is done to an integration's instance in a workspace.
+//!
+//! Every change goes through [`save`], which writes the row, the webhooks that differ and the event, so
+//! none of the three can be forgotten.
+
+pub mod manifest;
+
+use std::collections::HashSet;
+
+use prichal_core::{
+    event::{EntityKind, NewEvent, Origin},
+    health::{self, Effect},
+    id::{EventId, IntegrationId, WorkspaceId},
+    integration::{
+        Features, Instance as Model, Kind, SIGNING_SECRET, Secret, Secrets, Setting, Status,
+        Trigger, Webhook as Hook,
+    },
+    time::Timestamp,
+    update_info::UpdateInfo,
+};
+use prichal_dialect::kontur;
+use prichal_store::{
+    Conn, Tx,
+    integration::{self, Instance as Row, Integration, Revocation},
+    sealed::Column,
+    webhook::{self, Key, Webhook},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::Domain,
+    error::{Error, Result},
+    platform::{
+        outgoing::signature::SigningKey,
+        vault::{Place, Vault},
+    },
+};
+
+/// An instance as it is kept, and the model that it makes together with its webhooks.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub row: Row,
+    pub model: Model,
+}
+
+impl Found {
+    pub fn id(&self) -> IntegrationId {
+        self.row.integration.id
+    }
+
+    /// The model as answers show it.
+    pub fn text(&self, secrets: Secrets) -> String {
+        kontur::entity::instance(&self.model, self.id().0, secrets, &self.row.update_info)
+    }
+}
+
+/// A setting as the store keeps it.
+#[derive(Serialize, Deserialize)]
+struct KeptSetting {
+    id: String,
+    value: String,
+}
+
+/// A secret as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct KeptSecret {
+    id: String,
+    value: String,
+    values: Vec<String>,
+}
+
+/// Opens what a row keeps and adds the webhooks.
+pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Found> {
+    let hooks = webhook::list(conn, row.workspace, row.integration.id)?;
+    let settings: Vec<KeptSetting> =
+        serde_json::from_str(&row.settings).map_err(Error::internal)?;
+    let features = serde_json::from_str(&row.features).map_err(Error::internal)?;
+    let settings = settings
+        .into_iter()
+        .map(|KeptSetting { id, value }| Setting { id, value });
+    let model = Model {
+        base_url: base_url(&row.integration),
+        features: Features::from_json(&features),
+        status: row.status,
+        secrets: open(vault, &row)?,
+        settings: settings.collect(),
+        webhooks: hooks.iter().filter_map(definition).collect(),
+    };
+    Ok(Found { row, model })
+}
+
+pub fn find(
+    vault: &Vault,
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: IntegrationId,
+) -> Result<Option<Found>> {
+    let row = integration::find_instance(conn, workspace, id)?;
+    row.map(|row| load(vault, conn, row)).transpose()
+}
+
+/// The same, held until the end of the transaction.
+pub fn find_for_update(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: IntegrationId,
+) -> Result<Option<Found>> {
+    let row = integration::find_instance_for_update(tx, workspace, id)?;
+    row.map(|row| load(vault, tx.conn()?, row)).transpose()
+}
+
+/// What the calls of an instance are signed with: every value of its signing secret.
+pub fn signing_keys(app: &Domain, row: &Row) -> Vec<SigningKey> {
+    let secrets = open(&app.vault, row).unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, workspace = %row.workspace, integration.id = %row.integration.id, "calls go out without a signature");
+        Vec::new()
+    });
+    let signing = secrets
+        .into_iter()
+        .find(|secret| secret.id == SIGNING_SECRET);
+    let values = signing.map(|secret| secret.values).unwrap_or_default();
+    values
+        .iter()
+        .filter_map(|value| SigningKey::parse(value).ok())
+        .collect()
+}
+
+/// Writes an instance as it shall be now, with its webhooks and its event. Nothing when nothing differs.
+pub fn save(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    found: Found,
+    after: Model,
+    origin: &Origin,
+) -> Result<Found> {
+    let Found { row, model: before } = found;
+    if before == after {
+        return Ok(Found { row, model: before });
+    }
+    let secrets_changed = before.secrets != after.secrets;
+    if secrets_changed && row.integration.kind == Kind::Public {
+        claim_secrets(vault, tx, &row, &after.secrets)?;
+    }
+    let row = Row {
+        status: after.status,
+        features: after.features.to_json().to_string(),
+        settings: settings_text(&after.settings)?,
+        secrets: if secrets_changed {
+            Some(seal(vault, &row, &after.secrets)?)
+        } else {
+            row.secrets
+        },
+        update_info: row.update_info.changed(origin),
+        ..row
+    };
+    integration::put_instance(tx, &row)?;
+    if before.webhooks != after.webhooks || before.status != after.status {
+        save_hooks(tx, &row, &after, origin.at)?;
+    }
+    append(tx, row.integration.id, &before, &after, origin);
+    Ok(Found { row, model: after })
+}
+
+/// Installs an integration. One that is installed already stays as it is.
+pub fn install(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    integration: Integration,
+    origin: &Origin,
+) -> Result<Found> {
+    let id = integration.id;
+    let status = integration.kind.installed();
+    let Some(found) = find_for_update(vault, tx, origin.workspace, id)? else {
+        let model = Model::new(base_url(&integration), status);
+        let row = Row {
+            workspace: origin.workspace,
+            integration,
+            installed: true,
+            round: 1,
+            status,
+            features: model.features.to_json().to_string(),
+            settings: settings_text(&[])?,
+            secrets: None,
+            update_info: UpdateInfo::created(origin),
+        };
+        integration::put_instance(tx, &row)?;
+        let event = EventId::generate(origin.at);
+        let new = model.snapshot(id.0);
+        tx.append(NewEvent::create(event, origin, entity(id), new));
+        return Ok(Found { row, model });
+    };
+    if found.row.installed {
+        return Ok(found);
+    }
+    let row = Row {
+        installed: true,
+        round: found.row.round + 1,
+        update_info: found.row.update_info.clone().changed(origin),
+        ..found.row
+    };
+    integration::put_instance(tx, &row)?;
+    let after = Model {
+        status,
+        ..found.model.clone()
+    };
+    let found = Found { row, ..found };
+    save(vault, tx, found, after, origin)
+}
+
+/// Takes an installed instance out of use. Its settings and secrets stay for the next install, its
+/// webhooks do not. Returns the install whose access keys are dead from now on.
+pub fn uninstall(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    found: Found,
+    origin: &Origin,
+) -> Result<Revocation> {
+    let revocation = Revocation {
+        workspace: found.row.workspace,
+        integration: found.id(),
+        round: found.row.round,
+    };
+    integration::revoke(tx, revocation, origin.at)?;
+    let row = Row {
+        installed: false,
+        update_info: found.row.update_info.clone().changed(origin),
+        ..found.row
+    };
+    integration::put_instance(tx, &row)?;
+    let after = Model {
+        status: Status::NotConfigured,
+        webhooks: Vec::new(),
+        ..found.model.clone()
+    };
+    let found = Found { row, ..found };
+    save(vault, tx, found, after, origin)?;
+    Ok(revocation)
+}
+
+/// Changes the status of an instance, if `change` says so.
+pub fn set_status(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    integration: IntegrationId,
+    change: impl Fn(Status) -> Status,
+    origin: &Origin,
+) -> Result<()> {
+    // Called after every success that ends a streak of failures, so the rest is read only when needed.
+    let Some(row) = integration::find_instance_for_update(tx, workspace, integration)? else {
+        return Ok(());
+    };
+    let status = change(row.status);
+    if !row.installed || status == row.status {
+        return Ok(());
+    }
+    let found = load(vault, tx.conn()?, row)?;
+    let after = Model {
+        status,
+        ..found.model.clone()
+    };
+    save(vault, tx, found, after, origin)?;
+    Ok(())
+}
+
+/// Disables a webhook that has failed too often. Its instance shows `failed`.
+pub fn switch_off(vault: &Vault, tx: &mut Tx<'_>, key: Key, origin: &Origin) -> Result<()> {
+    let Some(found) = find_for_update(vault, tx, key.workspace, key.integration)? else {
+        return Ok(());
+    };
+    let mut after = found.model.clone();
+    for hook in after.webhooks.iter_mut().filter(|hook| hook.id == key.id) {
+        hook.disabled = true;
+    }
+    after.status = health::after_failure(after.status, Effect::SwitchOff);
+    save(vault, tx, found, after, origin)?;
+    Ok(())
+}
+
+/// Carries a new manifest into an instance: another base URL changes the model, another version makes
+/// `setup/upgrade` due. `integration` is what the manifest was before.
+fn apply_manifest(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    integration: &Integration,
+    origin: &Origin,
+) -> Result<()> {
+    let Some(found) = find_for_update(vault, tx, origin.workspace, integration.id)? else {
+        return Ok(());
+    };
+    let before = Model {
+        base_url: base_url(integration),
+        ..found.model.clone()
+    };
+    if before != found.model {
+        let row = Row {
+            update_info: found.row.update_info.clone().changed(origin),
+            ..found.row.clone()
+        };
+        integration::put_instance(tx, &row)?;
+        append(tx, found.id(), &before, &found.model, origin);
+    }
+    if integration.version != found.row.integration.version {
+        for hook in webhook::list(tx.conn()?, origin.workspace, integration.id)? {
+            if definition(&hook).is_some_and(|hook| is_upgrade(&hook)) {
+                let due = Webhook {
+                    next_tick: Some(origin.at),
+                    ..hook
+                };
+                webhook::update(tx, &due, false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses secrets of a public integration by which another workspace is known: they would no longer
+/// say who calls.
+pub fn check_secrets(vault: &Vault, conn: &mut Conn, row: &Row, secrets: &[Secret]) -> Result<()> {
+    if row.integration.kind != Kind::Public {
+        return Ok(());
+    }
+    for (name, value) in identifying(secrets) {
+        for hash in vault.secret_hashes(value) {
+            let owner = integration::find_by_secret(conn, row.integration.id, name, &hash)?;
+            if owner.is_some_and(|owner| owner != row.workspace) {
+                return Err(secret_taken(name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn claim_secrets(vault: &Vault, tx: &mut Tx<'_>, row: &Row, secrets: &[Secret]) -> Result<()> {
+    check_secrets(vault, tx.conn()?, row, secrets)?;
+    let kept = |value: &str| vault.secret_hashes(value).swap_remove(0);
+    put_hashes(tx, row, &hashes(secrets, kept))
+}
+
+fn put_hashes(tx: &mut Tx<'_>, row: &Row, hashes: &[(String, String)]) -> Result<()> {
+    match integration::put_secret_hashes(tx, row.workspace, row.integration.id, hashes)? {
+        Some(name) => Err(secret_taken(&name)),
+        None => Ok(()),
+    }
+}
+
+/// Keeps the hashes of an instance's secrets by the current master key.
+pub fn rehash(vault: &Vault, tx: &mut Tx<'_>, row: &Row) -> Result<()> {
+    if row.integration.kind != Kind::Public {
+        return Ok(());
+    }
+    let secrets = open(vault, row)?;
+    put_hashes(
+        tx,
+        row,
+        &hashes(&secrets, |value| vault.current_hash(value)),
+    )
+}
+
+fn secret_taken(name: &str) -> Error {
+    Error::taken(
+        "conflict",
+        "A secret must differ from those of other workspaces",
+        "secrets",
+        format!("The value of '{name}' is taken."),
+    )
+}
+
+/// Each accepted value of each secret by which callers are known. The signing secret identifies nobody.
+fn identifying(secrets: &[Secret]) -> impl Iterator<Item = (&str, &str)> {
+    let identifying = secrets.iter().filter(|secret| secret.id != SIGNING_SECRET);
+    identifying.flat_map(|secret| {
+        let values = secret.values.iter();
+        values.map(|value| (secret.id.as_str(), value.as_str()))
+    })
+}
+
+/// The number of values of a public integration's secrets that are new in what an instance shall be.
+pub fn new_values(found: &Found, after: &Model) -> usize {
+    if found.row.integration.kind != Kind::Public {
+        return 0;
+    }
+    let known: HashSet<_> = identifying(&found.model.secrets).collect();
+    let new = identifying(&after.secrets).filter(|value| !known.contains(value));
+    new.count()
+}
+
+/// The same as they are looked up.
+fn hashes(secrets: &[Secret], hash: impl Fn(&str) -> String) -> Vec<(String, String)> {
+    let mut hashes: Vec<(String, String)> = identifying(secrets)
+        .map(|(name, value)| (name.to_owned(), hash(value)))
+        .collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
+}
+
+/// Brings the rows of the webhooks to what the model says.
+fn save_hooks(tx: &mut Tx<'_>, row: &Row, after: &Model, now: Timestamp) -> Result<()> {
+    let (workspace, integration) = (row.workspace, row.integration.id);
+    let known = webhook::list(tx.conn()?, workspace, integration)?;
+    for gone in known
+        .iter()
+        .filter(|row| after.webhooks.iter().all(|hook| hook.id != row.key.id))
+    {
+        webhook::delete(tx, gone.key)?;
+    }
+    for (hook, position) in after.webhooks.iter().zip(0..) {
+        let live = !hook.disabled && after.status.is_running();
+        let text = hook.to_json().to_string();
+        match known.iter().find(|row| row.key.id == hook.id) {
+            None => {
+                let key = Key {
+                    workspace,
+                    integration,
+                    id: hook.id,
+                };
+                let next_tick = first_tick(hook, now);
+                webhook::insert(tx, &new_row(key, text, position, live, next_tick))?;
+            }
+            Some(row) if row.definition == text && row.position == position && row.live == live => {
+            }
+            Some(row) => {
+                let change = Change::of(row, hook, live, now);
+                let row = Webhook {
+                    definition: text,
+                    position,
+                    live,
+                    next_tick: change.next_tick,
+                    ..row.clone()
+                };
+                webhook::update(tx, &row, change.revived)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a new definition means for a webhook that there is already.
+struct Change {
+    /// It begins anew, at the end of the log.
+    revived: bool,
+    next_tick: Option<Timestamp>,
+}
+
+impl Change {
+    fn of(row: &Webhook, hook: &Hook, live: bool, now: Timestamp) -> Self {
+        let period = |hook: &Hook| match hook.trigger {
+            Trigger::Schedule(period) => Some(period),
+            Trigger::EntityEvent(_) => None,
+        };
+        let (old, new) = (definition(row).as_ref().and_then(period), period(hook));
+        let revived = live && (!row.live || old.is_some() != new.is_some());
+        let next_tick = if revived || old != new {
+            first_tick(hook, now)
+        } else {
+            row.next_tick
+        };
+        Self { revived, next_tick }
+    }
+}
+
+/// A schedule begins one period from now.
+fn first_tick(hook: &Hook, now: Timestamp) -> Option<Timestamp> {
+    match hook.trigger {
+        Trigger::Schedule(period) => Some(now + period),
+        Trigger::EntityEvent(_) => None,
+    }
+}
+
+fn new_row(
+    key: Key,
+    definition: String,
+    position: i64,
+    live: bool,
+    next_tick: Option<Timestamp>,
+) -> Webhook {
+    Webhook {
+        key,
+        definition,
+        position,
+        live,
+        next_tick,
+        cursor: 0,
+        owner: None,
+        fence: 0,
+        streak: health::Streak::default(),
+    }
+}
+
+fn append(tx: &mut Tx<'_>, id: IntegrationId, before: &Model, after: &Model, origin: &Origin) {
+    let event = EventId::generate(origin.at);
+    let (old, new) = (before.snapshot(id.0), after.snapshot(id.0));
+    tx.append(NewEvent::patch(event, origin, entity(id), old, new));
+}
+
+fn entity(id: IntegrationId) -> prichal_core::event::Entity {
+    (EntityKind::Integration, id.0)
+}
+
+fn definition(row: &Webhook) -> Option<Hook> {
+    serde_json::from_str(&row.definition)
+        .ok()
+        .and_then(|json| Hook::from_json(&json))
+}
+
+/// Whether a webhook is the standard one that follows new versions (`docs/contracts/kontur.md §9`).
+fn is_upgrade(hook: &Hook) -> bool {
+    let path = hook
+        .relative_url
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default();
+    let path = path.trim_end_matches('/');
+    matches!(hook.trigger, Trigger::Schedule(_))
+        && (path == "setup/upgrade" || path.ends_with("/setup/upgrade"))
+}
+
+fn base_url(integration: &Integration) -> Option<String> {
+    let url = &integration.base_url;
+    (!url.is_empty()).then(|| url.clone())
+}
+
+fn settings_text(settings: &[Setting]) -> Result<String> {
+    let kept: Vec<KeptSetting> = settings
+        .iter()
+        .cloned()
+        .map(|Setting { id, value }| KeptSetting { id, value })
+        .collect();
+    serde_json::to_string(&kept).map_err(Error::internal)
+}
+
+/// The place of an instance's secrets.
+fn place(row: &Row) -> Place {
+    let column = Column::InstanceSecrets.name();
+    Place::new(column, &[&row.workspace, &row.integration.id])
+}
+
+fn seal(vault: &Vault, row: &Row, secrets: &[Secret]) -> Result<Vec<u8>> {
+    let kept: Vec<KeptSecret> = secrets
+        .iter()
+        .cloned()
+        .map(|Secret { id, value, values }| KeptSecret { id, value, values })
+        .collect();
+    let text = serde_json::to_vec(&kept).map_err(Error::internal)?;
+    Ok(vault.seal(&place(row), &text))
+}
+
+fn open(vault: &Vault, row: &Row) -> Result<Vec<Secret>> {
+    let Some(sealed) = &row.secrets else {
+        return Ok(Vec::new());
+    };
+    let text = vault.open(&place(row), sealed).ok_or_else(|| {
+        Error::internal("the secrets of an instance were sealed with another master key")
+    })?;
+    let kept: Vec<KeptSecret> = serde_json::from_slice(&text).map_err(Error::internal)?;
+    Ok(kept
+        .into_iter()
+        .map(|KeptSecret { id, value, values }| Secret { id, value, values })
+        .collect())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;

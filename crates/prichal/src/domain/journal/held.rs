@@ -1,0 +1,133 @@
+//! Work in quarantine, as its tenant sees it: not as waiting, but as something that has failed, with the reason.
+
+use prichal_core::{
+    id::{EventId, IntegrationId, RunId, WebhookId, generate},
+    time::Timestamp,
+};
+use prichal_store::{
+    Tx, bulk,
+    delivery::{self, Attempt},
+    event,
+    quarantine::{HELD, Item, Kind},
+    run, signature,
+    webhook::Key,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    domain::document::bulk::{CREATED, FAILED},
+    error::{Error, Result},
+};
+
+/// The member of a signature's report that says why it is not checked again.
+const MEMBER: &str = "held";
+
+/// Shows that an item is held.
+pub fn show(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
+    match item.kind {
+        Kind::Run => show_run(tx, item, now),
+        Kind::Delivery => show_delivery(tx, item, now),
+        Kind::Bulk => {
+            let errors = errors(HELD);
+            Ok(bulk::show(
+                tx,
+                item.workspace,
+                item.id,
+                FAILED,
+                Some(&errors),
+            )?)
+        }
+        Kind::Recheck => report(tx, item, Some(HELD)),
+        // Nobody asks for a call of a schedule, and a call that nobody ends is a call that goes on.
+        Kind::Tick | Kind::Call | Kind::Retention => Ok(()),
+    }
+}
+
+/// Shows that an item is held no more.
+pub fn clear(tx: &mut Tx<'_>, item: &Item) -> Result<()> {
+    match item.kind {
+        Kind::Run => {
+            run::show(tx, item.workspace, RunId(item.id), None)?;
+            Ok(())
+        }
+        Kind::Bulk => Ok(bulk::show(tx, item.workspace, item.id, CREATED, None)?),
+        Kind::Recheck => report(tx, item, None),
+        Kind::Delivery | Kind::Tick | Kind::Call | Kind::Retention => Ok(()),
+    }
+}
+
+/// The errors of an element of a bulk call that the server has set aside.
+pub fn errors(why: &str) -> String {
+    let error = json!({
+        "errorCode": "INTERNAL_SERVER_ERROR",
+        "errorDescription": why,
+        "errorDocumentationLink": null,
+    });
+    json!([error]).to_string()
+}
+
+/// The attempts of a message are what its sender sees of its run.
+fn show_run(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
+    let run = run::show(tx, item.workspace, RunId(item.id), Some(HELD))?;
+    if let Some(run) = run.filter(|run| run.kind == run::Kind::Send) {
+        let channel = run.lane.id.0;
+        let of = (EventId(run.id.0), 0);
+        let attempt = attempt(WebhookId(channel), of, run.state.attempts + 1, now);
+        delivery::insert_attempt(tx, item.workspace, IntegrationId(channel), &attempt);
+    }
+    Ok(())
+}
+
+fn show_delivery(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
+    let key = Key {
+        workspace: item.workspace,
+        integration: IntegrationId(item.parent),
+        id: WebhookId(item.id),
+    };
+    let conn = tx.conn()?;
+    let Some(event) = event::find(conn, key.workspace, item.seq)? else {
+        return Ok(());
+    };
+    let number = delivery::calls_made(conn, key, item.seq)? + 1;
+    let attempt = attempt(key.id, (event.id, item.seq), number, now);
+    delivery::insert_attempt(tx, key.workspace, key.integration, &attempt);
+    Ok(())
+}
+
+fn attempt(
+    webhook: WebhookId,
+    (event, seq): (EventId, i64),
+    number: i64,
+    now: Timestamp,
+) -> Attempt {
+    Attempt {
+        id: generate(now),
+        webhook,
+        event,
+        seq,
+        attempt: number,
+        status: "exhausted",
+        http_status: None,
+        duration_ms: 0,
+        error: Some(HELD.to_owned()),
+        answer: None,
+        started_at: now,
+    }
+}
+
+/// Says in a signature's report why it is not checked again, or no more.
+fn report(tx: &mut Tx<'_>, item: &Item, why: Option<&str>) -> Result<()> {
+    let found = signature::find_due(tx.conn()?, item.workspace, item.id)?;
+    let Some(signature) = found else {
+        return Ok(());
+    };
+    let mut report: Value =
+        serde_json::from_str(&signature.check.report).map_err(Error::internal)?;
+    if let Some(members) = report.as_object_mut() {
+        match why {
+            Some(why) => members.insert(MEMBER.to_owned(), why.into()),
+            None => members.shift_remove(MEMBER),
+        };
+    }
+    Ok(signature::set_report(tx, &signature, &report.to_string())?)
+}

@@ -1,0 +1,391 @@
+//! A message of an exchange: which call it is about, and what it makes of it
+//! (`docs/contracts/kontur.md §6.3, §6.4`).
+
+use std::time::Duration;
+
+use prichal_core::{
+    call::{
+        Call, Direction, History, Identity, LegRecording, Message, Notice, Recording, Refs,
+        Refusal, ReportedRecording, choose_call, snapshot,
+    },
+    event::{EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, FileId},
+    phone,
+};
+use prichal_store::{
+    Tx,
+    communication::{self, Communication, FoundBy},
+    file,
+};
+
+use super::{
+    not_found, phones,
+    record::{
+        AddError, Effect, Exchange, Found, add, change, create, find_for_update, found_by, new,
+        rewrite, set_phone,
+    },
+};
+use crate::{
+    domain::Domain,
+    error::{Error, Result},
+};
+
+/// How old a call that a user has asked for may be to be the one that an exchange reports without
+/// naming it (`docs/contracts/kontur.md §6.4` rule 11).
+const ADOPTION: Duration = Duration::from_mins(1);
+/// The most numbers that are tried behind an id that is used again.
+const KEYS: i64 = 10;
+/// How often a record may turn out to be another.
+const MERGES: usize = 8;
+
+/// What an integration reports.
+#[derive(Clone, Debug)]
+pub enum Report {
+    Started(Notice),
+    /// A message that is told in full already.
+    Plain(Message),
+    Recording(ReportedRecording),
+    Registered(History, Vec<ReportedRecording>),
+}
+
+impl Report {
+    /// Whether a call that is not known is made. All other messages come again until it is.
+    fn creates(&self) -> bool {
+        matches!(self, Self::Started(_) | Self::Registered(..))
+    }
+
+    /// The traits of the call it is about.
+    fn identity(&self) -> Identity {
+        match self {
+            Self::Started(notice) => Identity::of_start(notice),
+            Self::Plain(Message::Event(event)) => Identity::of_event(event),
+            Self::Plain(Message::Finished(notice)) => Identity::of_end(notice),
+            Self::Plain(Message::Failed(failure)) => Identity::of_failure(failure),
+            Self::Plain(_) => Identity::default(),
+            Self::Recording(told) => {
+                Identity::of_recording(&told.external_call_item_id, &told.realtime_call_item_id)
+            }
+            Self::Registered(history, _) => Identity::of_history(history),
+        }
+    }
+}
+
+/// An id of the exchange, and the calls that have it.
+struct Named<'a> {
+    id: &'a str,
+    /// The one that the report is about.
+    found: Option<Found>,
+    /// The calls that have the id, the newest first, when the report contradicts them all.
+    others: Vec<Found>,
+}
+
+impl<'a> Named<'a> {
+    fn find(
+        tx: &mut Tx<'_>,
+        origin: &Origin,
+        exchange: &Exchange,
+        id: &'a str,
+        report: &Report,
+    ) -> Result<Self> {
+        let workspace = origin.workspace;
+        let rows =
+            communication::list_external_for_update(tx, workspace, exchange.integration, id)?;
+        let mut others = rows
+            .into_iter()
+            .map(Found::of)
+            .collect::<Result<Vec<Found>>>()?;
+        let mut identity = report.identity();
+        identity.phone = key_among(tx, origin, &identity.client_phone, &others)?;
+        let calls: Vec<(&Call, Option<&str>)> = others
+            .iter()
+            .map(|other| (&other.call, other.row.found_by.phone.as_deref()))
+            .collect();
+        let chosen = choose_call(&identity, &calls);
+        let found = chosen.map(|at| others.swap_remove(at));
+        if found.is_some() {
+            others.clear();
+        }
+        Ok(Self { id, found, others })
+    }
+
+    /// Gives a call the id. Where the exchange has used it before, the call gets a number behind it and says so.
+    fn give(&self, tx: &mut Tx<'_>, found: &mut Found) -> Result<()> {
+        let (Some(newest), Some(first)) = (self.others.first(), self.others.last()) else {
+            found.row.external_id = Some(self.id.to_owned());
+            return Ok(());
+        };
+        let key = self.free_key(tx, &found.row, first.row.reuses + 2)?;
+        let row = &mut found.row;
+        communication::count_reuse(tx, row.workspace, first.row.id)?;
+        row.external_id = Some(key);
+        row.external_base = Some(self.id.to_owned());
+        found.call.note = Some(format!(
+            "The exchange has used the id {} before: communication {}.",
+            self.id, newest.row.id
+        ));
+        tracing::warn!(workspace = %row.workspace, communication = %row.id, other = %newest.row.id, "an exchange uses the id of a call again");
+        Ok(())
+    }
+}
+
+impl Named<'_> {
+    /// The id with the first number behind it that is free: the exchange may have such ids of its own.
+    fn free_key(&self, tx: &mut Tx<'_>, row: &Communication, first: i64) -> Result<String> {
+        for number in first..first + KEYS {
+            let key = format!("{}~{number}", self.id);
+            let (workspace, integration) = (row.workspace, row.integration);
+            if !communication::is_external_taken(tx.conn()?, workspace, integration, &key)? {
+                return Ok(key);
+            }
+        }
+        Ok(format!("{}~{}", self.id, row.id))
+    }
+}
+
+/// The key of a number that a report names. Mostly a call with it is there, and has its key.
+fn key_among(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    number: &str,
+    calls: &[Found],
+) -> Result<Option<String>> {
+    if calls.is_empty() || number.is_empty() {
+        return Ok(None);
+    }
+    if let Some(same) = calls
+        .iter()
+        .find(|other| other.call.client_phone() == number)
+    {
+        return Ok(same.phone());
+    }
+    let region = phones::region(tx.conn()?, origin.workspace)?;
+    Ok(phone::key(number, region))
+}
+
+/// Takes what an integration reports, and says what it did and to which call.
+pub fn take(
+    app: &Domain,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    refs: &Refs,
+    report: Report,
+) -> Result<(Found, Effect)> {
+    let external = refs.external.as_deref().map(|id| exchange.bare(id));
+    let mut named = external
+        .map(|id| Named::find(tx, origin, exchange, id, &report))
+        .transpose()?;
+    let by_external = named.as_mut().and_then(|named| named.found.take());
+    let located = locate(tx, origin, exchange, refs, by_external, &report)?;
+    let (found, is_named) = match located {
+        Some(located) => located,
+        None if report.creates() && refs.communication.is_none() => {
+            let id = EntityId::generate(origin.at);
+            let message = message(tx, origin, report)?;
+            let mut start = new(origin, exchange, id);
+            if let Some(named) = &named {
+                named.give(tx, &mut start)?;
+            }
+            let Some(made) = create(app, tx, origin, start, message)? else {
+                // Another node has made it since we looked.
+                return Err(Error::Busy);
+            };
+            return Ok((made, Effect::Created));
+        }
+        None => return Err(not_found(&refs.shown())),
+    };
+    if found.row.deleted_at.is_some() {
+        // It is the users' wish that it is gone; the exchange need not know.
+        return Ok((found, Effect::Unchanged));
+    }
+    let message = message(tx, origin, report)?;
+    let mut after = found.clone();
+    if let Some(named) = named.filter(|_| is_named && found.row.external_id.is_none()) {
+        named.give(tx, &mut after)?;
+    }
+    after.call = add(tx, origin.workspace, &after.call, message).map_err(|error| match error {
+        AddError::Refused(Refusal::NoSuchLeg) => not_found(&refs.shown()),
+        AddError::Refused(refusal) => Error::invalid("", refusal.to_string()),
+        AddError::Other(error) => error,
+    })?;
+    change(app, tx, origin, found, after)
+}
+
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for Refs {
+    /// The id that was sent, as errors repeat it.
+    fn shown(&self) -> String {
+        match (&self.communication, &self.external) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(id)) => id.clone(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// The call that a report is about, held until the end of the transaction; and whether the exchange's id
+/// in the report is that call's, and not another's.
+fn locate(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    refs: &Refs,
+    by_external: Option<Found>,
+    report: &Report,
+) -> Result<Option<(Found, bool)>> {
+    let Some(id) = refs.communication else {
+        let found = match (by_external, report) {
+            (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice)?,
+            (found, _) => found,
+        };
+        return Ok(found.map(|found| (found, true)));
+    };
+    let named = follow(tx, origin, EntityId(id))?
+        .filter(|found| found.row.integration == exchange.integration)
+        .ok_or_else(|| not_found(&id.to_string()))?;
+    match by_external {
+        Some(other) if other.row.id != named.row.id => {
+            settle_two(tx, origin, named, other).map(Some)
+        }
+        _ => Ok(Some((named, true))),
+    }
+}
+
+/// The record with this id, or the one that it turned out to be.
+fn follow(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+    let mut id = id;
+    for _ in 0..MERGES {
+        let Some(found) = find_for_update(tx, origin, id)? else {
+            return Ok(None);
+        };
+        match found.row.merged_into {
+            Some(survivor) => id = EntityId(survivor),
+            None => return Ok(Some(found)),
+        }
+    }
+    Ok(None)
+}
+
+/// The call that a user has asked for and that an exchange reports without saying so.
+fn adopt(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    exchange: &Exchange,
+    notice: &Notice,
+) -> Result<Option<Found>> {
+    if notice.direction != Some(Direction::Outbound) {
+        return Ok(None);
+    }
+    let region = phones::region(tx.conn()?, origin.workspace)?;
+    let Some(phone) = phone::key(&notice.client_phone, region) else {
+        return Ok(None);
+    };
+    let since = origin.at - ADOPTION;
+    let pending = communication::find_pending_for_update(
+        tx,
+        origin.workspace,
+        exchange.integration,
+        &phone,
+        since,
+    )?;
+    pending.map(Found::of).transpose()
+}
+
+/// Two records for one call: a user's wish and what the exchange has reported since become one when
+/// their phones agree; else the id that we gave counts (`docs/contracts/kontur.md §6.4` rule 13).
+fn settle_two(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    named: Found,
+    other: Found,
+) -> Result<(Found, bool)> {
+    let is_wish = named.row.external_id.is_none()
+        && named.call.legs().is_empty()
+        && named.call.history.is_none();
+    let agree = match (named.phone(), other.phone()) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    if !is_wish || !agree || other.row.deleted_at.is_some() {
+        tracing::warn!(workspace = %origin.workspace, communication = %named.row.id, other = %other.row.id, "a message names two calls; the communicationId counts");
+        return Ok((named, false));
+    }
+    let mut survivor = other;
+    // Taken over silently; it is written together with what the message says.
+    survivor.call.dial = survivor.call.dial.or(named.call.dial.clone());
+    let text = serde_json::to_string(&survivor.call).map_err(Error::internal)?;
+    if text != survivor.row.call {
+        survivor.row.call = text;
+        set_phone(tx, &mut survivor)?;
+        // With its timer: the message itself may turn out to be no news.
+        rewrite(tx, survivor.clone())?;
+        let users = survivor.call.participants();
+        communication::add_users(tx, origin.workspace, survivor.row.id, &users)?;
+    }
+    let id = named.row.id;
+    let old = snapshot(&named.call, &named.head());
+    let gone = Communication {
+        merged_into: Some(survivor.row.id.0),
+        deleted_at: Some(origin.at),
+        update_info: named.row.update_info.clone().changed(origin),
+        found_by: FoundBy {
+            due_at: None,
+            ..found_by(&named)
+        },
+        ..named.row
+    };
+    communication::update(tx, &gone)?;
+    let entity = (EntityKind::Communication, id.0);
+    tx.append(NewEvent::delete(
+        EventId::generate(origin.at),
+        origin,
+        entity,
+        old,
+    ));
+    Ok((survivor, true))
+}
+
+/// The report as the call understands it: files become permanent.
+fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> {
+    Ok(match report {
+        Report::Started(notice) => Message::Started(notice),
+        Report::Plain(message) => message,
+        Report::Recording(reported) => {
+            let file = reported.file;
+            let bound = bind(tx, origin, reported, false)?;
+            Message::Recorded(bound.ok_or_else(|| Error::NotFound(format!("File {file}")))?)
+        }
+        Report::Registered(history, reported) => {
+            let mut recordings = Vec::new();
+            for reported in reported {
+                // The next look at the history may bring a file that is still there.
+                recordings.extend(bind(tx, origin, reported, true)?);
+            }
+            Message::History(history, recordings)
+        }
+    })
+}
+
+fn bind(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    reported: ReportedRecording,
+    is_history: bool,
+) -> Result<Option<LegRecording>> {
+    let bound = file::bind(tx, origin.workspace, FileId(reported.file), origin.at)?;
+    Ok(bound.map(|file| LegRecording {
+        is_history,
+        external_call_item_id: reported.external_call_item_id,
+        realtime_call_item_id: reported.realtime_call_item_id,
+        recording: Recording {
+            file_id: file.id.0,
+            // What is kept counts, not what is said about it.
+            file_name: file.name,
+            content_type: file.content_type,
+            content_length: file.size,
+        },
+    }))
+}

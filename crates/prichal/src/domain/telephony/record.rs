@@ -1,0 +1,508 @@
+//! The record of a call: found, changed, written.
+
+use prichal_core::{
+    call::{Call, Head, Message, Moment, Refusal, created_at, snapshot},
+    event::{Author, Entity, EntityKind, NewEvent, Origin},
+    id::{EntityId, EventId, IntegrationId, WorkspaceId},
+    time::Timestamp,
+    update_info::UpdateInfo,
+};
+use prichal_dialect::kontur::communication::{Links, model};
+use prichal_store::{
+    Conn, Tx,
+    communication::{self, Communication, FoundBy},
+    entity,
+};
+
+use super::{group_of, living, phones};
+use crate::{
+    domain::Domain,
+    error::{Error, Result},
+};
+
+/// A call as it is kept.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub row: Communication,
+    pub call: Call,
+}
+
+/// What a message did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+impl Effect {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Whose call it is.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub integration: IntegrationId,
+    /// The integration's name as its manifest has it.
+    pub name: String,
+}
+
+impl Exchange {
+    /// The exchange's own id of a call. Connectors send it with and without the integration's name
+    /// (`docs/contracts/kontur.md §6.4` rule 2).
+    pub fn bare<'a>(&self, external_id: &'a str) -> &'a str {
+        let (name, rest) = external_id.split_once('/').unwrap_or(("", external_id));
+        if name.to_lowercase() == self.name.to_lowercase() && !rest.is_empty() {
+            rest
+        } else {
+            external_id
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn of(row: Communication) -> Result<Self> {
+        let call = serde_json::from_str(&row.call).map_err(Error::internal)?;
+        Ok(Self { row, call })
+    }
+
+    pub(super) fn head(&self) -> Head {
+        let row = &self.row;
+        Head {
+            id: row.id.0,
+            integration: row.integration.0,
+            external_id: row
+                .external_id
+                .as_ref()
+                .map(|id| format!("{}/{id}", row.integration_name)),
+            first_seen: Moment::from(row.first_seen),
+            group: row.group,
+        }
+    }
+
+    pub(super) fn end(&self) -> Entity {
+        (EntityKind::Communication, self.row.id.0)
+    }
+
+    /// When the call began.
+    pub fn begun_at(&self) -> Timestamp {
+        created_at(&self.call, &self.head()).timestamp()
+    }
+
+    /// The key of the client's number, as it was when the number became known.
+    pub fn phone(&self) -> Option<String> {
+        self.row.found_by.phone.clone()
+    }
+
+    /// The model, with its facts where they are asked for.
+    pub fn model(&self, conn: &mut Conn, with_facts: bool) -> Result<String> {
+        let facts = with_facts.then(|| self.facts(conn)).transpose()?;
+        let links = self.links(conn)?;
+        Ok(model(
+            &self.call,
+            &self.head(),
+            &links,
+            &self.row.update_info,
+            facts.as_deref(),
+        ))
+    }
+
+    /// The facts as JSON: those of the call itself, and whether a missed one was called back.
+    fn facts(&self, conn: &mut Conn) -> Result<String> {
+        let facts = self.call.facts();
+        let mut value = serde_json::to_value(&facts).map_err(Error::internal)?;
+        if facts.missed {
+            let after = self.begun_at();
+            let called_back = match self.phone() {
+                Some(phone) => {
+                    communication::was_called_back(conn, self.row.workspace, &phone, after)?
+                }
+                None => false,
+            };
+            value["calledBack"] = called_back.into();
+        }
+        Ok(value.to_string())
+    }
+
+    fn links(&self, conn: &mut Conn) -> Result<Links> {
+        let mut links = Links::default();
+        for (kind, id) in entity::links(conn, self.row.workspace, self.end())? {
+            match kind {
+                EntityKind::Company => links.company_ids.push(id),
+                EntityKind::Contact => links.contact_ids.push(id),
+                EntityKind::Deal => links.deal_ids.push(id),
+                _ => {}
+            }
+        }
+        Ok(links)
+    }
+}
+
+/// A call that is not deleted.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Found>> {
+    let row = communication::find(conn, workspace, id)?;
+    row.filter(|row| row.deleted_at.is_none())
+        .map(Found::of)
+        .transpose()
+}
+
+pub fn find_for_update(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+    let row = communication::find_for_update(tx, origin.workspace, id)?;
+    row.map(Found::of).transpose()
+}
+
+pub fn all_of(rows: Vec<Communication>) -> Result<Vec<Found>> {
+    rows.into_iter().map(Found::of).collect()
+}
+
+pub(super) enum AddError {
+    Refused(Refusal),
+    Other(Error),
+}
+
+/// Adds a message to a call, and whom it names that the workspace does not know.
+pub(super) fn add(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    call: &Call,
+    message: Message,
+) -> Result<Call, AddError> {
+    let mut strangers = Vec::new();
+    for user in Call::users(&message) {
+        let known = tx
+            .conn()
+            .map_err(Error::from)
+            .and_then(|conn| living(conn, workspace, EntityKind::User, user))
+            .map_err(AddError::Other)?;
+        if known.is_none() {
+            strangers.push(user);
+        }
+    }
+    let mut call = call.with(message).map_err(AddError::Refused)?;
+    call.strangers.extend(strangers);
+    Ok(call)
+}
+
+/// A record with nothing in it.
+pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId) -> Found {
+    Found {
+        row: Communication {
+            workspace: origin.workspace,
+            id,
+            integration: exchange.integration,
+            integration_name: exchange.name.clone(),
+            external_id: None,
+            external_base: None,
+            reuses: 0,
+            call: String::new(),
+            first_seen: origin.at,
+            group: None,
+            auto_links: String::new(),
+            cut_links: String::new(),
+            found_by: FoundBy::default(),
+            merged_into: None,
+            update_info: UpdateInfo::created(origin),
+            deleted_at: None,
+        },
+        call: Call::default(),
+    }
+}
+
+/// Writes a new record with its first message. Nothing when its id, or the exchange's, is taken.
+pub fn create(
+    app: &Domain,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    start: Found,
+    message: Message,
+) -> Result<Option<Found>> {
+    let call = add(tx, origin.workspace, &start.call, message).map_err(|error| match error {
+        AddError::Refused(refusal) => Error::invalid("items", refusal.to_string()),
+        AddError::Other(error) => error,
+    })?;
+    let mut made = Found { call, ..start };
+    let keys = set_phone(tx, &mut made)?;
+    settle(tx, origin, &mut made)?;
+    let links = wanted_links(tx, &made, &keys)?;
+    made.row.auto_links = links_text(&links);
+    if !communication::insert(tx, &made.row)? {
+        return Ok(None);
+    }
+    communication::add_users(tx, origin.workspace, made.row.id, &made.call.participants())?;
+    tx.append(NewEvent::create(
+        EventId::generate(origin.at),
+        origin,
+        made.end(),
+        snapshot(&made.call, &made.head()),
+    ));
+    for end in links {
+        entity::insert_first_link(tx, origin.workspace, made.end(), end);
+        let id = EventId::generate(origin.at);
+        tx.append(NewEvent::link(id, origin, made.end(), end));
+    }
+    app.telephony.watch.set(made.row.found_by.due_at);
+    Ok(Some(made))
+}
+
+/// Writes what a call has become, if that is anything else than it was.
+pub fn change(
+    app: &Domain,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    before: Found,
+    mut after: Found,
+) -> Result<(Found, Effect)> {
+    if before.call == after.call && before.row.external_id == after.row.external_id {
+        return Ok((before, Effect::Unchanged));
+    }
+    after.row.update_info = after.row.update_info.changed(origin);
+    let number = |call: &Call| (call.client_phone().to_owned(), call.direction());
+    if number(&before.call) != number(&after.call) {
+        let keys = set_phone(tx, &mut after)?;
+        relink(tx, origin, &mut after, &keys)?;
+    }
+    settle(tx, origin, &mut after)?;
+    communication::update(tx, &after.row)?;
+    communication::add_users(
+        tx,
+        origin.workspace,
+        after.row.id,
+        &after.call.participants(),
+    )?;
+    let old = snapshot(&before.call, &before.head());
+    let new = snapshot(&after.call, &after.head());
+    if old == new {
+        return Ok((after, Effect::Unchanged));
+    }
+    tx.append(NewEvent::patch(
+        EventId::generate(origin.at),
+        origin,
+        after.end(),
+        old,
+        new,
+    ));
+    app.telephony.watch.set(after.row.found_by.due_at);
+    Ok((after, Effect::Updated))
+}
+
+/// Puts the key of the client's number into the row; all of them where there are several.
+pub(super) fn set_phone(tx: &mut Tx<'_>, found: &mut Found) -> Result<Vec<String>> {
+    let region = phones::region(tx.conn()?, found.row.workspace)?;
+    let keys = phones::of_call(&found.call, region);
+    found.row.found_by.phone = keys.first().cloned();
+    Ok(keys)
+}
+
+/// Puts into the row what follows from the evidence.
+fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found) -> Result<()> {
+    found.row.call = serde_json::to_string(&found.call).map_err(Error::internal)?;
+    let by = found_by(found);
+    found.row.group = match by.responsible {
+        Some(user) => living(tx.conn()?, origin.workspace, EntityKind::User, user)?
+            .and_then(|(members, _)| group_of(&members)),
+        None => None,
+    };
+    let due_at = found.call.give_up_after().map(|wait| origin.at + wait);
+    found.row.found_by = FoundBy { due_at, ..by };
+    Ok(())
+}
+
+pub(super) fn found_by(found: &Found) -> FoundBy {
+    let facts = found.call.facts();
+    FoundBy {
+        begun_at: found.begun_at(),
+        direction: found.call.direction().name(),
+        status: found.call.status().name(),
+        phone: found.phone(),
+        line: found.call.external_vats_phone().to_owned(),
+        answered: facts.answered,
+        missed: facts.missed,
+        wait_ms: facts.wait_ms,
+        talk_ms: facts.talk_ms,
+        hold_ms: facts.hold_ms,
+        responsible: facts.responsible_user_id,
+        due_at: None,
+    }
+}
+
+/// All that belongs to its numbers but what a user has taken away from the call.
+fn wanted_links(tx: &mut Tx<'_>, found: &Found, keys: &[String]) -> Result<Vec<Entity>> {
+    let cut = parse_links(&found.row.cut_links);
+    let mut wanted = phones::matches(tx.conn()?, found.row.workspace, keys)?;
+    wanted.retain(|end| !cut.contains(end));
+    Ok(wanted)
+}
+
+/// Links a call with all that belongs to its numbers, and takes away what was there for another one.
+fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, keys: &[String]) -> Result<()> {
+    let wanted = wanted_links(tx, found, keys)?;
+    let me = found.end();
+    for end in parse_links(&found.row.auto_links) {
+        if !wanted.contains(&end) && entity::delete_link(tx, origin.workspace, me, end)? {
+            let id = EventId::generate(origin.at);
+            tx.append(NewEvent::unlink(id, origin, me, end));
+        }
+    }
+    for end in &wanted {
+        if entity::insert_link(tx, origin.workspace, me, *end)? {
+            let id = EventId::generate(origin.at);
+            tx.append(NewEvent::link(id, origin, me, *end));
+        }
+    }
+    found.row.auto_links = links_text(&wanted);
+    Ok(())
+}
+
+/// Links a call with somebody whose number has become known, and with their active deals.
+pub fn link_owner(tx: &mut Tx<'_>, origin: &Origin, id: EntityId, owner: Entity) -> Result<()> {
+    let Some(mut found) = find_for_update(tx, origin, id)? else {
+        return Ok(());
+    };
+    let cut = parse_links(&found.row.cut_links);
+    let deals = phones::active_deals(tx.conn()?, origin.workspace, &[owner])?;
+    let deals = deals.iter().map(|deal| (EntityKind::Deal, deal.id.0));
+    let mut auto = parse_links(&found.row.auto_links);
+    for end in std::iter::once(owner).chain(deals) {
+        if !cut.contains(&end) && entity::insert_link(tx, origin.workspace, found.end(), end)? {
+            let event = EventId::generate(origin.at);
+            tx.append(NewEvent::link(event, origin, found.end(), end));
+            auto.push(end);
+        }
+    }
+    found.row.auto_links = links_text(&auto);
+    rewrite(tx, found)
+}
+
+/// Remembers that a user has taken a link of a call away, or set it again.
+pub fn note_link(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    id: EntityId,
+    end: Entity,
+    is_cut: bool,
+) -> Result<()> {
+    let Some(mut found) = find_for_update(tx, origin, id)? else {
+        return Ok(());
+    };
+    let mut cut = parse_links(&found.row.cut_links);
+    cut.retain(|known| *known != end);
+    if is_cut {
+        cut.push(end);
+    }
+    // What a user sets is not taken away because the number changes.
+    let mut auto = parse_links(&found.row.auto_links);
+    auto.retain(|known| *known != end);
+    found.row.cut_links = links_text(&cut);
+    found.row.auto_links = links_text(&auto);
+    rewrite(tx, found)
+}
+
+/// Writes a row whose call has not changed.
+pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
+    let due_at = found.call.give_up_after();
+    let due_at = due_at.map(|wait| found.row.update_info.updated_at + wait);
+    found.row.found_by = FoundBy {
+        due_at: due_at.filter(|_| found.row.deleted_at.is_none()),
+        ..found_by(&found)
+    };
+    communication::update(tx, &found.row)?;
+    Ok(())
+}
+
+/// Deletes a call softly, or brings it back. Nothing changes when it is so already.
+pub fn set_deleted(
+    app: &Domain,
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    id: EntityId,
+    is_deleted: bool,
+) -> Result<Found> {
+    let missing = || Error::NotFound(format!("Communication {id}"));
+    let mut found = find_for_update(tx, origin, id)?.ok_or_else(missing)?;
+    // One that turned out to be another is gone for good.
+    if found.row.merged_into.is_some() {
+        return if is_deleted {
+            Ok(found)
+        } else {
+            Err(missing())
+        };
+    }
+    if found.row.deleted_at.is_some() == is_deleted {
+        return Ok(found);
+    }
+    found.row.deleted_at = is_deleted.then_some(origin.at);
+    found.row.update_info = found.row.update_info.clone().changed(origin);
+    rewrite(tx, found.clone())?;
+    let (event, shown) = (
+        EventId::generate(origin.at),
+        snapshot(&found.call, &found.head()),
+    );
+    tx.append(if is_deleted {
+        NewEvent::delete(event, origin, found.end(), shown)
+    } else {
+        app.telephony.watch.set(Some(origin.at));
+        NewEvent::restore(event, origin, found.end(), shown)
+    });
+    Ok(found)
+}
+
+/// Gives a call up if it is due to be.
+pub fn time_out(
+    app: &Domain,
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: EntityId,
+    now: Timestamp,
+) -> Result<()> {
+    let origin = Origin {
+        workspace,
+        author: Author::system(),
+        at: now,
+    };
+    let Some(found) = find_for_update(tx, &origin, id)? else {
+        return Ok(());
+    };
+    let due = found
+        .call
+        .give_up_after()
+        .map(|wait| found.row.update_info.updated_at + wait);
+    let is_due = found.row.deleted_at.is_none() && due.is_some_and(|due| due <= now);
+    if !is_due {
+        // Somebody was faster, or the row's time is an old one.
+        return rewrite(tx, found);
+    }
+    let call = found
+        .call
+        .with(Message::TimedOut(Moment::from(now)))
+        .map_err(Error::internal)?;
+    let after = Found {
+        call,
+        row: found.row.clone(),
+    };
+    change(app, tx, &origin, found, after)?;
+    Ok(())
+}
+
+/// Reads `contact:<id> deal:<id>`.
+pub fn parse_links(text: &str) -> Vec<Entity> {
+    let ends = text.split_whitespace().filter_map(|end| {
+        let (kind, id) = end.split_once(':')?;
+        Some((EntityKind::from_name(kind)?, prichal_core::id::parse(id)?))
+    });
+    ends.collect()
+}
+
+fn links_text(ends: &[Entity]) -> String {
+    let mut ends: Vec<String> = ends
+        .iter()
+        .map(|(kind, id)| format!("{}:{id}", kind.name()))
+        .collect();
+    ends.sort_unstable();
+    ends.join(" ")
+}

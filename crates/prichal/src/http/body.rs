@@ -1,0 +1,220 @@
+//! Bodies of requests: taken in at a bounded pace, decoded, and read as JSON.
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::header,
+};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    http::upload::declared_length,
+    platform::{
+        memory::{Pace, Payer, SMALL, Timed, Use},
+        reading::{self, Coding, FORM, parse_json},
+    },
+};
+
+/// A JSON body may be this long.
+pub const JSON_LIMIT: usize = 1 << 20;
+
+/// The pace of a JSON body.
+const BODY: Pace = Pace {
+    silence: Duration::from_secs(15),
+    grace: Duration::from_mins(1),
+    rate: u64::MAX,
+};
+
+/// The bytes that a list, an object or a member of one takes beside its text, about: each is an allocation.
+const NODE: usize = 200;
+
+/// The same of each further element.
+const ITEM: usize = 80;
+
+/// How long a body that is too long is read on.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Throws away a bounded part of a body that is too long: a client that is still sending when the
+/// connection is closed may never see the answer.
+async fn linger(body: &mut Body) {
+    let thrown_away = async {
+        let mut left = 8 * JSON_LIMIT;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whoever is slower than this has lost the answer.
+    let _ = tokio::time::timeout(LINGER, thrown_away).await;
+}
+
+/// The bytes of a body, at most [`JSON_LIMIT`] of them, decoded; a text in UTF-8. A body that declares more
+/// is refused unread.
+pub struct Raw(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let payer = Payer::of(request.extensions());
+        let content_type = reading::content_type(request.headers()).to_owned();
+        let bytes = read_body(request, JSON_LIMIT).await?;
+        // Percent-encoded bytes are decoded first.
+        let is_form = reading::media_type(&content_type) == FORM;
+        let text = match reading::utf8(&content_type, &bytes) {
+            Cow::Owned(text) if !is_form => Some(Bytes::from(text)),
+            _ => None,
+        };
+        let bytes = text.unwrap_or(bytes);
+        if let Some(payer) = payer {
+            payer.take(weight(&bytes)).await?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The memory that JSON takes beside its text, once it is read.
+pub fn weight(json: &[u8]) -> usize {
+    let nodes = memchr::memchr3_iter(b':', b'[', b'{', json).count();
+    nodes * NODE + memchr::memchr_iter(b',', json).count() * ITEM
+}
+
+/// The bytes of a body, at most `limit` of them once they are decoded.
+pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
+    let payer = Payer::of(request.extensions());
+    let codings = Coding::all(request.headers())?;
+    let too_large = || Error::TooLarge {
+        limit: limit as u64,
+    };
+    let declared = declared_length(request.headers());
+    // A client that waits for a word before it sends is not told to send what is thrown away.
+    let waits = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    if declared.is_some_and(|length| length > limit as u64) {
+        if !waits {
+            linger(&mut body).await;
+        }
+        return Err(too_large());
+    }
+    let Some(mut read) = collect(&mut body, limit, payer.as_ref()).await? else {
+        linger(&mut body).await;
+        return Err(too_large());
+    };
+    for coding in codings {
+        read = decode(coding, &read, limit, payer.as_ref()).await?;
+    }
+    Ok(read)
+}
+
+/// Takes a body in as it comes. Nothing when it is longer than `limit`.
+async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result<Option<Bytes>> {
+    let mut timed = Timed::new(payer.map(|payer| payer.clock().clone()), BODY);
+    let (mut first, mut whole) = (None, Vec::new());
+    loop {
+        let next = timed.next(body.frame()).await;
+        let frame = match next.ok_or(Error::Late)? {
+            None => break,
+            Some(frame) => {
+                frame.map_err(|_| Error::invalid("", "The request body could not be read."))?
+            }
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let before = first.as_ref().map_or(0, Bytes::len).max(whole.len());
+        if before + data.len() > limit {
+            return Ok(None);
+        }
+        if let Some(payer) = payer {
+            payer.take(data.len()).await?;
+        }
+        // Most bodies come in one piece, which need not be copied.
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(one) => {
+                whole.extend_from_slice(&one);
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(Some(first.unwrap_or_else(|| whole.into())))
+}
+
+/// Takes one coding off a body. What comes out is counted as it comes, so that no bomb goes off.
+async fn decode(
+    coding: Coding,
+    coded: &[u8],
+    limit: usize,
+    payer: Option<&Payer>,
+) -> Result<Bytes> {
+    if coded.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let mut window = payer.map(|payer| payer.hold(Use::Body));
+    if let Some(window) = &mut window {
+        window.grow(coding.window()).await?;
+    }
+    let (mut decoder, mut whole) = (coding.decoder(coded), Vec::new());
+    let mut piece = vec![0; SMALL];
+    loop {
+        let length = decoder.read(&mut piece);
+        let length = length.map_err(|_| reading::damaged())?;
+        if length == 0 {
+            return Ok(whole.into());
+        }
+        if whole.len() + length > limit {
+            return Err(Error::TooLarge {
+                limit: limit as u64,
+            });
+        }
+        if let Some(payer) = payer {
+            payer.take(length).await?;
+        }
+        whole.extend_from_slice(&piece[..length]);
+    }
+}
+
+/// A JSON body, under whatever content type: the vendors' clients send several.
+pub struct Json(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for Json {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        parse_json(&bytes).map(Self)
+    }
+}
+
+/// The longest time that a token is good beside the one that takes its place, in seconds.
+const MOST_OVERLAP: u64 = 30 * 24 * 3600;
+
+/// The time that a body gives in seconds, if it does.
+pub fn overlap(body: &[u8], member: &'static str) -> Result<Option<Duration>> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let body = parse_json(body)?;
+    let body = body
+        .as_object()
+        .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
+    match body.get(member) {
+        None => Ok(None),
+        Some(value) => match value.as_u64().filter(|seconds| *seconds <= MOST_OVERLAP) {
+            Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            None => Err(Error::invalid(
+                member,
+                format!("The {member} must be a whole number of seconds from 0 to {MOST_OVERLAP}."),
+            )),
+        },
+    }
+}

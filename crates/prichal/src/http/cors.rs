@@ -1,0 +1,103 @@
+//! Pages of other origins: they may read the stream of live cards, all of them or those that the operator has
+//! named. There are no cookies, so a browser sends nothing that the page did not add itself, a token or a ticket.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+
+use crate::{config::value::ANY_ORIGIN, platform::Platform};
+
+/// How a request stands to other origins.
+pub struct Open {
+    /// The path is one that may be opened.
+    is_open: bool,
+    /// The request's origin, when it is an allowed one.
+    origin: Option<HeaderValue>,
+}
+
+impl Open {
+    pub fn of(app: &Platform, request: &Request) -> Self {
+        let is_open = is_open(request.uri().path());
+        let origin = request.headers().get(header::ORIGIN).filter(|origin| {
+            let mut allowed = app.config.allowed_origins.iter();
+            is_open && allowed.any(|one| one == ANY_ORIGIN || one.as_bytes() == origin.as_bytes())
+        });
+        Self {
+            is_open,
+            origin: origin.cloned(),
+        }
+    }
+
+    /// The answer to the question that a browser asks first, from an allowed origin.
+    pub fn preflight(&self, request: &Request) -> Option<Response> {
+        let asks = request.method() == Method::OPTIONS
+            && request
+                .headers()
+                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        (asks && self.origin.is_some()).then(|| {
+            let lines = [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, "GET"),
+                (
+                    header::ACCESS_CONTROL_ALLOW_HEADERS,
+                    "Authorization, Last-Event-ID",
+                ),
+                (header::ACCESS_CONTROL_MAX_AGE, "600"),
+            ];
+            (StatusCode::NO_CONTENT, lines).into_response()
+        })
+    }
+
+    /// Says to the browser that the page may read the answer.
+    pub fn mark(&self, headers: &mut HeaderMap) {
+        if self.is_open {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = &self.origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+    }
+}
+
+/// `/api/v1/{ws}/communications/live`.
+fn is_open(path: &str) -> bool {
+    let mut parts = path.strip_prefix("/api/v1/").unwrap_or_default().split('/');
+    parts.next().is_some_and(|ws| !ws.is_empty()) && parts.eq(["communications", "live"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::origin;
+
+    #[test]
+    fn only_the_stream_is_open() {
+        assert!(is_open("/api/v1/acme/communications/live"));
+        for path in [
+            "/api/v1/communications/live",
+            "/api/v1//communications/live",
+            "/api/v1/acme/communications/live/ticket",
+            "/api/v1/acme/communications",
+            "/",
+        ] {
+            assert!(!is_open(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_read_as_browsers_send_it() {
+        for (text, expected) in [
+            ("https://crm.example", Some("https://crm.example")),
+            ("https://CRM.example/", Some("https://crm.example")),
+            ("http://localhost:3000", Some("http://localhost:3000")),
+            ("https://crm.example/x", None),
+            ("https://crm.example:443", None),
+            ("crm.example", None),
+            ("*", Some("*")),
+            ("null", None),
+        ] {
+            assert_eq!(origin(text).as_deref(), expected, "{text}");
+        }
+    }
+}

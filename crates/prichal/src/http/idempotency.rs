@@ -1,0 +1,281 @@
+//! `Idempotency-Key`: a POST that is sent again by the same caller gets its first answer again. A permission that
+//! may be taken away is looked at before.
+
+use std::convert::Infallible;
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prichal_core::{
+    id::{WorkspaceId, parse_any},
+    time::Timestamp,
+};
+use prichal_store::{
+    Conn, Tx,
+    idempotency::{self, FirstAnswer},
+    sealed::Column,
+};
+use std::time::Duration;
+
+use crate::{
+    error::{Error, Result},
+    http::answer::json_text,
+    platform::{
+        Platform,
+        vault::{Place, Vault, sha256_hex},
+    },
+};
+
+/// How long a first answer is remembered.
+pub const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// Who asks, as far as a first answer is concerned.
+pub trait Asking {
+    fn app(&self) -> &Platform;
+    /// The workspace that keys count for.
+    fn workspace_id(&self) -> WorkspaceId;
+    /// The name of the credentials that were sent: keys of others do not count for them.
+    fn identity(&self) -> String;
+    fn now(&self) -> Timestamp;
+}
+
+/// The key of a request, if it has one, and the operation it counts for.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    operation: String,
+    key: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let key = parts
+            .headers
+            .get("idempotency-key")
+            .map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+        let operation = match key {
+            Some(_) => operation(parts).await,
+            None => String::new(),
+        };
+        Ok(Self { operation, key })
+    }
+}
+
+/// The operation that a request asks for, however its path is spelled: the route, and the names that stand in it
+/// but for the workspace's, which has an id as well.
+async fn operation(parts: &mut Parts) -> String {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let route = parts.extensions.get::<MatchedPath>();
+    let (Ok(params), Some(route)) = (params, route) else {
+        return parts.uri.path().to_owned();
+    };
+    let route = route.as_str();
+    let names = params.iter().filter(|(name, _)| *name != "ws");
+    let names: Vec<String> = names.map(|(name, value)| spelled(name, value)).collect();
+    if names.is_empty() && !route.contains('{') {
+        return route.to_owned();
+    }
+    // As JSON, so that no name can pass for two.
+    format!("{route} {}", serde_json::json!(names))
+}
+
+/// A name of a path as all its spellings are remembered: ids and collections are read in several.
+fn spelled(name: &str, value: &str) -> String {
+    match parse_any(value) {
+        Some(id) => id.to_string(),
+        None if name == "collection" => value.to_ascii_lowercase(),
+        None => value.to_owned(),
+    }
+}
+
+impl IdempotencyKey {
+    /// Whether the request has one.
+    pub fn is_given(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+/// An answer in JSON, made now or long ago.
+pub struct JsonAnswer {
+    status: StatusCode,
+    text: String,
+}
+
+impl JsonAnswer {
+    pub fn ok(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::OK, text)
+    }
+
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+impl IntoResponse for JsonAnswer {
+    fn into_response(self) -> Response {
+        json_text(self.status, self.text)
+    }
+}
+
+/// Runs `work` in a write and answers 200 with the JSON text it returns; or answers what the first
+/// request with the same key was answered. The answer is kept in the same transaction as the change.
+pub async fn write_once(
+    asking: &impl Asking,
+    key: IdempotencyKey,
+    body: &[u8],
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<String> + Send + 'static,
+) -> Result<JsonAnswer> {
+    let work = move |tx: &mut Tx<'_>| Ok((JsonAnswer::ok(work(tx)?), ()));
+    let (answer, _) = write_once_and(asking, key, body, work).await?;
+    Ok(answer)
+}
+
+/// The same for work that has something to tell beside the answer, which is there only when it was done
+/// just now.
+pub async fn write_once_and<T: Send + 'static>(
+    asking: &impl Asking,
+    key: IdempotencyKey,
+    body: &[u8],
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
+) -> Result<(JsonAnswer, Option<T>)> {
+    let (app, workspace) = (asking.app().clone(), asking.workspace_id());
+    let slot = Slot::of(asking, key, body)?;
+    let write = move |tx: &mut Tx<'_>| {
+        let Some(slot) = &slot else {
+            let (answer, told) = work(tx)?;
+            return Ok((answer, Some(told)));
+        };
+        if let Some(first) = slot.find(&app.vault, tx.conn()?)? {
+            return Ok((first, None));
+        }
+        let (answer, told) = work(tx)?;
+        slot.keep(&app.vault, tx, &answer)?;
+        Ok((answer, Some(told)))
+    };
+    asking.app().db.write(workspace, write).await
+}
+
+/// What the first request with this key was answered, for work that cannot wait for its write to ask.
+pub async fn first_answer(
+    asking: &impl Asking,
+    key: &IdempotencyKey,
+    body: &[u8],
+) -> Result<Option<JsonAnswer>> {
+    let app = asking.app().clone();
+    match Slot::of(asking, key.clone(), body)? {
+        Some(slot) => {
+            let find = move |conn: &mut Conn| slot.find(&app.vault, conn);
+            asking.app().db.read(find).await
+        }
+        None => Ok(None),
+    }
+}
+
+/// Where the first answer to a request with a key is kept. Where the answer is not known when the change
+/// is written, the change takes the place, and who learns the answer fills it in.
+#[derive(Clone)]
+pub struct Slot {
+    workspace: WorkspaceId,
+    /// The caller and the operation.
+    place: String,
+    key: String,
+    request_hash: String,
+    now: Timestamp,
+    /// Answers from before are forgotten.
+    since: Timestamp,
+}
+
+impl Slot {
+    pub fn of(asking: &impl Asking, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
+        let IdempotencyKey { operation, key } = key;
+        let Some(key) = key else { return Ok(None) };
+        if key.is_empty() || key.len() > 255 {
+            return Err(Error::invalid(
+                "Idempotency-Key",
+                "The Idempotency-Key must be 1 to 255 characters.",
+            ));
+        }
+        Ok(Some(Self {
+            workspace: asking.workspace_id(),
+            place: format!("{} {operation}", asking.identity()),
+            key,
+            request_hash: sha256_hex(body),
+            now: asking.now(),
+            since: Timestamp::from_micros(0).max(asking.now() - REMEMBERED),
+        }))
+    }
+
+    pub fn find(&self, vault: &Vault, conn: &mut Conn) -> Result<Option<JsonAnswer>> {
+        let found =
+            idempotency::find_answer(conn, self.workspace, &self.place, &self.key, self.since)?;
+        let Some(first) = found else { return Ok(None) };
+        if first.request_hash != self.request_hash {
+            return Err(Error::refused(
+                "idempotencyConflict",
+                "The Idempotency-Key was used with another body",
+            ));
+        }
+        let opened = STANDARD
+            .decode(&first.answer)
+            .ok()
+            .and_then(|sealed| vault.open(&self.place(), &sealed))
+            .and_then(|text| String::from_utf8(text).ok())
+            .ok_or_else(|| Error::internal("a first answer was sealed with another master key"))?;
+        let status = u16::try_from(first.status)
+            .ok()
+            .and_then(|status| StatusCode::from_u16(status).ok());
+        Ok(Some(JsonAnswer {
+            status: status.unwrap_or(StatusCode::OK),
+            text: opened,
+        }))
+    }
+
+    fn place(&self) -> Place {
+        let row: [&dyn std::fmt::Display; 3] = [&self.workspace, &self.place, &self.key];
+        Place::new(Column::FirstAnswer.name(), &row)
+    }
+
+    /// Answers may hold secrets, so they are kept like secrets.
+    pub fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
+        let first = self.seal(vault, answer);
+        let Self {
+            workspace,
+            place,
+            key,
+            now,
+            since,
+            ..
+        } = self;
+        if !idempotency::keep_answer(tx, *workspace, place, key, &first, *now, *since)? {
+            // Another node took the key between the two statements; sent again, this meets its answer.
+            return Err(Error::Busy);
+        }
+        Ok(())
+    }
+
+    /// Writes the answer where the change has kept the place.
+    pub fn fill(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
+        let first = self.seal(vault, answer);
+        idempotency::replace_answer(tx, self.workspace, &self.place, &self.key, &first)?;
+        Ok(())
+    }
+
+    fn seal(&self, vault: &Vault, answer: &JsonAnswer) -> FirstAnswer {
+        FirstAnswer {
+            request_hash: self.request_hash.clone(),
+            status: answer.status.as_u16().into(),
+            answer: STANDARD.encode(vault.seal(&self.place(), answer.text.as_bytes())),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The platform: what every part of the server stands on. Clock, store, vault, access, blobs, bus, calls to
+//! the outside, memory and limits. It knows no domain.
+
+pub mod access;
+pub mod admin_token;
+pub mod blobs;
+pub mod bus;
+pub mod cache;
+pub mod clock;
+pub mod data_dir;
+pub mod guess;
+pub mod limiter;
+pub mod memory;
+pub mod outgoing;
+pub mod quota;
+pub mod reading;
+pub mod security;
+pub mod settings;
+pub mod share;
+pub mod store;
+pub mod telemetry;
+pub mod vault;
+pub mod writes;
+
+use std::{ops::Deref, sync::Arc};
+
+use anyhow::Context as _;
+use prichal_core::time::Timestamp;
+use prichal_store::{Db, OnCommit};
+use secrecy::ExposeSecret;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::config::{Config, MasterKey};
+use access::Access;
+use admin_token::AdminToken;
+use blobs::Blobs;
+use bus::Bus;
+use clock::Clock;
+use data_dir::DataDir;
+use guess::Guesses;
+use limiter::Limiter;
+use memory::Budget;
+use outgoing::{Connector, guard::Guard};
+use settings::Settings;
+use share::FairShare;
+use vault::Vault;
+use writes::Writes;
+
+/// The calls to receivers of events and messages that are made at once.
+const MAX_CALLS: usize = 16_384;
+
+/// The parts of the server below its domain, shared by requests and background tasks. Cheap to clone.
+#[derive(Clone)]
+pub struct Platform(Arc<Inner>);
+
+pub struct Inner {
+    pub config: Config,
+    pub clock: Clock,
+    pub db: Db,
+    pub access: Arc<Access>,
+    pub admin_token: AdminToken,
+    pub vault: Vault,
+    pub settings: Settings,
+    pub blobs: Blobs,
+    pub bus: Bus,
+    pub outgoing: Connector,
+    pub limiter: Limiter,
+    pub guesses: Guesses,
+    pub writes: Writes,
+    pub quotas: quota::Counts,
+    /// The memory of bodies, answers and frames.
+    pub memory: Budget,
+    /// Calls to receivers of events and messages.
+    pub calls: FairShare,
+    /// This process among those that share the store.
+    pub node: Uuid,
+    /// Work that a request has started and that may outlive it; stopping waits for it.
+    pub background: TaskTracker,
+    /// Cancelled when the server stops: endless answers, such as streams, end then.
+    pub stopping: CancellationToken,
+    /// Cancelled when the time to finish is over.
+    pub abort: CancellationToken,
+    /// Locked as long as the server runs.
+    pub data_dir: DataDir,
+}
+
+impl Deref for Platform {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Platform {
+    /// Opens the store, the blobs and the bus. `on_commit` makes the listener of the store's commits.
+    pub async fn open(
+        config: Config,
+        clock: Clock,
+        on_commit: impl FnOnce(&Bus, &Arc<Access>) -> OnCommit,
+    ) -> anyhow::Result<Self> {
+        // Before anything is counted.
+        telemetry::recorder();
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let admin_token = data_dir.admin_token(&config)?;
+        let previous = data_dir.previous_master_key(&config)?;
+        let vault = Vault::replacing(
+            data_dir.master_key(&config)?.bytes(),
+            previous.as_ref().map(MasterKey::bytes),
+        );
+        let node = data_dir.node_id()?;
+        let bus_url = config.bus_url.as_ref().map(ExposeSecret::expose_secret);
+        let bus = Bus::connect(bus_url).await?;
+        let access = Arc::new(Access::default());
+        let db = store::open(&config, on_commit(&bus, &access)).await?;
+        let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)
+            .context("cannot open the blob store")?;
+        let outgoing = Connector::new(
+            Guard {
+                allow_private: config.allow_private_targets,
+            },
+            &[],
+        )?;
+        let memory = Budget::new(config.memory_budget, clock.clone());
+        let platform = Self(Arc::new(Inner {
+            clock,
+            db,
+            access,
+            admin_token,
+            vault,
+            settings: Settings::default(),
+            blobs,
+            bus,
+            outgoing,
+            limiter: Limiter::default(),
+            guesses: Guesses::default(),
+            writes: Writes::default(),
+            calls: FairShare::new(MAX_CALLS, MAX_CALLS / 4),
+            quotas: quota::Counts::default(),
+            memory,
+            node,
+            background: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            data_dir,
+            config,
+        }));
+        access::learn_revocations(&platform, Timestamp::default())
+            .await
+            .context("cannot read which access keys were revoked")?;
+        Ok(platform)
+    }
+}

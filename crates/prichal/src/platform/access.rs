@@ -1,0 +1,301 @@
+//! Who calls: tokens and access keys, looked up once and remembered for a second.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use prichal_core::{
+    channel::Channel,
+    entity::rights::Authority,
+    event::{Author, ChangeType, EntityKind, EventType},
+    id::{EntityId, IntegrationId, TokenId, UserId, WorkspaceId},
+    time::Timestamp,
+};
+use prichal_store::{
+    LoggedEvent,
+    integration::{self, Revocation},
+    run::Lane,
+    token::{self, Role, Token},
+    workspace::{self, Workspace},
+};
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    platform::{
+        Platform,
+        cache::Cache,
+        guess, security,
+        vault::{AccessKey, sha256_hex},
+    },
+};
+
+/// Somebody with good credentials.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// The holder of the admin token: an administrator in every workspace.
+    Admin,
+    Token(Arc<Token>),
+    Integration(Arc<AccessKey>),
+    /// A channel, over its websocket. Its roles say what it may, and that is looked at there.
+    Channel(Arc<ChannelHandle>),
+}
+
+impl Caller {
+    /// Whether the caller has anything to do with this workspace.
+    pub fn may_enter(&self, workspace: WorkspaceId) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Token(token) => token.workspace == workspace,
+            Self::Integration(key) => key.workspace == workspace,
+            Self::Channel(handle) => handle.workspace == workspace,
+        }
+    }
+
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Token(token) => token.role == Role::Admin,
+            Self::Integration(_) | Self::Channel(_) => false,
+        }
+    }
+
+    /// The rights that its changes are made with.
+    pub fn authority(&self) -> Authority {
+        if self.is_admin() {
+            Authority::Admin
+        } else {
+            Authority::Member
+        }
+    }
+
+    /// The user behind the caller.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Token(token) => token.user,
+            Self::Channel(handle) => handle.channel.user().map(UserId),
+            Self::Admin | Self::Integration(_) => None,
+        }
+    }
+
+    /// The integration behind the caller.
+    pub fn integration(&self) -> Option<IntegrationId> {
+        match self {
+            Self::Integration(key) => Some(key.integration),
+            Self::Admin | Self::Token(_) | Self::Channel(_) => None,
+        }
+    }
+
+    /// A name for the credentials. Access keys change every twenty minutes, so theirs is the integration's.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Admin => "admin".to_owned(),
+            Self::Token(token) => token_identity(token.id),
+            Self::Integration(key) => format!("integration:{}", key.integration),
+            Self::Channel(handle) => format!("channel:{}", handle.channel.id),
+        }
+    }
+
+    /// By what the caller is told from others: the id of a token, an integration or a channel.
+    pub fn credential(&self) -> Uuid {
+        match self {
+            Self::Admin => Uuid::nil(),
+            Self::Token(token) => token.id.0,
+            Self::Integration(key) => key.integration.0,
+            Self::Channel(handle) => handle.channel.id,
+        }
+    }
+
+    /// The author stamp of what the caller does.
+    pub fn author(&self) -> Author {
+        match self {
+            Self::Integration(key) => Author::integration(&key.name),
+            Self::Channel(handle) => handle.author(),
+            Self::Admin | Self::Token(_) => Author::web_app(self.user()),
+        }
+    }
+}
+
+/// The name of a workspace's token among credentials.
+pub fn token_identity(token: TokenId) -> String {
+    format!("token:{token}")
+}
+
+/// What is known of credentials and workspaces on this node.
+#[derive(Default)]
+pub struct Access {
+    tokens: Cache<String, Arc<Token>>,
+    workspaces: Cache<String, Arc<Workspace>>,
+    /// Access keys that died before their time, and since when that is known.
+    revoked: RwLock<HashSet<Revocation>>,
+}
+
+impl Access {
+    /// Forgets a token, by its hash: it was revoked here.
+    pub fn forget_token(&self, hash: &str) {
+        self.tokens.forget(hash);
+    }
+
+    /// Takes in what was committed on this node: with a user his tokens are gone.
+    pub fn committed(&self, events: &[LoggedEvent]) {
+        let is_deletion = |event: &LoggedEvent| {
+            let is_user = matches!(event.entities().first(), Some((EntityKind::User, _)));
+            is_user && event.head.kind == EventType::Change(ChangeType::Delete)
+        };
+        if events.iter().any(is_deletion) {
+            self.tokens.clear();
+        }
+    }
+
+    /// Forgets all tokens and workspaces: a workspace was deleted here.
+    pub fn forget_all(&self) {
+        self.tokens.clear();
+        self.workspaces.clear();
+    }
+
+    pub fn revoke(&self, revocation: Revocation) {
+        self.revoked
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(revocation);
+    }
+
+    fn is_revoked(&self, key: &AccessKey) -> bool {
+        let AccessKey {
+            workspace,
+            integration,
+            round,
+            ..
+        } = *key;
+        self.revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&Revocation {
+                workspace,
+                integration,
+                round,
+            })
+    }
+}
+
+/// How far back revocations are read again, so that clocks that differ hide none.
+const OVERLAP: Duration = Duration::from_secs(30);
+
+/// Learns the access keys that other nodes have revoked since about `since`.
+pub async fn learn_revocations(app: &Platform, since: Timestamp) -> Result<()> {
+    for revocation in app
+        .db
+        .read(move |conn| integration::list_revoked(conn, since - OVERLAP))
+        .await?
+    {
+        app.access.revoke(revocation);
+    }
+    Ok(())
+}
+
+/// The caller with this bearer token.
+pub async fn by_token(app: &Platform, text: &str) -> Result<Option<Caller>> {
+    let now = app.clock.now();
+    if app.admin_token.accepts(text, now) {
+        security::known(&Caller::Admin);
+        return Ok(Some(Caller::Admin));
+    }
+    by_hash(app, &sha256_hex(text.as_bytes())).await
+}
+
+/// The caller with the bearer token of this hash.
+pub async fn by_hash(app: &Platform, hash: &str) -> Result<Option<Caller>> {
+    let now = app.clock.now();
+    let hash = hash.to_owned();
+    if let Some(token) = app.access.tokens.get(&hash, now) {
+        return Ok(alive(token, now));
+    }
+    let wanted = hash.clone();
+    let Some(token) = app
+        .db
+        .read(move |conn| token::find_by_hash(conn, &wanted))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let token = Arc::new(token);
+    app.access.tokens.put(hash, token.clone(), now);
+    Ok(alive(token, now))
+}
+
+fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
+    if !token.is_good(now) {
+        guess::outlived();
+        return None;
+    }
+    let caller = Caller::Token(token);
+    security::known(&caller);
+    Some(caller)
+}
+
+/// The integration with this access key.
+pub fn by_access_key(app: &Platform, text: &str) -> Option<Caller> {
+    let Some(key) = app.vault.verify(text, app.clock.now()) else {
+        if app.vault.verify(text, Timestamp::default()).is_some() {
+            guess::outlived();
+        }
+        return None;
+    };
+    if app.access.is_revoked(&key) {
+        guess::outlived();
+        return None;
+    }
+    let caller = Caller::Integration(Arc::new(key));
+    security::known(&caller);
+    Some(caller)
+}
+
+/// A workspace by its name or id.
+pub async fn find_workspace(app: &Platform, name_or_id: &str) -> Result<Option<Arc<Workspace>>> {
+    let now = app.clock.now();
+    if let Some(workspace) = app.access.workspaces.get(name_or_id, now) {
+        return Ok(Some(workspace));
+    }
+    // Ids are kept in lower case; names are lower-case anyway.
+    let wanted = name_or_id.to_ascii_lowercase();
+    let Some(workspace) = app
+        .db
+        .read(move |conn| workspace::find(conn, &wanted))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let workspace = Arc::new(workspace);
+    app.access
+        .workspaces
+        .put(name_or_id.to_owned(), workspace.clone(), now);
+    Ok(Some(workspace))
+}
+
+/// A channel and its workspace.
+#[derive(Debug)]
+pub struct ChannelHandle {
+    pub workspace: WorkspaceId,
+    pub channel: Channel,
+    /// The hash of the local token that it was found by.
+    pub token_hash: String,
+}
+
+impl ChannelHandle {
+    pub fn lane(&self) -> Lane {
+        Lane {
+            workspace: self.workspace,
+            id: EntityId(self.channel.id),
+        }
+    }
+
+    /// The author stamp of what its scripts do.
+    pub fn author(&self) -> Author {
+        Author {
+            user: self.channel.user().map(UserId),
+            with: format!("IntegrationPoint.{}", self.channel.code()),
+        }
+    }
+}

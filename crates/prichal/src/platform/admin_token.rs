@@ -1,0 +1,150 @@
+//! The administrator's token: where it is kept, and how it is exchanged for another while the server runs.
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use prichal_core::time::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    config::is_token,
+    error::{Error, Result},
+    platform::{
+        data_dir::write_whole,
+        security::{self, Event},
+        vault::random_token,
+    },
+};
+
+pub struct AdminToken {
+    good: RwLock<Good>,
+    /// Where it is kept; none where a setting gives it.
+    file: Option<PathBuf>,
+    /// Held from the reading of the file, or before it is written, until the token is the one that is there.
+    turning: Mutex<()>,
+}
+
+struct Good {
+    token: SecretString,
+    /// The one before, and until when it is good as well.
+    previous: Option<(SecretString, Timestamp)>,
+}
+
+impl AdminToken {
+    pub fn new(token: SecretString, file: Option<PathBuf>) -> Self {
+        let good = Good {
+            token,
+            previous: None,
+        };
+        Self {
+            good: RwLock::new(good),
+            file,
+            turning: Mutex::default(),
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compares a text with the token.
+    pub fn accepts(&self, text: &str, now: Timestamp) -> bool {
+        let good = self.good.read().unwrap_or_else(PoisonError::into_inner);
+        let is = |token: &SecretString| -> bool {
+            token
+                .expose_secret()
+                .as_bytes()
+                .ct_eq(text.as_bytes())
+                .into()
+        };
+        let previous = good.previous.as_ref();
+        let previous = previous.is_some_and(|(token, until)| now < *until && is(token));
+        is(&good.token) | previous
+    }
+
+    /// Makes a new token and keeps it; the one before is good beside it for a while. Both are in the file or
+    /// in memory at any time: whenever the server ends, the file has a token that is good.
+    pub fn rotate(&self, overlap: Duration, now: Timestamp) -> Result<SecretString> {
+        let Some(file) = &self.file else {
+            return Err(Error::refused(
+                "conflict",
+                "The admin token is given by a setting; change it there",
+            ));
+        };
+        let fresh = SecretString::from(random_token());
+        let _turn = self.turn();
+        write_whole(file, fresh.expose_secret()).map_err(Error::internal)?;
+        let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut good.token, fresh.clone());
+        good.previous = Some((before, now + overlap));
+        Ok(fresh)
+    }
+
+    /// Reads the file again: an operator may have put another token there. The one before ends at once.
+    pub fn look(&self) {
+        let Some(file) = &self.file else { return };
+        let _turn = self.turn();
+        let Ok(text) = std::fs::read_to_string(file) else {
+            return;
+        };
+        let text = text.trim();
+        let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
+        if good.token.expose_secret() == text || !is_token(text) {
+            return;
+        }
+        good.token = text.into();
+        good.previous = None;
+        drop(good);
+        security::record(Event::AdminTokenRotated, None, "file");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_micros(secs * 1_000_000)
+    }
+
+    #[test]
+    fn the_token_before_is_good_for_the_overlap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("admin-token");
+        let token = AdminToken::new("the-first-admin-token".into(), Some(file.clone()));
+        let fresh = token
+            .rotate(Duration::from_mins(1), at(0))
+            .expect("rotated");
+        let kept = std::fs::read_to_string(&file).expect("it is kept");
+        assert_eq!(kept.trim(), fresh.expose_secret());
+        assert!(token.accepts(fresh.expose_secret(), at(0)));
+        assert!(token.accepts("the-first-admin-token", at(59)));
+        assert!(!token.accepts("the-first-admin-token", at(60)));
+    }
+
+    #[test]
+    fn a_file_that_was_changed_is_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("admin-token");
+        let token = AdminToken::new("the-first-admin-token".into(), Some(file.clone()));
+        std::fs::write(&file, "short").expect("written");
+        token.look();
+        assert!(token.accepts("the-first-admin-token", at(0)));
+        std::fs::write(&file, "another-admin-token-of-the-admins\n").expect("written");
+        token.look();
+        assert!(token.accepts("another-admin-token-of-the-admins", at(0)));
+        assert!(!token.accepts("the-first-admin-token", at(0)));
+    }
+
+    #[test]
+    fn a_token_of_the_settings_is_changed_there() {
+        let token = AdminToken::new("the-first-admin-token".into(), None);
+        assert!(token.rotate(Duration::ZERO, at(0)).is_err());
+        token.look();
+        assert!(token.accepts("the-first-admin-token", at(0)));
+    }
+}

@@ -1,0 +1,235 @@
+//! Wake-ups between nodes. The bus may lose a message, never the truth: who misses one finds the same
+//! in the store at the next look, a second later at the most.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_nats::connection::State;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use prichal_core::id::{EntityId, WorkspaceId};
+use prichal_store::run::Lane;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::platform::Platform;
+
+/// «Workspace W has news up to number N of its log.»
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    pub workspace: WorkspaceId,
+    pub last: i64,
+}
+
+/// «Send this over the websockets of a channel», or over one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub lane: Lane,
+    pub connection: Option<Uuid>,
+    pub text: String,
+}
+
+/// What one node tells the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Message {
+    News(News),
+    Frame(Frame),
+}
+
+/// How many messages may wait to be sent. More are lost, which only delays.
+const QUEUE: usize = 1024;
+const NEWS: &str = "prichal.news";
+const FRAMES: &str = "prichal.frames";
+
+#[derive(Clone)]
+pub struct Bus(Option<Arc<Nats>>);
+
+struct Nats {
+    client: async_nats::Client,
+    outgoing: mpsc::Sender<Message>,
+    waiting: std::sync::Mutex<Option<mpsc::Receiver<Message>>>,
+}
+
+impl Bus {
+    /// In-process without a URL: then there is nobody else to wake. A NATS server that is away at the
+    /// start is waited for in the background.
+    pub async fn connect(url: Option<&str>) -> anyhow::Result<Self> {
+        let Some(url) = url else {
+            return Ok(Self(None));
+        };
+        let options = async_nats::ConnectOptions::new()
+            .name("prichal")
+            .retry_on_initial_connect();
+        let client = options
+            .connect(url)
+            .await
+            .context("cannot connect to the bus")?;
+        let (outgoing, waiting) = mpsc::channel(QUEUE);
+        Ok(Self(Some(Arc::new(Nats {
+            client,
+            outgoing,
+            waiting: std::sync::Mutex::new(Some(waiting)),
+        }))))
+    }
+
+    /// Tries whether the NATS server at `url` answers.
+    pub async fn check(url: &str) -> anyhow::Result<()> {
+        let connected = async_nats::ConnectOptions::new().connect(url).await;
+        connected.context("cannot connect to the bus")?;
+        Ok(())
+    }
+
+    /// Tells the other nodes. Never waits.
+    pub fn tell(&self, news: News) {
+        self.send(Message::News(news));
+    }
+
+    /// Has the other nodes send something over their websockets. Never waits.
+    pub fn pass_on(&self, frame: Frame) {
+        self.send(Message::Frame(frame));
+    }
+
+    fn send(&self, message: Message) {
+        if let Some(nats) = &self.0 {
+            let _ = nats.outgoing.try_send(message);
+        }
+    }
+
+    /// Whether the bus answers.
+    pub fn is_ready(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|nats| nats.client.connection_state() == State::Connected)
+    }
+}
+
+/// Sends the messages of this node and passes on those of other nodes, until `stop`.
+pub async fn run(
+    app: Platform,
+    on_news: impl Fn(News),
+    on_frame: impl Fn(Frame),
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(nats) = &app.bus.0 else {
+        stop.cancelled().await;
+        return Ok(());
+    };
+    let waiting = nats
+        .waiting
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
+    let mut waiting = waiting.context("the bus runs already")?;
+    let subscribe = async |subject: &'static str| {
+        let incoming = nats.client.subscribe(subject).await;
+        incoming.context("cannot subscribe to the bus")
+    };
+    let mut news = subscribe(NEWS).await?;
+    let mut frames = subscribe(FRAMES).await?;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            Some(message) = waiting.recv() => {
+                let (subject, payload) = match message {
+                    Message::News(news) => (NEWS, encode(app.node, news)),
+                    Message::Frame(frame) => (FRAMES, encode_frame(app.node, &frame)),
+                };
+                if let Err(error) = nats.client.publish(subject, payload).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "could not tell the other nodes");
+                }
+            }
+            message = news.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if let Some((node, news)) = decode(&message.payload)
+                    && node != app.node
+                {
+                    on_news(news);
+                }
+            }
+            message = frames.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if let Some((node, frame)) = decode_frame(&message.payload)
+                    && node != app.node
+                {
+                    on_frame(frame);
+                }
+            }
+        }
+    }
+}
+
+fn encode(node: Uuid, news: News) -> Bytes {
+    format!("{node} {} {}", news.workspace, news.last).into()
+}
+
+fn encode_frame(node: Uuid, frame: &Frame) -> Bytes {
+    let Frame {
+        lane,
+        connection,
+        text,
+    } = frame;
+    let connection = connection.unwrap_or_default();
+    format!("{node} {} {} {connection} {text}", lane.workspace, lane.id).into()
+}
+
+/// Whatever else is sent on the subject is not ours to judge: it is nothing.
+fn decode(bytes: &[u8]) -> Option<(Uuid, News)> {
+    let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
+    let node = Uuid::try_parse(words.next()?).ok()?;
+    let workspace = WorkspaceId::parse(words.next()?)?;
+    let last = words.next()?.parse().ok()?;
+    words
+        .next()
+        .is_none()
+        .then_some((node, News { workspace, last }))
+}
+
+fn decode_frame(bytes: &[u8]) -> Option<(Uuid, Frame)> {
+    let mut words = std::str::from_utf8(bytes).ok()?.splitn(5, ' ');
+    let node = Uuid::try_parse(words.next()?).ok()?;
+    let lane = Lane {
+        workspace: WorkspaceId::parse(words.next()?)?,
+        id: EntityId::parse(words.next()?)?,
+    };
+    let connection = Uuid::try_parse(words.next()?).ok()?;
+    let frame = Frame {
+        lane,
+        connection: (!connection.is_nil()).then_some(connection),
+        text: words.next()?.to_owned(),
+    };
+    Some((node, frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_is_read_back_and_noise_is_not() {
+        let news = News {
+            workspace: WorkspaceId(Uuid::from_u128(1)),
+            last: 7,
+        };
+        let node = Uuid::from_u128(2);
+        let frame = Frame {
+            lane: Lane {
+                workspace: WorkspaceId(Uuid::from_u128(1)),
+                id: EntityId(Uuid::from_u128(3)),
+            },
+            connection: None,
+            text: "[\"a b\", 1]".to_owned(),
+        };
+        let read = decode_frame(&encode_frame(node, &frame));
+        assert_eq!(read, Some((node, frame)));
+        assert_eq!(decode(&encode(node, news)), Some((node, news)));
+        for noise in [
+            "",
+            "a b c",
+            "\u{0}",
+            "00000000-0000-0000-0000-000000000002 x 7",
+        ] {
+            assert_eq!(decode(noise.as_bytes()), None, "{noise}");
+        }
+    }
+}

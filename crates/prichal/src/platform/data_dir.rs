@@ -1,0 +1,402 @@
+//! The data directory: one server's own, locked while it runs.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use uuid::Uuid;
+
+use crate::{
+    config::{Config, MasterKey, TOKEN_FORM, is_token},
+    platform::{
+        admin_token::AdminToken,
+        security::{self, Event},
+        vault::{fill_random, random_token},
+    },
+};
+
+/// The file of the master key before the present one.
+const PREVIOUS: &str = "previous-master-key";
+/// The file of the node's id.
+const NODE: &str = "node-id";
+
+pub struct DataDir {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens the directory, makes it where it is missing, and locks it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        is_directory(path)?;
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path);
+        made.with_context(|| format!("cannot make the data directory `{shown}`"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"));
+        let lock = lock.with_context(|| format!("cannot write in the data directory `{shown}`"))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                tighten(path);
+                Ok(Self {
+                    path: path.to_owned(),
+                    _lock: lock,
+                })
+            }
+            Err(TryLockError::WouldBlock) => {
+                bail!("the data directory `{shown}` is in use by another prichal")
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock the data directory `{shown}`"))
+            }
+        }
+    }
+
+    /// Whether a server could start on the directory, as far as that can be told without making or
+    /// locking it: one may be running on it.
+    pub fn check(config: &Config) -> Result<()> {
+        let path = &config.data_dir;
+        if !is_directory(path)? {
+            return is_makeable(path)
+                .with_context(|| format!("cannot make the data directory `{}`", path.display()));
+        }
+        let probe = path.join(format!("check-{}", Uuid::new_v4()));
+        let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
+        written
+            .with_context(|| format!("cannot write in the data directory `{}`", path.display()))?;
+        let (token, key) = (path.join("admin-token"), path.join("master-key"));
+        if config.admin_token.is_none()
+            && let Some(text) = find(&token)?
+        {
+            check_token(&text, &token)?;
+        }
+        if config.master_key.is_none()
+            && let Some(text) = find(&key)?
+        {
+            read_key(&text, &key)?;
+        }
+        let previous = path.join(PREVIOUS);
+        if config.previous_master_key.is_none()
+            && let Some(text) = find(&previous)?
+        {
+            read_key(&text, &previous)?;
+        }
+        let node = path.join(NODE);
+        if let Some(text) = find(&node)? {
+            read_node(&text, &node)?;
+        }
+        Ok(())
+    }
+
+    /// The configured token, or that of the data directory, made on the first start.
+    pub fn admin_token(&self, config: &Config) -> Result<AdminToken> {
+        if let Some(token) = &config.admin_token {
+            return Ok(AdminToken::new(token.clone(), None));
+        }
+        let (text, path) = self.kept("admin-token", random_token)?;
+        check_token(&text, &path)?;
+        tracing::info!(file = %path.display(), "the administrator's token is in a file");
+        Ok(AdminToken::new(text.into(), Some(path)))
+    }
+
+    /// The master key before the present one, as long as it is configured or kept.
+    pub fn previous_master_key(&self, config: &Config) -> Result<Option<MasterKey>> {
+        if let Some(key) = &config.previous_master_key {
+            return Ok(Some(key.clone()));
+        }
+        let path = self.path.join(PREVIOUS);
+        let text = find(&path)?;
+        text.map(|text| read_key(&text, &path)).transpose()
+    }
+
+    /// The configured key, or that of the data directory, made on the first start.
+    pub fn master_key(&self, config: &Config) -> Result<MasterKey> {
+        if let Some(key) = &config.master_key {
+            return Ok(key.clone());
+        }
+        let fresh = || {
+            let mut bytes = [0; 32];
+            fill_random(&mut bytes);
+            STANDARD.encode(bytes)
+        };
+        let (text, path) = self.kept("master-key", fresh)?;
+        read_key(&text, &path)
+    }
+
+    /// Which node this is among those that share a store.
+    pub fn node_id(&self) -> Result<Uuid> {
+        let (text, path) = self.kept(NODE, || Uuid::new_v4().to_string())?;
+        read_node(&text, &path)
+    }
+
+    /// Where the journal of what is under way is.
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("under-way")
+    }
+
+    /// The text of a file of ours, made by `fresh` when it is missing; and where it is.
+    fn kept(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
+        let path = self.path.join(name);
+        if let Some(text) = find(&path)? {
+            return Ok((text, path));
+        }
+        let text = fresh();
+        write_whole(&path, &text).with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok((text, path))
+    }
+}
+
+/// Closes to others what is directly in the data directory, and itself. What cannot be closed is said.
+fn tighten(path: &Path) {
+    let mut tightened = 0;
+    let inside = fs::read_dir(path).into_iter().flatten().flatten();
+    for path in inside.map(|entry| entry.path()).chain([path.to_owned()]) {
+        match close_to_others(&path) {
+            Ok(changed) => tightened += usize::from(changed),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), error = &error as &dyn std::error::Error, "others can read this, and that cannot be changed");
+            }
+        }
+    }
+    if tightened > 0 {
+        let object = format!("{tightened} in {}", path.display());
+        security::record(Event::FilesTightened, None, &object);
+    }
+}
+
+/// Takes from everybody but the owner whatever rights there are. True when there were some.
+fn close_to_others(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    let mode = found.permissions().mode() & 0o777;
+    let owners = mode & 0o700;
+    if found.is_symlink() || mode == owners {
+        return Ok(false);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(owners))?;
+    Ok(true)
+}
+
+/// Whether the directory is there. Something else in its place, or on the way to it, is an error.
+fn is_directory(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(true),
+        Ok(_) => bail!("the data directory `{}` is not a directory", path.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error)
+            .with_context(|| format!("cannot reach the data directory `{}`", path.display())),
+    }
+}
+
+/// The text of a file, if it is there.
+fn find(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    }
+}
+
+fn check_token(text: &str, path: &Path) -> Result<()> {
+    if !is_token(text) {
+        bail!("`{}` holds no token: that is {TOKEN_FORM}", path.display());
+    }
+    Ok(())
+}
+
+fn read_key(text: &str, path: &Path) -> Result<MasterKey> {
+    MasterKey::parse(text).with_context(|| {
+        format!(
+            "`{}` holds no master key: that is 32 bytes in base64",
+            path.display()
+        )
+    })
+}
+
+fn read_node(text: &str, path: &Path) -> Result<Uuid> {
+    Uuid::try_parse(text).with_context(|| format!("`{}` holds no id", path.display()))
+}
+
+/// Tells whether a file or a folder that is missing could be made, without making it: what is there of the
+/// way to it ends in a folder that this process may write to.
+pub(crate) fn is_makeable(path: &Path) -> io::Result<()> {
+    let whole = std::path::absolute(path)?;
+    let nearest = whole.ancestors().skip(1).find(|folder| folder.exists());
+    let nearest = nearest.unwrap_or(Path::new("/"));
+    if !nearest.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(
+        nearest,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )?)
+}
+
+/// Writes a file that is there whole or not at all, for nobody else to read.
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_on_the_first_start_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/data");
+        let config = Config::for_data_dir(path.clone());
+        let read = || {
+            let dir = DataDir::open(&path).expect("opens");
+            dir.admin_token(&config).expect("a token");
+            (
+                fs::read_to_string(path.join("admin-token")).expect("kept"),
+                *dir.master_key(&config).expect("a key").bytes(),
+                dir.node_id().expect("an id"),
+            )
+        };
+        let first = read();
+        assert_eq!(read(), first);
+        for name in ["admin-token", "master-key"] {
+            let mode = fs::metadata(path.join(name))
+                .expect("a file")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        assert_eq!(
+            fs::metadata(&path).expect("a folder").permissions().mode() & 0o777,
+            0o700
+        );
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _first = DataDir::open(folder.path()).expect("opens");
+        let error = DataDir::open(folder.path())
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(
+            error.contains("in use by another prichal")
+                && error.contains(&folder.path().display().to_string()),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::for_data_dir(folder.path().to_owned());
+        let dir = DataDir::open(folder.path()).expect("opens");
+        for name in ["admin-token", "master-key", "node-id"] {
+            fs::write(folder.path().join(name), "x").expect("written");
+        }
+        let errors = [
+            dir.admin_token(&config)
+                .err()
+                .map(|error| error.to_string()),
+            dir.master_key(&config).err().map(|error| error.to_string()),
+            dir.node_id().err().map(|error| error.to_string()),
+        ];
+        for (error, name) in errors
+            .into_iter()
+            .zip(["admin-token", "master-key", "node-id"])
+        {
+            assert!(
+                error.as_deref().is_some_and(|text| text.contains(name)),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "x").expect("written");
+        let error = DataDir::open(&path).err().expect("refused");
+        let text = error.to_string();
+        assert!(
+            text.contains("is not a directory") && text.contains(&path.display().to_string()),
+            "{text}"
+        );
+        assert_eq!(
+            is_makeable(&path.join("deep")).map_err(|error| error.kind()),
+            Err(io::ErrorKind::NotADirectory)
+        );
+        let error = DataDir::open(&path.join("deep")).err().expect("refused");
+        assert!(error.to_string().contains("file/deep"), "{error:#}");
+    }
+
+    #[test]
+    fn what_others_could_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        let inside = ["prichal.sqlite", "prichal.sqlite-wal", "master-key"];
+        fs::create_dir_all(path.join("blobs")).expect("made");
+        for name in inside {
+            fs::write(path.join(name), "x").expect("written");
+            let open = fs::Permissions::from_mode(0o644);
+            fs::set_permissions(path.join(name), open).expect("opened");
+        }
+        drop(DataDir::open(&path).expect("opens"));
+        let mode = |path: &Path| {
+            let found = fs::metadata(path).expect("it is there");
+            found.permissions().mode() & 0o777
+        };
+        for name in inside {
+            assert_eq!(mode(&path.join(name)), 0o600, "{name}");
+        }
+        assert_eq!(mode(&path.join("blobs")), 0o700);
+        assert_eq!(mode(&path), 0o700);
+    }
+
+    #[test]
+    fn checking_makes_nothing_and_sees_what_would_stop_the_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        let config = Config::for_data_dir(path.clone());
+        let check = || DataDir::check(&config).map_err(|error| error.to_string());
+        assert_eq!(check(), Ok(()));
+        assert!(!path.exists());
+        let dir = DataDir::open(&path).expect("opens");
+        dir.master_key(&config).expect("a key");
+        assert_eq!(check(), Ok(()), "a running server is no obstacle");
+        assert_eq!(fs::read_dir(&path).expect("a folder").count(), 2);
+        fs::write(path.join("node-id"), "x").expect("written");
+        assert!(check().is_err_and(|text| text.contains("node-id")));
+        fs::remove_file(path.join("node-id")).expect("removed");
+        fs::write(path.join("master-key"), "x").expect("written");
+        assert!(check().is_err_and(|text| text.contains("master-key")));
+        let given = Config {
+            master_key: Some(MasterKey::new([1; 32])),
+            ..config.clone()
+        };
+        assert!(DataDir::check(&given).is_ok(), "it is not needed");
+    }
+}

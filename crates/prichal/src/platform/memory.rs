@@ -1,0 +1,598 @@
+//! The memory that bodies, answers and frames may have together, so that many small allowances make no
+//! large sum. What is held is counted as it grows and given back when it is dropped.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{
+            AtomicUsize,
+            Ordering::{AcqRel, Relaxed},
+        },
+    },
+    time::Duration,
+};
+
+use axum::http::Extensions;
+use bytes::Bytes;
+use prichal_core::{id::WorkspaceId, network, time::Timestamp};
+use prichal_store::tenant;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    platform::clock::Clock,
+};
+
+/// Shorter things than this are not counted: they are part of a connection's cost.
+pub const SMALL: usize = 8 << 10;
+/// The wait for memory that others give back.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// The least time between two lines about requests that were turned away.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// The uses of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    Body,
+    Answer,
+    Frame,
+}
+
+impl Use {
+    const ALL: [Self; 3] = [Self::Body, Self::Answer, Self::Frame];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Answer => "answer",
+            Self::Frame => "frame",
+        }
+    }
+}
+
+/// Somebody on whose account memory is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Account {
+    Workspace(WorkspaceId),
+    /// A token, an integration or a channel.
+    Credential(Uuid),
+    /// An address whose credentials are not known yet.
+    Address(IpAddr),
+}
+
+impl Account {
+    /// The part of all memory that it may hold.
+    fn share(self, limit: usize) -> usize {
+        match self {
+            Self::Workspace(_) => limit / 2,
+            Self::Credential(_) => limit / 4,
+            Self::Address(_) => limit / 8,
+        }
+    }
+}
+
+/// All memory that there is for requests.
+#[derive(Clone)]
+pub struct Budget(Arc<Pool>);
+
+struct Pool {
+    limit: usize,
+    used: AtomicUsize,
+    by_use: [AtomicUsize; Use::ALL.len()],
+    accounts: Mutex<HashMap<Account, usize>>,
+    freed: Notify,
+    clock: Clock,
+    turned_away: Mutex<TurnedAway>,
+}
+
+/// Requests that were turned away, which anybody may cause as often as he likes.
+#[derive(Default)]
+struct TurnedAway {
+    since_told: u64,
+    quiet_until: Timestamp,
+}
+
+impl Budget {
+    pub fn new(limit: usize, clock: Clock) -> Self {
+        Self(Arc::new(Pool {
+            limit,
+            used: AtomicUsize::new(0),
+            by_use: Default::default(),
+            accounts: Mutex::default(),
+            freed: Notify::new(),
+            clock,
+            turned_away: Mutex::default(),
+        }))
+    }
+
+    /// The bytes that are held.
+    pub fn used(&self) -> usize {
+        self.0.used.load(Relaxed)
+    }
+
+    /// Shows what is held, and for what.
+    pub fn report(&self) {
+        for of in Use::ALL {
+            let held = self.0.by_use[of as usize].load(Relaxed);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            metrics::gauge!("prichal_memory_budget_bytes", "use" => of.name()).set(held as f64);
+        }
+    }
+
+    /// Takes more for something that has `own` bytes already.
+    fn try_take(&self, accounts: [Option<Account>; 2], of: Use, own: usize, bytes: usize) -> bool {
+        let Pool { limit, .. } = *self.0;
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= limit);
+        if self.0.used.fetch_update(AcqRel, Relaxed, fits).is_err() {
+            return false;
+        }
+        let mut held = self.accounts();
+        let has_room = accounts.into_iter().flatten().all(|account| {
+            // One thing always fits, however small the share.
+            let before = held.get(&account).copied().unwrap_or(0);
+            before <= own || before + bytes <= account.share(limit)
+        });
+        if !has_room {
+            drop(held);
+            self.0.used.fetch_sub(bytes, AcqRel);
+            return false;
+        }
+        for account in accounts.into_iter().flatten() {
+            *held.entry(account).or_default() += bytes;
+        }
+        self.0.by_use[of as usize].fetch_add(bytes, Relaxed);
+        true
+    }
+
+    /// Takes more, whatever there is.
+    fn force(&self, accounts: [Option<Account>; 2], of: Use, bytes: usize) {
+        let mut held = self.accounts();
+        for account in accounts.into_iter().flatten() {
+            *held.entry(account).or_default() += bytes;
+        }
+        drop(held);
+        self.0.used.fetch_add(bytes, AcqRel);
+        self.0.by_use[of as usize].fetch_add(bytes, Relaxed);
+    }
+
+    /// True when more is held than may be, by all together or by one of these.
+    fn is_over(&self, accounts: [Option<Account>; 2]) -> bool {
+        let used = self.used();
+        if used == 0 {
+            return false;
+        }
+        let held = self.accounts();
+        let is_over = |account: Account| {
+            let now = held.get(&account).copied().unwrap_or(0);
+            now > account.share(self.0.limit)
+        };
+        used > self.0.limit || accounts.into_iter().flatten().any(is_over)
+    }
+
+    fn give_back(&self, accounts: [Option<Account>; 2], of: Use, bytes: usize) {
+        let mut held = self.accounts();
+        for account in accounts.into_iter().flatten() {
+            if let Some(now) = held.get_mut(&account) {
+                *now -= bytes;
+                if *now == 0 {
+                    held.remove(&account);
+                }
+            }
+        }
+        drop(held);
+        self.0.by_use[of as usize].fetch_sub(bytes, Relaxed);
+        self.0.used.fetch_sub(bytes, AcqRel);
+        self.0.freed.notify_waiters();
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, HashMap<Account, usize>> {
+        self.0
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Memory that is held until this is dropped.
+pub struct Hold {
+    budget: Budget,
+    accounts: [Option<Account>; 2],
+    of: Use,
+    bytes: usize,
+    /// The part of that which is counted: none of a small thing.
+    counted: usize,
+}
+
+impl Hold {
+    /// Takes more, if there is more now.
+    pub fn try_grow(&mut self, more: usize) -> bool {
+        // A holder of too much sends no more, however small.
+        let is_new = self.of == Use::Body && self.bytes == 0;
+        if is_new && self.budget.is_over(self.accounts) {
+            return false;
+        }
+        let bytes = self.bytes.saturating_add(more);
+        let wanted = if bytes > SMALL { bytes } else { 0 };
+        let missing = wanted.saturating_sub(self.counted);
+        if missing > 0 && !self.take(missing) {
+            return false;
+        }
+        self.counted += missing;
+        self.bytes = bytes;
+        true
+    }
+
+    /// Takes more for what cannot be refused any more. It counts, so that the next thing is.
+    pub fn force(&mut self, more: usize) {
+        self.bytes = self.bytes.saturating_add(more);
+        if self.bytes > SMALL {
+            let missing = self.bytes.saturating_sub(self.counted);
+            self.budget.force(self.accounts, self.of, missing);
+            self.counted += missing;
+        }
+    }
+
+    fn take(&self, more: usize) -> bool {
+        let Self { accounts, of, .. } = *self;
+        self.budget.try_take(accounts, of, self.counted, more)
+    }
+
+    /// Takes more, waiting a little for others to give some back.
+    pub async fn grow(&mut self, more: usize) -> Result<()> {
+        if self.try_grow(more) {
+            return Ok(());
+        }
+        let pool = self.budget.0.clone();
+        let waited = async {
+            loop {
+                let freed = pool.freed.notified();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                if self.try_grow(more) {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        let waited = tokio::time::timeout(WAIT, waited).await;
+        waited.map_err(|_| {
+            metrics::counter!("prichal_memory_refused_total").increment(1);
+            Error::Busy
+        })
+    }
+
+    /// Gives back what is held beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.bytes = self.bytes.min(bytes);
+        let wanted = if self.bytes > SMALL { self.bytes } else { 0 };
+        let spare = self.counted.saturating_sub(wanted);
+        if spare > 0 {
+            self.budget.give_back(self.accounts, self.of, spare);
+            self.counted -= spare;
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+/// Bytes that hold their memory until the last of them is written.
+struct Held {
+    bytes: Bytes,
+    _hold: Hold,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Ties memory to the bytes it is held for.
+pub fn tie(bytes: Bytes, hold: Hold) -> Bytes {
+    if hold.counted == 0 {
+        return bytes;
+    }
+    Bytes::from_owner(Held { bytes, _hold: hold })
+}
+
+/// The account that a request is on: its address until its credentials are known.
+#[derive(Clone)]
+pub struct Payer(Arc<Paying>);
+
+struct Paying {
+    budget: Budget,
+    address: Option<IpAddr>,
+    known: OnceLock<[Option<Account>; 2]>,
+    /// The memory of its body until it is answered.
+    body: tokio::sync::Mutex<Option<Hold>>,
+}
+
+impl Payer {
+    pub fn new(budget: Budget, address: Option<IpAddr>) -> Self {
+        Self(Arc::new(Paying {
+            budget,
+            address,
+            known: OnceLock::new(),
+            body: tokio::sync::Mutex::new(None),
+        }))
+    }
+
+    /// The payer of a request that came over a connection.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get::<Self>().cloned()
+    }
+
+    /// Names the sender of the request. Its memory from here on is on the account of these, and its reads take the
+    /// turns of the workspace.
+    pub fn name(extensions: &Extensions, workspace: Option<WorkspaceId>, credential: Uuid) {
+        if let Some(workspace) = workspace {
+            tenant::name(workspace);
+        }
+        if let Some(payer) = extensions.get::<Self>() {
+            let workspace = workspace.map(Account::Workspace);
+            let accounts = [workspace, Some(Account::Credential(credential))];
+            // The first one who says it is right.
+            let _ = payer.0.known.set(accounts);
+        }
+    }
+
+    /// Counts a request that is turned away. Gives how many there were since that was last told, when it is time to
+    /// tell it again.
+    pub fn turned_away(&self) -> Option<u64> {
+        let pool = &self.0.budget.0;
+        let turned_away = pool.turned_away.lock();
+        let mut turned_away = turned_away.unwrap_or_else(PoisonError::into_inner);
+        turned_away.since_told += 1;
+        let now = pool.clock.now();
+        if now < turned_away.quiet_until {
+            return None;
+        }
+        turned_away.quiet_until = now + QUIET;
+        Some(std::mem::take(&mut turned_away.since_told))
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.budget.0.clock
+    }
+
+    /// An empty hold, to grow.
+    pub fn hold(&self, of: Use) -> Hold {
+        let unknown = [
+            self.0.address.map(network::customer).map(Account::Address),
+            None,
+        ];
+        Hold {
+            budget: self.0.budget.clone(),
+            accounts: self.0.known.get().copied().unwrap_or(unknown),
+            of,
+            bytes: 0,
+            counted: 0,
+        }
+    }
+
+    /// Takes memory for the body of the request, held until that is answered.
+    pub async fn take(&self, more: usize) -> Result<()> {
+        let mut body = self.0.body.lock().await;
+        let hold = body.get_or_insert_with(|| self.hold(Use::Body));
+        hold.grow(more).await
+    }
+
+    /// Gives back what the body of the request holds.
+    pub async fn release(&self) {
+        drop(self.0.body.lock().await.take());
+    }
+}
+
+/// The speed at which something has to come in: never silent for longer than `silence`, and after `grace` no slower
+/// than `rate` bytes in a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub silence: Duration,
+    pub grace: Duration,
+    pub rate: u64,
+}
+
+impl Pace {
+    /// The time that the next piece may take, after `bytes` that took `since`.
+    fn rest(self, bytes: u64, since: Duration) -> Duration {
+        let due = self.grace + Duration::from_secs(bytes / self.rate.max(1));
+        due.saturating_sub(since).min(self.silence)
+    }
+}
+
+/// Something that comes in at a pace.
+pub struct Timed {
+    clock: Option<Clock>,
+    pace: Pace,
+    started: Timestamp,
+    bytes: u64,
+}
+
+impl Timed {
+    /// Without a clock, anything is fast enough.
+    pub fn new(clock: Option<Clock>, pace: Pace) -> Self {
+        let started = clock.as_ref().map(Clock::now).unwrap_or_default();
+        Self {
+            clock,
+            pace,
+            started,
+            bytes: 0,
+        }
+    }
+
+    /// The next piece; nothing when it does not come in time.
+    pub async fn next<T>(&mut self, piece: impl Future<Output = T>) -> Option<T> {
+        let late = async {
+            match &self.clock {
+                Some(clock) => {
+                    let since = clock.now().since(self.started);
+                    clock.sleep(self.pace.rest(self.bytes, since)).await;
+                }
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            piece = piece => Some(piece),
+            () = late => None,
+        }
+    }
+
+    pub fn count(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use prichal_core::time::Timestamp;
+
+    use super::*;
+
+    fn payer(budget: &Budget, workspace: u128, credential: u128) -> Payer {
+        let mut extensions = Extensions::new();
+        let address = IpAddr::from([127, 0, 0, 1]);
+        extensions.insert(Payer::new(budget.clone(), Some(address)));
+        if credential > 0 {
+            let workspace = WorkspaceId(Uuid::from_u128(workspace));
+            Payer::name(&extensions, Some(workspace), Uuid::from_u128(credential));
+        }
+        Payer::of(&extensions).unwrap()
+    }
+
+    fn budget(limit: usize) -> Budget {
+        Budget::new(limit, Clock::manual(Timestamp::default()))
+    }
+
+    #[test]
+    fn what_is_small_costs_nothing_and_what_is_large_all_of_it() {
+        let budget = budget(100 * SMALL);
+        let mut hold = payer(&budget, 1, 1).hold(Use::Body);
+        assert!(hold.try_grow(SMALL));
+        assert_eq!(budget.used(), 0);
+        assert!(hold.try_grow(1));
+        assert_eq!(budget.used(), SMALL + 1);
+        hold.shrink_to(SMALL);
+        assert_eq!(budget.used(), 0);
+        assert!(hold.try_grow(SMALL));
+        drop(hold);
+        assert_eq!(budget.used(), 0);
+        assert!(budget.accounts().is_empty());
+    }
+
+    #[test]
+    fn nobody_has_more_than_his_share() {
+        let limit = 80 * SMALL;
+        for (workspace, credential, share) in [(1, 1, limit / 4), (1, 0, limit / 8)] {
+            let budget = budget(limit);
+            let payer = payer(&budget, workspace, credential);
+            let (mut one, mut other) = (payer.hold(Use::Body), payer.hold(Use::Answer));
+            assert!(one.try_grow(share - 2 * SMALL));
+            assert!(!other.try_grow(2 * SMALL + 1));
+            assert!(other.try_grow(2 * SMALL));
+            drop(one);
+            assert!(other.try_grow(SMALL));
+        }
+        let budget = budget(limit);
+        let mut holds: Vec<Hold> = (1..=4)
+            .map(|credential| payer(&budget, 1, credential).hold(Use::Body))
+            .collect();
+        let taken = holds.iter_mut().map(|hold| hold.try_grow(limit / 4 - 1));
+        assert_eq!(taken.collect::<Vec<_>>(), [true, true, false, false]);
+        assert!(payer(&budget, 2, 9).hold(Use::Body).try_grow(limit / 4));
+    }
+
+    #[test]
+    fn one_thing_fits_where_all_memory_is_large_enough() {
+        let budget = budget(10 * SMALL);
+        let payer = payer(&budget, 1, 1);
+        let mut hold = payer.hold(Use::Body);
+        assert!((0..10).all(|_| hold.try_grow(SMALL)));
+        assert!(!hold.try_grow(1));
+        assert!(!payer.hold(Use::Body).try_grow(SMALL + 1));
+    }
+
+    #[test]
+    fn what_cannot_be_refused_counts_for_the_next() {
+        let budget = budget(16 * SMALL);
+        let payer = payer(&budget, 1, 1);
+        let mut answer = payer.hold(Use::Answer);
+        answer.force(5 * SMALL);
+        assert_eq!(budget.used(), 5 * SMALL);
+        assert!(!payer.hold(Use::Body).try_grow(1));
+        assert!(payer.hold(Use::Answer).try_grow(1));
+        drop(answer);
+        assert!(payer.hold(Use::Body).try_grow(1));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn memory_is_waited_for_until_it_is_given_back() {
+        let budget = budget(4 * SMALL);
+        let payer = payer(&budget, 1, 1);
+        let mut first = payer.hold(Use::Body);
+        first.grow(4 * SMALL).await.unwrap();
+        let (taken, ()) = tokio::join!(payer.take(2 * SMALL), async {
+            tokio::task::yield_now().await;
+            drop(first);
+        });
+        taken.unwrap();
+        assert_eq!(budget.used(), 2 * SMALL);
+        payer.release().await;
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn bytes_hold_their_memory_until_the_last_is_gone() {
+        let budget = budget(4 * SMALL);
+        let mut hold = payer(&budget, 1, 1).hold(Use::Answer);
+        assert!(hold.try_grow(2 * SMALL));
+        let mut bytes = tie(Bytes::from(vec![1; 2 * SMALL]), hold);
+        let part = bytes.split_to(5);
+        drop(bytes);
+        assert_eq!(budget.used(), 2 * SMALL);
+        drop(part);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_comes_too_slowly_is_cut_off() {
+        let clock = Clock::manual(Timestamp::default());
+        let pace = Pace {
+            silence: Duration::from_secs(10),
+            grace: Duration::from_secs(30),
+            rate: 100,
+        };
+        let rest = |bytes, secs| pace.rest(bytes, Duration::from_secs(secs)).as_secs();
+        assert_eq!(
+            [
+                rest(0, 0),
+                rest(0, 25),
+                rest(0, 40),
+                rest(1000, 38),
+                rest(9999, 9)
+            ],
+            [10, 5, 0, 2, 10]
+        );
+        let mut timed = Timed::new(Some(clock.clone()), pace);
+        assert_eq!(timed.next(async { 1 }).await, Some(1));
+        let (late, ()) = tokio::join!(timed.next(pending::<()>()), async {
+            clock.advance(Duration::from_secs(10));
+        });
+        assert_eq!(late, None);
+    }
+}

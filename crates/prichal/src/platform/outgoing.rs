@@ -1,0 +1,381 @@
+//! Calls to the outside: the only place that opens connections to addresses other people chose.
+//!
+//! One call, top to bottom:
+//!
+//! 1. A free connection of the caller's own [`Connections`] is taken, or else the host is resolved
+//!    within the share of whom it is for ([`names::Asker`]),
+//!    *every* address it has is put before the [`Guard`], and those very addresses are connected
+//!    to. Nothing resolves a second time, so a name cannot change its mind in between.
+//! 2. The request is sent, the head of the answer is read, then its body as far as it is wanted.
+//! 3. The connection goes back when the answer was read to its end and the peer keeps it open.
+//!
+//! Once the head of an answer is there, it is the answer, whatever becomes of its body.
+//!
+//! One deadline covers all of that. It is a future of the caller's, so that the caller's clock
+//! decides. No redirect is followed, no proxy is asked, and nothing is read from the environment
+//! but the system's certificates (which honour `SSL_CERT_FILE`).
+//!
+//! Nothing is started in the background: a connection is driven by the call that uses it, in the
+//! caller's task. A task per connection would cost two wake-ups across threads per call. The price
+//! is that an idle connection notices nothing: that its peer has closed it is seen when it is taken
+//! the next time, and a caller that falls silent should [`Connections::sweep`].
+//!
+//! The module knows no webhooks: who signs, what an echo is and when to try again is not its matter.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper::{HeaderMap, Method, Request, header};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use connection::{Live, Stream};
+use connections::Connections;
+use guard::{Guard, Kind};
+use names::Names;
+use target::{Host, Origin, Target};
+
+mod connection;
+pub mod connections;
+pub mod guard;
+mod lenient;
+pub mod names;
+pub mod post;
+mod redirect;
+pub mod signature;
+pub mod target;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+/// How much of an answer's body is worth keeping for a log.
+pub const KEEP: usize = 1024;
+
+/// How large the head of an answer may be.
+const MOST_HEAD: usize = 64 * 1024;
+/// How many headers it may have. To have more read than hyper does by itself costs an allocation per answer.
+const MOST_HEADERS: usize = 256;
+
+/// What all calls of a process share: the guard and the trusted certificates.
+pub struct Connector {
+    guard: Guard,
+    names: Names,
+    tls: TlsConnector,
+    http: http1::Builder,
+}
+
+/// A request. `Host` and `Content-Length` are added to the headers.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// How many bytes of the answer's body are kept, such as [`KEEP`].
+    pub keep: usize,
+}
+
+/// An answer, whatever its status: redirects are answers, too.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    /// They share the memory of the whole head. Who keeps one for long should copy it.
+    pub headers: HeaderMap,
+    /// At most the first [`Outgoing::keep`] bytes.
+    pub body: Bytes,
+    /// There is more, or may be more, than `body` holds.
+    pub truncated: bool,
+    /// Why the body did not come whole. Status and headers count all the same.
+    pub broken: Option<CallError>,
+}
+
+impl Answer {
+    /// `fault`, which was found with the answer to a call of `target`, and what else explains it.
+    pub fn explained(&self, fault: String, target: &Target) -> String {
+        let redirect = self
+            .redirect(target)
+            .map(|place| format!("it is a redirect to {place}, and redirects are not followed"));
+        let broken = self.broken.as_ref().map(ToString::to_string);
+        let parts = [Some(fault), redirect, broken];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Why there is no answer. The texts hold no secret and no URL, and may be shown to the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("timed out while {phase}")]
+    Timeout { phase: Phase },
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    #[error("the host name could not be resolved")]
+    Dns,
+    #[error("no connection: {reason}")]
+    Connect { reason: &'static str },
+    #[error("no TLS connection: {reason}")]
+    Tls { reason: &'static str },
+    #[error("the connection was closed while {phase}")]
+    Closed { phase: Phase },
+    #[error("not valid HTTP/1.1, seen while {phase}")]
+    BadAnswer { phase: Phase },
+    #[error("the head of the answer has more than 64 KiB or 256 headers")]
+    TooLargeHead,
+}
+
+impl CallError {
+    /// How far the call had come.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Timeout { phase } | Self::Closed { phase } | Self::BadAnswer { phase } => *phase,
+            Self::Refused(_) | Self::Dns => Phase::Resolve,
+            Self::Connect { .. } => Phase::Connect,
+            Self::Tls { .. } => Phase::Tls,
+            Self::TooLargeHead => Phase::Answer,
+        }
+    }
+}
+
+/// The stretches of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Resolve,
+    Connect,
+    Tls,
+    /// Sending is part of it: a peer may answer before it has read everything.
+    Answer,
+    Body,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolving the host name",
+            Self::Connect => "connecting",
+            Self::Tls => "setting up TLS",
+            Self::Answer => "waiting for the answer",
+            Self::Body => "reading the body of the answer",
+        })
+    }
+}
+
+/// Whom the guard did not let us call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: Kind,
+    /// The address in the URL. `None` when it stands behind a name: what a name means inside the
+    /// operator's network is nothing to tell a tenant.
+    pub address: Option<IpAddr>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{} address {address}", self.kind),
+            None => write!(f, "{} address behind the host name", self.kind),
+        }
+    }
+}
+
+/// Trust in Mozilla's certificates, those of the system and `roots`. Reads files.
+pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut trusted = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    // A system without certificates, or with a broken one among them, is no reason to stop.
+    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for root in roots {
+        trusted.add(root.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    Ok(tls)
+}
+
+impl Connector {
+    /// Trusts as [`trusting`] says. Reads files: build one when the process starts and share it.
+    pub fn new(guard: Guard, roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
+        let mut tls = trusting(roots)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        tls.client_auth_cert_resolver = Arc::new(tls::NoCertificate);
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MOST_HEAD)
+            .max_header_size(MOST_HEAD)
+            .max_headers(MOST_HEADERS)
+            // As other clients are lenient, so receivers that work with those work with us.
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true);
+        Ok(Self {
+            guard,
+            names: Names::new(),
+            tls: TlsConnector::from(Arc::new(tls)),
+            http,
+        })
+    }
+
+    /// Sends `request` to `target` and returns its answer, unless `timeout` is over first.
+    ///
+    /// Dropping the call closes its connection, nothing else.
+    pub async fn call(
+        &self,
+        connections: &Connections,
+        target: &Target,
+        request: Outgoing,
+        timeout: impl Future<Output = ()>,
+    ) -> Result<Answer, CallError> {
+        // A peer that always has something to read would otherwise use up the task's budget every
+        // time, and a timer that gets none never fires.
+        let mut timeout = pin!(unconstrained(timeout));
+        let keep = request.keep;
+        let mut request = request.into_http(target);
+        if let Some(mut live) = connections.take(&target.origin, Instant::now()) {
+            let again = request.clone();
+            match live.exchange(request, keep, timeout.as_mut()).await {
+                // The peer closed an idle connection just as we took it, most likely. HTTP cannot
+                // tell whether it has worked on the request nevertheless. That does not matter
+                // here: delivery is at least once, receivers know an event by its id, and without
+                // this a healthy receiver would see its event only after the first wait.
+                Err(CallError::Closed { .. }) if !live.heard() => request = again,
+                outcome => {
+                    connections.put(live, &target.origin, Instant::now());
+                    return outcome;
+                }
+            }
+        }
+        // Rare and large: kept out of the future of the common case.
+        let mut live = Box::pin(self.open(connections, &target.origin, timeout.as_mut())).await?;
+        let outcome = live.exchange(request, keep, timeout.as_mut()).await;
+        connections.put(live, &target.origin, Instant::now());
+        outcome
+    }
+
+    async fn open(
+        &self,
+        connections: &Connections,
+        origin: &Origin,
+        mut timeout: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Box<Live>, CallError> {
+        let addresses = self.addresses(connections, origin);
+        let addresses = within(timeout.as_mut(), Phase::Resolve, addresses).await?;
+        let tcp = within(timeout.as_mut(), Phase::Connect, connect(&addresses)).await?;
+        let Some(name) = &origin.tls else {
+            return Live::new(&self.http, Stream::Plain(tcp), false).await;
+        };
+        let handshake = self.handshake(name.clone(), tcp);
+        let (tls, asked) = within(timeout, Phase::Tls, handshake).await?;
+        Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
+    }
+
+    /// The addresses of the host, all of them passed by the guard. One forbidden address condemns
+    /// the others: a name that mixes them is either a trick or a mistake.
+    async fn addresses(
+        &self,
+        connections: &Connections,
+        origin: &Origin,
+    ) -> Result<Vec<SocketAddr>, CallError> {
+        let (addresses, literal) = match &origin.host {
+            Host::Address(address) => {
+                let addresses = vec![SocketAddr::new(*address, origin.port)];
+                (addresses, Some(*address))
+            }
+            Host::Name(name) => (
+                connections.resolve(&self.names, name, origin.port).await?,
+                None,
+            ),
+        };
+        self.check(&addresses, literal)?;
+        Ok(addresses)
+    }
+
+    fn check(&self, addresses: &[SocketAddr], literal: Option<IpAddr>) -> Result<(), CallError> {
+        for address in addresses {
+            self.guard.check(address.ip()).map_err(|kind| {
+                CallError::Refused(Refusal {
+                    kind,
+                    address: literal,
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn handshake(
+        &self,
+        name: ServerName<'static>,
+        tcp: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, bool), CallError> {
+        let (shaken, asked) = tls::noticing(self.tls.connect(name, tcp)).await;
+        let reason = |error| CallError::Tls {
+            reason: tls::reason(&error, asked),
+        };
+        Ok((shaken.map_err(reason)?, asked))
+    }
+}
+
+impl Outgoing {
+    fn into_http(self, target: &Target) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = target.path.clone();
+        *request.headers_mut() = self.headers;
+        request
+            .headers_mut()
+            .insert(header::HOST, target.authority.clone());
+        request
+    }
+}
+
+/// Does `work` unless `timeout` is over first. Work that is done counts, even if it is late.
+async fn within<T>(
+    mut timeout: Pin<&mut impl Future<Output = ()>>,
+    phase: Phase,
+    work: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        let timeout = timeout.as_mut().poll(cx);
+        timeout.map(|()| Err(CallError::Timeout { phase }))
+    })
+    .await
+}
+
+/// Connects to the first address that accepts. One after the other, in the order of [`Names`], which puts
+/// families without a route last.
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
+    let mut reason = "the host name has no address";
+    for address in addresses {
+        let connected = TcpStream::connect(address).await;
+        match connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => reason = connect_reason(&error),
+        }
+    }
+    Err(CallError::Connect { reason })
+}
+
+fn connect_reason(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "refused by the host",
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => "reset by the host",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "the host is unreachable",
+        ErrorKind::TimedOut => "the host does not react",
+        _ => "it could not be opened",
+    }
+}

@@ -1,0 +1,111 @@
+//! Posts to receivers: one POST with a deadline, and what came of it.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use prichal_core::{
+    retry::{Failure, Reply},
+    time::Timestamp,
+};
+
+use crate::platform::{
+    Platform,
+    outgoing::{Answer, CallError, KEEP, Outgoing, connections::Connections, target::Target},
+};
+
+pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+
+pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+
+/// How this server introduces itself.
+pub const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("Prichal/", env!("CARGO_PKG_VERSION")));
+
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub reply: Reply,
+    pub started_at: Timestamp,
+    pub duration: Duration,
+    pub http_status: Option<u16>,
+    /// Why it is no success, for people.
+    pub error: Option<String>,
+    /// The first KiB of the answer.
+    pub answer: Option<String>,
+}
+
+/// What comes of a call whose URL is none.
+pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
+    Outcome {
+        reply: Reply::Failed(Failure::BadUrl),
+        started_at,
+        duration: Duration::ZERO,
+        http_status: None,
+        error: Some(error),
+        answer: None,
+    }
+}
+
+/// Posts a body once. `read` says what an answer means.
+pub async fn post(
+    app: &Platform,
+    connections: &Connections,
+    target: &Target,
+    headers: HeaderMap,
+    body: Bytes,
+    read: impl FnOnce(&Answer) -> Reply,
+) -> Outcome {
+    let started_at = app.clock.now();
+    let request = Outgoing {
+        method: Method::POST,
+        headers,
+        body,
+        keep: KEEP,
+    };
+    let deadline = app.clock.sleep(app.config.delivery_timeout);
+    let called = app.outgoing.call(connections, target, request, deadline);
+    let called = called.await;
+    let duration = app.clock.now().since(started_at);
+    match called {
+        Err(error) => Outcome {
+            reply: Reply::Failed(failure(&error)),
+            started_at,
+            duration,
+            http_status: None,
+            error: Some(error.to_string()),
+            answer: None,
+        },
+        Ok(answer) => {
+            let reply = read(&answer);
+            Outcome {
+                reply,
+                started_at,
+                duration,
+                http_status: Some(answer.status),
+                error: reply.error().map(|fault| answer.explained(fault, target)),
+                answer: (!answer.body.is_empty()).then(|| text(&answer.body)),
+            }
+        }
+    }
+}
+
+/// What an error of a call means for a delivery.
+pub fn failure(error: &CallError) -> Failure {
+    match error {
+        CallError::Timeout { .. } => Failure::Timeout,
+        CallError::Refused(_) => Failure::Forbidden,
+        CallError::Dns => Failure::Unresolved,
+        CallError::Connect { .. } | CallError::Tls { .. } => Failure::Connect,
+        CallError::Closed { .. } | CallError::BadAnswer { .. } | CallError::TooLargeHead => {
+            Failure::Broken
+        }
+    }
+}
+
+/// Bytes as text that both engines can keep: PostgreSQL refuses NUL.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}

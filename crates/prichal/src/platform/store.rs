@@ -1,0 +1,61 @@
+//! The store, opened as the configuration says.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prichal_store::{Db, OnBatch, OnCommit, Options};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use secrecy::ExposeSecret as _;
+
+use crate::{config::Config, platform::outgoing::trusting};
+
+/// The store that the settings name.
+pub fn options(config: &Config) -> anyhow::Result<Options> {
+    Ok(match &config.database_url {
+        Some(url) => Options::Postgres {
+            url: url.expose_secret().to_owned(),
+            tls: Some(Arc::new(trust_of_database(config)?)),
+        },
+        None => Options::Sqlite {
+            path: config.data_dir.join("prichal.sqlite"),
+        },
+    })
+}
+
+/// Opens SQLite in the data directory or the PostgreSQL database, and runs migrations.
+pub async fn open(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
+    let options = options(config)?;
+    let on_batch: OnBatch = Arc::new(|writes: usize| {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a batch is at most a few hundred writes"
+        )]
+        metrics::histogram!("prichal_commit_batch_size").record(writes as f64);
+    });
+    // Opening blocks: it connects and runs migrations.
+    let opened =
+        tokio::task::spawn_blocking(move || Db::open(&options, &on_commit, &on_batch)).await?;
+    opened.with_context(|| match &config.database_url {
+        Some(_) => "cannot open the PostgreSQL database".to_owned(),
+        None => format!(
+            "cannot open the SQLite database in `{}`",
+            config.data_dir.display()
+        ),
+    })
+}
+
+/// Whom a connection to the database trusts, where its URL asks for TLS.
+fn trust_of_database(config: &Config) -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = Vec::new();
+    if let Some(file) = &config.database_ca {
+        let read = || CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>();
+        let why = || format!("cannot read the certificates in `{}`", file.display());
+        roots = read().with_context(why)?;
+        anyhow::ensure!(
+            !roots.is_empty(),
+            "there is no certificate in `{}`",
+            file.display()
+        );
+    }
+    Ok(trusting(&roots)?)
+}
