@@ -228,7 +228,7 @@ pub struct Config {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// The lines to log: error, warn, info, debug or trace, or a filter such as info,prichal::dispatch=debug
+    /// The lines to log: error, warn, info, debug or trace, or a filter such as info,prichal::delivery=debug
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = value::log_filter)]
     pub log_level: String,
 

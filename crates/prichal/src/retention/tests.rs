@@ -23,7 +23,9 @@ const DAY: Duration = Duration::from_hours(24);
 async fn app(dir: &tempfile::TempDir) -> App {
     let config = Config::for_data_dir(dir.path().join("data"));
     let clock = Clock::manual(Clock::System.now());
-    crate::app::open(config, clock).await.unwrap()
+    let app = crate::app::open(config, clock).await.unwrap();
+    journal::open(&app).await;
+    app
 }
 
 async fn blob(app: &App) -> BlobKey {

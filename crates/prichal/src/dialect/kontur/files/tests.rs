@@ -362,7 +362,7 @@ async fn a_client_that_falls_silent_is_given_up() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
     assert_eq!(lab.blobs().await, 0);
 }
 
