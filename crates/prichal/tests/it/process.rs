@@ -787,7 +787,7 @@ async fn what_it_keeps_is_for_its_owner_alone() {
     assert!(
         lines
             .iter()
-            .all(|line| line["target"] == "prichal::platform::security")
+            .all(|line| line["target"] == "prichal::security")
     );
     drop(server);
 }
