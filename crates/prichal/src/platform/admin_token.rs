@@ -76,7 +76,7 @@ impl AdminToken {
             ));
         };
         let fresh = SecretString::from(random_token());
-        let _turn = self.turn();
+        let _turn = self.lock_file();
         write_whole(file, fresh.expose_secret()).map_err(Error::internal)?;
         let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut good.token, fresh.clone());
@@ -87,7 +87,7 @@ impl AdminToken {
     /// Reads the file again, where an operator may have put another token. The token before ends at once.
     pub fn reload(&self) {
         let Some(file) = &self.file else { return };
-        let _turn = self.turn();
+        let _turn = self.lock_file();
         let Ok(text) = std::fs::read_to_string(file) else {
             return;
         };

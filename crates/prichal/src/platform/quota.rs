@@ -237,7 +237,7 @@ pub async fn watch(app: &Platform) -> Result<()> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     for (workspace, kind) in full.difference(&said) {
-        tracing::warn!(%workspace, quota = kind.name(), "a quota is used up to {WARNING_PERCENT} %");
+        tracing::warn!(%workspace, quota = kind.name(), "workspace {workspace} has used {WARNING_PERCENT} % of its quota of {}", kind.name());
     }
     for (workspace, kind) in said.difference(&full) {
         gauge(*workspace, *kind, 0, 1);

@@ -137,7 +137,7 @@ impl Vault {
         }
     }
 
-    /// The same with the master key that it takes the place of.
+    /// A vault whose master key may replace a previous one.
     pub fn replacing(master: &[u8; 32], previous: Option<&[u8; 32]>) -> Self {
         let previous = previous.filter(|previous| *previous != master);
         Self {
@@ -179,7 +179,7 @@ impl Vault {
     /// Seals with the previous key or with the current one.
     pub fn hold_back(&self, is_held_back: bool) {
         self.seals_with_previous
-            .store(whether && self.previous.is_some(), Relaxed);
+            .store(is_held_back && self.previous.is_some(), Relaxed);
     }
 
     /// Accepts no access key of the previous master key from this time on.
