@@ -149,7 +149,7 @@ pub struct Config {
 
     /// The origins whose pages may read the stream of live cards, separated by commas; empty for none, * for all
     ///
-    /// The stream is /api/v1/{ws}/communications/live, an origin for example https://crm.example. Even * is safe,
+    /// The stream is /api/v1/{ws}/communications/live, an origin is written as https://crm.example. Even * is safe,
     /// since there are no cookies: a page can read nothing without a token or a ticket of its own.
     #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = value::origins)]
     pub allowed_origins: Listed<String>,

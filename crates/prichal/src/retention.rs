@@ -321,7 +321,7 @@ async fn remove_orphans(app: &App, before: Timestamp) -> Result<()> {
         let step = step.map_err(|error| error.1)?;
         for orphan in app.db.read(move |conn| nameless(conn, step)).await? {
             app.blobs.delete(orphan).await?;
-            tracing::info!(blob = %orphan, "removed orphaned blob {orphan}");
+            tracing::info!(workspace = %orphan.workspace, blob = %orphan, "removed orphaned blob {orphan}");
         }
     }
     Ok(())

@@ -136,7 +136,7 @@ pub async fn run(
                     Message::Frame(frame) => (FRAMES, encode_frame(app.node, &frame)),
                 };
                 if let Err(error) = nats.client.publish(subject, payload).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "could not tell the other nodes");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot send a wake-up to the other nodes");
                 }
             }
             message = news.next() => {
