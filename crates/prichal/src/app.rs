@@ -1,4 +1,4 @@
-//! The server put together: platform, domain and delivery, one over the other.
+//! Assembly of the server: platform, domain and delivery, each over the one before.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 
 pub use crate::delivery::Delivery as App;
 
-/// Opens the store, the blobs and the bus. Nothing runs yet: that is [`crate::lifecycle`]'s part.
+/// Opens the store, the blobs and the bus. Starts no task: that is [`crate::lifecycle`]'s part.
 pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let telephony = Arc::new(Telephony::default());
     let channels = Arc::new(Channels::default());
@@ -41,7 +41,7 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
         on_commit
     });
     let platform = platform.await?;
-    // This program, also when its file was replaced since.
+    // The path of this program, even if its file was replaced since.
     let program = platform.config.script_worker.clone();
     let program = program.unwrap_or_else(|| "/proc/self/exe".into());
     let scripts = Scripts::new(program, clock);

@@ -19,7 +19,7 @@ use clap::{Arg, ArgMatches, Args as _, Command, parser::ValueSource};
 
 use crate::config::{self, BadSetting, Config, Sources};
 
-/// Runs what the command line asks for.
+/// Runs the command of the command line.
 pub async fn run() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
@@ -50,7 +50,7 @@ pub async fn run() -> ExitCode {
         Some(("simulate-pbx", matches)) => simulate_pbx::run(matches).await,
         Some(("workspace", matches)) => workspace::run(matches).await,
         Some(("token", matches)) => token::run(matches).await,
-        // Its exit status says more than whether it worked.
+        // Its exit status is more than success or failure.
         Some(("verify", matches)) => return verify::run(matches),
         _ => Ok(()),
     };
@@ -63,7 +63,7 @@ pub async fn run() -> ExitCode {
     }
 }
 
-/// One line with its causes.
+/// Prints an error with its causes in one line.
 fn complain(error: &anyhow::Error) {
     let line: String = format!("{error:#}").chars().map(verify::harmless).collect();
     let _ = writeln!(std::io::stderr(), "prichal: {line}");
@@ -87,7 +87,7 @@ fn command() -> Command {
         .subcommand(verify::command())
 }
 
-/// The flags of all settings, and of the file they may stand in.
+/// Adds the flags of all settings and of the settings file.
 fn with_settings(command: Command) -> Command {
     let file = Arg::new("config")
         .long("config")
@@ -113,7 +113,7 @@ fn with_settings(command: Command) -> Command {
     )
 }
 
-/// The settings by flags, variables and file.
+/// The settings from flags, variables and file.
 fn load(matches: &ArgMatches) -> Result<Config, BadSetting> {
     let flag = |name: &str| {
         let id = name.replace('-', "_");
@@ -128,7 +128,7 @@ fn load(matches: &ArgMatches) -> Result<Config, BadSetting> {
     })
 }
 
-/// The name and text of the file that is given, or of `prichal.toml` where there is one.
+/// The name and text of the given file, or of `prichal.toml` if it exists.
 fn settings_file(given: Option<&String>) -> Result<Option<(String, String)>, BadSetting> {
     let file = given.map_or("prichal.toml", String::as_str);
     match std::fs::read_to_string(file) {
@@ -141,7 +141,7 @@ fn settings_file(given: Option<&String>) -> Result<Option<(String, String)>, Bad
     }
 }
 
-/// Prints what the command was run for. A pipe that was closed is no failure of ours.
+/// Prints the output of a command. A closed pipe is not a failure.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

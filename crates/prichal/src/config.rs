@@ -1,5 +1,5 @@
-//! Settings (`docs/contracts/prichal.md §2`). Each is a field here: its comment is the help of its flag and its entry in the annotated settings
-//! file, its default is the server's.
+//! The settings (`docs/contracts/prichal.md §2`). A setting is a field here: its comment is the help of its flag and
+//! its entry in the annotated settings file, and its default is the server's.
 
 mod annotated;
 pub mod blob_url;
@@ -18,7 +18,7 @@ pub use source::{BadSetting, Sources, unknown_variables, variable};
 pub use value::{MasterKey, Rate};
 pub(crate) use value::{TOKEN_FORM, is_token};
 
-/// A list in one text, with commas between. Under this name `clap` takes it for one value.
+/// A list in one text, separated by commas. Under this name `clap` takes it for one value.
 type Listed<T> = Vec<T>;
 
 #[derive(Args, Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Config {
     #[arg(long, value_name = "postgres://USER:PASSWORD@HOST/DATABASE", value_parser = value::postgres)]
     pub database_url: Option<SecretString>,
 
-    /// A PEM file with authorities to trust beside the usual ones where the database URL says sslmode=require
+    /// A PEM file with authorities to trust in addition to the usual ones if the database URL has sslmode=require
     ///
     /// Without sslmode=require there is no TLS; with it the server's name is checked, too.
     #[arg(long, value_name = "FILE", value_parser = value::path)]
@@ -65,35 +65,34 @@ pub struct Config {
     #[arg(long, value_name = "s3://BUCKET/PREFIX", value_parser = value::blob_url)]
     pub blob_url: Option<String>,
 
-    /// The administrator's token, of 32 characters at least
+    /// The administrator's token, of at least 32 characters
     ///
-    /// Without it, the file admin-token in the data directory, which is made on the first start.
+    /// Without it, the file admin-token in the data directory, created on the first start.
     #[arg(long, value_name = "TOKEN", value_parser = value::admin_token)]
     pub admin_token: Option<SecretString>,
 
     /// The key that secrets are sealed with and access keys signed: 32 bytes in base64
     ///
-    /// Several nodes need the same one. Without it, the file master-key in the data directory, which is made on
-    /// the first start.
+    /// Several nodes need the same one. Without it, the file master-key in the data directory, created on the first
+    /// start.
     #[arg(long, value_name = "BASE64", value_parser = value::master_key)]
     pub master_key: Option<MasterKey>,
 
-    /// The master key before, while another takes its place
+    /// The previous master key, while another replaces it
     ///
-    /// Both are good, and values that the old one has sealed are sealed anew in the background. The log says when
-    /// it is not needed any more. Without it, the file previous-master-key in the data directory, if there is
-    /// one.
+    /// Both are valid, and values sealed with the old key are sealed again in the background. The log says when it is
+    /// no longer needed. Without it, the file previous-master-key in the data directory, if it exists.
     #[arg(long, value_name = "BASE64", value_parser = value::master_key)]
     pub previous_master_key: Option<MasterKey>,
 
-    /// The time that a token stays good beside the one that takes its place
+    /// The time for which a replaced token stays valid
     ///
-    /// It counts for tokens of channels and of the administrator, unless the request that exchanges one says
+    /// It applies to tokens of channels and of the administrator, unless the request that replaces one says
     /// otherwise.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = value::duration)]
     pub token_overlap: Duration,
 
-    /// The URL of this server as the world knows it; used in links
+    /// The public URL of this server, used in links
     ///
     /// Without it, http:// and the listening address.
     #[arg(long, value_name = "https://HOST", value_parser = value::public_url)]
@@ -101,126 +100,125 @@ pub struct Config {
 
     /// The waits after the first, second, … failed call of a webhook
     ///
-    /// After the last one an event is given up. The defaults are the vendor's.
+    /// After the last one the delivery of an event is abandoned. The defaults are the vendor's.
     #[arg(long, value_name = "WAITS", default_value = "30s,1m,5m,15m,1h,1h,1h", value_parser = value::schedule)]
     pub retry_schedule: retry::Schedule,
 
-    /// The time for a whole call: resolving, connecting, sending and reading the answer
+    /// The timeout of a whole call: resolving, connecting, sending and reading the answer
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = value::duration)]
     pub delivery_timeout: Duration,
 
-    /// The time that an access key is good for
+    /// The lifetime of an access key
     ///
-    /// The vendor's are good for twenty minutes.
+    /// The vendor's is twenty minutes.
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = value::duration)]
     pub access_key_ttl: Duration,
 
-    /// The time that an uploaded file waits for something to bind it
+    /// The time for which an uploaded file waits to be bound
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = value::duration)]
     pub temporary_file_ttl: Duration,
 
     /// Allows receivers at loopback, private, link-local and metadata addresses
     ///
-    /// Anybody who may register a webhook could reach into your network: leave it off unless you trust them all.
+    /// Anybody who may register a webhook could reach into your network. Leave it off unless you trust them all.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true",
         action = clap::ArgAction::Set)]
     pub allow_private_targets: bool,
 
     /// Sends access keys (X-XCOM-AccessKey) to receivers at http:// URLs, too
     ///
-    /// An eavesdropper could act as the integration for as long as the key is good, so false leaves the key out
-    /// and sends the rest. With allow-private-targets, private addresses, localhost and names without a dot get
-    /// it anyway.
+    /// An eavesdropper could act as the integration while the key is valid, so false leaves the key out and sends the
+    /// rest. With allow-private-targets, private addresses, localhost and names without a dot get it anyway.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true",
         action = clap::ArgAction::Set)]
     pub access_key_over_http: bool,
 
-    /// The wrong tokens, keys and secrets that one address (of IPv6, one /64) may show in a time; 0 is no limit
+    /// The wrong tokens, keys and secrets that one address (of IPv6, one /64) may send in a period; 0 is no limit
     ///
-    /// More are answered 429 for longer and longer, up to 15 minutes; a right token is let in nevertheless. Name
-    /// your proxies in trusted-proxies, or all the world is one address.
+    /// More are answered 429 for increasing times, up to 15 minutes. A valid token is accepted nevertheless. Set
+    /// trusted-proxies if there are proxies, or all clients count as one address.
     #[arg(long, value_name = "RATE", default_value = "30/m", value_parser = value::rate)]
     pub guess_limit: Rate,
 
-    /// The hosts that requests may name in their Host header, with commas between and without ports; empty for all
+    /// The hosts that requests may name in their Host header, separated by commas and without ports; empty for all
     ///
-    /// Name yours unless a proxy checks it: that keeps a page which a browser believes to be of this server (DNS
-    /// rebinding) out of /docs, /check and /metrics. /healthz and /readyz answer to any.
+    /// Set it unless a proxy checks the header. It protects /docs, /check and /metrics from foreign pages that pose
+    /// as this server's (DNS rebinding). /healthz and /readyz accept any.
     #[arg(long, value_name = "HOSTS", default_value = "", value_parser = value::hosts)]
     pub allowed_hosts: Listed<String>,
 
-    /// The origins whose pages may read the stream of live cards, with commas between; empty for none, * for all
+    /// The origins whose pages may read the stream of live cards, separated by commas; empty for none, * for all
     ///
-    /// The stream is /api/v1/{ws}/communications/live, an origin such as https://crm.example. All is safe, since
-    /// there are no cookies: a page can read nothing without a token or a ticket of its own.
+    /// The stream is /api/v1/{ws}/communications/live, an origin is written as https://crm.example. Even * is safe,
+    /// since there are no cookies: a page can read nothing without a token or a ticket of its own.
     #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = value::origins)]
     pub allowed_origins: Listed<String>,
 
-    /// Addresses and networks of the proxies in front of this server, with commas between
+    /// Addresses and networks of the proxies in front of this server, separated by commas
     ///
-    /// The sender's address is taken from their X-Forwarded-For; nobody else's is believed.
+    /// The sender's address is taken from their X-Forwarded-For; that of other peers is ignored.
     #[arg(long, value_name = "NETWORKS", default_value = "", value_parser = value::networks)]
     pub trusted_proxies: Listed<Network>,
 
-    /// The longest body that a channel takes at /exec and /hook, at most 4MiB
+    /// The maximum body that a channel accepts at /exec and /hook, at most 4MiB
     ///
-    /// It has to fit into a script's 16 MB, parsed.
+    /// Its parsed form has to fit into the 16 MB of a script.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = value::hook_body)]
     pub hook_body_limit: usize,
 
     #[command(flatten)]
     pub quotas: Quotas,
 
-    /// The memory of all bodies that come in, answers that go out and frames of websockets together
+    /// The memory for all request bodies, answers and websocket frames together
     ///
-    /// A workspace has at most half of it, a token a quarter, an address without credentials an eighth; beyond
-    /// that a request waits a little and gets 503 with Retry-After.
+    /// A workspace may use half of it, a token a quarter, an address without credentials an eighth. Beyond that a
+    /// request waits a little and gets 503 with Retry-After.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = value::memory)]
     pub memory_budget: usize,
 
-    /// The connections that one address may have at once; 0 is no limit
+    /// The maximum number of concurrent connections of one address; 0 is no limit
     ///
     /// More are closed at once. The proxies in trusted-proxies have no limit.
     #[arg(long, value_name = "NUMBER", default_value = "1024", value_parser = value::count)]
     pub connections_per_address: usize,
 
-    /// The connections that are served at once
+    /// The maximum number of concurrent connections
     ///
-    /// When all are taken, the idlest one of the address that has most is closed for a newcomer whose address
-    /// has fewer; else the newcomer is.
+    /// Beyond it, the idlest connection of the address with the most is closed for a newcomer whose address has
+    /// fewer; otherwise the newcomer is closed.
     #[arg(long, value_name = "NUMBER", default_value = "8192", value_parser = value::some)]
     pub connections: usize,
 
     /// The rule for a BIN or IIN
     ///
-    /// strict: the check digit has to be right. format: twelve digits will do, for test data.
+    /// strict: the check digit must be valid. format: twelve digits are enough, for test data.
     #[arg(long, value_name = "HOW", default_value = "strict",
         value_parser = clap::builder::PossibleValuesParser::new(["strict", "format"]).try_map(value::check))]
     pub identifier_check: identifier::Check,
 
     /// Answers 403 to a refused permission and 402 to a missing payment under /api/v3
     ///
-    /// false is 400, as the vendor's clients know it.
+    /// With false, both are 400, as the vendor's clients expect.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true",
         action = clap::ArgAction::Set)]
     pub edo_strict_codes: bool,
 
-    /// The time that content to be signed, and the ticket for it, are good for
+    /// The lifetime of content to be signed and of its ticket
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = value::duration)]
     pub sign_ticket_ttl: Duration,
 
-    /// The waits after the first, second, … failed attempt to tell a company of a document's status
+    /// The waits after the first, second, … failed attempt to notify a company of a document's status
     #[arg(long, value_name = "WAITS", default_value = "10s,1m,5m,30m,2h,6h,12h,24h,24h,24h",
         value_parser = value::schedule)]
     pub document_retry_schedule: retry::Schedule,
 
-    /// The requests that one token may send to /api/v3 on one node in a time; 0 is no limit
+    /// The requests that one token may send to /api/v3 on one node in a period; 0 is no limit
     #[arg(long, value_name = "RATE", default_value = "1000/m", value_parser = value::rate)]
     pub rate_limit: Rate,
 
     /// The bytes of rows and events that one workspace may write to the store of one node in a minute; 0 is no limit
     ///
-    /// Past that, requests that may write are answered with 429.
+    /// Beyond that, requests that may write are answered with 429.
     #[arg(long, value_name = "SIZE", default_value = "4096MiB", value_parser = value::bytes)]
     pub write_bytes_per_minute: u64,
 
@@ -228,52 +226,52 @@ pub struct Config {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// The lines to log: error, warn, info, debug or trace, or a filter such as info,prichal::delivery=debug
+    /// The lines to log: error, warn, info, debug or trace, or a filter such as info,prichal::request=warn
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = value::log_filter)]
     pub log_level: String,
 
-    /// A file that gets the lines of the security log, as JSON, whatever log-level is
+    /// A file for the lines of the security log, as JSON, independent of log-level
     ///
-    /// They are among the other logs as well, with the target prichal::security.
+    /// The other logs contain them, too, with the target prichal::security.
     #[arg(long, value_name = "FILE", value_parser = value::path)]
     pub security_log: Option<PathBuf>,
 
-    /// The program that runs scripts where it is not this one: for tests, which are another program.
+    /// The program that runs scripts if it is not this one: for tests, which are another program.
     #[arg(skip)]
     pub script_worker: Option<PathBuf>,
 }
 
-/// The bytes that a workspace may take up; zero is no limit.
+/// The maximum bytes of a workspace; zero is no limit.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// The bytes that the models of a workspace's entities may take up; 0 is no limit
+    /// The maximum bytes of the models of a workspace's entities; 0 is no limit
     ///
-    /// More is refused (quotaExceeded), here and for the quotas that follow. PUT /admin/v1/workspaces/{ws}/quota
-    /// gives a workspace quotas of its own.
+    /// More is refused (quotaExceeded), here and for the following quotas. PUT /admin/v1/workspaces/{ws}/quota sets a
+    /// workspace's own quotas.
     #[arg(id = "quota_entities", long = "quota-entities", value_name = "SIZE", default_value = "8GiB",
         value_parser = value::quota)]
     pub entities: i64,
 
-    /// The bytes that the contents of a workspace's files may take up; 0 is no limit
+    /// The maximum bytes of the contents of a workspace's files; 0 is no limit
     #[arg(id = "quota_files", long = "quota-files", value_name = "SIZE", default_value = "256GiB",
         value_parser = value::quota)]
     pub files: i64,
 
-    /// The bytes that the events of a workspace may take up; 0 is no limit
+    /// The maximum bytes of the events of a workspace; 0 is no limit
     ///
-    /// Events are kept for ever, so this decides how large a store becomes.
+    /// Events are kept for ever, so this limits the size of a store.
     #[arg(id = "quota_events", long = "quota-events", value_name = "SIZE", default_value = "64GiB",
         value_parser = value::quota)]
     pub events: i64,
 
-    /// The bytes that the runs of a workspace's scripts may take up; 0 is no limit
+    /// The maximum bytes of the runs of a workspace's scripts; 0 is no limit
     #[arg(id = "quota_runs", long = "quota-runs", value_name = "SIZE", default_value = "16GiB",
         value_parser = value::quota)]
     pub runs: i64,
 
-    /// The bytes that the other records of a workspace may take up; 0 is no limit
+    /// The maximum bytes of the other records of a workspace; 0 is no limit
     ///
-    /// They are its calls, links, documents, channels, scripts and the like.
+    /// These are its calls, links, documents, channels, scripts and the like.
     #[arg(id = "quota_records", long = "quota-records", value_name = "SIZE", default_value = "32GiB",
         value_parser = value::quota)]
     pub records: i64,
@@ -286,7 +284,7 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The defaults on this data directory, for tests and the demo.
+    /// The default settings with this data directory, for tests and the demo.
     pub fn for_data_dir(data_dir: PathBuf) -> Self {
         let nothing = Sources {
             flags: &|_| None,
@@ -299,7 +297,7 @@ impl Config {
         }
     }
 
-    /// The URL of this server as the world knows it, without a slash at its end.
+    /// The public URL of this server, without a slash at its end.
     pub fn public_url(&self) -> String {
         self.public_url
             .clone()
@@ -308,7 +306,7 @@ impl Config {
 }
 
 impl Quotas {
-    /// All of them, in the order of [`Kind::ALL`].
+    /// All quotas, in the order of [`Kind::ALL`].
     pub fn all(&self) -> [i64; KINDS] {
         [
             self.entities,

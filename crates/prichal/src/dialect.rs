@@ -91,7 +91,7 @@ fn say(
     let Some(Unworded(error)) = response.extensions_mut().remove::<Unworded>() else {
         return response;
     };
-    let error = guess::judged(error);
+    let error = guess::count_refusal(error);
     match *error {
         Error::Busy => {
             if let Some(requests) = payer.map_or(Some(1), Payer::turned_away) {
@@ -219,6 +219,6 @@ async fn no_route(State(app): State<App>, request: Request) -> Response {
         Some(dialect) => (dialect.guard)(&mut parts, &app).await.err(),
         None => None,
     };
-    let refused = guess::judged(Arc::new(refused.unwrap_or(Error::NoRoute)));
+    let refused = guess::count_refusal(Arc::new(refused.unwrap_or(Error::NoRoute)));
     (Dialect::of(&path).refuse)(&app, &parts.headers, &refused)
 }

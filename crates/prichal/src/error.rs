@@ -1,5 +1,5 @@
-//! The one error of the server, named for what the caller can do about it. It knows no status code:
-//! each face words it in its own dialect ([`crate::dialect`]).
+//! The one error of the server, with variants for the possible reactions of a caller. It contains no status code:
+//! each dialect words it in its own way ([`crate::dialect`]).
 
 use std::error::Error as StdError;
 
@@ -10,27 +10,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No credentials, or none that are good.
+    /// Credentials are missing or not valid.
     #[error("Unauthorized")]
     Unauthenticated,
     /// Too many wrong credentials came from the same address.
     #[error("Too many failed attempts, try again later")]
     Throttled {
-        /// In seconds.
+        /// The time to wait in seconds.
         after: u64,
     },
     #[error("{0}")]
     Forbidden(&'static str),
-    /// `Contact <id>` and the like, without the words «not found».
+    /// `Contact <id>` and the like, to which the text adds «not found».
     #[error("{0} not found")]
     NotFound(String),
-    /// A rule of ours says no.
+    /// A refusal by a business rule.
     #[error("{}", .0.message)]
     Refused(Refusal),
     /// Operations of a patch that cannot be applied.
     #[error("Patch contains invalid operations")]
     PatchRefused(PatchErrors),
-    /// What was sent is malformed or of the wrong type.
+    /// The request is malformed or has members of a wrong type.
     #[error("One or more validation errors occurred.")]
     Invalid(Vec<Fault>),
     #[error("The request body is larger than {limit} bytes")]
@@ -38,20 +38,20 @@ pub enum Error {
     /// A body stopped coming, or comes too slowly.
     #[error("The request body did not come in time")]
     Late,
-    /// A body in a content coding that is not known here.
+    /// A body in an unknown content coding.
     #[error("The Content-Encoding {0} is not known here: gzip, deflate and br are")]
     UnknownCoding(String),
     #[error("No such route")]
     NoRoute,
     #[error("The method is not allowed here")]
     WrongMethod,
-    /// The workspace has written as much as it may for now.
+    /// The workspace has reached its write rate.
     #[error("The workspace has written too much, try again in {seconds} seconds")]
     TooMany { seconds: i64 },
-    /// More work waits than is taken on.
+    /// Too much work is waiting already.
     #[error("The server is busy, try again")]
     Busy,
-    /// Something that the server needs is out of reach.
+    /// A service that the server needs cannot be reached.
     #[error("The server cannot reach its storage, try again")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
     #[error("Internal error")]
@@ -61,13 +61,12 @@ pub enum Error {
 /// A refusal by a business rule.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The vendor's word for it, such as `notInstalled`.
+    /// The code of the refusal in the vendor's terms, such as `notInstalled`.
     pub status: &'static str,
     pub message: String,
-    /// Constraint name to detail, where a constraint was hurt.
+    /// Details by the name of the violated constraint.
     pub constraints: Map<String, Value>,
-    /// Whether the answer has the lists of what was wrong even when they are empty, as the vendor's has
-    /// for some refusals.
+    /// True if the answer has the lists of faults even when they are empty, as the vendor's has for some refusals.
     pub with_lists: bool,
 }
 
@@ -81,7 +80,7 @@ impl Error {
         })
     }
 
-    /// A value that must be unique is not.
+    /// The refusal of a duplicate value that must be unique.
     pub fn taken(
         status: &'static str,
         message: impl Into<String>,
@@ -97,7 +96,7 @@ impl Error {
         })
     }
 
-    /// One thing wrong with what was sent.
+    /// A single fault of the request.
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Fault::rule(path, message)])
     }

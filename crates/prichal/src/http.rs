@@ -1,4 +1,6 @@
-//! The one listener: connections in, requests to the faces, answers with their id.
+//! The room of HTTP: the one listener, connections in, requests to the dialects, answers with their id. Bodies,
+//! uploads, ranges, paging and idempotency for all dialects. It imports [`crate::error`], [`crate::config`] and
+//! [`crate::platform`] only: no domain, no dialect, whose functions are passed in ([`Dialects`]).
 
 pub mod answer;
 pub mod body;
@@ -56,17 +58,20 @@ use crate::{
     },
 };
 
-/// How long a client may take to send the head of a request.
-const HEAD: Duration = Duration::from_secs(30);
-/// The most bytes a request's head may have; also how much of an answer waits to be written, and what a
-/// connection that has sent so much goes on to hold.
-const HEAD_BYTES: usize = 32 * 1024;
+/// The timeout for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum bytes of a request's head. Also the size of the write buffer, and the memory that a connection keeps
+/// after such a head.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Whose connection a request came over.
+/// The target of the line about each request, by which a log filter can lower its level.
+const REQUEST_LOG: &str = "prichal::request";
+
+/// The peer of the connection that a request came over.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Gives each request its id: in the answer, and on every log line in between.
+/// Gives each request its id, which is in the answer and on every log line in between.
 pub async fn with_request_id(
     State((app, dialects)): State<(Platform, Dialects)>,
     mut request: Request,
@@ -77,7 +82,7 @@ pub async fn with_request_id(
     let dialect = (dialects.name)(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    // The template, never the path itself: paths may carry tokens.
+    // The route's template is logged, never the path itself: paths may carry tokens.
     let span = tracing::info_span!(
         "request",
         request.id = id,
@@ -85,13 +90,13 @@ pub async fn with_request_id(
         http.route = route,
         workspace = tracing::field::Empty
     );
-    // Where a proxy names nobody, it is the proxy that is counted.
+    // A request whose proxy names no client counts for the proxy.
     let address = sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request));
     let payer = Payer::new(app.memory.clone(), address);
     request.extensions_mut().insert(payer.clone());
     let seen = security::Request::new(app.clone(), address, shows_credential(&request));
     let answered = next.run(request).instrument(span.clone());
-    // The caller's workspace is named when it is known.
+    // The workspace is set once the caller is known.
     let answered = tenant::scope(None, security::REQUEST.scope(Arc::new(seen), answered));
     let mut response = answered.await;
     payer.release().await;
@@ -100,10 +105,11 @@ pub async fn with_request_id(
     }
     let status = response.status().as_u16();
     span.in_scope(|| {
-        tracing::debug!(
-            http.status = status,
+        tracing::info!(
+            target: REQUEST_LOG,
             duration_ms = started.elapsed().as_millis(),
-            "request answered"
+            http.status = status,
+            "request {id} was answered"
         );
     });
     metrics::histogram!("prichal_request_seconds", "face" => dialect).record(started.elapsed());
@@ -115,8 +121,8 @@ fn peer(request: &Request) -> Option<IpAddr> {
     Some(address.ip().to_canonical())
 }
 
-/// The address that has sent a request: its peer's or, behind proxies that are trusted, the last that those do
-/// not vouch for.
+/// The address of a request's sender: its peer or, behind trusted proxies, the last address that those do not vouch
+/// for.
 pub fn sender(app: &Platform, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
     let peer = extensions.get::<Peer>()?.0.ip().to_canonical();
     let trusts = |address: IpAddr| {
@@ -127,7 +133,7 @@ pub fn sender(app: &Platform, headers: &HeaderMap, extensions: &Extensions) -> O
 }
 
 /// The last address of `X-Forwarded-For` lines that no trusted proxy vouches for; the peer's own if it is not
-/// trusted. `None` if a trusted proxy vouches for something that is no address.
+/// trusted. `None` if a trusted proxy vouches for an invalid address.
 pub fn forwarded<'a>(
     peer: IpAddr,
     lines: impl IntoIterator<Item = &'a HeaderValue>,
@@ -149,7 +155,7 @@ pub fn forwarded<'a>(
     Some(sender)
 }
 
-/// A method as the log names it: one that nobody here knows is text that somebody else has chosen.
+/// The name of a method in the log. An unknown method is text chosen by the client, which is not logged.
 fn method_name(method: &Method) -> &str {
     const KNOWN: [&str; 11] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "LOOKUP",
@@ -166,7 +172,7 @@ const CREDENTIALS: [&str; 3] = [
     "x-xcom-integration-apikey",
 ];
 
-/// True of a request that shows a credential, in a header, in its path or in its query.
+/// True if a request carries a credential in a header, in its path or in its query.
 fn shows_credential(request: &Request) -> bool {
     let (path, query) = (request.uri().path(), request.uri().query());
     let headers = request.headers();
@@ -181,16 +187,16 @@ fn shows_credential(request: &Request) -> bool {
         || query.is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(named))
 }
 
-/// The dialects as the layers around all requests need them. Paths tell them apart.
+/// The functions of the dialects for the layers around all requests. Paths tell the dialects apart.
 #[derive(Clone, Copy)]
 pub struct Dialects {
-    /// The dialect of a path, as metrics name it.
+    /// The name of a path's dialect in metrics.
     pub name: fn(&str) -> &'static str,
-    /// An answer to a request with this path and these headers, in the words of its dialect.
+    /// The answer to a refused request with this path and these headers, in the words of its dialect.
     pub refuse: fn(&Platform, &str, &HeaderMap, &Error) -> Response,
 }
 
-/// Carries one connection to its end. After `stop` it ends with the request that is being answered.
+/// Serves one connection to its end. After `stop` it ends with the current request.
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
@@ -202,7 +208,7 @@ async fn converse(
     let payer = Payer::new(budget, Some(peer.ip().to_canonical()));
     let turn = member.turn();
     let wire = Wire::new(stream, payer, turn.clone());
-    // Boxed, so that a connection holds no room for a request while there is none.
+    // Boxed, so that an idle connection holds no memory for a request.
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         let (reading, answering, turn) = (turn.begin(), turn.begin(), turn.clone());
@@ -224,13 +230,13 @@ async fn converse(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(HEAD_BYTES)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let lost = member.lost();
-    // A connection that breaks is the client's matter.
+    // A broken connection concerns the client only.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = lost.cancelled() => {}
@@ -241,7 +247,7 @@ async fn converse(
     }
 }
 
-/// Serves until `stop`, then lets requests that are in flight finish. `ready` is told when it begins to.
+/// Serves until `stop`, then finishes requests in flight. `ready` is signalled at the beginning.
 pub async fn serve(
     listener: TcpListener,
     app: Platform,
@@ -249,7 +255,7 @@ pub async fn serve(
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    // Nobody waits for it any more when the server is about to stop.
+    // The receiver is gone if the server is about to stop.
     let _ = ready.send(());
     let crowd = Crowd::new(app.config.connections);
     let mut connections = JoinSet::new();
@@ -262,10 +268,10 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, or a client that left at once. Neither ends the server.
+                // Out of file descriptors, or the client left at once. Neither ends the server.
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "could not accept a connection"
+                    "cannot accept a connection"
                 );
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
@@ -286,8 +292,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Counts a connection among those of its address. A trusted proxy has as many as it likes: they are of
-/// many clients.
+/// Counts a connection for its address. A trusted proxy has no limit, since its connections are of many clients.
 fn enter(app: &Platform, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
     let address = peer.ip().to_canonical();
     let mut proxies = app.config.trusted_proxies.iter();

@@ -1,4 +1,4 @@
-//! Prichal: everything with a socket. `ARCHITECTURE.md` is the map.
+//! The Prichal server: all code with a socket. `ARCHITECTURE.md` is the map of its rooms.
 
 #![forbid(unsafe_code)]
 

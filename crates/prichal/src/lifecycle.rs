@@ -15,16 +15,16 @@ use crate::{
     retention,
 };
 
-/// How long what is in flight has to finish.
-const GRACE: Duration = Duration::from_secs(10);
-/// How long requests and scripts have, and the other tasks wait for them. A client that is slow must not cost
-/// those the time to write what they know and to hand their webhooks to other nodes.
-const REQUESTS: Duration = Duration::from_secs(7);
+/// The maximum duration of a graceful stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time within a stop for which other tasks wait for requests and scripts. A slow client must not cost those
+/// tasks the time to write their state and to hand their webhooks to other nodes.
+const REQUEST_STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Serves on `listener` until `signal`: then nothing new is accepted, what is in flight is finished, and
-/// what is known is written. A task that fails stops the rest and is the error.
+/// Serves on `listener` until `signal`. Then no connection is accepted, requests in flight are finished, and pending
+/// state is written. A task that fails stops the others and is the error.
 ///
-/// Dropped before its end, everything stops at once, as when the process is killed.
+/// A drop of the future stops everything at once, as a kill of the process would.
 pub async fn run(
     app: App,
     listener: TcpListener,
@@ -41,7 +41,7 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     let mut signal = pin!(signal);
     let working = async {
-        // Whatever durable work may do to this process, it has been reachable before.
+        // The server is reachable before durable work starts, even if that work ends the process.
         let _ = is_ready.await;
         journal::open(&app).await;
         begin(&app, &work, &mut tasks);
@@ -55,7 +55,7 @@ pub async fn run(
     let is_asked = failed.is_none();
     app.journal.stop();
     accept.cancel();
-    // Requests may still write, and what they write may still be sent: the rest stops after them.
+    // Requests may still write, and their events may still be sent. So the other tasks stop after them.
     let requests = async {
         let failed = end(&mut serving).await;
         app.background.close();
@@ -66,17 +66,20 @@ pub async fn run(
     let others = async {
         tokio::select! {
             () = work.cancelled() => {}
-            () = app.clock.sleep(REQUESTS) => {}
+            () = app.clock.sleep(REQUEST_STOP_TIMEOUT) => {}
         }
         app.abort.cancel();
         work.cancel();
         end(&mut tasks).await
     };
     let all = async { tokio::join!(requests, others) };
-    if let Ok((requests, others)) = tokio::time::timeout(GRACE, all).await {
+    if let Ok((requests, others)) = tokio::time::timeout(STOP_TIMEOUT, all).await {
         failed = failed.or(requests).or(others);
     } else {
-        tracing::warn!("something was still running after {GRACE:?} and is dropped");
+        tracing::warn!(
+            timeout_seconds = STOP_TIMEOUT.as_secs(),
+            "stop of the server timed out: unfinished work is dropped"
+        );
     }
     if is_asked {
         app.journal.close();
@@ -84,7 +87,7 @@ pub async fn run(
     failed.map_or(Ok(()), Err)
 }
 
-/// Serves every path of the server.
+/// Serves all paths of the server.
 async fn serve(
     listener: TcpListener,
     app: App,
@@ -95,7 +98,7 @@ async fn serve(
     http::serve(listener, app.platform.clone(), router, ready, stop).await
 }
 
-/// Starts the long-lived tasks, those that do durable work among them.
+/// Starts the long-lived tasks, including those for durable work.
 fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result<()>>) {
     tasks.spawn(journal::run(app.domain.clone(), work.clone()));
     tasks.spawn(delivery::run(app.clone(), work.clone()));
@@ -117,7 +120,7 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
     ));
 }
 
-/// Hands the messages of other nodes to the parts that wait for them.
+/// Passes the messages of other nodes on to the parts that wait for them.
 async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let on_news = |news: bus::News| {
         app.dispatch.heard(news);
@@ -131,16 +134,16 @@ async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     bus::run(app.platform.clone(), on_news, on_frame, stop).await
 }
 
-/// Waits until one of them ends, which is too early, and says why.
+/// Waits for the first task to end, which is always too early, and returns the reason.
 async fn ended(tasks: &mut JoinSet<anyhow::Result<()>>) -> Option<anyhow::Error> {
     match tasks.join_next().await {
         Some(ended) => failure(ended)
-            .or_else(|| Some(anyhow::anyhow!("a part of the server has ended by itself"))),
+            .or_else(|| Some(anyhow::anyhow!("a task of the server has ended by itself"))),
         None => std::future::pending().await,
     }
 }
 
-/// Waits for all of them; the first failure, if any.
+/// Waits for all tasks; returns the first failure.
 async fn end(tasks: &mut JoinSet<anyhow::Result<()>>) -> Option<anyhow::Error> {
     let mut failed = None;
     while let Some(ended) = tasks.join_next().await {

@@ -4,13 +4,13 @@
 
 use std::process::ExitCode;
 
-/// A request makes some hundred small allocations on one thread and frees many of them on another, which
-/// the system's allocator is slow at.
+/// The allocator. A request makes some hundred small allocations on one thread and frees many of them on another,
+/// which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A process that runs scripts is small: it has no part in what follows.
+    // A script worker is a small process and takes no part in the rest.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|word| word == "script-worker")
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn serve() -> ExitCode {
-    // Whatever a file of this process holds is for its owner.
+    // Files of this process are for their owner only.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // The allocator asks for huge pages, and a server at rest fills little of each.
     #[cfg(target_os = "linux")]
@@ -39,11 +39,11 @@ async fn serve() -> ExitCode {
     prichal::cli::run().await
 }
 
-/// Thousands of websockets are thousands of open files, and many systems begin with a thousand.
+/// Raises the limit of open files: thousands of websockets need thousands, and many systems start with one thousand.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let current = maximum;
-    // Whoever forbids that has fewer.
+    // A system that forbids it keeps its lower limit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }

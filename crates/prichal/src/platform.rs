@@ -1,5 +1,6 @@
-//! The platform: what every part of the server stands on. Clock, store, vault, access, blobs, bus, calls to
-//! the outside, memory and limits. It knows no domain.
+//! The platform: the lowest room of the server's own parts. Clock, store, vault, credentials, blobs, bus, calls to
+//! the outside, memory and limits. It imports [`crate::error`] and [`crate::config`] only: no HTTP of this server, no
+//! domain, no dialect.
 
 pub mod access;
 pub mod admin_token;
@@ -47,8 +48,8 @@ use share::FairShare;
 use vault::Vault;
 use writes::Writes;
 
-/// The calls to receivers of events and messages that are made at once.
-const MAX_CALLS: usize = 16_384;
+/// The maximum number of concurrent calls to receivers of events and messages.
+const MAX_CONCURRENT_CALLS: usize = 16_384;
 
 /// The parts of the server below its domain, shared by requests and background tasks. Cheap to clone.
 #[derive(Clone)]
@@ -73,13 +74,13 @@ pub struct Inner {
     pub memory: Budget,
     /// Calls to receivers of events and messages.
     pub calls: FairShare,
-    /// This process among those that share the store.
+    /// The id of this process among the nodes that share the store.
     pub node: Uuid,
-    /// Work that a request has started and that may outlive it; stopping waits for it.
+    /// Work started by a request that may outlive it. Stopping waits for it.
     pub background: TaskTracker,
-    /// Cancelled when the server stops: endless answers, such as streams, end then.
+    /// Cancelled when the server stops. Endless answers, such as streams, end then.
     pub stopping: CancellationToken,
-    /// Cancelled when the time to finish is over.
+    /// Cancelled when the grace period of a stop is over.
     pub abort: CancellationToken,
     /// Locked as long as the server runs.
     pub data_dir: DataDir,
@@ -100,10 +101,10 @@ impl Platform {
         clock: Clock,
         on_commit: impl FnOnce(&Bus, &Arc<Access>) -> OnCommit,
     ) -> anyhow::Result<Self> {
-        // Before anything is counted.
+        // The recorder is installed before the first metric is counted.
         telemetry::recorder();
         let data_dir = DataDir::open(&config.data_dir)?;
-        let admin_token = data_dir.admin_token(&config)?;
+        let (admin_token, admin_token_file) = data_dir.admin_token(&config)?;
         let previous = data_dir.previous_master_key(&config)?;
         let vault = Vault::replacing(
             data_dir.master_key(&config)?.bytes(),
@@ -127,7 +128,7 @@ impl Platform {
             clock,
             db,
             access,
-            admin_token,
+            admin_token: AdminToken::new(admin_token, admin_token_file),
             vault,
             settings: Settings::default(),
             blobs,
@@ -136,7 +137,7 @@ impl Platform {
             limiter: Limiter::default(),
             guesses: Guesses::default(),
             writes: Writes::default(),
-            calls: FairShare::new(MAX_CALLS, MAX_CALLS / 4),
+            calls: FairShare::new(MAX_CONCURRENT_CALLS, MAX_CONCURRENT_CALLS / 4),
             quotas: quota::Counts::default(),
             memory,
             node,

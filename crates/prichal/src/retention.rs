@@ -1,10 +1,10 @@
-//! What is removed when its time is over. Each removal is bounded and repeated until nothing is left,
-//! and any number of nodes may do it at the same time.
+//! Removal of expired data. Each removal is bounded and repeated until none is left. Several nodes may run it at the
+//! same time.
 //!
-//! Files go in this order: first the row, in a transaction that finds that nothing stands for its blob
-//! any more, then the blob. A file that is being bound keeps its row, because both hold the row's lock;
-//! and a blob without a row can't be bound. A node that dies in between leaves a blob that no row
-//! names, as does one that dies between an upload and its row: an orphan, which is found later.
+//! Files are removed in this order: first the row, in a transaction that finds no other row for its blob, then the
+//! blob. A file that is being bound keeps its row, because both transactions hold the row's lock; and a blob without
+//! a row cannot be bound. A node that dies in between leaves an orphan, a blob without a row, as does one that dies
+//! between an upload and its row. Orphans are found later.
 
 use std::time::Duration;
 
@@ -27,38 +27,38 @@ use crate::{
     delivery::walk,
     domain::journal,
     error::{Error, Result},
-    http::idempotency::REMEMBERED,
+    http::idempotency::KEY_LIFETIME,
     platform::{
         blobs::{BlobEntry, BlobKey},
         quota,
     },
 };
 
-/// How often files that have ended are looked for: they go within a minute.
-const OFTEN: Duration = Duration::from_secs(20);
-/// How often everything else is.
-const SELDOM: Duration = Duration::from_hours(1);
-/// How soon everything is tried again when something of it could not be removed.
-const AGAIN: Duration = Duration::from_mins(5);
-/// How many rows or blobs one step removes at most.
-const STEP: u16 = 200;
-/// How many files are removed at the same time.
-const TOGETHER: usize = 16;
+/// The interval of looking for expired files, which are removed within a minute.
+const FILE_INTERVAL: Duration = Duration::from_secs(20);
+/// The interval of removing everything else.
+const FULL_INTERVAL: Duration = Duration::from_hours(1);
+/// The delay before another pass after a failure.
+const RETRY_DELAY: Duration = Duration::from_mins(5);
+/// The maximum number of rows or blobs that one step removes.
+const MAX_PER_STEP: u16 = 200;
+/// The maximum number of files that are removed at the same time.
+const MAX_CONCURRENT_REMOVALS: usize = 16;
 
-/// How long a temporary id that was bound leads to its permanent one (`prichal_store::file::bind`).
-const BOUND: Duration = Duration::from_hours(48);
-/// Attempts at deliveries, runs of scripts, elements of bulk calls, and links whose time is over.
-const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
-/// How long an upload may take: what is older and not finished belongs to nobody.
-const UPLOAD: Duration = Duration::from_hours(6);
-/// From when on a blob without a row belongs to nobody. Well above the longest upload, because S3 dates
-/// a blob from when its upload began.
-const ORPHAN: Duration = Duration::from_hours(24);
-/// How much longer than the keys that it ends a revocation is kept: for clocks that differ, and for keys
-/// from before a restart with a shorter time to live.
-const MARGIN: Duration = Duration::from_hours(24);
+/// The time for which the temporary id of a bound file leads to its permanent one (`prichal_store::file::bind`).
+const BOUND_ID_LIFETIME: Duration = Duration::from_hours(48);
+/// The lifetime of delivery attempts, finished runs of scripts, elements of bulk calls, and expired links.
+const HISTORY_LIFETIME: Duration = Duration::from_hours(30 * 24);
+/// The maximum duration of an upload. An unfinished older one is abandoned.
+const MAX_UPLOAD_TIME: Duration = Duration::from_hours(6);
+/// The age from which a blob without a row is an orphan. It is well above the longest upload, because S3 dates a blob
+/// from the beginning of its upload.
+const ORPHAN_AGE: Duration = Duration::from_hours(24);
+/// The time for which a revocation outlives its keys, for differing clocks and for keys from before a restart with a
+/// shorter lifetime.
+const REVOCATION_MARGIN: Duration = Duration::from_hours(24);
 
-/// Sweeps until `stop`.
+/// Removes expired data regularly until `stop`.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let mut next = app.clock.now();
     let pass = async {
@@ -68,14 +68,19 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
             let _ = step(&app, Step::Walks, walk::resume(&app)).await;
             if next <= began {
                 let swept = sweep(&app).await;
-                next = began + if swept.is_ok() { SELDOM } else { AGAIN };
+                next = began
+                    + if swept.is_ok() {
+                        FULL_INTERVAL
+                    } else {
+                        RETRY_DELAY
+                    };
             } else {
                 let _ = remove_ended(&app).await;
             }
-            app.clock.sleep_until(began + OFTEN).await;
+            app.clock.sleep_until(began + FILE_INTERVAL).await;
         }
     };
-    // It may be cut off anywhere: the next one goes on.
+    // A pass may be interrupted anywhere: the next one continues.
     stop.run_until_cancelled(pass).await;
     Ok(())
 }
@@ -84,12 +89,12 @@ fn logged<T>(done: Result<T>) -> Result<T> {
     done.inspect_err(|error| {
         tracing::warn!(
             error = error as &dyn std::error::Error,
-            "what is over could not be removed"
+            "cannot remove expired data"
         );
     })
 }
 
-/// The steps, as the journal knows them: a number once given stays.
+/// The steps by their numbers in the journal, which must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Files = 1,
@@ -109,7 +114,7 @@ enum Step {
     Walks,
 }
 
-/// Does a step, unless it is in quarantine. A failure is logged.
+/// Runs a step, unless it is in quarantine. A failure is logged.
 async fn step(app: &App, step: Step, work: impl Future<Output = Result<()>>) -> Result<()> {
     let item = Item {
         kind: Kind::Retention,
@@ -127,14 +132,13 @@ async fn step(app: &App, step: Step, work: impl Future<Output = Result<()>>) -> 
     }
 }
 
-/// Removes everything whose time is over. A part that fails is logged and does not save the others; the
-/// first failure is the answer.
+/// Removes all expired data. A failed step is logged and does not stop the others; the first failure is returned.
 pub async fn sweep(app: &App) -> Result<()> {
-    let (now, most) = (app.clock.now(), i64::from(STEP));
-    let before = now - ATTEMPTS;
+    let (now, most) = (app.clock.now(), i64::from(MAX_PER_STEP));
+    let before = now - HISTORY_LIFETIME;
     let ended = remove_ended(app).await;
     let bound = forget(app, ANY, move |tx| {
-        file::forget_bound(tx, now - BOUND, most)
+        file::forget_bound(tx, now - BOUND_ID_LIFETIME, most)
     });
     let bound = step(app, Step::Bound, bound).await;
     let elements = forget(app, ANY, move |tx| bulk::forget(tx, before.secs(), most));
@@ -148,19 +152,25 @@ pub async fn sweep(app: &App) -> Result<()> {
     let attempts = step(app, Step::Attempts, forget_attempts(app, before)).await;
     let runs = step(app, Step::Runs, forget_runs(app, before)).await;
     let answers = forget(app, ANY, move |tx| {
-        idempotency::forget_answers(tx, now - REMEMBERED, most)
+        idempotency::forget_answers(tx, now - KEY_LIFETIME, most)
     });
     let answers = step(app, Step::Answers, answers).await;
     let tickets = forget(app, ANY, move |tx| live_ticket::forget(tx, now, most));
     let tickets = step(app, Step::Tickets, tickets).await;
-    let keys_over = now - app.config.access_key_ttl - MARGIN;
+    let keys_over = now - app.config.access_key_ttl - REVOCATION_MARGIN;
     let revoked = forget(app, ANY, move |tx| {
         integration::forget_revoked(tx, keys_over, most)
     });
     let revoked = step(app, Step::Revoked, revoked).await;
-    let unfinished = async { Ok(app.blobs.sweep_unfinished(now - UPLOAD).await.map(drop)?) };
+    let unfinished = async {
+        Ok(app
+            .blobs
+            .sweep_unfinished(now - MAX_UPLOAD_TIME)
+            .await
+            .map(drop)?)
+    };
     let unfinished = step(app, Step::Unfinished, unfinished).await;
-    let orphans = step(app, Step::Orphans, remove_orphans(app, now - ORPHAN)).await;
+    let orphans = step(app, Step::Orphans, remove_orphans(app, now - ORPHAN_AGE)).await;
     let suspects = forget(app, ANY, move |tx| quarantine::forget(tx, before, most));
     let suspects = step(app, Step::Suspects, suspects).await;
     ended
@@ -178,7 +188,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(suspects)
 }
 
-/// What belongs to no one workspace is written by the writer of this one.
+/// The workspace whose writer handles data of no single workspace.
 const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
 
 /// Repeats a bounded removal until it finds nothing.
@@ -191,9 +201,9 @@ async fn forget(
     Ok(())
 }
 
-/// Removes attempts from before `before`, one instance after the other.
+/// Removes attempts made before `before`, one instance after the other.
 async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
-    let step = i64::from(STEP);
+    let step = i64::from(MAX_PER_STEP);
     loop {
         let instances = app
             .db
@@ -211,9 +221,9 @@ async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
     }
 }
 
-/// Removes runs from before `before` that are over, one workspace after the other.
+/// Removes runs finished before `before`, one workspace after the other.
 async fn forget_runs(app: &App, before: Timestamp) -> Result<()> {
-    let step = i64::from(STEP);
+    let step = i64::from(MAX_PER_STEP);
     loop {
         let read = move |conn: &mut Conn| run::with_runs_before(conn, before, step);
         let workspaces = app.db.read(read).await?;
@@ -229,18 +239,20 @@ async fn forget_runs(app: &App, before: Timestamp) -> Result<()> {
     }
 }
 
-/// Removes uploads for documents that nobody has used in time, and archives that were there to be
-/// downloaded.
+/// Removes uploads for documents that were not used in time, and expired archives.
 async fn remove_ended_of_documents(app: &App) -> Result<()> {
     loop {
         let now = app.clock.now();
-        let read = move |conn: &mut Conn| document_blob::list_ended(conn, now, i64::from(STEP));
+        let read =
+            move |conn: &mut Conn| document_blob::list_ended(conn, now, i64::from(MAX_PER_STEP));
         let ended = app.db.read(read).await?;
         if ended.is_empty() {
             return Ok(());
         }
         stream::iter(ended.into_iter().map(Ok))
-            .try_for_each_concurrent(TOGETHER, |blob| remove_of_document(app, blob, now))
+            .try_for_each_concurrent(MAX_CONCURRENT_REMOVALS, |blob| {
+                remove_of_document(app, blob, now)
+            })
             .await?;
     }
 }
@@ -251,26 +263,26 @@ async fn remove_of_document(app: &App, row: DocumentBlob, now: Timestamp) -> Res
     remove_if(app, workspace, blob, removed).await
 }
 
-/// Removes what has ended by itself, with its blobs.
+/// Removes expired records and their blobs.
 async fn remove_ended(app: &App) -> Result<()> {
     let documents = step(app, Step::Documents, remove_ended_of_documents(app)).await;
     let files = step(app, Step::Files, remove_ended_files(app)).await;
     documents.and(files)
 }
 
-/// Removes temporary files that have ended.
+/// Removes expired temporary files.
 async fn remove_ended_files(app: &App) -> Result<()> {
     loop {
         let now = app.clock.now();
         let ended = app
             .db
-            .read(move |conn| file::list_ended(conn, now, i64::from(STEP)))
+            .read(move |conn| file::list_ended(conn, now, i64::from(MAX_PER_STEP)))
             .await?;
         if ended.is_empty() {
             return Ok(());
         }
         stream::iter(ended.into_iter().map(Ok))
-            .try_for_each_concurrent(TOGETHER, |file| remove_file(app, file))
+            .try_for_each_concurrent(MAX_CONCURRENT_REMOVALS, |file| remove_file(app, file))
             .await?;
     }
 }
@@ -281,7 +293,7 @@ async fn remove_file(app: &App, file: File) -> Result<()> {
     remove_if(app, workspace, blob, removed).await
 }
 
-/// Removes a blob when a write says that nothing stands for it any more.
+/// Removes a blob if a write finds that no row names it.
 async fn remove_if(
     app: &App,
     workspace: WorkspaceId,
@@ -298,24 +310,24 @@ async fn remove_if(
     Ok(())
 }
 
-/// Removes blobs from before `before` that no row names.
+/// Removes blobs written before `before` that no row names.
 async fn remove_orphans(app: &App, before: Timestamp) -> Result<()> {
     let old = app
         .blobs
         .list(None)
         .try_filter(|blob| std::future::ready(blob.modified < before));
-    let mut steps = old.try_chunks(usize::from(STEP));
+    let mut steps = old.try_chunks(usize::from(MAX_PER_STEP));
     while let Some(step) = steps.next().await {
         let step = step.map_err(|error| error.1)?;
         for orphan in app.db.read(move |conn| nameless(conn, step)).await? {
             app.blobs.delete(orphan).await?;
-            tracing::info!(blob = %orphan, "removed a blob that no file names");
+            tracing::info!(workspace = %orphan.workspace, blob = %orphan, "removed orphaned blob {orphan}");
         }
     }
     Ok(())
 }
 
-/// Those of the blobs that no row names.
+/// The blobs that no row names.
 fn nameless(conn: &mut Conn, blobs: Vec<BlobEntry>) -> Result<Vec<BlobKey>> {
     let mut found = Vec::new();
     for BlobEntry { key, .. } in blobs {

@@ -1,5 +1,5 @@
-//! `prichal serve --check`: tries what a start would need, and makes and changes nothing. A server may be running
-//! on the same settings.
+//! `prichal serve --check`: tests everything that a start needs, without creating or changing anything. A server may
+//! be running on the same settings.
 
 use std::{
     fs::OpenOptions,
@@ -24,10 +24,10 @@ use crate::{
     },
 };
 
-/// The time that a server which the settings name has to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout for an answer of a server in the settings.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Tries the settings one after the other. The error names the first that is of no use.
+/// Tests the settings one after the other. The error names the first unusable one.
 pub(super) async fn run(config: &Config) -> Result<()> {
     DataDir::check(config).context("`data-dir`")?;
     listener(&config.listen).await.context("`listen`")?;
@@ -40,7 +40,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
     })?;
     blobs(config).await.context("`blob-url`")?;
     if let Some(url) = &config.bus_url {
-        let answered = timeout(PATIENCE, Bus::check(url.expose_secret())).await;
+        let answered = timeout(ANSWER_TIMEOUT, Bus::check(url.expose_secret())).await;
         answered
             .context("no answer in time")
             .flatten()
@@ -51,7 +51,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
 
 async fn listener(listen: &str) -> Result<()> {
     match bind(listen).await {
-        // By the server that is running, as far as can be told.
+        // Probably by the running server.
         Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(()),
         bound => bound
             .map(drop)
@@ -70,7 +70,7 @@ fn security_log(file: &Path) -> Result<()> {
 async fn database(config: &Config) -> Result<()> {
     let options = options(config).context("`database-ca`")?;
     let checked = tokio::task::spawn_blocking(move || Db::check(&options));
-    let checked = timeout(PATIENCE, checked)
+    let checked = timeout(ANSWER_TIMEOUT, checked)
         .await
         .context("no answer in time")?;
     checked?.context("cannot open the database")
@@ -83,12 +83,12 @@ async fn blobs(config: &Config) -> Result<()> {
         BlobUrl::Folder(path) => Some(path),
         BlobUrl::Bucket { .. } => None,
     };
-    // The server makes a folder that is missing.
+    // The server creates a missing folder.
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
         let made: io::Result<()> = is_makeable(&folder);
         return made.with_context(|| format!("cannot make the folder `{}`", folder.display()));
     }
     let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)?;
-    let checked = timeout(PATIENCE, blobs.check()).await;
+    let checked = timeout(ANSWER_TIMEOUT, blobs.check()).await;
     Ok(checked.context("no answer in time")??)
 }

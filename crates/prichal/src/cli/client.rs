@@ -9,7 +9,7 @@ use prichal_core::integration::is_http_url;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The flags that say which server, and as whom.
+/// The flags for the server and the credentials.
 pub(super) fn flags() -> Vec<Arg> {
     vec![
         Arg::new("url")
@@ -29,12 +29,12 @@ pub(super) fn flags() -> Vec<Arg> {
             .value_name("FOLDER")
             .env_like(
                 "PRICHAL_DATA_DIR",
-                "Where the file admin-token is; prichal-data unless given",
+                "The folder of the file admin-token; default: prichal-data",
             ),
         Arg::new("json")
             .long("json")
             .action(ArgAction::SetTrue)
-            .help("Print the answer as it came"),
+            .help("Print the answer unchanged"),
     ]
 }
 
@@ -43,7 +43,7 @@ trait EnvLike {
 }
 
 impl EnvLike for Arg {
-    /// Says in the help which variable counts when the flag is absent.
+    /// Names in the help the variable that applies when the flag is absent.
     fn env_like(self, variable: &str, help: &str) -> Self {
         self.help(format!("{help} [env: {variable}]"))
     }
@@ -98,8 +98,8 @@ impl Client {
         })
     }
 
-    /// Sends a request and returns the answer, null when it has no body. A refusal is an error with what
-    /// the server says.
+    /// Sends a request and returns the answer, null if it has no body. A refusal is an error with the server's
+    /// message.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -132,21 +132,21 @@ impl Client {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// All of a list, page by page.
+    /// Reads a whole list, page by page.
     pub(super) async fn list(&self, path: &str) -> Result<Value> {
         let mut items = Vec::new();
         loop {
-            let page = format!("{path}?offset={}&limit={PAGE}", items.len());
+            let page = format!("{path}?offset={}&limit={PAGE_SIZE}", items.len());
             let page = self.send(Method::GET, &page, None).await?;
             let found = page["items"].as_array().map_or(&[][..], Vec::as_slice);
             items.extend_from_slice(found);
-            if found.len() < PAGE {
+            if found.len() < PAGE_SIZE {
                 return Ok(json!({ "count": items.len(), "items": items }));
             }
         }
     }
 
-    /// Prints an answer: as it came, or by `lines` for people.
+    /// Prints an answer, unchanged or formatted by `lines` for people.
     pub(super) fn show(&self, answer: &Value, lines: impl Fn(&Value) -> String) {
         if self.json {
             super::say(&answer.to_string());
@@ -156,31 +156,31 @@ impl Client {
     }
 }
 
-/// The most items that the server gives at once.
-const PAGE: usize = 1000;
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum number of items in one answer of the server.
+const PAGE_SIZE: usize = 1000;
+/// The timeout for an answer of the server.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client for our own servers.
+/// An HTTP client for servers of Prichal.
 pub(super) fn http() -> reqwest::ClientBuilder {
-    // Whoever was first has set the same one.
+    // A provider that was installed before is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
+        .timeout(ANSWER_TIMEOUT)
 }
 
-/// A word as one segment of a path, whatever is in it.
+/// A word encoded as one segment of a path.
 pub(super) fn segment(word: &str) -> String {
     utf8_percent_encode(word, NON_ALPHANUMERIC).to_string()
 }
 
-/// The text of a member, empty when it has none.
+/// The text of a member; empty if it has none.
 pub(super) fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap_or_default()
 }
 
-/// A line for each item of a list.
+/// Formats a line for each item of a list.
 pub(super) fn each(list: &Value, line: impl Fn(&Value) -> String) -> String {
     let items = list["items"].as_array().into_iter().flatten();
     items.map(line).collect::<Vec<_>>().join("\n")

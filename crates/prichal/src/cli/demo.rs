@@ -1,5 +1,5 @@
-//! `prichal demo`: the main job in one command. A server on a fresh data directory, an integration whose
-//! receiver runs in the same process, a webhook, and something that changes every second.
+//! `prichal demo`: the main function in one command. It runs a server on a fresh data directory, an integration whose
+//! receiver is in the same process, a webhook, and a change every second.
 
 use std::{os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 
@@ -38,19 +38,19 @@ pub(super) fn command() -> Command {
                 .long("listen")
                 .value_name("ADDRESS")
                 .default_value("127.0.0.1:8080")
-                .help("Where to listen; a free port when it is taken"),
+                .help("The address to listen at; a free port if it is taken"),
         )
         .arg(
             Arg::new("seconds")
                 .long("seconds")
                 .value_name("N")
                 .value_parser(clap::value_parser!(u64))
-                .help("End by itself"),
+                .help("End after this number of seconds"),
         )
 }
 
 pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
-    // Heard from now on, so that nothing is left behind.
+    // The signal is caught from the beginning, so that the folder is always removed.
     let stopped = stop_signal()?;
     let folder = Folder::new()?;
     let listen = matches
@@ -93,7 +93,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     }
 }
 
-/// Listens on the address, or on a free port of the same host when somebody else does.
+/// Listens on the address, or on a free port of the same host if the address is in use.
 async fn bind_near(listen: &str) -> std::io::Result<TcpListener> {
     match bind(listen).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
@@ -104,7 +104,7 @@ async fn bind_near(listen: &str) -> std::io::Result<TcpListener> {
     }
 }
 
-/// A folder that is removed at the end.
+/// A folder that is removed on drop.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
@@ -124,12 +124,12 @@ impl Drop for Folder {
     }
 }
 
-/// Sets the workspace up over HTTP, as a partner would, and then changes something every second.
+/// Sets the workspace up over HTTP, as a partner would, and then makes a change every second.
 async fn show(url: String, admin_token: String) -> Result<()> {
     let secret = Arc::new(OnceCell::new());
     let (receiver, _serving) = receive(secret.clone()).await?;
     let admin = Caller {
-        // It is in this process: no proxy could reach it.
+        // The server is in this process, which no proxy could reach.
         http: http().no_proxy().build()?,
         base: url.clone(),
         token: admin_token,
@@ -250,7 +250,7 @@ impl Caller {
     }
 }
 
-/// Starts the receiver: it checks the signature, prints a line and sends the echo back.
+/// Starts the receiver, which checks the signature, prints a line and returns the echo.
 async fn receive(secret: Arc<OnceCell<String>>) -> Result<(String, JoinSet<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -275,7 +275,7 @@ async fn receive(secret: Arc<OnceCell<String>>) -> Result<(String, JoinSet<()>)>
     Ok((url, serving))
 }
 
-/// Whether the Standard Webhooks signature is right.
+/// True if the Standard Webhooks signature is valid.
 fn is_signed(headers: &HeaderMap, body: &str, secret: &str) -> bool {
     let header = |name: &str| {
         headers

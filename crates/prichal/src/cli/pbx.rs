@@ -1,10 +1,10 @@
-//! A telephone exchange's connector, played: calls that never took place, told to a server as a
-//! partner's connector would tell them. It serves newcomers as a demonstration and the tests as a peer.
+//! A simulated connector of a telephone exchange. It reports made-up calls to a server as a partner's connector
+//! would, for demonstrations and as a peer for tests.
 //!
-//! * [`plan`] makes calls up: their story, the messages about them, and what a server must know in the
-//!   end. It is pure; the same seed makes the same calls.
-//! * [`play`] tells them, as untidily as it is asked to, and tries again what was refused for now.
-//! * [`answer`] takes a server's system calls.
+//! * [`plan`] makes up calls: their story, the messages about them, and the expected record of a
+//!   server. It is pure: equal seeds make equal calls.
+//! * [`play`] sends them, as disorderly as requested, and repeats messages that were refused for now.
+//! * [`answer`] accepts a server's system calls.
 
 pub mod answer;
 pub mod plan;

@@ -22,7 +22,7 @@ pub(super) fn command() -> Command {
         .long("check")
         .action(ArgAction::SetTrue)
         .help("Only try whether a server could start: the settings, the data directory, and the address, files and servers that they name");
-    // The texts come last: the comments of the settings would be taken for those of the command.
+    // The texts come last, since the comments of the settings would replace those of the command.
     with_settings(Command::new("serve"))
         .about("Run the server")
         .long_about(None)
@@ -35,30 +35,32 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let unknown = unknown_variables(variables);
     if matches.get_flag("check") {
         for variable in unknown {
-            super::complain(&anyhow::anyhow!("{variable} is set, and no setting"));
+            super::complain(&anyhow::anyhow!(
+                "the environment variable {variable} is set but is not a setting"
+            ));
         }
         check::run(&config).await?;
-        super::say("The settings are good, and what they name can be used.");
+        super::say("The settings are valid, and everything they name can be used.");
         return Ok(());
     }
     telemetry::start_logs(&config)?;
     for variable in unknown {
         tracing::warn!(
             variable,
-            "an environment variable looks like a setting and is none"
+            "environment variable {variable} looks like a setting but is not one"
         );
     }
     let (app, listener) = open(config).await?;
-    tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
+    tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "server is listening");
     let tried = app.clone();
     let served = lifecycle::run(app, listener, stop_signal()?);
     let (served, ()) = tokio::join!(served, tried.scripts.try_out());
     served?;
-    tracing::info!("stopped");
+    tracing::info!("server has stopped");
     Ok(())
 }
 
-/// Opens everything a server needs. The address first: it is what most often is taken.
+/// Opens everything that a server needs, first the address, which most often fails.
 pub(super) async fn open(config: Config) -> Result<(App, TcpListener)> {
     let listener = bind(&config.listen)
         .await
@@ -66,8 +68,8 @@ pub(super) async fn open(config: Config) -> Result<(App, TcpListener)> {
     Ok((app::open(config, Clock::System).await?, listener))
 }
 
-/// Listens at the first address of a name, IPv4 before IPv6. Others are not tried: a client that knows the name
-/// would find somebody else at the first.
+/// Listens at the first address of a name, IPv4 before IPv6. Others are not tried: a client that knows the name would
+/// reach another server at the first.
 pub(super) async fn bind(listen: &str) -> io::Result<TcpListener> {
     let found = lookup_host(listen).await?;
     let first = found.min_by_key(SocketAddr::is_ipv6);
@@ -86,8 +88,8 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping; what is in flight has ten seconds");
-        // Its own thread: nothing that the runtime does can keep it from hearing the second one.
+        tracing::info!("server is stopping; requests in flight have ten seconds");
+        // The second signal is handled in a thread of its own, which the runtime cannot block.
         std::thread::spawn(move || {
             let heard = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -18,8 +18,8 @@ use crate::{
     platform::clock::Clock,
 };
 
-/// How many system calls may wait to be played.
-const DESK: usize = 64;
+/// The maximum number of system calls that wait to be played.
+const MAX_WAITING: usize = 64;
 
 pub(super) fn command() -> Command {
     let share = |name: &'static str, help: &'static str| {
@@ -135,7 +135,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
         Some("refuse") => Manner::Refuse,
         _ => Manner::Good,
     };
-    let (calls, desk) = mpsc::channel(DESK);
+    let (calls, desk) = mpsc::channel(MAX_WAITING);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { axum::serve(listener, router(manner, calls)).await });
     tasks.spawn(attend(player.clone(), desk));
@@ -149,7 +149,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let mut stopped = std::pin::pin!(stopped);
     tokio::select! {
         () = telling => {}
-        () = &mut stopped => bail!("stopped before all was told"),
+        () = &mut stopped => bail!("stopped before all calls were sent"),
     }
     let wrong = match &token {
         Some(token) => Some(verify(&server, token, &name, &planned).await?),
@@ -178,11 +178,11 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     if tally.complaints.is_empty() && wrong.is_none_or(|wrong| wrong.is_empty()) {
         Ok(())
     } else {
-        bail!("not every call is as it was")
+        bail!("the server's records differ from the calls")
     }
 }
 
-/// The users of the workspace.
+/// The ids of the workspace's users.
 async fn users(server: &Server, token: &str) -> Result<Vec<String>> {
     let url = format!(
         "{}/api/v1/{}/users?limit=1000",
@@ -194,7 +194,7 @@ async fn users(server: &Server, token: &str) -> Result<Vec<String>> {
     Ok(ids.map(str::to_owned).collect())
 }
 
-/// Does what system calls ask for: a call is made and answered, and a hang-up ends it.
+/// Executes system calls: a call is made and answered, and a hang-up ends it.
 async fn attend(player: Arc<Player>, mut desk: mpsc::Receiver<SystemCall>) -> std::io::Result<()> {
     while let Some(call) = desk.recv().await {
         let messages = match call {
@@ -216,7 +216,7 @@ async fn attend(player: Arc<Player>, mut desk: mpsc::Receiver<SystemCall>) -> st
     Ok(())
 }
 
-/// What the exchange says when a user calls: the other side rings and answers.
+/// The messages about a call by a user: the other side rings and answers.
 fn dialled(body: &Value) -> Vec<Message> {
     let now = Clock::System.now();
     let external_id = generate(now).to_string();
@@ -250,7 +250,7 @@ fn dialled(body: &Value) -> Vec<Message> {
     ]
 }
 
-/// What the exchange says when a user hangs up.
+/// The messages about a hang-up by a user.
 fn hung_up(id: &str, body: &Value) -> Vec<Message> {
     let at = Clock::System.now().to_string();
     let leg = &body["realtimeCallItemId"];

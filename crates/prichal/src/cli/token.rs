@@ -15,7 +15,7 @@ pub(super) fn command() -> Command {
             .help("The workspace's name or id")
     };
     let create = Command::new("create")
-        .about("Make a token; it is shown this once")
+        .about("Create a token, which is shown only once")
         .arg(workspace());
     let create = create
         .arg(
@@ -23,7 +23,7 @@ pub(super) fn command() -> Command {
                 .long("name")
                 .value_name("TEXT")
                 .required(true)
-                .help("What it is for"),
+                .help("The purpose of the token"),
         )
         .arg(
             Arg::new("role")
@@ -36,20 +36,20 @@ pub(super) fn command() -> Command {
             Arg::new("user")
                 .long("user")
                 .value_name("ID")
-                .help("The user that it stands for"),
+                .help("The user that the token acts for"),
         )
         .arg(
             Arg::new("expires-at")
                 .long("expires-at")
                 .value_name("TIME")
-                .help("When it ends, ISO 8601"),
+                .help("The expiry of the token, ISO 8601"),
         );
     let id = Arg::new("id")
         .value_name("ID")
         .required(true)
         .help("The token's id");
     Command::new("token")
-        .about("Make, list and revoke tokens of a workspace")
+        .about("Create, list and revoke tokens of a workspace")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(create.args(flags()))

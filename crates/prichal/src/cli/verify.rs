@@ -1,4 +1,4 @@
-//! `prichal verify`: whether a signature is one, and why. It needs no server and fetches nothing.
+//! `prichal verify`: the verdict on a signature, with reasons. It needs no server and fetches nothing.
 
 use std::{
     fmt::Write as _,
@@ -17,15 +17,15 @@ use prichal_sign::{
 
 use crate::platform::clock::Clock;
 
-/// The exit status where the command line itself is wrong.
+/// The exit status for a wrong command line.
 pub(super) const USAGE: u8 = 64;
 const UNREADABLE: u8 = 3;
-/// The exit status where nobody can have read the report: no verdict then.
-const UNTOLD: u8 = 3;
-/// The largest file that is read, in bytes.
-const LARGEST: u64 = 1 << 30;
-/// How many files a folder of trust may hold.
-const FILES: usize = 10_000;
+/// The exit status for a report that could not be written, which is no verdict.
+const UNWRITTEN: u8 = 3;
+/// The maximum size of a file in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+/// The maximum number of files in a folder of trust.
+const MAX_FILES: usize = 10_000;
 const POLICIES: [&str; 4] = ["kz", "ru", "eu-baseline", "test"];
 
 pub(super) fn command() -> Command {
@@ -37,7 +37,7 @@ pub(super) fn command() -> Command {
             .value_parser(value_parser!(PathBuf))
     };
     Command::new("verify")
-        .about("Say whether a CMS signature is valid, and why")
+        .about("Check a CMS signature, with reasons")
         .after_help(
             "Exit status: 0 TOTAL_PASSED, 1 TOTAL_FAILED, 2 INDETERMINATE, 3 not one readable signature or no report could be written, 64 wrong usage",
         )
@@ -48,7 +48,7 @@ pub(super) fn command() -> Command {
                 .help("The signature: DER, BER, PEM or base64")
                 .value_parser(value_parser!(PathBuf)),
         )
-        .arg(path("content", "FILE", "What was signed, where the signature does not hold it"))
+        .arg(path("content", "FILE", "The signed content, if the signature does not contain it"))
         .arg(path(
             "trust",
             "DIR",
@@ -59,21 +59,21 @@ pub(super) fn command() -> Command {
                 .long("policy")
                 .value_name("NAME")
                 .default_value("kz")
-                .help("By which rules")
+                .help("The policy to apply")
                 .value_parser(POLICIES),
         )
         .arg(
             Arg::new("at")
                 .long("at")
                 .value_name("TIME")
-                .help("The moment to judge at, in RFC 3339 or Unix seconds; now unless given")
+                .help("The time to check at, in RFC 3339 or Unix seconds; default: now")
                 .value_parser(|text: &str| Time::parse(text).ok_or("not RFC 3339 and no Unix seconds")),
         )
         .arg(
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("The report as JSON"),
+                .help("Print the report as JSON"),
         )
 }
 
@@ -85,7 +85,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Some((file, Ok(signature))) => match verify(matches, file, &signature) {
             Ok((code, report)) => match write_out(&report) {
                 Ok(()) => return ExitCode::from(code),
-                Err(error) => (UNTOLD, error),
+                Err(error) => (UNWRITTEN, error),
             },
             Err(error) => (USAGE, error),
         },
@@ -94,7 +94,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Writes the report as one piece, so that a reader who wants the first line only breaks no pipe.
+/// Writes the report in one piece, so that a reader of only the first line breaks no pipe.
 fn write_out(report: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     let written = out.write_all(format!("{report}\n").as_bytes());
@@ -102,7 +102,7 @@ fn write_out(report: &str) -> Result<()> {
     written.context("cannot write the report")
 }
 
-/// The exit status, and what is to be said.
+/// The exit status and the report.
 fn verify(matches: &ArgMatches, file: &Path, signature: &[u8]) -> Result<(u8, String)> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).map(PathBuf::as_path);
     let content = path("content").map(read).transpose()?;
@@ -137,16 +137,19 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
     let about = fs::metadata(path).with_context(|| format!("cannot open {name}"))?;
     ensure!(about.is_file(), "{name} is no file");
-    ensure!(about.len() <= LARGEST, "{name} is larger than 1 GiB");
+    ensure!(about.len() <= MAX_FILE_BYTES, "{name} is larger than 1 GiB");
     let file = fs::File::open(path).with_context(|| format!("cannot open {name}"))?;
     let mut bytes = Vec::new();
-    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
     read.with_context(|| format!("cannot read {name}"))?;
-    ensure!(bytes.len() as u64 <= LARGEST, "{name} is larger than 1 GiB");
+    ensure!(
+        bytes.len() as u64 <= MAX_FILE_BYTES,
+        "{name} is larger than 1 GiB"
+    );
     Ok(bytes)
 }
 
-/// The anchors and the revocation lists of a folder.
+/// The trust anchors and revocation lists of a folder.
 fn trusted(folder: &Path) -> Result<Material> {
     let name = folder.display();
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read the folder {name}"))?;
@@ -157,9 +160,12 @@ fn trusted(folder: &Path) -> Result<Material> {
                 .with_context(|| format!("cannot read the folder {name}"))?
                 .path(),
         );
-        ensure!(paths.len() <= FILES, "{name} has more than {FILES} files");
+        ensure!(
+            paths.len() <= MAX_FILES,
+            "{name} has more than {MAX_FILES} files"
+        );
     }
-    // The same folder gives the same report.
+    // Sorted, so that the same folder gives the same report.
     paths.sort();
     let mut material = Material::default();
     for path in paths {
@@ -171,8 +177,7 @@ fn trusted(folder: &Path) -> Result<Material> {
                 let found =
                     read.with_context(|| format!("{} holds no certificate", path.display()))?;
                 for certificate in found {
-                    // Somebody who signs is known by this, not trusted: whether his certificate was
-                    // revoked is still asked.
+                    // A signer's certificate is known by this, not trusted: its revocation is still checked.
                     if certificate.is_ca() || certificate.self_issued() {
                         material.anchors.push(certificate);
                     } else {
@@ -195,7 +200,7 @@ fn trusted(folder: &Path) -> Result<Material> {
     Ok(material)
 }
 
-/// The report in words that need no key to them.
+/// The report in plain words.
 fn tell(report: &Report, file: &Path) -> String {
     let mut out = String::new();
     let headline = match report.verdict {
@@ -348,7 +353,7 @@ fn verdict(verdict: Verdict, sub: Option<SubIndication>) -> String {
     }
 }
 
-/// What a sub-indication means, for people.
+/// The meaning of a sub-indication, for people.
 fn meaning(sub: Option<SubIndication>) -> Option<&'static str> {
     use SubIndication as Sub;
     Some(match sub? {
@@ -399,8 +404,8 @@ fn wanted(need: &Need) -> String {
     format!("{what} {}{place}", need.subject)
 }
 
-/// Adds a line. Names come out of certificates that anybody can make: what would move the cursor, begin a
-/// line or turn the direction of writing is shown as a sign that something was there.
+/// Adds a line. Names come from certificates that anybody can make. Characters that move the cursor, begin a line or
+/// change the direction of writing are replaced by a visible sign.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.extend(text.to_string().chars().map(harmless));
     out.push('\n');

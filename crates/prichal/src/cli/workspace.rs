@@ -17,12 +17,14 @@ pub(super) fn command() -> Command {
     let member = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("TEXT").help(help)
     };
-    let create = Command::new("create").about("Make a workspace").arg(name());
+    let create = Command::new("create")
+        .about("Create a workspace")
+        .arg(name());
     let create = create
-        .arg(member("title", "What people call it"))
+        .arg(member("title", "The title for people"))
         .arg(member("bin", "The company's BIN, 12 digits"));
     Command::new("workspace")
-        .about("Make, list and delete workspaces")
+        .about("Create, list and delete workspaces")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(

@@ -1,11 +1,11 @@
-//! The settings file with all settings, their reasons and their defaults.
+//! The settings file with all settings, their explanations and their defaults.
 
 use clap::Arg;
 
 use super::source::{flags, name};
 
-/// The most characters of a line.
-const WIDTH: usize = 100;
+/// The maximum number of characters of a line.
+const MAX_WIDTH: usize = 100;
 
 const HEAD: &str = "Every setting with its default, as `prichal config` prints it. A file of this form named \
     prichal.toml in the working directory, or given by --config, needs only the lines that differ. An environment \
@@ -25,7 +25,7 @@ pub fn annotated() -> String {
 fn entry(setting: &Arg) -> String {
     let help = setting.get_long_help().or(setting.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
-    // The first paragraph is a heading in the help of a flag; here it is a sentence among others.
+    // The first paragraph is a heading in the help of a flag, but a sentence among others here.
     let reason = match help.split_once("\n\n") {
         Some((first, rest)) => format!("{first}. {rest}"),
         None => format!("{help}."),
@@ -34,7 +34,7 @@ fn entry(setting: &Arg) -> String {
     let name = name(setting);
     let default = setting.get_default_values().first();
     let example = setting.get_value_names().and_then(|names| names.first());
-    // A setting without a default is shown as a comment, with the form of its value.
+    // A setting without a default is a comment with the form of its value.
     let line = match (default, example) {
         (Some(value), _) => format!("{name} = {}\n", literal(&value.to_string_lossy())),
         (None, Some(example)) => format!("# {name} = {}\n", literal(example)),
@@ -44,24 +44,24 @@ fn entry(setting: &Arg) -> String {
     entry
 }
 
-/// A value as TOML writes it.
+/// The TOML form of a value.
 fn literal(value: &str) -> String {
     let is_bare = matches!(value, "true" | "false") || value.parse::<i64>().is_ok();
     if is_bare {
         value.to_owned()
     } else {
-        // A text of JSON is one of TOML.
+        // A JSON string is a valid TOML string.
         serde_json::Value::from(value).to_string()
     }
 }
 
-/// A text as comments, wrapped.
+/// A text as wrapped comments.
 fn commented(text: &str) -> String {
     let mut out = String::new();
     for paragraph in text.split('\n') {
         let mut line = "#".to_owned();
         for word in paragraph.split_whitespace() {
-            if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            if line.chars().count() + 1 + word.chars().count() > MAX_WIDTH {
                 out.push_str(&line);
                 out.push('\n');
                 line.truncate(1);

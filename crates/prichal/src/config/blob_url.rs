@@ -7,7 +7,7 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 
-/// Where the blobs are.
+/// The location of the blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlobUrl {
     /// `file:`, the folder `blobs` in the data dir.
@@ -18,8 +18,7 @@ pub enum BlobUrl {
     Bucket { bucket: String, prefix: String },
 }
 
-/// What is wrong with it and what is allowed, in one line. What was given is not repeated: it may
-/// hold a password.
+/// The fault and the allowed forms, in one line. The given value is not repeated, since it may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0}; allowed are file: (a folder in the data dir), file:///absolute/path and s3://bucket/prefix"

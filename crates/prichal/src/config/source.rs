@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::{Config, MasterKey};
 
-/// A setting that cannot be used: one line, without the value when that is a secret.
+/// An unusable setting: one line, without the value of a secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadSetting {
     #[error("{origin}: {given} is not allowed; `{name}` takes {allowed}")]
@@ -32,7 +32,7 @@ pub enum BadSetting {
     Unreadable { file: String, why: String },
 }
 
-/// The values that were given, by source.
+/// The given values, by source.
 pub struct Sources<'a> {
     pub flags: &'a dyn Fn(&str) -> Option<String>,
     pub variables: &'a dyn Fn(&str) -> Option<String>,
@@ -45,12 +45,12 @@ pub(super) fn flags() -> Command {
     Config::augment_args(Command::new("settings").no_binary_name(true))
 }
 
-/// The name of a setting: that of its flag and of its key in the file.
+/// The name of a setting, of its flag and of its key in the file.
 pub(super) fn name(setting: &Arg) -> &str {
     setting.get_long().unwrap_or_default()
 }
 
-/// True of a setting that is never shown: its type says so.
+/// True if the type of the setting keeps it secret.
 pub(super) fn is_secret(setting: &Arg) -> bool {
     let kind = setting.get_value_parser().type_id();
     kind == TypeId::of::<SecretString>() || kind == TypeId::of::<MasterKey>()
@@ -61,14 +61,14 @@ pub fn variable(name: &str) -> String {
     format!("PRICHAL_{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// Those of the variables that look like settings and are none.
+/// The variables that look like settings but are not.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let known: Vec<String> = flags()
         .get_arguments()
         .map(|it| variable(name(it)))
         .collect();
     let is_ours = |variable: &String| {
-        // Of the commands that call a server, and of the tests and measurements.
+        // Variables of the commands that call a server, and of tests and benchmarks.
         let others = ["PRICHAL_URL", "PRICHAL_TEST_", "PRICHAL_BENCH_"];
         known.contains(variable) || others.iter().any(|other| variable.starts_with(other))
     };
@@ -91,7 +91,7 @@ impl Config {
             let Some((value, origin)) = find(name(setting), sources, file.as_ref()) else {
                 continue;
             };
-            // Bytes that are no Unicode have become this character by now.
+            // Bytes outside Unicode were replaced by this character before.
             if value.contains(char::REPLACEMENT_CHARACTER) {
                 return Err(BadSetting::value(setting, &origin, &value, "Unicode text"));
             }
@@ -111,7 +111,7 @@ impl Config {
     }
 }
 
-/// The value of a setting, and where it was given; None where the default counts.
+/// The value of a setting and its origin; `None` if the default applies.
 fn find(name: &str, sources: &Sources<'_>, file: Option<&Table>) -> Option<(String, String)> {
     let flag = (sources.flags)(name).map(|value| (value, format!("--{name}")));
     flag.or_else(|| {
@@ -136,12 +136,12 @@ impl BadSetting {
         }
     }
 
-    /// The value of a flag that the command line's own reading has refused.
+    /// The error of a flag's value that `clap` refused.
     pub fn of_flag(error: &clap::Error) -> Option<Self> {
         Self::from_clap(error, |name| Some(format!("--{name}")))
     }
 
-    /// The refusal of a setting's value by `clap`, with the setting's origin.
+    /// Converts `clap`'s refusal of a value, with the setting's origin.
     fn from_clap(error: &clap::Error, origin: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let text = |kind| match error.get(kind)? {
             ContextValue::String(text) => Some(text.clone()),
@@ -169,7 +169,7 @@ impl BadSetting {
     }
 }
 
-/// A file of settings.
+/// A settings file.
 struct Table {
     file: String,
     values: toml::Table,
@@ -180,7 +180,7 @@ impl Table {
         let not_toml = |error: toml::de::Error| BadSetting::NotToml {
             file: file.to_owned(),
             line: line_of(text, error.span().map_or(0, |span| span.start)),
-            // Only what was expected: the text itself may be a secret.
+            // Only the expectation is shown: the text itself may be a secret.
             why: one_line(error.message()),
         };
         let values: toml::Table = text.parse().map_err(not_toml)?;
@@ -205,7 +205,7 @@ impl Table {
             toml::Value::Integer(value) => value.to_string(),
             toml::Value::Float(value) => value.to_string(),
             toml::Value::Datetime(value) => value.to_string(),
-            // Never right; the message says what was there.
+            // Arrays are never valid; the message shows the kind of value.
             toml::Value::Array(_) => "[…]".to_owned(),
             toml::Value::Table(_) => "{…}".to_owned(),
         };
@@ -213,7 +213,7 @@ impl Table {
     }
 }
 
-/// The line that the byte `at` is in, counted from one.
+/// The line of the byte `at`, counted from one.
 fn line_of(text: &str, at: usize) -> usize {
     let before = text.bytes().take(at);
     before.filter(|byte| *byte == b'\n').count() + 1

@@ -34,7 +34,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.public_url(), "http://127.0.0.1:8080");
 }
 
-/// The file is what `prichal config` prints: that is how it is brought up to date.
+/// The file equals the output of `prichal config`, which updates it.
 #[test]
 fn the_annotated_file_says_what_the_flags_say() {
     let file = include_str!("../../prichal.default.toml");
@@ -50,7 +50,7 @@ fn the_annotated_file_says_what_the_flags_say() {
             1,
             "{line}"
         );
-        // By this the command line finds a flag's value.
+        // The command line finds a flag's value by this id.
         assert_eq!(setting.get_id().as_str(), name(setting).replace('-', "_"));
     }
 }
@@ -126,7 +126,7 @@ fn a_boolean_is_true_or_false_by_whatever_way() {
 }
 
 #[test]
-fn variables_that_are_no_settings_are_found() {
+fn unknown_variables_are_found() {
     let names = [
         "PRICHAL_LISTEN",
         "PRICHAL_LISTN",
@@ -172,7 +172,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
 }
 
 #[test]
-fn what_is_wrong_is_one_line_that_names_the_setting() {
+fn an_error_is_one_line_that_names_the_setting() {
     for (name, value) in [
         ("listen", "nowhere"),
         ("database-url", "mysql://u:hunter2@h/d"),
@@ -240,7 +240,7 @@ fn what_is_wrong_is_one_line_that_names_the_setting() {
 }
 
 #[test]
-fn a_bad_file_is_one_line_that_says_where() {
+fn the_error_of_a_bad_file_names_the_line() {
     for file in [
         "# one\nadmin-token = \"hunter2hunter2",
         "# one\nadmin-token = hunter2hunter2",

@@ -1,4 +1,4 @@
-//! The values of settings, read from text. An error is what the setting takes.
+//! Parsers of settings' values. An error describes the allowed values.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
@@ -12,22 +12,22 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::blob_url::BlobUrl;
 
-/// A value, or what the setting takes.
+/// A value, or the description of the allowed values.
 type Read<T> = Result<T, &'static str>;
 
-/// The most that `hook-body-limit` allows: four times that, as text and parsed, fits into a script's memory.
+/// The maximum of `hook-body-limit`: four times that, as text and parsed, fits into a script's memory.
 const MAX_HOOK_BODY: usize = 4 << 20;
-/// The least that `memory-budget` allows: a few of the largest bodies.
+/// The minimum of `memory-budget`: a few of the largest bodies.
 const MIN_MEMORY: usize = 32 << 20;
 
-/// A number in a time; zero is no limit.
+/// A number per period; zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub most: u32,
     pub period: Duration,
 }
 
-/// The key of all keys.
+/// The key from which all other keys are derived.
 #[derive(Clone)]
 pub struct MasterKey(Arc<SecretBox<[u8; 32]>>);
 
@@ -53,11 +53,11 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// The form of the administrator's token. Right tokens are let in whatever their address has shown before, so
-/// short ones, which might be guessed, are none.
+/// The form of the administrator's token. A valid token is accepted however many failures its address has, so short
+/// ones, which might be guessed, are not allowed.
 pub(crate) const TOKEN_FORM: &str = "32 to 256 visible ASCII characters";
 
-/// True of a text of [`TOKEN_FORM`].
+/// True if a text has the form [`TOKEN_FORM`].
 pub(crate) fn is_token(text: &str) -> bool {
     (32..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -138,7 +138,7 @@ pub(super) fn rate(text: &str) -> Read<Rate> {
     rate.ok_or(takes)
 }
 
-/// A number of bytes, of KiB, of MiB or of GiB.
+/// Parses a number of bytes, KiB, MiB or GiB.
 fn size(text: &str) -> Option<u64> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (number, unit) = units
@@ -179,7 +179,7 @@ pub(super) fn some(text: &str) -> Read<usize> {
     number.ok_or("a whole number above zero")
 }
 
-/// Reads a list with commas between.
+/// Parses a comma-separated list.
 fn listed<T>(text: &str, read: impl Fn(&str) -> Option<T>, takes: &'static str) -> Read<Vec<T>> {
     let items = text.split(',').map(str::trim);
     let items = items.filter(|item| !item.is_empty()).map(read);
@@ -192,7 +192,7 @@ pub(super) fn hosts(text: &str) -> Read<Vec<String>> {
     listed(text, host, takes)
 }
 
-/// A host as `Host` headers name it, without a port.
+/// A host as in `Host` headers, without a port.
 fn host(text: &str) -> Option<String> {
     let authority = Authority::from_str(text).ok()?;
     (authority.host() == text).then(|| text.to_owned())
@@ -220,11 +220,10 @@ pub(super) fn log_filter(text: &str) -> Read<String> {
     is_good.then(|| text.to_owned()).ok_or(takes)
 }
 
-/// Stands for every origin.
+/// The value that stands for all origins.
 pub const ANY_ORIGIN: &str = "*";
 
-/// Reads an origin as browsers send it: scheme, host, and a port that is not the scheme's own; or the word for
-/// all of them.
+/// Parses an origin as browsers send it: scheme, host, and a port other than the scheme's default; or [`ANY_ORIGIN`].
 pub fn origin(text: &str) -> Option<String> {
     if text == ANY_ORIGIN {
         return Some(ANY_ORIGIN.to_owned());

@@ -126,7 +126,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                     false
                 });
             }
-            app.admin_token.look();
+            app.admin_token.reload();
             app.clock.sleep(if is_done { SELDOM } else { OFTEN }).await;
         }
     };

@@ -1,4 +1,4 @@
-//! Answers: JSON texts, `Retry-After`, and the memory of their bodies until these are written.
+//! Answers: JSON texts, `Retry-After`, and memory for bodies until they are written.
 
 use axum::{
     body::{Body, BodyDataStream, HttpBody as _},
@@ -14,11 +14,11 @@ use crate::{
     platform::memory::{self, Hold, Payer, SMALL, Use},
 };
 
-/// The number of times that an answer waits for memory.
-const PATIENCE: usize = 60;
+/// The maximum number of waits of an answer for memory.
+const MAX_WAITS: usize = 60;
 
-/// Holds memory for the body of an answer until it is written. What was asked for safely can be asked for
-/// again; any other request is done, and its answer is not refused.
+/// Holds memory for the body of an answer until it is written. A safe request can be refused and repeated. Any other
+/// request has taken effect, so its answer is not refused.
 pub async fn hold(payer: Option<Payer>, response: Response, is_safe: bool) -> Result<Response> {
     let Some(payer) = payer else {
         return Ok(response);
@@ -43,29 +43,29 @@ pub async fn hold(payer: Option<Payer>, response: Response, is_safe: bool) -> Re
     Ok(Response::from_parts(parts, body))
 }
 
-/// The same for a body that comes in pieces: memory is there for each before it is made, as long as they
-/// are all of about one size.
+/// Holds memory for a streamed body. Memory for each piece is taken before the piece is made, as long as all are of
+/// about one size.
 fn piecewise(
     payer: Payer,
     pieces: BodyDataStream,
 ) -> impl Stream<Item = Result<Bytes, axum::Error>> {
     let next = |(payer, mut pieces, before): (Payer, BodyDataStream, usize)| async move {
         let mut hold = payer.hold(Use::Answer);
-        patiently(&mut hold, before).await?;
+        take_with_retries(&mut hold, before).await?;
         let Some(piece) = pieces.try_next().await? else {
             return Ok(None);
         };
         let size = piece.len();
-        patiently(&mut hold, size.saturating_sub(before)).await?;
+        take_with_retries(&mut hold, size.saturating_sub(before)).await?;
         hold.shrink_to(size);
         Ok(Some((memory::tie(piece, hold), (payer, pieces, size))))
     };
     stream::try_unfold((payer, pieces, 0), next)
 }
 
-/// Takes memory for somebody who is being answered already, and can only be cut off.
-async fn patiently(hold: &mut Hold, more: usize) -> Result<(), axum::Error> {
-    for _ in 0..PATIENCE {
+/// Takes memory for an answer that has begun and could only be cut off.
+async fn take_with_retries(hold: &mut Hold, more: usize) -> Result<(), axum::Error> {
+    for _ in 0..MAX_WAITS {
         if hold.grow(more).await.is_ok() {
             return Ok(());
         }
@@ -73,7 +73,7 @@ async fn patiently(hold: &mut Hold, more: usize) -> Result<(), axum::Error> {
     Err(axum::Error::new(Error::Busy))
 }
 
-/// A JSON answer from text that is JSON already.
+/// A JSON answer from serialized JSON.
 pub fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
@@ -84,7 +84,7 @@ pub fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
     response
 }
 
-/// Sets `Retry-After` where trying again is the right thing to do.
+/// Sets `Retry-After` on errors for which a retry makes sense.
 pub fn retry_after(error: &Error, mut response: Response) -> Response {
     let after = match error {
         Error::Busy | Error::Unavailable(_) => header::HeaderValue::from(1),

@@ -1,4 +1,4 @@
-//! Bodies of requests: taken in at a bounded pace, decoded, and read as JSON.
+//! Bodies of requests: received at a minimum pace, decoded, and read as JSON.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A JSON body may be this long.
+/// The maximum size of a JSON body in bytes.
 pub const JSON_LIMIT: usize = 1 << 20;
 
 /// The pace of a JSON body.
@@ -30,17 +30,17 @@ const BODY: Pace = Pace {
     rate: u64::MAX,
 };
 
-/// The bytes that a list, an object or a member of one takes beside its text, about: each is an allocation.
-const NODE: usize = 200;
+/// The estimated memory of a list, an object or a member beside its text: each is an allocation.
+const NODE_BYTES: usize = 200;
 
-/// The same of each further element.
-const ITEM: usize = 80;
+/// The estimated memory of each further element.
+const ITEM_BYTES: usize = 80;
 
-/// How long a body that is too long is read on.
-const LINGER: Duration = Duration::from_secs(2);
+/// The time for which an oversized body is read and discarded.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Throws away a bounded part of a body that is too long: a client that is still sending when the
-/// connection is closed may never see the answer.
+/// Discards a bounded part of an oversized body. A client that is still sending when the connection closes may never
+/// see the answer.
 async fn linger(body: &mut Body) {
     let thrown_away = async {
         let mut left = 8 * JSON_LIMIT;
@@ -52,12 +52,11 @@ async fn linger(body: &mut Body) {
             }
         }
     };
-    // Whoever is slower than this has lost the answer.
-    let _ = tokio::time::timeout(LINGER, thrown_away).await;
+    // A slower client loses the answer.
+    let _ = tokio::time::timeout(LINGER_TIMEOUT, thrown_away).await;
 }
 
-/// The bytes of a body, at most [`JSON_LIMIT`] of them, decoded; a text in UTF-8. A body that declares more
-/// is refused unread.
+/// A decoded body of at most [`JSON_LIMIT`] bytes, its text in UTF-8. A body that declares more is refused unread.
 pub struct Raw(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Raw {
@@ -81,13 +80,13 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     }
 }
 
-/// The memory that JSON takes beside its text, once it is read.
+/// The estimated memory of parsed JSON beside its text.
 pub fn weight(json: &[u8]) -> usize {
     let nodes = memchr::memchr3_iter(b':', b'[', b'{', json).count();
-    nodes * NODE + memchr::memchr_iter(b',', json).count() * ITEM
+    nodes * NODE_BYTES + memchr::memchr_iter(b',', json).count() * ITEM_BYTES
 }
 
-/// The bytes of a body, at most `limit` of them once they are decoded.
+/// The bytes of a body, at most `limit` of them after decoding.
 pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
     let payer = Payer::of(request.extensions());
     let codings = Coding::all(request.headers())?;
@@ -95,7 +94,7 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
         limit: limit as u64,
     };
     let declared = declared_length(request.headers());
-    // A client that waits for a word before it sends is not told to send what is thrown away.
+    // A client that waits for 100 Continue is not asked for a body that would be discarded.
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     if declared.is_some_and(|length| length > limit as u64) {
@@ -114,7 +113,7 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
     Ok(read)
 }
 
-/// Takes a body in as it comes. Nothing when it is longer than `limit`.
+/// Receives a body. `None` if it is longer than `limit`.
 async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result<Option<Bytes>> {
     let mut timed = Timed::new(payer.map(|payer| payer.clock().clone()), BODY);
     let (mut first, mut whole) = (None, Vec::new());
@@ -136,7 +135,7 @@ async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result
         if let Some(payer) = payer {
             payer.take(data.len()).await?;
         }
-        // Most bodies come in one piece, which need not be copied.
+        // Most bodies come in one piece, which is not copied.
         match first.take() {
             None if whole.is_empty() => first = Some(data),
             None => whole.extend_from_slice(&data),
@@ -149,7 +148,7 @@ async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result
     Ok(Some(first.unwrap_or_else(|| whole.into())))
 }
 
-/// Takes one coding off a body. What comes out is counted as it comes, so that no bomb goes off.
+/// Removes one coding from a body. Output is counted as it grows, which stops decompression bombs.
 async fn decode(
     coding: Coding,
     coded: &[u8],
@@ -183,7 +182,7 @@ async fn decode(
     }
 }
 
-/// A JSON body, under whatever content type: the vendors' clients send several.
+/// A JSON body of any content type: the vendors' clients send several.
 pub struct Json(pub Value);
 
 impl<S: Send + Sync> FromRequest<S> for Json {
@@ -195,10 +194,10 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// The longest time that a token is good beside the one that takes its place, in seconds.
-const MOST_OVERLAP: u64 = 30 * 24 * 3600;
+/// The maximum time in seconds for which a replaced token stays valid.
+const MAX_OVERLAP_SECONDS: u64 = 30 * 24 * 3600;
 
-/// The time that a body gives in seconds, if it does.
+/// The duration of a member in seconds, if the body has it.
 pub fn overlap(body: &[u8], member: &'static str) -> Result<Option<Duration>> {
     if body.is_empty() {
         return Ok(None);
@@ -209,11 +208,16 @@ pub fn overlap(body: &[u8], member: &'static str) -> Result<Option<Duration>> {
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
     match body.get(member) {
         None => Ok(None),
-        Some(value) => match value.as_u64().filter(|seconds| *seconds <= MOST_OVERLAP) {
+        Some(value) => match value
+            .as_u64()
+            .filter(|seconds| *seconds <= MAX_OVERLAP_SECONDS)
+        {
             Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
             None => Err(Error::invalid(
                 member,
-                format!("The {member} must be a whole number of seconds from 0 to {MOST_OVERLAP}."),
+                format!(
+                    "The {member} must be a whole number of seconds from 0 to {MAX_OVERLAP_SECONDS}."
+                ),
             )),
         },
     }

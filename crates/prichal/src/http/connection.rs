@@ -1,5 +1,5 @@
-//! The cost of connections: their number for one customer of the net, the memory of a head that does not end,
-//! and the patience with a client that does not read.
+//! The cost of connections: their number for one client address, the memory of an endless head, and the timeout for a
+//! client that does not read.
 
 use std::{
     collections::HashMap,
@@ -23,32 +23,32 @@ use crate::platform::{
     memory::{Hold, Payer, Use},
 };
 
-/// The time that a client which is being written to has to read [`LEAST`] bytes.
-pub const STALL: Duration = Duration::from_secs(30);
-const LEAST: usize = 30 << 10;
+/// The time in which a client that is being written to must read [`MIN_READ_BYTES`].
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const MIN_READ_BYTES: usize = 30 << 10;
 
-/// The connections of each address; of IPv6, of each /64. When all places are taken, the address that has most gives
-/// one up to a newcomer whose address has fewer.
+/// The connections of each address; of IPv6, of each /64. If all slots are taken, the address with the most
+/// connections gives one up to a newcomer whose address has fewer.
 #[derive(Clone)]
 pub struct Crowd(Arc<Places>);
 
 struct Places {
     most: usize,
-    /// Counts what connections do: the later, the higher.
+    /// A counter of activity on all connections, which orders them by time.
     moves: Arc<AtomicU64>,
     of: Mutex<HashMap<IpAddr, Vec<Seat>>>,
 }
 
-/// A place that is taken.
+/// A taken slot.
 struct Seat {
     turn: Turn,
-    /// Told when the place is given to another.
+    /// Cancelled when the slot is given to another connection.
     lost: CancellationToken,
-    /// An address that has as many as it likes: its connections are of many clients.
+    /// True for an address without a limit: its connections are of many clients.
     is_trusted: bool,
 }
 
-/// One connection among those of its address.
+/// One counted connection of an address.
 pub struct Member {
     crowd: Crowd,
     address: IpAddr,
@@ -65,8 +65,8 @@ impl Crowd {
         }))
     }
 
-    /// One more; nothing when the address has `most` already, or all places are taken and none is given up. An
-    /// address that is trusted gives up none to others, and has none to speak of.
+    /// Admits one more connection. `None` if the address has `most` already, or all slots are taken and none is given
+    /// up. A trusted address gives up none and competes for others' slots as if it had no connections.
     pub fn enter(&self, address: IpAddr, most: usize, is_trusted: bool) -> Option<Member> {
         let address = network::customer(address);
         let mut all = self.lock();
@@ -96,7 +96,7 @@ impl Crowd {
     }
 }
 
-/// Closes the idlest connection of the address that holds most, if that is more than a newcomer's holds.
+/// Closes the idlest connection of the address with the most, if that is more than the newcomer's address has.
 fn make_room(all: &mut HashMap<IpAddr, Vec<Seat>>, newcomer: usize) -> Option<()> {
     let rivals = all
         .iter()
@@ -119,7 +119,7 @@ impl Member {
         self.turn.clone()
     }
 
-    /// Ends when the place is given to another.
+    /// Cancelled when the slot is given to another connection.
     pub fn lost(&self) -> CancellationToken {
         self.lost.clone()
     }
@@ -137,22 +137,22 @@ impl Drop for Member {
     }
 }
 
-/// Marks that a request is being read or answered, or that the connection has become something else than HTTP. Else
-/// what comes is the head of a request.
+/// The phase of a connection: a request is being read or answered, or the connection was upgraded. Otherwise incoming
+/// bytes are the head of a request.
 #[derive(Clone, Default)]
 pub struct Turn(Arc<State>);
 
 #[derive(Default)]
 struct State {
     on: AtomicUsize,
-    /// When the connection last did something, in moves of all connections.
+    /// The last activity of the connection, as a value of the common counter.
     moved: AtomicU64,
     moves: Arc<AtomicU64>,
-    /// The memory of the head that is coming. A request that begins has its own account.
+    /// The memory of the incoming head. A request that has begun has its own account.
     head: Mutex<Option<Hold>>,
 }
 
-/// A body that is being read, or an answer that is being made.
+/// A guard that exists while a body is read or an answer is made.
 pub struct Busy(Turn);
 
 impl Turn {
@@ -165,14 +165,14 @@ impl Turn {
         turn
     }
 
-    /// The connection does something.
+    /// Records activity of the connection.
     fn moved(&self) {
         let now = self.0.moves.fetch_add(1, Relaxed);
         self.0.moved.store(now, Relaxed);
     }
 
-    /// The less, the idler: those without a request go before the others, and those before that have done nothing
-    /// for longer.
+    /// The idleness of the connection, where less is idler: connections without a request come before others, and
+    /// those inactive for longer before those.
     fn idleness(&self) -> (bool, u64) {
         (self.is_on(), self.0.moved.load(Relaxed))
     }
@@ -191,7 +191,7 @@ impl Turn {
         self.0.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From here on the connection speaks something else.
+    /// Marks the connection as upgraded to another protocol.
     pub fn upgrade(&self) {
         self.0.on.fetch_add(1, Relaxed);
     }
@@ -207,7 +207,7 @@ impl Drop for Busy {
     }
 }
 
-/// A stream that counts the memory of a request's head, and gives up a client that does not read.
+/// A stream that counts the memory of a request's head, and drops a client that does not read.
 pub struct Wire<T> {
     io: T,
     clock: Clock,
@@ -218,7 +218,7 @@ pub struct Wire<T> {
 
 struct Stalled {
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// The bytes that the client has read meanwhile.
+    /// The bytes that the client has read since the last progress check.
     read: usize,
 }
 
@@ -226,7 +226,7 @@ impl Stalled {
     fn new(clock: &Clock) -> Self {
         let clock = clock.clone();
         Self {
-            over: Box::pin(async move { clock.sleep(STALL).await }),
+            over: Box::pin(async move { clock.sleep(STALL_TIMEOUT).await }),
             read: 0,
         }
     }
@@ -243,7 +243,7 @@ impl<T> Wire<T> {
         }
     }
 
-    /// Counts what has come of a head.
+    /// Counts received bytes of a head.
     fn count(&mut self, bytes: usize) -> io::Result<()> {
         self.turn.moved();
         if self.turn.is_on() {
@@ -258,7 +258,7 @@ impl<T> Wire<T> {
         Err(io::ErrorKind::OutOfMemory.into())
     }
 
-    /// Takes in the outcome of a write of `length` bytes.
+    /// Records the outcome of a write of `length` bytes.
     fn wrote(
         &mut self,
         cx: &mut Context<'_>,
@@ -285,7 +285,7 @@ impl<T> Wire<T> {
             let clock = &self.clock;
             let stalled = self.stalled.get_or_insert_with(|| Stalled::new(clock));
             ready!(stalled.over.as_mut().poll(cx));
-            if stalled.read < LEAST {
+            if stalled.read < MIN_READ_BYTES {
                 let why = "the client does not read";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
             }
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_trusted_gives_up_no_place() {
+    fn a_trusted_address_gives_up_no_slot() {
         let crowd = Crowd::new(3);
         let enter = |last, trusted| crowd.enter(address(last), usize::MAX, trusted);
         let proxy = [enter(1, true).unwrap(), enter(1, true).unwrap()];
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_under_way_is_spared() {
+    fn a_connection_with_a_request_is_spared() {
         let crowd = Crowd::new(2);
         let busy = crowd.enter(address(1), 9, false).unwrap();
         let idle = crowd.enter(address(1), 9, false).unwrap();
@@ -397,7 +397,7 @@ mod tests {
         assert!(idle.lost.is_cancelled() && !busy.lost.is_cancelled());
     }
 
-    /// What happens to a crowd of a few places, by addresses and connections.
+    /// A step in the life of a small crowd, by addresses and connections.
     #[derive(Clone, Debug)]
     enum Move {
         Enter(u8),
@@ -415,9 +415,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list of all connections, the one that acted last at the end.
+        /// Compared with a list of all connections, the last active one at the end.
         #[test]
-        fn places_go_from_who_has_most_to_who_has_fewer(all in moves()) {
+        fn slots_move_from_the_largest_address_to_smaller_ones(all in moves()) {
             const PLACES: usize = 6;
             const EACH: usize = 5;
             let crowd = Crowd::new(PLACES);
@@ -456,12 +456,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_read_is_given_up() {
+    async fn a_client_that_does_not_read_is_dropped() {
         let (here, _there) = duplex(64);
         let (mut wire, clock, _) = wire(here, SMALL);
         let (failed, ()) = tokio::join!(wire.write_all(&[0; 100]), async {
             tokio::task::yield_now().await;
-            clock.advance(STALL);
+            clock.advance(STALL_TIMEOUT);
         });
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
@@ -470,12 +470,12 @@ mod tests {
     async fn a_client_that_reads_is_waited_for() {
         let (here, mut there) = duplex(64);
         let (mut wire, clock, _) = wire(here, SMALL);
-        let all = vec![0; 2 * LEAST];
+        let all = vec![0; 2 * MIN_READ_BYTES];
         let (sent, ()) = tokio::join!(wire.write_all(&all), async {
-            let mut part = vec![0; LEAST + 64];
+            let mut part = vec![0; MIN_READ_BYTES + 64];
             there.read_exact(&mut part).await.unwrap();
-            clock.advance(STALL);
-            let mut rest = vec![0; LEAST - 64];
+            clock.advance(STALL_TIMEOUT);
+            let mut rest = vec![0; MIN_READ_BYTES - 64];
             there.read_exact(&mut rest).await.unwrap();
         });
         sent.unwrap();
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_that_does_not_end_is_counted_and_a_body_is_not() {
+    async fn an_endless_head_is_counted_and_a_body_is_not() {
         let (here, mut there) = duplex(8 * SMALL);
         let (mut wire, _, turn) = wire(here, 2 * SMALL);
         there.write_all(&vec![0; 6 * SMALL]).await.unwrap();

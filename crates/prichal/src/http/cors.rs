@@ -1,5 +1,5 @@
-//! Pages of other origins: they may read the stream of live cards, all of them or those that the operator has
-//! named. There are no cookies, so a browser sends nothing that the page did not add itself, a token or a ticket.
+//! Pages of other origins may read the stream of live cards, all of them or those in the settings. There are no
+//! cookies, so a browser sends no credential that the page did not add itself, a token or a ticket.
 
 use axum::{
     extract::Request,
@@ -9,11 +9,11 @@ use axum::{
 
 use crate::{config::value::ANY_ORIGIN, platform::Platform};
 
-/// How a request stands to other origins.
+/// The access of a request's origin.
 pub struct Open {
-    /// The path is one that may be opened.
+    /// True if the path may be read by other origins.
     is_open: bool,
-    /// The request's origin, when it is an allowed one.
+    /// The request's origin, if it is allowed.
     origin: Option<HeaderValue>,
 }
 
@@ -30,7 +30,7 @@ impl Open {
         }
     }
 
-    /// The answer to the question that a browser asks first, from an allowed origin.
+    /// The answer to a preflight request from an allowed origin.
     pub fn preflight(&self, request: &Request) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
             && request
@@ -49,7 +49,7 @@ impl Open {
         })
     }
 
-    /// Says to the browser that the page may read the answer.
+    /// Sets the headers that allow the page to read the answer.
     pub fn mark(&self, headers: &mut HeaderMap) {
         if self.is_open {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));

@@ -1,6 +1,5 @@
-//! What HTTP asks of every request and every answer, whatever face they belong to: a good `Host`, a
-//! challenge with 401, 304 to who has it already, no body where there can be none, and headers that keep
-//! browsers from guessing, framing and keeping.
+//! HTTP rules for all requests and answers of all dialects: a valid `Host`, a challenge with 401, 304 for an
+//! unchanged resource, no body where none is allowed, and headers against sniffing, framing and caching by browsers.
 
 use std::{
     convert::Infallible,
@@ -28,17 +27,17 @@ use crate::{
 };
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// Answers are for who has asked, and many carry tokens or what is personal.
+/// Answers are personal, and many carry tokens.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="prichal""#);
 const REFUSED: HeaderValue =
     HeaderValue::from_static(r#"Bearer realm="prichal", error="invalid_token""#);
-/// The pages of the API's description load their own scripts and styles, and nothing else.
+/// The pages of the API's description load only their own scripts and styles.
 const PAGE: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
-/// Headers of contents, which an answer without contents does not have.
+/// Headers that describe a body, removed from an answer without one.
 const OF_CONTENTS: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -48,10 +47,10 @@ const OF_CONTENTS: [HeaderName; 6] = [
     header::TRANSFER_ENCODING,
 ];
 
-/// A body that is not there, in the place of one without bytes, which has a length.
-struct Nothing;
+/// An absent body. An empty one would have a length.
+struct NoBody;
 
-impl http_body::Body for Nothing {
+impl http_body::Body for NoBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -67,7 +66,7 @@ impl http_body::Body for Nothing {
     }
 }
 
-/// What has to be known of a request when its answer is there.
+/// The facts of a request that its answer depends on.
 struct Asked {
     reads: bool,
     known: Option<HeaderValue>,
@@ -75,7 +74,7 @@ struct Asked {
     page: bool,
 }
 
-/// Refuses what no face should see, and gives answers what all have to have.
+/// Refuses invalid requests before any dialect sees them, and completes answers.
 pub async fn keep(
     State((app, dialects)): State<(Platform, Dialects)>,
     request: Request,
@@ -95,7 +94,7 @@ pub async fn keep(
     response
 }
 
-/// Whether a request names one host, and one that this server answers for.
+/// Refuses a request without exactly one `Host`, or with one that this server does not answer for.
 fn host(app: &Platform, request: &Request) -> Result<(), Error> {
     let bad = |why: &str| Err(Error::invalid("Host", why));
     let mut given = request.headers().get_all(header::HOST).iter();
@@ -110,7 +109,7 @@ fn host(app: &Platform, request: &Request) -> Result<(), Error> {
         }
         (None, _) => None,
     };
-    // Probes name whatever address they were given.
+    // Probes use any address that they were given.
     let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
     let allowed = &app.config.allowed_hosts;
     if allowed.is_empty() || is_probe {
@@ -147,12 +146,12 @@ impl Asked {
     }
 
     fn finish(&self, response: &mut Response) {
-        if self.has_it(response) {
+        if self.is_cached(response) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         let status = response.status();
         if is_empty(status) {
-            *response.body_mut() = Body::new(Nothing);
+            *response.body_mut() = Body::new(NoBody);
             for name in OF_CONTENTS {
                 response.headers_mut().remove(name);
             }
@@ -174,8 +173,8 @@ impl Asked {
         }
     }
 
-    /// Whether the client has what it would get.
-    fn has_it(&self, response: &Response) -> bool {
+    /// True if the client's cached copy is current.
+    fn is_cached(&self, response: &Response) -> bool {
         let is_given = matches!(
             response.status(),
             StatusCode::OK | StatusCode::PARTIAL_CONTENT
@@ -196,7 +195,7 @@ fn is_page(path: &str) -> bool {
     })
 }
 
-/// Whether answers of this status never have contents.
+/// True if answers of this status never have a body.
 fn is_empty(status: StatusCode) -> bool {
     matches!(
         status,
@@ -204,7 +203,7 @@ fn is_empty(status: StatusCode) -> bool {
     )
 }
 
-/// Whether a tag is among those of an `If-None-Match`, where weak tags are as good as strong ones.
+/// True if a tag is listed in an `If-None-Match`. Weak tags count like strong ones.
 fn is_among(tag: &HeaderValue, known: &HeaderValue) -> bool {
     let (Ok(tag), Ok(known)) = (tag.to_str(), known.to_str()) else {
         return false;
@@ -213,7 +212,7 @@ fn is_among(tag: &HeaderValue, known: &HeaderValue) -> bool {
     known.trim() == "*" || known.split(',').any(|one| bare(one) == bare(tag))
 }
 
-/// Adds a header that the answer does not have yet.
+/// Adds a header unless the answer has it already.
 fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     headers.entry(name).or_insert(value);
 }

@@ -1,14 +1,14 @@
-//! File names on their way out: `Content-Disposition` (RFC 6266, RFC 8187).
+//! File names in answers: `Content-Disposition` (RFC 6266, RFC 8187).
 
 use std::fmt::Write;
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Longer names fit neither a file system nor a header.
-const LONGEST: usize = 255;
+/// The maximum bytes of a name: longer ones fit neither a file system nor a header.
+const MAX_NAME_BYTES: usize = 255;
 
-/// RFC 8187 `attr-char`: what may stand for itself.
+/// The characters to encode: all but `attr-char` of RFC 8187.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -23,8 +23,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// `attachment` with the name for every browser: plain ASCII in `filename`, and the name itself in
-/// `filename*` when that is not the same.
+/// `attachment` with the name for every browser: plain ASCII in `filename`, and the exact name in `filename*` if it
+/// differs.
 pub fn attachment(file_name: &str) -> HeaderValue {
     let name = saved_name(file_name);
     let fallback: String = name
@@ -47,7 +47,7 @@ pub fn attachment(file_name: &str) -> HeaderValue {
     HeaderValue::try_from(header).expect("is printable ASCII")
 }
 
-/// The name under which a browser should save it: one that stays in its folder.
+/// The name under which a browser should save the file, without any folder.
 fn saved_name(file_name: &str) -> String {
     let name = clean(&file_name.replace(['/', '\\'], "_"));
     match name.trim_start_matches('.') {
@@ -56,8 +56,8 @@ fn saved_name(file_name: &str) -> String {
     }
 }
 
-/// Without control characters and marks that turn the direction of writing (which make
-/// `gpj.exe` look like `exe.jpg`), without space around it, and not too long. May be empty.
+/// The name without control characters and bidirectional marks (which make `gpj.exe` look like `exe.jpg`), without
+/// surrounding space, and cut to the maximum length. May be empty.
 pub fn clean(file_name: &str) -> String {
     let shown = |c: &char| {
         !c.is_control()
@@ -65,15 +65,15 @@ pub fn clean(file_name: &str) -> String {
     };
     let name: String = file_name.chars().filter(shown).collect();
     let name = name.trim();
-    if name.chars().count() <= LONGEST {
+    if name.chars().count() <= MAX_NAME_BYTES {
         return name.to_owned();
     }
-    // The extension says what the file is, so the cut is before it.
+    // The extension tells the type of the file, so the cut is before it.
     let extension = match name.rfind('.') {
         Some(dot) if name[dot..].chars().count() <= 16 => &name[dot..],
         _ => "",
     };
-    let room = LONGEST - extension.chars().count();
+    let room = MAX_NAME_BYTES - extension.chars().count();
     let kept: String = name.chars().take(room).collect();
     format!("{}{extension}", kept.trim_end())
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_names_are_said_once() {
+    fn plain_names_appear_once() {
         check("report.pdf", r#"attachment; filename="report.pdf""#);
         check(
             "my report (1); final.pdf",
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn cyrillic_names_are_said_twice() {
+    fn cyrillic_names_appear_twice() {
         check(
             "Договор №5.pdf",
             "attachment; filename=\"_______ _5.pdf\"; \

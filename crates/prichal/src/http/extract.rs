@@ -1,4 +1,4 @@
-//! What handlers take out of the head of a request.
+//! Extractors for the head of a request.
 
 use axum::{
     extract::FromRequestParts,
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// What stands in a path, by the route's names. What cannot be read is refused in the face's own words.
+/// The parameters of a path, by the route's names. Unreadable ones are refused in the dialect's own words.
 pub struct Path<T>(pub T);
 
 impl<T, S> FromRequestParts<S> for Path<T>

@@ -1,5 +1,5 @@
-//! Forms as scripts see them: an object of fields. Names with brackets make objects and lists, as PHP reads
-//! them and as most senders of webhooks write them.
+//! Forms as scripts see them: an object of fields. Names with brackets make objects and lists, as in PHP and from
+//! most senders of webhooks.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -14,20 +14,20 @@ use crate::{
     platform::reading::{media_type, parameter},
 };
 
-/// The most fields that are read. The rest is in the text of the request.
-const FIELDS: usize = 1000;
-/// The most brackets of a name.
-const DEPTH: usize = 8;
+/// The maximum number of fields that are parsed. The text of the request has the rest.
+const MAX_FIELDS: usize = 1000;
+/// The maximum number of brackets in a name.
+const MAX_DEPTH: usize = 8;
 
-/// The fields of a body that is a form, if it is one.
+/// The fields of a body; `None` if it is not a form.
 pub fn read(content_type: &str, body: &[u8]) -> Option<Value> {
     match media_type(content_type).as_str() {
         "application/x-www-form-urlencoded" => Some(fields(urlencoded(content_type, body))),
         "multipart/form-data" => {
             let header = HeaderValue::from_str(content_type).ok()?;
             let body = stream::iter([Ok::<_, std::io::Error>(Bytes::copy_from_slice(body))]);
-            let parts = multipart::parts(&header, body, FIELDS);
-            // All of it is there already.
+            let parts = multipart::parts(&header, body, MAX_FIELDS);
+            // The whole body is in memory, so the future is ready at once.
             let parts = parts.now_or_never()?.ok()?;
             Some(fields(parts.into_iter().map(part).collect()))
         }
@@ -35,7 +35,7 @@ pub fn read(content_type: &str, body: &[u8]) -> Option<Value> {
     }
 }
 
-/// The parameters of a query: a text each, or a list of texts where a name is repeated.
+/// The parameters of a query: a text each, or a list of texts for a repeated name.
 pub fn query(query: &str) -> Object {
     let mut all = Object::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -62,7 +62,7 @@ fn urlencoded(content_type: &str, body: &[u8]) -> Vec<(String, Value)> {
     let pairs = body
         .split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty());
-    let pairs = pairs.take(FIELDS).map(|pair| {
+    let pairs = pairs.take(MAX_FIELDS).map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=');
         let (name, value) = pair.split_at(at.unwrap_or(pair.len()));
         (
@@ -73,7 +73,7 @@ fn urlencoded(content_type: &str, body: &[u8]) -> Vec<(String, Value)> {
     pairs.collect()
 }
 
-/// A field is a text; a file is an object.
+/// The name and value of a part: a text for a field, an object for a file.
 fn part(part: Part) -> (String, Value) {
     let content_type = part.content_type.as_ref();
     let content_type = content_type.and_then(|kind| kind.to_str().ok());
@@ -92,10 +92,10 @@ fn part(part: Part) -> (String, Value) {
     (part.name, file)
 }
 
-/// Puts fields into one object.
+/// Combines fields into one object.
 fn fields(all: Vec<(String, Value)>) -> Value {
     let mut root = Object::new();
-    // The text of the body has all of them.
+    // The text of the body has all fields.
     let kept = |(name, _): &(String, Value)| !name.split('[').any(is_private);
     for (name, value) in all.into_iter().filter(kept) {
         let value = match steps(&name) {
@@ -105,7 +105,7 @@ fn fields(all: Vec<(String, Value)>) -> Value {
             },
             None => value,
         };
-        // A name that contradicts another one is taken to the letter.
+        // A name that contradicts another one is used literally.
         put(&mut root, name, value);
     }
     Value::Object(
@@ -115,25 +115,25 @@ fn fields(all: Vec<(String, Value)>) -> Value {
     )
 }
 
-/// True for a name that JSON cannot keep; such a field is in no object.
+/// True for a name that JSON cannot store. Such a field is in no object.
 fn is_private(name: &str) -> bool {
     json::is_private_name(name)
 }
 
-/// `a[b][]` as `a` and what stands in its brackets; nothing for a name without brackets.
+/// Splits `a[b][]` into `a` and the contents of its brackets; `None` for a name without brackets.
 fn steps(name: &str) -> Option<(&str, Vec<&str>)> {
     let at = name.find('[').filter(|at| *at > 0)?;
     let (first, rest) = name.split_at(at);
     let inside = rest.strip_prefix('[')?.strip_suffix(']')?;
     let steps: Vec<&str> = inside.split("][").collect();
-    (steps.len() <= DEPTH && !inside.replace("][", "").contains(['[', ']']))
+    (steps.len() <= MAX_DEPTH && !inside.replace("][", "").contains(['[', ']']))
         .then_some((first, steps))
 }
 
-/// Puts a value where the steps lead, making objects on the way. Gives it back where something else stands.
+/// Stores a value at a path of names, creating objects on the way. Returns the value if another one is in the way.
 fn nest(into: &mut Object, first: &str, rest: &[&str], value: Value) -> Result<(), Value> {
     let key = if first.is_empty() {
-        // The next number, as in a list.
+        // The next index, as in a list.
         into.len().to_string()
     } else {
         first.to_owned()
@@ -152,7 +152,7 @@ fn nest(into: &mut Object, first: &str, rest: &[&str], value: Value) -> Result<(
     }
 }
 
-/// Sets a member, which becomes a list where it is there already.
+/// Sets a member. An existing member becomes a list.
 fn put(into: &mut Object, name: String, value: Value) {
     match into.get_mut(&name) {
         None => drop(into.insert(name, value)),
@@ -217,7 +217,7 @@ mod tests {
         ] {
             assert_eq!(read(FORM, body.as_bytes()), Some(expected), "{body}");
         }
-        let deep = format!("a{}=1", "[b]".repeat(DEPTH + 1));
+        let deep = format!("a{}=1", "[b]".repeat(MAX_DEPTH + 1));
         let seen = read(FORM, deep.as_bytes()).unwrap_or_default();
         assert_eq!(seen[&deep[..deep.len() - 2]], "1");
     }

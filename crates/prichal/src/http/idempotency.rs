@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: a POST that is sent again by the same caller gets its first answer again. A permission that
-//! may be taken away is looked at before.
+//! `Idempotency-Key`: a POST repeated by the same caller is answered like the first one. Permissions are checked
+//! before, since they may have been revoked.
 
 use std::convert::Infallible;
 
@@ -29,20 +29,20 @@ use crate::{
     },
 };
 
-/// How long a first answer is remembered.
-pub const REMEMBERED: Duration = Duration::from_hours(24);
+/// The time for which a first answer is stored.
+pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Who asks, as far as a first answer is concerned.
+/// The caller, as stored answers are keyed by it.
 pub trait Asking {
     fn app(&self) -> &Platform;
-    /// The workspace that keys count for.
+    /// The workspace in which the keys are unique.
     fn workspace_id(&self) -> WorkspaceId;
-    /// The name of the credentials that were sent: keys of others do not count for them.
+    /// The name of the credentials, which separates the keys of different callers.
     fn identity(&self) -> String;
     fn now(&self) -> Timestamp;
 }
 
-/// The key of a request, if it has one, and the operation it counts for.
+/// The key of a request, if it has one, and its operation.
 #[derive(Clone, Debug)]
 pub struct IdempotencyKey {
     operation: String,
@@ -65,8 +65,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// The operation that a request asks for, however its path is spelled: the route, and the names that stand in it
-/// but for the workspace's, which has an id as well.
+/// The operation of a request, however its path is spelled: the route with its parameters, except for the workspace,
+/// which has an id as well.
 async fn operation(parts: &mut Parts) -> String {
     let params = RawPathParams::from_request_parts(parts, &()).await;
     let route = parts.extensions.get::<MatchedPath>();
@@ -79,11 +79,11 @@ async fn operation(parts: &mut Parts) -> String {
     if names.is_empty() && !route.contains('{') {
         return route.to_owned();
     }
-    // As JSON, so that no name can pass for two.
+    // Encoded as JSON, so that one name cannot be confused with two.
     format!("{route} {}", serde_json::json!(names))
 }
 
-/// A name of a path as all its spellings are remembered: ids and collections are read in several.
+/// The canonical spelling of a path parameter: ids and collections have several spellings.
 fn spelled(name: &str, value: &str) -> String {
     match parse_any(value) {
         Some(id) => id.to_string(),
@@ -93,13 +93,13 @@ fn spelled(name: &str, value: &str) -> String {
 }
 
 impl IdempotencyKey {
-    /// Whether the request has one.
+    /// True if the request has a key.
     pub fn is_given(&self) -> bool {
         self.key.is_some()
     }
 }
 
-/// An answer in JSON, made now or long ago.
+/// A JSON answer, new or stored.
 pub struct JsonAnswer {
     status: StatusCode,
     text: String,
@@ -128,8 +128,8 @@ impl IntoResponse for JsonAnswer {
     }
 }
 
-/// Runs `work` in a write and answers 200 with the JSON text it returns; or answers what the first
-/// request with the same key was answered. The answer is kept in the same transaction as the change.
+/// Runs `work` in a write and answers 200 with the JSON text it returns. A repeated key is answered with the stored
+/// first answer. The answer is stored in the same transaction as the change.
 pub async fn write_once(
     asking: &impl Asking,
     key: IdempotencyKey,
@@ -141,8 +141,8 @@ pub async fn write_once(
     Ok(answer)
 }
 
-/// The same for work that has something to tell beside the answer, which is there only when it was done
-/// just now.
+/// Like [`write_once`], for work that returns a value beside the answer. The value is present only if the work was
+/// done just now.
 pub async fn write_once_and<T: Send + 'static>(
     asking: &impl Asking,
     key: IdempotencyKey,
@@ -166,7 +166,7 @@ pub async fn write_once_and<T: Send + 'static>(
     asking.app().db.write(workspace, write).await
 }
 
-/// What the first request with this key was answered, for work that cannot wait for its write to ask.
+/// The stored answer of the first request with this key, for work that must know it before its write.
 pub async fn first_answer(
     asking: &impl Asking,
     key: &IdempotencyKey,
@@ -182,17 +182,17 @@ pub async fn first_answer(
     }
 }
 
-/// Where the first answer to a request with a key is kept. Where the answer is not known when the change
-/// is written, the change takes the place, and who learns the answer fills it in.
+/// The slot of the first answer to a request with a key. If the answer is not known when the change is written, the
+/// change reserves the slot and the answer is filled in later.
 #[derive(Clone)]
 pub struct Slot {
     workspace: WorkspaceId,
-    /// The caller and the operation.
+    /// The caller and the operation, as one text.
     place: String,
     key: String,
     request_hash: String,
     now: Timestamp,
-    /// Answers from before are forgotten.
+    /// The time before which answers are expired.
     since: Timestamp,
 }
 
@@ -212,7 +212,7 @@ impl Slot {
             key,
             request_hash: sha256_hex(body),
             now: asking.now(),
-            since: Timestamp::from_micros(0).max(asking.now() - REMEMBERED),
+            since: Timestamp::from_micros(0).max(asking.now() - KEY_LIFETIME),
         }))
     }
 
@@ -246,7 +246,7 @@ impl Slot {
         Place::new(Column::FirstAnswer.name(), &row)
     }
 
-    /// Answers may hold secrets, so they are kept like secrets.
+    /// Stores the answer, sealed like a secret since it may contain some.
     pub fn keep(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
         let first = self.seal(vault, answer);
         let Self {
@@ -258,13 +258,13 @@ impl Slot {
             ..
         } = self;
         if !idempotency::keep_answer(tx, *workspace, place, key, &first, *now, *since)? {
-            // Another node took the key between the two statements; sent again, this meets its answer.
+            // Another node took the key between the two statements. A retry gets its answer.
             return Err(Error::Busy);
         }
         Ok(())
     }
 
-    /// Writes the answer where the change has kept the place.
+    /// Writes the answer into the reserved slot.
     pub fn fill(&self, vault: &Vault, tx: &mut Tx<'_>, answer: &JsonAnswer) -> Result<()> {
         let first = self.seal(vault, answer);
         idempotency::replace_answer(tx, self.workspace, &self.place, &self.key, &first)?;

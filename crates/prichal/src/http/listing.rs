@@ -1,4 +1,4 @@
-//! Lists that are read and sent piece by piece: what is in memory of one is bounded, however long it is.
+//! Lists that are read and sent in pieces, so that the memory for one is bounded.
 
 use axum::{body::Body, http::StatusCode, response::Response};
 use bytes::Bytes;
@@ -13,20 +13,20 @@ use crate::{
     platform::Platform,
 };
 
-/// A part of a list that is being sent.
+/// The rest of a list that is being sent.
 struct Rest<R> {
     app: Platform,
-    /// The workspace whose list it is.
+    /// The workspace of the list.
     workspace: Option<WorkspaceId>,
     read: R,
     page: Page,
-    /// The number of all items, as it was told at the beginning.
+    /// The number of all items, as sent at the beginning.
     count: i64,
     is_ended: bool,
 }
 
-/// Answers `{"count", "items"}`. `read` gives how many there are in all, and the items from an offset on, at
-/// most so many; fewer where they would have too many bytes, but none only at the end.
+/// Answers `{"count", "items"}`. `read` returns the total number and the items from an offset on, up to a limit. It
+/// may return fewer to bound their bytes, but none only at the end.
 pub async fn list<R>(app: &Platform, page: Page, read: R) -> Result<Response>
 where
     R: Fn(&mut Conn, i64, i64) -> Result<(i64, Vec<String>)> + Clone + Send + Sync + 'static,
@@ -74,7 +74,7 @@ where
         let look = move |conn: &mut Conn| read(conn, offset, limit);
         let look = self.app.db.read(look);
         let (count, items) = tenant::scope(self.workspace, look).await?;
-        // A number that was told stays.
+        // The number is not changed once it was sent.
         self.count = self.count.min(count);
         let got = i64::try_from(items.len()).map_err(Error::internal)?;
         self.page.offset += got;

@@ -1,9 +1,8 @@
 //! The one file of a `multipart/form-data` request (RFC 7578), as a stream.
 //!
-//! Own code rather than `multer`, which reads ahead as long as the body has something to give, holds
-//! everything before the first boundary and every part's headers in memory whatever their length
-//! (searching all of it again with each chunk), and does not know `filename*`. Here the memory is one
-//! chunk of the body and at most [`HEADERS`] more.
+//! Own code rather than `multer`, which reads ahead as long as the body has data. It also holds everything before the
+//! first boundary and all headers of each part in memory without a limit, searches all of it again with each chunk,
+//! and does not know `filename*`. Here the memory is one chunk of the body and at most [`MAX_HEADER_BYTES`] more.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -13,44 +12,43 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::disposition;
 
-/// All headers of one part together.
-const HEADERS: usize = 16 * 1024;
-/// Everything that is not the file's contents: other parts, headers, boundaries.
-const REST: u64 = 1024 * 1024;
+/// The maximum bytes of all headers of one part.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// The maximum bytes of everything but the file's contents: other parts, headers, boundaries.
+const MAX_OTHER_BYTES: u64 = 1024 * 1024;
 
-/// Why there is no file, or no more of it.
+/// The reason why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MultipartError {
     #[error("the content type is not multipart/form-data with a boundary")]
     NotMultipart,
     #[error("there is no part named {0}")]
     NoFilePart(String),
-    /// The file, or what is around it, is larger than allowed.
+    /// The file, or the rest of the form, is larger than allowed.
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("the form is malformed: {0}")]
     Malformed(&'static str),
-    /// Nothing came for too long, or too little.
+    /// The body paused for too long or was too slow.
     #[error("the body did not come in time")]
     Late,
-    /// The connection broke, not the form.
+    /// The connection broke, which is no fault of the form.
     #[error("the body could not be read")]
     Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The longest body that can hold a file of `limit` bytes. What declares more in `Content-Length` can
-/// be refused before it is read.
+/// The longest body that can hold a file of `limit` bytes. A larger `Content-Length` can be refused unread.
 pub const fn longest_body(limit: u64) -> u64 {
-    limit.saturating_add(REST)
+    limit.saturating_add(MAX_OTHER_BYTES)
 }
 
-/// The file of a form, its contents still to be read.
+/// The file of a form, with its contents still to be read.
 #[derive(Debug)]
 pub struct FilePart<S> {
-    /// Without the path that some clients send, and as [`disposition::clean`] leaves it. `None` when
-    /// the client gave no name or an empty one.
+    /// The file name without a client's path, cleaned by [`disposition::clean`]. `None` if the client sent no name or
+    /// an empty one.
     pub file_name: Option<String>,
-    /// As it was sent, if it has the form of a media type.
+    /// The content type as it was sent, if it is a valid media type.
     pub content_type: Option<HeaderValue>,
     form: Form<S>,
     name: String,
@@ -88,8 +86,8 @@ where
         Err(MultipartError::NoFilePart(name.to_owned()))
     }
 
-    /// The next bytes of the file, never empty. `None` means that the file is complete and the form
-    /// was well-formed to its end: only then is it right to keep what was read.
+    /// The next bytes of the file, never empty. `None` means that the file is complete and the form was well-formed
+    /// to its end. The file must not be stored before that.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         if self.ended {
             return Ok(None);
@@ -111,7 +109,7 @@ where
     }
 }
 
-/// A part of a form, whole.
+/// A whole part of a form.
 #[derive(Debug)]
 pub struct Part {
     pub name: String,
@@ -120,7 +118,7 @@ pub struct Part {
     pub data: Vec<u8>,
 }
 
-/// All named parts of a form whose size is bounded already, at most `most` of them.
+/// All named parts of a form of bounded size, at most `most` of them.
 pub async fn parts<S, E>(
     content_type: &HeaderValue,
     body: S,
@@ -152,17 +150,17 @@ where
     Ok(found)
 }
 
-/// A form being read: `buffer` holds what has come and is not yet given out.
+/// A form being read. `buffer` holds bytes received and not yet returned.
 #[derive(Debug)]
 struct Form<S> {
     body: S,
-    /// A line break, two hyphens and the boundary: what ends each part's data.
+    /// The end of each part's data: a line break, two hyphens and the boundary.
     delimiter: Finder<'static>,
     buffer: BytesMut,
     in_data: bool,
     /// The largest file, for the error's text.
     limit: u64,
-    /// How much more may be skipped.
+    /// The bytes that may still be skipped.
     rest: u64,
 }
 
@@ -175,15 +173,15 @@ where
         Self {
             body,
             delimiter: Finder::new(&format!("\r\n--{boundary}")).into_owned(),
-            // So the first boundary looks like all others, and what is before it like a part.
+            // A leading line break makes the first boundary look like all others, and the preamble like a part.
             buffer: BytesMut::from("\r\n"),
             in_data: true,
             limit,
-            rest: REST,
+            rest: MAX_OTHER_BYTES,
         }
     }
 
-    /// Skips what is left of this part and reads the headers of the next. `None` after the last.
+    /// Skips the rest of this part and reads the headers of the next. `None` after the last.
     async fn next_part(&mut self) -> Result<Option<PartHeaders>, MultipartError> {
         while let Some(data) = self.data().await? {
             self.skip(data.len())?;
@@ -192,7 +190,7 @@ where
         if self.buffer.starts_with(b"--") {
             return Ok(None);
         }
-        // The line of a boundary may end in blanks.
+        // The line of a boundary may end in white space.
         loop {
             self.fill_to(2).await?;
             if !matches!(self.buffer[0], b' ' | b'\t') {
@@ -218,7 +216,7 @@ where
                 }
                 Some(at) => return Ok(Some(self.buffer.split_to(at).freeze())),
                 None => {
-                    // The end may be the beginning of the delimiter, if it begins like it.
+                    // The end may be a partial delimiter.
                     let tail = self.buffer.len().saturating_sub(delimiter - 1);
                     let hold = memchr::memchr(b'\r', &self.buffer[tail..]);
                     let ready = hold.map_or(self.buffer.len(), |at| tail + at);
@@ -242,7 +240,7 @@ where
                 self.skip(headers.len() + 4)?;
                 return Ok(headers);
             }
-            if self.buffer.len() > HEADERS {
+            if self.buffer.len() > MAX_HEADER_BYTES {
                 return Err(MultipartError::Malformed(
                     "the headers of a part are too long",
                 ));
@@ -291,7 +289,7 @@ struct PartHeaders {
 }
 
 impl PartHeaders {
-    /// Compares the part's name with this, in either case, as the vendors' servers read names.
+    /// Compares the part's name without regard to case, as the vendors' servers do.
     fn is_called(&self, name: &str) -> bool {
         let given = self.name.as_deref();
         given.is_some_and(|given| given.eq_ignore_ascii_case(name))
@@ -299,7 +297,7 @@ impl PartHeaders {
 
     fn read(headers: &[u8]) -> Result<Self, MultipartError> {
         let Some(lines) = headers.strip_prefix(b"\r\n") else {
-            // No header at all leaves nothing, not even a line break.
+            // A part without headers leaves no bytes, not even a line break.
             return if headers.is_empty() {
                 Ok(Self::default())
             } else {
@@ -309,7 +307,7 @@ impl PartHeaders {
             };
         };
         let mut found = Self::default();
-        // Names in old encodings become question marks rather than an error.
+        // Names in old encodings get replacement characters rather than an error.
         for line in String::from_utf8_lossy(lines).split("\r\n") {
             let Some((header, value)) = line.split_once(':') else {
                 return Err(MultipartError::Malformed("a header of a part has no colon"));
@@ -347,7 +345,7 @@ fn parameter(header: &str, wanted: &str) -> Option<String> {
     let (_, mut rest) = header.split_once(';')?;
     loop {
         let (name, after) = rest.split_once('=')?;
-        // A word without a value is passed over.
+        // A word without a value is skipped.
         let name = name.rsplit(';').next()?.trim();
         let after = after.trim_start();
         let (value, after) = match after.strip_prefix('"') {
@@ -364,10 +362,10 @@ fn parameter(header: &str, wanted: &str) -> Option<String> {
     }
 }
 
-/// The text up to the closing quote, and what comes after it.
+/// The text up to the closing quote, and the text after it.
 ///
-/// Only `\"` and `\\` are escapes: browsers write a backslash as it is, as in `C:\new.txt`, and
-/// instead encode a quote and line breaks as `%22`, `%0D` and `%0A` (WHATWG, multipart/form-data).
+/// Only `\"` and `\\` are escapes: browsers write a backslash literally, as in `C:\new.txt`, and encode a quote and
+/// line breaks as `%22`, `%0D` and `%0A` (WHATWG, multipart/form-data).
 fn unquote(quoted: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = quoted.char_indices();
@@ -390,7 +388,7 @@ fn decode_browser(value: &str) -> String {
         .replace("%0A", "\n")
 }
 
-/// RFC 8187: `UTF-8'ru'%D1%84.txt`.
+/// Decodes an extended value of RFC 8187, such as `UTF-8'ru'%D1%84.txt`.
 fn extended(value: &str) -> Option<String> {
     let mut pieces = value.splitn(3, '\'');
     let (charset, _language, encoded) = (pieces.next()?, pieces.next()?, pieces.next()?);
@@ -404,7 +402,7 @@ fn extended(value: &str) -> Option<String> {
     }
 }
 
-/// The name without the folders it was in on the client.
+/// The name without the client's folders.
 fn base_name(name: &str) -> String {
     disposition::clean(name.rsplit(['/', '\\']).next().unwrap_or(name))
 }

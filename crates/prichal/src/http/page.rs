@@ -4,15 +4,15 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::error::{Error, Result};
 
-/// A stretch of a list. At most 1000 rows, 50 when nothing is said.
+/// A page of a list: at most 1000 rows, 50 by default.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
     pub offset: i64,
     pub limit: i64,
 }
 
-const LIMIT: i64 = 50;
-const MOST: i64 = 1000;
+const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 1000;
 
 impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = Error;
@@ -33,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     }
 }
 
-/// The parameters behind the `?`, decoded.
+/// The parameters after the `?`, decoded.
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -46,7 +46,7 @@ impl Query {
         )
     }
 
-    /// A parameter's value; the empty one counts as absent.
+    /// A parameter's value; an empty one counts as absent.
     pub fn text(&self, name: &str) -> Option<&str> {
         let (_, value) = self
             .0
@@ -59,19 +59,19 @@ impl Query {
         self.read(name, "a whole number", |text| text.parse().ok())
     }
 
-    /// `limit`: at least 1, and no more than a page may have.
+    /// `limit`: at least 1, cut to the maximum of a page.
     pub fn limit(&self) -> Result<i64> {
         match self.number("limit")? {
-            None => Ok(LIMIT),
+            None => Ok(DEFAULT_LIMIT),
             Some(limit) if limit < 1 => Err(Error::invalid(
                 "limit",
                 "The value of 'limit' must be at least 1.",
             )),
-            Some(limit) => Ok(limit.min(MOST)),
+            Some(limit) => Ok(limit.min(MAX_LIMIT)),
         }
     }
 
-    /// A parameter read by `read`; what it should have been is said when that fails.
+    /// A parameter parsed by `read`. The error says what was expected.
     pub fn read<T>(
         &self,
         name: &str,

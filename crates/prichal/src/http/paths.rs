@@ -1,17 +1,17 @@
-//! Paths as the vendors' servers take them: slashes doubled or at the end, words in either case.
+//! Paths as leniently as the vendors' servers accept them: doubled or trailing slashes, words in any case.
 
 use axum::http::Uri;
 
-/// The paths there are under `/api`, as a tree of their segments.
+/// The routes under `/api`, as a tree of their segments.
 pub struct Paths(Node);
 
-/// The paths that share their first segments.
+/// The routes that share their first segments.
 #[derive(Default)]
 struct Node {
     words: Vec<(String, Node)>,
-    /// Paths that go on with something the client names.
+    /// Routes that continue with a parameter.
     name: Option<Box<Node>>,
-    /// A path ends here.
+    /// True if a route ends here.
     ends: bool,
 }
 
@@ -34,8 +34,8 @@ impl Node {
         next.add(segments);
     }
 
-    /// Follows the segments of a request to the end of a path. `found` gets the word of each segment, or
-    /// `None` for a name. As in the router, a word goes before a name that fits as well.
+    /// Follows the segments of a request to the end of a route. `found` gets the word of each segment, or `None` for
+    /// a parameter. As in the router, a word takes precedence over a parameter.
     fn find<'a>(&'a self, given: &[&str], found: &mut Vec<Option<&'a str>>) -> bool {
         let Some((segment, rest)) = given.split_first() else {
             return self.ends;
@@ -61,7 +61,7 @@ impl Node {
 }
 
 impl Paths {
-    /// Reads paths such as `/api/v1/{ws}/files/{id}`.
+    /// Reads route templates such as `/api/v1/{ws}/files/{id}`.
     pub fn new<'a>(templates: impl IntoIterator<Item = &'a str>) -> Self {
         let mut root = Node::default();
         for template in templates {
@@ -70,7 +70,7 @@ impl Paths {
         Self(root)
     }
 
-    /// The path as it is registered here, if it was written in another way.
+    /// The registered spelling of a path, if the given one differs.
     pub fn canonical(&self, uri: &Uri) -> Option<Uri> {
         let path = uri.path();
         if !segments(path).next()?.eq_ignore_ascii_case("api") {
@@ -79,7 +79,7 @@ impl Paths {
         let given: Vec<&str> = segments(path).collect();
         let mut known = Vec::with_capacity(given.len());
         self.0.find(&given, &mut known);
-        // Names are ids under every version but this.
+        // Parameters are ids under every version but this.
         let keeps_names = given
             .get(1)
             .is_some_and(|version| version.eq_ignore_ascii_case("v1"));
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_taken_as_the_vendors_take_them() {
+    fn paths_are_as_lenient_as_the_vendors() {
         let paths = Paths::new([
             "/api/v3/sync/references/statuses",
             "/api/v3/sync/single/document/GetDocumentStatusByDocumentId/{id}",

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use http::HeaderValue;
 
-/// What part of a file is asked for.
+/// The requested part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of it: 200. Also for what makes no sense or names several ranges, which a server may ignore.
+    /// The whole file, answered 200. Also for invalid headers and several ranges, which a server may ignore.
     Whole,
-    /// This stretch, never empty and within the file: 206 with [`content_range`].
+    /// This range, never empty and within the file, answered 206 with [`content_range`].
     Part(Range<u64>),
-    /// Nothing that exists: 416 with [`unsatisfied`].
+    /// A range outside the file, answered 416 with [`unsatisfied`].
     Nothing,
 }
 
@@ -34,7 +34,7 @@ pub fn unsatisfied(size: u64) -> HeaderValue {
     header(format!("bytes */{size}"))
 }
 
-/// `None` when the header is to be ignored.
+/// Parses the header; `None` if it is to be ignored.
 fn read(text: &str, size: u64) -> Option<Wanted> {
     let (unit, ranges) = text.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
@@ -66,7 +66,7 @@ fn read(text: &str, size: u64) -> Option<Wanted> {
     })
 }
 
-/// A number too large for any file counts as the largest.
+/// Parses a number. One too large for any file counts as the largest.
 fn number(digits: &str) -> Option<u64> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().unwrap_or(u64::MAX))
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_past_the_end_is_cut() {
+    fn a_range_past_the_end_is_cut() {
         check("bytes=90-100", 100, &Wanted::Part(90..100));
         check("bytes=90-18446744073709551615", 100, &Wanted::Part(90..100));
         check(
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_past_the_end_is_nothing() {
+    fn a_range_that_begins_past_the_end_is_unsatisfiable() {
         check("bytes=100-", 100, &Wanted::Nothing);
         check("bytes=100-200", 100, &Wanted::Nothing);
         check("bytes=18446744073709551615-", 100, &Wanted::Nothing);

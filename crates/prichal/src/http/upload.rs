@@ -1,4 +1,4 @@
-//! What all uploads have in common: clients that fall silent, and those that are refused while they send.
+//! Common code of uploads: clients that fall silent, and clients that are refused while they send.
 
 use std::time::Duration;
 
@@ -17,29 +17,29 @@ use crate::{
     },
 };
 
-/// How long a client may send nothing in the middle of an upload.
-pub const SILENCE: Duration = Duration::from_mins(1);
+/// The maximum pause of a client in the middle of an upload.
+pub const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// The pace of an upload.
 const PACE: Pace = Pace {
-    silence: SILENCE,
+    silence: MAX_PAUSE,
     grace: Duration::from_mins(2),
     rate: 1 << 10,
 };
-/// How much of a refused upload is still taken in, and for how long: a client that is writing does not
-/// read the answer before the connection lets it finish.
-const DRAINED: usize = 256 << 20;
-const DRAINING: Duration = Duration::from_secs(5);
+/// The maximum bytes and time for which a refused upload is still read. A client that is writing does not read the
+/// answer before its writes are accepted.
+const MAX_DRAINED_BYTES: usize = 256 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An upload that is coming: how fast it comes, and what it holds until it is written.
+/// An upload in progress: its pace, and the memory it holds until it is written.
 pub struct Incoming {
     timed: Timed,
     payer: Option<Payer>,
-    /// The bytes that may still be kept of it in memory.
+    /// The bytes of it that may still be kept in memory.
     room: usize,
 }
 
 impl Incoming {
-    /// An upload that begins now and is written as it comes.
+    /// An upload that is written to the store as it is received.
     pub fn new(app: &Platform, payer: Option<Payer>) -> Self {
         Self {
             timed: Timed::new(Some(app.clock.clone()), PACE),
@@ -48,12 +48,12 @@ impl Incoming {
         }
     }
 
-    /// All of it is kept until it has come, and once more while it is read.
+    /// Keeps the whole upload in memory until it is complete, and once more while it is parsed.
     pub fn keep(&mut self) {
         self.room = usize::MAX;
     }
 
-    /// Waits for a client that may fall silent, or be too slow.
+    /// Waits for the next piece, with a limit on pauses and slowness.
     pub async fn next<T>(
         &mut self,
         read: impl Future<Output = Result<T, MultipartError>>,
@@ -62,7 +62,7 @@ impl Incoming {
         read.ok_or(MultipartError::Late)?
     }
 
-    /// So much has come.
+    /// Counts received bytes.
     pub async fn count(&mut self, bytes: usize) -> Result<()> {
         self.timed.count(bytes);
         let more = (2 * bytes).min(self.room);
@@ -74,23 +74,22 @@ impl Incoming {
     }
 }
 
-/// What the client says the length of its body is.
+/// The length of the body that the client declares.
 pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
-/// Takes what is still coming of a refused upload, while the answer goes out. Closed at once, the
-/// connection would take the answer with it.
+/// Reads the rest of a refused upload while the answer is sent. An immediate close would discard the answer.
 pub fn drain(app: &Platform, headers: &HeaderMap, mut body: BodyDataStream) {
     if headers.contains_key(header::EXPECT) {
-        // The client sends nothing before it is told to.
+        // A client that waits for 100 Continue sends no body.
         return;
     }
     let clock = app.clock.clone();
     app.background.spawn(async move {
         let rest = async {
-            let mut left = DRAINED;
+            let mut left = MAX_DRAINED_BYTES;
             while let Some(Ok(chunk)) = body.next().await
                 && left > 0
             {
@@ -99,7 +98,7 @@ pub fn drain(app: &Platform, headers: &HeaderMap, mut body: BodyDataStream) {
         };
         tokio::select! {
             () = rest => {}
-            () = clock.sleep(DRAINING) => {}
+            () = clock.sleep(DRAIN_TIMEOUT) => {}
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Who calls: tokens and access keys, looked up once and remembered for a second.
+//! Callers: tokens and access keys, looked up once and cached for a second.
 
 use std::{
     collections::HashSet,
@@ -27,31 +27,37 @@ use crate::{
     platform::{
         Platform,
         cache::Cache,
-        guess, security,
+        guess,
+        security::{self, Actor},
         vault::{AccessKey, sha256_hex},
     },
 };
 
-/// Somebody with good credentials.
+/// The sender of a request, by valid credentials.
 #[derive(Clone, Debug)]
 pub enum Caller {
     /// The holder of the admin token: an administrator in every workspace.
     Admin,
     Token(Arc<Token>),
     Integration(Arc<AccessKey>),
-    /// A channel, over its websocket. Its roles say what it may, and that is looked at there.
+    /// A channel, over its websocket. The websocket's code checks the rights of its roles.
     Channel(Arc<ChannelHandle>),
 }
 
 impl Caller {
-    /// Whether the caller has anything to do with this workspace.
-    pub fn may_enter(&self, workspace: WorkspaceId) -> bool {
+    /// The workspace that the caller belongs to; `None` for the administrator, who belongs to all.
+    pub fn workspace(&self) -> Option<WorkspaceId> {
         match self {
-            Self::Admin => true,
-            Self::Token(token) => token.workspace == workspace,
-            Self::Integration(key) => key.workspace == workspace,
-            Self::Channel(handle) => handle.workspace == workspace,
+            Self::Admin => None,
+            Self::Token(token) => Some(token.workspace),
+            Self::Integration(key) => Some(key.workspace),
+            Self::Channel(handle) => Some(handle.workspace),
         }
+    }
+
+    /// True if the caller belongs to this workspace.
+    pub fn may_enter(&self, workspace: WorkspaceId) -> bool {
+        self.workspace().is_none_or(|own| own == workspace)
     }
 
     pub fn is_admin(&self) -> bool {
@@ -62,7 +68,7 @@ impl Caller {
         }
     }
 
-    /// The rights that its changes are made with.
+    /// The rights under which the caller's changes are made.
     pub fn authority(&self) -> Authority {
         if self.is_admin() {
             Authority::Admin
@@ -88,7 +94,7 @@ impl Caller {
         }
     }
 
-    /// A name for the credentials. Access keys change every twenty minutes, so theirs is the integration's.
+    /// The name of the credentials. Access keys change every twenty minutes, so theirs is the integration's.
     pub fn identity(&self) -> String {
         match self {
             Self::Admin => "admin".to_owned(),
@@ -98,7 +104,7 @@ impl Caller {
         }
     }
 
-    /// By what the caller is told from others: the id of a token, an integration or a channel.
+    /// The id of the token, integration or channel behind the caller; nil for the administrator.
     pub fn credential(&self) -> Uuid {
         match self {
             Self::Admin => Uuid::nil(),
@@ -118,27 +124,33 @@ impl Caller {
     }
 }
 
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self::new(caller.identity(), caller.user(), caller.workspace())
+    }
+}
+
 /// The name of a workspace's token among credentials.
 pub fn token_identity(token: TokenId) -> String {
     format!("token:{token}")
 }
 
-/// What is known of credentials and workspaces on this node.
+/// The credentials and workspaces that this node has looked up.
 #[derive(Default)]
 pub struct Access {
     tokens: Cache<String, Arc<Token>>,
     workspaces: Cache<String, Arc<Workspace>>,
-    /// Access keys that died before their time, and since when that is known.
+    /// Access keys that were revoked before they expired.
     revoked: RwLock<HashSet<Revocation>>,
 }
 
 impl Access {
-    /// Forgets a token, by its hash: it was revoked here.
+    /// Forgets a token by its hash, after it was revoked on this node.
     pub fn forget_token(&self, hash: &str) {
         self.tokens.forget(hash);
     }
 
-    /// Takes in what was committed on this node: with a user his tokens are gone.
+    /// Takes in events committed on this node. The tokens of a deleted user end with the user.
     pub fn committed(&self, events: &[LoggedEvent]) {
         let is_deletion = |event: &LoggedEvent| {
             let is_user = matches!(event.entities().first(), Some((EntityKind::User, _)));
@@ -149,7 +161,7 @@ impl Access {
         }
     }
 
-    /// Forgets all tokens and workspaces: a workspace was deleted here.
+    /// Forgets all tokens and workspaces, after a workspace was deleted on this node.
     pub fn forget_all(&self) {
         self.tokens.clear();
         self.workspaces.clear();
@@ -180,14 +192,14 @@ impl Access {
     }
 }
 
-/// How far back revocations are read again, so that clocks that differ hide none.
-const OVERLAP: Duration = Duration::from_secs(30);
+/// The overlap of two reads of revocations, so that differing clocks hide none.
+const REVOCATION_OVERLAP: Duration = Duration::from_secs(30);
 
-/// Learns the access keys that other nodes have revoked since about `since`.
+/// Reads the access keys that other nodes have revoked since about `since`.
 pub async fn learn_revocations(app: &Platform, since: Timestamp) -> Result<()> {
     for revocation in app
         .db
-        .read(move |conn| integration::list_revoked(conn, since - OVERLAP))
+        .read(move |conn| integration::list_revoked(conn, since - REVOCATION_OVERLAP))
         .await?
     {
         app.access.revoke(revocation);
@@ -199,7 +211,7 @@ pub async fn learn_revocations(app: &Platform, since: Timestamp) -> Result<()> {
 pub async fn by_token(app: &Platform, text: &str) -> Result<Option<Caller>> {
     let now = app.clock.now();
     if app.admin_token.accepts(text, now) {
-        security::known(&Caller::Admin);
+        security::set_actor(&Caller::Admin);
         return Ok(Some(Caller::Admin));
     }
     by_hash(app, &sha256_hex(text.as_bytes())).await
@@ -227,11 +239,11 @@ pub async fn by_hash(app: &Platform, hash: &str) -> Result<Option<Caller>> {
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
     if !token.is_good(now) {
-        guess::outlived();
+        guess::expired();
         return None;
     }
     let caller = Caller::Token(token);
-    security::known(&caller);
+    security::set_actor(&caller);
     Some(caller)
 }
 
@@ -239,16 +251,16 @@ fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
 pub fn by_access_key(app: &Platform, text: &str) -> Option<Caller> {
     let Some(key) = app.vault.verify(text, app.clock.now()) else {
         if app.vault.verify(text, Timestamp::default()).is_some() {
-            guess::outlived();
+            guess::expired();
         }
         return None;
     };
     if app.access.is_revoked(&key) {
-        guess::outlived();
+        guess::expired();
         return None;
     }
     let caller = Caller::Integration(Arc::new(key));
-    security::known(&caller);
+    security::set_actor(&caller);
     Some(caller)
 }
 
@@ -279,7 +291,7 @@ pub async fn find_workspace(app: &Platform, name_or_id: &str) -> Result<Option<A
 pub struct ChannelHandle {
     pub workspace: WorkspaceId,
     pub channel: Channel,
-    /// The hash of the local token that it was found by.
+    /// The hash of the local token by which the channel was found.
     pub token_hash: String,
 }
 
@@ -291,7 +303,7 @@ impl ChannelHandle {
         }
     }
 
-    /// The author stamp of what its scripts do.
+    /// The author stamp of changes made by the channel's scripts.
     pub fn author(&self) -> Author {
         Author {
             user: self.channel.user().map(UserId),

@@ -1,4 +1,4 @@
-//! The administrator's token: where it is kept, and how it is exchanged for another while the server runs.
+//! The administrator's token: its file, and its replacement while the server runs.
 
 use std::{
     path::PathBuf,
@@ -22,15 +22,15 @@ use crate::{
 
 pub struct AdminToken {
     good: RwLock<Good>,
-    /// Where it is kept; none where a setting gives it.
+    /// The file that keeps the token; `None` if a setting gives it.
     file: Option<PathBuf>,
-    /// Held from the reading of the file, or before it is written, until the token is the one that is there.
-    turning: Mutex<()>,
+    /// Held while the file is read or written, until the token in memory is the one in the file.
+    rotating: Mutex<()>,
 }
 
 struct Good {
     token: SecretString,
-    /// The one before, and until when it is good as well.
+    /// The token before, and the end of its validity.
     previous: Option<(SecretString, Timestamp)>,
 }
 
@@ -43,12 +43,12 @@ impl AdminToken {
         Self {
             good: RwLock::new(good),
             file,
-            turning: Mutex::default(),
+            rotating: Mutex::default(),
         }
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_file(&self) -> MutexGuard<'_, ()> {
+        self.rotating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compares a text with the token.
@@ -66,17 +66,17 @@ impl AdminToken {
         is(&good.token) | previous
     }
 
-    /// Makes a new token and keeps it; the one before is good beside it for a while. Both are in the file or
-    /// in memory at any time: whenever the server ends, the file has a token that is good.
+    /// Makes a new token and stores it. The token before stays valid for `overlap`. The file is written first, so
+    /// that it holds a valid token whenever the server ends.
     pub fn rotate(&self, overlap: Duration, now: Timestamp) -> Result<SecretString> {
         let Some(file) = &self.file else {
             return Err(Error::refused(
                 "conflict",
-                "The admin token is given by a setting; change it there",
+                "The admin token is given by a setting. Change it there.",
             ));
         };
         let fresh = SecretString::from(random_token());
-        let _turn = self.turn();
+        let _turn = self.lock_file();
         write_whole(file, fresh.expose_secret()).map_err(Error::internal)?;
         let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut good.token, fresh.clone());
@@ -84,10 +84,10 @@ impl AdminToken {
         Ok(fresh)
     }
 
-    /// Reads the file again: an operator may have put another token there. The one before ends at once.
-    pub fn look(&self) {
+    /// Reads the file again, where an operator may have put another token. The token before ends at once.
+    pub fn reload(&self) {
         let Some(file) = &self.file else { return };
-        let _turn = self.turn();
+        let _turn = self.lock_file();
         let Ok(text) = std::fs::read_to_string(file) else {
             return;
         };
@@ -132,10 +132,10 @@ mod tests {
         let file = folder.path().join("admin-token");
         let token = AdminToken::new("the-first-admin-token".into(), Some(file.clone()));
         std::fs::write(&file, "short").expect("written");
-        token.look();
+        token.reload();
         assert!(token.accepts("the-first-admin-token", at(0)));
         std::fs::write(&file, "another-admin-token-of-the-admins\n").expect("written");
-        token.look();
+        token.reload();
         assert!(token.accepts("another-admin-token-of-the-admins", at(0)));
         assert!(!token.accepts("the-first-admin-token", at(0)));
     }
@@ -144,7 +144,7 @@ mod tests {
     fn a_token_of_the_settings_is_changed_there() {
         let token = AdminToken::new("the-first-admin-token".into(), None);
         assert!(token.rotate(Duration::ZERO, at(0)).is_err());
-        token.look();
+        token.reload();
         assert!(token.accepts("the-first-admin-token", at(0)));
     }
 }

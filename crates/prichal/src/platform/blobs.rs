@@ -1,19 +1,18 @@
 //! File contents: a folder, or any S3-compatible store.
 //!
-//! A blob is written once under a key that is never used again, read in stretches, and deleted. What
-//! a blob is called, who may read it and whether it is temporary is the database's business: a row
-//! maps the id that the world sees to a key, so a file that becomes permanent gets a new row and the
-//! blob stays where it is.
+//! A blob is written once under a key that is never used again, read in ranges, and deleted. The database knows its
+//! name, its readers and its lifetime: a row maps the id that clients see to a key. A file that becomes permanent
+//! gets a new row, and the blob stays in place.
 //!
-//! What is promised:
+//! Guarantees:
 //!
-//! * **Durable.** When [`Upload::finish`] answers, the blob survives `kill -9` and a power cut: a
-//!   folder has flushed the file and the directories that name it, S3 has said yes.
+//! * **Durable.** After [`Upload::finish`] the blob survives `kill -9` and a power cut: a folder has
+//!   flushed the file and its directories, S3 has confirmed it.
 //! * **All or nothing.** Before that, the key does not exist. An upload that is dropped, aborted or
-//!   killed leaves no blob, ever.
-//! * **Nothing stays for ever.** What a killed upload leaves is in one known place, and
-//!   [`Blobs::sweep_unfinished`] removes it. A blob whose row was never committed is found with
-//!   [`Blobs::list`]. Both take or give a time, because only the caller has a clock.
+//!   killed leaves no blob.
+//! * **No garbage.** The remains of killed uploads are in one known place, and
+//!   [`Blobs::sweep_unfinished`] removes them. [`Blobs::list`] finds blobs whose row was never
+//!   committed. Both take or return a time, because only the caller has a clock.
 //! * **Bounded memory.** An upload holds at most one part of 5 MiB (S3) or 256 KiB (folder), a
 //!   download one chunk.
 
@@ -36,7 +35,7 @@ use uuid::Uuid;
 
 pub use crate::config::blob_url::{BadBlobUrl, BlobUrl};
 
-/// The contents of a blob, in chunks of bounded size. It ends early only with an error.
+/// The contents of a blob, in chunks of bounded size. The stream ends early only with an error.
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send>>;
 
 /// The blobs of a store, in no particular order.
@@ -51,7 +50,7 @@ pub struct BlobKey {
 }
 
 impl BlobKey {
-    /// A key for a blob made at `now`, never used before.
+    /// A new key for a blob made at `now`.
     pub fn generate(workspace: WorkspaceId, now: Timestamp) -> Self {
         Self {
             workspace,
@@ -66,7 +65,7 @@ impl fmt::Display for BlobKey {
     }
 }
 
-/// The text is not `<workspace>/<id>` in its one spelling.
+/// The error of a text that is not `<workspace>/<id>` in its canonical spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the key of a blob")]
 pub struct BadBlobKey;
@@ -80,32 +79,32 @@ impl FromStr for BlobKey {
             workspace: WorkspaceId::parse(workspace).ok_or(BadBlobKey)?,
             id: id::parse(id).ok_or(BadBlobKey)?,
         };
-        // Upper case would be a second name for the same blob, and a missing one on S3.
+        // Upper case would be a second name for the same blob, and a missing blob on S3.
         (key.to_string() == text).then_some(key).ok_or(BadBlobKey)
     }
 }
 
-/// A blob that is there.
+/// An existing blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobEntry {
     pub key: BlobKey,
-    /// When it was written, by the store's clock.
+    /// The time of writing, by the store's clock.
     pub modified: Timestamp,
     pub size: u64,
 }
 
-/// Why the store did not do it. Texts name no path, address or credential; the sources may name paths
-/// and addresses, and are for the log.
+/// The failure of a store operation. Texts contain no path, address or credential. The sources may contain paths and
+/// addresses, and are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     #[error("no such blob")]
     NotFound,
-    /// The blob ends before the stretch that was asked for does: it is not what the database says.
+    /// The blob ends before the requested range does, in contradiction to the database.
     #[error("the blob is shorter than it should be")]
     Short,
     #[error("the file store is full")]
     Full(#[source] io::Error),
-    #[error("the file store does not work")]
+    #[error("the file store failed")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -115,10 +114,10 @@ impl BlobError {
     }
 }
 
-/// Why the store could not be opened.
+/// The failure to open the store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the address of the blob store is not good: {0}")]
+    #[error("the address of the blob store is not valid: {0}")]
     Url(#[from] BadBlobUrl),
     #[error("the folder {path} cannot be used for blobs")]
     Folder {
@@ -143,11 +142,10 @@ enum Store {
 }
 
 impl Blobs {
-    /// Opens the store at `url`, or in the data directory. S3 takes the usual `AWS_*` environment
-    /// variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`,
-    /// `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP` and whatever else `object_store` knows. Makes the folder if
-    /// it is missing; says nothing about whether S3 answers, which [`Blobs::check`] does. Blocks for a
-    /// moment.
+    /// Opens the store at `url`, or in the data directory. S3 takes the usual `AWS_*` environment variables:
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`,
+    /// `AWS_ALLOW_HTTP` and the others of `object_store`. Creates a missing folder. Does not test the connection to
+    /// S3, which [`Blobs::check`] does. Blocks for a moment.
     pub fn open(url: Option<&str>, data_dir: &Path) -> Result<Self, OpenError> {
         let url = url.map_or(Ok(BlobUrl::DataDir), str::parse)?;
         let settings = std::env::vars_os().filter_map(|(name, value)| {
@@ -183,8 +181,8 @@ impl Blobs {
         })
     }
 
-    /// The blob, or the stretch of it that must lie within it, from the first byte to be sent to the
-    /// last. A missing blob is an error here, not later in the stream.
+    /// Reads the blob, or a range that must lie within it, from its first to its last byte. A missing blob is an
+    /// error here, not later in the stream.
     pub async fn read(
         &self,
         key: BlobKey,
@@ -196,7 +194,7 @@ impl Blobs {
         }
     }
 
-    /// The memory that a blob takes while it is written.
+    /// The memory used while a blob is written.
     pub fn buffer(&self) -> usize {
         match &self.0 {
             Store::Folder(_) => folder::CHUNK,
@@ -204,7 +202,7 @@ impl Blobs {
         }
     }
 
-    /// All of a blob that is known to be small enough for memory.
+    /// The whole contents of a blob that is known to be small enough for memory.
     pub async fn read_whole(&self, key: BlobKey) -> Result<Bytes, BlobError> {
         let mut chunks = self.read(key, None).await?;
         let mut whole = BytesMut::new();
@@ -221,8 +219,8 @@ impl Blobs {
         }
     }
 
-    /// Deletes the blob if it is there. After a power cut a folder may show it again, as a blob
-    /// without a row: delete the row first, and the next look through [`Blobs::list`] finds it.
+    /// Deletes the blob if it exists. After a power cut a folder may show it again, as a blob without a row. Delete
+    /// the row first: the next pass over [`Blobs::list`] then finds the blob.
     pub async fn delete(&self, key: BlobKey) -> Result<(), BlobError> {
         match &self.0 {
             Store::Folder(folder) => folder.delete(key).await,
@@ -232,8 +230,8 @@ impl Blobs {
 
     /// The finished blobs of one workspace, or all. Blobs that come and go meanwhile may be missed.
     ///
-    /// For the search for orphans: a young blob may belong to a transaction that is not committed
-    /// yet, so look only at those `modified` before the longest time a request may take.
+    /// For the search for orphans: a young blob may belong to an uncommitted transaction. Treat only blobs `modified`
+    /// before the longest duration of a request as orphans.
     pub fn list(&self, workspace: Option<WorkspaceId>) -> BlobList {
         match &self.0 {
             Store::Folder(folder) => folder.list(workspace),
@@ -241,13 +239,13 @@ impl Blobs {
         }
     }
 
-    /// Removes what killed uploads left, if it was last touched (folder) or begun (S3) before
-    /// `before`, and says how many. An upload that is still running is lost to its client if it is
-    /// older than that, so `before` should be hours ago. Any node may do it at any time, and again.
+    /// Removes the remains of killed uploads that were last touched (folder) or begun (S3) before `before`, and
+    /// returns their number. A running upload that is older fails for its client, so `before` should be hours ago.
+    /// Any node may call this at any time and repeatedly.
     ///
-    /// On S3 an unfinished multipart upload is known by a note, an object under `unfinished/` with
-    /// its id, written before the first part. Only a process killed between beginning the upload and
-    /// writing the note leaves one that is not found; it holds no data and costs nothing.
+    /// On S3 an unfinished multipart upload is recorded by an object under `unfinished/` with its id, written before
+    /// the first part. An upload is missed only if its process was killed between beginning it and writing the
+    /// record. Such an upload holds no data and costs nothing.
     pub async fn sweep_unfinished(&self, before: Timestamp) -> Result<u64, BlobError> {
         match &self.0 {
             Store::Folder(folder) => folder.sweep(before).await,
@@ -255,9 +253,8 @@ impl Blobs {
         }
     }
 
-    /// Whether the store answers: a folder writes and removes a small file, so that a full or
-    /// read-only one is noticed; S3 lists one object, which needs the bucket and credentials that
-    /// may list it.
+    /// Fails if the store does not work. A folder writes and removes a small file, so that a full or read-only one is
+    /// noticed. S3 lists one object, for which the bucket must exist and the credentials may list it.
     pub async fn check(&self) -> Result<(), BlobError> {
         match &self.0 {
             Store::Folder(folder) => folder.probe().await,
@@ -266,14 +263,14 @@ impl Blobs {
     }
 }
 
-/// A blob on its way in. Dropping it gives it up: a folder removes the file at once, S3 has it
-/// removed by [`Blobs::sweep_unfinished`]; [`Upload::abort`] frees S3 at once too.
+/// A blob that is being written. A drop cancels it: a folder removes the file at once, S3 leaves it to
+/// [`Blobs::sweep_unfinished`]. [`Upload::abort`] frees S3 at once, too.
 #[derive(Debug)]
 #[must_use = "an upload that is not finished leaves no blob"]
 pub struct Upload {
     target: Target,
     size: u64,
-    /// No write has failed or been cancelled half-way. After that the blob would have a hole.
+    /// False after a write failed or was cancelled half-way: the blob would have a hole.
     sound: bool,
 }
 
@@ -284,7 +281,7 @@ enum Target {
 }
 
 impl Upload {
-    /// Adds to the blob. Waits for the store when it is slower than the caller.
+    /// Appends to the blob. Waits for a store that is slower than the caller.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
         self.check()?;
         let added = chunk.len() as u64;
@@ -303,7 +300,7 @@ impl Upload {
         self.size
     }
 
-    /// Makes the blob: durable and readable under its key once this answers. Gives its size.
+    /// Completes the blob: it is durable and readable under its key after the call. Returns its size.
     pub async fn finish(self) -> Result<u64, BlobError> {
         self.check()?;
         match self.target {
@@ -313,7 +310,7 @@ impl Upload {
         Ok(self.size)
     }
 
-    /// Gives the blob up and frees what it took. What cannot be freed now is left to the sweep.
+    /// Cancels the blob and frees its storage. Remains that cannot be freed now are left to the sweep.
     pub async fn abort(self) {
         match self.target {
             Target::Folder(upload) => drop(upload),
@@ -336,7 +333,7 @@ impl From<BlobError> for crate::error::Error {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Full(_) | BlobError::Unavailable(_) => Self::Unavailable(error.into()),
-            // A row names the blob: something was lost.
+            // A row names the blob, so data was lost.
             BlobError::NotFound | BlobError::Short => Self::Internal(error.into()),
         }
     }

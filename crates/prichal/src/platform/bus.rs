@@ -1,5 +1,5 @@
-//! Wake-ups between nodes. The bus may lose a message, never the truth: who misses one finds the same
-//! in the store at the next look, a second later at the most.
+//! Wake-ups between nodes. The bus may lose messages: a node that misses one finds the same news in the store a
+//! second later at most.
 
 use std::sync::Arc;
 
@@ -30,15 +30,15 @@ pub struct Frame {
     pub text: String,
 }
 
-/// What one node tells the others.
+/// A message of one node to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Message {
     News(News),
     Frame(Frame),
 }
 
-/// How many messages may wait to be sent. More are lost, which only delays.
-const QUEUE: usize = 1024;
+/// The maximum number of messages that wait to be sent. More are lost, which only delays.
+const MAX_QUEUED: usize = 1024;
 const NEWS: &str = "prichal.news";
 const FRAMES: &str = "prichal.frames";
 
@@ -52,8 +52,8 @@ struct Nats {
 }
 
 impl Bus {
-    /// In-process without a URL: then there is nobody else to wake. A NATS server that is away at the
-    /// start is waited for in the background.
+    /// Connects to the NATS server at `url`; without a URL there are no other nodes to wake. A server that is down is
+    /// waited for in the background.
     pub async fn connect(url: Option<&str>) -> anyhow::Result<Self> {
         let Some(url) = url else {
             return Ok(Self(None));
@@ -65,7 +65,7 @@ impl Bus {
             .connect(url)
             .await
             .context("cannot connect to the bus")?;
-        let (outgoing, waiting) = mpsc::channel(QUEUE);
+        let (outgoing, waiting) = mpsc::channel(MAX_QUEUED);
         Ok(Self(Some(Arc::new(Nats {
             client,
             outgoing,
@@ -73,7 +73,7 @@ impl Bus {
         }))))
     }
 
-    /// Tries whether the NATS server at `url` answers.
+    /// Fails if the NATS server at `url` does not answer.
     pub async fn check(url: &str) -> anyhow::Result<()> {
         let connected = async_nats::ConnectOptions::new().connect(url).await;
         connected.context("cannot connect to the bus")?;
@@ -85,7 +85,7 @@ impl Bus {
         self.send(Message::News(news));
     }
 
-    /// Has the other nodes send something over their websockets. Never waits.
+    /// Asks the other nodes to send a frame over their websockets. Never waits.
     pub fn pass_on(&self, frame: Frame) {
         self.send(Message::Frame(frame));
     }
@@ -96,7 +96,7 @@ impl Bus {
         }
     }
 
-    /// Whether the bus answers.
+    /// True if the bus is connected.
     pub fn is_ready(&self) -> bool {
         self.0
             .as_ref()
@@ -136,7 +136,7 @@ pub async fn run(
                     Message::Frame(frame) => (FRAMES, encode_frame(app.node, &frame)),
                 };
                 if let Err(error) = nats.client.publish(subject, payload).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "could not tell the other nodes");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot send a wake-up to the other nodes");
                 }
             }
             message = news.next() => {
@@ -173,7 +173,7 @@ fn encode_frame(node: Uuid, frame: &Frame) -> Bytes {
     format!("{node} {} {} {connection} {text}", lane.workspace, lane.id).into()
 }
 
-/// Whatever else is sent on the subject is not ours to judge: it is nothing.
+/// Decodes news; `None` for any other message on the subject.
 fn decode(bytes: &[u8]) -> Option<(Uuid, News)> {
     let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
     let node = Uuid::try_parse(words.next()?).ok()?;

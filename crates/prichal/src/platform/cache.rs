@@ -1,5 +1,5 @@
-//! A bounded memory of look-ups. An entry is good for a second, so that a change by another node
-//! counts here in time; a change by this node is forgotten at once.
+//! A bounded cache of look-ups. An entry is valid for a second, so that a change by another node takes effect in
+//! time. A change by this node drops the entry at once.
 
 use std::{
     borrow::Borrow,
@@ -15,19 +15,19 @@ use serde_json::Value;
 
 use crate::platform::access::ChannelHandle;
 
-/// The time that an entry is good for. Other nodes may take two seconds (`docs/contracts/prichal.md §3`).
-const GOOD_FOR: Duration = Duration::from_secs(1);
-/// The bytes that one cache may hold. Beyond them the entries that are asked for least are dropped.
-const CAPACITY: u64 = 20 << 20;
-/// The bytes that are counted for each entry beside what its value says.
-const ENTRY: usize = 1024;
+/// The lifetime of an entry. Other nodes may take two seconds (`docs/contracts/prichal.md §3`).
+const LIFETIME: Duration = Duration::from_secs(1);
+/// The maximum size of one cache in bytes. Beyond it the least used entries are dropped.
+const MAX_BYTES: u64 = 20 << 20;
+/// The bytes counted for each entry beside the size of its value.
+const ENTRY_BYTES: usize = 1024;
 /// The parts of a cache, each with its own lock and its share of the capacity. A fixed number, so that
 /// the largest entry fits into a part on a machine with many processors, too.
 const SHARDS: usize = 4;
 
 /// The size of a value in memory.
 pub trait Weigh {
-    /// The bytes beyond the thousand that each entry is counted with; none for a row of a bounded size.
+    /// The bytes beyond [`ENTRY_BYTES`]; 0 for a row of a bounded size.
     fn bytes(&self) -> usize {
         0
     }
@@ -99,11 +99,13 @@ impl<K: Hash + Eq, V: Clone> Default for Cache<K, V> {
     fn default() -> Self {
         let options = OptionsBuilder::new()
             .shards(SHARDS)
-            .estimated_items_capacity(usize::try_from(CAPACITY).unwrap_or(usize::MAX) / ENTRY)
-            .weight_capacity(CAPACITY)
+            .estimated_items_capacity(
+                usize::try_from(MAX_BYTES).unwrap_or(usize::MAX) / ENTRY_BYTES,
+            )
+            .weight_capacity(MAX_BYTES)
             .build();
         let options = options.expect("a capacity in items and in weight is all that is needed");
-        // Keys come from outside: a hash that others can foresee would let them slow it down.
+        // Keys come from outside. A hash that others can foresee would let them slow it down.
         let hash = RandomState::new();
         Self {
             entries: sync::Cache::with_options(
@@ -127,8 +129,8 @@ impl<K: Hash + Eq, V: Clone + Weigh> Cache<K, V> {
     }
 
     pub fn put(&self, key: K, value: V, now: Timestamp) {
-        let weight = (ENTRY + value.bytes()) as u64;
-        let until = now + GOOD_FOR;
+        let weight = (ENTRY_BYTES + value.bytes()) as u64;
+        let until = now + LIFETIME;
         self.entries.insert(
             key,
             Entry {
@@ -169,8 +171,8 @@ mod tests {
         for key in 0..3 {
             cache.put(key, "a".into(), NOW);
         }
-        assert_eq!(cache.get(&1, NOW + GOOD_FOR), Some("a".into()));
-        let later = NOW + GOOD_FOR + Duration::from_micros(1);
+        assert_eq!(cache.get(&1, NOW + LIFETIME), Some("a".into()));
+        let later = NOW + LIFETIME + Duration::from_micros(1);
         assert_eq!(cache.get(&1, later), None);
         cache.put(1, "b".into(), later);
         assert_eq!(cache.get(&1, later), Some("b".into()));
@@ -200,7 +202,7 @@ mod tests {
         for key in 0..1000 {
             cache.put(key, "x".repeat(1 << 20).into(), NOW);
         }
-        assert!(cache.entries.weight() <= CAPACITY);
+        assert!(cache.entries.weight() <= MAX_BYTES);
         assert!(cache.get(&999, NOW).is_some());
         let members = serde_json::json!({ "list": ["four"], "text": "x".repeat(100) });
         assert!(

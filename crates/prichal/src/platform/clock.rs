@@ -1,4 +1,4 @@
-//! The one clock. Tests hold it still and move it by hand, and everything that waits, waits on it.
+//! The one clock. All timers of the server wait on it. Tests stop it and move it by hand.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// A clock that stands at `start` until it is moved.
+    /// A clock that stands still at `start` until it is moved.
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(Arc::new(watch::Sender::new(start)))
     }
 
-    /// Moves a manual clock on, and wakes who was waiting for that. The system's can't be moved.
+    /// Moves a manual clock on and wakes its sleepers. Without effect on the system's clock.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(now) = self {
             now.send_modify(|now| *now = *now + by);

@@ -1,4 +1,4 @@
-//! The data directory: one server's own, locked while it runs.
+//! The data directory: owned by one server, which locks it while it runs.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -9,21 +9,21 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
     config::{Config, MasterKey, TOKEN_FORM, is_token},
     platform::{
-        admin_token::AdminToken,
         security::{self, Event},
         vault::{fill_random, random_token},
     },
 };
 
 /// The file of the master key before the present one.
-const PREVIOUS: &str = "previous-master-key";
+const PREVIOUS_KEY_FILE: &str = "previous-master-key";
 /// The file of the node's id.
-const NODE: &str = "node-id";
+const NODE_ID_FILE: &str = "node-id";
 
 pub struct DataDir {
     path: PathBuf,
@@ -32,7 +32,7 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory, makes it where it is missing, and locks it.
+    /// Opens the directory, creates it if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
         is_directory(path)?;
@@ -65,8 +65,8 @@ impl DataDir {
         }
     }
 
-    /// Whether a server could start on the directory, as far as that can be told without making or
-    /// locking it: one may be running on it.
+    /// Fails if a server could not start on the directory. Creates and locks nothing, since a server may be running
+    /// on it.
     pub fn check(config: &Config) -> Result<()> {
         let path = &config.data_dir;
         if !is_directory(path)? {
@@ -88,41 +88,41 @@ impl DataDir {
         {
             read_key(&text, &key)?;
         }
-        let previous = path.join(PREVIOUS);
+        let previous = path.join(PREVIOUS_KEY_FILE);
         if config.previous_master_key.is_none()
             && let Some(text) = find(&previous)?
         {
             read_key(&text, &previous)?;
         }
-        let node = path.join(NODE);
+        let node = path.join(NODE_ID_FILE);
         if let Some(text) = find(&node)? {
             read_node(&text, &node)?;
         }
         Ok(())
     }
 
-    /// The configured token, or that of the data directory, made on the first start.
-    pub fn admin_token(&self, config: &Config) -> Result<AdminToken> {
+    /// The configured token; else the one of the data directory with its file, created on the first start.
+    pub fn admin_token(&self, config: &Config) -> Result<(SecretString, Option<PathBuf>)> {
         if let Some(token) = &config.admin_token {
-            return Ok(AdminToken::new(token.clone(), None));
+            return Ok((token.clone(), None));
         }
         let (text, path) = self.kept("admin-token", random_token)?;
         check_token(&text, &path)?;
-        tracing::info!(file = %path.display(), "the administrator's token is in a file");
-        Ok(AdminToken::new(text.into(), Some(path)))
+        tracing::info!(file = %path.display(), "administrator's token is in a file");
+        Ok((text.into(), Some(path)))
     }
 
-    /// The master key before the present one, as long as it is configured or kept.
+    /// The master key before the present one, while it is configured or kept.
     pub fn previous_master_key(&self, config: &Config) -> Result<Option<MasterKey>> {
         if let Some(key) = &config.previous_master_key {
             return Ok(Some(key.clone()));
         }
-        let path = self.path.join(PREVIOUS);
+        let path = self.path.join(PREVIOUS_KEY_FILE);
         let text = find(&path)?;
         text.map(|text| read_key(&text, &path)).transpose()
     }
 
-    /// The configured key, or that of the data directory, made on the first start.
+    /// The configured key; else the one of the data directory, created on the first start.
     pub fn master_key(&self, config: &Config) -> Result<MasterKey> {
         if let Some(key) = &config.master_key {
             return Ok(key.clone());
@@ -136,18 +136,18 @@ impl DataDir {
         read_key(&text, &path)
     }
 
-    /// Which node this is among those that share a store.
+    /// The id of this node among those that share a store.
     pub fn node_id(&self) -> Result<Uuid> {
-        let (text, path) = self.kept(NODE, || Uuid::new_v4().to_string())?;
+        let (text, path) = self.kept(NODE_ID_FILE, || Uuid::new_v4().to_string())?;
         read_node(&text, &path)
     }
 
-    /// Where the journal of what is under way is.
+    /// The folder of the journal of work in progress.
     pub fn journal(&self) -> PathBuf {
         self.path.join("under-way")
     }
 
-    /// The text of a file of ours, made by `fresh` when it is missing; and where it is.
+    /// The text and path of one of the directory's files, created by `fresh` if it is missing.
     fn kept(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
         let path = self.path.join(name);
         if let Some(text) = find(&path)? {
@@ -159,7 +159,7 @@ impl DataDir {
     }
 }
 
-/// Closes to others what is directly in the data directory, and itself. What cannot be closed is said.
+/// Removes the rights of other users on the data directory and its direct entries. Failures are logged.
 fn tighten(path: &Path) {
     let mut tightened = 0;
     let inside = fs::read_dir(path).into_iter().flatten().flatten();
@@ -167,7 +167,7 @@ fn tighten(path: &Path) {
         match close_to_others(&path) {
             Ok(changed) => tightened += usize::from(changed),
             Err(error) => {
-                tracing::warn!(file = %path.display(), error = &error as &dyn std::error::Error, "others can read this, and that cannot be changed");
+                tracing::warn!(file = %path.display(), error = &error as &dyn std::error::Error, "cannot remove the rights of other users on a file");
             }
         }
     }
@@ -177,7 +177,7 @@ fn tighten(path: &Path) {
     }
 }
 
-/// Takes from everybody but the owner whatever rights there are. True when there were some.
+/// Removes all rights of everybody but the owner. True if there were some.
 fn close_to_others(path: &Path) -> io::Result<bool> {
     let found = fs::symlink_metadata(path)?;
     let mode = found.permissions().mode() & 0o777;
@@ -189,7 +189,7 @@ fn close_to_others(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the directory is there. Something else in its place, or on the way to it, is an error.
+/// True if the directory exists. Something else in its place, or on the way to it, is an error.
 fn is_directory(path: &Path) -> Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(true),
@@ -200,7 +200,7 @@ fn is_directory(path: &Path) -> Result<bool> {
     }
 }
 
-/// The text of a file, if it is there.
+/// The text of a file; `None` if it does not exist.
 fn find(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
@@ -211,7 +211,10 @@ fn find(path: &Path) -> Result<Option<String>> {
 
 fn check_token(text: &str, path: &Path) -> Result<()> {
     if !is_token(text) {
-        bail!("`{}` holds no token: that is {TOKEN_FORM}", path.display());
+        bail!(
+            "`{}` holds no valid token, which is {TOKEN_FORM}",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -219,18 +222,23 @@ fn check_token(text: &str, path: &Path) -> Result<()> {
 fn read_key(text: &str, path: &Path) -> Result<MasterKey> {
     MasterKey::parse(text).with_context(|| {
         format!(
-            "`{}` holds no master key: that is 32 bytes in base64",
+            "`{}` holds no valid master key, which is 32 bytes in base64",
             path.display()
         )
     })
 }
 
 fn read_node(text: &str, path: &Path) -> Result<Uuid> {
-    Uuid::try_parse(text).with_context(|| format!("`{}` holds no id", path.display()))
+    Uuid::try_parse(text).with_context(|| {
+        format!(
+            "`{}` holds no valid node id, which is a UUID",
+            path.display()
+        )
+    })
 }
 
-/// Tells whether a file or a folder that is missing could be made, without making it: what is there of the
-/// way to it ends in a folder that this process may write to.
+/// Fails if a missing file or folder could not be created. The nearest existing folder on its path must be writable
+/// by this process. Creates nothing.
 pub(crate) fn is_makeable(path: &Path) -> io::Result<()> {
     let whole = std::path::absolute(path)?;
     let nearest = whole.ancestors().skip(1).find(|folder| folder.exists());
@@ -244,7 +252,7 @@ pub(crate) fn is_makeable(path: &Path) -> io::Result<()> {
     )?)
 }
 
-/// Writes a file that is there whole or not at all, for nobody else to read.
+/// Writes a file atomically, readable by its owner only.
 pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("new");
     let mut file = OpenOptions::new()
@@ -265,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_on_the_first_start_stays() {
+    fn files_of_the_first_start_stay() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/data");
         let config = Config::for_data_dir(path.clone());
@@ -294,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time() {
+    fn a_directory_serves_one_server_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let _first = DataDir::open(folder.path()).expect("opens");
         let error = DataDir::open(folder.path())
@@ -335,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_directory() {
+    fn a_file_in_place_of_the_directory_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         fs::write(&path, "x").expect("written");
@@ -354,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_is_closed_to_them() {
+    fn rights_of_other_users_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data");
         let inside = ["prichal.sqlite", "prichal.sqlite-wal", "master-key"];
@@ -377,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn checking_makes_nothing_and_sees_what_would_stop_the_start() {
+    fn checking_creates_nothing_and_finds_damaged_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data");
         let config = Config::for_data_dir(path.clone());

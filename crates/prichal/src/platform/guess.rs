@@ -1,15 +1,14 @@
-//! Guessing: wrong credentials are counted, and who shows too many waits, longer each time.
+//! Protection against guessing: wrong credentials are counted by address, and an address with too many failures
+//! waits, longer each time.
 //!
-//! Credentials that the server has made itself (tokens, API keys, access keys, local tokens of channels) are too long to
-//! be guessed, and so is an admin token from the settings, which must be long. Of those a right one is always let
-//! in, however many wrong ones its address has shown: nobody can be locked out by others behind the same address.
-//! A secret of an instance was chosen by people and might be guessed, so an address that has to wait is not even
-//! told whether it is right, unless that very address has shown it before, and not after too many guesses
-//! meanwhile.
+//! Credentials made by the server (tokens, API keys, access keys, local tokens of channels) are too long to be
+//! guessed. So is an admin token from the settings, which must be long. A valid one is always accepted, however many
+//! failures its address has: nobody can be locked out by others behind the same address. A secret of an instance was
+//! chosen by people and might be guessed. While an address waits, its secrets are not even compared, unless the same
+//! address has shown the same valid one before; after too many guesses meanwhile, that exception ends.
 //!
-//! An integration that is guessed at from many addresses has each of them wait after its first failure there; an
-//! address that has not failed there is heard all the same. All tables are bounded, and each node counts for
-//! itself.
+//! An integration under attack from many addresses lets each of them wait after its first failure there. An address
+//! without a failure there is not affected. All tables are bounded, and each node counts for itself.
 
 use std::{
     collections::HashMap,
@@ -31,27 +30,26 @@ use crate::{
     platform::security::{self, Event, REQUEST},
 };
 
-/// The most addresses, integrations and pairs of both that are remembered, each.
-const MOST: usize = 10_000;
+/// The maximum number of addresses, of integrations and of pairs that are remembered.
+const MAX_ENTRIES: usize = 10_000;
 /// The longest wait.
-const LONGEST: Duration = Duration::from_mins(15);
-/// The time for which an address is known to have shown a right credential.
-const KNOWN: Duration = Duration::from_hours(24);
-/// The number of failures of all addresses that make an integration one that is guessed at, in [`LONGEST`].
-const ATTACKED: u32 = 50;
-/// The number of guesses at an integration by an address that has to wait, beyond which secrets that the address
-/// has shown before have to wait as well.
-const DEAF: u32 = 100;
-/// The number of networks of one customer (/64) that a network of many (/48) stands for when it is counted.
-const SITES: u32 = 16;
-/// The values of secrets that a workspace may try for one integration in a time: each try tells
-/// whether the value is another workspace's.
-const VALUES: Rate = Rate {
+const MAX_WAIT: Duration = Duration::from_mins(15);
+/// The time for which a valid credential of an address is remembered.
+const KNOWN_LIFETIME: Duration = Duration::from_hours(24);
+/// The number of failures of all addresses within [`MAX_WAIT`] from which an integration is under attack.
+const ATTACK_FAILURES: u32 = 50;
+/// The number of guesses at an integration by a waiting address from which remembered secrets have to wait as well.
+const MAX_UNCHECKED: u32 = 100;
+/// The failures allowed to a network of many customers (/48), as a multiple of those allowed to one customer's (/64).
+const SITE_FACTOR: u32 = 16;
+/// The values of secrets that a workspace may try for one integration. Each try reveals if the value is another
+/// workspace's.
+const VALUE_RATE: Rate = Rate {
     most: 60,
     period: Duration::from_hours(1),
 };
 
-/// An address as it is counted: of IPv6 the first half, which is one customer's.
+/// An address as failures are counted for it: of IPv6 the first half, which is one customer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     network: IpAddr,
@@ -77,7 +75,7 @@ impl Source {
         }
     }
 
-    /// The network of many customers that it is in: one who has all of it has 65 536 of these.
+    /// The network of many customers (/48) that the source is in: it holds 65 536 networks of one customer.
     fn site(self) -> Option<Self> {
         match self.network {
             IpAddr::V6(address) => Some(Self::network(address, 48)),
@@ -90,14 +88,14 @@ impl Source {
 #[derive(Clone, Copy, Debug, Default)]
 struct Failures {
     count: u32,
-    /// The guesses that were not looked at.
-    unheard: u32,
+    /// The guesses that were refused unchecked.
+    unchecked: u32,
     last: Timestamp,
     until: Timestamp,
 }
 
 impl Failures {
-    /// Adds one. Beyond `most` each doubles the wait.
+    /// Adds one failure. Each beyond `most` doubles the wait.
     fn add(&mut self, most: u32, period: Duration, now: Timestamp) {
         if self.is_over(period, now) {
             *self = Self::default();
@@ -105,23 +103,23 @@ impl Failures {
         self.count = self.count.saturating_add(1);
         self.last = now;
         if let Some(excess) = self.count.checked_sub(most).filter(|excess| *excess > 0) {
-            let wait = Duration::from_secs(1 << (excess - 1).min(10)).min(LONGEST);
+            let wait = Duration::from_secs(1 << (excess - 1).min(10)).min(MAX_WAIT);
             self.until = self.until.max(now + wait);
         }
     }
 
-    /// True of failures that count no more.
+    /// True if the failures count no more.
     fn is_over(&self, period: Duration, now: Timestamp) -> bool {
         let wait = self.until.since(self.last);
         now >= self.last + period.max(wait + wait)
     }
 
-    /// Counts a guess that was not looked at.
+    /// Counts a guess that was refused unchecked.
     fn ignore(&mut self, period: Duration, now: Timestamp) {
         if self.is_over(period, now) {
             *self = Self::default();
         }
-        self.unheard = self.unheard.saturating_add(1);
+        self.unchecked = self.unchecked.saturating_add(1);
         self.last = now;
     }
 
@@ -135,7 +133,7 @@ struct Tables {
     sources: HashMap<Source, Failures>,
     targets: HashMap<IntegrationId, Failures>,
     pairs: HashMap<(Source, IntegrationId), Failures>,
-    /// Credentials, by their hash, that an address has shown and that were right.
+    /// The valid credentials that an address has shown, by their hash.
     known: HashMap<(Source, [u8; 32]), Timestamp>,
     values: HashMap<(WorkspaceId, IntegrationId), (Timestamp, u32)>,
 }
@@ -150,7 +148,7 @@ impl Tables {
         self.pairs.entry(pair).or_default()
     }
 
-    /// The time for which an address has to wait before it is heard by an integration.
+    /// The time for which an address still has to wait at an integration.
     fn wait(&self, source: Source, target: IntegrationId, now: Timestamp) -> Option<Duration> {
         let waits = [
             self.sources.get(&source),
@@ -162,22 +160,22 @@ impl Tables {
     }
 }
 
-/// Makes room for more: what is over goes first, then the oldest tenth.
+/// Makes room in a full table: expired entries go first, then the oldest tenth.
 fn make_room<K: Hash + Eq, V>(
     table: &mut HashMap<K, V>,
     keep: impl Fn(&V) -> bool,
     age: impl Fn(&V) -> Timestamp,
 ) {
-    if table.len() < MOST {
+    if table.len() < MAX_ENTRIES {
         return;
     }
     table.retain(|_, value| keep(value));
-    if table.len() < MOST {
+    if table.len() < MAX_ENTRIES {
         return;
     }
     let mut ages: Vec<Timestamp> = table.values().map(&age).collect();
-    let (_, limit, _) = ages.select_nth_unstable(MOST / 10);
-    let (limit, mut room) = (*limit, MOST / 10);
+    let (_, limit, _) = ages.select_nth_unstable(MAX_ENTRIES / 10);
+    let (limit, mut room) = (*limit, MAX_ENTRIES / 10);
     table.retain(|_, value| {
         let goes = room > 0 && age(value) <= limit;
         room -= usize::from(goes);
@@ -185,7 +183,7 @@ fn make_room<K: Hash + Eq, V>(
     });
 }
 
-/// The wrong credentials that this node knows of.
+/// The failures that this node has counted.
 #[derive(Default)]
 pub struct Guesses(Mutex<Tables>);
 
@@ -194,7 +192,7 @@ impl Guesses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a wrong credential. The wait, when the address has shown too many.
+    /// Counts a wrong credential. Returns the wait if the address has shown too many.
     pub fn failed(&self, source: Source, rate: Rate, now: Timestamp) -> Option<Duration> {
         if rate.most == 0 {
             return None;
@@ -202,7 +200,7 @@ impl Guesses {
         let mut tables = self.lock();
         let site = source
             .site()
-            .map(|site| (site, rate.most.saturating_mul(SITES)));
+            .map(|site| (site, rate.most.saturating_mul(SITE_FACTOR)));
         let counted = site.into_iter().chain([(source, rate.most)]);
         let waits = counted.filter_map(|(source, most)| {
             make_room(
@@ -225,21 +223,25 @@ impl Guesses {
         let mut tables = self.lock();
         make_room(
             &mut tables.targets,
-            |found| !found.is_over(LONGEST, now),
+            |found| !found.is_over(MAX_WAIT, now),
             |found| found.last,
         );
         let all = tables.targets.entry(target).or_default();
-        if all.is_over(LONGEST, now) {
+        if all.is_over(MAX_WAIT, now) {
             *all = Failures::default();
         }
         all.count = all.count.saturating_add(1);
         all.last = now;
-        let most = if all.count > ATTACKED { 0 } else { rate.most };
+        let most = if all.count > ATTACK_FAILURES {
+            0
+        } else {
+            rate.most
+        };
         let pair = tables.pair((source, target), rate, now);
         pair.add(most, rate.period, now);
     }
 
-    /// Admits a credential that might be guessed; else the wait is the error.
+    /// Admits a credential that might be guessed. The error is the remaining wait.
     pub fn admits(
         &self,
         source: Source,
@@ -253,9 +255,9 @@ impl Guesses {
             return Ok(());
         };
         let known = tables.known.get(&(source, digest(credential)));
-        let is_known = known.is_some_and(|since| now < *since + KNOWN);
+        let is_known = known.is_some_and(|since| now < *since + KNOWN_LIFETIME);
         let pair = tables.pair((source, target), rate, now);
-        if is_known && (pair.unheard < DEAF || pair.is_over(rate.period, now)) {
+        if is_known && (pair.unchecked < MAX_UNCHECKED || pair.is_over(rate.period, now)) {
             return Ok(());
         }
         if !is_known {
@@ -264,18 +266,18 @@ impl Guesses {
         Err(wait)
     }
 
-    /// Remembers that an address has shown a right credential.
-    pub fn right(&self, source: Source, credential: &str, now: Timestamp) {
+    /// Remembers a valid credential of an address.
+    pub fn remember(&self, source: Source, credential: &str, now: Timestamp) {
         let mut tables = self.lock();
         make_room(
             &mut tables.known,
-            |since| now < *since + KNOWN,
+            |since| now < *since + KNOWN_LIFETIME,
             |since| *since,
         );
         tables.known.insert((source, digest(credential)), now);
     }
 
-    /// Counts values of secrets that a workspace tries for an integration. The wait, when they are too many.
+    /// Counts values of secrets that a workspace tries for an integration. The error is the wait after too many.
     pub fn try_values(
         &self,
         workspace: WorkspaceId,
@@ -290,22 +292,25 @@ impl Guesses {
         let mut tables = self.lock();
         make_room(
             &mut tables.values,
-            |(since, _)| now < *since + VALUES.period,
+            |(since, _)| now < *since + VALUE_RATE.period,
             |(since, _)| *since,
         );
         let (since, used) = tables
             .values
             .entry((workspace, integration))
             .or_insert((now, 0));
-        if now >= *since + VALUES.period {
+        if now >= *since + VALUE_RATE.period {
             (*since, *used) = (now, 0);
         }
-        match used.checked_add(count).filter(|used| *used <= VALUES.most) {
+        match used
+            .checked_add(count)
+            .filter(|used| *used <= VALUE_RATE.most)
+        {
             Some(now_used) => {
                 *used = now_used;
                 Ok(())
             }
-            None => Err((*since + VALUES.period).since(now)),
+            None => Err((*since + VALUE_RATE.period).since(now)),
         }
     }
 }
@@ -314,7 +319,7 @@ fn digest(credential: &str) -> [u8; 32] {
     Sha256::digest(credential).into()
 }
 
-/// The error of a credential that is not looked at for a while.
+/// The error for a credential that is refused unchecked for a while.
 pub fn throttled(wait: Duration) -> Error {
     let after = wait.as_millis().div_ceil(1000);
     Error::Throttled {
@@ -322,20 +327,19 @@ pub fn throttled(wait: Duration) -> Error {
     }
 }
 
-/// Marks the request of this task as one that has named something that is known only to those told of it, and that it
-/// is not there.
+/// Marks the request of this task as a guess: it has named something known only to insiders that does not exist.
 pub fn missed() {
     let _ = REQUEST.try_with(|request| request.set_guessing());
 }
 
-/// Marks the credential of this task's request as one that was good once: it is over, and no guess.
-pub fn outlived() {
+/// Marks the credential of this task's request as expired or revoked, which is no guess.
+pub fn expired() {
     let _ = REQUEST.try_with(|request| request.set_known());
 }
 
-/// Looks at an error that leaves the server: a refused credential counts, and one too many is answered that
-/// way. All refusals come by here, so here the security log hears of them.
-pub fn judged(error: Arc<Error>) -> Arc<Error> {
+/// Counts an error that leaves the server if it refuses a credential, and replaces it by [`Error::Throttled`] after
+/// too many. All refusals pass here on their way to the security log.
+pub fn count_refusal(error: Arc<Error>) -> Arc<Error> {
     let wrong = matches!(*error, Error::Unauthenticated);
     let missed = REQUEST
         .try_with(|request| request.takes_guess(wrong))
@@ -358,7 +362,7 @@ fn counted() -> Option<Duration> {
     REQUEST.try_with(count).ok().flatten()
 }
 
-/// Refuses to look at a credential that people have chosen while its address has to wait.
+/// Refuses a credential chosen by people, unchecked, while its address has to wait.
 pub fn check(target: IntegrationId, credential: &str) -> Result<(), Error> {
     let admits = |request: &Arc<security::Request>| {
         let Some(address) = request.address else {
@@ -375,7 +379,7 @@ pub fn check(target: IntegrationId, credential: &str) -> Result<(), Error> {
     }
 }
 
-/// Remembers the outcome of such a credential.
+/// Records the outcome of checking a credential chosen by people.
 pub fn tell(target: IntegrationId, credential: &str, was_right: bool) {
     let _ = REQUEST.try_with(|request| {
         let Some(address) = request.address else {
@@ -383,7 +387,7 @@ pub fn tell(target: IntegrationId, credential: &str, was_right: bool) {
         };
         let (app, source, now) = (&request.app, Source::of(address), request.app.clock.now());
         if was_right {
-            app.guesses.right(source, credential, now);
+            app.guesses.remember(source, credential, now);
         } else {
             app.guesses
                 .failed_at(source, target, app.config.guess_limit, now);
@@ -430,7 +434,7 @@ mod tests {
         ];
         assert_eq!(waits, expected);
         assert_eq!(guesses.failed(source("192.0.2.2"), RATE, now), None);
-        let later = now + LONGEST + LONGEST;
+        let later = now + MAX_WAIT + MAX_WAIT;
         assert_eq!(guesses.failed(one, RATE, later), None, "it is forgotten");
     }
 
@@ -442,10 +446,10 @@ mod tests {
     }
 
     #[test]
-    fn who_has_shown_the_right_one_is_heard_although_others_have_not() {
+    fn an_address_with_a_known_credential_is_admitted_despite_failures() {
         let guesses = Guesses::default();
         let (one, target) = (source("192.0.2.1"), integration());
-        guesses.right(one, "right", at(0));
+        guesses.remember(one, "right", at(0));
         for _ in 0..5 {
             guesses.failed(one, RATE, at(1));
         }
@@ -456,15 +460,15 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_and_guesses_on_is_not_heard_at_all() {
+    fn known_credentials_wait_after_too_many_unchecked_guesses() {
         let guesses = Guesses::default();
         let (one, target) = (source("192.0.2.1"), integration());
-        guesses.right(one, "right", at(0));
+        guesses.remember(one, "right", at(0));
         for _ in 0..5 {
             guesses.failed(one, RATE, at(1));
         }
         let admits = |credential, secs| guesses.admits(one, target, credential, RATE, at(secs));
-        for _ in 0..DEAF {
+        for _ in 0..MAX_UNCHECKED {
             assert_eq!(admits("other", 1), Err(Duration::from_secs(2)));
         }
         assert_eq!(admits("right", 1), Err(Duration::from_secs(2)));
@@ -474,10 +478,10 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_guessed_at_from_everywhere_gives_each_address_one_guess() {
+    fn an_attacked_integration_gives_each_address_one_guess() {
         let guesses = Guesses::default();
         let target = integration();
-        for n in 0..=ATTACKED {
+        for n in 0..=ATTACK_FAILURES {
             let from = source(&format!("192.0.{n}.1"));
             guesses.failed_at(from, target, RATE, at(0));
         }
@@ -511,11 +515,11 @@ mod tests {
         for _ in 0..=12 {
             guesses.failed(one, RATE, at(1));
         }
-        for n in 0..MOST as u128 {
+        for n in 0..MAX_ENTRIES as u128 {
             let address = Ipv6Addr::from_bits(n << 80);
             guesses.failed(Source::of(address.into()), RATE, at(0));
         }
-        assert!(guesses.lock().sources.len() <= MOST);
+        assert!(guesses.lock().sources.len() <= MAX_ENTRIES);
         let wait = guesses.lock().wait(one, integration(), at(2));
         assert!(wait.is_some(), "it is not the oldest");
     }
@@ -523,7 +527,7 @@ mod tests {
     #[test]
     fn the_networks_of_one_site_are_counted_together() {
         let guesses = Guesses::default();
-        let most = u128::from(RATE.most * SITES);
+        let most = u128::from(RATE.most * SITE_FACTOR);
         let site = source("2001:db8::").network;
         let IpAddr::V6(site) = site else {
             unreachable!("it is of IPv6")

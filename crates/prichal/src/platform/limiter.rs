@@ -1,4 +1,4 @@
-//! How many requests a token may send in a period. Each node counts for itself.
+//! Rate limits of requests by token. Each node counts for itself.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,10 +7,10 @@ use quick_cache::unsync::Cache;
 
 use crate::config::Rate;
 
-/// The tokens that are counted at once; beyond them, those that ask least are forgotten.
-const TOKENS: usize = 10_000;
+/// The maximum number of tokens that are counted. Beyond it, the least active are forgotten.
+const MAX_TOKENS: usize = 10_000;
 
-/// What tokens have used up of their present period.
+/// The requests that tokens have made in their present period.
 pub struct Limiter(Mutex<Cache<TokenId, Used>>);
 
 #[derive(Clone, Copy)]
@@ -19,7 +19,7 @@ struct Used {
     requests: u32,
 }
 
-/// What is left.
+/// The requests left in a period.
 pub struct Left {
     pub requests: Option<u32>,
     /// Seconds until the next period begins.
@@ -28,7 +28,7 @@ pub struct Left {
 
 impl Default for Limiter {
     fn default() -> Self {
-        Self(Mutex::new(Cache::new(TOKENS)))
+        Self(Mutex::new(Cache::new(MAX_TOKENS)))
     }
 }
 

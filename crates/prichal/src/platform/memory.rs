@@ -1,5 +1,5 @@
-//! The memory that bodies, answers and frames may have together, so that many small allowances make no
-//! large sum. What is held is counted as it grows and given back when it is dropped.
+//! The memory budget of bodies, answers and frames, so that many small allowances make no large sum. Memory is
+//! counted as it grows and given back when it is dropped.
 
 use std::{
     collections::HashMap,
@@ -27,13 +27,13 @@ use crate::{
     platform::clock::Clock,
 };
 
-/// Shorter things than this are not counted: they are part of a connection's cost.
+/// The size up to which a body or frame is not counted: it is part of a connection's cost.
 pub const SMALL: usize = 8 << 10;
-/// The wait for memory that others give back.
-const WAIT: Duration = Duration::from_millis(500);
+/// The maximum wait for memory that others give back.
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// The least time between two lines about requests that were turned away.
-const QUIET: Duration = Duration::from_mins(1);
+/// The minimum time between two log lines about requests that were turned away.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The uses of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Use {
     }
 }
 
-/// Somebody on whose account memory is held.
+/// The account on which memory is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Account {
     Workspace(WorkspaceId),
@@ -66,7 +66,7 @@ enum Account {
 }
 
 impl Account {
-    /// The part of all memory that it may hold.
+    /// The maximum bytes that the account may hold.
     fn share(self, limit: usize) -> usize {
         match self {
             Self::Workspace(_) => limit / 2,
@@ -76,7 +76,7 @@ impl Account {
     }
 }
 
-/// All memory that there is for requests.
+/// The memory budget of all requests.
 #[derive(Clone)]
 pub struct Budget(Arc<Pool>);
 
@@ -90,7 +90,7 @@ struct Pool {
     turned_away: Mutex<TurnedAway>,
 }
 
-/// Requests that were turned away, which anybody may cause as often as he likes.
+/// Requests that were turned away. Clients may cause any number of them.
 #[derive(Default)]
 struct TurnedAway {
     since_told: u64,
@@ -115,7 +115,7 @@ impl Budget {
         self.0.used.load(Relaxed)
     }
 
-    /// Shows what is held, and for what.
+    /// Publishes the metrics of held memory, by use.
     pub fn report(&self) {
         for of in Use::ALL {
             let held = self.0.by_use[of as usize].load(Relaxed);
@@ -124,7 +124,7 @@ impl Budget {
         }
     }
 
-    /// Takes more for something that has `own` bytes already.
+    /// Takes more memory for a hold of `own` bytes, if the accounts have room.
     fn try_take(&self, accounts: [Option<Account>; 2], of: Use, own: usize, bytes: usize) -> bool {
         let Pool { limit, .. } = *self.0;
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= limit);
@@ -133,7 +133,7 @@ impl Budget {
         }
         let mut held = self.accounts();
         let has_room = accounts.into_iter().flatten().all(|account| {
-            // One thing always fits, however small the share.
+            // A single body always fits, however small the share.
             let before = held.get(&account).copied().unwrap_or(0);
             before <= own || before + bytes <= account.share(limit)
         });
@@ -149,7 +149,7 @@ impl Budget {
         true
     }
 
-    /// Takes more, whatever there is.
+    /// Takes more memory without regard to the limits.
     fn force(&self, accounts: [Option<Account>; 2], of: Use, bytes: usize) {
         let mut held = self.accounts();
         for account in accounts.into_iter().flatten() {
@@ -160,7 +160,7 @@ impl Budget {
         self.0.by_use[of as usize].fetch_add(bytes, Relaxed);
     }
 
-    /// True when more is held than may be, by all together or by one of these.
+    /// True if all together or one of the accounts hold more than they may.
     fn is_over(&self, accounts: [Option<Account>; 2]) -> bool {
         let used = self.used();
         if used == 0 {
@@ -204,14 +204,14 @@ pub struct Hold {
     accounts: [Option<Account>; 2],
     of: Use,
     bytes: usize,
-    /// The part of that which is counted: none of a small thing.
+    /// The counted part of `bytes`: 0 for a small thing.
     counted: usize,
 }
 
 impl Hold {
-    /// Takes more, if there is more now.
+    /// Takes more memory; false if there is no room now.
     pub fn try_grow(&mut self, more: usize) -> bool {
-        // A holder of too much sends no more, however small.
+        // An account over its share receives no further bodies, however small.
         let is_new = self.of == Use::Body && self.bytes == 0;
         if is_new && self.budget.is_over(self.accounts) {
             return false;
@@ -227,7 +227,7 @@ impl Hold {
         true
     }
 
-    /// Takes more for what cannot be refused any more. It counts, so that the next thing is.
+    /// Takes more memory for data that cannot be refused any more. It counts against the next request.
     pub fn force(&mut self, more: usize) {
         self.bytes = self.bytes.saturating_add(more);
         if self.bytes > SMALL {
@@ -242,7 +242,7 @@ impl Hold {
         self.budget.try_take(accounts, of, self.counted, more)
     }
 
-    /// Takes more, waiting a little for others to give some back.
+    /// Takes more memory, waiting up to [`MAX_WAIT`] for others to give some back.
     pub async fn grow(&mut self, more: usize) -> Result<()> {
         if self.try_grow(more) {
             return Ok(());
@@ -259,14 +259,14 @@ impl Hold {
                 freed.await;
             }
         };
-        let waited = tokio::time::timeout(WAIT, waited).await;
+        let waited = tokio::time::timeout(MAX_WAIT, waited).await;
         waited.map_err(|_| {
             metrics::counter!("prichal_memory_refused_total").increment(1);
             Error::Busy
         })
     }
 
-    /// Gives back what is held beyond `bytes`.
+    /// Gives back the memory beyond `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.bytes = self.bytes.min(bytes);
         let wanted = if self.bytes > SMALL { self.bytes } else { 0 };
@@ -288,7 +288,7 @@ impl Drop for Hold {
     }
 }
 
-/// Bytes that hold their memory until the last of them is written.
+/// Bytes that hold their memory until the last reference is dropped.
 struct Held {
     bytes: Bytes,
     _hold: Hold,
@@ -300,7 +300,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Ties memory to the bytes it is held for.
+/// Ties the hold to the bytes that it was taken for.
 pub fn tie(bytes: Bytes, hold: Hold) -> Bytes {
     if hold.counted == 0 {
         return bytes;
@@ -308,7 +308,7 @@ pub fn tie(bytes: Bytes, hold: Hold) -> Bytes {
     Bytes::from_owner(Held { bytes, _hold: hold })
 }
 
-/// The account that a request is on: its address until its credentials are known.
+/// The account of a request: its address until its credentials are known.
 #[derive(Clone)]
 pub struct Payer(Arc<Paying>);
 
@@ -316,7 +316,7 @@ struct Paying {
     budget: Budget,
     address: Option<IpAddr>,
     known: OnceLock<[Option<Account>; 2]>,
-    /// The memory of its body until it is answered.
+    /// The memory of the request's body, held until the answer.
     body: tokio::sync::Mutex<Option<Hold>>,
 }
 
@@ -335,8 +335,8 @@ impl Payer {
         extensions.get::<Self>().cloned()
     }
 
-    /// Names the sender of the request. Its memory from here on is on the account of these, and its reads take the
-    /// turns of the workspace.
+    /// Sets the sender of the request. From here on its memory is on the account of the workspace and the credential,
+    /// and its reads take the turns of the workspace.
     pub fn name(extensions: &Extensions, workspace: Option<WorkspaceId>, credential: Uuid) {
         if let Some(workspace) = workspace {
             tenant::name(workspace);
@@ -344,13 +344,13 @@ impl Payer {
         if let Some(payer) = extensions.get::<Self>() {
             let workspace = workspace.map(Account::Workspace);
             let accounts = [workspace, Some(Account::Credential(credential))];
-            // The first one who says it is right.
+            // The first call decides; later ones change nothing.
             let _ = payer.0.known.set(accounts);
         }
     }
 
-    /// Counts a request that is turned away. Gives how many there were since that was last told, when it is time to
-    /// tell it again.
+    /// Counts a request that is turned away. Returns the number since the last log line when it is time for another
+    /// one.
     pub fn turned_away(&self) -> Option<u64> {
         let pool = &self.0.budget.0;
         let turned_away = pool.turned_away.lock();
@@ -360,7 +360,7 @@ impl Payer {
         if now < turned_away.quiet_until {
             return None;
         }
-        turned_away.quiet_until = now + QUIET;
+        turned_away.quiet_until = now + LOG_INTERVAL;
         Some(std::mem::take(&mut turned_away.since_told))
     }
 
@@ -368,7 +368,7 @@ impl Payer {
         &self.0.budget.0.clock
     }
 
-    /// An empty hold, to grow.
+    /// An empty hold that can grow.
     pub fn hold(&self, of: Use) -> Hold {
         let unknown = [
             self.0.address.map(network::customer).map(Account::Address),
@@ -383,7 +383,7 @@ impl Payer {
         }
     }
 
-    /// Takes memory for the body of the request, held until that is answered.
+    /// Takes memory for the body of the request, held until the request is answered.
     pub async fn take(&self, more: usize) -> Result<()> {
         let mut body = self.0.body.lock().await;
         let hold = body.get_or_insert_with(|| self.hold(Use::Body));
@@ -396,8 +396,8 @@ impl Payer {
     }
 }
 
-/// The speed at which something has to come in: never silent for longer than `silence`, and after `grace` no slower
-/// than `rate` bytes in a second.
+/// The minimum speed of incoming data: never silent for longer than `silence`, and after `grace` at least `rate`
+/// bytes per second.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     pub silence: Duration,
@@ -406,14 +406,14 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The time that the next piece may take, after `bytes` that took `since`.
+    /// The time left for the next piece, after `bytes` that took `since`.
     fn rest(self, bytes: u64, since: Duration) -> Duration {
         let due = self.grace + Duration::from_secs(bytes / self.rate.max(1));
         due.saturating_sub(since).min(self.silence)
     }
 }
 
-/// Something that comes in at a pace.
+/// A stream of incoming data that has to keep a pace.
 pub struct Timed {
     clock: Option<Clock>,
     pace: Pace,
@@ -422,7 +422,7 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Without a clock, anything is fast enough.
+    /// Without a clock, no pace is too slow.
     pub fn new(clock: Option<Clock>, pace: Pace) -> Self {
         let started = clock.as_ref().map(Clock::now).unwrap_or_default();
         Self {
@@ -433,7 +433,7 @@ impl Timed {
         }
     }
 
-    /// The next piece; nothing when it does not come in time.
+    /// The next piece; `None` if it does not come in time.
     pub async fn next<T>(&mut self, piece: impl Future<Output = T>) -> Option<T> {
         let late = async {
             match &self.clock {
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_small_costs_nothing_and_what_is_large_all_of_it() {
+    fn small_holds_are_free_and_large_ones_count_in_full() {
         let budget = budget(100 * SMALL);
         let mut hold = payer(&budget, 1, 1).hold(Use::Body);
         assert!(hold.try_grow(SMALL));
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_more_than_his_share() {
+    fn an_account_has_at_most_its_share() {
         let limit = 80 * SMALL;
         for (workspace, credential, share) in [(1, 1, limit / 4), (1, 0, limit / 8)] {
             let budget = budget(limit);
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_fits_where_all_memory_is_large_enough() {
+    fn a_single_hold_may_exceed_the_share() {
         let budget = budget(10 * SMALL);
         let payer = payer(&budget, 1, 1);
         let mut hold = payer.hold(Use::Body);
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_refused_counts_for_the_next() {
+    fn forced_memory_counts_for_the_next() {
         let budget = budget(16 * SMALL);
         let payer = payer(&budget, 1, 1);
         let mut answer = payer.hold(Use::Answer);
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_hold_their_memory_until_the_last_is_gone() {
+    fn bytes_hold_their_memory_until_the_last_reference_is_dropped() {
         let budget = budget(4 * SMALL);
         let mut hold = payer(&budget, 1, 1).hold(Use::Answer);
         assert!(hold.try_grow(2 * SMALL));
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_too_slowly_is_cut_off() {
+    async fn slow_streams_are_cut_off() {
         let clock = Clock::manual(Timestamp::default());
         let pace = Pace {
             silence: Duration::from_secs(10),

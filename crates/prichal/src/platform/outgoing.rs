@@ -1,26 +1,26 @@
-//! Calls to the outside: the only place that opens connections to addresses other people chose.
+//! Calls to the outside: the only code that opens connections to addresses chosen by others.
 //!
-//! One call, top to bottom:
+//! The steps of one call:
 //!
-//! 1. A free connection of the caller's own [`Connections`] is taken, or else the host is resolved
-//!    within the share of whom it is for ([`names::Asker`]),
-//!    *every* address it has is put before the [`Guard`], and those very addresses are connected
-//!    to. Nothing resolves a second time, so a name cannot change its mind in between.
-//! 2. The request is sent, the head of the answer is read, then its body as far as it is wanted.
-//! 3. The connection goes back when the answer was read to its end and the peer keeps it open.
+//! 1. An idle connection of the caller's own [`Connections`] is taken. Without one, the host is resolved
+//!    within the share of the requester ([`names::Asker`]), *every* address is checked by the
+//!    [`Guard`], and exactly those addresses are connected to. There is no second resolution, so a
+//!    name cannot change in between.
+//! 2. The request is sent, the head of the answer is read, then its body up to the wanted length.
+//! 3. The connection is kept if the answer was read to its end and the peer keeps it open.
 //!
-//! Once the head of an answer is there, it is the answer, whatever becomes of its body.
+//! Once the head of an answer is read, it is the answer, even if its body fails.
 //!
-//! One deadline covers all of that. It is a future of the caller's, so that the caller's clock
-//! decides. No redirect is followed, no proxy is asked, and nothing is read from the environment
-//! but the system's certificates (which honour `SSL_CERT_FILE`).
+//! One deadline covers the whole call. It is a future of the caller's, so that the caller's clock decides. Redirects
+//! are not followed, proxies not used. The environment is not read, except for the system's certificates (which
+//! honour `SSL_CERT_FILE`).
 //!
-//! Nothing is started in the background: a connection is driven by the call that uses it, in the
-//! caller's task. A task per connection would cost two wake-ups across threads per call. The price
-//! is that an idle connection notices nothing: that its peer has closed it is seen when it is taken
-//! the next time, and a caller that falls silent should [`Connections::sweep`].
+//! No task runs in the background: the call that uses a connection drives it, in the caller's task. A task per
+//! connection would cost two wake-ups across threads per call. The price is that an idle connection notices no
+//! events. Its closing by the peer is found at the next use, and a caller that falls silent should
+//! [`Connections::sweep`].
 //!
-//! The module knows no webhooks: who signs, what an echo is and when to try again is not its matter.
+//! The module knows no webhooks: signatures, echoes and retries are the caller's business.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -59,15 +59,15 @@ pub mod target;
 mod tests;
 mod tls;
 
-/// How much of an answer's body is worth keeping for a log.
-pub const KEEP: usize = 1024;
+/// The bytes of an answer's body that are worth keeping for a log.
+pub const LOGGED_BYTES: usize = 1024;
 
-/// How large the head of an answer may be.
-const MOST_HEAD: usize = 64 * 1024;
-/// How many headers it may have. To have more read than hyper does by itself costs an allocation per answer.
-const MOST_HEADERS: usize = 256;
+/// The maximum size of an answer's head in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The maximum number of headers. A value above hyper's default costs an allocation per answer.
+const MAX_HEADERS: usize = 256;
 
-/// What all calls of a process share: the guard and the trusted certificates.
+/// The shared state of all calls of a process: the guard and the trusted certificates.
 pub struct Connector {
     guard: Guard,
     names: Names,
@@ -81,26 +81,26 @@ pub struct Outgoing {
     pub method: Method,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// How many bytes of the answer's body are kept, such as [`KEEP`].
+    /// The maximum bytes of the answer's body to keep, such as [`LOGGED_BYTES`].
     pub keep: usize,
 }
 
-/// An answer, whatever its status: redirects are answers, too.
+/// An answer with any status, redirects included.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    /// They share the memory of the whole head. Who keeps one for long should copy it.
+    /// The headers share the memory of the whole head. Copy those that are kept for long.
     pub headers: HeaderMap,
     /// At most the first [`Outgoing::keep`] bytes.
     pub body: Bytes,
-    /// There is more, or may be more, than `body` holds.
+    /// True if there is more, or may be more, than `body` holds.
     pub truncated: bool,
-    /// Why the body did not come whole. Status and headers count all the same.
+    /// The reason why the body is incomplete. Status and headers are valid all the same.
     pub broken: Option<CallError>,
 }
 
 impl Answer {
-    /// `fault`, which was found with the answer to a call of `target`, and what else explains it.
+    /// The fault that was found in an answer to a call of `target`, with a hint at a likely cause.
     pub fn explained(&self, fault: String, target: &Target) -> String {
         let redirect = self
             .redirect(target)
@@ -111,7 +111,7 @@ impl Answer {
     }
 }
 
-/// Why there is no answer. The texts hold no secret and no URL, and may be shown to the tenant.
+/// The reason why there is no answer. The texts contain no secret and no URL, and may be shown to the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     #[error("timed out while {phase}")]
@@ -133,7 +133,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// How far the call had come.
+    /// The phase in which the call failed.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Timeout { phase } | Self::Closed { phase } | Self::BadAnswer { phase } => *phase,
@@ -145,13 +145,13 @@ impl CallError {
     }
 }
 
-/// The stretches of a call.
+/// The phases of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Resolve,
     Connect,
     Tls,
-    /// Sending is part of it: a peer may answer before it has read everything.
+    /// Includes sending: a peer may answer before it has read everything.
     Answer,
     Body,
 }
@@ -168,12 +168,12 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Whom the guard did not let us call.
+/// An address that the guard refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     pub kind: Kind,
-    /// The address in the URL. `None` when it stands behind a name: what a name means inside the
-    /// operator's network is nothing to tell a tenant.
+    /// The address in the URL. `None` if it stands behind a name: the meaning of a name inside the operator's network
+    /// must not be revealed to a tenant.
     pub address: Option<IpAddr>,
 }
 
@@ -191,7 +191,7 @@ pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<rustls::ClientConfi
     let mut trusted = rustls::RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
-    // A system without certificates, or with a broken one among them, is no reason to stop.
+    // A system without certificates, or with an invalid one among them, is no reason to fail.
     trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     for root in roots {
         trusted.add(root.clone())?;
@@ -205,16 +205,16 @@ pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<rustls::ClientConfi
 }
 
 impl Connector {
-    /// Trusts as [`trusting`] says. Reads files: build one when the process starts and share it.
+    /// A connector with the trust of [`trusting`]. Reads files: build one when the process starts and share it.
     pub fn new(guard: Guard, roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
         let mut tls = trusting(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         tls.client_auth_cert_resolver = Arc::new(tls::NoCertificate);
         let mut http = http1::Builder::new();
-        http.max_buf_size(MOST_HEAD)
-            .max_header_size(MOST_HEAD)
-            .max_headers(MOST_HEADERS)
-            // As other clients are lenient, so receivers that work with those work with us.
+        http.max_buf_size(MAX_HEAD_BYTES)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_HEADERS)
+            // Other clients are as lenient, so receivers that work with those work with this server.
             .allow_obsolete_multiline_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)
             .ignore_invalid_headers_in_responses(true);
@@ -228,7 +228,7 @@ impl Connector {
 
     /// Sends `request` to `target` and returns its answer, unless `timeout` is over first.
     ///
-    /// Dropping the call closes its connection, nothing else.
+    /// A drop of the call closes its connection and has no other effect.
     pub async fn call(
         &self,
         connections: &Connections,
@@ -236,26 +236,25 @@ impl Connector {
         request: Outgoing,
         timeout: impl Future<Output = ()>,
     ) -> Result<Answer, CallError> {
-        // A peer that always has something to read would otherwise use up the task's budget every
-        // time, and a timer that gets none never fires.
+        // A flooding peer would use up the task's budget every time, and a timer without budget never fires.
         let mut timeout = pin!(unconstrained(timeout));
         let keep = request.keep;
         let mut request = request.into_http(target);
         if let Some(mut live) = connections.take(&target.origin, Instant::now()) {
             let again = request.clone();
             match live.exchange(request, keep, timeout.as_mut()).await {
-                // The peer closed an idle connection just as we took it, most likely. HTTP cannot
-                // tell whether it has worked on the request nevertheless. That does not matter
-                // here: delivery is at least once, receivers know an event by its id, and without
-                // this a healthy receiver would see its event only after the first wait.
-                Err(CallError::Closed { .. }) if !live.heard() => request = again,
+                // Most likely the peer closed an idle connection just as it was taken. HTTP cannot tell if the peer
+                // has processed the request nevertheless. A repetition is harmless here: delivery is at least once,
+                // and receivers know an event by its id. Without it a healthy receiver would see its event only after
+                // the first retry delay.
+                Err(CallError::Closed { .. }) if !live.has_received() => request = again,
                 outcome => {
                     connections.put(live, &target.origin, Instant::now());
                     return outcome;
                 }
             }
         }
-        // Rare and large: kept out of the future of the common case.
+        // Rare and large, so it is kept out of the future of the common case.
         let mut live = Box::pin(self.open(connections, &target.origin, timeout.as_mut())).await?;
         let outcome = live.exchange(request, keep, timeout.as_mut()).await;
         connections.put(live, &target.origin, Instant::now());
@@ -279,8 +278,8 @@ impl Connector {
         Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
     }
 
-    /// The addresses of the host, all of them passed by the guard. One forbidden address condemns
-    /// the others: a name that mixes them is either a trick or a mistake.
+    /// The addresses of the host, if the guard passes all of them. One forbidden address condemns the others: a name
+    /// that mixes them is either a trick or a mistake.
     async fn addresses(
         &self,
         connections: &Connections,
@@ -338,7 +337,7 @@ impl Outgoing {
     }
 }
 
-/// Does `work` unless `timeout` is over first. Work that is done counts, even if it is late.
+/// Runs `work` unless `timeout` ends first. Completed work counts, even if it is late.
 async fn within<T>(
     mut timeout: Pin<&mut impl Future<Output = ()>>,
     phase: Phase,
@@ -355,8 +354,7 @@ async fn within<T>(
     .await
 }
 
-/// Connects to the first address that accepts. One after the other, in the order of [`Names`], which puts
-/// families without a route last.
+/// Connects to the first address that accepts, one after the other. [`Names`] puts families without a route last.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
     let mut reason = "the host name has no address";
     for address in addresses {

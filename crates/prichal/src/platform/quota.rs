@@ -1,10 +1,10 @@
-//! Quotas of workspaces: models of entities, contents of files, events, runs of scripts, and the records of all else
-//! that is kept.
+//! Quotas of workspaces: models of entities, contents of files, events, runs of scripts, and the records of
+//! everything else that is stored.
 //!
-//! The store counts in the transactions that write. A request that would add to what is used up is refused by
-//! a count that is at most a second old: that a quota is overshot by what comes in within a second costs
-//! less than a read in every write would. What deletes is never refused, nor is a change that makes an entity smaller
-//! ([`growing`]): only for events there has to be room.
+//! The store counts in the transactions that write. A request that would exceed a quota is refused by a count that is
+//! at most a second old. A quota may be exceeded by the writes of that second, which costs less than a read in every
+//! write. Deletions are never refused, nor are changes that make an entity smaller ([`growing`]); only their events
+//! need room.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,29 +28,29 @@ use crate::{
     },
 };
 
-/// From which share on, in percent, a quota is said to be nearly used up.
-const NEARLY: i64 = 80;
-/// The most workspaces that the metrics name at once.
-const NAMED: i64 = 100;
+/// The percentage of a quota from which it is reported as nearly used up.
+const WARNING_PERCENT: i64 = 80;
+/// The maximum number of workspaces that the metrics name.
+const MAX_NAMED: i64 = 100;
 
-/// The bytes that a form may have around its file.
-const FORM: u64 = 4096;
+/// The bytes allowed for the form around a file.
+const FORM_BYTES: u64 = 4096;
 
-/// The word for a refusal by a quota.
+/// The code of a refusal by a quota.
 pub const EXCEEDED: &str = "quotaExceeded";
 
-/// Quotas as this node knows them.
+/// The quotas and usage that this node has read.
 #[derive(Default)]
 pub struct Counts {
     usage: Cache<WorkspaceId, Arc<Usage>>,
-    /// Bytes of files that are coming in and not counted by the store yet.
+    /// The bytes of uploads in progress, which the store does not count yet.
     coming: Mutex<HashMap<WorkspaceId, i64>>,
-    /// Quotas that are nearly used up, and were said to be.
+    /// The quotas that were reported as nearly used up.
     nearly_full: Mutex<BTreeSet<(WorkspaceId, Kind)>>,
 }
 
 impl Counts {
-    /// Forgets what is known of a workspace: its quotas were changed here.
+    /// Forgets the quotas of a workspace, after they were changed on this node.
     pub fn forget(&self, workspace: WorkspaceId) {
         self.usage.forget(&workspace);
     }
@@ -60,8 +60,8 @@ impl Counts {
     }
 }
 
-/// A file that is coming in, counted among what its workspace uses until this is dropped: uploads that go on at
-/// the same time cannot all fit into the same room.
+/// An upload in progress. It counts as used by its workspace until it is dropped, so that concurrent uploads cannot
+/// all fit into the same room.
 pub struct Incoming {
     app: Platform,
     workspace: WorkspaceId,
@@ -69,14 +69,14 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Makes room for a file of which the client says how long it is, if it does.
+    /// Reserves room for a file of the declared length, if there is one.
     pub async fn expect(
         app: &Platform,
         workspace: WorkspaceId,
         declared: Option<u64>,
     ) -> Result<Self> {
-        // The form around the file is no part of it.
-        let bytes = declared.unwrap_or(0).saturating_sub(FORM);
+        // The form around the file is not part of it.
+        let bytes = declared.unwrap_or(0).saturating_sub(FORM_BYTES);
         let mut incoming = Self {
             app: app.clone(),
             workspace,
@@ -87,7 +87,7 @@ impl Incoming {
         Ok(incoming)
     }
 
-    /// The file has come, and has so many bytes.
+    /// Replaces the reservation by the file's real size.
     pub async fn settle(&mut self, bytes: i64) -> Result<()> {
         self.set(bytes);
         admit(&self.app, self.workspace, &[Kind::Files], 0).await
@@ -106,13 +106,13 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // The next one asks the store, which has counted it now.
+        // The next upload asks the store, which has counted this one by then.
         self.app.quotas.forget(self.workspace);
         self.set(0);
     }
 }
 
-/// The bytes of a kind that a workspace may take up; none is no limit.
+/// The quota of a workspace in bytes of a kind; `None` means no limit.
 pub fn allowed(server: &Quotas, usage: &Usage, kind: Kind) -> Option<i64> {
     let quota = usage.quota(kind).unwrap_or_else(|| server.get(kind));
     (quota > 0).then_some(quota)
@@ -129,7 +129,7 @@ async fn usage_of(app: &Platform, workspace: WorkspaceId) -> Result<Arc<Usage>> 
     Ok(found)
 }
 
-/// Refuses to add so many bytes of a kind, or anything of a kind of which there is too much already.
+/// Refuses to add `bytes` of a kind beyond the quota, or anything once the quota is exceeded.
 pub async fn admit(
     app: &Platform,
     workspace: WorkspaceId,
@@ -164,15 +164,15 @@ fn exceeded(name: &str, used: i64, allowed: i64) -> Error {
     })
 }
 
-/// The room that a write has which changes what is there.
+/// The room for a write that changes stored entities.
 struct Room {
     workspace: WorkspaceId,
-    /// The kinds that are counted, how much of each is used, and how much may be.
+    /// Each counted kind with its used and allowed bytes.
     kinds: Vec<(Kind, i64, i64)>,
 }
 
 impl Room {
-    /// Refuses to make more of something than there is room for.
+    /// Refuses a growth beyond the room.
     fn check(&self, before: &Bytes, after: &Bytes) -> Result<()> {
         for (kind, used, allowed) in &self.kinds {
             let grown = after.get(*kind) - before.get(*kind);
@@ -185,8 +185,8 @@ impl Room {
     }
 }
 
-/// Makes a write refuse itself when it leaves more of some kinds than it has found and than there may be. What makes
-/// less of them goes through, whatever is used up.
+/// Runs a write and rolls it back with an error if it grows a kind beyond its quota. A write that makes less of them
+/// goes through, however full the quota is.
 pub async fn growing<T>(
     app: &Platform,
     workspace: WorkspaceId,
@@ -210,10 +210,11 @@ pub async fn growing<T>(
     })
 }
 
-/// Reports the quotas that are nearly used up: once each in the log, and in the metrics.
+/// Reports nearly used up quotas: in the metrics, and once each in the log.
 pub async fn watch(app: &Platform) -> Result<()> {
     let quotas = app.config.quotas.all();
-    let read = move |conn: &mut Conn| usage::list_nearly_full(conn, quotas, NEARLY, NAMED);
+    let read =
+        move |conn: &mut Conn| usage::list_nearly_full(conn, quotas, WARNING_PERCENT, MAX_NAMED);
     let found = app.db.read(read).await?;
     let mut full = BTreeSet::new();
     for (workspace, usage) in &found {
@@ -222,7 +223,8 @@ pub async fn watch(app: &Platform) -> Result<()> {
                 usage.used.get(kind),
                 allowed(&app.config.quotas, usage, kind),
             );
-            let Some(allowed) = allowed.filter(|allowed| used >= allowed / 100 * NEARLY) else {
+            let Some(allowed) = allowed.filter(|allowed| used >= allowed / 100 * WARNING_PERCENT)
+            else {
                 continue;
             };
             full.insert((*workspace, kind));
@@ -235,7 +237,7 @@ pub async fn watch(app: &Platform) -> Result<()> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     for (workspace, kind) in full.difference(&said) {
-        tracing::warn!(%workspace, quota = kind.name(), "a quota is used up to {NEARLY} %");
+        tracing::warn!(%workspace, quota = kind.name(), "workspace {workspace} has used {WARNING_PERCENT} % of its quota of {}", kind.name());
     }
     for (workspace, kind) in said.difference(&full) {
         gauge(*workspace, *kind, 0, 1);

@@ -1,4 +1,4 @@
-//! The meaning of a body's bytes: content codings, character sets, and JSON as clients really write it.
+//! Decoding of bodies: content codings, character sets, and JSON as clients really write it.
 
 use std::{borrow::Cow, io::Read};
 
@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 /// The media type of a form without files.
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The most codings of a body, one inside the other.
-const CODINGS: usize = 3;
+/// The maximum number of nested codings of a body.
+const MAX_CODINGS: usize = 3;
 
 /// A content coding (RFC 9110 §8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// The codings of a body, in the order in which they have to be taken off.
+    /// The codings of a body, outermost first.
     pub fn all(headers: &HeaderMap) -> Result<Vec<Self>> {
         let mut found = Vec::new();
         for line in headers.get_all(header::CONTENT_ENCODING) {
@@ -36,10 +36,10 @@ impl Coding {
                 found.extend(Self::named(name.trim())?);
             }
         }
-        if found.len() > CODINGS {
+        if found.len() > MAX_CODINGS {
             return Err(Error::invalid(
                 "Content-Encoding",
-                format!("The Content-Encoding has more than {CODINGS} codings."),
+                format!("The Content-Encoding has more than {MAX_CODINGS} codings."),
             ));
         }
         found.reverse();
@@ -56,7 +56,7 @@ impl Coding {
         }
     }
 
-    /// The memory that decoding takes beside what comes out.
+    /// The memory that a decoder needs beside its output.
     pub fn window(self) -> usize {
         match self {
             Self::Gzip | Self::Deflate => 64 << 10,
@@ -64,7 +64,7 @@ impl Coding {
         }
     }
 
-    /// The bytes that `coded` stands for. Some clients send deflate without the head that it should have.
+    /// Decodes `coded`. Some clients send deflate without the zlib header.
     pub fn decoder(self, coded: &[u8]) -> Box<dyn Read + Send + '_> {
         let has_head = |first: u8, second: u8| {
             first & 0x0f == 8 && ((u16::from(first) << 8) | u16::from(second)) % 31 == 0
@@ -82,7 +82,7 @@ impl Coding {
     }
 }
 
-/// The members of a gzip file, one after the other. Zeros behind the last one are padding, as gzip(1) has it.
+/// The members of a gzip file, one after the other. Zeros after the last one are padding, as in gzip(1).
 struct Gzip<'a>(Option<GzDecoder<&'a [u8]>>);
 
 impl Read for Gzip<'_> {
@@ -126,8 +126,8 @@ pub fn parameter<'a>(content_type: &'a str, wanted: &str) -> Option<&'a str> {
     })
 }
 
-/// The character set of a text: by its mark, by where its zero bytes are, by its type, else UTF-8. With it
-/// comes how long the mark is.
+/// The character set of a text and the length of its byte order mark. Sources in order: the mark, the position of
+/// zero bytes, the content type, UTF-8.
 fn encoding(content_type: &str, text: &[u8]) -> (&'static Encoding, usize) {
     if let Some(found) = Encoding::for_bom(text) {
         return found;
@@ -143,7 +143,7 @@ fn encoding(content_type: &str, text: &[u8]) -> (&'static Encoding, usize) {
     (named.unwrap_or(UTF_8), 0)
 }
 
-/// A text in UTF-8, without the mark before it. What is no UTF-8 and does not say what it is stays as it is.
+/// The text in UTF-8, without its byte order mark. Invalid UTF-8 of an undeclared character set stays as it is.
 pub fn utf8<'a>(content_type: &str, text: &'a [u8]) -> Cow<'a, [u8]> {
     let (encoding, mark) = encoding(content_type, text);
     let text = &text[mark..];
@@ -162,15 +162,14 @@ pub fn media_type(content_type: &str) -> String {
     kind.trim().to_ascii_lowercase()
 }
 
-/// The `Content-Type` of a message; empty when it has none that can be read.
+/// The `Content-Type` of a message; empty if there is no readable one.
 pub fn content_type(headers: &HeaderMap) -> &str {
     let line = headers.get(header::CONTENT_TYPE);
     line.and_then(|line| line.to_str().ok()).unwrap_or_default()
 }
 
-/// Reads JSON as the vendor's reader (Newtonsoft) does: comments and a comma before a closing bracket are no
-/// faults, and half of a surrogate pair is a replacement character. What is wrong is said with its line and
-/// column.
+/// Reads JSON as leniently as Newtonsoft does: comments and a comma before a closing bracket are allowed, and half of
+/// a surrogate pair becomes a replacement character. Errors name their line and column.
 pub fn parse_json(bytes: &[u8]) -> Result<Value> {
     let bytes = utf8("", bytes);
     let value = parse(&bytes).or_else(|error| {
@@ -181,14 +180,14 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value> {
     Ok(value)
 }
 
-/// Reads JSON to the letter (RFC 8259).
+/// Reads strict JSON (RFC 8259).
 pub fn parse_json_strictly(bytes: &[u8]) -> Result<Value> {
     let value = parse(&utf8("", bytes))?;
     check_numbers(&value)?;
     Ok(value)
 }
 
-/// Refuses numbers that are longer than they are kept.
+/// Refuses numbers with more digits than are stored.
 pub fn check_numbers(value: &Value) -> Result<()> {
     let Some(path) = json::long_number(value) else {
         return Ok(());
@@ -210,17 +209,16 @@ fn parse(bytes: &[u8]) -> Result<Value> {
     })
 }
 
-/// Looks for half of a surrogate pair in a JSON text, which some readers pass over and others refuse.
+/// True if a JSON text has half of a surrogate pair, which some readers pass over and others refuse.
 pub fn has_half_pair(json: &[u8]) -> bool {
-    // Most texts have no such escape at all.
+    // Most texts have no `\u` escape at all.
     let has_escape = memchr::memmem::find_iter(json, br"\u")
         .any(|at| matches!(json.get(at + 2), Some(b'd' | b'D')));
     has_escape && mended(json).is_some()
 }
 
-/// The same text of the same length with a blank for each byte of a comment and for each comma that a closing
-/// bracket follows, and with a replacement character for each half of a surrogate pair. Nothing when there is
-/// none of these.
+/// The text, of the same length, with blanks in the place of comments and of commas before closing brackets, and a
+/// replacement character for each half of a surrogate pair. `None` if there are none of these.
 fn mended(json: &[u8]) -> Option<Vec<u8>> {
     let mut mender = Mender {
         text: json.to_vec(),
@@ -239,7 +237,7 @@ struct Mender {
 
 impl Mender {
     fn run(&mut self) {
-        // The place of a comma that may be one too many, and a mark that a value came last.
+        // `comma` is the position of a possibly trailing comma, `value` marks that a value came last.
         let (mut comma, mut value) = (None, false);
         while let Some(byte) = self.text.get(self.at).copied() {
             let start = self.at;
@@ -260,12 +258,12 @@ impl Mender {
                     }
                 }
             }
-            // A comma stands for one that is too many only behind a value.
+            // A comma can be a trailing one only after a value.
             value = !matches!(byte, b',' | b'{' | b'[' | b':');
         }
     }
 
-    /// Passes over a comment that begins at `start`, if one does.
+    /// Blanks a comment that begins at `start`, if there is one.
     fn comment(&mut self, start: usize) -> bool {
         let rest = &self.text[self.at..];
         let length = match rest.first() {
@@ -281,7 +279,7 @@ impl Mender {
         true
     }
 
-    /// Passes over the rest of a string.
+    /// Skips the rest of a string.
     fn string(&mut self) {
         while let Some(byte) = self.text.get(self.at).copied() {
             match byte {
@@ -311,7 +309,7 @@ impl Mender {
         }
     }
 
-    /// The unit of UTF-16 that an escape at `at` stands for.
+    /// The UTF-16 code unit of an escape at `at`.
     fn unit(&self, at: usize) -> Option<u16> {
         let digits = self.text.get(at..at + 6)?.strip_prefix(br"\u")?;
         let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
@@ -319,7 +317,7 @@ impl Mender {
     }
 
     fn blank(&mut self, from: usize, to: usize) {
-        // The lines stay where they are, for messages that name them.
+        // Line breaks stay, for messages that name lines.
         for byte in &mut self.text[from..to] {
             if *byte != b'\n' {
                 *byte = b' ';
@@ -377,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_json_has_no_such_freedom() {
+    fn strict_json_allows_no_deviation() {
         assert!(parse_json_strictly("\u{feff}{\"a\": 1}".as_bytes()).is_ok());
         for text in ["[1,]", "[1] // one", r#""\ud83d""#, ""] {
             assert!(parse_json_strictly(text.as_bytes()).is_err(), "{text}");

@@ -1,7 +1,7 @@
-//! The security log: who was let in and who was not, and what was done to that on which trust rests.
+//! The security log: accepted and refused credentials, and changes to everything on which trust rests.
 //!
-//! A line has the target [`TARGET`], so that it can be told from all others; an operator may have them in a
-//! file of their own as well (`--security-log`). It names ids, never a secret.
+//! A line has the target [`TARGET`], which tells it from all others. Operators may also have these lines in a file of
+//! their own (`--security-log`). Lines name ids, never a secret.
 
 use std::{
     net::IpAddr,
@@ -11,15 +11,9 @@ use std::{
     },
 };
 
-use prichal_core::id::{TokenId, UserId, WorkspaceId};
+use prichal_core::id::{UserId, WorkspaceId};
 
-use crate::{
-    error::Error,
-    platform::{
-        Platform,
-        access::{Caller, token_identity},
-    },
-};
+use crate::{error::Error, platform::Platform};
 
 /// The target of every line of the security log.
 pub const TARGET: &str = "prichal::security";
@@ -31,7 +25,7 @@ pub enum Event {
     Unauthenticated,
     /// A request whose credentials do not allow what it wants.
     Forbidden,
-    /// Too many failed attempts: what is tried now is refused.
+    /// Too many failed attempts: further ones are refused for a while.
     Throttled,
     /// An integration was given an access key.
     SignedIn,
@@ -40,11 +34,11 @@ pub enum Event {
     TokenCreated,
     TokenRevoked,
     AdminTokenRotated,
-    /// A master key takes the place of another.
+    /// A new master key seals from now on.
     MasterKeyReplaced,
-    /// The previous master key is not needed any more.
+    /// The previous master key is no longer needed.
     MasterKeyRetired,
-    /// A sealed value opens neither with a master key nor in its place.
+    /// A sealed value cannot be opened with any master key in its place.
     SealedValueLost,
     /// A channel was given another local token.
     ChannelTokenRotated,
@@ -52,29 +46,29 @@ pub enum Event {
     ApiKeyRotated,
     /// Secrets of an instance were changed.
     SecretsChanged,
-    /// An integration was installed: its access keys open the workspace.
+    /// An integration was installed, so that its access keys open the workspace.
     IntegrationInstalled,
-    /// A document hook was made, deleted or given another address; or webhooks of an instance were changed, led
-    /// elsewhere by a manifest, paused or resumed.
+    /// A document hook was created, deleted or given another address. Or webhooks of an instance were changed,
+    /// redirected by a manifest, paused or resumed.
     HookChanged,
     /// A document hook was given another secret.
     HookSecretRotated,
-    /// An integration's access keys ended before their time.
+    /// An integration's access keys were revoked before they expired.
     AccessKeysRevoked,
     SignaturePolicyChanged,
-    /// A user's permissions, a role, or what else grants rights.
+    /// A user's permissions, a role or another source of rights was changed.
     RightsChanged,
     DocumentDeleted,
     QuotaChanged,
     /// A quota is nearly or wholly used up.
     QuotaReached,
-    /// Files that others could read were closed to them.
+    /// Rights of other users on files were removed.
     FilesTightened,
     /// Work that ended the process again and again was set aside.
     Quarantined,
-    /// Such work is tried again.
+    /// Quarantined work is tried again.
     QuarantineReleased,
-    /// Such work is given up.
+    /// Quarantined work is given up.
     QuarantineDropped,
     /// The settings of a workspace or of an instance were changed.
     SettingsChanged,
@@ -113,7 +107,7 @@ impl Event {
         Self::SettingsChanged,
     ];
 
-    /// The event as lines and metrics name it.
+    /// The name of the event in lines and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
@@ -163,16 +157,16 @@ impl Event {
 pub struct Request {
     pub app: Platform,
     pub address: Option<IpAddr>,
-    /// True where it shows a credential of whatever kind.
+    /// True if it carries credentials of any kind.
     shows_credential: bool,
-    /// True where its credential was good once.
+    /// True if its credential was valid once.
     is_known: AtomicBool,
-    /// True where it has to be counted as a guess.
+    /// True if it has to be counted as a guess.
     is_guess: AtomicBool,
     actor: Mutex<Option<Actor>>,
 }
 
-/// The one who does something, as lines name him.
+/// The originator of an action, as lines name him.
 #[derive(Clone, Debug)]
 pub struct Actor {
     name: String,
@@ -181,32 +175,12 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn of(caller: &Caller) -> Self {
-        let (name, workspace) = match caller {
-            Caller::Admin => ("admin".to_owned(), None),
-            Caller::Token(token) => (token_identity(token.id), Some(token.workspace)),
-            Caller::Integration(key) => (
-                format!("integration:{}", key.integration),
-                Some(key.workspace),
-            ),
-            Caller::Channel(handle) => (
-                format!("channel:{}", handle.channel.id),
-                Some(handle.workspace),
-            ),
-        };
+    /// An actor by the name of its credentials.
+    pub fn new(name: String, user: Option<UserId>, workspace: Option<WorkspaceId>) -> Self {
         Self {
             name,
-            user: caller.user().map(|user| user.to_string()),
-            workspace: workspace.map(|workspace| workspace.to_string()),
-        }
-    }
-
-    /// The holder of a workspace's token, who has asked for something that is done later.
-    pub fn with_token(token: TokenId, user: Option<UserId>, workspace: WorkspaceId) -> Self {
-        Self {
-            name: token_identity(token),
             user: user.map(|user| user.to_string()),
-            workspace: Some(workspace.to_string()),
+            workspace: workspace.map(|workspace| workspace.to_string()),
         }
     }
 }
@@ -228,12 +202,12 @@ impl Request {
         self.is_guess.store(true, Relaxed);
     }
 
-    /// Makes the request count as none: its credential was good once.
+    /// Exempts the request from counting: its credential was valid once.
     pub fn set_known(&self) {
         self.is_known.store(true, Relaxed);
     }
 
-    /// True of a request that counts as a guess now; it counts once. One whose credential was refused does.
+    /// True once if the request counts as a guess. A request whose credential was refused does.
     pub fn takes_guess(&self, refused: bool) -> bool {
         if refused && self.shows_credential && !self.is_known.load(Relaxed) {
             self.set_guessing();
@@ -252,8 +226,8 @@ tokio::task_local! {
     pub static REQUEST: Arc<Request>;
 }
 
-/// Does something in the name of an actor, from this address, as if a request had asked for it. Where the task
-/// answers a request, it is that one's.
+/// Runs work in the name of an actor and an address, as if a request had asked for it. Within a request, the
+/// request's own actor stays.
 pub async fn by<T>(
     app: &Platform,
     address: Option<IpAddr>,
@@ -270,7 +244,7 @@ pub async fn by<T>(
     REQUEST.scope(Arc::new(request), work).await
 }
 
-/// Makes work that goes on in a task of its own part of the request that is being answered.
+/// Ties work that is spawned as a task to the request that is being answered.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let request = REQUEST.try_with(Arc::clone).ok();
     async move {
@@ -281,20 +255,20 @@ pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// The address that the request of this task came from.
+/// The address of the sender of this task's request.
 pub fn address() -> Option<IpAddr> {
     REQUEST.try_with(|request| request.address).ok().flatten()
 }
 
-/// Remembers who has sent the request of this task: lines that follow name him.
-pub fn known(caller: &Caller) {
-    let actor = Actor::of(caller);
+/// Sets the actor of this task's request, whom the following lines name.
+pub fn set_actor(caller: impl Into<Actor>) {
+    let actor = caller.into();
     let _ = REQUEST.try_with(|request| {
         *request.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     });
 }
 
-/// Writes a line of an error that refuses somebody something, if it is one.
+/// Writes a line if the error refuses access.
 pub fn refused(error: &Error, workspace: Option<WorkspaceId>) {
     match error {
         Error::Unauthenticated => record(Event::Unauthenticated, workspace, ""),
@@ -307,8 +281,8 @@ pub fn refused(error: &Error, workspace: Option<WorkspaceId>) {
     }
 }
 
-/// Writes a line of what happened, in the workspace and to the object that it names, and counts it. Who did
-/// it is known from the request that this task answers.
+/// Writes a line of an event, with the workspace and the object it concerns, and counts it. The actor is that of the
+/// request of this task.
 pub fn record(event: Event, workspace: Option<WorkspaceId>, object: &str) {
     let (address, actor) = REQUEST
         .try_with(|request| (request.address, request.actor()))

@@ -1,4 +1,4 @@
-//! The settings of workspaces, remembered for a second: every write of an entity asks for them.
+//! The settings of workspaces, cached for a second, since every write of an entity reads them.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::{
 pub struct Settings(Cache<WorkspaceId, Arc<Object>>);
 
 impl Settings {
-    /// Forgets a workspace's settings: they were changed here.
+    /// Forgets a workspace's settings, after they were changed on this node.
     pub fn forget(&self, workspace: WorkspaceId) {
         self.0.forget(&workspace);
     }
 }
 
-/// The settings of a workspace; empty when nobody has set any.
+/// The settings of a workspace; empty if there are none.
 pub async fn of(app: &Platform, workspace: WorkspaceId) -> Result<Arc<Object>> {
     let now = app.clock.now();
     if let Some(settings) = app.settings.0.get(&workspace, now) {

@@ -1,8 +1,8 @@
-//! Room that all workspaces share, in equal parts: none can take all of it, and those that wait take turns.
+//! A semaphore with fair shares: all workspaces share the permits, none can take all, and waiting ones take turns.
 //!
-//! Where several wait, the workspace that has the least goes first; those that have as much as each other take turns,
-//! however many of each wait. One that has its share waits for what it has itself. Whoever is first waits until there
-//! is room enough, and is not overtaken by smaller ones.
+//! Of several waiting workspaces, the one that holds the least goes first. Workspaces that hold the same amount take
+//! turns, however many waiters each has. A workspace at its share waits for its own permits. The first waiter waits
+//! until there is room for it and is not overtaken by smaller ones.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,20 +23,20 @@ struct State {
     of: HashMap<WorkspaceId, usize>,
     waiting: HashMap<WorkspaceId, VecDeque<Waiter>>,
     last: u64,
-    /// The round that is being let in.
+    /// The round that is being admitted.
     round: u64,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    /// The round of turns that it has a place in: one place for each workspace.
+    /// The round in which the workspace has a turn, one for each workspace.
     round: u64,
     number: u64,
     size: usize,
     answer: oneshot::Sender<Permit>,
 }
 
-/// A part of the room, given back when it is dropped.
+/// A part of the room, given back on drop.
 #[derive(Debug)]
 pub struct Permit {
     room: FairShare,
@@ -53,7 +53,7 @@ impl Drop for Permit {
 }
 
 impl FairShare {
-    /// Room of a size, of which one workspace may have a share.
+    /// A room of size `all`, of which one workspace may hold `share`.
     pub fn new(all: usize, share: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             all,
@@ -66,10 +66,10 @@ impl FairShare {
         })))
     }
 
-    /// Waits for room. More than a share is taken for a share.
+    /// Waits for room. A size beyond the share is cut to the share.
     pub async fn take(&self, workspace: WorkspaceId, size: usize) -> Permit {
         loop {
-            // The answer is missing only when whoever was to give it has panicked.
+            // The answer is missing only if the task that owed it has panicked.
             if let Ok(permit) = self.stand_in_line(workspace, size).await {
                 return permit;
             }
@@ -81,14 +81,14 @@ impl FairShare {
         self.stand_in_line(workspace, size).try_recv().ok()
     }
 
-    /// The workspaces that have their whole share.
+    /// The workspaces that hold their whole share.
     pub fn full(&self) -> Vec<WorkspaceId> {
         let state = self.lock();
         let full = state.of.iter().filter(|(_, own)| **own >= state.share);
         full.map(|(workspace, _)| *workspace).collect()
     }
 
-    /// How much is free.
+    /// The free room.
     pub fn free(&self) -> usize {
         let state = self.lock();
         state.all - state.taken
@@ -102,8 +102,8 @@ impl FairShare {
         turn
     }
 
-    /// Lets in whoever may come. They are told when nobody holds the state any more: one that has gone away gives its
-    /// part back.
+    /// Admits waiters that fit. They are told after the state is unlocked, since a waiter that has gone away gives
+    /// its part back.
     fn admit(&self, mut state: MutexGuard<'_, State>) {
         let mut admitted = Vec::new();
         while let Some((workspace, waiter)) = state.next() {
@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Forgets those at the head of a line that have gone away.
+    /// Drops waiters at the head of a line that have gone away.
     fn prune(&mut self) {
         self.waiting.retain(|_, line| {
             let gone = line.iter().position(|waiter| !waiter.answer.is_closed());
@@ -161,7 +161,7 @@ impl State {
         });
     }
 
-    /// The next one, unless the room is not enough for it.
+    /// The next waiter; `None` if there is no room for it.
     fn next(&mut self) -> Option<(WorkspaceId, Waiter)> {
         self.prune();
         let ranked = self.waiting.iter().filter_map(|(workspace, line)| {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_comes_late_goes_first_when_it_has_less() {
+    fn a_late_workspace_that_holds_less_goes_first() {
         let room = FairShare::new(ALL, SHARE);
         let mut held: Vec<Permit> = (0..SHARE)
             .map(|_| room.try_take(workspace(1), 1).expect("room"))
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_gone_away_is_passed_over() {
+    fn a_waiter_that_has_gone_away_is_passed_over() {
         let room = FairShare::new(1, 1);
         let held = room.try_take(workspace(1), 1);
         drop(room.stand_in_line(workspace(2), 1));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_many_workspaces_waits_for_no_line_of_another() {
+    fn a_workspace_does_not_wait_for_the_line_of_another() {
         let room = FairShare::new(1, 1);
         let mut held = room.try_take(workspace(1), 1);
         let mut many: Vec<_> = (0..100)
@@ -235,7 +235,7 @@ mod tests {
             .collect();
         let mut turns = Vec::new();
         for n in 0..5 {
-            // Two others come again and again, each as soon as it has had its turn.
+            // Two others return as soon as each has had its turn.
             let mut others = [2, 3].map(|one| room.stand_in_line(workspace(one), 1));
             for _ in 0..3 {
                 held = None;
@@ -270,7 +270,7 @@ mod tests {
 
     type Turn = (u8, usize, oneshot::Receiver<Permit>);
 
-    /// Moves those that were admitted from the line into the room.
+    /// Moves admitted waiters from the line into the room.
     fn settle(line: &mut Vec<Turn>, held: &mut Vec<(u8, Permit)>) {
         let mut n = 0;
         while n < line.len() {
@@ -283,7 +283,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_has_too_much_and_nobody_waits_for_nothing(steps in prop::collection::vec(step(), 1..200)) {
+        fn no_workspace_exceeds_its_share_or_waits_without_need(steps in prop::collection::vec(step(), 1..200)) {
             let room = FairShare::new(ALL, SHARE);
             let (mut line, mut held): (Vec<Turn>, Vec<(u8, Permit)>) = (Vec::new(), Vec::new());
             for step in steps {
@@ -296,14 +296,14 @@ mod tests {
                     Step::GoAway(n) if !line.is_empty() => drop(line.remove(n % line.len())),
                     Step::End(_) | Step::GoAway(_) => {}
                 }
-                // Whoever has gone away is noticed with the next that comes or ends.
+                // A waiter that has gone away is noticed with the next arrival or end.
                 drop(room.stand_in_line(workspace(9), 1));
                 settle(&mut line, &mut held);
                 let own = |of: u8| -> usize { held.iter().filter(|one| one.0 == of).map(|one| one.1.size).sum() };
                 let taken: usize = held.iter().map(|one| one.1.size).sum();
                 prop_assert_eq!(room.free(), ALL - taken);
                 prop_assert!(taken <= ALL && (0..4).all(|of| own(of) <= SHARE));
-                // The first in line of those that have not their share: it waits only for room.
+                // The first waiter of each workspace below its share: it waits only for room.
                 let mut heads: Vec<&Turn> = Vec::new();
                 for turn in &line {
                     if heads.iter().all(|head| head.0 != turn.0) {

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::{config::Config, platform::outgoing::trusting};
 
-/// The store that the settings name.
+/// The options of the store that the settings name.
 pub fn options(config: &Config) -> anyhow::Result<Options> {
     Ok(match &config.database_url {
         Some(url) => Options::Postgres {
@@ -44,7 +44,7 @@ pub async fn open(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
     })
 }
 
-/// Whom a connection to the database trusts, where its URL asks for TLS.
+/// The TLS trust of database connections, used if the database URL asks for TLS.
 fn trust_of_database(config: &Config) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = Vec::new();
     if let Some(file) = &config.database_ca {

@@ -29,7 +29,7 @@ use crate::{
 
 /// Starts the logs of this process.
 pub fn start_logs(config: &Config) -> anyhow::Result<()> {
-    // What libraries say beyond that may hold whatever they carry: tokens, bodies, frames.
+    // More detailed lines of libraries may contain tokens, bodies and frames.
     let is_safe = filter_fn(|about| {
         *about.level() <= Level::INFO || about.target().starts_with(env!("CARGO_PKG_NAME"))
     });
@@ -47,7 +47,7 @@ pub fn start_logs(config: &Config) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))
 }
 
-/// The lines of the security log in a file of their own, whatever else is logged.
+/// The layer that writes the security log to a file of its own, independent of other log settings.
 fn security_file<S>(path: &Path) -> anyhow::Result<impl tracing_subscriber::Layer<S>>
 where
     S: tracing::Subscriber + for<'a> registry::LookupSpan<'a>,
@@ -67,11 +67,11 @@ where
     })))
 }
 
-/// Seconds, from what a request costs to the longest call.
-const SECONDS: &[f64] = &[
+/// Histogram buckets in seconds, from a single request to the longest call.
+const SECONDS_BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-const WRITES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+const WRITES_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
 /// The process's recorder. Servers that share a process, as in tests, share it.
 pub fn recorder() -> &'static PrometheusHandle {
@@ -79,15 +79,16 @@ pub fn recorder() -> &'static PrometheusHandle {
     RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new();
         let builder =
-            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS);
+            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS_BUCKETS);
         let builder = builder.and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), WRITES)
+            builder
+                .set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), WRITES_BUCKETS)
         });
         let recorder = builder
             .unwrap_or_else(|_| PrometheusBuilder::new())
             .build_recorder();
         let handle = recorder.handle();
-        // Somebody else's recorder stays; ours then shows nothing, and harms nobody.
+        // A recorder that was installed by another library stays; ours then shows nothing.
         let _ = metrics::set_global_recorder(recorder);
         describe();
         handle
@@ -105,7 +106,7 @@ fn describe() {
     );
     metrics::describe_counter!(
         "prichal_request_faults_total",
-        "Requests that failed by our own fault, by face"
+        "Requests that failed because of the server, by face"
     );
     metrics::describe_gauge!(
         "prichal_quota_used_ratio",
@@ -119,7 +120,7 @@ fn describe() {
     metrics::describe_histogram!("prichal_delivery_seconds", "Time of a webhook call");
     metrics::describe_counter!(
         "prichal_delivery_attempts_total",
-        "Webhook calls, by what came of them"
+        "Webhook calls, by outcome"
     );
     metrics::describe_counter!(
         "prichal_schedule_calls_total",
@@ -128,7 +129,7 @@ fn describe() {
     metrics::describe_gauge!("prichal_webhooks", "Webhooks that this node has, by state");
     metrics::describe_gauge!(
         "prichal_feed_lag_events",
-        "Events that a webhook has yet to look at: the most of any, by state"
+        "Events that a webhook has not handled yet: the maximum of all webhooks, by state"
     );
     metrics::describe_counter!(
         "prichal_runs_total",
@@ -136,7 +137,7 @@ fn describe() {
     );
     metrics::describe_gauge!(
         "prichal_runs_waiting",
-        "Runs that wait, those for another try included"
+        "Runs that wait, including those for a retry"
     );
     metrics::describe_gauge!(
         "prichal_bulk_waiting",
@@ -161,7 +162,7 @@ fn describe() {
     );
     metrics::describe_gauge!(
         "prichal_memory_budget_bytes",
-        "Memory that is held of the budget, by what for"
+        "Memory held of the budget, by use"
     );
     metrics::describe_counter!(
         "prichal_memory_refused_total",
@@ -174,16 +175,16 @@ fn describe() {
     metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
     metrics::describe_gauge!(
         "prichal_deferred_oldest_seconds",
-        "How long the oldest of them has been due; below zero when it is yet to be"
+        "Time since the oldest deferred event was due; negative if it is not due yet"
     );
 }
 
-/// The period at which histograms are summed up.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// The interval at which histograms are summed up.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Keeps the memory of histograms short, whether somebody reads them or not, until `stop`.
+/// Bounds the memory of histograms, even if nobody reads them, until `stop`.
 pub async fn run(app: Platform, stop: CancellationToken) -> anyhow::Result<()> {
-    let wait = || app.clock.sleep(UPKEEP);
+    let wait = || app.clock.sleep(UPKEEP_INTERVAL);
     while stop.run_until_cancelled(wait()).await.is_some() {
         recorder().run_upkeep();
     }

@@ -1,5 +1,5 @@
-//! What the master key is for: sealing secrets that must be sent again, keyed hashes of those that
-//! need not, and access keys that any node can check without asking the store.
+//! Uses of the master key: sealing secrets that must be sent again, keyed hashes of those that need not, and access
+//! keys that any node can verify without the store.
 
 use std::{
     fmt::Display,
@@ -22,20 +22,20 @@ use uuid::Uuid;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// What an access key says.
+/// The contents of an access key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
     pub workspace: WorkspaceId,
     pub integration: IntegrationId,
-    /// Which install it belongs to; it dies with that.
+    /// The install that the key belongs to and ends with.
     pub round: i64,
     /// In whole seconds since 1970.
     pub expires: i64,
-    /// The integration's name, for the author stamps of what it does.
+    /// The integration's name, for the author stamps of its changes.
     pub name: String,
 }
 
-/// The place that a sealed value belongs to. It opens nowhere else.
+/// The column and row that a sealed value belongs to. It opens nowhere else.
 pub struct Place(Vec<u8>);
 
 impl Place {
@@ -52,10 +52,10 @@ impl Place {
     }
 }
 
-/// The name of a master key: it tells nothing of the key.
+/// The id of a master key, which reveals nothing of the key.
 pub type KeyId = [u8; 5];
 
-/// The keys that are derived from a master key. Each use has a key of its own, derived from it.
+/// The keys derived from a master key, one for each use.
 struct Keys {
     id: KeyId,
     sealing: XChaCha20Poly1305,
@@ -76,7 +76,7 @@ impl Keys {
         }
     }
 
-    /// The first bytes of all that is sealed with the key.
+    /// The first bytes of values that are sealed with the key.
     fn prefix(&self) -> [u8; PREFIX] {
         let mut prefix = [VERSION; PREFIX];
         prefix[1..].copy_from_slice(&self.id);
@@ -116,13 +116,13 @@ const HEAD: usize = 48;
 
 pub struct Vault {
     current: Keys,
-    /// The master key before: what it has sealed and signed is still good.
+    /// The master key before, whose sealed values and access keys are still valid.
     previous: Option<Keys>,
-    /// The end of the access keys that it has signed, in microseconds since 1970.
+    /// The end of the previous key's access keys, in microseconds since 1970.
     previous_until: AtomicI64,
-    /// True while the previous key still seals, because not every node knows the current one.
-    holds_back: AtomicBool,
-    /// True where values from before they had a place are opened.
+    /// True while the previous key still seals, because some nodes do not know the current one.
+    seals_with_previous: AtomicBool,
+    /// True while sealed values of the old form, without a place, are opened.
     opens_unbound: AtomicBool,
 }
 
@@ -132,12 +132,12 @@ impl Vault {
             current: Keys::new(master),
             previous: None,
             previous_until: AtomicI64::new(i64::MAX),
-            holds_back: AtomicBool::new(false),
+            seals_with_previous: AtomicBool::new(false),
             opens_unbound: AtomicBool::new(true),
         }
     }
 
-    /// The same with the master key that it takes the place of.
+    /// A vault whose master key may replace a previous one.
     pub fn replacing(master: &[u8; 32], previous: Option<&[u8; 32]>) -> Self {
         let previous = previous.filter(|previous| *previous != master);
         Self {
@@ -155,14 +155,14 @@ impl Vault {
         self.previous.is_some()
     }
 
-    /// The keys that are known, first the one that seals.
+    /// The known keys, first the one that seals.
     fn keys(&self) -> impl Iterator<Item = &Keys> {
         let first = self.sealing();
         let others = std::iter::once(&self.current).chain(&self.previous);
         std::iter::once(first).chain(others.filter(move |keys| keys.id != first.id))
     }
 
-    /// The ids of the keys that are known, first the one that seals.
+    /// The ids of the known keys, first the one that seals.
     pub fn ids(&self) -> Vec<KeyId> {
         self.keys().map(|keys| keys.id).collect()
     }
@@ -173,36 +173,36 @@ impl Vault {
     }
 
     pub fn is_held_back(&self) -> bool {
-        self.holds_back.load(Relaxed)
+        self.seals_with_previous.load(Relaxed)
     }
 
-    /// Makes the previous key the one that seals, or the current one.
-    pub fn hold_back(&self, whether: bool) {
-        self.holds_back
-            .store(whether && self.previous.is_some(), Relaxed);
+    /// Seals with the previous key or with the current one.
+    pub fn hold_back(&self, is_held_back: bool) {
+        self.seals_with_previous
+            .store(is_held_back && self.previous.is_some(), Relaxed);
     }
 
-    /// Takes no access key of the previous master key any more from this time on.
+    /// Accepts no access key of the previous master key from this time on.
     pub fn retire_previous(&self, from: Timestamp) {
         self.previous_until.store(from.micros(), Relaxed);
     }
 
-    /// Opens nothing any more that has no place.
+    /// Refuses sealed values of the old form, without a place.
     pub fn refuse_unbound(&self) {
         self.opens_unbound.store(false, Relaxed);
     }
 
-    /// The first bytes of all that is sealed with the current key.
+    /// The first bytes of values that are sealed with the current key.
     pub fn prefix(&self) -> [u8; PREFIX] {
         self.current.prefix()
     }
 
-    /// Encrypts a text for keeping at a place.
+    /// Encrypts a text that is stored at a place.
     pub fn seal(&self, place: &Place, text: &[u8]) -> Vec<u8> {
         Self::seal_with(self.sealing(), place, text)
     }
 
-    /// The same with the current key, whichever seals.
+    /// Encrypts with the current key, even while the previous one seals.
     pub fn seal_anew(&self, place: &Place, text: &[u8]) -> Vec<u8> {
         Self::seal_with(&self.current, place, text)
     }
@@ -221,8 +221,8 @@ impl Vault {
         out
     }
 
-    /// Decrypts what [`Self::seal`] made for the same place; nothing when it was made for another one or with
-    /// a key that is not known, or is damaged.
+    /// Decrypts a value that [`Self::seal`] made for the same place. `None` if it belongs to another place, was
+    /// sealed with an unknown key, or is damaged.
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
         let bound = self.keys().find_map(|keys| keys.open(sealed, place));
         bound.or_else(|| {
@@ -231,17 +231,17 @@ impl Vault {
         })
     }
 
-    /// True of a value that was sealed with the current key, as far as its first bytes tell.
+    /// True if the first bytes of a value name the current key.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         sealed.starts_with(&self.prefix())
     }
 
-    /// The hashes by which a secret may be found, in hex. The first is the one that is kept.
+    /// The hashes by which a secret may be found, in hex. The first is the one that is stored.
     pub fn secret_hashes(&self, value: &str) -> Vec<String> {
         self.keys().map(|keys| keys.hash(value)).collect()
     }
 
-    /// The hash that is kept once the current key is the only one.
+    /// The hash that is stored once the current key is the only one.
     pub fn current_hash(&self, value: &str) -> String {
         self.current.hash(value)
     }
@@ -258,7 +258,7 @@ impl Vault {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads an access key that this or another node issued and that is not over at `now`.
+    /// Verifies an access key of this or another node. `None` if it is invalid or has expired at `now`.
     pub fn verify(&self, text: &str, now: Timestamp) -> Option<AccessKey> {
         if text.len() > 1024 {
             return None;
@@ -289,7 +289,7 @@ fn keyed(key: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
-/// The SHA-256 of a text, in hex: how tokens and API keys, which are random, are kept.
+/// The SHA-256 of a text, in hex: the stored form of random tokens and API keys.
 pub fn sha256_hex(text: &[u8]) -> String {
     hex(&Sha256::digest(text))
 }
@@ -303,13 +303,13 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Fills `out` from a generator for cryptography of this thread, which the system's seeds again and
-/// again: no call to the system for each echo and each nonce.
+/// Fills `out` with random bytes for cryptography, from a thread-local generator that the system reseeds. It saves a
+/// system call for each echo and nonce.
 pub fn fill_random(out: &mut [u8]) {
     rand::rng().fill_bytes(out);
 }
 
-/// A fresh secret of 32 random bytes as 64 hex digits: tokens and API keys.
+/// A new secret of 32 random bytes as 64 hex digits, for tokens and API keys.
 pub fn random_token() -> String {
     let mut bytes = [0; 32];
     fill_random(&mut bytes);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_key_says_what_was_put_in_until_it_is_over() {
+    fn an_access_key_returns_its_contents_until_it_expires() {
         let vault = Vault::new(&[7; 32]);
         let text = vault.issue(&key());
         let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_or_foreign_access_key_is_nothing() {
+    fn a_changed_or_foreign_access_key_is_refused() {
         let vault = Vault::new(&[7; 32]);
         let text = vault.issue(&key());
         let now = Timestamp::default();

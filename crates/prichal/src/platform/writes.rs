@@ -1,6 +1,5 @@
-//! How many bytes a workspace may write in a minute (`--write-bytes-per-minute`). Each node counts for itself, what its
-//! store has written: events and rows, whoever caused them. Past that, requests are refused, and what was accepted
-//! before waits for the next minute.
+//! The write rate of workspaces (`--write-bytes-per-minute`). Each node counts the events and rows that its store has
+//! written, whatever caused them. Beyond the rate, requests are refused, and accepted work waits for the next minute.
 
 use std::{
     collections::HashMap,
@@ -15,13 +14,13 @@ use crate::{
     platform::Platform,
 };
 
-const PERIOD: Duration = Duration::from_mins(1);
-/// How many workspaces are counted at once; past that, those whose minute is over are forgotten first.
-const WORKSPACES: usize = 10_000;
-/// How many workspaces that have to wait are told at once.
-const TOLD: usize = 256;
+const RATE_PERIOD: Duration = Duration::from_mins(1);
+/// The maximum number of workspaces that are counted. Beyond it, those whose minute is over are forgotten first.
+const MAX_WORKSPACES: usize = 10_000;
+/// The maximum number of waiting workspaces in one answer.
+const MAX_LISTED: usize = 256;
 
-/// Where workspaces stood when their present minute began.
+/// The written bytes of workspaces at the start of their present minute.
 #[derive(Default)]
 pub struct Writes(Mutex<Known>);
 
@@ -30,7 +29,7 @@ struct Known {
     begun: HashMap<WorkspaceId, Begun>,
     /// The bytes that are about to be written.
     promised: HashMap<WorkspaceId, u64>,
-    /// Those who have to wait, and until when.
+    /// The workspaces that have to wait, and the end of the wait.
     over: HashMap<WorkspaceId, Timestamp>,
 }
 
@@ -41,7 +40,7 @@ struct Begun {
 }
 
 impl Writes {
-    /// Whether a workspace may go on, when it has written so many bytes in all; else, when it may.
+    /// Checks a workspace that has written `total` bytes in all. The error is the end of its wait.
     fn look(
         &self,
         workspace: WorkspaceId,
@@ -55,9 +54,9 @@ impl Writes {
             promised,
             over,
         } = &mut *known;
-        if begun.len() >= WORKSPACES {
-            begun.retain(|_, begun| now < begun.since + PERIOD);
-            if begun.len() >= WORKSPACES {
+        if begun.len() >= MAX_WORKSPACES {
+            begun.retain(|_, begun| now < begun.since + RATE_PERIOD);
+            if begun.len() >= MAX_WORKSPACES {
                 begun.clear();
             }
         }
@@ -66,7 +65,7 @@ impl Writes {
             written,
         };
         let begun = begun.entry(workspace).or_insert(fresh);
-        if now >= begun.since + PERIOD {
+        if now >= begun.since + RATE_PERIOD {
             *begun = fresh;
         }
         let promised = promised.get(&workspace).copied().unwrap_or(0);
@@ -74,19 +73,19 @@ impl Writes {
             over.remove(&workspace);
             return Ok(());
         }
-        let until = begun.since + PERIOD;
+        let until = begun.since + RATE_PERIOD;
         over.retain(|_, until| now < *until);
-        if over.len() < WORKSPACES {
+        if over.len() < MAX_WORKSPACES {
             over.insert(workspace, until);
         }
         Err(until)
     }
 
-    /// Workspaces that have to wait, and when the first of them may go on.
+    /// The workspaces that have to wait, and the first end of a wait.
     fn over(&self, now: Timestamp) -> (Vec<WorkspaceId>, Option<Timestamp>) {
         let known = self.lock();
         let waiting = known.over.iter().filter(|(_, until)| now < **until);
-        let waiting: Vec<_> = waiting.take(TOLD).collect();
+        let waiting: Vec<_> = waiting.take(MAX_LISTED).collect();
         let first = waiting.iter().map(|(_, until)| **until).min();
         let waiting = waiting.iter().map(|(workspace, _)| **workspace);
         (waiting.collect(), first)
@@ -111,7 +110,7 @@ impl Writes {
     }
 }
 
-/// Bytes that are about to be written, and count as written until this is dropped.
+/// Bytes that are about to be written. They count as written until this is dropped.
 pub struct Promise {
     app: Platform,
     workspace: WorkspaceId,
@@ -135,7 +134,7 @@ pub fn promise(app: &Platform, workspace: WorkspaceId, bytes: usize) -> Promise 
     }
 }
 
-/// When a workspace that has written too much may write again.
+/// The time from which a workspace over its rate may write again.
 pub fn over(app: &Platform, workspace: WorkspaceId) -> Option<Timestamp> {
     let most = app.config.write_bytes_per_minute;
     if most == 0 {
@@ -145,20 +144,20 @@ pub fn over(app: &Platform, workspace: WorkspaceId) -> Option<Timestamp> {
     app.writes.look(workspace, written, most, now).err()
 }
 
-/// Workspaces that have written too much, and when the first of them may write again.
+/// The workspaces over their rate, and the first time that one of them may write again.
 pub fn all_over(app: &Platform) -> (Vec<WorkspaceId>, Option<Timestamp>) {
     app.writes.over(app.clock.now())
 }
 
-/// Waits while a workspace has written too much: with what was accepted before.
+/// Delays accepted work while its workspace is over its rate.
 pub async fn wait(app: &Platform, workspace: WorkspaceId) {
     while let Some(until) = over(app, workspace) {
         app.clock.sleep_until(until).await;
     }
 }
 
-/// Refuses a request that may write, while its workspace has written too much. Asked when the caller is known to
-/// belong there.
+/// Refuses a request that may write while its workspace is over its rate. Called after the caller's access to the
+/// workspace is checked.
 pub fn admit(app: &Platform, workspace: WorkspaceId) -> Result<()> {
     let Some(until) = over(app, workspace) else {
         return Ok(());
@@ -175,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_has_its_bytes() {
+    fn each_minute_has_its_own_allowance() {
         let writes = Writes::default();
         let (one, other) = (
             WorkspaceId(Uuid::from_u128(1)),

@@ -36,7 +36,7 @@ async fn blob(app: &App) -> BlobKey {
     key
 }
 
-/// A temporary file that is good for a day.
+/// A temporary file with a lifetime of a day.
 async fn upload(app: &App) -> File {
     let now = app.clock.now();
     let file = File {
@@ -108,7 +108,7 @@ async fn more_files_than_one_step_takes() {
     let app = app(&dir).await;
     let now = app.clock.now();
     write(&app, move |tx| {
-        for _ in 0..=2 * STEP {
+        for _ in 0..=2 * MAX_PER_STEP {
             let file = File {
                 id: FileId::generate(now),
                 workspace: HERE,
@@ -142,10 +142,11 @@ async fn orphans_go_once_no_upload_can_still_want_them() {
     bind(&app, named.id, app.clock.now()).await.unwrap();
     sweep(&app).await.unwrap();
     assert!(has_blob(&app, orphan.id).await, "its row may be on its way");
-    app.clock.advance(UPLOAD + Duration::from_mins(1));
+    app.clock.advance(MAX_UPLOAD_TIME + Duration::from_mins(1));
     sweep(&app).await.unwrap();
     assert!(has_blob(&app, orphan.id).await, "a long upload is not over");
-    app.clock.advance(ORPHAN.saturating_sub(UPLOAD));
+    app.clock
+        .advance(ORPHAN_AGE.saturating_sub(MAX_UPLOAD_TIME));
     sweep(&app).await.unwrap();
     assert!(!has_blob(&app, orphan.id).await);
     assert!(has_blob(&app, named.blob).await);
@@ -247,7 +248,7 @@ async fn attempts_go_of_all_instances_that_have_old_ones() {
         let id = IntegrationId::generate(start);
         install(&app, id, start).await;
         write(&app, move |tx| {
-            for n in 0..=u128::from(STEP) {
+            for n in 0..=u128::from(MAX_PER_STEP) {
                 let mut attempt = attempt(start);
                 attempt.id = Uuid::from_u128(attempt.id.as_u128() + n);
                 delivery::insert_attempt(tx, HERE, id, &attempt);
@@ -291,7 +292,7 @@ async fn install(app: &App, id: IntegrationId, at: Timestamp) {
 }
 
 fn attempt(at: Timestamp) -> Attempt {
-    // Its id says when; other tests' clocks are elsewhere, and ids only grow.
+    // Its id contains the time. Clocks of other tests differ, and ids only grow.
     let millis = u128::try_from(at.micros() / 1000).unwrap();
     Attempt {
         id: Uuid::from_u128(millis << 80),

@@ -5,3 +5,4 @@
 mod paths;
 mod references;
 mod repository;
+mod rooms;

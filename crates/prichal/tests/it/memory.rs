@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prichal::http::connection::STALL;
+use prichal::http::connection::STALL_TIMEOUT;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -150,7 +150,7 @@ async fn a_long_list_is_whole_and_is_held_in_pieces() {
     holds(&hub, 1024 * KIB).await;
     assert!(hub.app.memory.used() < 16 * 1024 * KIB);
     eventually("clients that do not read are given up", || async {
-        hub.advance(STALL);
+        hub.advance(STALL_TIMEOUT);
         (hub.app.memory.used() == 0).then_some(())
     })
     .await;

@@ -491,6 +491,6 @@ async fn a_quota_that_is_nearly_used_up_is_told() {
         .find(|line| line.starts_with("prichal_quota_used_ratio{"))
         .expect("a metric");
     assert!(line.contains("quota=\"entities\""), "{line}");
-    assert!(log.has("a quota is used up to 80 %"));
+    assert!(log.has("has used 80 % of its quota of"));
     assert!(log.has("event=\"quota_changed\""));
 }

@@ -118,7 +118,7 @@ fn the_exit_status_says_what_it_is() {
         (&["detached.cms", "--at", "noon"][..], None, 64, ""),
         (&["detached.cms", "--colour"][..], None, 64, ""),
         (&[][..], None, 64, ""),
-        (&["--help"][..], None, 0, "Say whether"),
+        (&["--help"][..], None, 0, "Check a CMS signature"),
     ] {
         let mut all = arguments.to_vec();
         if let Some(trust) = trust {

@@ -1,4 +1,4 @@
-//! The connector's own server: it takes CALL and HANGUP (`docs/contracts/kontur.md §4.4`).
+//! The connector's own server, which accepts CALL and HANGUP (`docs/contracts/kontur.md §4.4`).
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 
 const ECHO: HeaderName = HeaderName::from_static("x-xcom-integration-echo");
 
-/// A system call that came in.
+/// A received system call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SystemCall {
     Call(Value),
     HangUp { id: String, body: Value },
 }
 
-/// How system calls are answered.
+/// The kind of answer to system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// 200 with the echo.
@@ -37,8 +37,7 @@ struct Desk {
     calls: mpsc::Sender<SystemCall>,
 }
 
-/// The routes of a connector. What comes in is passed on to `calls`; when nobody takes it for long, the
-/// call is refused.
+/// The routes of a connector. System calls are passed on to `calls`. They are refused if that stays full for long.
 pub fn router(manner: Manner, calls: mpsc::Sender<SystemCall>) -> Router {
     Router::new()
         .route("/api/v1/{ws}/communications/call", post(call))

@@ -1,4 +1,4 @@
-//! Calls that are made up, after the stories of `docs/contracts/kontur.md §6.2`.
+//! Made-up calls, after the stories of `docs/contracts/kontur.md §6.2`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,7 +6,7 @@ use prichal_core::time::Timestamp;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
 
-/// What happens in a call.
+/// The course of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Story {
     Answered,
@@ -32,14 +32,14 @@ pub const STORIES: [Story; 9] = [
     Story::HistoryOnly,
 ];
 
-/// A message of the connector: the last part of the callback's path, and the body.
+/// A message of the connector: the last segment of the callback's path, and the body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     pub name: &'static str,
     pub body: Value,
 }
 
-/// A call, the messages about it in their true order, and its legs as they were.
+/// A call with its messages in their true order and its true legs.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub external_id: String,
@@ -59,21 +59,21 @@ struct Leg {
     finished_at: Option<Timestamp>,
 }
 
-/// How untidily messages are sent: the share of calls, or of messages, that it happens to.
+/// The disorder of messages: the shares of affected calls or messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chaos {
-    /// Calls whose messages come in any order.
+    /// Calls whose messages arrive in any order.
     pub shuffle: f64,
-    /// Messages that come twice.
+    /// Messages that arrive twice.
     pub duplicate: f64,
-    /// Messages that are lost at first and come at the end.
+    /// Messages that are lost at first and arrive at the end.
     pub drop: f64,
     /// The longest wait before a message.
     pub delay: Duration,
 }
 
 impl Call {
-    /// Call number `number` of a seed, which begins at `at`. Users have these ids.
+    /// Call number `number` of a seed, beginning at `at`, among users with these ids.
     pub fn random(seed: u64, number: u64, at: Timestamp, users: &[String]) -> Self {
         let mut rng = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let story = STORIES[rng.random_range(0..STORIES.len())];
@@ -82,8 +82,7 @@ impl Call {
         teller.call
     }
 
-    /// What a server must know in the end: the call without its ids and events, its legs by their
-    /// beginning.
+    /// The expected record of a server: the call without its ids and events, its legs ordered by their beginning.
     pub fn expected(&self) -> Value {
         let mut legs: Vec<(&String, &Leg)> = self.legs.iter().collect();
         legs.sort_by_key(|(id, leg)| (leg.first, *id));
@@ -93,7 +92,7 @@ impl Call {
         })
     }
 
-    /// The same of what a server says.
+    /// The comparable part of a server's record.
     pub fn told(communication: &Value) -> Value {
         let call = &communication["data"]["call"];
         let mut items = call["items"].clone();
@@ -108,7 +107,7 @@ impl Call {
         })
     }
 
-    /// The messages in the order in which they are sent.
+    /// The messages in their order of sending.
     pub fn untidy(&self, chaos: &Chaos, rng: &mut StdRng) -> Vec<Message> {
         let mut sent = Vec::new();
         let mut late = Vec::new();
@@ -142,7 +141,7 @@ fn item(id: &str, leg: &Leg) -> Value {
     item
 }
 
-/// Goes through a story, and notes what is said about it and what is true.
+/// The narrator of a story, which records the messages and the truth.
 struct Teller {
     call: Call,
     now: Timestamp,
@@ -160,7 +159,7 @@ impl Teller {
         };
         let client_phone = match story {
             Story::Internal => String::new(),
-            // Few numbers, so that calls with the same one go on at the same time.
+            // Few numbers, so that calls with the same number overlap.
             _ => format!("7999{:07}", rng.random_range(0..200)),
         };
         Self {
@@ -249,7 +248,7 @@ impl Teller {
         }
         let is_history_only = self.call.story == Story::HistoryOnly;
         if is_history_only {
-            // Nobody has told when it rang.
+            // No message tells the time of ringing.
             self.call.messages.clear();
         } else {
             self.wait();
@@ -260,7 +259,7 @@ impl Teller {
         }
     }
 
-    /// Time goes on, by tens of milliseconds to seconds.
+    /// Advances the time by tens of milliseconds to seconds.
     fn wait(&mut self) {
         self.now = self.now + Duration::from_millis(self.rng.random_range(20..9000));
     }
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_makes_the_same_calls_again() {
+    fn a_seed_makes_equal_calls() {
         for (one, other) in calls(7).iter().zip(&calls(7)) {
             assert_eq!(one.messages, other.messages);
         }
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn every_story_is_told_and_makes_sense() {
+    fn every_story_is_complete_and_consistent() {
         let told = calls(1);
         let stories: BTreeSet<Story> = told.iter().map(|call| call.story).collect();
         assert_eq!(stories.len(), STORIES.len());
@@ -398,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn untidy_messages_are_all_there() {
+    fn disordered_messages_are_complete() {
         let chaos = Chaos {
             shuffle: 0.5,
             duplicate: 0.3,

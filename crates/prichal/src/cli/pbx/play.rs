@@ -1,4 +1,4 @@
-//! Telling a server about calls, as a connector does that does not give up.
+//! Sending of calls to a server, as a persistent connector does it.
 
 use std::{
     collections::BTreeMap,
@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 
 use super::plan::{Call, Chaos, Message};
 
-/// How often a message is sent again before the connector gives it up.
-const TRIES: u32 = 400;
-/// How many complaints are kept.
-const COMPLAINTS: usize = 20;
+/// The maximum number of retries of a message.
+const MAX_RETRIES: u32 = 400;
+/// The maximum number of complaints that are kept.
+const MAX_COMPLAINTS: usize = 20;
 
-/// Where the server is, and who calls it.
+/// The server's address and the caller's credentials.
 #[derive(Clone)]
 pub struct Server {
     pub client: Client,
@@ -29,30 +29,30 @@ pub struct Server {
     pub api_key: String,
 }
 
-/// What came of it.
+/// The results of a simulation.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub calls: u64,
-    /// Messages that were taken, and those sent again after a refusal or without an answer.
+    /// Accepted messages, and those repeated after a refusal or without an answer.
     pub taken: u64,
     pub again: u64,
     pub statuses: BTreeMap<u16, u64>,
-    /// The first things that went wrong.
+    /// The first failures.
     pub complaints: Vec<String>,
 }
 
-/// A connector at work.
+/// A running connector.
 pub struct Player {
     server: Server,
     chaos: Chaos,
-    /// The wait before a message is sent again.
+    /// The wait before a retry.
     pause: Duration,
     key: tokio::sync::RwLock<String>,
     tally: Mutex<Tally>,
 }
 
 impl Player {
-    /// Gets its access key.
+    /// Creates a connector and gets its access key.
     pub async fn new(server: Server, chaos: Chaos, pause: Duration) -> Result<Self> {
         let key = authorize(&server).await?;
         Ok(Self {
@@ -72,7 +72,7 @@ impl Player {
         self.lock().clone()
     }
 
-    /// Tells all of them, at most `concurrency` at a time.
+    /// Sends all calls, at most `concurrency` at a time.
     pub async fn tell_all(self: &Arc<Self>, calls: Vec<Call>, concurrency: usize, seed: u64) {
         let mut running = JoinSet::new();
         for (n, call) in (0_u64..).zip(calls) {
@@ -88,11 +88,10 @@ impl Player {
         while running.join_next().await.is_some() {}
     }
 
-    /// Tells one call. What is refused because the server does not know the call yet comes again after
-    /// the others.
+    /// Sends one call. Messages refused because the server does not know the call yet are repeated after the others.
     pub async fn tell(&self, call: &Call, rng: &mut StdRng) {
         let mut left = call.untidy(&self.chaos, rng);
-        for round in 0..TRIES {
+        for round in 0..MAX_RETRIES {
             let mut refused = Vec::new();
             for message in left {
                 if !self.chaos.delay.is_zero() {
@@ -104,7 +103,7 @@ impl Player {
                     Sent::Again => refused.push(message),
                     Sent::Never(why) => {
                         let mut tally = self.lock();
-                        if tally.complaints.len() < COMPLAINTS {
+                        if tally.complaints.len() < MAX_COMPLAINTS {
                             tally
                                 .complaints
                                 .push(format!("{}: {why}", call.external_id));
@@ -174,7 +173,7 @@ impl Player {
         }
     }
 
-    /// Gets another access key, unless somebody has since `old`.
+    /// Gets a new access key, unless another task has replaced `old` already.
     async fn renew(&self, old: &str) {
         let mut key = self.key.write().await;
         if *key == old
@@ -185,11 +184,11 @@ impl Player {
     }
 }
 
-/// What became of a message.
+/// The result of sending a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     Taken,
-    /// Not now.
+    /// To be retried.
     Again,
     Never(String),
 }
@@ -211,7 +210,7 @@ async fn authorize(server: &Server) -> Result<String> {
         .context("the answer has no access key")
 }
 
-/// Sends a request that has to be taken.
+/// Sends a request that must succeed.
 pub async fn ask(request: reqwest::RequestBuilder) -> Result<Value> {
     let answer = request.send().await.map_err(reqwest::Error::without_url)?;
     let status = answer.status();
@@ -223,8 +222,7 @@ pub async fn ask(request: reqwest::RequestBuilder) -> Result<Value> {
     Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 
-/// Reads every call of the workspace, and says which of these are not as they were. Those of other
-/// integrations are not looked at.
+/// Reads all calls of the workspace and returns the differences from these. Calls of other integrations are ignored.
 pub async fn verify(
     server: &Server,
     token: &str,
@@ -275,7 +273,7 @@ pub async fn verify(
     Ok(wrong)
 }
 
-/// Makes an integration for the connector whose server is at `base_url`, and gives its API key.
+/// Creates an integration for the connector whose server is at `base_url`, and returns its API key.
 pub async fn install(server: &Server, token: &str, name: &str, base_url: &str) -> Result<String> {
     let space = format!("{}/api/v1/{}", server.url, server.workspace);
     let post = |path: String, body: Value| {

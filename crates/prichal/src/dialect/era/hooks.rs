@@ -90,7 +90,7 @@ pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<ChannelHandle>>
     let handle = handle.ok_or(Error::Unauthenticated)?;
     Payer::name(&parts.extensions, Some(handle.workspace), handle.channel.id);
     tracing::Span::current().record("workspace", tracing::field::display(handle.workspace));
-    security::known(&Caller::Channel(handle.clone()));
+    security::set_actor(&Caller::Channel(handle.clone()));
     if !sender(app, &parts.headers, &parts.extensions)
         .is_some_and(|sender| handle.channel.admits(sender))
     {

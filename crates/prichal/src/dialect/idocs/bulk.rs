@@ -30,7 +30,7 @@ use crate::{
         body::{Json, Raw},
         idempotency::{IdempotencyKey, JsonAnswer, write_once},
     },
-    platform::{quota, reading::parse_json, security::Actor},
+    platform::{access, quota, reading::parse_json, security::Actor},
 };
 
 /// How many elements a call may have.
@@ -294,11 +294,8 @@ impl Hands for Elements {
 
     fn actor(&self, element: &Element) -> Option<Actor> {
         let asker: Asker = serde_json::from_str(&element.caller).ok()?;
-        Some(Actor::with_token(
-            asker.token,
-            asker.user,
-            element.workspace,
-        ))
+        let name = access::token_identity(asker.token);
+        Some(Actor::new(name, asker.user, Some(element.workspace)))
     }
 
     fn describe(&self, element: &Element, error: &Error) -> (Value, bool) {

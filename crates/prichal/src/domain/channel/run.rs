@@ -356,7 +356,7 @@ impl Ended {
         let author = handle
             .as_ref()
             .map_or_else(Author::system, |handle| handle.author());
-        let actor = handle.map(|handle| Actor::of(&Caller::Channel(handle)));
+        let actor = handle.map(|handle| Actor::from(&Caller::Channel(handle)));
         let origin = origin(run.lane.workspace, author, app.clock.now());
         loop {
             let attempt = (run.kind == Kind::Send && state.status != Status::Queued)

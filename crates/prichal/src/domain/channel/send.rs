@@ -14,7 +14,7 @@ pub use crate::platform::outgoing::post::USER_AGENT;
 use crate::{
     domain::Domain,
     platform::outgoing::{
-        KEEP, Outgoing,
+        LOGGED_BYTES, Outgoing,
         connections::Connections,
         names::Asker,
         post::{JSON, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
@@ -35,7 +35,7 @@ pub struct Posted {
 
 /// The first KiB of an answer, if there is any.
 pub fn head(body: &[u8]) -> Option<String> {
-    let head = &body[..body.len().min(KEEP)];
+    let head = &body[..body.len().min(LOGGED_BYTES)];
     (!head.is_empty()).then(|| text(head))
 }
 
@@ -64,7 +64,7 @@ pub async fn post(
         method: Method::POST,
         headers,
         body: Bytes::from(message.to_owned()),
-        keep: KEEP,
+        keep: LOGGED_BYTES,
     };
     let deadline = app.clock.sleep(app.config.delivery_timeout);
     let connections = Connections::new(1, Asker::Workspace(workspace));

@@ -8,7 +8,7 @@ use super::*;
 const TYPE: HeaderValue = HeaderValue::from_static("multipart/form-data; boundary=XyZ");
 const LIMIT: u64 = 1000;
 
-/// What came out: file name, content type, contents.
+/// The result: file name, content type, contents.
 type Found = (Option<String>, Option<String>, Vec<u8>);
 
 async fn read(content_type: &HeaderValue, chunks: Vec<&[u8]>) -> Result<Found, MultipartError> {
@@ -31,7 +31,7 @@ async fn read(content_type: &HeaderValue, chunks: Vec<&[u8]>) -> Result<Found, M
     Ok((part.file_name, kind, contents))
 }
 
-/// Reads a body cut in every way into two, and byte by byte: the result is always the same.
+/// Reads a body split in two at every position, and byte by byte. The result is always the same.
 async fn read_every_way(body: &[u8]) -> Result<Found, String> {
     let show = |found: Result<Found, MultipartError>| found.map_err(|error| error.to_string());
     let whole = show(read(&TYPE, vec![body]).await);
@@ -172,7 +172,7 @@ async fn a_name_that_is_not_utf8_is_no_error() {
 }
 
 #[tokio::test]
-async fn content_types_are_taken_over_if_they_are_any() {
+async fn valid_content_types_are_kept() {
     for (sent, expected) in [
         (
             "text/plain; charset=utf-8",
@@ -194,7 +194,7 @@ async fn content_types_are_taken_over_if_they_are_any() {
 }
 
 #[tokio::test]
-async fn malformed_forms_are_said_to_be_so() {
+async fn malformed_forms_are_refused_with_the_reason() {
     let file = "Content-Disposition: form-data; name=file";
     for (body, expected) in [
         (String::new(), "it ends before its last boundary"),
@@ -318,16 +318,16 @@ async fn endless_bodies_are_cut_off() {
     let file = "--XyZ\r\nContent-Disposition: form-data; name=file\r\n\r\n";
     let other = "--XyZ\r\nContent-Disposition: form-data; name=other\r\n\r\n";
     for (start, filler, most) in [
-        ("", &b"x"[..], REST),
-        ("", b"\r\n", REST),
-        (other, b"x", REST),
-        (other, b"\r\n--XyZ\r\n\r\n", REST),
-        ("--XyZ", b" ", REST),
+        ("", &b"x"[..], MAX_OTHER_BYTES),
+        ("", b"\r\n", MAX_OTHER_BYTES),
+        (other, b"x", MAX_OTHER_BYTES),
+        (other, b"\r\n--XyZ\r\n\r\n", MAX_OTHER_BYTES),
+        ("--XyZ", b" ", MAX_OTHER_BYTES),
         (file, b"x", LIMIT),
         (file, b"\r", LIMIT),
         ("--XyZ--", b"x", 0),
-        ("--XyZ\r\n", b"a: b\r\n", HEADERS as u64),
-        ("--XyZ\r\n", b"x", HEADERS as u64),
+        ("--XyZ\r\n", b"a: b\r\n", MAX_HEADER_BYTES as u64),
+        ("--XyZ\r\n", b"x", MAX_HEADER_BYTES as u64),
     ] {
         let (error, polled) = endless(start, filler).await;
         assert!(polled <= most + 3 * 8192, "{start} {filler:?}: {polled}");
@@ -357,13 +357,13 @@ async fn a_broken_connection_is_not_a_malformed_form() {
 }
 
 proptest! {
-    /// Contents made of what boundaries are made of come back, cut anywhere.
+    /// Contents made of the characters of boundaries are returned unchanged, split anywhere.
     #[test]
     fn any_contents_come_back(
         contents in "[\r\n\\-XyZa]{0,200}".prop_filter("no boundary in it", |text| !text.contains("\r\n--XyZ")),
         size in 1_usize..20,
     ) {
-        // At the very beginning the line break before it is the headers'.
+        // At the very beginning the line break before it belongs to the headers.
         prop_assume!(!contents.starts_with("--XyZ"));
         let body = form("Content-Disposition: form-data; name=file", &contents);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

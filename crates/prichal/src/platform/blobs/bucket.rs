@@ -1,8 +1,8 @@
 //! Blobs in an S3-compatible store: `<prefix>/<workspace>/<id>`.
 //!
-//! Small blobs are one put, larger ones a multipart upload. S3 has no name for "the unfinished uploads
-//! of this program", so each is noted in an object `<prefix>/unfinished/<workspace>/<id>` that holds
-//! its upload id, until it is finished or aborted.
+//! Small blobs are one put, larger ones a multipart upload. S3 cannot list "the unfinished uploads of this program".
+//! So each is recorded in an object `<prefix>/unfinished/<workspace>/<id>` that holds its upload id until it is
+//! finished or aborted.
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -21,12 +21,12 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use super::{BlobEntry, BlobError, BlobKey, BlobList, BlobStream, OpenError};
 
-/// The smallest part S3 takes, and so the least memory. 10 000 of them make 48 GiB.
+/// The smallest part that S3 accepts, which needs the least memory. 10 000 of them make 48 GiB.
 pub(super) const PART: usize = 5 * 1024 * 1024;
-/// One request: long enough for a part, short enough to notice that nobody is there.
-const SILENCE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(5);
-const RETRIES: usize = 3;
+/// The timeout of one request: long enough for a part, short enough to notice a dead server.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_RETRIES: usize = 3;
 
 const UNFINISHED: &str = "unfinished";
 
@@ -39,7 +39,7 @@ struct Root {
 }
 
 impl fmt::Debug for Root {
-    /// Not the client: it holds the credentials.
+    /// The client is left out, since it holds the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.s3, self.prefix)
     }
@@ -51,21 +51,20 @@ impl Bucket {
         prefix: &str,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, OpenError> {
-        // The HTTP client takes the process's TLS provider (`Cargo.toml`); one that was set already is
-        // the same.
+        // The HTTP client uses the process's TLS provider (`Cargo.toml`). One that was installed already is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // The defaults first, so that the environment can change them. A limit on a whole request
-        // would cut off a download to somebody slow; silence is what tells a dead server.
+        // The defaults come first, so that the environment can change them. A limit on a whole request would cut off
+        // a download to a slow client. A dead server is detected by its silence.
         let mut builder = AmazonS3Builder::new()
             .with_client_options(
                 ClientOptions::new()
                     .with_timeout_disabled()
-                    .with_read_timeout(SILENCE)
-                    .with_connect_timeout(CONNECT),
+                    .with_read_timeout(REQUEST_TIMEOUT)
+                    .with_connect_timeout(CONNECT_TIMEOUT),
             )
             .with_retry(RetryConfig {
-                max_retries: RETRIES,
-                retry_timeout: SILENCE,
+                max_retries: MAX_RETRIES,
+                retry_timeout: REQUEST_TIMEOUT,
                 ..RetryConfig::default()
             });
         for (name, value) in environment {
@@ -115,7 +114,7 @@ impl Bucket {
         range: Option<Range<u64>>,
     ) -> Result<BlobStream, BlobError> {
         let path = self.path(&key.to_string());
-        // S3 has no words for an empty stretch, and cuts one that is too long.
+        // S3 cannot express an empty range, and cuts one that is too long.
         if range.as_ref().is_some_and(Range::is_empty) {
             self.within(&path, range.as_ref()).await?;
             return Ok(futures_util::stream::empty().boxed());
@@ -128,7 +127,7 @@ impl Bucket {
             Ok(found) => found,
             Err(error @ Error::NotFound { .. }) => return Err(unreadable(error)),
             Err(error) => {
-                // One that begins past the end is refused in as many words as there are servers.
+                // Servers refuse a range that begins past the end in many different ways.
                 self.within(&path, range.as_ref()).await?;
                 return Err(failed(error));
             }
@@ -139,7 +138,7 @@ impl Bucket {
         Ok(found.into_stream().map_err(failed).boxed())
     }
 
-    /// Whether the stretch lies in the blob.
+    /// Fails if the range does not lie in the blob.
     async fn within(&self, path: &Path, range: Option<&Range<u64>>) -> Result<(), BlobError> {
         let size = self.0.s3.head(path).await.map_err(unreadable)?.size;
         match range {
@@ -171,7 +170,7 @@ impl Bucket {
         entries.boxed()
     }
 
-    /// A blob of ours; none when it is a note or somebody else's object.
+    /// The entry of an object; `None` for a record of an upload or a foreign object.
     fn entry(&self, object: &ObjectMeta) -> Option<BlobEntry> {
         Some(BlobEntry {
             key: self.below(&object.location)?.parse().ok()?,
@@ -189,7 +188,7 @@ impl Bucket {
                 continue;
             };
             if modified(&note) < before {
-                // One that cannot be aborted does not save the others.
+                // A failure does not spare the other uploads.
                 match self.abort_noted(key, &note.location).await {
                     Ok(()) => removed += 1,
                     Err(error) => first_failure = first_failure.or(Some(error)),
@@ -202,7 +201,7 @@ impl Bucket {
     async fn abort_noted(&self, key: BlobKey, note: &Path) -> Result<(), BlobError> {
         let upload = match self.0.s3.get(note).await {
             Ok(found) => found.bytes().await.map_err(failed)?,
-            // Finished this very moment.
+            // The upload was finished at this very moment.
             Err(Error::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(failed(error)),
         };
@@ -210,7 +209,7 @@ impl Bucket {
         self.abort(key, &upload).await
     }
 
-    /// Aborts a multipart upload and removes its note. One that is gone already is fine.
+    /// Aborts a multipart upload and removes its record. An upload that is gone already is no error.
     async fn abort(&self, key: BlobKey, upload: &str) -> Result<(), BlobError> {
         let path = self.path(&key.to_string());
         match self.0.s3.abort_multipart(&path, &upload.to_owned()).await {
@@ -226,7 +225,7 @@ impl Bucket {
         };
         let place = self.path(UNFINISHED).to_string();
         let found = self.0.s3.list_paginated(Some(&place), options).await;
-        // A bucket that is missing is not a blob that is missing.
+        // A missing bucket is not a missing blob.
         found.map(drop).map_err(BlobError::unavailable)
     }
 
@@ -254,7 +253,7 @@ impl Bucket {
         key.parse().ok()
     }
 
-    /// The path without the prefix.
+    /// The path below the prefix.
     fn below<'a>(&self, path: &'a Path) -> Option<&'a str> {
         let path = path.as_ref();
         match self.0.prefix.as_str() {
@@ -268,7 +267,7 @@ impl Bucket {
 pub(super) struct Upload {
     bucket: Bucket,
     key: BlobKey,
-    /// At most one part.
+    /// Buffered bytes, at most one part.
     buffer: BytesMut,
     parts: Option<Parts>,
 }
@@ -282,7 +281,7 @@ struct Parts {
 impl Upload {
     pub(super) async fn write(&mut self, mut chunk: Bytes) -> Result<(), BlobError> {
         while !chunk.is_empty() {
-            // Only when more comes, so that a blob of just one part needs one put.
+            // The part is sent only when more bytes follow, so that a blob of just one part needs one put.
             if self.buffer.len() == PART {
                 self.send_part().await?;
             }
@@ -322,7 +321,7 @@ impl Upload {
         let done = self.complete().await;
         match (&done, &self.parts) {
             (_, None) => {}
-            // The blob is there. A note that stays is swept.
+            // The blob exists. A record that could not be removed is left to the sweep.
             (Ok(()), Some(_)) => {
                 let _ = self.bucket.remove(&self.bucket.note(self.key)).await;
             }
@@ -349,7 +348,7 @@ impl Upload {
 
     pub(super) async fn abort(self) {
         if let Some(parts) = self.parts {
-            // What stays is swept.
+            // Remains are left to the sweep.
             let _ = self.bucket.abort(self.key, &parts.upload).await;
         }
     }
@@ -363,7 +362,7 @@ fn failed(error: Error) -> BlobError {
     BlobError::unavailable(error)
 }
 
-/// What went wrong with a blob that should be there.
+/// The error for a blob that should exist.
 fn unreadable(error: Error) -> BlobError {
     match error {
         Error::NotFound { .. } => BlobError::NotFound,

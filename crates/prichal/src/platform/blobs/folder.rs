@@ -1,7 +1,7 @@
 //! Blobs in a folder: `<root>/<workspace>/<id>`, written under `<root>/unfinished/` and renamed.
 //!
-//! Own code rather than `object_store`'s local files, because the order of flushes, the place of
-//! unfinished files and the difference between a full disk and a broken one are what matters here.
+//! Own code rather than `object_store`'s local files: it controls the order of flushes and the place of unfinished
+//! files, and tells a full disk from a broken one.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, ReadDir},
@@ -21,17 +21,17 @@ use crate::platform::share::FairShare;
 
 use super::{BlobEntry, BlobError, BlobKey, BlobList, BlobStream, OpenError};
 
-/// Written and read at a time.
+/// The bytes written and read at a time.
 pub(super) const CHUNK: usize = 256 * 1024;
-/// Listed at a time.
+/// The entries listed at a time.
 const BATCH: usize = 256;
-/// More than one block, so that a full disk cannot hide it in what is allocated already.
+/// The contents of the test file: more than one block, so that a full disk is noticed.
 const PROBE: [u8; 8192] = [0; 8192];
 
-/// How many threads all workspaces' files may take at a time, and those of one. A disk that is slow with the
-/// files of one holds up nobody else, nor the question whether the store works.
-const THREADS: usize = 96;
-const SHARE: usize = 16;
+/// The maximum number of threads that file operations of all workspaces may occupy, and of one workspace. A disk that
+/// is slow with the files of one workspace delays neither others nor the readiness check.
+const MAX_THREADS: usize = 96;
+const MAX_THREADS_PER_WORKSPACE: usize = 16;
 
 const UNFINISHED: &str = "unfinished";
 
@@ -51,7 +51,7 @@ impl Folder {
         let open = || {
             make_dir(&unfinished)?;
             match probe(&unfinished) {
-                // Downloads still work, and room may come while the server runs.
+                // Downloads still work, and space may become free while the server runs.
                 Err(error) if is_full(&error) => Ok(()),
                 done => done,
             }
@@ -63,14 +63,14 @@ impl Folder {
         Ok(Self(Arc::new(Root {
             blobs: path.to_owned(),
             unfinished,
-            threads: FairShare::new(THREADS, SHARE),
+            threads: FairShare::new(MAX_THREADS, MAX_THREADS_PER_WORKSPACE),
         })))
     }
 
     pub(super) async fn create(&self, key: BlobKey) -> Result<Upload, BlobError> {
         let folder = self.clone();
         self.blocking(key, move || {
-            // A name of its own, not the key's: two uploads never share a file.
+            // The name differs from the key: two uploads never share a file.
             let temporary = Temporary(Some(folder.temporary()));
             let file = new_file(temporary.path())?;
             Ok(Upload {
@@ -197,7 +197,7 @@ impl Folder {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let place = self.0.threads.take(key.workspace, 1).await;
-        // The place is given back by the thread: whoever waits for it may be gone by then.
+        // The thread returns the permit: the waiting task may be gone by then.
         let work = move || {
             let _place = place;
             work()
@@ -216,7 +216,7 @@ impl Folder {
 
 #[derive(Debug)]
 pub(super) struct Upload {
-    /// Away while it is being written; away for good when that was cancelled.
+    /// `None` during a write, and for good after a cancelled one.
     file: Option<File>,
     temporary: Temporary,
     buffer: BytesMut,
@@ -226,7 +226,7 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) async fn write(&mut self, chunk: &[u8]) -> Result<(), BlobError> {
-        // Whoever sends tiny chunks does not cost a system call and a thread switch for each.
+        // Tiny chunks are collected, so that they do not cost a system call and a thread switch each.
         for piece in chunk.chunks(CHUNK) {
             self.buffer.extend_from_slice(piece);
             if self.buffer.len() >= CHUNK {
@@ -265,7 +265,7 @@ impl Upload {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            // Also when the directory was there: whoever made it may not have flushed it yet.
+            // An existing directory is flushed, too: its creator may not have flushed it yet.
             sync_dir(root)?;
             self.temporary.rename(&self.folder.path(self.key))?;
             sync_dir(&dir)
@@ -293,7 +293,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // What stays is swept.
+            // Remains are left to the sweep.
             let _ = fs::remove_file(path);
         }
     }
@@ -325,7 +325,7 @@ impl Walk {
         })
     }
 
-    /// The next blobs; none at the end.
+    /// The next blobs; an empty list at the end.
     fn batch(&mut self) -> io::Result<Vec<BlobEntry>> {
         let mut batch = Vec::new();
         while batch.len() < BATCH {
@@ -345,7 +345,7 @@ impl Walk {
                 continue;
             };
             let entry = entry?;
-            // Whatever else somebody put there is none of ours.
+            // Foreign files are skipped.
             let key = entry
                 .file_name()
                 .to_str()
@@ -365,7 +365,7 @@ impl Walk {
     }
 }
 
-/// Runs file system calls where they may block. They run to their end even when nobody waits any more.
+/// Runs file system calls on a blocking thread. They run to their end even if the caller is gone.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -388,7 +388,7 @@ fn failed(error: io::Error) -> BlobError {
     }
 }
 
-/// What went wrong with a blob that should be there.
+/// The error for a blob that should exist.
 fn unreadable(error: io::Error) -> BlobError {
     match error.kind() {
         ErrorKind::NotFound => BlobError::NotFound,
@@ -417,7 +417,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory and those above it, all of them durable.
+/// Creates a directory and its parents durably.
 fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -434,7 +434,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
     sync_dir(above)
 }
 
-/// Files of customers are for this user only.
+/// Creates a directory for this user only, since it holds files of customers.
 fn new_dir(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -442,7 +442,7 @@ fn new_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Makes the names in a directory durable. File systems that have nothing of the kind say so.
+/// Flushes the names in a directory. File systems without that feature report so.
 fn sync_dir(path: &Path) -> io::Result<()> {
     match File::open(path)?.sync_all() {
         Err(error)
@@ -472,7 +472,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn slow_files_of_one_workspace_hold_up_nobody_else() {
+    async fn slow_files_of_one_workspace_do_not_delay_others() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = Folder::open(dir.path()).expect("it opens");
         let [slow, other] = [1, 2].map(|number| BlobKey {
@@ -480,7 +480,7 @@ mod tests {
             id: Uuid::nil(),
         });
         let mut busy = Vec::new();
-        for _ in 0..SHARE {
+        for _ in 0..MAX_THREADS_PER_WORKSPACE {
             busy.push(folder.0.threads.take(slow.workspace, 1).await);
         }
         let mut waiting = Box::pin(folder.create(slow));

@@ -15,7 +15,7 @@ const MIB: usize = 1024 * 1024;
 const LONG_AGO: Timestamp = Timestamp::from_micros(0);
 const FAR_AHEAD: Timestamp = Timestamp::from_micros(i64::MAX);
 
-/// An empty store, and where its files really are.
+/// An empty store and the folder of its files.
 struct TestStore {
     blobs: Blobs,
     dir: tempfile::TempDir,
@@ -45,8 +45,8 @@ impl TestStore {
         }
     }
 
-    /// Every file there is, with its name in full, but for what the server notes beside objects and
-    /// does not remove with them.
+    /// All files with their full names, without the server's own records beside objects, which it does not remove
+    /// with them.
     fn files(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut dirs = vec![self.dir.path().to_owned()];
@@ -102,7 +102,7 @@ impl Concat for BlobStream {
     }
 }
 
-/// Bytes in which no stretch equals another.
+/// Bytes in which no two ranges are equal.
 fn contents(length: usize) -> Bytes {
     (0_u32..)
         .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
@@ -156,7 +156,7 @@ async fn a_large_blob_comes_back_whole_and_in_stretches(store: TestStore) {
     let all = contents(20 * MIB + 12_345);
     let mut upload = store.blobs.create(key(1, 1)).await.unwrap();
     let mut rest = all.clone();
-    // Chunks of uneven sizes, as a network gives them.
+    // Chunks of uneven sizes, as a network delivers them.
     for size in (1..).map(|number| number * 7919 % 400_000 + 1) {
         upload
             .write(rest.split_to(size.min(rest.len())))
@@ -234,7 +234,7 @@ async fn a_dropped_upload_leaves_nothing_once_it_is_swept(store: TestStore) {
     for id in 1..=3 {
         let mut upload = store.blobs.create(key(1, id)).await.unwrap();
         upload.write(contents(12 * MIB)).await.unwrap();
-        // As a killed process would: without its destructors.
+        // A killed process runs no destructors.
         if id == 3 {
             drop(upload);
         } else {
@@ -258,7 +258,7 @@ async fn a_running_upload_survives_a_sweep_of_older_ones(store: TestStore) {
     upload.finish().await.unwrap();
     assert!(store.get(key(1, 1), None).await.unwrap() == all);
 
-    // One that is swept all the same fails. It does not leave a blob with a hole.
+    // A swept upload that goes on fails. It does not leave a blob with a hole.
     let mut upload = store.blobs.create(key(1, 2)).await.unwrap();
     upload.write(all.clone()).await.unwrap();
     assert_eq!(store.blobs.sweep_unfinished(FAR_AHEAD).await.unwrap(), 1);
@@ -345,7 +345,7 @@ async fn a_list_shows_finished_blobs_of_the_workspace_or_of_all(store: TestStore
 async fn a_list_is_longer_than_a_page(store: TestStore) {
     let count = 1100;
     store.put(key(1, 0), b"x").await;
-    // Written past the store, which would flush each.
+    // Written directly to the folder, since the store would flush each.
     let place = store.files();
     let place = place
         .iter()
@@ -411,7 +411,7 @@ async fn an_upload_cancelled_half_way_cannot_go_on() {
         let mut upload = store.blobs.create(key(1, 1)).await.unwrap();
         let mut write = Box::pin(upload.write(contents(6 * MIB)));
         if futures_util::poll!(&mut write).is_ready() {
-            // The disk was quicker than the look: nothing was cut off.
+            // The write ended before it could be cut off.
             continue;
         }
         drop(write);
@@ -439,7 +439,7 @@ async fn files_of_others_are_not_listed_and_not_swept() {
 }
 
 #[tokio::test]
-async fn a_folder_that_went_away_is_not_ready_and_not_made_again() {
+async fn a_removed_folder_is_not_ready_and_not_recreated() {
     let store = TestStore::folder();
     std::fs::remove_dir_all(store.dir.path().join("blobs")).unwrap();
     assert!(matches!(
@@ -454,7 +454,7 @@ async fn a_folder_that_went_away_is_not_ready_and_not_made_again() {
 }
 
 #[tokio::test]
-async fn a_file_where_the_folder_should_be_is_said_at_start() {
+async fn a_file_in_place_of_the_folder_fails_the_start() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("blobs"), "").unwrap();
     let error = Blobs::open_with(&BlobUrl::DataDir, dir.path(), []).unwrap_err();
@@ -517,7 +517,7 @@ async fn wrong_credentials_are_not_ready_and_not_shown() {
 }
 
 #[test]
-fn bad_s3_settings_are_said_at_start() {
+fn bad_s3_settings_fail_the_start() {
     let open = |settings: &[(&str, &str)]| {
         let settings = settings
             .iter()

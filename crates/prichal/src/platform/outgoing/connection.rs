@@ -17,38 +17,38 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Answer, CallError, MOST_HEAD, Phase, lenient, tls, within};
+use super::{Answer, CallError, MAX_HEAD_BYTES, Phase, lenient, tls, within};
 
-/// How much of a body is read so that the connection can be used again. Past that, a new connection
-/// is cheaper, and a body without an end must end somewhere.
-const MOST_BODY: usize = 64 * 1024;
+/// The maximum bytes of a body that are read to reuse the connection. Beyond that a new connection is cheaper, and an
+/// endless body must end somewhere.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-type Driver = Connection<TokioIo<Heard>, Full<Bytes>>;
+type Driver = Connection<TokioIo<Recording>, Full<Bytes>>;
 
-/// A connection with its driver, which does the reading and writing when it is polled. hyper means
-/// it to be a task of its own; here whoever waits for the answer polls it.
+/// A connection with its driver, which reads and writes when it is polled. hyper intends the driver to be a task of
+/// its own. Here the caller that waits for the answer polls it.
 pub(super) struct Live {
     sender: SendRequest<Full<Bytes>>,
-    /// Dropped when it is done: that ends the futures that wait for it.
+    /// Dropped when the driver is done, which ends the futures that wait for it.
     driver: Option<Driver>,
-    heard: Arc<Mutex<Sent>>,
-    /// An answer was left half read.
+    received: Arc<Mutex<Sent>>,
+    /// True if an answer was left half read.
     spoilt: bool,
-    /// The host has asked for a certificate, and has not answered any request since.
+    /// True if the host has asked for a certificate and has not answered any request since.
     asked: bool,
 }
 
 impl Live {
-    /// `asked`: the handshake asked for a certificate of ours.
+    /// `asked` is true if the handshake asked for a client certificate.
     pub(super) async fn new(
         http: &Builder,
         stream: Stream,
         asked: bool,
     ) -> Result<Box<Self>, CallError> {
-        let heard = Arc::<Mutex<Sent>>::default();
-        let io = TokioIo::new(Heard {
+        let received = Arc::<Mutex<Sent>>::default();
+        let io = TokioIo::new(Recording {
             stream,
-            heard: Arc::clone(&heard),
+            received: Arc::clone(&received),
         });
         let (sender, driver) = http
             .handshake(io)
@@ -57,21 +57,21 @@ impl Live {
         Ok(Box::new(Self {
             sender,
             driver: Some(driver),
-            heard,
+            received,
             spoilt: false,
             asked,
         }))
     }
 
-    /// Whether the last exchange brought any byte from the peer.
-    pub(super) fn heard(&self) -> bool {
+    /// True if the last exchange brought any byte from the peer.
+    pub(super) fn has_received(&self) -> bool {
         !self.sent().head.is_empty()
     }
 
-    /// Whether the next request can be sent.
+    /// True if the next request can be sent.
     pub(super) fn is_ready(&mut self) -> bool {
-        // Sees that the peer has closed, or has sent what nobody asked for, as far as the runtime
-        // knows by now. The one who uses the connection next polls again with a real waker.
+        // Notices a close or unexpected bytes of the peer, as far as the runtime knows by now. The next user of the
+        // connection polls again with a real waker.
         drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
         !self.spoilt && self.driver.is_some() && self.sender.is_ready()
     }
@@ -102,7 +102,7 @@ impl Live {
         })
     }
 
-    /// The head of an answer that has come, though not as the standard wants it, or else the error.
+    /// Returns the received head of an answer that violates the standard, or else the error.
     fn look_again(&self, error: CallError, keep: usize) -> Result<Answer, CallError> {
         let sent = self.sent();
         let Some((status, headers, length)) = lenient::head(&sent.head) else {
@@ -119,7 +119,7 @@ impl Live {
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn head(
@@ -133,25 +133,25 @@ impl Live {
         })
         .await
         .map_err(|error| match fault(&error, Phase::Answer, self.asked) {
-            // Some say no more when they are shown no certificate.
-            CallError::Closed { .. } if self.asked && !self.heard() => CallError::Tls {
+            // Some hosts close without an alert if the client shows no certificate.
+            CallError::Closed { .. } if self.asked && !self.has_received() => CallError::Tls {
                 reason: tls::CLIENT_CERTIFICATE,
             },
             error => error,
         })
     }
 
-    /// Reads the first `keep` bytes of the body, and says whether there is more.
+    /// Reads the first `keep` bytes of the body. The flag is true if there is more.
     ///
-    /// A body that says its length, up to what we would read anyway, must come whole: less is half
-    /// an answer. From any other, `keep` bytes are enough, and we do not wait for the rest.
+    /// A body of a declared length, up to the maximum that is read anyway, must be complete: less is half an answer.
+    /// From any other body, `keep` bytes are enough and the rest is not awaited.
     async fn body(
         &mut self,
         mut body: Incoming,
         keep: usize,
         kept: &mut BytesMut,
     ) -> Result<bool, CallError> {
-        let most = MOST_BODY.max(keep) as u64;
+        let most = MAX_BODY_BYTES.max(keep) as u64;
         let length = body.size_hint().exact();
         let patient = length.is_some_and(|length| length <= most);
         let mut seen = 0_u64;
@@ -191,7 +191,7 @@ impl Live {
         body: &mut Incoming,
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        // Asking for a frame is what makes the driver read one.
+        // The request for a frame makes the driver read one.
         let frame = Pin::new(&mut *body).poll_frame(cx);
         if frame.is_ready() {
             return frame;
@@ -201,12 +201,12 @@ impl Live {
     }
 }
 
-/// Lets the driver do what it can.
+/// Polls the driver once.
 fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if let Some(connection) = driver
         && Pin::new(connection).poll(cx).is_ready()
     {
-        // Its error, if any, has gone to whoever waits for the answer.
+        // Its error, if any, has gone to the waiter for the answer.
         *driver = None;
     }
 }
@@ -238,7 +238,7 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What a peer has sent in answer to the request that is under way: the head, and what came along with it.
+/// The bytes that a peer has sent in answer to the current request: the head, and the bytes read along with it.
 #[derive(Default)]
 struct Sent {
     head: Vec<u8>,
@@ -257,9 +257,9 @@ impl Sent {
             return;
         }
         let looked = self.head.len().saturating_sub(3);
-        let room = MOST_HEAD - self.head.len();
+        let room = MAX_HEAD_BYTES - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        // Behind an informational answer there is another head.
+        // An informational answer is followed by another head.
         let is_final = self.head.get(9) != Some(&b'1');
         let new = &self.head[looked..];
         let ends = |mark: &[u8]| memchr::memmem::find(new, mark).is_some();
@@ -267,13 +267,13 @@ impl Sent {
     }
 }
 
-/// A stream that remembers what it brought.
-struct Heard {
+/// A stream that records received bytes.
+struct Recording {
     stream: Stream,
-    heard: Arc<Mutex<Sent>>,
+    received: Arc<Mutex<Sent>>,
 }
 
-impl AsyncRead for Heard {
+impl AsyncRead for Recording {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -284,14 +284,14 @@ impl AsyncRead for Heard {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         })?;
-        let mut sent = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         sent.add(&buf.filled()[before..]);
         drop(sent);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Heard {
+impl AsyncWrite for Recording {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

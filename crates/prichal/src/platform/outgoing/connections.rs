@@ -1,4 +1,4 @@
-//! The connections of one caller to one destination that wait for their next use.
+//! The idle connections of one caller to one destination.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,25 +11,24 @@ use super::connection::Live;
 use super::names::{Asker, Names};
 use super::target::Origin;
 
-/// How long a connection may wait. Past that, peers and the boxes between us tend to forget it.
-const IDLE: Duration = Duration::from_secs(30);
+/// The maximum idle time of a connection. Peers and middleboxes tend to forget it later.
+const MAX_IDLE: Duration = Duration::from_secs(30);
 
-/// How long an answer of the resolver holds, a failure too. Just long enough that calls which need
-/// a new connection at the same moment ask once.
-const RESOLVED: Duration = Duration::from_secs(1);
+/// The lifetime of a resolved name, or of a failure. It is just long enough that simultaneous calls resolve once.
+const RESOLVED_LIFETIME: Duration = Duration::from_secs(1);
 
-/// What one caller keeps between its calls. There is no pool for all callers on purpose: a receiver
+/// The connections that one caller keeps between its calls. There is no pool for all callers on purpose: a receiver
 /// that hangs or floods can then harm only the webhook that calls it.
 ///
 /// Made for one destination. After a change of the URL the old connections are not used.
 pub struct Connections {
     most: usize,
-    /// Whose share the resolving of names counts against.
+    /// The owner of the share that name resolution counts against.
     asker: Asker,
-    /// The one used last is at the back.
+    /// Idle connections, the last used one at the back.
     idle: Mutex<VecDeque<Idle>>,
-    /// Locked while the resolver works, so that a host whose name cannot be resolved takes one place of
-    /// its workspace's share, not one per call.
+    /// Locked during resolution, so that a host with an unresolvable name takes one slot of its workspace's share,
+    /// not one per call.
     resolved: tokio::sync::Mutex<Option<Resolved>>,
 }
 
@@ -47,7 +46,7 @@ struct Resolved {
 }
 
 impl Connections {
-    /// Keeps at most `most` connections. Best is the number of calls that run at the same time.
+    /// Keeps at most `most` connections, best as many as concurrent calls.
     pub fn new(most: usize, asker: Asker) -> Self {
         Self {
             most,
@@ -57,18 +56,18 @@ impl Connections {
         }
     }
 
-    /// How many connections wait.
+    /// The number of idle connections.
     pub fn idle(&self) -> usize {
         self.lock().len()
     }
 
-    /// Closes what has waited for too long. Calls do that by themselves: this is for a caller that
-    /// has nothing to call. One that will not call again drops the whole.
+    /// Closes connections that were idle for too long. Calls do that by themselves: this is for a caller without
+    /// calls. A caller that is finished drops the whole.
     pub fn sweep(&self, now: Instant) {
         expire(&mut self.lock(), now);
     }
 
-    /// A connection to `origin` that is open as far as can be seen.
+    /// An idle connection to `origin` that appears to be open.
     pub(super) fn take(&self, origin: &Origin, now: Instant) -> Option<Box<Live>> {
         loop {
             let mut idle = self.lock();
@@ -81,7 +80,7 @@ impl Connections {
         }
     }
 
-    /// Keeps a connection that can be used again.
+    /// Keeps a reusable connection.
     pub(super) fn put(&self, mut live: Box<Live>, origin: &Arc<Origin>, now: Instant) {
         if !live.is_ready() {
             return;
@@ -97,7 +96,7 @@ impl Connections {
         }
     }
 
-    /// The addresses of a host, asked for once by calls that need them at the same moment.
+    /// The addresses of a host, resolved once for simultaneous calls.
     pub(super) async fn resolve(
         &self,
         names: &Names,
@@ -108,7 +107,7 @@ impl Connections {
         if let Some(known) = &*resolved
             && known.name == name
             && known.port == port
-            && known.since.elapsed() < RESOLVED
+            && known.since.elapsed() < RESOLVED_LIFETIME
         {
             return known.outcome.clone();
         }
@@ -123,7 +122,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        // Nothing panics under the lock, and if it did, the list would still be whole.
+        // No code under the lock panics, and if it did, the list would still be valid.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +139,7 @@ impl fmt::Debug for Connections {
 fn expire(idle: &mut VecDeque<Idle>, now: Instant) {
     while idle
         .front()
-        .is_some_and(|oldest| now.saturating_duration_since(oldest.since) >= IDLE)
+        .is_some_and(|oldest| now.saturating_duration_since(oldest.since) >= MAX_IDLE)
     {
         idle.pop_front();
     }

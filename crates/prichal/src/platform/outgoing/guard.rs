@@ -1,5 +1,5 @@
-//! Decides whether an address may be called. It sees addresses only, never names: what it has
-//! passed is what is then connected to.
+//! The decision if an address may be called. The guard sees addresses only, never names: the address that it passes
+//! is the one that is connected to.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,12 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The rule for the addresses of receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// Passes everything. For receivers in one's own network, and for tests.
+    /// Passes all addresses, for receivers in the operator's own network and for tests.
     pub allow_private: bool,
 }
 
 impl Guard {
-    /// Refuses an address that is not one of the public internet.
+    /// Refuses an address outside the public internet.
     pub fn check(self, address: IpAddr) -> Result<(), Kind> {
         match kind(address) {
             Some(kind) if !self.allow_private => Err(kind),
@@ -21,7 +21,7 @@ impl Guard {
     }
 }
 
-/// Why an address is not one of the public internet.
+/// The reason why an address is outside the public internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Unspecified,
@@ -31,7 +31,7 @@ pub enum Kind {
     /// 100.64.0.0/10, between a provider and its customers.
     Shared,
     LinkLocal,
-    /// Where clouds hand credentials to their machines.
+    /// The metadata services of clouds, which hand credentials to their machines.
     Metadata,
     Multicast,
     Broadcast,
@@ -58,10 +58,9 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the address is when it is not one of the public internet.
+/// The kind of an address outside the public internet; `None` for a public one.
 ///
-/// The std methods for this are partly unstable, so the tables of RFC 6890 and its successors
-/// are spelled out.
+/// The std methods for this are partly unstable, so the tables of RFC 6890 and its successors are spelled out.
 fn kind(address: IpAddr) -> Option<Kind> {
     match address {
         IpAddr::V4(address) => kind_v4(address),
@@ -103,7 +102,7 @@ fn kind_v6(address: Ipv6Addr) -> Option<Kind> {
         [0x2001, 0xdb8, ..] | [0x3fff, ..=0x0fff, ..] => Kind::Documentation,
         // 2001::/23 are protocols, among them Teredo, which hides an IPv4 address.
         [0x2001, ..=0x01ff, ..] => Kind::Reserved,
-        // Global unicast. All that is outside of it has not been given to anybody.
+        // Global unicast. Everything else is unassigned.
         [0x2000..=0x3fff, ..] => return None,
         _ => Kind::Reserved,
     })

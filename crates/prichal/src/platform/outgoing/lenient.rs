@@ -1,11 +1,11 @@
-//! A second look at an answer that hyper does not take, though its head has come whole: other clients
-//! take much that the standard forbids, and a confirmation that has arrived counts.
+//! A lenient reader for answers that hyper rejects although their head is complete. Other clients accept much that
+//! the standard forbids, and a confirmation that has arrived counts.
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
-/// Status and headers at the start of what a peer has sent, and how many bytes they are. Informational
-/// answers before them are passed over. Nothing when the head has not come whole, or is no head of HTTP.
+/// The status, the headers and the length of the head at the start of `sent`. Informational answers before it are
+/// skipped. `None` if the head is incomplete or not one of HTTP.
 pub(super) fn head(sent: &[u8]) -> Option<(StatusCode, HeaderMap, usize)> {
     let mut start = 0;
     loop {
@@ -18,7 +18,7 @@ pub(super) fn head(sent: &[u8]) -> Option<(StatusCode, HeaderMap, usize)> {
     }
 }
 
-/// How long a head is, with its empty line.
+/// The length of a head, with its empty line.
 pub(super) fn head_length(sent: &[u8]) -> Option<usize> {
     let mut seen = false;
     let mut at = 0;
@@ -29,7 +29,7 @@ pub(super) fn head_length(sent: &[u8]) -> Option<usize> {
         if is_whole && is_empty && seen {
             return Some(at);
         }
-        // Empty lines before the first are no head.
+        // Empty lines before the status line are not part of the head.
         seen |= !is_empty;
     }
     None
@@ -53,13 +53,13 @@ fn read(head: &[u8]) -> Option<(StatusCode, HeaderMap)> {
     }
     let mut headers = HeaderMap::new();
     for (name, value) in unfolded.iter().filter_map(|line| header(line)) {
-        // More than there is room for are not needed.
+        // Headers beyond the capacity are not needed.
         let _ = headers.try_append(name, value);
     }
     Some((status, headers))
 }
 
-/// The three digits behind `HTTP/` and a version.
+/// The three digits after `HTTP/` and a version.
 fn status(line: &[u8]) -> Option<StatusCode> {
     let (protocol, rest) = line.split_at_checked(5)?;
     let version = rest.iter().position(|byte| *byte == b' ')?;
@@ -73,7 +73,7 @@ fn status(line: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(code).ok().filter(|_| is_apart)
 }
 
-/// A header, without the bytes that its value cannot have.
+/// A header, without the bytes that are invalid in its value.
 fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let name = HeaderName::from_bytes(line[..colon].trim_ascii()).ok()?;
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_other_clients_take_is_taken() {
+    fn a_head_that_other_clients_accept_is_accepted() {
         for sent in [
             "HTTP/1.1 200 OK\r\nEcho: 7\r\n\r\n",
             "HTTP/1.1 200\nEcho:7\n\nrest",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_or_not_whole_is_nothing() {
+    fn incomplete_and_foreign_heads_are_none() {
         for sent in [
             "",
             "\r\n\r\n",
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_looked_at_without_harm(
+        fn any_bytes_are_read_without_a_panic(
             start in prop::sample::select(vec!["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100\n\n"]),
             rest in prop::collection::vec(any::<u8>(), 0..200),
         ) {

@@ -1,9 +1,8 @@
-//! The addresses of host names. The system's resolver blocks a thread for each name that nobody answers
-//! for, and names are chosen by tenants; so names are resolved without threads, and each workspace has
-//! its share of what is asked at a time.
+//! The addresses of host names. The system's resolver blocks a thread for each name without an answer, and tenants
+//! choose names. So names are resolved without threads, and each workspace has its share of concurrent queries.
 //!
-//! `/etc/hosts` and `/etc/resolv.conf` hold as they do for the system's resolver, changes of them within
-//! seconds. A name in `/etc/hosts` is asked of nobody.
+//! `/etc/hosts` and `/etc/resolv.conf` apply as they do for the system's resolver, their changes within seconds. A
+//! name in `/etc/hosts` is never queried.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -26,38 +25,38 @@ use prichal_core::id::WorkspaceId;
 use super::CallError;
 use crate::platform::share::FairShare;
 
-/// How many names are asked for at a time by all workspaces together, and by one.
-const TOGETHER: usize = 256;
-const EACH: usize = 32;
-/// How long an answer is kept, whatever it says itself. One that there is no such name is doubted sooner.
-const KEPT: Duration = Duration::from_mins(1);
-const DOUBTED: Duration = Duration::from_secs(5);
-/// How many answers are kept.
-const MOST: u64 = 256;
-/// How long one server is waited for, and how often it is asked, whatever the system's settings say.
-const PATIENCE: Duration = Duration::from_secs(5);
-const ATTEMPTS: usize = 2;
-/// How often the system's settings are looked at.
-const LOOK: Duration = Duration::from_secs(5);
+/// The maximum number of concurrent queries of all workspaces, and of one.
+const MAX_CONCURRENT_QUERIES: usize = 256;
+const MAX_CONCURRENT_PER_WORKSPACE: usize = 32;
+/// The maximum cache time of an answer, regardless of its TTL. A negative answer is cached for a shorter time.
+const CACHE_TTL: Duration = Duration::from_mins(1);
+const NEGATIVE_CACHE_TTL: Duration = Duration::from_secs(5);
+/// The maximum number of cached answers.
+const MAX_CACHED: u64 = 256;
+/// The timeout of one server, and the number of attempts, regardless of the system's settings.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_ATTEMPTS: usize = 2;
+/// The interval of checks for changes of the system's settings.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
-const SETTINGS: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+const SETTINGS_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
-/// Whom names are resolved for.
+/// The requester of a resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     /// A workspace, with its own share.
     Workspace(WorkspaceId),
-    /// The server, which waits for no workspace.
+    /// The server itself, which waits for no workspace.
     Server,
 }
 
-/// What all calls of a process resolve names with.
+/// The resolver of all calls of a process.
 pub(super) struct Names {
     system: Mutex<Option<Current>>,
     shares: FairShare,
 }
 
-/// The system's settings as they were read last.
+/// The system's settings as they were last read.
 struct Current {
     system: Arc<System>,
     changed: [Option<SystemTime>; 2],
@@ -73,11 +72,11 @@ impl Names {
     pub(super) fn new() -> Self {
         Self {
             system: Mutex::default(),
-            shares: FairShare::new(TOGETHER, EACH),
+            shares: FairShare::new(MAX_CONCURRENT_QUERIES, MAX_CONCURRENT_PER_WORKSPACE),
         }
     }
 
-    /// All addresses of a host: none is left out, so that none escapes whoever checks them.
+    /// All addresses of a host, so that none escapes the guard.
     pub(super) async fn resolve(
         &self,
         asker: Asker,
@@ -101,7 +100,7 @@ impl Names {
     fn system(&self) -> Result<Arc<System>, NetError> {
         let mut current = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = current.as_mut() {
-            if current.looked.elapsed() < LOOK {
+            if current.looked.elapsed() < RELOAD_INTERVAL {
                 return Ok(current.system.clone());
             }
             current.looked = Instant::now();
@@ -126,14 +125,14 @@ impl fmt::Debug for Names {
     }
 }
 
-/// When the settings were changed last.
+/// The modification times of the settings files.
 fn changed() -> [Option<SystemTime>; 2] {
-    SETTINGS.map(|path| Path::new(path).metadata().ok()?.modified().ok())
+    SETTINGS_FILES.map(|path| Path::new(path).metadata().ok()?.modified().ok())
 }
 
 impl System {
     fn read() -> Result<Self, NetError> {
-        // A system that names no server has one itself, as the system's resolver sees it.
+        // A system without configured servers has one itself, as for the system's resolver.
         let (config, options) = read_system_conf().unwrap_or_else(|_| {
             let here = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![here]);
@@ -148,7 +147,7 @@ impl System {
         })
     }
 
-    /// What `/etc/hosts` says.
+    /// The addresses of a name in `/etc/hosts`.
     fn listed(&self, name: &Name) -> Vec<IpAddr> {
         let kinds = [RecordType::AAAA, RecordType::A];
         let found = kinds.map(|kind| {
@@ -162,13 +161,13 @@ impl System {
 
 fn bounded(system: ResolverOpts) -> ResolverOpts {
     let mut options = system;
-    options.timeout = options.timeout.min(PATIENCE);
-    options.attempts = options.attempts.min(ATTEMPTS);
+    options.timeout = options.timeout.min(QUERY_TIMEOUT);
+    options.attempts = options.attempts.min(MAX_ATTEMPTS);
     options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
     options.use_hosts_file = ResolveHosts::Never;
-    options.cache_size = MOST;
-    options.positive_max_ttl = Some(KEPT);
-    options.negative_max_ttl = Some(DOUBTED);
+    options.cache_size = MAX_CACHED;
+    options.positive_max_ttl = Some(CACHE_TTL);
+    options.negative_max_ttl = Some(NEGATIVE_CACHE_TTL);
     options
 }
 
@@ -184,7 +183,7 @@ fn in_order(addresses: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Whether the system knows a way to an address of IPv6. Sends nothing.
+/// True if the system has a route to an address. Sends nothing.
 fn has_route(address: SocketAddr) -> bool {
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
     socket.and_then(|socket| socket.connect(address)).is_ok()
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_in_the_hosts_file_is_asked_of_nobody() {
+    async fn a_name_in_the_hosts_file_is_not_queried() {
         let names = Names::new();
         let found = names.resolve(Asker::Server, "localhost", 80).await;
         let found = found.expect("every system knows itself");
@@ -218,14 +217,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_without_an_answer_hold_up_nobody_else() {
+    async fn names_without_an_answer_do_not_delay_others() {
         let names = Names::new();
         let [slow, other] = [1, 2].map(|number| WorkspaceId(Uuid::from_u128(number)));
         let mut busy = Vec::new();
-        for _ in 0..EACH {
+        for _ in 0..MAX_CONCURRENT_PER_WORKSPACE {
             busy.push(names.shares.take(slow, 1).await);
         }
-        // Reserved by RFC 6761: nobody is asked for it.
+        // Reserved by RFC 6761, so no server is queried.
         let ask = |asker| names.resolve(asker, "nowhere.invalid", 80);
         let mut waiting = Box::pin(ask(Asker::Workspace(slow)));
         assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_name_has_no_address() {
+    async fn an_invalid_name_has_no_address() {
         let names = Names::new();
         let long = format!("{}.example", "a".repeat(64));
         for name in [long.as_str(), "a..b"] {

@@ -1,4 +1,4 @@
-//! Posts to receivers: one POST with a deadline, and what came of it.
+//! Posts to receivers: one POST with a deadline, and its outcome.
 
 use std::time::Duration;
 
@@ -11,33 +11,35 @@ use prichal_core::{
 
 use crate::platform::{
     Platform,
-    outgoing::{Answer, CallError, KEEP, Outgoing, connections::Connections, target::Target},
+    outgoing::{
+        Answer, CallError, LOGGED_BYTES, Outgoing, connections::Connections, target::Target,
+    },
 };
 
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 
-/// How this server introduces itself.
+/// The `User-Agent` of this server.
 pub const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("Prichal/", env!("CARGO_PKG_VERSION")));
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub reply: Reply,
     pub started_at: Timestamp,
     pub duration: Duration,
     pub http_status: Option<u16>,
-    /// Why it is no success, for people.
+    /// The reason of a failure, for people.
     pub error: Option<String>,
     /// The first KiB of the answer.
     pub answer: Option<String>,
 }
 
-/// What comes of a call whose URL is none.
+/// The outcome of a call with an invalid URL.
 pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
     Outcome {
         reply: Reply::Failed(Failure::BadUrl),
@@ -49,7 +51,7 @@ pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
     }
 }
 
-/// Posts a body once. `read` says what an answer means.
+/// Posts a body once. `read` judges the answer.
 pub async fn post(
     app: &Platform,
     connections: &Connections,
@@ -63,7 +65,7 @@ pub async fn post(
         method: Method::POST,
         headers,
         body,
-        keep: KEEP,
+        keep: LOGGED_BYTES,
     };
     let deadline = app.clock.sleep(app.config.delivery_timeout);
     let called = app.outgoing.call(connections, target, request, deadline);
@@ -92,7 +94,7 @@ pub async fn post(
     }
 }
 
-/// What an error of a call means for a delivery.
+/// The kind of failure that a call's error is for a delivery.
 pub fn failure(error: &CallError) -> Failure {
     match error {
         CallError::Timeout { .. } => Failure::Timeout,
@@ -105,7 +107,7 @@ pub fn failure(error: &CallError) -> Failure {
     }
 }
 
-/// Bytes as text that both engines can keep: PostgreSQL refuses NUL.
+/// Bytes as text that both engines can store: PostgreSQL refuses NUL.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }

@@ -1,17 +1,17 @@
-//! Where an answer would send a caller that followed redirects, as a log may show it.
+//! The destination of a redirect, as a log may show it.
 
 use url::Url;
 
 use super::Answer;
 use super::target::Target;
 
-/// The most characters of a place that are shown.
-const SHOWN: usize = 200;
-/// A part of a path with so many characters, digits among them, may be a secret.
-const SECRET: usize = 16;
+/// The maximum number of characters of a destination that are shown.
+const MAX_SHOWN: usize = 200;
+/// The length from which a path segment with digits may be a secret.
+const SECRET_LENGTH: usize = 16;
 
 impl Answer {
-    /// The place that a redirect of `target` names. Without a query and whatever else may be secret.
+    /// The destination of a redirect of `target`, without its query and other possible secrets.
     pub fn redirect(&self, target: &Target) -> Option<String> {
         if !matches!(self.status, 300..=303 | 305..=399) {
             return None;
@@ -29,7 +29,7 @@ impl Answer {
 fn shown(mut place: Url) -> String {
     place.set_query(None);
     place.set_fragment(None);
-    // Places without a host have neither, and are shown by their scheme alone.
+    // URLs without a host have neither, and are shown by their scheme alone.
     let is_bare = place
         .set_username("")
         .and(place.set_password(None))
@@ -43,11 +43,11 @@ fn shown(mut place: Url) -> String {
         .map(|part| if is_secret(part) { "…" } else { part })
         .collect();
     let text = format!("{}{}", &place[..url::Position::BeforePath], path.join("/"));
-    text.chars().take(SHOWN).collect()
+    text.chars().take(MAX_SHOWN).collect()
 }
 
 fn is_secret(part: &str) -> bool {
-    part.len() >= SECRET && part.bytes().any(|byte| byte.is_ascii_digit())
+    part.len() >= SECRET_LENGTH && part.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(place(304, "/x"), None);
         assert_eq!(place(200, "/x"), None);
         let long = place(308, &format!("/{}", "x/".repeat(1000))).expect("a place");
-        assert_eq!(long.chars().count(), SHOWN);
+        assert_eq!(long.chars().count(), MAX_SHOWN);
     }
 }

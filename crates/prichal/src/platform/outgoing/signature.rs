@@ -10,20 +10,20 @@ use sha2::Sha256;
 
 use crate::platform::vault::hex;
 
-/// Secrets come from other people's tools, and those do not agree about padding.
+/// Secrets come from foreign tools, which do not agree about padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// `v1,`, 44 characters for 32 bytes, and the space between two signatures.
-const LENGTH: usize = 3 + 44 + 1;
+/// The length of one signature: `v1,`, 44 characters for 32 bytes, and the space between two.
+const SIGNATURE_LENGTH: usize = 3 + 44 + 1;
 
-/// A secret with its key schedule done, so that a signature costs only the hashing of the text.
+/// A secret with a prepared key schedule, so that a signature costs only the hashing of the text.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
-/// Why a text is no signing secret.
+/// The reason why a text is not a signing secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyError {
     #[error("a signing secret starts with `whsec_`")]
@@ -53,12 +53,12 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The value of `webhook-signature`: one signature per key, so that a receiver with either the
-/// old or the new secret can check it. `id` must hold no full stop; `timestamp` is the attempt's,
-/// in Unix seconds; `body` is what is sent, byte for byte.
+/// The value of `webhook-signature`: one signature per key, so that a receiver with either the old or the new secret
+/// can verify it. `id` must not contain a full stop, `timestamp` is the attempt's in Unix seconds, `body` is sent
+/// byte for byte.
 pub fn sign(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8]) -> String {
     let timestamp = timestamp.to_string();
-    let mut signatures = String::with_capacity(keys.len() * LENGTH);
+    let mut signatures = String::with_capacity(keys.len() * SIGNATURE_LENGTH);
     for SigningKey(key) in keys {
         let mut hmac = key.clone();
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_what_openssl_computes() {
+    fn a_signature_equals_that_of_openssl() {
         assert_eq!(sign(&[key(OLD)], ID, 1_614_265_330, BODY), SIGNED_OLD);
         assert_eq!(sign(&[key(NEW)], ID, 1_614_265_330, BODY), SIGNED_NEW);
     }

@@ -1,4 +1,4 @@
-//! Where a call goes, taken apart once, so that a busy webhook does not parse its URL per call.
+//! The destination of a call, parsed once, so that a busy webhook does not parse its URL per call.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,16 +16,16 @@ pub struct Target {
     pub(super) origin: Arc<Origin>,
     /// The value of the `Host` header.
     pub(super) authority: HeaderValue,
-    /// Path and query only, the form that goes into the request line.
+    /// Path and query only, as in the request line.
     pub(super) path: Uri,
 }
 
-/// Who is at the other end of a connection: connections are shared between equal origins only.
+/// The peer of a connection. Connections are shared between equal origins only.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) host: Host,
     pub(super) port: u16,
-    /// The name that the certificate must carry, with `https`.
+    /// The name that the certificate must carry; only with `https`.
     pub(super) tls: Option<ServerName<'static>>,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Host {
     Address(IpAddr),
 }
 
-/// Why a text is no target.
+/// The reason why a text is not a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("not a URL")]
@@ -49,9 +49,8 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Parses an absolute URL. Every spelling of a literal address that the WHATWG URL standard
-    /// knows (`0x7f.1`, `2130706433`, `017700000001`, full-width digits) becomes that address
-    /// here, so that the guard sees it.
+    /// Parses an absolute URL. Every spelling of a literal address that the WHATWG URL standard knows (`0x7f.1`,
+    /// `2130706433`, `017700000001`, full-width digits) becomes that address here, so that the guard sees it.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         let url = url::Url::parse(url).map_err(|error| match error {
             url::ParseError::RelativeUrlWithoutBase | url::ParseError::InvalidPort => {
@@ -92,13 +91,13 @@ impl Target {
 }
 
 impl Target {
-    /// True of a connection that nobody on the way can read.
+    /// True if the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.origin.tls.is_some()
     }
 
-    /// True of a target in the operator's own network, by its URL: a private address, `localhost`, or a
-    /// name without a dot, which is none of the public internet.
+    /// True if the URL leads into the operator's own network: a private address, `localhost`, or a name without a
+    /// dot, which does not exist in the public internet.
     pub fn is_local(&self) -> bool {
         match &self.origin.host {
             Host::Address(address) => STRICT.check(*address).is_err(),
@@ -126,7 +125,7 @@ const STRICT: Guard = Guard {
     allow_private: false,
 };
 
-/// Shows no path and no query: there are secrets in many of them.
+/// Leaves path and query out, which often contain secrets.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Target").field(&self.authority).finish()
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_operators_own_network_is_told_by_the_url() {
+    fn targets_in_the_operators_own_network_are_recognized() {
         for (url, local) in [
             ("http://127.0.0.1:81/x", true),
             ("http://[::1]", true),
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_says_why() {
+    fn an_invalid_target_names_the_reason() {
         let expect = |url, error| assert_eq!(Target::parse(url).err(), Some(error), "{url}");
         expect("", TargetError::Malformed);
         expect("/hook", TargetError::Malformed);

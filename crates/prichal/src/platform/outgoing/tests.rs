@@ -1,5 +1,5 @@
-//! Calls to receivers written by hand, byte by byte. Nothing sleeps: a receiver decides when the
-//! caller's time is up.
+//! Calls to receivers written by hand, byte by byte. No test sleeps: a receiver decides when the caller's deadline is
+//! reached.
 
 use std::future::pending;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ use super::*;
 
 const BODY: &[u8] = br#"{"test":1}"#;
 
-/// A listener that is also told which URL it has.
+/// A listener that knows its URL.
 struct Receiver {
     listener: TcpListener,
     url: String,
@@ -82,7 +82,7 @@ fn post() -> Outgoing {
         method: Method::POST,
         headers,
         body: Bytes::from_static(BODY),
-        keep: KEEP,
+        keep: LOGGED_BYTES,
     }
 }
 
@@ -170,7 +170,7 @@ async fn an_answer_whose_head_is_cut_off_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_head_counts_whatever_becomes_of_the_body() {
+async fn a_head_counts_even_if_the_body_fails() {
     let closed = || CallError::Closed { phase: Phase::Body };
     let bad = || CallError::BadAnswer { phase: Phase::Body };
     let cut: [(&[u8], &[u8], CallError); 5] = [
@@ -259,14 +259,14 @@ async fn many_headers_are_no_fault_within_reason() {
         many.extend(b"Content-Length: 0\r\n\r\n");
         outcome(&many).await
     };
-    let most = answer(MOST_HEADERS).await.expect("an answer");
-    assert_eq!((most.headers.len(), most.broken), (MOST_HEADERS, None));
+    let most = answer(MAX_HEADERS).await.expect("an answer");
+    assert_eq!((most.headers.len(), most.broken), (MAX_HEADERS, None));
     let more = answer(3000).await;
     assert_eq!(more.err(), Some(CallError::TooLargeHead));
 }
 
 #[tokio::test]
-async fn a_head_without_measure_is_an_error() {
+async fn an_endless_head_is_an_error() {
     let receiver = Receiver::start().await;
     let (connector, connections, target) = (connector(&[]), connections(8), receiver.target());
     let call = connector.call(&connections, &target, post(), pending());
@@ -293,7 +293,7 @@ async fn an_endless_body_is_cut_and_its_connection_dropped() {
             while stream.write_all(&[b'x'; 1024]).await.is_ok() {}
         });
         let answer = outcome.expect("an answer");
-        assert_eq!(answer.body, vec![b'x'; KEEP]);
+        assert_eq!(answer.body, vec![b'x'; LOGGED_BYTES]);
         assert!(answer.truncated);
         assert_eq!(connections.idle(), 0);
     }
@@ -306,7 +306,10 @@ async fn a_body_that_stalls_after_what_is_kept_does_not_hold_the_call() {
     let call = connector.call(&connections, &target, post(), pending());
     let (outcome, mut stream) = tokio::join!(call, async {
         let mut stream = answer(&receiver, b"HTTP/1.1 200 OK\r\n\r\n").await;
-        stream.write_all(&[b'x'; KEEP + 1]).await.expect("open");
+        stream
+            .write_all(&[b'x'; LOGGED_BYTES + 1])
+            .await
+            .expect("open");
         stream
     });
     assert!(outcome.expect("an answer").truncated);
@@ -315,7 +318,11 @@ async fn a_body_that_stalls_after_what_is_kept_does_not_hold_the_call() {
 
 #[tokio::test]
 async fn a_long_answer_is_read_to_its_end_and_its_connection_kept() {
-    for (length, truncated) in [(KEEP, false), (KEEP + 1, true), (64 * 1024, true)] {
+    for (length, truncated) in [
+        (LOGGED_BYTES, false),
+        (LOGGED_BYTES + 1, true),
+        (64 * 1024, true),
+    ] {
         let receiver = Receiver::start().await;
         let (connector, connections, target) = (connector(&[]), connections(8), receiver.target());
         let call = connector.call(&connections, &target, post(), pending());
@@ -326,7 +333,7 @@ async fn a_long_answer_is_read_to_its_end_and_its_connection_kept() {
             stream
         });
         let answer = outcome.expect("an answer");
-        assert_eq!(answer.body.len(), KEEP);
+        assert_eq!(answer.body.len(), LOGGED_BYTES);
         assert_eq!(answer.truncated, truncated);
         assert_eq!(connections.idle(), 1);
     }
@@ -354,7 +361,7 @@ async fn a_caller_may_keep_more() {
     assert_eq!(connections.idle(), 1);
 }
 
-/// The outcome of a call whose time is up once the receiver has written `bytes`.
+/// The outcome of a call whose deadline is reached once the receiver has written `bytes`.
 async fn late(bytes: &[u8]) -> Result<Answer, CallError> {
     let receiver = Receiver::start().await;
     let (connector, connections, target) = (connector(&[]), connections(8), receiver.target());
@@ -399,7 +406,7 @@ async fn one_deadline_covers_the_answer_and_its_body() {
 async fn one_deadline_covers_connecting_and_tls() {
     let receiver = Receiver::start().await;
     let (connector, connections) = (connector(&[]), connections(8));
-    // Nobody accepts, yet the system completes the connection; so TLS is what hangs.
+    // No task accepts, yet the system completes the connection, so that TLS hangs.
     let target = receiver.named("https");
     let time_is_up = Notify::new();
     let call = connector.call(&connections, &target, post(), time_is_up.notified());
@@ -422,7 +429,7 @@ async fn one_deadline_covers_connecting_and_tls() {
         matches!(outcome, Err(CallError::Timeout { .. })),
         "{outcome:?}"
     );
-    // Whether the name is still known decides which of the two it is.
+    // A cached name decides which of the two it is.
     assert!([phase, Phase::Connect].contains(&outcome.expect_err("no answer").phase()));
 }
 
@@ -444,7 +451,7 @@ async fn a_slow_head_is_fine_within_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_deadline_is_heard_when_the_budget_of_the_task_is_used_up() {
+async fn a_deadline_fires_when_the_budget_of_the_task_is_used_up() {
     let receiver = Receiver::start().await;
     let (connector, connections, target) = (connector(&[]), connections(8), receiver.target());
     // Like a timer, which is not ready without budget.
@@ -561,7 +568,7 @@ async fn a_connection_that_went_stale_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_call_is_repeated_once_and_only_if_nothing_was_heard() {
+async fn a_call_is_repeated_once_and_only_if_nothing_was_received() {
     let receiver = Receiver::start().await;
     let (connector, connections, target) = (connector(&[]), connections(8), receiver.target());
     let call = || connector.call(&connections, &target, post(), pending());
@@ -753,7 +760,7 @@ async fn tls_works_with_a_trusted_certificate() {
 }
 
 #[tokio::test]
-async fn tls_refuses_a_certificate_that_proves_nothing() {
+async fn tls_refuses_an_untrusted_certificate() {
     let (_, unknown) = certificate("localhost");
     let (root, elsewhere) = certificate("elsewhere.example");
     for (roots, acceptor, reason) in [
@@ -773,7 +780,7 @@ async fn tls_refuses_a_certificate_that_proves_nothing() {
     }
 }
 
-/// A server that wants a certificate of its client, with one version of TLS.
+/// A server that requires a client certificate, with one version of TLS.
 fn strict(
     version: &'static rustls::SupportedProtocolVersion,
 ) -> (CertificateDer<'static>, TlsAcceptor) {
@@ -851,7 +858,7 @@ async fn tls_with_a_receiver_that_has_none() {
         let (outcome, _stream) = tokio::join!(call, async {
             let mut stream = receiver.accept().await;
             stream.write_all(greeting).await.expect("open");
-            // To close before the greeting is read might take it away again.
+            // A close before the greeting is read might discard it.
             (!greeting.is_empty()).then_some(stream)
         });
         assert_eq!(outcome.err(), Some(CallError::Tls { reason }));

@@ -1,4 +1,4 @@
-//! What went wrong with TLS, in words that tell an integrator what to mend.
+//! Failures of TLS, in words that tell an integrator what to correct.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -16,11 +16,11 @@ const VERSION: &str = "the host speaks no version of TLS that is spoken here (1.
 const CIPHER: &str = "the host and this server have no cipher in common";
 
 thread_local! {
-    /// A handshake that this thread works at has asked for a client's certificate.
+    /// True if the handshake that this thread drives has asked for a client certificate.
     static ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A client without a certificate that notices when it is asked for one.
+/// A client without a certificate that records requests for one.
 #[derive(Debug)]
 pub(super) struct NoCertificate;
 
@@ -35,7 +35,7 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Does a handshake, and says whether it asked for a client's certificate.
+/// Runs a handshake. The flag is true if it asked for a client certificate.
 pub(super) async fn noticing<T>(handshake: impl Future<Output = T>) -> (T, bool) {
     let mut handshake = pin!(handshake);
     let mut asked = false;
@@ -48,7 +48,7 @@ pub(super) async fn noticing<T>(handshake: impl Future<Output = T>) -> (T, bool)
     .await
 }
 
-/// Why a handshake failed.
+/// The reason why a handshake failed.
 pub(super) fn reason(error: &io::Error, asked: bool) -> &'static str {
     match failure(error) {
         Some(failure) => explain(failure, asked),
@@ -57,14 +57,14 @@ pub(super) fn reason(error: &io::Error, asked: bool) -> &'static str {
     }
 }
 
-/// The failure of TLS behind an error, if it is one.
+/// The TLS failure behind an error, if there is one.
 pub(super) fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // An `io::Error` does not name what it carries as its source.
+        // An `io::Error` does not return its inner error as its source.
         next = match error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
@@ -118,7 +118,7 @@ fn explain_certificate(error: &CertificateError) -> &'static str {
 fn explain_alert(alert: Alert, asked: bool) -> &'static str {
     match alert {
         Alert::CertificateRequired | Alert::NoCertificate => CLIENT_CERTIFICATE,
-        // Before TLS 1.3 there was no alert of its own for it.
+        // Before TLS 1.3 there was no specific alert for it.
         Alert::HandshakeFailure
         | Alert::BadCertificate
         | Alert::CertificateUnknown

@@ -664,7 +664,7 @@ impl Seen {
         Self {
             app: app.clone(),
             address,
-            actor: Actor::of(&Caller::Channel(handle.clone())),
+            actor: Actor::from(&Caller::Channel(handle.clone())),
         }
     }
 

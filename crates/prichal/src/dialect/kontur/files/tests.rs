@@ -10,7 +10,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{config::Config, http::upload::SILENCE, platform::clock::Clock};
+use crate::{config::Config, http::upload::MAX_PAUSE, platform::clock::Clock};
 
 const TOKEN: &str = "an-admin-token-for-tests-of-the-hub";
 const MULTIPART: &str = "multipart/form-data; boundary=edge";
@@ -358,7 +358,7 @@ async fn a_client_that_falls_silent_is_given_up() {
         match futures_util::poll!(&mut sent) {
             std::task::Poll::Ready(refused) => break refused,
             // Opening the blob takes a while, which is not the client's silence.
-            std::task::Poll::Pending => lab.app.clock.advance(SILENCE),
+            std::task::Poll::Pending => lab.app.clock.advance(MAX_PAUSE),
         }
         tokio::task::yield_now().await;
     };

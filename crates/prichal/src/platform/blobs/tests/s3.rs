@@ -12,12 +12,12 @@ const SECRET: &str = "test-secret";
 
 pub(super) struct Server {
     address: SocketAddr,
-    /// Ends with the server.
+    /// Tasks that end with the server.
     tasks: JoinSet<()>,
 }
 
 impl Server {
-    /// Serves `dir`, with one bucket.
+    /// Serves `dir` as a store with one bucket.
     pub(super) async fn start(dir: &Path, bucket: &str) -> Self {
         std::fs::create_dir(dir.join(bucket)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir).unwrap());
