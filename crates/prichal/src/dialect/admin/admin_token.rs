@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::routes::Administrator;
+use super::caller::Administrator;
 use crate::{
     app::App,
     error::{Error, Result},

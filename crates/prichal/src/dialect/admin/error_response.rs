@@ -12,7 +12,7 @@ use crate::{
     http::answer::{json_text, retry_after},
 };
 
-pub(super) fn words(error: &Error) -> Response {
+pub(super) fn render(error: &Error) -> Response {
     let status = match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     domain::{document::bulk::FAILED, journal::held},

@@ -7,7 +7,7 @@ use prichal_sign::{Certificate, Policy};
 use prichal_store::signature;
 use serde_json::Value;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     domain::document::{

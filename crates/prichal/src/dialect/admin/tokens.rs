@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    routes::{Administrator, Asked},
+    caller::{Administrator, Requester},
     workspaces::find,
 };
 use crate::{
@@ -114,7 +114,7 @@ pub(super) async fn create_token(
     let object = format!("token:{}", new.id);
     let model = TokenModel::new(&new, Some(secret));
     let text = serde_json::to_string(&model).map_err(Error::internal)?;
-    let asked = Asked {
+    let requester = Requester {
         app,
         workspace,
         now,
@@ -134,7 +134,7 @@ pub(super) async fn create_token(
         let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
         Ok((answer, ()))
     };
-    let (answer, done) = write_once_and(&asked, key, &body, write).await?;
+    let (answer, done) = write_once_and(&requester, key, &body, write).await?;
     if done.is_some() {
         security::record(Event::TokenCreated, Some(workspace), &object);
     }

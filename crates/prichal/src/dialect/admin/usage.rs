@@ -9,7 +9,7 @@ use prichal_store::{
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     error::{Error, Result},

@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::routes::{Administrator, Asked};
+use super::caller::{Administrator, Requester};
 use crate::{
     app::App,
     domain::walk,
@@ -129,7 +129,7 @@ pub(super) async fn create_workspace(
 ) -> Result<JsonAnswer> {
     let now = app.clock.now();
     let new = read_new(&app, &parse_json_strictly(&body)?, now)?;
-    let asked = Asked {
+    let requester = Requester {
         app,
         workspace: WorkspaceId(Uuid::nil()),
         now,
@@ -151,7 +151,7 @@ pub(super) async fn create_workspace(
         let answer = JsonAnswer::new(StatusCode::CREATED, text);
         Ok((answer, new.id))
     };
-    let (answer, made) = write_once_and(&asked, key, &body, write).await?;
+    let (answer, made) = write_once_and(&requester, key, &body, write).await?;
     if made.is_some() {
         security::record(Event::WorkspaceCreated, made, "");
     }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Anybody who may enter the workspace in the path.
-pub struct Member {
+pub(super) struct Member {
     pub(super) app: App,
     pub(super) workspace: Arc<Workspace>,
     pub(super) caller: Caller,

@@ -12,7 +12,7 @@ use crate::{
     http::answer::{json_text, retry_after},
 };
 
-pub fn words(error: &Error) -> Response {
+pub(super) fn render(error: &Error) -> Response {
     let (status, body) = match error {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
         Error::Throttled { .. } | Error::TooMany { .. } => (

@@ -16,7 +16,7 @@ use prichal_dialect::kontur::{
 use prichal_store::{Conn, Tx, integration::Instance, tenant};
 use utoipa::ToSchema;
 
-use super::{callbacks::read, caller::Member, error_response::words};
+use super::{callbacks::read, caller::Member, error_response::render};
 use crate::{
     app::App,
     delivery::target::webhook::{Payload, Receiver, call as post},
@@ -90,7 +90,7 @@ pub(super) async fn call_out(
     let dialled = background.spawn(work).await.map_err(Error::internal)??;
     let mut response = match &dialled.refused {
         None => json_text(StatusCode::OK, OK),
-        Some(error) => words(error),
+        Some(error) => render(error),
     };
     if let Ok(id) = HeaderValue::from_str(&dialled.id.to_string()) {
         response.headers_mut().insert(COMMUNICATION_ID, id);
