@@ -21,6 +21,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::future::BoxFuture;
+use prichal_core::id::WorkspaceId;
+use prichal_store::usage;
 use tower::util::MapRequest;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,7 +31,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     http::{Dialects, answer::hold, courtesy, paths::Paths, with_request_id},
-    platform::{Platform, guess, memory::Payer},
+    platform::{Platform, access::Caller, guess, memory::Payer, quota, writes},
 };
 
 /// The error that a response carries until its dialect renders it.
@@ -119,6 +121,9 @@ fn render_pending(
     rendered
 }
 
+/// Authorizes a request.
+pub type Guard = for<'a> fn(&'a mut Parts, &'a App) -> BoxFuture<'a, Result<()>>;
+
 /// A vendor's contract as the server knows it. The rest is in the dialect's folder.
 pub struct Dialect {
     /// The name in metrics and log lines.
@@ -133,7 +138,7 @@ pub struct Dialect {
     /// Renders an error outside of its routes, for a request with these headers.
     pub render: fn(&Platform, &HeaderMap, &Error) -> Response,
     /// Authorizes a request for a path or a method that does not exist, so that strangers cannot explore.
-    pub guard: for<'a> fn(&'a mut Parts, &'a App) -> BoxFuture<'a, Result<()>>,
+    pub guard: Guard,
     /// Completes its part of the OpenAPI description: tags, security, what every call may be refused with.
     pub describe: fn(&mut OpenApi),
 }
@@ -163,27 +168,46 @@ impl Dialect {
     }
 
     /// The routes, with their errors rendered, and their part of the OpenAPI description.
-    fn routes(&'static self, app: &App) -> (Router<App>, OpenApi) {
+    fn routes(&self, app: &App) -> (Router<App>, OpenApi) {
         let (router, mut api) = (self.router)(app).split_for_parts();
-        let router = guard_methods(router, self);
+        let router = guard_methods(router, self.guard);
         (self.describe)(&mut api);
         ((self.render_errors)(router, self.name, app), api)
     }
 }
 
-/// Authorizes by an extractor, for [`Dialect::guard`].
-pub fn guard<'a, Guard>(parts: &'a mut Parts, app: &'a App) -> BoxFuture<'a, Result<()>>
-where
-    Guard: FromRequestParts<App, Rejection = Error> + 'static,
-{
-    Box::pin(async { Guard::from_request_parts(parts, app).await.map(drop) })
+/// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is on
+/// its log lines. Refuses a request whose method may write if the workspace has written too much, and any request that
+/// adds `kinds` of bytes beyond a quota.
+pub async fn admit(
+    parts: &Parts,
+    app: &App,
+    workspace: WorkspaceId,
+    caller: &Caller,
+    kinds: &[usage::Kind],
+) -> Result<()> {
+    Payer::name(&parts.extensions, Some(workspace), caller.credential());
+    quota::admit(app, workspace, kinds, 0).await?;
+    tracing::Span::current().record("workspace", tracing::field::display(workspace));
+    if !parts.method.is_safe() {
+        writes::admit(app, workspace)?;
+    }
+    Ok(())
 }
 
-/// Refuses methods that a path does not have, after the dialect's guard.
-pub fn guard_methods(router: Router<App>, dialect: &'static Dialect) -> Router<App> {
+/// The [`Guard`] that asks an extractor.
+pub fn guard<'a, Extractor>(parts: &'a mut Parts, app: &'a App) -> BoxFuture<'a, Result<()>>
+where
+    Extractor: FromRequestParts<App, Rejection = Error> + 'static,
+{
+    Box::pin(async { Extractor::from_request_parts(parts, app).await.map(drop) })
+}
+
+/// Refuses methods that a path does not have, strangers first.
+pub fn guard_methods(router: Router<App>, guard: Guard) -> Router<App> {
     router.method_not_allowed_fallback(async move |State(app): State<App>, request: Request| {
         let (mut parts, _) = request.into_parts();
-        let refused = (dialect.guard)(&mut parts, &app).await.err();
+        let refused = guard(&mut parts, &app).await.err();
         refused.unwrap_or(Error::WrongMethod)
     })
 }

@@ -1,4 +1,4 @@
-//! `/admin/v1`: Prichal's own administration. Errors are RFC 9457 problems.
+//! `/admin/v1`: the administration of the server. Errors are RFC 9457 problems.
 
 mod admin_token;
 mod caller;

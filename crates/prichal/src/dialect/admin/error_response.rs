@@ -1,4 +1,4 @@
-//! The wording of errors under `/admin/v1`: `application/problem+json` (RFC 9457).
+//! Errors under `/admin/v1`: `application/problem+json` (RFC 9457).
 
 use axum::{
     http::{StatusCode, header},

@@ -44,7 +44,7 @@ struct NewToken {
     name: String,
     /// `admin` or `member`.
     role: String,
-    /// The user of the workspace that the token stands for.
+    /// The user of the workspace for whom the token acts.
     #[schema(rename = "userId")]
     user_id: Option<String>,
     /// ISO 8601.
@@ -72,7 +72,7 @@ pub(super) struct TokenModel {
     role: &'static str,
     user_id: Option<String>,
     expires_at: Option<String>,
-    /// The token itself, shown this once.
+    /// The token itself, shown only in this answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
@@ -96,7 +96,7 @@ pub(super) struct TokenList {
     items: Vec<TokenModel>,
 }
 
-/// Create a workspace token. The answer shows it this once.
+/// Create a workspace token. Only this answer shows it.
 #[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path)),
     request_body = NewToken, responses((status = 201, body = TokenModel)))]
 pub(super) async fn create_token(

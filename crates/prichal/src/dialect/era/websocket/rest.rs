@@ -16,8 +16,8 @@ use super::rights::Rights;
 use crate::{
     app::App,
     dialect::{
-        era::{DIALECT, caller::AsChannel, routes},
-        guard_methods, render_errors,
+        era::{caller::AsChannel, routes},
+        guard, guard_methods, render_errors,
     },
     error::{Error, Result},
     platform::{
@@ -41,7 +41,8 @@ fn service() -> Router<App> {
     let make = || {
         let (router, _) = routes::service().split_for_parts();
         let router = router.fallback(async || Error::NoRoute);
-        render_errors(guard_methods(router, &DIALECT), DIALECT.name, routes::words)
+        let router = guard_methods(router, guard::<routes::Guard>);
+        render_errors(router, "era", routes::words)
     };
     SERVICE.get_or_init(make).clone()
 }
