@@ -5,7 +5,7 @@
 //! gives the response its status and body ([`render_errors`]). Refusals by extractors and unknown routes take the same
 //! way.
 
-pub mod admin;
+mod admin;
 pub mod era;
 pub mod idocs;
 pub mod kontur;
@@ -223,8 +223,8 @@ pub fn router(app: App) -> Router {
     let mut router = Router::new();
     let (mut apis, mut lenient) = (Vec::new(), Vec::new());
     for dialect in DIALECTS {
-        let (routes, api) = dialect.routes(&app);
-        router = router.merge(routes);
+        let (part, api) = dialect.routes(&app);
+        router = router.merge(part);
         if dialect.has_lenient_paths {
             lenient.extend(api.paths.paths.keys().cloned());
         }

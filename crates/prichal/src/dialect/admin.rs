@@ -13,7 +13,7 @@ mod workspaces;
 
 use super::Dialect;
 
-pub const DIALECT: Dialect = Dialect {
+pub(super) const DIALECT: Dialect = Dialect {
     name: "admin",
     prefixes: &["/admin"],
     has_lenient_paths: false,

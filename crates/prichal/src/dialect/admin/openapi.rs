@@ -5,7 +5,7 @@ use utoipa::openapi::{
     schema::{ArrayBuilder, Type},
 };
 
-use crate::dialect::openapi::refusals::{add, add_schema, add_tags, operations, schema, text};
+use crate::dialect::openapi::refusals::{add_errors, add_tags, text};
 
 const TAGS: &[(&str, &str)] = &[(
     "administration",
@@ -14,18 +14,13 @@ const TAGS: &[(&str, &str)] = &[(
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
-    add_schema(api, "Problem", problem());
-    for (_, _, operation) in operations(api) {
-        let description = "A refusal or a failure, RFC 9457";
-        let problem = schema("Problem");
-        add(
-            operation,
-            "default",
-            description,
-            "application/problem+json",
-            problem,
-        );
-    }
+    let error = ("Problem", problem());
+    add_errors(
+        api,
+        error,
+        "application/problem+json",
+        &[("default", "A refusal or a failure, RFC 9457")],
+    );
 }
 
 fn problem() -> Schema {

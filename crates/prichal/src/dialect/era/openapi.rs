@@ -2,7 +2,7 @@
 
 use utoipa::openapi::{ObjectBuilder, OpenApi, Schema, schema::Type};
 
-use crate::dialect::openapi::refusals::{add, add_schema, add_tags, operations, schema, text};
+use crate::dialect::openapi::refusals::{add_errors, add_tags, text};
 
 const TAGS: &[(&str, &str)] = &[(
     "channels",
@@ -19,13 +19,8 @@ const REFUSALS: &[(&str, &str)] = &[
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
-    add_schema(api, "ChannelError", channel_error());
-    for (_, _, operation) in operations(api) {
-        for (status, description) in REFUSALS {
-            let error = schema("ChannelError");
-            add(operation, status, description, "application/json", error);
-        }
-    }
+    let error = ("ChannelError", channel_error());
+    add_errors(api, error, "application/json", REFUSALS);
 }
 
 fn channel_error() -> Schema {

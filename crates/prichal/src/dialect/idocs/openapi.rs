@@ -2,7 +2,7 @@
 
 use utoipa::openapi::{ObjectBuilder, OpenApi, Schema, schema::ArrayBuilder};
 
-use crate::dialect::openapi::refusals::{add, add_schema, add_tags, operations, schema, text};
+use crate::dialect::openapi::refusals::{add_errors, add_tags, text};
 
 const TAGS: &[(&str, &str)] = &[
     (
@@ -17,18 +17,13 @@ const TAGS: &[(&str, &str)] = &[
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
-    add_schema(api, "DocumentErrors", errors());
-    for (_, _, operation) in operations(api) {
-        let description = "A refusal or a failure";
-        let errors = schema("DocumentErrors");
-        add(
-            operation,
-            "default",
-            description,
-            "application/json",
-            errors,
-        );
-    }
+    let error = ("DocumentErrors", errors());
+    add_errors(
+        api,
+        error,
+        "application/json",
+        &[("default", "A refusal or a failure")],
+    );
 }
 
 fn errors() -> Schema {

@@ -48,7 +48,7 @@ impl FromRequestParts<App> for Reporter {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let member = Member::from_request_parts(parts, app).await?;
         let Caller::Integration(key) = &member.caller else {
-            return Err(Error::Forbidden("Only an integration reports calls"));
+            return Err(Error::Forbidden("Only an integration may report calls"));
         };
         let exchange = Exchange {
             integration: key.integration,

@@ -62,7 +62,7 @@ pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Resul
 
 fn user_of(member: &Member) -> Result<UserId> {
     member.caller.user().ok_or(Error::Forbidden(
-        "Only the token of a user has a line to follow",
+        "Only the token of a user can follow calls",
     ))
 }
 

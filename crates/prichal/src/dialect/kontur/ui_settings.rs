@@ -263,7 +263,7 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
     if user.is_some() && group.is_some() {
         return Err(Error::invalid(
             "groupId",
-            "A value holds for a user or for a group, not for both.",
+            "A value belongs to a user or to a group, not to both.",
         ));
     }
     check_main(&key, &value)?;

@@ -25,6 +25,22 @@ pub fn add_schema(api: &mut OpenApi, name: &str, schema: Schema) {
     components.schemas.insert(name.to_owned(), schema.into());
 }
 
+/// Describes the error of a dialect whose operations are all refused in the same way: the name and the schema of the body,
+/// its content type, and what each status means.
+pub fn add_errors(
+    api: &mut OpenApi,
+    (name, error): (&str, Schema),
+    content_type: &str,
+    statuses: &[(&str, &str)],
+) {
+    add_schema(api, name, error);
+    for (_, _, operation) in operations(api) {
+        for (status, description) in statuses {
+            add(operation, status, description, content_type, schema(name));
+        }
+    }
+}
+
 /// Every operation of a dialect, with its path and method.
 pub fn operations(api: &mut OpenApi) -> impl Iterator<Item = (&str, HttpMethod, &mut Operation)> {
     api.paths.paths.iter_mut().flat_map(|(path, item)| {
