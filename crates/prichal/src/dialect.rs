@@ -1,11 +1,11 @@
-//! Faces: each owns one foreign contract, its wire types, its routes and the wording of its errors.
-//! It owns no rule and no SQL, and knows no other face.
+//! Dialects: each is a vendor's contract, with its routes, its wire types and the wording of its errors. A dialect has
+//! no rule and no SQL, and imports no other dialect. [`DIALECTS`] is the only place that lists them.
 //!
-//! A handler answers with [`Error`], which only rides on an empty response; the layer of the face it
-//! leaves through gives it status and body ([`worded`]). Refusals by extractors and unknown routes
-//! travel the same way.
+//! A handler returns [`Error`], which becomes an empty response that carries it. The layer around the dialect's routes
+//! gives the response its status and body ([`render_errors`]). Refusals by extractors and unknown routes take the same
+//! way.
 
-pub mod admin;
+mod admin;
 pub mod era;
 pub mod idocs;
 pub mod kontur;
@@ -21,74 +21,72 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::future::BoxFuture;
+use prichal_core::id::WorkspaceId;
+use prichal_store::usage;
 use tower::util::MapRequest;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::App,
     error::{Error, Result},
     http::{Dialects, answer::hold, courtesy, paths::Paths, with_request_id},
-    platform::{Platform, guess, memory::Payer},
+    platform::{Platform, access::Caller, guess, memory::Payer, quota, writes},
 };
 
+/// The error that a response carries until its dialect renders it.
 #[derive(Clone)]
-struct Unworded(Arc<Error>);
+struct PendingError(Arc<Error>);
 
 impl IntoResponse for Error {
-    /// Only carries the error out. The face gives it a status and a body.
+    /// Attaches the error to an empty response. Status and body are the dialect's.
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        response.extensions_mut().insert(Unworded(Arc::new(self)));
+        response
+            .extensions_mut()
+            .insert(PendingError(Arc::new(self)));
         response
     }
 }
 
-/// Words every error that leaves this router, and logs those that are our own fault. `Guard` lets in
-/// who may know what there is.
-pub fn worded<Guard>(
+/// Renders every error that leaves this router, counts it under the dialect's name, and logs it if it is the server's
+/// fault.
+pub fn render_errors(
     router: Router<App>,
-    face: &'static str,
-    words: fn(&Error) -> Response,
-) -> Router<App>
-where
-    Guard: FromRequestParts<App, Rejection = Error> + Send + 'static,
-{
-    worded_for::<Guard>(router, face, move |error, _| words(error))
+    dialect: &'static str,
+    render: fn(&Error) -> Response,
+) -> Router<App> {
+    render_errors_with(router, dialect, move |error, _| render(error))
 }
 
-/// The same for words that depend on who hears them: the layers below have left that with the response.
-pub fn worded_for<Guard>(
+/// The same for a rendering that depends on the client: layers below have left that in the response's extensions.
+pub fn render_errors_with(
     router: Router<App>,
-    face: &'static str,
-    words: impl Fn(&Error, &Extensions) -> Response + Clone + Send + Sync + 'static,
-) -> Router<App>
-where
-    Guard: FromRequestParts<App, Rejection = Error> + Send + 'static,
-{
-    let router = router.method_not_allowed_fallback(wrong_method::<Guard>);
+    dialect: &'static str,
+    render: impl Fn(&Error, &Extensions) -> Response + Clone + Send + Sync + 'static,
+) -> Router<App> {
     router.layer(from_fn(move |request: Request, next: Next| {
-        let (words, payer) = (words.clone(), Payer::of(request.extensions()));
+        let (render, payer) = (render.clone(), Payer::of(request.extensions()));
         let is_safe = request.method().is_safe();
         async move {
-            let answered = next.run(request).await;
-            let worded = say(answered, face, &words, payer.as_ref());
-            match hold(payer.clone(), worded, is_safe).await {
+            let response = next.run(request).await;
+            let rendered = render_pending(response, dialect, &render, payer.as_ref());
+            match hold(payer.clone(), rendered, is_safe).await {
                 Ok(held) => held,
-                Err(busy) => say(busy.into_response(), face, &words, payer.as_ref()),
+                Err(busy) => render_pending(busy.into_response(), dialect, &render, payer.as_ref()),
             }
         }
     }))
 }
 
-/// Words the error that rides on a response, if one does.
-fn say(
+/// Renders the error that a response carries, if any.
+fn render_pending(
     mut response: Response,
-    face: &'static str,
-    words: &impl Fn(&Error, &Extensions) -> Response,
+    dialect: &'static str,
+    render: &impl Fn(&Error, &Extensions) -> Response,
     payer: Option<&Payer>,
 ) -> Response {
-    let Some(Unworded(error)) = response.extensions_mut().remove::<Unworded>() else {
+    let Some(PendingError(error)) = response.extensions_mut().remove::<PendingError>() else {
         return response;
     };
     let error = guess::count_refusal(error);
@@ -96,59 +94,65 @@ fn say(
         Error::Busy => {
             if let Some(requests) = payer.map_or(Some(1), Payer::turned_away) {
                 tracing::warn!(
-                    face,
+                    face = dialect,
                     requests,
                     "the server is busy and has turned requests away"
                 );
             }
-            metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
+            metrics::counter!("prichal_request_faults_total", "face" => dialect).increment(1);
         }
         Error::Unavailable(_) | Error::Internal(_) => {
-            tracing::error!(face, error = &*error as &dyn StdError, "request failed");
-            metrics::counter!("prichal_request_faults_total", "face" => face).increment(1);
+            tracing::error!(
+                face = dialect,
+                error = &*error as &dyn StdError,
+                "request failed"
+            );
+            metrics::counter!("prichal_request_faults_total", "face" => dialect).increment(1);
         }
         _ => {
-            metrics::counter!("prichal_request_refusals_total", "face" => face).increment(1);
+            metrics::counter!("prichal_request_refusals_total", "face" => dialect).increment(1);
         }
     }
-    let mut worded = words(&error, response.extensions());
-    // What the layers below have said of the request holds for its error as well.
-    let mut lines = std::mem::take(response.headers_mut());
-    lines.extend(std::mem::take(worded.headers_mut()));
-    *worded.headers_mut() = lines;
-    worded
+    let mut rendered = render(&error, response.extensions());
+    // Headers that the layers below have set, such as `Retry-After`, hold for the error as well.
+    let mut headers = std::mem::take(response.headers_mut());
+    headers.extend(std::mem::take(rendered.headers_mut()));
+    *rendered.headers_mut() = headers;
+    rendered
 }
 
-async fn wrong_method<Guard>(_: Guard) -> Error {
-    Error::WrongMethod
-}
+/// Authorizes a request.
+pub type Guard = for<'a> fn(&'a mut Parts, &'a App) -> BoxFuture<'a, Result<()>>;
 
-/// A foreign contract as the server knows it. Everything else about it is in its folder.
+/// A vendor's contract as the server knows it. The rest is in the dialect's folder.
 pub struct Dialect {
-    /// The dialect in metrics and log lines.
+    /// The name in metrics and log lines.
     pub name: &'static str,
     /// The beginnings of its paths, in whole segments.
     pub prefixes: &'static [&'static str],
-    /// Paths are taken in any case and with doubled slashes, as the vendor's server takes them.
+    /// True if paths are accepted in any case and with doubled slashes, as the vendor's server accepts them.
     pub has_lenient_paths: bool,
     pub router: fn(&App) -> OpenApiRouter<App>,
-    /// Words the errors of a router.
-    pub worded: fn(Router<App>, &App) -> Router<App>,
-    /// Words one error for a request with these headers.
-    pub refuse: fn(&Platform, &HeaderMap, &Error) -> Response,
-    /// Refuses strangers who ask for a path that does not exist.
-    pub guard: for<'a> fn(&'a mut Parts, &'a App) -> BoxFuture<'a, Result<()>>,
-    /// Describes the refusals of an operation for OpenAPI, by its path and whether it is a PATCH.
-    pub describe: fn(&str, &mut Operation, bool),
+    /// Adds the layer that renders the errors of its routes; the text is [`Self::name`].
+    pub render_errors: fn(Router<App>, &'static str, &App) -> Router<App>,
+    /// Renders an error outside of its routes, for a request with these headers.
+    pub render: fn(&Platform, &HeaderMap, &Error) -> Response,
+    /// Authorizes a request for a path or a method that does not exist, so that strangers cannot explore.
+    pub guard: Guard,
+    /// Completes its part of the OpenAPI description: tags, security, what every call may be refused with.
+    pub describe: fn(&mut OpenApi),
 }
 
-/// Every dialect of the server. Paths of none belong to the last one.
-pub static DIALECTS: [&Dialect; 4] = [
-    &kontur::DIALECT,
-    &idocs::DIALECT,
-    &era::DIALECT,
+/// Every dialect of the server, in the order in which the OpenAPI description shows them.
+pub static DIALECTS: &[&Dialect] = &[
     &admin::DIALECT,
+    &kontur::DIALECT,
+    &era::DIALECT,
+    &idocs::DIALECT,
 ];
+
+/// The dialect that answers for paths without a dialect.
+const FALLBACK: &Dialect = &admin::DIALECT;
 
 impl Dialect {
     fn owns(&self, path: &str) -> bool {
@@ -160,20 +164,52 @@ impl Dialect {
 
     /// The dialect of a path.
     fn find(path: &str) -> Option<&'static Self> {
-        DIALECTS.into_iter().find(|dialect| dialect.owns(path))
+        DIALECTS.iter().copied().find(|dialect| dialect.owns(path))
     }
 
-    fn of(path: &str) -> &'static Self {
-        Self::find(path).unwrap_or(DIALECTS[DIALECTS.len() - 1])
+    /// The routes, with their errors rendered, and their part of the OpenAPI description.
+    fn routes(&self, app: &App) -> (Router<App>, OpenApi) {
+        let (router, mut api) = (self.router)(app).split_for_parts();
+        let router = guard_methods(router, self.guard);
+        (self.describe)(&mut api);
+        ((self.render_errors)(router, self.name, app), api)
     }
 }
 
-/// Lets in the requests that a [`Dialect::guard`] asks `Guard` for.
-pub fn guard<'a, Guard>(parts: &'a mut Parts, app: &'a App) -> BoxFuture<'a, Result<()>>
+/// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is on
+/// its log lines. Refuses a request whose method may write if the workspace has written too much, and any request that
+/// adds `kinds` of bytes beyond a quota.
+pub async fn admit(
+    parts: &Parts,
+    app: &App,
+    workspace: WorkspaceId,
+    caller: &Caller,
+    kinds: &[usage::Kind],
+) -> Result<()> {
+    Payer::name(&parts.extensions, Some(workspace), caller.credential());
+    quota::admit(app, workspace, kinds, 0).await?;
+    tracing::Span::current().record("workspace", tracing::field::display(workspace));
+    if !parts.method.is_safe() {
+        writes::admit(app, workspace)?;
+    }
+    Ok(())
+}
+
+/// The [`Guard`] that asks an extractor.
+pub fn guard<'a, Extractor>(parts: &'a mut Parts, app: &'a App) -> BoxFuture<'a, Result<()>>
 where
-    Guard: FromRequestParts<App, Rejection = Error> + 'static,
+    Extractor: FromRequestParts<App, Rejection = Error> + 'static,
 {
-    Box::pin(async { Guard::from_request_parts(parts, app).await.map(drop) })
+    Box::pin(async { Extractor::from_request_parts(parts, app).await.map(drop) })
+}
+
+/// Refuses methods that a path does not have, strangers first.
+pub fn guard_methods(router: Router<App>, guard: Guard) -> Router<App> {
+    router.method_not_allowed_fallback(async move |State(app): State<App>, request: Request| {
+        let (mut parts, _) = request.into_parts();
+        let refused = guard(&mut parts, &app).await.err();
+        refused.unwrap_or(Error::WrongMethod)
+    })
 }
 
 /// Every path of the server.
@@ -181,14 +217,14 @@ pub fn router(app: App) -> Router {
     let dialects = Dialects {
         name: |path| Dialect::find(path).map_or("other", |dialect| dialect.name),
         refuse: |platform, path, headers, error| {
-            (Dialect::of(path).refuse)(platform, headers, error)
+            (Dialect::find(path).unwrap_or(FALLBACK).render)(platform, headers, error)
         },
     };
     let mut router = Router::new();
     let (mut apis, mut lenient) = (Vec::new(), Vec::new());
     for dialect in DIALECTS {
-        let (routes, api) = (dialect.router)(&app).split_for_parts();
-        router = router.merge((dialect.worded)(routes, &app));
+        let (part, api) = dialect.routes(&app);
+        router = router.merge(part);
         if dialect.has_lenient_paths {
             lenient.extend(api.paths.paths.keys().cloned());
         }
@@ -211,14 +247,14 @@ pub fn router(app: App) -> Router {
     }))
 }
 
-/// Answers requests for paths that do not exist, in the words of the dialect that their prefix belongs to.
+/// Refuses a path that does not exist, in the words of the dialect that its prefix belongs to.
 async fn no_route(State(app): State<App>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let path = parts.uri.path().to_owned();
-    let refused = match Dialect::find(&path) {
+    let dialect = Dialect::find(parts.uri.path());
+    let refused = match dialect {
         Some(dialect) => (dialect.guard)(&mut parts, &app).await.err(),
         None => None,
     };
     let refused = guess::count_refusal(Arc::new(refused.unwrap_or(Error::NoRoute)));
-    (Dialect::of(&path).refuse)(&app, &parts.headers, &refused)
+    (dialect.unwrap_or(FALLBACK).render)(&app, &parts.headers, &refused)
 }

@@ -1,23 +1,25 @@
-//! `/admin/v1`: Prichal's own administration. Errors are RFC 9457 problems.
+//! `/admin/v1`: the administration of the server. Errors are RFC 9457 problems.
 
 mod admin_token;
+mod caller;
 mod error_response;
+mod openapi;
 mod quarantine;
-pub mod routes;
+mod routes;
 mod signature_policy;
 mod tokens;
 mod usage;
 mod workspaces;
 
-use super::{Dialect, openapi::refusals};
+use super::Dialect;
 
-pub const DIALECT: Dialect = Dialect {
+pub(super) const DIALECT: Dialect = Dialect {
     name: "admin",
     prefixes: &["/admin"],
     has_lenient_paths: false,
     router: |_| routes::router(),
-    worded: |router, _| super::worded::<routes::Administrator>(router, "admin", routes::words),
-    refuse: |_, _, error| routes::words(error),
-    guard: super::guard::<routes::Administrator>,
-    describe: refusals::of_administration,
+    render_errors: |router, name, _| super::render_errors(router, name, error_response::render),
+    render: |_, _, error| error_response::render(error),
+    guard: super::guard::<caller::Administrator>,
+    describe: openapi::describe,
 };

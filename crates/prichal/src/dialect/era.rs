@@ -7,20 +7,21 @@ mod hooks;
 mod integration_point_types;
 mod integration_points;
 mod integration_tokens;
+mod openapi;
 pub mod routes;
 mod svcscript_runtimes;
 mod svcscripts;
 pub mod websocket;
 
-use super::{Dialect, openapi::refusals};
+use super::Dialect;
 
 pub const DIALECT: Dialect = Dialect {
     name: "era",
     prefixes: &["/rest/v1", "/exec", "/hook", "/ws"],
     has_lenient_paths: false,
     router: |_| routes::router(),
-    worded: |router, _| super::worded::<routes::Guard>(router, "era", routes::words),
-    refuse: |_, _, error| routes::words(error),
+    render_errors: |router, name, _| super::render_errors(router, name, routes::words),
+    render: |_, _, error| routes::words(error),
     guard: routes::guard,
-    describe: refusals::of_channels,
+    describe: openapi::describe,
 };

@@ -12,6 +12,7 @@ mod events;
 mod hooks;
 mod language;
 mod limit;
+mod openapi;
 mod operation;
 mod queries;
 mod read;
@@ -28,8 +29,8 @@ pub const DIALECT: Dialect = Dialect {
     prefixes: &["/api/v3", "/api/1"],
     has_lenient_paths: true,
     router: routes::router,
-    worded: routes::worded,
-    refuse: |platform, headers, error| routes::words(platform, error, headers),
+    render_errors: routes::render_errors,
+    render: |platform, headers, error| routes::words(platform, error, headers),
     guard: super::guard::<routes::Guard>,
-    describe: |_, _, _| {},
+    describe: openapi::describe,
 };

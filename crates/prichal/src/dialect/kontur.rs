@@ -14,20 +14,21 @@ mod integrations;
 mod links;
 mod live_tickets;
 pub mod manifest;
-pub mod routes;
+mod openapi;
+mod routes;
 mod settings;
 mod system_calls;
 mod ui_settings;
 
-use super::{Dialect, openapi::refusals};
+use super::Dialect;
 
 pub const DIALECT: Dialect = Dialect {
     name: "crm",
     prefixes: &["/api/v1"],
     has_lenient_paths: true,
     router: |_| routes::router(),
-    worded: |router, _| super::worded::<routes::Guard>(router, "crm", routes::words),
-    refuse: |_, _, error| routes::words(error),
-    guard: super::guard::<routes::Guard>,
-    describe: refusals::of_crm,
+    render_errors: |router, name, _| super::render_errors(router, name, error_response::render),
+    render: |_, _, error| error_response::render(error),
+    guard: super::guard::<caller::Member>,
+    describe: openapi::describe,
 };

@@ -1,4 +1,4 @@
-//! What the server says of itself: the description of its API, whether it is alive and ready, metrics.
+//! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
 
 pub mod refusals;
 
@@ -20,11 +20,9 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use utoipa::openapi::{
-    InfoBuilder, OpenApi, OpenApiBuilder,
-    security::{
-        ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-    },
-    tag::TagBuilder,
+    InfoBuilder, OpenApi, OpenApiBuilder, RefOr,
+    path::Operation,
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -33,10 +31,10 @@ use crate::{
     platform::telemetry::{self, gauge},
 };
 
-/// The paths that belong to no face.
+/// The paths that belong to no dialect.
 pub fn router(apis: Vec<OpenApi>) -> Router<App> {
     let api = describe(apis);
-    // Written when somebody asks for the first time: most servers are never asked.
+    // Serialized for the first request: most servers never get one.
     let document = Arc::new(LazyLock::new(move || {
         Bytes::from(api.to_json().unwrap_or_default())
     }));
@@ -45,7 +43,7 @@ pub fn router(apis: Vec<OpenApi>) -> Router<App> {
         ([(header::CONTENT_TYPE, "application/json")], json)
     };
     let page = |path: &'static str, document: &'static str| {
-        // A stranger's service would be shown the address of the description.
+        // The validator is another company's service, which would learn the address of this server.
         let config = Config::new([document]).validator_url("none");
         Router::from(SwaggerUi::new(path).config(config))
     };
@@ -62,9 +60,9 @@ pub fn router(apis: Vec<OpenApi>) -> Router<App> {
         .route("/metrics", get(show_metrics))
 }
 
-/// Gives a page, and whatever it loads, a tag of its contents: they are the same until the next version.
+/// Gives pages and the files that they load an `ETag` of their contents, which change only with the version.
 async fn tagged(mut request: Request, next: Next) -> Response {
-    // Without its contents there would be nothing to make a tag of; the listener sends none to HEAD.
+    // The tag is made of the contents, so HEAD is answered like GET. The listener leaves the contents out.
     if request.method() == Method::HEAD {
         *request.method_mut() = Method::GET;
     }
@@ -86,44 +84,6 @@ async fn tagged(mut request: Request, next: Next) -> Response {
     Response::from_parts(parts, contents.into())
 }
 
-/// The groups of operations, in the order of a first integration.
-const TAGS: &[(&str, &str)] = &[
-    (
-        "administration",
-        "Workspaces and their tokens, with the administrator's token.",
-    ),
-    (
-        "integrations",
-        "What can be installed in a workspace, and what is.",
-    ),
-    ("authorization", "How an integration gets its access key."),
-    (
-        "entities",
-        "Records of a workspace and the links between them.",
-    ),
-    ("feed", "Every change of a workspace, in order."),
-    (
-        "telephony",
-        "Calls: what exchanges report, what users ask for, what is known of each.",
-    ),
-    (
-        "channels",
-        "Points at which outside systems dock: hooks, scripts, websockets.",
-    ),
-    (
-        "documents",
-        "Documents: uploads, routes, signatures, queries, archives.",
-    ),
-    (
-        "references",
-        "Employees, permissions and the words of the document exchange.",
-    ),
-    ("webhooks", "What came of calls, and calling again."),
-    ("files", "Uploads and downloads."),
-    ("settings", "Settings of a workspace."),
-    ("ui settings", "Settings of a user's interface."),
-];
-
 fn describe(apis: Vec<OpenApi>) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Prichal")
@@ -132,45 +92,46 @@ fn describe(apis: Vec<OpenApi>) -> OpenApi {
         "The server side of integration APIs that your partners already know.",
     ));
     let mut api = OpenApiBuilder::new().info(info.build()).build();
-    apis.into_iter().for_each(|face| api.merge(face));
-    let tags = TAGS.iter().map(|(name, text)| {
-        TagBuilder::new()
-            .name(*name)
-            .description(Some(*text))
-            .build()
-    });
-    api.tags = Some(tags.collect());
-    let components = api.components.get_or_insert_default();
+    apis.into_iter().for_each(|part| api.merge(part));
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A workspace's token, or the administrator's"))
         .build();
+    let components = api.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    let key = ApiKeyValue::with_description(
-        "X-XCOM-AccessKey",
-        "An integration's access key, good for 20 minutes",
-    );
-    components.add_security_scheme("accessKey", SecurityScheme::ApiKey(ApiKey::Header(key)));
-    let none: [&str; 0] = [];
-    api.security = Some(vec![
-        SecurityRequirement::new("token", none),
-        SecurityRequirement::new("accessKey", none),
-    ]);
-    refusals::describe(&mut api);
+    api.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+    for (_, _, operation) in refusals::operations(&mut api) {
+        name_responses(operation);
+    }
     api
 }
 
-/// How long each part has to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Describes responses without a description, which OpenAPI 3.1 requires, by HTTP's name of their status.
+fn name_responses(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            let status = status.parse::<StatusCode>().ok();
+            let reason = status.and_then(|status| status.canonical_reason());
+            reason
+                .unwrap_or("The answer")
+                .clone_into(&mut response.description);
+        }
+    }
+}
 
-/// Whether the store, the bus and the blobs answer.
+/// The time that each part has to answer [`ready`].
+const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Checks that the store, the bus and the blobs answer.
 async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     let store = app
         .db
         .read(|conn| prichal_store::workspace::list(conn, 0, 1));
     let (store, blobs) = tokio::join!(
-        tokio::time::timeout(PATIENCE, store),
-        tokio::time::timeout(PATIENCE, app.blobs.check()),
+        tokio::time::timeout(READINESS_TIMEOUT, store),
+        tokio::time::timeout(READINESS_TIMEOUT, app.blobs.check()),
     );
     let store = store.is_ok_and(|found| found.is_ok());
     let blobs = blobs.is_ok_and(|checked| checked.is_ok());
@@ -224,7 +185,7 @@ async fn show_metrics(State(app): State<App>) -> Response {
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "cannot take the metrics"
+                "cannot render the metrics"
             );
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
@@ -234,28 +195,17 @@ async fn show_metrics(State(app): State<App>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect;
+    use crate::{config::Config, dialect::DIALECTS, platform::clock::Clock};
 
-    #[test]
-    fn every_operation_is_in_a_group_that_is_explained() {
-        let (_, admin) = dialect::admin::routes::router().split_for_parts();
-        let (_, crm) = dialect::kontur::routes::router().split_for_parts();
-        let (_, era) = dialect::era::routes::router().split_for_parts();
-        let api = serde_json::to_value(describe(vec![admin, crm, era])).expect("JSON");
-        assert!(
-            api["openapi"]
-                .as_str()
-                .is_some_and(|version| version.starts_with("3.1"))
-        );
-        let paths = api["paths"].as_object().expect("paths");
-        let operations = paths.values().filter_map(Value::as_object).flatten();
-        for (method, operation) in operations.filter(|(_, operation)| operation.is_object()) {
-            let tag = operation["tags"][0].as_str().unwrap_or_default();
-            assert!(
-                TAGS.iter().any(|(name, _)| *name == tag),
-                "{method} {operation}"
-            );
-        }
+    /// The description of all dialects.
+    async fn description() -> Value {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = Config::for_data_dir(dir.path().join("data"));
+        let app = crate::app::open(config, Clock::System)
+            .await
+            .expect("an app");
+        let parts = DIALECTS.iter().map(|dialect| dialect.routes(&app).1);
+        serde_json::to_value(describe(parts.collect())).expect("JSON")
     }
 
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
@@ -271,12 +221,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_description_is_whole() {
-        let (_, admin) = dialect::admin::routes::router().split_for_parts();
-        let (_, crm) = dialect::kontur::routes::router().split_for_parts();
-        let (_, era) = dialect::era::routes::router().split_for_parts();
-        let api = serde_json::to_value(describe(vec![admin, crm, era])).expect("JSON");
+    #[tokio::test]
+    async fn every_operation_is_described_in_full() {
+        let api = description().await;
+        let tags: Vec<&Value> = api["tags"]
+            .as_array()
+            .expect("tags")
+            .iter()
+            .map(|tag| &tag["name"])
+            .collect();
         assert_eq!(api["openapi"], "3.1.0");
         for (path, item) in api["paths"].as_object().expect("paths") {
             for (method, operation) in item.as_object().expect("operations") {
@@ -285,6 +238,7 @@ mod tests {
                     responses.contains_key("default") && responses.len() > 1,
                     "{method} {path} says what it answers and what it refuses"
                 );
+                assert!(tags.contains(&&operation["tags"][0]), "{method} {path}");
                 for (status, response) in responses {
                     let text = response["description"].as_str().unwrap_or_default();
                     assert!(!text.is_empty(), "{method} {path} {status}");
@@ -297,11 +251,8 @@ mod tests {
             let pointer = reference.trim_start_matches('#');
             assert!(api.pointer(pointer).is_some(), "{reference} is there");
         }
-        let calls = |path: &str| api["paths"][path]["post"]["security"].clone();
-        assert_eq!(calls("/admin/v1/workspaces"), json!([{ "token": [] }]));
-        assert_eq!(
-            calls("/api/v1/authorization/authorize-integration"),
-            json!([])
-        );
+        assert_eq!(api["security"], json!([{ "token": [] }]));
+        let open = &api["paths"]["/api/v1/authorization/authorize-integration"];
+        assert_eq!(open["post"]["security"], json!([]));
     }
 }

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::routes::Administrator;
+use super::caller::Administrator;
 use crate::{
     app::App,
     error::{Error, Result},
@@ -16,12 +16,11 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// The exchange of a token.
+/// A rotation of the admin token.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body that `overlap` reads")]
 struct Rotation {
-    /// The seconds that the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
-    /// says.
+    /// The seconds for which the previous token stays valid: 0 to 2592000, `--token-overlap` unless given.
     #[schema(rename = "overlapSeconds")]
     overlap_seconds: Option<u64>,
 }
@@ -29,15 +28,15 @@ struct Rotation {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 struct Rotated {
-    /// The new token, shown this once; the data directory has it as well.
+    /// The new token, shown only in this answer. The data directory has it as well.
     token: String,
-    /// Until when the one before is good.
+    /// The end of the previous token.
     #[schema(rename = "previousUntil")]
     previous_until: String,
 }
 
-/// Exchange the admin token for a new one. The one before is good for a while, unless the server is started
-/// anew. On each node by itself.
+/// Exchange the admin token for a new one. The previous one stays valid for a while, but not beyond a restart. Each node
+/// has an admin token of its own.
 #[utoipa::path(post, path = "/admin/v1/admin-token/rotate", tag = "administration", request_body = Rotation,
     responses((status = 200, body = Rotated)))]
 pub(super) async fn rotate_admin_token(
@@ -48,7 +47,7 @@ pub(super) async fn rotate_admin_token(
     let overlap = overlap(&body, "overlapSeconds")?.unwrap_or(app.config.token_overlap);
     let now = app.clock.now();
     let at = app.clone();
-    // It writes a file.
+    // Blocking, since it writes a file.
     let made = tokio::task::spawn_blocking(move || at.admin_token.rotate(overlap, now));
     let token = made.await.map_err(Error::internal)??;
     security::record(Event::AdminTokenRotated, None, "api");

@@ -1,4 +1,4 @@
-//! The wording of errors under `/admin/v1`: `application/problem+json` (RFC 9457).
+//! Errors under `/admin/v1`: `application/problem+json` (RFC 9457).
 
 use axum::{
     http::{StatusCode, header},
@@ -12,7 +12,7 @@ use crate::{
     http::answer::{json_text, retry_after},
 };
 
-pub(super) fn words(error: &Error) -> Response {
+pub(super) fn render(error: &Error) -> Response {
     let status = match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -1,5 +1,4 @@
-//! `/admin/v1/quarantine`: durable work that is not tried any more, because the server died each time that it was
-//! under way.
+//! `/admin/v1/quarantine`: durable work that is held back because the server died each time while it ran.
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::id::WorkspaceId;
@@ -11,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     domain::{document::bulk::FAILED, journal::held},
@@ -27,15 +26,15 @@ pub(super) struct Quarantined {
     id: String,
     /// `run`, `delivery`, `tick`, `bulk`, `recheck`, `call` or `retention`.
     kind: &'static str,
-    /// Nothing for what belongs to no workspace.
+    /// Null for work that belongs to no workspace.
     workspace_id: Option<String>,
-    /// The run, webhook, element, signature or call.
+    /// The id of the run, webhook, element, signature or call.
     item_id: String,
-    /// Of a webhook, its integration.
+    /// The integration of a webhook.
     integration_id: Option<String>,
-    /// Of a delivery, the event's number in its log; of retention, the step.
+    /// The number of a delivery's event in its log; the step of retention; null for other kinds.
     number: Option<i64>,
-    /// How often the server died meanwhile.
+    /// The number of times that the server died while the work ran.
     deaths: i64,
     first_died_at: String,
     last_died_at: String,
@@ -66,7 +65,7 @@ pub(super) struct Quarantine {
     items: Vec<Quarantined>,
 }
 
-/// List what is in quarantine, newest first.
+/// List quarantined work, newest first.
 #[utoipa::path(get, path = "/admin/v1/quarantine", tag = "administration",
     params(("workspace" = Option<String>, Query), ("kind" = Option<String>, Query), ("before" = Option<String>, Query),
         ("limit" = Option<i64>, Query)),
@@ -92,7 +91,7 @@ pub(super) async fn list_quarantine(
     Ok(Answer(Quarantine { items }))
 }
 
-/// Release a piece of work: it is tried again, as if it had never been.
+/// Release a piece of work: it runs again as if it had never been in quarantine.
 #[utoipa::path(post, path = "/admin/v1/quarantine/{id}/release", tag = "administration", params(("id" = String, Path)),
     responses((status = 204)))]
 pub(super) async fn release_quarantined(
@@ -116,7 +115,7 @@ pub(super) async fn release_quarantined(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Give a piece of work up: it is never tried again. A step of retention cannot be given up.
+/// Give a piece of work up: it never runs again. A step of retention cannot be given up.
 #[utoipa::path(delete, path = "/admin/v1/quarantine/{id}", tag = "administration", params(("id" = String, Path)),
     responses((status = 204)))]
 pub(super) async fn drop_quarantined(
@@ -125,7 +124,7 @@ pub(super) async fn drop_quarantined(
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
     let (wanted, now) = (read_id(&id)?, app.clock.now());
-    let said = held::errors("The server's administrator has given it up.");
+    let errors = held::errors("The server's administrator has given it up.");
     let write = move |tx: &mut Tx<'_>| {
         let Some(gone) = quarantine::release(tx, wanted)? else {
             return Ok(None);
@@ -137,7 +136,7 @@ pub(super) async fn drop_quarantined(
             ));
         }
         held::clear(tx, &gone.item)?;
-        quarantine::give_up(tx, gone.item, now, FAILED, &said)?;
+        quarantine::give_up(tx, gone.item, now, FAILED, &errors)?;
         Ok(Some(gone))
     };
     let gone = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
@@ -166,7 +165,7 @@ fn unknown(id: &str) -> Error {
     Error::NotFound(format!("Item {id} in quarantine"))
 }
 
-/// Has released work taken up on this node; others look by themselves.
+/// Wakes the task of this node that takes the released work up. Other nodes find it when they poll.
 fn wake(app: &App, released: &Suspect) {
     match released.item.kind {
         Kind::Run => app.channels.queue.look(),
@@ -174,7 +173,7 @@ fn wake(app: &App, released: &Suspect) {
         Kind::Tick => app.dispatch.ticks_changed(),
         Kind::Bulk => app.bulk.notify_one(),
         Kind::Call => app.telephony.watch.set(Some(app.clock.now())),
-        // Both look by themselves, often enough.
+        // Both tasks poll often enough.
         Kind::Recheck | Kind::Retention => {}
     }
 }

@@ -1,4 +1,4 @@
-//! `/admin/v1/workspaces/{ws}/signature-policy`: what signatures of a company's documents are checked with
+//! `/admin/v1/workspaces/{ws}/signature-policy`: the rules by which signatures of a company's documents are checked
 //! (`docs/contracts/prichal.md §14`).
 
 use axum::{Json as Answer, extract::State};
@@ -7,7 +7,7 @@ use prichal_sign::{Certificate, Policy};
 use prichal_store::signature;
 use serde_json::Value;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     domain::document::{
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// How many anchors a workspace may have.
-const MOST: usize = 100;
+/// The most trust anchors of a workspace.
+const MAX_TRUST_ANCHORS: usize = 100;
 
 const FIELDS: &[Field] = &[
     Field::new("policy", Type::Text),
@@ -49,9 +49,9 @@ pub(super) async fn get_signature_policy(
     Ok(Answer(rules.shown()))
 }
 
-/// Say how a workspace's signatures are checked. What is left out is as it is by default.
+/// Set how a workspace's signatures are checked. Members that are left out have their defaults.
 ///
-/// Signatures that are not decided yet are checked again, also those that had been given up.
+/// Undecided signatures are checked again, even if their checks were given up.
 #[utoipa::path(put, path = "/admin/v1/workspaces/{ws}/signature-policy", tag = "administration",
     params(("ws" = String, Path)), request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn put_signature_policy(
@@ -91,17 +91,17 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         policy.clone_into(&mut rules.policy);
     }
     if let Some(anchors) = body.get("trustAnchors").and_then(Value::as_array) {
-        if anchors.len() > MOST {
+        if anchors.len() > MAX_TRUST_ANCHORS {
             return Err(Error::invalid(
                 "trustAnchors",
-                format!("There may be at most {MOST} trustAnchors."),
+                format!("There may be at most {MAX_TRUST_ANCHORS} trustAnchors."),
             ));
         }
         for (n, anchor) in anchors.iter().enumerate() {
             let pem = anchor.as_str().unwrap_or_default();
-            let good = Certificate::read_all(pem.as_bytes());
+            let certificates = Certificate::read_all(pem.as_bytes());
             let authority = |one: &Certificate| one.is_ca() || one.self_issued();
-            if !good.is_ok_and(|found| !found.is_empty() && found.iter().all(authority)) {
+            if !certificates.is_ok_and(|found| !found.is_empty() && found.iter().all(authority)) {
                 let path = format!("trustAnchors[{n}]");
                 let message = format!("The {path} must be an authority's certificate in PEM.");
                 return Err(Error::invalid(path, message));

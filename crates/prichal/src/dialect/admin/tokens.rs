@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    routes::{Administrator, Asked},
+    caller::{Administrator, Requester},
     workspaces::find,
 };
 use crate::{
@@ -44,7 +44,7 @@ struct NewToken {
     name: String,
     /// `admin` or `member`.
     role: String,
-    /// The user of the workspace that the token stands for.
+    /// The user of the workspace for whom the token acts.
     #[schema(rename = "userId")]
     user_id: Option<String>,
     /// ISO 8601.
@@ -72,7 +72,7 @@ pub(super) struct TokenModel {
     role: &'static str,
     user_id: Option<String>,
     expires_at: Option<String>,
-    /// The token itself, shown this once.
+    /// The token itself, shown only in this answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
@@ -96,7 +96,7 @@ pub(super) struct TokenList {
     items: Vec<TokenModel>,
 }
 
-/// Create a workspace token. The answer shows it this once.
+/// Create a workspace token. Only this answer shows it.
 #[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path)),
     request_body = NewToken, responses((status = 201, body = TokenModel)))]
 pub(super) async fn create_token(
@@ -114,7 +114,7 @@ pub(super) async fn create_token(
     let object = format!("token:{}", new.id);
     let model = TokenModel::new(&new, Some(secret));
     let text = serde_json::to_string(&model).map_err(Error::internal)?;
-    let asked = Asked {
+    let requester = Requester {
         app,
         workspace,
         now,
@@ -134,7 +134,7 @@ pub(super) async fn create_token(
         let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
         Ok((answer, ()))
     };
-    let (answer, done) = write_once_and(&asked, key, &body, write).await?;
+    let (answer, done) = write_once_and(&requester, key, &body, write).await?;
     if done.is_some() {
         security::record(Event::TokenCreated, Some(workspace), &object);
     }

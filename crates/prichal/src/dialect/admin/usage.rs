@@ -1,4 +1,4 @@
-//! `/admin/v1/workspaces/{ws}/usage` and `…/quota`: how much a workspace takes up, and how much it may.
+//! `/admin/v1/workspaces/{ws}/usage` and `…/quota`: the bytes that a workspace uses, and its quotas.
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use prichal_core::id::WorkspaceId;
@@ -9,7 +9,7 @@ use prichal_store::{
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{routes::Administrator, workspaces::find};
+use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -20,13 +20,13 @@ use crate::{
     },
 };
 
-/// In bytes.
+/// Bytes of one kind.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 struct Used {
     used: i64,
-    /// Null is no limit.
+    /// Null if there is no limit.
     allowed: Option<i64>,
 }
 
@@ -37,11 +37,11 @@ struct UsageModel {
     files: Used,
     events: Used,
     runs: Used,
-    /// Of all else that is kept: calls, links, documents, channels, scripts, what they keep, attempts, answers.
+    /// All other stored data: calls, links, documents, channels, scripts and their storage, attempts, first answers.
     records: Used,
 }
 
-/// Quotas of a workspace in bytes. 0 is no limit; where one is null or left away, the server's setting holds.
+/// Quotas of a workspace in bytes. 0 means no limit. The server's setting holds for a quota that is null or left out.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body that `read` takes")]
 struct Quota {
@@ -52,7 +52,7 @@ struct Quota {
     records: Option<i64>,
 }
 
-/// Read how much a workspace takes up, and how much it may.
+/// Read the usage and the quotas of a workspace.
 #[utoipa::path(get, path = "/admin/v1/workspaces/{ws}/usage", tag = "administration", params(("ws" = String, Path)),
     responses((status = 200, body = UsageModel)))]
 pub(super) async fn get_usage(
@@ -76,7 +76,7 @@ async fn answer(app: &App, workspace: WorkspaceId) -> Result<Response> {
     Ok(json_text(StatusCode::OK, text))
 }
 
-/// Give a workspace quotas of its own.
+/// Set quotas of a workspace.
 #[utoipa::path(put, path = "/admin/v1/workspaces/{ws}/quota", tag = "administration", params(("ws" = String, Path)),
     request_body = Quota, responses((status = 200, body = UsageModel)))]
 pub(super) async fn put_quota(

@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::routes::{Administrator, Asked};
+use super::caller::{Administrator, Requester};
 use crate::{
     app::App,
     domain::walk,
@@ -45,7 +45,7 @@ struct NewWorkspace {
     /// `^[a-z][a-z0-9-]{1,62}$`, unique.
     name: String,
     title: Option<String>,
-    /// The company's business identification number: 12 digits with a right check digit, unique.
+    /// The company's business identification number: 12 digits with a valid check digit, unique.
     bin: Option<String>,
     #[schema(rename = "companyName")]
     company_name: Option<String>,
@@ -79,7 +79,7 @@ struct Updated {
     created_with: &'static str,
 }
 
-/// Workspaces are made by the server's administrator, who is no user of theirs.
+/// The author of workspaces: the administrator of the server is not a user of theirs.
 const AUTHOR: &str = "xcom";
 
 impl From<&Workspace> for WorkspaceModel {
@@ -113,7 +113,7 @@ impl From<&Workspace> for WorkspaceModel {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct WorkspaceList {
-    /// How many workspaces there are.
+    /// The number of all workspaces.
     count: i64,
     items: Vec<WorkspaceModel>,
 }
@@ -129,14 +129,14 @@ pub(super) async fn create_workspace(
 ) -> Result<JsonAnswer> {
     let now = app.clock.now();
     let new = read_new(&app, &parse_json_strictly(&body)?, now)?;
-    let asked = Asked {
+    let requester = Requester {
         app,
         workspace: WorkspaceId(Uuid::nil()),
         now,
     };
     let write = move |tx: &mut Tx<'_>| {
         let mut new = new.clone();
-        // Documents may have come before the company, or be on their way to it.
+        // Documents may have been sent to the company before it had a workspace. They name its id.
         if let Some(bin) = &new.bin {
             new.id = workspace::awaited_id(tx.conn()?, bin)?;
         }
@@ -151,7 +151,7 @@ pub(super) async fn create_workspace(
         let answer = JsonAnswer::new(StatusCode::CREATED, text);
         Ok((answer, new.id))
     };
-    let (answer, made) = write_once_and(&asked, key, &body, write).await?;
+    let (answer, made) = write_once_and(&requester, key, &body, write).await?;
     if made.is_some() {
         security::record(Event::WorkspaceCreated, made, "");
     }
@@ -169,7 +169,7 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
             .map(str::to_owned)
     };
     let name = text("name").unwrap_or_default();
-    // `authorization` is a path of its own beside the workspaces'.
+    // `/api/v1/authorization` is not a workspace.
     if !is_workspace_name(&name) || name == "authorization" {
         return Err(Error::invalid(
             "name",
@@ -183,7 +183,7 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
     {
         return Err(Error::invalid(
             "bin",
-            "The bin must be 12 digits with a right check digit.",
+            "The bin must be 12 digits with a valid check digit.",
         ));
     }
     let (title, company_name) = (text("title"), text("companyName"));
@@ -251,7 +251,7 @@ pub(super) async fn delete_workspace(
     let id = match find(&app, &ws).await {
         Ok(workspace) => workspace.id,
         Err(gone) => {
-            // Deleting twice gives the first answer again.
+            // A repeated deletion gets the first answer again.
             let wanted = ws.to_ascii_lowercase();
             let known = app
                 .db
@@ -291,7 +291,7 @@ pub(super) async fn delete_workspace(
     app.access.forget_all();
     app.channels.forget_channels();
     app.channels.forget_scripts();
-    // Websockets of its channels are closed.
+    // Closes the websockets of its channels.
     app.channels.sockets.heard(id);
     security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
@@ -299,7 +299,7 @@ pub(super) async fn delete_workspace(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A workspace that is there.
+/// A workspace by its name or id; `NotFound` if there is none.
 pub(super) async fn find(app: &App, ws: &str) -> Result<std::sync::Arc<Workspace>> {
     access::find_workspace(app, ws)
         .await?

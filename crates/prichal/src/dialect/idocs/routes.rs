@@ -121,14 +121,12 @@ fn v3() -> OpenApiRouter<App> {
         .routes(routes!(bulk::download_status))
 }
 
-/// Words the errors of this face, in the language of each client.
-pub fn worded(router: Router<App>, app: &App) -> Router<App> {
+/// Renders the errors of the routes in the language of each client.
+pub fn render_errors(router: Router<App>, name: &'static str, app: &App) -> Router<App> {
     let app = app.clone();
-    // Before the layer, so that it is worded in the client's language as well.
-    let router = router.method_not_allowed_fallback(dialect::wrong_method::<Guard>);
-    dialect::worded_for::<Guard>(
+    dialect::render_errors_with(
         router.layer(from_fn(note_language)),
-        "edo",
+        name,
         move |error, left| {
             let Heard { language, wanted } = left.get().cloned().unwrap_or_default();
             let mut response = error_response::words(&app, error, language);

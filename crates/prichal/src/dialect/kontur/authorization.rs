@@ -1,4 +1,4 @@
-//! `/api/v1/authorization`: an integration trades its API key for an access key of 20 minutes
+//! `/api/v1/authorization`: an integration exchanges its API key for an access key that is valid for 20 minutes
 //! (`docs/contracts/kontur.md §4.1`).
 
 use axum::{
@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Where the integration is, and the key to act there.
+/// The workspace of an integration, and the key to act there.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AuthResult {
@@ -61,7 +61,7 @@ struct WorkspaceModel {
 
 impl From<Workspace> for WorkspaceModel {
     fn from(workspace: Workspace) -> Self {
-        // Workspaces are made by the server's administrator, who is no user of theirs.
+        // The administrator of the server makes workspaces, and is not a user of theirs.
         let update_info = UpdateInfo {
             updated_at: workspace.updated_at,
             updated: Author::system(),
@@ -77,7 +77,7 @@ impl From<Workspace> for WorkspaceModel {
     }
 }
 
-/// Authorize a private integration. Its API key says all: who it is and where.
+/// Authorize a private integration. Its API key identifies both the integration and its workspace.
 #[utoipa::path(post, path = "/api/v1/authorization/authorize-private-integration", tag = "authorization",
     params(("X-XCOM-Integration-ApiKey" = String, Header)), responses((status = 200, body = AuthResult)))]
 pub(super) async fn authorize_private_integration(
@@ -97,8 +97,8 @@ pub(super) async fn authorize_private_integration(
     authorize(&app, workspace, &found)
 }
 
-/// Authorize a public integration. Its API key says who it is, the secret where: each workspace that
-/// installed it has others.
+/// Authorize a public integration. Its API key identifies the integration, and the secret one of the workspaces that
+/// installed it.
 #[utoipa::path(post, path = "/api/v1/authorization/authorize-integration", tag = "authorization",
     params(("X-XCOM-Integration-ApiKey" = String, Header),
         ("X-XCOM-Integration-Secret" = String, Header, description = "`<name>=<value>`")),
@@ -117,7 +117,7 @@ pub(super) async fn authorize_integration(
         .db
         .read(move |conn| find_by_api_key(conn, &hash, Kind::Public))
         .await?;
-    // People have chosen the secret.
+    // People choose secrets, so they can be guessed.
     guess::check(integration.id, &shown)?;
     let vault = app.clone();
     let find = move |conn: &mut Conn| {
@@ -135,7 +135,7 @@ pub(super) async fn authorize_integration(
     authorize(&app, workspace, &found)
 }
 
-/// The workspace that a secret stands for, by the hashes it may be kept under.
+/// The workspace of a secret, by the hashes under which the secret may be stored.
 fn owner_of(
     conn: &mut Conn,
     integration: IntegrationId,
@@ -151,7 +151,7 @@ fn owner_of(
     Ok(None)
 }
 
-/// A header as text. Values may be UTF-8: secrets are what people make them.
+/// A header as text. Values may be UTF-8, since people choose the secrets.
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }

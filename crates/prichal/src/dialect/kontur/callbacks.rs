@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/communications/callbacks/telephony/…`: what exchanges report
+//! `/api/v1/{ws}/communications/callbacks/telephony/…`: reports of telephone exchanges
 //! (`docs/contracts/kontur.md §4.5`).
 
 use axum::{
@@ -29,26 +29,26 @@ use crate::{
     platform::{access::Caller, reading::parse_json},
 };
 
-/// Says what a callback did: `created`, `updated` or `unchanged`.
+/// The effect of a callback: `created`, `updated` or `unchanged`.
 const EFFECT: HeaderName = HeaderName::from_static("x-prichal-effect");
-/// Tells of a call whose id the exchange had given to another one before.
+/// The mark of a call whose id the exchange had already given to an earlier one.
 const NOTE: HeaderName = HeaderName::from_static("x-prichal-note");
 const REUSED: HeaderValue = HeaderValue::from_static("external-id-reused");
 const OK: &str = "\"OK\"";
 
-/// An integration that reports about its calls.
-pub(super) struct Exchanging {
+/// An integration that reports its calls.
+pub(super) struct Reporter {
     member: Member,
     exchange: Exchange,
 }
 
-impl FromRequestParts<App> for Exchanging {
+impl FromRequestParts<App> for Reporter {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let member = Member::from_request_parts(parts, app).await?;
         let Caller::Integration(key) = &member.caller else {
-            return Err(Error::Forbidden("Only an integration reports calls"));
+            return Err(Error::Forbidden("Only an integration may report calls"));
         };
         let exchange = Exchange {
             integration: key.integration,
@@ -58,7 +58,7 @@ impl FromRequestParts<App> for Exchanging {
     }
 }
 
-/// A message about a call. `communicationId` or `externalId` says which.
+/// A message about the call that `communicationId` or `externalId` names.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(
@@ -66,7 +66,7 @@ impl FromRequestParts<App> for Exchanging {
     reason = "describes the bodies that `prichal_dialect::kontur::call` reads"
 )]
 struct CallMessage {
-    /// What a system call CALL or an earlier answer gave.
+    /// The id that the system call CALL or an earlier answer gave.
     communication_id: Option<String>,
     /// The exchange's id of the call, with or without the integration's name and a slash before it.
     external_id: Option<String>,
@@ -83,7 +83,7 @@ struct CallMessage {
     from: Option<CallParty>,
     to: Option<CallParty>,
     recording_file_id: Option<String>,
-    /// The legs of a call that is registered.
+    /// The legs of a registered call.
     items: Option<Vec<CallItem>>,
     external_created_at: Option<String>,
 }
@@ -104,63 +104,63 @@ struct CallItem {
     id: String,
     from: CallParty,
     to: CallParty,
-    /// When it was answered.
+    /// The time of the answer.
     started_at: Option<String>,
     finished_at: Option<String>,
-    /// Objects with `fileId`, a temporary file's.
+    /// Objects with the `fileId` of a temporary file.
     recordings: Vec<serde_json::Value>,
 }
 
-/// A call has begun. Repeating this changes nothing; the answer is the call as it is now.
+/// Report that a call has begun. A repetition changes nothing; the answer is the call as it is now.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-started", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = Communication)))]
-pub(super) async fn call_started(from: Exchanging, Raw(body): Raw) -> Result<Response> {
-    let told = read("callStartedInfo", &body, call::started)?;
-    answer(from, told, Report::Started, true).await
+pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Response> {
+    let callback = read("callStartedInfo", &body, call::started)?;
+    answer(from, callback, Report::Started, true).await
 }
 
-/// Something happened to a leg.
+/// Report an event of a leg.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-event", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn call_event(from: Exchanging, Raw(body): Raw) -> Result<Response> {
-    let told = read("callEventInfo", &body, call::event)?;
+pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Response> {
+    let callback = read("callEventInfo", &body, call::event)?;
     let report = |event| Report::Plain(Message::Event(event));
-    answer(from, told, report, false).await
+    answer(from, callback, report, false).await
 }
 
-/// A call is over.
+/// Report the end of a call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-finished", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn call_finished(from: Exchanging, Raw(body): Raw) -> Result<Response> {
-    let told = read("callFinishedInfo", &body, call::finished)?;
+pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Response> {
+    let callback = read("callFinishedInfo", &body, call::finished)?;
     let report = |notice| Report::Plain(Message::Finished(notice));
-    answer(from, told, report, false).await
+    answer(from, callback, report, false).await
 }
 
-/// A call that a user asked for could not be made.
+/// Report that a call could not be made that a user asked for.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn call_failed(from: Exchanging, Raw(body): Raw) -> Result<Response> {
-    let told = read("callFailedInfo", &body, call::failed)?;
+pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Response> {
+    let callback = read("callFailedInfo", &body, call::failed)?;
     let report = |failure| Report::Plain(Message::Failed(failure));
-    answer(from, told, report, false).await
+    answer(from, callback, report, false).await
 }
 
-/// The recording of a leg is there: a file that was uploaded before.
+/// Report the recording of a leg: a file that was uploaded before.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-recording", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn call_recording(from: Exchanging, Raw(body): Raw) -> Result<Response> {
-    let told = read("callRecordingInfo", &body, call::recording)?;
-    answer(from, told, Report::Recording, false).await
+pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Response> {
+    let callback = read("callRecordingInfo", &body, call::recording)?;
+    answer(from, callback, Report::Recording, false).await
 }
 
-/// A call from the exchange's history, the record of truth for the legs it names.
+/// Report a call of the exchange's history, which is authoritative for the legs that it names.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/register-call", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
-pub(super) async fn register_call(from: Exchanging, Raw(body): Raw) -> Result<Response> {
-    let told = read("registerCallInfo", &body, call::register)?;
+pub(super) async fn register_call(from: Reporter, Raw(body): Raw) -> Result<Response> {
+    let callback = read("registerCallInfo", &body, call::register)?;
     let report = |(history, recordings)| Report::Registered(history, recordings);
-    answer(from, told, report, false).await
+    answer(from, callback, report, false).await
 }
 
 #[derive(Serialize, ToSchema)]
@@ -169,11 +169,11 @@ struct Redirect {
     user_ids: Vec<String>,
 }
 
-/// Who a caller is sent to: the users responsible for the active deals of the number, or of the call.
+/// Find the users to redirect a caller to: those responsible for the active deals of the number or of the call.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/callbacks/telephony/call-redirect", tag = "telephony",
     params(("ws" = String, Path), ("externalId" = Option<String>, Query), ("phoneNumber" = Option<String>, Query, description = "The client's number")),
     responses((status = 200, body = Redirect)))]
-pub(super) async fn call_redirect(from: Exchanging, query: Query) -> Result<Response> {
+pub(super) async fn call_redirect(from: Reporter, query: Query) -> Result<Response> {
     let (workspace, exchange) = (from.member.workspace_id(), from.exchange);
     let text = |name: &str| query.text(name).map(str::to_owned);
     let (external, phone) = (text("externalId"), text("phoneNumber"));
@@ -202,8 +202,8 @@ pub(super) async fn call_redirect(from: Exchanging, query: Query) -> Result<Resp
     Ok(json_text(StatusCode::OK, text))
 }
 
-/// Reads a body; what is wrong is said with its line and position, as the vendor's reader does, which
-/// also misses the whole body then (`docs/contracts/kontur.md §2`).
+/// Reads a body. Faults name line and position as the vendor's reader does, which also reports the whole body as missing
+/// then (`docs/contracts/kontur.md §2`).
 pub(super) fn read<T>(
     name: &str,
     body: &[u8],
@@ -226,16 +226,16 @@ pub(super) fn read<T>(
     })
 }
 
-/// Takes a message in and answers.
+/// Ingests a message and answers.
 async fn answer<T: Clone + Send + 'static>(
-    from: Exchanging,
-    told: Callback<T>,
+    from: Reporter,
+    callback: Callback<T>,
     report: impl Fn(T) -> Report + Send + 'static,
     with_model: bool,
 ) -> Result<Response> {
-    let Exchanging { member, exchange } = from;
+    let Reporter { member, exchange } = from;
     let (app, origin) = (member.app.clone(), member.origin());
-    let Callback { refs, told } = told;
+    let Callback { refs, told } = callback;
     let write = move |tx: &mut Tx<'_>| {
         let report = report(told.clone());
         let (found, effect) = ingest::take(&app, tx, &origin, &exchange, &refs, report)?;

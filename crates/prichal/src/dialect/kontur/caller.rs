@@ -1,5 +1,5 @@
-//! Who calls a path of a workspace. A handler that takes one of these is authorized; one that does
-//! not cannot know the workspace.
+//! The caller of a path of a workspace. A handler that takes one of these extractors is authorized; any other handler
+//! cannot know the workspace.
 
 use std::sync::Arc;
 
@@ -16,22 +16,21 @@ use prichal_store::{usage::Kind, workspace::Workspace};
 
 use crate::{
     app::App,
+    dialect::admit,
     error::{Error, Result},
     http::{extract::bearer, idempotency::Asking},
     platform::{
         Platform,
         access::{self, Caller},
-        memory::Payer,
-        quota, writes,
     },
 };
 
-/// Anybody who may enter the workspace in the path.
-pub struct Member {
+/// A caller with access to the workspace in the path.
+pub(super) struct Member {
     pub(super) app: App,
     pub(super) workspace: Arc<Workspace>,
     pub(super) caller: Caller,
-    /// When the request was taken on: the time of all it does.
+    /// The time of the request, and of everything that it changes.
     pub(super) now: Timestamp,
 }
 
@@ -40,7 +39,7 @@ impl Member {
         self.workspace.id
     }
 
-    /// What the events of this request have in common.
+    /// The common part of the events of this request.
     pub(super) fn origin(&self) -> Origin {
         Origin {
             workspace: self.workspace.id,
@@ -49,7 +48,7 @@ impl Member {
         }
     }
 
-    /// Whether the caller is an administrator of the workspace.
+    /// Refuses callers who are not administrators of the workspace.
     pub(super) fn require_admin(&self) -> Result<()> {
         if self.caller.is_admin() {
             Ok(())
@@ -60,7 +59,7 @@ impl Member {
         }
     }
 
-    /// Whether the caller may change this instance: an administrator, or the integration itself.
+    /// Refuses callers who may not change this instance: all but administrators and the integration itself.
     pub(super) fn require_owner(&self, integration: IntegrationId) -> Result<()> {
         if self.caller.is_admin() || self.caller.integration() == Some(integration) {
             return Ok(());
@@ -97,7 +96,7 @@ impl FromRequestParts<App> for Member {
         let ws = segment(parts.uri.path());
         let workspace = match access::find_workspace(app, ws).await? {
             Some(workspace) if caller.may_enter(workspace.id) => workspace,
-            // A workspace that is not there looks like a foreign one, except to who may see all.
+            // Only the administrator of the server learns that a workspace does not exist.
             None if matches!(caller, Caller::Admin) => {
                 return Err(Error::NotFound(format!("Workspace {ws}")));
             }
@@ -107,13 +106,7 @@ impl FromRequestParts<App> for Member {
                 ));
             }
         };
-        Payer::name(&parts.extensions, Some(workspace.id), caller.credential());
-        quota::admit(app, workspace.id, written(parts), 0).await?;
-        // From here on, every log line of the request names it.
-        tracing::Span::current().record("workspace", tracing::field::display(workspace.id));
-        if !parts.method.is_safe() {
-            writes::admit(app, workspace.id)?;
-        }
+        admit(parts, app, workspace.id, &caller, written(parts)).await?;
         Ok(Self {
             app: app.clone(),
             workspace,
@@ -123,23 +116,23 @@ impl FromRequestParts<App> for Member {
     }
 }
 
-/// Collections that keep order in a workspace, and its settings: never refused by a quota, but for a new integration.
-/// Files have one of their own.
-const SPARED: [&str; 4] = ["integrations", "private-integrations", "settings", "files"];
+/// Paths by which a workspace is kept in order. No quota refuses them, but for a new integration. Files have a quota of
+/// their own.
+const WITHOUT_QUOTA: [&str; 4] = ["integrations", "private-integrations", "settings", "files"];
 
-/// The kinds of bytes that a request adds to, whatever it says. A PATCH or a PUT may make less of the others: that is
-/// seen when it is written.
+/// The kinds of bytes that a request surely adds. A PATCH or a PUT may reduce others, which is known only when it is
+/// written.
 fn written(parts: &Parts) -> &'static [Kind] {
     // Below the workspace's name.
     let mut below = parts.uri.path().split('/').skip(4);
     let collection = below.next().unwrap_or_default();
-    let is_spared = SPARED.contains(&collection);
-    let is_alone = below.next().is_none();
+    let is_exempt = WITHOUT_QUOTA.contains(&collection);
+    let is_collection = below.next().is_none();
     match parts.method {
         Method::POST if collection == "files" => &[],
-        Method::POST if is_spared && is_alone => &[Kind::Records],
-        Method::POST if !is_spared => &[Kind::Entities, Kind::Events, Kind::Records],
-        Method::PUT | Method::PATCH if !is_spared => &[Kind::Events],
+        Method::POST if is_exempt && is_collection => &[Kind::Records],
+        Method::POST if !is_exempt => &[Kind::Entities, Kind::Events, Kind::Records],
+        Method::PUT | Method::PATCH if !is_exempt => &[Kind::Events],
         _ => &[],
     }
 }
@@ -157,7 +150,8 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
-/// An access key goes before a token: connectors send both when they act for themselves.
+/// The caller by the credentials of a request. An access key takes precedence over a token: connectors that act for
+/// themselves send both.
 async fn caller(parts: &Parts, app: &App) -> Result<Caller> {
     if let Some(key) = parts.headers.get("x-xcom-accesskey") {
         let key = key.to_str().unwrap_or_default();

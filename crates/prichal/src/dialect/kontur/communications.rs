@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/communications`: the calls of a workspace, read, deleted, restored, counted, followed.
+//! `/api/v1/{ws}/communications`: the calls of a workspace, their statistics and their live stream.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -42,14 +42,14 @@ use crate::{
     platform::{access, settings},
 };
 
-/// How often the token of a stream is looked at again.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long a stream of cards goes on before the client has to ask again.
-const STREAM: Duration = Duration::from_mins(10);
-/// How many groups a statistic has at the most.
-const GROUPS: i64 = 10_000;
+/// The interval at which the token of a stream is checked again.
+const TOKEN_POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The time after which a stream ends and the client has to connect again.
+const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
+/// The most groups of a statistic.
+const MAX_GROUPS: i64 = 10_000;
 
-/// A call: what is known of it, with its legs and events (`data.call`), and what it is linked with.
+/// A call with its legs and events (`data.call`) and its links.
 #[derive(ToSchema)]
 #[schema(value_type = Object)]
 #[expect(
@@ -61,7 +61,7 @@ pub(super) struct Communication(Value);
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 struct CommunicationList {
-    /// How many there are in all.
+    /// The number of all matching calls.
     count: i64,
     items: Vec<Communication>,
 }
@@ -93,7 +93,7 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
     }
     let settings = settings::of(&member.app, member.workspace_id()).await?;
     let phone = query.text("phone").map(|text| {
-        // A text that is no number finds nothing.
+        // A text that is not a number finds no call.
         phone::key(text, phone_region(&settings)).unwrap_or_default()
     });
     Ok(Filter {
@@ -121,9 +121,9 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
 #[utoipa::path(get, path = "/api/v1/{ws}/communications", tag = "telephony",
     params(("ws" = String, Path),
         ("direction" = Option<String>, Query), ("status" = Option<String>, Query), ("missed" = Option<bool>, Query),
-        ("phone" = Option<String>, Query, description = "In any form"), ("userId" = Option<String>, Query, description = "Who has a part in it"),
+        ("phone" = Option<String>, Query, description = "In any form"), ("userId" = Option<String>, Query, description = "A user who takes part in it"),
         ("from" = Option<String>, Query, description = "Begun at this time or later"), ("to" = Option<String>, Query, description = "Begun before this time"),
-        ("include" = Option<String>, Query, description = "`facts`: with what follows from the legs"),
+        ("include" = Option<String>, Query, description = "`facts`: with the facts that follow from the legs"),
         ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = CommunicationList)))]
 pub(super) async fn list_communications(
@@ -155,7 +155,7 @@ fn facts(query: &Query) -> Result<bool> {
 
 /// Read a call.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
-    params(("ws" = String, Path), ("id" = String, Path), ("include" = Option<String>, Query, description = "`facts`: with what follows from the legs")),
+    params(("ws" = String, Path), ("id" = String, Path), ("include" = Option<String>, Query, description = "`facts`: with the facts that follow from the legs")),
     responses((status = 200, body = Communication)))]
 pub(super) async fn get_communication(
     member: Member,
@@ -171,7 +171,7 @@ pub(super) async fn get_communication(
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
 
-/// Delete a call. What its exchange still reports about it is accepted and changes nothing.
+/// Delete a call. Further reports of its exchange are accepted and change nothing.
 #[utoipa::path(delete, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
     params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn delete_communication(member: Member, InPath(id): InPath) -> Result<Response> {
@@ -196,17 +196,17 @@ async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<
     member.app.db.write(member.workspace_id(), write).await
 }
 
-/// What the calls of a group come to. Times are in milliseconds.
+/// The totals of a group of calls. Times are in milliseconds.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the object that is put together below")]
 struct CallTotals {
-    /// The group, as it was asked for: one of these four.
+    /// The group: one of these four members, as `groupBy` says.
     user_id: Option<String>,
     line: Option<String>,
     /// `2026-11-24`, UTC.
     day: Option<String>,
-    /// The hour's beginning, UTC.
+    /// The beginning of the hour, UTC.
     hour: Option<String>,
     count: i64,
     inbound: i64,
@@ -227,7 +227,7 @@ struct CallStatistics {
     items: Vec<CallTotals>,
 }
 
-/// Add calls up: by the user who is responsible, by day, by hour or by our own number.
+/// Add calls up: by responsible user, by day, by hour or by own number.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/statistics", tag = "telephony",
     params(("ws" = String, Path), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
         ("groupBy" = Option<String>, Query, description = "`user`, `day`, `hour` or `line`; `day` unless given")),
@@ -248,7 +248,9 @@ pub(super) async fn get_statistics(member: Member, query: Query) -> Result<Respo
     let by = by.unwrap_or(GroupBy::Day);
     let (workspace, filter) = (member.workspace_id(), filter(&member, &query).await?);
     let read = move |conn: &mut Conn| {
-        Ok::<_, Error>(communication::totals(conn, workspace, &filter, by, GROUPS)?)
+        Ok::<_, Error>(communication::totals(
+            conn, workspace, &filter, by, MAX_GROUPS,
+        )?)
     };
     let totals = member.app.db.read(read).await?;
     let items: Vec<Value> = totals.iter().map(|totals| total(by, totals)).collect();
@@ -292,11 +294,11 @@ fn total(by: GroupBy, totals: &Totals) -> Value {
 }
 
 /// Follow the calls on the line of the token's user, as server-sent events: `opened`, `state` and
-/// `closed`, each with the call and its facts. `Last-Event-ID` goes on where a stream has ended.
+/// `closed`, each with the call and its facts. `Last-Event-ID` resumes where a stream has ended.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/live", tag = "telephony",
     params(("ws" = String, Path), ("Last-Event-ID" = Option<String>, Header),
-        ("ticket" = Option<String>, Query, description = "In the place of a token, for a browser's EventSource"),
-        ("lastEventId" = Option<String>, Query, description = "In the place of the header")),
+        ("ticket" = Option<String>, Query, description = "Instead of a token, for the EventSource of browsers"),
+        ("lastEventId" = Option<String>, Query, description = "Instead of the header")),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub(super) async fn follow_calls(
     Follower {
@@ -306,21 +308,22 @@ pub(super) async fn follow_calls(
     }: Follower,
     LastEvent(resume): LastEvent,
 ) -> Result<Response> {
-    let app = member.app.clone();
-    let (listener, first) =
-        Listener::start(app.domain.clone(), member.workspace_id(), user, resume).await?;
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let (listener, first) = Listener::start(app.domain.clone(), workspace, user, resume).await?;
     let opening = Event::default()
         .comment("listening")
         .id(listener.offset().to_string());
-    let later = stream::unfold(listener, |mut listener| async move {
+    let later = stream::unfold(listener, move |mut listener| async move {
         match listener.next().await {
             Ok(told) if told.is_empty() => None,
             Ok(told) => Some((told, listener)),
-            // The client begins again where it stopped.
+            // The client connects again and resumes where the stream ended.
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "cannot follow calls"
+                    %workspace,
+                    user.id = %user,
+                    "cannot follow the calls of a user"
                 );
                 None
             }
@@ -335,11 +338,11 @@ pub(super) async fn follow_calls(
     Ok(sse.into_response())
 }
 
-/// When a stream has to end: with the server, after a while, or soon after its token was revoked.
+/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or soon after its token was revoked.
 async fn ended(app: App, token: String) {
     let revoked = async {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(TOKEN_POLL_INTERVAL).await;
             if let Ok(None) = access::by_hash(&app, &token).await {
                 return;
             }
@@ -347,7 +350,7 @@ async fn ended(app: App, token: String) {
     };
     tokio::select! {
         () = app.stopping.cancelled() => {}
-        () = tokio::time::sleep(STREAM) => {}
+        () = tokio::time::sleep(MAX_STREAM_DURATION) => {}
         () = revoked => {}
     }
 }
@@ -359,7 +362,7 @@ fn event(told: Told) -> Event {
         .data(told.data)
 }
 
-/// `Last-Event-ID`, as browsers send it when they connect again.
+/// `Last-Event-ID`, which browsers send when they reconnect.
 pub(super) struct LastEvent(Option<Uuid>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
@@ -368,7 +371,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let header = parts.headers.get("last-event-id");
         let given = header.map(|header| header.to_str().unwrap_or("?").to_owned());
-        // A browser that begins anew with a ticket cannot send the header.
+        // A page that connects with a new ticket cannot send the header.
         let query = Query::of(parts);
         let given = given.filter(|text| !text.is_empty());
         let Some(text) = given.as_deref().or_else(|| query.text("lastEventId")) else {

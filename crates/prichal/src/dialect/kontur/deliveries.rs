@@ -1,4 +1,4 @@
-//! What came of webhook calls, and how to have some again (`docs/contracts/prichal.md §6`).
+//! The outcomes of webhook calls, replays and test calls (`docs/contracts/prichal.md §6`).
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -41,21 +41,21 @@ use crate::{
     platform::reading::parse_json,
 };
 
-/// A stretch of the feed.
+/// A range of the feed.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(
     dead_code,
     reason = "describes the body; it is read through the fields below"
 )]
-struct Stretch {
+struct FeedRange {
     /// Exclusive.
     from_offset: String,
     /// Inclusive; the end of the feed unless given.
     to_offset: Option<String>,
 }
 
-const STRETCH: &[Field] = &[
+const RANGE_FIELDS: &[Field] = &[
     Field::new("fromOffset", Type::GuidOrNone).required(),
     Field::new("toOffset", Type::GuidOrNone),
 ];
@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
     }
 }
 
-/// List what the calls of an instance's webhooks came to, newest first.
+/// List the attempts to call an instance's webhooks, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
@@ -149,11 +149,11 @@ async fn find(
     Ok((key, definition))
 }
 
-/// Send a stretch of the feed again, beside the main line. Only what the webhook's filter asks for is
-/// sent, marked `X-Prichal-Replay: true`.
+/// Send a range of the feed again, beside the regular deliveries. Only events that match the webhook's filter are sent,
+/// marked `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
     params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = Stretch, responses((status = 202, body = ReplayAnswer)))]
+    request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     member: Member,
     InPath(id): InPath,
@@ -163,17 +163,17 @@ pub(super) async fn replay_events(
 ) -> Result<JsonAnswer> {
     let (key, definition) = find(&member, id, hook).await?;
     let given = parse_json(&body)?;
-    let given = schema::read(STRETCH, schema::object(&given)?, &mut || {
+    let given = schema::read(RANGE_FIELDS, schema::object(&given)?, &mut || {
         generate(member.now)
     })?;
-    let place = |name: &str| {
+    let cursor = |name: &str| {
         given
             .get(name)
             .and_then(Value::as_str)
             .and_then(id::parse_any)
     };
-    let place = |name: &str| place(name).map(|cursor| offset::seq_at(key.workspace, cursor));
-    let (from, to) = (place("fromOffset").unwrap_or(0), place("toOffset"));
+    let number = |name: &str| cursor(name).map(|cursor| offset::seq_at(key.workspace, cursor));
+    let (from, to) = (number("fromOffset").unwrap_or(0), number("toOffset"));
     if to.is_some_and(|to| to < from) {
         let why = "The toOffset must not come before the fromOffset.";
         return Err(Error::invalid("toOffset", why));
@@ -204,9 +204,10 @@ pub(super) async fn replay_events(
     Ok(answer)
 }
 
-/// How many events are looked at in one read.
-const GLANCE: i64 = 1000;
+/// The number of events in one read.
+const EVENTS_PER_READ: i64 = 1000;
 
+/// The number of events in a range of the feed that match a webhook's filter.
 async fn count_wanted(
     member: &Member,
     definition: &Definition,
@@ -219,7 +220,7 @@ async fn count_wanted(
         let heads = member
             .app
             .db
-            .read(move |conn| event::heads(conn, workspace, after, to, GLANCE))
+            .read(move |conn| event::heads(conn, workspace, after, to, EVENTS_PER_READ))
             .await?;
         let Some((last, _)) = heads.last() else {
             return Ok(count);
@@ -232,8 +233,8 @@ async fn count_wanted(
     }
 }
 
-/// Send one made-up event now, and see what comes of it. It is not retried, not in the feed, and counts
-/// for nothing.
+/// Send one made-up event now, and show the outcome. The event is not retried, is not in the feed, and does not count as
+/// a failure of the webhook.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/test", tag = "webhooks",
     params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), responses((status = 200, body = AttemptModel)))]
 pub(super) async fn test_webhook(
@@ -251,7 +252,7 @@ pub(super) async fn test_webhook(
         replay: false,
     };
     let outcome = call(&member.app, &receiver, &receiver.connections(1), payload).await;
-    // An empty schedule of retries: what fails is not tried again.
+    // A schedule without retries: a failure is final.
     let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
     let attempt = commit::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
     Ok(json_text(
@@ -260,7 +261,7 @@ pub(super) async fn test_webhook(
     ))
 }
 
-/// An event of the first kind that the webhook asks for, about an entity that does not exist.
+/// An event of the first kind in the webhook's filter, about an entity that does not exist.
 fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
     if let Trigger::Schedule(_) = definition.trigger {
         return Bytes::from_static(b"{}");

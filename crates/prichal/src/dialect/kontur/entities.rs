@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/{collection}`: the entities that clients write themselves, all collections alike.
+//! `/api/v1/{ws}/{collection}`: the entities that clients write themselves, in the same way for every collection.
 
 mod batch;
 
@@ -32,25 +32,22 @@ use crate::{
 /// A model of the collection: its own members, `updateInfo` and `id`. Unknown members are ignored.
 #[derive(ToSchema)]
 #[schema(as = Entity, value_type = Object)]
-#[expect(
-    dead_code,
-    reason = "describes the models that `prichal_core::entity` puts together"
-)]
+#[expect(dead_code, reason = "describes the models of `prichal_core::entity`")]
 struct EntityModel(Value);
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 struct EntityList {
-    /// How many there are in all.
+    /// The number of all entities of the collection.
     count: i64,
     items: Vec<EntityModel>,
 }
 
-/// The collection that stands in the path.
+/// The collection in the path.
 #[derive(Clone, Copy)]
 pub(super) struct Collection(EntityKind);
 
-/// The entity whose collection and id stand in the path.
+/// The entity in the path, by its collection and id.
 #[derive(Clone, Copy)]
 pub(super) struct InPath(Place);
 
@@ -113,7 +110,7 @@ pub(super) async fn create_entity(
     write_and_note(&member, key, &body, write).await
 }
 
-/// Writes, unless that was done before, and tells the security log whose rights that has changed.
+/// Writes once per idempotency key, and records in the security log whose rights the write has changed.
 async fn write_and_note<T: IntoIterator<Item = Place> + Send + 'static>(
     member: &Member,
     key: IdempotencyKey,
@@ -129,7 +126,7 @@ const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, 
 
 /// Create several entities, all or none.
 ///
-/// The answer is a map: an item's key is its `batchItemKey`, or a new one.
+/// The answer maps each item's `batchItemKey`, or a new key, to the created entity.
 #[utoipa::path(post, path = "/api/v1/{ws}/{collection}/create", tag = "entities",
     params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("Idempotency-Key" = Option<String>, Header)),
     request_body = batch::Batch, responses((status = 200, body = batch::BatchAnswer)))]
@@ -236,7 +233,7 @@ pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Resu
     Ok(json_text(StatusCode::OK, "\"OK\""))
 }
 
-/// Bring a deleted entity back.
+/// Restore a deleted entity.
 #[utoipa::path(post, path = "/api/v1/{ws}/{collection}/{id}/restore", tag = "entities",
     params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = EntityModel)))]

@@ -1,6 +1,5 @@
-//! The wording of errors under `/api/v1` (`docs/contracts/kontur.md §2`): business refusals, «not found»
-//! among them, are 409 with an `ErrorInfo`; malformed input is a 400 problem; no credentials are the
-//! JSON string `"Unauthorized"`.
+//! Errors under `/api/v1` (`docs/contracts/kontur.md §2`). Business refusals, including «not found», are 409 with an
+//! `ErrorInfo`; malformed input is a 400 problem; missing credentials are the JSON string `"Unauthorized"`.
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{patch::PatchErrors, schema::Fault};
@@ -12,7 +11,7 @@ use crate::{
     http::answer::{json_text, retry_after},
 };
 
-pub fn words(error: &Error) -> Response {
+pub(super) fn render(error: &Error) -> Response {
     let (status, body) = match error {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
         Error::Throttled { .. } | Error::TooMany { .. } => (
@@ -60,7 +59,7 @@ fn refused(refusal: &Refusal) -> Value {
     body.into()
 }
 
-/// The wrapper of a failed PATCH, with the operations that were wrong.
+/// The wrapper of a failed PATCH, with the refused operations.
 fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
     json!({
         "errorInfo": {
@@ -76,7 +75,7 @@ fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
     })
 }
 
-/// The problem that ASP.NET Core makes of a body that cannot be bound.
+/// The problem with which ASP.NET Core answers a body that it cannot bind.
 fn problem(faults: &[Fault], error: &Error) -> Value {
     let mut errors: Map<String, Value> = Map::new();
     for fault in faults {

@@ -1,5 +1,5 @@
-//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Bodies are served as the log keeps
-//! them; nothing is parsed.
+//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Events are served as the log stores them, without
+//! parsing.
 
 use std::fmt::Write as _;
 
@@ -16,19 +16,19 @@ use crate::{
     http::{answer::json_text, page::Query},
 };
 
-/// A change, or a link that was made or taken away.
+/// A change of an entity, or a link that was added or removed.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `prichal_core::event` renders")]
 struct ObjectEvent {
     id: String,
-    /// Grows strictly in the order of commits.
+    /// Strictly increasing in the order of commits.
     offset: String,
     /// `change`, `link` or `unlink`.
     r#type: String,
     /// `{"type", "old"?, "new"?}` of a change; `type` is `create`, `patch`, `delete` or `restore`.
     change_data: Option<serde_json::Value>,
-    /// The id of what changed, or those of both ends of a link.
+    /// The id of the changed entity, or the ids of both ends of a link.
     entity_ids: serde_json::Value,
     create_info: serde_json::Value,
 }
@@ -37,19 +37,19 @@ struct ObjectEvent {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 struct ObjectEventsList {
-    /// How many events the page has.
+    /// The number of events on the page.
     count: i64,
     items: Vec<ObjectEvent>,
     first_offset: String,
-    /// Where to go on. On an empty page, the offset that was asked for.
+    /// The offset of the next request. On an empty page, the offset of this request.
     last_offset: String,
     has_more: bool,
 }
 
 /// Read the feed: events strictly after `offset`, oldest first.
 ///
-/// Asked again with `lastOffset`, it shows every event exactly once. Of documents only those hear who may look at
-/// them: for others a page may have fewer events than there are between its offsets.
+/// A client that repeats this with `lastOffset` sees every event exactly once. Events of documents are shown only to
+/// callers who may read the document: for others a page may have fewer events than there are between its offsets.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(("ws" = String, Path), ("offset" = Option<String>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = ObjectEventsList)))]
@@ -62,27 +62,27 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
     let read = move |conn: &mut Conn| {
-        // The end first: what comes in between is more than there is, never less.
+        // The end is read first, so that there are more events for sure if `hasMore` says so.
         let last = event::last(conn, workspace)?;
         let mut events = event::list(conn, workspace, after, limit)?;
-        let stretch = Stretch::of(&events, cursor, last);
-        // Administrators install integrations, which have webhooks for the same events.
+        let range = PageRange::of(&events, cursor, last);
+        // Integrations, and administrators who can install them, get the same events by webhooks.
         if !caller.is_admin() && caller.integration().is_none() {
             document::hide(conn, workspace, caller.user(), &mut events)?;
         }
-        Ok::<_, Error>(page(&events, &stretch))
+        Ok::<_, Error>(page(&events, &range))
     };
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
 
-/// The stretch of the log that a page covers, shown or not.
-struct Stretch {
+/// The range of the log that a page covers, hidden events included.
+struct PageRange {
     first: Uuid,
     last: Uuid,
     more: bool,
 }
 
-impl Stretch {
+impl PageRange {
     fn of(events: &[LoggedEvent], cursor: Uuid, end: i64) -> Self {
         let newest = events.last();
         Self {
@@ -93,8 +93,8 @@ impl Stretch {
     }
 }
 
-fn page(events: &[LoggedEvent], stretch: &Stretch) -> String {
-    let Stretch { first, last, more } = stretch;
+fn page(events: &[LoggedEvent], range: &PageRange) -> String {
+    let PageRange { first, last, more } = range;
     let size: usize = events.iter().map(|event| event.body.len() + 1).sum();
     let mut text = String::with_capacity(size + 200);
     let _ = write!(text, "{{\"count\":{},\"items\":[", events.len());

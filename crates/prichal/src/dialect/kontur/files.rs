@@ -1,4 +1,4 @@
-//! Files: uploaded for a day, kept once something binds them (`docs/contracts/kontur.md §4.6`).
+//! Files: kept for a day after the upload, and for good once something binds them (`docs/contracts/kontur.md §4.6`).
 
 use std::ops::Range;
 
@@ -36,8 +36,9 @@ use crate::{
     },
 };
 
-/// The vendor's 100 MB.
-const LIMIT: u64 = 104_857_600;
+/// The vendor's limit of 100 MB, in bytes.
+const MAX_FILE: u64 = 104_857_600;
+
 /// A form with the file.
 #[derive(ToSchema)]
 #[expect(
@@ -50,19 +51,19 @@ struct UploadForm {
     file: String,
 }
 
-/// A file that was uploaded.
+/// An uploaded file.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 struct UploadedFile {
-    /// Good for a day; what binds the file answers with its permanent id.
+    /// A temporary id, valid for a day. The request that binds the file answers with its permanent id.
     file_id: String,
     file_name: String,
     content_type: String,
     content_length: i64,
 }
 
-/// What is known of a file.
+/// The properties of a file.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the text that is put together below")]
@@ -74,7 +75,7 @@ struct FileMeta {
     content_length: String,
 }
 
-/// The file whose id stands in the path.
+/// The file in the path, by its id.
 pub(super) struct FileInPath(FileId);
 
 impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
@@ -97,8 +98,8 @@ impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
 
 /// Upload a file, in the part `file` of a form.
 ///
-/// It lives for a day (`--temporary-file-ttl`) under a temporary id. Whatever binds it, such as an
-/// entity that is saved with the id in a field of type `files`, keeps it under a permanent one.
+/// It is kept for a day (`--temporary-file-ttl`) under a temporary id. A record that binds it, such as an entity that is
+/// saved with the id in a field of type `files`, keeps it under a permanent one.
 #[utoipa::path(post, path = "/api/v1/{ws}/files", tag = "files", params(("ws" = String, Path)),
     request_body(content = UploadForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadedFile)))]
 pub(super) async fn upload_file(
@@ -112,7 +113,7 @@ pub(super) async fn upload_file(
     let mut room = quota::Incoming::expect(&member.app, workspace, declared).await?;
     let mut body = body.into_data_stream();
     let incoming = Incoming::new(&member.app, Payer::of(&parts.extensions));
-    let taken = take(
+    let stored = store(
         &member,
         &parts.headers,
         &mut body,
@@ -120,8 +121,8 @@ pub(super) async fn upload_file(
         once.is_given(),
     )
     .await;
-    let (file, digest) = taken.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
-    // A blob whose row is not written after all is an orphan, which retention finds.
+    let (file, digest) = stored.inspect_err(|_| drain(&member.app, &parts.headers, body))?;
+    // If the row is not written after all, its blob is an orphan, which retention removes.
     if let Err(refused) = room.settle(file.size).await {
         member.app.blobs.delete(blob_of(&file)).await?;
         return Err(refused);
@@ -139,9 +140,9 @@ pub(super) async fn upload_file(
     .await
 }
 
-/// Takes the file of a form in. Its blob is durable then. With it comes what tells the upload from
-/// another one, if that is wanted.
-async fn take(
+/// Stores the file of a form as a durable blob. Returns its row, and a digest for comparing uploads if `digested`, else
+/// an empty text.
+async fn store(
     member: &Member,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
@@ -149,11 +150,11 @@ async fn take(
     digested: bool,
 ) -> Result<(File, String)> {
     let id = FileId::generate(member.now);
-    if declared_length(headers).is_some_and(|length| length > longest_body(LIMIT)) {
-        return Err(refused(MultipartError::TooLarge { limit: LIMIT }, id));
+    if declared_length(headers).is_some_and(|length| length > longest_body(MAX_FILE)) {
+        return Err(refused(MultipartError::TooLarge { limit: MAX_FILE }, id));
     }
     let content_type = headers.get(header::CONTENT_TYPE);
-    let found = FilePart::find(content_type, body, "file", LIMIT);
+    let found = FilePart::find(content_type, body, "file", MAX_FILE);
     let found = incoming.next(found).await;
     let mut part = found.map_err(|error| refused(error, id))?;
 
@@ -205,7 +206,7 @@ async fn take(
     Ok((file, digest.unwrap_or_default()))
 }
 
-/// Why an upload is not taken.
+/// The error of a refused upload.
 fn refused(error: MultipartError, id: FileId) -> Error {
     match error {
         MultipartError::TooLarge { .. } => {
@@ -225,7 +226,7 @@ fn refused(error: MultipartError, id: FileId) -> Error {
     }
 }
 
-/// A file that this workspace has now.
+/// A file of this workspace that has not expired.
 async fn find(member: &Member, id: FileId) -> Result<File> {
     let (workspace, now) = (member.workspace_id(), member.now);
     let found = member
@@ -240,13 +241,13 @@ fn missing(id: FileId) -> Error {
     Error::NotFound(format!("File {id}"))
 }
 
-/// Read a file, or with `Range` a stretch of it.
+/// Read a file, or a part of it with `Range`.
 #[utoipa::path(get, path = "/api/v1/{ws}/files/{id}", tag = "files",
     params(("ws" = String, Path), ("id" = String, Path),
         ("download" = Option<bool>, Query, description = "Lets browsers save the file instead of opening it."),
         ("Range" = Option<String>, Header)),
     responses((status = 200, content_type = "*/*", body = Vec<u8>), (status = 206, content_type = "*/*", body = Vec<u8>),
-        (status = 416, description = "The stretch begins past the end.")))]
+        (status = 416, description = "The range begins past the end.")))]
 pub(super) async fn download_file(
     member: Member,
     FileInPath(id): FileInPath,
@@ -279,7 +280,7 @@ pub(super) async fn download_file(
     Ok(answer)
 }
 
-/// Where the contents of a file are.
+/// The key of the blob with the contents of a file.
 fn blob_of(file: &File) -> BlobKey {
     BlobKey {
         workspace: file.workspace,
@@ -290,7 +291,7 @@ fn blob_of(file: &File) -> BlobKey {
 /// The contents of a file.
 async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> {
     match app.blobs.read(blob_of(file), part).await {
-        // It ended since its row was read.
+        // The file expired after its row was read.
         Err(BlobError::NotFound) if file.expires_at.is_some_and(|end| end <= app.clock.now()) => {
             Err(missing(file.id))
         }
@@ -306,7 +307,7 @@ pub(super) async fn head_file(member: Member, FileInPath(id): FileInPath) -> Res
     Ok(described(&file, size(&file)?))
 }
 
-/// Read what is known of a file.
+/// Read the name, type and length of a file.
 #[utoipa::path(get, path = "/api/v1/{ws}/files/{id}/meta", tag = "files",
     params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = FileMeta)))]
 pub(super) async fn get_file_meta(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
@@ -326,12 +327,12 @@ fn size(file: &File) -> Result<u64> {
     u64::try_from(file.size).map_err(Error::internal)
 }
 
-/// The contents behind an id never change, so the id itself is the tag.
+/// The `ETag` of a file: its id, since its contents never change.
 fn tag(file: &File) -> HeaderValue {
     HeaderValue::try_from(format!("\"{}\"", file.id)).expect("is a GUID in quotes")
 }
 
-/// The stretch that is asked for. One of another version of the file is not given: it gets all of this.
+/// The part that the request asks for. If `If-Range` names another file, the answer is the whole file.
 fn wanted(headers: &HeaderMap, file: &File, size: u64) -> Wanted {
     match headers.get(header::IF_RANGE) {
         Some(version) if *version != tag(file) => Wanted::Whole,
@@ -350,7 +351,7 @@ fn described(file: &File, size: u64) -> Response {
     lines.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     lines.insert(header::ETAG, tag(file));
     lines.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-    // Whoever uploads says what it is, so nothing of it may run as ours, and no browser may guess.
+    // The uploader chose the content type, so browsers must neither run the file as part of this site nor guess a type.
     lines.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

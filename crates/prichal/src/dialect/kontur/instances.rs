@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/integrations/instances`: integrations as they are installed here.
+//! `/api/v1/{ws}/integrations/instances`: the installed integrations of a workspace.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ struct FeaturesModel {
 #[expect(dead_code, reason = "describes a part of the instance")]
 struct SecretModel {
     id: String,
-    /// The newest value; `***` for those who may not see it.
+    /// The newest value; `***` for callers who may not see it.
     value: String,
     /// Every value that is accepted.
     values: Vec<String>,
@@ -102,7 +102,7 @@ struct WebHookModel {
     relative_url: String,
     /// `entityEvent` or `schedule`.
     trigger_type: String,
-    /// `{"items": [{"eventType"?, "entityType"?, "changeType"?}]}`: which events; items are alternatives.
+    /// The events that are sent: `{"items": [{"eventType"?, "entityType"?, "changeType"?}]}`. Items are alternatives.
     filter: serde_json::Value,
     /// `{"period": "hh:mm:ss"}`.
     schedule: serde_json::Value,
@@ -149,7 +149,7 @@ struct PatchOperation {
     value: Option<serde_json::Value>,
 }
 
-/// The integration whose id stands in the path.
+/// The integration in the path, by its id.
 pub(super) struct InPath(pub(super) IntegrationId);
 
 impl<S: Send + Sync> FromRequestParts<S> for InPath {
@@ -178,7 +178,7 @@ fn not_found(id: IntegrationId) -> Error {
     Error::NotFound(format!("IntegrationInstance {id}"))
 }
 
-/// An instance that is installed, held until the end of the transaction.
+/// An installed instance, locked until the end of the transaction.
 fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result<Found> {
     let found = instance::find_for_update(&member.app.vault, tx, member.workspace_id(), id)?;
     let found = found.ok_or_else(|| not_found(id))?;
@@ -190,7 +190,7 @@ fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result
 }
 
 impl Member {
-    /// How this caller sees the secrets of an instance.
+    /// The form in which this caller sees the secrets of an instance.
     fn secrets_of(&self, id: IntegrationId) -> Secrets {
         if self.require_owner(id).is_ok() {
             Secrets::Shown
@@ -200,7 +200,7 @@ impl Member {
     }
 }
 
-/// List the instances of the workspace, uninstalled ones too.
+/// List the instances of the workspace, including uninstalled ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances", tag = "integrations",
     params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = InstanceList)))]
@@ -231,8 +231,8 @@ pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<R
 
 /// Change features, secrets, settings and webhooks of an instance. All operations are applied, or none.
 ///
-/// A webhook begins at the end of the feed when it is new, enabled again or resumed. Calls are signed
-/// with every value of the secret `webhook.signingSecret`, which is made with the first webhook.
+/// A webhook starts at the end of the feed when it is new, enabled again or resumed. Calls are signed with every value of
+/// the secret `webhook.signingSecret`, which is generated with the first webhook.
 #[utoipa::path(patch, path = "/api/v1/{ws}/integrations/instances/{id}", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), request_body = PatchEnvelope,
     responses((status = 200, body = PatchedInstance)))]
@@ -264,12 +264,12 @@ pub(super) async fn patch_instance(
         Ok::<_, Error>((text, changes_hooks, changes_settings))
     };
     let (result, changes_hooks, changes_settings) = app.db.write(workspace, write).await?;
-    let happened = [
+    let changes = [
         (changes_secrets, Event::SecretsChanged),
         (changes_hooks, Event::HookChanged),
         (changes_settings, Event::SettingsChanged),
     ];
-    for (_, event) in happened.into_iter().filter(|(is_so, _)| *is_so) {
+    for (_, event) in changes.into_iter().filter(|(is_so, _)| *is_so) {
         let object = format!("integration:{id}");
         security::record(event, Some(workspace), &object);
     }
@@ -277,8 +277,8 @@ pub(super) async fn patch_instance(
     Ok(json_text(StatusCode::OK, text))
 }
 
-/// Refuses new values of secrets when a workspace tries too many: what is refused as taken is some other
-/// workspace's, so each value that is tried tells something of theirs. True when there are other secrets than before.
+/// Refuses new values of secrets after a workspace has tried too many. A value that is refused as taken belongs to another
+/// workspace, so each try may reveal a secret of theirs. Returns true if the secrets change.
 async fn check_new_secrets(
     member: &Member,
     id: IntegrationId,
@@ -292,7 +292,7 @@ async fn check_new_secrets(
     let patched = found
         .model
         .patch(operations, &mut || prichal_core::id::generate(now));
-    // Operations that cannot be applied are refused where they are written.
+    // The write refuses operations that cannot be applied.
     let Ok(after) = patched else {
         return Ok(false);
     };
@@ -308,7 +308,7 @@ fn new_signing_secret() -> Secret {
     Secret::signing(&STANDARD.encode(random))
 }
 
-/// A signing secret that cannot sign would silently leave calls unsigned.
+/// Refuses a new signing secret that cannot sign, which would silently leave calls unsigned.
 fn check_signing_secret(
     before: &Instance,
     after: &Instance,
@@ -331,7 +331,7 @@ fn check_signing_secret(
     }))
 }
 
-/// Why a secret is none to sign with.
+/// The fault of a secret that cannot sign; `None` if it can.
 pub(super) fn signing_fault(secret: &Secret) -> Option<String> {
     let mut faults = secret
         .values
@@ -340,7 +340,7 @@ pub(super) fn signing_fault(secret: &Secret) -> Option<String> {
     faults.next().map(|fault| fault.to_string())
 }
 
-/// A refusal in the form that PATCH has for it.
+/// A refusal in the form of refused patches.
 fn in_patch(error: Error) -> Error {
     match error {
         Error::Refused(refusal) if !refusal.constraints.is_empty() => {
@@ -358,8 +358,8 @@ fn in_patch(error: Error) -> Error {
     }
 }
 
-/// Pause an instance: no webhook and no system call is sent until it is resumed, and what happens
-/// meanwhile is not sent later.
+/// Pause an instance: no webhook and no system call is sent until it is resumed, and events of that time are not sent
+/// later.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/pause", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn pause_instance(
@@ -378,7 +378,7 @@ pub(super) async fn pause_instance(
     .await
 }
 
-/// Resume a paused instance. Its webhooks begin at the end of the feed.
+/// Resume a paused instance. Its webhooks start at the end of the feed.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/resume", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn resume_instance(
@@ -403,15 +403,15 @@ async fn change_status(
 ) -> Result<JsonAnswer> {
     let origin = member.origin();
     let member = Arc::new(member);
-    let asked = member.clone();
+    let requester = member.clone();
     let work = move |tx: &mut Tx<'_>| {
-        let found = find_installed(&asked, tx, id)?;
+        let found = find_installed(&requester, tx, id)?;
         let after = Instance {
             status: change(found.model.status)?,
             ..found.model.clone()
         };
         let is_other = after.status != found.model.status;
-        let saved = instance::save(&asked.app.vault, tx, found, after, &origin)?;
+        let saved = instance::save(&requester.app.vault, tx, found, after, &origin)?;
         Ok((JsonAnswer::ok(saved.text(Secrets::Shown)), is_other))
     };
     let (answer, is_other) = write_once_and(&*member, key, body, work).await?;

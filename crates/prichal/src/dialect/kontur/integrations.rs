@@ -1,5 +1,5 @@
-//! `/api/v1/{ws}/integrations` and `…/private-integrations`: what can be installed here, and what is done
-//! to it.
+//! `/api/v1/{ws}/integrations` and `…/private-integrations`: the integrations that can be installed, their manifests and
+//! their setup.
 
 use prichal_core::{
     event::Origin,
@@ -44,7 +44,7 @@ use crate::{
     },
 };
 
-/// An integration: what its manifest says.
+/// An integration, as its manifest describes it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Integration)]
@@ -77,13 +77,13 @@ impl From<Integration> for IntegrationModel {
     }
 }
 
-/// An integration, and how it stands in this workspace.
+/// An integration, and its state in this workspace.
 #[derive(Serialize, ToSchema)]
 struct OfferedModel {
     #[serde(flatten)]
     integration: IntegrationModel,
     installed: bool,
-    /// `notConfigured` also where it never was installed.
+    /// `notConfigured` also if it was never installed.
     status: &'static str,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct IntegrationList {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ApiKey {
-    /// Shown this once.
+    /// Shown only in this answer.
     api_key: String,
 }
 
@@ -113,7 +113,7 @@ fn find(conn: &mut Conn, workspace: WorkspaceId, id: IntegrationId) -> Result<In
     integration::find(conn, workspace, id)?.ok_or_else(unknown)
 }
 
-/// An integration that the workspace has made.
+/// An integration that the workspace created.
 fn find_own(conn: &mut Conn, workspace: WorkspaceId, id: IntegrationId) -> Result<Integration> {
     let found = find(conn, workspace, id)?;
     if found.workspace == workspace {
@@ -137,8 +137,7 @@ pub(super) async fn create_private_integration(
     create(&member, key, body, Kind::Private).await
 }
 
-/// Create an integration that every workspace can install, from its manifest or a zip with
-/// `manifest.json`.
+/// Create an integration that every workspace can install, from its manifest or a zip with `manifest.json`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations", tag = "integrations",
     params(("ws" = String, Path)),
     request_body(content((ManifestModel = "application/json"), (Vec<u8> = "application/zip"))),
@@ -183,7 +182,7 @@ fn name_conflict(message: String) -> Error {
     Error::taken("conflict", message.clone(), "name", message)
 }
 
-/// List what can be installed in the workspace: its own integrations and the public ones.
+/// List the integrations that can be installed in the workspace: its own and the public ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations", tag = "integrations",
     params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = IntegrationList)))]
@@ -205,8 +204,8 @@ pub(super) async fn list_integrations(member: Member, page: Page) -> Result<Json
     Ok(JsonAnswer::ok(to_text(&IntegrationList { count, items })?))
 }
 
-/// Replace the manifest. The name stays; a changed version makes the next call of the webhook
-/// `setup/upgrade` due at once.
+/// Replace the manifest. The name stays. A changed version makes the next call of the webhook `setup/upgrade` due at
+/// once.
 #[utoipa::path(put, path = "/api/v1/{ws}/integrations/{id}/manifest", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)),
     request_body(content((ManifestModel = "application/json"), (Vec<u8> = "application/zip"))),
@@ -270,7 +269,7 @@ pub(super) async fn install_integration(
     Ok(answer)
 }
 
-/// Uninstall an integration: its access keys die, its webhooks are gone.
+/// Uninstall an integration: its access keys become invalid, its webhooks are deleted.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/uninstall", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = String)))]
 pub(super) async fn uninstall_integration(
@@ -303,7 +302,7 @@ pub(super) async fn uninstall_integration(
     Ok(answer)
 }
 
-/// Tells the security log of an integration to which something was done just now.
+/// Records an event of an integration in the security log, unless the answer is an earlier one.
 fn note(member: &Member, event: Event, id: IntegrationId, done: Option<()>) {
     if done.is_some() {
         let object = format!("integration:{id}");
@@ -311,11 +310,11 @@ fn note(member: &Member, event: Event, id: IntegrationId, done: Option<()>) {
     }
 }
 
-/// The answer of commands.
+/// The answer to commands.
 const OK: &str = "\"OK\"";
 
-/// Make a new API key in place of the earlier one. A public integration has one for all workspaces,
-/// which only the workspace that created it may make.
+/// Replace the API key by a new one. A public integration has one API key for all workspaces, which only the workspace
+/// that created it may replace.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/api-key", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = ApiKey)))]
 pub(super) async fn create_api_key(
@@ -338,8 +337,8 @@ pub(super) async fn create_api_key(
     Ok(answer)
 }
 
-/// Set an integration up. The object is sent to `{baseUrl}/setup`; when that answers 200 with the echo,
-/// its members become settings and secrets and the instance is active, else it shows `failed`.
+/// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members become
+/// settings and secrets and the instance is active; else its status is `failed`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/setup", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), request_body = serde_json::Value,
     responses((status = 200, body = String)))]
@@ -357,8 +356,7 @@ pub(super) async fn setup_integration(
     let planned = setup.clone();
     let found = move |conn: &mut Conn| find_to_set_up(&app, conn, workspace, id, planned);
     let found = member.app.db.read(found).await?;
-    // The integration may have changed itself by the time its answer comes. Then the outcome has to be
-    // written even if our own caller has gone away.
+    // By its answer the integration has changed itself, so the outcome is written even if our client has disconnected.
     let background = member.app.background.clone();
     let rest = async move {
         let round = found.row.round;
@@ -396,7 +394,7 @@ fn read_setup(body: &[u8]) -> Result<Setup> {
     }
 }
 
-/// The instance, if what is to be set up could be kept.
+/// The instance, after checks that the setup could be stored.
 fn find_to_set_up(
     app: &App,
     conn: &mut Conn,
@@ -418,7 +416,7 @@ fn find_to_set_up(
     Ok(found)
 }
 
-/// The instance in the install that was set up.
+/// The instance, unless it was uninstalled or installed anew since the setup began.
 fn find_again(
     app: &App,
     tx: &mut Tx<'_>,

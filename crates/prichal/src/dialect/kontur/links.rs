@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/links`: what ties two entities together.
+//! `/api/v1/{ws}/links`: links between two entities.
 
 use axum::{http::StatusCode, response::Response};
 use prichal_store::Tx;
@@ -17,13 +17,13 @@ use crate::{
     platform::reading::parse_json,
 };
 
-/// Exactly two ids of different kinds, such as `{"companyId": "…", "dealId": "…"}`.
+/// Exactly two ids of different kinds of entities, such as `{"companyId": "…", "dealId": "…"}`.
 #[derive(ToSchema)]
 #[schema(value_type = Object)]
 #[expect(dead_code, reason = "describes the body; it is read below")]
 struct Link(Value);
 
-/// Link two entities. Linking them again changes nothing.
+/// Link two entities. A repetition changes nothing.
 #[utoipa::path(post, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn create_link(
@@ -42,7 +42,7 @@ pub(super) async fn create_link(
     Ok(answer)
 }
 
-/// Take a link away. Where there is none, nothing changes.
+/// Delete a link. Without such a link, nothing changes.
 #[utoipa::path(delete, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path)),
     request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Response> {

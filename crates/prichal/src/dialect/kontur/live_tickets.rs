@@ -1,6 +1,6 @@
-//! `/api/v1/{ws}/communications/live/ticket`: a way to the stream of live cards for browsers, whose
-//! `EventSource` sends no headers. A token has no place in a URL, where proxies and histories keep it; a
-//! ticket is good once, for a minute.
+//! `/api/v1/{ws}/communications/live/ticket`: tickets for browsers, whose `EventSource` sends no headers, to open the
+//! stream of live calls. Proxies and browser histories keep URLs, so a URL must not have a token. A ticket is valid once
+//! and for a minute.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use crate::{
     },
 };
 
-/// How long a ticket waits to be used.
-const GOOD: Duration = Duration::from_mins(1);
-/// How many tickets of one token wait at the most; an older one ends.
-const MOST: i64 = 16;
+/// The lifetime of an unused ticket.
+const TICKET_TTL: Duration = Duration::from_mins(1);
+/// The most unused tickets of a token. A further ticket ends the oldest.
+const MAX_TICKETS: i64 = 16;
 
-/// A ticket, to be used once.
+/// A ticket, valid for one use.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LiveTicket {
@@ -40,7 +40,7 @@ struct LiveTicket {
     expires_at: Timestamp,
 }
 
-/// Get a ticket for a browser, whose `EventSource` sends no token.
+/// Issue a ticket for a browser, whose `EventSource` sends no token.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/live/ticket", tag = "telephony",
     params(("ws" = String, Path)), responses((status = 200, body = LiveTicket)))]
 pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Result<Response> {
@@ -49,11 +49,12 @@ pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Resul
     fill_random(&mut random);
     let issued = LiveTicket {
         ticket: hex(&random),
-        expires_at: member.now + GOOD,
+        expires_at: member.now + TICKET_TTL,
     };
     let (workspace, end) = (member.workspace_id(), issued.expires_at);
     let (hash, token) = (sha256_hex(issued.ticket.as_bytes()), token);
-    let write = move |tx: &mut Tx<'_>| live_ticket::insert(tx, workspace, &hash, &token, end, MOST);
+    let write =
+        move |tx: &mut Tx<'_>| live_ticket::insert(tx, workspace, &hash, &token, end, MAX_TICKETS);
     member.app.db.write(workspace, write).await?;
     let body = serde_json::to_string(&issued).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, body))
@@ -61,11 +62,11 @@ pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Resul
 
 fn user_of(member: &Member) -> Result<UserId> {
     member.caller.user().ok_or(Error::Forbidden(
-        "Only the token of a user has a line to follow",
+        "Only the token of a user can follow calls",
     ))
 }
 
-/// The hash of the token in the header.
+/// The hash of the bearer token of a request.
 pub(super) struct Bearer(String);
 
 impl FromRequestParts<App> for Bearer {
@@ -77,11 +78,11 @@ impl FromRequestParts<App> for Bearer {
     }
 }
 
-/// A user who follows his calls, by his token or a ticket of it.
+/// A user who follows their calls, authorized by a token or by its ticket.
 pub(super) struct Follower {
     pub(super) member: Member,
     pub(super) user: UserId,
-    /// The hash of the token that the stream ends with.
+    /// The hash of the token. The stream ends when the token does.
     pub(super) token: String,
 }
 
@@ -109,14 +110,14 @@ impl FromRequestParts<App> for Follower {
     }
 }
 
-/// Uses a ticket up, for the workspace in the path.
+/// Redeems a ticket for the workspace in the path.
 async fn by_ticket(parts: &Parts, app: &App, hash: String) -> Result<(Member, String)> {
     let ws = super::caller::segment(parts.uri.path());
     let workspace = access::find_workspace(app, ws).await?;
     let workspace = workspace.ok_or(Error::Unauthenticated)?;
     let (id, now) = (workspace.id, app.clock.now());
-    let use_up = move |tx: &mut Tx<'_>| live_ticket::redeem(tx, id, &hash, now);
-    let token = app.db.write(id, use_up).await?;
+    let redeem = move |tx: &mut Tx<'_>| live_ticket::redeem(tx, id, &hash, now);
+    let token = app.db.write(id, redeem).await?;
     let token = token.ok_or(Error::Unauthenticated)?;
     let caller = access::by_hash(app, &token).await?;
     let caller = caller.filter(|caller| caller.may_enter(id));

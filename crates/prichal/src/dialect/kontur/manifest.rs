@@ -1,5 +1,5 @@
-//! The body that makes an integration or replaces its manifest: `manifest.json` itself, or a zip with
-//! it in its root (`docs/contracts/kontur.md §4.2`).
+//! The body with the manifest of an integration: `manifest.json` itself, or a zip with it in its root
+//! (`docs/contracts/kontur.md §4.2`).
 
 use std::io::{Cursor, Read};
 
@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// The most entries of an archive.
-const ENTRIES: usize = 1000;
-/// The most bytes that all entries of an archive may have once they are inflated.
-const INFLATED: u64 = 16 << 20;
+const MAX_ENTRIES: usize = 1000;
+/// The most bytes of all inflated entries of an archive.
+const MAX_INFLATED: u64 = 16 << 20;
 /// The most bytes of `manifest.json`.
-const MANIFEST: u64 = 64 << 10;
+const MAX_MANIFEST: u64 = 64 << 10;
 
-/// What the body says, in the form of JSON.
+/// The body in its JSON form.
 #[derive(ToSchema)]
 #[schema(as = Manifest)]
 #[expect(
@@ -37,13 +37,13 @@ pub(super) struct ManifestModel {
     name: String,
     /// `major.minor[.patch[.build]][-prerelease]`, 1.0 when absent.
     version: Option<String>,
-    /// Where the integration is called. Without one only webhooks with absolute URLs can be called.
+    /// The URL at which the integration is called. Without it, only webhooks with absolute URLs can be called.
     #[schema(rename = "baseUrl")]
     base_url: Option<String>,
     title: Option<String>,
 }
 
-/// A manifest and the bytes it came in.
+/// A manifest and the bytes of its body.
 pub(super) struct ManifestBody {
     pub(super) manifest: Manifest,
     pub(super) bytes: Bytes,
@@ -60,7 +60,7 @@ impl<S: Send + Sync> FromRequest<S> for ManifestBody {
         let Raw(bytes) = Raw::from_request(request, state).await?;
         let json = if is_zip || bytes.starts_with(b"PK\x03\x04") {
             let archive = bytes.clone();
-            // Inflating takes its time.
+            // Blocking, since inflating takes processor time.
             let unpacked = tokio::task::spawn_blocking(move || unpack(&archive)).await;
             let text = unpacked.map_err(Error::internal)??;
             parse_json(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text))?
@@ -72,17 +72,17 @@ impl<S: Send + Sync> FromRequest<S> for ManifestBody {
     }
 }
 
-/// The bytes of the one `manifest.json` in the root of an archive. The rest is not used, but an archive
-/// that would harm somebody who unpacks it is refused as a whole.
+/// Reads the one `manifest.json` in the root of an archive. Other entries are not used, but an archive that would be
+/// dangerous to unpack is refused.
 pub fn unpack(archive: &[u8]) -> Result<Vec<u8>> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(unreadable)?;
-    if archive.len() > ENTRIES {
-        return Err(refuse(format!("it has more than {ENTRIES} entries")));
+    if archive.len() > MAX_ENTRIES {
+        return Err(refuse(format!("it has more than {MAX_ENTRIES} entries")));
     }
     // Two entries of one name, entries that share bytes, headers that contradict the directory.
     archive.validate_header_consistency().map_err(unreadable)?;
     let mut found = None;
-    let mut left = INFLATED;
+    let mut left = MAX_INFLATED;
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(unreadable)?;
         let name = entry.name().map_err(unreadable)?.into_owned();
@@ -91,11 +91,11 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<u8>> {
         }
         let is_manifest = is_root_manifest(&name);
         let limit = if is_manifest {
-            left.min(MANIFEST)
+            left.min(MAX_MANIFEST)
         } else {
             left
         };
-        // What an entry says of its own size need not be true.
+        // The size in an entry's header may be false, so the inflated bytes are counted.
         let mut content = Vec::new();
         let size = if is_manifest {
             let read = entry.take(limit + 1).read_to_end(&mut content);
@@ -115,14 +115,14 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<u8>> {
     found.ok_or_else(|| refuse("it has no manifest.json in its root"))
 }
 
-/// Whether a name means the same place for everybody, and one below where the archive is unpacked.
+/// True of a name that every system resolves to the same path, inside the folder where the archive is unpacked.
 fn stays_inside(name: &str) -> bool {
     !name.starts_with('/')
         && !name.contains(['\\', ':', '\0'])
         && name.split('/').all(|part| part != "..")
 }
 
-/// Names are compared as a file system might: without case, `.` being no folder.
+/// Compares names as a file system might: without case, and without `.` folders.
 fn is_root_manifest(name: &str) -> bool {
     let mut parts = name.split('/').filter(|part| !matches!(*part, "" | "."));
     let is_manifest = |part: &str| part.eq_ignore_ascii_case("manifest.json");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_manifest_in_the_root_counts() {
+    fn only_the_manifest_in_the_root_is_read() {
         let good = archive(&[
             ("icons/a.svg", b"<svg/>"),
             ("manifest.json", TEXT),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_climb_out_spoil_the_archive() {
+    fn entries_outside_of_the_archive_are_refused() {
         let good = archive(&[("manifest.json", TEXT), ("aa/aaaaaa", b"x")]);
         assert!(unpack(&good).is_ok());
         for bad in [
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn bombs_do_not_go_off() {
+    fn zip_bombs_are_refused() {
         let zeros = vec![0; 17 << 20];
         let bomb = archive(&[("a", &zeros), ("manifest.json", TEXT)]);
         assert!(bomb.len() < 1 << 17, "small enough to be sent");
@@ -248,7 +248,7 @@ mod tests {
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0xff;
-            // Whatever it says, it says so.
+            // Either result is right, as long as it does not panic.
             let _ = unpack(&bad);
         }
     }

@@ -1,4 +1,4 @@
-//! What there is under `/api/v1`.
+//! The routes under `/api/v1`.
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -8,10 +8,7 @@ use super::{
 };
 use crate::app::App;
 
-pub use super::caller::Member as Guard;
-pub use super::error_response::words;
-
-pub fn router() -> OpenApiRouter<App> {
+pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(authorization::authorize_private_integration))
         .routes(routes!(authorization::authorize_integration))

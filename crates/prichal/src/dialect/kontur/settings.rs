@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/settings`: which custom fields the entities of a workspace have.
+//! `/api/v1/{ws}/settings`: the custom fields of a workspace's entities, and its phone region.
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
@@ -29,7 +29,7 @@ use crate::{
 struct Settings {
     /// By the kind of entity in the singular (`company`, `catalogItem`): lists of `CustomFieldSettings`.
     custom_fields: serde_json::Value,
-    /// The home of phone numbers that come without a plus: `RU`, `KZ` and others.
+    /// The country of phone numbers without a plus: `RU`, `KZ` and others.
     phone_region: String,
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn get_settings(member: Member) -> Result<Response> {
     Ok(answer((*settings).clone()))
 }
 
-/// Single bodies are bounded anyway; this stops settings that grow patch by patch.
+/// The refusal of settings that have grown too long patch by patch. A single body is bounded anyway.
 fn too_long() -> Error {
     let message = format!("The settings are longer than {} bytes.", entity::MAX_TEXT);
     Error::refused("invalidArgs", message)

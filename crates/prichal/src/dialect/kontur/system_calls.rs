@@ -1,4 +1,4 @@
-//! `/api/v1/{ws}/communications/call` and `…/hangup`: what users ask for (`docs/contracts/kontur.md §4.4`).
+//! `/api/v1/{ws}/communications/call` and `…/hangup`: calls that users ask for (`docs/contracts/kontur.md §4.4`).
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
@@ -16,7 +16,7 @@ use prichal_dialect::kontur::{
 use prichal_store::{Conn, Tx, integration::Instance, tenant};
 use utoipa::ToSchema;
 
-use super::{callbacks::read, caller::Member, error_response::words};
+use super::{callbacks::read, caller::Member, error_response::render};
 use crate::{
     app::App,
     delivery::target::webhook::{Payload, Receiver, call as post},
@@ -31,7 +31,7 @@ use crate::{
     platform::outgoing::post::Outcome,
 };
 
-/// The id of the call that was asked for. The documented body stays as it is.
+/// The id of the new call. It is a header because the vendor documents the body.
 const COMMUNICATION_ID: HeaderName = HeaderName::from_static("x-xcom-communicationid");
 const OK: &str = "\"OK\"";
 
@@ -41,12 +41,12 @@ const OK: &str = "\"OK\"";
     dead_code,
     reason = "describes the body that `prichal_dialect::kontur::call` reads"
 )]
-struct CallWish {
-    /// The id that the call shall have; a new one when there is none.
+struct CallRequest {
+    /// The id of the call; a new id unless given.
     communication_id: Option<String>,
-    /// The user who calls; the token's own when nobody is named.
+    /// The user who calls; the token's user unless given.
     from_user_id: Option<String>,
-    /// The user who is called, for internal calls.
+    /// The called user of an internal call.
     to_user_id: Option<String>,
     client_phone: Option<String>,
 }
@@ -57,15 +57,15 @@ struct CallWish {
     dead_code,
     reason = "describes the body that `prichal_dialect::kontur::call` reads"
 )]
-struct HangUpWish {
-    /// The leg, as the exchange named it in its events.
+struct HangUpRequest {
+    /// The leg, by its id in the events of the exchange.
     realtime_call_item_id: Option<String>,
     user_id: Option<String>,
 }
 
-/// Call somebody. The integration is that of the main telephony settings, else the oldest that can.
+/// Make a call, through the integration of the main telephony settings, or else through the oldest that can call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/call", tag = "telephony",
-    params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CallWish, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CallRequest, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_out(
     member: Member,
     key: IdempotencyKey,
@@ -78,10 +78,9 @@ pub(super) async fn call_out(
         .or(member.caller.user().map(|user| user.0));
     let (app, origin) = (member.app.clone(), member.origin());
     let exchanges = SystemCalls::of(&member);
-    // The integration may have dialled by the time its answer comes: what came of it is written even if
-    // our own caller has gone away.
+    // By its answer the integration may have dialled, so the outcome is written even if our client has disconnected.
     let background = app.background.clone();
-    let memory = slot.map(|slot| Once {
+    let memory = slot.map(|slot| FirstAnswer {
         app: app.clone(),
         slot,
     });
@@ -90,7 +89,7 @@ pub(super) async fn call_out(
     let dialled = background.spawn(work).await.map_err(Error::internal)??;
     let mut response = match &dialled.refused {
         None => json_text(StatusCode::OK, OK),
-        Some(error) => words(error),
+        Some(error) => render(error),
     };
     if let Ok(id) = HeaderValue::from_str(&dialled.id.to_string()) {
         response.headers_mut().insert(COMMUNICATION_ID, id);
@@ -98,14 +97,14 @@ pub(super) async fn call_out(
     Ok(response)
 }
 
-/// What is remembered of a request with an `Idempotency-Key`.
+/// The first answer to a request with an `Idempotency-Key`.
 #[derive(Clone)]
-struct Once {
+struct FirstAnswer {
     app: App,
     slot: Slot,
 }
 
-impl dial::Memory for Once {
+impl dial::Memory for FirstAnswer {
     fn find(&self, conn: &mut Conn) -> Result<Option<String>> {
         let first = self.slot.find(&self.app.vault, conn)?;
         Ok(first.map(JsonAnswer::into_text))
@@ -122,7 +121,7 @@ impl dial::Memory for Once {
 
 /// Hang up a leg of a call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/{id}/hangup", tag = "telephony",
-    params(("ws" = String, Path), ("id" = String, Path)), request_body = HangUpWish, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path), ("id" = String, Path)), request_body = HangUpRequest, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn hang_up(
     member: Member,
     Path((_ws, id)): Path<(String, String)>,
@@ -132,9 +131,9 @@ pub(super) async fn hang_up(
     hang_up_leg(member, Some(id), &body).await
 }
 
-/// Hang up the leg that goes on under this id.
+/// Hang up the active leg with this id.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/hangup", tag = "telephony",
-    params(("ws" = String, Path)), request_body = HangUpWish, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path)), request_body = HangUpRequest, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn hang_up_by_leg(member: Member, Raw(body): Raw) -> Result<Response> {
     hang_up_leg(member, None, &body).await
 }
@@ -146,10 +145,10 @@ async fn hang_up_leg(member: Member, id: Option<EntityId>, body: &[u8]) -> Resul
     Ok(json_text(StatusCode::OK, OK))
 }
 
-/// The system calls of the vendor's telephony.
+/// System calls in the vendor's protocol.
 struct SystemCalls {
     app: App,
-    /// The name of the workspace, which stands in the paths of the calls.
+    /// The name of the workspace, a part of the paths that are called.
     workspace: String,
 }
 

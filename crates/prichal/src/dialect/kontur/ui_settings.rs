@@ -1,6 +1,5 @@
-//! `/api/v1/{ws}/ui-settings`: settings of the user interface, above all which integration calls out
-//! (`docs/contracts/kontur.md §4.3`). A user's value goes before the group's, the group's before the
-//! workspace's.
+//! `/api/v1/{ws}/ui-settings`: settings of the user interface, above all the integration that makes calls
+//! (`docs/contracts/kontur.md §4.3`). A user's value takes precedence over the group's, and that over the workspace's.
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
@@ -45,10 +44,10 @@ struct NewUiSetting {
     /// `@main-telephony-settings` takes the id of an installed integration.
     key: String,
     value: String,
-    /// The user it holds for. Without user and group it holds for the workspace.
+    /// The user of the value. Without user and group the value is the workspace's.
     #[schema(rename = "userId")]
     user_id: Option<String>,
-    /// The group it holds for.
+    /// The group of the value.
     #[schema(rename = "groupId")]
     group_id: Option<String>,
 }
@@ -69,7 +68,7 @@ struct UiSettings {
     group_id: Option<String>,
     key: String,
     value: String,
-    /// Whether the caller may set the values of others, too.
+    /// True if the caller may set values of other users as well.
     can_edit_all: bool,
     #[schema(value_type = UpdateInfoModel)]
     #[serde(serialize_with = "kontur::update_info::serialize")]
@@ -100,9 +99,9 @@ fn not_found(key: &str, what: &str) -> Error {
     Error::NotFound(format!("{kind} {what}"))
 }
 
-/// Read the value of a key that holds for the caller.
+/// Read the value of a key for the caller.
 #[utoipa::path(get, path = "/api/v1/{ws}/ui-settings", tag = "ui settings",
-    params(("ws" = String, Path), ("key" = String, Query, description = "The key; `<key>=<value>` finds it with that value only")),
+    params(("ws" = String, Path), ("key" = String, Query, description = "The key; `<key>=<value>` finds it only with that value")),
     responses((status = 200, body = UiSettings)))]
 pub(super) async fn find_ui_setting(member: Member, query: Query) -> Result<Response> {
     let key = query
@@ -120,7 +119,7 @@ pub(super) async fn find_ui_setting(member: Member, query: Query) -> Result<Resp
     answer(&member, found.ok_or(missing)?)
 }
 
-/// The value that holds for the caller.
+/// The value of a key for the caller.
 async fn find_for(member: &Member, key: String) -> Result<Option<UiSetting>> {
     let (workspace, user) = (member.workspace_id(), member.caller.user());
     let read = move |conn: &mut Conn| {
@@ -166,14 +165,14 @@ async fn find_by_id(member: &Member, id: &str) -> Result<UiSetting> {
         .db
         .read(move |conn| ui_setting::find(conn, workspace, id))
         .await?;
-    // What others have set for themselves is nobody's business but the administrators'.
+    // Only administrators may see values that other users have set for themselves.
     found
         .filter(|found| may_read(member, found))
         .ok_or_else(|| not_found("", &id.to_string()))
 }
 
-/// What of a setting can be changed.
-const CHANGING: &[Field] = &[Field::new("value", Type::Text).required()];
+/// The members of a setting that can be changed.
+const MUTABLE_FIELDS: &[Field] = &[Field::new("value", Type::Text).required()];
 
 /// Change the value of a setting.
 #[utoipa::path(patch, path = "/api/v1/{ws}/ui-settings/{id}", tag = "ui settings",
@@ -187,7 +186,7 @@ pub(super) async fn patch_ui_setting(
     require_right(&member, found.user)?;
     let operations = patch::parse(&body)?;
     let mut object = Object::from_iter([("value".to_owned(), found.value.clone().into())]);
-    patch::apply(CHANGING, &mut object, &operations, &mut || {
+    patch::apply(MUTABLE_FIELDS, &mut object, &operations, &mut || {
         generate(member.now)
     })
     .map_err(Error::PatchRefused)?;
@@ -212,8 +211,7 @@ fn may_read(member: &Member, setting: &UiSetting) -> bool {
         || setting.user == member.caller.user().map(|user| user.0)
 }
 
-/// Set a value for the workspace, a group or a user. Users may set their own; all others are the
-/// administrators'.
+/// Set a value for the workspace, a group or a user. Users may set their own values, administrators all.
 #[utoipa::path(put, path = "/api/v1/{ws}/ui-settings", tag = "ui settings", params(("ws" = String, Path)),
     request_body = NewUiSetting, responses((status = 200, body = UiSettings)))]
 pub(super) async fn put_ui_setting(member: Member, Json(body): Json) -> Result<Response> {
@@ -222,7 +220,7 @@ pub(super) async fn put_ui_setting(member: Member, Json(body): Json) -> Result<R
     put(&member, new).await
 }
 
-/// Users set their own values; all others are the administrators'.
+/// Refuses all but administrators and the user whose value it is.
 fn require_right(member: &Member, user: Option<Uuid>) -> Result<()> {
     let own = user.is_some() && user == member.caller.user().map(|user| user.0);
     if own { Ok(()) } else { member.require_admin() }
@@ -234,7 +232,7 @@ async fn put(member: &Member, new: UiSetting) -> Result<Response> {
         check_owner(tx, &new, workspace)?;
         check_value(tx, &new, workspace)?;
         ui_setting::put(tx, workspace, &new)?;
-        // One that was there keeps its id and who made it.
+        // An existing setting keeps its id and its creator.
         let stored = ui_setting::find_at(tx.conn()?, workspace, &new.key, new.user, new.group)?;
         Ok::<_, Error>(stored.unwrap_or_else(|| new.clone()))
     };
@@ -265,7 +263,7 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
     if user.is_some() && group.is_some() {
         return Err(Error::invalid(
             "groupId",
-            "A value holds for a user or for a group, not for both.",
+            "A value belongs to a user or to a group, not to both.",
         ));
     }
     check_main(&key, &value)?;
@@ -279,7 +277,7 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
     })
 }
 
-/// The main telephony is an integration.
+/// Checks that the value of the main telephony is the id of an integration.
 fn check_main(key: &str, value: &str) -> Result<()> {
     if key == MAIN_TELEPHONY && IntegrationId::parse(value).is_none() {
         return Err(Error::invalid(
@@ -308,7 +306,7 @@ fn check_owner(tx: &mut Tx<'_>, new: &UiSetting, workspace: WorkspaceId) -> Resu
     Ok(())
 }
 
-/// The main telephony must be installed.
+/// Checks that the main telephony is an installed integration.
 fn check_value(tx: &mut Tx<'_>, new: &UiSetting, workspace: WorkspaceId) -> Result<()> {
     let Some(id) = IntegrationId::parse(&new.value).filter(|_| new.key == MAIN_TELEPHONY) else {
         return Ok(());

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     dialect::{
         era::{caller::AsChannel, routes},
-        worded,
+        guard, guard_methods, render_errors,
     },
     error::{Error, Result},
     platform::{
@@ -41,7 +41,8 @@ fn service() -> Router<App> {
     let make = || {
         let (router, _) = routes::service().split_for_parts();
         let router = router.fallback(async || Error::NoRoute);
-        worded::<routes::Guard>(router, "era", routes::words)
+        let router = guard_methods(router, guard::<routes::Guard>);
+        render_errors(router, "era", routes::words)
     };
     SERVICE.get_or_init(make).clone()
 }

@@ -25,7 +25,7 @@ pub(super) struct Batch {
     items: Vec<EntityModel>,
 }
 
-/// The new models by their keys.
+/// The created entities by their keys.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 pub(super) struct BatchAnswer {
@@ -92,7 +92,7 @@ fn read_item(
     Ok((key, Draft::read(kind, object, settings, check, origin)?))
 }
 
-/// A fault of item `n`, seen from the body.
+/// A fault of item `n`, with its path from the root of the body.
 fn inside(n: usize, fault: Fault) -> Fault {
     let dot = if fault.path.is_empty() { "" } else { "." };
     Fault {
@@ -101,7 +101,7 @@ fn inside(n: usize, fault: Fault) -> Fault {
     }
 }
 
-/// Writes the batch, and returns the answer's text and the entities that grant rights.
+/// Writes the batch, and returns the text of the answer and the entities that grant rights.
 pub(super) fn write(
     tx: &mut Tx<'_>,
     drafts: &[(String, Draft)],

@@ -97,7 +97,7 @@ impl Lab {
         self.send(Method::GET, path, headers, Body::empty()).await
     }
 
-    /// Where a new file is.
+    /// The path of a new file.
     async fn place(&self, name: &str, kind: &str, contents: &[u8]) -> String {
         let made = self.upload(name, kind, contents, None).await;
         assert_eq!(made.status, StatusCode::OK);
@@ -118,7 +118,7 @@ fn start(name: &str, kind: &str) -> String {
     )
 }
 
-/// A form with a file of `size` bytes that is never in memory as a whole.
+/// A form with a file of `size` bytes that is never in memory in full.
 fn form(size: u64) -> Body {
     const CHUNK: u64 = 64 * 1024;
     let chunk = Bytes::from(vec![b'x'; usize::try_from(CHUNK).unwrap()]);
@@ -133,7 +133,7 @@ fn form(size: u64) -> Body {
 }
 
 #[tokio::test]
-async fn a_file_comes_back_whole_and_in_stretches() {
+async fn a_file_is_read_in_full_and_in_ranges() {
     let lab = Lab::new().await;
     let made = lab
         .upload("запись.mp3", "audio/mpeg", b"0123456789", None)
@@ -199,7 +199,7 @@ async fn a_file_comes_back_whole_and_in_stretches() {
 }
 
 #[tokio::test]
-async fn browsers_save_what_they_are_told_to_and_run_nothing() {
+async fn browsers_save_files_on_demand_and_never_run_them() {
     let lab = Lab::new().await;
     let html = lab.place("счёт.html", "text/html", b"<script>").await;
     let opened = lab.get(&html, &[]).await;
@@ -225,7 +225,7 @@ async fn browsers_save_what_they_are_told_to_and_run_nothing() {
 }
 
 #[tokio::test]
-async fn a_foreign_or_ended_file_is_not_there() {
+async fn a_foreign_or_expired_file_is_not_found() {
     let lab = Lab::new().await;
     let place = lab.place("a", "text/plain", b"x").await;
     let id = place.rsplit('/').next().unwrap();
@@ -249,7 +249,7 @@ async fn a_foreign_or_ended_file_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_file_that_ends_while_it_is_looked_up_is_not_there_either() {
+async fn a_file_that_expires_during_a_read_is_not_found() {
     let lab = Lab::new().await;
     let place = lab.place("a", "text/plain", b"x").await;
     let id = FileId::parse(place.rsplit('/').next().unwrap()).unwrap();
@@ -266,7 +266,7 @@ async fn a_file_that_ends_while_it_is_looked_up_is_not_there_either() {
 }
 
 #[tokio::test]
-async fn the_limit_is_exact_and_nothing_is_left_of_what_passes_it() {
+async fn the_size_limit_is_exact_and_larger_uploads_leave_no_blob() {
     let lab = Lab::new().await;
     let send = |size| {
         let headers = [("content-type", MULTIPART)];
@@ -276,21 +276,21 @@ async fn the_limit_is_exact_and_nothing_is_left_of_what_passes_it() {
                 .await
         }
     };
-    let most = send(LIMIT).await;
+    let most = send(MAX_FILE).await;
     assert_eq!(
         (most.status, &most.json()["contentLength"]),
-        (StatusCode::OK, &json!(LIMIT))
+        (StatusCode::OK, &json!(MAX_FILE))
     );
-    let refused = send(LIMIT + 1).await;
+    let refused = send(MAX_FILE + 1).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert_eq!(refused.json()["status"], "fileTooLarge");
     assert_eq!(lab.blobs().await, 1);
 }
 
 #[tokio::test]
-async fn what_declares_too_much_is_refused_unread() {
+async fn a_declared_length_over_the_limit_is_refused_unread() {
     let lab = Lab::new().await;
-    let length = longest_body(LIMIT) + 1;
+    let length = longest_body(MAX_FILE) + 1;
     let headers = [
         ("content-type", MULTIPART),
         ("content-length", &length.to_string()),
@@ -304,7 +304,7 @@ async fn what_declares_too_much_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_with_a_file_is_refused_by_name() {
+async fn a_body_without_a_file_part_is_refused_by_field() {
     let lab = Lab::new().await;
     for (kind, body, field) in [
         ("application/json", "{}", "Content-Type"),
@@ -332,7 +332,7 @@ async fn what_is_no_form_with_a_file_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_sent_again_is_the_same_file() {
+async fn a_repeated_upload_with_the_same_key_is_the_same_file() {
     let lab = Lab::new().await;
     let first = lab.upload("a", "text/plain", b"x", Some("k")).await;
     let again = lab.upload("a", "text/plain", b"x", Some("k")).await;
@@ -348,7 +348,7 @@ async fn an_upload_that_is_sent_again_is_the_same_file() {
 }
 
 #[tokio::test]
-async fn a_client_that_falls_silent_is_given_up() {
+async fn an_upload_from_a_silent_client_is_aborted() {
     let lab = Lab::new().await;
     let beginning = stream::once(async { Ok::<_, Infallible>(Bytes::from(start("a", "a/b"))) });
     let body = Body::from_stream(beginning.chain(stream::pending()));
@@ -357,7 +357,7 @@ async fn a_client_that_falls_silent_is_given_up() {
     let refused = loop {
         match futures_util::poll!(&mut sent) {
             std::task::Poll::Ready(refused) => break refused,
-            // Opening the blob takes a while, which is not the client's silence.
+            // Opening the blob takes real time, during which the client does not count as silent.
             std::task::Poll::Pending => lab.app.clock.advance(MAX_PAUSE),
         }
         tokio::task::yield_now().await;
@@ -367,7 +367,7 @@ async fn a_client_that_falls_silent_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_before_it_reads_gets_the_refusal_too() {
+async fn a_client_that_sends_everything_before_reading_gets_the_refusal() {
     use std::io::{Read as _, Write as _};
 
     let lab = Lab::new().await;
@@ -384,7 +384,7 @@ async fn a_client_that_sends_before_it_reads_gets_the_refusal_too() {
     );
     let client = move || {
         let mut connection = std::net::TcpStream::connect(address)?;
-        let length = longest_body(LIMIT) + 1;
+        let length = longest_body(MAX_FILE) + 1;
         let head = format!(
             "POST /api/v1/acme/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: {MULTIPART}\r\nContent-Length: {length}\r\n\r\n"
         );
