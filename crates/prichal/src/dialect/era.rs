@@ -8,6 +8,7 @@ mod integration_point_types;
 mod integration_points;
 mod integration_tokens;
 pub mod routes;
+mod service;
 mod svcscript_runtimes;
 mod svcscripts;
 pub mod websocket;

@@ -1,6 +1,7 @@
 //! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`docs/contracts/idocs.md`).
 
 mod actions;
+mod answer;
 mod blobs;
 mod bulk;
 mod caller;
@@ -13,6 +14,7 @@ mod hooks;
 mod language;
 mod limit;
 mod operation;
+mod prepared;
 mod queries;
 mod read;
 mod references;

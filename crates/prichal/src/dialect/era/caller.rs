@@ -3,24 +3,36 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::FromRequestParts,
-    http::{Method, request::Parts},
+    extract::{FromRequestParts, MatchedPath},
+    http::{HeaderValue, Method, request::Parts},
 };
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
 use prichal_store::{tenant, usage::Kind};
 
-use super::collection::is_lookup;
 use crate::{
     app::App,
+    domain::channel,
     error::{Error, Result},
-    http::{extract::bearer, idempotency::Asking},
+    http::{extract::bearer, idempotency::Asking, sender},
     platform::{
         Platform,
         access::{self, Caller, ChannelHandle},
         memory::Payer,
-        quota, writes,
+        quota, security, writes,
     },
 };
+
+/// The collections that can be asked for ids.
+const COLLECTIONS: [&str; 3] = [
+    "/rest/v1/service/integration_points",
+    "/rest/v1/service/integration_point_types",
+    "/rest/v1/service/svcscripts",
+];
+
+/// The path before the token of a hook.
+pub(super) const HOOK_PATH: &str = "/hook/";
+/// The path before the token of a websocket.
+const SOCKET_PATH: &str = "/ws/token/v1/";
 
 /// Somebody with a token of a workspace.
 pub struct Tenant {
@@ -141,4 +153,38 @@ impl FromRequestParts<App> for Admin {
             ))
         }
     }
+}
+
+/// Tells whether a request asks for ids: by the verb LOOKUP, or by a POST to a collection whose header says so.
+fn is_lookup(parts: &Parts) -> bool {
+    let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
+    let verb = parts.headers.get("x-http-method-override");
+    let is_meant = parts.method == Method::POST && verb.is_some_and(says);
+    let path = parts.extensions.get::<MatchedPath>();
+    let is_made = |path: &MatchedPath| COLLECTIONS.contains(&path.as_str());
+    parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
+}
+
+/// The channel of a request, whose token stands in its path or its header, and whose sender it admits.
+pub(super) async fn channel_of(app: &App, parts: &Parts) -> Result<Arc<ChannelHandle>> {
+    let path = parts.uri.path();
+    let in_path = path
+        .strip_prefix(HOOK_PATH)
+        .or_else(|| path.strip_prefix(SOCKET_PATH));
+    let token = match in_path {
+        Some(rest) => rest.split('/').next(),
+        None => bearer(&parts.headers),
+    };
+    let token = token.ok_or(Error::Unauthenticated)?;
+    let handle = channel::by_token(app, token).await?;
+    let handle = handle.ok_or(Error::Unauthenticated)?;
+    Payer::name(&parts.extensions, Some(handle.workspace), handle.channel.id);
+    tracing::Span::current().record("workspace", tracing::field::display(handle.workspace));
+    security::known(&Caller::Channel(handle.clone()));
+    if !sender(app, &parts.headers, &parts.extensions)
+        .is_some_and(|sender| handle.channel.admits(sender))
+    {
+        return Err(Error::Forbidden("The channel does not admit this sender"));
+    }
+    Ok(handle)
 }

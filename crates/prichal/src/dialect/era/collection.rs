@@ -1,8 +1,8 @@
 //! The six verbs of a service collection, as all of them have it (`docs/contracts/era.md §4, §13`).
 
 use axum::{
-    extract::{MatchedPath, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
@@ -46,13 +46,6 @@ const LONGEST: i64 = 1000;
 
 /// How many bytes a workspace's entities of a collection may have together.
 const ROOM: i64 = 16 << 20;
-
-/// The collections that can be asked for ids.
-const COLLECTIONS: [&str; 3] = [
-    "/rest/v1/service/integration_points",
-    "/rest/v1/service/integration_point_types",
-    "/rest/v1/service/svcscripts",
-];
 
 /// The verbs of a collection.
 const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
@@ -310,16 +303,6 @@ fn taken<R: Resource>(code: &str) -> Error {
 /// An entity as JSON.
 pub(super) fn text(entity: Object) -> String {
     Value::Object(entity).to_string()
-}
-
-/// Tells whether a request asks for ids: by the verb LOOKUP, or by a POST to a collection whose header says so.
-pub(super) fn is_lookup(parts: &Parts) -> bool {
-    let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
-    let verb = parts.headers.get("x-http-method-override");
-    let is_meant = parts.method == Method::POST && verb.is_some_and(says);
-    let path = parts.extensions.get::<MatchedPath>();
-    let is_made = |path: &MatchedPath| COLLECTIONS.contains(&path.as_str());
-    parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
 }
 
 /// The verb LOOKUP, which no description language knows.

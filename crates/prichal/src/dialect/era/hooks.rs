@@ -11,7 +11,10 @@ use axum::{
 use prichal_script::{Failure, Outcome, is_reserved};
 use prichal_store::{Tx, run, usage};
 
-use super::error_response::{SCRIPT_FAILED, TIMED_OUT};
+use super::{
+    caller::{HOOK_PATH, channel_of},
+    error_response::{SCRIPT_FAILED, TIMED_OUT},
+};
 use crate::{
     app::App,
     domain::channel::{
@@ -20,16 +23,9 @@ use crate::{
         run::{Now, run_now},
     },
     error::{Error, Result},
-    http::{body::read_body, extract::bearer, sender},
-    platform::{
-        access::{Caller, ChannelHandle},
-        memory::Payer,
-        quota, security, writes,
-    },
+    http::{body::read_body, sender},
+    platform::{access::ChannelHandle, memory::Payer, quota, writes},
 };
-
-/// Where the token of a hook stands in a path.
-pub(super) const IN_PATH: &str = "/hook/";
 
 /// What a script answers is a tenant's: it must not act on this server's pages.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
@@ -38,7 +34,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// A request to a channel. Any method will do; the script sees it, the path and all else as it came.
 pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let handle = dock(&app, &parts).await?;
+    let handle = channel_of(&app, &parts).await?;
     // Whatever its method, a hook has a run and what its script writes.
     writes::admit(&app, handle.workspace)?;
     let kinds = [
@@ -75,33 +71,9 @@ fn refuse(handle: &ChannelHandle, what: &str) -> Error {
     Error::NotFound(what.to_owned())
 }
 
-/// The channel of a request, whose token stands in its path or its header, and whose sender it admits.
-pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<ChannelHandle>> {
-    let path = parts.uri.path();
-    let in_path = path
-        .strip_prefix(IN_PATH)
-        .or_else(|| path.strip_prefix(super::websocket::IN_PATH));
-    let token = match in_path {
-        Some(rest) => rest.split('/').next(),
-        None => bearer(&parts.headers),
-    };
-    let token = token.ok_or(Error::Unauthenticated)?;
-    let handle = channel::by_token(app, token).await?;
-    let handle = handle.ok_or(Error::Unauthenticated)?;
-    Payer::name(&parts.extensions, Some(handle.workspace), handle.channel.id);
-    tracing::Span::current().record("workspace", tracing::field::display(handle.workspace));
-    security::known(&Caller::Channel(handle.clone()));
-    if !sender(app, &parts.headers, &parts.extensions)
-        .is_some_and(|sender| handle.channel.admits(sender))
-    {
-        return Err(Error::Forbidden("The channel does not admit this sender"));
-    }
-    Ok(handle)
-}
-
 /// A request as its script sees it, but for the body. The token that let it in is no part of that.
 fn describe(app: &App, parts: &Parts) -> Request {
-    let is_ours = !parts.uri.path().starts_with(IN_PATH);
+    let is_ours = !parts.uri.path().starts_with(HOOK_PATH);
     // The body is decoded before the script sees it.
     let shown = |name: &HeaderName| {
         !(is_ours && name == header::AUTHORIZATION) && name != header::CONTENT_ENCODING

@@ -31,15 +31,12 @@ use self::{
     received::{Counted, Received},
     session::{Client, Standing},
 };
-use super::hooks::dock;
+use super::caller::channel_of;
 use crate::{
     app::App,
     error::{Error, Result},
     platform::{memory::Payer, security},
 };
-
-/// Where the token of a websocket stands in a path.
-pub(super) const IN_PATH: &str = "/ws/token/v1/";
 
 /// The longest frame, and the longest message, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -51,7 +48,7 @@ const READ: usize = 4096;
 pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<Response> {
     let (mut parts, _) = request.into_parts();
     let version = app.channels.sockets.rights();
-    let handle = dock(&app, &parts).await?;
+    let handle = channel_of(&app, &parts).await?;
     if parts.method != Method::GET {
         return Err(Error::WrongMethod);
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     caller::Company,
     language::Said,
-    operation::{Prepared, doer, hold, refused},
+    prepared::{Prepared, doer, hold, refused},
     read::Fields,
     signing::{Given, take},
 };

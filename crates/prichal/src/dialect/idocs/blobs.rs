@@ -496,7 +496,6 @@ fn refused(company: &Company, error: MultipartError, limits: &Bounds) -> Error {
     }
 }
 
-pub(super) const BLOB: Said = Said::new("файл {}", "{} файлы", "file {}");
 const BAD_EXTENSION: Said = Said::new(
     "Файл {} имеет недопустимое расширение, допустимы {}.",
     "{} файлының кеңейтіміне жол берілмейді, рұқсат етілгендері: {}.",

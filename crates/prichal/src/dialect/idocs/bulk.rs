@@ -14,13 +14,12 @@ use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{
+    answer::{page, wrapped},
     caller::{Asker, Company},
     error_response::{described, is_fault},
     language::Said,
     operation::Operation,
     read::Fields,
-    references::page,
-    routes::wrapped,
 };
 use crate::{
     app::App,

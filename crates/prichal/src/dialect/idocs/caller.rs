@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::request::Parts,
+};
 use prichal_core::{
     document::{Actor, snapshot::ChangeAuthor},
     entity::Employee as Facts,
@@ -21,7 +24,6 @@ use uuid::Uuid;
 use super::{
     error_response::{PERMISSION_ERROR, VALIDATION_ERROR},
     language::{Language, Said},
-    routes::only_reads,
 };
 use crate::{
     app::App,
@@ -267,6 +269,24 @@ impl Company {
             now: app.clock.now(),
         })
     }
+}
+
+/// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
+const READING: [&str; 7] = [
+    "/api/v3/sync/external/documents-query/outbox",
+    "/api/v3/sync/external/documents-query/inbox",
+    "/api/v3/sync/references/company-employees",
+    "/api/v3/sync/references/company-token",
+    "/api/v3/sync/references/counterparties/check",
+    "/api/v3/sync/signature/verify",
+    "/api/v3/sync/bulk/operations",
+];
+
+/// Tells whether a request only reads, by the call that it is.
+fn only_reads(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+    path.ends_with("/status") || READING.contains(&path)
 }
 
 /// A user of a workspace as an employee of its company.

@@ -18,7 +18,7 @@ use super::{
     caller::{Company, NOT_PERMITTED, employee},
     error_response::{BILLING_ERROR, PERMISSION_ERROR},
     language::Said,
-    operation::{Prepared, doer, hold, refused},
+    prepared::{Prepared, doer, hold, refused},
     read::Fields,
     references::BAD_BIN,
 };

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    answer::bare,
     blobs::LARGEST_TOTAL,
     caller::Company,
     language::Said,
-    operation::{Prepared, doer, hold, missing, no_blob, refused},
+    prepared::{Prepared, doer, hold, missing, no_blob, refused},
     read::Fields,
-    routes::bare,
 };
 use crate::{
     domain::document::record,

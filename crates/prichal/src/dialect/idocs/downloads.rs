@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    answer::absent,
     caller::Company,
     documents::read_id,
     error_response::GONE,
     language::Said,
-    operation::{Prepared, missing},
-    queries::absent,
+    prepared::{Prepared, missing},
     read::Fields,
     signing::download_link,
 };

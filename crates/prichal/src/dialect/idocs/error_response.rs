@@ -8,10 +8,7 @@ use axum::{
 use prichal_dialect::kontur::fault;
 use serde_json::{Value, json};
 
-use super::{
-    language::{Language, Said},
-    limit::TOO_MANY,
-};
+use super::language::{Language, Said};
 use crate::{
     error::Error,
     http::answer::{json_text, retry_after},
@@ -25,7 +22,7 @@ pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
 pub(super) const GONE: &str = "gone";
 /// A server elsewhere that has to be asked cannot be reached now.
 pub(super) const AWAY: &str = "away";
-pub(super) const UNKNOWN: &str = "UNKNOWN";
+const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
 pub(super) const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
@@ -143,6 +140,11 @@ fn message(error: &Error, language: Language) -> String {
     }
 }
 
+const TOO_MANY: Said = Said::new(
+    "Слишком много запросов, повторите позже.",
+    "Сұраулар тым көп, кейінірек қайталаңыз.",
+    "Too many requests, try again later.",
+);
 const USED_UP: Said = Said::new(
     "Квота компании исчерпана: {}.",
     "Компанияның квотасы таусылды: {}.",

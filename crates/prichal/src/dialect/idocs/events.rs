@@ -5,10 +5,10 @@ use prichal_store::{LoggedEvent, document};
 use serde_json::{Value, json};
 
 use super::{
+    answer::bare,
     caller::Company,
     language::Said,
     read::{Fields, Parameters},
-    routes::bare,
 };
 use crate::{error::Result, http::idempotency::JsonAnswer};
 

@@ -20,12 +20,11 @@ use prichal_store::{
 use serde_json::{Value, json};
 
 use super::{
+    answer::{bare, page},
     caller::Company,
     events::told,
     language::Said,
     read::{Fields, NOT_A_WORD, Parameters},
-    references,
-    routes::bare,
 };
 use crate::{
     app::App,
@@ -255,8 +254,8 @@ pub(super) async fn list_deliveries(
     let look = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
     let found = company.app.db.read(look).await?;
     let items = found.iter();
-    let page = attempt::list(items.map(|one| attempt::model(workspace, one)));
-    Ok(bare(&page))
+    let found = attempt::list(items.map(|one| attempt::model(workspace, one)));
+    Ok(bare(&found))
 }
 
 fn status(fields: &Fields<'_>) -> Result<Option<String>> {
@@ -346,7 +345,7 @@ pub(super) async fn list_history(company: Company, parameters: Parameters) -> Re
     let look = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
     let (total, found) = company.app.db.read(look).await?;
     let items: Vec<Value> = found.iter().filter_map(told).collect();
-    Ok(bare(&references::page(&items, skip, top, total)))
+    Ok(bare(&page(&items, skip, top, total)))
 }
 
 const NO_URL: Said = Said::new(

@@ -7,10 +7,10 @@ use prichal_store::{Conn, entity, workspace};
 use serde_json::{Value, json};
 
 use super::{
+    answer::{bare, page, wrapped},
     caller::{Company, Employee, employee},
     language::Said,
     read::Fields,
-    routes::{bare, wrapped},
 };
 use crate::{
     app::App,
@@ -46,11 +46,6 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
         .await?;
     let items: Vec<Value> = found.iter().map(employee_model).collect();
     Ok(wrapped(&page(&items, skip, top, total)))
-}
-
-/// The vendor's model of a page.
-pub(super) fn page(items: &[Value], skip: i64, top: i64, total: i64) -> Value {
-    json!({ "pageItems": items, "skip": skip, "top": top, "totalSize": total })
 }
 
 fn employee_model(one: &Employee) -> Value {

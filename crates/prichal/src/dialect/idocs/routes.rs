@@ -2,26 +2,19 @@
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::get,
 };
-use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
     signatures, sync_calls,
 };
-use crate::{
-    app::App,
-    dialect::{self},
-    error::Error,
-    http::idempotency::JsonAnswer,
-    platform::Platform,
-};
+use crate::{app::App, dialect, error::Error, platform::Platform};
 
 pub use super::{bulk::Elements, caller::Company as Guard};
 use super::{error_response, language::Language};
@@ -31,24 +24,6 @@ pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
         .merge(OpenApiRouter::from(page))
-}
-
-/// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
-const READING: [&str; 7] = [
-    "/api/v3/sync/external/documents-query/outbox",
-    "/api/v3/sync/external/documents-query/inbox",
-    "/api/v3/sync/references/company-employees",
-    "/api/v3/sync/references/company-token",
-    "/api/v3/sync/references/counterparties/check",
-    "/api/v3/sync/signature/verify",
-    "/api/v3/sync/bulk/operations",
-];
-
-/// Tells whether a request only reads, by the call that it is.
-pub(super) fn only_reads(parts: &Parts) -> bool {
-    let path = parts.extensions.get::<MatchedPath>();
-    let path = path.map(MatchedPath::as_str).unwrap_or_default();
-    path.ends_with("/status") || READING.contains(&path)
 }
 
 fn webhooks() -> OpenApiRouter<App> {
@@ -183,14 +158,4 @@ fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
         let lines = response.headers_mut();
         lines.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
-}
-
-/// An answer in the vendor's envelope.
-pub(super) fn wrapped(response: &Value) -> JsonAnswer {
-    JsonAnswer::ok(json!({ "response": response, "errors": null }).to_string())
-}
-
-/// An answer without it.
-pub(super) fn bare(response: &Value) -> JsonAnswer {
-    JsonAnswer::ok(response.to_string())
 }

@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 use super::{
+    answer::bare,
     caller::Company,
     documents::read_id,
     language::{Language, Said},
-    operation::missing,
+    prepared::missing,
     read::Fields,
-    routes::bare,
 };
 use crate::{
     app::App,

@@ -19,7 +19,7 @@ use super::{
     caller::{Company, Employee},
     error_response::AWAY,
     language::Said,
-    operation::{Prepared, doer, hold, invalid, missing, no_blob, refused},
+    prepared::{Prepared, doer, hold, invalid, missing, no_blob, refused},
     read::Fields,
 };
 use crate::{

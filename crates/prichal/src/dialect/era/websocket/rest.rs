@@ -16,7 +16,10 @@ use super::rights::Rights;
 use crate::{
     app::App,
     dialect::{
-        era::{caller::AsChannel, routes},
+        era::{
+            caller::{AsChannel, Tenant},
+            error_response, service,
+        },
         worded,
     },
     error::{Error, Result},
@@ -39,9 +42,9 @@ pub(super) type Answer = Result<Value, (i64, String)>;
 fn service() -> Router<App> {
     static SERVICE: OnceLock<Router<App>> = OnceLock::new();
     let make = || {
-        let (router, _) = routes::service().split_for_parts();
+        let (router, _) = service::service().split_for_parts();
         let router = router.fallback(async || Error::NoRoute);
-        worded::<routes::Guard>(router, "era", routes::words)
+        worded::<Tenant>(router, "era", error_response::words)
     };
     SERVICE.get_or_init(make).clone()
 }
@@ -87,7 +90,6 @@ pub(super) async fn ask(
 }
 
 pub(super) fn said(error: &Error) -> (i64, String) {
-    use crate::dialect::era::error_response;
     (
         1000 + i64::from(error_response::status(error).as_u16()),
         error_response::message(error),

@@ -1,0 +1,103 @@
+//! The parts that operations are made of: the transaction that is left to write, and the refusals that they share.
+
+use prichal_core::document::{Document, Refusal};
+use prichal_store::{Tx, document as store};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    caller::{Company, Employee},
+    error_response::VALIDATION_ERROR,
+    language::Said,
+};
+use crate::{
+    domain::document::{bulk::Work, record::Doer},
+    error::{Error, Result},
+};
+
+/// An operation that only has to be written. Null stands for nothing to say.
+pub(super) struct Prepared(Work);
+
+impl Prepared {
+    pub(super) fn new(write: impl FnMut(&mut Tx<'_>) -> Result<Value> + Send + 'static) -> Self {
+        Self(Box::new(write))
+    }
+
+    pub(super) fn write(&mut self, tx: &mut Tx<'_>) -> Result<Value> {
+        (self.0)(tx)
+    }
+
+    /// The same for the worker of bulk calls.
+    pub(super) fn into_work(self) -> Work {
+        self.0
+    }
+}
+
+/// A document that the company sees, held until the end of the transaction.
+pub(super) fn hold(tx: &mut Tx<'_>, company: &Company, id: Uuid) -> Result<Document> {
+    store::find_for_update(tx, company.id(), id)?.ok_or_else(|| missing(company, id))
+}
+
+pub(super) fn missing(company: &Company, id: Uuid) -> Error {
+    Error::NotFound(DOCUMENT.text(company.language(), &[&id.to_string()]))
+}
+
+/// Who does it.
+pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
+    Doer {
+        company: company.id(),
+        employee: employee.id,
+        by: company.by(employee),
+        at: company.now,
+    }
+}
+
+/// Why the model says no.
+pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::NotVisible => missing(company, id),
+        Refusal::WrongKind => company.refuse(&WRONG_KIND, &[]),
+        Refusal::WrongStatus(status) => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::NotYourTurn => company.refuse(&NOT_YOUR_TURN, &[]),
+        Refusal::WrongAction(action) => company.refuse(&WRONG_ACTION, &[action.name()]),
+        Refusal::InternalFirst => company.refuse(&INTERNAL_FIRST, &[]),
+    }
+}
+
+/// Refuses with a text that was put together already.
+pub(super) fn invalid(text: impl Into<String>) -> Error {
+    Error::refused(VALIDATION_ERROR, text)
+}
+
+/// Names a blob that is not there.
+pub(super) fn no_blob(company: &Company, id: Uuid) -> Error {
+    Error::NotFound(BLOB.text(company.language(), &[&id.to_string()]))
+}
+
+const BLOB: Said = Said::new("файл {}", "{} файлы", "file {}");
+const DOCUMENT: Said = Said::new("документ {}", "{} құжаты", "document {}");
+const WRONG_KIND: Said = Said::new(
+    "Действие не подходит для этого вида документа.",
+    "Бұл әрекет құжаттың осы түріне сай емес.",
+    "This cannot be done with this kind of document.",
+);
+const WRONG_STATUS: Said = Said::new(
+    "Действие недоступно для документа в статусе {}.",
+    "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды.",
+    "This cannot be done with a document in the status {}.",
+);
+const NOT_YOUR_TURN: Said = Said::new(
+    "Маршрут сейчас не ждёт действия этого сотрудника.",
+    "Бағыт қазір бұл қызметкердің әрекетін күтпейді.",
+    "The route does not wait for this employee now.",
+);
+const WRONG_ACTION: Said = Said::new(
+    "Узел маршрута ждёт действия {}.",
+    "Бағыт түйіні {} әрекетін күтеді.",
+    "The node of the route waits for the action {}.",
+);
+const INTERNAL_FIRST: Said = Said::new(
+    "Сначала должен завершиться внутренний маршрут.",
+    "Алдымен ішкі бағыт аяқталуы керек.",
+    "The internal route has to be completed first.",
+);
