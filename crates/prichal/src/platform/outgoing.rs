@@ -3,7 +3,7 @@
 //! One call, top to bottom:
 //!
 //! 1. A free connection of the caller's own [`Connections`] is taken, or else the host is resolved
-//!    within the share of whom it is for ([`names::Asker`]),
+//!    within the share of whom it is for ([`names::Requester`]),
 //!    *every* address it has is put before the [`Guard`], and those very addresses are connected
 //!    to. Nothing resolves a second time, so a name cannot change its mind in between.
 //! 2. The request is sent, the head of the answer is read, then its body as far as it is wanted.

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     domain::document::{
         archive::key,
-        check::{self, Checked, Decision, Question, Rules, Whose},
+        check::{self, Checked, Decision, ExpectedSigner, Question, Rules},
         recheck::{self, is_financial},
         record,
         zip::{self, Contents, Entry},
@@ -255,7 +255,7 @@ pub(super) async fn take(
     let signature = company.app.blobs.read_whole(key(&known.blob)).await?;
     let attached = is_attached(&signature).await?;
     let (content, content_sha256) = check::content(&company.app, attached, &known.zip).await?;
-    let signer = Whose::of(&known.document, company.id(), company.bin(), known.iin);
+    let signer = ExpectedSigner::of(&known.document, company.id(), company.bin(), known.iin);
     let individual = signer.individual;
     let question = Question {
         signature,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::CallError;
 use super::connection::Live;
-use super::names::{Asker, Names};
+use super::names::{Names, Requester};
 use super::target::Origin;
 
 /// How long a connection may wait. Past that, peers and the boxes between us tend to forget it.
@@ -25,7 +25,7 @@ const RESOLVED: Duration = Duration::from_secs(1);
 pub struct Connections {
     most: usize,
     /// Whose share the resolving of names counts against.
-    asker: Asker,
+    requester: Requester,
     /// The one used last is at the back.
     idle: Mutex<VecDeque<Idle>>,
     /// Locked while the resolver works, so that a host whose name cannot be resolved takes one place of
@@ -48,10 +48,10 @@ struct Resolved {
 
 impl Connections {
     /// Keeps at most `most` connections. Best is the number of calls that run at the same time.
-    pub fn new(most: usize, asker: Asker) -> Self {
+    pub fn new(most: usize, requester: Requester) -> Self {
         Self {
             most,
-            asker,
+            requester,
             idle: Mutex::default(),
             resolved: tokio::sync::Mutex::default(),
         }
@@ -112,7 +112,7 @@ impl Connections {
         {
             return known.outcome.clone();
         }
-        let outcome = names.resolve(self.asker, name, port).await;
+        let outcome = names.resolve(self.requester, name, port).await;
         *resolved = Some(Resolved {
             name: name.to_owned(),
             port,
