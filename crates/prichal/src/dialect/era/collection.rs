@@ -41,11 +41,11 @@ use crate::{
 };
 
 /// How many entities a list shows when nothing is said, and at the most.
-const LIMIT: i64 = 100;
-const LONGEST: i64 = 1000;
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1000;
 
 /// How many bytes a workspace's entities of a collection may have together.
-const ROOM: i64 = 16 << 20;
+const MAX_TOTAL_BYTES: i64 = 16 << 20;
 
 /// The verbs of a collection.
 const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
@@ -55,7 +55,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     /// What one is called.
     const NOUN: &'static str;
     /// How many a workspace may have.
-    const MOST: i64;
+    const MAX_COUNT: i64;
     /// What readers may ask for.
     const NAMES: &'static FieldNames;
     /// The fields that are kept sealed.
@@ -75,7 +75,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         self.entity()
     }
     /// Tells whether only an administrator may change the one to the other; `None` where it is not there.
-    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool;
+    fn needs_admin(before: Option<&Self>, after: Option<&Self>) -> bool;
     /// How the feed shows it, if it does.
     fn snapshot(&self) -> Option<(EntityKind, String)>;
 
@@ -84,7 +84,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
     /// What has to hold among the others. `given` is what the client sent, `before` what there was.
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         vault: &Vault,
         tx: &mut Tx<'_>,
@@ -284,7 +284,7 @@ pub(super) fn permit<R: Resource>(
     before: Option<&R>,
     after: Option<&R>,
 ) -> Result<()> {
-    if caller.is_admin() || !R::is_admins(before, after) {
+    if caller.is_admin() || !R::needs_admin(before, after) {
         return Ok(());
     }
     Err(Error::Forbidden(
@@ -368,11 +368,11 @@ pub(super) async fn create<R: Resource>(
     let (app, origin) = (tenant.app.clone(), tenant.origin());
     let work = move |tx: &mut Tx<'_>| {
         let mut made = made.clone();
-        made.settle(&app.vault, tx, &origin, &given, None)?;
+        made.check_in_transaction(&app.vault, tx, &origin, &given, None)?;
         if !made.insert(&app.vault, tx, origin.workspace)? {
             return Err(taken::<R>(made.code()));
         }
-        check_room::<R>(tx, origin.workspace)?;
+        check_limits::<R>(tx, origin.workspace)?;
         if let Some((kind, new)) = made.snapshot() {
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
@@ -382,19 +382,21 @@ pub(super) async fn create<R: Resource>(
     let (answer, made) = write_once_and(&tenant, key, &body, work).await?;
     R::forget(&tenant.app, tenant.workspace);
     R::finish(&tenant.app, tenant.workspace).await?;
-    note::<R>(&tenant, made);
+    record_change::<R>(&tenant, made);
     Ok(answer.into_response())
 }
 
 /// A list reads all there are: neither their number nor their size grows without end.
-fn check_room<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+fn check_limits<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
     let (count, bytes) = R::extent(tx.conn()?, workspace)?;
-    let what = if count > R::MOST {
-        format!("A workspace has at most {} of these", R::MOST)
-    } else if bytes > ROOM {
+    let noun = R::NOUN.to_lowercase();
+    let what = if count > R::MAX_COUNT {
+        format!("A workspace may have at most {} {}s.", R::MAX_COUNT, noun)
+    } else if bytes > MAX_TOTAL_BYTES {
         format!(
-            "All of these in a workspace have at most {} MiB",
-            ROOM >> 20
+            "The {}s of a workspace may have at most {} MiB in total.",
+            noun,
+            MAX_TOTAL_BYTES >> 20
         )
     } else {
         return Ok(());
@@ -435,18 +437,18 @@ pub(super) fn shape(names: &'static FieldNames, query: &Query) -> Result<Project
 
 /// `offset` and `limit` of a list.
 pub(super) fn page(query: &Query) -> Result<(i64, i64)> {
-    let number = |name: &str, default: i64, most: i64| {
+    let number = |name: &str, default: i64, max: i64| {
         let given = query.number(name)?.unwrap_or(default);
-        if (0..=most).contains(&given) {
+        if (0..=max).contains(&given) {
             Ok(given)
         } else {
-            let why = format!("The value of '{name}' must be 0 to {most}.");
+            let why = format!("The value of '{name}' must be 0 to {max}.");
             Err(Error::invalid(name, why))
         }
     };
     Ok((
         number("offset", 0, i64::from(i32::MAX))?,
-        number("limit", LIMIT, LONGEST)?,
+        number("limit", DEFAULT_LIMIT, MAX_LIMIT)?,
     ))
 }
 
@@ -459,7 +461,7 @@ pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Res
         let rows = if selection.is_empty() {
             R::rows(conn, workspace, offset, limit)?
         } else {
-            let all = R::rows(conn, workspace, 0, R::MOST)?;
+            let all = R::rows(conn, workspace, 0, R::MAX_COUNT)?;
             select::<R>(&app.vault, &caller, &selection, all, (offset, limit))?
         };
         let shown = rows.iter().map(|row| {
@@ -525,7 +527,7 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
 }
 
 /// Tells the security log of an entity that was made, changed or deleted: each has rights of its own.
-fn note<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
+fn record_change<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
     let Some(id) = changed else { return };
     let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
     security::record(Event::RightsChanged, Some(tenant.workspace), &object);
@@ -551,7 +553,7 @@ pub(super) async fn patch<R: Resource>(
         };
         let mut after = before.patched(&given)?;
         permit(&caller, Some(&before), Some(&after))?;
-        after.settle(&app.vault, tx, &origin, &given, Some(&before))?;
+        after.check_in_transaction(&app.vault, tx, &origin, &given, Some(&before))?;
         // The others may have changed more of it than was sent.
         permit(&caller, Some(&before), Some(&after))?;
         if after == before {
@@ -565,7 +567,7 @@ pub(super) async fn patch<R: Resource>(
         }
         after.set_updated_at(origin.at);
         after.update(&app.vault, tx, origin.workspace, None)?;
-        check_room::<R>(tx, origin.workspace)?;
+        check_limits::<R>(tx, origin.workspace)?;
         if let (Some((kind, old)), Some((_, new))) = (before.snapshot(), after.snapshot()) {
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
@@ -577,7 +579,7 @@ pub(super) async fn patch<R: Resource>(
     let (text, changed) = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
     R::finish(&tenant.app, tenant.workspace).await?;
-    note::<R>(&tenant, changed);
+    record_change::<R>(&tenant, changed);
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -607,6 +609,6 @@ pub(super) async fn delete<R: Resource>(
     let gone = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
     R::finish(&tenant.app, tenant.workspace).await?;
-    note::<R>(&tenant, gone);
+    record_change::<R>(&tenant, gone);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -46,10 +46,11 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     quota::admit(&app, handle.workspace, &kinds, 0).await?;
     let code = handle.channel.text("recv_svcscriptcode");
     if code.is_empty() {
-        return Err(refuse(&handle, "The receiving script of this channel"));
+        return Err(no_script(&handle, "The receiving script of this channel"));
     }
     let loaded = channel::script(&app, handle.workspace, code).await?;
-    let loaded = loaded.ok_or_else(|| refuse(&handle, "The receiving script of this channel"))?;
+    let loaded =
+        loaded.ok_or_else(|| no_script(&handle, "The receiving script of this channel"))?;
     let mut seen = describe(&app, &parts);
     let limit = app.config.hook_body_limit;
     let payer = Payer::of(&parts.extensions);
@@ -66,7 +67,7 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     }
 }
 
-fn refuse(handle: &ChannelHandle, what: &str) -> Error {
+fn no_script(handle: &ChannelHandle, what: &str) -> Error {
     tracing::warn!(channel = %handle.channel.id, "a hook has no script");
     Error::NotFound(what.to_owned())
 }

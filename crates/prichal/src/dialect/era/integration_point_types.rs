@@ -53,7 +53,7 @@ pub(super) struct TypeModel {
 
 impl Resource for ChannelType {
     const NOUN: &'static str = "Integration point type";
-    const MOST: i64 = 1000;
+    const MAX_COUNT: i64 = 1000;
     const NAMES: &'static FieldNames = &names::CHANNEL_TYPE;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
@@ -85,7 +85,7 @@ impl Resource for ChannelType {
     }
 
     /// A type changes channels, those that have rights as well.
-    fn is_admins(_: Option<&Self>, _: Option<&Self>) -> bool {
+    fn needs_admin(_: Option<&Self>, _: Option<&Self>) -> bool {
         true
     }
 
@@ -93,7 +93,7 @@ impl Resource for ChannelType {
         None
     }
 
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         _: &Vault,
         tx: &mut Tx<'_>,

@@ -80,7 +80,7 @@ pub(super) struct IntegrationPoint {
 
 impl Resource for Channel {
     const NOUN: &'static str = "Integration point";
-    const MOST: i64 = 10_000;
+    const MAX_COUNT: i64 = 10_000;
     const NAMES: &'static FieldNames = &names::CHANNEL;
     const SEALED: &'static [&'static str] = &["token_local", "token_remote", "token_remote2"];
     type Row = channel::Channel;
@@ -123,7 +123,7 @@ impl Resource for Channel {
 
     /// A channel that has rights, with all of it; of any other that is there, its tokens and where they go: at
     /// another url and by other scripts they could be learnt.
-    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
+    fn needs_admin(before: Option<&Self>, after: Option<&Self>) -> bool {
         let mut both = before.into_iter().chain(after);
         let leads_elsewhere = before
             .zip(after)
@@ -135,7 +135,7 @@ impl Resource for Channel {
         Some((EntityKind::IntegrationPoint, self.snapshot()))
     }
 
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         _: &Vault,
         tx: &mut Tx<'_>,

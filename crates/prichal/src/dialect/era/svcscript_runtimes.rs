@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// How many parameters a script may be started with.
-const PARAMS: usize = 9;
+const MAX_PARAMS: usize = 9;
 /// Where this server is, as far as there are places.
 pub(super) const SITE: &str = "main";
 
@@ -165,7 +165,7 @@ pub(super) async fn start_svcscript(
 ) -> Result<JsonAnswer> {
     let given = read_json(&headers, &body)?;
     let given = prichal_core::schema::object(&given)?;
-    let (code, params) = read_start(given, PARAMS)?;
+    let (code, params) = read_start(given, MAX_PARAMS)?;
     let unknown = given
         .keys()
         .find(|name| *name != "code" && !name.starts_with("startparam"));
@@ -216,7 +216,7 @@ fn no_script(code: &str) -> Error {
 }
 
 /// Reads `{code, startparam1, …}`.
-pub(super) fn read_start(given: &Map<String, Value>, most: usize) -> Result<(String, Vec<Value>)> {
+pub(super) fn read_start(given: &Map<String, Value>, max: usize) -> Result<(String, Vec<Value>)> {
     let code = match given.get("code") {
         Some(Value::String(code)) if !code.is_empty() => code.clone(),
         None | Some(Value::Null) => {
@@ -225,12 +225,12 @@ pub(super) fn read_start(given: &Map<String, Value>, most: usize) -> Result<(Str
         Some(_) => return Err(Error::invalid("code", "The code must be a text.")),
     };
     let name = |n: usize| format!("startparam{n}");
-    let count = (1..=most).rev().find(|n| given.contains_key(&name(*n)));
+    let count = (1..=max).rev().find(|n| given.contains_key(&name(*n)));
     let params = (1..=count.unwrap_or(0)).map(|n| given.get(&name(n)).cloned().unwrap_or_default());
     for key in given.keys().filter(|key| key.starts_with("startparam")) {
-        if !(1..=most).any(|n| *key == name(n)) {
+        if !(1..=max).any(|n| *key == name(n)) {
             let shown: String = key.chars().take(64).collect();
-            let why = format!("There is no {shown}: they are startparam1 to startparam{most}.");
+            let why = format!("There is no {shown}: they are startparam1 to startparam{max}.");
             return Err(Error::invalid(shown, why));
         }
     }

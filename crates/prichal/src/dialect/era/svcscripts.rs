@@ -51,7 +51,7 @@ pub(super) struct ScriptModel {
 
 impl Resource for Script {
     const NOUN: &'static str = "Service script";
-    const MOST: i64 = 1000;
+    const MAX_COUNT: i64 = 1000;
     const NAMES: &'static FieldNames = &names::SCRIPT;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
@@ -82,7 +82,7 @@ impl Resource for Script {
         self.entity()
     }
 
-    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
+    fn needs_admin(before: Option<&Self>, after: Option<&Self>) -> bool {
         let mut both = before.into_iter().chain(after);
         both.any(|script| script.authority() == Authority::Admin)
     }
@@ -111,7 +111,7 @@ impl Resource for Script {
         }
     }
 
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         _: &Vault,
         _: &mut Tx<'_>,

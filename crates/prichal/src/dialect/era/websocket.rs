@@ -29,7 +29,7 @@ use tokio_tungstenite::{
 
 use self::{
     received::{Counted, Received},
-    session::{Client, Standing},
+    session::{Client, CurrentRights},
 };
 use super::caller::channel_of;
 use crate::{
@@ -39,10 +39,10 @@ use crate::{
 };
 
 /// The longest frame, and the longest message, in bytes.
-const LONGEST: usize = 1 << 20;
+const MAX_MESSAGE: usize = 1 << 20;
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// What one websocket reads at once. Thousands of them mostly wait.
-const READ: usize = 4096;
+const READ_BUFFER: usize = 4096;
 
 /// Opens a websocket to a channel, for who has its token.
 pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<Response> {
@@ -70,11 +70,11 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         .remove::<hyper::upgrade::OnUpgrade>()
         .ok_or_else(|| Error::invalid("Upgrade", "The connection cannot become a websocket."))?;
     let config = WebSocketConfig::default()
-        .read_buffer_size(READ)
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(4 * LONGEST)
-        .max_message_size(Some(LONGEST))
-        .max_frame_size(Some(LONGEST));
+        .max_write_buffer_size(4 * MAX_MESSAGE)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
     let payer = Payer::of(&parts.extensions);
     let payer = payer.ok_or_else(|| Error::internal("a request without a payer"))?;
     let (at, address) = (app.clone(), security::address());
@@ -87,7 +87,7 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let client = Client {
             id,
-            standing: Standing {
+            standing: CurrentRights {
                 rights,
                 version,
                 looked_at: at.clock.now(),

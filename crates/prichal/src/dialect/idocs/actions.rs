@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::{
     caller::Company,
-    language::Said,
-    prepared::{Prepared, doer, hold, refused},
+    language::Localized,
+    prepared::{Prepared, doer, lock_document, refused},
     read::Fields,
-    signing::{Given, take},
+    signing::{SubmittedSignature, check_signature},
 };
 use crate::{
     domain::document::record,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest reason.
-const REASON: usize = 1000;
+const MAX_REASON: usize = 1000;
 
 pub(super) fn recall(company: &Company, data: &Value) -> Result<Prepared> {
     end(company, data, |reason| Step::Recall { reason })
@@ -31,7 +31,7 @@ pub(super) fn decline(company: &Company, data: &Value) -> Result<Prepared> {
 }
 
 fn reason(fields: &Fields<'_>) -> Result<Option<String>> {
-    let reason = fields.text_up_to("reason", REASON)?;
+    let reason = fields.text_up_to("reason", MAX_REASON)?;
     Ok(reason
         .filter(|reason| !reason.trim().is_empty())
         .map(str::to_owned))
@@ -56,7 +56,7 @@ fn apply(
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
         let employee = company.employee(tx.conn()?, employee, permission)?;
-        let mut document = hold(tx, &company, id)?;
+        let mut document = lock_document(tx, &company, id)?;
         let before = document.clone();
         let changes = document
             .apply(company.actor(&employee), step.clone(), company.now.secs())
@@ -101,13 +101,13 @@ pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
 /// A node that has to sign does so with a signature, as everybody else.
 async fn sign(company: &Company, fields: &Fields<'_>, step: Step) -> Result<Prepared> {
     let signature = fields.need_object("signature")?;
-    let given = Given {
+    let submitted = SubmittedSignature {
         document: fields.need_id("documentId")?,
         signer: fields.need_id("employeeId")?,
         blob: signature.need_id("blobId")?,
         ticket: fields.id("idempotencyTicket")?,
     };
-    let (asked, id) = (company.clone(), given.document);
+    let (asked, id) = (company.clone(), submitted.document);
     let side = company
         .app
         .db
@@ -117,17 +117,17 @@ async fn sign(company: &Company, fields: &Fields<'_>, step: Step) -> Result<Prep
             Ok::<_, Error>(side.unwrap_or(Direction::Outbox))
         })
         .await?;
-    let Some(mut taken) = take(company, given, side).await? else {
+    let Some(mut checked) = check_signature(company, submitted, side).await? else {
         return Ok(Prepared::new(|_| Ok(json!({}))));
     };
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
-        taken.write(tx, &company, &step)?;
+        checked.write(tx, &company, &step)?;
         Ok(json!({}))
     }))
 }
 
-const NOTHING_TO_DO: Said = Said::new(
+const NOTHING_TO_DO: Localized = Localized::new(
     "Поле {}: для INFORM ничего делать не нужно.",
     "{} өрісі: INFORM үшін ештеңе істеу қажет емес.",
     "The field {}: INFORM asks for nothing to be done.",

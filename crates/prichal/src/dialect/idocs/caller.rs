@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::{
     error_response::{PERMISSION_ERROR, VALIDATION_ERROR},
-    language::{Language, Said},
+    language::{Language, Localized},
 };
 use crate::{
     app::App,
@@ -38,28 +38,28 @@ use crate::{
 };
 
 /// The number of employees that are looked through for one who stands for the company.
-const EMPLOYEES: i64 = 1000;
+const MAX_EMPLOYEES: i64 = 1000;
 
 /// A company that asks for something.
 #[derive(Clone)]
 pub struct Company {
     pub(super) app: App,
     pub(super) workspace: Arc<Workspace>,
-    pub(super) asker: Asker,
+    pub(super) requester: Requester,
     /// When the request was taken on: the time of all it does.
     pub(super) now: Timestamp,
 }
 
 /// Who asks, as bulk calls remember it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Asker {
+pub(super) struct Requester {
     pub(super) token: TokenId,
     pub(super) user: Option<UserId>,
     pub(super) admin: bool,
     pub(super) language: Language,
 }
 
-impl Asker {
+impl Requester {
     fn of(token: &Token, language: Language) -> Self {
         Self {
             token: token.id,
@@ -81,23 +81,23 @@ impl Company {
     }
 
     pub(super) fn language(&self) -> Language {
-        self.asker.language
+        self.requester.language
     }
 
     /// Refuses because of a rule.
-    pub(super) fn refuse(&self, said: &Said, gaps: &[&str]) -> Error {
-        Error::refused(VALIDATION_ERROR, said.text(self.language(), gaps))
+    pub(super) fn refuse(&self, wording: &Localized, args: &[&str]) -> Error {
+        Error::refused(VALIDATION_ERROR, wording.text(self.language(), args))
     }
 
     /// Refuses because somebody may not do it.
-    pub(super) fn forbid(&self, said: &Said, gaps: &[&str]) -> Error {
-        Error::refused(PERMISSION_ERROR, said.text(self.language(), gaps))
+    pub(super) fn forbid(&self, wording: &Localized, args: &[&str]) -> Error {
+        Error::refused(PERMISSION_ERROR, wording.text(self.language(), args))
     }
 
     /// An employee who is named, and may do it.
     pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
         // The token of one employee stands for no other, and a member's token without one for nobody.
-        if !self.asker.admin && self.user(permission)?.0 != id {
+        if !self.requester.admin && self.user(permission)?.0 != id {
             return Err(self.forbid(&SOMEBODY_ELSE, &[&id.to_string()]));
         }
         let found = employee(conn, self.id(), id)?;
@@ -110,7 +110,7 @@ impl Company {
 
     /// The employee that the token stands for.
     fn user(&self, permission: &str) -> Result<UserId> {
-        let user = self.asker.user;
+        let user = self.requester.user;
         user.ok_or_else(|| self.forbid(&NOBODY, &[permission]))
     }
 
@@ -122,10 +122,10 @@ impl Company {
         id: Option<Uuid>,
         permission: &str,
     ) -> Result<Employee> {
-        if let Some(id) = id.or(self.asker.user.map(|user| user.0)) {
+        if let Some(id) = id.or(self.requester.user.map(|user| user.0)) {
             return self.employee(conn, id, permission);
         }
-        if !self.asker.admin {
+        if !self.requester.admin {
             return Err(self.forbid(&NOBODY, &[permission]));
         }
         let default = self.first_employee(conn)?;
@@ -135,9 +135,14 @@ impl Company {
     /// The first administrator among the first thousand employees, else the first of them.
     fn first_employee(&self, conn: &mut Conn) -> Result<Option<Employee>> {
         let (mut first, mut seen) = (None, 0);
-        while seen < EMPLOYEES {
-            let (_, users) =
-                entity::list(conn, self.id(), EntityKind::User, seen, EMPLOYEES - seen)?;
+        while seen < MAX_EMPLOYEES {
+            let (_, users) = entity::list(
+                conn,
+                self.id(),
+                EntityKind::User,
+                seen,
+                MAX_EMPLOYEES - seen,
+            )?;
             if users.is_empty() {
                 break;
             }
@@ -154,7 +159,7 @@ impl Company {
 
     /// Whether the caller may do what no employee is named for.
     pub(super) fn require(&self, conn: &mut Conn, permission: &str) -> Result<()> {
-        if self.asker.admin && self.asker.user.is_none() {
+        if self.requester.admin && self.requester.user.is_none() {
             return Ok(());
         }
         let user = self.user(permission)?;
@@ -169,7 +174,7 @@ impl Company {
         named: Option<Uuid>,
         permission: &str,
     ) -> Result<()> {
-        if !self.asker.admin || named.is_none() {
+        if !self.requester.admin || named.is_none() {
             self.require(conn, permission)?;
         }
         match named {
@@ -193,7 +198,7 @@ impl Company {
     }
 
     /// The actor as the other side sees him.
-    pub(super) fn by(&self, employee: &Employee) -> ChangeAuthor {
+    pub(super) fn change_author(&self, employee: &Employee) -> ChangeAuthor {
         ChangeAuthor {
             bin: self.bin().to_owned(),
             employee: employee.id.0,
@@ -211,7 +216,7 @@ impl Asking for Company {
     }
 
     fn identity(&self) -> String {
-        access::token_identity(self.asker.token)
+        access::token_identity(self.requester.token)
     }
 
     fn now(&self) -> Timestamp {
@@ -231,8 +236,8 @@ impl FromRequestParts<App> for Company {
             return Err(Error::Forbidden("The token of a company is required"));
         };
         Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
-        let asker = Asker::of(token, Language::of(&parts.headers));
-        let company = Self::find(app, token.workspace, asker).await?;
+        let requester = Requester::of(token, Language::of(&parts.headers));
+        let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
         if !parts.method.is_safe() && !only_reads(parts) {
             writes::admit(app, company.id())?;
@@ -244,19 +249,23 @@ impl FromRequestParts<App> for Company {
 impl Company {
     /// The company of whoever has asked for something earlier, with the rights that his token has now. A token
     /// that is good for nothing any more asks for nothing.
-    pub(super) async fn again(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
-        let Asker {
+    pub(super) async fn restore(
+        app: &App,
+        workspace: WorkspaceId,
+        requester: Requester,
+    ) -> Result<Self> {
+        let Requester {
             token, language, ..
-        } = asker;
+        } = requester;
         let look = move |conn: &mut Conn| token::find(conn, workspace, token);
         let token = app.db.read(look).await?;
         let token = token.filter(|token| token.is_good(app.clock.now()));
         let token = token.ok_or(Error::Unauthenticated)?;
-        Self::find(app, workspace, Asker::of(&token, language)).await
+        Self::find(app, workspace, Requester::of(&token, language)).await
     }
 
     /// The company of a workspace, with whoever asks for it.
-    async fn find(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
+    async fn find(app: &App, workspace: WorkspaceId, requester: Requester) -> Result<Self> {
         let found = access::find_workspace(app, &workspace.to_string()).await?;
         let workspace = found.ok_or(Error::Unauthenticated)?;
         if workspace.bin.is_none() {
@@ -265,14 +274,14 @@ impl Company {
         Ok(Self {
             app: app.clone(),
             workspace,
-            asker,
+            requester,
             now: app.clock.now(),
         })
     }
 }
 
 /// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
-const READING: [&str; 7] = [
+const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/external/documents-query/outbox",
     "/api/v3/sync/external/documents-query/inbox",
     "/api/v3/sync/references/company-employees",
@@ -286,7 +295,7 @@ const READING: [&str; 7] = [
 fn only_reads(parts: &Parts) -> bool {
     let path = parts.extensions.get::<MatchedPath>();
     let path = path.map(MatchedPath::as_str).unwrap_or_default();
-    path.ends_with("/status") || READING.contains(&path)
+    path.ends_with("/status") || READ_ONLY_CALLS.contains(&path)
 }
 
 /// A user of a workspace as an employee of its company.
@@ -332,27 +341,27 @@ pub(super) fn employee(
         .and_then(Employee::read))
 }
 
-const NO_EMPLOYEE: Said = Said::new(
+const NO_EMPLOYEE: Localized = Localized::new(
     "Сотрудник {} не найден в компании.",
     "{} қызметкері компанияда табылмады.",
     "The employee {} is not one of the company.",
 );
-const SOMEBODY_ELSE: Said = Said::new(
+const SOMEBODY_ELSE: Localized = Localized::new(
     "Токен выдан другому сотруднику, не {}.",
     "Токен {} емес, басқа қызметкерге берілген.",
     "The token is another employee's, not that of {}.",
 );
-const NOBODY: Said = Said::new(
+const NOBODY: Localized = Localized::new(
     "Токен не принадлежит сотруднику, поэтому права {} у него нет.",
     "Токен қызметкерге тиесілі емес, сондықтан оның {} құқығы жоқ.",
     "The token stands for no employee, so it lacks the permission {}.",
 );
-const NO_EMPLOYEES: Said = Said::new(
+const NO_EMPLOYEES: Localized = Localized::new(
     "В компании нет сотрудников.",
     "Компанияда қызметкерлер жоқ.",
     "The company has no employees.",
 );
-pub(super) const NOT_PERMITTED: Said = Said::new(
+pub(super) const NOT_PERMITTED: Localized = Localized::new(
     "У сотрудника {} нет права {}.",
     "{} қызметкерінде {} құқығы жоқ.",
     "The employee {} lacks the permission {}.",

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{
     caller::{Company, NOT_PERMITTED, employee},
     error_response::{BILLING_ERROR, PERMISSION_ERROR},
-    language::Said,
-    prepared::{Prepared, doer, hold, refused},
+    language::Localized,
+    prepared::{Prepared, doer, lock_document, refused},
     read::Fields,
     references::BAD_BIN,
 };
@@ -28,16 +28,16 @@ use crate::{
 };
 
 /// How many nodes a route may have, of each kind.
-const MOST: usize = 100;
+const MAX_NODES: usize = 100;
 
 /// Who gives which document a route.
 #[derive(Clone, Copy)]
-struct Head {
+struct RouteRequest {
     document: Uuid,
     employee: Uuid,
 }
 
-impl Head {
+impl RouteRequest {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         Ok(Self {
             document: fields.need_id("documentId")?,
@@ -48,7 +48,7 @@ impl Head {
 
 pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
-    let head = Head::read(&fields)?;
+    let request = RouteRequest::read(&fields)?;
     let route = fields.need_object("route")?;
     let external = route.need_object("external")?;
     let addressees = addressees(company, &external)?;
@@ -66,7 +66,7 @@ pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Pre
         internal: Some(internal).filter(|internal| !internal.nodes.is_empty()),
     };
     let company = company.clone();
-    Ok(apply(&company.clone(), head, move |conn| {
+    Ok(apply(&company.clone(), request, move |conn| {
         let mut new = new.clone();
         for addressee in &addressees {
             new.recipients.push(addressee.recipient(conn, &company)?);
@@ -82,11 +82,11 @@ pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Pre
 
 pub(super) fn inbox(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
-    let head = Head::read(&fields)?;
+    let request = RouteRequest::read(&fields)?;
     let route = fields.need_object("route")?;
     let internal = need_nodes(&route.need_object("internal")?)?;
     let company = company.clone();
-    Ok(apply(&company.clone(), head, move |conn| {
+    Ok(apply(&company.clone(), request, move |conn| {
         check_employees(conn, &company, Some(&internal))?;
         Ok(Step::InboxRoute(internal.clone()))
     }))
@@ -94,10 +94,10 @@ pub(super) fn inbox(company: &Company, data: &Value) -> Result<Prepared> {
 
 pub(super) fn internal(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
-    let head = Head::read(&fields)?;
+    let request = RouteRequest::read(&fields)?;
     let internal = need_nodes(&fields)?;
     let company = company.clone();
-    Ok(apply(&company.clone(), head, move |conn| {
+    Ok(apply(&company.clone(), request, move |conn| {
         check_employees(conn, &company, Some(&internal))?;
         Ok(Step::InternalRoute(internal.clone()))
     }))
@@ -106,19 +106,19 @@ pub(super) fn internal(company: &Company, data: &Value) -> Result<Prepared> {
 /// Writes the route that `step` finds in the transaction.
 fn apply(
     company: &Company,
-    head: Head,
+    request: RouteRequest,
     step: impl Fn(&mut Conn) -> Result<Step> + Send + 'static,
 ) -> Prepared {
     let company = company.clone();
     Prepared::new(move |tx| {
-        let employee = company.employee(tx.conn()?, head.employee, "ROUTE_CREATE")?;
-        let mut document = hold(tx, &company, head.document)?;
+        let employee = company.employee(tx.conn()?, request.employee, "ROUTE_CREATE")?;
+        let mut document = lock_document(tx, &company, request.document)?;
         let step = step(tx.conn()?)?;
         let quick = matches!(step, Step::QuickRoute(_));
         let before = document.clone();
         let changes = document
             .apply(company.actor(&employee), step, company.now.secs())
-            .map_err(|refusal| refused(&company, head.document, refusal))?;
+            .map_err(|refusal| refused(&company, request.document, refusal))?;
         let doer = doer(&company, &employee);
         record::update(tx, &document, &changes, &doer)?;
         let known = before.route.is_some() && before.sender.company == company.id();
@@ -139,8 +139,8 @@ fn addressees(company: &Company, external: &Fields<'_>) -> Result<Vec<Addressee>
     if nodes.is_empty() {
         return Err(external.fault("nodes", &NO_NODES, &[]));
     }
-    if nodes.len() > MOST {
-        return Err(external.fault("nodes", &TOO_MANY, &[&MOST.to_string()]));
+    if nodes.len() > MAX_NODES {
+        return Err(external.fault("nodes", &TOO_MANY, &[&MAX_NODES.to_string()]));
     }
     let mut paid = external.flag("isSenderPayer")?.unwrap_or(true);
     let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
@@ -239,8 +239,8 @@ fn need_nodes(fields: &Fields<'_>) -> Result<Internal> {
 
 fn read_internal(fields: &Fields<'_>) -> Result<Internal> {
     let nodes = fields.objects("nodes")?;
-    if nodes.len() > MOST {
-        return Err(fields.fault("nodes", &TOO_MANY, &[&MOST.to_string()]));
+    if nodes.len() > MAX_NODES {
+        return Err(fields.fault("nodes", &TOO_MANY, &[&MAX_NODES.to_string()]));
     }
     let nodes = nodes.iter().map(|node| {
         let action = node.need_word("requiredAction")?;
@@ -298,52 +298,52 @@ fn is_email(text: &str) -> bool {
         })
 }
 
-const NO_NODES: Said = Said::new(
+const NO_NODES: Localized = Localized::new(
     "Поле {} должно содержать хотя бы один узел.",
     "{} өрісінде кемінде бір түйін болуы керек.",
     "The field {} must have at least one node.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} узлов.",
     "{} өрісінде {} түйіннен көп.",
     "The field {} has more than {} nodes.",
 );
-const OWN_BIN: Said = Said::new(
+const OWN_BIN: Localized = Localized::new(
     "Поле {}: нельзя отправить документ самому себе.",
     "{} өрісі: құжатты өзіңізге жіберуге болмайды.",
     "The field {}: a document cannot be sent to oneself.",
 );
-const TWICE: Said = Said::new(
+const TWICE: Localized = Localized::new(
     "Поле {}: контрагент {} указан дважды.",
     "{} өрісі: {} контрагенті екі рет көрсетілген.",
     "The field {}: the counterparty {} is named twice.",
 );
-const BAD_EMAIL: Said = Said::new(
+const BAD_EMAIL: Localized = Localized::new(
     "Поле {} должно быть адресом электронной почты.",
     "{} өрісі электрондық пошта мекенжайы болуы керек.",
     "The field {} must be an e-mail address.",
 );
-const UNKNOWN: Said = Said::new(
+const UNKNOWN: Localized = Localized::new(
     "Поле {}: компания {} здесь не зарегистрирована, укажите её адрес в counterpartyEmails.",
     "{} өрісі: {} компаниясы мұнда тіркелмеген, counterpartyEmails ішінде мекенжайын көрсетіңіз.",
     "The field {}: the company {} is not registered here, name its address in counterpartyEmails.",
 );
-const NO_DEMAND: Said = Said::new(
+const NO_DEMAND: Localized = Localized::new(
     "Поле {}: REJECT нельзя требовать.",
     "{} өрісі: REJECT талап етуге болмайды.",
     "The field {}: REJECT cannot be demanded.",
 );
-const BAD_ORDER: Said = Said::new(
+const BAD_ORDER: Localized = Localized::new(
     "Поле {} слишком велико.",
     "{} өрісі тым үлкен.",
     "The field {} is too large.",
 );
-const NO_EMPLOYEE: Said = Said::new(
+const NO_EMPLOYEE: Localized = Localized::new(
     "Сотрудник {} из маршрута не найден в компании.",
     "Бағыттағы {} қызметкері компанияда табылмады.",
     "The employee {} of the route is not one of the company.",
 );
-const NOBODY_PAYS: Said = Said::new(
+const NOBODY_PAYS: Localized = Localized::new(
     "Не указан плательщик: ни isSenderPayer, ни isPayer.",
     "Төлеуші көрсетілмеген: isSenderPayer де, isPayer де жоқ.",
     "Nobody pays: neither isSenderPayer nor isPayer is set.",

@@ -21,7 +21,7 @@ use super::{
     caller::Company,
     documents::read_id,
     error_response::GONE,
-    language::Said,
+    language::Localized,
     prepared::{Prepared, missing},
     read::Fields,
     signing::download_link,
@@ -45,7 +45,7 @@ const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
     responses((status = 200, content_type = "application/zip", body = Vec<u8>), (status = 410, description = "Its time is over.")))]
 pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
     let asked = company.clone();
-    let look = move |conn: &mut Conn| {
+    let read = move |conn: &mut Conn| {
         // A signer has to see the content; all else is for those who may download.
         let may_load = asked.require(conn, "DOCUMENT_DOWNLOAD");
         let may_sign = asked.require(conn, "DOCUMENT_SIGN");
@@ -60,13 +60,13 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
             may_load?;
         }
         if link.dispose_on <= asked.now {
-            let text = OVER.text(asked.language(), &[]);
+            let text = EXPIRED.text(asked.language(), &[]);
             return Err(Error::refused(GONE, text));
         }
         let blob = document_blob::find(conn, link.blob.0, link.blob.1, asked.now)?;
         blob.ok_or_else(none)
     };
-    let blob = company.app.db.read(look).await.inspect_err(|error| {
+    let blob = company.app.db.read(read).await.inspect_err(|error| {
         if let Error::NotFound(_) = error {
             guess::missed();
         }
@@ -87,16 +87,16 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
 
 fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Response {
     let mut answer = Response::new(body);
-    let lines = answer.headers_mut();
-    lines.insert(header::CONTENT_TYPE, kind);
-    lines.insert(header::CONTENT_DISPOSITION, attachment(name));
-    lines.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-    lines.insert(
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CONTENT_DISPOSITION, attachment(name));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
     if let Some(size) = size {
-        lines.insert(header::CONTENT_LENGTH, size.into());
+        headers.insert(header::CONTENT_LENGTH, size.into());
     }
     answer
 }
@@ -104,11 +104,11 @@ fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Respons
 /// What a company may download of a document.
 async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<Option<Dossier>> {
     let asked = company.clone();
-    let look = move |conn: &mut Conn| {
+    let read = move |conn: &mut Conn| {
         asked.require_of(conn, employee, "DOCUMENT_DOWNLOAD")?;
         Dossier::gather(conn, asked.id(), id, asked.now)
     };
-    company.app.db.read(look).await
+    company.app.db.read(read).await
 }
 
 /// Download a document's print form.
@@ -188,8 +188,8 @@ pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared>
     }))
 }
 
-const LINK: Said = Said::new("ссылка {}", "{} сілтемесі", "link {}");
-const OVER: Said = Said::new(
+const LINK: Localized = Localized::new("ссылка {}", "{} сілтемесі", "link {}");
+const EXPIRED: Localized = Localized::new(
     "Срок действия ссылки истёк.",
     "Сілтеменің мерзімі өтті.",
     "The time of the link is over.",

@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use super::{
     answer::{bare, page},
     caller::Company,
-    events::told,
-    language::Said,
-    read::{Fields, NOT_A_WORD, Parameters},
+    events::status_model,
+    language::Localized,
+    read::{Fields, NOT_ALLOWED, Parameters},
 };
 use crate::{
     app::App,
@@ -48,11 +48,11 @@ const MANAGE: &str = "WEBHOOK_MANAGE";
 /// What an employee needs to see what there was to tell.
 const VIEW: &str = "DOCUMENT_VIEW";
 /// How long a URL may be.
-const MOST_URL: usize = 2000;
+const MAX_URL: usize = 2000;
 /// How many attempts a page has if nothing is said.
-const ATTEMPTS: i64 = 50;
+const DEFAULT_ATTEMPTS: i64 = 50;
 /// How many events of one document are shown.
-const MOST_EVENTS: i64 = 1000;
+const MAX_EVENTS: i64 = 1000;
 
 fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
     let mut model = json!({
@@ -69,14 +69,14 @@ fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
     model
 }
 
-fn none() -> Error {
+fn no_subscription() -> Error {
     Error::NotFound(STATUS_CHANGED.to_owned())
 }
 
 async fn find(company: &Company) -> Result<DocumentHook> {
     let workspace = company.id();
-    let look = move |conn: &mut Conn| document_hook::find(conn, workspace);
-    company.app.db.read(look).await?.ok_or_else(none)
+    let read = move |conn: &mut Conn| document_hook::find(conn, workspace);
+    company.app.db.read(read).await?.ok_or_else(no_subscription)
 }
 
 /// Say where to call when a document's status changes. A company has one such subscription: the first
@@ -113,7 +113,7 @@ pub(super) async fn put_subscription(
 /// A URL that may be called: `https`, and `http` where the targets of calls are anybody's.
 fn url(app: &App, fields: &Fields<'_>) -> Result<String> {
     const NAME: &str = "subscriptionUrl";
-    let url = fields.need_text(NAME, MOST_URL)?.trim();
+    let url = fields.need_text(NAME, MAX_URL)?.trim();
     Target::parse(url).map_err(|_| fields.fault(NAME, &NO_URL, &[]))?;
     let secure = url
         .get(..6)
@@ -183,7 +183,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     company.may(MANAGE).await?;
     let workspace = company.id();
     let work = move |tx: &mut Tx<'_>| {
-        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
+        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
         document_hook::delete(tx, workspace)?;
         webhook::delete(tx, hook.key())?;
         Ok::<_, Error>(())
@@ -205,7 +205,7 @@ pub(super) async fn rotate_secret(
     company.may(MANAGE).await?;
     let (app, workspace, now) = (company.app.clone(), company.id(), company.now);
     let work = move |tx: &mut Tx<'_>| {
-        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
+        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
         let mut secrets = Secrets::open(&app.vault, workspace, &hook.secrets)?;
         secrets.rotate(now);
         let hook = DocumentHook {
@@ -238,7 +238,7 @@ pub(super) async fn list_deliveries(
 ) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
     let fields = parameters.fields(company.language())?;
-    let limit = fields.limit(ATTEMPTS)?;
+    let limit = fields.limit(DEFAULT_ATTEMPTS)?;
     let filter = AttemptFilter {
         webhook: None,
         event: fields.id("eventId")?.map(EventId),
@@ -251,8 +251,8 @@ pub(super) async fn list_deliveries(
         ..filter
     };
     let (workspace, of) = (hook.workspace, document_hook::INTEGRATION);
-    let look = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
-    let found = company.app.db.read(look).await?;
+    let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
+    let found = company.app.db.read(read).await?;
     let items = found.iter();
     let found = attempt::list(items.map(|one| attempt::model(workspace, one)));
     Ok(bare(&found))
@@ -264,7 +264,7 @@ fn status(fields: &Fields<'_>) -> Result<Option<String>> {
     };
     let known = attempt::status(text);
     let known =
-        known.ok_or_else(|| fields.fault("status", &NOT_A_WORD, &[text, &STATUSES.join(", ")]));
+        known.ok_or_else(|| fields.fault("status", &NOT_ALLOWED, &[text, &STATUSES.join(", ")]));
     known.map(Some)
 }
 
@@ -284,7 +284,7 @@ pub(super) async fn replay_events(
     fields.period("dateFrom", "dateTo", from, to)?;
     let (workspace, id) = (company.id(), generate(company.now));
     let work = move |tx: &mut Tx<'_>| {
-        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
+        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
         let stretch = document::events_between(tx.conn()?, workspace, from, to)?;
         let count = match stretch {
             None => 0,
@@ -316,13 +316,13 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
     let unknown = || Error::NotFound(id.chars().take(64).collect());
     let document = parse(&id).ok_or_else(unknown)?;
     let viewer = company.id();
-    let look = move |conn: &mut Conn| document::history(conn, viewer, document, MOST_EVENTS);
-    let found = company.app.db.read(look).await?;
+    let read = move |conn: &mut Conn| document::history(conn, viewer, document, MAX_EVENTS);
+    let found = company.app.db.read(read).await?;
     // What a company sees has begun some time, and its log says so.
     if found.is_empty() {
         return Err(unknown());
     }
-    Ok(bare(&found.iter().filter_map(told).collect()))
+    Ok(bare(&found.iter().filter_map(status_model).collect()))
 }
 
 /// List the status changes of a period, oldest first: from `dateFrom` to before `dateTo`, in seconds
@@ -342,18 +342,18 @@ pub(super) async fn list_history(company: Company, parameters: Parameters) -> Re
     let (from, to) = (from.unwrap_or(0), to.unwrap_or(i64::MAX));
     let (skip, top) = fields.page()?;
     let viewer = company.id();
-    let look = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
-    let (total, found) = company.app.db.read(look).await?;
-    let items: Vec<Value> = found.iter().filter_map(told).collect();
+    let read = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
+    let (total, found) = company.app.db.read(read).await?;
+    let items: Vec<Value> = found.iter().filter_map(status_model).collect();
     Ok(bare(&page(&items, skip, top, total)))
 }
 
-const NO_URL: Said = Said::new(
+const NO_URL: Localized = Localized::new(
     "Поле {} должно быть адресом URL без имени пользователя и пароля.",
     "{} өрісі пайдаланушы аты мен құпиясөзі жоқ URL мекенжайы болуы керек.",
     "The field {} must be a URL without a user name and a password.",
 );
-const NOT_HTTPS: Said = Said::new(
+const NOT_HTTPS: Localized = Localized::new(
     "Поле {} должно быть адресом https.",
     "{} өрісі https мекенжайы болуы керек.",
     "The field {} must be an https URL.",

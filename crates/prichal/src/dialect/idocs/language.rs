@@ -45,30 +45,30 @@ impl Language {
 
 /// A sentence in the three languages. `{}` stands for what is known only when it is said.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct Localized {
     ru: &'static str,
     kk: &'static str,
     en: &'static str,
 }
 
-impl Said {
+impl Localized {
     pub(super) const fn new(ru: &'static str, kk: &'static str, en: &'static str) -> Self {
         Self { ru, kk, en }
     }
 
     /// The sentence with its gaps filled in, in their order.
-    pub(super) fn text(&self, language: Language, gaps: &[&str]) -> String {
+    pub(super) fn text(&self, language: Language, args: &[&str]) -> String {
         let sentence = match language {
             Language::Ru => self.ru,
             Language::Kk => self.kk,
             Language::En => self.en,
         };
-        let mut gaps = gaps.iter();
+        let mut args = args.iter();
         let mut pieces = sentence.split("{}");
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
             // What comes from outside is not repeated at any length.
-            text.extend(gaps.next().unwrap_or(&"").chars().take(200));
+            text.extend(args.next().unwrap_or(&"").chars().take(200));
             text.push_str(piece);
         }
         text
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn gaps_are_filled_in_order() {
-        let said = Said::new("а {} б {}", "ә {}{}", "no gap");
+        let said = Localized::new("а {} б {}", "ә {}{}", "no gap");
         assert_eq!(said.text(Language::Ru, &["1", "{}"]), "а 1 б {}");
         assert_eq!(said.text(Language::Kk, &["1"]), "ә 1");
         assert_eq!(said.text(Language::En, &["1"]), "no gap");

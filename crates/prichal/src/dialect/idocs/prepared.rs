@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     caller::{Company, Employee},
     error_response::VALIDATION_ERROR,
-    language::Said,
+    language::Localized,
 };
 use crate::{
     domain::document::{bulk::Work, record::Doer},
@@ -34,7 +34,7 @@ impl Prepared {
 }
 
 /// A document that the company sees, held until the end of the transaction.
-pub(super) fn hold(tx: &mut Tx<'_>, company: &Company, id: Uuid) -> Result<Document> {
+pub(super) fn lock_document(tx: &mut Tx<'_>, company: &Company, id: Uuid) -> Result<Document> {
     store::find_for_update(tx, company.id(), id)?.ok_or_else(|| missing(company, id))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
     Doer {
         company: company.id(),
         employee: employee.id,
-        by: company.by(employee),
+        by: company.change_author(employee),
         at: company.now,
     }
 }
@@ -74,29 +74,29 @@ pub(super) fn no_blob(company: &Company, id: Uuid) -> Error {
     Error::NotFound(BLOB.text(company.language(), &[&id.to_string()]))
 }
 
-const BLOB: Said = Said::new("файл {}", "{} файлы", "file {}");
-const DOCUMENT: Said = Said::new("документ {}", "{} құжаты", "document {}");
-const WRONG_KIND: Said = Said::new(
+const BLOB: Localized = Localized::new("файл {}", "{} файлы", "file {}");
+const DOCUMENT: Localized = Localized::new("документ {}", "{} құжаты", "document {}");
+const WRONG_KIND: Localized = Localized::new(
     "Действие не подходит для этого вида документа.",
     "Бұл әрекет құжаттың осы түріне сай емес.",
     "This cannot be done with this kind of document.",
 );
-const WRONG_STATUS: Said = Said::new(
+const WRONG_STATUS: Localized = Localized::new(
     "Действие недоступно для документа в статусе {}.",
     "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды.",
     "This cannot be done with a document in the status {}.",
 );
-const NOT_YOUR_TURN: Said = Said::new(
+const NOT_YOUR_TURN: Localized = Localized::new(
     "Маршрут сейчас не ждёт действия этого сотрудника.",
     "Бағыт қазір бұл қызметкердің әрекетін күтпейді.",
     "The route does not wait for this employee now.",
 );
-const WRONG_ACTION: Said = Said::new(
+const WRONG_ACTION: Localized = Localized::new(
     "Узел маршрута ждёт действия {}.",
     "Бағыт түйіні {} әрекетін күтеді.",
     "The node of the route waits for the action {}.",
 );
-const INTERNAL_FIRST: Said = Said::new(
+const INTERNAL_FIRST: Localized = Localized::new(
     "Сначала должен завершиться внутренний маршрут.",
     "Алдымен ішкі бағыт аяқталуы керек.",
     "The internal route has to be completed first.",

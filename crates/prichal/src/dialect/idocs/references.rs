@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     answer::{bare, page, wrapped},
     caller::{Company, Employee, employee},
-    language::Said,
+    language::Localized,
     read::Fields,
 };
 use crate::{
@@ -91,7 +91,7 @@ pub(super) async fn get_permissions(
 pub(super) async fn get_token(company: Company) -> Result<JsonAnswer> {
     let workspace = &company.workspace;
     Ok(wrapped(&json!({
-        "id": company.asker.token.0,
+        "id": company.requester.token.0,
         "companyId": workspace.id.0,
         "companyBin": workspace.bin,
         "companyName": workspace.company_name,
@@ -106,7 +106,7 @@ pub(super) async fn check_counterparties(
     company: Company,
     Json(body): Json,
 ) -> Result<JsonAnswer> {
-    const MOST: usize = 100;
+    const MAX_BINS: usize = 100;
     company.may("DOCUMENT_VIEW").await?;
     let fields = Fields::of(&body, company.language())?;
     let mut bins = Vec::new();
@@ -117,8 +117,8 @@ pub(super) async fn check_counterparties(
         let bin = bin.ok_or_else(|| fields.fault(&format!("bins[{n}]"), &BAD_BIN, &[]))?;
         bins.push(bin.to_owned());
     }
-    if bins.len() > MOST {
-        return Err(fields.fault("bins", &TOO_MANY, &[&MOST.to_string()]));
+    if bins.len() > MAX_BINS {
+        return Err(fields.fault("bins", &TOO_MANY, &[&MAX_BINS.to_string()]));
     }
     let look = move |conn: &mut Conn| {
         let mut found = Vec::new();
@@ -153,17 +153,17 @@ pub(super) async fn list_words(_: Company, Path(name): Path<String>) -> Result<J
     Ok(bare(&items.into()))
 }
 
-pub(super) const BAD_BIN: Said = Said::new(
+pub(super) const BAD_BIN: Localized = Localized::new(
     "Поле {} должно быть БИН или ИИН: 12 цифр с верной контрольной.",
     "{} өрісі БСН немесе ЖСН болуы керек: бақылау цифры дұрыс 12 цифр.",
-    "The field {} must be a BIN or IIN: 12 digits with a right check digit.",
+    "The field {} must be a BIN or IIN: 12 digits with a valid check digit.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} элементов.",
     "{} өрісінде {} элементтен көп.",
     "The field {} has more than {} elements.",
 );
-const UNKNOWN_EMPLOYEE: Said = Said::new(
+const UNKNOWN_EMPLOYEE: Localized = Localized::new(
     "Сотрудник {} не найден.",
     "{} қызметкері табылмады.",
     "The employee {} was not found.",

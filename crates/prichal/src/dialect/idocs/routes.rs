@@ -102,12 +102,12 @@ pub fn worded(router: Router<App>, app: &App) -> Router<App> {
     // Before the layer, so that it is worded in the client's language as well.
     let router = router.method_not_allowed_fallback(dialect::wrong_method::<Guard>);
     dialect::worded_for::<Guard>(
-        router.layer(from_fn(note_language)),
+        router.layer(from_fn(negotiate)),
         "edo",
         move |error, left| {
-            let Heard { language, wanted } = left.get().cloned().unwrap_or_default();
+            let Negotiated { language, accept } = left.get().cloned().unwrap_or_default();
             let mut response = error_response::words(&app, error, language);
-            answer_as(&mut response, wanted.as_ref());
+            answer_as(&mut response, accept.as_ref());
             response
         },
     )
@@ -122,30 +122,32 @@ pub fn words(app: &Platform, error: &Error, headers: &HeaderMap) -> Response {
 
 /// How a client likes its answers.
 #[derive(Clone, Default)]
-struct Heard {
+struct Negotiated {
     language: Language,
-    wanted: Option<HeaderValue>,
+    accept: Option<HeaderValue>,
 }
 
-async fn note_language(request: Request, next: Next) -> Response {
+async fn negotiate(request: Request, next: Next) -> Response {
     let language = Language::of(request.headers());
-    let wanted = request.headers().get(header::ACCEPT).cloned();
+    let accept = request.headers().get(header::ACCEPT).cloned();
     let mut response = next.run(request).await;
-    answer_as(&mut response, wanted.as_ref());
-    response.extensions_mut().insert(Heard { language, wanted });
+    answer_as(&mut response, accept.as_ref());
+    response
+        .extensions_mut()
+        .insert(Negotiated { language, accept });
     response
 }
 
 /// The vendor answers JSON under three names, as the client likes (`docs/contracts/idocs.md §1.1`).
-fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
-    let Some(wanted) = wanted.and_then(|wanted| wanted.to_str().ok()) else {
+fn answer_as(response: &mut Response, accept: Option<&HeaderValue>) {
+    let Some(accept) = accept.and_then(|accept| accept.to_str().ok()) else {
         return;
     };
     let json = response.headers().get(header::CONTENT_TYPE);
     if !json.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
         return;
     }
-    let first = wanted
+    let first = accept
         .split(',')
         .map(|one| one.split(';').next().unwrap_or_default().trim());
     let known = first.filter_map(|one| match one {
@@ -155,7 +157,7 @@ fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
         _ => None,
     });
     if let Some(kind) = known.into_iter().next() {
-        let lines = response.headers_mut();
-        lines.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
 }

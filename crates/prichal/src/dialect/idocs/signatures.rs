@@ -24,7 +24,7 @@ use super::{
     answer::bare,
     caller::Company,
     documents::read_id,
-    language::{Language, Said},
+    language::{Language, Localized},
     prepared::missing,
     read::Fields,
 };
@@ -119,24 +119,24 @@ pub(super) async fn check_page(
 ) -> Result<Response> {
     let language = Language::of(&headers);
     let found = match parse_any(&id) {
-        Some(id) => app.db.read(move |conn| public(conn, id)).await?,
+        Some(id) => app.db.read(move |conn| find_public(conn, id)).await?,
         None => None,
     };
     let (status, page) = match found {
         Some(found) => (StatusCode::OK, page(&found, language)),
         None => (
             StatusCode::NOT_FOUND,
-            frame(language, &NOTHING.text(language, &[])),
+            frame(language, &NO_DOCUMENT.text(language, &[])),
         ),
     };
     let mut answer = (status, Html(page)).into_response();
-    let lines = answer.headers_mut();
+    let headers = answer.headers_mut();
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    lines.insert(
+    headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(policy),
     );
-    lines.insert(
+    headers.insert(
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),
     );
@@ -144,14 +144,14 @@ pub(super) async fn check_page(
 }
 
 /// What anybody may know of a document.
-struct Public {
+struct PublicDocument {
     document: Document,
     /// With the names of the companies.
     signatures: Vec<(signature::Brief, Brief, String)>,
 }
 
 /// A document that has left its draft.
-fn public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<Public>> {
+fn find_public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<PublicDocument>> {
     let Some(document) = store::find_any(conn, id)? else {
         return Ok(None);
     };
@@ -165,7 +165,7 @@ fn public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<Public>> {
         let name = found.and_then(|one| one.company_name.or(one.title));
         signatures.push((one, brief, name.unwrap_or_default()));
     }
-    Ok(Some(Public {
+    Ok(Some(PublicDocument {
         document,
         signatures,
     }))
@@ -181,8 +181,8 @@ fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Resul
     Ok(Brief::of(&report.unwrap_or_default()))
 }
 
-fn page(found: &Public, language: Language) -> String {
-    let say = |said: &Said| said.text(language, &[]);
+fn page(found: &PublicDocument, language: Language) -> String {
+    let say = |wording: &Localized| wording.text(language, &[]);
     let document = &found.document;
     let mut body = format!(
         "<dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd></dl>",
@@ -204,7 +204,7 @@ fn page(found: &Public, language: Language) -> String {
         let (class, verdict) = match one.verdict.as_str() {
             "TOTAL_PASSED" => ("good", &VALID),
             "TOTAL_FAILED" => ("bad", &INVALID),
-            _ => ("open", &OPEN),
+            _ => ("open", &UNDECIDED),
         };
         let _ = write!(
             body,
@@ -226,14 +226,14 @@ fn unchecked(unchecked: Unchecked, language: Language) -> String {
         identity,
         revocation,
     } = unchecked;
-    let mut said = String::new();
+    let mut html = String::new();
     for (_, words) in [(identity, &NO_IDENTITY), (revocation, &NO_REVOCATION)]
         .iter()
         .filter(|(missing, _)| *missing)
     {
-        let _ = write!(said, "<p>{}</p>", words.text(language, &[]));
+        let _ = write!(html, "<p>{}</p>", words.text(language, &[]));
     }
-    said
+    html
 }
 
 fn frame(language: Language, body: &str) -> String {
@@ -277,67 +277,68 @@ fn day(secs: i64) -> String {
         .to_owned()
 }
 
-const TITLE: Said = Said::new(
+const TITLE: Localized = Localized::new(
     "Проверка электронного документа",
     "Электрондық құжатты тексеру",
     "Check of an electronic document",
 );
-const NOTHING: Said = Said::new(
+const NO_DOCUMENT: Localized = Localized::new(
     "<p>Такого документа здесь нет.</p>",
     "<p>Мұнда ондай құжат жоқ.</p>",
     "<p>There is no such document here.</p>",
 );
-const NUMBER: Said = Said::new("Номер", "Нөмірі", "Number");
-const DATE: Said = Said::new("Дата", "Күні", "Date");
-const STATUS: Said = Said::new("Состояние", "Жағдайы", "State");
-const FINISHED: Said = Said::new("завершён", "аяқталды", "finished");
-const ENDED: Said = Said::new(
+const NUMBER: Localized = Localized::new("Номер", "Нөмірі", "Number");
+const DATE: Localized = Localized::new("Дата", "Күні", "Date");
+const STATUS: Localized = Localized::new("Состояние", "Жағдайы", "State");
+const FINISHED: Localized = Localized::new("завершён", "аяқталды", "finished");
+const ENDED: Localized = Localized::new(
     "отклонён или отозван, силы не имеет",
     "қабылданбады немесе кері қайтарылды, күші жоқ",
     "refused or taken back, without force",
 );
-const UNFINISHED: Said = Said::new("ещё не завершён", "әлі аяқталған жоқ", "not finished yet");
-const UNSIGNED: Said = Said::new(
+const UNFINISHED: Localized =
+    Localized::new("ещё не завершён", "әлі аяқталған жоқ", "not finished yet");
+const UNSIGNED: Localized = Localized::new(
     "Документ ещё никем не подписан.",
     "Құжатқа әлі ешкім қол қойған жоқ.",
     "Nobody has signed the document yet.",
 );
-const VALID: Said = Said::new(
+const VALID: Localized = Localized::new(
     "Подпись действительна",
     "Қолтаңба жарамды",
     "The signature is valid",
 );
-const INVALID: Said = Said::new(
+const INVALID: Localized = Localized::new(
     "Подпись недействительна",
     "Қолтаңба жарамсыз",
     "The signature is not valid",
 );
-const NO_IDENTITY: Said = Said::new(
+const NO_IDENTITY: Localized = Localized::new(
     "Не проверено: принадлежит ли подпись этой компании и этому сотруднику (БИН, ИИН)",
     "Тексерілмеген: қолтаңба осы компания мен қызметкердікі ме (БСН, ЖСН)",
     "Not checked: whether the signature is this company's and this employee's (BIN, IIN)",
 );
-const NO_REVOCATION: Said = Said::new(
+const NO_REVOCATION: Localized = Localized::new(
     "Не проверено: не отозван ли сертификат",
     "Тексерілмеген: сертификат кері қайтарылған ба",
     "Not checked: whether the certificate was revoked",
 );
-const OPEN: Said = Said::new(
+const UNDECIDED: Localized = Localized::new(
     "Действительность подписи ещё не установлена",
     "Қолтаңбаның жарамдылығы әлі анықталмаған",
     "The validity of the signature is not established yet",
 );
-const NOT_BASE64: Said = Said::new(
+const NOT_BASE64: Localized = Localized::new(
     "Поле {} должно быть в base64.",
     "{} өрісі base64 түрінде болуы керек.",
     "The field {} must be base64.",
 );
-const REQUIRED: Said = Said::new(
+const REQUIRED: Localized = Localized::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
 );
-const NO_POLICY: Said = Said::new(
+const NO_POLICY: Localized = Localized::new(
     "Поле {}: политики {} нет, есть kz, ru, eu-baseline и test.",
     "{} өрісі: {} саясаты жоқ, бары kz, ru, eu-baseline және test.",
     "The field {}: there is no policy {}, there are kz, ru, eu-baseline and test.",

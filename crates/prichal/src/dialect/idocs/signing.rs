@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use super::{
     caller::{Company, Employee},
-    error_response::AWAY,
-    language::Said,
-    prepared::{Prepared, doer, hold, invalid, missing, no_blob, refused},
+    error_response::ISSUER_UNREACHABLE,
+    language::Localized,
+    prepared::{Prepared, doer, invalid, lock_document, missing, no_blob, refused},
     read::Fields,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) async fn content(company: &Company, data: &Value, side: Direction) ->
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
-        let document = hold(tx, &company, id)?;
+        let document = lock_document(tx, &company, id)?;
         may_sign(&company, &document, &employee, side)?;
         let zip = keep_zip(tx, &document, made.as_ref())?
             .ok_or_else(|| Error::internal("the content to sign was not made"))?;
@@ -94,7 +94,7 @@ async fn make_zip(
     side: Direction,
 ) -> Result<Option<DocumentBlob>> {
     let asked = company.clone();
-    let look = move |conn: &mut Conn| {
+    let read = move |conn: &mut Conn| {
         let employee = asked.employee(conn, signer, "DOCUMENT_SIGN")?;
         let document = store::find(conn, asked.id(), id)?;
         let document = document.ok_or_else(|| missing(&asked, id))?;
@@ -110,7 +110,7 @@ async fn make_zip(
         }
         Ok::<_, Error>(Some((sender, originals)))
     };
-    let Some((sender, originals)) = company.app.db.read(look).await? else {
+    let Some((sender, originals)) = company.app.db.read(read).await? else {
         return Ok(None);
     };
     let names: Vec<&str> = originals.iter().map(|one| one.name.as_str()).collect();
@@ -146,8 +146,8 @@ fn keep_zip(
     document: &Document,
     made: Option<&DocumentBlob>,
 ) -> Result<Option<Uuid>> {
-    if let Some(known) = store::zip(tx.conn()?, document.id)? {
-        return Ok(Some(known));
+    if let Some(context) = store::zip(tx.conn()?, document.id)? {
+        return Ok(Some(context));
     }
     let Some(made) = made else { return Ok(None) };
     document_blob::insert(tx, made)?;
@@ -155,14 +155,14 @@ fn keep_zip(
 }
 
 /// A signature on its way in.
-pub(super) struct Given {
+pub(super) struct SubmittedSignature {
     pub(super) document: Uuid,
     pub(super) signer: Uuid,
     pub(super) blob: Uuid,
     pub(super) ticket: Option<Uuid>,
 }
 
-impl Given {
+impl SubmittedSignature {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let content = fields.need_object("signatureBinaryContent")?;
         Ok(Self {
@@ -176,8 +176,8 @@ impl Given {
 
 /// Takes a signature: it is checked, and then the document moves on.
 pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
-    let given = Given::read(&Fields::of(data, company.language())?)?;
-    let Some(mut taken) = take(company, given, side).await? else {
+    let submitted = SubmittedSignature::read(&Fields::of(data, company.language())?)?;
+    let Some(mut taken) = check_signature(company, submitted, side).await? else {
         return Ok(Prepared::new(|_| Ok(Value::Null)));
     };
     let company = company.clone();
@@ -188,8 +188,8 @@ pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Re
 }
 
 /// A signature that has been checked.
-pub(super) struct Taken {
-    given: Given,
+pub(super) struct CheckedSignature {
+    submitted: SubmittedSignature,
     ticket: Uuid,
     blob: DocumentBlob,
     attached: bool,
@@ -199,7 +199,7 @@ pub(super) struct Taken {
 }
 
 /// Signers of one signature, at most.
-const MOST_SIGNERS: usize = 16;
+const MAX_SIGNERS: usize = 16;
 
 /// Whether what is signed lies inside, of a signature with not too many signers. It may be long.
 async fn is_attached(signature: &Bytes) -> Result<bool> {
@@ -213,16 +213,16 @@ async fn is_attached(signature: &Bytes) -> Result<bool> {
     let (attached, signers) = tokio::task::spawn_blocking(read)
         .await
         .map_err(Error::internal)?;
-    if signers > MOST_SIGNERS {
+    if signers > MAX_SIGNERS {
         let word = check::word(&SubIndication::SigConstraintsFailure);
-        let why = format!("{word}: {signers} have signed, more than {MOST_SIGNERS}");
+        let why = format!("{word}: {signers} have signed, more than {MAX_SIGNERS}");
         return Err(invalid(why));
     }
     Ok(attached)
 }
 
 /// What is known before a signature is checked.
-struct Known {
+struct SigningContext {
     link: Link,
     blob: DocumentBlob,
     zip: DocumentBlob,
@@ -232,56 +232,61 @@ struct Known {
 }
 
 /// Checks a signature and its ticket. Nothing when the ticket was used with the same signature before.
-pub(super) async fn take(
+pub(super) async fn check_signature(
     company: &Company,
-    given: Given,
+    submitted: SubmittedSignature,
     side: Direction,
-) -> Result<Option<Taken>> {
+) -> Result<Option<CheckedSignature>> {
     let asked = company.clone();
-    let (document, signer, blob, ticket) = (given.document, given.signer, given.blob, given.ticket);
-    let look = move |conn: &mut Conn| {
-        let known = look_up(conn, &asked, document, signer, blob, ticket)?;
-        if let Some(known) = &known {
+    let (document, signer, blob, ticket) = (
+        submitted.document,
+        submitted.signer,
+        submitted.blob,
+        submitted.ticket,
+    );
+    let read = move |conn: &mut Conn| {
+        let context = find_context(conn, &asked, document, signer, blob, ticket)?;
+        if let Some(context) = &context {
             let employee = asked.employee(conn, signer, "DOCUMENT_SIGN")?;
-            may_sign(&asked, &known.document, &employee, side)?;
+            may_sign(&asked, &context.document, &employee, side)?;
         }
-        Ok::<_, Error>(known)
+        Ok::<_, Error>(context)
     };
-    let Some(known) = company.app.db.read(look).await? else {
+    let Some(context) = company.app.db.read(read).await? else {
         return Ok(None);
     };
-    let bytes = known.blob.size + known.zip.size;
+    let bytes = context.blob.size + context.zip.size;
     let _room = check::room(&company.app, company.id(), bytes).await;
-    let signature = company.app.blobs.read_whole(key(&known.blob)).await?;
+    let signature = company.app.blobs.read_whole(key(&context.blob)).await?;
     let attached = is_attached(&signature).await?;
-    let (content, content_sha256) = check::content(&company.app, attached, &known.zip).await?;
-    let signer = ExpectedSigner::of(&known.document, company.id(), company.bin(), known.iin);
+    let (content, content_sha256) = check::content(&company.app, attached, &context.zip).await?;
+    let signer = ExpectedSigner::of(&context.document, company.id(), company.bin(), context.iin);
     let individual = signer.individual;
     let question = Question {
         signature,
         content,
         content_sha256,
         signer,
-        financial: is_financial(known.document.group),
+        financial: is_financial(context.document.group),
         received_at: company.now,
     };
-    let checked = check::check(&company.app, &known.rules, question).await?;
-    let decision = check::decide(&known.rules, &checked, individual);
+    let checked = check::check(&company.app, &context.rules, question).await?;
+    let decision = check::decide(&context.rules, &checked, individual);
     let Checked { report, proofs, .. } = checked;
     let due_at = match decision {
         Decision::Accepted => None,
         Decision::Later => recheck::next(1, company.now),
-        Decision::Away(why) => return Err(Error::refused(AWAY, why)),
+        Decision::Away(why) => return Err(Error::refused(ISSUER_UNREACHABLE, why)),
         Decision::Refused(why) => return Err(invalid(why)),
     };
     let iin = report.signers.first().and_then(|signer| {
         let facts = signer.certificate.as_ref()?;
         Some(facts.iin.as_ref()?.as_str().to_owned())
     });
-    Ok(Some(Taken {
-        given,
-        ticket: known.link.ticket.unwrap_or_default(),
-        blob: known.blob,
+    Ok(Some(CheckedSignature {
+        submitted,
+        ticket: context.link.ticket.unwrap_or_default(),
+        blob: context.blob,
         attached,
         iin,
         proofs,
@@ -290,14 +295,14 @@ pub(super) async fn take(
 }
 
 /// Finds ticket, signature and content. Nothing when the ticket was used with the same signature.
-fn look_up(
+fn find_context(
     conn: &mut Conn,
     company: &Company,
     id: Uuid,
     signer: Uuid,
     blob: Uuid,
     ticket: Option<Uuid>,
-) -> Result<Option<Known>> {
+) -> Result<Option<SigningContext>> {
     let employee = company.employee(conn, signer, "DOCUMENT_SIGN")?;
     let document = store::find(conn, company.id(), id)?;
     let document = document.ok_or_else(|| missing(company, id))?;
@@ -330,7 +335,7 @@ fn look_up(
         // There would be nothing to compare the certificate with.
         return Err(company.refuse(&NO_IIN, &[employee.name()]));
     }
-    Ok(Some(Known {
+    Ok(Some(SigningContext {
         zip: zip.ok_or_else(|| Error::internal("the content to sign is not there"))?,
         rules,
         iin: employee.iin().map(str::to_owned),
@@ -340,7 +345,7 @@ fn look_up(
     }))
 }
 
-impl Taken {
+impl CheckedSignature {
     /// Whether the ticket was used with the same signature in the meantime.
     fn was_used(&self, conn: &mut Conn, company: &Company) -> Result<bool> {
         let link = signature::find_ticket(conn, company.id(), self.ticket)?;
@@ -354,14 +359,14 @@ impl Taken {
     /// Writes the signature and what becomes of the document. Whoever else has signed in the meantime
     /// has won.
     pub(super) fn write(&mut self, tx: &mut Tx<'_>, company: &Company, step: &Step) -> Result<()> {
-        let Given {
+        let SubmittedSignature {
             document: id,
             signer,
             blob,
             ..
-        } = self.given;
+        } = self.submitted;
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
-        let mut document = hold(tx, company, id)?;
+        let mut document = lock_document(tx, company, id)?;
         if self.was_used(tx.conn()?, company)? {
             // The same call was faster: this one is told the same.
             return Ok(());
@@ -396,32 +401,32 @@ impl Taken {
     }
 }
 
-const NO_IIN: Said = Said::new(
+const NO_IIN: Localized = Localized::new(
     "У сотрудника {} не указан ИИН, подпись не с чем сверить.",
     "{} қызметкерінің ЖСН көрсетілмеген, қолтаңбаны салыстыратын ештеңе жоқ.",
     "The employee {} has no IIN, so there is nothing to compare the signature with.",
 );
-const NOT_SIGNATURE: Said = Said::new(
+const NOT_SIGNATURE: Localized = Localized::new(
     "Файл {} загружен не как подпись.",
     "{} файлы қолтаңба ретінде жүктелмеген.",
     "The file {} was not uploaded as a signature.",
 );
-const NO_TICKET: Said = Said::new(
+const NO_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: билет не найден, запросите содержимое для подписи.",
     "idempotencyTicket өрісі: билет табылмады, қол қоюға арналған мазмұнды сұраңыз.",
     "The field idempotencyTicket: there is no such ticket, ask for the content to sign.",
 );
-const OTHER_TICKET: Said = Said::new(
+const OTHER_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: билет выдан для другого документа или сотрудника.",
     "idempotencyTicket өрісі: билет басқа құжатқа немесе қызметкерге берілген.",
     "The field idempotencyTicket: the ticket is for another document or employee.",
 );
-const USED_TICKET: Said = Said::new(
+const USED_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: билет уже использован с другой подписью.",
     "idempotencyTicket өрісі: билет басқа қолтаңбамен қолданылған.",
     "The field idempotencyTicket: the ticket was used with another signature.",
 );
-const OLD_TICKET: Said = Said::new(
+const OLD_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: срок билета истёк или его сменил новый.",
     "idempotencyTicket өрісі: билеттің мерзімі өтті немесе оны жаңасы алмастырды.",
     "The field idempotencyTicket: the ticket has expired or was replaced by a newer one.",

@@ -34,7 +34,7 @@ const ROOT: &str = "/rest/v1/";
 /// The longest id, in bytes.
 const MAX_ID: usize = 64;
 /// The selection fields that lists and reads take.
-const SELECTION: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
+const SELECTION_FIELDS: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
 
 /// An answer: its content, or a code and a text.
 pub(super) type Answer = Result<Value, (i64, String)>;
@@ -145,7 +145,7 @@ fn read(asked: &Object) -> Result<Request<Body>> {
         Some(_) => return Err(Error::invalid("id", "The id must be the id of an entity.")),
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for name in SELECTION {
+    for name in SELECTION_FIELDS {
         match asked.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(value)) => drop(query.append_pair(name, value)),

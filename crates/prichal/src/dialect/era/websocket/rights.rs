@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// How many roles are read at once.
-const ROLES: i64 = 1000;
+const MAX_ROLES_PER_READ: i64 = 1000;
 
 /// The capabilities of a channel without roles. Its frames go to its own script.
-const PLAIN: [&str; 2] = ["/ws#msg", "/ws#test"];
+const DEFAULT_CAPABILITIES: [&str; 2] = ["/ws#msg", "/ws#test"];
 
 /// The routes that are open; all else is closed.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +46,12 @@ impl Route {
 }
 
 impl Rights {
-    fn plain() -> Self {
-        Self(PLAIN.map(|url| Route::new("WEBSOCKET", url)).to_vec())
+    fn without_roles() -> Self {
+        Self(
+            DEFAULT_CAPABILITIES
+                .map(|url| Route::new("WEBSOCKET", url))
+                .to_vec(),
+        )
     }
 
     /// The rights that a channel has now. A role that is not there, or has no
@@ -55,14 +59,15 @@ impl Rights {
     pub(super) async fn of(app: &App, handle: &ChannelHandle) -> Result<Self> {
         let wanted: Vec<String> = handle.channel.roles().map(str::to_owned).collect();
         if wanted.is_empty() {
-            return Ok(Self::plain());
+            return Ok(Self::without_roles());
         }
         let workspace = handle.workspace;
         let mut routes = Vec::new();
         let mut seen = 0;
         loop {
-            let read =
-                move |conn: &mut Conn| entity::list(conn, workspace, EntityKind::Role, seen, ROLES);
+            let read = move |conn: &mut Conn| {
+                entity::list(conn, workspace, EntityKind::Role, seen, MAX_ROLES_PER_READ)
+            };
             let (_, found) = app.db.read(read).await?;
             if found.is_empty() {
                 break;
@@ -138,7 +143,7 @@ mod tests {
             ("GET", "/rest/v1/service/svcscripts", false),
             ("GET", "/ws#msg", false),
         ];
-        opens(&Rights::plain(), &table);
+        opens(&Rights::without_roles(), &table);
         opens(
             &Rights::default(),
             &table.map(|(method, url, _)| (method, url, false)),

@@ -26,7 +26,7 @@ use tokio::{
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error as Broken, Message,
+        Error as SocketError, Message,
         error::CapacityError,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
@@ -36,8 +36,8 @@ use uuid::Uuid;
 
 use super::{
     frame::{self, Qid, answered, framed, unreadable},
-    in_flight::Going,
-    inbox::{Asked, INBOX, read_all},
+    in_flight::InFlight,
+    inbox::{InboundFrame, MAX_QUEUED_FRAMES, run_all},
     received::{Counted, Received},
     rest::{self, Answer, said},
     rights::Rights,
@@ -66,24 +66,24 @@ use crate::{
 };
 
 /// How often the client is asked whether it is there; it may miss that twice.
-const PING: Duration = Duration::from_secs(30);
-const MISSES: u32 = 2;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const MAX_MISSED_PINGS: u32 = 2;
 /// How long a frame may take to be sent.
-const SEND: Duration = Duration::from_secs(30);
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The head of a client's frame that is of no message.
-const HEAD: usize = 6;
+const CONTROL_FRAME_HEAD: usize = 6;
 /// How many events are read at once.
-const EVENTS: i64 = 256;
+const MAX_EVENTS_PER_READ: i64 = 256;
 /// How many parameters a script may be started with, and how long it may run.
-const PARAMS: usize = 20;
-const TIME: Duration = Duration::from_secs(10);
-const LONGEST: u64 = 60_000;
+const MAX_PARAMS: usize = 20;
+const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_SCRIPT_TIMEOUT_MS: u64 = 60_000;
 /// How long rights are good for where they may be changed on another node.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+const RIGHTS_TTL: Duration = Duration::from_secs(1);
 
 /// The capabilities there are.
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
-const DENIED: &str = "Access denied by IAM (route not found)";
+const ACCESS_DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 type Closed = oneshot::Receiver<Close>;
@@ -91,7 +91,7 @@ type Closed = oneshot::Receiver<Close>;
 /// The other end of a websocket.
 pub(super) struct Client {
     pub(super) id: Uuid,
-    pub(super) standing: Standing,
+    pub(super) standing: CurrentRights,
     /// The account that its frames are on.
     pub(super) payer: Payer,
     pub(super) received: Received,
@@ -100,7 +100,7 @@ pub(super) struct Client {
 }
 
 /// The rights that a websocket has, and when they were looked at.
-pub(super) struct Standing {
+pub(super) struct CurrentRights {
     pub(super) rights: Rights,
     /// The number of [`channel::sockets::Sockets::rights`] before that.
     pub(super) version: u64,
@@ -164,7 +164,7 @@ async fn finish(socket: &mut Socket, end: End) {
         }
     };
     // Whoever is not there any more does not hear it.
-    let _ = tokio::time::timeout(SEND, said).await;
+    let _ = tokio::time::timeout(SEND_TIMEOUT, said).await;
 }
 
 struct Session {
@@ -173,7 +173,7 @@ struct Session {
     handle: Arc<ChannelHandle>,
     /// The token that let the client in.
     token: String,
-    standing: Standing,
+    standing: CurrentRights,
     id: Uuid,
     payer: Payer,
     received: Received,
@@ -183,9 +183,9 @@ struct Session {
     /// Everything up to this number of the log has been told.
     seen: i64,
     news: Option<watch::Receiver<u64>>,
-    going: Going,
+    in_flight: InFlight,
     /// Frames for the receiving script, and whoever has it run.
-    inbox: Option<mpsc::Sender<Asked>>,
+    inbox: Option<mpsc::Sender<InboundFrame>>,
     reading: JoinSet<()>,
     /// Ends the receiving script with the connection.
     closed: CancellationToken,
@@ -206,7 +206,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             seen: 0,
             news: None,
-            going: Going::default(),
+            in_flight: InFlight::default(),
             inbox: None,
             reading: JoinSet::new(),
             closed: CancellationToken::new(),
@@ -215,12 +215,12 @@ impl Session {
 
     /// Whether nothing goes on that the client waits for.
     fn is_idle(&self) -> bool {
-        self.going.is_empty() && self.reading.is_empty()
+        self.in_flight.is_empty() && self.reading.is_empty()
     }
 
     fn stop(&self) {
         self.closed.cancel();
-        self.going.stop();
+        self.in_flight.stop();
     }
 
     async fn converse(
@@ -229,7 +229,7 @@ impl Session {
         place: &mut channel::sockets::Place<'_>,
     ) -> End {
         let (mut missed, mut was_partial) = (0, false);
-        let mut next_ping = self.app.clock.now() + PING;
+        let mut next_ping = self.app.clock.now() + PING_INTERVAL;
         let clock = self.app.clock.clone();
         let (stopping, abort) = (self.app.stopping.clone(), self.app.abort.clone());
         let mut is_leaving = false;
@@ -243,13 +243,13 @@ impl Session {
                     match received {
                         None => return End::Gone,
                         Some(Ok(Message::Close(_))) => return End::Answered,
-                        Some(Err(error)) => return broken(&error),
+                        Some(Err(error)) => return end_of(&error),
                         Some(Ok(Message::Text(text))) => {
                             was_partial = false;
                             let mut hold = self.received.take();
                             // With what is made of it while it is read.
                             if hold.grow(weight(text.as_bytes())).await.is_err() {
-                                return full();
+                                return out_of_memory();
                             }
                             match self.take(&text, hold).await {
                                 Some(frame) => Frame::from(frame),
@@ -260,23 +260,23 @@ impl Session {
                             return End::Close(CloseCode::Unsupported, "frames are text");
                         }
                         Some(Ok(control)) => {
-                            self.received.forget(HEAD + control.len());
+                            self.received.forget(CONTROL_FRAME_HEAD + control.len());
                             continue;
                         }
                     }
                 }
                 Some(frame) = place.frames.recv() => frame,
-                Some(ended) = self.going.next() => match ended {
+                Some(ended) = self.in_flight.next() => match ended {
                     Some(frame) => frame,
                     None => continue,
                 },
                 Some(_) = self.reading.join_next() => continue,
-                () = heard(self.news.as_mut()) => match self.tell(socket, &mut place.close).await {
+                () = wait_for_news(self.news.as_mut()) => match self.send_events(socket, &mut place.close).await {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
                 () = clock.sleep_until(next_ping) => {
-                    if missed >= MISSES {
+                    if missed >= MAX_MISSED_PINGS {
                         return End::Gone;
                     }
                     let is_partial = self.received.is_partial();
@@ -286,8 +286,8 @@ impl Session {
                     was_partial = is_partial;
                     missed += 1;
                     // A failure is met again with the next frame, and answered there.
-                    let _ = self.renew().await;
-                    next_ping = clock.now() + PING;
+                    let _ = self.refresh_rights().await;
+                    next_ping = clock.now() + PING_INTERVAL;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
                         return End::Gone;
                     }
@@ -323,7 +323,7 @@ impl Session {
         let empty = Object::new();
         let asked = known.unwrap_or(&empty);
         let result = |answer| Some(answered(method, qid.as_deref(), answer));
-        if let Err(error) = self.renew().await {
+        if let Err(error) = self.refresh_rights().await {
             return result(Err(said(&error)));
         }
         match method {
@@ -353,13 +353,13 @@ impl Session {
                 let done = done.inspect_err(|error| security::refused(error, None));
                 result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
             }
-            "abort_svcscript" => result(self.going.abort(qid.as_deref()).map(|()| Vec::new())),
+            "abort_svcscript" => result(self.in_flight.abort(qid.as_deref()).map(|()| Vec::new())),
             "rest" => self.rest(asked.clone(), qid, hold),
             "start_svcscript" => match self.start(asked, qid.clone(), hold).await {
                 Ok(()) => None,
                 Err(error) => result(Err(error)),
             },
-            _ => self.receive(Asked {
+            _ => self.receive(InboundFrame {
                 method: method.to_owned(),
                 text: frame.to_json(),
                 qid,
@@ -369,11 +369,11 @@ impl Session {
     }
 
     /// Brings the rights up to what they are now. What they do not open any more is closed.
-    async fn renew(&mut self) -> Result<()> {
+    async fn refresh_rights(&mut self) -> Result<()> {
         let sockets = &self.app.channels.sockets;
         let (version, now) = (sockets.rights(), self.app.clock.now());
         let standing = &self.standing;
-        if version == standing.version && now.since(standing.looked_at) < GOOD_FOR {
+        if version == standing.version && now.since(standing.looked_at) < RIGHTS_TTL {
             return Ok(());
         }
         let lane = self.handle.lane();
@@ -397,7 +397,7 @@ impl Session {
             self.subscriptions = Subscriptions::default();
             self.news = None;
         }
-        self.standing = Standing {
+        self.standing = CurrentRights {
             rights,
             version,
             looked_at: now,
@@ -421,7 +421,7 @@ impl Session {
                 Some(known) if !may(&self.handle, &self.standing.rights, known) => {
                     let object = format!("/ws#{known}");
                     security::record(Event::Forbidden, None, &object);
-                    Some(DENIED)
+                    Some(ACCESS_DENIED)
                 }
                 Some(known) => {
                     self.open.insert(known);
@@ -459,8 +459,8 @@ impl Session {
         ])
     }
 
-    fn seen(&self) -> Seen {
-        Seen::of(&self.app, self.address, &self.handle)
+    fn seen(&self) -> Attribution {
+        Attribution::of(&self.app, self.address, &self.handle)
     }
 
     fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
@@ -472,10 +472,13 @@ impl Session {
             drop(hold);
             let answer = answer.map(|content| vec![("content", content)]);
             let text = answered("rest", qid.as_deref(), answer);
-            Some(paid("rest", qid.as_deref(), text, &payer))
+            Some(answer_frame("rest", qid.as_deref(), text, &payer))
         };
         let seen = self.seen();
-        match self.going.begin(async move { seen.by(work).await }) {
+        match self
+            .in_flight
+            .spawn_request(async move { seen.by(work).await })
+        {
             Ok(()) => None,
             Err(error) => Some(answered("rest", again.as_deref(), Err(error))),
         }
@@ -514,8 +517,8 @@ impl Session {
     }
 
     /// Tells what has happened since the last time.
-    async fn tell(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
-        if self.renew().await.is_err() {
+    async fn send_events(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
+        if self.refresh_rights().await.is_err() {
             // The next news brings it.
             return Ok(());
         }
@@ -524,7 +527,7 @@ impl Session {
             let after = self.seen;
             let user = self.handle.channel.user();
             let read = move |conn: &mut Conn| {
-                let mut events = event::list(conn, workspace, after, EVENTS)?;
+                let mut events = event::list(conn, workspace, after, MAX_EVENTS_PER_READ)?;
                 let last = events.last().map(|last| last.seq);
                 document::hide(conn, workspace, user.map(UserId), &mut events)?;
                 Ok::<_, Error>((events, last))
@@ -540,7 +543,7 @@ impl Session {
             let mut hold = self.payer.hold(Use::Frame);
             let bytes = events.iter().map(|event| event.body.len()).sum();
             if hold.grow(bytes).await.is_err() {
-                return Err(full());
+                return Err(out_of_memory());
             }
             let now = self.app.clock.now();
             let user = user.map(|id| (EntityKind::User, id));
@@ -565,15 +568,16 @@ impl Session {
     async fn start(&mut self, asked: &Object, qid: Qid, hold: Hold) -> Result<(), (i64, String)> {
         let admitted = writes::admit(&self.app, self.handle.workspace);
         admitted.map_err(|error| said(&error))?;
-        let (code, params) = read_start(asked, PARAMS).map_err(|error| said(&error))?;
+        let (code, params) = read_start(asked, MAX_PARAMS).map_err(|error| said(&error))?;
         let time = match asked.get("timeout") {
-            None | Some(Value::Null) => TIME,
+            None | Some(Value::Null) => DEFAULT_SCRIPT_TIMEOUT,
             Some(given) => given
                 .as_u64()
-                .filter(|millis| (1..=LONGEST).contains(millis))
+                .filter(|millis| (1..=MAX_SCRIPT_TIMEOUT_MS).contains(millis))
                 .map(Duration::from_millis)
                 .ok_or_else(|| {
-                    let why = format!("The timeout must be 1 to {LONGEST} milliseconds");
+                    let why =
+                        format!("The timeout must be 1 to {MAX_SCRIPT_TIMEOUT_MS} milliseconds");
                     (1400, why)
                 })?,
         };
@@ -617,25 +621,30 @@ impl Session {
                 Some(failure) => Err((1500, failure.to_string())),
             };
             let text = answered("start_svcscript", qid.as_deref(), answer);
-            Some(paid("start_svcscript", qid.as_deref(), text, &payer))
+            Some(answer_frame(
+                "start_svcscript",
+                qid.as_deref(),
+                text,
+                &payer,
+            ))
         };
         let seen = self.seen();
         let work = async move { seen.by(Box::pin(work)).await };
-        self.going.start(&again, abort, work)
+        self.in_flight.spawn_script(&again, abort, work)
     }
 
     /// Hands a frame to the channel's own script. They are taken one after the other.
-    fn receive(&mut self, asked: Asked) -> Option<String> {
+    fn receive(&mut self, asked: InboundFrame) -> Option<String> {
         if let Err(error) = writes::admit(&self.app, self.handle.workspace) {
             let qid = asked.qid.as_deref();
             return Some(answered(&asked.method, qid, Err(said(&error))));
         }
         let inbox = self.inbox.get_or_insert_with(|| {
-            let (inbox, frames) = mpsc::channel(INBOX);
+            let (inbox, frames) = mpsc::channel(MAX_QUEUED_FRAMES);
             let (app, handle) = (self.app.clone(), self.handle.clone());
             let workspace = Some(self.handle.workspace);
-            let work = Box::pin(read_all(app, handle, self.id, frames, self.closed.clone()));
-            let seen = Seen::of(&self.app, self.address, &self.handle);
+            let work = Box::pin(run_all(app, handle, self.id, frames, self.closed.clone()));
+            let seen = Attribution::of(&self.app, self.address, &self.handle);
             let work = async move { seen.by(work).await };
             self.reading.spawn(tenant::scope(workspace, work));
             inbox
@@ -643,7 +652,7 @@ impl Session {
         let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {
             return None;
         };
-        let why = format!("More than {INBOX} frames wait for the script");
+        let why = format!("More than {MAX_QUEUED_FRAMES} frames wait for the script");
         Some(answered(
             &asked.method,
             asked.qid.as_deref(),
@@ -653,13 +662,13 @@ impl Session {
 }
 
 /// The client, as the security log and the count of guesses see it. Each frame is a request of its own.
-struct Seen {
+struct Attribution {
     app: App,
     address: Option<IpAddr>,
     actor: Actor,
 }
 
-impl Seen {
+impl Attribution {
     fn of(app: &App, address: Option<IpAddr>, handle: &Arc<ChannelHandle>) -> Self {
         Self {
             app: app.clone(),
@@ -674,12 +683,12 @@ impl Seen {
 }
 
 /// The end where there is no memory for what a client sends or wants to hear.
-fn full() -> End {
+fn out_of_memory() -> End {
     End::Close(CloseCode::Again, "the server has no memory for it now")
 }
 
 /// An answer, or that there is no memory for it.
-fn paid(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
+fn answer_frame(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
     Frame::paid(text, payer).unwrap_or_else(|| {
         metrics::counter!("prichal_memory_refused_total").increment(1);
         let why = "The server has no memory for the answer now".to_owned();
@@ -694,7 +703,7 @@ fn may(handle: &ChannelHandle, rights: &Rights, capability: &str) -> bool {
 }
 
 /// Waits for news of the log, for ever when nobody asks for it.
-async fn heard(news: Option<&mut watch::Receiver<u64>>) {
+async fn wait_for_news(news: Option<&mut watch::Receiver<u64>>) {
     let is_news = match news {
         Some(news) => news.changed().await.is_ok(),
         None => false,
@@ -707,19 +716,21 @@ async fn heard(news: Option<&mut watch::Receiver<u64>>) {
 /// Sends a frame. False when the client is not there, or does not read: then nothing more can be said.
 async fn deliver(socket: &mut Socket, close: &mut Closed, message: Message) -> bool {
     tokio::select! {
-        sent = tokio::time::timeout(SEND, socket.send(message)) => sent.is_ok_and(|sent| sent.is_ok()),
+        sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(message)) => sent.is_ok_and(|sent| sent.is_ok()),
         _ = close => false,
     }
 }
 
-fn broken(error: &Broken) -> End {
+fn end_of(error: &SocketError) -> End {
     match error {
-        Broken::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => full(),
-        Broken::Capacity(CapacityError::MessageTooLong { .. }) => {
+        SocketError::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+            out_of_memory()
+        }
+        SocketError::Capacity(CapacityError::MessageTooLong { .. }) => {
             End::Close(CloseCode::Size, "a message is longer than 1 MiB")
         }
-        Broken::Utf8(_) => End::Close(CloseCode::Invalid, "a frame is not UTF-8"),
-        Broken::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
+        SocketError::Utf8(_) => End::Close(CloseCode::Invalid, "a frame is not UTF-8"),
+        SocketError::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
         _ => End::Gone,
     }
 }

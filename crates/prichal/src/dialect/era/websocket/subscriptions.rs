@@ -10,13 +10,13 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 /// How many subscriptions a websocket has at the most.
-const MOST: usize = 64;
+const MAX_SUBSCRIPTIONS: usize = 64;
 /// The longest life of one, in seconds. An hour is advised.
-const LONGEST: u64 = 24 * 3600;
+const MAX_EXPIRES: u64 = 24 * 3600;
 /// The one kind of event there is.
 const CHANGED: &str = "modelevents.data_changed";
 /// The most ids that one may name.
-const OBJECTS: usize = 1000;
+const MAX_OBJECTS: usize = 1000;
 
 /// The subscriptions of one websocket.
 #[derive(Default)]
@@ -48,9 +48,9 @@ impl Subscriptions {
         let life = match asked.get("expires") {
             Some(life) => life
                 .as_u64()
-                .filter(|life| *life <= LONGEST)
+                .filter(|life| *life <= MAX_EXPIRES)
                 .ok_or_else(|| {
-                    let why = format!("The expires must be 0 to {LONGEST} seconds.");
+                    let why = format!("The expires must be 0 to {MAX_EXPIRES} seconds.");
                     Error::invalid("expires", why)
                 })?,
             None => 3600,
@@ -77,8 +77,8 @@ impl Subscriptions {
             None | Some(Value::Null) => Vec::new(),
             Some(ids) => objects(ids)?,
         };
-        if !self.0.contains_key(&key) && self.0.len() >= MOST {
-            let what = format!("A websocket has at most {MOST} subscriptions");
+        if !self.0.contains_key(&key) && self.0.len() >= MAX_SUBSCRIPTIONS {
+            let what = format!("A websocket may have at most {MAX_SUBSCRIPTIONS} subscriptions");
             return Err(Error::refused("tooMany", what));
         }
         let subscription = Subscription {
@@ -141,7 +141,7 @@ fn objects(ids: &Value) -> Result<Vec<Uuid>> {
     let wrong = || Error::invalid("objects", "The objects must be a list of at most 1000 ids.");
     let ids = ids
         .as_array()
-        .filter(|ids| ids.len() <= OBJECTS)
+        .filter(|ids| ids.len() <= MAX_OBJECTS)
         .ok_or_else(wrong)?;
     let ids = ids
         .iter()
