@@ -1,4 +1,4 @@
-//! Who calls `/rest/v1`: the token says which workspace it is, since the path does not.
+//! The caller of `/rest/v1`, a hook or a websocket. The path names no workspace, so the token does.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The collections that can be asked for ids.
+/// The collections with the verb LOOKUP.
 const COLLECTIONS: [&str; 3] = [
     "/rest/v1/service/integration_points",
     "/rest/v1/service/integration_point_types",
@@ -34,14 +34,14 @@ pub(super) const HOOK_PATH: &str = "/hook/";
 /// The path before the token of a websocket.
 const SOCKET_PATH: &str = "/ws/token/v1/";
 
-/// Somebody with a token of a workspace.
+/// The holder of a token of a workspace.
 pub struct Tenant {
     pub(super) app: App,
     pub(super) workspace: WorkspaceId,
     pub(super) caller: Caller,
-    /// Whether it asks for ids, whatever the method.
+    /// True for a request that looks ids up, by the verb LOOKUP or by a header.
     pub(super) is_lookup: bool,
-    /// When the request was taken on: the time of all it does.
+    /// The time of the request, and of all that it writes.
     pub(super) now: Timestamp,
 }
 
@@ -73,7 +73,7 @@ impl Asking for Tenant {
     }
 }
 
-/// Marks a request that came over a websocket, within the rights of its channel.
+/// The mark of a request that came over a websocket: it has the rights of that channel.
 #[derive(Clone)]
 pub(super) struct AsChannel(pub(super) Arc<ChannelHandle>);
 
@@ -81,7 +81,6 @@ impl FromRequestParts<App> for Tenant {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        // Over a websocket it is the channel that asks.
         if let Some(AsChannel(handle)) = parts.extensions.get() {
             tenant::name(handle.workspace);
             let caller = Caller::Channel(handle.clone());
@@ -93,7 +92,7 @@ impl FromRequestParts<App> for Tenant {
             .ok_or(Error::Unauthenticated)?;
         let Caller::Token(token) = &caller else {
             return Err(Error::Forbidden(
-                "The token of a workspace is required: it says which one is meant",
+                "A workspace's token is required, because the path names no workspace",
             ));
         };
         let workspace = token.workspace;
@@ -104,8 +103,8 @@ impl FromRequestParts<App> for Tenant {
 }
 
 impl Tenant {
-    /// Refuses what writes more than may be written, and what makes more of what is used up: new entities,
-    /// messages, runs.
+    /// Refuses a write beyond the workspace's rate, and a request that adds to a kind of record whose quota is used
+    /// up.
     async fn admit(
         app: &App,
         workspace: WorkspaceId,
@@ -121,7 +120,7 @@ impl Tenant {
             Method::POST if !is_lookup && !is_order => {
                 &[Kind::Entities, Kind::Events, Kind::Runs, Kind::Records]
             }
-            // It may make less of the records: that is seen when it is written.
+            // A change may make a record smaller, so its quota is checked in the transaction.
             Method::PUT | Method::PATCH => &[Kind::Events],
             _ => &[],
         };
@@ -136,8 +135,8 @@ impl Tenant {
     }
 }
 
-/// An administrator of the workspace, since channels hold tokens; or, over a websocket, a channel whose roles
-/// open the path. What grants rights such a channel cannot change.
+/// An administrator of the workspace, because channels hold tokens; or a channel, over a websocket, whose roles
+/// open the path. Such a channel cannot change entities that grant rights.
 pub(super) struct Admin(pub(super) Tenant);
 
 impl FromRequestParts<App> for Admin {
@@ -155,7 +154,7 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
-/// Tells whether a request asks for ids: by the verb LOOKUP, or by a POST to a collection whose header says so.
+/// True for the verb LOOKUP, and for a POST to a collection with the header `X-HTTP-Method-Override: LOOKUP`.
 fn is_lookup(parts: &Parts) -> bool {
     let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
     let verb = parts.headers.get("x-http-method-override");
@@ -165,7 +164,8 @@ fn is_lookup(parts: &Parts) -> bool {
     parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
 }
 
-/// The channel of a request, whose token stands in its path or its header, and whose sender it admits.
+/// Authenticates a request of an outside system by the channel's token in its path or in its `Authorization` header.
+/// Refuses a sender whose address the channel does not admit.
 pub(super) async fn channel_of(app: &App, parts: &Parts) -> Result<Arc<ChannelHandle>> {
     let path = parts.uri.path();
     let in_path = path

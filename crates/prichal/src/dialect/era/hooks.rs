@@ -27,15 +27,15 @@ use crate::{
     platform::{access::ChannelHandle, memory::Payer, quota, writes},
 };
 
-/// What a script answers is a tenant's: it must not act on this server's pages.
+/// The headers of every script's answer: its content is a tenant's, and must not act on this server's pages.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// A request to a channel. Any method will do; the script sees it, the path and all else as it came.
+/// Answers a request to a channel, of any method. The script sees method, path, headers and body as they came.
 pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let handle = channel_of(&app, &parts).await?;
-    // Whatever its method, a hook has a run and what its script writes.
+    // A GET makes a run, too, and its script may write.
     writes::admit(&app, handle.workspace)?;
     let kinds = [
         usage::Kind::Entities,
@@ -56,7 +56,7 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     let payer = Payer::of(&parts.extensions);
     let body = read_body(HttpRequest::from_parts(parts, body), limit).await?;
     if let Some(payer) = payer {
-        // As text, and as the script is told of it.
+        // Once as text, once as the script's copy.
         payer.take(2 * body.len()).await?;
     }
     seen.set_body(&body);
@@ -68,11 +68,16 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
 }
 
 fn no_script(handle: &ChannelHandle, what: &str) -> Error {
-    tracing::warn!(channel = %handle.channel.id, "a hook has no script");
+    tracing::warn!(
+        workspace = %handle.workspace,
+        channel = %handle.channel.id,
+        "channel {} has no receiving script, so its hook was refused",
+        handle.channel.id
+    );
     Error::NotFound(what.to_owned())
 }
 
-/// A request as its script sees it, but for the body. The token that let it in is no part of that.
+/// Describes a request to its script, without the body and without the channel's token.
 fn describe(app: &App, parts: &Parts) -> Request {
     let is_ours = !parts.uri.path().starts_with(HOOK_PATH);
     // The body is decoded before the script sees it.
@@ -97,7 +102,7 @@ fn describe(app: &App, parts: &Parts) -> Request {
     }
 }
 
-/// Queues the run: whoever was answered 200 has it run, whatever happens.
+/// Queues the run durably. The answer 200 promises that it will run.
 async fn accept(app: &App, handle: &Arc<ChannelHandle>, request: &Request) -> Result<Response> {
     let run = queue::hook(app, handle, request, app.clock.now())?;
     let (at, workspace) = (app.clone(), handle.workspace);
@@ -116,7 +121,7 @@ async fn accept(app: &App, handle: &Arc<ChannelHandle>, request: &Request) -> Re
     Ok(StatusCode::OK.into_response())
 }
 
-/// Runs the script while the sender waits.
+/// Runs the script while the sender waits for its answer.
 async fn answer(
     app: &App,
     handle: &Arc<ChannelHandle>,
@@ -160,7 +165,7 @@ async fn answer(
 fn put_headers(headers: &mut HeaderMap, given: Vec<(String, String)>) {
     for (name, value) in given {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
-            // The script's process has looked at that already, and is not believed.
+            // The script's process checks this, too, but it is not trusted.
             && !is_reserved(name.as_str())
         {
             headers.append(name, value);

@@ -1,4 +1,4 @@
-//! What there is under `/rest/v1`, and where channels are entered: hooks and the websocket.
+//! The routes of the dialect: the service collections, hooks and the websocket.
 
 use axum::{Router, http::request::Parts, routing::any};
 use futures_util::future::BoxFuture;
@@ -11,17 +11,17 @@ pub use super::caller::Tenant as Guard;
 pub use super::error_response::words;
 
 pub fn router() -> OpenApiRouter<App> {
-    let doors = Router::new()
+    let channels = Router::new()
         .route("/exec", any(hooks::hook))
         .route("/hook/{token}", any(hooks::hook))
         .route("/hook/{token}/", any(hooks::hook))
         .route("/hook/{token}/{*rest}", any(hooks::hook))
         .route("/ws/token/v1", any(websocket::connect))
         .route("/ws/token/v1/{token}", any(websocket::connect));
-    service().merge(OpenApiRouter::from(doors))
+    service().merge(OpenApiRouter::from(channels))
 }
 
-/// Channels are entered with tokens of their own, so that only `/rest` is guarded.
+/// Guards `/rest` only: hooks and websockets authenticate by the tokens of channels.
 pub(super) fn guard<'a>(parts: &'a mut Parts, app: &'a App) -> BoxFuture<'a, Result<()>> {
     if parts.uri.path().starts_with("/rest/") {
         return crate::dialect::guard::<Guard>(parts, app);

@@ -1,6 +1,6 @@
 //! `/ws/token/v1[/{token_local}]`: the websocket of a channel (`docs/contracts/era.md §9`).
 //!
-//! A frame is a JSON array of a method and its parameters. What the methods do is in [`session`].
+//! A frame is a JSON array of a method and its parameters. The methods are in [`session`].
 
 pub mod frame;
 mod in_flight;
@@ -41,10 +41,10 @@ use crate::{
 /// The longest frame, and the longest message, in bytes.
 const MAX_MESSAGE: usize = 1 << 20;
 const VERSION: HeaderValue = HeaderValue::from_static("13");
-/// What one websocket reads at once. Thousands of them mostly wait.
+/// The read buffer of one websocket, in bytes. It is small because thousands of websockets are mostly idle.
 const READ_BUFFER: usize = 4096;
 
-/// Opens a websocket to a channel, for who has its token.
+/// Opens a websocket to the channel whose token the request has.
 pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<Response> {
     let (mut parts, _) = request.into_parts();
     let version = app.channels.sockets.rights();
@@ -55,7 +55,7 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let accept = match accept_key(&parts.headers) {
         Ok(accept) => accept,
         Err(error) => {
-            // RFC 6455 §4.2.2: who speaks another version is told which one is spoken here.
+            // RFC 6455 §4.2.2: the refusal names the version that the server speaks.
             let mut refused = error.into_response();
             refused
                 .headers_mut()
@@ -80,7 +80,6 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let (at, address) = (app.clone(), security::address());
     let workspace = handle.workspace;
     let session = async move {
-        // Whoever leaves before that was never there.
         let Ok(upgraded) = upgrade.await else { return };
         let received = Received::new(payer.clone());
         let io = Counted::new(TokioIo::new(upgraded), received.clone());
@@ -110,7 +109,7 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     Ok(response)
 }
 
-/// Checks the handshake (RFC 6455 §4.2.1) and answers its key.
+/// Checks the handshake (RFC 6455 §4.2.1), and returns the value of `Sec-WebSocket-Accept`.
 fn accept_key(headers: &HeaderMap) -> Result<String> {
     let has = |name: header::HeaderName, word: &str| {
         let values = headers

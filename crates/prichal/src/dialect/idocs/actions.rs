@@ -1,4 +1,4 @@
-//! What the vendor leaves out: acting on an internal route, taking back, refusing (`docs/contracts/idocs.md §1.10`).
+//! Operations that the vendor lacks: acting on an internal route, recall, rejection (`docs/contracts/idocs.md §1.10`).
 
 use prichal_core::document::{Action, Direction, Operation as Step};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The longest reason.
+/// The length of a reason, in characters.
 const MAX_REASON: usize = 1000;
 
 pub(super) fn recall(company: &Company, data: &Value) -> Result<Prepared> {
@@ -43,7 +43,7 @@ fn end(company: &Company, data: &Value, step: fn(Option<String>) -> Step) -> Res
     apply(company, &fields, "DOCUMENT_REJECT", step, false)
 }
 
-/// Does one step of an employee who is named in the body.
+/// Prepares a step of the employee whom the body names.
 fn apply(
     company: &Company,
     fields: &Fields<'_>,
@@ -98,7 +98,7 @@ pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
     }
 }
 
-/// A node that has to sign does so with a signature, as everybody else.
+/// Prepares the signing of a node of an internal route.
 async fn sign(company: &Company, fields: &Fields<'_>, step: Step) -> Result<Prepared> {
     let signature = fields.need_object("signature")?;
     let submitted = SubmittedSignature {

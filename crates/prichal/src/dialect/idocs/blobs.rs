@@ -37,13 +37,13 @@ use crate::{
 const MAX_CONTENT: u64 = 15 << 20;
 /// The largest signature beside its content.
 const MAX_SIGNATURE: usize = 10 << 20;
-/// What a larger one may have beside the content that lies inside.
+/// The bytes that a signature with content inside may have beside that content.
 const MAX_BESIDE_CONTENT: usize = 1 << 20;
-/// The largest with the content inside: all originals of a document, in a zip.
+/// The largest signature with the content inside: the zip of all originals of a document.
 const MAX_ATTACHED: u64 = (MAX_TOTAL_CONTENT as u64) + 2 * MAX_BESIDE_CONTENT as u64;
-/// A signature up to this size is read from memory. A larger one waits in the store of blobs until there is room.
+/// The size up to which a signature is received in memory. A larger one waits in the blob store until there is room.
 const MAX_IN_MEMORY: usize = 1 << 20;
-/// The originals of one document together.
+/// The bytes of all originals of one document.
 pub(super) const MAX_TOTAL_CONTENT: i64 = 60 << 20;
 /// A form with the file.
 #[derive(ToSchema)]
@@ -116,8 +116,8 @@ async fn upload(
     let digest = format!("{}\n{}", row.sha256, row.name);
     let (uploaded, now) = (row.clone(), company.now);
     let answer = write_once(&company, once, digest.as_bytes(), move |tx| {
-        // A blob whose row is not written after all, or shares another's contents, is an orphan, which
-        // retention finds.
+        // Contents without a row are an orphan, which retention removes: the row may not be written after all, or
+        // it may share the contents of another.
         let same = document_blob::find_same(tx, uploaded.workspace, &uploaded.sha256, now)?;
         let row = DocumentBlob {
             blob: same.unwrap_or(uploaded.blob),
@@ -131,7 +131,7 @@ async fn upload(
     Ok(answer)
 }
 
-/// Frees the contents at once when the company has them already.
+/// Deletes the uploaded contents at once if the company had the same ones already.
 async fn delete_unused(company: &Company, row: &DocumentBlob) {
     let (workspace, blob) = (row.workspace, row.blob);
     let used = company
@@ -160,7 +160,7 @@ fn model(row: &DocumentBlob) -> Value {
     })
 }
 
-/// The extension with its dot, in lower case.
+/// The extension of a file's name, with its dot and in lower case.
 fn extension(name: &str) -> String {
     let dot = name.rfind('.').map_or(name.len(), |dot| dot);
     name[dot..].to_ascii_lowercase()
@@ -179,13 +179,13 @@ fn mime_type(extension: &str) -> &'static str {
     }
 }
 
-/// What kinds of uploads differ in.
+/// The limits of one kind of upload.
 struct UploadLimits {
-    /// The permission for it, looked at before the body is read.
+    /// The permission that the upload needs, checked before the body is read.
     permission: &'static str,
     part: &'static str,
     max_file: u64,
-    /// Bytes as they are sent, which may be text.
+    /// The bytes as they are sent, which may be base64.
     max_sent: u64,
     extensions: &'static [&'static str],
 }
@@ -210,7 +210,7 @@ fn limits(kind: Kind) -> UploadLimits {
     }
 }
 
-/// Takes the file of a form in. Its contents are durable then.
+/// Receives the file of a form. Its contents are durable afterwards.
 async fn take(
     company: &Company,
     headers: &HeaderMap,
@@ -225,7 +225,7 @@ async fn take(
     let mut part = incoming.next(found).await.map_err(refuse)?;
     let name = part.file_name.clone().unwrap_or_default();
     let extension = extension(&name);
-    // A name that is nothing but its ending has none.
+    // A name such as `.pdf` is no name.
     let bare = name.len() == extension.len();
     if bare || !limits.extensions.contains(&extension.as_str()) {
         let allowed = limits.extensions.join(", ");
@@ -284,8 +284,8 @@ async fn take(
     Ok(row(Stored::new(key, size, hex(&digest.finalize()))?))
 }
 
-/// Takes a signature in. A large one waits on the disk, however slowly it comes, until there is room in memory to
-/// read it.
+/// Receives a signature. A large one is stored first, and read when there is room in memory, so that a slow sender
+/// occupies none.
 async fn receive_signature(
     company: &Company,
     part: &mut FilePart<&mut BodyDataStream>,
@@ -338,7 +338,7 @@ async fn receive_signature(
     }
 }
 
-/// Contents that are in the store of blobs.
+/// Contents in the blob store.
 struct Stored {
     key: BlobKey,
     size: i64,
@@ -352,7 +352,7 @@ impl Stored {
     }
 }
 
-/// Why a signature is not taken.
+/// The reason for the refusal of a signature.
 enum Rejection {
     Unreadable,
     TooLarge(usize),
@@ -377,7 +377,7 @@ impl Rejection {
     }
 }
 
-/// The DER or BER of a signature, which may have come as PEM or base64.
+/// Decodes a signature, which may have come as PEM or base64, and checks that it can be read.
 async fn readable(sent: Bytes) -> Result<Result<Bytes, Rejection>> {
     let read = tokio::task::spawn_blocking(move || der(sent));
     read.await.map_err(Error::internal)
@@ -399,7 +399,7 @@ fn der(sent: Bytes) -> Result<Bytes, Rejection> {
     Ok(der)
 }
 
-/// Puts a signature into the store of blobs.
+/// Writes a signature to the blob store.
 async fn keep(company: &Company, key: BlobKey, der: Bytes) -> Result<Stored> {
     let mut upload = company.app.blobs.create(key).await?;
     let (size, digest) = (der.len() as u64, der.clone());
@@ -409,11 +409,11 @@ async fn keep(company: &Company, key: BlobKey, der: Bytes) -> Result<Stored> {
     Stored::new(key, size, digest.await.map_err(Error::internal)?)
 }
 
-/// Looks at contents as they pass, whether they are what the name says.
+/// Checks passing contents against the format that the file's name claims.
 struct Sniffer {
     format: FileFormat,
     head: Vec<u8>,
-    /// The end of what has passed, where a name may have begun.
+    /// The last bytes, in which the searched name may have begun.
     tail: Vec<u8>,
     found: bool,
     has_zero: bool,
@@ -423,9 +423,9 @@ struct Sniffer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FileFormat {
     Pdf,
-    /// A zip with the table of contents that all of Office's have.
+    /// A zip with the table of contents of Office Open XML.
     Package,
-    /// The older container of Office's files.
+    /// The container of older Office files.
     Compound,
     Text,
 }
@@ -464,7 +464,7 @@ impl Sniffer {
                 let keep = self.tail.len().saturating_sub(OFFICE.len() - 1);
                 self.tail.drain(..keep);
             }
-            // No encoding of text has this byte.
+            // No encoding of text uses a zero byte.
             FileFormat::Text => self.has_zero |= memchr::memchr(0, chunk).is_some(),
             _ => {}
         }
@@ -481,7 +481,7 @@ impl Sniffer {
     }
 }
 
-/// Why an upload is not taken.
+/// The refusal of an upload.
 fn refusal(company: &Company, error: MultipartError, limits: &UploadLimits) -> Error {
     let language = company.language();
     match error {

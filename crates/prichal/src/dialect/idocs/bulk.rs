@@ -1,4 +1,4 @@
-//! Bulk calls: each element is queued and done later; a companion tells how far it is
+//! Bulk calls: each element is queued and processed later; the companion call reads the progress
 //! (`docs/contracts/idocs.md §1.6, §1.2` rows 24 to 42).
 
 use std::collections::HashMap;
@@ -32,10 +32,10 @@ use crate::{
     platform::{quota, reading::parse_json, security::Actor},
 };
 
-/// How many elements a call may have.
+/// The elements of one call.
 const MAX_ELEMENTS: usize = 1000;
 
-/// The calls, by what their elements are remembered under.
+/// The calls, by the name under which the store holds their elements.
 const CALLS: [(&str, Operation); 9] = [
     ("outbox/document/create", Operation::Create),
     ("outbox/route/create", Operation::Route),
@@ -53,14 +53,14 @@ fn name(operation: Operation) -> &'static str {
     known.map_or("", |(name, _)| name)
 }
 
-/// The permission for a call and for its companion, which tells what came of it.
+/// The permission that a call and its companion need.
 fn permission_for(operation: Operation) -> Result<&'static str> {
     let permission = operation.permission();
     permission.ok_or_else(|| Error::internal("a bulk call that needs no permission"))
 }
 
-/// Queues the elements of a call, and says their ids at once. Whom an element names is looked at when it is
-/// its turn.
+/// Queues the elements of a call, and answers their ids at once. The employee of an element is checked when it is
+/// processed.
 async fn start(
     company: Company,
     once: IdempotencyKey,
@@ -115,7 +115,7 @@ fn elements<'a>(company: &Company, body: &'a Value) -> Result<&'a [Value]> {
     Ok(elements)
 }
 
-/// What an element asks for. One that is malformed is refused by itself, when it is its turn.
+/// The member `data` of an element. A malformed one is refused when the element is processed.
 fn data(element: &Value) -> String {
     let members = element.as_object();
     let data = members.and_then(|members| {
@@ -137,7 +137,7 @@ struct OperationModel<'a> {
     operation_errors: Option<&'a RawValue>,
 }
 
-/// What an element's caller is told, as it is kept: JSON already.
+/// The result of an element, which the store holds as JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum OperationData<'a> {
@@ -161,7 +161,7 @@ impl<'a> OperationModel<'a> {
         }
     }
 
-    /// One that there is not.
+    /// The model of an unknown element.
     fn unknown(id: Uuid) -> Self {
         Self {
             operation_id: id,
@@ -174,7 +174,7 @@ impl<'a> OperationModel<'a> {
     }
 }
 
-/// The vendor's model of several.
+/// The vendor's model of a list of elements.
 #[derive(Serialize)]
 struct Operations<'a> {
     operations: Vec<OperationModel<'a>>,
@@ -186,7 +186,7 @@ impl Operations<'_> {
     }
 }
 
-/// Tells how far elements are, in the order in which they are asked for.
+/// Answers the state of elements, in the order of the request.
 async fn status(company: Company, body: &Value, operation: Operation) -> Result<JsonAnswer> {
     company.may(permission_for(operation)?).await?;
     let mut ids = Vec::new();
@@ -239,13 +239,13 @@ pub(super) async fn list_operations(company: Company, Json(body): Json) -> Resul
 
 macro_rules! calls {
     ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
-        #[doc = concat!("Queue many calls at once. Their companion is `", $path, "/status`.")]
+        #[doc = concat!("Queue many operations. Read their progress at `", $path, "/status`.")]
         #[utoipa::path(post, path = $path, tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
         pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(body): Raw) -> Result<JsonAnswer> {
             start(company, once, body, Operation::$operation).await
         }
 
-        #[doc = concat!("Ask how far the elements of `", $path, "` are.")]
+        #[doc = concat!("Read the progress of the elements of `", $path, "`.")]
         #[utoipa::path(post, path = concat!($path, "/status"), tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
         pub(super) async fn $status(company: Company, Json(body): Json) -> Result<JsonAnswer> {
             status(company, &body, Operation::$operation).await
@@ -265,7 +265,7 @@ calls! {
     Download "/api/v3/async/documents/download/bulk-download" start_download download_status;
 }
 
-/// The work of bulk elements, for the worker of bulk calls.
+/// The handler of bulk elements, for the worker in the domain.
 #[derive(Clone)]
 pub struct Elements(pub App);
 
@@ -280,7 +280,7 @@ impl BulkHandler for Elements {
             let operation = CALLS.iter().find(|(name, _)| *name == element.path);
             let (_, operation) =
                 operation.ok_or_else(|| Error::internal("a bulk call of an unknown kind"))?;
-            // Whoever has asked may have lost the right meanwhile.
+            // The requester may have lost the right since the call.
             let company = Company::restore(&app, element.workspace, requester).await?;
             operation.permit(&company, Some(&data)).await?;
             if !data.is_object() {

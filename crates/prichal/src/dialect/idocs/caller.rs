@@ -1,4 +1,4 @@
-//! Who calls `/api/v3`: the token says which company it is, the body which employee acts.
+//! The caller of `/api/v3`: the token names the company, the body the employee who acts.
 
 use std::sync::Arc;
 
@@ -37,20 +37,20 @@ use crate::{
     },
 };
 
-/// The number of employees that are looked through for one who stands for the company.
+/// The employees among whom one who acts for the company is searched.
 const MAX_EMPLOYEES: i64 = 1000;
 
-/// A company that asks for something.
+/// The company that sends a request.
 #[derive(Clone)]
 pub struct Company {
     pub(super) app: App,
     pub(super) workspace: Arc<Workspace>,
     pub(super) requester: Requester,
-    /// When the request was taken on: the time of all it does.
+    /// The time of the request, and of all that it writes.
     pub(super) now: Timestamp,
 }
 
-/// Who asks, as bulk calls remember it.
+/// The token behind a request, in the form in which bulk elements store it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Requester {
     pub(super) token: TokenId,
@@ -75,7 +75,7 @@ impl Company {
         self.workspace.id
     }
 
-    /// Its business identification number. A company without one is refused before.
+    /// The company's business identification number. A workspace without one is refused earlier.
     pub(super) fn bin(&self) -> &str {
         self.workspace.bin.as_deref().unwrap_or_default()
     }
@@ -84,19 +84,19 @@ impl Company {
         self.requester.language
     }
 
-    /// Refuses because of a rule.
+    /// The refusal of a request that breaks a rule.
     pub(super) fn refuse(&self, wording: &Localized, args: &[&str]) -> Error {
         Error::refused(VALIDATION_ERROR, wording.text(self.language(), args))
     }
 
-    /// Refuses because somebody may not do it.
+    /// The refusal of a caller or an employee who lacks a right.
     pub(super) fn forbid(&self, wording: &Localized, args: &[&str]) -> Error {
         Error::refused(PERMISSION_ERROR, wording.text(self.language(), args))
     }
 
-    /// An employee who is named, and may do it.
+    /// Finds the employee with this id, and refuses one who lacks the permission.
     pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
-        // The token of one employee stands for no other, and a member's token without one for nobody.
+        // An employee's token acts for no other employee; a member's token without an employee acts for nobody.
         if !self.requester.admin && self.user(permission)?.0 != id {
             return Err(self.forbid(&SOMEBODY_ELSE, &[&id.to_string()]));
         }
@@ -108,14 +108,14 @@ impl Company {
         Ok(found)
     }
 
-    /// The employee that the token stands for.
+    /// The employee of the token.
     fn user(&self, permission: &str) -> Result<UserId> {
         let user = self.requester.user;
         user.ok_or_else(|| self.forbid(&NOBODY, &[permission]))
     }
 
-    /// The employee who is named, or the one that the token stands for; for an administrator's token that
-    /// stands for none, the first head.
+    /// Finds the employee with this id; without an id, the token's; for an administrator's token without one, the
+    /// first administrator of the company.
     pub(super) fn employee_or_default(
         &self,
         conn: &mut Conn,
@@ -132,7 +132,7 @@ impl Company {
         default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
     }
 
-    /// The first administrator among the first thousand employees, else the first of them.
+    /// The first administrator among the first thousand employees, else the first employee.
     fn first_employee(&self, conn: &mut Conn) -> Result<Option<Employee>> {
         let (mut first, mut seen) = (None, 0);
         while seen < MAX_EMPLOYEES {
@@ -157,7 +157,7 @@ impl Company {
         Ok(first)
     }
 
-    /// Whether the caller may do what no employee is named for.
+    /// Refuses a caller who lacks the permission, for requests that name no employee.
     pub(super) fn require(&self, conn: &mut Conn, permission: &str) -> Result<()> {
         if self.requester.admin && self.requester.user.is_none() {
             return Ok(());
@@ -166,8 +166,8 @@ impl Company {
         self.employee(conn, user.0, permission).map(drop)
     }
 
-    /// Refuses a caller who may not do what an employee may be named for: an administrator's token acts for anybody
-    /// who may, a member's for its own employee; where none is named, each for its own.
+    /// Refuses a caller who lacks the permission, for requests that may name an employee. An administrator's token may
+    /// act for any employee with the permission, a member's for its own only.
     pub(super) fn require_of(
         &self,
         conn: &mut Conn,
@@ -183,7 +183,7 @@ impl Company {
         }
     }
 
-    /// The same as [`Self::require`] before anything else is looked at.
+    /// The check of [`Self::require`] in a read of its own.
     pub(super) async fn may(&self, permission: &'static str) -> Result<()> {
         let company = self.clone();
         let look = move |conn: &mut Conn| company.require(conn, permission);
@@ -197,7 +197,7 @@ impl Company {
         }
     }
 
-    /// The actor as the other side sees him.
+    /// The employee as the author of a change, for the other company.
     pub(super) fn change_author(&self, employee: &Employee) -> ChangeAuthor {
         ChangeAuthor {
             bin: self.bin().to_owned(),
@@ -247,8 +247,8 @@ impl FromRequestParts<App> for Company {
 }
 
 impl Company {
-    /// The company of whoever has asked for something earlier, with the rights that his token has now. A token
-    /// that is good for nothing any more asks for nothing.
+    /// Restores the company of an earlier request, with the present rights of its token. Refuses a token that is not
+    /// valid any more.
     pub(super) async fn restore(
         app: &App,
         workspace: WorkspaceId,
@@ -264,7 +264,7 @@ impl Company {
         Self::find(app, workspace, Requester::of(&token, language)).await
     }
 
-    /// The company of a workspace, with whoever asks for it.
+    /// The company of a workspace, for a requester.
     async fn find(app: &App, workspace: WorkspaceId, requester: Requester) -> Result<Self> {
         let found = access::find_workspace(app, &workspace.to_string()).await?;
         let workspace = found.ok_or(Error::Unauthenticated)?;
@@ -280,7 +280,7 @@ impl Company {
     }
 }
 
-/// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
+/// The POSTs that only read, beside the companions of bulk calls.
 const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/external/documents-query/outbox",
     "/api/v3/sync/external/documents-query/inbox",
@@ -291,7 +291,7 @@ const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/bulk/operations",
 ];
 
-/// Tells whether a request only reads, by the call that it is.
+/// True for a call that writes nothing.
 fn only_reads(parts: &Parts) -> bool {
     let path = parts.extensions.get::<MatchedPath>();
     let path = path.map(MatchedPath::as_str).unwrap_or_default();
@@ -328,7 +328,7 @@ impl Employee {
     }
 }
 
-/// An employee of a company who has not left.
+/// Finds an employee who has not left the company.
 pub(super) fn employee(
     conn: &mut Conn,
     workspace: WorkspaceId,

@@ -1,4 +1,4 @@
-//! Routes: to whom a document goes, and through whose hands
+//! Routes: the companies that receive a document, and the employees who act on it
 //! (`docs/contracts/idocs.md §1.3, §1.8, §1.2` rows 4, 5, 9 and 20).
 
 use std::collections::BTreeSet;
@@ -27,10 +27,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How many nodes a route may have, of each kind.
+/// The external nodes of a route, and its internal ones.
 const MAX_NODES: usize = 100;
 
-/// Who gives which document a route.
+/// The document that gets a route, and the employee who sets it.
 #[derive(Clone, Copy)]
 struct RouteRequest {
     document: Uuid,
@@ -103,7 +103,7 @@ pub(super) fn internal(company: &Company, data: &Value) -> Result<Prepared> {
     }))
 }
 
-/// Writes the route that `step` finds in the transaction.
+/// Prepares a step whose parts are read in the transaction.
 fn apply(
     company: &Company,
     request: RouteRequest,
@@ -127,7 +127,7 @@ fn apply(
     })
 }
 
-/// A company that a document is to be sent to, as it is named.
+/// A receiving company as the request names it.
 struct Addressee {
     bin: String,
     path: String,
@@ -193,7 +193,7 @@ fn addressees(company: &Company, external: &Fields<'_>) -> Result<Vec<Addressee>
     Ok(all)
 }
 
-/// Whether a company has to sign. The guide's `requiredActionType` stands for it where it is not said.
+/// True if a company has to sign: by `isSignRequiredByCounterparty`, else by the guide's `requiredActionType`.
 fn sign_required(node: &Fields<'_>) -> Result<bool> {
     if let Some(required) = node.flag("isSignRequiredByCounterparty")? {
         return Ok(required);
@@ -213,7 +213,7 @@ fn sign_required(node: &Fields<'_>) -> Result<bool> {
 }
 
 impl Addressee {
-    /// The node with the company behind its number. One that is not here yet needs an address to write to.
+    /// The node with the id of its company. A company that is not registered yet needs an e-mail address.
     fn recipient(&self, conn: &mut Conn, company: &Company) -> Result<Recipient> {
         let mut node = self.node.clone();
         let known = workspace::find_by_bin(conn, &self.bin)?;
@@ -267,7 +267,7 @@ fn order(node: &Fields<'_>) -> Result<i32> {
     i32::try_from(order).map_err(|_| node.fault("order", &BAD_ORDER, &[]))
 }
 
-/// Everybody on the route has to be one of the company.
+/// Refuses a route with an employee who is not in the company or lacks the permission for the action.
 fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Internal>) -> Result<()> {
     let nodes = internal.into_iter().flat_map(|internal| &internal.nodes);
     for node in nodes {
@@ -276,7 +276,7 @@ fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Interna
             let text = NO_EMPLOYEE.text(company.language(), &[&node.employee.to_string()]);
             return Err(Error::refused(PERMISSION_ERROR, text));
         };
-        // A node whose employee may not act would hold the document for good.
+        // A node whose employee may not act would hold the document forever.
         let needed = match node.action {
             Action::Sign => "DOCUMENT_SIGN",
             Action::Approve => "DOCUMENT_APPROVE",

@@ -27,14 +27,14 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// How many originals a document may have.
+/// The originals of one document.
 const MAX_ORIGINALS: usize = 20;
-/// The end of the year 2100, in seconds.
+/// The latest date: the end of the year 2100, in seconds.
 const MAX_DATE: i64 = 4_133_980_799;
-/// No date in seconds is as great, every present date in milliseconds is greater.
+/// The bound between dates in seconds, which are below, and dates in milliseconds, which are above.
 const MIN_MILLISECONDS: i64 = 100_000_000_000;
 
-/// What a document is made from.
+/// The parts of a document to create.
 struct NewDocument {
     name: String,
     number: String,
@@ -105,7 +105,7 @@ fn read(fields: &Fields<'_>) -> Result<NewDocument> {
     })
 }
 
-/// Keeps the originals for good.
+/// Makes the uploads permanent that the document binds, and checks their size in total.
 fn keep(tx: &mut Tx<'_>, company: &Company, contents: &[Uuid]) -> Result<()> {
     let mut total = 0;
     for id in contents {
@@ -152,7 +152,7 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
     Ok(bare(&json!({})))
 }
 
-/// An id that stands in a path.
+/// Reads an id from a path.
 pub(super) fn read_id(company: &Company, text: &str) -> Result<Uuid> {
     parse_any(text).ok_or_else(|| Error::invalid("id", BAD_ID.text(company.language(), &[text])))
 }

@@ -1,4 +1,4 @@
-//! Files on their way out: content to sign, print forms, archives
+//! Downloads: content to sign, print forms, archives
 //! (`docs/contracts/idocs.md §7, §1.2` rows 8, 17, 18 and 41).
 
 use axum::{
@@ -39,14 +39,14 @@ use crate::{
 const ZIP: HeaderValue = HeaderValue::from_static("application/zip");
 const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
 
-/// Download content to sign, or an archive that was asked for.
+/// Download content to sign, or an archive, by its link.
 #[utoipa::path(get, path = "/api/v3/sync/sign-content/download/{id}", tag = "documents",
     params(("id" = String, Path)),
     responses((status = 200, content_type = "application/zip", body = Vec<u8>), (status = 410, description = "Its time is over.")))]
 pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
     let asked = company.clone();
     let read = move |conn: &mut Conn| {
-        // A signer has to see the content; all else is for those who may download.
+        // A signer has to see the content to sign; archives need the permission to download.
         let may_load = asked.require(conn, "DOCUMENT_DOWNLOAD");
         let may_sign = asked.require(conn, "DOCUMENT_SIGN");
         let id = match (&may_load, may_sign) {
@@ -101,7 +101,7 @@ fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Respons
     answer
 }
 
-/// What a company may download of a document.
+/// Gathers the parts of a document that a company may download.
 async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<Option<Dossier>> {
     let asked = company.clone();
     let read = move |conn: &mut Conn| {
@@ -141,7 +141,7 @@ pub(super) async fn get_archive(company: Company, Path(id): Path<String>) -> Res
     Ok(file(Body::from_stream(zip.into_stream()), ZIP, &name, size))
 }
 
-/// Makes an archive that can be downloaded for a while.
+/// Prepares an archive with a link that is valid for `--sign-ticket-ttl`.
 pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
     let id = fields.need_id("documentId")?;

@@ -18,9 +18,9 @@ use crate::{
 pub(super) const SIZE_ERROR: &str = "UPLOADED_FILE_SIZE_ERROR";
 pub(super) const EXTENSION_ERROR: &str = "UPLOADED_FILE_EXTENSION_ERROR";
 pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
-/// What there was, and is no more.
+/// The refusal of a link that has expired.
 pub(super) const GONE: &str = "gone";
-/// A server elsewhere that has to be asked cannot be reached now.
+/// The refusal of a signature that cannot be checked while an issuer's server is out of reach.
 pub(super) const ISSUER_UNREACHABLE: &str = "away";
 const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
@@ -89,7 +89,7 @@ fn code(error: &Error) -> &'static str {
     }
 }
 
-/// The codes that a refusal may bring itself.
+/// The codes that a refusal may carry itself.
 const CODES: [&str; 6] = [
     SIZE_ERROR,
     EXTENSION_ERROR,
@@ -99,7 +99,7 @@ const CODES: [&str; 6] = [
     BILLING_ERROR,
 ];
 
-/// Whether trying again may help: the fault is the server's.
+/// True for a fault of the server's, after which the same request may succeed.
 pub(super) fn is_server_fault(error: &Error) -> bool {
     code(error) == SERVER_ERROR
 }
@@ -127,7 +127,7 @@ fn message(error: &Error, language: Language) -> String {
         Error::Refused(refusal) => refusal.message.clone(),
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| match fault.path.as_str() {
-                // Said where no language is known.
+                // A body that is not JSON is refused before the language is known.
                 "" => say(&BAD_BODY, &[&fault::text(fault)]),
                 "Idempotency-Key" => say(&BAD_KEY, &[]),
                 _ => fault::text(fault),

@@ -1,4 +1,4 @@
-//! The feed of documents' statuses, for who needs no webhook (`docs/contracts/idocs.md §1.10, §3.4`).
+//! The feed of documents' status changes, for clients without a webhook (`docs/contracts/idocs.md §1.10, §3.4`).
 
 use prichal_dialect::idocs::event::StatusChange;
 use prichal_store::{LoggedEvent, document};
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{error::Result, http::idempotency::JsonAnswer};
 
-/// How many events a page has if nothing is said.
+/// The events of a page, by default.
 const DEFAULT_LIMIT: i64 = 100;
 
-/// An event as the feed and the history show it.
+/// The vendor's model of a status change, in the feed and in the history.
 pub(super) fn status_model(event: &LoggedEvent) -> Option<Value> {
     let change = StatusChange::read(&event.body)?;
     Some(change.body(event.workspace, event.seq, None))

@@ -1,4 +1,4 @@
-//! Who wants to be told of documents' statuses, what came of telling, and what there was to tell
+//! The subscription to documents' status changes, its deliveries, and the history of the changes
 //! (`docs/contracts/idocs.md §3`).
 
 use axum::{
@@ -43,15 +43,15 @@ use crate::{
     },
 };
 
-/// What an employee needs to look after the hook.
+/// The permission for the subscription and its deliveries.
 const MANAGE: &str = "WEBHOOK_MANAGE";
-/// What an employee needs to see what there was to tell.
+/// The permission for the history.
 const VIEW: &str = "DOCUMENT_VIEW";
-/// How long a URL may be.
+/// The length of a URL, in characters.
 const MAX_URL: usize = 2000;
-/// How many attempts a page has if nothing is said.
+/// The attempts of a page, by default.
 const DEFAULT_ATTEMPTS: i64 = 50;
-/// How many events of one document are shown.
+/// The events that the history of one document shows.
 const MAX_EVENTS: i64 = 1000;
 
 fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
@@ -79,8 +79,8 @@ async fn find(company: &Company) -> Result<DocumentHook> {
     company.app.db.read(read).await?.ok_or_else(no_subscription)
 }
 
-/// Say where to call when a document's status changes. A company has one such subscription: the first
-/// call makes it and shows its secret, further ones change its URL and have a paused one go on.
+/// Subscribe a URL to documents' status changes. A company has one subscription: the first call creates it and
+/// shows its secret, later calls change its URL and resume it if it is paused.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
     request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn put_subscription(
@@ -110,7 +110,7 @@ pub(super) async fn put_subscription(
     Ok(answer)
 }
 
-/// A URL that may be called: `https`, and `http` where the targets of calls are anybody's.
+/// Reads a URL: `https`, or `http` as well with `--allow-private-targets`.
 fn url(app: &App, fields: &Fields<'_>) -> Result<String> {
     const NAME: &str = "subscriptionUrl";
     let url = fields.need_text(NAME, MAX_URL)?.trim();
@@ -142,15 +142,15 @@ fn create(
         paused_at: None,
     };
     if !document_hook::insert(tx, &hook)? {
-        // Another node has just made one; sent again, this meets it.
+        // Another node has just created it; the repeated request will find it.
         return Err(Error::Busy);
     }
     webhook::insert(tx, &webhook_of(hook.key()))?;
     Ok((hook, Some(secrets.value)))
 }
 
-/// Where the hook stands in the log stays: nothing is left out. What waits for another try gets it now,
-/// when that is what was wrong.
+/// Changes the hook's URL. Its cursor in the log stays, so that no event is lost. Deferred events become due at once
+/// if the URL is new or the hook was paused.
 fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Result<DocumentHook> {
     let begins_anew = hook.url != url || hook.paused_at.is_some();
     let hook = DocumentHook {
@@ -167,7 +167,7 @@ fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Res
     Ok(hook)
 }
 
-/// Read the subscription, and whether it is paused because everything has failed for five days.
+/// Read the subscription. It is paused after five days in which every delivery failed.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
     responses((status = 200, body = Value), (status = 404)))]
 pub(super) async fn get_subscription(company: Company) -> Result<JsonAnswer> {
@@ -176,7 +176,7 @@ pub(super) async fn get_subscription(company: Company) -> Result<JsonAnswer> {
     Ok(bare(&model(&hook, None)))
 }
 
-/// End the subscription. What has not been told is told no more.
+/// Delete the subscription. Events that are not delivered yet are dropped.
 #[utoipa::path(delete, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
     responses((status = 204), (status = 404)))]
 pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
@@ -194,7 +194,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Make a new secret. The one before signs beside it for 24 hours.
+/// Create a new secret. Deliveries are signed with the previous one as well for 24 hours.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/rotate-secret",
     tag = "documents", responses((status = 200, body = Value), (status = 404)))]
 pub(super) async fn rotate_secret(
@@ -224,7 +224,7 @@ pub(super) async fn rotate_secret(
     Ok(answer)
 }
 
-/// List what the calls of the subscription came to, newest first.
+/// List the delivery attempts of the subscription, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries",
@@ -268,8 +268,8 @@ fn status(fields: &Fields<'_>) -> Result<Option<String>> {
     known.map(Some)
 }
 
-/// Tell a period's events again, beside the main line: from `dateFrom` to before `dateTo`, in seconds
-/// since 1970. They are marked `X-Prichal-Replay: true`.
+/// Deliver a period's events again, beside new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
+/// The deliveries have the header `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
     tag = "documents", request_body = Value, responses((status = 202, body = ReplayAnswer), (status = 404)))]
 pub(super) async fn replay_events(
@@ -308,7 +308,7 @@ pub(super) async fn replay_events(
     Ok(answer)
 }
 
-/// Read how the status of one document has changed, as the company saw it, oldest first.
+/// Read the status changes of one document that the company saw, oldest first.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/{documentId}", tag = "documents",
     params(("documentId" = String, Path)), responses((status = 200, body = Value), (status = 404)))]
 pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Result<JsonAnswer> {
@@ -318,7 +318,7 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
     let viewer = company.id();
     let read = move |conn: &mut Conn| document::history(conn, viewer, document, MAX_EVENTS);
     let found = company.app.db.read(read).await?;
-    // What a company sees has begun some time, and its log says so.
+    // A visible document has at least one status change.
     if found.is_empty() {
         return Err(unknown());
     }

@@ -1,4 +1,4 @@
-//! How many requests a token may send (`--rate-limit`, `docs/contracts/idocs.md §8`). Each node counts for itself.
+//! The limit of requests per token (`--rate-limit`, `docs/contracts/idocs.md §8`), which each node counts by itself.
 
 use axum::{
     extract::{Request, State},
@@ -15,7 +15,7 @@ use crate::{
     platform::access::{self, Caller},
 };
 
-/// Counts a request, and answers one too many itself.
+/// Counts a request, and refuses one beyond the limit.
 pub(super) async fn limit(State(app): State<App>, request: Request, next: Next) -> Response {
     let rate = app.config.rate_limit;
     if rate.most == 0 {
@@ -26,7 +26,7 @@ pub(super) async fn limit(State(app): State<App>, request: Request, next: Next) 
         None => Ok(None),
     };
     let Ok(Some(Caller::Token(token))) = token else {
-        // Refused where it is looked at.
+        // Authentication refuses the request.
         return next.run(request).await;
     };
     let left = app.limiter.take(token.id, rate, app.clock.now());

@@ -1,5 +1,5 @@
-//! The operations on documents. A single call does one at once, a bulk call has each of its elements done
-//! later: both prepare it from the same body and write it in one transaction.
+//! The operations on documents. A single call executes one at once, a bulk call queues one for each element. Both
+//! prepare it from the same body, and write it in one transaction.
 
 use bytes::Bytes;
 use prichal_core::document as core;
@@ -17,7 +17,7 @@ use crate::{
     platform::{quota, reading::parse_json},
 };
 
-/// What may be asked for.
+/// An operation on a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Create,
@@ -38,7 +38,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// The permission that an employee needs for it. An act on a route needs that of its action.
+    /// The permission for the operation; `None` for an act on a route, which needs the permission of its action.
     pub(super) fn permission(self) -> Option<&'static str> {
         match self {
             Self::Create | Self::CreateInternal => Some("DOCUMENT_CREATE"),
@@ -54,7 +54,7 @@ impl Operation {
         }
     }
 
-    /// The employee that a body names, if it can be read.
+    /// The employee that the body names, if the member is valid.
     fn named(self, fields: &Fields<'_>) -> Option<Uuid> {
         let named = match self {
             Self::Create | Self::CreateInternal => {
@@ -69,7 +69,7 @@ impl Operation {
         named.ok()?
     }
 
-    /// Refuses whoever may not do it, before his body is found fault with or a first answer is given again.
+    /// Refuses a caller without the permission. This precedes the check of the body and the repetition of a first answer.
     pub(super) async fn permit(self, company: &Company, data: Option<&Value>) -> Result<()> {
         let fields = data.and_then(|data| Fields::of(data, company.language()).ok());
         let act = || actions::permission(fields.as_ref()?);
@@ -82,7 +82,7 @@ impl Operation {
         company.app.db.read(look).await
     }
 
-    /// The kinds of bytes that it adds to. Whatever ends a document is never refused by a quota.
+    /// The kinds of records whose quotas apply. An operation that ends a document is never refused by a quota.
     pub(super) fn adds_to(self) -> &'static [Kind] {
         match self {
             Self::Recall | Self::Reject | Self::Decline => &[],
@@ -93,7 +93,7 @@ impl Operation {
         }
     }
 
-    /// Reads what is asked for, and does all that cannot be done within a transaction.
+    /// Reads the body, and does all that cannot be done in a transaction.
     pub(super) async fn prepare(self, company: &Company, data: &Value) -> Result<Prepared> {
         quota::admit(&company.app, company.id(), self.adds_to(), 0).await?;
         match self {
@@ -116,7 +116,7 @@ impl Operation {
     }
 }
 
-/// Does an operation at once.
+/// Executes an operation, at most once for each `Idempotency-Key`.
 pub(super) async fn perform(
     company: Company,
     once: IdempotencyKey,

@@ -1,4 +1,4 @@
-//! The parts that operations are made of: the transaction that is left to write, and the refusals that they share.
+//! The parts that all operations share: the prepared write, its author, and refusals.
 
 use prichal_core::document::{Document, Refusal};
 use prichal_store::{Tx, document as store};
@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// An operation that only has to be written. Null stands for nothing to say.
+/// An operation of which only the transaction is left. It returns the answer; null stands for an empty one.
 pub(super) struct Prepared(Work);
 
 impl Prepared {
@@ -27,13 +27,13 @@ impl Prepared {
         (self.0)(tx)
     }
 
-    /// The same for the worker of bulk calls.
+    /// The write for the worker of bulk calls.
     pub(super) fn into_work(self) -> Work {
         self.0
     }
 }
 
-/// A document that the company sees, held until the end of the transaction.
+/// Finds a document that the company sees, and locks it until the end of the transaction.
 pub(super) fn lock_document(tx: &mut Tx<'_>, company: &Company, id: Uuid) -> Result<Document> {
     store::find_for_update(tx, company.id(), id)?.ok_or_else(|| missing(company, id))
 }
@@ -42,7 +42,7 @@ pub(super) fn missing(company: &Company, id: Uuid) -> Error {
     Error::NotFound(DOCUMENT.text(company.language(), &[&id.to_string()]))
 }
 
-/// Who does it.
+/// The author of a change.
 pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
     Doer {
         company: company.id(),
@@ -52,7 +52,7 @@ pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
     }
 }
 
-/// Why the model says no.
+/// The refusal of a step by the rules of documents.
 pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
     match refusal {
         Refusal::NotVisible => missing(company, id),
@@ -64,12 +64,12 @@ pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
     }
 }
 
-/// Refuses with a text that was put together already.
+/// A refusal whose text is in no language of ours, such as a code of the validation.
 pub(super) fn invalid(text: impl Into<String>) -> Error {
     Error::refused(VALIDATION_ERROR, text)
 }
 
-/// Names a blob that is not there.
+/// The error for a blob that does not exist.
 pub(super) fn no_blob(company: &Company, id: Uuid) -> Error {
     Error::NotFound(BLOB.text(company.language(), &[&id.to_string()]))
 }

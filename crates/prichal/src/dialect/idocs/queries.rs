@@ -1,4 +1,4 @@
-//! Looking at documents: one, a page of them, a status (`docs/contracts/idocs.md §1.2` rows 12 to 16).
+//! Queries of documents: one, a page, a status (`docs/contracts/idocs.md §1.2` rows 12 to 16).
 
 use axum::response::{IntoResponse as _, Response};
 use prichal_core::{
@@ -44,7 +44,7 @@ async fn single(company: Company, id: &str, side: Direction) -> Result<Response>
     Ok(model.map_or_else(absent, |model| wrapped(&model).into_response()))
 }
 
-/// A document that the company sees, for an employee who may look at it.
+/// Finds a document that the company sees, for a caller who may view it.
 async fn find(company: &Company, id: &str) -> Result<Option<Document>> {
     company.may("DOCUMENT_VIEW").await?;
     let (viewer, id) = (company.id(), read_id(company, id)?);

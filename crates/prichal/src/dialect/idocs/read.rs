@@ -1,5 +1,5 @@
-//! Reading bodies as the vendor's server does: names in either case, enumerations by name or number,
-//! what is unknown is ignored (`docs/contracts/idocs.md §1.1, §1.4`). What is wrong is said with the field's path.
+//! Reading of bodies as the vendor's server does it: names in any case, enumerations by name or number, unknown
+//! members ignored (`docs/contracts/idocs.md §1.1, §1.4`). Errors name the path of the member.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{document, id::parse_any};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::language::{Language, Localized};
 use crate::error::{Error, Result};
 
-/// An object of a body, and where it stands.
+/// An object of a body, with its path.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'a> {
     members: &'a Map<String, Value>,
@@ -21,7 +21,7 @@ pub(super) struct Fields<'a> {
 pub(super) trait Enumeration: Copy + 'static {
     const ALL: &'static [Self];
     const WORDS: &'static [&'static str];
-    /// The number of the first one.
+    /// The number of the first value.
     const FIRST_NUMBER: usize = 0;
 }
 
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Something is wrong with a member.
+    /// The error for a member.
     pub(super) fn fault(&self, name: &str, wording: &Localized, args: &[&str]) -> Error {
         let path = self.path(name);
         let mut all = vec![path.as_str()];
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         self.need(name, self.object(name)?)
     }
 
-    /// The elements of a list, which is empty when it is absent.
+    /// The elements of a list. An absent list is empty.
     pub(super) fn list(&self, name: &str) -> Result<&'a [Value]> {
         match self.get(name) {
             None => Ok(&[]),
@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A text that says something, of at most `most` characters.
+    /// A text with visible characters, of at most `most` characters.
     pub(super) fn need_text(&self, name: &str, most: usize) -> Result<&'a str> {
         let text = self.text_up_to(name, most)?;
         let unseen =
@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
         self.need(name, text.filter(|text| !text.chars().all(unseen)))
     }
 
-    /// An id. The one of zeros stands for none, and so does an empty text.
+    /// An id. Zeros and the empty text stand for none.
     pub(super) fn id(&self, name: &str) -> Result<Option<Uuid>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
@@ -191,7 +191,7 @@ impl<'a> Fields<'a> {
         self.need(name, number)
     }
 
-    /// Refuses a period that ends before it begins; `to` is the member that says when it ends.
+    /// Refuses a period that ends before it begins. `from` and `to` are the names of its members.
     pub(super) fn period(&self, from: &str, to: &str, begin: i64, end: i64) -> Result<()> {
         if end < begin {
             return Err(self.fault(to, &ENDS_EARLY, &[&self.path(from)]));
@@ -243,7 +243,7 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// `limit`: at least 1, `usual` if nothing is said, 1000 at the most.
+    /// Reads `limit`: at least 1, by default `default`, at most 1000.
     pub(super) fn limit(&self, default: i64) -> Result<i64> {
         let limit = self.int("limit")?.unwrap_or(default);
         if limit < 1 {
@@ -252,8 +252,7 @@ impl<'a> Fields<'a> {
         Ok(limit.min(1000))
     }
 
-    /// The page that is asked for: how many to skip and how many to show, 10 if nothing is said, 100 at
-    /// the most.
+    /// Reads the page, `skip` and `top`: by default 0 and 10. A `top` over 100 counts as 100.
     pub(super) fn page(&self) -> Result<(i64, i64)> {
         let skip = self.int("skip")?.unwrap_or(0);
         let top = self.int("top")?.unwrap_or(10);
@@ -267,7 +266,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The parameters behind the `?`, to be read like a body. An empty one counts as absent.
+/// The query parameters, which are read like a body. An empty one counts as absent.
 pub(super) struct Parameters(Value);
 
 impl Parameters {

@@ -1,4 +1,4 @@
-//! Reference values: employees, their permissions, whose token it is, and what may stand in a field
+//! Reference data: employees, their permissions, the owner of a token, values of enumerations
 //! (`docs/contracts/idocs.md §1.10, §1.2` rows 21 to 23).
 
 use axum::extract::State;
@@ -63,7 +63,7 @@ fn employee_model(one: &Employee) -> Value {
     })
 }
 
-/// Read what an employee may do.
+/// Read the permissions of an employee.
 #[utoipa::path(get, path = "/api/v3/sync/references/company-employees/permission/{employeeId}", tag = "references",
     params(("employeeId" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn get_permissions(
@@ -85,7 +85,7 @@ pub(super) async fn get_permissions(
     ))
 }
 
-/// Read whose token this is.
+/// Read the company of the token.
 #[utoipa::path(post, path = "/api/v3/sync/references/company-token", tag = "references",
     responses((status = 200, body = Value)))]
 pub(super) async fn get_token(company: Company) -> Result<JsonAnswer> {

@@ -1,4 +1,4 @@
-//! What there is under `/api/v3` and `/api/1`, in the order of the vendor's list.
+//! The routes under `/api/v3` and `/api/1`, in the order of the vendor's list.
 
 use axum::{
     Router,
@@ -96,10 +96,10 @@ fn v3() -> OpenApiRouter<App> {
         .routes(routes!(bulk::download_status))
 }
 
-/// Words the errors of this face, in the language of each client.
+/// Words the errors of this dialect, in the language of each client.
 pub fn worded(router: Router<App>, app: &App) -> Router<App> {
     let app = app.clone();
-    // Before the layer, so that it is worded in the client's language as well.
+    // The fallback precedes the layer, so that its error is worded in the client's language as well.
     let router = router.method_not_allowed_fallback(dialect::wrong_method::<Guard>);
     dialect::worded_for::<Guard>(
         router.layer(from_fn(negotiate)),
@@ -113,14 +113,14 @@ pub fn worded(router: Router<App>, app: &App) -> Router<App> {
     )
 }
 
-/// Words an error for whoever sends these headers.
+/// Words an error for the client with these headers.
 pub fn words(app: &Platform, error: &Error, headers: &HeaderMap) -> Response {
     let mut response = error_response::words(app, error, Language::of(headers));
     answer_as(&mut response, headers.get(header::ACCEPT));
     response
 }
 
-/// How a client likes its answers.
+/// The language and the media type that a client prefers.
 #[derive(Clone, Default)]
 struct Negotiated {
     language: Language,
@@ -138,7 +138,7 @@ async fn negotiate(request: Request, next: Next) -> Response {
     response
 }
 
-/// The vendor answers JSON under three names, as the client likes (`docs/contracts/idocs.md §1.1`).
+/// Sets the media type that the client prefers, because the vendor answers JSON under three names (`docs/contracts/idocs.md §1.1`).
 fn answer_as(response: &mut Response, accept: Option<&HeaderValue>) {
     let Some(accept) = accept.and_then(|accept| accept.to_str().ok()) else {
         return;

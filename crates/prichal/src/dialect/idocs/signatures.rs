@@ -1,5 +1,5 @@
-//! What can be seen of signatures: those of a document with their reports, a check of anything that is
-//! sent, and the public page (`docs/contracts/idocs.md §1.10`).
+//! Views of signatures: those of a document with their reports, the validation of any signature, and the public
+//! page (`docs/contracts/idocs.md §1.10`).
 
 use axum::{
     extract::State,
@@ -111,7 +111,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     Ok(bare(&report))
 }
 
-/// The page that the code on a print form leads to: who has signed, for anybody who has the paper.
+/// The page behind the QR code of a print form. It shows the signers to everybody who has the paper.
 pub(super) async fn check_page(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -143,14 +143,14 @@ pub(super) async fn check_page(
     Ok(answer)
 }
 
-/// What anybody may know of a document.
+/// The public view of a document.
 struct PublicDocument {
     document: Document,
-    /// With the names of the companies.
+    /// The signatures, each with its company's name.
     signatures: Vec<(signature::Brief, Brief, String)>,
 }
 
-/// A document that has left its draft.
+/// Finds a document that is not a draft.
 fn find_public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<PublicDocument>> {
     let Some(document) = store::find_any(conn, id)? else {
         return Ok(None);
@@ -171,7 +171,7 @@ fn find_public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<PublicDocument>
     }))
 }
 
-/// What is told of a signature. Where it was checked before that was kept, its report says it.
+/// The summary of a signature. An old row has none, so its report is summarized.
 fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Result<Brief> {
     if let Some(kept) = &one.brief {
         return serde_json::from_str(kept).map_err(Error::internal);

@@ -1,4 +1,4 @@
-//! Signing: the content is handed out with a ticket, and the signature of it comes back with the ticket
+//! Signing: the content is issued with a ticket, and the signature comes back with that ticket
 //! (`docs/contracts/idocs.md §1.7`).
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ use crate::{
     platform::blobs::BlobKey,
 };
 
-/// Prepares the content: the zip is made once for a document, so that everybody signs the same bytes.
+/// Prepares the content to sign. Its zip is built once for a document, so that all signers sign the same bytes.
 pub(super) async fn content(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
     let id = fields.need_id("documentId")?;
@@ -69,7 +69,7 @@ pub(super) async fn content(company: &Company, data: &Value, side: Direction) ->
     }))
 }
 
-/// The address under which something can be downloaded.
+/// The URL of a download link.
 pub(super) fn download_link(company: &Company, id: Uuid) -> String {
     let base = company.app.config.public_url();
     format!("{base}/api/v3/sync/sign-content/download/{id}")
@@ -86,7 +86,7 @@ fn may_sign(
         .map_err(|refusal| refused(company, document.id, refusal))
 }
 
-/// Makes the zip of a document that has none yet.
+/// Builds the zip of a document that has none yet.
 async fn make_zip(
     company: &Company,
     id: Uuid,
@@ -139,8 +139,8 @@ async fn make_zip(
     }))
 }
 
-/// The zip that counts: the first one. Another that was made at the same time is an orphan, which
-/// retention finds.
+/// Stores the zip, and returns the id of the first one. A second one, built at the same time, is an orphan, which
+/// retention removes.
 fn keep_zip(
     tx: &mut Tx<'_>,
     document: &Document,
@@ -154,7 +154,7 @@ fn keep_zip(
     Ok(store::keep_zip(tx, document.id, made.id)?)
 }
 
-/// A signature on its way in.
+/// A signature as the request names it.
 pub(super) struct SubmittedSignature {
     pub(super) document: Uuid,
     pub(super) signer: Uuid,
@@ -174,7 +174,7 @@ impl SubmittedSignature {
     }
 }
 
-/// Takes a signature: it is checked, and then the document moves on.
+/// Checks a signature, and prepares the step of the document.
 pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
     let submitted = SubmittedSignature::read(&Fields::of(data, company.language())?)?;
     let Some(mut taken) = check_signature(company, submitted, side).await? else {
@@ -187,7 +187,7 @@ pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Re
     }))
 }
 
-/// A signature that has been checked.
+/// A valid signature that is not written yet.
 pub(super) struct CheckedSignature {
     submitted: SubmittedSignature,
     ticket: Uuid,
@@ -198,10 +198,11 @@ pub(super) struct CheckedSignature {
     check: Check,
 }
 
-/// Signers of one signature, at most.
+/// The signers of one signature.
 const MAX_SIGNERS: usize = 16;
 
-/// Whether what is signed lies inside, of a signature with not too many signers. It may be long.
+/// True if the signature contains its content. Refuses a signature with too many signers. The signature may be long,
+/// so a blocking thread reads it.
 async fn is_attached(signature: &Bytes) -> Result<bool> {
     let signature = signature.clone();
     let read = move || {
@@ -221,7 +222,7 @@ async fn is_attached(signature: &Bytes) -> Result<bool> {
     Ok(attached)
 }
 
-/// What is known before a signature is checked.
+/// The data that the check of a signature needs.
 struct SigningContext {
     link: Link,
     blob: DocumentBlob,
@@ -231,7 +232,7 @@ struct SigningContext {
     iin: Option<String>,
 }
 
-/// Checks a signature and its ticket. Nothing when the ticket was used with the same signature before.
+/// Checks a signature and its ticket. Returns `None` if the ticket was used with the same signature before.
 pub(super) async fn check_signature(
     company: &Company,
     submitted: SubmittedSignature,
@@ -294,7 +295,7 @@ pub(super) async fn check_signature(
     }))
 }
 
-/// Finds ticket, signature and content. Nothing when the ticket was used with the same signature.
+/// Finds ticket, signature and content. Returns `None` if the ticket was used with the same signature.
 fn find_context(
     conn: &mut Conn,
     company: &Company,
@@ -332,7 +333,7 @@ fn find_context(
     let zip = document_blob::find(conn, link.blob.0, link.blob.1, company.now)?;
     let rules = Rules::find(conn, company.id())?;
     if rules.check_iin != Some(false) && employee.iin().is_none() {
-        // There would be nothing to compare the certificate with.
+        // The certificate could be compared with no number.
         return Err(company.refuse(&NO_IIN, &[employee.name()]));
     }
     Ok(Some(SigningContext {
@@ -346,7 +347,7 @@ fn find_context(
 }
 
 impl CheckedSignature {
-    /// Whether the ticket was used with the same signature in the meantime.
+    /// True if the ticket was used with the same signature since the check.
     fn was_used(&self, conn: &mut Conn, company: &Company) -> Result<bool> {
         let link = signature::find_ticket(conn, company.id(), self.ticket)?;
         let Some(used) = link.and_then(|link| link.signature) else {
@@ -356,8 +357,7 @@ impl CheckedSignature {
         Ok(used.is_some_and(|used| used.sha256 == self.blob.sha256))
     }
 
-    /// Writes the signature and what becomes of the document. Whoever else has signed in the meantime
-    /// has won.
+    /// Writes the signature and the step of the document. Of two concurrent calls the first one wins.
     pub(super) fn write(&mut self, tx: &mut Tx<'_>, company: &Company, step: &Step) -> Result<()> {
         let SubmittedSignature {
             document: id,
@@ -368,7 +368,7 @@ impl CheckedSignature {
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
         let mut document = lock_document(tx, company, id)?;
         if self.was_used(tx.conn()?, company)? {
-            // The same call was faster: this one is told the same.
+            // A concurrent repetition has written it: this call gets the same answer.
             return Ok(());
         }
         let before = document.clone();

@@ -1,4 +1,4 @@
-//! What a client has going beside the conversation: requests, and scripts that it may stop.
+//! The requests and scripts of a client that are under way or queued. It may abort its scripts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 use super::frame::Qid;
 use crate::domain::channel::sockets::Frame;
 
-/// How many things a client has going at once, and how many it may have asked for beyond those.
+/// The requests and scripts of one client that run at once, and those that may be queued beyond.
 const MAX_CONCURRENT: usize = 8;
 const MAX_WAITING: usize = 64;
 
-/// A script that was started: the text of its `qid`, which may be used again, and what is its own.
+/// A started script: the text of its `qid`, and a number, because the `qid` may be used again.
 type RunningScript = (String, u64);
 
 pub(super) struct InFlight {
-    /// What goes on or waits for its turn. Each gives a frame when it ends, or nothing.
+    /// The tasks that run or are queued. Each ends with the frame to send, if any.
     tasks: JoinSet<(Option<RunningScript>, Option<Frame>)>,
     permits: Arc<Semaphore>,
-    /// How a script is stopped, by the text of its `qid`.
+    /// The number and the stop signal of each script, by the text of its `qid`.
     scripts: HashMap<String, (u64, CancellationToken)>,
-    /// How many were started.
+    /// The number of scripts started so far.
     started: u64,
 }
 
@@ -43,7 +43,7 @@ impl InFlight {
         self.tasks.is_empty()
     }
 
-    /// The frame of the next that ends; nothing at once when nothing goes on.
+    /// Waits for the next task that ends, and returns its frame. Returns `None` at once if there is no task.
     pub(super) async fn next(&mut self) -> Option<Option<Frame>> {
         let Ok((spawn_script, frame)) = self.tasks.join_next().await? else {
             return Some(None);
@@ -56,7 +56,7 @@ impl InFlight {
         Some(frame)
     }
 
-    /// Does something when its turn comes; nothing when too much waits already.
+    /// Queues a request. Refuses it if the queue is full.
     pub(super) fn spawn_request(
         &mut self,
         work: impl Future<Output = Option<Frame>> + Send + 'static,
@@ -64,7 +64,7 @@ impl InFlight {
         self.spawn(None, CancellationToken::new(), work)
     }
 
-    /// The same for a script, which can be stopped by `stop` and, when it has a `qid`, by that.
+    /// Queues a script. It ends early when `stop` is cancelled, or on an abort with its `qid`.
     pub(super) fn spawn_script(
         &mut self,
         qid: &Qid,
@@ -102,7 +102,7 @@ impl InFlight {
             let permit = stop.run_until_cancelled_owned(permits.acquire_owned());
             let frame = match permit.await {
                 Some(Ok(_permit)) => work.await,
-                // It was stopped before it began.
+                // It was aborted before it began.
                 _ => None,
             };
             (spawn_script, frame)
@@ -111,7 +111,7 @@ impl InFlight {
         Ok(())
     }
 
-    /// Stops the script with this `qid`.
+    /// Aborts the script with this `qid`.
     pub(super) fn abort(&mut self, qid: Option<&RawValue>) -> Result<(), (i64, String)> {
         let started = qid.and_then(|qid| self.scripts.remove(qid.get()));
         let (_, stop) = started.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Frames for the channel's own script, `recv_svcscriptcode_ws`: one after the other, in their order.
+//! Frames for the channel's own script, `recv_svcscriptcode_ws`: one at a time, in their order.
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ use crate::{
     platform::{access::ChannelHandle, memory::Hold},
 };
 
-/// How many frames wait for the script.
+/// The frames of one connection that may wait for the script.
 pub(super) const MAX_QUEUED_FRAMES: usize = 64;
-/// The code of what nobody knows.
+/// The code for a method without a script.
 const NO_METHOD: i64 = 1404;
 
 /// A frame for the channel's own script.
@@ -59,9 +59,9 @@ pub(super) async fn run_all(
         let qid = qid.as_deref();
         let answer = match answer {
             Ok(Some(data)) => Ok(vec![("data", data)]),
-            // There is nothing to say.
+            // The script gave no answer.
             Ok(None) => continue,
-            // Who does not ask is not answered, but for that nobody listens.
+            // A frame without `qid` asks for no answer; only a missing script is told in any case.
             Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
             Err(error) => Err(error),
         };

@@ -1,4 +1,4 @@
-//! The capability `rest`: what can be asked for over HTTP, asked for over the websocket.
+//! The capability `rest`: requests to `/rest/v1` over the websocket.
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,10 +33,10 @@ use crate::{
 const ROOT: &str = "/rest/v1/";
 /// The longest id, in bytes.
 const MAX_ID: usize = 64;
-/// The selection fields that lists and reads take.
+/// The query parameters of lists and reads.
 const SELECTION_FIELDS: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
 
-/// An answer: its content, or a code and a text.
+/// The content of an answer, or the code and the text of an error.
 pub(super) type Answer = Result<Value, (i64, String)>;
 
 fn service() -> Router<App> {
@@ -49,7 +49,7 @@ fn service() -> Router<App> {
     SERVICE.get_or_init(make).clone()
 }
 
-/// Does what the message asks for, in the name of the channel.
+/// Serves the request that a message describes, as the channel.
 pub(super) async fn ask(
     app: App,
     handle: Arc<ChannelHandle>,

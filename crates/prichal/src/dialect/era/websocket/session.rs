@@ -1,7 +1,7 @@
 //! One websocket from its opening to its end.
 //!
-//! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the rest.
-//! A frame that cannot be read is answered, and the connection stays; what breaks the protocol ends it.
+//! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the other methods.
+//! An unreadable frame is answered, and the connection stays. A breach of the protocol ends it.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
@@ -65,23 +65,23 @@ use crate::{
     },
 };
 
-/// How often the client is asked whether it is there; it may miss that twice.
+/// The time between pings. A client that has answered none of the last two is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_MISSED_PINGS: u32 = 2;
-/// How long a frame may take to be sent.
+/// The time that the sending of a frame may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// The head of a client's frame that is of no message.
+/// The bytes before the payload of a client's control frame.
 const CONTROL_FRAME_HEAD: usize = 6;
-/// How many events are read at once.
+/// The events that one statement reads.
 const MAX_EVENTS_PER_READ: i64 = 256;
-/// How many parameters a script may be started with, and how long it may run.
+/// The parameters of a script that a client starts, and the time for which it may run.
 const MAX_PARAMS: usize = 20;
 const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_SCRIPT_TIMEOUT_MS: u64 = 60_000;
-/// How long rights are good for where they may be changed on another node.
+/// The time after which rights are read again, because another node may have changed them.
 const RIGHTS_TTL: Duration = Duration::from_secs(1);
 
-/// The capabilities there are.
+/// The capabilities of the protocol.
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
 const ACCESS_DENIED: &str = "Access denied by IAM (route not found)";
 
@@ -92,26 +92,26 @@ type Closed = oneshot::Receiver<Close>;
 pub(super) struct Client {
     pub(super) id: Uuid,
     pub(super) standing: CurrentRights,
-    /// The account that its frames are on.
+    /// The account that pays for its frames.
     pub(super) payer: Payer,
     pub(super) received: Received,
-    /// The address that it was opened from.
+    /// The address of the client.
     pub(super) address: Option<IpAddr>,
 }
 
-/// The rights that a websocket has, and when they were looked at.
+/// The rights of a websocket, and when they were read.
 pub(super) struct CurrentRights {
     pub(super) rights: Rights,
-    /// The number of [`channel::sockets::Sockets::rights`] before that.
+    /// The value of [`channel::sockets::Sockets::rights`] before they were read.
     pub(super) version: u64,
     pub(super) looked_at: Timestamp,
 }
 
-/// Why the conversation is over.
+/// The reason for which the conversation ends.
 enum End {
-    /// The client has closed it, or is not there any more.
+    /// The client has gone without a close frame.
     Gone,
-    /// The client has closed it, as one should.
+    /// The client has sent a close frame.
     Answered,
     Close(CloseCode, &'static str),
 }
@@ -131,7 +131,7 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
         socket::insert(tx, lane.workspace, lane.id, id, node);
         Ok::<_, Error>(())
     };
-    // Known to other nodes before the client may count on it.
+    // Other nodes must know of the connection before the client may rely on it.
     if app.db.write_deferred(lane.workspace, noted).await.is_err() {
         let end = End::Close(CloseCode::Again, "the server cannot reach its storage");
         return finish(&mut socket, end).await;
@@ -145,8 +145,11 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
     let forget = move |tx: &mut Tx<'_>| socket::remove(tx, lane.workspace, lane.id, id);
     if let Err(error) = app.db.write_deferred(lane.workspace, forget).await {
         tracing::warn!(
+            workspace = %lane.workspace,
+            channel = %lane.id,
+            websocket = %id,
             error = &error as &dyn std::error::Error,
-            "a websocket that has ended is still noted as open"
+            "websocket {id} has ended but is still stored as open"
         );
     }
 }
@@ -163,15 +166,15 @@ async fn finish(socket: &mut Socket, end: End) {
             }
         }
     };
-    // Whoever is not there any more does not hear it.
+    // The client may be gone, so a failure to send means nothing.
     let _ = tokio::time::timeout(SEND_TIMEOUT, said).await;
 }
 
 struct Session {
     app: App,
-    /// The channel as it is now.
+    /// The channel in its present state.
     handle: Arc<ChannelHandle>,
-    /// The token that let the client in.
+    /// The token with which the client connected.
     token: String,
     standing: CurrentRights,
     id: Uuid,
@@ -180,14 +183,14 @@ struct Session {
     address: Option<IpAddr>,
     open: BTreeSet<&'static str>,
     subscriptions: Subscriptions,
-    /// Everything up to this number of the log has been told.
+    /// The number of the last event of the log that was sent.
     seen: i64,
     news: Option<watch::Receiver<u64>>,
     in_flight: InFlight,
-    /// Frames for the receiving script, and whoever has it run.
+    /// The queue of frames for the receiving script, and the task that runs it.
     inbox: Option<mpsc::Sender<InboundFrame>>,
     reading: JoinSet<()>,
-    /// Ends the receiving script with the connection.
+    /// The signal that ends the receiving script with the connection.
     closed: CancellationToken,
 }
 
@@ -213,7 +216,7 @@ impl Session {
         }
     }
 
-    /// Whether nothing goes on that the client waits for.
+    /// True if no request, script or frame of the client is under way.
     fn is_idle(&self) -> bool {
         self.in_flight.is_empty() && self.reading.is_empty()
     }
@@ -247,7 +250,7 @@ impl Session {
                         Some(Ok(Message::Text(text))) => {
                             was_partial = false;
                             let mut hold = self.received.take();
-                            // With what is made of it while it is read.
+                            // The parsed values take memory beside the text.
                             if hold.grow(weight(text.as_bytes())).await.is_err() {
                                 return out_of_memory();
                             }
@@ -285,7 +288,7 @@ impl Session {
                     }
                     was_partial = is_partial;
                     missed += 1;
-                    // A failure is met again with the next frame, and answered there.
+                    // A failure shows itself again at the next frame, which is answered with it.
                     let _ = self.refresh_rights().await;
                     next_ping = clock.now() + PING_INTERVAL;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
@@ -297,7 +300,7 @@ impl Session {
                     Ok(Close::Slow) => End::Close(CloseCode::Policy, "the client does not read"),
                     _ => End::Close(CloseCode::Policy, "the channel is gone"),
                 },
-                // Nothing more is taken; what was taken is brought to its end.
+                // The session accepts no more frames, and completes those that it has accepted.
                 () = stopping.cancelled(), if !is_leaving => {
                     is_leaving = true;
                     self.inbox = None;
@@ -314,7 +317,7 @@ impl Session {
         }
     }
 
-    /// Takes a frame, and says what to answer at once. What goes on with it goes on to hold its memory.
+    /// Handles a frame, and returns the answer if there is one at once. Work that goes on keeps the frame's memory.
     async fn take(&mut self, text: &str, hold: Hold) -> Option<String> {
         let Some(frame) = frame::read(text) else {
             return Some(unreadable());
@@ -368,7 +371,7 @@ impl Session {
         }
     }
 
-    /// Brings the rights up to what they are now. What they do not open any more is closed.
+    /// Reads the rights again if they may have changed, and closes the capabilities that they no longer open.
     async fn refresh_rights(&mut self) -> Result<()> {
         let sockets = &self.app.channels.sockets;
         let (version, now) = (sockets.rights(), self.app.clock.now());
@@ -387,7 +390,7 @@ impl Session {
                 self.handle = found;
                 Rights::of(&self.app, &self.handle).await?
             }
-            // Gone, or closed to this address.
+            // The channel was deleted, or no longer admits this address.
             None => Rights::default(),
         };
         let may = |capability: &str| may(&self.handle, &rights, capability);
@@ -484,7 +487,7 @@ impl Session {
         }
     }
 
-    /// Whether the channel's user is there and not deleted.
+    /// True if the channel has a user who is not deleted.
     async fn has_user(&self) -> Result<bool> {
         let Some(id) = self.handle.channel.user() else {
             return Ok(false);
@@ -503,7 +506,7 @@ impl Session {
             ));
         }
         if self.news.is_none() {
-            // Whatever is committed from here on is heard of.
+            // The listener precedes the read of the log's end, so that no event between them is missed.
             let news = self.app.channels.sockets.logs.listen(workspace);
             let read = move |conn: &mut Conn| event::last(conn, workspace);
             self.seen = self.app.db.read(read).await?;
@@ -516,10 +519,10 @@ impl Session {
         changed
     }
 
-    /// Tells what has happened since the last time.
+    /// Sends the events since the last one sent.
     async fn send_events(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
         if self.refresh_rights().await.is_err() {
-            // The next news brings it.
+            // The next event leads here again.
             return Ok(());
         }
         let workspace = self.handle.workspace;
@@ -533,7 +536,7 @@ impl Session {
                 Ok::<_, Error>((events, last))
             };
             let Ok((events, last)) = self.app.db.read(read).await else {
-                // The next news brings it.
+                // The next event leads here again.
                 return Ok(());
             };
             let Some(last) = last else {
@@ -550,7 +553,7 @@ impl Session {
             for event in &events {
                 let is_deleted = event.head.kind == EventType::Change(ChangeType::Delete);
                 if is_deleted && event.entities().first().copied() == user {
-                    // With its user the channel has lost the rights.
+                    // Without its user the channel has no right to events.
                     self.subscriptions = Subscriptions::default();
                     self.news = None;
                     return Ok(());
@@ -633,7 +636,7 @@ impl Session {
         self.in_flight.spawn_script(&again, abort, work)
     }
 
-    /// Hands a frame to the channel's own script. They are taken one after the other.
+    /// Queues a frame for the channel's own script, which takes one at a time.
     fn receive(&mut self, asked: InboundFrame) -> Option<String> {
         if let Err(error) = writes::admit(&self.app, self.handle.workspace) {
             let qid = asked.qid.as_deref();
@@ -661,7 +664,7 @@ impl Session {
     }
 }
 
-/// The client, as the security log and the count of guesses see it. Each frame is a request of its own.
+/// The client as the security log and the limit of guesses name it. Each frame counts as a request.
 struct Attribution {
     app: App,
     address: Option<IpAddr>,
@@ -682,12 +685,12 @@ impl Attribution {
     }
 }
 
-/// The end where there is no memory for what a client sends or wants to hear.
+/// The end for lack of memory for what the client sends or receives.
 fn out_of_memory() -> End {
     End::Close(CloseCode::Again, "the server has no memory for it now")
 }
 
-/// An answer, or that there is no memory for it.
+/// An answer on the client's account, or a short error if the account lacks the memory.
 fn answer_frame(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
     Frame::paid(text, payer).unwrap_or_else(|| {
         metrics::counter!("prichal_memory_refused_total").increment(1);
@@ -696,13 +699,13 @@ fn answer_frame(method: &str, qid: Option<&RawValue>, text: String, payer: &Paye
     })
 }
 
-/// Whether a connection of a channel may have a capability.
+/// True if the channel's connections may set a capability up.
 fn may(handle: &ChannelHandle, rights: &Rights, capability: &str) -> bool {
     handle.channel.has_capability(capability)
         && rights.allow("WEBSOCKET", &format!("/ws#{capability}"))
 }
 
-/// Waits for news of the log, for ever when nobody asks for it.
+/// Waits for new events in the log; forever if there is no subscription.
 async fn wait_for_news(news: Option<&mut watch::Receiver<u64>>) {
     let is_news = match news {
         Some(news) => news.changed().await.is_ok(),
@@ -713,7 +716,7 @@ async fn wait_for_news(news: Option<&mut watch::Receiver<u64>>) {
     }
 }
 
-/// Sends a frame. False when the client is not there, or does not read: then nothing more can be said.
+/// Sends a frame. Returns false if the client is gone or does not read.
 async fn deliver(socket: &mut Socket, close: &mut Closed, message: Message) -> bool {
     tokio::select! {
         sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(message)) => sent.is_ok_and(|sent| sent.is_ok()),
@@ -735,7 +738,7 @@ fn end_of(error: &SocketError) -> End {
     }
 }
 
-/// RFC 3339 with three digits of a second.
+/// A time as RFC 3339 with milliseconds.
 fn millis(at: Timestamp) -> String {
     at.to_millis()
 }

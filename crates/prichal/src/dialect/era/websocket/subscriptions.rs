@@ -1,4 +1,4 @@
-//! The capability `subscr`: what happens in the workspace, told as it happens.
+//! The capability `subscr`: the events of the workspace, sent as they are committed.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
-/// How many subscriptions a websocket has at the most.
+/// The subscriptions of one websocket.
 const MAX_SUBSCRIPTIONS: usize = 64;
-/// The longest life of one, in seconds. An hour is advised.
+/// The longest life of a subscription, in seconds. The vendor advises an hour.
 const MAX_EXPIRES: u64 = 24 * 3600;
-/// The one kind of event there is.
+/// The only kind of event.
 const CHANGED: &str = "modelevents.data_changed";
-/// The most ids that one may name.
+/// The ids that a subscription may name.
 const MAX_OBJECTS: usize = 1000;
 
 /// The subscriptions of one websocket.
@@ -23,12 +23,12 @@ const MAX_OBJECTS: usize = 1000;
 pub(super) struct Subscriptions(BTreeMap<String, Subscription>);
 
 struct Subscription {
-    /// As the client gave it.
+    /// The client's id of it.
     id: Value,
     ends_at: Timestamp,
-    /// Only what is about this kind.
+    /// Limits it to events of this kind of entity.
     kind: Option<EntityKind>,
-    /// Only what is about these.
+    /// Limits it to events of these entities, if there are any.
     objects: Vec<Uuid>,
 }
 
@@ -37,7 +37,7 @@ impl Subscriptions {
         self.0.is_empty()
     }
 
-    /// Adds, renews or removes one.
+    /// Adds, renews or removes a subscription.
     pub(super) fn change(&mut self, asked: &Object, now: Timestamp) -> Result<()> {
         let id = match asked.get("id") {
             None | Some(Value::Null) => {
@@ -91,7 +91,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// The frames that tell of an event: one for each subscription that it matches, made when its turn comes.
+    /// The frames of an event: one for each matching subscription, rendered lazily.
     pub(super) fn frames<'a>(
         &'a self,
         event: &'a LoggedEvent,
@@ -113,7 +113,7 @@ impl Subscriptions {
                 "eventts": now.micros() / 1000,
                 "id": one.id,
             });
-            // The event's own text is long and known to be JSON: it is not read again.
+            // The text of the event is long and known to be JSON, so it is inserted unparsed.
             let mut said = said.to_string();
             said.pop();
             let data = data.as_ref().map_or("null", |data| data.get());
@@ -123,7 +123,7 @@ impl Subscriptions {
     }
 }
 
-/// A kind by its collection, here or there, or by its name.
+/// A kind of entity by its collection, in this dialect or in Kontur's, or by its name.
 fn kind(name: &Value) -> Result<EntityKind> {
     let text = name.as_str().unwrap_or_default().trim_matches('/');
     let last = text.rsplit('/').next().unwrap_or_default();
