@@ -1,6 +1,6 @@
 //! Operations that the vendor lacks: acting on an internal route, recall, rejection (`docs/contracts/idocs.md §1.10`).
 
-use prichal_core::document::{Action, Direction, Operation as Step};
+use prichal_core::document::{Action, Direction, Operation as Step, limits::MAX_REASON};
 use serde_json::{Value, json};
 
 use super::{
@@ -14,9 +14,6 @@ use crate::{
     domain::document::record,
     error::{Error, Result},
 };
-
-/// The length of a reason, in characters.
-const MAX_REASON: usize = 1000;
 
 pub(super) fn recall(company: &Company, data: &Value) -> Result<Prepared> {
     end(company, data, |reason| Step::Recall { reason })
@@ -70,18 +67,9 @@ fn apply(
     }))
 }
 
-fn needs(action: Action) -> Option<&'static str> {
-    match action {
-        Action::Approve => Some("DOCUMENT_APPROVE"),
-        Action::Reject => Some("DOCUMENT_REJECT"),
-        Action::Sign => Some("DOCUMENT_SIGN"),
-        Action::Inform => None,
-    }
-}
-
 /// The permission that an employee needs to act on a route, if the body says which action it is.
 pub(super) fn permission(fields: &Fields<'_>) -> Option<&'static str> {
-    needs(fields.need_word("action").ok()?)
+    fields.need_word::<Action>("action").ok()?.permission()
 }
 
 pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
@@ -91,7 +79,7 @@ pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
         action,
         reason: reason(&fields)?,
     };
-    match needs(action) {
+    match action.permission() {
         None => Err(fields.fault("action", &NOTHING_TO_DO, &[])),
         Some(_) if action == Action::Sign => sign(company, &fields, step).await,
         Some(permission) => apply(company, &fields, permission, step, true),

@@ -9,7 +9,10 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
-use prichal_core::id::generate;
+use prichal_core::{
+    document::limits::{MAX_ATTACHED, MAX_ORIGINAL, max_signature},
+    id::generate,
+};
 use prichal_sign::{Limits, SignedData, unarmor};
 use prichal_store::document_blob::{self, DocumentBlob, Kind};
 use serde_json::{Value, json};
@@ -33,18 +36,9 @@ use crate::{
     platform::{blobs::BlobKey, memory::Payer, quota, vault::hex},
 };
 
-/// The largest original: the vendor's 15 MB.
-const MAX_CONTENT: u64 = 15 << 20;
-/// The largest signature beside its content.
-const MAX_SIGNATURE: usize = 10 << 20;
-/// The bytes that a signature with content inside may have beside that content.
-const MAX_BESIDE_CONTENT: usize = 1 << 20;
-/// The largest signature with the content inside: the zip of all originals of a document.
-const MAX_ATTACHED: u64 = (MAX_TOTAL_CONTENT as u64) + 2 * MAX_BESIDE_CONTENT as u64;
 /// The size up to which a signature is received in memory. A larger one waits in the blob store until there is room.
 const MAX_IN_MEMORY: usize = 1 << 20;
-/// The bytes of all originals of one document.
-pub(super) const MAX_TOTAL_CONTENT: i64 = 60 << 20;
+
 /// A form with the file.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -203,8 +197,8 @@ fn limits(kind: Kind) -> UploadLimits {
         UploadLimits {
             permission: "DOCUMENT_CREATE",
             part: "documentContent",
-            max_file: MAX_CONTENT,
-            max_sent: MAX_CONTENT,
+            max_file: MAX_ORIGINAL,
+            max_sent: MAX_ORIGINAL,
             extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],
         }
     }
@@ -392,7 +386,7 @@ fn der(sent: Bytes) -> Result<Bytes, Rejection> {
     let der = decoded.map_or(sent, Bytes::from);
     let signed = SignedData::read(&der, &Limits::SIGNATURE).map_err(unreadable)?;
     let inside = signed.content.map_or(0, |content| content.len());
-    let max_file = MAX_SIGNATURE.max(inside + MAX_BESIDE_CONTENT);
+    let max_file = max_signature(inside);
     if der.len() > max_file {
         return Err(Rejection::TooLarge(max_file));
     }

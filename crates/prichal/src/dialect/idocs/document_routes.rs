@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use prichal_core::{
     document::{
         Action, ActionNode, Internal, NewRoute, NodeState, Operation as Step, Ordering, Party,
-        Recipient,
+        Recipient, limits::MAX_NODES,
     },
     id::{UserId, WorkspaceId},
 };
@@ -26,9 +26,6 @@ use crate::{
     domain::document::record,
     error::{Error, Result},
 };
-
-/// The external nodes of a route, and its internal ones.
-const MAX_NODES: usize = 100;
 
 /// The document that gets a route, and the employee who sets it.
 #[derive(Clone, Copy)]
@@ -277,12 +274,9 @@ fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Interna
             return Err(Error::refused(PERMISSION_ERROR, text));
         };
         // A node whose employee may not act would hold the document forever.
-        let needed = match node.action {
-            Action::Sign => "DOCUMENT_SIGN",
-            Action::Approve => "DOCUMENT_APPROVE",
-            Action::Inform | Action::Reject => continue,
-        };
-        if !found.may(needed) {
+        if let Some(needed) = node.action.permission()
+            && !found.may(needed)
+        {
             return Err(company.forbid(&NOT_PERMITTED, &[found.name(), needed]));
         }
     }

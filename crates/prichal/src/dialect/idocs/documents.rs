@@ -1,7 +1,10 @@
 //! Creating documents, and deleting drafts (`docs/contracts/idocs.md §1.10, §1.2` rows 3 and 19).
 
 use prichal_core::{
-    document::{Document, Group, Kind, Party, Status},
+    document::{
+        Document, Group, Kind, Party, Status,
+        limits::{MAX_DATE, MAX_ORIGINALS, MAX_ORIGINALS_TOTAL},
+    },
     id::{generate, parse_any},
 };
 use prichal_dialect::idocs::document as model;
@@ -14,7 +17,6 @@ use uuid::Uuid;
 
 use super::{
     answer::bare,
-    blobs::MAX_TOTAL_CONTENT,
     caller::Company,
     language::Localized,
     prepared::{Prepared, doer, lock_document, missing, no_blob, refused},
@@ -27,10 +29,6 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// The originals of one document.
-const MAX_ORIGINALS: usize = 20;
-/// The latest date: the end of the year 2100, in seconds.
-const MAX_DATE: i64 = 4_133_980_799;
 /// The bound between dates in seconds, which are below, and dates in milliseconds, which are above.
 const MIN_MILLISECONDS: i64 = 100_000_000_000;
 
@@ -116,8 +114,8 @@ fn keep(tx: &mut Tx<'_>, company: &Company, contents: &[Uuid]) -> Result<()> {
         }
         total += kept.size;
     }
-    if total > MAX_TOTAL_CONTENT {
-        let max = (MAX_TOTAL_CONTENT >> 20).to_string();
+    if total > MAX_ORIGINALS_TOTAL {
+        let max = (MAX_ORIGINALS_TOTAL >> 20).to_string();
         return Err(company.refuse(&TOO_LARGE, &[&max]));
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use prichal_core::{
-    document::{Direction, Document, Operation as Step},
+    document::{Direction, Document, Operation as Step, limits::MAX_SIGNERS},
     id::generate,
 };
 use prichal_sign::{Limits, SignedData, SubIndication};
@@ -26,12 +26,12 @@ use crate::{
     domain::document::{
         archive::key,
         check::{self, Checked, Decision, ExpectedSigner, Question, Rules},
+        content,
         recheck::{self, is_financial},
         record,
-        zip::{self, Contents, Entry},
+        ticket::{self, Refusal},
     },
     error::{Error, Result},
-    platform::blobs::BlobKey,
 };
 
 /// Prepares the content to sign. Its zip is built once for a document, so that all signers sign the same bytes.
@@ -45,7 +45,7 @@ pub(super) async fn content(company: &Company, data: &Value, side: Direction) ->
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
         let document = lock_document(tx, &company, id)?;
         may_sign(&company, &document, &employee, side)?;
-        let zip = keep_zip(tx, &document, made.as_ref())?
+        let zip = content::store(tx, &document, made.as_ref())?
             .ok_or_else(|| Error::internal("the content to sign was not made"))?;
         let dispose_on = company.now + company.app.config.sign_ticket_ttl;
         let link = Link {
@@ -99,59 +99,21 @@ async fn make_zip(
         let document = store::find(conn, asked.id(), id)?;
         let document = document.ok_or_else(|| missing(&asked, id))?;
         may_sign(&asked, &document, &employee, side)?;
-        if store::zip(conn, id)?.is_some() {
-            return Ok(None);
-        }
-        let sender = document.sender.company;
-        let mut originals = Vec::new();
-        for content in &document.contents {
-            let found = document_blob::find(conn, sender, *content, asked.now)?;
-            originals.push(found.ok_or_else(|| Error::internal("a file is not there"))?);
-        }
-        Ok::<_, Error>(Some((sender, originals)))
+        let originals = content::find_originals(conn, &document, asked.now)?;
+        Ok::<_, Error>(originals.map(|originals| (document, originals)))
     };
-    let Some((sender, originals)) = company.app.db.read(read).await? else {
+    let Some((document, originals)) = company.app.db.read(read).await? else {
         return Ok(None);
     };
-    let names: Vec<&str> = originals.iter().map(|one| one.name.as_str()).collect();
-    let entries: Vec<Entry> = zip::distinct(&names)
-        .into_iter()
-        .zip(&originals)
-        .map(|(name, original)| Entry {
-            name,
-            contents: Contents::Blob(key(original)),
-        })
-        .collect();
-    let built = zip::build(&company.app, company.workspace.id, &entries).await?;
-    let blob = BlobKey::generate(sender, company.now);
-    let length = i64::try_from(built.size).map_err(Error::internal)?;
-    let sha256 = built.keep(&company.app, blob).await?;
-    Ok(Some(DocumentBlob {
-        workspace: sender,
-        id: generate(company.now),
-        kind: BlobKind::Zip,
-        blob: blob.id,
-        name: format!("{id}.zip"),
-        size: length,
-        sha256,
-        created_at: company.now,
-        expires_at: None,
-    }))
-}
-
-/// Stores the zip, and returns the id of the first one. A second one, built at the same time, is an orphan, which
-/// retention removes.
-fn keep_zip(
-    tx: &mut Tx<'_>,
-    document: &Document,
-    made: Option<&DocumentBlob>,
-) -> Result<Option<Uuid>> {
-    if let Some(context) = store::zip(tx.conn()?, document.id)? {
-        return Ok(Some(context));
-    }
-    let Some(made) = made else { return Ok(None) };
-    document_blob::insert(tx, made)?;
-    Ok(store::keep_zip(tx, document.id, made.id)?)
+    let zip = content::build(
+        &company.app,
+        company.id(),
+        &document,
+        &originals,
+        company.now,
+    )
+    .await?;
+    Ok(Some(zip))
 }
 
 /// A signature as the request names it.
@@ -197,9 +159,6 @@ pub(super) struct CheckedSignature {
     proofs: Vec<Proof>,
     check: Check,
 }
-
-/// The signers of one signature.
-const MAX_SIGNERS: usize = 16;
 
 /// True if the signature contains its content. Refuses a signature with too many signers. The signature may be long,
 /// so a blocking thread reads it.
@@ -312,24 +271,24 @@ fn find_context(
     if blob.kind != BlobKind::Signature {
         return Err(company.refuse(&NOT_SIGNATURE, &[&blob.id.to_string()]));
     }
-    let link = match ticket {
-        Some(ticket) => signature::find_ticket(conn, company.id(), ticket)?,
-        None => signature::live_ticket(conn, company.id(), id, employee.id, company.now)?,
+    let question = ticket::Question {
+        company: company.id(),
+        employee: employee.id,
+        document: id,
+        ticket,
+        signature: &blob,
+        now: company.now,
     };
-    let link = link.ok_or_else(|| company.refuse(&NO_TICKET, &[]))?;
-    if link.document != id || link.employee != Some(employee.id) {
-        return Err(company.refuse(&OTHER_TICKET, &[]));
-    }
-    if let Some(used) = link.signature {
-        let used = document_blob::find(conn, company.id(), used, company.now)?;
-        return match used {
-            Some(used) if used.sha256 == blob.sha256 => Ok(None),
-            _ => Err(company.refuse(&USED_TICKET, &[])),
+    let found = ticket::find(conn, &question)?.map_err(|refusal| {
+        let wording = match refusal {
+            Refusal::Unknown => &NO_TICKET,
+            Refusal::Foreign => &OTHER_TICKET,
+            Refusal::Used => &USED_TICKET,
+            Refusal::Expired => &OLD_TICKET,
         };
-    }
-    if !link.live || link.dispose_on <= company.now {
-        return Err(company.refuse(&OLD_TICKET, &[]));
-    }
+        company.refuse(wording, &[])
+    })?;
+    let Some(link) = found else { return Ok(None) };
     let zip = document_blob::find(conn, link.blob.0, link.blob.1, company.now)?;
     let rules = Rules::find(conn, company.id())?;
     if rules.check_iin != Some(false) && employee.iin().is_none() {
@@ -347,16 +306,6 @@ fn find_context(
 }
 
 impl CheckedSignature {
-    /// True if the ticket was used with the same signature since the check.
-    fn was_used(&self, conn: &mut Conn, company: &Company) -> Result<bool> {
-        let link = signature::find_ticket(conn, company.id(), self.ticket)?;
-        let Some(used) = link.and_then(|link| link.signature) else {
-            return Ok(false);
-        };
-        let used = document_blob::find(conn, company.id(), used, company.now)?;
-        Ok(used.is_some_and(|used| used.sha256 == self.blob.sha256))
-    }
-
     /// Writes the signature and the step of the document. Of two concurrent calls the first one wins.
     pub(super) fn write(&mut self, tx: &mut Tx<'_>, company: &Company, step: &Step) -> Result<()> {
         let SubmittedSignature {
@@ -367,7 +316,14 @@ impl CheckedSignature {
         } = self.submitted;
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
         let mut document = lock_document(tx, company, id)?;
-        if self.was_used(tx.conn()?, company)? {
+        let used = ticket::used_with(
+            tx.conn()?,
+            company.id(),
+            self.ticket,
+            &self.blob.sha256,
+            company.now,
+        )?;
+        if used {
             // A concurrent repetition has written it: this call gets the same answer.
             return Ok(());
         }
