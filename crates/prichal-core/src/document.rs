@@ -4,6 +4,7 @@
 //! [`Document::status`] computes the view of a company, and [`Document::apply`] either moves the document on
 //! or refuses and changes nothing.
 
+pub mod limits;
 mod operation;
 mod route;
 pub mod snapshot;
@@ -55,6 +56,18 @@ words! {
 words! {
     /// The action that a node of a route asks for, or that was taken, numbered from 0.
     Action { Sign "SIGN", Approve "APPROVE", Inform "INFORM", Reject "REJECT" }
+}
+
+impl Action {
+    /// The permission that an employee needs for the action.
+    pub const fn permission(self) -> Option<&'static str> {
+        match self {
+            Self::Sign => Some("DOCUMENT_SIGN"),
+            Self::Approve => Some("DOCUMENT_APPROVE"),
+            Self::Reject => Some("DOCUMENT_REJECT"),
+            Self::Inform => None,
+        }
+    }
 }
 
 words! {

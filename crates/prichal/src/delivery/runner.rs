@@ -40,7 +40,7 @@ use crate::{
     domain::journal::{self, Flight},
     error::{Error, Result},
     platform::{
-        outgoing::{connections::Connections, names::Asker, post::Outcome},
+        outgoing::{connections::Connections, names::Requester, post::Outcome},
         writes,
     },
 };
@@ -152,7 +152,7 @@ impl Runner {
             app,
             connections: Arc::new(Connections::new(
                 CALLS + SIDE_CALLS,
-                Asker::Workspace(hook.lease.key.workspace),
+                Requester::Workspace(hook.lease.key.workspace),
             )),
             target: target::of(hook.lease.key),
             hook,

@@ -1,6 +1,7 @@
 //! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`docs/contracts/idocs.md`).
 
 mod actions;
+mod answer;
 mod blobs;
 mod bulk;
 mod caller;
@@ -14,6 +15,7 @@ mod language;
 mod limit;
 mod openapi;
 mod operation;
+mod prepared;
 mod queries;
 mod read;
 mod references;

@@ -3,10 +3,12 @@
 pub mod archive;
 pub mod bulk;
 pub mod check;
+pub mod content;
 pub mod evidence;
 pub mod print;
 pub mod recheck;
 pub mod record;
+pub mod ticket;
 pub mod zip;
 
 use prichal_core::{

@@ -3,7 +3,7 @@
 //! The steps of one call:
 //!
 //! 1. An idle connection of the caller's own [`Connections`] is taken. Without one, the host is resolved
-//!    within the share of the requester ([`names::Asker`]), *every* address is checked by the
+//!    within the share of the requester ([`names::Requester`]), *every* address is checked by the
 //!    [`Guard`], and exactly those addresses are connected to. There is no second resolution, so a
 //!    name cannot change in between.
 //! 2. The request is sent, the head of the answer is read, then its body up to the wanted length.

@@ -33,7 +33,7 @@ use crate::{
         outgoing::{
             Answer,
             connections::Connections,
-            names::Asker,
+            names::Requester,
             post::{JSON, Outcome, USER_AGENT, WEBHOOK_ID, WEBHOOK_TIMESTAMP, bad_url, post},
             signature::{SigningKey, sign},
             target::Target,
@@ -210,7 +210,7 @@ impl Receiver {
 impl Receiver {
     /// Room for the connections of so many calls.
     pub fn connections(&self, most: usize) -> Connections {
-        Connections::new(most, Asker::Workspace(self.access.workspace))
+        Connections::new(most, Requester::Workspace(self.access.workspace))
     }
 }
 

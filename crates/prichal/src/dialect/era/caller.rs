@@ -1,35 +1,47 @@
-//! Who calls `/rest/v1`: the token says which workspace it is, since the path does not.
+//! The caller of `/rest/v1`, a hook or a websocket. The path names no workspace, so the token does.
 
 use std::sync::Arc;
 
 use axum::{
-    extract::FromRequestParts,
-    http::{Method, request::Parts},
+    extract::{FromRequestParts, MatchedPath},
+    http::{HeaderValue, Method, request::Parts},
 };
 use prichal_core::{event::Origin, id::WorkspaceId, time::Timestamp};
 use prichal_store::{tenant, usage::Kind};
 
-use super::collection::is_lookup;
 use crate::{
     app::App,
+    domain::channel,
     error::{Error, Result},
-    http::{extract::bearer, idempotency::Asking},
+    http::{extract::bearer, idempotency::Asking, sender},
     platform::{
         Platform,
         access::{self, Caller, ChannelHandle},
         memory::Payer,
-        quota, writes,
+        quota, security, writes,
     },
 };
 
-/// Somebody with a token of a workspace.
+/// The collections with the verb LOOKUP.
+const COLLECTIONS: [&str; 3] = [
+    "/rest/v1/service/integration_points",
+    "/rest/v1/service/integration_point_types",
+    "/rest/v1/service/svcscripts",
+];
+
+/// The path before the token of a hook.
+pub(super) const HOOK_PATH: &str = "/hook/";
+/// The path before the token of a websocket.
+const SOCKET_PATH: &str = "/ws/token/v1/";
+
+/// The holder of a token of a workspace.
 pub struct Tenant {
     pub(super) app: App,
     pub(super) workspace: WorkspaceId,
     pub(super) caller: Caller,
-    /// Whether it asks for ids, whatever the method.
+    /// True for a request that looks ids up, by the verb LOOKUP or by a header.
     pub(super) is_lookup: bool,
-    /// When the request was taken on: the time of all it does.
+    /// The time of the request, and of all that it writes.
     pub(super) now: Timestamp,
 }
 
@@ -61,7 +73,7 @@ impl Asking for Tenant {
     }
 }
 
-/// Marks a request that came over a websocket, within the rights of its channel.
+/// The mark of a request that came over a websocket: it has the rights of that channel.
 #[derive(Clone)]
 pub(super) struct AsChannel(pub(super) Arc<ChannelHandle>);
 
@@ -69,7 +81,6 @@ impl FromRequestParts<App> for Tenant {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        // Over a websocket it is the channel that asks.
         if let Some(AsChannel(handle)) = parts.extensions.get() {
             tenant::name(handle.workspace);
             let caller = Caller::Channel(handle.clone());
@@ -81,7 +92,7 @@ impl FromRequestParts<App> for Tenant {
             .ok_or(Error::Unauthenticated)?;
         let Caller::Token(token) = &caller else {
             return Err(Error::Forbidden(
-                "The token of a workspace is required: it says which one is meant",
+                "A workspace's token is required, because the path names no workspace",
             ));
         };
         let workspace = token.workspace;
@@ -92,8 +103,8 @@ impl FromRequestParts<App> for Tenant {
 }
 
 impl Tenant {
-    /// Refuses what writes more than may be written, and what makes more of what is used up: new entities,
-    /// messages, runs.
+    /// Refuses a write beyond the workspace's rate, and a request that adds to a kind of record whose quota is used
+    /// up.
     async fn admit(
         app: &App,
         workspace: WorkspaceId,
@@ -109,7 +120,7 @@ impl Tenant {
             Method::POST if !is_lookup && !is_order => {
                 &[Kind::Entities, Kind::Events, Kind::Runs, Kind::Records]
             }
-            // It may make less of the records: that is seen when it is written.
+            // A change may make a record smaller, so its quota is checked in the transaction.
             Method::PUT | Method::PATCH => &[Kind::Events],
             _ => &[],
         };
@@ -124,8 +135,8 @@ impl Tenant {
     }
 }
 
-/// An administrator of the workspace, since channels hold tokens; or, over a websocket, a channel whose roles
-/// open the path. What grants rights such a channel cannot change.
+/// An administrator of the workspace, because channels hold tokens; or a channel, over a websocket, whose roles
+/// open the path. Such a channel cannot change entities that grant rights.
 pub(super) struct Admin(pub(super) Tenant);
 
 impl FromRequestParts<App> for Admin {
@@ -141,4 +152,39 @@ impl FromRequestParts<App> for Admin {
             ))
         }
     }
+}
+
+/// True for the verb LOOKUP, and for a POST to a collection with the header `X-HTTP-Method-Override: LOOKUP`.
+fn is_lookup(parts: &Parts) -> bool {
+    let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
+    let verb = parts.headers.get("x-http-method-override");
+    let is_meant = parts.method == Method::POST && verb.is_some_and(says);
+    let path = parts.extensions.get::<MatchedPath>();
+    let is_made = |path: &MatchedPath| COLLECTIONS.contains(&path.as_str());
+    parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
+}
+
+/// Authenticates a request of an outside system by the channel's token in its path or in its `Authorization` header.
+/// Refuses a sender whose address the channel does not admit.
+pub(super) async fn channel_of(app: &App, parts: &Parts) -> Result<Arc<ChannelHandle>> {
+    let path = parts.uri.path();
+    let in_path = path
+        .strip_prefix(HOOK_PATH)
+        .or_else(|| path.strip_prefix(SOCKET_PATH));
+    let token = match in_path {
+        Some(rest) => rest.split('/').next(),
+        None => bearer(&parts.headers),
+    };
+    let token = token.ok_or(Error::Unauthenticated)?;
+    let handle = channel::by_token(app, token).await?;
+    let handle = handle.ok_or(Error::Unauthenticated)?;
+    Payer::name(&parts.extensions, Some(handle.workspace), handle.channel.id);
+    tracing::Span::current().record("workspace", tracing::field::display(handle.workspace));
+    security::set_actor(&Caller::Channel(handle.clone()));
+    if !sender(app, &parts.headers, &parts.extensions)
+        .is_some_and(|sender| handle.channel.admits(sender))
+    {
+        return Err(Error::Forbidden("The channel does not admit this sender"));
+    }
+    Ok(handle)
 }

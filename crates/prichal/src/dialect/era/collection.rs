@@ -1,8 +1,8 @@
-//! The six verbs of a service collection, as all of them have it (`docs/contracts/era.md §4, §13`).
+//! The six verbs that all service collections share (`docs/contracts/era.md §4, §13`).
 
 use axum::{
-    extract::{MatchedPath, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use prichal_core::{
@@ -40,34 +40,27 @@ use crate::{
     },
 };
 
-/// How many entities a list shows when nothing is said, and at the most.
-const LIMIT: i64 = 100;
-const LONGEST: i64 = 1000;
+/// The entities of a page of a list: by default, and at most.
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1000;
 
-/// How many bytes a workspace's entities of a collection may have together.
-const ROOM: i64 = 16 << 20;
-
-/// The collections that can be asked for ids.
-const COLLECTIONS: [&str; 3] = [
-    "/rest/v1/service/integration_points",
-    "/rest/v1/service/integration_point_types",
-    "/rest/v1/service/svcscripts",
-];
+/// The bytes that a workspace's entities of one collection may have in total.
+const MAX_TOTAL_BYTES: i64 = 16 << 20;
 
 /// The verbs of a collection.
 const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
 
 /// An entity of a service collection.
 pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
-    /// What one is called.
+    /// The name of one entity, for messages.
     const NOUN: &'static str;
-    /// How many a workspace may have.
-    const MOST: i64;
-    /// What readers may ask for.
+    /// The entities that a workspace may have.
+    const MAX_COUNT: i64;
+    /// The fields that `filter`, `order` and `mask` may name.
     const NAMES: &'static FieldNames;
-    /// The fields that are kept sealed.
+    /// The fields that the store holds sealed.
     const SEALED: &'static [&'static str] = &[];
-    /// One as it is kept.
+    /// The entity as the store holds it.
     type Row;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>>;
@@ -77,21 +70,23 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     fn created_at(&self) -> Timestamp;
     fn set_updated_at(&mut self, at: Timestamp);
     fn entity(&self) -> Object;
-    /// The entity as a caller may see it.
+    /// The entity without the fields that a caller may not see.
     fn shown(&self, _: &Caller) -> Object {
         self.entity()
     }
-    /// Tells whether only an administrator may change the one to the other; `None` where it is not there.
-    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool;
-    /// How the feed shows it, if it does.
+    /// True if only an administrator may make this change. `None` stands for an entity that does not exist: before its
+    /// creation, after its deletion.
+    fn needs_admin(before: Option<&Self>, after: Option<&Self>) -> bool;
+    /// The entity as the feed shows it; `None` if its changes are no events.
     fn snapshot(&self) -> Option<(EntityKind, String)>;
 
-    /// What has to be looked at before anything is written, and may take time.
+    /// Checks the entity before the transaction, because it may take long.
     fn check(&self, _: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
     }
-    /// What has to hold among the others. `given` is what the client sent, `before` what there was.
-    fn settle(
+    /// Checks the entity against others in the transaction, and takes over what they fix. `given` holds the members
+    /// that the client sent, `before` the entity until now.
+    fn check_in_transaction(
         &mut self,
         vault: &Vault,
         tx: &mut Tx<'_>,
@@ -99,18 +94,18 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         given: &Object,
         before: Option<&Self>,
     ) -> Result<()>;
-    /// What goes with it when it is deleted.
+    /// Deletes what belongs to the entity, in the transaction that deletes it.
     fn remove(&self, _: &mut Tx<'_>, _: WorkspaceId) -> Result<()> {
         Ok(())
     }
-    /// Forgets what this node remembers of the collection.
+    /// Clears this node's cache of the collection.
     fn forget(app: &App, workspace: WorkspaceId);
-    /// Does what a write has left to be done in bites.
+    /// Completes the work on many rows that a write has begun.
     fn finish(_: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// False when the id or the code is taken.
+    /// Returns false if the id or the code is taken.
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool>;
     fn update(
         &self,
@@ -119,7 +114,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         workspace: WorkspaceId,
         deleted_at: Option<Timestamp>,
     ) -> Result<()>;
-    /// The entity, and whether it was deleted.
+    /// The entity, and true if it is deleted.
     fn find(
         vault: &Vault,
         conn: &mut Conn,
@@ -132,7 +127,7 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         workspace: WorkspaceId,
         id: EntityId,
     ) -> Result<Option<(Self, bool)>>;
-    /// Those that are not deleted from an offset on, in the order of their making.
+    /// The entities that are not deleted, by their creation, from an offset on.
     fn rows(
         conn: &mut Conn,
         workspace: WorkspaceId,
@@ -140,15 +135,15 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         limit: i64,
     ) -> Result<Vec<Self::Row>>;
     fn open(vault: &Vault, row: &Self::Row) -> Result<Self>;
-    /// The same without the sealed fields, which are empty.
+    /// The entity without its sealed fields, which are left empty.
     fn closed(row: &Self::Row) -> Result<Self>;
-    /// How many there are, and how many bytes they have.
+    /// The number of entities, and their bytes in total.
     fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)>;
-    /// The ids that a key means.
+    /// The ids of the entities that a key may mean: an id, a code, a token.
     fn look_up(conn: &mut Conn, workspace: WorkspaceId, key: &str) -> Result<Vec<EntityId>>;
 }
 
-/// What is kept as it is, in the table of all such entities.
+/// The store's part of [`Resource`] for entities without sealed fields, which share one table.
 macro_rules! plainly_stored {
     ($kind:expr, $make:expr) => {
         type Row = prichal_store::resource::Resource;
@@ -255,7 +250,7 @@ macro_rules! plainly_stored {
 }
 pub(super) use plainly_stored;
 
-/// The row of an entity that is kept as it is.
+/// The row of an entity in that table.
 pub(super) fn row<R: Resource>(
     resource: &R,
     members: &Object,
@@ -280,18 +275,18 @@ pub(super) fn missing<R: Resource>(id: &str) -> Error {
     Error::NotFound(format!("{} {shown}", R::NOUN))
 }
 
-/// The id in the path. What is no id is not there.
+/// The id in the path. A text that is no id names no entity.
 fn id_of<R: Resource>(text: &str) -> Result<EntityId> {
     EntityId::parse(text).ok_or_else(|| missing::<R>(text))
 }
 
-/// Refuses to change what grants rights, unless an administrator does.
+/// Refuses a change of rights by anybody but an administrator.
 pub(super) fn permit<R: Resource>(
     caller: &Caller,
     before: Option<&R>,
     after: Option<&R>,
 ) -> Result<()> {
-    if caller.is_admin() || !R::is_admins(before, after) {
+    if caller.is_admin() || !R::needs_admin(before, after) {
         return Ok(());
     }
     Err(Error::Forbidden(
@@ -312,17 +307,7 @@ pub(super) fn text(entity: Object) -> String {
     Value::Object(entity).to_string()
 }
 
-/// Tells whether a request asks for ids: by the verb LOOKUP, or by a POST to a collection whose header says so.
-pub(super) fn is_lookup(parts: &Parts) -> bool {
-    let says = |verb: &HeaderValue| verb.as_bytes().eq_ignore_ascii_case(b"LOOKUP");
-    let verb = parts.headers.get("x-http-method-override");
-    let is_meant = parts.method == Method::POST && verb.is_some_and(says);
-    let path = parts.extensions.get::<MatchedPath>();
-    let is_made = |path: &MatchedPath| COLLECTIONS.contains(&path.as_str());
-    parts.method.as_str() == "LOOKUP" || (is_meant && path.is_some_and(is_made))
-}
-
-/// The verb LOOKUP, which no description language knows.
+/// Adds the verb LOOKUP, which OpenAPI cannot describe.
 pub(super) fn with_lookup<R: Resource>(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     routes.map(|routes| routes.fallback(other_verb::<R>))
 }
@@ -339,12 +324,12 @@ async fn other_verb<R: Resource>(
         Err(Error::WrongMethod)
     }
     .into_response();
-    // The router would name only those that it knows.
+    // The router would leave LOOKUP out.
     response.headers_mut().insert(header::ALLOW, VERBS);
     response
 }
 
-/// Finds the ids that a JSON text means.
+/// Answers the ids that the JSON text in the body may mean.
 async fn look_up<R: Resource>(
     tenant: &Tenant,
     headers: &HeaderMap,
@@ -354,7 +339,7 @@ async fn look_up<R: Resource>(
     let key = key.as_str().ok_or_else(|| {
         Error::invalid(
             "",
-            "The key must be a JSON string: what the entity is known by.",
+            "The key must be a JSON string: an id, a code or a token.",
         )
     })?;
     let (workspace, key) = (tenant.workspace, key.to_owned());
@@ -385,11 +370,11 @@ pub(super) async fn create<R: Resource>(
     let (app, origin) = (tenant.app.clone(), tenant.origin());
     let work = move |tx: &mut Tx<'_>| {
         let mut made = made.clone();
-        made.settle(&app.vault, tx, &origin, &given, None)?;
+        made.check_in_transaction(&app.vault, tx, &origin, &given, None)?;
         if !made.insert(&app.vault, tx, origin.workspace)? {
             return Err(taken::<R>(made.code()));
         }
-        check_room::<R>(tx, origin.workspace)?;
+        check_limits::<R>(tx, origin.workspace)?;
         if let Some((kind, new)) = made.snapshot() {
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
@@ -399,19 +384,21 @@ pub(super) async fn create<R: Resource>(
     let (answer, made) = write_once_and(&tenant, key, &body, work).await?;
     R::forget(&tenant.app, tenant.workspace);
     R::finish(&tenant.app, tenant.workspace).await?;
-    note::<R>(&tenant, made);
+    record_change::<R>(&tenant, made);
     Ok(answer.into_response())
 }
 
-/// A list reads all there are: neither their number nor their size grows without end.
-fn check_room<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+/// Bounds the number and the size of a collection, because a filtered list reads all of it.
+fn check_limits<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
     let (count, bytes) = R::extent(tx.conn()?, workspace)?;
-    let what = if count > R::MOST {
-        format!("A workspace has at most {} of these", R::MOST)
-    } else if bytes > ROOM {
+    let noun = R::NOUN.to_lowercase();
+    let what = if count > R::MAX_COUNT {
+        format!("A workspace may have at most {} {}s.", R::MAX_COUNT, noun)
+    } else if bytes > MAX_TOTAL_BYTES {
         format!(
-            "All of these in a workspace have at most {} MiB",
-            ROOM >> 20
+            "The {}s of a workspace may have at most {} MiB in total.",
+            noun,
+            MAX_TOTAL_BYTES >> 20
         )
     } else {
         return Ok(());
@@ -419,14 +406,14 @@ fn check_room<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()
     Err(Error::refused("tooMany", what))
 }
 
-/// Reads a body that is JSON, or a form whose field `data` holds it (`docs/contracts/era.md §5`).
+/// Reads a body that is JSON, or a form whose field `data` is JSON (`docs/contracts/era.md §5`).
 pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.map(|kind| kind.to_str().unwrap_or_default().to_ascii_lowercase());
     let kind = kind.as_deref().and_then(|kind| kind.split(';').next());
     match kind.map(str::trim) {
         Some("application/x-www-form-urlencoded") => {
-            // Clients that say nothing of a type are said to send a form; theirs is JSON nevertheless.
+            // Libraries set this type by default, also for a body that is JSON.
             parse_json(body).or_else(|error| {
                 let mut fields = form_urlencoded::parse(body);
                 let data = fields.find(|(name, _)| name == "data");
@@ -439,7 +426,7 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
     }
 }
 
-/// `mask` and `flat` of a reader.
+/// Reads the parameters `mask` and `flat`.
 pub(super) fn shape(names: &'static FieldNames, query: &Query) -> Result<Projection> {
     let flat = query.read("flat", "true or false", |text| match text {
         "true" | "1" => Some(true),
@@ -450,20 +437,20 @@ pub(super) fn shape(names: &'static FieldNames, query: &Query) -> Result<Project
     Ok(Projection::read(names, mask, flat.unwrap_or(false))?)
 }
 
-/// `offset` and `limit` of a list.
+/// Reads the parameters `offset` and `limit` of a list.
 pub(super) fn page(query: &Query) -> Result<(i64, i64)> {
-    let number = |name: &str, default: i64, most: i64| {
+    let number = |name: &str, default: i64, max: i64| {
         let given = query.number(name)?.unwrap_or(default);
-        if (0..=most).contains(&given) {
+        if (0..=max).contains(&given) {
             Ok(given)
         } else {
-            let why = format!("The value of '{name}' must be 0 to {most}.");
+            let why = format!("The value of '{name}' must be 0 to {max}.");
             Err(Error::invalid(name, why))
         }
     };
     Ok((
         number("offset", 0, i64::from(i32::MAX))?,
-        number("limit", LIMIT, LONGEST)?,
+        number("limit", DEFAULT_LIMIT, MAX_LIMIT)?,
     ))
 }
 
@@ -476,7 +463,7 @@ pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Res
         let rows = if selection.is_empty() {
             R::rows(conn, workspace, offset, limit)?
         } else {
-            let all = R::rows(conn, workspace, 0, R::MOST)?;
+            let all = R::rows(conn, workspace, 0, R::MAX_COUNT)?;
             select::<R>(&app.vault, &caller, &selection, all, (offset, limit))?
         };
         let shown = rows.iter().map(|row| {
@@ -489,7 +476,7 @@ pub(super) async fn list<R: Resource>(Admin(tenant): Admin, query: Query) -> Res
     Ok(json_text(StatusCode::OK, tenant.app.db.read(read).await?))
 }
 
-/// The rows of a page of those that are selected. They are opened only where a sealed field is looked at.
+/// The rows of one page of a selection. Rows are unsealed only if the selection names a sealed field.
 fn select<R: Resource>(
     vault: &Vault,
     caller: &Caller,
@@ -526,7 +513,7 @@ pub(super) async fn get<R: Resource>(
     Ok(json_text(StatusCode::OK, text(shape.show(&entity, false))))
 }
 
-/// An entity that is not deleted.
+/// Finds an entity that is not deleted.
 pub(super) async fn find<R: Resource>(tenant: &Tenant, id: EntityId) -> Result<R> {
     let (workspace, app) = (tenant.workspace, tenant.app.clone());
     let read = move |conn: &mut Conn| match R::find(&app.vault, conn, workspace, id)? {
@@ -536,13 +523,13 @@ pub(super) async fn find<R: Resource>(tenant: &Tenant, id: EntityId) -> Result<R
     tenant.app.db.read(read).await
 }
 
-/// The same by the id in the path.
+/// Finds an entity by the id in the path.
 pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Result<R> {
     find(tenant, id_of::<R>(id)?).await
 }
 
-/// Tells the security log of an entity that was made, changed or deleted: each has rights of its own.
-fn note<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
+/// Records a change in the security log, because each of these entities may grant rights.
+fn record_change<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
     let Some(id) = changed else { return };
     let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
     security::record(Event::RightsChanged, Some(tenant.workspace), &object);
@@ -556,7 +543,7 @@ pub(super) async fn patch<R: Resource>(
 ) -> Result<Response> {
     let id = id_of::<R>(&id)?;
     let given = schema::object(&read_json(&headers, &body)?)?.clone();
-    // What takes time is done before the write; there it is done again with what is there then.
+    // The check may take long, so it precedes the transaction; in it the patch is applied to the entity as it is then.
     let now = find::<R>(&tenant, id).await?;
     let after = now.patched(&given)?;
     after.check(&tenant.app, tenant.workspace).await?;
@@ -568,8 +555,8 @@ pub(super) async fn patch<R: Resource>(
         };
         let mut after = before.patched(&given)?;
         permit(&caller, Some(&before), Some(&after))?;
-        after.settle(&app.vault, tx, &origin, &given, Some(&before))?;
-        // The others may have changed more of it than was sent.
+        after.check_in_transaction(&app.vault, tx, &origin, &given, Some(&before))?;
+        // The check may have changed more than the client sent.
         permit(&caller, Some(&before), Some(&after))?;
         if after == before {
             return Ok((text(before.shown(&caller)), None));
@@ -582,7 +569,7 @@ pub(super) async fn patch<R: Resource>(
         }
         after.set_updated_at(origin.at);
         after.update(&app.vault, tx, origin.workspace, None)?;
-        check_room::<R>(tx, origin.workspace)?;
+        check_limits::<R>(tx, origin.workspace)?;
         if let (Some((kind, old)), Some((_, new))) = (before.snapshot(), after.snapshot()) {
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
@@ -594,7 +581,7 @@ pub(super) async fn patch<R: Resource>(
     let (text, changed) = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
     R::finish(&tenant.app, tenant.workspace).await?;
-    note::<R>(&tenant, changed);
+    record_change::<R>(&tenant, changed);
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -624,6 +611,6 @@ pub(super) async fn delete<R: Resource>(
     let gone = tenant.app.db.write(tenant.workspace, write).await?;
     R::forget(&tenant.app, tenant.workspace);
     R::finish(&tenant.app, tenant.workspace).await?;
-    note::<R>(&tenant, gone);
+    record_change::<R>(&tenant, gone);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -13,17 +13,16 @@ use crate::{
     http::answer::{json_text, retry_after},
 };
 
-/// The refusal of a look-up that has found nothing. Its text is documented.
+/// The refusal of a LOOKUP without a result. Its text is documented.
 pub(super) const LOOKUP_FAILED: &str = "lookupFailed";
-/// The refusal of a token that nobody has. That its type names no charset is documented, too
-/// (`docs/contracts/era.md §6`).
+/// The refusal of an unknown token. Its `Content-Type` names no charset (`docs/contracts/era.md §6`).
 pub(super) const TOKEN_NOT_FOUND: (&str, &str) = ("tokenNotFound", "Token not found");
-/// A body that says it is something else than what is read here.
+/// The refusal of a body whose `Content-Type` is not read here.
 pub(super) const MEDIA_TYPE: (&str, &str) = (
     "mediaType",
     "The Content-Type must be application/json, or a form whose field data holds the JSON",
 );
-/// A script that somebody waits for did not end in time, or has failed. Why is in the record of its run.
+/// The refusals of a synchronous call whose script was too slow or has failed. The run's record holds the reason.
 pub(super) const TIMED_OUT: (&str, &str) = ("timedOut", "The script did not end in time");
 pub(super) const SCRIPT_FAILED: (&str, &str) = ("scriptFailed", "The script failed");
 
@@ -68,7 +67,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// What an error says.
+/// The text of an error.
 pub(super) fn message(error: &Error) -> String {
     match error {
         Error::Invalid(faults) => fault::texts(faults),

@@ -11,7 +11,10 @@ use axum::{
 use prichal_script::{Failure, Outcome, is_reserved};
 use prichal_store::{Tx, run, usage};
 
-use super::error_response::{SCRIPT_FAILED, TIMED_OUT};
+use super::{
+    caller::{HOOK_PATH, channel_of},
+    error_response::{SCRIPT_FAILED, TIMED_OUT},
+};
 use crate::{
     app::App,
     domain::channel::{
@@ -20,26 +23,19 @@ use crate::{
         run::{Now, run_now},
     },
     error::{Error, Result},
-    http::{body::read_body, extract::bearer, sender},
-    platform::{
-        access::{Caller, ChannelHandle},
-        memory::Payer,
-        quota, security, writes,
-    },
+    http::{body::read_body, sender},
+    platform::{access::ChannelHandle, memory::Payer, quota, writes},
 };
 
-/// Where the token of a hook stands in a path.
-pub(super) const IN_PATH: &str = "/hook/";
-
-/// What a script answers is a tenant's: it must not act on this server's pages.
+/// The headers of every script's answer: its content is a tenant's, and must not act on this server's pages.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// A request to a channel. Any method will do; the script sees it, the path and all else as it came.
+/// Answers a request to a channel, of any method. The script sees method, path, headers and body as they came.
 pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let handle = dock(&app, &parts).await?;
-    // Whatever its method, a hook has a run and what its script writes.
+    let handle = channel_of(&app, &parts).await?;
+    // A GET makes a run, too, and its script may write.
     writes::admit(&app, handle.workspace)?;
     let kinds = [
         usage::Kind::Entities,
@@ -50,16 +46,17 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     quota::admit(&app, handle.workspace, &kinds, 0).await?;
     let code = handle.channel.text("recv_svcscriptcode");
     if code.is_empty() {
-        return Err(refuse(&handle, "The receiving script of this channel"));
+        return Err(no_script(&handle, "The receiving script of this channel"));
     }
     let loaded = channel::script(&app, handle.workspace, code).await?;
-    let loaded = loaded.ok_or_else(|| refuse(&handle, "The receiving script of this channel"))?;
+    let loaded =
+        loaded.ok_or_else(|| no_script(&handle, "The receiving script of this channel"))?;
     let mut seen = describe(&app, &parts);
     let limit = app.config.hook_body_limit;
     let payer = Payer::of(&parts.extensions);
     let body = read_body(HttpRequest::from_parts(parts, body), limit).await?;
     if let Some(payer) = payer {
-        // As text, and as the script is told of it.
+        // Once as text, once as the script's copy.
         payer.take(2 * body.len()).await?;
     }
     seen.set_body(&body);
@@ -70,38 +67,19 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     }
 }
 
-fn refuse(handle: &ChannelHandle, what: &str) -> Error {
-    tracing::warn!(channel = %handle.channel.id, "a hook has no script");
+fn no_script(handle: &ChannelHandle, what: &str) -> Error {
+    tracing::warn!(
+        workspace = %handle.workspace,
+        channel = %handle.channel.id,
+        "channel {} has no receiving script, so its hook was refused",
+        handle.channel.id
+    );
     Error::NotFound(what.to_owned())
 }
 
-/// The channel of a request, whose token stands in its path or its header, and whose sender it admits.
-pub(super) async fn dock(app: &App, parts: &Parts) -> Result<Arc<ChannelHandle>> {
-    let path = parts.uri.path();
-    let in_path = path
-        .strip_prefix(IN_PATH)
-        .or_else(|| path.strip_prefix(super::websocket::IN_PATH));
-    let token = match in_path {
-        Some(rest) => rest.split('/').next(),
-        None => bearer(&parts.headers),
-    };
-    let token = token.ok_or(Error::Unauthenticated)?;
-    let handle = channel::by_token(app, token).await?;
-    let handle = handle.ok_or(Error::Unauthenticated)?;
-    Payer::name(&parts.extensions, Some(handle.workspace), handle.channel.id);
-    tracing::Span::current().record("workspace", tracing::field::display(handle.workspace));
-    security::set_actor(&Caller::Channel(handle.clone()));
-    if !sender(app, &parts.headers, &parts.extensions)
-        .is_some_and(|sender| handle.channel.admits(sender))
-    {
-        return Err(Error::Forbidden("The channel does not admit this sender"));
-    }
-    Ok(handle)
-}
-
-/// A request as its script sees it, but for the body. The token that let it in is no part of that.
+/// Describes a request to its script, without the body and without the channel's token.
 fn describe(app: &App, parts: &Parts) -> Request {
-    let is_ours = !parts.uri.path().starts_with(IN_PATH);
+    let is_ours = !parts.uri.path().starts_with(HOOK_PATH);
     // The body is decoded before the script sees it.
     let shown = |name: &HeaderName| {
         !(is_ours && name == header::AUTHORIZATION) && name != header::CONTENT_ENCODING
@@ -124,7 +102,7 @@ fn describe(app: &App, parts: &Parts) -> Request {
     }
 }
 
-/// Queues the run: whoever was answered 200 has it run, whatever happens.
+/// Queues the run durably. The answer 200 promises that it will run.
 async fn accept(app: &App, handle: &Arc<ChannelHandle>, request: &Request) -> Result<Response> {
     let run = queue::hook(app, handle, request, app.clock.now())?;
     let (at, workspace) = (app.clone(), handle.workspace);
@@ -143,7 +121,7 @@ async fn accept(app: &App, handle: &Arc<ChannelHandle>, request: &Request) -> Re
     Ok(StatusCode::OK.into_response())
 }
 
-/// Runs the script while the sender waits.
+/// Runs the script while the sender waits for its answer.
 async fn answer(
     app: &App,
     handle: &Arc<ChannelHandle>,
@@ -187,7 +165,7 @@ async fn answer(
 fn put_headers(headers: &mut HeaderMap, given: Vec<(String, String)>) {
     for (name, value) in given {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
-            // The script's process has looked at that already, and is not believed.
+            // The script's process checks this, too, but it is not trusted.
             && !is_reserved(name.as_str())
         {
             headers.append(name, value);

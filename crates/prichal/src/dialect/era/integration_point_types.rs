@@ -1,4 +1,4 @@
-//! `/rest/v1/service/integration_point_types`: what is fixed for all channels of a type
+//! `/rest/v1/service/integration_point_types`: the types of channels, which fix fields of their channels
 //! (`docs/contracts/era.md §3`).
 
 use axum::{http::HeaderMap, response::Response};
@@ -27,7 +27,7 @@ use crate::{
     platform::vault::Vault,
 };
 
-/// A type of channels. What it sets is fixed for its channels.
+/// A type of channels. A field that it sets is fixed for its channels.
 #[derive(ToSchema)]
 #[schema(as = IntegrationPointType)]
 #[expect(
@@ -46,14 +46,14 @@ pub(super) struct TypeModel {
     send_svcscriptcode_ws: String,
     url: String,
     issync: Option<bool>,
-    /// How many channels of this type there may be.
+    /// The channels of this type that a workspace may have.
     quota: Option<i64>,
     ext: Object,
 }
 
 impl Resource for ChannelType {
     const NOUN: &'static str = "Integration point type";
-    const MOST: i64 = 1000;
+    const MAX_COUNT: i64 = 1000;
     const NAMES: &'static FieldNames = &names::CHANNEL_TYPE;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
@@ -84,8 +84,8 @@ impl Resource for ChannelType {
         self.entity()
     }
 
-    /// A type changes channels, those that have rights as well.
-    fn is_admins(_: Option<&Self>, _: Option<&Self>) -> bool {
+    /// A change of a type may change channels that have rights.
+    fn needs_admin(_: Option<&Self>, _: Option<&Self>) -> bool {
         true
     }
 
@@ -93,7 +93,7 @@ impl Resource for ChannelType {
         None
     }
 
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         _: &Vault,
         tx: &mut Tx<'_>,
@@ -108,7 +108,7 @@ impl Resource for ChannelType {
         app.channels.forget_channels();
     }
 
-    /// Its channels take over what it fixes.
+    /// Its channels take its fields over.
     async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
         walk::finish(app, workspace, walks::Kind::Type).await
     }

@@ -47,7 +47,7 @@ use crate::{
     },
 };
 
-/// A channel. What is not set is the empty text.
+/// A channel. A field that is not set is the empty text.
 #[derive(ToSchema)]
 #[schema(as = IntegrationPoint)]
 #[expect(
@@ -58,7 +58,7 @@ pub(super) struct IntegrationPoint {
     id: String,
     code: String,
     r#type: String,
-    /// What outside systems show to be let in. Made by the server, and never changed.
+    /// The token of outside systems. The server makes it; `rotate_token` exchanges it.
     token_local: String,
     token_remote: String,
     token_remote2: String,
@@ -80,7 +80,7 @@ pub(super) struct IntegrationPoint {
 
 impl Resource for Channel {
     const NOUN: &'static str = "Integration point";
-    const MOST: i64 = 10_000;
+    const MAX_COUNT: i64 = 10_000;
     const NAMES: &'static FieldNames = &names::CHANNEL;
     const SEALED: &'static [&'static str] = &["token_local", "token_remote", "token_remote2"];
     type Row = channel::Channel;
@@ -113,7 +113,7 @@ impl Resource for Channel {
         self.entity()
     }
 
-    /// Over a websocket, the tokens of other channels are not shown: they may have other rights.
+    /// Masks the tokens of other channels over a websocket, because those may have other rights.
     fn shown(&self, caller: &Caller) -> Object {
         match caller {
             Caller::Channel(handle) if handle.channel.id != self.id => self.masked(),
@@ -121,9 +121,9 @@ impl Resource for Channel {
         }
     }
 
-    /// A channel that has rights, with all of it; of any other that is there, its tokens and where they go: at
-    /// another url and by other scripts they could be learnt.
-    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
+    /// Any change of a channel with rights. Of any other channel, a change of its tokens, its url or its scripts: a new
+    /// url or script could learn the tokens.
+    fn needs_admin(before: Option<&Self>, after: Option<&Self>) -> bool {
         let mut both = before.into_iter().chain(after);
         let leads_elsewhere = before
             .zip(after)
@@ -135,7 +135,7 @@ impl Resource for Channel {
         Some((EntityKind::IntegrationPoint, self.snapshot()))
     }
 
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         _: &Vault,
         tx: &mut Tx<'_>,
@@ -155,14 +155,14 @@ impl Resource for Channel {
         if let Some(quota) = kind.quota().filter(|_| is_new)
             && channel::count_of(tx.conn()?, origin.workspace, &name)? >= quota
         {
-            let what = format!("There are {quota} channels of the type {name} already");
+            let what = format!("The type {name} allows {quota} channels, and there are as many");
             return Err(Error::refused("quota", what));
         }
         Ok(())
     }
 
     fn remove(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
-        // The first bite is here: most have kept no more than that.
+        // Most channels have no more values than one bite.
         let id = EntityId(self.id);
         let gone = kv::remove_some(tx, workspace, id, walks::BITE)?;
         if i64::try_from(gone).is_ok_and(|gone| gone < walks::BITE) {
@@ -176,7 +176,7 @@ impl Resource for Channel {
         app.channels.forget_channels();
     }
 
-    /// The values that its scripts have kept go.
+    /// Deletes the values that its scripts have stored.
     async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
         crate::delivery::walk::finish(app, workspace, walks::Kind::Kept).await
     }
@@ -249,7 +249,7 @@ impl Resource for Channel {
     }
 }
 
-/// The user whose rights a channel has must be there.
+/// Refuses a channel whose `opts.userid` names no user.
 fn check_user(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: &Channel) -> Result<()> {
     let Some(user) = channel.user() else {
         return Ok(());
@@ -316,25 +316,23 @@ pub(super) async fn patch_integration_point(
     collection::patch::<Channel>(admin, id, headers, body).await
 }
 
-/// Delete a channel: its token is good for nothing any more, and its websockets are closed.
+/// Delete a channel. Its token becomes invalid, and its websockets are closed.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
     params(("id" = String, Path)), responses((status = 204)))]
 pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Channel>(admin, id).await
 }
 
-/// The exchange of a token.
+/// The exchange of a channel's token.
 #[derive(ToSchema)]
 #[schema(as = TokenRotation)]
 #[expect(dead_code, reason = "describes the body that is read below")]
 pub(super) struct Rotation {
-    /// The seconds that the token before is good as well: 0 to 2592000. Without it, what `--token-overlap`
-    /// says.
+    /// The seconds for which the previous token stays valid: 0 to 2592000, by default those of `--token-overlap`.
     overlap_seconds: Option<u64>,
 }
 
-/// Give a channel another local token. The one before is good for a while; websockets that it has opened are
-/// closed after that.
+/// Give a channel a new local token. The previous one stays valid for a while; then its websockets are closed.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/rotate_token", tag = "channels",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Rotation,
     responses((status = 200, body = IntegrationPoint)))]
@@ -376,7 +374,7 @@ pub(super) async fn rotate_token(
     let (answer, done) = write_once_and(&tenant, key, &body, write).await?;
     if done.is_some() {
         Channel::forget(&tenant.app, tenant.workspace);
-        // Websockets of a token that is good for nothing any more are closed.
+        // Closes the websockets of a token that is not valid any more.
         tenant.app.channels.sockets.heard(tenant.workspace);
         let object = format!("channel:{id}");
         security::record(Event::ChannelTokenRotated, Some(tenant.workspace), &object);
@@ -384,7 +382,7 @@ pub(super) async fn rotate_token(
     Ok(answer)
 }
 
-/// A message to the letter, as it came; as it is meant where it is not written quite like JSON.
+/// The text of a message as it came if it is strict JSON, else written anew.
 fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
     let meant = collection::read_json(headers, body)?;
     let is_whole = !reading::has_half_pair(body);
@@ -393,11 +391,11 @@ fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
     Ok(came.map_or_else(|| meant.to_string(), |came| came.get().to_owned()))
 }
 
-/// A message that is on its way.
+/// A message that is queued.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 pub(super) struct Sent {
-    /// Of the message, under which its attempts and, with a script, its run are found.
+    /// The id of the message, of its attempts and, with a script, of its run.
     id: String,
 }
 
@@ -450,7 +448,7 @@ pub(super) async fn send_message(
 #[expect(dead_code, reason = "describes what `attempt` puts together")]
 pub(super) struct AttemptModel {
     id: String,
-    /// The message's.
+    /// The id of the message.
     event_id: String,
     attempt: i64,
     /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
@@ -484,7 +482,7 @@ fn attempt(attempt: &Attempt) -> Value {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the text that is put together below")]
 pub(super) struct AttemptList {
-    /// How many attempts the page has.
+    /// The number of attempts on the page.
     count: i64,
     items: Vec<AttemptModel>,
 }

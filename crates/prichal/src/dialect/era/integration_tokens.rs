@@ -1,4 +1,4 @@
-//! `/rest/v1/service/integration_tokens/{token}`: whose token it is (`docs/contracts/era.md §6`).
+//! `/rest/v1/service/integration_tokens/{token}`: the channel of a token (`docs/contracts/era.md §6`).
 
 use axum::{http::StatusCode, response::Response};
 use prichal_store::{Conn, channel, workspace};
@@ -11,7 +11,7 @@ use crate::{
     platform::{guess, vault::sha256_hex},
 };
 
-/// Check the local token of a channel. Only the caller's own workspace is looked at.
+/// Check the local token of a channel of the caller's workspace.
 #[utoipa::path(get, path = "/rest/v1/service/integration_tokens/{token}", tag = "channels",
     params(("token" = String, Path)), responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn check_token(

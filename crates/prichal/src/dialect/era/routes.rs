@@ -1,73 +1,27 @@
-//! What there is under `/rest/v1`, and where channels are entered: hooks and the websocket.
+//! The routes of the dialect: the service collections, hooks and the websocket.
 
 use axum::{Router, http::request::Parts, routing::any};
 use futures_util::future::BoxFuture;
-use prichal_core::{channel::Channel, channel_type::ChannelType, script::Script};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::router::OpenApiRouter;
 
-use super::{
-    collection::with_lookup, hooks, integration_point_types as types, integration_points as points,
-    integration_tokens as tokens, svcscript_runtimes as runtimes, svcscripts as scripts, websocket,
-};
+use super::{hooks, service::service, websocket};
 use crate::{app::App, error::Result};
 
 pub use super::caller::Tenant as Guard;
 pub use super::error_response::words;
 
 pub fn router() -> OpenApiRouter<App> {
-    let doors = Router::new()
+    let channels = Router::new()
         .route("/exec", any(hooks::hook))
         .route("/hook/{token}", any(hooks::hook))
         .route("/hook/{token}/", any(hooks::hook))
         .route("/hook/{token}/{*rest}", any(hooks::hook))
         .route("/ws/token/v1", any(websocket::connect))
         .route("/ws/token/v1/{token}", any(websocket::connect));
-    service().merge(OpenApiRouter::from(doors))
+    service().merge(OpenApiRouter::from(channels))
 }
 
-/// What there is under `/rest/v1`: all that a websocket's `rest` reaches, too.
-pub(super) fn service() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(with_lookup::<Channel>(routes!(
-            points::create_integration_point,
-            points::list_integration_points
-        )))
-        .routes(routes!(
-            points::get_integration_point,
-            points::patch_integration_point,
-            points::delete_integration_point
-        ))
-        .routes(routes!(points::rotate_token))
-        .routes(routes!(points::send_message))
-        .routes(routes!(points::list_message_attempts))
-        .routes(with_lookup::<ChannelType>(routes!(
-            types::create_integration_point_type,
-            types::list_integration_point_types
-        )))
-        .routes(routes!(
-            types::get_integration_point_type,
-            types::patch_integration_point_type,
-            types::delete_integration_point_type
-        ))
-        .routes(with_lookup::<Script>(routes!(
-            scripts::create_svcscript,
-            scripts::list_svcscripts
-        )))
-        .routes(routes!(
-            scripts::get_svcscript,
-            scripts::patch_svcscript,
-            scripts::delete_svcscript
-        ))
-        .routes(routes!(
-            runtimes::start_svcscript,
-            runtimes::list_svcscript_runtimes
-        ))
-        .routes(routes!(runtimes::get_svcscript_runtime))
-        .routes(routes!(runtimes::retry_svcscript_runtime))
-        .routes(routes!(tokens::check_token))
-}
-
-/// Channels are entered with tokens of their own, so that only `/rest` is guarded.
+/// Guards `/rest` only: hooks and websockets authenticate by the tokens of channels.
 pub(super) fn guard<'a>(parts: &'a mut Parts, app: &'a App) -> BoxFuture<'a, Result<()>> {
     if parts.uri.path().starts_with("/rest/") {
         return crate::dialect::guard::<Guard>(parts, app);

@@ -1,4 +1,4 @@
-//! `/rest/v1/service/svcscript_runtimes`: scripts started by hand, and what has come of every run
+//! `/rest/v1/service/svcscript_runtimes`: starts of scripts, and the records of all runs
 //! (`docs/contracts/era.md §10`).
 
 use std::sync::Arc;
@@ -42,12 +42,12 @@ use crate::{
     platform::access,
 };
 
-/// How many parameters a script may be started with.
-const PARAMS: usize = 9;
-/// Where this server is, as far as there are places.
+/// The parameters of one start.
+const MAX_PARAMS: usize = 9;
+/// The vendor's name of a location. This server has only one.
 pub(super) const SITE: &str = "main";
 
-/// A run of a script, or a message that is sent.
+/// A run of a script, or the sending of a message.
 #[derive(ToSchema)]
 #[schema(as = ServiceScriptRuntime, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `model` puts together")]
@@ -59,28 +59,28 @@ pub(super) struct Runtime {
     domain: String,
     /// Always `svc`.
     r#type: String,
-    /// The script's.
+    /// The code of the script.
     code: String,
-    /// What it is for: `hook`, `send`, `start` or `socket`.
+    /// The cause of the run: `hook`, `send`, `start` or `socket`.
     kind: String,
     integration_point_id: Option<String>,
-    /// `queued`, `running` (on the node that was asked), `deferred` (it has failed and will be tried again),
+    /// `queued`, `running` (on the node that answers), `deferred` (it has failed and will be tried again),
     /// `finished` or `failed`.
     status: String,
-    /// How many times it was tried.
+    /// The number of attempts.
     attempts: i64,
-    /// When it will be tried.
+    /// The time of the next attempt.
     due_at: Option<String>,
     started_at: Option<String>,
     duration_ms: Option<i64>,
-    /// What it wrote by `console.log`, a text a line.
+    /// The lines that it wrote with `console.log`.
     log: Vec<String>,
-    /// What it answered by `respond`, else its completion value.
+    /// The answer that it gave with `respond`, else its completion value.
     result: Option<Value>,
     error: Option<String>,
 }
 
-/// What readers may ask for. Values of scripts are not looked into.
+/// The fields that `mask` may name. Members of a script's values are not among them.
 static NAMES: FieldNames = FieldNames {
     known: &[
         "id",
@@ -108,7 +108,7 @@ static NAMES: FieldNames = FieldNames {
 fn model(app: &App, domain: &str, run: &Run) -> Object {
     let state = &run.state;
     let log: Value = serde_json::from_str(&state.log).unwrap_or_else(|_| json!([]));
-    // What works on this node; of the others it is not known.
+    // The start of a run that is under way is known only on its own node.
     let since = app.channels.queue.running_since(run.id);
     let status = if since.is_some() {
         "running"
@@ -152,7 +152,7 @@ fn missing(id: &str) -> Error {
     Error::NotFound(format!("Service script runtime {shown}"))
 }
 
-/// Start a script. It runs at once, beside this request: read the run to see what comes of it.
+/// Start a script. It runs in the background; read the run to see its result.
 #[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes", tag = "channels",
     params(("Idempotency-Key" = Option<String>, Header)),
     request_body(content = Object, description = "`{code, startparam1 … startparam9}`"),
@@ -165,7 +165,7 @@ pub(super) async fn start_svcscript(
 ) -> Result<JsonAnswer> {
     let given = read_json(&headers, &body)?;
     let given = prichal_core::schema::object(&given)?;
-    let (code, params) = read_start(given, PARAMS)?;
+    let (code, params) = read_start(given, MAX_PARAMS)?;
     let unknown = given
         .keys()
         .find(|name| *name != "code" && !name.starts_with("startparam"));
@@ -204,7 +204,7 @@ pub(super) async fn start_svcscript(
     queue::enqueue(&app, work).await
 }
 
-/// The script with this code.
+/// Loads the script with this code.
 pub(super) async fn load(app: &App, workspace: WorkspaceId, code: &str) -> Result<Arc<Loaded>> {
     let found = channel::script(app, workspace, code).await?;
     found.ok_or_else(|| no_script(code))
@@ -216,7 +216,7 @@ fn no_script(code: &str) -> Error {
 }
 
 /// Reads `{code, startparam1, …}`.
-pub(super) fn read_start(given: &Map<String, Value>, most: usize) -> Result<(String, Vec<Value>)> {
+pub(super) fn read_start(given: &Map<String, Value>, max: usize) -> Result<(String, Vec<Value>)> {
     let code = match given.get("code") {
         Some(Value::String(code)) if !code.is_empty() => code.clone(),
         None | Some(Value::Null) => {
@@ -225,12 +225,12 @@ pub(super) fn read_start(given: &Map<String, Value>, most: usize) -> Result<(Str
         Some(_) => return Err(Error::invalid("code", "The code must be a text.")),
     };
     let name = |n: usize| format!("startparam{n}");
-    let count = (1..=most).rev().find(|n| given.contains_key(&name(*n)));
+    let count = (1..=max).rev().find(|n| given.contains_key(&name(*n)));
     let params = (1..=count.unwrap_or(0)).map(|n| given.get(&name(n)).cloned().unwrap_or_default());
     for key in given.keys().filter(|key| key.starts_with("startparam")) {
-        if !(1..=most).any(|n| *key == name(n)) {
+        if !(1..=max).any(|n| *key == name(n)) {
             let shown: String = key.chars().take(64).collect();
-            let why = format!("There is no {shown}: they are startparam1 to startparam{most}.");
+            let why = format!("There is no {shown}: they are startparam1 to startparam{max}.");
             return Err(Error::invalid(shown, why));
         }
     }
@@ -343,7 +343,7 @@ pub(super) async fn get_svcscript_runtime(
     Ok(json_text(StatusCode::OK, text(shown)))
 }
 
-/// Run again what has failed, with the script as it is now.
+/// Run a failed run again, with the present source of its script.
 #[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes/{id}/retry", tag = "channels",
     params(("id" = String, Path)), responses((status = 200, body = Runtime)))]
 pub(super) async fn retry_svcscript_runtime(
@@ -354,7 +354,7 @@ pub(super) async fn retry_svcscript_runtime(
     if run.kind == Kind::Socket || run.request.is_none() {
         return Err(Error::refused(
             "notFailed",
-            "Only a hook, a message or a start that has failed can be run again",
+            "Only a failed hook, message or start can be run again",
         ));
     }
     let Lane { workspace, .. } = run.lane;
@@ -363,9 +363,9 @@ pub(super) async fn retry_svcscript_runtime(
     let write = move |tx: &mut Tx<'_>| {
         if !run::try_again(tx, node, now, workspace, id)? {
             let what = if quarantine::is_held(tx.conn()?, item)? {
-                "The run is held, because the server died each time that it was under way: only the server's operator may release it"
+                "The run is held because the server died during each of its attempts; the server's operator can release it"
             } else {
-                "The run has not failed, or is being tried right now"
+                "The run has not failed, or an attempt is under way"
             };
             return Err(Error::refused("notFailed", what));
         }

@@ -35,23 +35,23 @@ use crate::{
 )]
 pub(super) struct ScriptModel {
     id: String,
-    /// What channels name it by.
+    /// The name by which channels refer to it.
     code: String,
     name: String,
     /// `{"language": "javascript", "source": "…"}`. Lists show it only when it is asked for.
     scriptdata: Object,
     projectid: String,
-    /// The same as `ext.lwt`.
+    /// The time of the last change, as in `ext.lwt`.
     lwt: String,
-    /// `title`, `comment`, `loglevel`, `variables`: what the global object of that name begins with; `as_admin`:
-    /// whether its runs have an administrator's rights.
+    /// `title`, `comment`, `loglevel`; `variables`: the initial members of the global object of that name; `as_admin`:
+    /// true if its runs have an administrator's rights.
     opts: Object,
     ext: Object,
 }
 
 impl Resource for Script {
     const NOUN: &'static str = "Service script";
-    const MOST: i64 = 1000;
+    const MAX_COUNT: i64 = 1000;
     const NAMES: &'static FieldNames = &names::SCRIPT;
 
     fn read(body: &Object, id: Uuid, now: Timestamp) -> Result<Self, Vec<Fault>> {
@@ -82,7 +82,7 @@ impl Resource for Script {
         self.entity()
     }
 
-    fn is_admins(before: Option<&Self>, after: Option<&Self>) -> bool {
+    fn needs_admin(before: Option<&Self>, after: Option<&Self>) -> bool {
         let mut both = before.into_iter().chain(after);
         both.any(|script| script.authority() == Authority::Admin)
     }
@@ -91,7 +91,7 @@ impl Resource for Script {
         Some((EntityKind::Svcscript, self.snapshot()))
     }
 
-    /// A source that is no script is refused where it is saved.
+    /// Refuses a source that is not valid JavaScript.
     async fn check(&self, app: &App, workspace: WorkspaceId) -> Result<()> {
         match app.scripts.check(workspace, self.source()).await {
             Ok(()) => Ok(()),
@@ -111,7 +111,7 @@ impl Resource for Script {
         }
     }
 
-    fn settle(
+    fn check_in_transaction(
         &mut self,
         _: &Vault,
         _: &mut Tx<'_>,
@@ -163,7 +163,7 @@ pub(super) async fn get_svcscript(
     collection::get::<Script>(admin, id, query).await
 }
 
-/// Change a script. Runs that begin afterwards are of the new one.
+/// Change a script. Runs that begin afterwards use the new source.
 #[utoipa::path(patch, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
     params(("id" = String, Path)), request_body = ScriptModel, responses((status = 200, body = ScriptModel)))]
 pub(super) async fn patch_svcscript(

@@ -1,6 +1,6 @@
 //! `/ws/token/v1[/{token_local}]`: the websocket of a channel (`docs/contracts/era.md §9`).
 //!
-//! A frame is a JSON array of a method and its parameters. What the methods do is in [`session`].
+//! A frame is a JSON array of a method and its parameters. The methods are in [`session`].
 
 pub mod frame;
 mod in_flight;
@@ -29,36 +29,33 @@ use tokio_tungstenite::{
 
 use self::{
     received::{Counted, Received},
-    session::{Client, Standing},
+    session::{Client, CurrentRights},
 };
-use super::hooks::dock;
+use super::caller::channel_of;
 use crate::{
     app::App,
     error::{Error, Result},
     platform::{memory::Payer, security},
 };
 
-/// Where the token of a websocket stands in a path.
-pub(super) const IN_PATH: &str = "/ws/token/v1/";
-
 /// The longest frame, and the longest message, in bytes.
-const LONGEST: usize = 1 << 20;
+const MAX_MESSAGE: usize = 1 << 20;
 const VERSION: HeaderValue = HeaderValue::from_static("13");
-/// What one websocket reads at once. Thousands of them mostly wait.
-const READ: usize = 4096;
+/// The read buffer of one websocket, in bytes. It is small because thousands of websockets are mostly idle.
+const READ_BUFFER: usize = 4096;
 
-/// Opens a websocket to a channel, for who has its token.
+/// Opens a websocket to the channel whose token the request has.
 pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<Response> {
     let (mut parts, _) = request.into_parts();
     let version = app.channels.sockets.rights();
-    let handle = dock(&app, &parts).await?;
+    let handle = channel_of(&app, &parts).await?;
     if parts.method != Method::GET {
         return Err(Error::WrongMethod);
     }
     let accept = match accept_key(&parts.headers) {
         Ok(accept) => accept,
         Err(error) => {
-            // RFC 6455 §4.2.2: who speaks another version is told which one is spoken here.
+            // RFC 6455 §4.2.2: the refusal names the version that the server speaks.
             let mut refused = error.into_response();
             refused
                 .headers_mut()
@@ -73,24 +70,23 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         .remove::<hyper::upgrade::OnUpgrade>()
         .ok_or_else(|| Error::invalid("Upgrade", "The connection cannot become a websocket."))?;
     let config = WebSocketConfig::default()
-        .read_buffer_size(READ)
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(4 * LONGEST)
-        .max_message_size(Some(LONGEST))
-        .max_frame_size(Some(LONGEST));
+        .max_write_buffer_size(4 * MAX_MESSAGE)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
     let payer = Payer::of(&parts.extensions);
     let payer = payer.ok_or_else(|| Error::internal("a request without a payer"))?;
     let (at, address) = (app.clone(), security::address());
     let workspace = handle.workspace;
     let session = async move {
-        // Whoever leaves before that was never there.
         let Ok(upgraded) = upgrade.await else { return };
         let received = Received::new(payer.clone());
         let io = Counted::new(TokioIo::new(upgraded), received.clone());
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let client = Client {
             id,
-            standing: Standing {
+            standing: CurrentRights {
                 rights,
                 version,
                 looked_at: at.clock.now(),
@@ -113,7 +109,7 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     Ok(response)
 }
 
-/// Checks the handshake (RFC 6455 §4.2.1) and answers its key.
+/// Checks the handshake (RFC 6455 §4.2.1), and returns the value of `Sec-WebSocket-Accept`.
 fn accept_key(headers: &HeaderMap) -> Result<String> {
     let has = |name: header::HeaderName, word: &str| {
         let values = headers

@@ -1,22 +1,19 @@
-//! What the vendor leaves out: acting on an internal route, taking back, refusing (`docs/contracts/idocs.md §1.10`).
+//! Operations that the vendor lacks: acting on an internal route, recall, rejection (`docs/contracts/idocs.md §1.10`).
 
-use prichal_core::document::{Action, Direction, Operation as Step};
+use prichal_core::document::{Action, Direction, Operation as Step, limits::MAX_REASON};
 use serde_json::{Value, json};
 
 use super::{
     caller::Company,
-    language::Said,
-    operation::{Prepared, doer, hold, refused},
+    language::Localized,
+    prepared::{Prepared, doer, lock_document, refused},
     read::Fields,
-    signing::{Given, take},
+    signing::{SubmittedSignature, check_signature},
 };
 use crate::{
     domain::document::record,
     error::{Error, Result},
 };
-
-/// The longest reason.
-const REASON: usize = 1000;
 
 pub(super) fn recall(company: &Company, data: &Value) -> Result<Prepared> {
     end(company, data, |reason| Step::Recall { reason })
@@ -31,7 +28,7 @@ pub(super) fn decline(company: &Company, data: &Value) -> Result<Prepared> {
 }
 
 fn reason(fields: &Fields<'_>) -> Result<Option<String>> {
-    let reason = fields.text_up_to("reason", REASON)?;
+    let reason = fields.text_up_to("reason", MAX_REASON)?;
     Ok(reason
         .filter(|reason| !reason.trim().is_empty())
         .map(str::to_owned))
@@ -43,7 +40,7 @@ fn end(company: &Company, data: &Value, step: fn(Option<String>) -> Step) -> Res
     apply(company, &fields, "DOCUMENT_REJECT", step, false)
 }
 
-/// Does one step of an employee who is named in the body.
+/// Prepares a step of the employee whom the body names.
 fn apply(
     company: &Company,
     fields: &Fields<'_>,
@@ -56,7 +53,7 @@ fn apply(
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
         let employee = company.employee(tx.conn()?, employee, permission)?;
-        let mut document = hold(tx, &company, id)?;
+        let mut document = lock_document(tx, &company, id)?;
         let before = document.clone();
         let changes = document
             .apply(company.actor(&employee), step.clone(), company.now.secs())
@@ -70,18 +67,9 @@ fn apply(
     }))
 }
 
-fn needs(action: Action) -> Option<&'static str> {
-    match action {
-        Action::Approve => Some("DOCUMENT_APPROVE"),
-        Action::Reject => Some("DOCUMENT_REJECT"),
-        Action::Sign => Some("DOCUMENT_SIGN"),
-        Action::Inform => None,
-    }
-}
-
 /// The permission that an employee needs to act on a route, if the body says which action it is.
 pub(super) fn permission(fields: &Fields<'_>) -> Option<&'static str> {
-    needs(fields.need_word("action").ok()?)
+    fields.need_word::<Action>("action").ok()?.permission()
 }
 
 pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
@@ -91,23 +79,23 @@ pub(super) async fn act(company: &Company, data: &Value) -> Result<Prepared> {
         action,
         reason: reason(&fields)?,
     };
-    match needs(action) {
+    match action.permission() {
         None => Err(fields.fault("action", &NOTHING_TO_DO, &[])),
         Some(_) if action == Action::Sign => sign(company, &fields, step).await,
         Some(permission) => apply(company, &fields, permission, step, true),
     }
 }
 
-/// A node that has to sign does so with a signature, as everybody else.
+/// Prepares the signing of a node of an internal route.
 async fn sign(company: &Company, fields: &Fields<'_>, step: Step) -> Result<Prepared> {
     let signature = fields.need_object("signature")?;
-    let given = Given {
+    let submitted = SubmittedSignature {
         document: fields.need_id("documentId")?,
         signer: fields.need_id("employeeId")?,
         blob: signature.need_id("blobId")?,
         ticket: fields.id("idempotencyTicket")?,
     };
-    let (asked, id) = (company.clone(), given.document);
+    let (asked, id) = (company.clone(), submitted.document);
     let side = company
         .app
         .db
@@ -117,17 +105,17 @@ async fn sign(company: &Company, fields: &Fields<'_>, step: Step) -> Result<Prep
             Ok::<_, Error>(side.unwrap_or(Direction::Outbox))
         })
         .await?;
-    let Some(mut taken) = take(company, given, side).await? else {
+    let Some(mut checked) = check_signature(company, submitted, side).await? else {
         return Ok(Prepared::new(|_| Ok(json!({}))));
     };
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
-        taken.write(tx, &company, &step)?;
+        checked.write(tx, &company, &step)?;
         Ok(json!({}))
     }))
 }
 
-const NOTHING_TO_DO: Said = Said::new(
+const NOTHING_TO_DO: Localized = Localized::new(
     "Поле {}: для INFORM ничего делать не нужно.",
     "{} өрісі: INFORM үшін ештеңе істеу қажет емес.",
     "The field {}: INFORM asks for nothing to be done.",

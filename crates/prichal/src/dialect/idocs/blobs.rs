@@ -9,7 +9,10 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
-use prichal_core::id::generate;
+use prichal_core::{
+    document::limits::{MAX_ATTACHED, MAX_ORIGINAL, max_signature},
+    id::generate,
+};
 use prichal_sign::{Limits, SignedData, unarmor};
 use prichal_store::document_blob::{self, DocumentBlob, Kind};
 use serde_json::{Value, json};
@@ -19,7 +22,7 @@ use utoipa::ToSchema;
 use super::{
     caller::Company,
     error_response::{EXTENSION_ERROR, PARSING_ERROR, SIZE_ERROR},
-    language::Said,
+    language::Localized,
 };
 
 use crate::{
@@ -33,18 +36,9 @@ use crate::{
     platform::{blobs::BlobKey, memory::Payer, quota, vault::hex},
 };
 
-/// The largest original: the vendor's 15 MB.
-const LARGEST: u64 = 15 << 20;
-/// The largest signature beside its content.
-const LARGEST_SIGNATURE: usize = 10 << 20;
-/// What a larger one may have beside the content that lies inside.
-const BESIDE_CONTENT: usize = 1 << 20;
-/// The largest with the content inside: all originals of a document, in a zip.
-const LARGEST_ATTACHED: u64 = (LARGEST_TOTAL as u64) + 2 * BESIDE_CONTENT as u64;
-/// A signature up to this size is read from memory. A larger one waits in the store of blobs until there is room.
-const SMALL: usize = 1 << 20;
-/// The originals of one document together.
-pub(super) const LARGEST_TOTAL: i64 = 60 << 20;
+/// The size up to which a signature is received in memory. A larger one waits in the blob store until there is room.
+const MAX_IN_MEMORY: usize = 1 << 20;
+
 /// A form with the file.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -109,15 +103,15 @@ async fn upload(
         Err(error) => Err(error),
     };
     let row = taken.inspect_err(|_| drain(&company.app, &parts.headers, body))?;
-    if let Err(refused) = room.settle(row.size).await {
-        free(&company, &row).await;
-        return Err(refused);
+    if let Err(refusal) = room.settle(row.size).await {
+        delete_unused(&company, &row).await;
+        return Err(refusal);
     }
     let digest = format!("{}\n{}", row.sha256, row.name);
     let (uploaded, now) = (row.clone(), company.now);
     let answer = write_once(&company, once, digest.as_bytes(), move |tx| {
-        // A blob whose row is not written after all, or shares another's contents, is an orphan, which
-        // retention finds.
+        // Contents without a row are an orphan, which retention removes: the row may not be written after all, or
+        // it may share the contents of another.
         let same = document_blob::find_same(tx, uploaded.workspace, &uploaded.sha256, now)?;
         let row = DocumentBlob {
             blob: same.unwrap_or(uploaded.blob),
@@ -127,12 +121,12 @@ async fn upload(
         Ok(json!({ "response": model(&row), "errors": null }).to_string())
     })
     .await?;
-    free(&company, &row).await;
+    delete_unused(&company, &row).await;
     Ok(answer)
 }
 
-/// Frees the contents at once when the company has them already.
-async fn free(company: &Company, row: &DocumentBlob) {
+/// Deletes the uploaded contents at once if the company had the same ones already.
+async fn delete_unused(company: &Company, row: &DocumentBlob) {
     let (workspace, blob) = (row.workspace, row.blob);
     let used = company
         .app
@@ -160,7 +154,7 @@ fn model(row: &DocumentBlob) -> Value {
     })
 }
 
-/// The extension with its dot, in lower case.
+/// The extension of a file's name, with its dot and in lower case.
 fn extension(name: &str) -> String {
     let dot = name.rfind('.').map_or(name.len(), |dot| dot);
     name[dot..].to_ascii_lowercase()
@@ -179,38 +173,38 @@ fn mime_type(extension: &str) -> &'static str {
     }
 }
 
-/// What kinds of uploads differ in.
-struct Bounds {
-    /// The permission for it, looked at before the body is read.
+/// The limits of one kind of upload.
+struct UploadLimits {
+    /// The permission that the upload needs, checked before the body is read.
     permission: &'static str,
     part: &'static str,
-    largest: u64,
-    /// Bytes as they are sent, which may be text.
-    longest: u64,
+    max_file: u64,
+    /// The bytes as they are sent, which may be base64.
+    max_sent: u64,
     extensions: &'static [&'static str],
 }
 
-fn limits(kind: Kind) -> Bounds {
+fn limits(kind: Kind) -> UploadLimits {
     if kind == Kind::Signature {
-        Bounds {
+        UploadLimits {
             permission: "DOCUMENT_SIGN",
             part: "signatureContent",
-            largest: LARGEST_ATTACHED,
-            longest: LARGEST_ATTACHED / 2 * 3,
+            max_file: MAX_ATTACHED,
+            max_sent: MAX_ATTACHED / 2 * 3,
             extensions: &[".cms"],
         }
     } else {
-        Bounds {
+        UploadLimits {
             permission: "DOCUMENT_CREATE",
             part: "documentContent",
-            largest: LARGEST,
-            longest: LARGEST,
+            max_file: MAX_ORIGINAL,
+            max_sent: MAX_ORIGINAL,
             extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],
         }
     }
 }
 
-/// Takes the file of a form in. Its contents are durable then.
+/// Receives the file of a form. Its contents are durable afterwards.
 async fn take(
     company: &Company,
     headers: &HeaderMap,
@@ -219,22 +213,22 @@ async fn take(
     mut incoming: Incoming,
 ) -> Result<DocumentBlob> {
     let limits = limits(kind);
-    let refuse = |error| refused(company, error, &limits);
+    let refuse = |error| refusal(company, error, &limits);
     let content_type = headers.get(header::CONTENT_TYPE);
-    let found = FilePart::find(content_type, body, limits.part, limits.longest);
+    let found = FilePart::find(content_type, body, limits.part, limits.max_sent);
     let mut part = incoming.next(found).await.map_err(refuse)?;
     let name = part.file_name.clone().unwrap_or_default();
     let extension = extension(&name);
-    // A name that is nothing but its ending has none.
+    // A name such as `.pdf` is no name.
     let bare = name.len() == extension.len();
     if bare || !limits.extensions.contains(&extension.as_str()) {
         let allowed = limits.extensions.join(", ");
         let text = BAD_EXTENSION.text(company.language(), &[&name, &allowed]);
         return Err(Error::refused(EXTENSION_ERROR, text));
     }
-    let too_long = longest_body(limits.longest);
+    let too_long = longest_body(limits.max_sent);
     if declared_length(headers).is_some_and(|length| length > too_long) {
-        let limit = limits.largest;
+        let limit = limits.max_file;
         return Err(refuse(MultipartError::TooLarge { limit }));
     }
     let row = |blob: Stored| DocumentBlob {
@@ -254,8 +248,8 @@ async fn take(
     };
     let key = BlobKey::generate(company.id(), company.now);
     if kind == Kind::Signature {
-        let taken = take_signature(company, &mut part, &mut incoming, key, refuse).await?;
-        let taken = taken.map_err(|flaw| flaw.refusal(company, &limits, unreadable))?;
+        let taken = receive_signature(company, &mut part, &mut incoming, key, refuse).await?;
+        let taken = taken.map_err(|rejection| rejection.refusal(company, &limits, unreadable))?;
         return Ok(row(taken));
     }
     let mut upload = company.app.blobs.create(key).await?;
@@ -263,11 +257,11 @@ async fn take(
     loop {
         let chunk = incoming.next(part.chunk()).await;
         let written = match chunk.map_err(refuse) {
-            Ok(None) if sniffer.is_content_with_it() => break,
+            Ok(None) if sniffer.matches() => break,
             Ok(None) => Err(unreadable()),
             Ok(Some(chunk)) => {
                 digest.update(&chunk);
-                sniffer.look(&chunk);
+                sniffer.observe(&chunk);
                 match incoming.count(chunk.len()).await {
                     Ok(()) => upload.write(chunk).await.map_err(Error::from),
                     busy => busy,
@@ -284,22 +278,22 @@ async fn take(
     Ok(row(Stored::new(key, size, hex(&digest.finalize()))?))
 }
 
-/// Takes a signature in. A large one waits on the disk, however slowly it comes, until there is room in memory to
-/// read it.
-async fn take_signature(
+/// Receives a signature. A large one is stored first, and read when there is room in memory, so that a slow sender
+/// occupies none.
+async fn receive_signature(
     company: &Company,
     part: &mut FilePart<&mut BodyDataStream>,
     incoming: &mut Incoming,
     key: BlobKey,
     refuse: impl Fn(MultipartError) -> Error,
-) -> Result<Result<Stored, Flaw>> {
+) -> Result<Result<Stored, Rejection>> {
     let app = &company.app;
     let mut head = BytesMut::new();
-    while head.len() <= SMALL {
+    while head.len() <= MAX_IN_MEMORY {
         let Some(chunk) = incoming.next(part.chunk()).await.map_err(&refuse)? else {
             return match readable(head.freeze()).await? {
                 Ok(der) => keep(company, key, der).await.map(Ok),
-                Err(flaw) => Ok(Err(flaw)),
+                Err(rejection) => Ok(Err(rejection)),
             };
         };
         incoming.count(chunk.len()).await?;
@@ -334,11 +328,11 @@ async fn take_signature(
             let key = BlobKey::generate(company.id(), company.now);
             keep(company, key, der).await.map(Ok)
         }
-        Err(flaw) => Ok(Err(flaw)),
+        Err(rejection) => Ok(Err(rejection)),
     }
 }
 
-/// Contents that are in the store of blobs.
+/// Contents in the blob store.
 struct Stored {
     key: BlobKey,
     size: i64,
@@ -352,34 +346,39 @@ impl Stored {
     }
 }
 
-/// Why a signature is not taken.
-enum Flaw {
+/// The reason for the refusal of a signature.
+enum Rejection {
     Unreadable,
     TooLarge(usize),
 }
 
-impl Flaw {
-    fn refusal(self, company: &Company, limits: &Bounds, unreadable: impl Fn() -> Error) -> Error {
-        let Self::TooLarge(largest) = self else {
+impl Rejection {
+    fn refusal(
+        self,
+        company: &Company,
+        limits: &UploadLimits,
+        unreadable: impl Fn() -> Error,
+    ) -> Error {
+        let Self::TooLarge(max_file) = self else {
             return unreadable();
         };
-        let limits = Bounds {
-            largest: largest as u64,
+        let limits = UploadLimits {
+            max_file: max_file as u64,
             ..*limits
         };
-        let limit = limits.largest;
-        refused(company, MultipartError::TooLarge { limit }, &limits)
+        let limit = limits.max_file;
+        refusal(company, MultipartError::TooLarge { limit }, &limits)
     }
 }
 
-/// The DER or BER of a signature, which may have come as PEM or base64.
-async fn readable(sent: Bytes) -> Result<Result<Bytes, Flaw>> {
+/// Decodes a signature, which may have come as PEM or base64, and checks that it can be read.
+async fn readable(sent: Bytes) -> Result<Result<Bytes, Rejection>> {
     let read = tokio::task::spawn_blocking(move || der(sent));
     read.await.map_err(Error::internal)
 }
 
-fn der(sent: Bytes) -> Result<Bytes, Flaw> {
-    let unreadable = |_| Flaw::Unreadable;
+fn der(sent: Bytes) -> Result<Bytes, Rejection> {
+    let unreadable = |_| Rejection::Unreadable;
     let decoded = match unarmor(&sent, Limits::SIGNATURE.size).map_err(unreadable)? {
         Cow::Owned(decoded) => Some(decoded),
         Cow::Borrowed(_) => None,
@@ -387,14 +386,14 @@ fn der(sent: Bytes) -> Result<Bytes, Flaw> {
     let der = decoded.map_or(sent, Bytes::from);
     let signed = SignedData::read(&der, &Limits::SIGNATURE).map_err(unreadable)?;
     let inside = signed.content.map_or(0, |content| content.len());
-    let largest = LARGEST_SIGNATURE.max(inside + BESIDE_CONTENT);
-    if der.len() > largest {
-        return Err(Flaw::TooLarge(largest));
+    let max_file = max_signature(inside);
+    if der.len() > max_file {
+        return Err(Rejection::TooLarge(max_file));
     }
     Ok(der)
 }
 
-/// Puts a signature into the store of blobs.
+/// Writes a signature to the blob store.
 async fn keep(company: &Company, key: BlobKey, der: Bytes) -> Result<Stored> {
     let mut upload = company.app.blobs.create(key).await?;
     let (size, digest) = (der.len() as u64, der.clone());
@@ -404,23 +403,23 @@ async fn keep(company: &Company, key: BlobKey, der: Bytes) -> Result<Stored> {
     Stored::new(key, size, digest.await.map_err(Error::internal)?)
 }
 
-/// Looks at contents as they pass, whether they are what the name says.
+/// Checks passing contents against the format that the file's name claims.
 struct Sniffer {
-    wanted: Wanted,
+    format: FileFormat,
     head: Vec<u8>,
-    /// The end of what has passed, where a name may have begun.
+    /// The last bytes, in which the searched name may have begun.
     tail: Vec<u8>,
     found: bool,
-    spoilt: bool,
+    has_zero: bool,
     empty: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum FileFormat {
     Pdf,
-    /// A zip with the table of contents that all of Office's have.
+    /// A zip with the table of contents of Office Open XML.
     Package,
-    /// The older container of Office's files.
+    /// The container of older Office files.
     Compound,
     Text,
 }
@@ -431,57 +430,57 @@ const COMPOUND: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
 impl Sniffer {
     fn new(extension: &str) -> Self {
         Self {
-            wanted: match extension {
-                ".pdf" => Wanted::Pdf,
-                ".docx" | ".xlsx" => Wanted::Package,
-                ".doc" | ".xls" => Wanted::Compound,
-                _ => Wanted::Text,
+            format: match extension {
+                ".pdf" => FileFormat::Pdf,
+                ".docx" | ".xlsx" => FileFormat::Package,
+                ".doc" | ".xls" => FileFormat::Compound,
+                _ => FileFormat::Text,
             },
             head: Vec::new(),
             tail: Vec::new(),
             found: false,
-            spoilt: false,
+            has_zero: false,
             empty: true,
         }
     }
 
-    fn look(&mut self, chunk: &[u8]) {
+    fn observe(&mut self, chunk: &[u8]) {
         self.empty = false;
         let more = COMPOUND
             .len()
             .saturating_sub(self.head.len())
             .min(chunk.len());
         self.head.extend_from_slice(&chunk[..more]);
-        match self.wanted {
-            Wanted::Package if !self.found => {
+        match self.format {
+            FileFormat::Package if !self.found => {
                 self.tail.extend_from_slice(chunk);
                 self.found = memmem::find(&self.tail, OFFICE).is_some();
                 let keep = self.tail.len().saturating_sub(OFFICE.len() - 1);
                 self.tail.drain(..keep);
             }
-            // No encoding of text has this byte.
-            Wanted::Text => self.spoilt |= memchr::memchr(0, chunk).is_some(),
+            // No encoding of text uses a zero byte.
+            FileFormat::Text => self.has_zero |= memchr::memchr(0, chunk).is_some(),
             _ => {}
         }
     }
 
-    fn is_content_with_it(&self) -> bool {
+    fn matches(&self) -> bool {
         !self.empty
-            && match self.wanted {
-                Wanted::Pdf => self.head.starts_with(b"%PDF-"),
-                Wanted::Package => self.head.starts_with(b"PK\x03\x04") && self.found,
-                Wanted::Compound => self.head == COMPOUND,
-                Wanted::Text => !self.spoilt,
+            && match self.format {
+                FileFormat::Pdf => self.head.starts_with(b"%PDF-"),
+                FileFormat::Package => self.head.starts_with(b"PK\x03\x04") && self.found,
+                FileFormat::Compound => self.head == COMPOUND,
+                FileFormat::Text => !self.has_zero,
             }
     }
 }
 
-/// Why an upload is not taken.
-fn refused(company: &Company, error: MultipartError, limits: &Bounds) -> Error {
+/// The refusal of an upload.
+fn refusal(company: &Company, error: MultipartError, limits: &UploadLimits) -> Error {
     let language = company.language();
     match error {
         MultipartError::TooLarge { .. } => {
-            let most = (limits.largest >> 20).to_string();
+            let most = (limits.max_file >> 20).to_string();
             Error::refused(SIZE_ERROR, TOO_LARGE.text(language, &[&most]))
         }
         MultipartError::NotMultipart => Error::invalid("Content-Type", NO_FORM.text(language, &[])),
@@ -496,33 +495,32 @@ fn refused(company: &Company, error: MultipartError, limits: &Bounds) -> Error {
     }
 }
 
-pub(super) const BLOB: Said = Said::new("файл {}", "{} файлы", "file {}");
-const BAD_EXTENSION: Said = Said::new(
+const BAD_EXTENSION: Localized = Localized::new(
     "Файл {} имеет недопустимое расширение, допустимы {}.",
     "{} файлының кеңейтіміне жол берілмейді, рұқсат етілгендері: {}.",
     "The file {} has an extension that is not allowed, allowed are {}.",
 );
-const BAD_CONTENT: Said = Said::new(
+const BAD_CONTENT: Localized = Localized::new(
     "Содержимое файла не соответствует расширению {}.",
     "Файлдың мазмұны {} кеңейтіміне сай емес.",
     "The content of the file is not what the extension {} says.",
 );
-const TOO_LARGE: Said = Said::new(
+const TOO_LARGE: Localized = Localized::new(
     "Файл больше {} МБ.",
     "Файл {} МБ-тан үлкен.",
     "The file is larger than {} MB.",
 );
-const NO_FORM: Said = Said::new(
+const NO_FORM: Localized = Localized::new(
     "Content-Type должен быть multipart/form-data с boundary.",
     "Content-Type boundary бар multipart/form-data болуы керек.",
     "The Content-Type must be multipart/form-data with a boundary.",
 );
-const NO_FILE: Said = Said::new(
+const NO_FILE: Localized = Localized::new(
     "Поле формы {} обязательно.",
     "Форманың {} өрісі міндетті.",
     "The form field {} is required.",
 );
-const BROKEN: Said = Said::new(
+const BROKEN: Localized = Localized::new(
     "Поле формы {}: файл не получен ({}).",
     "Форманың {} өрісі: файл алынбады ({}).",
     "The form field {}: the file was not received ({}).",
@@ -534,8 +532,8 @@ mod tests {
 
     fn taken(extension: &str, chunks: &[&[u8]]) -> bool {
         let mut sniffer = Sniffer::new(extension);
-        chunks.iter().for_each(|chunk| sniffer.look(chunk));
-        sniffer.is_content_with_it()
+        chunks.iter().for_each(|chunk| sniffer.observe(chunk));
+        sniffer.matches()
     }
 
     #[test]

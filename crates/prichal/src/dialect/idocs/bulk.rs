@@ -1,4 +1,4 @@
-//! Bulk calls: each element is queued and done later; a companion tells how far it is
+//! Bulk calls: each element is queued and processed later; the companion call reads the progress
 //! (`docs/contracts/idocs.md §1.6, §1.2` rows 24 to 42).
 
 use std::collections::HashMap;
@@ -14,17 +14,16 @@ use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{
-    caller::{Asker, Company},
-    error_response::{described, is_fault},
-    language::Said,
+    answer::{page, wrapped},
+    caller::{Company, Requester},
+    error_response::{described, is_server_fault},
+    language::Localized,
     operation::Operation,
     read::Fields,
-    references::page,
-    routes::wrapped,
 };
 use crate::{
     app::App,
-    domain::document::bulk::{CREATED, Hands, NOT_FOUND, Work},
+    domain::document::bulk::{BulkHandler, CREATED, NOT_FOUND, Work},
     error::{Error, Result},
     http::{
         body::{Json, Raw},
@@ -33,10 +32,10 @@ use crate::{
     platform::{access, quota, reading::parse_json, security::Actor},
 };
 
-/// How many elements a call may have.
-const MOST: usize = 1000;
+/// The elements of one call.
+const MAX_ELEMENTS: usize = 1000;
 
-/// The calls, by what their elements are remembered under.
+/// The calls, by the name under which the store holds their elements.
 const CALLS: [(&str, Operation); 9] = [
     ("outbox/document/create", Operation::Create),
     ("outbox/route/create", Operation::Route),
@@ -54,28 +53,28 @@ fn name(operation: Operation) -> &'static str {
     known.map_or("", |(name, _)| name)
 }
 
-/// The permission for a call and for its companion, which tells what came of it.
-fn needed(operation: Operation) -> Result<&'static str> {
+/// The permission that a call and its companion need.
+fn permission_for(operation: Operation) -> Result<&'static str> {
     let permission = operation.permission();
     permission.ok_or_else(|| Error::internal("a bulk call that needs no permission"))
 }
 
-/// Queues the elements of a call, and says their ids at once. Whom an element names is looked at when it is
-/// its turn.
+/// Queues the elements of a call, and answers their ids at once. The employee of an element is checked when it is
+/// processed.
 async fn start(
     company: Company,
     once: IdempotencyKey,
     body: axum::body::Bytes,
     operation: Operation,
 ) -> Result<JsonAnswer> {
-    let permission = needed(operation)?;
-    let asked = company.clone();
-    let look = move |conn: &mut Conn| asked.require_of(conn, None, permission);
+    let permission = permission_for(operation)?;
+    let of_call = company.clone();
+    let look = move |conn: &mut Conn| of_call.require_of(conn, None, permission);
     company.app.db.read(look).await?;
     quota::admit(&company.app, company.id(), operation.adds_to(), 0).await?;
     let parsed = parse_json(&body)?;
     let elements = elements(&company, &parsed)?;
-    let caller = serde_json::to_string(&company.asker).map_err(Error::internal)?;
+    let caller = serde_json::to_string(&company.requester).map_err(Error::internal)?;
     let queued: Vec<Element> = elements
         .iter()
         .map(|element| Element {
@@ -92,7 +91,7 @@ async fn start(
             completed_on: None,
         })
         .collect();
-    let operations = queued.iter().map(Shown::of).collect();
+    let operations = queued.iter().map(OperationModel::of).collect();
     let answer = Operations { operations }.text()?;
     let app = company.app.clone();
     let answer = write_once(&company, once, &body, move |tx: &mut Tx<'_>| {
@@ -110,13 +109,13 @@ fn elements<'a>(company: &Company, body: &'a Value) -> Result<&'a [Value]> {
         return Err(fields.fault("operations", &REQUIRED, &[]));
     }
     let elements = fields.list("operations")?;
-    if elements.len() > MOST {
-        return Err(fields.fault("operations", &TOO_MANY, &[&MOST.to_string()]));
+    if elements.len() > MAX_ELEMENTS {
+        return Err(fields.fault("operations", &TOO_MANY, &[&MAX_ELEMENTS.to_string()]));
     }
     Ok(elements)
 }
 
-/// What an element asks for. One that is malformed is refused by itself, when it is its turn.
+/// The member `data` of an element. A malformed one is refused when the element is processed.
 fn data(element: &Value) -> String {
     let members = element.as_object();
     let data = members.and_then(|members| {
@@ -129,24 +128,24 @@ fn data(element: &Value) -> String {
 /// The vendor's model of an element.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+struct OperationModel<'a> {
     operation_id: Uuid,
     created_on: Option<i64>,
     completed_on: Option<i64>,
     operation_status: &'a str,
-    data: Told<'a>,
+    data: OperationData<'a>,
     operation_errors: Option<&'a RawValue>,
 }
 
-/// What an element's caller is told, as it is kept: JSON already.
+/// The result of an element, which the store holds as JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Told<'a> {
-    Something(&'a RawValue),
-    Nothing {},
+enum OperationData<'a> {
+    Value(&'a RawValue),
+    Empty {},
 }
 
-impl<'a> Shown<'a> {
+impl<'a> OperationModel<'a> {
     fn of(element: &'a Element) -> Self {
         let raw = |text: &'a Option<String>| {
             let text = text.as_deref()?;
@@ -157,28 +156,28 @@ impl<'a> Shown<'a> {
             created_on: Some(element.created_on),
             completed_on: element.completed_on,
             operation_status: &element.status,
-            data: raw(&element.result).map_or(Told::Nothing {}, Told::Something),
+            data: raw(&element.result).map_or(OperationData::Empty {}, OperationData::Value),
             operation_errors: raw(&element.errors),
         }
     }
 
-    /// One that there is not.
+    /// The model of an unknown element.
     fn unknown(id: Uuid) -> Self {
         Self {
             operation_id: id,
             created_on: None,
             completed_on: None,
             operation_status: NOT_FOUND,
-            data: Told::Nothing {},
+            data: OperationData::Empty {},
             operation_errors: None,
         }
     }
 }
 
-/// The vendor's model of several.
+/// The vendor's model of a list of elements.
 #[derive(Serialize)]
 struct Operations<'a> {
-    operations: Vec<Shown<'a>>,
+    operations: Vec<OperationModel<'a>>,
 }
 
 impl Operations<'_> {
@@ -187,9 +186,9 @@ impl Operations<'_> {
     }
 }
 
-/// Tells how far elements are, in the order in which they are asked for.
+/// Answers the state of elements, in the order of the request.
 async fn status(company: Company, body: &Value, operation: Operation) -> Result<JsonAnswer> {
-    company.may(needed(operation)?).await?;
+    company.may(permission_for(operation)?).await?;
     let mut ids = Vec::new();
     for (n, element) in elements(&company, body)?.iter().enumerate() {
         let path = format!("operations[{n}].operationId");
@@ -206,11 +205,11 @@ async fn status(company: Company, body: &Value, operation: Operation) -> Result<
         .db
         .read(move |conn| store::find(conn, id, &wanted))
         .await?;
-    let asked = found.iter().filter(|one| one.path == name(operation));
-    let known: HashMap<Uuid, &Element> = asked.map(|one| (one.id, one)).collect();
+    let of_call = found.iter().filter(|one| one.path == name(operation));
+    let known: HashMap<Uuid, &Element> = of_call.map(|one| (one.id, one)).collect();
     let shown = |id: &Uuid| match known.get(id) {
-        Some(element) => Shown::of(element),
-        None => Shown::unknown(*id),
+        Some(element) => OperationModel::of(element),
+        None => OperationModel::unknown(*id),
     };
     let operations = ids.iter().map(shown).collect();
     Ok(JsonAnswer::ok(Operations { operations }.text()?))
@@ -228,9 +227,9 @@ pub(super) async fn list_operations(company: Company, Json(body): Json) -> Resul
     let items: Vec<Value> = found
         .iter()
         .map(|element| {
-            let shown = Shown {
-                data: Told::Nothing {},
-                ..Shown::of(element)
+            let shown = OperationModel {
+                data: OperationData::Empty {},
+                ..OperationModel::of(element)
             };
             json!(shown)
         })
@@ -240,13 +239,13 @@ pub(super) async fn list_operations(company: Company, Json(body): Json) -> Resul
 
 macro_rules! calls {
     ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
-        #[doc = concat!("Queue many calls at once. Their companion is `", $path, "/status`.")]
+        #[doc = concat!("Queue many operations. Read their progress at `", $path, "/status`.")]
         #[utoipa::path(post, path = $path, tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
         pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(body): Raw) -> Result<JsonAnswer> {
             start(company, once, body, Operation::$operation).await
         }
 
-        #[doc = concat!("Ask how far the elements of `", $path, "` are.")]
+        #[doc = concat!("Read the progress of the elements of `", $path, "`.")]
         #[utoipa::path(post, path = concat!($path, "/status"), tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
         pub(super) async fn $status(company: Company, Json(body): Json) -> Result<JsonAnswer> {
             status(company, &body, Operation::$operation).await
@@ -266,22 +265,23 @@ calls! {
     Download "/api/v3/async/documents/download/bulk-download" start_download download_status;
 }
 
-/// The work of bulk elements, for the worker of bulk calls.
+/// The handler of bulk elements, for the worker in the domain.
 #[derive(Clone)]
 pub struct Elements(pub App);
 
-impl Hands for Elements {
+impl BulkHandler for Elements {
     fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>> {
         let app = self.0.clone();
         Box::pin(async move {
-            let asker: Asker = serde_json::from_str(&element.caller).map_err(Error::internal)?;
+            let requester: Requester =
+                serde_json::from_str(&element.caller).map_err(Error::internal)?;
             let data: Value = serde_json::from_str(&element.data).map_err(Error::internal)?;
-            let language = asker.language;
+            let language = requester.language;
             let operation = CALLS.iter().find(|(name, _)| *name == element.path);
             let (_, operation) =
                 operation.ok_or_else(|| Error::internal("a bulk call of an unknown kind"))?;
-            // Whoever has asked may have lost the right meanwhile.
-            let company = Company::again(&app, element.workspace, asker).await?;
+            // The requester may have lost the right since the call.
+            let company = Company::restore(&app, element.workspace, requester).await?;
             operation.permit(&company, Some(&data)).await?;
             if !data.is_object() {
                 let text = NO_OBJECT.text(language, &["data"]);
@@ -293,35 +293,35 @@ impl Hands for Elements {
     }
 
     fn actor(&self, element: &Element) -> Option<Actor> {
-        let asker: Asker = serde_json::from_str(&element.caller).ok()?;
-        let name = access::token_identity(asker.token);
-        Some(Actor::new(name, asker.user, Some(element.workspace)))
+        let requester: Requester = serde_json::from_str(&element.caller).ok()?;
+        let name = access::token_identity(requester.token);
+        Some(Actor::new(name, requester.user, Some(element.workspace)))
     }
 
     fn describe(&self, element: &Element, error: &Error) -> (Value, bool) {
-        let asker: Option<Asker> = serde_json::from_str(&element.caller).ok();
-        let language = asker.as_ref().map(|asker| asker.language);
+        let requester: Option<Requester> = serde_json::from_str(&element.caller).ok();
+        let language = requester.as_ref().map(|requester| requester.language);
         let language = language.unwrap_or_default();
-        (described(error, language), is_fault(error))
+        (described(error, language), is_server_fault(error))
     }
 }
 
-const REQUIRED: Said = Said::new(
+const REQUIRED: Localized = Localized::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
 );
-const NO_OBJECT: Said = Said::new(
+const NO_OBJECT: Localized = Localized::new(
     "Поле {} должно быть объектом.",
     "{} өрісі объект болуы керек.",
     "The field {} must be an object.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} элементов.",
     "{} өрісінде {} элементтен көп.",
     "The field {} has more than {} elements.",
 );
-const BAD_ID: Said = Said::new(
+const BAD_ID: Localized = Localized::new(
     "Поле {} должно быть UUID.",
     "{} өрісі UUID болуы керек.",
     "The field {} must be a UUID.",

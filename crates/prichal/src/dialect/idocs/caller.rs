@@ -1,8 +1,11 @@
-//! Who calls `/api/v3`: the token says which company it is, the body which employee acts.
+//! The caller of `/api/v3`: the token names the company, the body the employee who acts.
 
 use std::sync::Arc;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::request::Parts,
+};
 use prichal_core::{
     document::{Actor, snapshot::ChangeAuthor},
     entity::Employee as Facts,
@@ -20,8 +23,7 @@ use uuid::Uuid;
 
 use super::{
     error_response::{PERMISSION_ERROR, VALIDATION_ERROR},
-    language::{Language, Said},
-    routes::only_reads,
+    language::{Language, Localized},
 };
 use crate::{
     app::App,
@@ -35,29 +37,29 @@ use crate::{
     },
 };
 
-/// The number of employees that are looked through for one who stands for the company.
-const EMPLOYEES: i64 = 1000;
+/// The employees among whom one who acts for the company is searched.
+const MAX_EMPLOYEES: i64 = 1000;
 
-/// A company that asks for something.
+/// The company that sends a request.
 #[derive(Clone)]
 pub struct Company {
     pub(super) app: App,
     pub(super) workspace: Arc<Workspace>,
-    pub(super) asker: Asker,
-    /// When the request was taken on: the time of all it does.
+    pub(super) requester: Requester,
+    /// The time of the request, and of all that it writes.
     pub(super) now: Timestamp,
 }
 
-/// Who asks, as bulk calls remember it.
+/// The token behind a request, in the form in which bulk elements store it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Asker {
+pub(super) struct Requester {
     pub(super) token: TokenId,
     pub(super) user: Option<UserId>,
     pub(super) admin: bool,
     pub(super) language: Language,
 }
 
-impl Asker {
+impl Requester {
     fn of(token: &Token, language: Language) -> Self {
         Self {
             token: token.id,
@@ -73,29 +75,29 @@ impl Company {
         self.workspace.id
     }
 
-    /// Its business identification number. A company without one is refused before.
+    /// The company's business identification number. A workspace without one is refused earlier.
     pub(super) fn bin(&self) -> &str {
         self.workspace.bin.as_deref().unwrap_or_default()
     }
 
     pub(super) fn language(&self) -> Language {
-        self.asker.language
+        self.requester.language
     }
 
-    /// Refuses because of a rule.
-    pub(super) fn refuse(&self, said: &Said, gaps: &[&str]) -> Error {
-        Error::refused(VALIDATION_ERROR, said.text(self.language(), gaps))
+    /// The refusal of a request that breaks a rule.
+    pub(super) fn refuse(&self, wording: &Localized, args: &[&str]) -> Error {
+        Error::refused(VALIDATION_ERROR, wording.text(self.language(), args))
     }
 
-    /// Refuses because somebody may not do it.
-    pub(super) fn forbid(&self, said: &Said, gaps: &[&str]) -> Error {
-        Error::refused(PERMISSION_ERROR, said.text(self.language(), gaps))
+    /// The refusal of a caller or an employee who lacks a right.
+    pub(super) fn forbid(&self, wording: &Localized, args: &[&str]) -> Error {
+        Error::refused(PERMISSION_ERROR, wording.text(self.language(), args))
     }
 
-    /// An employee who is named, and may do it.
+    /// Finds the employee with this id, and refuses one who lacks the permission.
     pub(super) fn employee(&self, conn: &mut Conn, id: Uuid, permission: &str) -> Result<Employee> {
-        // The token of one employee stands for no other, and a member's token without one for nobody.
-        if !self.asker.admin && self.user(permission)?.0 != id {
+        // An employee's token acts for no other employee; a member's token without an employee acts for nobody.
+        if !self.requester.admin && self.user(permission)?.0 != id {
             return Err(self.forbid(&SOMEBODY_ELSE, &[&id.to_string()]));
         }
         let found = employee(conn, self.id(), id)?;
@@ -106,36 +108,41 @@ impl Company {
         Ok(found)
     }
 
-    /// The employee that the token stands for.
+    /// The employee of the token.
     fn user(&self, permission: &str) -> Result<UserId> {
-        let user = self.asker.user;
+        let user = self.requester.user;
         user.ok_or_else(|| self.forbid(&NOBODY, &[permission]))
     }
 
-    /// The employee who is named, or the one that the token stands for; for an administrator's token that
-    /// stands for none, the first head.
+    /// Finds the employee with this id; without an id, the token's; for an administrator's token without one, the
+    /// first administrator of the company.
     pub(super) fn employee_or_default(
         &self,
         conn: &mut Conn,
         id: Option<Uuid>,
         permission: &str,
     ) -> Result<Employee> {
-        if let Some(id) = id.or(self.asker.user.map(|user| user.0)) {
+        if let Some(id) = id.or(self.requester.user.map(|user| user.0)) {
             return self.employee(conn, id, permission);
         }
-        if !self.asker.admin {
+        if !self.requester.admin {
             return Err(self.forbid(&NOBODY, &[permission]));
         }
         let default = self.first_employee(conn)?;
         default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
     }
 
-    /// The first administrator among the first thousand employees, else the first of them.
+    /// The first administrator among the first thousand employees, else the first employee.
     fn first_employee(&self, conn: &mut Conn) -> Result<Option<Employee>> {
         let (mut first, mut seen) = (None, 0);
-        while seen < EMPLOYEES {
-            let (_, users) =
-                entity::list(conn, self.id(), EntityKind::User, seen, EMPLOYEES - seen)?;
+        while seen < MAX_EMPLOYEES {
+            let (_, users) = entity::list(
+                conn,
+                self.id(),
+                EntityKind::User,
+                seen,
+                MAX_EMPLOYEES - seen,
+            )?;
             if users.is_empty() {
                 break;
             }
@@ -150,24 +157,24 @@ impl Company {
         Ok(first)
     }
 
-    /// Whether the caller may do what no employee is named for.
+    /// Refuses a caller who lacks the permission, for requests that name no employee.
     pub(super) fn require(&self, conn: &mut Conn, permission: &str) -> Result<()> {
-        if self.asker.admin && self.asker.user.is_none() {
+        if self.requester.admin && self.requester.user.is_none() {
             return Ok(());
         }
         let user = self.user(permission)?;
         self.employee(conn, user.0, permission).map(drop)
     }
 
-    /// Refuses a caller who may not do what an employee may be named for: an administrator's token acts for anybody
-    /// who may, a member's for its own employee; where none is named, each for its own.
+    /// Refuses a caller who lacks the permission, for requests that may name an employee. An administrator's token may
+    /// act for any employee with the permission, a member's for its own only.
     pub(super) fn require_of(
         &self,
         conn: &mut Conn,
         named: Option<Uuid>,
         permission: &str,
     ) -> Result<()> {
-        if !self.asker.admin || named.is_none() {
+        if !self.requester.admin || named.is_none() {
             self.require(conn, permission)?;
         }
         match named {
@@ -176,7 +183,7 @@ impl Company {
         }
     }
 
-    /// The same as [`Self::require`] before anything else is looked at.
+    /// The check of [`Self::require`] in a read of its own.
     pub(super) async fn may(&self, permission: &'static str) -> Result<()> {
         let company = self.clone();
         let look = move |conn: &mut Conn| company.require(conn, permission);
@@ -190,8 +197,8 @@ impl Company {
         }
     }
 
-    /// The actor as the other side sees him.
-    pub(super) fn by(&self, employee: &Employee) -> ChangeAuthor {
+    /// The employee as the author of a change, for the other company.
+    pub(super) fn change_author(&self, employee: &Employee) -> ChangeAuthor {
         ChangeAuthor {
             bin: self.bin().to_owned(),
             employee: employee.id.0,
@@ -209,7 +216,7 @@ impl Asking for Company {
     }
 
     fn identity(&self) -> String {
-        access::token_identity(self.asker.token)
+        access::token_identity(self.requester.token)
     }
 
     fn now(&self) -> Timestamp {
@@ -229,8 +236,8 @@ impl FromRequestParts<App> for Company {
             return Err(Error::Forbidden("The token of a company is required"));
         };
         Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
-        let asker = Asker::of(token, Language::of(&parts.headers));
-        let company = Self::find(app, token.workspace, asker).await?;
+        let requester = Requester::of(token, Language::of(&parts.headers));
+        let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
         if !parts.method.is_safe() && !only_reads(parts) {
             writes::admit(app, company.id())?;
@@ -240,21 +247,25 @@ impl FromRequestParts<App> for Company {
 }
 
 impl Company {
-    /// The company of whoever has asked for something earlier, with the rights that his token has now. A token
-    /// that is good for nothing any more asks for nothing.
-    pub(super) async fn again(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
-        let Asker {
+    /// Restores the company of an earlier request, with the present rights of its token. Refuses a token that is not
+    /// valid any more.
+    pub(super) async fn restore(
+        app: &App,
+        workspace: WorkspaceId,
+        requester: Requester,
+    ) -> Result<Self> {
+        let Requester {
             token, language, ..
-        } = asker;
+        } = requester;
         let look = move |conn: &mut Conn| token::find(conn, workspace, token);
         let token = app.db.read(look).await?;
         let token = token.filter(|token| token.is_good(app.clock.now()));
         let token = token.ok_or(Error::Unauthenticated)?;
-        Self::find(app, workspace, Asker::of(&token, language)).await
+        Self::find(app, workspace, Requester::of(&token, language)).await
     }
 
-    /// The company of a workspace, with whoever asks for it.
-    async fn find(app: &App, workspace: WorkspaceId, asker: Asker) -> Result<Self> {
+    /// The company of a workspace, for a requester.
+    async fn find(app: &App, workspace: WorkspaceId, requester: Requester) -> Result<Self> {
         let found = access::find_workspace(app, &workspace.to_string()).await?;
         let workspace = found.ok_or(Error::Unauthenticated)?;
         if workspace.bin.is_none() {
@@ -263,10 +274,28 @@ impl Company {
         Ok(Self {
             app: app.clone(),
             workspace,
-            asker,
+            requester,
             now: app.clock.now(),
         })
     }
+}
+
+/// The POSTs that only read, beside the companions of bulk calls.
+const READ_ONLY_CALLS: [&str; 7] = [
+    "/api/v3/sync/external/documents-query/outbox",
+    "/api/v3/sync/external/documents-query/inbox",
+    "/api/v3/sync/references/company-employees",
+    "/api/v3/sync/references/company-token",
+    "/api/v3/sync/references/counterparties/check",
+    "/api/v3/sync/signature/verify",
+    "/api/v3/sync/bulk/operations",
+];
+
+/// True for a call that writes nothing.
+fn only_reads(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+    path.ends_with("/status") || READ_ONLY_CALLS.contains(&path)
 }
 
 /// A user of a workspace as an employee of its company.
@@ -299,7 +328,7 @@ impl Employee {
     }
 }
 
-/// An employee of a company who has not left.
+/// Finds an employee who has not left the company.
 pub(super) fn employee(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -312,27 +341,27 @@ pub(super) fn employee(
         .and_then(Employee::read))
 }
 
-const NO_EMPLOYEE: Said = Said::new(
+const NO_EMPLOYEE: Localized = Localized::new(
     "Сотрудник {} не найден в компании.",
     "{} қызметкері компанияда табылмады.",
     "The employee {} is not one of the company.",
 );
-const SOMEBODY_ELSE: Said = Said::new(
+const SOMEBODY_ELSE: Localized = Localized::new(
     "Токен выдан другому сотруднику, не {}.",
     "Токен {} емес, басқа қызметкерге берілген.",
     "The token is another employee's, not that of {}.",
 );
-const NOBODY: Said = Said::new(
+const NOBODY: Localized = Localized::new(
     "Токен не принадлежит сотруднику, поэтому права {} у него нет.",
     "Токен қызметкерге тиесілі емес, сондықтан оның {} құқығы жоқ.",
     "The token stands for no employee, so it lacks the permission {}.",
 );
-const NO_EMPLOYEES: Said = Said::new(
+const NO_EMPLOYEES: Localized = Localized::new(
     "В компании нет сотрудников.",
     "Компанияда қызметкерлер жоқ.",
     "The company has no employees.",
 );
-pub(super) const NOT_PERMITTED: Said = Said::new(
+pub(super) const NOT_PERMITTED: Localized = Localized::new(
     "У сотрудника {} нет права {}.",
     "{} қызметкерінде {} құқығы жоқ.",
     "The employee {} lacks the permission {}.",

@@ -1,4 +1,4 @@
-//! Routes: to whom a document goes, and through whose hands
+//! Routes: the companies that receive a document, and the employees who act on it
 //! (`docs/contracts/idocs.md §1.3, §1.8, §1.2` rows 4, 5, 9 and 20).
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use prichal_core::{
     document::{
         Action, ActionNode, Internal, NewRoute, NodeState, Operation as Step, Ordering, Party,
-        Recipient,
+        Recipient, limits::MAX_NODES,
     },
     id::{UserId, WorkspaceId},
 };
@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{
     caller::{Company, NOT_PERMITTED, employee},
     error_response::{BILLING_ERROR, PERMISSION_ERROR},
-    language::Said,
-    operation::{Prepared, doer, hold, refused},
+    language::Localized,
+    prepared::{Prepared, doer, lock_document, refused},
     read::Fields,
     references::BAD_BIN,
 };
@@ -27,17 +27,14 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How many nodes a route may have, of each kind.
-const MOST: usize = 100;
-
-/// Who gives which document a route.
+/// The document that gets a route, and the employee who sets it.
 #[derive(Clone, Copy)]
-struct Head {
+struct RouteRequest {
     document: Uuid,
     employee: Uuid,
 }
 
-impl Head {
+impl RouteRequest {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         Ok(Self {
             document: fields.need_id("documentId")?,
@@ -48,7 +45,7 @@ impl Head {
 
 pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
-    let head = Head::read(&fields)?;
+    let request = RouteRequest::read(&fields)?;
     let route = fields.need_object("route")?;
     let external = route.need_object("external")?;
     let addressees = addressees(company, &external)?;
@@ -66,7 +63,7 @@ pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Pre
         internal: Some(internal).filter(|internal| !internal.nodes.is_empty()),
     };
     let company = company.clone();
-    Ok(apply(&company.clone(), head, move |conn| {
+    Ok(apply(&company.clone(), request, move |conn| {
         let mut new = new.clone();
         for addressee in &addressees {
             new.recipients.push(addressee.recipient(conn, &company)?);
@@ -82,11 +79,11 @@ pub(super) fn outbox(company: &Company, data: &Value, quick: bool) -> Result<Pre
 
 pub(super) fn inbox(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
-    let head = Head::read(&fields)?;
+    let request = RouteRequest::read(&fields)?;
     let route = fields.need_object("route")?;
     let internal = need_nodes(&route.need_object("internal")?)?;
     let company = company.clone();
-    Ok(apply(&company.clone(), head, move |conn| {
+    Ok(apply(&company.clone(), request, move |conn| {
         check_employees(conn, &company, Some(&internal))?;
         Ok(Step::InboxRoute(internal.clone()))
     }))
@@ -94,31 +91,31 @@ pub(super) fn inbox(company: &Company, data: &Value) -> Result<Prepared> {
 
 pub(super) fn internal(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
-    let head = Head::read(&fields)?;
+    let request = RouteRequest::read(&fields)?;
     let internal = need_nodes(&fields)?;
     let company = company.clone();
-    Ok(apply(&company.clone(), head, move |conn| {
+    Ok(apply(&company.clone(), request, move |conn| {
         check_employees(conn, &company, Some(&internal))?;
         Ok(Step::InternalRoute(internal.clone()))
     }))
 }
 
-/// Writes the route that `step` finds in the transaction.
+/// Prepares a step whose parts are read in the transaction.
 fn apply(
     company: &Company,
-    head: Head,
+    request: RouteRequest,
     step: impl Fn(&mut Conn) -> Result<Step> + Send + 'static,
 ) -> Prepared {
     let company = company.clone();
     Prepared::new(move |tx| {
-        let employee = company.employee(tx.conn()?, head.employee, "ROUTE_CREATE")?;
-        let mut document = hold(tx, &company, head.document)?;
+        let employee = company.employee(tx.conn()?, request.employee, "ROUTE_CREATE")?;
+        let mut document = lock_document(tx, &company, request.document)?;
         let step = step(tx.conn()?)?;
         let quick = matches!(step, Step::QuickRoute(_));
         let before = document.clone();
         let changes = document
             .apply(company.actor(&employee), step, company.now.secs())
-            .map_err(|refusal| refused(&company, head.document, refusal))?;
+            .map_err(|refusal| refused(&company, request.document, refusal))?;
         let doer = doer(&company, &employee);
         record::update(tx, &document, &changes, &doer)?;
         let known = before.route.is_some() && before.sender.company == company.id();
@@ -127,7 +124,7 @@ fn apply(
     })
 }
 
-/// A company that a document is to be sent to, as it is named.
+/// A receiving company as the request names it.
 struct Addressee {
     bin: String,
     path: String,
@@ -139,8 +136,8 @@ fn addressees(company: &Company, external: &Fields<'_>) -> Result<Vec<Addressee>
     if nodes.is_empty() {
         return Err(external.fault("nodes", &NO_NODES, &[]));
     }
-    if nodes.len() > MOST {
-        return Err(external.fault("nodes", &TOO_MANY, &[&MOST.to_string()]));
+    if nodes.len() > MAX_NODES {
+        return Err(external.fault("nodes", &TOO_MANY, &[&MAX_NODES.to_string()]));
     }
     let mut paid = external.flag("isSenderPayer")?.unwrap_or(true);
     let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
@@ -193,7 +190,7 @@ fn addressees(company: &Company, external: &Fields<'_>) -> Result<Vec<Addressee>
     Ok(all)
 }
 
-/// Whether a company has to sign. The guide's `requiredActionType` stands for it where it is not said.
+/// True if a company has to sign: by `isSignRequiredByCounterparty`, else by the guide's `requiredActionType`.
 fn sign_required(node: &Fields<'_>) -> Result<bool> {
     if let Some(required) = node.flag("isSignRequiredByCounterparty")? {
         return Ok(required);
@@ -213,7 +210,7 @@ fn sign_required(node: &Fields<'_>) -> Result<bool> {
 }
 
 impl Addressee {
-    /// The node with the company behind its number. One that is not here yet needs an address to write to.
+    /// The node with the id of its company. A company that is not registered yet needs an e-mail address.
     fn recipient(&self, conn: &mut Conn, company: &Company) -> Result<Recipient> {
         let mut node = self.node.clone();
         let known = workspace::find_by_bin(conn, &self.bin)?;
@@ -239,8 +236,8 @@ fn need_nodes(fields: &Fields<'_>) -> Result<Internal> {
 
 fn read_internal(fields: &Fields<'_>) -> Result<Internal> {
     let nodes = fields.objects("nodes")?;
-    if nodes.len() > MOST {
-        return Err(fields.fault("nodes", &TOO_MANY, &[&MOST.to_string()]));
+    if nodes.len() > MAX_NODES {
+        return Err(fields.fault("nodes", &TOO_MANY, &[&MAX_NODES.to_string()]));
     }
     let nodes = nodes.iter().map(|node| {
         let action = node.need_word("requiredAction")?;
@@ -267,7 +264,7 @@ fn order(node: &Fields<'_>) -> Result<i32> {
     i32::try_from(order).map_err(|_| node.fault("order", &BAD_ORDER, &[]))
 }
 
-/// Everybody on the route has to be one of the company.
+/// Refuses a route with an employee who is not in the company or lacks the permission for the action.
 fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Internal>) -> Result<()> {
     let nodes = internal.into_iter().flat_map(|internal| &internal.nodes);
     for node in nodes {
@@ -276,13 +273,10 @@ fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Interna
             let text = NO_EMPLOYEE.text(company.language(), &[&node.employee.to_string()]);
             return Err(Error::refused(PERMISSION_ERROR, text));
         };
-        // A node whose employee may not act would hold the document for good.
-        let needed = match node.action {
-            Action::Sign => "DOCUMENT_SIGN",
-            Action::Approve => "DOCUMENT_APPROVE",
-            Action::Inform | Action::Reject => continue,
-        };
-        if !found.may(needed) {
+        // A node whose employee may not act would hold the document forever.
+        if let Some(needed) = node.action.permission()
+            && !found.may(needed)
+        {
             return Err(company.forbid(&NOT_PERMITTED, &[found.name(), needed]));
         }
     }
@@ -298,52 +292,52 @@ fn is_email(text: &str) -> bool {
         })
 }
 
-const NO_NODES: Said = Said::new(
+const NO_NODES: Localized = Localized::new(
     "Поле {} должно содержать хотя бы один узел.",
     "{} өрісінде кемінде бір түйін болуы керек.",
     "The field {} must have at least one node.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} узлов.",
     "{} өрісінде {} түйіннен көп.",
     "The field {} has more than {} nodes.",
 );
-const OWN_BIN: Said = Said::new(
+const OWN_BIN: Localized = Localized::new(
     "Поле {}: нельзя отправить документ самому себе.",
     "{} өрісі: құжатты өзіңізге жіберуге болмайды.",
     "The field {}: a document cannot be sent to oneself.",
 );
-const TWICE: Said = Said::new(
+const TWICE: Localized = Localized::new(
     "Поле {}: контрагент {} указан дважды.",
     "{} өрісі: {} контрагенті екі рет көрсетілген.",
     "The field {}: the counterparty {} is named twice.",
 );
-const BAD_EMAIL: Said = Said::new(
+const BAD_EMAIL: Localized = Localized::new(
     "Поле {} должно быть адресом электронной почты.",
     "{} өрісі электрондық пошта мекенжайы болуы керек.",
     "The field {} must be an e-mail address.",
 );
-const UNKNOWN: Said = Said::new(
+const UNKNOWN: Localized = Localized::new(
     "Поле {}: компания {} здесь не зарегистрирована, укажите её адрес в counterpartyEmails.",
     "{} өрісі: {} компаниясы мұнда тіркелмеген, counterpartyEmails ішінде мекенжайын көрсетіңіз.",
     "The field {}: the company {} is not registered here, name its address in counterpartyEmails.",
 );
-const NO_DEMAND: Said = Said::new(
+const NO_DEMAND: Localized = Localized::new(
     "Поле {}: REJECT нельзя требовать.",
     "{} өрісі: REJECT талап етуге болмайды.",
     "The field {}: REJECT cannot be demanded.",
 );
-const BAD_ORDER: Said = Said::new(
+const BAD_ORDER: Localized = Localized::new(
     "Поле {} слишком велико.",
     "{} өрісі тым үлкен.",
     "The field {} is too large.",
 );
-const NO_EMPLOYEE: Said = Said::new(
+const NO_EMPLOYEE: Localized = Localized::new(
     "Сотрудник {} из маршрута не найден в компании.",
     "Бағыттағы {} қызметкері компанияда табылмады.",
     "The employee {} of the route is not one of the company.",
 );
-const NOBODY_PAYS: Said = Said::new(
+const NOBODY_PAYS: Localized = Localized::new(
     "Не указан плательщик: ни isSenderPayer, ни isPayer.",
     "Төлеуші көрсетілмеген: isSenderPayer де, isPayer де жоқ.",
     "Nobody pays: neither isSenderPayer nor isPayer is set.",

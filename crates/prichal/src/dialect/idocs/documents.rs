@@ -1,7 +1,10 @@
 //! Creating documents, and deleting drafts (`docs/contracts/idocs.md §1.10, §1.2` rows 3 and 19).
 
 use prichal_core::{
-    document::{Document, Group, Kind, Party, Status},
+    document::{
+        Document, Group, Kind, Party, Status,
+        limits::{MAX_DATE, MAX_ORIGINALS, MAX_ORIGINALS_TOTAL},
+    },
     id::{generate, parse_any},
 };
 use prichal_dialect::idocs::document as model;
@@ -13,12 +16,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    blobs::LARGEST_TOTAL,
+    answer::bare,
     caller::Company,
-    language::Said,
-    operation::{Prepared, doer, hold, missing, no_blob, refused},
+    language::Localized,
+    prepared::{Prepared, doer, lock_document, missing, no_blob, refused},
     read::Fields,
-    routes::bare,
 };
 use crate::{
     domain::document::record,
@@ -27,15 +29,11 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// How many originals a document may have.
-const MOST: usize = 20;
-/// The end of the year 2100, in seconds.
-const LATEST: i64 = 4_133_980_799;
-/// No date in seconds is as great, every present date in milliseconds is greater.
-const MILLISECONDS: i64 = 100_000_000_000;
+/// The bound between dates in seconds, which are below, and dates in milliseconds, which are above.
+const MIN_MILLISECONDS: i64 = 100_000_000_000;
 
-/// What a document is made from.
-struct New {
+/// The parts of a document to create.
+struct NewDocument {
     name: String,
     number: String,
     date: i64,
@@ -73,15 +71,15 @@ pub(super) fn create(company: &Company, data: &Value, kind: Kind) -> Result<Prep
     }))
 }
 
-fn read(fields: &Fields<'_>) -> Result<New> {
+fn read(fields: &Fields<'_>) -> Result<NewDocument> {
     let metadata = fields.need_object("documentMetadata")?;
     let date = metadata
         .int("documentDate")?
         .ok_or_else(|| metadata.fault("documentDate", &NO_DATE, &[]))?;
-    if date >= MILLISECONDS {
+    if date >= MIN_MILLISECONDS {
         return Err(metadata.fault("documentDate", &MILLIS, &[]));
     }
-    if !(0..=LATEST).contains(&date) {
+    if !(0..=MAX_DATE).contains(&date) {
         return Err(metadata.fault("documentDate", &BAD_DATE, &[]));
     }
     let mut contents = Vec::new();
@@ -91,11 +89,11 @@ fn read(fields: &Fields<'_>) -> Result<New> {
     if contents.is_empty() {
         return Err(fields.fault("documentBinaryContents", &NO_CONTENTS, &[]));
     }
-    if contents.len() > MOST {
-        let most = MOST.to_string();
-        return Err(fields.fault("documentBinaryContents", &TOO_MANY, &[&most]));
+    if contents.len() > MAX_ORIGINALS {
+        let max = MAX_ORIGINALS.to_string();
+        return Err(fields.fault("documentBinaryContents", &TOO_MANY, &[&max]));
     }
-    Ok(New {
+    Ok(NewDocument {
         name: metadata.need_text("documentName", 256)?.to_owned(),
         number: metadata.need_text("documentNumber", 256)?.to_owned(),
         date,
@@ -105,7 +103,7 @@ fn read(fields: &Fields<'_>) -> Result<New> {
     })
 }
 
-/// Keeps the originals for good.
+/// Makes the uploads permanent that the document binds, and checks their size in total.
 fn keep(tx: &mut Tx<'_>, company: &Company, contents: &[Uuid]) -> Result<()> {
     let mut total = 0;
     for id in contents {
@@ -116,9 +114,9 @@ fn keep(tx: &mut Tx<'_>, company: &Company, contents: &[Uuid]) -> Result<()> {
         }
         total += kept.size;
     }
-    if total > LARGEST_TOTAL {
-        let most = (LARGEST_TOTAL >> 20).to_string();
-        return Err(company.refuse(&TOO_LARGE, &[&most]));
+    if total > MAX_ORIGINALS_TOTAL {
+        let max = (MAX_ORIGINALS_TOTAL >> 20).to_string();
+        return Err(company.refuse(&TOO_LARGE, &[&max]));
     }
     Ok(())
 }
@@ -132,7 +130,7 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
     let asked = company.clone();
     let write = move |tx: &mut Tx<'_>| {
         let employee = asked.employee_or_default(tx.conn()?, None, "DOCUMENT_CREATE")?;
-        let document = hold(tx, &asked, id)?;
+        let document = lock_document(tx, &asked, id)?;
         if document.sender.company != asked.id() {
             return Err(missing(&asked, id));
         }
@@ -152,47 +150,47 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
     Ok(bare(&json!({})))
 }
 
-/// An id that stands in a path.
+/// Reads an id from a path.
 pub(super) fn read_id(company: &Company, text: &str) -> Result<Uuid> {
     parse_any(text).ok_or_else(|| Error::invalid("id", BAD_ID.text(company.language(), &[text])))
 }
 
-const BAD_ID: Said = Said::new(
+const BAD_ID: Localized = Localized::new(
     "Значение {} не является UUID.",
     "{} мәні UUID емес.",
     "The value {} is not a UUID.",
 );
-const NO_DATE: Said = Said::new(
+const NO_DATE: Localized = Localized::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
 );
-const BAD_DATE: Said = Said::new(
+const BAD_DATE: Localized = Localized::new(
     "Поле {} должно быть временем Unix в секундах, не позже 2100 года.",
     "{} өрісі 2100 жылдан кеш емес, секундпен берілген Unix уақыты болуы керек.",
     "The field {} must be Unix time in seconds, not after the year 2100.",
 );
-const MILLIS: Said = Said::new(
+const MILLIS: Localized = Localized::new(
     "Поле {} должно быть временем Unix в секундах, похоже, переданы миллисекунды.",
     "{} өрісі секундпен берілген Unix уақыты болуы керек, миллисекунд берілген сияқты.",
     "The field {} must be Unix time in seconds, these look like milliseconds.",
 );
-const NO_CONTENTS: Said = Said::new(
+const NO_CONTENTS: Localized = Localized::new(
     "Поле {} должно содержать хотя бы один файл.",
     "{} өрісінде кемінде бір файл болуы керек.",
     "The field {} must have at least one file.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} файлов.",
     "{} өрісінде {} файлдан көп.",
     "The field {} has more than {} files.",
 );
-const NOT_CONTENT: Said = Said::new(
+const NOT_CONTENT: Localized = Localized::new(
     "Файл {} загружен не как содержимое документа.",
     "{} файлы құжат мазмұны ретінде жүктелмеген.",
     "The file {} was not uploaded as the content of a document.",
 );
-const TOO_LARGE: Said = Said::new(
+const TOO_LARGE: Localized = Localized::new(
     "Файлы документа вместе больше {} МБ.",
     "Құжат файлдарының жалпы көлемі {} МБ-тан асады.",
     "The files of the document have more than {} MB together.",

@@ -1,4 +1,4 @@
-//! Files on their way out: content to sign, print forms, archives
+//! Downloads: content to sign, print forms, archives
 //! (`docs/contracts/idocs.md §7, §1.2` rows 8, 17, 18 and 41).
 
 use axum::{
@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    answer::absent,
     caller::Company,
     documents::read_id,
     error_response::GONE,
-    language::Said,
-    operation::{Prepared, missing},
-    queries::absent,
+    language::Localized,
+    prepared::{Prepared, missing},
     read::Fields,
     signing::download_link,
 };
@@ -39,14 +39,14 @@ use crate::{
 const ZIP: HeaderValue = HeaderValue::from_static("application/zip");
 const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
 
-/// Download content to sign, or an archive that was asked for.
+/// Download content to sign, or an archive, by its link.
 #[utoipa::path(get, path = "/api/v3/sync/sign-content/download/{id}", tag = "documents",
     params(("id" = String, Path)),
     responses((status = 200, content_type = "application/zip", body = Vec<u8>), (status = 410, description = "Its time is over.")))]
 pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
     let asked = company.clone();
-    let look = move |conn: &mut Conn| {
-        // A signer has to see the content; all else is for those who may download.
+    let read = move |conn: &mut Conn| {
+        // A signer has to see the content to sign; archives need the permission to download.
         let may_load = asked.require(conn, "DOCUMENT_DOWNLOAD");
         let may_sign = asked.require(conn, "DOCUMENT_SIGN");
         let id = match (&may_load, may_sign) {
@@ -60,13 +60,13 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
             may_load?;
         }
         if link.dispose_on <= asked.now {
-            let text = OVER.text(asked.language(), &[]);
+            let text = EXPIRED.text(asked.language(), &[]);
             return Err(Error::refused(GONE, text));
         }
         let blob = document_blob::find(conn, link.blob.0, link.blob.1, asked.now)?;
         blob.ok_or_else(none)
     };
-    let blob = company.app.db.read(look).await.inspect_err(|error| {
+    let blob = company.app.db.read(read).await.inspect_err(|error| {
         if let Error::NotFound(_) = error {
             guess::missed();
         }
@@ -87,28 +87,28 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
 
 fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Response {
     let mut answer = Response::new(body);
-    let lines = answer.headers_mut();
-    lines.insert(header::CONTENT_TYPE, kind);
-    lines.insert(header::CONTENT_DISPOSITION, attachment(name));
-    lines.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-    lines.insert(
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CONTENT_DISPOSITION, attachment(name));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
     if let Some(size) = size {
-        lines.insert(header::CONTENT_LENGTH, size.into());
+        headers.insert(header::CONTENT_LENGTH, size.into());
     }
     answer
 }
 
-/// What a company may download of a document.
+/// Gathers the parts of a document that a company may download.
 async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<Option<Dossier>> {
     let asked = company.clone();
-    let look = move |conn: &mut Conn| {
+    let read = move |conn: &mut Conn| {
         asked.require_of(conn, employee, "DOCUMENT_DOWNLOAD")?;
         Dossier::gather(conn, asked.id(), id, asked.now)
     };
-    company.app.db.read(look).await
+    company.app.db.read(read).await
 }
 
 /// Download a document's print form.
@@ -141,7 +141,7 @@ pub(super) async fn get_archive(company: Company, Path(id): Path<String>) -> Res
     Ok(file(Body::from_stream(zip.into_stream()), ZIP, &name, size))
 }
 
-/// Makes an archive that can be downloaded for a while.
+/// Prepares an archive with a link that is valid for `--sign-ticket-ttl`.
 pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
     let id = fields.need_id("documentId")?;
@@ -188,8 +188,8 @@ pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared>
     }))
 }
 
-const LINK: Said = Said::new("ссылка {}", "{} сілтемесі", "link {}");
-const OVER: Said = Said::new(
+const LINK: Localized = Localized::new("ссылка {}", "{} сілтемесі", "link {}");
+const EXPIRED: Localized = Localized::new(
     "Срок действия ссылки истёк.",
     "Сілтеменің мерзімі өтті.",
     "The time of the link is over.",

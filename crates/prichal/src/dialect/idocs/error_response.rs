@@ -8,10 +8,7 @@ use axum::{
 use prichal_dialect::kontur::fault;
 use serde_json::{Value, json};
 
-use super::{
-    language::{Language, Said},
-    limit::TOO_MANY,
-};
+use super::language::{Language, Localized};
 use crate::{
     error::Error,
     http::answer::{json_text, retry_after},
@@ -21,11 +18,11 @@ use crate::{
 pub(super) const SIZE_ERROR: &str = "UPLOADED_FILE_SIZE_ERROR";
 pub(super) const EXTENSION_ERROR: &str = "UPLOADED_FILE_EXTENSION_ERROR";
 pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
-/// What there was, and is no more.
+/// The refusal of a link that has expired.
 pub(super) const GONE: &str = "gone";
-/// A server elsewhere that has to be asked cannot be reached now.
-pub(super) const AWAY: &str = "away";
-pub(super) const UNKNOWN: &str = "UNKNOWN";
+/// The refusal of a signature that cannot be checked while an issuer's server is out of reach.
+pub(super) const ISSUER_UNREACHABLE: &str = "away";
+const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
 pub(super) const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
@@ -36,15 +33,15 @@ pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Respon
     let body = json!({ "response": null, "errors": [described(error, language)] });
     let status = status(error, app.config.edo_strict_codes);
     let mut answer = retry_after(error, json_text(status, body.to_string()));
-    if is_away(error) {
+    if is_issuer_unreachable(error) {
         let wait = HeaderValue::from_static("60");
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     answer
 }
 
-fn is_away(error: &Error) -> bool {
-    matches!(error, Error::Refused(refusal) if refusal.status == AWAY)
+fn is_issuer_unreachable(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusal) if refusal.status == ISSUER_UNREACHABLE)
 }
 
 /// The vendor's model of an error.
@@ -58,7 +55,7 @@ pub(super) fn described(error: &Error, language: Language) -> Value {
 
 fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
-        _ if is_away(error) => StatusCode::SERVICE_UNAVAILABLE,
+        _ if is_issuer_unreachable(error) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -86,13 +83,13 @@ fn code(error: &Error) -> &'static str {
         Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
         Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        _ if is_away(error) => SERVER_ERROR,
+        _ if is_issuer_unreachable(error) => SERVER_ERROR,
         Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
 }
 
-/// The codes that a refusal may bring itself.
+/// The codes that a refusal may carry itself.
 const CODES: [&str; 6] = [
     SIZE_ERROR,
     EXTENSION_ERROR,
@@ -102,13 +99,13 @@ const CODES: [&str; 6] = [
     BILLING_ERROR,
 ];
 
-/// Whether trying again may help: the fault is the server's.
-pub(super) fn is_fault(error: &Error) -> bool {
+/// True for a fault of the server's, after which the same request may succeed.
+pub(super) fn is_server_fault(error: &Error) -> bool {
     code(error) == SERVER_ERROR
 }
 
 fn message(error: &Error, language: Language) -> String {
-    let say = |said: &Said, gaps: &[&str]| said.text(language, gaps);
+    let say = |wording: &Localized, args: &[&str]| wording.text(language, args);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
         Error::Throttled { .. } => say(&TOO_MANY_FAILURES, &[]),
@@ -121,16 +118,16 @@ fn message(error: &Error, language: Language) -> String {
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),
         Error::TooLarge { limit } => say(&TOO_LARGE, &[&limit.to_string()]),
-        Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&OTHER_BODY, &[]),
-        _ if is_away(error) => say(&ISSUER_AWAY, &[&error.to_string()]),
+        Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&KEY_REUSED, &[]),
+        _ if is_issuer_unreachable(error) => say(&NO_ISSUER, &[&error.to_string()]),
         Error::Refused(refusal) if refusal.status == EXCEEDED => {
             let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
-            say(&USED_UP, &[&names.join(", ")])
+            say(&QUOTA_EXCEEDED, &[&names.join(", ")])
         }
         Error::Refused(refusal) => refusal.message.clone(),
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| match fault.path.as_str() {
-                // Said where no language is known.
+                // A body that is not JSON is refused before the language is known.
                 "" => say(&BAD_BODY, &[&fault::text(fault)]),
                 "Idempotency-Key" => say(&BAD_KEY, &[]),
                 _ => fault::text(fault),
@@ -143,83 +140,88 @@ fn message(error: &Error, language: Language) -> String {
     }
 }
 
-const USED_UP: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
+    "Слишком много запросов, повторите позже.",
+    "Сұраулар тым көп, кейінірек қайталаңыз.",
+    "Too many requests, try again later.",
+);
+const QUOTA_EXCEEDED: Localized = Localized::new(
     "Квота компании исчерпана: {}.",
     "Компанияның квотасы таусылды: {}.",
     "The quota of {} is used up.",
 );
-const ISSUER_AWAY: Said = Said::new(
+const NO_ISSUER: Localized = Localized::new(
     "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
     "Куәландырушы орталықтың сервері қолжетімсіз, сұрауды кейінірек қайталаңыз. {}",
     "The server of the certification authority cannot be reached, try again later. {}",
 );
-const UNAUTHENTICATED: Said = Said::new(
+const UNAUTHENTICATED: Localized = Localized::new(
     "Требуется действующий токен в заголовке Authorization: Bearer.",
     "Authorization: Bearer тақырыбында жарамды токен қажет.",
     "A valid token is required in the Authorization: Bearer header.",
 );
-const TOO_MANY_FAILURES: Said = Said::new(
+const TOO_MANY_FAILURES: Localized = Localized::new(
     "Слишком много неудачных попыток, повторите позже.",
     "Сәтсіз әрекеттер тым көп, кейінірек қайталаңыз.",
     "Too many failed attempts, try again later.",
 );
-const NO_COMPANY: Said = Said::new(
+const NO_COMPANY: Localized = Localized::new(
     "Токен не принадлежит компании с БИН.",
     "Токен БСН бар компанияға тиесілі емес.",
     "The token does not belong to a company with a BIN.",
 );
-const MISSING: Said = Said::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
-const NO_ROUTE: Said = Said::new(
+const MISSING: Localized = Localized::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
+const NO_ROUTE: Localized = Localized::new(
     "Такого метода API нет.",
     "Мұндай API әдісі жоқ.",
     "There is no such API method.",
 );
-const WRONG_METHOD: Said = Said::new(
+const WRONG_METHOD: Localized = Localized::new(
     "Этот HTTP-метод здесь не поддерживается.",
     "Бұл HTTP әдісі мұнда қолданылмайды.",
     "The HTTP method is not allowed here.",
 );
-const BUSY: Said = Said::new(
+const BUSY: Localized = Localized::new(
     "Сервер перегружен, повторите запрос позже.",
     "Сервер бос емес, сұрауды кейінірек қайталаңыз.",
     "The server is busy, try again later.",
 );
-const UNAVAILABLE: Said = Said::new(
+const UNAVAILABLE: Localized = Localized::new(
     "Хранилище сервера недоступно, повторите запрос позже.",
     "Сервердің қоймасы қолжетімсіз, сұрауды кейінірек қайталаңыз.",
     "The server cannot reach its storage, try again later.",
 );
-const INTERNAL: Said = Said::new(
+const INTERNAL: Localized = Localized::new(
     "Внутренняя ошибка сервера.",
     "Сервердің ішкі қатесі.",
     "Internal server error.",
 );
-const UNKNOWN_CODING: Said = Said::new(
+const UNKNOWN_CODING: Localized = Localized::new(
     "Кодировка {} в Content-Encoding неизвестна, известны gzip, deflate и br.",
     "Content-Encoding ішіндегі {} кодтауы белгісіз, белгілілері: gzip, deflate және br.",
     "The Content-Encoding {} is not known here: gzip, deflate and br are.",
 );
-const TOO_LARGE: Said = Said::new(
+const TOO_LARGE: Localized = Localized::new(
     "Тело запроса больше {} байт.",
     "Сұрау денесі {} байттан үлкен.",
     "The request body is larger than {} bytes.",
 );
-const LATE: Said = Said::new(
+const LATE: Localized = Localized::new(
     "Тело запроса не пришло вовремя.",
     "Сұрау денесі уақытында келмеді.",
     "The request body did not come in time.",
 );
-const BAD_BODY: Said = Said::new(
+const BAD_BODY: Localized = Localized::new(
     "Тело запроса не прочитано ({})",
     "Сұрау денесі оқылмады ({})",
     "{}",
 );
-const BAD_KEY: Said = Said::new(
+const BAD_KEY: Localized = Localized::new(
     "Idempotency-Key должен содержать от 1 до 255 символов.",
     "Idempotency-Key ұзындығы 1 мен 255 таңба арасында болуы керек.",
     "The Idempotency-Key must be 1 to 255 characters.",
 );
-const OTHER_BODY: Said = Said::new(
+const KEY_REUSED: Localized = Localized::new(
     "Этот Idempotency-Key уже использован с другим телом запроса.",
     "Бұл Idempotency-Key басқа сұрау денесімен қолданылған.",
     "This Idempotency-Key was used with another request body.",

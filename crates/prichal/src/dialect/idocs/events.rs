@@ -1,22 +1,22 @@
-//! The feed of documents' statuses, for who needs no webhook (`docs/contracts/idocs.md §1.10, §3.4`).
+//! The feed of documents' status changes, for clients without a webhook (`docs/contracts/idocs.md §1.10, §3.4`).
 
 use prichal_dialect::idocs::event::StatusChange;
 use prichal_store::{LoggedEvent, document};
 use serde_json::{Value, json};
 
 use super::{
+    answer::bare,
     caller::Company,
-    language::Said,
+    language::Localized,
     read::{Fields, Parameters},
-    routes::bare,
 };
 use crate::{error::Result, http::idempotency::JsonAnswer};
 
-/// How many events a page has if nothing is said.
-const USUAL: i64 = 100;
+/// The events of a page, by default.
+const DEFAULT_LIMIT: i64 = 100;
 
-/// An event as the feed and the history show it.
-pub(super) fn told(event: &LoggedEvent) -> Option<Value> {
+/// The vendor's model of a status change, in the feed and in the history.
+pub(super) fn status_model(event: &LoggedEvent) -> Option<Value> {
     let change = StatusChange::read(&event.body)?;
     Some(change.body(event.workspace, event.seq, None))
 }
@@ -30,7 +30,7 @@ pub(super) async fn list_events(company: Company, parameters: Parameters) -> Res
     company.may("DOCUMENT_VIEW").await?;
     let fields = parameters.fields(company.language())?;
     let after = cursor(&fields)?;
-    let limit = fields.limit(USUAL)?;
+    let limit = fields.limit(DEFAULT_LIMIT)?;
     let viewer = company.id();
     let found = company
         .app
@@ -41,7 +41,7 @@ pub(super) async fn list_events(company: Company, parameters: Parameters) -> Res
         .len()
         .min(usize::try_from(limit).unwrap_or(usize::MAX))];
     let last = page.last().map_or(after, |event| event.seq);
-    let items: Vec<Value> = page.iter().filter_map(told).collect();
+    let items: Vec<Value> = page.iter().filter_map(status_model).collect();
     Ok(bare(&json!({
         "items": items,
         "lastCursor": last.to_string(),
@@ -57,7 +57,7 @@ fn cursor(fields: &Fields<'_>) -> Result<i64> {
     number.ok_or_else(|| fields.fault("after", &NO_CURSOR, &[]))
 }
 
-const NO_CURSOR: Said = Said::new(
+const NO_CURSOR: Localized = Localized::new(
     "Поле {} должно быть курсором из lastCursor.",
     "{} өрісі lastCursor мәніндегі курсор болуы керек.",
     "The field {} must be a cursor from lastCursor.",

@@ -1,4 +1,4 @@
-//! Who wants to be told of documents' statuses, what came of telling, and what there was to tell
+//! The subscription to documents' status changes, its deliveries, and the history of the changes
 //! (`docs/contracts/idocs.md §3`).
 
 use axum::{
@@ -20,12 +20,11 @@ use prichal_store::{
 use serde_json::{Value, json};
 
 use super::{
+    answer::{bare, page},
     caller::Company,
-    events::told,
-    language::Said,
-    read::{Fields, NOT_A_WORD, Parameters},
-    references,
-    routes::bare,
+    events::status_model,
+    language::Localized,
+    read::{Fields, NOT_ALLOWED, Parameters},
 };
 use crate::{
     app::App,
@@ -44,16 +43,16 @@ use crate::{
     },
 };
 
-/// What an employee needs to look after the hook.
+/// The permission for the subscription and its deliveries.
 const MANAGE: &str = "WEBHOOK_MANAGE";
-/// What an employee needs to see what there was to tell.
+/// The permission for the history.
 const VIEW: &str = "DOCUMENT_VIEW";
-/// How long a URL may be.
-const MOST_URL: usize = 2000;
-/// How many attempts a page has if nothing is said.
-const ATTEMPTS: i64 = 50;
-/// How many events of one document are shown.
-const MOST_EVENTS: i64 = 1000;
+/// The length of a URL, in characters.
+const MAX_URL: usize = 2000;
+/// The attempts of a page, by default.
+const DEFAULT_ATTEMPTS: i64 = 50;
+/// The events that the history of one document shows.
+const MAX_EVENTS: i64 = 1000;
 
 fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
     let mut model = json!({
@@ -70,18 +69,18 @@ fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
     model
 }
 
-fn none() -> Error {
+fn no_subscription() -> Error {
     Error::NotFound(STATUS_CHANGED.to_owned())
 }
 
 async fn find(company: &Company) -> Result<DocumentHook> {
     let workspace = company.id();
-    let look = move |conn: &mut Conn| document_hook::find(conn, workspace);
-    company.app.db.read(look).await?.ok_or_else(none)
+    let read = move |conn: &mut Conn| document_hook::find(conn, workspace);
+    company.app.db.read(read).await?.ok_or_else(no_subscription)
 }
 
-/// Say where to call when a document's status changes. A company has one such subscription: the first
-/// call makes it and shows its secret, further ones change its URL and have a paused one go on.
+/// Subscribe a URL to documents' status changes. A company has one subscription: the first call creates it and
+/// shows its secret, later calls change its URL and resume it if it is paused.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
     request_body = Value, responses((status = 200, body = Value)))]
 pub(super) async fn put_subscription(
@@ -111,10 +110,10 @@ pub(super) async fn put_subscription(
     Ok(answer)
 }
 
-/// A URL that may be called: `https`, and `http` where the targets of calls are anybody's.
+/// Reads a URL: `https`, or `http` as well with `--allow-private-targets`.
 fn url(app: &App, fields: &Fields<'_>) -> Result<String> {
     const NAME: &str = "subscriptionUrl";
-    let url = fields.need_text(NAME, MOST_URL)?.trim();
+    let url = fields.need_text(NAME, MAX_URL)?.trim();
     Target::parse(url).map_err(|_| fields.fault(NAME, &NO_URL, &[]))?;
     let secure = url
         .get(..6)
@@ -143,15 +142,15 @@ fn create(
         paused_at: None,
     };
     if !document_hook::insert(tx, &hook)? {
-        // Another node has just made one; sent again, this meets it.
+        // Another node has just created it; the repeated request will find it.
         return Err(Error::Busy);
     }
     webhook::insert(tx, &webhook_of(hook.key()))?;
     Ok((hook, Some(secrets.value)))
 }
 
-/// Where the hook stands in the log stays: nothing is left out. What waits for another try gets it now,
-/// when that is what was wrong.
+/// Changes the hook's URL. Its cursor in the log stays, so that no event is lost. Deferred events become due at once
+/// if the URL is new or the hook was paused.
 fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Result<DocumentHook> {
     let begins_anew = hook.url != url || hook.paused_at.is_some();
     let hook = DocumentHook {
@@ -168,7 +167,7 @@ fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Res
     Ok(hook)
 }
 
-/// Read the subscription, and whether it is paused because everything has failed for five days.
+/// Read the subscription. It is paused after five days in which every delivery failed.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
     responses((status = 200, body = Value), (status = 404)))]
 pub(super) async fn get_subscription(company: Company) -> Result<JsonAnswer> {
@@ -177,14 +176,14 @@ pub(super) async fn get_subscription(company: Company) -> Result<JsonAnswer> {
     Ok(bare(&model(&hook, None)))
 }
 
-/// End the subscription. What has not been told is told no more.
+/// Delete the subscription. Events that are not delivered yet are dropped.
 #[utoipa::path(delete, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
     responses((status = 204), (status = 404)))]
 pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     company.may(MANAGE).await?;
     let workspace = company.id();
     let work = move |tx: &mut Tx<'_>| {
-        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
+        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
         document_hook::delete(tx, workspace)?;
         webhook::delete(tx, hook.key())?;
         Ok::<_, Error>(())
@@ -195,7 +194,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Make a new secret. The one before signs beside it for 24 hours.
+/// Create a new secret. Deliveries are signed with the previous one as well for 24 hours.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/rotate-secret",
     tag = "documents", responses((status = 200, body = Value), (status = 404)))]
 pub(super) async fn rotate_secret(
@@ -206,7 +205,7 @@ pub(super) async fn rotate_secret(
     company.may(MANAGE).await?;
     let (app, workspace, now) = (company.app.clone(), company.id(), company.now);
     let work = move |tx: &mut Tx<'_>| {
-        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
+        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
         let mut secrets = Secrets::open(&app.vault, workspace, &hook.secrets)?;
         secrets.rotate(now);
         let hook = DocumentHook {
@@ -225,7 +224,7 @@ pub(super) async fn rotate_secret(
     Ok(answer)
 }
 
-/// List what the calls of the subscription came to, newest first.
+/// List the delivery attempts of the subscription, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries",
@@ -239,7 +238,7 @@ pub(super) async fn list_deliveries(
 ) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
     let fields = parameters.fields(company.language())?;
-    let limit = fields.limit(ATTEMPTS)?;
+    let limit = fields.limit(DEFAULT_ATTEMPTS)?;
     let filter = AttemptFilter {
         webhook: None,
         event: fields.id("eventId")?.map(EventId),
@@ -252,11 +251,11 @@ pub(super) async fn list_deliveries(
         ..filter
     };
     let (workspace, of) = (hook.workspace, document_hook::INTEGRATION);
-    let look = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
-    let found = company.app.db.read(look).await?;
+    let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
+    let found = company.app.db.read(read).await?;
     let items = found.iter();
-    let page = attempt::list(items.map(|one| attempt::model(workspace, one)));
-    Ok(bare(&page))
+    let found = attempt::list(items.map(|one| attempt::model(workspace, one)));
+    Ok(bare(&found))
 }
 
 fn status(fields: &Fields<'_>) -> Result<Option<String>> {
@@ -265,12 +264,12 @@ fn status(fields: &Fields<'_>) -> Result<Option<String>> {
     };
     let known = attempt::status(text);
     let known =
-        known.ok_or_else(|| fields.fault("status", &NOT_A_WORD, &[text, &STATUSES.join(", ")]));
+        known.ok_or_else(|| fields.fault("status", &NOT_ALLOWED, &[text, &STATUSES.join(", ")]));
     known.map(Some)
 }
 
-/// Tell a period's events again, beside the main line: from `dateFrom` to before `dateTo`, in seconds
-/// since 1970. They are marked `X-Prichal-Replay: true`.
+/// Deliver a period's events again, beside new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
+/// The deliveries have the header `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
     tag = "documents", request_body = Value, responses((status = 202, body = ReplayAnswer), (status = 404)))]
 pub(super) async fn replay_events(
@@ -285,7 +284,7 @@ pub(super) async fn replay_events(
     fields.period("dateFrom", "dateTo", from, to)?;
     let (workspace, id) = (company.id(), generate(company.now));
     let work = move |tx: &mut Tx<'_>| {
-        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(none)?;
+        let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
         let stretch = document::events_between(tx.conn()?, workspace, from, to)?;
         let count = match stretch {
             None => 0,
@@ -309,7 +308,7 @@ pub(super) async fn replay_events(
     Ok(answer)
 }
 
-/// Read how the status of one document has changed, as the company saw it, oldest first.
+/// Read the status changes of one document that the company saw, oldest first.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/{documentId}", tag = "documents",
     params(("documentId" = String, Path)), responses((status = 200, body = Value), (status = 404)))]
 pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Result<JsonAnswer> {
@@ -317,13 +316,13 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
     let unknown = || Error::NotFound(id.chars().take(64).collect());
     let document = parse(&id).ok_or_else(unknown)?;
     let viewer = company.id();
-    let look = move |conn: &mut Conn| document::history(conn, viewer, document, MOST_EVENTS);
-    let found = company.app.db.read(look).await?;
-    // What a company sees has begun some time, and its log says so.
+    let read = move |conn: &mut Conn| document::history(conn, viewer, document, MAX_EVENTS);
+    let found = company.app.db.read(read).await?;
+    // A visible document has at least one status change.
     if found.is_empty() {
         return Err(unknown());
     }
-    Ok(bare(&found.iter().filter_map(told).collect()))
+    Ok(bare(&found.iter().filter_map(status_model).collect()))
 }
 
 /// List the status changes of a period, oldest first: from `dateFrom` to before `dateTo`, in seconds
@@ -343,18 +342,18 @@ pub(super) async fn list_history(company: Company, parameters: Parameters) -> Re
     let (from, to) = (from.unwrap_or(0), to.unwrap_or(i64::MAX));
     let (skip, top) = fields.page()?;
     let viewer = company.id();
-    let look = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
-    let (total, found) = company.app.db.read(look).await?;
-    let items: Vec<Value> = found.iter().filter_map(told).collect();
-    Ok(bare(&references::page(&items, skip, top, total)))
+    let read = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
+    let (total, found) = company.app.db.read(read).await?;
+    let items: Vec<Value> = found.iter().filter_map(status_model).collect();
+    Ok(bare(&page(&items, skip, top, total)))
 }
 
-const NO_URL: Said = Said::new(
+const NO_URL: Localized = Localized::new(
     "Поле {} должно быть адресом URL без имени пользователя и пароля.",
     "{} өрісі пайдаланушы аты мен құпиясөзі жоқ URL мекенжайы болуы керек.",
     "The field {} must be a URL without a user name and a password.",
 );
-const NOT_HTTPS: Said = Said::new(
+const NOT_HTTPS: Localized = Localized::new(
     "Поле {} должно быть адресом https.",
     "{} өрісі https мекенжайы болуы керек.",
     "The field {} must be an https URL.",

@@ -1,4 +1,4 @@
-//! What errors are said in: Russian, as the vendor's are; Kazakh or English when the client asks for it
+//! The language of errors: Russian, as the vendor's; Kazakh or English if the client prefers it
 //! (`docs/contracts/idocs.md §8`).
 
 use axum::http::{HeaderMap, header};
@@ -14,7 +14,7 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// The language that the client likes best of those that are known.
+    /// The supported language that the client prefers (`Accept-Language`).
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let Some(wanted) = headers
             .get(header::ACCEPT_LANGUAGE)
@@ -43,32 +43,32 @@ impl Language {
     }
 }
 
-/// A sentence in the three languages. `{}` stands for what is known only when it is said.
+/// A sentence in three languages, with `{}` for each argument.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct Localized {
     ru: &'static str,
     kk: &'static str,
     en: &'static str,
 }
 
-impl Said {
+impl Localized {
     pub(super) const fn new(ru: &'static str, kk: &'static str, en: &'static str) -> Self {
         Self { ru, kk, en }
     }
 
-    /// The sentence with its gaps filled in, in their order.
-    pub(super) fn text(&self, language: Language, gaps: &[&str]) -> String {
+    /// The sentence with its arguments, in their order.
+    pub(super) fn text(&self, language: Language, args: &[&str]) -> String {
         let sentence = match language {
             Language::Ru => self.ru,
             Language::Kk => self.kk,
             Language::En => self.en,
         };
-        let mut gaps = gaps.iter();
+        let mut args = args.iter();
         let mut pieces = sentence.split("{}");
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
-            // What comes from outside is not repeated at any length.
-            text.extend(gaps.next().unwrap_or(&"").chars().take(200));
+            // An argument may come from outside, so its length is bounded.
+            text.extend(args.next().unwrap_or(&"").chars().take(200));
             text.push_str(piece);
         }
         text
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_liked_of_the_known_ones() {
+    fn the_preferred_supported_language_is_chosen() {
         for (wanted, language) in [
             ("", Language::Ru),
             ("de", Language::Ru),
@@ -99,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_filled_in_order() {
-        let said = Said::new("а {} б {}", "ә {}{}", "no gap");
-        assert_eq!(said.text(Language::Ru, &["1", "{}"]), "а 1 б {}");
-        assert_eq!(said.text(Language::Kk, &["1"]), "ә 1");
-        assert_eq!(said.text(Language::En, &["1"]), "no gap");
+    fn arguments_are_inserted_in_order() {
+        let sentence = Localized::new("а {} б {}", "ә {}{}", "no argument");
+        assert_eq!(sentence.text(Language::Ru, &["1", "{}"]), "а 1 б {}");
+        assert_eq!(sentence.text(Language::Kk, &["1"]), "ә 1");
+        assert_eq!(sentence.text(Language::En, &["1"]), "no argument");
     }
 }

@@ -1,29 +1,23 @@
-//! The operations on documents. A single call does one at once, a bulk call has each of its elements done
-//! later: both prepare it from the same body and write it in one transaction.
+//! The operations on documents. A single call executes one at once, a bulk call queues one for each element. Both
+//! prepare it from the same body, and write it in one transaction.
 
 use bytes::Bytes;
-use prichal_core::document::{self as core, Document, Refusal};
-use prichal_store::{Conn, Tx, document as store, usage::Kind};
+use prichal_core::document as core;
+use prichal_store::{Conn, usage::Kind};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    actions, blobs,
-    caller::{Company, Employee},
-    document_routes, documents, downloads,
-    error_response::VALIDATION_ERROR,
-    language::Said,
-    read::Fields,
-    signing,
+    actions, caller::Company, document_routes, documents, downloads, prepared::Prepared,
+    read::Fields, signing,
 };
 use crate::{
-    domain::document::{bulk::Work, record::Doer},
-    error::{Error, Result},
+    error::Result,
     http::idempotency::{IdempotencyKey, JsonAnswer, first_answer, write_once},
     platform::{quota, reading::parse_json},
 };
 
-/// What may be asked for.
+/// An operation on a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Create,
@@ -43,26 +37,8 @@ pub(super) enum Operation {
     Download,
 }
 
-/// An operation that only has to be written. Null stands for nothing to say.
-pub(super) struct Prepared(Work);
-
-impl Prepared {
-    pub(super) fn new(write: impl FnMut(&mut Tx<'_>) -> Result<Value> + Send + 'static) -> Self {
-        Self(Box::new(write))
-    }
-
-    pub(super) fn write(&mut self, tx: &mut Tx<'_>) -> Result<Value> {
-        (self.0)(tx)
-    }
-
-    /// The same for the worker of bulk calls.
-    pub(super) fn into_work(self) -> Work {
-        self.0
-    }
-}
-
 impl Operation {
-    /// The permission that an employee needs for it. An act on a route needs that of its action.
+    /// The permission for the operation; `None` for an act on a route, which needs the permission of its action.
     pub(super) fn permission(self) -> Option<&'static str> {
         match self {
             Self::Create | Self::CreateInternal => Some("DOCUMENT_CREATE"),
@@ -78,7 +54,7 @@ impl Operation {
         }
     }
 
-    /// The employee that a body names, if it can be read.
+    /// The employee that the body names, if the member is valid.
     fn named(self, fields: &Fields<'_>) -> Option<Uuid> {
         let named = match self {
             Self::Create | Self::CreateInternal => {
@@ -93,7 +69,7 @@ impl Operation {
         named.ok()?
     }
 
-    /// Refuses whoever may not do it, before his body is found fault with or a first answer is given again.
+    /// Refuses a caller without the permission. This precedes the check of the body and the repetition of a first answer.
     pub(super) async fn permit(self, company: &Company, data: Option<&Value>) -> Result<()> {
         let fields = data.and_then(|data| Fields::of(data, company.language()).ok());
         let act = || actions::permission(fields.as_ref()?);
@@ -106,7 +82,7 @@ impl Operation {
         company.app.db.read(look).await
     }
 
-    /// The kinds of bytes that it adds to. Whatever ends a document is never refused by a quota.
+    /// The kinds of records whose quotas apply. An operation that ends a document is never refused by a quota.
     pub(super) fn adds_to(self) -> &'static [Kind] {
         match self {
             Self::Recall | Self::Reject | Self::Decline => &[],
@@ -117,7 +93,7 @@ impl Operation {
         }
     }
 
-    /// Reads what is asked for, and does all that cannot be done within a transaction.
+    /// Reads the body, and does all that cannot be done in a transaction.
     pub(super) async fn prepare(self, company: &Company, data: &Value) -> Result<Prepared> {
         quota::admit(&company.app, company.id(), self.adds_to(), 0).await?;
         match self {
@@ -140,7 +116,7 @@ impl Operation {
     }
 }
 
-/// Does an operation at once.
+/// Executes an operation, at most once for each `Idempotency-Key`.
 pub(super) async fn perform(
     company: Company,
     once: IdempotencyKey,
@@ -164,71 +140,3 @@ pub(super) async fn perform(
     })
     .await
 }
-
-/// A document that the company sees, held until the end of the transaction.
-pub(super) fn hold(tx: &mut Tx<'_>, company: &Company, id: Uuid) -> Result<Document> {
-    store::find_for_update(tx, company.id(), id)?.ok_or_else(|| missing(company, id))
-}
-
-pub(super) fn missing(company: &Company, id: Uuid) -> Error {
-    Error::NotFound(DOCUMENT.text(company.language(), &[&id.to_string()]))
-}
-
-/// Who does it.
-pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
-    Doer {
-        company: company.id(),
-        employee: employee.id,
-        by: company.by(employee),
-        at: company.now,
-    }
-}
-
-/// Why the model says no.
-pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
-    match refusal {
-        Refusal::NotVisible => missing(company, id),
-        Refusal::WrongKind => company.refuse(&WRONG_KIND, &[]),
-        Refusal::WrongStatus(status) => company.refuse(&WRONG_STATUS, &[status.name()]),
-        Refusal::NotYourTurn => company.refuse(&NOT_YOUR_TURN, &[]),
-        Refusal::WrongAction(action) => company.refuse(&WRONG_ACTION, &[action.name()]),
-        Refusal::InternalFirst => company.refuse(&INTERNAL_FIRST, &[]),
-    }
-}
-
-/// Refuses with a text that was put together already.
-pub(super) fn invalid(text: impl Into<String>) -> Error {
-    Error::refused(VALIDATION_ERROR, text)
-}
-
-/// Names a blob that is not there.
-pub(super) fn no_blob(company: &Company, id: Uuid) -> Error {
-    Error::NotFound(blobs::BLOB.text(company.language(), &[&id.to_string()]))
-}
-
-const DOCUMENT: Said = Said::new("документ {}", "{} құжаты", "document {}");
-const WRONG_KIND: Said = Said::new(
-    "Действие не подходит для этого вида документа.",
-    "Бұл әрекет құжаттың осы түріне сай емес.",
-    "This cannot be done with this kind of document.",
-);
-const WRONG_STATUS: Said = Said::new(
-    "Действие недоступно для документа в статусе {}.",
-    "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды.",
-    "This cannot be done with a document in the status {}.",
-);
-const NOT_YOUR_TURN: Said = Said::new(
-    "Маршрут сейчас не ждёт действия этого сотрудника.",
-    "Бағыт қазір бұл қызметкердің әрекетін күтпейді.",
-    "The route does not wait for this employee now.",
-);
-const WRONG_ACTION: Said = Said::new(
-    "Узел маршрута ждёт действия {}.",
-    "Бағыт түйіні {} әрекетін күтеді.",
-    "The node of the route waits for the action {}.",
-);
-const INTERNAL_FIRST: Said = Said::new(
-    "Сначала должен завершиться внутренний маршрут.",
-    "Алдымен ішкі бағыт аяқталуы керек.",
-    "The internal route has to be completed first.",
-);

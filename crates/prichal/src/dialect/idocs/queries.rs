@@ -1,9 +1,6 @@
-//! Looking at documents: one, a page of them, a status (`docs/contracts/idocs.md §1.2` rows 12 to 16).
+//! Queries of documents: one, a page, a status (`docs/contracts/idocs.md §1.2` rows 12 to 16).
 
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::{IntoResponse as _, Response};
 use prichal_core::{
     document::{Direction, Document},
     id::UserId,
@@ -16,15 +13,14 @@ use prichal_store::{
 use serde_json::{Value, json};
 
 use super::{
+    answer::{absent, bare, page, wrapped},
     caller::Company,
     documents::read_id,
     read::Fields,
-    references::page,
-    routes::{bare, wrapped},
 };
 use crate::{
     error::{Error, Result},
-    http::{answer::json_text, body::Json, extract::Path, idempotency::JsonAnswer},
+    http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
 
 /// Read an outgoing document.
@@ -48,17 +44,12 @@ async fn single(company: Company, id: &str, side: Direction) -> Result<Response>
     Ok(model.map_or_else(absent, |model| wrapped(&model).into_response()))
 }
 
-/// A document that the company sees, for an employee who may look at it.
+/// Finds a document that the company sees, for a caller who may view it.
 async fn find(company: &Company, id: &str) -> Result<Option<Document>> {
     company.may("DOCUMENT_VIEW").await?;
     let (viewer, id) = (company.id(), read_id(company, id)?);
     let look = move |conn: &mut Conn| store::find(conn, viewer, id);
     Ok(company.app.db.read(look).await?)
-}
-
-/// What the vendor answers where a document is not there.
-pub(super) fn absent() -> Response {
-    json_text(StatusCode::NOT_FOUND, "{}")
 }
 
 /// List outgoing documents.

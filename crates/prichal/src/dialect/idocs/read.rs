@@ -1,15 +1,15 @@
-//! Reading bodies as the vendor's server does: names in either case, enumerations by name or number,
-//! what is unknown is ignored (`docs/contracts/idocs.md §1.1, §1.4`). What is wrong is said with the field's path.
+//! Reading of bodies as the vendor's server does it: names in any case, enumerations by name or number, unknown
+//! members ignored (`docs/contracts/idocs.md §1.1, §1.4`). Errors name the path of the member.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{document, id::parse_any};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::language::{Language, Said};
+use super::language::{Language, Localized};
 use crate::error::{Error, Result};
 
-/// An object of a body, and where it stands.
+/// An object of a body, with its path.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'a> {
     members: &'a Map<String, Value>,
@@ -18,16 +18,16 @@ pub(super) struct Fields<'a> {
 }
 
 /// An enumeration of the vendor's.
-pub(super) trait Word: Copy + 'static {
+pub(super) trait Enumeration: Copy + 'static {
     const ALL: &'static [Self];
     const WORDS: &'static [&'static str];
-    /// The number of the first one.
-    const FIRST: usize = 0;
+    /// The number of the first value.
+    const FIRST_NUMBER: usize = 0;
 }
 
 macro_rules! enumerations {
     ($($name:ident)*) => {$(
-        impl Word for document::$name {
+        impl Enumeration for document::$name {
             const ALL: &'static [Self] = Self::ALL;
             const WORDS: &'static [&'static str] = Self::WORDS;
         }
@@ -36,10 +36,10 @@ macro_rules! enumerations {
 
 enumerations!(Status Ordering Action);
 
-impl Word for document::Group {
+impl Enumeration for document::Group {
     const ALL: &'static [Self] = Self::ALL;
     const WORDS: &'static [&'static str] = Self::WORDS;
-    const FIRST: usize = 1;
+    const FIRST_NUMBER: usize = 1;
 }
 
 impl<'a> Fields<'a> {
@@ -68,12 +68,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Something is wrong with a member.
-    pub(super) fn fault(&self, name: &str, said: &Said, gaps: &[&str]) -> Error {
+    /// The error for a member.
+    pub(super) fn fault(&self, name: &str, wording: &Localized, args: &[&str]) -> Error {
         let path = self.path(name);
         let mut all = vec![path.as_str()];
-        all.extend(gaps);
-        fault(&path, said, &all, self.language)
+        all.extend(args);
+        fault(&path, wording, &all, self.language)
     }
 
     fn wrong_type(&self, name: &str, wanted: &str) -> Error {
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         self.need(name, self.object(name)?)
     }
 
-    /// The elements of a list, which is empty when it is absent.
+    /// The elements of a list. An absent list is empty.
     pub(super) fn list(&self, name: &str) -> Result<&'a [Value]> {
         match self.get(name) {
             None => Ok(&[]),
@@ -128,7 +128,9 @@ impl<'a> Fields<'a> {
     pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::String(text)) if text.contains('\0') => Err(self.fault(name, &NUL, &[])),
+            Some(Value::String(text)) if text.contains('\0') => {
+                Err(self.fault(name, &BAD_CHARACTER, &[]))
+            }
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(self.wrong_type(name, "string")),
         }
@@ -143,18 +145,18 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A text that says something, of at most `most` characters.
+    /// A text with visible characters, of at most `most` characters.
     pub(super) fn need_text(&self, name: &str, most: usize) -> Result<&'a str> {
         let text = self.text_up_to(name, most)?;
         let unseen =
             |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
         if text.is_some_and(|text| text.chars().any(char::is_control)) {
-            return Err(self.fault(name, &NUL, &[]));
+            return Err(self.fault(name, &BAD_CHARACTER, &[]));
         }
         self.need(name, text.filter(|text| !text.chars().all(unseen)))
     }
 
-    /// An id. The one of zeros stands for none, and so does an empty text.
+    /// An id. Zeros and the empty text stand for none.
     pub(super) fn id(&self, name: &str) -> Result<Option<Uuid>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
@@ -189,7 +191,7 @@ impl<'a> Fields<'a> {
         self.need(name, number)
     }
 
-    /// Refuses a period that ends before it begins; `to` is the member that says when it ends.
+    /// Refuses a period that ends before it begins. `from` and `to` are the names of its members.
     pub(super) fn period(&self, from: &str, to: &str, begin: i64, end: i64) -> Result<()> {
         if end < begin {
             return Err(self.fault(to, &ENDS_EARLY, &[&self.path(from)]));
@@ -213,45 +215,44 @@ impl<'a> Fields<'a> {
     }
 
     /// A value of an enumeration, by its name or its number.
-    pub(super) fn word<W: Word>(&self, name: &str) -> Result<Option<W>> {
+    pub(super) fn word<W: Enumeration>(&self, name: &str) -> Result<Option<W>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
         let found = word(value);
         found
             .map(Some)
-            .ok_or_else(|| self.fault(name, &NOT_A_WORD, &[&shown(value), &W::WORDS.join(", ")]))
+            .ok_or_else(|| self.fault(name, &NOT_ALLOWED, &[&shown(value), &W::WORDS.join(", ")]))
     }
 
-    pub(super) fn need_word<W: Word>(&self, name: &str) -> Result<W> {
+    pub(super) fn need_word<W: Enumeration>(&self, name: &str) -> Result<W> {
         let found = self.word(name)?;
         self.need(name, found)
     }
 
     /// A list of values of an enumeration.
-    pub(super) fn words<W: Word>(&self, name: &str) -> Result<Vec<W>> {
+    pub(super) fn words<W: Enumeration>(&self, name: &str) -> Result<Vec<W>> {
         let elements = self.list(name)?.iter().enumerate();
         elements
             .map(|(n, value)| {
                 word(value).ok_or_else(|| {
                     let name = format!("{name}[{n}]");
-                    self.fault(&name, &NOT_A_WORD, &[&shown(value), &W::WORDS.join(", ")])
+                    self.fault(&name, &NOT_ALLOWED, &[&shown(value), &W::WORDS.join(", ")])
                 })
             })
             .collect()
     }
 
-    /// `limit`: at least 1, `usual` if nothing is said, 1000 at the most.
-    pub(super) fn limit(&self, usual: i64) -> Result<i64> {
-        let limit = self.int("limit")?.unwrap_or(usual);
+    /// Reads `limit`: at least 1, by default `default`, at most 1000.
+    pub(super) fn limit(&self, default: i64) -> Result<i64> {
+        let limit = self.int("limit")?.unwrap_or(default);
         if limit < 1 {
             return Err(self.fault("limit", &TOO_SMALL, &["1"]));
         }
         Ok(limit.min(1000))
     }
 
-    /// The page that is asked for: how many to skip and how many to show, 10 if nothing is said, 100 at
-    /// the most.
+    /// Reads the page, `skip` and `top`: by default 0 and 10. A `top` over 100 counts as 100.
     pub(super) fn page(&self) -> Result<(i64, i64)> {
         let skip = self.int("skip")?.unwrap_or(0);
         let top = self.int("top")?.unwrap_or(10);
@@ -265,7 +266,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The parameters behind the `?`, to be read like a body. An empty one counts as absent.
+/// The query parameters, which are read like a body. An empty one counts as absent.
 pub(super) struct Parameters(Value);
 
 impl Parameters {
@@ -286,15 +287,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     }
 }
 
-fn word<W: Word>(value: &Value) -> Option<W> {
+fn word<W: Enumeration>(value: &Value) -> Option<W> {
     let place = match value {
         Value::Number(_) => usize::try_from(value.as_u64()?)
             .ok()?
-            .checked_sub(W::FIRST)?,
+            .checked_sub(W::FIRST_NUMBER)?,
         Value::String(text) => W::WORDS
             .iter()
             .position(|word| word.eq_ignore_ascii_case(text))
-            .or_else(|| text.parse::<usize>().ok()?.checked_sub(W::FIRST))?,
+            .or_else(|| text.parse::<usize>().ok()?.checked_sub(W::FIRST_NUMBER))?,
         _ => return None,
     };
     W::ALL.get(place).copied()
@@ -307,46 +308,46 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn fault(path: &str, said: &Said, gaps: &[&str], language: Language) -> Error {
-    Error::invalid(path, said.text(language, gaps))
+fn fault(path: &str, wording: &Localized, args: &[&str], language: Language) -> Error {
+    Error::invalid(path, wording.text(language, args))
 }
 
-const REQUIRED: Said = Said::new(
+const REQUIRED: Localized = Localized::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
 );
-const WRONG_TYPE: Said = Said::new(
+const WRONG_TYPE: Localized = Localized::new(
     "Поле {} должно иметь тип {}.",
     "{} өрісінің түрі {} болуы керек.",
     "The field {} must be of type {}.",
 );
-const TOO_LONG: Said = Said::new(
+const TOO_LONG: Localized = Localized::new(
     "Поле {} не может быть длиннее {} символов.",
     "{} өрісі {} таңбадан ұзын болмауы керек.",
     "The field {} must be at most {} characters long.",
 );
-const TOO_SMALL: Said = Said::new(
+const TOO_SMALL: Localized = Localized::new(
     "Поле {} не может быть меньше {}.",
     "{} өрісі {} мәнінен кем болмауы керек.",
     "The field {} must be at least {}.",
 );
-const ENDS_EARLY: Said = Said::new(
+const ENDS_EARLY: Localized = Localized::new(
     "Поле {} не может быть раньше, чем {}.",
     "{} өрісі {} өрісінен ерте болмауы керек.",
     "The field {} must not be before {}.",
 );
-const BAD_ID: Said = Said::new(
+const BAD_ID: Localized = Localized::new(
     "Поле {} должно быть UUID.",
     "{} өрісі UUID болуы керек.",
     "The field {} must be a UUID.",
 );
-pub(super) const NOT_A_WORD: Said = Said::new(
+pub(super) const NOT_ALLOWED: Localized = Localized::new(
     "Поле {}: значение {} недопустимо, допустимы {}.",
     "{} өрісі: {} мәніне жол берілмейді, рұқсат етілгендері: {}.",
     "The field {}: the value {} is not allowed, allowed are {}.",
 );
-const NUL: Said = Said::new(
+const BAD_CHARACTER: Localized = Localized::new(
     "Поле {} содержит недопустимый символ.",
     "{} өрісінде жол берілмейтін таңба бар.",
     "The field {} contains a character that is not allowed.",

@@ -1,4 +1,4 @@
-//! Reference values: employees, their permissions, whose token it is, and what may stand in a field
+//! Reference data: employees, their permissions, the owner of a token, values of enumerations
 //! (`docs/contracts/idocs.md §1.10, §1.2` rows 21 to 23).
 
 use axum::extract::State;
@@ -7,10 +7,10 @@ use prichal_store::{Conn, entity, workspace};
 use serde_json::{Value, json};
 
 use super::{
+    answer::{bare, page, wrapped},
     caller::{Company, Employee, employee},
-    language::Said,
+    language::Localized,
     read::Fields,
-    routes::{bare, wrapped},
 };
 use crate::{
     app::App,
@@ -48,11 +48,6 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
     Ok(wrapped(&page(&items, skip, top, total)))
 }
 
-/// The vendor's model of a page.
-pub(super) fn page(items: &[Value], skip: i64, top: i64, total: i64) -> Value {
-    json!({ "pageItems": items, "skip": skip, "top": top, "totalSize": total })
-}
-
 fn employee_model(one: &Employee) -> Value {
     let facts = &one.facts;
     let shown = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -68,7 +63,7 @@ fn employee_model(one: &Employee) -> Value {
     })
 }
 
-/// Read what an employee may do.
+/// Read the permissions of an employee.
 #[utoipa::path(get, path = "/api/v3/sync/references/company-employees/permission/{employeeId}", tag = "references",
     params(("employeeId" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn get_permissions(
@@ -90,13 +85,13 @@ pub(super) async fn get_permissions(
     ))
 }
 
-/// Read whose token this is.
+/// Read the company of the token.
 #[utoipa::path(post, path = "/api/v3/sync/references/company-token", tag = "references",
     responses((status = 200, body = Value)))]
 pub(super) async fn get_token(company: Company) -> Result<JsonAnswer> {
     let workspace = &company.workspace;
     Ok(wrapped(&json!({
-        "id": company.asker.token.0,
+        "id": company.requester.token.0,
         "companyId": workspace.id.0,
         "companyBin": workspace.bin,
         "companyName": workspace.company_name,
@@ -111,7 +106,7 @@ pub(super) async fn check_counterparties(
     company: Company,
     Json(body): Json,
 ) -> Result<JsonAnswer> {
-    const MOST: usize = 100;
+    const MAX_BINS: usize = 100;
     company.may("DOCUMENT_VIEW").await?;
     let fields = Fields::of(&body, company.language())?;
     let mut bins = Vec::new();
@@ -122,8 +117,8 @@ pub(super) async fn check_counterparties(
         let bin = bin.ok_or_else(|| fields.fault(&format!("bins[{n}]"), &BAD_BIN, &[]))?;
         bins.push(bin.to_owned());
     }
-    if bins.len() > MOST {
-        return Err(fields.fault("bins", &TOO_MANY, &[&MOST.to_string()]));
+    if bins.len() > MAX_BINS {
+        return Err(fields.fault("bins", &TOO_MANY, &[&MAX_BINS.to_string()]));
     }
     let look = move |conn: &mut Conn| {
         let mut found = Vec::new();
@@ -158,17 +153,17 @@ pub(super) async fn list_words(_: Company, Path(name): Path<String>) -> Result<J
     Ok(bare(&items.into()))
 }
 
-pub(super) const BAD_BIN: Said = Said::new(
+pub(super) const BAD_BIN: Localized = Localized::new(
     "Поле {} должно быть БИН или ИИН: 12 цифр с верной контрольной.",
     "{} өрісі БСН немесе ЖСН болуы керек: бақылау цифры дұрыс 12 цифр.",
-    "The field {} must be a BIN or IIN: 12 digits with a right check digit.",
+    "The field {} must be a BIN or IIN: 12 digits with a valid check digit.",
 );
-const TOO_MANY: Said = Said::new(
+const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} элементов.",
     "{} өрісінде {} элементтен көп.",
     "The field {} has more than {} elements.",
 );
-const UNKNOWN_EMPLOYEE: Said = Said::new(
+const UNKNOWN_EMPLOYEE: Localized = Localized::new(
     "Сотрудник {} не найден.",
     "{} қызметкері табылмады.",
     "The employee {} was not found.",

@@ -1,27 +1,20 @@
-//! What there is under `/api/v3` and `/api/1`, in the order of the vendor's list.
+//! The routes under `/api/v3` and `/api/1`, in the order of the vendor's list.
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::get,
 };
-use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
     signatures, sync_calls,
 };
-use crate::{
-    app::App,
-    dialect::{self},
-    error::Error,
-    http::idempotency::JsonAnswer,
-    platform::Platform,
-};
+use crate::{app::App, dialect, error::Error, platform::Platform};
 
 pub use super::{bulk::Elements, caller::Company as Guard};
 use super::{error_response, language::Language};
@@ -31,24 +24,6 @@ pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
         .merge(OpenApiRouter::from(page))
-}
-
-/// The calls that only read, although they are POSTs; the companions of bulk calls are, too.
-const READING: [&str; 7] = [
-    "/api/v3/sync/external/documents-query/outbox",
-    "/api/v3/sync/external/documents-query/inbox",
-    "/api/v3/sync/references/company-employees",
-    "/api/v3/sync/references/company-token",
-    "/api/v3/sync/references/counterparties/check",
-    "/api/v3/sync/signature/verify",
-    "/api/v3/sync/bulk/operations",
-];
-
-/// Tells whether a request only reads, by the call that it is.
-pub(super) fn only_reads(parts: &Parts) -> bool {
-    let path = parts.extensions.get::<MatchedPath>();
-    let path = path.map(MatchedPath::as_str).unwrap_or_default();
-    path.ends_with("/status") || READING.contains(&path)
 }
 
 fn webhooks() -> OpenApiRouter<App> {
@@ -125,50 +100,52 @@ fn v3() -> OpenApiRouter<App> {
 pub fn render_errors(router: Router<App>, name: &'static str, app: &App) -> Router<App> {
     let app = app.clone();
     dialect::render_errors_with(
-        router.layer(from_fn(note_language)),
+        router.layer(from_fn(negotiate)),
         name,
         move |error, left| {
-            let Heard { language, wanted } = left.get().cloned().unwrap_or_default();
+            let Negotiated { language, accept } = left.get().cloned().unwrap_or_default();
             let mut response = error_response::words(&app, error, language);
-            answer_as(&mut response, wanted.as_ref());
+            answer_as(&mut response, accept.as_ref());
             response
         },
     )
 }
 
-/// Words an error for whoever sends these headers.
+/// Words an error for the client with these headers.
 pub fn words(app: &Platform, error: &Error, headers: &HeaderMap) -> Response {
     let mut response = error_response::words(app, error, Language::of(headers));
     answer_as(&mut response, headers.get(header::ACCEPT));
     response
 }
 
-/// How a client likes its answers.
+/// The language and the media type that a client prefers.
 #[derive(Clone, Default)]
-struct Heard {
+struct Negotiated {
     language: Language,
-    wanted: Option<HeaderValue>,
+    accept: Option<HeaderValue>,
 }
 
-async fn note_language(request: Request, next: Next) -> Response {
+async fn negotiate(request: Request, next: Next) -> Response {
     let language = Language::of(request.headers());
-    let wanted = request.headers().get(header::ACCEPT).cloned();
+    let accept = request.headers().get(header::ACCEPT).cloned();
     let mut response = next.run(request).await;
-    answer_as(&mut response, wanted.as_ref());
-    response.extensions_mut().insert(Heard { language, wanted });
+    answer_as(&mut response, accept.as_ref());
+    response
+        .extensions_mut()
+        .insert(Negotiated { language, accept });
     response
 }
 
-/// The vendor answers JSON under three names, as the client likes (`docs/contracts/idocs.md §1.1`).
-fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
-    let Some(wanted) = wanted.and_then(|wanted| wanted.to_str().ok()) else {
+/// Sets the media type that the client prefers, because the vendor answers JSON under three names (`docs/contracts/idocs.md §1.1`).
+fn answer_as(response: &mut Response, accept: Option<&HeaderValue>) {
+    let Some(accept) = accept.and_then(|accept| accept.to_str().ok()) else {
         return;
     };
     let json = response.headers().get(header::CONTENT_TYPE);
     if !json.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
         return;
     }
-    let first = wanted
+    let first = accept
         .split(',')
         .map(|one| one.split(';').next().unwrap_or_default().trim());
     let known = first.filter_map(|one| match one {
@@ -178,17 +155,7 @@ fn answer_as(response: &mut Response, wanted: Option<&HeaderValue>) {
         _ => None,
     });
     if let Some(kind) = known.into_iter().next() {
-        let lines = response.headers_mut();
-        lines.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
-}
-
-/// An answer in the vendor's envelope.
-pub(super) fn wrapped(response: &Value) -> JsonAnswer {
-    JsonAnswer::ok(json!({ "response": response, "errors": null }).to_string())
-}
-
-/// An answer without it.
-pub(super) fn bare(response: &Value) -> JsonAnswer {
-    JsonAnswer::ok(response.to_string())
 }

@@ -1,5 +1,5 @@
-//! What can be seen of signatures: those of a document with their reports, a check of anything that is
-//! sent, and the public page (`docs/contracts/idocs.md §1.10`).
+//! Views of signatures: those of a document with their reports, the validation of any signature, and the public
+//! page (`docs/contracts/idocs.md §1.10`).
 
 use axum::{
     extract::State,
@@ -21,16 +21,16 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 use super::{
+    answer::bare,
     caller::Company,
     documents::read_id,
-    language::{Language, Said},
-    operation::missing,
+    language::{Language, Localized},
+    prepared::missing,
     read::Fields,
-    routes::bare,
 };
 use crate::{
     app::App,
-    domain::document::check::{Brief, Question, Rules, Unchecked, Whose, check, room},
+    domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
@@ -98,7 +98,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
         signature: signature.into(),
         content: content.map(Bytes::from),
         content_sha256: None,
-        signer: Whose::default(),
+        signer: ExpectedSigner::default(),
         financial: false,
         received_at: company.now,
     };
@@ -111,7 +111,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     Ok(bare(&report))
 }
 
-/// The page that the code on a print form leads to: who has signed, for anybody who has the paper.
+/// The page behind the QR code of a print form. It shows the signers to everybody who has the paper.
 pub(super) async fn check_page(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -119,39 +119,39 @@ pub(super) async fn check_page(
 ) -> Result<Response> {
     let language = Language::of(&headers);
     let found = match parse_any(&id) {
-        Some(id) => app.db.read(move |conn| public(conn, id)).await?,
+        Some(id) => app.db.read(move |conn| find_public(conn, id)).await?,
         None => None,
     };
     let (status, page) = match found {
         Some(found) => (StatusCode::OK, page(&found, language)),
         None => (
             StatusCode::NOT_FOUND,
-            frame(language, &NOTHING.text(language, &[])),
+            frame(language, &NO_DOCUMENT.text(language, &[])),
         ),
     };
     let mut answer = (status, Html(page)).into_response();
-    let lines = answer.headers_mut();
+    let headers = answer.headers_mut();
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    lines.insert(
+    headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(policy),
     );
-    lines.insert(
+    headers.insert(
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),
     );
     Ok(answer)
 }
 
-/// What anybody may know of a document.
-struct Public {
+/// The public view of a document.
+struct PublicDocument {
     document: Document,
-    /// With the names of the companies.
+    /// The signatures, each with its company's name.
     signatures: Vec<(signature::Brief, Brief, String)>,
 }
 
-/// A document that has left its draft.
-fn public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<Public>> {
+/// Finds a document that is not a draft.
+fn find_public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<PublicDocument>> {
     let Some(document) = store::find_any(conn, id)? else {
         return Ok(None);
     };
@@ -165,13 +165,13 @@ fn public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<Public>> {
         let name = found.and_then(|one| one.company_name.or(one.title));
         signatures.push((one, brief, name.unwrap_or_default()));
     }
-    Ok(Some(Public {
+    Ok(Some(PublicDocument {
         document,
         signatures,
     }))
 }
 
-/// What is told of a signature. Where it was checked before that was kept, its report says it.
+/// The summary of a signature. An old row has none, so its report is summarized.
 fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Result<Brief> {
     if let Some(kept) = &one.brief {
         return serde_json::from_str(kept).map_err(Error::internal);
@@ -181,8 +181,8 @@ fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Resul
     Ok(Brief::of(&report.unwrap_or_default()))
 }
 
-fn page(found: &Public, language: Language) -> String {
-    let say = |said: &Said| said.text(language, &[]);
+fn page(found: &PublicDocument, language: Language) -> String {
+    let say = |wording: &Localized| wording.text(language, &[]);
     let document = &found.document;
     let mut body = format!(
         "<dl><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd></dl>",
@@ -204,7 +204,7 @@ fn page(found: &Public, language: Language) -> String {
         let (class, verdict) = match one.verdict.as_str() {
             "TOTAL_PASSED" => ("good", &VALID),
             "TOTAL_FAILED" => ("bad", &INVALID),
-            _ => ("open", &OPEN),
+            _ => ("open", &UNDECIDED),
         };
         let _ = write!(
             body,
@@ -226,14 +226,14 @@ fn unchecked(unchecked: Unchecked, language: Language) -> String {
         identity,
         revocation,
     } = unchecked;
-    let mut said = String::new();
+    let mut html = String::new();
     for (_, words) in [(identity, &NO_IDENTITY), (revocation, &NO_REVOCATION)]
         .iter()
         .filter(|(missing, _)| *missing)
     {
-        let _ = write!(said, "<p>{}</p>", words.text(language, &[]));
+        let _ = write!(html, "<p>{}</p>", words.text(language, &[]));
     }
-    said
+    html
 }
 
 fn frame(language: Language, body: &str) -> String {
@@ -277,67 +277,68 @@ fn day(secs: i64) -> String {
         .to_owned()
 }
 
-const TITLE: Said = Said::new(
+const TITLE: Localized = Localized::new(
     "Проверка электронного документа",
     "Электрондық құжатты тексеру",
     "Check of an electronic document",
 );
-const NOTHING: Said = Said::new(
+const NO_DOCUMENT: Localized = Localized::new(
     "<p>Такого документа здесь нет.</p>",
     "<p>Мұнда ондай құжат жоқ.</p>",
     "<p>There is no such document here.</p>",
 );
-const NUMBER: Said = Said::new("Номер", "Нөмірі", "Number");
-const DATE: Said = Said::new("Дата", "Күні", "Date");
-const STATUS: Said = Said::new("Состояние", "Жағдайы", "State");
-const FINISHED: Said = Said::new("завершён", "аяқталды", "finished");
-const ENDED: Said = Said::new(
+const NUMBER: Localized = Localized::new("Номер", "Нөмірі", "Number");
+const DATE: Localized = Localized::new("Дата", "Күні", "Date");
+const STATUS: Localized = Localized::new("Состояние", "Жағдайы", "State");
+const FINISHED: Localized = Localized::new("завершён", "аяқталды", "finished");
+const ENDED: Localized = Localized::new(
     "отклонён или отозван, силы не имеет",
     "қабылданбады немесе кері қайтарылды, күші жоқ",
     "refused or taken back, without force",
 );
-const UNFINISHED: Said = Said::new("ещё не завершён", "әлі аяқталған жоқ", "not finished yet");
-const UNSIGNED: Said = Said::new(
+const UNFINISHED: Localized =
+    Localized::new("ещё не завершён", "әлі аяқталған жоқ", "not finished yet");
+const UNSIGNED: Localized = Localized::new(
     "Документ ещё никем не подписан.",
     "Құжатқа әлі ешкім қол қойған жоқ.",
     "Nobody has signed the document yet.",
 );
-const VALID: Said = Said::new(
+const VALID: Localized = Localized::new(
     "Подпись действительна",
     "Қолтаңба жарамды",
     "The signature is valid",
 );
-const INVALID: Said = Said::new(
+const INVALID: Localized = Localized::new(
     "Подпись недействительна",
     "Қолтаңба жарамсыз",
     "The signature is not valid",
 );
-const NO_IDENTITY: Said = Said::new(
+const NO_IDENTITY: Localized = Localized::new(
     "Не проверено: принадлежит ли подпись этой компании и этому сотруднику (БИН, ИИН)",
     "Тексерілмеген: қолтаңба осы компания мен қызметкердікі ме (БСН, ЖСН)",
     "Not checked: whether the signature is this company's and this employee's (BIN, IIN)",
 );
-const NO_REVOCATION: Said = Said::new(
+const NO_REVOCATION: Localized = Localized::new(
     "Не проверено: не отозван ли сертификат",
     "Тексерілмеген: сертификат кері қайтарылған ба",
     "Not checked: whether the certificate was revoked",
 );
-const OPEN: Said = Said::new(
+const UNDECIDED: Localized = Localized::new(
     "Действительность подписи ещё не установлена",
     "Қолтаңбаның жарамдылығы әлі анықталмаған",
     "The validity of the signature is not established yet",
 );
-const NOT_BASE64: Said = Said::new(
+const NOT_BASE64: Localized = Localized::new(
     "Поле {} должно быть в base64.",
     "{} өрісі base64 түрінде болуы керек.",
     "The field {} must be base64.",
 );
-const REQUIRED: Said = Said::new(
+const REQUIRED: Localized = Localized::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
 );
-const NO_POLICY: Said = Said::new(
+const NO_POLICY: Localized = Localized::new(
     "Поле {}: политики {} нет, есть kz, ru, eu-baseline и test.",
     "{} өрісі: {} саясаты жоқ, бары kz, ru, eu-baseline және test.",
     "The field {}: there is no policy {}, there are kz, ru, eu-baseline and test.",

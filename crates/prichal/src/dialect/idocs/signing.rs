@@ -1,9 +1,9 @@
-//! Signing: the content is handed out with a ticket, and the signature of it comes back with the ticket
+//! Signing: the content is issued with a ticket, and the signature comes back with that ticket
 //! (`docs/contracts/idocs.md §1.7`).
 
 use bytes::Bytes;
 use prichal_core::{
-    document::{Direction, Document, Operation as Step},
+    document::{Direction, Document, Operation as Step, limits::MAX_SIGNERS},
     id::generate,
 };
 use prichal_sign::{Limits, SignedData, SubIndication};
@@ -17,24 +17,24 @@ use uuid::Uuid;
 
 use super::{
     caller::{Company, Employee},
-    error_response::AWAY,
-    language::Said,
-    operation::{Prepared, doer, hold, invalid, missing, no_blob, refused},
+    error_response::ISSUER_UNREACHABLE,
+    language::Localized,
+    prepared::{Prepared, doer, invalid, lock_document, missing, no_blob, refused},
     read::Fields,
 };
 use crate::{
     domain::document::{
         archive::key,
-        check::{self, Checked, Decision, Question, Rules, Whose},
+        check::{self, Checked, Decision, ExpectedSigner, Question, Rules},
+        content,
         recheck::{self, is_financial},
         record,
-        zip::{self, Contents, Entry},
+        ticket::{self, Refusal},
     },
     error::{Error, Result},
-    platform::blobs::BlobKey,
 };
 
-/// Prepares the content: the zip is made once for a document, so that everybody signs the same bytes.
+/// Prepares the content to sign. Its zip is built once for a document, so that all signers sign the same bytes.
 pub(super) async fn content(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
     let fields = Fields::of(data, company.language())?;
     let id = fields.need_id("documentId")?;
@@ -43,9 +43,9 @@ pub(super) async fn content(company: &Company, data: &Value, side: Direction) ->
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
-        let document = hold(tx, &company, id)?;
+        let document = lock_document(tx, &company, id)?;
         may_sign(&company, &document, &employee, side)?;
-        let zip = keep_zip(tx, &document, made.as_ref())?
+        let zip = content::store(tx, &document, made.as_ref())?
             .ok_or_else(|| Error::internal("the content to sign was not made"))?;
         let dispose_on = company.now + company.app.config.sign_ticket_ttl;
         let link = Link {
@@ -69,7 +69,7 @@ pub(super) async fn content(company: &Company, data: &Value, side: Direction) ->
     }))
 }
 
-/// The address under which something can be downloaded.
+/// The URL of a download link.
 pub(super) fn download_link(company: &Company, id: Uuid) -> String {
     let base = company.app.config.public_url();
     format!("{base}/api/v3/sync/sign-content/download/{id}")
@@ -86,7 +86,7 @@ fn may_sign(
         .map_err(|refusal| refused(company, document.id, refusal))
 }
 
-/// Makes the zip of a document that has none yet.
+/// Builds the zip of a document that has none yet.
 async fn make_zip(
     company: &Company,
     id: Uuid,
@@ -94,75 +94,37 @@ async fn make_zip(
     side: Direction,
 ) -> Result<Option<DocumentBlob>> {
     let asked = company.clone();
-    let look = move |conn: &mut Conn| {
+    let read = move |conn: &mut Conn| {
         let employee = asked.employee(conn, signer, "DOCUMENT_SIGN")?;
         let document = store::find(conn, asked.id(), id)?;
         let document = document.ok_or_else(|| missing(&asked, id))?;
         may_sign(&asked, &document, &employee, side)?;
-        if store::zip(conn, id)?.is_some() {
-            return Ok(None);
-        }
-        let sender = document.sender.company;
-        let mut originals = Vec::new();
-        for content in &document.contents {
-            let found = document_blob::find(conn, sender, *content, asked.now)?;
-            originals.push(found.ok_or_else(|| Error::internal("a file is not there"))?);
-        }
-        Ok::<_, Error>(Some((sender, originals)))
+        let originals = content::find_originals(conn, &document, asked.now)?;
+        Ok::<_, Error>(originals.map(|originals| (document, originals)))
     };
-    let Some((sender, originals)) = company.app.db.read(look).await? else {
+    let Some((document, originals)) = company.app.db.read(read).await? else {
         return Ok(None);
     };
-    let names: Vec<&str> = originals.iter().map(|one| one.name.as_str()).collect();
-    let entries: Vec<Entry> = zip::distinct(&names)
-        .into_iter()
-        .zip(&originals)
-        .map(|(name, original)| Entry {
-            name,
-            contents: Contents::Blob(key(original)),
-        })
-        .collect();
-    let built = zip::build(&company.app, company.workspace.id, &entries).await?;
-    let blob = BlobKey::generate(sender, company.now);
-    let length = i64::try_from(built.size).map_err(Error::internal)?;
-    let sha256 = built.keep(&company.app, blob).await?;
-    Ok(Some(DocumentBlob {
-        workspace: sender,
-        id: generate(company.now),
-        kind: BlobKind::Zip,
-        blob: blob.id,
-        name: format!("{id}.zip"),
-        size: length,
-        sha256,
-        created_at: company.now,
-        expires_at: None,
-    }))
+    let zip = content::build(
+        &company.app,
+        company.id(),
+        &document,
+        &originals,
+        company.now,
+    )
+    .await?;
+    Ok(Some(zip))
 }
 
-/// The zip that counts: the first one. Another that was made at the same time is an orphan, which
-/// retention finds.
-fn keep_zip(
-    tx: &mut Tx<'_>,
-    document: &Document,
-    made: Option<&DocumentBlob>,
-) -> Result<Option<Uuid>> {
-    if let Some(known) = store::zip(tx.conn()?, document.id)? {
-        return Ok(Some(known));
-    }
-    let Some(made) = made else { return Ok(None) };
-    document_blob::insert(tx, made)?;
-    Ok(store::keep_zip(tx, document.id, made.id)?)
-}
-
-/// A signature on its way in.
-pub(super) struct Given {
+/// A signature as the request names it.
+pub(super) struct SubmittedSignature {
     pub(super) document: Uuid,
     pub(super) signer: Uuid,
     pub(super) blob: Uuid,
     pub(super) ticket: Option<Uuid>,
 }
 
-impl Given {
+impl SubmittedSignature {
     fn read(fields: &Fields<'_>) -> Result<Self> {
         let content = fields.need_object("signatureBinaryContent")?;
         Ok(Self {
@@ -174,10 +136,10 @@ impl Given {
     }
 }
 
-/// Takes a signature: it is checked, and then the document moves on.
+/// Checks a signature, and prepares the step of the document.
 pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
-    let given = Given::read(&Fields::of(data, company.language())?)?;
-    let Some(mut taken) = take(company, given, side).await? else {
+    let submitted = SubmittedSignature::read(&Fields::of(data, company.language())?)?;
+    let Some(mut taken) = check_signature(company, submitted, side).await? else {
         return Ok(Prepared::new(|_| Ok(Value::Null)));
     };
     let company = company.clone();
@@ -187,9 +149,9 @@ pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Re
     }))
 }
 
-/// A signature that has been checked.
-pub(super) struct Taken {
-    given: Given,
+/// A valid signature that is not written yet.
+pub(super) struct CheckedSignature {
+    submitted: SubmittedSignature,
     ticket: Uuid,
     blob: DocumentBlob,
     attached: bool,
@@ -198,10 +160,8 @@ pub(super) struct Taken {
     check: Check,
 }
 
-/// Signers of one signature, at most.
-const MOST_SIGNERS: usize = 16;
-
-/// Whether what is signed lies inside, of a signature with not too many signers. It may be long.
+/// True if the signature contains its content. Refuses a signature with too many signers. The signature may be long,
+/// so a blocking thread reads it.
 async fn is_attached(signature: &Bytes) -> Result<bool> {
     let signature = signature.clone();
     let read = move || {
@@ -213,16 +173,16 @@ async fn is_attached(signature: &Bytes) -> Result<bool> {
     let (attached, signers) = tokio::task::spawn_blocking(read)
         .await
         .map_err(Error::internal)?;
-    if signers > MOST_SIGNERS {
+    if signers > MAX_SIGNERS {
         let word = check::word(&SubIndication::SigConstraintsFailure);
-        let why = format!("{word}: {signers} have signed, more than {MOST_SIGNERS}");
+        let why = format!("{word}: {signers} have signed, more than {MAX_SIGNERS}");
         return Err(invalid(why));
     }
     Ok(attached)
 }
 
-/// What is known before a signature is checked.
-struct Known {
+/// The data that the check of a signature needs.
+struct SigningContext {
     link: Link,
     blob: DocumentBlob,
     zip: DocumentBlob,
@@ -231,57 +191,62 @@ struct Known {
     iin: Option<String>,
 }
 
-/// Checks a signature and its ticket. Nothing when the ticket was used with the same signature before.
-pub(super) async fn take(
+/// Checks a signature and its ticket. Returns `None` if the ticket was used with the same signature before.
+pub(super) async fn check_signature(
     company: &Company,
-    given: Given,
+    submitted: SubmittedSignature,
     side: Direction,
-) -> Result<Option<Taken>> {
+) -> Result<Option<CheckedSignature>> {
     let asked = company.clone();
-    let (document, signer, blob, ticket) = (given.document, given.signer, given.blob, given.ticket);
-    let look = move |conn: &mut Conn| {
-        let known = look_up(conn, &asked, document, signer, blob, ticket)?;
-        if let Some(known) = &known {
+    let (document, signer, blob, ticket) = (
+        submitted.document,
+        submitted.signer,
+        submitted.blob,
+        submitted.ticket,
+    );
+    let read = move |conn: &mut Conn| {
+        let context = find_context(conn, &asked, document, signer, blob, ticket)?;
+        if let Some(context) = &context {
             let employee = asked.employee(conn, signer, "DOCUMENT_SIGN")?;
-            may_sign(&asked, &known.document, &employee, side)?;
+            may_sign(&asked, &context.document, &employee, side)?;
         }
-        Ok::<_, Error>(known)
+        Ok::<_, Error>(context)
     };
-    let Some(known) = company.app.db.read(look).await? else {
+    let Some(context) = company.app.db.read(read).await? else {
         return Ok(None);
     };
-    let bytes = known.blob.size + known.zip.size;
+    let bytes = context.blob.size + context.zip.size;
     let _room = check::room(&company.app, company.id(), bytes).await;
-    let signature = company.app.blobs.read_whole(key(&known.blob)).await?;
+    let signature = company.app.blobs.read_whole(key(&context.blob)).await?;
     let attached = is_attached(&signature).await?;
-    let (content, content_sha256) = check::content(&company.app, attached, &known.zip).await?;
-    let signer = Whose::of(&known.document, company.id(), company.bin(), known.iin);
+    let (content, content_sha256) = check::content(&company.app, attached, &context.zip).await?;
+    let signer = ExpectedSigner::of(&context.document, company.id(), company.bin(), context.iin);
     let individual = signer.individual;
     let question = Question {
         signature,
         content,
         content_sha256,
         signer,
-        financial: is_financial(known.document.group),
+        financial: is_financial(context.document.group),
         received_at: company.now,
     };
-    let checked = check::check(&company.app, &known.rules, question).await?;
-    let decision = check::decide(&known.rules, &checked, individual);
+    let checked = check::check(&company.app, &context.rules, question).await?;
+    let decision = check::decide(&context.rules, &checked, individual);
     let Checked { report, proofs, .. } = checked;
     let due_at = match decision {
         Decision::Accepted => None,
         Decision::Later => recheck::next(1, company.now),
-        Decision::Away(why) => return Err(Error::refused(AWAY, why)),
+        Decision::Away(why) => return Err(Error::refused(ISSUER_UNREACHABLE, why)),
         Decision::Refused(why) => return Err(invalid(why)),
     };
     let iin = report.signers.first().and_then(|signer| {
         let facts = signer.certificate.as_ref()?;
         Some(facts.iin.as_ref()?.as_str().to_owned())
     });
-    Ok(Some(Taken {
-        given,
-        ticket: known.link.ticket.unwrap_or_default(),
-        blob: known.blob,
+    Ok(Some(CheckedSignature {
+        submitted,
+        ticket: context.link.ticket.unwrap_or_default(),
+        blob: context.blob,
         attached,
         iin,
         proofs,
@@ -289,15 +254,15 @@ pub(super) async fn take(
     }))
 }
 
-/// Finds ticket, signature and content. Nothing when the ticket was used with the same signature.
-fn look_up(
+/// Finds ticket, signature and content. Returns `None` if the ticket was used with the same signature.
+fn find_context(
     conn: &mut Conn,
     company: &Company,
     id: Uuid,
     signer: Uuid,
     blob: Uuid,
     ticket: Option<Uuid>,
-) -> Result<Option<Known>> {
+) -> Result<Option<SigningContext>> {
     let employee = company.employee(conn, signer, "DOCUMENT_SIGN")?;
     let document = store::find(conn, company.id(), id)?;
     let document = document.ok_or_else(|| missing(company, id))?;
@@ -306,31 +271,31 @@ fn look_up(
     if blob.kind != BlobKind::Signature {
         return Err(company.refuse(&NOT_SIGNATURE, &[&blob.id.to_string()]));
     }
-    let link = match ticket {
-        Some(ticket) => signature::find_ticket(conn, company.id(), ticket)?,
-        None => signature::live_ticket(conn, company.id(), id, employee.id, company.now)?,
+    let question = ticket::Question {
+        company: company.id(),
+        employee: employee.id,
+        document: id,
+        ticket,
+        signature: &blob,
+        now: company.now,
     };
-    let link = link.ok_or_else(|| company.refuse(&NO_TICKET, &[]))?;
-    if link.document != id || link.employee != Some(employee.id) {
-        return Err(company.refuse(&OTHER_TICKET, &[]));
-    }
-    if let Some(used) = link.signature {
-        let used = document_blob::find(conn, company.id(), used, company.now)?;
-        return match used {
-            Some(used) if used.sha256 == blob.sha256 => Ok(None),
-            _ => Err(company.refuse(&USED_TICKET, &[])),
+    let found = ticket::find(conn, &question)?.map_err(|refusal| {
+        let wording = match refusal {
+            Refusal::Unknown => &NO_TICKET,
+            Refusal::Foreign => &OTHER_TICKET,
+            Refusal::Used => &USED_TICKET,
+            Refusal::Expired => &OLD_TICKET,
         };
-    }
-    if !link.live || link.dispose_on <= company.now {
-        return Err(company.refuse(&OLD_TICKET, &[]));
-    }
+        company.refuse(wording, &[])
+    })?;
+    let Some(link) = found else { return Ok(None) };
     let zip = document_blob::find(conn, link.blob.0, link.blob.1, company.now)?;
     let rules = Rules::find(conn, company.id())?;
     if rules.check_iin != Some(false) && employee.iin().is_none() {
-        // There would be nothing to compare the certificate with.
+        // The certificate could be compared with no number.
         return Err(company.refuse(&NO_IIN, &[employee.name()]));
     }
-    Ok(Some(Known {
+    Ok(Some(SigningContext {
         zip: zip.ok_or_else(|| Error::internal("the content to sign is not there"))?,
         rules,
         iin: employee.iin().map(str::to_owned),
@@ -340,30 +305,26 @@ fn look_up(
     }))
 }
 
-impl Taken {
-    /// Whether the ticket was used with the same signature in the meantime.
-    fn was_used(&self, conn: &mut Conn, company: &Company) -> Result<bool> {
-        let link = signature::find_ticket(conn, company.id(), self.ticket)?;
-        let Some(used) = link.and_then(|link| link.signature) else {
-            return Ok(false);
-        };
-        let used = document_blob::find(conn, company.id(), used, company.now)?;
-        Ok(used.is_some_and(|used| used.sha256 == self.blob.sha256))
-    }
-
-    /// Writes the signature and what becomes of the document. Whoever else has signed in the meantime
-    /// has won.
+impl CheckedSignature {
+    /// Writes the signature and the step of the document. Of two concurrent calls the first one wins.
     pub(super) fn write(&mut self, tx: &mut Tx<'_>, company: &Company, step: &Step) -> Result<()> {
-        let Given {
+        let SubmittedSignature {
             document: id,
             signer,
             blob,
             ..
-        } = self.given;
+        } = self.submitted;
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;
-        let mut document = hold(tx, company, id)?;
-        if self.was_used(tx.conn()?, company)? {
-            // The same call was faster: this one is told the same.
+        let mut document = lock_document(tx, company, id)?;
+        let used = ticket::used_with(
+            tx.conn()?,
+            company.id(),
+            self.ticket,
+            &self.blob.sha256,
+            company.now,
+        )?;
+        if used {
+            // A concurrent repetition has written it: this call gets the same answer.
             return Ok(());
         }
         let before = document.clone();
@@ -396,32 +357,32 @@ impl Taken {
     }
 }
 
-const NO_IIN: Said = Said::new(
+const NO_IIN: Localized = Localized::new(
     "У сотрудника {} не указан ИИН, подпись не с чем сверить.",
     "{} қызметкерінің ЖСН көрсетілмеген, қолтаңбаны салыстыратын ештеңе жоқ.",
     "The employee {} has no IIN, so there is nothing to compare the signature with.",
 );
-const NOT_SIGNATURE: Said = Said::new(
+const NOT_SIGNATURE: Localized = Localized::new(
     "Файл {} загружен не как подпись.",
     "{} файлы қолтаңба ретінде жүктелмеген.",
     "The file {} was not uploaded as a signature.",
 );
-const NO_TICKET: Said = Said::new(
+const NO_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: билет не найден, запросите содержимое для подписи.",
     "idempotencyTicket өрісі: билет табылмады, қол қоюға арналған мазмұнды сұраңыз.",
     "The field idempotencyTicket: there is no such ticket, ask for the content to sign.",
 );
-const OTHER_TICKET: Said = Said::new(
+const OTHER_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: билет выдан для другого документа или сотрудника.",
     "idempotencyTicket өрісі: билет басқа құжатқа немесе қызметкерге берілген.",
     "The field idempotencyTicket: the ticket is for another document or employee.",
 );
-const USED_TICKET: Said = Said::new(
+const USED_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: билет уже использован с другой подписью.",
     "idempotencyTicket өрісі: билет басқа қолтаңбамен қолданылған.",
     "The field idempotencyTicket: the ticket was used with another signature.",
 );
-const OLD_TICKET: Said = Said::new(
+const OLD_TICKET: Localized = Localized::new(
     "Поле idempotencyTicket: срок билета истёк или его сменил новый.",
     "idempotencyTicket өрісі: билеттің мерзімі өтті немесе оны жаңасы алмастырды.",
     "The field idempotencyTicket: the ticket has expired or was replaced by a newer one.",

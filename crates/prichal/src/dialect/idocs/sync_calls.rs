@@ -1,4 +1,4 @@
-//! The calls that do one operation at once (`docs/contracts/idocs.md §1.2, §1.10`).
+//! The calls that execute one operation at once (`docs/contracts/idocs.md §1.2, §1.10`).
 
 use super::{
     caller::Company,

@@ -43,7 +43,7 @@ use crate::{
     },
     error::{Error, Result},
     platform::{
-        outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
+        outgoing::{Outgoing, connections::Connections, names::Requester, target::Target},
         security, settings,
     },
 };
@@ -247,7 +247,7 @@ impl RunHost {
             depth,
             effects: Effects::default(),
             entities: HashMap::new(),
-            connections: Arc::new(Connections::new(TOGETHER, Asker::Workspace(workspace))),
+            connections: Arc::new(Connections::new(TOGETHER, Requester::Workspace(workspace))),
             fetching: Arc::new(tokio::sync::Semaphore::new(TOGETHER)),
             fetched: 0,
             underway: Arc::default(),

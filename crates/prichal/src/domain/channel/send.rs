@@ -16,7 +16,7 @@ use crate::{
     platform::outgoing::{
         LOGGED_BYTES, Outgoing,
         connections::Connections,
-        names::Asker,
+        names::Requester,
         post::{JSON, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
         target::Target,
     },
@@ -67,7 +67,7 @@ pub async fn post(
         keep: LOGGED_BYTES,
     };
     let deadline = app.clock.sleep(app.config.delivery_timeout);
-    let connections = Connections::new(1, Asker::Workspace(workspace));
+    let connections = Connections::new(1, Requester::Workspace(workspace));
     match app
         .outgoing
         .call(&connections, &target, request, deadline)

@@ -48,7 +48,7 @@ const DONE: &str = "CompletedWithOk";
 pub type Work = Box<dyn FnMut(&mut Tx<'_>) -> Result<Value> + Send>;
 
 /// Who knows what elements mean.
-pub trait Hands: Clone + Send + Sync + 'static {
+pub trait BulkHandler: Clone + Send + Sync + 'static {
     /// Prepares an element.
     fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>>;
     /// Who has asked for it, as the security log names him.
@@ -58,7 +58,11 @@ pub trait Hands: Clone + Send + Sync + 'static {
 }
 
 /// Works until `stop`; then what has been begun is finished.
-pub async fn run(app: Domain, hands: impl Hands, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    app: Domain,
+    handler: impl BulkHandler,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let shared = app.db.engine() == prichal_store::Engine::Postgres;
     let node = app.node;
     let nobody = WorkspaceId(Uuid::nil());
@@ -101,7 +105,7 @@ pub async fn run(app: Domain, hands: impl Hands, stop: CancellationToken) -> any
                 capacity.free -= 1;
                 *capacity.in_progress.entry(element.workspace).or_default() += 1;
                 let workspace = Some(element.workspace);
-                let work = work(app.clone(), hands.clone(), element, stop.clone());
+                let work = work(app.clone(), handler.clone(), element, stop.clone());
                 working.push(Box::pin(tenant::scope(workspace, work)));
             }
             if more {
@@ -156,7 +160,7 @@ async fn claim(app: &Domain, capacity: &Capacity) -> Option<Claimed> {
 /// Does an element, and says whose it was.
 async fn work(
     app: Domain,
-    hands: impl Hands,
+    handler: impl BulkHandler,
     element: Element,
     stop: CancellationToken,
 ) -> WorkspaceId {
@@ -171,22 +175,27 @@ async fn work(
         seq: 0,
     };
     if let Some(_flight) = journal::begin(&app, item).await {
-        let actor = hands.actor(&element);
-        let work = carry_out(app.clone(), hands, element, stop);
+        let actor = handler.actor(&element);
+        let work = carry_out(app.clone(), handler, element, stop);
         security::by(&app, None, actor, work).await;
     }
     workspace
 }
 
 /// Does an element, again after a fault of the server's.
-async fn carry_out(app: Domain, hands: impl Hands, element: Element, stop: CancellationToken) {
+async fn carry_out(
+    app: Domain,
+    handler: impl BulkHandler,
+    element: Element,
+    stop: CancellationToken,
+) {
     let mut tries = element.tries;
     loop {
-        let failed = match attempt(&app, &hands, element.clone()).await {
+        let failed = match attempt(&app, &handler, element.clone()).await {
             Ok(()) => return,
             Err(error) => error,
         };
-        let (said, is_fault) = hands.describe(&element, &failed);
+        let (said, is_fault) = handler.describe(&element, &failed);
         if is_fault {
             log(&failed);
         } else {
@@ -213,8 +222,8 @@ async fn carry_out(app: Domain, hands: impl Hands, element: Element, stop: Cance
     }
 }
 
-async fn attempt(app: &Domain, hands: &impl Hands, element: Element) -> Result<()> {
-    let work = hands.prepare(element.clone()).await?;
+async fn attempt(app: &Domain, handler: &impl BulkHandler, element: Element) -> Result<()> {
+    let work = handler.prepare(element.clone()).await?;
     let done = Element {
         status: DONE.to_owned(),
         ..element

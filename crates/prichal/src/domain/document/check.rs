@@ -106,7 +106,7 @@ pub struct Question {
     pub content: Option<Bytes>,
     /// The SHA-256 of it in its place, where it lies inside.
     pub content_sha256: Option<[u8; 32]>,
-    pub signer: Whose,
+    pub signer: ExpectedSigner,
     /// Holders of the right to sign financial documents may sign.
     pub financial: bool,
     /// When this server took the signature in.
@@ -115,14 +115,14 @@ pub struct Question {
 
 /// Whose signature it should be.
 #[derive(Clone, Debug, Default)]
-pub struct Whose {
+pub struct ExpectedSigner {
     pub bin: Option<String>,
     pub iin: Option<String>,
     /// A person who signs for no company (`docs/contracts/idocs.md §8`).
     pub individual: bool,
 }
 
-impl Whose {
+impl ExpectedSigner {
     /// That of a company's employee; of a recipient who is a person, his own.
     pub fn of(document: &Document, company: WorkspaceId, bin: &str, iin: Option<String>) -> Self {
         let recipient = document.recipient(company);

@@ -22,7 +22,7 @@ use crate::{
     domain::Domain,
     error::{Error, Result},
     platform::{
-        outgoing::{Outgoing, connections::Connections, names::Asker, target::Target},
+        outgoing::{Outgoing, connections::Connections, names::Requester, target::Target},
         vault::sha256_hex,
     },
 };
@@ -469,7 +469,7 @@ async fn fetch(app: &Domain, need: &Need, url: &str, longest: usize) -> Option<B
     let called = app
         .outgoing
         .call(
-            &Connections::new(1, Asker::Server),
+            &Connections::new(1, Requester::Server),
             &target,
             request,
             deadline,

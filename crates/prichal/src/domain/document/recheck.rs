@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    check::{self, Checked, Question, Rules, Whose},
+    check::{self, Checked, ExpectedSigner, Question, Rules},
     record,
 };
 use crate::{
@@ -227,7 +227,7 @@ async fn look(app: &Domain, signature: &Signature) -> Result<Option<(Checked, Ru
         workspace: blob.workspace,
         id: blob.blob,
     };
-    let signer = Whose::of(&document, signature.company, &signature.bin, iin);
+    let signer = ExpectedSigner::of(&document, signature.company, &signature.bin, iin);
     let size = blob.size + zip.size;
     let _room = check::room(app, signature.company, size).await;
     let bytes = app.blobs.read_whole(key(&blob)).await?;

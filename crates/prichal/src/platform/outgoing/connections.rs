@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::CallError;
 use super::connection::Live;
-use super::names::{Asker, Names};
+use super::names::{Names, Requester};
 use super::target::Origin;
 
 /// The maximum idle time of a connection. Peers and middleboxes tend to forget it later.
@@ -24,7 +24,7 @@ const RESOLVED_LIFETIME: Duration = Duration::from_secs(1);
 pub struct Connections {
     most: usize,
     /// The owner of the share that name resolution counts against.
-    asker: Asker,
+    requester: Requester,
     /// Idle connections, the last used one at the back.
     idle: Mutex<VecDeque<Idle>>,
     /// Locked during resolution, so that a host with an unresolvable name takes one slot of its workspace's share,
@@ -47,10 +47,10 @@ struct Resolved {
 
 impl Connections {
     /// Keeps at most `most` connections, best as many as concurrent calls.
-    pub fn new(most: usize, asker: Asker) -> Self {
+    pub fn new(most: usize, requester: Requester) -> Self {
         Self {
             most,
-            asker,
+            requester,
             idle: Mutex::default(),
             resolved: tokio::sync::Mutex::default(),
         }
@@ -111,7 +111,7 @@ impl Connections {
         {
             return known.outcome.clone();
         }
-        let outcome = names.resolve(self.asker, name, port).await;
+        let outcome = names.resolve(self.requester, name, port).await;
         *resolved = Some(Resolved {
             name: name.to_owned(),
             port,

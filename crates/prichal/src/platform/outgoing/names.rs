@@ -43,7 +43,7 @@ const SETTINGS_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// The requester of a resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
+pub enum Requester {
     /// A workspace, with its own share.
     Workspace(WorkspaceId),
     /// The server itself, which waits for no workspace.
@@ -79,7 +79,7 @@ impl Names {
     /// All addresses of a host, so that none escapes the guard.
     pub(super) async fn resolve(
         &self,
-        asker: Asker,
+        requester: Requester,
         name: &str,
         port: u16,
     ) -> Result<Vec<SocketAddr>, CallError> {
@@ -87,9 +87,9 @@ impl Names {
         let absolute = Name::from_str_relaxed(name).map_err(|_| CallError::Dns)?;
         let mut addresses = system.listed(&absolute);
         if addresses.is_empty() {
-            let _place = match asker {
-                Asker::Workspace(workspace) => Some(self.shares.take(workspace, 1).await),
-                Asker::Server => None,
+            let _place = match requester {
+                Requester::Workspace(workspace) => Some(self.shares.take(workspace, 1).await),
+                Requester::Server => None,
             };
             let found = system.resolver.lookup_ip(absolute).await;
             addresses = found.map_err(|_| CallError::Dns)?.iter().collect();
@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_in_the_hosts_file_is_not_queried() {
         let names = Names::new();
-        let found = names.resolve(Asker::Server, "localhost", 80).await;
+        let found = names.resolve(Requester::Server, "localhost", 80).await;
         let found = found.expect("every system knows itself");
         assert!(!found.is_empty());
         assert!(found.iter().all(|address| address.ip().is_loopback()));
@@ -225,11 +225,11 @@ mod tests {
             busy.push(names.shares.take(slow, 1).await);
         }
         // Reserved by RFC 6761, so no server is queried.
-        let ask = |asker| names.resolve(asker, "nowhere.invalid", 80);
-        let mut waiting = Box::pin(ask(Asker::Workspace(slow)));
+        let ask = |requester| names.resolve(requester, "nowhere.invalid", 80);
+        let mut waiting = Box::pin(ask(Requester::Workspace(slow)));
         assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
-        for asker in [Asker::Workspace(other), Asker::Server] {
-            assert_eq!(ask(asker).await, Err(CallError::Dns));
+        for requester in [Requester::Workspace(other), Requester::Server] {
+            assert_eq!(ask(requester).await, Err(CallError::Dns));
         }
         drop(busy);
         assert_eq!(waiting.await, Err(CallError::Dns), "its turn comes");
@@ -240,7 +240,7 @@ mod tests {
         let names = Names::new();
         let long = format!("{}.example", "a".repeat(64));
         for name in [long.as_str(), "a..b"] {
-            let found = names.resolve(Asker::Server, name, 80).await;
+            let found = names.resolve(Requester::Server, name, 80).await;
             assert_eq!(found, Err(CallError::Dns), "{name}");
         }
     }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connections::Connections;
 use super::guard::{Guard, Kind};
-use super::names::Asker;
+use super::names::Requester;
 use super::*;
 
 const BODY: &[u8] = br#"{"test":1}"#;
@@ -65,7 +65,7 @@ async fn answer(receiver: &Receiver, answer: &[u8]) -> TcpStream {
 }
 
 fn connections(most: usize) -> Connections {
-    Connections::new(most, Asker::Server)
+    Connections::new(most, Requester::Server)
 }
 
 fn connector(roots: &[CertificateDer<'static>]) -> Connector {

@@ -1,4 +1,4 @@
-//! Frames from and to the client, and what ties an answer to its question.
+//! Frames from and to the client. A `qid` ties an answer to its question.
 
 use prichal_core::schema::Object;
 use serde::{Deserialize, de::IgnoredAny};
@@ -6,10 +6,10 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::platform::reading::parse_json;
 
-/// What a client gives to know an answer by: any JSON, given back to the letter.
+/// The client's id of a question: any JSON, which the answer repeats to the letter.
 pub type Qid = Option<Box<RawValue>>;
 
-/// What an answer holds beside its `qid` and `result`, or a code and a text.
+/// The members of an answer beside `qid` and `result`; or the code and the text of an error.
 pub(super) type Answer = Result<Vec<(&'static str, Value)>, (i64, String)>;
 
 /// `["<method>_result", {qid, result, …}]`.
@@ -33,7 +33,7 @@ pub(super) fn answered(method: &str, qid: Option<&RawValue>, answer: Answer) -> 
     framed(method, qid, body)
 }
 
-/// `["<method>_result", {qid, …}]` with what is in `body`, which is not empty.
+/// `["<method>_result", {qid, …}]` with the members of `body`, which is not empty.
 pub(super) fn framed(method: &str, qid: Option<&RawValue>, body: Object) -> String {
     let name = Value::from(format!("{method}_result"));
     let body = Value::Object(body).to_string();
@@ -68,13 +68,12 @@ impl Received<'_> {
         self.frame[1].as_object()
     }
 
-    /// What the client knows the answer by.
+    /// The id that the answer repeats.
     pub fn qid(&self) -> Qid {
         read_qid(self.text, self.params()?)
     }
 
-    /// The frame as JSON that every reader takes: as it came where it is to the letter, else as it was
-    /// understood.
+    /// The frame as strict JSON: as it came if that is strict, else written anew.
     pub fn to_json(&self) -> String {
         match serde_json::from_str::<IgnoredAny>(self.text) {
             Ok(IgnoredAny) => self.text.to_owned(),
@@ -83,7 +82,7 @@ impl Received<'_> {
     }
 }
 
-/// The `qid` of a frame as it is written; as it was understood where it is given twice.
+/// The `qid` of a frame as it is written; if there are two, the last one, written anew.
 fn read_qid(text: &str, asked: &Object) -> Qid {
     #[derive(Deserialize)]
     struct Params {
@@ -97,7 +96,7 @@ fn read_qid(text: &str, asked: &Object) -> Qid {
         .ok()
 }
 
-/// The answer to what is no frame.
+/// The answer to a text that is no frame.
 pub(super) fn unreadable() -> String {
     let why = "A frame is a JSON array of a method and its parameters.";
     json!(["error", { "errorcode": 1400, "errormsg": why }]).to_string()

@@ -1,4 +1,4 @@
-//! What a client has going beside the conversation: requests, and scripts that it may stop.
+//! The requests and scripts of a client that are under way or queued. It may abort its scripts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,62 +10,62 @@ use tokio_util::sync::CancellationToken;
 use super::frame::Qid;
 use crate::domain::channel::sockets::Frame;
 
-/// How many things a client has going at once, and how many it may have asked for beyond those.
-const TOGETHER: usize = 8;
-const WAITING: usize = 64;
+/// The requests and scripts of one client that run at once, and those that may be queued beyond.
+const MAX_CONCURRENT: usize = 8;
+const MAX_WAITING: usize = 64;
 
-/// A script that was started: the text of its `qid`, which may be used again, and what is its own.
-type Start = (String, u64);
+/// A started script: the text of its `qid`, and a number, because the `qid` may be used again.
+type RunningScript = (String, u64);
 
-pub(super) struct Going {
-    /// What goes on or waits for its turn. Each gives a frame when it ends, or nothing.
-    tasks: JoinSet<(Option<Start>, Option<Frame>)>,
-    turns: Arc<Semaphore>,
-    /// How a script is stopped, by the text of its `qid`.
-    starts: HashMap<String, (u64, CancellationToken)>,
-    /// How many were started.
+pub(super) struct InFlight {
+    /// The tasks that run or are queued. Each ends with the frame to send, if any.
+    tasks: JoinSet<(Option<RunningScript>, Option<Frame>)>,
+    permits: Arc<Semaphore>,
+    /// The number and the stop signal of each script, by the text of its `qid`.
+    scripts: HashMap<String, (u64, CancellationToken)>,
+    /// The number of scripts started so far.
     started: u64,
 }
 
-impl Default for Going {
+impl Default for InFlight {
     fn default() -> Self {
         Self {
             tasks: JoinSet::new(),
-            turns: Arc::new(Semaphore::new(TOGETHER)),
-            starts: HashMap::new(),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            scripts: HashMap::new(),
             started: 0,
         }
     }
 }
 
-impl Going {
+impl InFlight {
     pub(super) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// The frame of the next that ends; nothing at once when nothing goes on.
+    /// Waits for the next task that ends, and returns its frame. Returns `None` at once if there is no task.
     pub(super) async fn next(&mut self) -> Option<Option<Frame>> {
-        let Ok((start, frame)) = self.tasks.join_next().await? else {
+        let Ok((spawn_script, frame)) = self.tasks.join_next().await? else {
             return Some(None);
         };
-        if let Some((key, own)) = start
-            && self.starts.get(&key).is_some_and(|(now, _)| *now == own)
+        if let Some((key, own)) = spawn_script
+            && self.scripts.get(&key).is_some_and(|(now, _)| *now == own)
         {
-            self.starts.remove(&key);
+            self.scripts.remove(&key);
         }
         Some(frame)
     }
 
-    /// Does something when its turn comes; nothing when too much waits already.
-    pub(super) fn begin(
+    /// Queues a request. Refuses it if the queue is full.
+    pub(super) fn spawn_request(
         &mut self,
         work: impl Future<Output = Option<Frame>> + Send + 'static,
     ) -> Result<(), (i64, String)> {
         self.spawn(None, CancellationToken::new(), work)
     }
 
-    /// The same for a script, which can be stopped by `stop` and, when it has a `qid`, by that.
-    pub(super) fn start(
+    /// Queues a script. It ends early when `stop` is cancelled, or on an abort with its `qid`.
+    pub(super) fn spawn_script(
         &mut self,
         qid: &Qid,
         stop: CancellationToken,
@@ -74,46 +74,46 @@ impl Going {
         let key = qid.as_ref().map(|qid| qid.get().to_owned());
         if key
             .as_ref()
-            .is_some_and(|key| self.starts.contains_key(key))
+            .is_some_and(|key| self.scripts.contains_key(key))
         {
             return Err((1409, "A script with this qid is running".to_owned()));
         }
         self.started += 1;
-        let start = key.map(|key| (key, self.started));
-        self.spawn(start.clone(), stop.clone(), work)?;
-        if let Some((key, own)) = start {
-            self.starts.insert(key, (own, stop));
+        let spawn_script = key.map(|key| (key, self.started));
+        self.spawn(spawn_script.clone(), stop.clone(), work)?;
+        if let Some((key, own)) = spawn_script {
+            self.scripts.insert(key, (own, stop));
         }
         Ok(())
     }
 
     fn spawn(
         &mut self,
-        start: Option<Start>,
+        spawn_script: Option<RunningScript>,
         stop: CancellationToken,
         work: impl Future<Output = Option<Frame>> + Send + 'static,
     ) -> Result<(), (i64, String)> {
-        if self.tasks.len() >= TOGETHER + WAITING {
-            let why = format!("More than {WAITING} requests wait for their turn");
+        if self.tasks.len() >= MAX_CONCURRENT + MAX_WAITING {
+            let why = format!("More than {MAX_WAITING} requests wait for their turn");
             return Err((1503, why));
         }
-        let turns = self.turns.clone();
+        let permits = self.permits.clone();
         let work = async move {
-            let turn = stop.run_until_cancelled_owned(turns.acquire_owned());
-            let frame = match turn.await {
-                Some(Ok(_turn)) => work.await,
-                // It was stopped before it began.
+            let permit = stop.run_until_cancelled_owned(permits.acquire_owned());
+            let frame = match permit.await {
+                Some(Ok(_permit)) => work.await,
+                // It was aborted before it began.
                 _ => None,
             };
-            (start, frame)
+            (spawn_script, frame)
         };
         self.tasks.spawn(tenant::scope(tenant::current(), work));
         Ok(())
     }
 
-    /// Stops the script with this `qid`.
+    /// Aborts the script with this `qid`.
     pub(super) fn abort(&mut self, qid: Option<&RawValue>) -> Result<(), (i64, String)> {
-        let started = qid.and_then(|qid| self.starts.remove(qid.get()));
+        let started = qid.and_then(|qid| self.scripts.remove(qid.get()));
         let (_, stop) = started.ok_or_else(|| {
             let why = "No script with this qid is running".to_owned();
             (1404, why)
@@ -124,6 +124,6 @@ impl Going {
 
     /// Stops all scripts.
     pub(super) fn stop(&self) {
-        self.starts.values().for_each(|(_, stop)| stop.cancel());
+        self.scripts.values().for_each(|(_, stop)| stop.cancel());
     }
 }

@@ -1,4 +1,4 @@
-//! Frames for the channel's own script, `recv_svcscriptcode_ws`: one after the other, in their order.
+//! Frames for the channel's own script, `recv_svcscriptcode_ws`: one at a time, in their order.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ use crate::{
     platform::{access::ChannelHandle, memory::Hold},
 };
 
-/// How many frames wait for the script.
-pub(super) const INBOX: usize = 64;
-/// The code of what nobody knows.
+/// The frames of one connection that may wait for the script.
+pub(super) const MAX_QUEUED_FRAMES: usize = 64;
+/// The code for a method without a script.
 const NO_METHOD: i64 = 1404;
 
 /// A frame for the channel's own script.
-pub(super) struct Asked {
+pub(super) struct InboundFrame {
     pub(super) method: String,
     pub(super) qid: Qid,
     /// The whole frame, as it came.
@@ -43,25 +43,25 @@ pub(super) struct Asked {
 }
 
 /// Runs the receiving script on one frame after the other, until the connection is closed.
-pub(super) async fn read_all(
+pub(super) async fn run_all(
     app: App,
     handle: Arc<ChannelHandle>,
     connection: Uuid,
-    mut frames: mpsc::Receiver<Asked>,
+    mut frames: mpsc::Receiver<InboundFrame>,
     closed: CancellationToken,
 ) {
-    while let Some(Some(asked)) = closed.run_until_cancelled(frames.recv()).await {
-        let answer = receive(&app, &handle, connection, &asked, &closed).await;
-        let Asked {
+    while let Some(Some(frame)) = closed.run_until_cancelled(frames.recv()).await {
+        let answer = receive(&app, &handle, connection, &frame, &closed).await;
+        let InboundFrame {
             method, qid, hold, ..
-        } = asked;
+        } = frame;
         drop(hold);
         let qid = qid.as_deref();
         let answer = match answer {
             Ok(Some(data)) => Ok(vec![("data", data)]),
-            // There is nothing to say.
+            // The script gave no answer.
             Ok(None) => continue,
-            // Who does not ask is not answered, but for that nobody listens.
+            // A frame without `qid` asks for no answer; only a missing script is told in any case.
             Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
             Err(error) => Err(error),
         };
@@ -80,7 +80,7 @@ async fn receive(
     app: &App,
     handle: &Arc<ChannelHandle>,
     connection: Uuid,
-    asked: &Asked,
+    frame: &InboundFrame,
     closed: &CancellationToken,
 ) -> Result<Option<Value>, (i64, String)> {
     // The channel may have another script by now.
@@ -92,7 +92,7 @@ async fn receive(
     };
     let code = handle.channel.text("recv_svcscriptcode_ws");
     if code.is_empty() {
-        let shown: String = asked.method.chars().take(64).collect();
+        let shown: String = frame.method.chars().take(64).collect();
         return Err((NO_METHOD, format!("There is no method {shown}")));
     }
     let loaded = load(app, handle.workspace, code)
@@ -106,7 +106,7 @@ async fn receive(
         request: Request {
             method: "WEBSOCKET".to_owned(),
             url: "/ws/token/v1".to_owned(),
-            text: asked.text.clone(),
+            text: frame.text.clone(),
             is_json: true,
             protocol: "ws".to_owned(),
             ..Request::default()

@@ -1,4 +1,4 @@
-//! The memory of a message while it comes, in as many frames as the client likes.
+//! The account of the memory that an incoming message takes, which may come in many frames.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::platform::memory::{Hold, Payer, SMALL, Use};
 
-/// The part that has come of a message that is not whole yet.
+/// The memory of a message of which a part has come.
 #[derive(Clone)]
 pub(super) struct Received {
     payer: Payer,
@@ -24,19 +24,19 @@ impl Received {
         Self { payer, hold }
     }
 
-    /// The memory of the message that is whole now. What comes next is of another.
+    /// Returns the memory of the message that is whole now, and begins a new one.
     pub(super) fn take(&self) -> Hold {
         std::mem::replace(&mut *self.lock(), self.payer.hold(Use::Frame))
     }
 
-    /// A frame has come that is of no message: a ping or a pong.
+    /// Subtracts a control frame: a ping or a pong belongs to no message.
     pub(super) fn forget(&self, bytes: usize) {
         let mut hold = self.lock();
         let rest = hold.bytes().saturating_sub(bytes);
         hold.shrink_to(rest);
     }
 
-    /// True when a large part of a message is there, and not the rest.
+    /// True if a large part of a message is there, but not all of it.
     pub(super) fn is_partial(&self) -> bool {
         self.lock().bytes() > SMALL
     }
@@ -54,7 +54,7 @@ impl Received {
     }
 }
 
-/// A stream that counts what is read from it.
+/// A stream that counts the bytes read from it.
 pub(super) struct Counted<T> {
     io: T,
     received: Received,

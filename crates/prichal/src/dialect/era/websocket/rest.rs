@@ -1,4 +1,4 @@
-//! The capability `rest`: what can be asked for over HTTP, asked for over the websocket.
+//! The capability `rest`: requests to `/rest/v1` over the websocket.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,10 @@ use super::rights::Rights;
 use crate::{
     app::App,
     dialect::{
-        era::{caller::AsChannel, routes},
+        era::{
+            caller::{AsChannel, Tenant},
+            error_response, service,
+        },
         guard, guard_methods, render_errors,
     },
     error::{Error, Result},
@@ -30,24 +33,24 @@ use crate::{
 const ROOT: &str = "/rest/v1/";
 /// The longest id, in bytes.
 const MAX_ID: usize = 64;
-/// The selection fields that lists and reads take.
-const SELECTION: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
+/// The query parameters of lists and reads.
+const SELECTION_FIELDS: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
 
-/// An answer: its content, or a code and a text.
+/// The content of an answer, or the code and the text of an error.
 pub(super) type Answer = Result<Value, (i64, String)>;
 
 fn service() -> Router<App> {
     static SERVICE: OnceLock<Router<App>> = OnceLock::new();
     let make = || {
-        let (router, _) = routes::service().split_for_parts();
+        let (router, _) = service::service().split_for_parts();
         let router = router.fallback(async || Error::NoRoute);
-        let router = guard_methods(router, guard::<routes::Guard>);
-        render_errors(router, "era", routes::words)
+        let router = guard_methods(router, guard::<Tenant>);
+        render_errors(router, "era", error_response::words)
     };
     SERVICE.get_or_init(make).clone()
 }
 
-/// Does what the message asks for, in the name of the channel.
+/// Serves the request that a message describes, as the channel.
 pub(super) async fn ask(
     app: App,
     handle: Arc<ChannelHandle>,
@@ -88,7 +91,6 @@ pub(super) async fn ask(
 }
 
 pub(super) fn said(error: &Error) -> (i64, String) {
-    use crate::dialect::era::error_response;
     (
         1000 + i64::from(error_response::status(error).as_u16()),
         error_response::message(error),
@@ -144,7 +146,7 @@ fn read(asked: &Object) -> Result<Request<Body>> {
         Some(_) => return Err(Error::invalid("id", "The id must be the id of an entity.")),
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for name in SELECTION {
+    for name in SELECTION_FIELDS {
         match asked.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(value)) => drop(query.append_pair(name, value)),

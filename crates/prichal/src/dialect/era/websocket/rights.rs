@@ -1,4 +1,4 @@
-//! What a channel may do over its websockets: what its roles' routes open (`docs/contracts/era.md §5, §9`).
+//! The rights of a channel over its websockets, which the routes of its roles grant (`docs/contracts/era.md §5, §9`).
 
 use prichal_core::event::EntityKind;
 use prichal_store::{Conn, entity};
@@ -10,13 +10,13 @@ use crate::{
     platform::access::ChannelHandle,
 };
 
-/// How many roles are read at once.
-const ROLES: i64 = 1000;
+/// The roles that one statement reads.
+const MAX_ROLES_PER_READ: i64 = 1000;
 
-/// The capabilities of a channel without roles. Its frames go to its own script.
-const PLAIN: [&str; 2] = ["/ws#msg", "/ws#test"];
+/// The capabilities of a channel without roles: its frames go to its own script.
+const DEFAULT_CAPABILITIES: [&str; 2] = ["/ws#msg", "/ws#test"];
 
-/// The routes that are open; all else is closed.
+/// The routes that are open. All others are closed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rights(Vec<Route>);
 
@@ -34,7 +34,7 @@ impl Route {
         }
     }
 
-    /// One that lacks something opens nothing.
+    /// Reads a route. Without methods or url it opens nothing.
     fn read(route: &Value) -> Self {
         let methods = route["methods"].as_array().into_iter().flatten();
         let methods = methods.filter_map(Value::as_str).map(str::to_owned);
@@ -46,23 +46,27 @@ impl Route {
 }
 
 impl Rights {
-    fn plain() -> Self {
-        Self(PLAIN.map(|url| Route::new("WEBSOCKET", url)).to_vec())
+    fn without_roles() -> Self {
+        Self(
+            DEFAULT_CAPABILITIES
+                .map(|url| Route::new("WEBSOCKET", url))
+                .to_vec(),
+        )
     }
 
-    /// The rights that a channel has now. A role that is not there, or has no
-    /// routes, grants nothing.
+    /// Reads the present rights of a channel. A role that does not exist, or has no routes, grants nothing.
     pub(super) async fn of(app: &App, handle: &ChannelHandle) -> Result<Self> {
         let wanted: Vec<String> = handle.channel.roles().map(str::to_owned).collect();
         if wanted.is_empty() {
-            return Ok(Self::plain());
+            return Ok(Self::without_roles());
         }
         let workspace = handle.workspace;
         let mut routes = Vec::new();
         let mut seen = 0;
         loop {
-            let read =
-                move |conn: &mut Conn| entity::list(conn, workspace, EntityKind::Role, seen, ROLES);
+            let read = move |conn: &mut Conn| {
+                entity::list(conn, workspace, EntityKind::Role, seen, MAX_ROLES_PER_READ)
+            };
             let (_, found) = app.db.read(read).await?;
             if found.is_empty() {
                 break;
@@ -82,7 +86,7 @@ impl Rights {
         Ok(Self(routes))
     }
 
-    /// Whether some route opens this. A url that ends with `*` opens all that begins like it.
+    /// True if a route opens this. A url that ends with `*` opens every path that begins with the rest of it.
     pub(super) fn allow(&self, method: &str, url: &str) -> bool {
         self.0.iter().any(|route| {
             let mut methods = route.methods.iter();
@@ -138,7 +142,7 @@ mod tests {
             ("GET", "/rest/v1/service/svcscripts", false),
             ("GET", "/ws#msg", false),
         ];
-        opens(&Rights::plain(), &table);
+        opens(&Rights::without_roles(), &table);
         opens(
             &Rights::default(),
             &table.map(|(method, url, _)| (method, url, false)),

@@ -1,7 +1,7 @@
 //! One websocket from its opening to its end.
 //!
-//! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the rest.
-//! A frame that cannot be read is answered, and the connection stays; what breaks the protocol ends it.
+//! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the other methods.
+//! An unreadable frame is answered, and the connection stays. A breach of the protocol ends it.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use tokio::{
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error as Broken, Message,
+        Error as SocketError, Message,
         error::CapacityError,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
@@ -36,8 +36,8 @@ use uuid::Uuid;
 
 use super::{
     frame::{self, Qid, answered, framed, unreadable},
-    in_flight::Going,
-    inbox::{Asked, INBOX, read_all},
+    in_flight::InFlight,
+    inbox::{InboundFrame, MAX_QUEUED_FRAMES, run_all},
     received::{Counted, Received},
     rest::{self, Answer, said},
     rights::Rights,
@@ -65,25 +65,25 @@ use crate::{
     },
 };
 
-/// How often the client is asked whether it is there; it may miss that twice.
-const PING: Duration = Duration::from_secs(30);
-const MISSES: u32 = 2;
-/// How long a frame may take to be sent.
-const SEND: Duration = Duration::from_secs(30);
-/// The head of a client's frame that is of no message.
-const HEAD: usize = 6;
-/// How many events are read at once.
-const EVENTS: i64 = 256;
-/// How many parameters a script may be started with, and how long it may run.
-const PARAMS: usize = 20;
-const TIME: Duration = Duration::from_secs(10);
-const LONGEST: u64 = 60_000;
-/// How long rights are good for where they may be changed on another node.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+/// The time between pings. A client that has answered none of the last two is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const MAX_MISSED_PINGS: u32 = 2;
+/// The time that the sending of a frame may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// The bytes before the payload of a client's control frame.
+const CONTROL_FRAME_HEAD: usize = 6;
+/// The events that one statement reads.
+const MAX_EVENTS_PER_READ: i64 = 256;
+/// The parameters of a script that a client starts, and the time for which it may run.
+const MAX_PARAMS: usize = 20;
+const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_SCRIPT_TIMEOUT_MS: u64 = 60_000;
+/// The time after which rights are read again, because another node may have changed them.
+const RIGHTS_TTL: Duration = Duration::from_secs(1);
 
-/// The capabilities there are.
+/// The capabilities of the protocol.
 const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
-const DENIED: &str = "Access denied by IAM (route not found)";
+const ACCESS_DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 type Closed = oneshot::Receiver<Close>;
@@ -91,27 +91,27 @@ type Closed = oneshot::Receiver<Close>;
 /// The other end of a websocket.
 pub(super) struct Client {
     pub(super) id: Uuid,
-    pub(super) standing: Standing,
-    /// The account that its frames are on.
+    pub(super) standing: CurrentRights,
+    /// The account that pays for its frames.
     pub(super) payer: Payer,
     pub(super) received: Received,
-    /// The address that it was opened from.
+    /// The address of the client.
     pub(super) address: Option<IpAddr>,
 }
 
-/// The rights that a websocket has, and when they were looked at.
-pub(super) struct Standing {
+/// The rights of a websocket, and when they were read.
+pub(super) struct CurrentRights {
     pub(super) rights: Rights,
-    /// The number of [`channel::sockets::Sockets::rights`] before that.
+    /// The value of [`channel::sockets::Sockets::rights`] before they were read.
     pub(super) version: u64,
     pub(super) looked_at: Timestamp,
 }
 
-/// Why the conversation is over.
+/// The reason for which the conversation ends.
 enum End {
-    /// The client has closed it, or is not there any more.
+    /// The client has gone without a close frame.
     Gone,
-    /// The client has closed it, as one should.
+    /// The client has sent a close frame.
     Answered,
     Close(CloseCode, &'static str),
 }
@@ -131,7 +131,7 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
         socket::insert(tx, lane.workspace, lane.id, id, node);
         Ok::<_, Error>(())
     };
-    // Known to other nodes before the client may count on it.
+    // Other nodes must know of the connection before the client may rely on it.
     if app.db.write_deferred(lane.workspace, noted).await.is_err() {
         let end = End::Close(CloseCode::Again, "the server cannot reach its storage");
         return finish(&mut socket, end).await;
@@ -145,8 +145,11 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
     let forget = move |tx: &mut Tx<'_>| socket::remove(tx, lane.workspace, lane.id, id);
     if let Err(error) = app.db.write_deferred(lane.workspace, forget).await {
         tracing::warn!(
+            workspace = %lane.workspace,
+            channel = %lane.id,
+            websocket = %id,
             error = &error as &dyn std::error::Error,
-            "a websocket that has ended is still noted as open"
+            "websocket {id} has ended but is still stored as open"
         );
     }
 }
@@ -163,31 +166,31 @@ async fn finish(socket: &mut Socket, end: End) {
             }
         }
     };
-    // Whoever is not there any more does not hear it.
-    let _ = tokio::time::timeout(SEND, said).await;
+    // The client may be gone, so a failure to send means nothing.
+    let _ = tokio::time::timeout(SEND_TIMEOUT, said).await;
 }
 
 struct Session {
     app: App,
-    /// The channel as it is now.
+    /// The channel in its present state.
     handle: Arc<ChannelHandle>,
-    /// The token that let the client in.
+    /// The token with which the client connected.
     token: String,
-    standing: Standing,
+    standing: CurrentRights,
     id: Uuid,
     payer: Payer,
     received: Received,
     address: Option<IpAddr>,
     open: BTreeSet<&'static str>,
     subscriptions: Subscriptions,
-    /// Everything up to this number of the log has been told.
+    /// The number of the last event of the log that was sent.
     seen: i64,
     news: Option<watch::Receiver<u64>>,
-    going: Going,
-    /// Frames for the receiving script, and whoever has it run.
-    inbox: Option<mpsc::Sender<Asked>>,
+    in_flight: InFlight,
+    /// The queue of frames for the receiving script, and the task that runs it.
+    inbox: Option<mpsc::Sender<InboundFrame>>,
     reading: JoinSet<()>,
-    /// Ends the receiving script with the connection.
+    /// The signal that ends the receiving script with the connection.
     closed: CancellationToken,
 }
 
@@ -206,21 +209,21 @@ impl Session {
             subscriptions: Subscriptions::default(),
             seen: 0,
             news: None,
-            going: Going::default(),
+            in_flight: InFlight::default(),
             inbox: None,
             reading: JoinSet::new(),
             closed: CancellationToken::new(),
         }
     }
 
-    /// Whether nothing goes on that the client waits for.
+    /// True if no request, script or frame of the client is under way.
     fn is_idle(&self) -> bool {
-        self.going.is_empty() && self.reading.is_empty()
+        self.in_flight.is_empty() && self.reading.is_empty()
     }
 
     fn stop(&self) {
         self.closed.cancel();
-        self.going.stop();
+        self.in_flight.stop();
     }
 
     async fn converse(
@@ -229,7 +232,7 @@ impl Session {
         place: &mut channel::sockets::Place<'_>,
     ) -> End {
         let (mut missed, mut was_partial) = (0, false);
-        let mut next_ping = self.app.clock.now() + PING;
+        let mut next_ping = self.app.clock.now() + PING_INTERVAL;
         let clock = self.app.clock.clone();
         let (stopping, abort) = (self.app.stopping.clone(), self.app.abort.clone());
         let mut is_leaving = false;
@@ -243,13 +246,13 @@ impl Session {
                     match received {
                         None => return End::Gone,
                         Some(Ok(Message::Close(_))) => return End::Answered,
-                        Some(Err(error)) => return broken(&error),
+                        Some(Err(error)) => return end_of(&error),
                         Some(Ok(Message::Text(text))) => {
                             was_partial = false;
                             let mut hold = self.received.take();
-                            // With what is made of it while it is read.
+                            // The parsed values take memory beside the text.
                             if hold.grow(weight(text.as_bytes())).await.is_err() {
-                                return full();
+                                return out_of_memory();
                             }
                             match self.take(&text, hold).await {
                                 Some(frame) => Frame::from(frame),
@@ -260,23 +263,23 @@ impl Session {
                             return End::Close(CloseCode::Unsupported, "frames are text");
                         }
                         Some(Ok(control)) => {
-                            self.received.forget(HEAD + control.len());
+                            self.received.forget(CONTROL_FRAME_HEAD + control.len());
                             continue;
                         }
                     }
                 }
                 Some(frame) = place.frames.recv() => frame,
-                Some(ended) = self.going.next() => match ended {
+                Some(ended) = self.in_flight.next() => match ended {
                     Some(frame) => frame,
                     None => continue,
                 },
                 Some(_) = self.reading.join_next() => continue,
-                () = heard(self.news.as_mut()) => match self.tell(socket, &mut place.close).await {
+                () = wait_for_news(self.news.as_mut()) => match self.send_events(socket, &mut place.close).await {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
                 () = clock.sleep_until(next_ping) => {
-                    if missed >= MISSES {
+                    if missed >= MAX_MISSED_PINGS {
                         return End::Gone;
                     }
                     let is_partial = self.received.is_partial();
@@ -285,9 +288,9 @@ impl Session {
                     }
                     was_partial = is_partial;
                     missed += 1;
-                    // A failure is met again with the next frame, and answered there.
-                    let _ = self.renew().await;
-                    next_ping = clock.now() + PING;
+                    // A failure shows itself again at the next frame, which is answered with it.
+                    let _ = self.refresh_rights().await;
+                    next_ping = clock.now() + PING_INTERVAL;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
                         return End::Gone;
                     }
@@ -297,7 +300,7 @@ impl Session {
                     Ok(Close::Slow) => End::Close(CloseCode::Policy, "the client does not read"),
                     _ => End::Close(CloseCode::Policy, "the channel is gone"),
                 },
-                // Nothing more is taken; what was taken is brought to its end.
+                // The session accepts no more frames, and completes those that it has accepted.
                 () = stopping.cancelled(), if !is_leaving => {
                     is_leaving = true;
                     self.inbox = None;
@@ -314,7 +317,7 @@ impl Session {
         }
     }
 
-    /// Takes a frame, and says what to answer at once. What goes on with it goes on to hold its memory.
+    /// Handles a frame, and returns the answer if there is one at once. Work that goes on keeps the frame's memory.
     async fn take(&mut self, text: &str, hold: Hold) -> Option<String> {
         let Some(frame) = frame::read(text) else {
             return Some(unreadable());
@@ -323,7 +326,7 @@ impl Session {
         let empty = Object::new();
         let asked = known.unwrap_or(&empty);
         let result = |answer| Some(answered(method, qid.as_deref(), answer));
-        if let Err(error) = self.renew().await {
+        if let Err(error) = self.refresh_rights().await {
             return result(Err(said(&error)));
         }
         match method {
@@ -353,13 +356,13 @@ impl Session {
                 let done = done.inspect_err(|error| security::refused(error, None));
                 result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
             }
-            "abort_svcscript" => result(self.going.abort(qid.as_deref()).map(|()| Vec::new())),
+            "abort_svcscript" => result(self.in_flight.abort(qid.as_deref()).map(|()| Vec::new())),
             "rest" => self.rest(asked.clone(), qid, hold),
             "start_svcscript" => match self.start(asked, qid.clone(), hold).await {
                 Ok(()) => None,
                 Err(error) => result(Err(error)),
             },
-            _ => self.receive(Asked {
+            _ => self.receive(InboundFrame {
                 method: method.to_owned(),
                 text: frame.to_json(),
                 qid,
@@ -368,12 +371,12 @@ impl Session {
         }
     }
 
-    /// Brings the rights up to what they are now. What they do not open any more is closed.
-    async fn renew(&mut self) -> Result<()> {
+    /// Reads the rights again if they may have changed, and closes the capabilities that they no longer open.
+    async fn refresh_rights(&mut self) -> Result<()> {
         let sockets = &self.app.channels.sockets;
         let (version, now) = (sockets.rights(), self.app.clock.now());
         let standing = &self.standing;
-        if version == standing.version && now.since(standing.looked_at) < GOOD_FOR {
+        if version == standing.version && now.since(standing.looked_at) < RIGHTS_TTL {
             return Ok(());
         }
         let lane = self.handle.lane();
@@ -387,7 +390,7 @@ impl Session {
                 self.handle = found;
                 Rights::of(&self.app, &self.handle).await?
             }
-            // Gone, or closed to this address.
+            // The channel was deleted, or no longer admits this address.
             None => Rights::default(),
         };
         let may = |capability: &str| may(&self.handle, &rights, capability);
@@ -397,7 +400,7 @@ impl Session {
             self.subscriptions = Subscriptions::default();
             self.news = None;
         }
-        self.standing = Standing {
+        self.standing = CurrentRights {
             rights,
             version,
             looked_at: now,
@@ -421,7 +424,7 @@ impl Session {
                 Some(known) if !may(&self.handle, &self.standing.rights, known) => {
                     let object = format!("/ws#{known}");
                     security::record(Event::Forbidden, None, &object);
-                    Some(DENIED)
+                    Some(ACCESS_DENIED)
                 }
                 Some(known) => {
                     self.open.insert(known);
@@ -459,8 +462,8 @@ impl Session {
         ])
     }
 
-    fn seen(&self) -> Seen {
-        Seen::of(&self.app, self.address, &self.handle)
+    fn seen(&self) -> Attribution {
+        Attribution::of(&self.app, self.address, &self.handle)
     }
 
     fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
@@ -472,16 +475,19 @@ impl Session {
             drop(hold);
             let answer = answer.map(|content| vec![("content", content)]);
             let text = answered("rest", qid.as_deref(), answer);
-            Some(paid("rest", qid.as_deref(), text, &payer))
+            Some(answer_frame("rest", qid.as_deref(), text, &payer))
         };
         let seen = self.seen();
-        match self.going.begin(async move { seen.by(work).await }) {
+        match self
+            .in_flight
+            .spawn_request(async move { seen.by(work).await })
+        {
             Ok(()) => None,
             Err(error) => Some(answered("rest", again.as_deref(), Err(error))),
         }
     }
 
-    /// Whether the channel's user is there and not deleted.
+    /// True if the channel has a user who is not deleted.
     async fn has_user(&self) -> Result<bool> {
         let Some(id) = self.handle.channel.user() else {
             return Ok(false);
@@ -500,7 +506,7 @@ impl Session {
             ));
         }
         if self.news.is_none() {
-            // Whatever is committed from here on is heard of.
+            // The listener precedes the read of the log's end, so that no event between them is missed.
             let news = self.app.channels.sockets.logs.listen(workspace);
             let read = move |conn: &mut Conn| event::last(conn, workspace);
             self.seen = self.app.db.read(read).await?;
@@ -513,10 +519,10 @@ impl Session {
         changed
     }
 
-    /// Tells what has happened since the last time.
-    async fn tell(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
-        if self.renew().await.is_err() {
-            // The next news brings it.
+    /// Sends the events since the last one sent.
+    async fn send_events(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
+        if self.refresh_rights().await.is_err() {
+            // The next event leads here again.
             return Ok(());
         }
         let workspace = self.handle.workspace;
@@ -524,13 +530,13 @@ impl Session {
             let after = self.seen;
             let user = self.handle.channel.user();
             let read = move |conn: &mut Conn| {
-                let mut events = event::list(conn, workspace, after, EVENTS)?;
+                let mut events = event::list(conn, workspace, after, MAX_EVENTS_PER_READ)?;
                 let last = events.last().map(|last| last.seq);
                 document::hide(conn, workspace, user.map(UserId), &mut events)?;
                 Ok::<_, Error>((events, last))
             };
             let Ok((events, last)) = self.app.db.read(read).await else {
-                // The next news brings it.
+                // The next event leads here again.
                 return Ok(());
             };
             let Some(last) = last else {
@@ -540,14 +546,14 @@ impl Session {
             let mut hold = self.payer.hold(Use::Frame);
             let bytes = events.iter().map(|event| event.body.len()).sum();
             if hold.grow(bytes).await.is_err() {
-                return Err(full());
+                return Err(out_of_memory());
             }
             let now = self.app.clock.now();
             let user = user.map(|id| (EntityKind::User, id));
             for event in &events {
                 let is_deleted = event.head.kind == EventType::Change(ChangeType::Delete);
                 if is_deleted && event.entities().first().copied() == user {
-                    // With its user the channel has lost the rights.
+                    // Without its user the channel has no right to events.
                     self.subscriptions = Subscriptions::default();
                     self.news = None;
                     return Ok(());
@@ -565,15 +571,16 @@ impl Session {
     async fn start(&mut self, asked: &Object, qid: Qid, hold: Hold) -> Result<(), (i64, String)> {
         let admitted = writes::admit(&self.app, self.handle.workspace);
         admitted.map_err(|error| said(&error))?;
-        let (code, params) = read_start(asked, PARAMS).map_err(|error| said(&error))?;
+        let (code, params) = read_start(asked, MAX_PARAMS).map_err(|error| said(&error))?;
         let time = match asked.get("timeout") {
-            None | Some(Value::Null) => TIME,
+            None | Some(Value::Null) => DEFAULT_SCRIPT_TIMEOUT,
             Some(given) => given
                 .as_u64()
-                .filter(|millis| (1..=LONGEST).contains(millis))
+                .filter(|millis| (1..=MAX_SCRIPT_TIMEOUT_MS).contains(millis))
                 .map(Duration::from_millis)
                 .ok_or_else(|| {
-                    let why = format!("The timeout must be 1 to {LONGEST} milliseconds");
+                    let why =
+                        format!("The timeout must be 1 to {MAX_SCRIPT_TIMEOUT_MS} milliseconds");
                     (1400, why)
                 })?,
         };
@@ -617,25 +624,30 @@ impl Session {
                 Some(failure) => Err((1500, failure.to_string())),
             };
             let text = answered("start_svcscript", qid.as_deref(), answer);
-            Some(paid("start_svcscript", qid.as_deref(), text, &payer))
+            Some(answer_frame(
+                "start_svcscript",
+                qid.as_deref(),
+                text,
+                &payer,
+            ))
         };
         let seen = self.seen();
         let work = async move { seen.by(Box::pin(work)).await };
-        self.going.start(&again, abort, work)
+        self.in_flight.spawn_script(&again, abort, work)
     }
 
-    /// Hands a frame to the channel's own script. They are taken one after the other.
-    fn receive(&mut self, asked: Asked) -> Option<String> {
+    /// Queues a frame for the channel's own script, which takes one at a time.
+    fn receive(&mut self, asked: InboundFrame) -> Option<String> {
         if let Err(error) = writes::admit(&self.app, self.handle.workspace) {
             let qid = asked.qid.as_deref();
             return Some(answered(&asked.method, qid, Err(said(&error))));
         }
         let inbox = self.inbox.get_or_insert_with(|| {
-            let (inbox, frames) = mpsc::channel(INBOX);
+            let (inbox, frames) = mpsc::channel(MAX_QUEUED_FRAMES);
             let (app, handle) = (self.app.clone(), self.handle.clone());
             let workspace = Some(self.handle.workspace);
-            let work = Box::pin(read_all(app, handle, self.id, frames, self.closed.clone()));
-            let seen = Seen::of(&self.app, self.address, &self.handle);
+            let work = Box::pin(run_all(app, handle, self.id, frames, self.closed.clone()));
+            let seen = Attribution::of(&self.app, self.address, &self.handle);
             let work = async move { seen.by(work).await };
             self.reading.spawn(tenant::scope(workspace, work));
             inbox
@@ -643,7 +655,7 @@ impl Session {
         let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {
             return None;
         };
-        let why = format!("More than {INBOX} frames wait for the script");
+        let why = format!("More than {MAX_QUEUED_FRAMES} frames wait for the script");
         Some(answered(
             &asked.method,
             asked.qid.as_deref(),
@@ -652,14 +664,14 @@ impl Session {
     }
 }
 
-/// The client, as the security log and the count of guesses see it. Each frame is a request of its own.
-struct Seen {
+/// The client as the security log and the limit of guesses name it. Each frame counts as a request.
+struct Attribution {
     app: App,
     address: Option<IpAddr>,
     actor: Actor,
 }
 
-impl Seen {
+impl Attribution {
     fn of(app: &App, address: Option<IpAddr>, handle: &Arc<ChannelHandle>) -> Self {
         Self {
             app: app.clone(),
@@ -673,13 +685,13 @@ impl Seen {
     }
 }
 
-/// The end where there is no memory for what a client sends or wants to hear.
-fn full() -> End {
+/// The end for lack of memory for what the client sends or receives.
+fn out_of_memory() -> End {
     End::Close(CloseCode::Again, "the server has no memory for it now")
 }
 
-/// An answer, or that there is no memory for it.
-fn paid(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
+/// An answer on the client's account, or a short error if the account lacks the memory.
+fn answer_frame(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
     Frame::paid(text, payer).unwrap_or_else(|| {
         metrics::counter!("prichal_memory_refused_total").increment(1);
         let why = "The server has no memory for the answer now".to_owned();
@@ -687,14 +699,14 @@ fn paid(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Fr
     })
 }
 
-/// Whether a connection of a channel may have a capability.
+/// True if the channel's connections may set a capability up.
 fn may(handle: &ChannelHandle, rights: &Rights, capability: &str) -> bool {
     handle.channel.has_capability(capability)
         && rights.allow("WEBSOCKET", &format!("/ws#{capability}"))
 }
 
-/// Waits for news of the log, for ever when nobody asks for it.
-async fn heard(news: Option<&mut watch::Receiver<u64>>) {
+/// Waits for new events in the log; forever if there is no subscription.
+async fn wait_for_news(news: Option<&mut watch::Receiver<u64>>) {
     let is_news = match news {
         Some(news) => news.changed().await.is_ok(),
         None => false,
@@ -704,27 +716,29 @@ async fn heard(news: Option<&mut watch::Receiver<u64>>) {
     }
 }
 
-/// Sends a frame. False when the client is not there, or does not read: then nothing more can be said.
+/// Sends a frame. Returns false if the client is gone or does not read.
 async fn deliver(socket: &mut Socket, close: &mut Closed, message: Message) -> bool {
     tokio::select! {
-        sent = tokio::time::timeout(SEND, socket.send(message)) => sent.is_ok_and(|sent| sent.is_ok()),
+        sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(message)) => sent.is_ok_and(|sent| sent.is_ok()),
         _ = close => false,
     }
 }
 
-fn broken(error: &Broken) -> End {
+fn end_of(error: &SocketError) -> End {
     match error {
-        Broken::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => full(),
-        Broken::Capacity(CapacityError::MessageTooLong { .. }) => {
+        SocketError::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+            out_of_memory()
+        }
+        SocketError::Capacity(CapacityError::MessageTooLong { .. }) => {
             End::Close(CloseCode::Size, "a message is longer than 1 MiB")
         }
-        Broken::Utf8(_) => End::Close(CloseCode::Invalid, "a frame is not UTF-8"),
-        Broken::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
+        SocketError::Utf8(_) => End::Close(CloseCode::Invalid, "a frame is not UTF-8"),
+        SocketError::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
         _ => End::Gone,
     }
 }
 
-/// RFC 3339 with three digits of a second.
+/// A time as RFC 3339 with milliseconds.
 fn millis(at: Timestamp) -> String {
     at.to_millis()
 }

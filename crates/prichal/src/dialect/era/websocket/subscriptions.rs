@@ -1,4 +1,4 @@
-//! The capability `subscr`: what happens in the workspace, told as it happens.
+//! The capability `subscr`: the events of the workspace, sent as they are committed.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
-/// How many subscriptions a websocket has at the most.
-const MOST: usize = 64;
-/// The longest life of one, in seconds. An hour is advised.
-const LONGEST: u64 = 24 * 3600;
-/// The one kind of event there is.
+/// The subscriptions of one websocket.
+const MAX_SUBSCRIPTIONS: usize = 64;
+/// The longest life of a subscription, in seconds. The vendor advises an hour.
+const MAX_EXPIRES: u64 = 24 * 3600;
+/// The only kind of event.
 const CHANGED: &str = "modelevents.data_changed";
-/// The most ids that one may name.
-const OBJECTS: usize = 1000;
+/// The ids that a subscription may name.
+const MAX_OBJECTS: usize = 1000;
 
 /// The subscriptions of one websocket.
 #[derive(Default)]
 pub(super) struct Subscriptions(BTreeMap<String, Subscription>);
 
 struct Subscription {
-    /// As the client gave it.
+    /// The client's id of it.
     id: Value,
     ends_at: Timestamp,
-    /// Only what is about this kind.
+    /// Limits it to events of this kind of entity.
     kind: Option<EntityKind>,
-    /// Only what is about these.
+    /// Limits it to events of these entities, if there are any.
     objects: Vec<Uuid>,
 }
 
@@ -37,7 +37,7 @@ impl Subscriptions {
         self.0.is_empty()
     }
 
-    /// Adds, renews or removes one.
+    /// Adds, renews or removes a subscription.
     pub(super) fn change(&mut self, asked: &Object, now: Timestamp) -> Result<()> {
         let id = match asked.get("id") {
             None | Some(Value::Null) => {
@@ -48,9 +48,9 @@ impl Subscriptions {
         let life = match asked.get("expires") {
             Some(life) => life
                 .as_u64()
-                .filter(|life| *life <= LONGEST)
+                .filter(|life| *life <= MAX_EXPIRES)
                 .ok_or_else(|| {
-                    let why = format!("The expires must be 0 to {LONGEST} seconds.");
+                    let why = format!("The expires must be 0 to {MAX_EXPIRES} seconds.");
                     Error::invalid("expires", why)
                 })?,
             None => 3600,
@@ -77,8 +77,8 @@ impl Subscriptions {
             None | Some(Value::Null) => Vec::new(),
             Some(ids) => objects(ids)?,
         };
-        if !self.0.contains_key(&key) && self.0.len() >= MOST {
-            let what = format!("A websocket has at most {MOST} subscriptions");
+        if !self.0.contains_key(&key) && self.0.len() >= MAX_SUBSCRIPTIONS {
+            let what = format!("A websocket may have at most {MAX_SUBSCRIPTIONS} subscriptions");
             return Err(Error::refused("tooMany", what));
         }
         let subscription = Subscription {
@@ -91,7 +91,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// The frames that tell of an event: one for each subscription that it matches, made when its turn comes.
+    /// The frames of an event: one for each matching subscription, rendered lazily.
     pub(super) fn frames<'a>(
         &'a self,
         event: &'a LoggedEvent,
@@ -113,7 +113,7 @@ impl Subscriptions {
                 "eventts": now.micros() / 1000,
                 "id": one.id,
             });
-            // The event's own text is long and known to be JSON: it is not read again.
+            // The text of the event is long and known to be JSON, so it is inserted unparsed.
             let mut said = said.to_string();
             said.pop();
             let data = data.as_ref().map_or("null", |data| data.get());
@@ -123,7 +123,7 @@ impl Subscriptions {
     }
 }
 
-/// A kind by its collection, here or there, or by its name.
+/// A kind of entity by its collection, in this dialect or in Kontur's, or by its name.
 fn kind(name: &Value) -> Result<EntityKind> {
     let text = name.as_str().unwrap_or_default().trim_matches('/');
     let last = text.rsplit('/').next().unwrap_or_default();
@@ -141,7 +141,7 @@ fn objects(ids: &Value) -> Result<Vec<Uuid>> {
     let wrong = || Error::invalid("objects", "The objects must be a list of at most 1000 ids.");
     let ids = ids
         .as_array()
-        .filter(|ids| ids.len() <= OBJECTS)
+        .filter(|ids| ids.len() <= MAX_OBJECTS)
         .ok_or_else(wrong)?;
     let ids = ids
         .iter()
