@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeSet,
     path::PathBuf,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prichal::{
@@ -233,6 +234,23 @@ impl Hub {
 
     pub(crate) fn advance(&self, by: Duration) {
         self.installation.clock.advance(by);
+    }
+
+    /// Moves the clock on, one step with each poll, until the work ends. For work that waits for the clock at a moment
+    /// that the test cannot see.
+    pub(crate) async fn advance_until<T>(
+        &self,
+        step: Duration,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let (started, mut work) = (Instant::now(), pin!(work));
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = next_poll() => self.advance(step),
+            }
+            assert!(started.elapsed() < WAIT_TIMEOUT, "the work does not end");
+        }
     }
 
     pub(crate) fn anonymous(&self) -> Caller {
@@ -499,7 +517,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut ask: impl FnMut() -> F,
 ) -> T {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         if let Some(found) = ask().await {
             return found;
@@ -508,6 +526,11 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
             started.elapsed() < WAIT_TIMEOUT,
             "this did not happen: {what}"
         );
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        next_poll().await;
     }
+}
+
+/// The pause between two polls: the only real sleep of the tests.
+async fn next_poll() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use tokio::{
@@ -277,9 +276,7 @@ async fn answer(stream: &mut TcpStream, reply: Reply, echo: &str) -> bool {
             let _ = stream
                 .write_all(head(200, echo, "transfer-encoding: chunked\r\n").as_bytes())
                 .await;
-            while stream.write_all(b"4\r\nwave\r\n").await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            while stream.write_all(b"4\r\nwave\r\n").await.is_ok() {}
             return false;
         }
         Reply::Silence => {

@@ -3,12 +3,11 @@
 use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::harness::hub::{ADMIN_TOKEN, Caller, Database, WAIT_TIMEOUT, anonymous_at};
+use crate::harness::hub::{ADMIN_TOKEN, Caller, Database, anonymous_at, eventually};
 
 /// Where a server's log goes, in its folder.
 pub(crate) const LOG: &str = "log";
@@ -69,14 +68,10 @@ impl ServerProcess {
             child,
             url: format!("http://{listen}"),
         };
-        let started = Instant::now();
-        while std::net::TcpStream::connect(listen).is_err() {
-            assert!(
-                started.elapsed() < WAIT_TIMEOUT,
-                "the server does not listen"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        eventually("the server listens", || async {
+            std::net::TcpStream::connect(listen).ok()
+        })
+        .await;
         // It listens before it has opened whole_feed, and answers only then.
         anonymous_at(&server.url).get("/healthz").await.ok();
         server

@@ -83,6 +83,22 @@ impl WebsocketClient {
         frame[1].clone()
     }
 
+    /// Reads up to the server's next ping; false if the connection ends before.
+    pub(crate) async fn is_pinged(&mut self) -> bool {
+        let wait = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Ping(_))) => return true,
+                    Some(Ok(_)) => {}
+                    _ => return false,
+                }
+            }
+        };
+        tokio::time::timeout(WAIT_TIMEOUT, wait)
+            .await
+            .expect("a ping")
+    }
+
     /// How the server closes the connection.
     pub(crate) async fn closed(&mut self) -> Option<CloseCode> {
         let wait = async {

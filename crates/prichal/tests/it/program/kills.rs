@@ -3,8 +3,11 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use prichal::cli::pbx::{
@@ -15,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    hub::{Database, WAIT_TIMEOUT, anonymous_at, eventually, spawn},
+    channel_workspace::RUNS,
+    hub::{Caller, Database, anonymous_at, eventually, spawn},
     integration::Integration,
     receiver::{Receiver, Reply},
     server_process::{LOG, ServerProcess, children, free_address, whole_feed},
@@ -105,14 +109,11 @@ async fn killed_under_load_it_loses_nothing() {
     assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
 
     // At least once each; calls that were taken above to wait for the load count, too.
-    let started = Instant::now();
-    while !listed.keys().all(|id| receiver.ever_saw(id)) {
-        assert!(
-            started.elapsed() < WAIT_TIMEOUT,
-            "some events never reached the receiver"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("every event reaches the receiver", || async {
+        let mut ids = listed.keys();
+        ids.all(|id| receiver.ever_saw(id)).then_some(())
+    })
+    .await;
     assert_eq!(server.terminate(), Some(0), "a clean stop");
 }
 
@@ -204,9 +205,12 @@ async fn killed_among_calls_it_loses_none() {
         let (player, calls) = (player.clone(), calls.clone());
         spawn(async move { player.tell_all(calls, 16, 1).await })
     };
-    for wait in [300, 500, 400] {
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        let is_first = wait == 300;
+    for count in [20, 60, 100] {
+        eventually(&format!("{count} calls are told"), || async {
+            (player.tally().calls >= count).then_some(())
+        })
+        .await;
+        let is_first = count == 20;
         assert!(
             !is_first || !telling.is_finished(),
             "all was told before the first kill"
@@ -257,14 +261,19 @@ async fn killed_among_hooks_it_runs_them_all() {
     let mut accepted: Vec<String> = Vec::new();
     for round in 0..3 {
         let mut load = JoinSet::new();
+        let count = Arc::new(AtomicUsize::new(0));
         for n in 0..8 {
             let hooks = anonymous_at(&server.url).bearer(&channel);
+            let count = count.clone();
             load.spawn(async move {
                 let mut names = Vec::new();
                 for turn in 0..10_000 {
                     let name = format!("{round}-{n}-{turn}");
                     match hooks.try_post("/exec", json!({ "name": name })).await {
-                        Some(answer) if answer.status == 200 => names.push(name),
+                        Some(answer) if answer.status == 200 => {
+                            names.push(name);
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
                         Some(answer) => assert_eq!(answer.status, 503, "{}", answer.text),
                         None => break,
                     }
@@ -272,7 +281,10 @@ async fn killed_among_hooks_it_runs_them_all() {
                 names
             });
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        eventually("many hooks are accepted", || async {
+            (count.load(Ordering::Relaxed) >= 100).then_some(())
+        })
+        .await;
         let workers = children(server.child.id());
         server.kill();
         accepted.extend(load.join_all().await.concat());
@@ -290,15 +302,12 @@ async fn killed_among_hooks_it_runs_them_all() {
     );
 
     let space = anonymous_at(&server.url).bearer(&token).at("/api/v1/acme");
-    let started = Instant::now();
-    loop {
-        let waiting = space.at("").get("/rest/v1/service/svcscript_runtimes?limit=1&filter=%7B%22status%22%3A%22queued%22%7D").await.ok();
-        if waiting.text == "[]" {
-            break;
-        }
-        assert!(started.elapsed() < 3 * WAIT_TIMEOUT, "hooks still wait");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let queued = format!("{RUNS}?limit=1&filter=%7B%22status%22%3A%22queued%22%7D");
+    eventually("no hook waits", || async {
+        let waiting = space.at("").get(&queued).await.ok();
+        (waiting.text == "[]").then_some(())
+    })
+    .await;
     let mut made: HashMap<String, usize> = HashMap::new();
     for event in whole_feed(&space).await {
         if let Some(name) = event["changeData"]["new"]["name"].as_str() {
@@ -308,6 +317,19 @@ async fn killed_among_hooks_it_runs_them_all() {
     for name in &accepted {
         assert_eq!(made.get(name), Some(&1), "{name}");
     }
+}
+
+/// The states of these elements of a bulk call.
+async fn bulk_states(api: &Caller, call: &str, elements: &[Value]) -> Vec<Value> {
+    let ids = elements.iter().map(|one| &one["operationId"]);
+    let asked: Vec<Value> = ids.map(|id| json!({ "operationId": id })).collect();
+    let body = json!({ "operations": asked });
+    let answer = api.post(&format!("{call}/status"), body).await.ok();
+    answer["operations"].as_array().expect("a list").clone()
+}
+
+fn is_completed(element: &Value) -> bool {
+    element["operationStatus"] == "CompletedWithOk"
 }
 
 /// Bulk calls that were answered while the server was killed again and again: each element ends once, as
@@ -356,25 +378,23 @@ async fn killed_among_bulk_calls_each_element_ends_once() {
             })
             .collect();
         let answer = api.post(CALL, json!({ "operations": elements })).await.ok();
-        told.extend(answer["operations"].as_array().expect("a list").clone());
-        // In the middle of it, some time or other.
-        tokio::time::sleep(Duration::from_millis(15 * round)).await;
+        let started = answer["operations"].as_array().expect("a list");
+        told.extend(started.clone());
+        // The first kill comes at once, the others in the middle of the elements.
+        eventually("some elements have ended", || async {
+            let ended = bulk_states(&api, CALL, started).await;
+            let ended = ended.iter().filter(|one| is_completed(one)).count();
+            (ended >= 50 * round).then_some(())
+        })
+        .await;
         server.kill();
         server = ServerProcess::start_at(&listen, folder.path(), &database).await;
     }
     let mut ids = Vec::new();
     for bite in told.chunks(500) {
-        let asked: Vec<Value> = bite
-            .iter()
-            .map(|one| json!({ "operationId": one["operationId"] }))
-            .collect();
         let ended = eventually("all elements end", || async {
-            let body = json!({ "operations": asked });
-            let answer = api.post(&format!("{CALL}/status"), body).await.ok();
-            let told = answer["operations"].as_array().expect("a list").clone();
-            told.iter()
-                .all(|one| one["operationStatus"] == "CompletedWithOk")
-                .then_some(told)
+            let told = bulk_states(&api, CALL, bite).await;
+            told.iter().all(is_completed).then_some(told)
         })
         .await;
         ids.extend(ended.iter().map(|one| one["data"]["id"].to_string()));

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sha2::Digest as _;
 
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, POINTS},
@@ -80,13 +79,17 @@ async fn hostile_scripts_harm_nobody_else() {
         for _ in 0..20 {
             assert_eq!(era.hook(&healthy, json!({})).await.ok().text, "well");
         }
-        // All that never ends by itself is at work by now, or waits for that.
-        for _ in 0..8 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            era.hub.advance(Duration::from_secs(10));
-        }
     };
-    let (answers, ()) = tokio::join!(attack, others);
+    let mut attack = std::pin::pin!(attack);
+    tokio::select! {
+        () = others => {}
+        _ = &mut attack => panic!("scripts that never end have ended"),
+    }
+    // All that never ends by itself is at work by now, or waits for that.
+    let answers = era
+        .hub
+        .advance_until(Duration::from_millis(200), attack)
+        .await;
     for (n, answer) in answers.iter().enumerate() {
         let (code, _) = hostile[n / 5];
         assert!(

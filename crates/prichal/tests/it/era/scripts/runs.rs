@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sha2::Digest as _;
 
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, POINTS, RUNS},

@@ -217,8 +217,8 @@ async fn who_does_not_answer_is_gone() {
     assert_eq!(era.hub.app.channels.sockets.count(), 2);
     for _ in 0..4 {
         era.hub.advance(Duration::from_secs(30));
+        assert!(alive.is_pinged().await);
         assert_eq!(alive.ask("test", json!({})).await["result"], "ok");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     eventually("the silent one is dropped", || async {
         (era.hub.app.channels.sockets.count() == 1).then_some(())
@@ -262,13 +262,7 @@ async fn any_node_may_hold_the_connection() {
     let path = format!("{POINTS}/{}", channel.id);
     era.rest.delete(&path).await;
     let ended = async { client.closed().await };
-    let clock = async {
-        for _ in 0..20 {
-            two.advance(Duration::from_millis(500));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let (code, ()) = tokio::join!(ended, clock);
+    let code = two.advance_until(Duration::from_millis(250), ended).await;
     assert_eq!(code, Some(CloseCode::Policy));
 }
 
@@ -308,20 +302,7 @@ async fn a_connection_is_pinged() {
     let channel = era.channel("sock", json!({})).await;
     let mut client = WebsocketClient::with(&era.hub, &channel, &["test"]).await;
     era.hub.advance(Duration::from_secs(30));
-    let wait = async {
-        loop {
-            match client.0.next().await {
-                Some(Ok(Message::Ping(_))) => return true,
-                Some(Ok(_)) => {}
-                _ => return false,
-            }
-        }
-    };
-    assert!(
-        tokio::time::timeout(WAIT_TIMEOUT, wait)
-            .await
-            .expect("a ping")
-    );
+    assert!(client.is_pinged().await);
 }
 
 #[tokio::test]

@@ -97,10 +97,9 @@ async fn a_websocket_is_used_where_one_is_open() {
     })
     .await;
     drop(client);
+    let count = era.runs("http").await.len();
     eventually("the websocket is forgotten", || async {
-        let count = era.runs("http").await.len();
         era.rest.post(&path, json!(3)).await.ok();
-        tokio::time::sleep(Duration::from_millis(50)).await;
         (era.runs("http").await.len() > count).then_some(())
     })
     .await;

@@ -198,12 +198,8 @@ async fn cards_are_the_same_on_every_node() {
         .await
         .ok();
     // Without a bus the other node looks once a second.
-    let card = loop {
-        tokio::select! {
-            card = cards.next() => break card,
-            () = tokio::time::sleep(Duration::from_millis(20)) => pbx.hub.advance(Duration::from_millis(250)),
-        }
-    };
+    let look = Duration::from_millis(125);
+    let card = pbx.hub.advance_until(look, cards.next()).await;
     assert_eq!(
         (card.name.as_str(), &card.data["id"]),
         ("opened", &json!(id))
