@@ -26,7 +26,7 @@ async fn opened(era: &ChannelWorkspace, channel: &CreatedChannel) -> Vec<String>
 }
 
 #[tokio::test]
-async fn what_a_channel_may_by_its_configuration() {
+async fn the_configuration_of_a_channel_sets_its_capabilities() {
     let era = ChannelWorkspace::new().await;
     let route =
         |capability: &str| json!({ "methods": ["WEBSOCKET"], "url": format!("/ws#{capability}") });
@@ -84,7 +84,7 @@ async fn what_a_channel_may_by_its_configuration() {
     }
 }
 
-/// With the token of a hook nothing is reached but the channel's own script.
+/// The token of a hook opens only the channel's own script.
 #[tokio::test]
 async fn a_token_of_a_hook_is_no_administrators() {
     let era = ChannelWorkspace::new().await;
@@ -258,7 +258,7 @@ async fn a_channel_changes_nothing_that_grants_rights() {
             json!({ "send_svcscriptcode": "low" }),
         ),
         rest("delete", points, Some(&able.id), Value::Null),
-        // Of a channel without rights, what decides where its tokens and messages go.
+        // The members that decide where the tokens and messages of a channel without rights go.
         change(json!({ "url": "https://mine.example" })),
         change(json!({ "token_remote": "mine" })),
         change(json!({ "token_remote2": "mine" })),
@@ -303,7 +303,7 @@ async fn a_channel_changes_nothing_that_grants_rights() {
         let refused = client.ask("rest", asked.clone()).await;
         assert_eq!(refused["errorcode"], 1403, "{asked}: {refused}");
     }
-    // All else is changed within what the role opens.
+    // Everything else can be changed within the rights of the role.
     for asked in [
         rest("create", points, None, point(json!({ "title": "x" }))),
         rest(
@@ -344,7 +344,7 @@ async fn a_channel_changes_nothing_that_grants_rights() {
     assert_eq!(client.ask("rest", guess).await["content"], json!([]));
 }
 
-/// Every route that a websocket's `rest` reaches, at a channel that has rights: none changes it or shows its tokens.
+/// No route of a websocket's `rest` changes another channel or shows its tokens.
 #[tokio::test]
 async fn no_route_lets_a_channel_at_another() {
     let era = ChannelWorkspace::new().await;

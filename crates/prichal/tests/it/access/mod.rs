@@ -1,4 +1,4 @@
-//! Who may do what, and when that ends.
+//! Rights, and their end.
 
 mod channel_rights;
 mod revocation;

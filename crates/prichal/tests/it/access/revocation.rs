@@ -1,4 +1,4 @@
-//! Credentials and rights that have ended: whatever was begun with them earlier ends as well (`docs/access.md`).
+//! Revoked credentials and rights: work that began with them ends as well (`docs/access.md`).
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ struct World {
     member: Caller,
     private: Integration,
     public: Integration,
-    /// The name of each, with the request that shows whether it is good.
+    /// The name of each credential, with a request that succeeds while it is valid.
     keys: Vec<(&'static str, Probe)>,
     channel: CreatedChannel,
 }
@@ -139,7 +139,7 @@ impl World {
         assert_eq!(self.hub_admin.delete(&path).await.status, 204);
     }
 
-    /// Ends something, as it is named in the table.
+    /// Ends the thing that the table names.
     async fn end(&self, hub: &Hub, what: &str) {
         let user = format!("/users/{}", self.user);
         let rest = self.space.at("");
@@ -226,7 +226,7 @@ async fn a_credential_ends_with_what_it_stands_for() {
     }
 }
 
-/// A token may be made for a user who was restored: what has ended is the token, not the user.
+/// A restored user gets new tokens: the old token has ended, not the user.
 #[tokio::test]
 async fn a_restored_user_gets_new_tokens() {
     let hub = Hub::start().await;
@@ -261,7 +261,7 @@ async fn employee(
     (id, token.at(""))
 }
 
-/// An element that waits is done with the rights that its sender has when it is its turn.
+/// A queued element is done with the rights that its sender has at that moment.
 #[tokio::test]
 async fn an_element_that_waits_loses_the_rights_of_its_sender() {
     let exchange = DocumentExchange::new().await;
@@ -311,7 +311,7 @@ async fn an_element_that_waits_loses_the_rights_of_its_sender() {
             }
             _ => {}
         }
-        // The same element, as if its turn had not come yet.
+        // The same element, put back into the queue.
         let element = started["operations"][0]["operationId"]
             .as_str()
             .expect("an id");
@@ -402,7 +402,7 @@ async fn a_websocket_that_is_open_loses_rights() {
             let body = json!({ "opts": opts }).to_string().into_bytes();
             era.rest.send(Method::PATCH, &point, Some(body)).await.ok();
         }
-        // Nothing of this is told to the subscription.
+        // The subscription gets none of these events.
         era.space
             .post("/companies", json!({ "name": what }))
             .await
@@ -429,7 +429,7 @@ async fn a_websocket_that_is_open_loses_rights() {
     }
 }
 
-/// What a role is given later needs no new connection either.
+/// Rights added to a role apply to open connections as well.
 #[tokio::test]
 async fn a_websocket_that_is_open_gains_rights() {
     let era = ChannelWorkspace::new().await;

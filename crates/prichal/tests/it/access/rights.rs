@@ -1,4 +1,4 @@
-//! Rights: what grants them, who may change that, and what is open where nothing is said (`docs/access.md`).
+//! Rights over HTTP: the entities that grant them, and the callers who may change those (`docs/access.md`).
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Everybody who may enter the workspace over HTTP, and whether he is an administrator.
+/// Every kind of caller of the workspace; true for those who are administrators.
 async fn callers(hub: &Hub, name: &str, space: &Caller) -> Vec<(&'static str, Caller, bool)> {
     let user = space
         .post("/users", json!({ "login": "clerk" }))
@@ -106,7 +106,7 @@ async fn administrators_alone_change_what_grants_rights() {
         let answer = caller.post(&format!("{able}/restore"), json!({})).await;
         allowed(&answer, may, &format!("{who} restores one with rights"));
 
-        // Roles, whatever they hold.
+        // Roles with any content.
         let role = json!({ "name": format!("{who} role"), "routes": routes });
         allowed(
             &caller.post("/roles", role.clone()).await,
@@ -146,7 +146,7 @@ async fn administrators_alone_change_what_grants_rights() {
         let answer = caller.post(&format!("{at}/restore"), json!({})).await;
         allowed(&answer, may, &format!("{who} restores a role"));
 
-        // Settings, and what is over workspaces.
+        // Settings, and the administration above workspaces.
         let fields = json!([{ "op": "add", "path": "/customFields/company", "value": { "id": who, "type": "text" } }]);
         let answer = caller.patch("/settings", fields).await;
         assert_eq!(
@@ -166,7 +166,7 @@ async fn administrators_alone_change_what_grants_rights() {
         ] {
             assert!(matches!(answer.status, 401 | 403), "{who}: {}", answer.text);
         }
-        // The rest is anybody's.
+        // Everything else is open to every caller.
         caller
             .post(
                 "/users",
@@ -179,7 +179,7 @@ async fn administrators_alone_change_what_grants_rights() {
             .await;
         allowed(&answer, true, who);
     }
-    // Another integration's secrets and settings are not an integration's.
+    // The secrets and settings of another integration are closed.
     let one = Integration::install(space, "One", "https://one.example").await;
     let other = Integration::install(space, "Other", "https://other.example").await;
     let key = space.access_key(&one.access_key().await);
@@ -191,7 +191,7 @@ async fn administrators_alone_change_what_grants_rights() {
     );
 }
 
-/// Documents are in the log of the workspace; who may not look at them does not hear of them.
+/// Documents are in the log of the workspace. A caller without the permission to view them does not get their events.
 #[tokio::test]
 async fn of_documents_only_those_hear_who_may_view_them() {
     let hub = Hub::start().await;
@@ -254,7 +254,7 @@ async fn of_documents_only_those_hear_who_may_view_them() {
         let all = caller.get(&format!("/events?offset={begin}")).await.ok();
         assert_eq!(all["count"], if sees { 4 } else { 1 }, "{who}");
         assert_eq!(all.text.contains("secret-"), sees, "{who}");
-        // Offsets are the same for everybody: page by page, nothing is missed and nothing comes twice.
+        // Offsets are the same for every reader: page by page, no event is missing or repeated.
         let (mut offset, mut names, mut pages) = (begin.clone(), Vec::new(), 0);
         loop {
             let page = caller
@@ -287,7 +287,7 @@ async fn of_documents_only_those_hear_who_may_view_them() {
     }
 }
 
-/// A key that somebody else has used is new.
+/// An idempotency key used by another caller is new.
 #[tokio::test]
 async fn a_first_answer_is_its_callers_alone() {
     let era = ChannelWorkspace::new().await;

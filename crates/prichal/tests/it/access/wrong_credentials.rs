@@ -1,4 +1,4 @@
-//! Wrong credentials: who shows too many waits, and nobody is locked out by others.
+//! Wrong credentials: an address with too many of them has to wait, and others are not locked out.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::{
 
 const PUBLIC: &str = "/api/v1/authorization/authorize-integration";
 
-/// Shows wrong credentials until they are not looked at any more.
+/// Sends wrong credentials until they are refused unchecked.
 async fn exhaust(hub: &Hub, from: &str) {
     for n in 0..31 {
         let wrong = hub.anonymous().bearer(&format!("wrong-{n}"));
@@ -76,14 +76,14 @@ async fn wrong_credentials_wait_in_the_words_of_each_dialect() {
     waits(&key.post(PUBLIC, json!({})).await);
     waits(&wrong.get("/api/v1/acme/no-such-route").await);
 
-    // A right one is let in although the address has to wait, and another address is heard.
+    // A valid token is accepted although the address has to wait. Other addresses are not affected.
     let right = space.clone().header("x-forwarded-for", from);
     right.get("/companies").await.ok();
     let elsewhere = hub.anonymous().bearer("wrong");
     let elsewhere = elsewhere.header("x-forwarded-for", "192.0.2.8");
     let answer = elsewhere.get("/api/v1/acme/companies").await;
     assert_eq!(answer.status, 401);
-    // Credentials that were not shown are no guess.
+    // A request without credentials is no guess.
     let none = hub.anonymous().header("x-forwarded-for", from);
     assert_eq!(none.get("/api/v1/acme/companies").await.status, 401);
     hub.advance(Duration::from_mins(31));
@@ -122,7 +122,7 @@ async fn nobody_locks_the_administrator_out() {
     let (hub, _) = hub_behind_a_proxy().await;
     let from = "192.0.2.9";
     exhaust(&hub, from).await;
-    // An address that has never shown the token, as after a restart.
+    // An address that has not sent the token before, as after a restart.
     let admin = hub.admin().header("x-forwarded-for", from);
     admin.get("/admin/v1/workspaces").await.ok();
     let wrong = hub.anonymous().bearer("wrong");
@@ -138,7 +138,7 @@ async fn bridge(space: &Caller) -> (String, String) {
     (id, key)
 }
 
-/// Installs an integration and says by which secrets the workspace is known.
+/// Installs an integration with the secrets that identify the workspace.
 async fn install(space: &Caller, id: &str, values: &[String]) -> Answer {
     let path = format!("/integrations/{id}/install");
     space.post(&path, json!({})).await.ok();
@@ -177,7 +177,7 @@ async fn secrets_of_an_integration_are_not_tried_out() {
 }
 
 #[tokio::test]
-async fn who_installs_an_integration_learns_little_of_others_secrets() {
+async fn installations_reveal_few_secrets_of_others() {
     let (hub, space) = hub_behind_a_proxy().await;
     let (id, _) = bridge(&space).await;
     install(&space, &id, &["4711".to_owned()]).await.ok();

@@ -1,4 +1,4 @@
-//! Durable work that the server has died of: held back, looked at, released, given up.
+//! Durable work that crashed the server: quarantine, its list, release and removal.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn workspace(hub: &Hub, name: &str) -> WorkspaceId {
     WorkspaceId(uuid(&hub.admin().get(&path).await.ok().str("id")))
 }
 
-/// An item that its process died of alone.
+/// An entry of the journal: the process died while this item alone was under way.
 fn alone(item: Item) -> Left {
     Left {
         item,
@@ -59,7 +59,7 @@ async fn hold(hub: &Hub, item: Item) {
     }
 }
 
-/// What is in quarantine.
+/// The items in quarantine.
 async fn held(hub: &Hub, filter: &str) -> Vec<Value> {
     let path = format!("/admin/v1/quarantine{filter}");
     hub.admin().get(&path).await.ok()["items"]
@@ -68,7 +68,7 @@ async fn held(hub: &Hub, filter: &str) -> Vec<Value> {
         .clone()
 }
 
-/// Lets all go that is held.
+/// Releases all items.
 async fn release(hub: &Hub) {
     for item in held(hub, "").await {
         let path = format!("/admin/v1/quarantine/{}/release", text(&item["id"]));
@@ -76,7 +76,7 @@ async fn release(hub: &Hub) {
     }
 }
 
-/// Gives up what is held.
+/// Gives up all items.
 async fn give_up(hub: &Hub) {
     for item in held(hub, "").await {
         let path = format!("/admin/v1/quarantine/{}", text(&item["id"]));
@@ -85,7 +85,7 @@ async fn give_up(hub: &Hub) {
     }
 }
 
-/// The server dies and is started again, as often, each time with this item under way.
+/// Kills and starts the server this many times, with this item under way each time.
 async fn die_of(installation: &Installation, mut hub: Hub, left: Left, times: i64) -> Hub {
     let path = installation.data_dir().join("under-way");
     let legacy = || Legacy::open(path.clone()).expect("opens");
@@ -107,7 +107,7 @@ async fn die_of(installation: &Installation, mut hub: Hub, left: Left, times: i6
     hub
 }
 
-/// A dock with a run under way that calls the receiver, at its path `/poison`, and is not answered.
+/// A channel workspace with a run under way that waits for the receiver's answer at `/poison`.
 async fn poisoned(receiver: &Receiver) -> (ChannelWorkspace, Item) {
     let era = ChannelWorkspace::new().await;
     let source = "await fetch(request.entity.url)";
@@ -127,7 +127,7 @@ async fn poisoned(receiver: &Receiver) -> (ChannelWorkspace, Item) {
     (era, item)
 }
 
-/// The dock after so many deaths of its server with this under way.
+/// The workspace after this many crashes of its server with this item under way.
 async fn outlived(
     installation: &Installation,
     era: ChannelWorkspace,
@@ -143,7 +143,7 @@ async fn outlived(
     }
 }
 
-/// Others stand still for five seconds; then what its process may die of is no longer only the suspect's.
+/// Other work waits for five seconds. After them a crash is no longer blamed on the suspect alone.
 #[tokio::test]
 async fn a_suspect_is_alone_for_a_short_time() {
     let receiver = Receiver::start(|call| match call.path.as_str() {
@@ -173,7 +173,7 @@ async fn a_suspect_is_alone_for_a_short_time() {
     assert_eq!(held(&era.hub, "").await, Vec::<Value>::new());
 }
 
-/// However often its process dies of others beside it.
+/// An item is not held if others were under way at each crash.
 #[tokio::test]
 async fn one_that_was_beside_others_is_not_held() {
     let receiver = Receiver::start(|_| Reply::Silence).await;
@@ -198,7 +198,7 @@ async fn one_that_was_beside_others_is_not_held() {
 }
 
 #[tokio::test]
-async fn nothing_begins_before_the_journal_is_open() {
+async fn no_work_begins_before_the_journal_is_open() {
     let installation = Installation::new(|_| ());
     let app = prichal::app::open(installation.config(), installation.clock.clone());
     let app = app.await.expect("opens");
@@ -215,7 +215,7 @@ async fn nothing_begins_before_the_journal_is_open() {
     };
     let at = app.clone();
     let begun = spawn(async move { journal::begin(&at, item).await });
-    // Whatever of it can go on without the journal has done so.
+    // All work that needs no journal has been done.
     app.db.read(quarantine::count_held).await.expect("read");
     assert!(!begun.is_finished() && left().is_empty());
     journal::open(&app).await;
@@ -540,7 +540,7 @@ async fn a_step_of_retention_is_released_and_not_given_up() {
     assert_eq!(held(&hub, "").await, Vec::<Value>::new());
 }
 
-/// A server that stops in good order leaves nothing that would count.
+/// A clean stop leaves no entry in the journal.
 #[tokio::test]
 async fn a_clean_stop_is_no_death() {
     let receiver = Receiver::start(|_| Reply::Silence).await;

@@ -21,7 +21,7 @@ use crate::harness::{
 async fn set(hub: &Hub, workspace: &str, quotas: Value) -> Answer {
     let path = format!("/admin/v1/workspaces/{workspace}/quota");
     let answer = hub.admin().put(&path, quotas).await.ok();
-    // Counts of a workspace are at most a second old.
+    // The server caches counts for up to a second.
     hub.advance(Duration::from_secs(2));
     answer
 }
@@ -127,7 +127,7 @@ async fn files_are_counted_until_they_are_removed() {
     upload(&space, "12345").await.ok();
 }
 
-/// The form of an upload that says how long it is, and of which nothing has come yet.
+/// Begins an upload that declares its length, and sends none of its content.
 async fn begin(hub: &Hub, space: &Caller, length: usize) -> TcpStream {
     let address = hub.url.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -143,7 +143,7 @@ async fn begin(hub: &Hub, space: &Caller, length: usize) -> TcpStream {
     stream
 }
 
-/// Uploads that go on at the same time do not all fit into the same room, and one that is refused leaves nothing.
+/// Concurrent uploads reserve their sizes. A refused one leaves no file.
 #[tokio::test]
 async fn files_that_are_coming_in_count() {
     let hub = Hub::start().await;
@@ -192,7 +192,7 @@ async fn each_dialect_says_what_is_used_up() {
     assert_eq!(company.status(&draft).await, "DRAFT");
 }
 
-/// Neither a header that means nothing nor the name of a workspace lifts a quota.
+/// Meaningless headers and unusual names of workspaces do not lift a quota.
 #[tokio::test]
 async fn a_quota_holds_however_a_request_is_written() {
     let era = ChannelWorkspace::new().await;
@@ -242,7 +242,7 @@ async fn used(hub: &Hub, workspace: WorkspaceId) -> Bytes {
 }
 
 #[tokio::test]
-async fn what_was_counted_is_what_is_there() {
+async fn counted_usage_equals_stored_usage() {
     let era = ChannelWorkspace::new().await;
     let found = era.hub.admin().get("/admin/v1/workspaces/acme").await.ok();
     let workspace = WorkspaceId::parse(&found.str("id")).expect("an id");
@@ -277,7 +277,7 @@ async fn what_was_counted_is_what_is_there() {
     let counted = used(&hub, workspace).await;
     assert!(Kind::ALL.iter().all(|kind| counted.get(*kind) > 0));
     let installation = hub.stop().await;
-    // As if the store were from before anything was counted.
+    // The store as it was before usage was counted.
     installation.execute("UPDATE usage SET records = 1");
     installation.execute(counting(include_str!(
         "../../../../prichal-store/migrations/0017_records.sql"
@@ -302,7 +302,7 @@ fn counting(migration: &str) -> &str {
     &migration[migration.find("INSERT INTO usage").expect("it counts")..]
 }
 
-/// Whatever is kept is counted, and is not any more when it goes.
+/// Every stored record is counted until it is removed.
 #[tokio::test]
 async fn all_that_is_kept_counts() {
     let era = ChannelWorkspace::new().await;
@@ -313,7 +313,7 @@ async fn all_that_is_kept_counts() {
     let script = era.script("s", "respond(200)").await;
     let made = era.channel("c", json!({})).await;
     let before = records().await;
-    // A script, a channel: as much longer as they become.
+    // A script and a channel: the count grows with their length.
     let source = "x".repeat(5000);
     let data =
         json!({ "scriptdata": { "language": "javascript", "source": format!("// {source}") } });
@@ -330,7 +330,7 @@ async fn all_that_is_kept_counts() {
         .ok();
     assert!(records().await - before >= 3000);
 
-    // What scripts keep, until it is removed.
+    // Values stored by scripts, until they are removed.
     let source = "const { n } = request.body; kv.set('k', n ? 'x'.repeat(n) : null); respond(200)";
     let keeper = era.sync("keeper", source).await;
     let before = records().await;
@@ -375,7 +375,7 @@ async fn all_that_is_kept_counts() {
     .await;
 }
 
-/// At a quota of records nothing is added, and what is there can become smaller.
+/// At the quota of records none can be added, but existing ones can become smaller.
 #[tokio::test]
 async fn records_can_become_smaller_at_their_quota() {
     let era = ChannelWorkspace::new().await;
@@ -418,8 +418,8 @@ async fn records_can_become_smaller_at_their_quota() {
     assert_eq!(era.rest.delete(&path).await.status, 204);
 }
 
-/// Every call that writes documents is refused at the quota of events, in the words of its dialect; elements that had
-/// been queued before are as well, and what ends a document is not.
+/// At the quota of events every call that writes documents is refused in the words of its dialect, elements that were
+/// queued before included. Calls that end a document are not.
 #[tokio::test]
 async fn documents_are_charged_however_they_are_made() {
     let exchange = DocumentExchange::new().await;

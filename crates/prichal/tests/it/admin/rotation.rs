@@ -1,5 +1,4 @@
-//! Keys and tokens that are exchanged for others while the server runs, and values that open nowhere but where
-//! they belong.
+//! Rotation of master keys and admin tokens while the server runs, and sealed values that open only in their own row.
 
 use std::{
     sync::{
@@ -31,7 +30,8 @@ const OLD: [u8; 32] = [42; 32];
 const NEW: [u8; 32] = [43; 32];
 const PUBLIC: &str = "/api/v1/authorization/authorize-integration";
 
-/// A store whose servers know the old master key, both, or the new one, as the number says when they start.
+/// An installation whose servers know the old master key in phase 0, both in phase 1, the new one in phase 2. The
+/// phase is read at each start.
 fn installation(phase: &Arc<AtomicU8>) -> Installation {
     let phase = phase.clone();
     Installation::new(move |config| {
@@ -45,7 +45,7 @@ fn installation(phase: &Arc<AtomicU8>) -> Installation {
     })
 }
 
-/// The id of the key that everything in the store is sealed with.
+/// The id of the key that seals every value of the store.
 async fn resealed(hub: &Hub) -> Option<String> {
     let read = |conn: &mut prichal_store::Conn| hub::find(conn, "resealed");
     hub.app.db.read(read).await.expect("the store answers")
@@ -61,7 +61,7 @@ async fn is_resealed(hub: &Hub) {
     .await;
 }
 
-/// The number of values of a column that are sealed otherwise than with the key of a server.
+/// The number of values of a column that are not sealed with the server's key.
 async fn stale(hub: &Hub, column: sealed::Column) -> usize {
     let prefix = hub.app.vault.prefix();
     let read = move |conn: &mut prichal_store::Conn| {
@@ -70,7 +70,7 @@ async fn stale(hub: &Hub, column: sealed::Column) -> usize {
     hub.app.db.read(read).await.expect("the store answers")
 }
 
-/// A public integration of which a workspace is known by a secret; its API key and its id.
+/// Installs a public integration that finds the workspace by a secret. Returns its API key and its id.
 async fn known_by_a_secret(space: &Caller, secret: &str) -> (String, String) {
     let manifest = json!({ "name": "bridge", "version": "1.0", "baseUrl": "https://b.example" });
     let made = space.post("/integrations", manifest).await.ok();
@@ -122,7 +122,7 @@ async fn a_master_key_takes_the_place_of_another() {
     let log = CapturedLog::new();
     let hub = era.hub.restart().await;
     let (space, rest) = (hub.adopt(&era.space), hub.adopt(&era.rest));
-    // Keys that the previous master key has signed are still good.
+    // Access keys signed with the previous master key are still valid.
     let with_key = space.access_key(&access_key);
     with_key.get(&integration.instance()).await.ok();
     let sign_in = |hub: &Hub| {
@@ -145,7 +145,7 @@ async fn a_master_key_takes_the_place_of_another() {
     }
     with_key.get(&integration.instance()).await.ok();
     sign_in(&hub).post(PUBLIC, json!({})).await.ok();
-    // The uniqueness of secrets holds whichever key has hashed them.
+    // Secrets stay unique across the keys that hash them.
     let other = hub.workspace("other").await;
     other
         .post(&format!("/integrations/{id}/install"), json!({}))
@@ -346,7 +346,7 @@ async fn nodes_go_over_to_a_new_master_key_together() {
         (nodes.expect("nodes").len() == 2).then_some(())
     })
     .await;
-    // As long as one node does not know the new key, it can read what the other writes.
+    // A node that does not know the new key can read the values that the other writes.
     let elsewhere = second.adopt(&era.rest);
     let body = json!({ "code": "late", "type": "public" });
     let made = elsewhere.post(POINTS, body).await.ok();
@@ -361,7 +361,7 @@ async fn nodes_go_over_to_a_new_master_key_together() {
     }
 }
 
-/// An access key that the old master key has signed, good for a year by its own words.
+/// An access key signed with the old master key, with an expiry a year ahead.
 fn signed_with_the_old_key(space_id: &str, integration: &str, name: &str) -> String {
     let id = |text: &str| uuid::Uuid::parse_str(text).expect("an id");
     Vault::new(&OLD).issue(&AccessKey {
@@ -373,7 +373,7 @@ fn signed_with_the_old_key(space_id: &str, integration: &str, name: &str) -> Str
     })
 }
 
-/// Whoever has kept the old master key signs no access keys for ever, though it stays configured.
+/// Access keys signed with a retired master key expire, although it stays configured.
 #[tokio::test]
 async fn a_retired_master_key_signs_in_nobody() {
     let phase = Arc::new(AtomicU8::new(0));
@@ -406,7 +406,7 @@ async fn a_retired_master_key_signs_in_nobody() {
     assert_eq!(forged.get(&path).await.status, 401);
     let hub = hub.restart().await;
     assert_eq!(hub.adopt(&forged).get(&path).await.status, 401);
-    // What is signed now is good.
+    // Keys signed with the new master key are valid.
     let integration = Integration {
         space: hub.adopt(&space),
         ..integration

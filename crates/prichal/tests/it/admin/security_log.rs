@@ -1,4 +1,4 @@
-//! The security log: one line for each event on which trust rests, with who and what, and without a secret.
+//! The security log: one line for each security event, with its actor and its object, without a secret.
 
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ async fn deleted_documents_and_rotated_admin_tokens_have_lines() {
     hub.advance(Duration::from_secs(1));
 }
 
-/// The lines of the log that say that the rights of this object have changed.
+/// The number of log lines about changed rights of this object.
 fn changes(log: &CapturedLog, object: &str) -> usize {
     let object = format!("object=\"{object}\"");
     log.count(&["event=\"rights_changed\"", "address=\"127.0.0.1\"", &object])
@@ -245,7 +245,7 @@ async fn scripts_and_channels_that_have_rights_have_lines() {
 }
 
 #[tokio::test]
-async fn what_a_websocket_is_refused_has_a_line_and_its_guesses_count() {
+async fn refused_websocket_requests_are_logged_and_guesses_counted() {
     let log = CapturedLog::new();
     let era = ChannelWorkspace::new().await;
     let routes = json!([
@@ -332,7 +332,7 @@ async fn installations_and_addresses_of_hooks_have_lines() {
     }
 }
 
-/// A public integration that its maker leads elsewhere has a line in each workspace where it is installed.
+/// A new base address of a public integration is logged for each workspace where it is installed.
 #[tokio::test]
 async fn settings_and_public_manifests_have_lines() {
     let log = CapturedLog::new();

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::hub::{Answer, Hub};
 
-/// Whether the problem blames this field.
+/// Returns true if the problem names this field.
 fn names(refused: &Answer, field: &str) -> bool {
     let errors = refused["errors"].as_array();
     errors.is_some_and(|errors| {

@@ -42,7 +42,7 @@ async fn a_failed_event_comes_again_on_the_documented_clock_and_others_go_on() {
     for (n, wait) in [30, 60, 300, 900, 3600, 3600, 3600].into_iter().enumerate() {
         integration.attempts(seen).await;
         hub.advance(Duration::from_secs(wait - 1));
-        // One good event each time, so that nothing is switched off and time is seen to have passed.
+        // One delivered event each time keeps the webhook enabled and shows that time has passed.
         company(&space, &format!("between {n}")).await;
         assert_eq!(
             receiver.next().await.new_member("name"),
@@ -97,7 +97,7 @@ async fn a_failed_event_comes_again_on_the_documented_clock_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn what_a_receiver_can_do_wrong_is_told_apart() {
+async fn failures_of_receivers_are_told_apart() {
     let elsewhere = Receiver::good().await;
     let target = elsewhere.url.clone();
     let replies: Vec<(&str, Reply, Option<u16>)> = vec![
@@ -150,7 +150,7 @@ async fn what_a_receiver_can_do_wrong_is_told_apart() {
     assert_eq!(elsewhere.waiting(), 0, "redirects are not followed");
 }
 
-/// An endless body is read as far as it is kept, and no further: the answer itself was good.
+/// An endless body is read only as far as it is stored. The delivery counts as good.
 #[tokio::test]
 async fn an_endless_answer_ends_with_the_call() {
     let receiver = Receiver::start(|_| Reply::Endless).await;

@@ -32,7 +32,7 @@ async fn a_paused_instance_hears_nothing_and_misses_what_passed() {
     assert_eq!(receiver.next().await.new_member("name"), "after");
 }
 
-/// What was deferred before a pause is tried again after it; so is a replay asked for meanwhile.
+/// Deferred deliveries are retried after a pause, and so is a replay that was requested during it.
 #[tokio::test]
 async fn a_pause_loses_nothing_that_waited() {
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
@@ -129,10 +129,9 @@ async fn a_graceful_restart_repeats_nothing_and_loses_nothing() {
     integration.attempts(23).await;
 }
 
-/// A call that lingers does not hold the cursor back: after a crash only what was really in flight
-/// comes again.
+/// A lingering call does not hold the cursor back: after a crash only the calls in flight are repeated.
 #[tokio::test]
-async fn what_lingers_is_passed_and_comes_again_after_a_restart() {
+async fn a_lingering_call_does_not_hold_the_cursor_back() {
     let receiver = Receiver::start(|call| {
         if call.new_member("name") == "stuck" {
             Reply::Silence

@@ -17,7 +17,7 @@ use crate::harness::{
     receiver::{Call, Receiver},
 };
 
-/// A server with one workspace and one partner who hears of companies.
+/// A server with one workspace and an integration that is subscribed to companies.
 async fn hub_with_hook(receiver: &Receiver) -> (Hub, Caller, Integration, String) {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;

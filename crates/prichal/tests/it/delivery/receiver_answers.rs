@@ -1,5 +1,4 @@
-//! What receivers answer when they do not answer by the book: a confirmation that has come counts, and an
-//! attempt says what was seen.
+//! Unusual answers of receivers: a confirmation that arrived counts, and the attempt records the answer.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::harness::{
     receiver::{Receiver, Reply},
 };
 
-/// The attempt that follows when the receiver answers like this.
+/// The attempt after the receiver's answer.
 async fn attempt(reply: Reply) -> Value {
     let waits = matches!(reply, Reply::Raw { close: false, .. });
     let receiver = Receiver::start(move |_| reply.clone()).await;

@@ -21,7 +21,7 @@ async fn schedule_hooks_are_called_once_per_period() {
     let secrets = signing_secrets(&integration).await;
     for _ in 0..3 {
         hub.advance(Duration::from_secs(299));
-        // A test call shows that the clock has been looked at meanwhile.
+        // The test call shows that the scheduler has read the clock.
         assert_eq!(receiver.waiting(), 0);
         hub.advance(Duration::from_secs(1));
         let call = receiver.next().await;
@@ -35,7 +35,7 @@ async fn schedule_hooks_are_called_once_per_period() {
         );
         next_tick_is_set(&hub).await;
     }
-    // Ticks that nobody made do not pile up.
+    // Missed ticks do not accumulate.
     hub.advance(Duration::from_hours(1));
     receiver.next().await;
     next_tick_is_set(&hub).await;
@@ -45,7 +45,7 @@ async fn schedule_hooks_are_called_once_per_period() {
     assert_eq!(receiver.waiting(), 0);
 }
 
-/// Waits until the next tick stands at a whole period again: until then the call is not over.
+/// Waits until the store has the next tick at a whole period, which shows that the call is over.
 async fn next_tick_is_set(hub: &Hub) {
     eventually("the next tick", || async {
         let next = hub

@@ -1,4 +1,4 @@
-//! Hooks: who may call, what is answered, and that every accepted one is run (`docs/contracts/era.md §7, §13`).
+//! Hooks: callers, answers, and the run of every accepted one (`docs/contracts/era.md §7, §13`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ async fn a_hook_is_answered_by_its_script() {
     });
     assert_eq!(answer.json, expected);
 
-    // The token may stand in the path, any method will do, and what is no JSON is text.
+    // The token may be in the path, any method is accepted, and a body that is not JSON is text.
     let anybody = era.hub.anonymous();
     for (method, path) in [
         (Method::GET, format!("/hook/{}", channel.token)),
@@ -95,7 +95,7 @@ async fn a_hook_that_does_not_wait_is_run_all_the_same() {
 }
 
 #[tokio::test]
-async fn who_may_not_call_is_told_so() {
+async fn callers_without_access_are_refused() {
     let era = ChannelWorkspace::new().await;
     let channel = era.sync("bot", "respond(200)").await;
     let anybody = era.hub.anonymous();
@@ -240,7 +240,7 @@ async fn a_hook_whose_script_fails_is_tried_again_until_the_schedule_ends() {
             (run["attempts"] == attempts).then_some(run)
         })
         .await;
-        // What a failed run has changed is as if it had never been.
+        // The changes of a failed run are discarded.
         assert!(
             run["error"].as_str().expect("an error").contains("no 1"),
             "{run}"
@@ -282,7 +282,7 @@ async fn accepted_hooks_are_run_after_a_crash() {
         hub,
     };
     let made = eventually("every hook was run", || async {
-        // A run that the dying server has stopped in its middle is tried again after a while.
+        // A run that the kill interrupted is retried after a while.
         era.hub.advance(Duration::from_secs(1));
         let list = era.space.get("/companies?limit=1000").await.ok();
         (list["count"].as_i64() >= Some(40)).then(|| list.json.clone())
@@ -445,7 +445,7 @@ async fn a_sender_that_goes_away_leaves_no_run_behind() {
             .await
             .expect("it listens");
         stream.write_all(head.as_bytes()).await.expect("it reads");
-        // Sooner or later, so that some leave while their run is being written.
+        // After different times, so that some leave while their run is written.
         for _ in 0..n % 40 {
             tokio::task::yield_now().await;
         }
@@ -542,7 +542,7 @@ async fn waiting_for_its_turn_is_no_attempt() {
     let path = format!("{POINTS}/{}", channel.id);
     let members = json!({ "url": silent.url, "opts": { "recv_timeout": 5 } });
     era.change(&path, members).await.ok();
-    // Nothing is known of the script: it is tried once, and the other waits for that.
+    // The speed of the script is unknown: one run is tried, and the other waits for it.
     for n in 0..2 {
         era.hook(&channel, json!(n)).await.ok();
     }
@@ -557,7 +557,7 @@ async fn waiting_for_its_turn_is_no_attempt() {
 }
 
 #[tokio::test]
-async fn what_is_being_tried_is_not_tried_beside_that() {
+async fn a_run_in_progress_is_not_started_again() {
     let era = ChannelWorkspace::new().await;
     let held = Arc::new(Semaphore::new(0));
     let passes = held.clone();

@@ -1,4 +1,4 @@
-//! What channels send (`docs/contracts/era.md §8`): with a script, without one, again when it fails.
+//! Messages that channels send (`docs/contracts/era.md §8`): with a script, without one, and again after a failure.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn a_message_is_posted_and_tried_again() {
         .await
         .ok();
     assert_eq!(filtered["count"], 1);
-    // It goes out as it came.
+    // The body is sent unchanged.
     let exact = br#"{"n": 12345678901234567890123, "p": 1.10}"#.to_vec();
     era.rest
         .send(reqwest::Method::POST, &path, Some(exact.clone()))
@@ -170,7 +170,7 @@ async fn a_script_sends_what_others_ask_it_to() {
         (&json!("send"), &true)
     );
 
-    // A hook sends by its channel: with the end of its run, and later when it says so.
+    // The script of a hook sends messages at the end of its run, or later if it says so.
     receiver.answer(|_| Reply::Status(200));
     era.script("relay", "channel.send({relayed: request.body}); channel.send({later: true}, {delay: 60}); if (request.body.bad) throw 1").await;
     let path = format!("{POINTS}/{}", channel.id);
@@ -201,7 +201,7 @@ async fn a_script_sends_what_others_ask_it_to() {
         "{two:?}"
     );
 
-    // Messages that lead to messages end somewhere.
+    // Chains of messages are bounded.
     era.script("echo", "channel.send(request.body + 1)").await;
     let echo = era
         .channel("echo", json!({ "send_svcscriptcode": "echo" }))

@@ -1,4 +1,4 @@
-//! A workspace with channels and scripts, for the tests of what comes in and goes out by them.
+//! A workspace with channels and scripts.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,11 +14,11 @@ pub(crate) struct ChannelWorkspace {
     pub(crate) hub: Hub,
     /// An administrator of the workspace, at its entities.
     pub(crate) space: Caller,
-    /// The same at the channels.
+    /// The same administrator at the API of channels.
     pub(crate) rest: Caller,
 }
 
-/// A channel that was made.
+/// The id and token of a new channel.
 pub(crate) struct CreatedChannel {
     pub(crate) id: String,
     pub(crate) token: String,
@@ -100,7 +100,7 @@ impl ChannelWorkspace {
         self.rest.send(verb, collection, body).await
     }
 
-    /// Whoever has the channel's token.
+    /// A caller with the channel's token.
     pub(crate) fn token_holder(&self, channel: &CreatedChannel) -> Caller {
         self.hub.anonymous().bearer(&channel.token)
     }
@@ -118,7 +118,7 @@ impl ChannelWorkspace {
         found.json.as_array().expect("a list").clone()
     }
 
-    /// Waits until this many scripts are at work, or wait for their turn: then their time runs.
+    /// Waits until this many scripts run or wait for a permit, so that their time limit counts.
     pub(crate) async fn working(&self, count: usize) {
         eventually(&format!("{count} scripts at work"), || async {
             (self.hub.app.scripts.running() == count).then_some(())

@@ -25,7 +25,7 @@ pub(crate) const DECLINE: &str = "/api/v3/sync/external/outbox/document/reject";
 pub(crate) const REJECT: &str = "/api/v3/sync/external/inbox/document/reject";
 pub(crate) const INBOX_ROUTE: &str = "/api/v3/sync/external/inbox/route/create";
 
-/// Numbers of companies and people whose check digits are right.
+/// Numbers of companies and people with valid check digits.
 pub(crate) const BINS: [&str; 4] = [
     "971240001315",
     "940140000385",
@@ -36,7 +36,7 @@ pub(crate) const IINS: [&str; 3] = ["061211600012", "200140000501", "20014000051
 
 pub(crate) const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n";
 
-/// From which side something is done.
+/// The side of a document that acts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Outbox,
@@ -117,7 +117,7 @@ impl DocumentExchange {
         }
     }
 
-    /// Sets what a company's signatures are checked with: the trial authority is trusted.
+    /// Sets the rules for a company's signatures, and trusts the test authority.
     pub(crate) async fn trust(&self, workspace: &str, rules: Value) {
         let mut body = json!({ "policy": "kz", "trustAnchors": [pem(&self.authority.root.der)] });
         for (name, value) in rules.as_object().expect("an object") {
@@ -132,7 +132,7 @@ impl DocumentExchange {
         Self::signer_draft(bin, iin).issued_by(&self.authority.issuer)
     }
 
-    /// The certificate of a person who stands for no company.
+    /// The certificate of a person without a company.
     pub(crate) fn individual(&self, iin: &str) -> Identity {
         let number = format!("IIN{iin}");
         let subject = name(&[
@@ -292,27 +292,27 @@ impl Company {
         cms.encode()
     }
 
-    /// From now on signatures bring this issuer with them.
+    /// Puts this issuer into all later signatures.
     pub(crate) fn set_issuer(&mut self, issuer: &Identity) {
         self.issuers = vec![issuer.der.clone()];
     }
 
-    /// From now on signatures bring these lists with them.
+    /// Puts these revocation lists into all later signatures.
     pub(crate) fn bring_lists(&mut self, lists: Vec<Vec<u8>>) {
         self.lists = lists;
     }
 
-    /// From now on signatures bring no lists with them.
+    /// Leaves revocation lists out of all later signatures.
     pub(crate) fn forget_lists(&mut self) {
         self.lists.clear();
     }
 
-    /// From now on signatures bring no certificate but the signer's.
+    /// Leaves all certificates but the signer's out of later signatures.
     pub(crate) fn forget_issuers(&mut self) {
         self.issuers.clear();
     }
 
-    /// Hands a signature in.
+    /// Submits a signature.
     pub(crate) async fn save(
         &self,
         side: Side,
@@ -357,7 +357,7 @@ impl Company {
         answer.ok().str("documentStatus")
     }
 
-    /// Does something that names document and employee, with more members.
+    /// Posts an action on a document by the employee, with further members.
     pub(crate) async fn act(&self, path: &str, document: &str, more: Value) -> Answer {
         let mut body = json!({ "documentId": document, "employeeId": self.employee });
         for (name, value) in more.as_object().expect("an object") {
@@ -366,7 +366,7 @@ impl Company {
         self.api.post(path, body).await
     }
 
-    /// Waits until bulk elements have ended, and gives them as their companion tells them.
+    /// Waits until bulk elements have ended, and returns the companion's answer.
     pub(crate) async fn ended(&self, path: &str, started: &Answer) -> Vec<Value> {
         let ids: Vec<Value> = started["operations"]
             .as_array()
@@ -403,7 +403,7 @@ pub(crate) fn code(answer: &Answer) -> String {
     text(&answer["errors"][0]["errorCode"])
 }
 
-/// What the first error says.
+/// The text of the first error.
 pub(crate) fn said(answer: &Answer) -> String {
     text(&answer["errors"][0]["errorDescription"])
 }

@@ -1,4 +1,4 @@
-//! Companies that want to be told of their documents' statuses, for the tests of that.
+//! Companies that subscribe to the statuses of their documents.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) const BIN: &str = "971240001315";
 pub(crate) const OTHER_BIN: &str = "100740005482";
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 
-/// A company, and somebody who acts for it under `/api/1/webhooks/document-events`.
+/// A company, and its caller under `/api/1/webhooks/document-events`.
 pub(crate) struct Subscriber {
     pub(crate) id: WorkspaceId,
     pub(crate) name: String,
@@ -66,7 +66,7 @@ impl Subscriber {
         self.caller.get(SUBSCRIPTION).await.ok()
     }
 
-    /// What the calls came to, newest first, as soon as there are `count` of them.
+    /// The attempts, newest first, as soon as there are `count` of them.
     pub(crate) async fn attempts(&self, count: usize) -> Vec<Value> {
         eventually(&format!("{count} attempts"), || async {
             let listed = self
@@ -81,7 +81,7 @@ impl Subscriber {
         .await
     }
 
-    /// A document of the company, so far without a word of it in its log.
+    /// A document of the company that is not in its log yet.
     pub(crate) fn document(&self, hub: &Hub, number: &str) -> Document {
         Document {
             id: generate(hub.installation.clock.now()),
@@ -102,7 +102,7 @@ impl Subscriber {
         }
     }
 
-    /// Has the log say what the company now sees of a document.
+    /// Appends an event with the company's view of a document to its log.
     pub(crate) async fn says(
         &self,
         hub: &Hub,
@@ -150,7 +150,7 @@ impl Subscriber {
     }
 }
 
-/// A server with one company that wants to be told, and its secret.
+/// A server with one subscribed company, and the secret of the subscription.
 pub(crate) async fn subscribed(receiver: &Receiver) -> (Hub, Subscriber, String) {
     let hub = Hub::start().await;
     let company = company(&hub, "acme", BIN).await;
@@ -168,7 +168,7 @@ pub(crate) fn signature(secret: &str, call: &Call) -> String {
     format!("v1={}", hex.concat())
 }
 
-/// Which document a call is about, and in which status.
+/// The number and status of the document in a call.
 pub(crate) fn told(call: &Call) -> (String, String) {
     let body = call.json();
     let text = |member: &str| body[member].as_str().expect("text").to_owned();

@@ -23,14 +23,14 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// How long a test waits for something that has to happen by itself.
+/// The longest wait for something that happens by itself.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
-/// When the clocks of tests start: 2026-01-01.
+/// The start of the tests' clocks: 2026-01-01.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
 pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-of-the-hub";
 
-/// Whether the tests run on PostgreSQL.
+/// Returns true if the tests run on PostgreSQL.
 pub(crate) fn on_postgres() -> bool {
     std::env::var("PRICHAL_TEST_ENGINE").as_deref() == Ok("postgres")
 }
@@ -78,7 +78,7 @@ pub(crate) fn execute(url: &str, sql: &str) {
     });
 }
 
-/// What a server is started on; it survives the server.
+/// The clock, data directory, database and settings of a server. They survive it.
 #[derive(Clone)]
 pub(crate) struct Installation {
     pub(crate) clock: Clock,
@@ -133,7 +133,7 @@ impl Installation {
     pub(crate) async fn start(&self) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        // A server that has died may still be at what it was about to do.
+        // A killed server may still hold the data directory for a moment.
         let app = eventually("the server opens", || async {
             match app::open(self.config(), self.clock.clone()).await {
                 Ok(app) => Some(app),
@@ -155,7 +155,7 @@ impl Installation {
     }
 }
 
-/// What the servers of a test log, from when on this was made.
+/// The log lines of all servers of a test, from the creation of this value on.
 pub(crate) struct CapturedLog {
     file: tempfile::NamedTempFile,
     _listening: tracing::subscriber::DefaultGuard,
@@ -213,7 +213,7 @@ impl Hub {
         Installation::new(change).start().await
     }
 
-    /// Ends at once and tells nobody, as at SIGKILL.
+    /// Ends at once, as at SIGKILL.
     pub(crate) fn die(mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
@@ -326,7 +326,7 @@ impl Hub {
     }
 }
 
-/// Somebody who sends requests.
+/// A client with a base address and headers, which include its credentials.
 #[derive(Clone)]
 pub(crate) struct Caller {
     client: reqwest::Client,
@@ -338,7 +338,7 @@ pub(crate) struct Caller {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// Null when the body is no JSON.
+    /// Null if the body is not JSON.
     pub(crate) json: Value,
     pub(crate) text: String,
     pub(crate) bytes: Vec<u8>,
@@ -353,7 +353,7 @@ impl std::ops::Deref for Answer {
 }
 
 impl Answer {
-    /// The answer, which has to be a 200.
+    /// Returns the answer; fails unless its status is 200.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.status, 200, "{}", self.text);
@@ -491,7 +491,7 @@ impl Caller {
     }
 }
 
-/// Somebody without credentials at a server that another process runs.
+/// A caller without credentials at the server of another process.
 pub(crate) fn anonymous_at(url: &str) -> Caller {
     Caller {
         client: client(),
@@ -500,7 +500,7 @@ pub(crate) fn anonymous_at(url: &str) -> Caller {
     }
 }
 
-/// Runs something beside the test, which awaits its end.
+/// Runs a future beside the test, which awaits its end.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests end what they start by themselves"
@@ -512,7 +512,7 @@ where
     tokio::task::spawn(work)
 }
 
-/// Asks again until there is an answer. For what happens by itself, soon.
+/// Polls until `ask` has an answer; fails with `what` after [`WAIT_TIMEOUT`].
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut ask: impl FnMut() -> F,

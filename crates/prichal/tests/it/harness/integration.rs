@@ -1,4 +1,4 @@
-//! A partner's integration in a workspace, subscribed to what happens there.
+//! An integration that is installed in a workspace.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The other side of webhooks: an HTTP server that answers as the test says, down to single bytes.
+//! The receiver of webhooks: an HTTP server that answers as the test prescribes, down to single bytes.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::harness::hub::WAIT_TIMEOUT;
 
-/// A call that came in.
+/// A call that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: String,
@@ -46,7 +46,7 @@ impl Call {
     }
 }
 
-/// How a call is answered.
+/// The answer to a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// 200 with the echo.
@@ -62,7 +62,7 @@ pub(crate) enum Reply {
     Half,
     /// A body that never ends.
     Endless,
-    /// Nothing, ever.
+    /// No answer, and the connection stays open.
     Silence,
     /// 200 with these bytes.
     Body(Vec<u8>),
@@ -70,7 +70,7 @@ pub(crate) enum Reply {
     Close,
     /// Good, once the test lets it pass.
     Held(Arc<Semaphore>),
-    /// What is no HTTP at all.
+    /// Bytes that are not HTTP.
     Noise,
     /// These bytes with the echo in the place of `{echo}`; then the connection is closed, or else stays open.
     Raw {
@@ -91,7 +91,7 @@ struct State {
     calls: Mutex<VecDeque<Call>>,
     arrived: Notify,
     script: Mutex<Arc<Script>>,
-    /// How many calls are being answered, and the most there ever were.
+    /// The number of open calls, and its maximum so far.
     open: Mutex<(usize, usize)>,
     /// The ids of all entities that calls were about.
     entities: Mutex<HashSet<String>>,
@@ -156,13 +156,12 @@ impl Receiver {
         calls
     }
 
-    /// Whether a call is there that nobody has taken. Only worth asking after something that the
-    /// server does later has been seen.
+    /// The number of calls that the test has not taken. Meaningful only after a later effect of the server was seen.
     pub(crate) fn waiting(&self) -> usize {
         self.state.calls.lock().expect("no panic").len()
     }
 
-    /// Whether any call so far was about the entity with this id.
+    /// Returns true if any call so far was about the entity with this id.
     pub(crate) fn ever_saw(&self, id: &str) -> bool {
         self.state.entities.lock().expect("no panic").contains(id)
     }
@@ -207,7 +206,7 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
     }
 }
 
-/// Reads one request. Nothing when the peer has closed the connection.
+/// Reads one request; `None` if the peer has closed the connection.
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Call> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -244,7 +243,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Call> {
     })
 }
 
-/// Answers. False when the connection is over.
+/// Answers; false if the connection is over.
 async fn answer(stream: &mut TcpStream, reply: Reply, echo: &str) -> bool {
     let head = |status: u16, echo: &str, more: &str| {
         let echo = if echo.is_empty() {

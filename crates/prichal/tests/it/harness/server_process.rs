@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::hub::{ADMIN_TOKEN, Caller, Database, anonymous_at, eventually};
 
-/// Where a server's log goes, in its folder.
+/// The name of a server's log file in its folder.
 pub(crate) const LOG: &str = "log";
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_prichal");
 
@@ -72,7 +72,7 @@ impl ServerProcess {
             std::net::TcpStream::connect(listen).ok()
         })
         .await;
-        // It listens before it has opened whole_feed, and answers only then.
+        // The server listens early, and answers when everything is open.
         anonymous_at(&server.url).get("/healthz").await.ok();
         server
     }
@@ -126,7 +126,7 @@ pub(crate) fn children(of: u32) -> Vec<u32> {
     let ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     ids.filter(|id| {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // Behind the name, which may hold anything: the state, then the parent.
+        // The name may contain anything. Behind it are the state and the parent.
         let parent = stat
             .rsplit_once(") ")
             .and_then(|(_, rest)| rest.split(' ').nth(1));

@@ -1,4 +1,4 @@
-//! A workspace with an exchange, for the tests of telephony, and what exchanges send.
+//! A workspace with a telephony exchange, and the exchange's messages.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ pub(crate) const CLIENT: &str = "79997775533";
 pub(crate) const NOBODY: &str = "00000000-0000-0000-0000-000000000001";
 pub(crate) const ZERO: &str = "00000000-0000-0000-0000-000000000000";
 
-/// An exchange's integration, in a workspace of its own.
+/// A workspace in which the integration of an exchange is installed.
 pub(crate) struct TelephonyExchange {
     pub(crate) hub: Hub,
     pub(crate) space: Caller,
     pub(crate) integration: Integration,
-    /// The integration itself.
+    /// The integration's caller.
     pub(crate) api: Caller,
 }
 
@@ -42,7 +42,7 @@ impl TelephonyExchange {
         }
     }
 
-    /// Has the integration say that it can call and hang up.
+    /// Declares that the integration can call and hang up.
     pub(crate) async fn enable_calls(&self) {
         let features = json!({ "call": true, "hangup": true, "sendSms": false });
         self.integration
@@ -72,7 +72,7 @@ impl TelephonyExchange {
             .json
     }
 
-    /// What has happened, as `type/changeType kinds`.
+    /// The feed's events about calls, as `type/changeType kinds`.
     pub(crate) async fn feed(&self) -> Vec<String> {
         let page = self.space.get("/events?limit=1000").await.ok();
         let items = page["items"].as_array().expect("items");
@@ -89,7 +89,7 @@ impl TelephonyExchange {
             .collect()
     }
 
-    /// How many events there are.
+    /// The number of events in the feed.
     pub(crate) async fn feed_length(&self) -> usize {
         let (mut offset, mut count) = (ZERO.to_owned(), 0);
         loop {

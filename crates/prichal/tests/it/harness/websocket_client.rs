@@ -99,7 +99,7 @@ impl WebsocketClient {
             .expect("a ping")
     }
 
-    /// How the server closes the connection.
+    /// The code with which the server closes the connection.
     pub(crate) async fn closed(&mut self) -> Option<CloseCode> {
         let wait = async {
             loop {

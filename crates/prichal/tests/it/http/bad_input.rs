@@ -304,7 +304,7 @@ async fn webhooks_that_make_no_sense() {
     );
 }
 
-/// A client that sends its whole body before it reads gets its answer, too.
+/// A client that sends its whole body before it reads gets the answer.
 #[tokio::test]
 async fn a_body_that_is_too_long_is_answered() {
     let hub = Hub::start().await;
@@ -353,7 +353,7 @@ async fn identifiers_are_checked() {
     );
 }
 
-/// A path goes as deep as it is long, and ends no process; a value patched step by step has its bound, too.
+/// A deep path does not crash the process. A value that is patched step by step is bounded as well.
 #[tokio::test]
 async fn paths_and_values_have_a_depth() {
     let hub = Hub::start().await;
@@ -385,7 +385,7 @@ async fn paths_and_values_have_a_depth() {
     }
     let kept = space.get(&company).await.ok();
     assert!(depth(&kept["customFields"]) <= 32, "{}", kept.text);
-    // Deeper than any reader of JSON goes.
+    // Deeper than the limit of JSON parsers.
     for text in ["[", "{\"a\":"] {
         let deep = text.repeat((1 << 20) / text.len() - 1).into_bytes();
         for path in ["/companies", "/companies/find", "/integrations/x/setup"] {
@@ -409,7 +409,7 @@ fn depth(value: &serde_json::Value) -> usize {
     1 + inner.map(depth).max().unwrap_or(0)
 }
 
-/// A null means what it means on creation: none.
+/// A null in a patch means no value, as on creation.
 #[tokio::test]
 async fn null_is_the_same_on_creation_and_in_a_patch() {
     let hub = Hub::start().await;

@@ -1,4 +1,4 @@
-//! What HTTP asks of every answer, whatever face it comes from.
+//! Requirements of HTTP for the answers of every dialect.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::harness::{
     telephony_exchange::TelephonyExchange,
 };
 
-/// What comes back for these bytes, until the server closes or a whole answer without a body is there.
+/// Sends these bytes and returns the answer, up to the end of the connection or of an answer without a body.
 async fn raw(hub: &Hub, request: &str) -> String {
     let address = hub.url.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -113,7 +113,7 @@ async fn a_401_says_what_is_wanted() {
 }
 
 #[tokio::test]
-async fn what_carries_a_token_is_kept_by_nobody() {
+async fn answers_with_a_token_are_not_cached() {
     let hub = Hub::start().await;
     hub.workspace("acme").await;
     let body = json!({ "name": "x", "role": "member" });
@@ -134,7 +134,7 @@ async fn what_carries_a_token_is_kept_by_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_known_already_is_not_sent_again() {
+async fn unchanged_content_is_answered_with_304() {
     let pbx = TelephonyExchange::new().await;
     let file = pbx.upload("a.mp3").await;
     let space = pbx.api.clone();
@@ -181,7 +181,7 @@ async fn pages_are_framed_by_nobody_and_load_only_their_own() {
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
 }
 
-/// Every operation that takes a body, with something for each of its parameters.
+/// Every operation that takes a body, with a value for each of its parameters.
 async fn operations(hub: &Hub) -> Vec<(String, String, Value)> {
     let api = hub.anonymous().get("/docs/openapi.json").await.ok();
     let mut found = Vec::new();
@@ -207,7 +207,7 @@ async fn operations(hub: &Hub) -> Vec<(String, String, Value)> {
 
 #[tokio::test]
 async fn nobody_is_told_to_go_on_before_a_refusal() {
-    // Each operation is asked with a wrong token.
+    // Each operation is called with a wrong token.
     let hub = Hub::with(|config| config.guess_limit.most = 0).await;
     hub.workspace("acme").await;
     let stranger = "Authorization: Bearer wrong\r\n";

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: which requests are the same one, sent again.
+//! `Idempotency-Key`: requests that count as a repetition of an earlier one.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn keyed(caller: &Caller) -> Caller {
     caller.clone().header("idempotency-key", "k")
 }
 
-/// Posts to each path, which are spellings of one, and looks that all get the first answer.
+/// Posts to each of these spellings of one path, and checks that all get the first answer.
 async fn are_one(caller: &Caller, paths: &[String], body: &Value) -> String {
     let mut first: Option<String> = None;
     for path in paths {

@@ -1,4 +1,4 @@
-//! The memory that many requests may hold together.
+//! The memory budget that all requests share.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn head(line: &str, caller: &Caller, more: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A request whose body is a megabyte, of which this much is sent.
+/// A request that declares a megabyte and sends this many bytes.
 fn half_sent(caller: &Caller, workspace: &str, bytes: usize) -> Vec<u8> {
     let line = format!("POST /api/v1/{workspace}/companies");
     let mut all = head(&line, caller, "content-length: 1000000\r\n");
@@ -77,7 +77,7 @@ async fn half_sent_bodies_hold_what_has_come_and_no_more_than_a_share() {
         (503, "busy".to_owned())
     );
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Anybody may cause that as often as he likes.
+    // Clients may cause that any number of times.
     let again = one.send(reqwest::Method::POST, "/companies", Some(body.clone()));
     assert_eq!(again.await.status, 503);
     assert_eq!(log.count(&["WARN", "turned requests away"]), 1);
@@ -141,7 +141,7 @@ async fn a_long_list_is_whole_and_is_held_in_pieces() {
     assert_eq!(some["items"][3]["name"], "6");
     holds_nothing(&hub).await;
 
-    // Lists that nobody reads hold a piece each, until they are given up.
+    // Unread lists hold one piece each, until they time out.
     let request = head("GET /api/v1/acme/companies?limit=1000", &caller, "");
     let mut unread = Vec::new();
     for _ in 0..4 {
@@ -171,7 +171,7 @@ async fn an_answer_without_room_is_refused_in_the_dialect() {
         (refused.status, refused.str("status")),
         (503, "busy".to_owned())
     );
-    // A change that was made is answered.
+    // A committed change is answered.
     let operation = json!([{ "op": "replace", "path": "/name", "value": "b" }]);
     let changed = caller.patch(&format!("/companies/{made}"), operation).await;
     assert_eq!(changed.ok()["name"], "b");
@@ -250,7 +250,7 @@ async fn connect_from(hub: &Hub, address: [u8; 4]) -> TcpStream {
     socket.connect(to).await.expect("it listens")
 }
 
-/// Asks for something over a connection. False when it is closed.
+/// Sends a request over a connection; false if it is closed.
 async fn is_served(stream: &mut TcpStream) -> bool {
     let health = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
     if stream.write_all(health).await.is_err() {
@@ -267,7 +267,7 @@ async fn is_served(stream: &mut TcpStream) -> bool {
     true
 }
 
-/// Addresses that hold every place keep nobody out: who has most gives up what it uses least.
+/// A crowd of connections locks out no other address: the address with the most loses its idlest one.
 #[tokio::test]
 async fn a_crowd_of_addresses_keeps_nobody_out() {
     let hub = Hub::with(|config| config.connections = 8).await;
@@ -278,7 +278,7 @@ async fn a_crowd_of_addresses_keeps_nobody_out() {
         assert!(is_served(&mut stream).await);
         many.push(stream);
     }
-    // The first has done something since; the second has become the idlest.
+    // The first was used since, so that the second is the idlest.
     assert!(is_served(&mut many[0]).await);
     let mut few = Vec::new();
     for _ in 0..3 {
@@ -286,7 +286,7 @@ async fn a_crowd_of_addresses_keeps_nobody_out() {
         assert!(is_served(&mut stream).await);
         few.push(stream);
     }
-    // Nine for eight places, one of them at the most held by the harness.
+    // Nine connections for eight places, of which the harness holds at most one.
     assert!(!is_served(&mut many[1]).await);
     let mut stream = connect_from(&hub, newcomer).await;
     assert!(is_served(&mut stream).await);
@@ -296,7 +296,7 @@ async fn a_crowd_of_addresses_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn what_is_held_is_shown() {
+async fn memory_in_use_is_shown() {
     let hub = Hub::start().await;
     let caller = hub.workspace("acme").await;
     let _stream = connect(&hub, &half_sent(&caller, "acme", 100 * KIB)).await;

@@ -56,7 +56,7 @@ async fn free_json_keeps_every_digit() {
             .text
             .contains("40702810900000012346")
     );
-    // A number of the same worth is no change, and keeps the digits it had.
+    // A number of equal value is no change, and keeps its digits.
     let same = json!([{ "op": "replace", "path": "/customFields/price", "value": raw("11e-1") }]);
     assert!(
         space

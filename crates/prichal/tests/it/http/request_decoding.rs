@@ -1,4 +1,4 @@
-//! Requests as clients write them: codings, character sets, forms, and what the vendors' servers forgive.
+//! Decoding of requests: content codings, character sets, forms, and the leniency of the vendors' servers.
 
 use std::io::Write as _;
 

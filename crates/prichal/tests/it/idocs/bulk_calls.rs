@@ -178,7 +178,7 @@ async fn one_bad_element_harms_no_other() {
     let forbidden = ["event=\"forbidden\"", "actor=\"token:", "workspace="];
     assert_eq!(log.count(&forbidden), 1);
 
-    // Asked at the wrong companion, by another company, or of nothing.
+    // The wrong companion, another company, an empty list.
     let id = started["operations"][0]["operationId"].clone();
     let ask = json!({ "operations": [{ "operationId": id }, { "operationId": "0193f6d2-7c1a-7b3e-9f00-5d2c8a41e6b7" }] });
     for answer in [
@@ -222,7 +222,7 @@ async fn one_bad_element_harms_no_other() {
 }
 
 #[tokio::test]
-async fn what_was_queued_goes_on_after_a_crash() {
+async fn queued_elements_go_on_after_a_crash() {
     let exchange = DocumentExchange::new().await;
     let mut us = exchange.company(0).await;
     let blob = us.content("a.pdf", PDF).await;
@@ -250,7 +250,7 @@ async fn what_was_queued_goes_on_after_a_crash() {
     .await;
 }
 
-/// Elements that could not be claimed are claimed later, though nobody calls again.
+/// Elements that could not be claimed are claimed later without another call.
 #[tokio::test]
 async fn a_claim_that_fails_is_made_again() {
     let log = CapturedLog::new();
@@ -271,7 +271,7 @@ async fn a_claim_that_fails_is_made_again() {
     assert_eq!(statuses(&ended), ["CompletedWithOk"]);
 }
 
-/// One element of a company is done while thousands of another's wait.
+/// A company's element does not wait for thousands of another company.
 #[tokio::test(flavor = "multi_thread")]
 async fn companies_take_turns() {
     let exchange = DocumentExchange::new().await;

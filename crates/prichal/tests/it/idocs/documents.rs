@@ -192,7 +192,7 @@ async fn a_ticket_is_for_one_signature() {
     );
     save(&one, &equal, &second).await.ok();
 
-    // Without a ticket the one that is good will do; after its time none is.
+    // Without a ticket the current one is used, until it expires.
     let zip = us
         .download(&us.generate(Side::Outbox, &other).await.ok())
         .await;
@@ -477,7 +477,7 @@ async fn the_same_signature_at_once_is_one_signature() {
     }
 }
 
-/// A token that belongs to one employee is his alone, and gives nobody rights.
+/// The token of an employee has the rights of that employee only.
 #[tokio::test]
 async fn employees_have_the_rights_that_they_were_given() {
     let exchange = DocumentExchange::new().await;
@@ -530,7 +530,7 @@ async fn employees_have_the_rights_that_they_were_given() {
         "nothing has changed"
     );
 
-    // Nobody is put on a route who may not act there.
+    // An employee without the permission to act is refused on a route.
     let document = us.draft().await;
     let mut route = us.to(&document, &[BINS[1]]);
     route["route"]["external"]["nodes"][0]["counterpartyEmails"] = json!(["a@example.kz"]);

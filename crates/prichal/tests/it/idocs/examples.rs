@@ -8,8 +8,8 @@ use crate::harness::{
     hub::Caller,
 };
 
-/// The six steps of the documents' guide, as printed but for what stands in angle brackets, and then what
-/// the other company does.
+/// The six steps of the guide with its placeholders in angle brackets filled in, and then the steps of the other
+/// company.
 #[tokio::test]
 async fn documents_guide_six_steps() {
     let exchange = DocumentExchange::new().await;

@@ -1,4 +1,4 @@
-//! Who may call (`docs/contracts/prichal.md §3`, `docs/contracts/kontur.md §4.1`).
+//! Credentials of callers (`docs/contracts/prichal.md §3`, `docs/contracts/kontur.md §4.1`).
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn an_api_key_gives_an_access_key_for_twenty_minutes() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_key_opens_nothing() {
+async fn malformed_keys_are_refused() {
     let (hub, space, integration) = hub_with_integration().await;
     let key = integration.access_key().await;
     let mut forged = key.clone().into_bytes();

@@ -20,7 +20,7 @@ async fn page(space: &Caller, offset: &str, limit: usize) -> Value {
         .json
 }
 
-/// Reads the feed as the document tells connectors to, until `done` and its end.
+/// Reads the feed as the vendor's document prescribes, until `done` is true and the end is reached.
 async fn follow(space: Caller, done: Arc<AtomicBool>) -> Vec<Value> {
     let (mut seen, mut offset) = (Vec::new(), ZERO.to_owned());
     loop {
@@ -155,7 +155,7 @@ async fn the_shape_of_a_page() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_checked() {
+async fn bad_parameters_are_named() {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
     for n in 0..3 {

@@ -53,7 +53,7 @@ async fn declare(space: &Caller) {
 }
 
 #[tokio::test]
-async fn what_is_uploaded_comes_back() {
+async fn an_upload_comes_back_unchanged() {
     let (_hub, space) = hub_and_space().await;
     let content: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let made = upload(&space, "запись разговора.mp3", "audio/mpeg", &content)
@@ -323,7 +323,7 @@ async fn another_workspaces_file_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_is_no_upload_is_refused() {
+async fn malformed_uploads_are_refused() {
     let (_hub, space) = hub_and_space().await;
     let multipart = |content_type: &str| space.clone().header("content-type", content_type);
     let cases: Vec<(Caller, Vec<u8>)> = vec![

@@ -1,4 +1,4 @@
-//! What one workspace asks for, and others that do not wait for it.
+//! Fairness: the load of one workspace does not hold up others.
 
 use std::sync::mpsc::Sender;
 
@@ -19,7 +19,7 @@ struct Held {
     _gates: Vec<Sender<()>>,
 }
 
-/// Lets a workspace read all at once that it may, so that its next read is refused.
+/// Takes all concurrent reads of a workspace, so that its next read is refused.
 async fn fill(hub: &Hub, of: WorkspaceId) -> Held {
     let at_once = match hub.app.db.engine() {
         Engine::Sqlite => 2,

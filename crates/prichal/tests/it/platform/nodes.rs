@@ -11,7 +11,7 @@ use crate::harness::{
     receiver::{Receiver, Reply},
 };
 
-/// Two nodes and a partner who hears of companies.
+/// Two nodes, and an integration that is subscribed to companies.
 async fn two_nodes(installation: &Installation, receiver: &Receiver) -> (Hub, Hub, Integration) {
     let first = installation.start().await;
     let space = first.workspace("acme").await;
@@ -27,7 +27,7 @@ async fn two_nodes(installation: &Installation, receiver: &Receiver) -> (Hub, Hu
     (first, second, integration)
 }
 
-/// Moves the clock on in steps until something has happened.
+/// Moves the clock on in steps until the question has an answer.
 async fn as_time_passes<T, F: Future<Output = Option<T>>>(
     hub: &Hub,
     what: &str,
@@ -42,7 +42,7 @@ async fn as_time_passes<T, F: Future<Output = Option<T>>>(
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL and NATS; ./test has them"]
-async fn what_one_node_commits_the_other_delivers() {
+async fn events_of_one_node_are_delivered_by_the_other() {
     let receiver = Receiver::good().await;
     let installation = Installation::new(|_| ());
     let (first, second, integration) = two_nodes(&installation, &receiver).await;
@@ -120,7 +120,7 @@ async fn a_node_that_stops_hands_over_and_repeats_nothing() {
     assert_eq!(receiver.next().await.new_member("name"), "bad");
 }
 
-/// The manual clock stands still, so nobody polls: only the bus can have told.
+/// The manual clock stands still, so that no node polls: the news came over the bus.
 #[tokio::test]
 #[ignore = "needs PostgreSQL and NATS; ./test has them"]
 async fn the_bus_wakes_the_other_node_at_once() {
@@ -174,10 +174,10 @@ async fn revocations_reach_the_other_node() {
     .await;
 }
 
-/// Elements of a bulk call that its node took and did not get to are done by another.
+/// Bulk elements that one node accepted and did not begin are done by another.
 #[tokio::test]
 #[ignore = "needs PostgreSQL; ./test has it"]
-async fn what_one_node_queued_the_other_does() {
+async fn elements_queued_on_one_node_are_done_by_the_other() {
     const CALL: &str = "/api/v3/async/bulk/external/outbox/document/create";
     let exchange = DocumentExchange::new().await;
     let mut us = exchange.company(0).await;

@@ -1,4 +1,4 @@
-//! Requests that change many rows: in bites, to the end, and after a crash as well.
+//! Requests that change many rows in bites, and go on after a crash.
 
 use serde_json::json;
 
@@ -55,13 +55,13 @@ async fn all_channels_of_a_type_take_over_what_it_fixes() {
 
 /// A process that dies between two bites leaves the rest to the next one.
 #[tokio::test]
-async fn what_a_crash_has_left_is_done_by_itself() {
+async fn a_walk_goes_on_after_a_crash() {
     let era = ChannelWorkspace::new().await;
     points(&era, 3, "bot").await;
     let kind = json!({ "type": "bot", "recv_timeout": 5 });
     era.rest.post(TYPES, kind).await.ok();
     let installation = era.hub.stop().await;
-    // As after the transaction of a request, of which no bite has been taken yet.
+    // The store after the transaction of a request, before the first bite.
     installation.execute(
         r#"UPDATE resource SET members = replace(members, '"url":""', '"url":"https://new.example"') WHERE kind = 'channel_type';
            INSERT INTO walk (workspace, kind, item, detail, last)
@@ -77,9 +77,9 @@ async fn what_a_crash_has_left_is_done_by_itself() {
     .await;
 }
 
-/// The rows of a table.
+/// Fails unless the table is empty.
 fn rows(installation: &crate::harness::hub::Installation, table: &str) {
-    // A division by zero, or what PostgreSQL makes of it, unless the table is empty.
+    // The check constraint fails if the count is not zero.
     installation.execute(&format!(
         "CREATE TABLE probe_{table} (n BIGINT CHECK (n = 0)); INSERT INTO probe_{table} SELECT count(*) FROM {table}; DROP TABLE probe_{table}"
     ));

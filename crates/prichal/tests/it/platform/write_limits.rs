@@ -1,4 +1,4 @@
-//! How many bytes a workspace may write in a minute.
+//! The limit of bytes that a workspace may write in a minute.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,14 +33,14 @@ async fn a_workspace_that_has_written_too_much_waits() {
         (429, Some("60"))
     );
     assert_eq!(refused["status"], "tooManyRequests");
-    // The same bytes, said by the other dialects.
+    // The same refusal in the other dialects.
     let script = json!({ "code": "s" });
     let refused = much.at("").post(SCRIPTS, script.clone()).await;
     assert_eq!(
         (refused.status, &refused["error_code"]),
         (429, &json!(1429))
     );
-    // Reading goes on, and so does everybody else.
+    // Reads and other workspaces go on.
     let listed = much.get("/companies?limit=1000").await.ok();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(made));
     little.post("/companies", long.clone()).await.ok();
@@ -50,7 +50,7 @@ async fn a_workspace_that_has_written_too_much_waits() {
     much.post("/companies", long).await.ok();
 }
 
-/// A hook has a run and what its script writes, whatever its method.
+/// A hook is charged for its run and for the writes of its script, with every method.
 #[tokio::test]
 async fn hooks_of_any_method_count() {
     let era =
@@ -74,7 +74,7 @@ async fn hooks_of_any_method_count() {
     assert_eq!(anybody.get(&path).await.status, 200);
 }
 
-/// What was accepted before waits for the next minute; others' work goes on.
+/// Accepted work waits for the next minute. The work of others goes on.
 #[tokio::test]
 async fn runs_of_a_workspace_that_has_written_too_much_wait() {
     let gate = Arc::new(Semaphore::new(0));
@@ -92,7 +92,7 @@ async fn runs_of_a_workspace_that_has_written_too_much_wait() {
     let url = |name: &str| format!("{}/{name}", receiver.url);
     let members = json!({ "recv_svcscriptcode": "c", "url": url("much") });
     let channel = era.channel("much", members).await;
-    // More than may go on at once.
+    // More than the runs that go on at once.
     for _ in 0..30 {
         era.hook(&channel, json!({})).await.ok();
     }
@@ -167,9 +167,9 @@ async fn elements_of_a_company_that_has_written_too_much_wait() {
     .await;
 }
 
-/// A hook may write whatever its method, and a look-up by a POST does not.
+/// Hooks count as writes with every method, look-ups by POST do not.
 #[tokio::test]
-async fn what_writes_is_not_told_by_the_method() {
+async fn writes_are_recognized_by_operation_not_by_method() {
     let hub = Hub::with(|config| config.write_bytes_per_minute = 100_000).await;
     let era = ChannelWorkspace::at(hub).await;
     let channel = era.sync("s", "respond(200)").await;

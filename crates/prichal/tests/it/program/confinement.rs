@@ -10,7 +10,7 @@ use crate::harness::{
     server_process::{LOG, ServerProcess, children, run_program},
 };
 
-/// Every file and folder in a folder that others have rights to.
+/// Collects the files and folders that others have rights to.
 fn open_to_others(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let about = std::fs::symlink_metadata(entry.path()).expect("it is there");
@@ -24,7 +24,7 @@ fn open_to_others(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[tokio::test]
-async fn what_it_keeps_is_for_its_owner_alone() {
+async fn the_data_directory_is_private_to_its_owner() {
     let (folder, database) = (tempfile::tempdir().expect("a folder"), Database::new());
     let file = "security.log";
     std::fs::write(
@@ -78,7 +78,7 @@ async fn what_it_keeps_is_for_its_owner_alone() {
     drop(server);
 }
 
-/// Even at the most talkative level, where libraries would say whatever they carry.
+/// The log level is the most verbose, at which libraries log their data.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_the_log() {
     use futures_util::{SinkExt as _, StreamExt as _};
@@ -154,8 +154,7 @@ async fn no_secret_is_in_the_log() {
     }
 }
 
-/// A process that runs scripts can do nothing to the world: not read what its user may read, nor connect, nor
-/// start or look into anything.
+/// A script process cannot read its user's files, connect, or start and inspect processes.
 #[test]
 fn a_process_that_runs_scripts_is_confined() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -166,14 +165,15 @@ fn a_process_that_runs_scripts_is_confined() {
     assert!(tried.status.success(), "{tried:?}");
     let told: Value = serde_json::from_slice(&tried.stdout).expect("JSON");
     assert_eq!(told["worked"], json!([]), "{told}");
-    // Containers may forbid namespaces; all else is there on every system that we test on.
+    // Containers may forbid namespaces. All other layers exist on every system of these tests.
     for missing in told["missing"].as_array().expect("a list") {
         let text = missing.as_str().expect("a text");
         assert!(text.starts_with("namespaces"), "{text}");
     }
 }
 
-/// The server says at its start whether the system lets it confine them, and gives them nothing but pipes.
+/// The server logs at its start the layers of confinement that the system allows. Script processes inherit only
+/// pipes.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_run_scripts_inherit_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");

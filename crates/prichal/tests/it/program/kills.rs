@@ -76,7 +76,7 @@ async fn killed_under_load_it_loses_nothing() {
                 made
             });
         }
-        // Somewhere in the middle of it.
+        // Kills the server in the middle of the load.
         receiver.take(200).await;
         server.kill();
         acknowledged.extend(load.join_all().await.concat());
@@ -108,7 +108,7 @@ async fn killed_under_load_it_loses_nothing() {
         .collect();
     assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
 
-    // At least once each; calls that were taken above to wait for the load count, too.
+    // Each at least once. Calls that were received above, while waiting for the load, count too.
     eventually("every event reaches the receiver", || async {
         let mut ids = listed.keys();
         ids.all(|id| receiver.ever_saw(id)).then_some(())
@@ -117,8 +117,8 @@ async fn killed_under_load_it_loses_nothing() {
     assert_eq!(server.terminate(), Some(0), "a clean stop");
 }
 
-/// The integration may have dialled before the server was killed: sent again under its key, a wish to call is
-/// not passed on a second time.
+/// The integration may have dialled before the server was killed: a call request sent again under its key is not
+/// passed on a second time.
 #[tokio::test]
 async fn killed_while_it_dials_it_does_not_dial_again() {
     let receiver = Receiver::start(|_| Reply::Silence).await;
@@ -159,8 +159,7 @@ async fn killed_while_it_dials_it_does_not_dial_again() {
     assert_eq!(receiver.waiting(), 0);
 }
 
-/// Calls that are told while the server is killed again and again: what it took is kept, so that in the
-/// end each call is right.
+/// Messages about calls during repeated kills: accepted ones are kept, so that each call is right in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_among_calls_it_loses_none() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -227,8 +226,8 @@ async fn killed_among_calls_it_loses_none() {
     assert_eq!(wrong, [] as [&str; 0]);
 }
 
-/// Hooks that were answered while the server was killed again and again: each is run_program, and what its script
-/// changes is changed once. Nothing is left of the processes that ran them.
+/// Hooks answered during repeated kills: each is run, and the changes of its script are made once. The script
+/// processes end with the server.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_among_hooks_it_runs_them_all() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -332,8 +331,7 @@ fn is_completed(element: &Value) -> bool {
     element["operationStatus"] == "CompletedWithOk"
 }
 
-/// Bulk calls that were answered while the server was killed again and again: each element ends once, as
-/// its companion says.
+/// Bulk calls answered during repeated kills: each element ends once, as its companion shows.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_among_bulk_calls_each_element_ends_once() {
     const CALL: &str = "/api/v3/async/bulk/external/outbox/document/create";
@@ -410,8 +408,8 @@ async fn killed_among_bulk_calls_each_element_ends_once() {
     );
 }
 
-/// A run that takes the server down with it does so three times. Everything else goes on, and an administrator has it
-/// tried again.
+/// A run that kills the server does so at most three times. All other work goes on, and an administrator can release
+/// the run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_kills_the_server_is_held_after_three_deaths() {
     let receiver = Receiver::start(|call| match call.path.as_str() {

@@ -1,4 +1,4 @@
-//! The program itself: its settings, its verbs, and how it starts, stops and dies.
+//! The program itself: settings, verbs, start, stop and kill.
 
 mod commands;
 mod confinement;

@@ -7,7 +7,7 @@ use crate::harness::{
     server_process::{ServerProcess, free_address, run_program},
 };
 
-/// Flags, variables, and the setting that is wrong.
+/// Flags, variables, and the name of the wrong setting.
 type Case<'a> = (Vec<&'a str>, Vec<(&'a str, &'a str)>, &'a str);
 
 #[test]

@@ -1,4 +1,4 @@
-//! `prichal verify`: its exit status, its words and its JSON, without a server.
+//! `prichal verify`: its exit status, text and JSON.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ const DOCUMENT: &[u8] = b"the contract";
 struct Desk(tempfile::TempDir);
 
 impl Desk {
-    /// A folder with a detached and an attached Kazakh signature, the document, and what to trust.
+    /// A folder with a detached and an attached Kazakh signature, the document, and the trusted certificates.
     fn new() -> Self {
         let desk = Self(tempfile::tempdir().expect("a temporary folder"));
         let authority = Authority::new(Key::kz);

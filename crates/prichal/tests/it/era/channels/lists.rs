@@ -54,7 +54,7 @@ async fn lists_are_filtered_sorted_and_masked() {
         codes(&["b"])
     );
     assert_eq!(list("offset=1&limit=1").await, codes(&["a"]));
-    // What was never set is what it would be.
+    // Members that were never set have their defaults.
     for unset in [
         "opts.recv_timeout%22%3A0",
         "opts.roles%22%3A%5B%5D",
@@ -101,7 +101,7 @@ async fn lists_are_filtered_sorted_and_masked() {
     }
 }
 
-/// What `mask` takes according to the vendor's page, and where it is found in an entity.
+/// The names that the vendor's page lists for `mask`, and the members of an entity that they stand for.
 const MASKED: [(&str, &str); 15] = [
     ("id", "id"),
     ("code", "code"),

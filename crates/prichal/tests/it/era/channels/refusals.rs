@@ -73,7 +73,7 @@ async fn bad_input_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused_by_its_type() {
+async fn invalid_json_is_refused_with_its_type() {
     let era = ChannelWorkspace::new().await;
     let id = era.rest.post(POINTS, example()).await.ok().str("id");
     for (kind, body, status) in [
@@ -160,7 +160,7 @@ async fn verbs_that_a_path_does_not_know_are_said_to_be_wrong() {
 }
 
 #[tokio::test]
-async fn what_a_workspace_has_of_channels_and_scripts_has_an_end() {
+async fn channels_and_scripts_of_a_workspace_are_bounded() {
     let era = ChannelWorkspace::new().await;
     let source = format!("// {}\n1", "x".repeat(200_000));
     let script = |n: u32| {
@@ -187,7 +187,7 @@ async fn what_a_workspace_has_of_channels_and_scripts_has_an_end() {
     let longer = json!({ "opts": { "variables": { "x": "y".repeat(300_000) } } });
     let refused = era.change(&format!("{SCRIPTS}/{last}"), longer).await;
     assert_eq!(refused["error_code"], 1409);
-    // What is refused has left nothing behind, and there is room again when one goes.
+    // A refusal leaves nothing behind, and a deletion makes room again.
     let kept = era.rest.get(&format!("{SCRIPTS}?mask=code")).await.ok();
     assert_eq!(kept.json.as_array().map(Vec::len), Some(83));
     assert_eq!(

@@ -76,7 +76,7 @@ async fn the_page_of_the_vendor() {
     }
     assert_eq!(era.rest.get(&path).await.status, 404);
     assert_eq!(era.look_up(POINTS, json!("ABCDE")).await.status, 404);
-    // Code and id are free again, and what was read can be sent: the token alone is another.
+    // Code and id are free again, and the entity that was read can be sent back. Only its token is new.
     let sent: Value = serde_json::from_str(&after).expect("JSON");
     let again = era.rest.post(POINTS, sent.clone()).await.ok();
     assert_eq!(again.str("id"), id);
@@ -235,7 +235,7 @@ async fn a_patch_merges_opts_and_ext_and_replaces_the_rest() {
         changed["ext"],
         json!({ "ct": begun, "lwt": "2026-01-01T00:00:01.00Z", "shop": { "id": 7 }, "tag": "y" })
     );
-    // What was read can be sent; nothing has changed then, not even the time of change.
+    // An entity sent back as it was read changes nothing, not even the time of change.
     era.hub.advance(std::time::Duration::from_secs(1));
     let again = era.change(&one, changed.json.clone()).await.ok();
     assert_eq!(again.text, changed.text);
@@ -259,7 +259,7 @@ async fn a_key_is_looked_up_as_it_is_but_for_ids() {
     let era = ChannelWorkspace::new().await;
     let made = era.rest.post(POINTS, example()).await.ok();
     let (id, token) = (made.str("id"), made.str("token_local"));
-    // A code that is another's id: a key may mean several.
+    // A code that equals another's id: one key may find several.
     let double = era
         .rest
         .post(POINTS, json!({ "code": id, "type": "t" }))
@@ -353,7 +353,7 @@ async fn types_fix_what_their_channels_are() {
         1409,
         "the quota"
     );
-    // What the type says anew holds for all of them.
+    // New values of the type apply to all its channels.
     let changed = era
         .change(
             &format!("{TYPES}/{id}"),

@@ -12,7 +12,7 @@ use crate::harness::{
     receiver::{Receiver, Reply},
 };
 
-/// Bytes go in and out as they are: bodies of hooks, what is fetched, keys and signatures.
+/// Bytes pass unchanged: bodies of hooks, fetched bodies, keys and signatures.
 #[tokio::test]
 async fn scripts_work_with_bytes() {
     let era = ChannelWorkspace::new().await;
@@ -102,7 +102,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn what_a_script_changes_is_there_when_it_ends() {
+async fn changes_of_a_script_are_committed_at_its_end() {
     let era = ChannelWorkspace::new().await;
     let source = "
         const company = entities.create('companies', {name: request.body.name});
@@ -160,7 +160,7 @@ async fn what_a_script_changes_is_there_when_it_ends() {
         json!({ "name": "met", "data": { "who": "Pyotr" } })
     );
 
-    // One that fails at its end has changed nothing.
+    // A script that fails at its end has changed nothing.
     let failing = era
         .sync(
             "half",
@@ -447,7 +447,7 @@ async fn scripts_have_the_six_verbs() {
 }
 
 #[tokio::test]
-async fn what_a_script_publishes_has_no_tokens_of_its_channel() {
+async fn published_events_contain_no_channel_tokens() {
     let era = ChannelWorkspace::new().await;
     let source = "events.publish('hook ' + request.entity.token_local, {request, [request.entity.token_remote]: request.entity.token_remote2})";
     era.script("tell", source).await;

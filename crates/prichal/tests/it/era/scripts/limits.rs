@@ -85,7 +85,7 @@ async fn hostile_scripts_harm_nobody_else() {
         () = others => {}
         _ = &mut attack => panic!("scripts that never end have ended"),
     }
-    // All that never ends by itself is at work by now, or waits for that.
+    // All endless scripts run by now, or wait for a permit.
     let answers = era
         .hub
         .advance_until(Duration::from_millis(200), attack)
@@ -110,10 +110,10 @@ async fn hostile_scripts_harm_nobody_else() {
     assert_eq!(era.hook(&healthy, json!({})).await.ok().text, "well");
 }
 
-/// A script that fills what is not in the engine's memory ends with an error that says so, or at least with its
-/// time; the process that ran it is nobody's loss.
+/// A script that fills memory outside of the engine ends with an error about memory, or at its time limit. The loss
+/// of its process affects no other run.
 #[tokio::test]
-async fn what_a_script_begins_is_bounded() {
+async fn outstanding_work_of_a_script_is_bounded() {
     let era = ChannelWorkspace::new().await;
     let healthy = era.sync("healthy", "respond(200, {}, 'well')").await;
     for (code, source, why) in [
@@ -183,7 +183,7 @@ async fn scripts_that_wait_hold_up_no_others_of_their_workspace() {
         }
     }
     era.working(64).await;
-    // Neither those that are known to end at once nor those of which nothing is known wait for them.
+    // Neither scripts that are known to be fast nor unknown ones wait for them.
     for _ in 0..20 {
         assert_eq!(era.hook(&healthy, json!({})).await.ok().text, "well");
     }

@@ -70,7 +70,7 @@ async fn a_script_is_started_by_hand() {
         let shown = masked.as_array().map_or(&masked.json, |list| &list[0]);
         assert_eq!(*shown, json!({ "id": id, "status": "finished" }));
     }
-    // Whoever started it may wait for it, but a failure is not tried again.
+    // The caller may wait for a run started by hand. Its failure is not retried.
     era.script("once", "throw new Error('no')").await;
     era.rest.post(RUNS, json!({ "code": "once" })).await.ok();
     let failed = era.run("once", "failed").await;
@@ -221,9 +221,9 @@ async fn a_text_that_was_cut_can_be_logged() {
     );
 }
 
-/// Whoever reads of a run does not learn its channel's tokens; the sender is answered what the script says.
+/// Readers of a run do not see its channel's tokens. The sender gets the answer of the script unchanged.
 #[tokio::test]
-async fn what_is_kept_of_a_run_has_no_tokens() {
+async fn run_records_contain_no_tokens() {
     let era = ChannelWorkspace::new().await;
     let source = "console.log(JSON.stringify(request)); console.log(request.entity.token_remote, request.url);
         if (request.body.fail) throw new Error(`no ${request.entity.token_remote} ${request.entity.token_local}`);

@@ -62,7 +62,7 @@ async fn a_connection_is_set_up() {
         )
     );
     assert_eq!(info["site"], "main");
-    // What cannot be read is answered, and the connection stays.
+    // An unreadable message is answered, and the connection stays open.
     for bad in [
         "",
         "{",
@@ -93,7 +93,7 @@ async fn a_connection_is_set_up() {
 }
 
 #[tokio::test]
-async fn who_may_not_connect_is_refused() {
+async fn connections_without_access_are_refused() {
     let era = ChannelWorkspace::new().await;
     let channel = era.channel("sock", json!({})).await;
     let refused = |url: String| async move {
@@ -139,7 +139,7 @@ async fn who_may_not_connect_is_refused() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_protocol_ends_the_connection() {
+async fn a_protocol_error_ends_the_connection() {
     let era = ChannelWorkspace::new().await;
     let channel = era.channel("sock", json!({})).await;
     let mut binary = WebsocketClient::open(&era.hub, &channel).await;
@@ -208,11 +208,11 @@ async fn a_connection_ends_with_its_channel() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_gone() {
+async fn a_client_without_pongs_is_dropped() {
     let era = ChannelWorkspace::new().await;
     let channel = era.channel("sock", json!({})).await;
     let mut alive = WebsocketClient::with(&era.hub, &channel, &["test"]).await;
-    // Half open: it says nothing, not even that it has gone.
+    // A half-open connection: it sends nothing, not even its end.
     let dead = WebsocketClient::with(&era.hub, &channel, &["test"]).await;
     assert_eq!(era.hub.app.channels.sockets.count(), 2);
     for _ in 0..4 {
@@ -283,7 +283,7 @@ async fn a_connection_knows_itself_before_it_is_set_up() {
         assert!(id.is_some(), "{name}: {info}");
     }
     assert_ne!(info["connectionid"], there["connectionid"]);
-    // What was set up stays when more is.
+    // A further set-up keeps the earlier capabilities.
     let asked = |key: &str| json!({ "capabilities": [{ "key": key }] });
     client.ask("setup", asked("test")).await;
     client.ask("setup", asked("msg")).await;
@@ -306,7 +306,7 @@ async fn a_connection_is_pinged() {
 }
 
 #[tokio::test]
-async fn who_speaks_another_version_is_told_ours() {
+async fn another_protocol_version_is_answered_with_ours() {
     let era = ChannelWorkspace::new().await;
     let channel = era.open("sock", json!({}), &["rest"]).await;
     let caller = era

@@ -35,7 +35,7 @@ async fn messages_go_to_the_receiving_script_and_back() {
     );
     client.send(json!(["push", { "n": 3 }]).to_string()).await;
     assert_eq!(client.next().await, json!(["pushed", { "n": 3 }]));
-    // It came over the sender's connection alone. From elsewhere it comes over all.
+    // The answer came over the sender's connection only. Messages from elsewhere come over all connections.
     let bell = "channel.websocket.send('bell', [request.body])";
     era.script("ring", bell).await;
     let path = format!("{POINTS}/{}", channel.id);
@@ -128,7 +128,7 @@ async fn a_channel_may_get_a_script_while_it_is_connected() {
 }
 
 #[tokio::test]
-async fn who_may_not_have_messages_gets_none() {
+async fn messages_require_the_capability() {
     let era = ChannelWorkspace::new().await;
     let source = "channel.websocket.send('told', request.body)";
     let narrow = era.sync("narrow", source).await;
@@ -139,7 +139,7 @@ async fn who_may_not_have_messages_gets_none() {
     let mut client = WebsocketClient::with(&era.hub, &narrow, &["test"]).await;
     era.hook(&narrow, json!(1)).await.ok();
     assert_eq!(client.ask("test", json!({ "qid": 1 })).await["qid"], 1);
-    // Whoever may is told, set up or not.
+    // A client that may have messages gets them, even before its set-up.
     let members = json!({ "recv_svcscriptcode": "narrow", "opts": { "issync": true } });
     let wide = era.channel("wide", members).await;
     let mut client = WebsocketClient::open(&era.hub, &wide).await;

@@ -243,7 +243,7 @@ async fn a_script_has_ten_seconds_when_nothing_is_said() {
         (&late[0], &late[1]["qid"], &late[1]["errorcode"]),
         (&json!("start_svcscript_result"), &json!(1), &json!(1504))
     );
-    // Who has stopped a script hears of that alone, and may use the qid again.
+    // The client that stops a script gets only that answer, and may use the qid again.
     client
         .send(json!(["start_svcscript", { "qid": 3, "code": "loop" }]).to_string())
         .await;
@@ -290,7 +290,7 @@ async fn requests_beyond_eight_wait_for_their_turn() {
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..60).collect::<Vec<u64>>());
-    // Eight scripts that do not end hold up the rest, not the conversation; what waits can be stopped.
+    // Eight endless scripts hold up the further requests, not the connection. A waiting request can be stopped.
     era.script("loop", "for (;;) {}").await;
     let start = json!({ "code": "loop", "timeout": 60_000 });
     for qid in 0..73 {
@@ -344,7 +344,7 @@ async fn a_qid_and_a_message_come_back_to_the_letter() {
 }
 
 #[tokio::test]
-async fn what_was_taken_is_finished_before_the_server_stops() {
+async fn accepted_requests_are_finished_before_the_server_stops() {
     let era = ChannelWorkspace::new().await;
     let held = Arc::new(Semaphore::new(0));
     let passes = held.clone();

@@ -130,7 +130,7 @@ async fn a_subscription_is_renewed_by_its_id() {
             "ok"
         );
         era.hub.advance(Duration::from_mins(4));
-        // Whoever says something is there, whatever pings there were meanwhile.
+        // Any message of the client counts as a sign of life, even after unanswered pings.
         client.ask("test", json!({})).await;
     }
     era.space

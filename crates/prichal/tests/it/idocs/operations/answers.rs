@@ -1,4 +1,4 @@
-//! What each operation answers when all is well, to the letter.
+//! The exact answer of each operation that succeeds.
 
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ async fn a_document_between_companies() {
     let status = us.api.get(&format!("{STATUS}{id}")).await;
     exactly(&status, json!({ "documentStatus": "SENT_BY_SENDER" }));
 
-    // The recipient sees it, with nothing of our employees.
+    // The recipient sees the document without our employees.
     let mut arrived = base(&id, &us.employee, "IN_NEW", "Inbox");
     let mut node = node;
     node["state"] = state("Active", None, None);
@@ -427,7 +427,7 @@ async fn a_signature_of_nothing_here() {
 }
 
 #[tokio::test]
-async fn what_is_said_about_the_api_itself() {
+async fn the_description_of_the_api() {
     let scene = Scene::new().await;
     let anybody = scene.exchange.hub.anonymous();
     for path in ["/healthz", "/readyz", "/swagger/index.html"] {

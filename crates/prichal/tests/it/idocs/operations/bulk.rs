@@ -16,7 +16,7 @@ fn bulk(elements: &[Value]) -> Value {
     json!({ "operations": elements })
 }
 
-/// Waits until the elements have ended, and checks what their companion tells against a pattern.
+/// Waits until the elements have ended, and checks the companion's answer against a pattern.
 async fn ended(company: &Company, path: &str, elements: &[Value]) -> Vec<Value> {
     let started = company.api.post(path, bulk(elements)).await.ok();
     let operations = started["operations"].as_array().expect("operations");
@@ -247,7 +247,7 @@ async fn each_kind_with_a_bad_element() {
     failed(&all[3], "RESOURCE_NOT_FOUND", &foreign);
     failed(&all[4], "VALIDATION_ERROR", "documentId");
 
-    // The list has them all, with no data, newest first; nobody else's.
+    // The list contains all of the company's elements without data, newest first, and no others.
     let list = us.api.post(OPERATIONS, json!({ "top": 100 })).await.ok();
     let items = list["response"]["pageItems"].as_array().expect("items");
     assert_eq!(list["response"]["totalSize"], items.len());

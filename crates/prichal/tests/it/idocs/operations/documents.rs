@@ -1,4 +1,4 @@
-//! Documents: their bounds, their lists, and what becomes of their drafts.
+//! Documents: bounds, lists, and the removal of drafts.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::harness::document_exchange::{PDF, Side, text};
 
 #[tokio::test]
-async fn what_a_document_may_be() {
+async fn documents_have_bounds() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let blob = us.content("a.pdf", PDF).await;
@@ -68,7 +68,7 @@ async fn what_a_document_may_be() {
             "documentMetadata.documentGroup",
         );
     }
-    // Two of one number are two; one file may be in both, and twice in one.
+    // Two documents may have the same number. A file may be in both, and twice in one.
     let first = made("documentNumber", json!("1")).await.ok().str("id");
     assert_ne!(
         made("documentNumber", json!("1")).await.ok().str("id"),
@@ -78,7 +78,7 @@ async fn what_a_document_may_be() {
 }
 
 #[tokio::test]
-async fn how_many_files_a_document_may_have() {
+async fn documents_have_a_maximum_number_of_files() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let blob = us.content("a.pdf", PDF).await;
@@ -103,7 +103,7 @@ pub(super) fn large_pdf(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// What another document has is not deleted with a draft.
+/// A file that another document has is not deleted with a draft.
 #[tokio::test]
 async fn drafts_are_deleted() {
     let scene = Scene::new().await;
@@ -123,7 +123,7 @@ async fn drafts_are_deleted() {
     refused(&again, 404, "RESOURCE_NOT_FOUND", &one);
     let list = us.api.post(OUTBOX, json!({})).await.ok();
     assert_eq!(list["response"]["totalSize"], 1);
-    // The other one still has its file, also when what was not used is removed.
+    // The other document still has its file after unused ones are removed.
     scene.exchange.hub.advance(Duration::from_hours(24 * 8));
     prichal::retention::sweep(&scene.exchange.hub.app)
         .await
@@ -142,7 +142,7 @@ async fn drafts_are_deleted() {
     assert_eq!(us.status(&sent).await, "SENT_BY_SENDER");
 }
 
-/// An original goes like any other upload once the last draft that had it is gone.
+/// An original is removed like any upload once the last draft with it is gone.
 #[tokio::test]
 async fn originals_of_deleted_drafts_go_after_a_week() {
     let scene = Scene::new().await;
@@ -174,7 +174,7 @@ async fn originals_of_deleted_drafts_go_after_a_week() {
     let late = us.api.post(CREATE, us.metadata(&[&blob])).await;
     refused(&late, 404, "RESOURCE_NOT_FOUND", &blob);
 
-    // What was sent stays, also when a draft had the same bytes; and so does what was used before that was
+    // Originals of sent documents stay, even if a draft had the same bytes. So do those used before references were
     // counted.
     let draft = us.draft().await;
     let sent = us.sent(&[&them.bin]).await;
@@ -421,7 +421,7 @@ async fn once_is_once() {
     let blob = us.content("a.pdf", PDF).await;
     let keyed = us.api.clone().header("idempotency-key", "one");
     let ask = || async {
-        // Whoever meets the other at the same moment is asked to come again.
+        // A request that meets the other one in progress is asked to come again.
         loop {
             let answer = keyed.post(CREATE, us.metadata(&[&blob])).await;
             if answer.status != 503 {
@@ -438,7 +438,7 @@ async fn once_is_once() {
     assert_eq!(list["response"]["totalSize"], 1);
 }
 
-/// With a draft go its tickets, and what was made of it to be signed.
+/// A draft is deleted with its tickets and its content to sign.
 #[tokio::test]
 async fn a_draft_that_was_about_to_be_signed_is_deleted() {
     let scene = Scene::new().await;

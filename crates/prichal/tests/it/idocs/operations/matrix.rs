@@ -1,5 +1,4 @@
-//! Every operation of the documents' API, the permission it needs, and who gets past that: each of them with
-//! each kind of credentials.
+//! Every operation of the documents' API with each kind of credentials, and the permission that it needs.
 
 use std::collections::BTreeSet;
 
@@ -33,15 +32,15 @@ const HOOKS: &str = "/api/1/webhooks/document-events";
 const SUBSCRIPTION: &str =
     "/api/1/webhooks/document-events/subscription/document-status-changed-event";
 
-/// An operation as it is asked for.
+/// An operation and its request.
 struct Row {
     method: Method,
-    /// As the description of the API has it.
+    /// The path as in the OpenAPI document.
     template: String,
     path: String,
     body: Vec<u8>,
     kind: &'static str,
-    /// The permission that an employee needs; none where any token of a company will do.
+    /// The permission that an employee needs; `None` if any token of the company suffices.
     permission: Option<&'static str>,
 }
 
@@ -86,7 +85,7 @@ impl Row {
     }
 }
 
-/// The things that the rows are about.
+/// The objects that the rows name.
 struct Things {
     clerk: String,
     document: String,
@@ -212,7 +211,7 @@ fn is_refused(answer: &Answer) -> bool {
     answer.text.contains("\"PERMISSION_ERROR\"")
 }
 
-/// All but one permission are as good as none; that one is enough.
+/// The named permission is necessary and sufficient.
 #[tokio::test]
 async fn each_operation_asks_for_its_permission() {
     for (strict, status) in [(false, 400), (true, 403)] {
@@ -277,7 +276,7 @@ async fn each_operation_with_each_kind_of_credentials() {
                 row.method, row.path, answer.status, answer.text
             )
         };
-        // Answers to others count for nothing, also under this key.
+        // Answers to other callers are not repeated, even under the same key.
         let keyed = |caller: &Caller| caller.clone().header("idempotency-key", "one");
         for caller in [&scene.us.api, &scene.us.api, &scene.by(&things.clerk).await] {
             let answer = row.ask(&keyed(caller)).await;
@@ -288,7 +287,7 @@ async fn each_operation_with_each_kind_of_credentials() {
             );
         }
         let nonsense = hub.anonymous().bearer("nonsense");
-        // The token of a user who has left is none any more.
+        // The token of a deleted user is invalid.
         for caller in [hub.anonymous(), key.clone(), nonsense, by_left.clone()] {
             let answer = row.ask(&keyed(&caller)).await;
             assert_eq!(answer.status, 401, "{}", what(&answer));
@@ -302,7 +301,7 @@ async fn each_operation_with_each_kind_of_credentials() {
                 what(&answer)
             );
         }
-        // Another company does its own, and sees nothing of ours.
+        // Another company can act for itself, and does not see our documents.
         let answer = row.ask(&keyed(&scene.them.api)).await;
         let text = answer
             .text
@@ -320,9 +319,9 @@ async fn each_operation_with_each_kind_of_credentials() {
     }
 }
 
-/// A first answer is for who may still do it.
+/// A stored answer is repeated only to a caller who still has the permission.
 #[tokio::test]
-async fn what_was_answered_once_is_not_given_to_who_may_no_longer() {
+async fn stored_answers_require_the_permission() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let clerk = scene.clerk("clerk", &PERMISSIONS).await;
@@ -349,7 +348,7 @@ async fn what_was_answered_once_is_not_given_to_who_may_no_longer() {
             first.text,
             "{path}"
         );
-        // Nor to another: for whoever else may, it is a key like any other.
+        // For another caller the key is new.
         let other = us.api.clone().header("idempotency-key", path);
         let others = other.post(path, body.clone()).await.ok();
         let is_the_hook = path == SUBSCRIPTION;
@@ -376,7 +375,7 @@ async fn uploads_are_refused_before_they_are_read() {
         (SIGNATURE, "signatureContent", SIGNS),
     ] {
         grant(&scene, &clerk, &[]).await;
-        // Its form and its name are as wrong as can be; of that nothing is said.
+        // The form and the name are wrong as well, but the answer does not mention them.
         for file in ["a.exe", ""] {
             let answer = company.upload(path, part, file, b"x").await;
             refused(&answer, 400, "PERMISSION_ERROR", granted);
@@ -385,7 +384,7 @@ async fn uploads_are_refused_before_they_are_read() {
         let answer = company.upload(path, part, "a.exe", b"x").await;
         assert!(!is_refused(&answer), "{}", answer.text);
     }
-    // The originals of documents are no files of the workspace.
+    // Originals of documents are not among the files of the workspace.
     let blob = scene.us.content("a.pdf", PDF).await;
     for path in [format!("/files/{blob}"), format!("/files/{blob}/meta")] {
         let answer = scene.space().get(&path).await;

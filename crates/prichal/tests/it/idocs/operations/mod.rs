@@ -1,5 +1,5 @@
-//! Each operation of the vendor's list and each addition (`docs/contracts/idocs.md §1.2, §1.10`): what it answers,
-//! and what it refuses.
+//! The answers and refusals of each operation of the vendor's list and of our additions (`docs/contracts/idocs.md
+//! §1.2, §1.10`).
 
 mod answers;
 mod bulk;
@@ -49,7 +49,7 @@ const DOWNLOAD: &str = "/api/v3/sync/sign-content/download/";
 const PERMISSION: &str = "/api/v3/sync/references/company-employees/permission/";
 const DRAFT: &str = "/api/v3/sync/external/outbox/document/";
 
-/// What is read by an id in the path.
+/// Paths that read an object by the id at their end.
 const BY_ID: [&str; 8] = [
     ONE_OUTBOX, ONE_INBOX, STATUS, PRINT_FORM, ARCHIVE, SIGNATURES, DOWNLOAD, PERMISSION,
 ];
@@ -94,9 +94,9 @@ const WORDS: [&str; 4] = [
     "/api/v3/sync/references/permissions",
 ];
 
-/// An id that nothing has.
+/// An unused id.
 const NOTHING: &str = "0193f6d2-7c1a-7b3e-9f00-5d2c8a41e6b7";
-/// When everything happens, unless the clock is moved.
+/// The time of everything in a test that does not move the clock.
 const NOW: i64 = 1_767_225_600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,15 +110,15 @@ enum Kind {
     List,
 }
 
-/// A member of a body: where it is, of which type, and whether it has to be there.
+/// A member of a body: its path, its type, and true if it is required.
 type Member = (&'static str, Kind, bool);
 
-/// An operation that takes JSON, with a body that has nothing wrong in itself.
+/// An operation that takes JSON, with a valid body.
 struct Posted {
     path: String,
     body: Value,
     members: Vec<Member>,
-    /// What an employee needs for it, where it needs one.
+    /// The permission that an employee needs, if any.
     permission: Option<&'static str>,
 }
 
@@ -360,7 +360,7 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
     all
 }
 
-/// What stands in a body at a path as errors write it.
+/// The value in a body at a path in the notation of errors.
 fn at<'a>(body: &'a mut Value, path: &str) -> &'a mut Value {
     let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     body.pointer_mut(&pointer)
@@ -382,7 +382,7 @@ impl Scene {
     async fn strict(strict: bool) -> Self {
         let exchange = DocumentExchange::with(move |config| {
             config.edo_strict_codes = strict;
-            // Asking for everything without a good token takes many requests.
+            // Calls of every operation with wrong tokens take many requests.
             config.guess_limit.most = 0;
         })
         .await;
@@ -390,7 +390,7 @@ impl Scene {
         Self { exchange, us, them }
     }
 
-    /// Everything of our company that is under `/api/v1`.
+    /// The caller of our company under `/api/v1`.
     fn space(&self) -> Caller {
         self.us.api.at(&format!("/api/v1/{}", self.us.name))
     }
@@ -415,7 +415,7 @@ fn exactly(answer: &Answer, expected: Value) {
     assert_eq!(answer.text, expected.to_string());
 }
 
-/// A refusal in the envelope, whose text names something.
+/// Checks a refusal in the envelope and a name in its text.
 #[track_caller]
 fn refused(answer: &Answer, status: u16, word: &str, names: &str) {
     assert_eq!(answer.status, status, "{names}: {}", answer.text);

@@ -1,4 +1,4 @@
-//! Who may do what, and with which HTTP status it is refused.
+//! Permissions of employees, and the status of refusals.
 
 use serde_json::{Value, json};
 
@@ -44,9 +44,9 @@ async fn employees_of_others_and_those_who_have_left() {
     }
 }
 
-/// The author is who is named, else whose token it is, else the first head.
+/// The author is the named employee, else the token's user, else the first head.
 #[tokio::test]
-async fn who_is_the_author() {
+async fn the_author_of_a_document() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let clerk = scene.clerk("clerk", &["DOCUMENT_CREATE"]).await;
@@ -66,9 +66,9 @@ async fn who_is_the_author() {
     }
 }
 
-/// A token of a member that is nobody's has no permission, whoever is named.
+/// A member's token without a user has no permission, even if the body names an employee.
 #[tokio::test]
-async fn nobody_in_particular() {
+async fn a_members_token_without_a_user() {
     let scene = Scene::new().await;
     let (us, hub) = (&scene.us, &scene.exchange.hub);
     let member = hub.token(&us.name, "member").await.at("");
@@ -86,9 +86,9 @@ async fn nobody_in_particular() {
     admin.post(OUTBOX, json!({})).await.ok();
 }
 
-/// Whoever pays is not always the sender; when nobody does, nothing is sent.
+/// Either side may pay. Without a payer nothing is sent.
 #[tokio::test]
-async fn somebody_has_to_pay() {
+async fn a_payer_is_required() {
     for (strict, status) in [(false, 400), (true, 402)] {
         let scene = Scene::strict(strict).await;
         let (us, them) = (&scene.us, &scene.them);
@@ -119,10 +119,10 @@ async fn somebody_has_to_pay() {
     }
 }
 
-/// An administrator's token that is nobody's may do what no employee is named for, whatever the first
-/// employee may do.
+/// An administrator's token without a user may act where no employee is named, whatever the rights of the first
+/// employee.
 #[tokio::test]
-async fn an_administrator_who_is_nobody() {
+async fn an_administrators_token_without_a_user() {
     let scene = Scene::new().await;
     let made = json!({ "name": "new", "bin": BINS[3] });
     let admin = scene.exchange.hub.admin();
@@ -148,16 +148,16 @@ async fn an_administrator_who_is_nobody() {
     assert_eq!(ended[0]["operationStatus"], "CompletedWithOk");
     company.api.delete(&format!("{DRAFT}{id}")).await.ok();
 
-    // A member's is nobody's.
+    // A member's token without a user.
     company.api = scene.exchange.hub.token("new", "member").await.at("");
     let answer = company.api.post(CREATE, company.metadata(&[&blob])).await;
     refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
 }
 
-/// An administrator's token that is somebody's acts for him where it names nobody: what he may no longer do, it is
-/// not given the first answer of again.
+/// An administrator's token with a user acts for the user if the body names nobody. A stored answer is not repeated
+/// once the user has lost the permission.
 #[tokio::test]
-async fn an_administrator_who_is_somebody() {
+async fn an_administrators_token_with_a_user() {
     let scene = Scene::new().await;
     let (us, hub) = (&scene.us, &scene.exchange.hub);
     let clerk = scene.clerk("clerk", &["DOCUMENT_CREATE"]).await;
@@ -178,14 +178,15 @@ async fn an_administrator_who_is_somebody() {
         let answer = api.post(path, body).await;
         refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
     }
-    // Whoever is named acts for himself.
+    // A named employee acts with his own rights.
     body["documentMetadata"]["documentAuthorEmployeeId"] = json!(us.employee);
     plain.post(CREATE, body).await.ok();
 }
 
-/// Who may sign sees what is to be signed; an archive is for those who may download.
+/// The link to the content to sign requires the permission to sign, the link to an archive the permission to
+/// download.
 #[tokio::test]
-async fn who_may_follow_a_link() {
+async fn download_links_require_a_permission() {
     for (strict, status) in [(false, 400), (true, 403)] {
         let scene = Scene::strict(strict).await;
         let (us, them) = (&scene.us, &scene.them);
@@ -220,7 +221,7 @@ async fn who_may_follow_a_link() {
             assert_eq!(answer.status, status, "{}", answer.text);
             refused(&answer, status, "PERMISSION_ERROR", "DOCUMENT_");
         }
-        // The outcome of an element is for those who may begin one.
+        // The outcome of an element requires the permission to begin one.
         let asked = json!({ "operations": [{ "data": { "documentId": document, "signedByEmployeeId": us.employee } }] });
         let started = us.api.post(BULK[3].0, asked).await.ok();
         us.ended(BULK[3].0, &started).await;

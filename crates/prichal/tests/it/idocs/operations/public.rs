@@ -1,4 +1,4 @@
-//! The page that anybody may see, and how an administrator sets what signatures are checked with.
+//! The public page, and the settings of signature checks.
 
 use serde_json::json;
 
@@ -91,7 +91,7 @@ async fn the_check_page() {
         page.text
     );
 
-    // A document that went without a signature.
+    // A document that was sent without a signature.
     let unsigned = us.draft().await;
     us.api
         .post(ROUTE, us.to(&unsigned, &[&them.bin]))
@@ -142,7 +142,7 @@ async fn signature_policies() {
         assert!(answer.text.contains(names), "{body}: {}", answer.text);
     }
     exactly(&admin.get(path).await, changed);
-    // What is left out is as it is by default.
+    // Members that are left out have their defaults.
     exactly(&admin.put(path, json!({})).await, default);
 
     let nowhere = "/admin/v1/workspaces/nowhere/signature-policy";

@@ -1,4 +1,4 @@
-//! What every operation refuses: who is unknown, what is malformed, and what belongs to others.
+//! Refusals of every operation: unknown callers, malformed bodies, objects of others.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::harness::{
     hub::Answer,
 };
 
-/// Everything there is, with a way to ask for it.
+/// Every operation, with a request for it.
 async fn ask_everything(caller: &Caller) -> Vec<Answer> {
     let mut all = Vec::new();
     for posted in all_posted(NOTHING, BINS[1], NOTHING, NOTHING) {
@@ -28,7 +28,7 @@ async fn ask_everything(caller: &Caller) -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn nothing_without_a_token() {
+async fn no_operation_without_a_token() {
     let scene = Scene::new().await;
     let anybody = scene.exchange.hub.anonymous();
     for caller in [anybody.clone(), anybody.clone().bearer("0123456789")] {
@@ -131,7 +131,7 @@ async fn members_of_a_wrong_type() {
                 assert_eq!(answer.status, 400, "{path} {name} {value}: {}", answer.text);
                 invalid(&answer, name);
             }
-            // Null is as if it were not there.
+            // A null counts as a missing member.
             let mut changed = body.clone();
             *at(&mut changed, name) = Value::Null;
             let answer = us.api.post(path, changed).await;
@@ -150,7 +150,7 @@ async fn members_of_a_wrong_type() {
     }
 }
 
-/// Names and words in another case, numbers for words, more members than there are: all the same.
+/// Names and words in another case, numbers in place of words, unknown members: all are accepted.
 #[tokio::test]
 async fn bodies_in_another_spelling() {
     fn respell(value: &Value, name: &dyn Fn(&str) -> String) -> Value {
@@ -224,9 +224,9 @@ fn number(word: &str) -> u64 {
     }
 }
 
-/// What belongs to another company is answered as what does not exist.
+/// An object of another company is answered like one that does not exist.
 #[tokio::test]
-async fn what_is_foreign_does_not_exist() {
+async fn objects_of_other_companies_do_not_exist() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let theirs = them.draft().await;
@@ -316,7 +316,7 @@ async fn what_is_foreign_does_not_exist() {
     assert_eq!(us.status(&own).await, "DRAFT");
     assert_eq!(them.status(&theirs).await, "DRAFT");
 
-    // Ids that are none.
+    // Malformed ids.
     for path in BY_ID {
         for id in ["x", "0", "%00", "..%2f..", &"9".repeat(500)] {
             let answer = us.api.get(&format!("{path}{id}")).await;

@@ -1,4 +1,4 @@
-//! Routes, and what may stand in them.
+//! Routes and their members.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ async fn to_whom_a_document_may_go() {
         }
         let answer = with(path, "counterpartyBin", json!(us.bin)).await;
         invalid(&answer, &format!("{node}.counterpartyBin"));
-        // Not here, and nothing to write to; a person counts as well.
+        // A company or person that is not registered, without an address to write to.
         for individual in [false, true] {
             let mut body = us.to(&document, &[BINS[3]]);
             body["route"]["external"]["nodes"][0]["isIndividual"] = json!(individual);
@@ -89,7 +89,7 @@ async fn to_whom_a_document_may_go() {
         assert_eq!(external(us, &document).await, json!([]));
     }
 
-    // A second route on a draft takes the place of the first; after dispatch there is none.
+    // A second route replaces the first one of a draft. After dispatch it is refused.
     us.quick_route(&document, &[&them.bin]).await.ok();
     let mut body = us.to(&document, &[BINS[2]]);
     body["route"]["external"]["nodes"][0]["counterpartyEmails"] =
@@ -110,9 +110,9 @@ async fn to_whom_a_document_may_go() {
     }
 }
 
-/// The guide's word for what S calls a flag.
+/// The guide's word and the schema's flag for a required signature.
 #[tokio::test]
-async fn who_has_to_sign() {
+async fn required_signers() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let document = us.draft().await;
@@ -144,7 +144,7 @@ async fn who_has_to_sign() {
 
 /// Companies in their order, or all at once.
 #[tokio::test]
-async fn whose_turn_it_is() {
+async fn companies_sign_in_order_or_at_once() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let third = scene.exchange.company(2).await;
@@ -180,9 +180,9 @@ async fn whose_turn_it_is() {
     }
 }
 
-/// What is not for this kind of document, not from this side, or not now.
+/// Actions that do not fit the kind of the document, the side, or the moment.
 #[tokio::test]
-async fn what_cannot_be_done_now() {
+async fn actions_out_of_turn_are_refused() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let clerk = scene
@@ -238,7 +238,7 @@ async fn what_cannot_be_done_now() {
         &draft,
     );
 
-    // INFORM needs nobody; what is left waits for the one who is named.
+    // INFORM requires no action. The rest waits for the named employee.
     let all = json!({ "nodes": [
         { "order": 0, "employeeId": us.employee, "requiredAction": "INFORM" },
         { "order": 1, "employeeId": clerk, "requiredAction": "APPROVE" },
@@ -349,9 +349,10 @@ async fn links_with_two_slashes() {
     refused(&answer, 401, "PERMISSION_ERROR", "Authorization");
 }
 
-/// Where nobody has to sign, to arrive is all; and what is said to one is not for the other.
+/// Without a required signature a document is finished on arrival. A comment for one recipient is hidden from the
+/// others.
 #[tokio::test]
-async fn to_arrive_is_enough() {
+async fn a_route_without_signatures_is_finished_on_arrival() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let third = scene.exchange.company(2).await;

@@ -1,4 +1,4 @@
-//! Signing: whose ticket it is, how long it is good, and companies that are people or that come late.
+//! Signing: tickets and their lifetime, companies that are persons, companies that register late.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn a_ticket_is_an_employees() {
     let ticket = heads["idempotencyTicket"].clone();
     invalid(&save(&deputy, ticket.clone()).await, "idempotencyTicket");
 
-    // The deputy's own leaves the head's alone; both see the same bytes.
+    // The deputy's ticket does not replace the head's. Both get the same bytes.
     let deputys = sign_by(us, &deputy, &document).await.ok();
     assert_eq!(us.download(&deputys).await, zip);
     invalid(
@@ -47,7 +47,7 @@ async fn a_ticket_is_an_employees() {
         "idempotencyTicket",
     );
 
-    // A permission that is taken away meanwhile is missed.
+    // A permission that was removed meanwhile is missing.
     let operations = json!([{ "op": "replace", "path": "/permissions", "value": [] }]);
     let path = format!("/users/{deputy}");
     scene.space().patch(&path, operations).await.ok();
@@ -60,7 +60,7 @@ async fn a_ticket_is_an_employees() {
     assert_eq!(late.status, 400, "{}", late.text);
 }
 
-/// An internal document is signed by whom the route names, as an outgoing one is.
+/// The route names the signer of an internal document, as of an outgoing one.
 #[tokio::test]
 async fn an_internal_document_is_signed_like_others() {
     let scene = Scene::new().await;
@@ -129,7 +129,7 @@ async fn links_have_an_address_and_a_time() {
     us.quick_sign(Side::Outbox, &document).await.ok();
 }
 
-/// A person has no BIN in the certificate: the IIN stands for it.
+/// A person's certificate has no BIN. The IIN takes its place.
 #[tokio::test]
 async fn a_person_signs() {
     let scene = Scene::new().await;
@@ -163,7 +163,7 @@ async fn a_person_signs() {
     assert_eq!(us.status(&document).await, "FINISHED");
 }
 
-/// A company that comes between the route and the moment when it is its turn gets its document.
+/// A company that registers after the route was made, but before its turn, gets the document.
 #[tokio::test]
 async fn a_company_comes_while_a_document_is_on_its_way() {
     let exchange = DocumentExchange::new().await;
@@ -240,7 +240,7 @@ async fn numbers_without_a_check_digit() {
     );
 }
 
-/// A company that has left and comes again is another one: it has what was sent to it since.
+/// A company that left and registers again is a new one. It has the documents that were sent since it left.
 #[tokio::test]
 async fn a_company_comes_again() {
     let exchange = DocumentExchange::new().await;
@@ -267,7 +267,7 @@ async fn a_company_comes_again() {
     assert_eq!(them.api.get(&format!("{STATUS}{before}")).await.status, 401);
 }
 
-/// A signature that nobody has handed in for a week is no longer there.
+/// A signature that was not submitted for a week is removed.
 #[tokio::test]
 async fn a_signature_is_not_kept_for_ever() {
     let scene = Scene::new().await;

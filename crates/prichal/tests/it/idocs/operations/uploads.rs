@@ -1,4 +1,4 @@
-//! Uploads: by name and by content, how large, kept once, and not for ever (`docs/contracts/idocs.md §1.5`).
+//! Uploads: file types, sizes, deduplication and retention (`docs/contracts/idocs.md §1.5`).
 
 use std::{path::Path, time::Duration};
 
@@ -119,7 +119,7 @@ async fn forms_that_are_none() {
         let twice = format!("{head}\r\n{head}\r\n--b--\r\n");
         invalid(&sent(&good, path, &twice).await, part);
     }
-    // Other parts before and behind do no harm.
+    // Other parts before and after are ignored.
     let form = us
         .api
         .clone()
@@ -132,7 +132,7 @@ async fn forms_that_are_none() {
 }
 
 #[tokio::test]
-async fn how_large_an_upload_may_be() {
+async fn uploads_have_a_maximum_size() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let mut content = large_pdf((15 << 20) + 1);
@@ -153,7 +153,7 @@ async fn how_large_an_upload_may_be() {
             .ok();
         assert_eq!(answer["response"]["fileLength"], kilobytes);
     }
-    // What is longer than any form may be is refused by what it declares; the name comes first.
+    // A form over the maximum is refused by its declared length. Its file name is checked first.
     content.resize(18 << 20, b'x');
     let answer = us
         .upload(CONTENT, "documentContent", "a.pdf", &content)
@@ -164,14 +164,14 @@ async fn how_large_an_upload_may_be() {
         .await;
     refused(&answer, 400, "UPLOADED_FILE_EXTENSION_ERROR", "a.exe");
 
-    // Whatever may be a document may lie inside of a signature.
+    // A signature may contain a document of the maximum size.
     let cms = us.sign(&content, true);
     for sent in [cms.clone(), STANDARD.encode(&cms).into_bytes()] {
         let answer = us.upload(SIGNATURE, "signatureContent", "a.cms", &sent);
         let answer = answer.await.ok();
         assert_eq!(answer["response"]["fileLength"], cms.len().div_ceil(1024));
     }
-    // Beside the content there may be as much as there may be without one.
+    // Beside its content a signature may be as large as one without content.
     let with = |inside: &[u8], attached: bool, more: usize| {
         let filler = prichal_sign::testing::der::element(0x83, &vec![0; more]);
         let more = prichal_sign::Additions {
@@ -195,7 +195,7 @@ async fn how_large_an_upload_may_be() {
     }
 }
 
-/// Whatever the armour, the same bytes are kept.
+/// The stored bytes are the same for every armour.
 #[tokio::test]
 async fn signatures_in_armour() {
     let scene = Scene::new().await;
@@ -224,7 +224,7 @@ async fn signatures_in_armour() {
             .ok();
         assert_eq!(answer["response"]["fileLength"], der.len().div_ceil(1024));
         let blob = text(&answer["response"]["blobId"]);
-        // The first signs, the others are the same signature again.
+        // The first upload signs. The others are repetitions.
         us.save(Side::Outbox, &document, &blob, &ticket).await.ok();
     }
     let archive = us.api.get(&format!("{ARCHIVE}{document}")).await.ok();
@@ -250,7 +250,7 @@ pub(super) fn files_in(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn what_is_the_same_is_kept_once_and_what_is_not_used_ends() {
+async fn equal_contents_are_stored_once_and_unused_ones_removed() {
     let scene = Scene::new().await;
     let (us, them) = (&scene.us, &scene.them);
     let hub = &scene.exchange.hub;
@@ -293,9 +293,9 @@ async fn what_is_the_same_is_kept_once_and_what_is_not_used_ends() {
     );
 }
 
-/// Whoever is refused before the body is read still hears why.
+/// A client that is refused before its body is read still gets the reason.
 #[tokio::test]
-async fn who_may_not_upload_is_told_so() {
+async fn uploads_without_permission_are_refused() {
     let scene = Scene::new().await;
     let content = large_pdf(15 << 20);
     for caller in [
@@ -326,7 +326,7 @@ async fn who_may_not_upload_is_told_so() {
     refused(&answer, 429, "UNKNOWN", "запросов");
 }
 
-/// BER, whose lengths may be open, is as good as DER, and is kept as it came: it is what was signed.
+/// BER with indefinite lengths is accepted like DER and stored unchanged.
 #[tokio::test]
 async fn signatures_in_ber() {
     let scene = Scene::new().await;
@@ -375,7 +375,7 @@ async fn uploads_in_chunks() {
         chunks.push(Vec::new());
         for chunk in chunks {
             let sent = [format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat();
-            // Whoever is refused may not be listened to until the end.
+            // The server may not read the rest of a refused upload.
             if line.write_all(&sent).await.is_err() {
                 break;
             }

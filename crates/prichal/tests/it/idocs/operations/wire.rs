@@ -1,4 +1,4 @@
-//! How all of it is spoken: media types, paths, languages, keys, rates.
+//! The wire format: media types, paths, languages, idempotency keys, rates.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -154,7 +154,7 @@ async fn errors_in_three_languages() {
             |language| us.api.clone().header("accept-language", language),
         );
         invalid(&caller.post(CREATE, body.clone()).await, expected);
-        // Whatever is refused is refused in that language.
+        // Every refusal is in that language.
         let stranger = caller.clone().bearer("x");
         let other = json!({ "documentId": NOTHING, "employeeId": us.employee });
         let key = caller.clone().header("idempotency-key", "");
@@ -244,7 +244,7 @@ async fn a_request_that_is_sent_again() {
     }
     let blob = text(&first["response"]["blobId"]);
 
-    // One document all the way.
+    // The whole life of one document.
     let document = again(us, CREATE, us.metadata(&[&blob])).await.str("id");
     let list = us.api.post(OUTBOX, json!({})).await.ok();
     assert_eq!(list["response"]["totalSize"], 1);
@@ -310,7 +310,7 @@ async fn a_request_that_is_sent_again() {
     let list = us.api.post(OPERATIONS, json!({})).await.ok();
     assert_eq!(list["response"]["totalSize"], 18, "each element once");
 
-    // A key counts for a company and a path, for a day; a refusal leaves it free.
+    // A key applies to a company and a path for a day. A refusal does not use it up.
     let key = "the same everywhere";
     let body = us.metadata(&[&blob]);
     let bad = us.metadata(&[NOTHING]);
@@ -391,7 +391,7 @@ async fn a_token_has_so_many_requests() {
             assert_eq!(over.header("retry-after"), Some("50"));
         }
     }
-    // Others are not counted with it, and somebody unknown is not counted.
+    // Other companies have their own count, and unknown callers are not counted.
     let other = exchange.hub.token(&us.name, "admin").await.at("");
     assert_eq!(left(&other.post(OUTBOX, json!({})).await.ok()), [3, 2, 60]);
     let anybody = exchange.hub.anonymous();

@@ -1,4 +1,4 @@
-//! Signatures of documents: how they are checked, and checked again.
+//! Checks of signatures at signing, and their repetition later.
 
 use std::{
     path::{Path, PathBuf},
@@ -58,7 +58,7 @@ async fn a_signature_is_really_checked() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_checked_yet_is_checked_again() {
+async fn unfinished_checks_are_repeated() {
     let exchange = DocumentExchange::new().await;
     let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
     us.forget_lists();
@@ -103,9 +103,9 @@ async fn what_cannot_be_checked_yet_is_checked_again() {
     assert_eq!(told.count(), 1, "{}", feed.text);
 }
 
-/// Two lists are missing and their server hangs: that costs the time of one.
+/// Two lists on a server that hangs cost the time of one.
 #[tokio::test]
-async fn who_signs_waits_five_seconds_at_most() {
+async fn a_signer_waits_five_seconds_at_most() {
     let lists = Receiver::start(|_| Reply::Silence).await;
     let exchange = DocumentExchange::new().await;
     let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
@@ -122,7 +122,7 @@ async fn who_signs_waits_five_seconds_at_most() {
     assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
 }
 
-/// A signature whose file is lost: others are checked again all the same, and it is itself once it can be.
+/// A signature whose file is lost does not hold up the checks of others, and is checked itself when the file is back.
 #[tokio::test]
 async fn a_signature_that_cannot_be_read_holds_up_no_other() {
     let exchange = DocumentExchange::new().await;
@@ -193,7 +193,7 @@ async fn every_signer_of_a_signature_counts() {
     us.quick_route(&document, &[&them.bin]).await.ok();
     let generated = us.generate(Side::Outbox, &document).await.ok();
     let zip = us.download(&generated).await;
-    // Ours could not be checked to the end yet, which would be taken; the other one is not ours.
+    // Our signature alone would be accepted unfinished. The other signer is not of our company.
     let at = Time::from_unix(START.secs());
     let (ours, theirs) = (
         Signer::new(&us.signer, &zip, at),
@@ -230,7 +230,7 @@ async fn a_person_signs_with_no_companys_certificate() {
         document
     };
     let document = sent(&us).await;
-    // The IIN is the person's, and so is the certificate's; but it is a company's.
+    // The IIN is right, but the certificate is a company's.
     person.signer = exchange.signer(BINS[2], &iin);
     let refused = person.quick_sign(Side::Inbox, &document).await;
     assert!(
@@ -243,7 +243,7 @@ async fn a_person_signs_with_no_companys_certificate() {
     assert_eq!(us.status(&document).await, "FINISHED");
 }
 
-/// Whatever must wait, what is wrong for good is refused at once.
+/// A signature with a final fault is refused at once, although another of its checks has to wait.
 #[tokio::test]
 async fn a_time_stamp_that_waits_hides_no_stranger() {
     let exchange = DocumentExchange::new().await;
@@ -269,7 +269,7 @@ async fn a_time_stamp_that_waits_hides_no_stranger() {
     }
 }
 
-/// No signature has more signers than anybody needs, and none makes a longer report than is kept.
+/// The number of signers is bounded, and so is the report.
 #[tokio::test]
 async fn a_crowd_of_signers_is_refused() {
     let exchange = DocumentExchange::new().await;
@@ -287,7 +287,7 @@ async fn a_crowd_of_signers_is_refused() {
     assert!(said(&refused).contains("more than 16"), "{}", refused.text);
 }
 
-/// A workspace that takes nothing new that waits goes on checking what it has taken.
+/// A policy that refuses unfinished signatures does not end the checks of those accepted before it.
 #[tokio::test]
 async fn a_stricter_policy_ends_no_recheck() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;
@@ -324,7 +324,7 @@ async fn a_stricter_policy_ends_no_recheck() {
     .await;
 }
 
-/// The employee's number is expected in every check, not what the certificate says of itself.
+/// Every check expects the number of the employee, not the one in the certificate.
 #[tokio::test]
 async fn a_recheck_expects_the_number_of_the_employee() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;
@@ -347,7 +347,7 @@ async fn a_recheck_expects_the_number_of_the_employee() {
     .await;
 }
 
-/// A switch that an administrator has set is a duty under any policy; what was not checked is said.
+/// A switch that an administrator has set applies under any policy. The report names the checks that were left out.
 #[tokio::test]
 async fn a_trial_policy_says_what_it_does_not_check() {
     let exchange = DocumentExchange::new().await;

@@ -24,7 +24,7 @@ use crate::{
     idocs::signatures::{name_lists, stamped},
 };
 
-/// Lists that no signature brings with it are fetched from where the certificates say, once.
+/// Missing revocation lists are fetched once from the addresses in the certificates.
 #[tokio::test]
 async fn revocation_lists_are_fetched_and_kept() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;
@@ -52,7 +52,7 @@ async fn revocation_lists_are_fetched_and_kept() {
         });
     };
 
-    // Out of reach: it is accepted, and checked again.
+    // The list is out of reach: the signature is accepted and checked again.
     let document = us.sent(&[&them.bin]).await;
     let path = format!("{V3}/sync/single/document/signatures/{document}");
     let report = us.api.get(&path).await.ok()[0]["report"].clone();
@@ -68,7 +68,7 @@ async fn revocation_lists_are_fetched_and_kept() {
         ["/issuer.crl", "/root.crl"]
     );
 
-    // Revoked after it was here: the signature is good all the same.
+    // Revoked after the signature arrived, which stays valid.
     serve(true, START.secs() + 120);
     exchange.hub.advance(Duration::from_mins(3));
     eventually("it is checked again", || async {
@@ -78,7 +78,7 @@ async fn revocation_lists_are_fetched_and_kept() {
     .await;
     lists.take(2).await;
 
-    // What has been fetched is kept: a further signature with that certificate is refused at once.
+    // Fetched lists are stored: a further signature with that certificate is refused at once.
     let document = us.draft().await;
     us.quick_route(&document, &[&them.bin]).await.ok();
     let refused = us.quick_sign(Side::Outbox, &document).await;
@@ -86,7 +86,7 @@ async fn revocation_lists_are_fetched_and_kept() {
     assert_eq!(lists.waiting(), 0);
 }
 
-/// What has been fetched is not kept without a bound: the oldest makes room.
+/// The store of fetched evidence is bounded: the oldest is removed first.
 #[tokio::test]
 async fn the_oldest_lists_make_room() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;
@@ -137,7 +137,7 @@ async fn the_oldest_lists_make_room() {
     }
 }
 
-/// A place that a certificate names for its issuer's.
+/// The extension that names the address of the issuer's certificate.
 fn issuer_at(url: &str) -> Vec<u8> {
     let place = [
         der::oid("1.3.6.1.5.5.7.48.2"),
@@ -147,7 +147,7 @@ fn issuer_at(url: &str) -> Vec<u8> {
     extension("1.3.6.1.5.5.7.1.1", false, &access)
 }
 
-/// Nobody vouches for a signer whose issuer is out of reach: the signature is neither taken nor refused for good.
+/// A signature whose issuer is out of reach is neither accepted nor refused for good.
 #[tokio::test]
 async fn an_issuer_that_is_away_is_asked_again() {
     let issuers = Receiver::start(|_| Reply::Status(503)).await;
@@ -174,7 +174,7 @@ async fn an_issuer_that_is_away_is_asked_again() {
     assert_eq!(away.header("retry-after"), Some("60"));
     assert_eq!(us.status(&document).await, "DRAFT");
 
-    // A stranger's that names the same place is nobody's for as long as it is away, and a stranger's after.
+    // A stranger's certificate that names the same address waits as well, and is refused when the issuer is there.
     let evil = Authority::new(|word| Key::p256(&format!("evil {word}")));
     let draft = Draft {
         extensions: vec![issuer_at(&format!("{}/ca.cer", issuers.url))],
@@ -185,7 +185,7 @@ async fn an_issuer_that_is_away_is_asked_again() {
         .await;
     let answer = us.save(Side::Outbox, &document, &forged, &ticket).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
-    // What is wrong besides is said at once.
+    // Other faults are reported at once.
     let other = Draft {
         extensions: vec![issuer_at(&format!("{}/ca.cer", issuers.url))],
         ..DocumentExchange::signer_draft(BINS[2], &us.iin)
@@ -211,7 +211,7 @@ async fn an_issuer_that_is_away_is_asked_again() {
     assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
 }
 
-/// Another certificate at an issuer's address, for a moment, is asked for anew.
+/// A wrong certificate at an issuer's address is not stored: the address is asked again.
 #[tokio::test]
 async fn a_wrong_issuer_at_an_address_is_not_kept() {
     let issuers = Receiver::start(|_| Reply::Status(503)).await;
@@ -232,14 +232,14 @@ async fn a_wrong_issuer_at_an_address_is_not_kept() {
     let issuer = exchange.authority.issuer.der.clone();
     serve(&issuers, vec![("/ca.cer", issuer)]);
     us.quick_sign(Side::Outbox, &document).await.ok();
-    // That one is kept: it is asked for no more.
+    // The right certificate is stored and not asked for again.
     issuers.take(2).await;
     serve(&issuers, Vec::new());
     us.sent(&[&them.bin]).await;
     assert_eq!(issuers.waiting(), 0);
 }
 
-/// An address that somebody has appended takes no time from what the signer needs.
+/// The address in an appended time-stamp takes no time from the signer's own evidence.
 #[tokio::test]
 async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
     let slow = Receiver::start(|_| Reply::Silence).await;
@@ -274,7 +274,7 @@ async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
         let (us, document) = (us.clone(), document.clone());
         async move { us.save(Side::Outbox, &document, &blob, &ticket).await }
     });
-    // It is asked last, when all that the signer needs is there.
+    // It is asked last, after the signer's own evidence.
     slow.next().await;
     lists.take(2).await;
     exchange.hub.advance(Duration::from_secs(2));
@@ -283,7 +283,7 @@ async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
     let report = us.api.get(&path).await.ok()[0]["report"].clone();
     assert_eq!(report["verdict"], "TOTAL_PASSED", "{report}");
 
-    // The archive has what the verdict rests on, and the signature in it is proven by itself.
+    // The archive contains the evidence, and its signature validates without the network.
     let path = format!("{V3}/sync/single/document/GetDocumentArchiveByDocumentId/{document}");
     let archive = us.api.get(&path).await.ok();
     assert_eq!(us.api.get(&path).await.ok().bytes, archive.bytes);
@@ -310,7 +310,7 @@ async fn a_slow_address_in_a_time_stamp_delays_the_signer_little() {
     assert!(received.is_some());
 }
 
-/// A place that a certificate names for its revocation list, several times.
+/// The extension that names several addresses of a revocation list.
 fn lists_at(urls: &[String]) -> Vec<u8> {
     let urls: Vec<Vec<u8>> = urls
         .iter()
@@ -324,7 +324,8 @@ fn lists_at(urls: &[String]) -> Vec<u8> {
     )
 }
 
-/// What is found for something appended makes the signer's own needs known, and these are asked then.
+/// An issuer found for an appended certificate leads to the addresses of the signer's own lists, which are asked
+/// next.
 #[tokio::test]
 async fn an_issuer_out_of_something_appended_hides_no_revocation() {
     let place = Receiver::start(|_| Reply::Status(500)).await;
@@ -356,7 +357,7 @@ async fn an_issuer_out_of_something_appended_hides_no_revocation() {
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 
-/// A list in a signature is the signer's choice: where its address has a newer one, that counts.
+/// The signer chooses the list in a signature. A newer one at its address counts instead.
 #[tokio::test]
 async fn an_older_list_in_a_signature_hides_no_newer_one() {
     let place = Receiver::start(|_| Reply::Status(500)).await;
@@ -368,7 +369,7 @@ async fn an_older_list_in_a_signature_hides_no_newer_one() {
         list(&exchange.authority.root, None),
         old.signed_by(&issuer),
     ]);
-    // Where there is none, it counts itself.
+    // Without a newer one, the signer's counts.
     us.sent(&[&them.bin]).await;
     assert_eq!(place.next().await.path, "/issuer.crl");
     serve(
@@ -382,7 +383,7 @@ async fn an_older_list_in_a_signature_hides_no_newer_one() {
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 
-/// Issuers one above the other, each behind an address in the one below: revocation is asked in the end.
+/// A chain of issuers, each at an address in the certificate below it. Revocation is still checked in the end.
 #[tokio::test]
 async fn a_long_path_hides_no_revocation() {
     let place = Receiver::start(|_| Reply::Status(500)).await;
@@ -423,9 +424,9 @@ async fn a_long_path_hides_no_revocation() {
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 
-/// More addresses than there is time for: those that were never asked are no reason to take a signature.
+/// More addresses than there is time for. An address that was not asked is no reason to accept a signature.
 #[tokio::test]
-async fn an_address_that_was_not_asked_is_none_that_was_asked_in_vain() {
+async fn an_unasked_address_does_not_count_as_unreachable() {
     let slow = Receiver::start(|_| Reply::Silence).await;
     let exchange = DocumentExchange::new().await;
     let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);

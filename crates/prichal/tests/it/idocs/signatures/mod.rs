@@ -35,8 +35,8 @@ pub(crate) fn list(by: &Identity, revoked: Option<&Identity>) -> Vec<u8> {
     list.signed_by(by)
 }
 
-/// From now on a company's signatures bring no lists: its certificates name a place to fetch them from.
-/// Gives the new issuer.
+/// Issues the company a certificate that names an address for revocation lists, and removes the lists from its
+/// signatures. Returns the new issuer.
 pub(crate) fn name_lists(
     exchange: &DocumentExchange,
     company: &mut Company,
@@ -59,7 +59,7 @@ pub(crate) fn name_lists(
     issuer
 }
 
-/// A signature by `who` with a time-stamp by `authority`, whose revocation cannot be asked.
+/// A signature by `who` with a time-stamp by `authority`, which names no address for revocation lists.
 pub(crate) fn stamped(
     who: &Identity,
     issuer: &Identity,

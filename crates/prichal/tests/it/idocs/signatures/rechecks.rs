@@ -1,4 +1,4 @@
-//! Signatures that are looked at again, what is told of them in short, and lists that are kept here.
+//! Repeated checks of signatures, their summaries, and stored revocation lists.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn another_policy_has_given_up_signatures_checked_again() {
     let hub = &exchange.hub;
     hub.installation
         .execute("UPDATE document_signature SET due_at = NULL, checks = 120");
-    // Without another policy nobody looks.
+    // The same policy repeats no check.
     hub.advance(Duration::from_hours(7));
     assert_eq!(verdict(&us, &ours).await, "INDETERMINATE");
     exchange.trust(&us.name, json!({ "policy": "test" })).await;
@@ -50,7 +50,7 @@ async fn another_policy_has_given_up_signatures_checked_again() {
     .await;
     assert_eq!(verdict(&them, &theirs).await, "INDETERMINATE", "another's");
 
-    // So it is when the anchors were missing.
+    // The same holds for anchors that were missing.
     exchange
         .trust(&them.name, json!({ "policy": "test", "trustAnchors": [] }))
         .await;
@@ -72,7 +72,7 @@ async fn another_policy_has_given_up_signatures_checked_again() {
     .await;
 }
 
-/// The public page reads what it shows, and of a signature from before that was kept, its report.
+/// The public page reads the stored summary, or the report of a signature that is older than summaries.
 #[tokio::test]
 async fn the_check_page_reads_no_reports() {
     let exchange = DocumentExchange::new().await;
@@ -100,7 +100,7 @@ async fn the_check_page_reads_no_reports() {
     assert_eq!(page().await, first);
 }
 
-/// The signer brings a list of half an hour ago; the one that is kept here is newer, and nobody is asked for it.
+/// The signer brings a list of half an hour ago. The stored list is newer and is used without a request.
 #[tokio::test]
 async fn a_newer_list_that_is_kept_counts() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;
@@ -132,7 +132,7 @@ async fn a_newer_list_that_is_kept_counts() {
             .await
             .expect("written");
     };
-    // Without one that is kept, what the signer brings is new enough.
+    // Without a stored list, the signer's is new enough.
     us.sent(&[&them.bin]).await;
     keep(list(600)).await;
     us.sent(&[&them.bin]).await;
@@ -147,8 +147,7 @@ async fn a_newer_list_that_is_kept_counts() {
     assert_eq!(lists.waiting(), 0);
 }
 
-/// Everything that a verdict rests on is in the archive: the signature proves itself with the root alone, and the
-/// report says the same.
+/// The archive contains all evidence of a verdict: with the root alone, the signature validates to the same report.
 #[tokio::test]
 async fn an_archive_is_read_back() {
     let lists = Receiver::start(|_| Reply::Status(500)).await;

@@ -1,4 +1,4 @@
-//! What there was to tell of documents: told again, looked up, read on (`docs/contracts/idocs.md §3`).
+//! The history of status events: repeated, looked up, paged (`docs/contracts/idocs.md §3`).
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn what_fails_comes_again_on_the_documents_own_clock() {
+async fn failed_calls_are_retried_on_the_schedule_of_documents() {
     const WAITS: [u64; 10] = [
         10,
         60,
@@ -36,7 +36,7 @@ async fn what_fails_comes_again_on_the_documents_own_clock() {
         assert_eq!(attempts[0]["status"], "deferred");
         assert_eq!(attempts[0]["error"], "the answer was 503, not 2xx");
         assert_eq!(attempts[0]["answer"], "sorry");
-        // Had it come before its time, its timestamp would say so.
+        // The timestamp shows that it did not come early.
         hub.advance(Duration::from_secs(wait - 1));
         acme.attempts(done).await;
         hub.advance(Duration::from_secs(1));
@@ -111,7 +111,7 @@ async fn a_refusal_is_tried_again_three_times_and_a_redirect_is_not_followed() {
     }
 }
 
-/// The first event of a document waits for another try: the next ones wait with it, others do not.
+/// The later events of a document wait with its deferred one. Events of other documents do not.
 #[tokio::test]
 async fn a_documents_events_keep_their_order_whatever_fails() {
     let receiver = Receiver::start(|call| {
@@ -152,7 +152,7 @@ async fn a_documents_events_keep_their_order_whatever_fails() {
     assert_eq!(attempts[0]["attempt"], 1);
 }
 
-/// A call that hangs gets a row of its own after a second, and is still its document's turn.
+/// A call that hangs gets a deferred row after a second, and still holds the turn of its document.
 #[tokio::test]
 async fn a_call_that_hangs_holds_its_document_back_and_nothing_else() {
     let gate = Arc::new(Semaphore::new(0));
@@ -220,7 +220,7 @@ async fn a_hook_that_failed_for_five_days_waits_and_goes_on_without_a_loss() {
         (&again["status"], &again["pausedOn"], again.get("secret")),
         (&json!("active"), &Value::Null, None)
     );
-    // Each event that the log has was told or given up, as the log of attempts says.
+    // The log of attempts shows each event as delivered or given up.
     let history = acme.caller.get("?top=100").await.ok();
     let events = history["pageItems"].as_array().expect("items").clone();
     eventually("all is told", || async {
@@ -321,7 +321,7 @@ async fn a_killed_server_repeats_what_was_in_flight() {
     installation.clock.advance(Duration::from_secs(10));
     let hub = installation.start().await;
     let acme = acme.at(&hub);
-    // The store may have to be looked at first.
+    // The store may be read first.
     eventually("both calls", || async {
         hub.advance(Duration::from_millis(250));
         (receiver.waiting() == 2).then_some(())
@@ -332,8 +332,7 @@ async fn a_killed_server_repeats_what_was_in_flight() {
     acme.attempts(2).await;
 }
 
-/// A receiver that takes some events at the first try, some at the second or third: each document's
-/// statuses come in their order, and none is left out.
+/// A receiver that accepts events at the first, second or third try gets every status of a document, in order.
 #[tokio::test]
 async fn an_unsteady_receiver_hears_everything_in_order() {
     let receiver = Receiver::start(|call| {

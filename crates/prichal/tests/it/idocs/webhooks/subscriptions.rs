@@ -1,4 +1,4 @@
-//! Status webhooks of e-documents: who subscribes, and what is told (`docs/contracts/idocs.md §3`).
+//! Subscriptions of companies, and the events that they receive (`docs/contracts/idocs.md §3`).
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ async fn urls_that_cannot_be_called_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn who_may_what() {
+async fn permissions_of_each_operation() {
     let hub = Hub::start().await;
     let acme = company(&hub, "acme", BIN).await;
     let space = hub.token("acme", "admin").await;
@@ -288,7 +288,7 @@ async fn attempts_end_after_thirty_days_and_the_hook_with_its_workspace() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL and NATS; ./test has them"]
-async fn what_changes_on_one_node_counts_on_the_other_from_the_next_call_on() {
+async fn changes_on_one_node_apply_on_the_other_from_the_next_call() {
     let (one, other) = (Receiver::good().await, Receiver::good().await);
     let installation = Installation::new(|_| ());
     let first = installation.start().await;
@@ -336,7 +336,7 @@ async fn what_changes_on_one_node_counts_on_the_other_from_the_next_call_on() {
     assert_eq!(other.waiting(), 0);
 }
 
-/// What two companies hear of a document that goes from one to the other.
+/// The events of both companies about a document that goes from one to the other.
 #[tokio::test]
 async fn both_sides_hear_what_they_see() {
     let exchange = DocumentExchange::new().await;

@@ -24,7 +24,7 @@ async fn events(space: &Caller) -> Vec<Value> {
         .clone()
 }
 
-/// The parts of a failed patch that say which operations were wrong.
+/// The members of a refused patch that name the wrong operations.
 fn patch_error(answer: &Answer, list: &str) -> Value {
     assert_eq!(answer.status, 409, "{}", answer.text);
     assert_eq!(

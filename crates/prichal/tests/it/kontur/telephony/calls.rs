@@ -1,4 +1,4 @@
-//! What a workspace makes of its calls: whose they are, and how they are found (`docs/contracts/kontur.md §6, §7`).
+//! Calls in a workspace: their links, their responsible users and their lists (`docs/contracts/kontur.md §6, §7`).
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn calls_are_linked_by_their_number() {
             "link/- communicationId+dealId",
         ]
     );
-    // What a user takes away, history does not bring back.
+    // The history does not restore links that a user removed.
     let cut = json!({ "communicationId": id, "companyId": company });
     let cut = pbx
         .space
@@ -57,7 +57,7 @@ async fn calls_are_linked_by_their_number() {
     .await
     .ok();
     assert_eq!(pbx.call(&id).await["links"]["companyIds"], json!([]));
-    // Another number, other links; and nothing of the user's own is taken away.
+    // Another number changes the links, but not those that a user made.
     let own = pbx.make("companies", json!({ "name": "by hand" })).await;
     pbx.link(json!({ "communicationId": id, "companyId": own }))
         .await;
@@ -68,7 +68,7 @@ async fn calls_are_linked_by_their_number() {
         pbx.call(&id).await["links"],
         json!({ "companyIds": [own], "contactIds": [], "dealIds": [] })
     );
-    // Calls that nobody was known for are linked when somebody is.
+    // Calls of an unknown number are linked when it becomes a contact's.
     let later = json!({ "name": "later", "phones": [{ "type": "work", "value": "9990000001" }] });
     let mut unknown = started("2");
     unknown["clientPhone"] = "+7 999 000-00-01".into();
@@ -151,7 +151,7 @@ async fn callers_are_sent_to_who_is_responsible() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_stays_deleted() {
+async fn a_deleted_call_stays_deleted() {
     let pbx = TelephonyExchange::new().await;
     let id = pbx.started("1").await.ok().str("id");
     let path = format!("/communications/{id}");

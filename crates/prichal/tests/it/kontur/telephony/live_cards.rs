@@ -1,4 +1,4 @@
-//! Live cards: the calls that a user sees while they last (`docs/contracts/kontur.md §4.4`).
+//! Live cards: the current calls of a user (`docs/contracts/kontur.md §4.4`).
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn a_user_sees_the_calls_on_his_line() {
         .await
         .ok()
         .str("id");
-    // A ring group: both see the card, and who answers keeps it.
+    // A ring group: both users see the card, and the one who answers keeps it.
     pbx.send("call-event", ring("1", "m", "appeared", &masha, 1))
         .await
         .ok();
@@ -138,7 +138,7 @@ async fn a_user_sees_the_calls_on_his_line() {
             break;
         }
     }
-    // One that was away meanwhile learns of the end.
+    // A stream that reconnects gets the end of the call.
     let mut back = Cards::of(&of_masha.clone().header("last-event-id", &last)).await;
     assert_eq!(back.next().await.name, "closed");
     let bad = of_masha.header("last-event-id", "yesterday");
@@ -153,7 +153,7 @@ fn now_started(pbx: &TelephonyExchange, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn nothing_old_pops_up() {
+async fn old_calls_open_no_card() {
     let pbx = TelephonyExchange::new().await;
     let masha = pbx.user("masha").await;
     let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
@@ -207,7 +207,7 @@ async fn cards_are_the_same_on_every_node() {
 }
 
 #[tokio::test]
-async fn what_waited_at_the_exchange_does_not_pop_up() {
+async fn delayed_messages_open_no_card() {
     let pbx = TelephonyExchange::new().await;
     let masha = pbx.user("masha").await;
     let of_masha = pbx.hub.user_token("my-workspace", &masha).await;

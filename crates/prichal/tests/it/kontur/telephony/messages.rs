@@ -1,4 +1,4 @@
-//! What exchanges report of calls, in whatever order (`docs/contracts/kontur.md §6, §15` checks 3 to 9).
+//! Messages of exchanges about calls, in any order (`docs/contracts/kontur.md §6, §15` checks 3 to 9).
 
 use std::{sync::Arc, time::Duration};
 
@@ -145,7 +145,7 @@ async fn history_alone_makes_a_call() {
         json!([]),
         "a file that is not there is left out"
     );
-    // The live messages that come late change nothing of what history says.
+    // Late live messages do not change the legs of the history.
     pbx.started("9").await.ok();
     let late = pbx.call(call["id"].as_str().expect("an id")).await;
     assert_eq!(
@@ -166,7 +166,7 @@ async fn two_calls_with_one_number_stay_two() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused_as_documented() {
+async fn unknown_ids_are_refused_as_documented() {
     let pbx = TelephonyExchange::new().await;
     for (name, body) in [
         ("call-event", event("x", "1", "appeared", 1)),
@@ -397,11 +397,11 @@ async fn calls_that_nobody_ends_are_given_up() {
         (space.get(&path).await.ok()["status"] == "sealed").then_some(())
     })
     .await;
-    // A late word of the exchange still corrects it. Its access key is over by now.
+    // A late message still corrects it. The access key has expired by now.
     drop(line);
 }
 
-/// A thousand calls, told as untidily as can be: each is right in the end, and told again they change
+/// A thousand calls with shuffled, repeated and delayed messages: each is right in the end, and a repetition changes
 /// nothing.
 #[tokio::test]
 async fn a_thousand_untidy_calls() {
@@ -469,7 +469,7 @@ async fn history_that_names_fewer_legs_takes_none_away() {
     assert_eq!(items(&pbx.call(id).await), items(&before));
 }
 
-/// Two records that become one by a message that is no news otherwise: the call is still given up.
+/// Two records merged by a message without other news: the call still times out.
 #[tokio::test]
 async fn a_merged_call_keeps_its_timer() {
     let receiver = Receiver::good().await;

@@ -1,4 +1,4 @@
-//! Numbers in whatever form find their contacts.
+//! Phone numbers in any form find their contacts.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ async fn exchanges_write_numbers_in_many_ways() {
     {
         assert_eq!(hits(&pbx, n, number).await, json!([owner]), "{number}");
     }
-    // Of two numbers the first one is the call's; both are looked up.
+    // The first of two numbers is the call's. Both are looked up.
     let other = contact(&pbx, "8-702-000-00-00 / 8-703-000-00-00").await;
     let mut both = vec![kazakh.clone(), other.clone()];
     both.sort_unstable();
@@ -107,7 +107,7 @@ async fn old_keys_are_replaced_at_the_start() {
     let pbx = TelephonyExchange::on(installation.start().await, "http://127.0.0.1:9").await;
     let owner = contact(&pbx, "sip:+77011234567@pbx").await;
     hits(&pbx, 1, "+77011234567").await;
-    // As the rules of an earlier version have left it.
+    // The key that an earlier version of the rules wrote.
     installation.execute(
         "UPDATE phone SET phone = '0'; UPDATE communication SET phone = '0'; DELETE FROM phone_index",
     );

@@ -1,4 +1,4 @@
-//! Exchanges that count their calls anew: one id, several calls.
+//! Exchanges that reuse ids: one id, several calls.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn effect(answer: &Answer) -> (Option<&str>, Option<&str>) {
 async fn an_id_that_comes_again_is_another_call() {
     let pbx = TelephonyExchange::new().await;
     let first = missed(&pbx, 1, FIRST).await;
-    // Before its start is known, nothing of the second call gets into the first.
+    // Messages of the second call that come before its start do not get into the first.
     let early = pbx.send("call-event", leg(2, 1, "1", "appeared")).await;
     assert_eq!(
         (early.status, early.str("status")),
@@ -91,7 +91,7 @@ async fn an_id_that_comes_again_is_another_call() {
     assert!(note.contains(&first), "{note}");
     assert_eq!(pbx.call(&first).await["data"]["call"].get("note"), None);
 
-    // Everything that follows finds its own call, late words of the first one, too.
+    // Later messages find their own call, late ones of the first call included.
     pbx.send("call-event", leg(2, 1, "1", "connected"))
         .await
         .ok();
@@ -117,7 +117,7 @@ async fn an_id_that_comes_again_is_another_call() {
     assert_eq!(items(&seen[0])[0]["finishedAt"], at(1, 25));
     assert_eq!(items(&seen[1])[0]["startedAt"], at(2, 1));
 
-    // History by its times, in whatever order.
+    // The history finds its call by its times, in any order.
     pbx.send("register-call", history(2, SECOND, &["1"]))
         .await
         .ok();
@@ -139,14 +139,14 @@ async fn an_id_that_comes_again_is_another_call() {
         );
     }
 
-    // A third one, and the key that was shown leads to its call.
+    // A third call. A message with our id finds the call of that id.
     let third = pbx.send("call-started", notice(3, 0, SECOND)).await.ok();
     assert_eq!(third["externalId"], format!("{name}~3"));
     let mut by_key = leg(2, 3, "9", "appeared");
     by_key["externalId"] = started["externalId"].clone();
     pbx.send("call-event", by_key).await.ok();
     assert_eq!(items(&pbx.call(&third.str("id")).await), &json!([]));
-    // A report that names no time goes to the newest.
+    // A message without a time goes to the newest call.
     let lists = pbx
         .api
         .get("/communications/callbacks/telephony/call-redirect?externalId=7")
@@ -168,7 +168,7 @@ async fn histories_alone_are_told_apart() {
     assert_eq!(register(1, FIRST).await.as_deref(), Some("created"));
     assert_eq!(register(2, FIRST).await.as_deref(), Some("created"));
     assert_eq!(register(1, FIRST).await.as_deref(), Some("unchanged"));
-    // A number that is corrected is no other call.
+    // A corrected number does not make another call.
     assert_eq!(register(1, SECOND).await.as_deref(), Some("updated"));
     assert_eq!(pbx.space.get("/communications").await.ok()["count"], 2);
 }
@@ -238,7 +238,7 @@ async fn a_call_that_a_user_asked_for_does_not_become_yesterdays() {
     pbx.enable_calls().await;
     let first = missed(&pbx, 1, FIRST).await;
     for (n, named) in [(2, true), (3, false)] {
-        // Nobody listens at the address of the integration: the wish fails, and is there.
+        // The integration's address does not answer: the call fails, and is recorded.
         let wish = pbx
             .space
             .post("/communications/call", json!({ "clientPhone": FIRST }))
@@ -262,9 +262,9 @@ async fn a_call_that_a_user_asked_for_does_not_become_yesterdays() {
         );
         assert_eq!(effect(&answer).1, Some("external-id-reused"));
     }
-    // Yesterday's is what it was.
+    // Yesterday's call has not changed.
     assert_eq!(pbx.call(&first).await["facts"]["missed"], true);
-    // An id of ours counts for more than one of the exchange.
+    // Our id takes precedence over the exchange's.
     let mut late = leg(3, 5, "1", "connected");
     late["communicationId"] = first.clone().into();
     pbx.send("call-event", late).await.ok();

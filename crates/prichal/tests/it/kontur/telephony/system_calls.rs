@@ -151,7 +151,7 @@ async fn a_call_that_does_not_reach_the_exchange_has_failed() {
     assert_eq!(bad.status, 400);
 }
 
-/// Whatever came of it: the same wish under the same key calls nobody again.
+/// A repeated request under the same key does not dial again, whether the first succeeded or failed.
 #[tokio::test]
 async fn a_wish_that_is_sent_again_dials_once() {
     let gate = Arc::new(Semaphore::new(0));
@@ -166,7 +166,7 @@ async fn a_wish_that_is_sent_again_dials_once() {
         let wish = json!({ "clientPhone": phone });
         caller.post("/communications/call", wish).await
     };
-    // A refusal that made no record keeps nothing.
+    // A refusal without a record does not use up the key.
     assert_eq!(call("1", CLIENT).await["status"], "notSupported");
     pbx.enable_calls().await;
 
@@ -205,7 +205,7 @@ async fn a_wish_that_is_sent_again_dials_once() {
     assert_eq!(receiver.waiting(), 0, "each was dialled once");
     assert_eq!(pbx.space.get("/communications").await.ok()["count"], 2);
     assert_eq!(call("", CLIENT).await.status, 400);
-    // After a day the key is as good as new.
+    // After a day the key counts as new.
     pbx.hub.advance(Duration::from_hours(25));
     let new = call("1", CLIENT).await.ok();
     receiver.next().await;
@@ -254,7 +254,7 @@ async fn a_call_reported_without_our_id_is_adopted() {
         third,
         "too old"
     );
-    // A message that names two calls, whose phones differ: the communicationId counts.
+    // A message that names two calls with different phones: the communicationId counts.
     pbx.hub.advance(Duration::from_mins(2));
     let mut foreign = started("9");
     foreign["clientPhone"] = "79990009999".into();
@@ -271,7 +271,7 @@ async fn a_call_reported_without_our_id_is_adopted() {
         (&json!("leg"), &Value::Null)
     );
     assert_eq!(*items(&pbx.call(&foreign).await), json!([]));
-    // The exchange has made a record before it names ours: both are one.
+    // The exchange made a record before it names ours: the two are merged.
     let fourth = dial().await;
     begun["externalId"] = "5".into();
     begun["direction"] = "inbound".into();
