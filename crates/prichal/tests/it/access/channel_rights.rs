@@ -146,7 +146,7 @@ async fn a_script_has_no_administrators_rights_unless_it_says_so() {
     let before = era.space.get("/users").await.ok().text;
     for (n, change) in changes.iter().enumerate() {
         let code = format!("s{n}");
-        let made = era.sync(&code, change).await;
+        let made = era.sync_channel(&code, change).await;
         let refused = era.hook(&made, json!({})).await;
         assert_eq!(refused.status, 500, "{change}");
         let run = &era.runs(&code).await[0];
@@ -156,12 +156,12 @@ async fn a_script_has_no_administrators_rights_unless_it_says_so() {
         let caught = format!(
             "try {{ {change}; respond(200, {{}}, 'done') }} catch (e) {{ respond(200, {{}}, 'refused') }}"
         );
-        let made = era.sync(&format!("c{n}"), &caught).await;
+        let made = era.sync_channel(&format!("c{n}"), &caught).await;
         assert_eq!(era.hook(&made, json!({})).await.ok().text, "refused");
     }
     assert_eq!(era.space.get("/users").await.ok().text, before);
 
-    let made = era.sync("able", &changes[0]).await;
+    let made = era.sync_channel("able", &changes[0]).await;
     assert_eq!(era.hook(&made, json!({})).await.status, 500);
     let id = era.look_up(SCRIPTS, json!("able")).await.ok()[0].clone();
     let path = format!("{SCRIPTS}/{}", id.as_str().expect("an id"));
@@ -371,7 +371,7 @@ async fn no_route_lets_a_channel_at_another() {
     let run = run.as_str().expect("an id");
     let own = format!("{POINTS}/{}", victim.id);
     era.rest.post(&format!("{own}/send"), json!({})).await.ok();
-    era.drained().await;
+    era.wait_until_drained().await;
 
     let attacker = era.open("attacker", json!({}), &["rest"]).await;
     let mut client = WebsocketClient::with(&era.hub, &attacker, &["rest"]).await;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A workspace with one credential of each kind.
-struct World {
+struct CredentialSet {
     hub_admin: Caller,
     name: String,
     space: Caller,
@@ -50,7 +50,7 @@ async fn api_key(space: &Caller, id: &str) -> String {
     space.post(&path, json!({})).await.ok().str("apiKey")
 }
 
-impl World {
+impl CredentialSet {
     async fn new(hub: &Hub, n: usize) -> Self {
         let name = format!("w{n}");
         let space = hub.workspace(&name).await;
@@ -211,7 +211,7 @@ async fn a_credential_ends_with_what_it_stands_for() {
         ("time over", &["access key", "ticket"]),
     ];
     for (n, (what, dead)) in table.iter().enumerate() {
-        let world = World::new(&hub, n).await;
+        let world = CredentialSet::new(&hub, n).await;
         for (name, probe) in world.keys.iter().filter(|(name, _)| *name != "ticket") {
             assert_eq!(probe.status().await, 200, "{name} at first");
         }
@@ -230,7 +230,7 @@ async fn a_credential_ends_with_what_it_stands_for() {
 #[tokio::test]
 async fn a_restored_user_gets_new_tokens() {
     let hub = Hub::start().await;
-    let world = World::new(&hub, 0).await;
+    let world = CredentialSet::new(&hub, 0).await;
     world.end(&hub, "user deleted").await;
     let body = json!({ "name": "x", "role": "member", "userId": world.user });
     let path = format!("/admin/v1/workspaces/{}/tokens", world.name);

@@ -19,7 +19,7 @@ async fn callers(hub: &Hub, name: &str, space: &Caller) -> Vec<(&'static str, Ca
         .await
         .ok()
         .str("id");
-    let integration = Integration::install(space, "Integration", "https://partner.example").await;
+    let integration = Integration::install(space, "Partner", "https://partner.example").await;
     let key = space.access_key(&integration.access_key().await);
     vec![
         ("administrator", hub.token(name, "admin").await, true),
@@ -219,7 +219,7 @@ async fn of_documents_only_those_hear_who_may_view_them() {
     let by_left = hub.user_token("acme", &left).await;
     space.delete(&format!("/users/{left}")).await.ok();
     assert_eq!(by_left.get("/events").await.status, 401);
-    let integration = Integration::install(space, "Integration", "https://partner.example").await;
+    let integration = Integration::install(space, "Partner", "https://partner.example").await;
     let key = space.access_key(&integration.access_key().await);
     let mut channels = Vec::new();
     for (code, user) in [("seeing", &viewer), ("blind", &other)] {

@@ -11,7 +11,7 @@ use crate::harness::{
     integration::Integration,
 };
 
-const PUBLIC: &str = "/api/v1/authorization/authorize-integration";
+const AUTH_PUBLIC: &str = "/api/v1/authorization/authorize-integration";
 
 /// Sends wrong credentials until they are refused unchecked.
 async fn exhaust(hub: &Hub, from: &str) {
@@ -73,7 +73,7 @@ async fn wrong_credentials_wait_in_the_words_of_each_dialect() {
     waits(&key.get("/api/v1/acme/companies").await);
     let key = hub.anonymous().header("x-forwarded-for", from);
     let key = key.header("x-xcom-integration-apikey", "wrong");
-    waits(&key.post(PUBLIC, json!({})).await);
+    waits(&key.post(AUTH_PUBLIC, json!({})).await);
     waits(&wrong.get("/api/v1/acme/no-such-route").await);
 
     // A valid token is accepted although the address has to wait. Other addresses are not affected.
@@ -164,16 +164,24 @@ async fn secrets_of_an_integration_are_not_tried_out() {
         let caller = caller.header("x-forwarded-for", from);
         caller.header("x-xcom-integration-secret", &format!("token={secret}"))
     };
-    with("4711", "192.0.2.1").post(PUBLIC, json!({})).await.ok();
+    with("4711", "192.0.2.1")
+        .post(AUTH_PUBLIC, json!({}))
+        .await
+        .ok();
     for n in 0..31 {
         for from in ["192.0.2.1", "192.0.2.2"] {
-            with(&n.to_string(), from).post(PUBLIC, json!({})).await;
+            with(&n.to_string(), from)
+                .post(AUTH_PUBLIC, json!({}))
+                .await;
         }
     }
-    let known = with("4711", "192.0.2.1").post(PUBLIC, json!({})).await;
+    let known = with("4711", "192.0.2.1").post(AUTH_PUBLIC, json!({})).await;
     known.ok();
-    waits(&with("4711", "192.0.2.2").post(PUBLIC, json!({})).await);
-    with("4711", "192.0.2.3").post(PUBLIC, json!({})).await.ok();
+    waits(&with("4711", "192.0.2.2").post(AUTH_PUBLIC, json!({})).await);
+    with("4711", "192.0.2.3")
+        .post(AUTH_PUBLIC, json!({}))
+        .await
+        .ok();
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn die_of(installation: &Installation, mut hub: Hub, left: Left, times: i6
         let mut slots = legacy().replace().expect("begun");
         slots.note(&left).expect("noted");
         forged = legacy().process;
-        hub.die();
+        hub.kill();
         hub = installation.start().await;
     }
     hub
@@ -318,7 +318,7 @@ async fn a_run_in_quarantine_waits() {
     );
     release(&era.hub).await;
     assert_eq!(receiver.next().await.path, "/poison");
-    era.drained().await;
+    era.wait_until_drained().await;
     assert_eq!(era.rest.get(&path).await.ok()["status"], "finished");
 }
 

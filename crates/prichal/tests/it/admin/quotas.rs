@@ -166,7 +166,7 @@ async fn files_that_are_coming_in_count() {
 #[tokio::test]
 async fn each_dialect_says_what_is_used_up() {
     let era = ChannelWorkspace::new().await;
-    let made = era.sync("one", "respond(200)").await;
+    let made = era.sync_channel("one", "respond(200)").await;
     era.hook(&made, json!({})).await.ok();
     set(&era.hub, "acme", json!({ "runs": 1 })).await;
     let hook = era.hook(&made, json!({})).await;
@@ -262,16 +262,16 @@ async fn counted_usage_equals_stored_usage() {
         .await
         .ok();
     let good = era
-        .queued("good", "console.log('done'); respond(200)")
+        .queued_channel("good", "console.log('done'); respond(200)")
         .await;
-    let bad = era.queued("bad", "throw new Error('no')").await;
+    let bad = era.queued_channel("bad", "throw new Error('no')").await;
     for made in [&good, &bad] {
         era.hook(made, json!({ "n": "x".repeat(100) })).await.ok();
     }
     era.run("good", "finished").await;
     era.run("bad", "deferred").await;
     era.hub.advance(Duration::from_secs(40));
-    era.drained().await;
+    era.wait_until_drained().await;
     let installation = era.hub.stop().await;
     let hub = installation.start().await;
     let counted = used(&hub, workspace).await;
@@ -297,7 +297,7 @@ async fn counted_usage_equals_stored_usage() {
     }
 }
 
-/// The statement of a migration that counts what is there.
+/// The statement of a migration that counts the existing rows.
 fn counting(migration: &str) -> &str {
     &migration[migration.find("INSERT INTO usage").expect("it counts")..]
 }
@@ -332,7 +332,7 @@ async fn all_that_is_kept_counts() {
 
     // Values stored by scripts, until they are removed.
     let source = "const { n } = request.body; kv.set('k', n ? 'x'.repeat(n) : null); respond(200)";
-    let keeper = era.sync("keeper", source).await;
+    let keeper = era.sync_channel("keeper", source).await;
     let before = records().await;
     for (n, more) in [(4000, 4000..4200), (1000, 1000..1200), (0, 0..1)] {
         era.hook(&keeper, json!({ "n": n })).await.ok();

@@ -26,9 +26,9 @@ use crate::harness::{
     integration::{Integration, company},
 };
 
-const OLD: [u8; 32] = [42; 32];
-const NEW: [u8; 32] = [43; 32];
-const PUBLIC: &str = "/api/v1/authorization/authorize-integration";
+const OLD_KEY: [u8; 32] = [42; 32];
+const NEW_KEY: [u8; 32] = [43; 32];
+const AUTH_PUBLIC: &str = "/api/v1/authorization/authorize-integration";
 
 /// An installation whose servers know the old master key in phase 0, both in phase 1, the new one in phase 2. The
 /// phase is read at each start.
@@ -36,9 +36,9 @@ fn installation(phase: &Arc<AtomicU8>) -> Installation {
     let phase = phase.clone();
     Installation::new(move |config| {
         let (key, previous) = match phase.load(Ordering::Relaxed) {
-            0 => (OLD, None),
-            1 => (NEW, Some(OLD)),
-            _ => (NEW, None),
+            0 => (OLD_KEY, None),
+            1 => (NEW_KEY, Some(OLD_KEY)),
+            _ => (NEW_KEY, None),
         };
         config.master_key = Some(MasterKey::new(key));
         config.previous_master_key = previous.map(MasterKey::new);
@@ -98,9 +98,9 @@ async fn a_master_key_takes_the_place_of_another() {
     let phase = Arc::new(AtomicU8::new(0));
     let era = ChannelWorkspace::at(installation(&phase).start().await).await;
     let channel = era
-        .sync("echo", "respond(200, {body: ctx.request.body})")
+        .sync_channel("echo", "respond(200, {body: ctx.request.body})")
         .await;
-    era.queued("broken", "throw new Error('no')").await;
+    era.queued_channel("broken", "throw new Error('no')").await;
     let broken = era
         .channel("failing", json!({ "recv_svcscriptcode": "broken" }))
         .await;
@@ -131,7 +131,7 @@ async fn a_master_key_takes_the_place_of_another() {
             .header("x-xcom-integration-apikey", &api_key);
         caller.header("x-xcom-integration-secret", "token=pin-of-acme")
     };
-    sign_in(&hub).post(PUBLIC, json!({})).await.ok();
+    sign_in(&hub).post(AUTH_PUBLIC, json!({})).await.ok();
     is_resealed(&hub).await;
     eventually("the log says that the old key is not needed", || async {
         hub.advance(Duration::from_millis(500));
@@ -144,7 +144,7 @@ async fn a_master_key_takes_the_place_of_another() {
         }
     }
     with_key.get(&integration.instance()).await.ok();
-    sign_in(&hub).post(PUBLIC, json!({})).await.ok();
+    sign_in(&hub).post(AUTH_PUBLIC, json!({})).await.ok();
     // Secrets stay unique across the keys that hash them.
     let other = hub.workspace("other").await;
     other
@@ -160,7 +160,7 @@ async fn a_master_key_takes_the_place_of_another() {
     phase.store(2, Ordering::Relaxed);
     let hub = hub.restart().await;
     let rest = hub.adopt(&rest);
-    sign_in(&hub).post(PUBLIC, json!({})).await.ok();
+    sign_in(&hub).post(AUTH_PUBLIC, json!({})).await.ok();
     assert_eq!(
         rest.get(&format!("{POINTS}/{}", channel.id))
             .await
@@ -187,8 +187,8 @@ async fn a_master_key_takes_the_place_of_another() {
 async fn a_sealed_value_opens_nowhere_but_where_it_belongs() {
     let era = ChannelWorkspace::new().await;
     let [one, two] = [
-        era.sync("one", "respond(200)").await,
-        era.sync("two", "respond(200)").await,
+        era.sync_channel("one", "respond(200)").await,
+        era.sync_channel("two", "respond(200)").await,
     ];
     is_resealed(&era.hub).await;
     let hub = era.hub.restart().await;
@@ -205,7 +205,7 @@ async fn a_sealed_value_opens_nowhere_but_where_it_belongs() {
 
 /// A value as it was sealed before it had a place.
 fn sealed_without_a_place(text: &str) -> Vec<u8> {
-    let mut key = Hmac::<Sha256>::new_from_slice(&OLD).expect("any length");
+    let mut key = Hmac::<Sha256>::new_from_slice(&OLD_KEY).expect("any length");
     key.update(b"prichal sealing 1");
     let cipher = XChaCha20Poly1305::new(&key.finalize().into_bytes());
     let nonce = [9; 24];
@@ -216,7 +216,7 @@ fn sealed_without_a_place(text: &str) -> Vec<u8> {
 #[tokio::test]
 async fn values_from_before_there_were_places_are_given_theirs() {
     let era = ChannelWorkspace::new().await;
-    let made = era.sync("one", "respond(200)").await;
+    let made = era.sync_channel("one", "respond(200)").await;
     is_resealed(&era.hub).await;
     let installation = era.hub.stop().await;
     let tokens = json!({ "local": made.token, "remote": "r", "remote2": "" });
@@ -244,7 +244,7 @@ async fn values_from_before_there_were_places_are_given_theirs() {
 #[tokio::test]
 async fn a_channel_is_given_another_token() {
     let era = ChannelWorkspace::new().await;
-    let made = era.sync("one", "respond(200)").await;
+    let made = era.sync_channel("one", "respond(200)").await;
     let path = format!("{POINTS}/{}/rotate_token", made.id);
     let turned = era
         .rest
@@ -364,7 +364,7 @@ async fn nodes_go_over_to_a_new_master_key_together() {
 /// An access key signed with the old master key, with an expiry a year ahead.
 fn signed_with_the_old_key(space_id: &str, integration: &str, name: &str) -> String {
     let id = |text: &str| uuid::Uuid::parse_str(text).expect("an id");
-    Vault::new(&OLD).issue(&AccessKey {
+    Vault::new(&OLD_KEY).issue(&AccessKey {
         workspace: WorkspaceId(id(space_id)),
         integration: IntegrationId(id(integration)),
         round: 1,
@@ -375,7 +375,7 @@ fn signed_with_the_old_key(space_id: &str, integration: &str, name: &str) -> Str
 
 /// Access keys signed with a retired master key expire, although it stays configured.
 #[tokio::test]
-async fn a_retired_master_key_signs_in_nobody() {
+async fn access_keys_of_a_retired_master_key_expire() {
     let phase = Arc::new(AtomicU8::new(0));
     let hub = installation(&phase).start().await;
     let space = hub.workspace("acme").await;

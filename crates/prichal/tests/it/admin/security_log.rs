@@ -238,7 +238,7 @@ async fn scripts_and_channels_that_have_rights_have_lines() {
     let made = ["event=\"rights_changed\"", "object=\"user:", &actor];
     assert_eq!(log.count(&made), 1);
 
-    let low = era.sync("low", source).await;
+    let low = era.sync_channel("low", source).await;
     assert_eq!(era.hook(&low, json!({})).await.status, 500);
     let actor = format!("actor=\"channel:{}\"", low.id);
     assert_eq!(log.count(&["event=\"forbidden\"", &actor]), 1);

@@ -175,10 +175,10 @@ async fn five_failures_show_and_a_success_clears_them() {
     }
     assert_eq!(integration.status().await, "active");
     company(&space, "x").await;
-    integration.becomes("hasErrors").await;
+    integration.wait_for_status("hasErrors").await;
     receiver.answer(|_| Reply::Good);
     hub.advance(Duration::from_secs(30));
-    integration.becomes("active").await;
+    integration.wait_for_status("active").await;
     let feed = space.get("/events?limit=1000").await.ok();
     let statuses: Vec<String> = feed["items"]
         .as_array()
@@ -212,7 +212,7 @@ async fn three_exhausted_events_in_a_row_switch_the_hook_off() {
         hub.advance(Duration::from_secs(30));
         integration.attempts(2 * n).await;
     }
-    integration.becomes("failed").await;
+    integration.wait_for_status("failed").await;
     let instance = space.get(&integration.instance()).await.ok();
     assert_eq!(instance["webHooks"][0]["disabled"], true);
     let before = integration.attempts(6).await.len();
@@ -228,7 +228,7 @@ async fn three_exhausted_events_in_a_row_switch_the_hook_off() {
     integration.patch(enable).await.ok();
     company(&space, "heard").await;
     assert_eq!(receiver.next().await.new_member("name"), "heard");
-    integration.becomes("active").await;
+    integration.wait_for_status("active").await;
     assert_eq!(integration.attempts(before + 1).await.len(), before + 1);
 }
 
@@ -249,5 +249,5 @@ async fn a_hundred_failures_over_an_hour_switch_the_hook_off() {
         "more than a hundred, but not over an hour"
     );
     hub.advance(Duration::from_hours(1));
-    integration.becomes("failed").await;
+    integration.wait_for_status("failed").await;
 }

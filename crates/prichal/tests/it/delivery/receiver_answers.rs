@@ -133,7 +133,7 @@ async fn a_script_sees_the_status_of_an_answer_that_breaks_off() {
         const answer = await fetch(request.entity.url, {method: 'POST', body: {}});
         let why; try { await answer.text() } catch (error) { why = error.message }
         respond(200, {}, [answer.status, why])";
-    let channel = era.sync("fetch", source).await;
+    let channel = era.sync_channel("fetch", source).await;
     let path = format!("{POINTS}/{}", channel.id);
     era.change(&path, json!({ "url": receiver.url })).await.ok();
     let answer = era.hook(&channel, json!({})).await.ok();

@@ -74,8 +74,8 @@ async fn failed_ticks_show_and_a_good_one_clears_them() {
         receiver.next().await;
         next_tick_is_set(&hub).await;
     }
-    integration.becomes("hasErrors").await;
+    integration.wait_for_status("hasErrors").await;
     receiver.answer(|_| Reply::Good);
     hub.advance(Duration::from_mins(5));
-    integration.becomes("active").await;
+    integration.wait_for_status("active").await;
 }

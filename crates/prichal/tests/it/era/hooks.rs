@@ -21,7 +21,7 @@ async fn a_hook_is_answered_by_its_script() {
             mine: request.headers['x-mine'], auth: request.headers.authorization ?? null, ip: request.ip,
             params: [1, 2, 3, 4, 6, 7].map((n) => startparam(n).code ?? startparam(n)),
         })";
-    let channel = era.sync("bot", source).await;
+    let channel = era.sync_channel("bot", source).await;
     let holder = era.token_holder(&channel).header("x-mine", "yes");
     let answer = holder.post("/exec?a=1&b=%D1%91", json!({ "n": 7 })).await;
     assert_eq!(
@@ -70,7 +70,7 @@ async fn a_hook_is_answered_by_its_script() {
 async fn a_hook_that_does_not_wait_is_run_all_the_same() {
     let era = ChannelWorkspace::new().await;
     let channel = era
-        .queued(
+        .queued_channel(
             "later",
             "console.log('got', request.body.n); request.body.n + 1",
         )
@@ -97,7 +97,7 @@ async fn a_hook_that_does_not_wait_is_run_all_the_same() {
 #[tokio::test]
 async fn callers_without_access_are_refused() {
     let era = ChannelWorkspace::new().await;
-    let channel = era.sync("bot", "respond(200)").await;
+    let channel = era.sync_channel("bot", "respond(200)").await;
     let anybody = era.hub.anonymous();
     for (path, status) in [
         ("/exec", 401),
@@ -164,7 +164,7 @@ async fn a_proxy_that_is_trusted_says_who_it_is() {
             .collect();
     };
     let era = ChannelWorkspace::at(Hub::with(trust).await).await;
-    let channel = era.sync("ip", "respond(200, {}, request.ip)").await;
+    let channel = era.sync_channel("ip", "respond(200, {}, request.ip)").await;
     for (forwarded, sender) in [
         ("203.0.113.9", "203.0.113.9"),
         ("6.6.6.6, 203.0.113.9, 10.0.0.7", "203.0.113.9"),
@@ -186,7 +186,7 @@ async fn a_proxy_that_is_trusted_says_who_it_is() {
 async fn a_script_that_fails_says_nothing_to_its_caller_and_all_to_its_owner() {
     let era = ChannelWorkspace::new().await;
     let channel = era
-        .sync(
+        .sync_channel(
             "bad",
             "console.log('before'); throw new Error('secret of the house')",
         )
@@ -230,7 +230,7 @@ async fn a_script_that_fails_says_nothing_to_its_caller_and_all_to_its_owner() {
 async fn a_hook_whose_script_fails_is_tried_again_until_the_schedule_ends() {
     let era = ChannelWorkspace::new().await;
     let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); if (request.body.ok !== true) throw new Error('no ' + n)";
-    let channel = era.queued("flaky", source).await;
+    let channel = era.queued_channel("flaky", source).await;
     era.hook(&channel, json!({})).await;
     let waits = [30, 60, 300, 900, 3600, 3600, 3600];
     for (n, wait) in waits.into_iter().enumerate() {
@@ -264,7 +264,7 @@ async fn a_hook_whose_script_fails_is_tried_again_until_the_schedule_ends() {
 async fn accepted_hooks_are_run_after_a_crash() {
     let era = ChannelWorkspace::new().await;
     let source = "entities.create('companies', {name: request.body.name})";
-    let channel = era.queued("crash", source).await;
+    let channel = era.queued_channel("crash", source).await;
     let names: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
     let hooks = names
         .iter()
@@ -274,7 +274,7 @@ async fn accepted_hooks_are_run_after_a_crash() {
     }
     let ChannelWorkspace { hub, space, rest } = era;
     let installation = hub.installation.clone();
-    hub.die();
+    hub.kill();
     let hub = installation.start().await;
     let era = ChannelWorkspace {
         space: hub.adopt(&space),
@@ -303,14 +303,16 @@ async fn accepted_hooks_are_run_after_a_crash() {
 #[tokio::test]
 async fn many_hooks_wait_in_the_store() {
     let era = ChannelWorkspace::new().await;
-    let channel = era.queued("many", "kv.set('n' + request.body.n, 1)").await;
+    let channel = era
+        .queued_channel("many", "kv.set('n' + request.body.n, 1)")
+        .await;
     for batch in 0..6 {
         let hooks = (0..100).map(|n| era.hook(&channel, json!({ "n": batch * 100 + n })));
         for answer in futures_util::future::join_all(hooks).await {
             assert_eq!(answer.status, 200);
         }
     }
-    era.drained().await;
+    era.wait_until_drained().await;
     let failed = era
         .rest
         .get(&format!(
@@ -333,14 +335,14 @@ async fn hooks_are_run_by_the_nodes_that_are_alive() {
     );
     let era = ChannelWorkspace::at(one).await;
     let channel = era
-        .queued("nodes", "entities.create('companies', {name: 'x'})")
+        .queued_channel("nodes", "entities.create('companies', {name: 'x'})")
         .await;
     for _ in 0..10 {
         assert_eq!(era.hook(&channel, json!({})).await.status, 200);
     }
     let ChannelWorkspace { hub, space, .. } = era;
     let space = two.adopt(&space);
-    hub.die();
+    hub.kill();
     eventually("the other node has run them", || async {
         two.advance(Duration::from_secs(1));
         let count = space.get("/companies").await.ok()["count"].as_i64();
@@ -353,7 +355,7 @@ async fn hooks_are_run_by_the_nodes_that_are_alive() {
 async fn a_deferred_run_is_tried_at_once_when_it_is_asked_for() {
     let era = ChannelWorkspace::new().await;
     let channel = era
-        .queued(
+        .queued_channel(
             "wait",
             "if (kv.get('go') !== 1) { throw new Error('not yet') }",
         )
@@ -378,7 +380,7 @@ async fn a_deferred_run_is_tried_at_once_when_it_is_asked_for() {
 #[tokio::test]
 async fn a_server_that_stops_leaves_its_runs_to_the_next() {
     let era = ChannelWorkspace::new().await;
-    let channel = era.queued("long", "for (;;) {}").await;
+    let channel = era.queued_channel("long", "for (;;) {}").await;
     era.hook(&channel, json!({})).await.ok();
     let run = era.run("long", "running").await;
     assert_ne!(run["startedAt"], Value::Null);
@@ -434,7 +436,7 @@ async fn a_form_may_hold_the_json() {
 async fn a_sender_that_goes_away_leaves_no_run_behind() {
     use tokio::io::AsyncWriteExt as _;
     let era = ChannelWorkspace::new().await;
-    let channel = era.queued("gone", "1").await;
+    let channel = era.queued_channel("gone", "1").await;
     let address = era.hub.url.trim_start_matches("http://").to_owned();
     let head = format!(
         "POST /hook/{} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
@@ -451,7 +453,7 @@ async fn a_sender_that_goes_away_leaves_no_run_behind() {
         }
     }
     era.hook(&channel, json!({})).await.ok();
-    era.drained().await;
+    era.wait_until_drained().await;
 }
 
 #[tokio::test]
@@ -460,7 +462,7 @@ async fn a_script_that_says_nothing_answers_nothing() {
     let source = "
         if (request.method === 'GET') console.log(JSON.stringify([2, 3, 4, 5, 6, 7, 8].map((n) => request.startparam(n) ?? null)));
         'a value is no answer'";
-    let channel = era.sync("quiet", source).await;
+    let channel = era.sync_channel("quiet", source).await;
     let holder = era.token_holder(&channel);
     let answer = holder.post("/exec", json!({})).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, ""));
@@ -519,7 +521,7 @@ async fn the_longest_body_is_a_setting() {
     let era =
         ChannelWorkspace::at(Hub::with(|config| config.hook_body_limit = 2 << 20).await).await;
     let channel = era
-        .sync("long", "respond(200, {}, String(request.body.length))")
+        .sync_channel("long", "respond(200, {}, String(request.body.length))")
         .await;
     let holder = era
         .token_holder(&channel)
@@ -538,7 +540,7 @@ async fn waiting_for_its_turn_is_no_attempt() {
     let era = ChannelWorkspace::new().await;
     let silent = Receiver::start(|_| Reply::Silence).await;
     let source = "await fetch(request.entity.url)";
-    let channel = era.queued("turns", source).await;
+    let channel = era.queued_channel("turns", source).await;
     let path = format!("{POINTS}/{}", channel.id);
     let members = json!({ "url": silent.url, "opts": { "recv_timeout": 5 } });
     era.change(&path, members).await.ok();
@@ -546,10 +548,10 @@ async fn waiting_for_its_turn_is_no_attempt() {
     for n in 0..2 {
         era.hook(&channel, json!(n)).await.ok();
     }
-    era.working(2).await;
+    era.wait_until_running(2).await;
     silent.next().await;
     era.hub.advance(Duration::from_secs(5));
-    era.working(1).await;
+    era.wait_until_running(1).await;
     silent.next().await;
     let runs = era.runs("turns").await;
     let states: Vec<&Value> = runs.iter().map(|run| &run["status"]).collect();
@@ -562,7 +564,9 @@ async fn a_run_in_progress_is_not_started_again() {
     let held = Arc::new(Semaphore::new(0));
     let passes = held.clone();
     let receiver = Receiver::start(move |_| Reply::Held(held.clone())).await;
-    let channel = era.queued("again", "throw new Error('not yet')").await;
+    let channel = era
+        .queued_channel("again", "throw new Error('not yet')")
+        .await;
     let path = format!("{POINTS}/{}", channel.id);
     era.change(&path, json!({ "url": receiver.url })).await.ok();
     era.hook(&channel, json!({})).await.ok();

@@ -74,7 +74,7 @@ impl ChannelWorkspace {
     }
 
     /// A channel with one script, that its hooks wait for.
-    pub(crate) async fn sync(&self, code: &str, source: &str) -> CreatedChannel {
+    pub(crate) async fn sync_channel(&self, code: &str, source: &str) -> CreatedChannel {
         self.script(code, source).await;
         let opts = json!({ "issync": true });
         let members = json!({ "recv_svcscriptcode": code, "opts": opts });
@@ -82,7 +82,7 @@ impl ChannelWorkspace {
     }
 
     /// A channel with one script, that its hooks do not wait for.
-    pub(crate) async fn queued(&self, code: &str, source: &str) -> CreatedChannel {
+    pub(crate) async fn queued_channel(&self, code: &str, source: &str) -> CreatedChannel {
         self.script(code, source).await;
         let members = json!({ "recv_svcscriptcode": code });
         self.channel(code, members).await
@@ -119,7 +119,7 @@ impl ChannelWorkspace {
     }
 
     /// Waits until this many scripts run or wait for a permit, so that their time limit counts.
-    pub(crate) async fn working(&self, count: usize) {
+    pub(crate) async fn wait_until_running(&self, count: usize) {
         eventually(&format!("{count} scripts at work"), || async {
             (self.hub.app.scripts.running() == count).then_some(())
         })
@@ -127,7 +127,7 @@ impl ChannelWorkspace {
     }
 
     /// Waits until no run waits for its first attempt.
-    pub(crate) async fn drained(&self) {
+    pub(crate) async fn wait_until_drained(&self) {
         eventually("every run has begun and ended", || async {
             let queued = format!("{RUNS}?filter=%7B%22status%22%3A%22queued%22%7D");
             let waiting = self.rest.get(&queued).await.ok();

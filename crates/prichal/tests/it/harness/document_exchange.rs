@@ -404,7 +404,7 @@ pub(crate) fn code(answer: &Answer) -> String {
 }
 
 /// The text of the first error.
-pub(crate) fn said(answer: &Answer) -> String {
+pub(crate) fn reason(answer: &Answer) -> String {
     text(&answer["errors"][0]["errorDescription"])
 }
 

@@ -103,7 +103,7 @@ impl Subscriber {
     }
 
     /// Appends an event with the company's view of a document to its log.
-    pub(crate) async fn says(
+    pub(crate) async fn append_event(
         &self,
         hub: &Hub,
         document: &Document,
@@ -139,13 +139,13 @@ impl Subscriber {
     /// A new draft.
     pub(crate) async fn draft(&self, hub: &Hub, number: &str) -> Document {
         let document = self.document(hub, number);
-        self.says(hub, &document, None, Status::Draft).await;
+        self.append_event(hub, &document, None, Status::Draft).await;
         document
     }
 
     /// The draft is sent.
     pub(crate) async fn send(&self, hub: &Hub, document: &Document) {
-        self.says(hub, document, Some(Status::Draft), Status::SentBySender)
+        self.append_event(hub, document, Some(Status::Draft), Status::SentBySender)
             .await;
     }
 }
@@ -169,7 +169,7 @@ pub(crate) fn signature(secret: &str, call: &Call) -> String {
 }
 
 /// The number and status of the document in a call.
-pub(crate) fn told(call: &Call) -> (String, String) {
+pub(crate) fn status_event(call: &Call) -> (String, String) {
     let body = call.json();
     let text = |member: &str| body[member].as_str().expect("text").to_owned();
     (text("documentNumber"), text("documentStatus"))

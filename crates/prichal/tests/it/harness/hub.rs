@@ -214,7 +214,7 @@ impl Hub {
     }
 
     /// Ends at once, as at SIGKILL.
-    pub(crate) fn die(mut self) {
+    pub(crate) fn kill(mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
         }

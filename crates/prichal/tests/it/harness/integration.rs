@@ -65,7 +65,7 @@ impl Integration {
     }
 
     /// Waits until the instance shows this status.
-    pub(crate) async fn becomes(&self, status: &str) {
+    pub(crate) async fn wait_for_status(&self, status: &str) {
         eventually(&format!("status {status}"), || async {
             (self.status().await == status).then_some(())
         })

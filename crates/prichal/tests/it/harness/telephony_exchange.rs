@@ -9,8 +9,8 @@ use crate::harness::{
 };
 
 pub(crate) const CLIENT: &str = "79997775533";
-pub(crate) const NOBODY: &str = "00000000-0000-0000-0000-000000000001";
-pub(crate) const ZERO: &str = "00000000-0000-0000-0000-000000000000";
+pub(crate) const UNKNOWN_ID: &str = "00000000-0000-0000-0000-000000000001";
+pub(crate) const NIL_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A workspace in which the integration of an exchange is installed.
 pub(crate) struct TelephonyExchange {
@@ -91,7 +91,7 @@ impl TelephonyExchange {
 
     /// The number of events in the feed.
     pub(crate) async fn feed_length(&self) -> usize {
-        let (mut offset, mut count) = (ZERO.to_owned(), 0);
+        let (mut offset, mut count) = (NIL_ID.to_owned(), 0);
         loop {
             let page = self
                 .space

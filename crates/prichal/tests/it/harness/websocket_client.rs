@@ -25,7 +25,7 @@ impl WebsocketClient {
         Self(connect_async(url).await.expect("the channel is open").0)
     }
 
-    /// With these capabilities.
+    /// Connects and sets up these capabilities.
     pub(crate) async fn with(hub: &Hub, channel: &CreatedChannel, capabilities: &[&str]) -> Self {
         let mut client = Self::open(hub, channel).await;
         let wanted: Vec<Value> = capabilities

@@ -163,7 +163,7 @@ async fn unchanged_content_is_answered_with_304() {
 }
 
 #[tokio::test]
-async fn pages_are_framed_by_nobody_and_load_only_their_own() {
+async fn pages_are_not_framed_and_load_only_their_own() {
     let hub = Hub::start().await;
     for path in ["/docs/", "/swagger/", "/docs/swagger-initializer.js"] {
         let page = hub.anonymous().get(path).await.ok();
@@ -260,12 +260,12 @@ async fn a_script_does_not_rule_the_origin() {
     ] {
         let code = header.to_lowercase();
         let source = format!("respond(200, {{'{header}': 'x'}}, 'hi')");
-        let channel = era.sync(&code, &source).await;
+        let channel = era.sync_channel(&code, &source).await;
         let answer = era.hook(&channel, json!({})).await;
         assert_eq!((answer.status, answer.header(header)), (500, None));
     }
     let channel = era
-        .sync(
+        .sync_channel(
             "empty",
             "respond(204, {'Content-Type': 'text/plain'}, 'hi')",
         )

@@ -69,7 +69,7 @@ async fn every_spelling_of_a_path_is_the_same_request() {
     second.post("/companies", deal).await.ok();
     assert_eq!(space.get("/companies").await.ok()["count"], 2);
 
-    let integration = Integration::install(&space, "Integration", "https://p.example").await;
+    let integration = Integration::install(&space, "Partner", "https://p.example").await;
     let at = |id: &str| format!("/api/v1/acme/integrations/{id}/api-key");
     let spellings = [
         at(&integration.id),

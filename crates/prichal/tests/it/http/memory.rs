@@ -269,7 +269,7 @@ async fn is_served(stream: &mut TcpStream) -> bool {
 
 /// A crowd of connections locks out no other address: the address with the most loses its idlest one.
 #[tokio::test]
-async fn a_crowd_of_addresses_keeps_nobody_out() {
+async fn a_crowd_of_connections_locks_out_no_address() {
     let hub = Hub::with(|config| config.connections = 8).await;
     let (one, other, newcomer) = ([127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]);
     let mut many = Vec::new();

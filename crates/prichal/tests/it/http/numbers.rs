@@ -118,7 +118,7 @@ async fn scripts_pass_numbers_on_as_they_came() {
         events.publish('seen', request.body);
         console.log(request.body.account);
         respond(200, {}, {made: made.id, kept: kv.get('k'), found: found.customFields, next: request.body.account + 1n})";
-    let channel = era.sync("numbers", source).await;
+    let channel = era.sync_channel("numbers", source).await;
     let answer = era.hook(&channel, raw(FREE)).await.ok();
     // A double holds 1.1 as well.
     let shown = FREE.replace("1.10", "1.1");

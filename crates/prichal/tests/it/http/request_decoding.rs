@@ -58,7 +58,7 @@ async fn hook(era: &ChannelWorkspace, channel: &CreatedChannel, kind: &str, body
 async fn coded_bodies_are_decoded_everywhere() {
     let era = ChannelWorkspace::new().await;
     let see = "respond(200, {}, {body: request.body, text: request.text, coding: request.headers['content-encoding']})";
-    let channel = era.sync("c", see).await;
+    let channel = era.sync_channel("c", see).await;
     let holder = era.token_holder(&channel);
     let text = br#"{"name":"a"}"#;
     for (coding, body) in [
@@ -108,7 +108,7 @@ async fn coded_bodies_are_decoded_everywhere() {
 #[tokio::test]
 async fn bombs_do_not_go_off() {
     let era = ChannelWorkspace::new().await;
-    let channel = era.sync("c", "respond(200, {}, 1)").await;
+    let channel = era.sync_channel("c", "respond(200, {}, 1)").await;
     let zeros = vec![b' '; 50 << 20];
     let bomb = gzip(&zeros);
     assert!(bomb.len() < 1 << 20);
@@ -130,7 +130,7 @@ async fn half_of_a_surrogate_pair_is_a_replacement_character() {
         .await;
     assert_eq!(made.ok()["name"], "a\u{fffd}");
     let script = "kv.set('last', request.body); respond(200, {}, kv.get('last'))";
-    let channel = era.sync("c", script).await;
+    let channel = era.sync_channel("c", script).await;
     let seen = hook(&era, &channel, "application/json", body).await;
     assert_eq!(seen, json!({ "name": "a\u{fffd}", "email": "😀" }));
     let admin = era.hub.admin();
@@ -148,7 +148,7 @@ async fn half_of_a_surrogate_pair_is_a_replacement_character() {
 async fn hooks_see_forms_queries_and_texts_of_any_character_set() {
     let era = ChannelWorkspace::new().await;
     let see = "respond(200, {}, {body: request.body, query: request.query, text: request.text})";
-    let channel = era.sync("c", see).await;
+    let channel = era.sync_channel("c", see).await;
     let holder = era.token_holder(&channel);
     let seen = holder.get("/exec?tag=a&tag=b&one=1").await.ok();
     assert_eq!(seen["query"], json!({ "tag": ["a", "b"], "one": "1" }));

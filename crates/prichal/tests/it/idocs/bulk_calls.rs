@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    document_exchange::{DocumentExchange, PDF, Side, V3, code, said, text, unzip},
+    document_exchange::{DocumentExchange, PDF, Side, V3, code, reason, text, unzip},
     hub::{CapturedLog, eventually},
 };
 
@@ -205,7 +205,7 @@ async fn one_bad_element_harms_no_other() {
             (refused.status, code(&refused).as_str()),
             (400, "VALIDATION_ERROR")
         );
-        assert!(said(&refused).contains("operations"), "{}", refused.text);
+        assert!(reason(&refused).contains("operations"), "{}", refused.text);
     }
     let bad = us
         .api
@@ -215,7 +215,7 @@ async fn one_bad_element_harms_no_other() {
         )
         .await;
     assert!(
-        said(&bad).contains("operations[0].operationId"),
+        reason(&bad).contains("operations[0].operationId"),
         "{}",
         bad.text
     );
@@ -232,7 +232,7 @@ async fn queued_elements_go_on_after_a_crash() {
         .await
         .ok();
     let installation = exchange.hub.installation.clone();
-    exchange.hub.die();
+    exchange.hub.kill();
     let hub = installation.start().await;
     us.api = hub.adopt(&us.api);
     let ended = us.ended(CREATE, &started).await;

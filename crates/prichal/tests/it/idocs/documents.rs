@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     document_exchange::{
         ACTION, BINS, CREATE, DECLINE, DocumentExchange, INBOX_ROUTE, INTERNAL, INTERNAL_ROUTE,
-        PDF, RECALL, REJECT, ROUTE, Side, V3, code, pem, said, unzip,
+        PDF, RECALL, REJECT, ROUTE, Side, V3, code, pem, reason, unzip,
     },
     hub::START,
 };
@@ -168,7 +168,7 @@ async fn a_ticket_is_for_one_signature() {
     );
     let refused = save(&other, &blob, &second).await;
     assert!(
-        said(&refused).contains("idempotencyTicket"),
+        reason(&refused).contains("idempotencyTicket"),
         "{}",
         refused.text
     );
@@ -176,7 +176,7 @@ async fn a_ticket_is_for_one_signature() {
     assert_eq!(unknown.status, 400);
     let pdf = us.content("b.pdf", PDF).await;
     assert!(
-        said(&save(&one, &pdf, &second).await).contains(&pdf),
+        reason(&save(&one, &pdf, &second).await).contains(&pdf),
         "no signature"
     );
 
@@ -539,7 +539,7 @@ async fn employees_have_the_rights_that_they_were_given() {
     let refused = us.api.post(ROUTE, route).await;
     assert_eq!(code(&refused), "PERMISSION_ERROR");
     assert!(
-        said(&refused).contains("DOCUMENT_APPROVE"),
+        reason(&refused).contains("DOCUMENT_APPROVE"),
         "{}",
         refused.text
     );

@@ -29,15 +29,18 @@ async fn api_key(integration: &Integration) -> String {
         .str("apiKey")
 }
 
-const PRIVATE: &str = "/api/v1/authorization/authorize-private-integration";
-const PUBLIC: &str = "/api/v1/authorization/authorize-integration";
+const AUTH_PRIVATE: &str = "/api/v1/authorization/authorize-private-integration";
+const AUTH_PUBLIC: &str = "/api/v1/authorization/authorize-integration";
 
 #[tokio::test]
 async fn an_api_key_gives_an_access_key_for_twenty_minutes() {
     let (hub, space, integration) = hub_with_integration().await;
     let key = api_key(&integration).await;
     let caller = hub.anonymous().header("X-XCOM-Integration-ApiKey", &key);
-    let answer = caller.send(reqwest::Method::POST, PRIVATE, None).await.ok();
+    let answer = caller
+        .send(reqwest::Method::POST, AUTH_PRIVATE, None)
+        .await
+        .ok();
     assert_eq!(answer["workspace"]["name"], "acme");
     assert!(answer["workspace"]["updateInfo"]["createdAt"].is_string());
     assert_eq!(answer["integrationInstance"]["id"], integration.id.as_str());
@@ -109,7 +112,7 @@ async fn malformed_keys_are_refused() {
         for (name, value) in headers {
             caller = caller.header(name, value);
         }
-        let answer = caller.post(PRIVATE, json!({})).await;
+        let answer = caller.post(AUTH_PRIVATE, json!({})).await;
         assert_eq!(
             (answer.status, answer.json),
             (status, json!("Unauthorized"))
@@ -123,7 +126,11 @@ async fn uninstalling_kills_keys_at_once_and_for_good() {
     let api = hub
         .anonymous()
         .header("x-xcom-integration-apikey", &api_key(&integration).await);
-    let access = api.post(PRIVATE, json!({})).await.ok().str("accessKey");
+    let access = api
+        .post(AUTH_PRIVATE, json!({}))
+        .await
+        .ok()
+        .str("accessKey");
     let by_key = space.access_key(&access);
     by_key.get("/companies").await.ok();
     space
@@ -134,7 +141,7 @@ async fn uninstalling_kills_keys_at_once_and_for_good() {
         .await
         .ok();
     assert_eq!(by_key.get("/companies").await.status, 401);
-    let refused = api.post(PRIVATE, json!({})).await;
+    let refused = api.post(AUTH_PRIVATE, json!({})).await;
     assert_eq!(
         (refused.status, &refused["status"], &refused["message"]),
         (
@@ -156,7 +163,11 @@ async fn uninstalling_kills_keys_at_once_and_for_good() {
         401,
         "the key of an earlier install stays dead"
     );
-    let fresh = api.post(PRIVATE, json!({})).await.ok().str("accessKey");
+    let fresh = api
+        .post(AUTH_PRIVATE, json!({}))
+        .await
+        .ok()
+        .str("accessKey");
     space.access_key(&fresh).get("/companies").await.ok();
     let hub = hub.restart().await;
     assert_eq!(
@@ -177,14 +188,14 @@ async fn a_new_api_key_replaces_the_old() {
     assert_eq!(
         hub.anonymous()
             .header("x-xcom-integration-apikey", &old)
-            .post(PRIVATE, json!({}))
+            .post(AUTH_PRIVATE, json!({}))
             .await
             .status,
         401
     );
     hub.anonymous()
         .header("x-xcom-integration-apikey", &new)
-        .post(PRIVATE, json!({}))
+        .post(AUTH_PRIVATE, json!({}))
         .await
         .ok();
 }
@@ -232,7 +243,7 @@ async fn a_public_integration_is_authorized_by_its_secret() {
             let answer = api
                 .clone()
                 .header("X-XCOM-Integration-Secret", &secret)
-                .post(PUBLIC, json!({}))
+                .post(AUTH_PUBLIC, json!({}))
                 .await
                 .ok();
             assert_eq!(answer["workspace"]["name"], name, "{secret}");
@@ -249,7 +260,7 @@ async fn a_public_integration_is_authorized_by_its_secret() {
         let answer = api
             .clone()
             .header("x-xcom-integration-secret", bad)
-            .post(PUBLIC, json!({}))
+            .post(AUTH_PUBLIC, json!({}))
             .await;
         assert_eq!(
             (answer.status, answer.json),
@@ -257,7 +268,7 @@ async fn a_public_integration_is_authorized_by_its_secret() {
             "{bad}"
         );
     }
-    assert_eq!(api.post(PUBLIC, json!({})).await.status, 401);
+    assert_eq!(api.post(AUTH_PUBLIC, json!({})).await.status, 401);
 
     let clash = json!([{ "op": "add", "path": "/secrets", "value": { "id": "token", "value": "secret-0" } }]);
     let three = hub.workspace("three").await;
@@ -282,7 +293,7 @@ async fn a_public_integration_is_authorized_by_its_secret() {
     let gone = api
         .clone()
         .header("x-xcom-integration-secret", "token=secret-0")
-        .post(PUBLIC, json!({}))
+        .post(AUTH_PUBLIC, json!({}))
         .await;
     assert_eq!((gone.status, gone.json), (401, json!("Unauthorized")));
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::hub::{Caller, Hub, Installation, on_postgres, spawn};
 
-const ZERO: &str = "00000000-0000-0000-0000-000000000000";
+const NIL_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 async fn page(space: &Caller, offset: &str, limit: usize) -> Value {
     space
@@ -22,7 +22,7 @@ async fn page(space: &Caller, offset: &str, limit: usize) -> Value {
 
 /// Reads the feed as the vendor's document prescribes, until `done` is true and the end is reached.
 async fn follow(space: Caller, done: Arc<AtomicBool>) -> Vec<Value> {
-    let (mut seen, mut offset) = (Vec::new(), ZERO.to_owned());
+    let (mut seen, mut offset) = (Vec::new(), NIL_ID.to_owned());
     loop {
         let ending = done.load(Ordering::Acquire);
         let page = page(&space, &offset, 7).await;
@@ -121,10 +121,10 @@ async fn the_shape_of_a_page() {
     let empty = space.get("/events").await.ok();
     assert_eq!(
         empty.json,
-        json!({ "count": 0, "items": [], "firstOffset": ZERO, "lastOffset": ZERO, "hasMore": false })
+        json!({ "count": 0, "items": [], "firstOffset": NIL_ID, "lastOffset": NIL_ID, "hasMore": false })
     );
     let made = space.post("/companies", json!({ "name": "c" })).await.ok();
-    let feed = space.get(&format!("/events?offset={ZERO}")).await.ok();
+    let feed = space.get(&format!("/events?offset={NIL_ID}")).await.ok();
     let event = &feed["items"][0];
     assert_eq!(
         (&event["type"], &event["changeData"]["type"]),
@@ -181,9 +181,9 @@ async fn bad_parameters_are_named() {
             refused.text
         );
     }
-    let all = page(&space, ZERO, 1_000_000).await;
+    let all = page(&space, NIL_ID, 1_000_000).await;
     assert_eq!(all["count"], 3, "a limit above the most is the most");
-    let one = page(&space, ZERO, 1).await;
+    let one = page(&space, NIL_ID, 1).await;
     assert_eq!((&one["count"], &one["hasMore"]), (&json!(1), &json!(true)));
     let last = all["lastOffset"].as_str().expect("an offset").to_owned();
     let beyond = page(&space, &last, 10).await;
@@ -191,7 +191,7 @@ async fn bad_parameters_are_named() {
         (&beyond["count"], &beyond["hasMore"], &beyond["lastOffset"]),
         (&json!(0), &json!(false), &json!(last))
     );
-    let exact = page(&space, ZERO, 3).await;
+    let exact = page(&space, NIL_ID, 3).await;
     assert_eq!(
         (&exact["count"], &exact["hasMore"]),
         (&json!(3), &json!(false)),

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::hub::{Answer, Caller, Hub, eventually};
 
 const LIMIT: usize = 104_857_600;
-const NOBODY: &str = "00000000-0000-0000-0000-000000000001";
+const UNKNOWN_ID: &str = "00000000-0000-0000-0000-000000000001";
 
 async fn hub_and_space() -> (Hub, Caller) {
     let hub = Hub::start().await;
@@ -393,7 +393,7 @@ async fn files_survive_a_restart() {
 async fn values_older_than_their_declaration_hinder_no_change_of_something_else() {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
-    for value in [json!("see the folder"), json!([NOBODY])] {
+    for value in [json!("see the folder"), json!([UNKNOWN_ID])] {
         let body = json!({ "name": "c", "customFields": { "papers": value } });
         let path = format!(
             "/companies/{}",

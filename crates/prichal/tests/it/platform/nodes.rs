@@ -70,7 +70,7 @@ async fn a_node_that_dies_is_taken_over_from() {
     let installation = Installation::new(|_| ());
     let (first, second, integration) = two_nodes(&installation, &receiver).await;
     let elsewhere = second.adopt(&integration.space);
-    first.die();
+    first.kill();
     for n in 0..20 {
         company(&elsewhere, &n.to_string()).await;
     }
@@ -191,7 +191,7 @@ async fn elements_queued_on_one_node_are_done_by_the_other() {
         .post(CALL, json!({ "operations": elements }))
         .await
         .ok();
-    exchange.hub.die();
+    exchange.hub.kill();
     us.api = second.adopt(&us.api);
     let ended = as_time_passes(&second, "another node does the rest", || async {
         let ids: Vec<_> = started["operations"]

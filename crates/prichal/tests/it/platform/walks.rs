@@ -78,7 +78,7 @@ async fn a_walk_goes_on_after_a_crash() {
 }
 
 /// Fails unless the table is empty.
-fn rows(installation: &crate::harness::hub::Installation, table: &str) {
+fn assert_empty(installation: &crate::harness::hub::Installation, table: &str) {
     // The check constraint fails if the count is not zero.
     installation.execute(&format!(
         "CREATE TABLE probe_{table} (n BIGINT CHECK (n = 0)); INSERT INTO probe_{table} SELECT count(*) FROM {table}; DROP TABLE probe_{table}"
@@ -89,25 +89,27 @@ fn rows(installation: &crate::harness::hub::Installation, table: &str) {
 async fn a_deleted_channel_keeps_nothing_however_much_it_was() {
     let era = ChannelWorkspace::new().await;
     let source = "for (let n = 0; n < 350; n++) kv.set('k' + n, n); respond(200)";
-    let made = era.sync("keeper", source).await;
+    let made = era.sync_channel("keeper", source).await;
     era.hook(&made, json!({})).await.ok();
     let path = format!("{POINTS}/{}", made.id);
     assert_eq!(era.rest.delete(&path).await.status, 204);
-    rows(&era.hub.installation, "kv");
-    rows(&era.hub.installation, "walk");
+    assert_empty(&era.hub.installation, "kv");
+    assert_empty(&era.hub.installation, "walk");
 }
 
 #[tokio::test]
 async fn a_deleted_workspace_leaves_nothing_that_works() {
     let era = ChannelWorkspace::new().await;
-    let made = era.sync("keeper", "kv.set('a', 1); respond(200)").await;
+    let made = era
+        .sync_channel("keeper", "kv.set('a', 1); respond(200)")
+        .await;
     points(&era, 150, "bot").await;
     era.hook(&made, json!({})).await.ok();
     let gone = era.hub.admin().delete("/admin/v1/workspaces/acme").await;
     assert_eq!(gone.status, 204);
     assert_eq!(era.hook(&made, json!({})).await.status, 401);
     for table in ["channel", "resource", "run", "kv", "token", "walk"] {
-        rows(&era.hub.installation, table);
+        assert_empty(&era.hub.installation, table);
     }
 }
 

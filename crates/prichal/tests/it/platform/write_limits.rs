@@ -57,7 +57,7 @@ async fn hooks_of_any_method_count() {
         ChannelWorkspace::at(Hub::with(|config| config.write_bytes_per_minute = 50_000).await)
             .await;
     let source = "for (let n = 0; n < 30; n++) entities.create('companies', {name: 'x'.repeat(900)}); respond(200)";
-    let channel = era.sync("bot", source).await;
+    let channel = era.sync_channel("bot", source).await;
     let path = format!("/hook/{}", channel.token);
     let anybody = era.hub.anonymous();
     let mut answered = 0;
@@ -114,7 +114,7 @@ async fn runs_of_a_workspace_that_has_written_too_much_wait() {
     for _ in 0..3 {
         other.hook(&little, json!({})).await.ok();
     }
-    other.drained().await;
+    other.wait_until_drained().await;
     let hub = other.hub;
     let era = ChannelWorkspace { hub, space, rest };
     let ended = async || {
@@ -172,7 +172,7 @@ async fn elements_of_a_company_that_has_written_too_much_wait() {
 async fn writes_are_recognized_by_operation_not_by_method() {
     let hub = Hub::with(|config| config.write_bytes_per_minute = 100_000).await;
     let era = ChannelWorkspace::at(hub).await;
-    let channel = era.sync("s", "respond(200)").await;
+    let channel = era.sync_channel("s", "respond(200)").await;
     era.token_holder(&channel).get("/exec").await.ok();
     let long = json!({ "name": "x".repeat(900) });
     let full = async || era.space.post("/companies", long.clone()).await.status == 429;

@@ -25,8 +25,8 @@ use crate::harness::{
     server_process::{LOG, ServerProcess, children, free_address, whole_feed},
 };
 
-/// The promise: what was acknowledged is in the feed exactly once, in order, and reaches the receiver
-/// at least once, whenever the process is killed.
+/// The promise: every acknowledged change is in the feed exactly once, in order, and reaches the receiver at least
+/// once, whenever the process is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_under_load_it_loses_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -161,7 +161,7 @@ async fn killed_while_it_dials_it_does_not_dial_again() {
 
 /// Messages about calls during repeated kills: accepted ones are kept, so that each call is right in the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_among_calls_it_loses_none() {
+async fn killed_among_calls_it_loses_no_call() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let database = Database::new();
     let listen = free_address();

@@ -89,7 +89,11 @@ fn a_bad_setting_is_one_line() {
 }
 
 /// Runs the program to its end: true if it succeeded, its standard output and its standard error.
-fn said(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+fn run_to_end(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (bool, String, String) {
     let output = run_program(folder, arguments, variables);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
@@ -113,14 +117,14 @@ fn a_switch_takes_no_other_flag_for_its_value() {
             let flags = ["--listen", listen, "--check"];
             let arguments = ["serve"].iter().chain(switch).chain(&flags).copied();
             let arguments: Vec<&str> = arguments.collect();
-            said(folder.path(), &arguments, &[])
+            run_to_end(folder.path(), &arguments, &[])
         };
         let (good, _, text) = check("127.0.0.1:0");
         assert!(good, "{switch:?}: {text}");
         let (good, _, text) = check("nowhere");
         assert!(!good && text.contains("--listen: `nowhere`"), "{text}");
     }
-    let (good, _, text) = said(
+    let (good, _, text) = run_to_end(
         folder.path(),
         &[
             "serve",
@@ -143,7 +147,7 @@ fn the_help_and_the_settings_file_show_the_defaults() {
     let secret = "hunter2hunter2hunter2hunter2hunter2";
     let variables = [("PRICHAL_ADMIN_TOKEN", secret)];
     for flag in ["--help", "-h"] {
-        let (good, help, _) = said(folder.path(), &["serve", flag], &variables);
+        let (good, help, _) = run_to_end(folder.path(), &["serve", flag], &variables);
         assert!(good && !help.contains("hunter2"));
         for text in [
             "Run the server",
@@ -156,14 +160,14 @@ fn the_help_and_the_settings_file_show_the_defaults() {
             assert!(help.contains(text), "{text} in {help}");
         }
     }
-    let (good, file, _) = said(folder.path(), &["config"], &variables);
+    let (good, file, _) = run_to_end(folder.path(), &["config"], &variables);
     assert!(good && !file.contains("hunter2"));
     for line in ["listen = \"127.0.0.1:8080\"", "log-format = \"text\""] {
         assert!(file.lines().any(|it| it == line), "{file}");
     }
     let changed = file.replace("127.0.0.1:8080", "127.0.0.1:0");
     std::fs::write(folder.path().join("prichal.toml"), changed).expect("written");
-    let (good, _, text) = said(folder.path(), &["serve", "--check"], &[]);
+    let (good, _, text) = run_to_end(folder.path(), &["serve", "--check"], &[]);
     assert!(good, "what it prints is a good file: {text}");
 }
 
@@ -174,7 +178,7 @@ fn a_variable_that_is_no_setting_is_warned_of() {
         ("PRICHAL_LISTN", "hunter2"),
         ("PRICHAL_LISTEN", "127.0.0.1:0"),
     ];
-    let (good, _, text) = said(folder.path(), &["serve", "--check"], &variables);
+    let (good, _, text) = run_to_end(folder.path(), &["serve", "--check"], &variables);
     assert!(good && text.contains("PRICHAL_LISTN"), "{text}");
     assert!(
         !text.contains("PRICHAL_LISTEN") && !text.contains("hunter2"),
@@ -185,7 +189,7 @@ fn a_variable_that_is_no_setting_is_warned_of() {
         ("PRICHAL_LISTN", "hunter2"),
         ("PRICHAL_LISTEN", "192.0.2.1:1"),
     ];
-    let (good, _, text) = said(folder.path(), &["serve"], &variables);
+    let (good, _, text) = run_to_end(folder.path(), &["serve"], &variables);
     assert!(!good && text.contains("PRICHAL_LISTN"), "{text}");
 }
 
@@ -201,7 +205,7 @@ async fn a_name_is_a_listener() {
         .await
         .ok();
     let flags = ["serve", "--check", "--listen", &listen];
-    let (good, _, text) = said(folder.path(), &flags, &[]);
+    let (good, _, text) = run_to_end(folder.path(), &flags, &[]);
     assert!(good, "a server that is running is no obstacle: {text}");
 }
 
@@ -240,7 +244,7 @@ fn a_check_tries_what_the_settings_name_and_makes_nothing() {
             &start
         };
         let arguments: Vec<&str> = start.iter().chain(flags).copied().collect();
-        let (good, _, text) = said(folder.path(), &arguments, &[]);
+        let (good, _, text) = run_to_end(folder.path(), &arguments, &[]);
         assert!(
             !good && text.contains(&format!("`{setting}`")),
             "{flags:?}: {text}"
@@ -256,7 +260,7 @@ fn a_check_tries_what_the_settings_name_and_makes_nothing() {
         "--security-log",
         "new.log",
     ];
-    let (good, _, text) = said(folder.path(), &arguments, &[]);
+    let (good, _, text) = run_to_end(folder.path(), &arguments, &[]);
     assert!(good, "{text}");
     let inside = std::fs::read_dir(folder.path()).expect("a folder");
     assert_eq!(inside.count(), 1, "nothing was made");
@@ -268,13 +272,13 @@ fn a_check_tries_what_the_settings_name_and_makes_nothing() {
         "no database, but long enough to look like one".repeat(20),
     )
     .expect("written");
-    let (good, _, text) = said(folder.path(), &arguments, &[]);
+    let (good, _, text) = run_to_end(folder.path(), &arguments, &[]);
     assert!(!good && text.contains("database"), "{text}");
     std::fs::remove_file(data.join("prichal.sqlite")).expect("removed");
     let newer = rusqlite::Connection::open(data.join("prichal.sqlite")).expect("a store");
     newer
         .execute_batch("CREATE TABLE migration (version BIGINT PRIMARY KEY); INSERT INTO migration VALUES (9999);")
         .expect("made");
-    let (good, _, text) = said(folder.path(), &arguments, &[]);
+    let (good, _, text) = run_to_end(folder.path(), &arguments, &[]);
     assert!(!good && text.contains("9999"), "{text}");
 }

@@ -14,28 +14,28 @@ use serde_json::Value;
 
 const DOCUMENT: &[u8] = b"the contract";
 
-struct Desk(tempfile::TempDir);
+struct SignedFolder(tempfile::TempDir);
 
-impl Desk {
+impl SignedFolder {
     /// A folder with a detached and an attached Kazakh signature, the document, and the trusted certificates.
     fn new() -> Self {
-        let desk = Self(tempfile::tempdir().expect("a temporary folder"));
+        let folder = Self(tempfile::tempdir().expect("a temporary folder"));
         let authority = Authority::new(Key::kz);
         let signer = Signer::new(&authority.signer, DOCUMENT, NOW);
         let with_issuer = |mut cms: Cms| {
             cms.certificates.push(authority.issuer.der.clone());
             cms.encode()
         };
-        desk.put("detached.cms", &with_issuer(Cms::detached(&[&signer])));
-        desk.put(
+        folder.put("detached.cms", &with_issuer(Cms::detached(&[&signer])));
+        folder.put(
             "attached.cms",
             &with_issuer(Cms::attached(DOCUMENT, &[&signer])),
         );
-        desk.put("document", DOCUMENT);
-        desk.put("altered", b"the contrast");
-        desk.trust("trust", &authority.material());
-        desk.trust("no-lists", &authority.without_lists());
-        desk
+        folder.put("document", DOCUMENT);
+        folder.put("altered", b"the contrast");
+        folder.trust("trust", &authority.material());
+        folder.trust("no-lists", &authority.without_lists());
+        folder
     }
 
     fn path(&self) -> &Path {
@@ -73,13 +73,13 @@ impl Desk {
     }
 }
 
-fn said(output: &Output) -> String {
+fn standard_output(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
 #[test]
 fn the_exit_status_says_what_it_is() {
-    let desk = Desk::new();
+    let folder = SignedFolder::new();
     let now = NOW.to_string();
     let detached = [
         "detached.cms",
@@ -124,8 +124,8 @@ fn the_exit_status_says_what_it_is() {
         if let Some(trust) = trust {
             all.extend(["--trust", trust]);
         }
-        let output = desk.verify(&all);
-        let told = said(&output);
+        let output = folder.verify(&all);
+        let told = standard_output(&output);
         assert_eq!(output.status.code(), Some(code), "{all:?}: {told}");
         assert!(told.starts_with(headline), "{all:?}: {told}");
         assert_eq!(told.is_empty(), !output.stderr.is_empty(), "{all:?}");
@@ -135,12 +135,12 @@ fn the_exit_status_says_what_it_is() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_report_that_cannot_be_written_is_no_verdict() {
-    let desk = Desk::new();
+    let folder = SignedFolder::new();
     let now = NOW.to_string();
     let valid = ["attached.cms", "--trust", "trust", "--at", now.as_str()];
     for format in [&[][..], &["--json"]] {
         let full = fs::File::create("/dev/full").expect("a full device");
-        let mut command = desk.command(&[&valid[..], format].concat());
+        let mut command = folder.command(&[&valid[..], format].concat());
         let output = command.stdout(full).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(3));
         let told = String::from_utf8(output.stderr).expect("text");
@@ -154,9 +154,9 @@ fn a_report_that_cannot_be_written_is_no_verdict() {
 
 #[test]
 fn the_report_can_be_followed() {
-    let desk = Desk::new();
+    let folder = SignedFolder::new();
     let now = NOW.to_string();
-    let told = said(&desk.verify(&[
+    let told = standard_output(&folder.verify(&[
         "detached.cms",
         "--content",
         "altered",
@@ -175,7 +175,7 @@ fn the_report_can_be_followed() {
     ] {
         assert!(told.contains(words), "{words}\n{told}");
     }
-    let told = said(&desk.verify(&[
+    let told = standard_output(&folder.verify(&[
         "detached.cms",
         "--content",
         "document",
@@ -195,9 +195,9 @@ fn the_report_can_be_followed() {
 
 #[test]
 fn the_json_has_its_members() {
-    let desk = Desk::new();
+    let folder = SignedFolder::new();
     let now = NOW.to_string();
-    let output = desk.verify(&[
+    let output = folder.verify(&[
         "detached.cms",
         "--content",
         "document",
@@ -257,7 +257,7 @@ fn the_json_has_its_members() {
             "{step}"
         );
     }
-    let unread = desk.verify(&["document", "--json"]);
+    let unread = folder.verify(&["document", "--json"]);
     let report: Value = serde_json::from_slice(&unread.stdout).expect("JSON");
     assert_eq!(
         (unread.status.code(), &report["subIndication"]),
@@ -267,14 +267,14 @@ fn the_json_has_its_members() {
 
 #[test]
 fn names_do_not_write_on_the_terminal() {
-    let desk = Desk::new();
+    let folder = SignedFolder::new();
     let evil = "a\u{1b}[31m\u{202e}.cms";
-    fs::copy(desk.path().join("detached.cms"), desk.path().join(evil)).expect("copied");
-    let output = desk.verify(&[evil, "--trust", "trust"]);
+    fs::copy(folder.path().join("detached.cms"), folder.path().join(evil)).expect("copied");
+    let output = folder.verify(&[evil, "--trust", "trust"]);
     let all = [
         output.stdout,
         output.stderr,
-        desk.verify(&["no\u{1b}[31mpe"]).stderr,
+        folder.verify(&["no\u{1b}[31mpe"]).stderr,
     ]
     .concat();
     let all = String::from_utf8(all).expect("text");
@@ -286,15 +286,20 @@ fn names_do_not_write_on_the_terminal() {
 
 #[test]
 fn a_signer_in_the_folder_of_trust_is_known_and_not_trusted() {
-    let desk = Desk(tempfile::tempdir().expect("a temporary folder"));
+    let folder = SignedFolder(tempfile::tempdir().expect("a temporary folder"));
     let authority = Authority::new(Key::kz);
     let signer = Signer::new(&authority.signer, DOCUMENT, NOW);
-    desk.put(
+    folder.put(
         "attached.cms",
         &Cms::attached(DOCUMENT, &[&signer]).encode(),
     );
-    fs::create_dir(desk.path().join("trust")).expect("made");
-    desk.put("trust/signer.cer", &authority.signer.der);
-    let output = desk.verify(&["attached.cms", "--trust", "trust", "--at", &NOW.to_string()]);
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    fs::create_dir(folder.path().join("trust")).expect("made");
+    folder.put("trust/signer.cer", &authority.signer.der);
+    let output = folder.verify(&["attached.cms", "--trust", "trust", "--at", &NOW.to_string()]);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{}",
+        standard_output(&output)
+    );
 }

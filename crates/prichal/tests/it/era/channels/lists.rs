@@ -170,7 +170,7 @@ async fn a_mask_takes_the_names_of_the_page_and_those_of_the_entity() {
 }
 
 #[tokio::test]
-async fn a_list_has_a_hundred_when_nothing_is_said_and_its_order_stays() {
+async fn a_list_has_a_hundred_entries_by_default_in_a_stable_order() {
     let era = ChannelWorkspace::new().await;
     for n in 0..101 {
         let body = json!({ "code": format!("c{n}"), "type": "t" });

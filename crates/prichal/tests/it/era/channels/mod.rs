@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::channel_workspace::POINTS;
 
-const NOBODY: &str = "00000000-0000-0000-0000-000000000001";
+const UNKNOWN_ID: &str = "00000000-0000-0000-0000-000000000001";
 
 fn example() -> Value {
     json!({

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{NOBODY, at, example};
+use super::{UNKNOWN_ID, at, example};
 use crate::harness::channel_workspace::{ChannelWorkspace, POINTS, SCRIPTS, TYPES};
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn bad_input_is_named() {
             "opts.recv_timeout",
         ),
         (
-            json!({ "code": "x", "type": "t", "opts": { "userid": NOBODY } }),
+            json!({ "code": "x", "type": "t", "opts": { "userid": UNKNOWN_ID } }),
             "opts.userid",
         ),
         (
@@ -40,7 +40,7 @@ async fn bad_input_is_named() {
         assert!(message.contains(name), "{body}: {message}");
     }
     for (body, name) in [
-        (json!({ "id": NOBODY }), "id"),
+        (json!({ "id": UNKNOWN_ID }), "id"),
         (json!({ "token_local": "x" }), "token_local"),
         (json!({ "code": null }), "code"),
         (json!({ "opts": { "colour": 1 } }), "opts.colour"),
@@ -58,7 +58,7 @@ async fn bad_input_is_named() {
         assert_eq!(refused["error_code"], 1400, "{body}");
     }
     assert_eq!(era.look_up(POINTS, json!(7)).await["error_code"], 1400);
-    for id in [NOBODY, "x"] {
+    for id in [UNKNOWN_ID, "x"] {
         let path = format!("{POINTS}/{id}");
         assert_eq!(era.rest.get(&path).await["error_code"], 1404);
         assert_eq!(era.change(&at(id), json!({})).await["error_code"], 1404);
@@ -129,7 +129,7 @@ async fn invalid_json_is_refused_with_its_type() {
 }
 
 #[tokio::test]
-async fn verbs_that_a_path_does_not_know_are_said_to_be_wrong() {
+async fn unknown_verbs_of_a_path_are_refused() {
     let era = ChannelWorkspace::new().await;
     let made = era.rest.post(POINTS, example()).await.ok();
     let (one, token) = (at(&made.str("id")), made.str("token_local"));

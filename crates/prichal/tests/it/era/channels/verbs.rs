@@ -7,7 +7,7 @@ use super::{at, error, example};
 use crate::harness::channel_workspace::{ChannelWorkspace, POINTS, TYPES};
 
 #[tokio::test]
-async fn the_page_of_the_vendor() {
+async fn the_examples_of_the_vendor() {
     let era = ChannelWorkspace::new().await;
     let made = era.rest.post(POINTS, example()).await.ok();
     let (id, token) = (made.str("id"), made.str("token_local"));
@@ -174,7 +174,7 @@ async fn changes_are_in_the_feed_without_tokens() {
 }
 
 #[tokio::test]
-async fn tokens_say_whose_they_are() {
+async fn tokens_name_their_channel() {
     let era = ChannelWorkspace::new().await;
     let made = era.rest.post(POINTS, example()).await.ok();
     let (id, token) = (made.str("id"), made.str("token_local"));

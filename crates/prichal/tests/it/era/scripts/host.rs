@@ -18,7 +18,7 @@ async fn scripts_work_with_bytes() {
     let era = ChannelWorkspace::new().await;
     let hash = "crypto.sha('sha256', request.bytes)";
     let source = format!("respond(200, {{}}, [request.bytes.length, {hash}, request.text.length])");
-    let channel = era.sync("bytes", &source).await;
+    let channel = era.sync_channel("bytes", &source).await;
     for body in [&b"{\"a\":1}"[..], b"\xff\x00\xfe", "привет".as_bytes(), b""] {
         let sender = era.token_holder(&channel);
         let sent = sender.send(Method::POST, "/exec", Some(body.to_vec()));
@@ -26,7 +26,9 @@ async fn scripts_work_with_bytes() {
         assert_eq!(answer[0], body.len());
         assert_eq!(answer[1], hex(&Sha256::digest(body)), "{body:?}");
     }
-    let channel = era.sync("back", "respond(200, {}, request.bytes)").await;
+    let channel = era
+        .sync_channel("back", "respond(200, {}, request.bytes)")
+        .await;
     let sender = era.token_holder(&channel);
     let sent = sender.send(Method::POST, "/exec", Some(b"{}".to_vec()));
     let answer = sent.await.ok();
@@ -39,7 +41,7 @@ async fn scripts_work_with_bytes() {
         const form = await fetch(request.entity.url, {method: 'POST', body: new URLSearchParams({a: 'ё 1'})});
         await fetch(request.entity.url, {method: 'POST', body: new TextEncoder().encode('ё')});
         respond(200, {}, [form.status, (await form.bytes()) instanceof Uint8Array])";
-    let channel = era.sync("send", source).await;
+    let channel = era.sync_channel("send", source).await;
     let path = format!("{POINTS}/{}", channel.id);
     era.change(&path, json!({ "url": receiver.url })).await.ok();
     assert_eq!(era.hook(&channel, json!({})).await.ok().text, "[200,true]");
@@ -63,7 +65,7 @@ async fn a_script_verifies_webhooks() {
         "const now = Date.parse(entities.create('companies', {{name: 'x'}}).updateInfo.createdAt) / 1000;
         respond(200, {{}}, [crypto.verifyWebhook(request.headers, request.bytes, ['whsec_AAAA', '{secret}']), now])"
     );
-    let channel = era.sync("verify", &source).await;
+    let channel = era.sync_channel("verify", &source).await;
     let now = era.hook(&channel, json!({})).await.ok()[1]
         .as_f64()
         .expect("a time");
@@ -113,7 +115,7 @@ async fn changes_of_a_script_are_committed_at_its_end() {
         events.publish('met', {who: changed.name});
         respond(200, {}, {company: company.id, contact: contact.id, name: changed.name,
             seen: entities.get('contacts', contact.id).name, kept: kv.get('last'), none: entities.get('contacts', company.id)})";
-    let channel = era.sync("crm", source).await;
+    let channel = era.sync_channel("crm", source).await;
     let answer = era.hook(&channel, json!({ "name": "Acme" })).await.ok();
     let (company, contact) = (answer.str("company"), answer.str("contact"));
     let expected = json!({ "company": company, "contact": contact, "name": "Pyotr", "seen": "Pyotr",
@@ -162,7 +164,7 @@ async fn changes_of_a_script_are_committed_at_its_end() {
 
     // A script that fails at its end has changed nothing.
     let failing = era
-        .sync(
+        .sync_channel(
             "half",
             "entities.create('companies', {name: 'Ghost'}); kv.set('x', 1); throw 1",
         )
@@ -244,7 +246,10 @@ async fn changes_of_a_script_are_committed_at_its_end() {
 async fn channels_keep_their_own() {
     let era = ChannelWorkspace::new().await;
     let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
-    let (one, two) = (era.sync("one", source).await, era.sync("two", source).await);
+    let (one, two) = (
+        era.sync_channel("one", source).await,
+        era.sync_channel("two", source).await,
+    );
     for expected in ["1", "2", "3"] {
         assert_eq!(era.hook(&one, json!({})).await.ok().text, expected);
     }
@@ -278,7 +283,7 @@ async fn fetch_goes_where_it_may() {
     let source = "
         const answer = await fetch(request.entity.url, {method: 'POST', headers: {'X-A': 'b'}, body: {n: 1}});
         respond(200, {}, [answer.status, answer.ok])";
-    let channel = era.sync("fetch", source).await;
+    let channel = era.sync_channel("fetch", source).await;
     let path = format!("{POINTS}/{}", channel.id);
     let url = format!("{}/own", receiver.url);
     era.change(&path, json!({ "url": url })).await.ok();
@@ -289,7 +294,7 @@ async fn fetch_goes_where_it_may() {
         ("POST", r#"{"n":1}"#, Some("b"))
     );
     let other = era
-        .sync(
+        .sync_channel(
             "other",
             "await fetch(request.body.url, request.body.options)",
         )
@@ -350,7 +355,9 @@ async fn private_addresses_are_nothing_for_scripts() {
     let strict = |config: &mut prichal::config::Config| config.allow_private_targets = false;
     let era = ChannelWorkspace::at(Hub::with(strict).await).await;
     let receiver = Receiver::good().await;
-    let channel = era.sync("inside", "await fetch(request.entity.url)").await;
+    let channel = era
+        .sync_channel("inside", "await fetch(request.entity.url)")
+        .await;
     era.change(
         &format!("{POINTS}/{}", channel.id),
         json!({ "url": receiver.url }),

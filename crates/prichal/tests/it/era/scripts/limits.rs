@@ -13,7 +13,7 @@ use crate::harness::{
 #[tokio::test]
 async fn a_script_has_its_time_and_no_more() {
     let era = ChannelWorkspace::new().await;
-    let channel = era.sync("loop", "for (;;) {}").await;
+    let channel = era.sync_channel("loop", "for (;;) {}").await;
     let path = format!("{POINTS}/{}", channel.id);
     for (given, seconds) in [(0, 10), (1, 1), (60, 60)] {
         era.change(&path, json!({ "opts": { "recv_timeout": given } }))
@@ -22,7 +22,7 @@ async fn a_script_has_its_time_and_no_more() {
         let count = era.runs("loop").await.len();
         let waiting = era.hook(&channel, json!({}));
         let clock = async {
-            era.working(1).await;
+            era.wait_until_running(1).await;
             era.hub.advance(Duration::from_secs(seconds));
         };
         let (answer, ()) = tokio::join!(waiting, clock);
@@ -40,9 +40,11 @@ async fn a_script_has_its_time_and_no_more() {
 }
 
 #[tokio::test]
-async fn hostile_scripts_harm_nobody_else() {
+async fn hostile_scripts_harm_no_other() {
     let era = ChannelWorkspace::new().await;
-    let healthy = era.sync("healthy", "respond(200, {}, 'well')").await;
+    let healthy = era
+        .sync_channel("healthy", "respond(200, {}, 'well')")
+        .await;
     let hostile = [
         ("loop", "for (;;) {}"),
         ("recurse", "const f = () => f() + 1; f()"),
@@ -66,7 +68,7 @@ async fn hostile_scripts_harm_nobody_else() {
     ];
     let mut channels = Vec::new();
     for (code, source) in hostile {
-        channels.push(era.sync(code, source).await);
+        channels.push(era.sync_channel(code, source).await);
     }
     let attack = async {
         let calls = channels
@@ -115,7 +117,9 @@ async fn hostile_scripts_harm_nobody_else() {
 #[tokio::test]
 async fn outstanding_work_of_a_script_is_bounded() {
     let era = ChannelWorkspace::new().await;
-    let healthy = era.sync("healthy", "respond(200, {}, 'well')").await;
+    let healthy = era
+        .sync_channel("healthy", "respond(200, {}, 'well')")
+        .await;
     for (code, source, why) in [
         (
             "reject",
@@ -145,7 +149,7 @@ async fn outstanding_work_of_a_script_is_bounded() {
             "A path has at most 40 parts",
         ),
     ] {
-        let channel = era.sync(code, source).await;
+        let channel = era.sync_channel(code, source).await;
         assert_eq!(
             era.hook(&channel, json!({})).await["error_code"],
             1500,
@@ -169,7 +173,9 @@ async fn outstanding_work_of_a_script_is_bounded() {
 async fn scripts_that_wait_hold_up_no_others_of_their_workspace() {
     let era = ChannelWorkspace::new().await;
     let silent = Receiver::start(|_| Reply::Silence).await;
-    let healthy = era.sync("healthy", "respond(200, {}, 'well')").await;
+    let healthy = era
+        .sync_channel("healthy", "respond(200, {}, 'well')")
+        .await;
     let source = "for (;;) await fetch(request.entity.url).catch(() => 0)";
     era.script("wait", source).await;
     let mut channels = Vec::new();
@@ -182,11 +188,11 @@ async fn scripts_that_wait_hold_up_no_others_of_their_workspace() {
             era.hook(channel, json!({})).await.ok();
         }
     }
-    era.working(64).await;
+    era.wait_until_running(64).await;
     // Neither scripts that are known to be fast nor unknown ones wait for them.
     for _ in 0..20 {
         assert_eq!(era.hook(&healthy, json!({})).await.ok().text, "well");
     }
-    let new = era.sync("new", "respond(200, {}, 'new')").await;
+    let new = era.sync_channel("new", "respond(200, {}, 'new')").await;
     assert_eq!(era.hook(&new, json!({})).await.ok().text, "new");
 }

@@ -96,7 +96,9 @@ async fn a_script_is_started_by_hand() {
 #[tokio::test]
 async fn runs_are_kept_thirty_days() {
     let era = ChannelWorkspace::new().await;
-    let channel = era.queued("old", "if (request.body.bad) throw 1").await;
+    let channel = era
+        .queued_channel("old", "if (request.body.bad) throw 1")
+        .await;
     era.hook(&channel, json!({})).await.ok();
     era.run("old", "finished").await;
     era.hub.advance(Duration::from_hours(24));
@@ -117,7 +119,7 @@ async fn runs_are_kept_thirty_days() {
 async fn runs_take_turns_with_what_their_channel_keeps() {
     let era = ChannelWorkspace::new().await;
     let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
-    let counter = era.sync("counter", source).await;
+    let counter = era.sync_channel("counter", source).await;
     let hooks = (0..60).map(|_| era.hook(&counter, json!({})));
     let mut seen: Vec<u32> = futures_util::future::join_all(hooks)
         .await
@@ -135,7 +137,7 @@ async fn runs_take_turns_with_what_their_channel_keeps() {
     {
         assert_eq!(answer.status, 200);
     }
-    era.drained().await;
+    era.wait_until_drained().await;
     era.change(&path, json!({ "opts": { "issync": true } }))
         .await
         .ok();
@@ -154,7 +156,7 @@ async fn nodes_do_not_overtake_each_other() {
     );
     let era = ChannelWorkspace::at(one).await;
     let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
-    let counter = era.sync("counter", source).await;
+    let counter = era.sync_channel("counter", source).await;
     let there = two.anonymous().bearer(&counter.token);
     let mut seen = Vec::new();
     for _ in 0..20 {
@@ -172,7 +174,7 @@ async fn nodes_do_not_overtake_each_other() {
 async fn a_list_of_runs_ends_before_it_gets_long() {
     let era = ChannelWorkspace::new().await;
     let source = "console.log('x'.repeat(60000)); respond(200, {}, 'y'.repeat(1000000))";
-    let channel = era.sync("long", source).await;
+    let channel = era.sync_channel("long", source).await;
     for _ in 0..12 {
         era.hook(&channel, json!({})).await.ok();
     }
@@ -211,7 +213,7 @@ async fn a_list_of_runs_ends_before_it_gets_long() {
 async fn a_text_that_was_cut_can_be_logged() {
     let era = ChannelWorkspace::new().await;
     let source = "console.log('got ' + request.body.text.slice(0, 5)); respond(200, {}, typeof request.body)";
-    let channel = era.sync("cut", source).await;
+    let channel = era.sync_channel("cut", source).await;
     era.hook(&channel, json!({ "text": "abcd😀" })).await.ok();
     // The run of a hook that was answered is on record by then.
     let run = &era.runs("cut").await[0];
@@ -242,7 +244,7 @@ async fn run_records_contain_no_tokens() {
         era.hook(&channel, json!({ "fail": true })).await;
         let path = format!("/hook/{}/x", channel.token);
         era.hub.anonymous().post(&path, json!({})).await.ok();
-        era.drained().await;
+        era.wait_until_drained().await;
         let runs = json!(era.runs("telling").await).to_string();
         assert!(runs.contains("Error: no *** ***") || !is_sync, "{runs}");
         for token in [channel.token.as_str(), "secret", "short"] {

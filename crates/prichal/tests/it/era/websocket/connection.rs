@@ -231,7 +231,7 @@ async fn a_client_without_pongs_is_dropped() {
 async fn a_client_that_does_not_read_is_closed() {
     let era = ChannelWorkspace::new().await;
     let source = "for (let i = 0; i < 40; i++) channel.websocket.send('flood', 'x'.repeat(500000))";
-    let channel = era.sync("flood", source).await;
+    let channel = era.sync_channel("flood", source).await;
     let client = WebsocketClient::with(&era.hub, &channel, &["test"]).await;
     eventually("it is given up", || async {
         era.hook(&channel, json!({})).await.ok();
@@ -255,7 +255,7 @@ async fn any_node_may_hold_the_connection() {
     );
     let era = ChannelWorkspace::at(one).await;
     let source = "channel.websocket.send('told', request.body)";
-    let channel = era.sync("sock", source).await;
+    let channel = era.sync_channel("sock", source).await;
     let mut client = WebsocketClient::with(&two, &channel, &["test"]).await;
     era.hook(&channel, json!({ "n": 1 })).await.ok();
     assert_eq!(client.next().await, json!(["told", { "n": 1 }]));

@@ -131,7 +131,7 @@ async fn a_channel_may_get_a_script_while_it_is_connected() {
 async fn messages_require_the_capability() {
     let era = ChannelWorkspace::new().await;
     let source = "channel.websocket.send('told', request.body)";
-    let narrow = era.sync("narrow", source).await;
+    let narrow = era.sync_channel("narrow", source).await;
     let only = json!({ "opts": { "filter_capabilities": ["test"] } });
     era.change(&format!("{POINTS}/{}", narrow.id), only)
         .await

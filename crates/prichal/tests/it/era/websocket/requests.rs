@@ -20,7 +20,7 @@ async fn rest_reaches_what_http_does() {
     let channel = era.open("sock", json!({}), &["rest"]).await;
     let mut client = WebsocketClient::with(&era.hub, &channel, &["rest"]).await;
     let data = json!({ "language": "javascript", "source": "1" });
-    let content = json!({ "code": "made", "name": "CreatedChannel", "scriptdata": data });
+    let content = json!({ "code": "made", "name": "Made", "scriptdata": data });
     let create = json!({ "qid": 1, "operation": "create", "classpath": "service/svcscripts", "content": content });
     let made = client.ask("rest", create).await;
     assert_eq!(
@@ -39,7 +39,7 @@ async fn rest_reaches_what_http_does() {
         ),
         (
             json!({ "operation": "read", "classpath": "service/svcscripts", "id": id, "mask": "name" }),
-            json!({ "name": "CreatedChannel" }),
+            json!({ "name": "Made" }),
         ),
         (
             json!({ "operation": "delete", "classpath": "service/svcscripts", "id": id }),
@@ -211,7 +211,7 @@ async fn scripts_are_started_and_stopped() {
             json!(["start_svcscript", { "qid": "t", "code": "loop", "timeout": 500 }]).to_string(),
         )
         .await;
-    era.working(1).await;
+    era.wait_until_running(1).await;
     era.hub.advance(Duration::from_millis(500));
     let late = client.next().await;
     assert_eq!(
@@ -221,7 +221,7 @@ async fn scripts_are_started_and_stopped() {
 }
 
 #[tokio::test]
-async fn a_script_has_ten_seconds_when_nothing_is_said() {
+async fn a_script_has_ten_seconds_by_default() {
     let era = ChannelWorkspace::new().await;
     let capabilities = ["svcscript", "test"];
     let channel = era.open("sock", json!({}), &capabilities).await;
@@ -230,7 +230,7 @@ async fn a_script_has_ten_seconds_when_nothing_is_said() {
     client
         .send(json!(["start_svcscript", { "qid": 1, "code": "loop" }]).to_string())
         .await;
-    era.working(1).await;
+    era.wait_until_running(1).await;
     era.hub.advance(Duration::from_millis(9_999));
     assert_eq!(
         client.ask("test", json!({ "qid": 2 })).await["qid"],
@@ -259,7 +259,7 @@ async fn a_script_has_ten_seconds_when_nothing_is_said() {
         (runs.len() == 2).then_some(())
     })
     .await;
-    era.working(1).await;
+    era.wait_until_running(1).await;
     assert_eq!(
         client.ask("abort_svcscript", json!({ "qid": 3 })).await["result"],
         "ok",
@@ -303,12 +303,12 @@ async fn requests_beyond_eight_wait_for_their_turn() {
         (&refused[1]["qid"], &refused[1]["errorcode"]),
         (&json!(72), &json!(1503))
     );
-    era.working(8).await;
+    era.wait_until_running(8).await;
     for qid in (0..72).rev() {
         let stopped = client.ask("abort_svcscript", json!({ "qid": qid })).await;
         assert_eq!(stopped, json!({ "qid": qid, "result": "ok" }));
     }
-    era.working(0).await;
+    era.wait_until_running(0).await;
     eventually("those that began are on record, and no others", || async {
         (era.runs("loop").await.len() == 8).then_some(())
     })

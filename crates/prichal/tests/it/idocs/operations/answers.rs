@@ -251,7 +251,7 @@ async fn an_internal_document() {
     for path in [PRINT_FORM, ARCHIVE] {
         us.api.get(&format!("{path}{id}")).await.ok();
     }
-    // The lists are of what companies exchange.
+    // The lists contain documents between companies.
     for path in [OUTBOX, INBOX] {
         exactly(
             &us.api.post(path, json!({})).await,
@@ -364,7 +364,7 @@ async fn references() {
         "DOCUMENT_CREATE DOCUMENT_VIEW ROUTE_CREATE DOCUMENT_SIGN DOCUMENT_APPROVE DOCUMENT_REJECT \
          DOCUMENT_DOWNLOAD EMPLOYEE_VIEW WEBHOOK_MANAGE",
     ];
-    for (path, words) in WORDS.into_iter().zip(lists) {
+    for (path, words) in ENUM_MEMBERS.into_iter().zip(lists) {
         let first = usize::from(path.ends_with("groups"));
         let expected: Vec<Value> = words
             .split_whitespace()
@@ -439,8 +439,8 @@ async fn the_description_of_the_api() {
         let known = paths.keys().any(|known| known == path);
         assert!(known, "{path}");
     };
-    for posted in all_posted(NOTHING, NOTHING, NOTHING, NOTHING) {
-        described(&posted.path);
+    for json_operation in json_operations(UNUSED_ID, UNUSED_ID, UNUSED_ID, UNUSED_ID) {
+        described(&json_operation.path);
     }
     for path in BY_ID {
         if path != PERMISSION {

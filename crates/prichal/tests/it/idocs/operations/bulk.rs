@@ -76,7 +76,7 @@ async fn each_kind_with_a_bad_element() {
         &[
             good.clone(),
             nul,
-            us.metadata(&[NOTHING]),
+            us.metadata(&[UNUSED_ID]),
             stranger,
             json!({}),
             json!("text"),
@@ -92,7 +92,7 @@ async fn each_kind_with_a_bad_element() {
     });
     done(&all[0], &expected);
     failed(&all[1], "VALIDATION_ERROR", "documentMetadata.documentName");
-    failed(&all[2], "RESOURCE_NOT_FOUND", NOTHING);
+    failed(&all[2], "RESOURCE_NOT_FOUND", UNUSED_ID);
     failed(&all[3], "PERMISSION_ERROR", "DOCUMENT_CREATE");
     failed(&all[4], "VALIDATION_ERROR", "documentMetadata");
     failed(&all[5], "VALIDATION_ERROR", "data");
@@ -202,14 +202,14 @@ async fn each_kind_with_a_bad_element() {
             &[
                 saved(company, &id, &wrong, ticket),
                 saved(company, &hidden, &right, ticket),
-                saved(company, &id, NOTHING, ticket),
+                saved(company, &id, UNUSED_ID, ticket),
                 saved(company, &id, &right, &json!("x")),
             ],
         )
         .await;
         failed(&all[0], "VALIDATION_ERROR", "HASH_FAILURE");
         failed(&all[1], "RESOURCE_NOT_FOUND", &hidden);
-        failed(&all[2], "RESOURCE_NOT_FOUND", NOTHING);
+        failed(&all[2], "RESOURCE_NOT_FOUND", UNUSED_ID);
         failed(&all[3], "VALIDATION_ERROR", "idempotencyTicket");
         let all = ended(company, path(sign), &[saved(company, &id, &right, ticket)]).await;
         done(&all[0], &json!({}));
@@ -299,7 +299,7 @@ async fn elements_are_told_in_the_callers_language_and_end_after_a_month() {
         json!({ "operations": [] }),
     );
     let many: Vec<Value> = (0..1001)
-        .map(|_| json!({ "operationId": NOTHING }))
+        .map(|_| json!({ "operationId": UNUSED_ID }))
         .collect();
     invalid(
         &us.api.post(&asked, json!({ "operations": many })).await,

@@ -48,7 +48,7 @@ async fn documents_have_bounds() {
     ] {
         let answer = made("documentDate", bad).await;
         invalid(&answer, "documentMetadata.documentDate");
-        assert!(said(&answer).contains("миллисекунды"), "{}", answer.text);
+        assert!(reason(&answer).contains("миллисекунды"), "{}", answer.text);
     }
     let groups = "Accounting Financial Legal Constitutive HR Paperwork Purchase Warehouse Organizational General";
     for (n, group) in (1..).zip(groups.split(' ')) {
@@ -306,7 +306,7 @@ async fn lists_are_filtered() {
             (400, "VALIDATION_ERROR")
         );
         assert!(
-            said(&refused).contains("documentDateTo"),
+            reason(&refused).contains("documentDateTo"),
             "{}",
             refused.text
         );
@@ -415,7 +415,7 @@ async fn names_stay_in_their_folder() {
 
 /// Requests at the same moment with one key are one request.
 #[tokio::test]
-async fn once_is_once() {
+async fn concurrent_requests_with_one_key_are_one_request() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let blob = us.content("a.pdf", PDF).await;

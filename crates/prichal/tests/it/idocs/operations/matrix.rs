@@ -10,21 +10,21 @@ use crate::harness::{
     integration::Integration,
 };
 
-const CREATES: &str = "DOCUMENT_CREATE";
-const SIGNS: &str = "DOCUMENT_SIGN";
-const VIEWS: &str = "DOCUMENT_VIEW";
-const LOADS: &str = "DOCUMENT_DOWNLOAD";
-const MANAGES: &str = "WEBHOOK_MANAGE";
+const MAY_CREATE: &str = "DOCUMENT_CREATE";
+const MAY_SIGN: &str = "DOCUMENT_SIGN";
+const MAY_VIEW: &str = "DOCUMENT_VIEW";
+const MAY_DOWNLOAD: &str = "DOCUMENT_DOWNLOAD";
+const MAY_SUBSCRIBE: &str = "WEBHOOK_MANAGE";
 const PERMISSIONS: [&str; 9] = [
-    CREATES,
-    VIEWS,
+    MAY_CREATE,
+    MAY_VIEW,
     "ROUTE_CREATE",
-    SIGNS,
+    MAY_SIGN,
     "DOCUMENT_APPROVE",
     "DOCUMENT_REJECT",
-    LOADS,
+    MAY_DOWNLOAD,
     "EMPLOYEE_VIEW",
-    MANAGES,
+    MAY_SUBSCRIBE,
 ];
 
 const EVENTS: &str = "/api/v3/sync/external/events";
@@ -106,41 +106,45 @@ fn rows(things: &Things) -> Vec<Row> {
         signature,
     } = things;
     let mut rows = vec![
-        Row::upload(CONTENT, "documentContent", "a.pdf", PDF, CREATES),
-        Row::upload(SIGNATURE, "signatureContent", "a.cms", signature, SIGNS),
+        Row::upload(CONTENT, "documentContent", "a.pdf", PDF, MAY_CREATE),
+        Row::upload(SIGNATURE, "signatureContent", "a.cms", signature, MAY_SIGN),
         Row::post(TOKEN, &json!({}), None),
-        Row::get(EVENTS, "", Some(VIEWS)),
+        Row::get(EVENTS, "", Some(MAY_VIEW)),
         Row::get(
             "/api/v3/sync/sign-content/download/{id}",
             archive,
-            Some(LOADS),
+            Some(MAY_DOWNLOAD),
         ),
         Row::post(
             SUBSCRIPTION,
             &json!({ "subscriptionUrl": "http://127.0.0.1:9/" }),
-            Some(MANAGES),
+            Some(MAY_SUBSCRIBE),
         ),
-        Row::get(SUBSCRIPTION, "", Some(MANAGES)),
-        Row::get(&format!("{SUBSCRIPTION}/deliveries"), "", Some(MANAGES)),
+        Row::get(SUBSCRIPTION, "", Some(MAY_SUBSCRIBE)),
+        Row::get(
+            &format!("{SUBSCRIPTION}/deliveries"),
+            "",
+            Some(MAY_SUBSCRIBE),
+        ),
         Row::post(
             &format!("{SUBSCRIPTION}/rotate-secret"),
             &json!({}),
-            Some(MANAGES),
+            Some(MAY_SUBSCRIBE),
         ),
         Row::post(
             &format!("{SUBSCRIPTION}/replay"),
             &json!({ "dateFrom": 0, "dateTo": 1 }),
-            Some(MANAGES),
+            Some(MAY_SUBSCRIBE),
         ),
         Row {
             method: Method::DELETE,
-            ..Row::get(SUBSCRIPTION, "", Some(MANAGES))
+            ..Row::get(SUBSCRIPTION, "", Some(MAY_SUBSCRIBE))
         },
-        Row::get(&format!("{HOOKS}/{{documentId}}"), document, Some(VIEWS)),
-        Row::get(HOOKS, "", Some(VIEWS)),
+        Row::get(&format!("{HOOKS}/{{documentId}}"), document, Some(MAY_VIEW)),
+        Row::get(HOOKS, "", Some(MAY_VIEW)),
         Row {
             method: Method::DELETE,
-            ..Row::get(&format!("{DRAFT}{{id}}"), NOTHING, Some(CREATES))
+            ..Row::get(&format!("{DRAFT}{{id}}"), UNUSED_ID, Some(MAY_CREATE))
         },
         Row::get(
             &format!("{PERMISSION}{{employeeId}}"),
@@ -149,12 +153,12 @@ fn rows(things: &Things) -> Vec<Row> {
         ),
     ];
     for (path, permission) in [
-        (ONE_OUTBOX, VIEWS),
-        (ONE_INBOX, VIEWS),
-        (STATUS, VIEWS),
-        (SIGNATURES, VIEWS),
-        (PRINT_FORM, LOADS),
-        (ARCHIVE, LOADS),
+        (ONE_OUTBOX, MAY_VIEW),
+        (ONE_INBOX, MAY_VIEW),
+        (STATUS, MAY_VIEW),
+        (SIGNATURES, MAY_VIEW),
+        (PRINT_FORM, MAY_DOWNLOAD),
+        (ARCHIVE, MAY_DOWNLOAD),
     ] {
         rows.push(Row::get(
             &format!("{path}{{id}}"),
@@ -162,7 +166,7 @@ fn rows(things: &Things) -> Vec<Row> {
             Some(permission),
         ));
     }
-    for path in WORDS {
+    for path in ENUM_MEMBERS {
         rows.push(Row {
             path: path.to_owned(),
             ..Row::get("/api/v3/sync/references/{name}", "", None)
@@ -170,16 +174,20 @@ fn rows(things: &Things) -> Vec<Row> {
     }
     let act = |action: &str, permission| {
         let body = json!({
-            "documentId": NOTHING, "employeeId": clerk, "action": action, "signature": { "blobId": NOTHING },
+            "documentId": UNUSED_ID, "employeeId": clerk, "action": action, "signature": { "blobId": UNUSED_ID },
         });
         Row::post(ACTION, &body, Some(permission))
     };
-    rows.extend([act("REJECT", "DOCUMENT_REJECT"), act("SIGN", SIGNS)]);
-    for mut posted in all_posted(clerk, BINS[1], NOTHING, blob) {
-        if posted.path.ends_with("bulk-download/status") {
-            *at(&mut posted.body, "operations[0].operationId") = json!(element);
+    rows.extend([act("REJECT", "DOCUMENT_REJECT"), act("SIGN", MAY_SIGN)]);
+    for mut json_operation in json_operations(clerk, BINS[1], UNUSED_ID, blob) {
+        if json_operation.path.ends_with("bulk-download/status") {
+            *at(&mut json_operation.body, "operations[0].operationId") = json!(element);
         }
-        rows.push(Row::post(&posted.path, &posted.body, posted.permission));
+        rows.push(Row::post(
+            &json_operation.path,
+            &json_operation.body,
+            json_operation.permission,
+        ));
     }
     rows
 }
@@ -261,7 +269,7 @@ async fn each_operation_with_each_kind_of_credentials() {
     let things = things(&scene).await;
     grant(&scene, &things.clerk, &PERMISSIONS).await;
     let integration =
-        Integration::install(&scene.space(), "Integration", "https://partner.example").await;
+        Integration::install(&scene.space(), "Partner", "https://partner.example").await;
     let key = hub.anonymous().access_key(&integration.access_key().await);
     let nobody = scene.clerk("nobody", &[]).await;
     let nobodys = scene.by(&nobody).await;
@@ -371,8 +379,8 @@ async fn uploads_are_refused_before_they_are_read() {
     let mut company = scene.us.clone();
     company.api = scene.by(&clerk).await;
     for (path, part, granted) in [
-        (CONTENT, "documentContent", CREATES),
-        (SIGNATURE, "signatureContent", SIGNS),
+        (CONTENT, "documentContent", MAY_CREATE),
+        (SIGNATURE, "signatureContent", MAY_SIGN),
     ] {
         grant(&scene, &clerk, &[]).await;
         // The form and the name are wrong as well, but the answer does not mention them.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     document_exchange::{
         ACTION, CREATE, Company, DECLINE, DocumentExchange, INBOX_ROUTE, INTERNAL, INTERNAL_ROUTE,
-        QUICK, RECALL, REJECT, ROUTE, code, said,
+        QUICK, RECALL, REJECT, ROUTE, code, reason,
     },
     hub::{Answer, Caller},
 };
@@ -87,7 +87,7 @@ const BULK: [(&str, &str); 9] = [
 const BULK_DOWNLOAD: &str = "/api/v3/async/documents/download/bulk-download";
 
 /// Lists of words.
-const WORDS: [&str; 4] = [
+const ENUM_MEMBERS: [&str; 4] = [
     "/api/v3/sync/references/document-groups",
     "/api/v3/sync/references/statuses",
     "/api/v3/sync/references/route-actions",
@@ -95,7 +95,7 @@ const WORDS: [&str; 4] = [
 ];
 
 /// An unused id.
-const NOTHING: &str = "0193f6d2-7c1a-7b3e-9f00-5d2c8a41e6b7";
+const UNUSED_ID: &str = "0193f6d2-7c1a-7b3e-9f00-5d2c8a41e6b7";
 /// The time of everything in a test that does not move the clock.
 const NOW: i64 = 1_767_225_600;
 
@@ -114,7 +114,7 @@ enum Kind {
 type Member = (&'static str, Kind, bool);
 
 /// An operation that takes JSON, with a valid body.
-struct Posted {
+struct JsonOperation {
     path: String,
     body: Value,
     members: Vec<Member>,
@@ -122,8 +122,13 @@ struct Posted {
     permission: Option<&'static str>,
 }
 
-fn posted(path: &str, permission: Option<&'static str>, body: Value, members: &[Member]) -> Posted {
-    Posted {
+fn json_operation(
+    path: &str,
+    permission: Option<&'static str>,
+    body: Value,
+    members: &[Member],
+) -> JsonOperation {
+    JsonOperation {
         path: path.to_owned(),
         body,
         members: members.to_vec(),
@@ -131,15 +136,15 @@ fn posted(path: &str, permission: Option<&'static str>, body: Value, members: &[
     }
 }
 
-const HEAD: [Member; 2] = [
+const ACTOR_MEMBERS: [Member; 2] = [
     ("documentId", Kind::Id, true),
     ("employeeId", Kind::Id, true),
 ];
-const SIGNER: [Member; 2] = [
+const SIGNER_MEMBERS: [Member; 2] = [
     ("documentId", Kind::Id, true),
     ("signedByEmployeeId", Kind::Id, true),
 ];
-const NEW: [Member; 8] = [
+const NEW_MEMBERS: [Member; 8] = [
     ("documentMetadata", Kind::Object, true),
     ("documentMetadata.documentName", Kind::Text, true),
     ("documentMetadata.documentNumber", Kind::Text, true),
@@ -149,7 +154,7 @@ const NEW: [Member; 8] = [
     ("documentBinaryContents", Kind::List, true),
     ("documentBinaryContents[0].blobId", Kind::Id, true),
 ];
-const EXTERNAL: [Member; 13] = [
+const EXTERNAL_MEMBERS: [Member; 13] = [
     ("route", Kind::Object, true),
     ("route.external", Kind::Object, true),
     ("route.external.routeOrderType", Kind::Word, false),
@@ -172,17 +177,17 @@ const EXTERNAL: [Member; 13] = [
     ),
     ("route.external.nodes[0].orgUnitId", Kind::Id, false),
 ];
-const INSIDE: [Member; 5] = [
+const INTERNAL_MEMBERS: [Member; 5] = [
     ("route.internal.routeActionOrderingType", Kind::Word, false),
     ("route.internal.nodes", Kind::List, true),
     ("route.internal.nodes[0].order", Kind::Int, false),
     ("route.internal.nodes[0].employeeId", Kind::Id, true),
     ("route.internal.nodes[0].requiredAction", Kind::Word, true),
 ];
-const PAGE: [Member; 2] = [("skip", Kind::Int, false), ("top", Kind::Int, false)];
+const PAGE_MEMBERS: [Member; 2] = [("skip", Kind::Int, false), ("top", Kind::Int, false)];
 
 /// All operations that take JSON, about a document and a blob, by an employee.
-fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Posted> {
+fn json_operations(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<JsonOperation> {
     let new = json!({
         "documentMetadata": {
             "documentName": "Договор", "documentNumber": "1", "documentDate": NOW, "documentGroup": "Legal",
@@ -201,7 +206,7 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
         "routeOrderType": "PARALLEL", "isSignRequiredBySender": false, "isSenderPayer": true,
         "nodes": [{
             "order": 1, "counterpartyBin": bin, "comment": "вот", "isIndividual": false,
-            "counterpartyEmails": ["a@example.kz"], "isSignRequiredByCounterparty": true, "orgUnitId": NOTHING,
+            "counterpartyEmails": ["a@example.kz"], "isSignRequiredByCounterparty": true, "orgUnitId": UNUSED_ID,
         }],
     });
     let internal = json!({
@@ -211,7 +216,7 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
     let asked = json!({ "documentId": document, "signedByEmployeeId": employee });
     let mut saved = asked.clone();
     saved["signatureBinaryContent"] = json!({ "blobId": blob });
-    saved["idempotencyTicket"] = json!(NOTHING);
+    saved["idempotencyTicket"] = json!(UNUSED_ID);
     let mut full = external.clone();
     full["isSignRequiredBySender"] = json!(true);
     let ended = head(json!({ "reason": "так" }));
@@ -227,27 +232,27 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
         ("signatureBinaryContent.blobId", Kind::Id, true),
         ("idempotencyTicket", Kind::Id, false),
     ];
-    let quick = with(&[&HEAD, &EXTERNAL]);
+    let quick = with(&[&ACTOR_MEMBERS, &EXTERNAL_MEMBERS]);
     let whole = with(&[
-        &HEAD,
-        &EXTERNAL,
+        &ACTOR_MEMBERS,
+        &EXTERNAL_MEMBERS,
         &[("route.internal", Kind::Object, false)],
-        &INSIDE,
+        &INTERNAL_MEMBERS,
     ]);
     let whole: Vec<Member> = whole
         .into_iter()
         .map(|(name, kind, required)| (name, kind, required && name != "route.internal.nodes"))
         .collect();
     let arrived = with(&[
-        &HEAD,
+        &ACTOR_MEMBERS,
         &[
             ("route", Kind::Object, true),
             ("route.internal", Kind::Object, true),
         ],
-        &INSIDE,
+        &INTERNAL_MEMBERS,
     ]);
     let inside: Vec<Member> = with(&[
-        &HEAD,
+        &ACTOR_MEMBERS,
         &[
             ("routeActionOrderingType", Kind::Word, false),
             ("nodes", Kind::List, true),
@@ -256,11 +261,11 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
             ("nodes[0].requiredAction", Kind::Word, true),
         ],
     ]);
-    let saving = with(&[&SIGNER, &blob]);
-    let acting = with(&[&HEAD, &reason, &[("action", Kind::Word, true)]]);
-    let ending = with(&[&HEAD, &reason]);
+    let saving = with(&[&SIGNER_MEMBERS, &blob]);
+    let acting = with(&[&ACTOR_MEMBERS, &reason, &[("action", Kind::Word, true)]]);
+    let ending = with(&[&ACTOR_MEMBERS, &reason]);
     let asking = with(&[
-        &PAGE,
+        &PAGE_MEMBERS,
         &[
             ("documentStatuses", Kind::List, false),
             ("documentStatuses[0]", Kind::Word, true),
@@ -275,56 +280,61 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
     let refuse = Some("DOCUMENT_REJECT");
     let view = Some("DOCUMENT_VIEW");
     let mut all = vec![
-        posted(CREATE, create, new.clone(), &NEW),
-        posted(INTERNAL, create, new, &NEW),
-        posted(
+        json_operation(CREATE, create, new.clone(), &NEW_MEMBERS),
+        json_operation(INTERNAL, create, new, &NEW_MEMBERS),
+        json_operation(
             ROUTE,
             route,
             head(json!({ "route": { "external": full, "internal": internal } })),
             &whole,
         ),
-        posted(
+        json_operation(
             QUICK,
             route,
             head(json!({ "route": { "external": external } })),
             &quick,
         ),
-        posted(
+        json_operation(
             INBOX_ROUTE,
             route,
             head(json!({ "route": { "internal": internal } })),
             &arrived,
         ),
-        posted(INTERNAL_ROUTE, route, head(internal), &inside),
-        posted(OUTBOX_CONTENT, sign, asked.clone(), &SIGNER),
-        posted(INBOX_CONTENT, sign, asked, &SIGNER),
-        posted(OUTBOX_SIGN, sign, saved.clone(), &saving),
-        posted(INBOX_SIGN, sign, saved, &saving),
-        posted(
+        json_operation(INTERNAL_ROUTE, route, head(internal), &inside),
+        json_operation(OUTBOX_CONTENT, sign, asked.clone(), &SIGNER_MEMBERS),
+        json_operation(INBOX_CONTENT, sign, asked, &SIGNER_MEMBERS),
+        json_operation(OUTBOX_SIGN, sign, saved.clone(), &saving),
+        json_operation(INBOX_SIGN, sign, saved, &saving),
+        json_operation(
             ACTION,
             Some("DOCUMENT_APPROVE"),
             head(json!({ "action": "APPROVE", "reason": "так" })),
             &acting,
         ),
-        posted(RECALL, refuse, ended.clone(), &ending),
-        posted(REJECT, refuse, ended.clone(), &ending),
-        posted(DECLINE, refuse, ended, &ending),
-        posted(OUTBOX, view, query.clone(), &asking),
-        posted(INBOX, view, query, &asking),
-        posted(
+        json_operation(RECALL, refuse, ended.clone(), &ending),
+        json_operation(REJECT, refuse, ended.clone(), &ending),
+        json_operation(DECLINE, refuse, ended, &ending),
+        json_operation(OUTBOX, view, query.clone(), &asking),
+        json_operation(INBOX, view, query, &asking),
+        json_operation(
             EMPLOYEES,
             Some("EMPLOYEE_VIEW"),
             json!({ "skip": 0, "top": 1 }),
-            &PAGE,
+            &PAGE_MEMBERS,
         ),
-        posted(OPERATIONS, view, json!({ "skip": 0, "top": 1 }), &PAGE),
-        posted(
+        json_operation(
+            OPERATIONS,
+            view,
+            json!({ "skip": 0, "top": 1 }),
+            &PAGE_MEMBERS,
+        ),
+        json_operation(
             COUNTERPARTIES,
             view,
             json!({ "bins": [bin] }),
             &[("bins", Kind::List, false), ("bins[0]", Kind::Text, true)],
         ),
-        posted(
+        json_operation(
             VERIFY,
             view,
             json!({ "signature": "AAAA", "content": "AAAA", "policy": "kz" }),
@@ -336,21 +346,25 @@ fn all_posted(employee: &str, bin: &str, document: &str, blob: &str) -> Vec<Post
         ),
     ];
     for (path, single) in BULK {
-        let permission = all.iter().find(|posted| posted.path == single);
-        let permission = permission.map_or(Some("DOCUMENT_DOWNLOAD"), |posted| posted.permission);
+        let permission = all
+            .iter()
+            .find(|json_operation| json_operation.path == single);
+        let permission = permission.map_or(Some("DOCUMENT_DOWNLOAD"), |json_operation| {
+            json_operation.permission
+        });
         let started = json!({ "operations": [{ "data": null }] });
-        all.push(posted(
+        all.push(json_operation(
             path,
             permission,
             started,
             &[("operations", Kind::List, true)],
         ));
-        let asked = json!({ "operations": [{ "operationId": NOTHING }] });
+        let asked = json!({ "operations": [{ "operationId": UNUSED_ID }] });
         let members = [
             ("operations", Kind::List, true),
             ("operations[0].operationId", Kind::Id, true),
         ];
-        all.push(posted(
+        all.push(json_operation(
             &format!("{path}/status"),
             permission,
             asked,
@@ -421,10 +435,10 @@ fn refused(answer: &Answer, status: u16, word: &str, names: &str) {
     assert_eq!(answer.status, status, "{names}: {}", answer.text);
     assert_eq!(code(answer), word, "{names}: {}", answer.text);
     assert!(answer.header("x-request-id").is_some(), "{names}");
-    assert!(said(answer).contains(names), "{names}: {}", answer.text);
+    assert!(reason(answer).contains(names), "{names}: {}", answer.text);
     let expected = json!({
         "response": null,
-        "errors": [{ "errorCode": word, "errorDescription": said(answer), "errorDocumentationLink": null }],
+        "errors": [{ "errorCode": word, "errorDescription": reason(answer), "errorDocumentationLink": null }],
     });
     assert_eq!(answer.text, expected.to_string());
 }

@@ -13,17 +13,17 @@ async fn employees_of_others_and_those_who_have_left() {
         let left = scene.clerk("left", &["DOCUMENT_CREATE"]).await;
         scene.space().delete(&format!("/users/{left}")).await;
         let (document, blob) = (us.draft().await, us.content("a.pdf", PDF).await);
-        for stranger in [them.employee.as_str(), &left, NOTHING] {
-            for posted in all_posted(stranger, &them.bin, &document, &blob) {
-                let names = posted.body.to_string().contains(stranger);
-                if posted.permission.is_none()
+        for stranger in [them.employee.as_str(), &left, UNUSED_ID] {
+            for json_operation in json_operations(stranger, &them.bin, &document, &blob) {
+                let names = json_operation.body.to_string().contains(stranger);
+                if json_operation.permission.is_none()
                     || !names
-                    || posted.path.contains("query")
-                    || posted.path.ends_with("/status")
+                    || json_operation.path.contains("query")
+                    || json_operation.path.ends_with("/status")
                 {
                     continue;
                 }
-                let answer = us.api.post(&posted.path, posted.body).await;
+                let answer = us.api.post(&json_operation.path, json_operation.body).await;
                 refused(&answer, status, "PERMISSION_ERROR", stranger);
             }
             // In a route.
@@ -167,14 +167,14 @@ async fn an_administrators_token_with_a_user() {
     let blob = us.content("a.pdf", PDF).await;
     let mut body = us.metadata(&[&blob]);
     body["documentMetadata"]["documentAuthorEmployeeId"] = Value::Null;
-    let piled = json!({ "operations": [{ "data": body }] });
+    let bulk_body = json!({ "operations": [{ "data": body }] });
     let (bulk, _) = BULK[0];
     api.post(CREATE, body.clone()).await.ok();
-    api.post(bulk, piled.clone()).await.ok();
+    api.post(bulk, bulk_body.clone()).await.ok();
     let none = json!([{ "op": "replace", "path": "/permissions", "value": [] }]);
     let path = format!("/users/{clerk}");
     scene.space().patch(&path, none).await.ok();
-    for (path, body) in [(CREATE, body.clone()), (bulk, piled)] {
+    for (path, body) in [(CREATE, body.clone()), (bulk, bulk_body)] {
         let answer = api.post(path, body).await;
         refused(&answer, 400, "PERMISSION_ERROR", "DOCUMENT_CREATE");
     }
@@ -216,7 +216,7 @@ async fn download_links_require_a_permission() {
         by_loader.get(&content).await.ok();
         let viewer = scene.clerk("viewer", &["DOCUMENT_VIEW"]).await;
         let by_viewer = scene.by(&viewer).await;
-        for link in [&content, &archive, &format!("{DOWNLOAD}{NOTHING}")] {
+        for link in [&content, &archive, &format!("{DOWNLOAD}{UNUSED_ID}")] {
             let answer = by_viewer.get(link).await;
             assert_eq!(answer.status, status, "{}", answer.text);
             refused(&answer, status, "PERMISSION_ERROR", "DOCUMENT_");

@@ -21,7 +21,7 @@ async fn the_check_page() {
 
     for nothing in [
         path.clone(),
-        format!("/check/{NOTHING}"),
+        format!("/check/{UNUSED_ID}"),
         "/check/x".into(),
         "/check/%00".into(),
     ] {

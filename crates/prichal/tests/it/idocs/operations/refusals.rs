@@ -11,19 +11,19 @@ use crate::harness::{
 /// Every operation, with a request for it.
 async fn ask_everything(caller: &Caller) -> Vec<Answer> {
     let mut all = Vec::new();
-    for posted in all_posted(NOTHING, BINS[1], NOTHING, NOTHING) {
-        all.push(caller.post(&posted.path, posted.body).await);
+    for json_operation in json_operations(UNUSED_ID, BINS[1], UNUSED_ID, UNUSED_ID) {
+        all.push(caller.post(&json_operation.path, json_operation.body).await);
     }
     for path in [CONTENT, SIGNATURE, TOKEN] {
         all.push(sent(caller, path, "").await);
     }
     for path in BY_ID {
-        all.push(caller.get(&format!("{path}{NOTHING}")).await);
+        all.push(caller.get(&format!("{path}{UNUSED_ID}")).await);
     }
-    for path in WORDS {
+    for path in ENUM_MEMBERS {
         all.push(caller.get(path).await);
     }
-    all.push(caller.delete(&format!("{DRAFT}{NOTHING}")).await);
+    all.push(caller.delete(&format!("{DRAFT}{UNUSED_ID}")).await);
     all
 }
 
@@ -50,7 +50,7 @@ async fn no_operation_without_a_token() {
     let wrong = scene.us.api.get(CREATE).await;
     refused(&wrong, 405, "UNKNOWN", "HTTP");
     assert_eq!(wrong.header("allow"), Some("POST"));
-    let wrong = scene.us.api.post(WORDS[0], json!({})).await;
+    let wrong = scene.us.api.post(ENUM_MEMBERS[0], json!({})).await;
     refused(&wrong, 405, "UNKNOWN", "HTTP");
     assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
     let wrong = anybody.get(CREATE).await;
@@ -61,7 +61,7 @@ async fn no_operation_without_a_token() {
 async fn bodies_that_are_not_what_they_should_be() {
     let scene = Scene::new().await;
     let us = &scene.us;
-    for posted in all_posted(&us.employee, BINS[1], NOTHING, NOTHING) {
+    for json_operation in json_operations(&us.employee, BINS[1], UNUSED_ID, UNUSED_ID) {
         for body in [
             "",
             "{",
@@ -75,18 +75,21 @@ async fn bodies_that_are_not_what_they_should_be() {
             "null",
             "true",
         ] {
-            let answer = sent(&us.api, &posted.path, body).await;
+            let answer = sent(&us.api, &json_operation.path, body).await;
             assert_eq!(
                 (answer.status, code(&answer).as_str()),
                 (400, "VALIDATION_ERROR"),
                 "{} {body}",
-                posted.path
+                json_operation.path
             );
         }
         let endless = format!("{{\"a\":{}", "[".repeat(5000));
-        invalid(&sent(&us.api, &posted.path, &endless).await, "");
+        invalid(&sent(&us.api, &json_operation.path, &endless).await, "");
         let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
-        invalid(&sent(&us.api, &posted.path, &large).await, "1048576");
+        invalid(
+            &sent(&us.api, &json_operation.path, &large).await,
+            "1048576",
+        );
     }
 }
 
@@ -94,18 +97,23 @@ async fn bodies_that_are_not_what_they_should_be() {
 async fn members_of_a_wrong_type() {
     let scene = Scene::new().await;
     let us = &scene.us;
-    for posted in all_posted(&us.employee, BINS[1], NOTHING, NOTHING) {
-        let Posted {
+    for json_operation in json_operations(&us.employee, BINS[1], UNUSED_ID, UNUSED_ID) {
+        let JsonOperation {
             path,
             body,
             members,
             ..
-        } = &posted;
+        } = &json_operation;
         let good = us.api.post(path, body.clone()).await;
         for (name, kind, required) in members {
             let wrong = match kind {
                 Kind::Text => vec![json!(7), json!({}), json!([]), json!(true)],
-                Kind::Id => vec![json!("no-uuid"), json!(7), json!({}), json!(&NOTHING[1..])],
+                Kind::Id => vec![
+                    json!("no-uuid"),
+                    json!(7),
+                    json!({}),
+                    json!(&UNUSED_ID[1..]),
+                ],
                 Kind::Int => vec![
                     json!("many"),
                     json!(1.5),
@@ -167,13 +175,13 @@ async fn bodies_in_another_spelling() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let pascal = |name: &str| format!("{}{}", name[..1].to_uppercase(), &name[1..]);
-    for posted in all_posted(&us.employee, BINS[1], NOTHING, NOTHING) {
-        let Posted {
+    for json_operation in json_operations(&us.employee, BINS[1], UNUSED_ID, UNUSED_ID) {
+        let JsonOperation {
             path,
             body,
             members,
             ..
-        } = &posted;
+        } = &json_operation;
         let mut good = us.api.post(path, body.clone()).await;
         let mut spelt = vec![
             respell(body, &pascal),
@@ -240,10 +248,10 @@ async fn objects_of_other_companies_do_not_exist() {
     let link = link.rsplit('/').next().expect("an id").to_owned();
     let blob = them.content("a.pdf", PDF).await;
 
-    let told = |answer: &Answer, id: &str| (answer.status, answer.text.replace(id, "ID"));
+    let without_id = |answer: &Answer, id: &str| (answer.status, answer.text.replace(id, "ID"));
     for foreign in [&theirs, &routed] {
-        let known = all_posted(&us.employee, BINS[1], foreign, &blob);
-        let unknown = all_posted(&us.employee, BINS[1], NOTHING, &blob);
+        let known = json_operations(&us.employee, BINS[1], foreign, &blob);
+        let unknown = json_operations(&us.employee, BINS[1], UNUSED_ID, &blob);
         for (known, unknown) in known.into_iter().zip(unknown) {
             if known.body.get("documentId").is_none() {
                 continue;
@@ -252,16 +260,20 @@ async fn objects_of_other_companies_do_not_exist() {
             refused(&answer, 404, "RESOURCE_NOT_FOUND", foreign);
             let nothing = us.api.post(&unknown.path, unknown.body).await;
             assert_eq!(
-                told(&answer, foreign),
-                told(&nothing, NOTHING),
+                without_id(&answer, foreign),
+                without_id(&nothing, UNUSED_ID),
                 "{}",
                 known.path
             );
         }
         for path in BY_ID {
             let answer = us.api.get(&format!("{path}{foreign}")).await;
-            let nothing = us.api.get(&format!("{path}{NOTHING}")).await;
-            assert_eq!(told(&answer, foreign), told(&nothing, NOTHING), "{path}");
+            let nothing = us.api.get(&format!("{path}{UNUSED_ID}")).await;
+            assert_eq!(
+                without_id(&answer, foreign),
+                without_id(&nothing, UNUSED_ID),
+                "{path}"
+            );
             let bare = [ONE_OUTBOX, ONE_INBOX, STATUS, PRINT_FORM, ARCHIVE].contains(&path);
             if bare {
                 assert_eq!((answer.status, answer.text.as_str()), (404, "{}"), "{path}");

@@ -47,7 +47,7 @@ async fn to_whom_a_document_may_go() {
             let answer = us.api.post(path, body).await;
             invalid(&answer, &format!("{node}.counterpartyBin"));
             assert!(
-                said(&answer).contains("counterpartyEmails"),
+                reason(&answer).contains("counterpartyEmails"),
                 "{}",
                 answer.text
             );

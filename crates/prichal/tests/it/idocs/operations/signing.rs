@@ -56,7 +56,7 @@ async fn a_ticket_is_an_employees() {
     assert_eq!(us.status(&document).await, "DRAFT");
     save(&us.employee, Value::Null).await.ok();
     assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
-    let late = save(&us.employee, json!(NOTHING)).await;
+    let late = save(&us.employee, json!(UNUSED_ID)).await;
     assert_eq!(late.status, 400, "{}", late.text);
 }
 

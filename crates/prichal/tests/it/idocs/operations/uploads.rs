@@ -68,7 +68,7 @@ async fn files_are_what_their_names_say() {
     for name in ["a.exe", "a.cms", "a", "pdf", ".", "a.pdf.zip", "a.pdf ~"] {
         let answer = us.upload(CONTENT, "documentContent", name, PDF).await;
         refused(&answer, 400, "UPLOADED_FILE_EXTENSION_ERROR", name);
-        assert!(said(&answer).contains(".xlsx"), "{}", answer.text);
+        assert!(reason(&answer).contains(".xlsx"), "{}", answer.text);
     }
     let cms = us.sign(b"abc", true);
     for name in ["a.pdf", "a.p7s", "a.sig", "a"] {

@@ -11,8 +11,11 @@ use crate::harness::document_exchange::{BINS, PDF, Side, text};
 async fn bodies_under_every_media_type() {
     let scene = Scene::new().await;
     let us = &scene.us;
-    for posted in all_posted(&us.employee, BINS[1], NOTHING, NOTHING) {
-        let good = us.api.post(&posted.path, posted.body.clone()).await;
+    for json_operation in json_operations(&us.employee, BINS[1], UNUSED_ID, UNUSED_ID) {
+        let good = us
+            .api
+            .post(&json_operation.path, json_operation.body.clone())
+            .await;
         for kind in [
             "application/json-patch+json",
             "application/json; charset=utf-8",
@@ -21,13 +24,20 @@ async fn bodies_under_every_media_type() {
             "text/plain",
         ] {
             let caller = us.api.clone().header("content-type", kind);
-            let answer = caller.post(&posted.path, posted.body.clone()).await;
+            let answer = caller
+                .post(&json_operation.path, json_operation.body.clone())
+                .await;
             assert_eq!(
                 answer.status, good.status,
                 "{} {kind}: {}",
-                posted.path, answer.text
+                json_operation.path, answer.text
             );
-            assert_eq!(answer.text.len(), good.text.len(), "{} {kind}", posted.path);
+            assert_eq!(
+                answer.text.len(),
+                good.text.len(),
+                "{} {kind}",
+                json_operation.path
+            );
         }
     }
     let caller = us.api.clone().header("content-type", "");
@@ -59,13 +69,13 @@ async fn answers_under_the_media_type_that_is_liked() {
         let good = caller.post(OUTBOX, json!({})).await.ok();
         let page = json!({ "response": { "pageItems": [], "skip": 0, "top": 10, "totalSize": 0 }, "errors": null });
         exactly(&good, page);
-        let unseen = caller.get(&format!("{STATUS}{NOTHING}")).await;
+        let unseen = caller.get(&format!("{STATUS}{UNUSED_ID}")).await;
         let wrong = caller.post(OUTBOX, json!({ "top": 0 })).await;
         let nowhere = caller.get("/api/v3/sync/nowhere").await;
         let stranger = caller
             .clone()
             .bearer("x")
-            .get(&format!("{STATUS}{NOTHING}"))
+            .get(&format!("{STATUS}{UNUSED_ID}"))
             .await;
         for (answer, status) in [
             (&good, 200),
@@ -99,7 +109,7 @@ async fn paths_in_another_spelling() {
         assert_eq!(us.api.get(&path).await.ok().text, good.text, "{path}");
     }
     for path in BY_ID {
-        let path = format!("{path}{NOTHING}");
+        let path = format!("{path}{UNUSED_ID}");
         let answer = us.api.get(&path).await;
         for other in [
             format!("{path}/"),
@@ -110,14 +120,17 @@ async fn paths_in_another_spelling() {
             assert_eq!((other.status, &other.text), (answer.status, &answer.text));
         }
     }
-    for posted in all_posted(&us.employee, BINS[1], NOTHING, NOTHING) {
-        let answer = us.api.post(&posted.path, posted.body.clone()).await;
+    for json_operation in json_operations(&us.employee, BINS[1], UNUSED_ID, UNUSED_ID) {
+        let answer = us
+            .api
+            .post(&json_operation.path, json_operation.body.clone())
+            .await;
         for path in [
-            format!("{}/", posted.path),
-            posted.path.replace('/', "//"),
-            posted.path.to_uppercase(),
+            format!("{}/", json_operation.path),
+            json_operation.path.replace('/', "//"),
+            json_operation.path.to_uppercase(),
         ] {
-            let other = us.api.post(&path, posted.body.clone()).await;
+            let other = us.api.post(&path, json_operation.body.clone()).await;
             assert_eq!(
                 (other.status, other.text.len()),
                 (answer.status, answer.text.len()),
@@ -156,7 +169,7 @@ async fn errors_in_three_languages() {
         invalid(&caller.post(CREATE, body.clone()).await, expected);
         // Every refusal is in that language.
         let stranger = caller.clone().bearer("x");
-        let other = json!({ "documentId": NOTHING, "employeeId": us.employee });
+        let other = json!({ "documentId": UNUSED_ID, "employeeId": us.employee });
         let key = caller.clone().header("idempotency-key", "");
         let answers = [
             stranger.post(CREATE, json!({})).await,
@@ -172,7 +185,7 @@ async fn errors_in_three_languages() {
         ];
         for (n, answer) in answers.iter().enumerate() {
             let language = language.filter(|one| *one != "fr").unwrap_or("ru");
-            let told = said(answer);
+            let told = reason(answer);
             let latin = told.chars().filter(char::is_ascii_alphabetic).count();
             let all = told.chars().filter(|c| c.is_alphabetic()).count();
             let english = latin == all;
@@ -313,7 +326,7 @@ async fn a_request_that_is_sent_again() {
     // A key applies to a company and a path for a day. A refusal does not use it up.
     let key = "the same everywhere";
     let body = us.metadata(&[&blob]);
-    let bad = us.metadata(&[NOTHING]);
+    let bad = us.metadata(&[UNUSED_ID]);
     assert_eq!(keyed(us, key).post(CREATE, bad).await.status, 404);
     let first = keyed(us, key)
         .post(CREATE, body.clone())
@@ -379,7 +392,7 @@ async fn a_token_has_so_many_requests() {
     let refused_one = us.api.post(CREATE, json!({})).await;
     assert_eq!((refused_one.status, left(&refused_one)), (400, [3, 1, 50]));
     assert_eq!(
-        left(&us.api.get(&format!("{STATUS}{NOTHING}")).await),
+        left(&us.api.get(&format!("{STATUS}{UNUSED_ID}")).await),
         [3, 0, 50]
     );
     let english = us.api.clone().header("accept-language", "en");

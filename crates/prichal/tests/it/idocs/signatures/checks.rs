@@ -15,7 +15,7 @@ use super::{name_lists, stamped};
 use crate::{
     harness::{
         document_exchange::{
-            BINS, CREATE, Company, DocumentExchange, IINS, Side, V3, code, said, text,
+            BINS, CREATE, Company, DocumentExchange, IINS, Side, V3, code, reason, text,
         },
         hub::{START, eventually, spawn},
         receiver::{Receiver, Reply},
@@ -46,11 +46,15 @@ async fn a_signature_is_really_checked() {
             (refused.status, code(&refused).as_str()),
             (400, "VALIDATION_ERROR")
         );
-        assert!(said(&refused).starts_with(word), "{word}: {}", refused.text);
+        assert!(
+            reason(&refused).starts_with(word),
+            "{word}: {}",
+            refused.text
+        );
     }
     assert_eq!(us.status(&document).await, "DRAFT");
 
-    // The switches.
+    // The workspace switches the check of the BIN off.
     exchange.trust(&us.name, json!({ "checkBin": false })).await;
     let blob = us.signature(&us.sign_as(&foreign, &zip, true)).await;
     us.save(Side::Outbox, &document, &blob, &ticket).await.ok();
@@ -68,7 +72,11 @@ async fn unfinished_checks_are_repeated() {
         .trust(&us.name, json!({ "indeterminate": "refuse" }))
         .await;
     let refused = us.quick_sign(Side::Outbox, &document).await;
-    assert!(said(&refused).starts_with("TRY_LATER"), "{}", refused.text);
+    assert!(
+        reason(&refused).starts_with("TRY_LATER"),
+        "{}",
+        refused.text
+    );
     exchange.trust(&us.name, json!({})).await;
     us.quick_sign(Side::Outbox, &document).await.ok();
     assert_eq!(us.status(&document).await, "SENT_BY_SENDER");
@@ -205,7 +213,7 @@ async fn every_signer_of_a_signature_counts() {
     let ticket = generated.str("idempotencyTicket");
     let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
     assert!(
-        said(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        reason(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
         "{}",
         refused.text
     );
@@ -234,7 +242,7 @@ async fn a_person_signs_with_no_companys_certificate() {
     person.signer = exchange.signer(BINS[2], &iin);
     let refused = person.quick_sign(Side::Inbox, &document).await;
     assert!(
-        said(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        reason(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
         "{}",
         refused.text
     );
@@ -264,7 +272,7 @@ async fn a_time_stamp_that_waits_hides_no_stranger() {
         let blob = us.signature(&signature).await;
         let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
         assert_eq!(refused.status, 400, "{}", refused.text);
-        assert!(said(&refused).starts_with(word), "{}", refused.text);
+        assert!(reason(&refused).starts_with(word), "{}", refused.text);
         assert_eq!(us.status(&document).await, "DRAFT");
     }
 }
@@ -284,7 +292,11 @@ async fn a_crowd_of_signers_is_refused() {
     let ticket = generated.str("idempotencyTicket");
     let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
-    assert!(said(&refused).contains("more than 16"), "{}", refused.text);
+    assert!(
+        reason(&refused).contains("more than 16"),
+        "{}",
+        refused.text
+    );
 }
 
 /// A policy that refuses unfinished signatures does not end the checks of those accepted before it.
@@ -361,7 +373,7 @@ async fn a_trial_policy_says_what_it_does_not_check() {
     us.quick_route(&document, &[&them.bin]).await.ok();
     let refused = us.quick_sign(Side::Outbox, &document).await;
     assert!(
-        said(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        reason(&refused).starts_with("SIG_CONSTRAINTS_FAILURE"),
         "{}",
         refused.text
     );

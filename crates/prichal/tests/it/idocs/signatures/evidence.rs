@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{list, serve};
 use crate::{
     harness::{
-        document_exchange::{BINS, DocumentExchange, Side, V3, code, said, unzip},
+        document_exchange::{BINS, DocumentExchange, Side, V3, code, reason, unzip},
         hub::{START, eventually, spawn},
         receiver::{Receiver, Reply},
     },
@@ -82,7 +82,7 @@ async fn revocation_lists_are_fetched_and_kept() {
     let document = us.draft().await;
     us.quick_route(&document, &[&them.bin]).await.ok();
     let refused = us.quick_sign(Side::Outbox, &document).await;
-    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert!(reason(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(lists.waiting(), 0);
 }
 
@@ -170,7 +170,7 @@ async fn an_issuer_that_is_away_is_asked_again() {
         (away.status, code(&away).as_str()),
         (503, "INTERNAL_SERVER_ERROR")
     );
-    assert!(said(&away).contains("TRY_LATER"), "{}", away.text);
+    assert!(reason(&away).contains("TRY_LATER"), "{}", away.text);
     assert_eq!(away.header("retry-after"), Some("60"));
     assert_eq!(us.status(&document).await, "DRAFT");
 
@@ -194,7 +194,7 @@ async fn an_issuer_that_is_away_is_asked_again() {
     let wrong = us.signature(&us.sign_as(&other, &zip, true)).await;
     let answer = us.save(Side::Outbox, &document, &wrong, &ticket).await;
     assert!(
-        said(&answer).starts_with("SIG_CONSTRAINTS_FAILURE"),
+        reason(&answer).starts_with("SIG_CONSTRAINTS_FAILURE"),
         "{}",
         answer.text
     );
@@ -203,7 +203,7 @@ async fn an_issuer_that_is_away_is_asked_again() {
     issuers.answer(move |_| Reply::Body(issuer.clone()));
     let answer = us.save(Side::Outbox, &document, &forged, &ticket).await;
     assert!(
-        said(&answer).starts_with("NO_CERTIFICATE_CHAIN_FOUND"),
+        reason(&answer).starts_with("NO_CERTIFICATE_CHAIN_FOUND"),
         "{}",
         answer.text
     );
@@ -228,7 +228,7 @@ async fn a_wrong_issuer_at_an_address_is_not_kept() {
     us.quick_route(&document, &[&them.bin]).await.ok();
     serve(&issuers, vec![("/ca.cer", evil.issuer.der)]);
     let refused = us.quick_sign(Side::Outbox, &document).await;
-    assert!(!said(&refused).is_empty(), "{}", refused.text);
+    assert!(!reason(&refused).is_empty(), "{}", refused.text);
     let issuer = exchange.authority.issuer.der.clone();
     serve(&issuers, vec![("/ca.cer", issuer)]);
     us.quick_sign(Side::Outbox, &document).await.ok();
@@ -353,7 +353,7 @@ async fn an_issuer_out_of_something_appended_hides_no_revocation() {
     let blob = us.signature(&signature).await;
     let ticket = generated.str("idempotencyTicket");
     let refused = us.save(Side::Outbox, &document, &blob, &ticket).await;
-    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert!(reason(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 
@@ -379,7 +379,7 @@ async fn an_older_list_in_a_signature_hides_no_newer_one() {
     let document = us.draft().await;
     us.quick_route(&document, &[&them.bin]).await.ok();
     let refused = us.quick_sign(Side::Outbox, &document).await;
-    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert!(reason(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 
@@ -420,7 +420,7 @@ async fn a_long_path_hides_no_revocation() {
     let document = us.draft().await;
     us.quick_route(&document, &[&them.bin]).await.ok();
     let refused = us.quick_sign(Side::Outbox, &document).await;
-    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert!(reason(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(us.status(&document).await, "DRAFT");
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::{
-    document_exchange::{Company, DocumentExchange, Side, V3, said, text, unzip},
+    document_exchange::{Company, DocumentExchange, Side, V3, reason, text, unzip},
     hub::{START, eventually},
     receiver::{Receiver, Reply},
 };
@@ -143,7 +143,7 @@ async fn a_newer_list_that_is_kept_counts() {
     let document = us.draft().await;
     us.quick_route(&document, &[&them.bin]).await.ok();
     let refused = us.quick_sign(Side::Outbox, &document).await;
-    assert!(said(&refused).starts_with("REVOKED"), "{}", refused.text);
+    assert!(reason(&refused).starts_with("REVOKED"), "{}", refused.text);
     assert_eq!(lists.waiting(), 0);
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::{
-    document_subscriber::{BIN, OTHER_BIN, SUBSCRIPTION, company, pair, subscribed, told},
+    document_subscriber::{BIN, OTHER_BIN, SUBSCRIPTION, company, pair, status_event, subscribed},
     hub::Hub,
     receiver::Receiver,
 };
@@ -33,7 +33,7 @@ async fn a_stretch_is_told_again() {
     let mut calls = receiver.take(2).await;
     calls.sort_by_key(|call| call.json()["sequence"].as_i64());
     assert_eq!(
-        calls.iter().map(told).collect::<Vec<_>>(),
+        calls.iter().map(status_event).collect::<Vec<_>>(),
         [pair("1", "DRAFT"), pair("2", "DRAFT")]
     );
     for call in &calls {
@@ -66,7 +66,7 @@ async fn the_history_of_a_document_and_of_a_period() {
     let two = acme.draft(&hub, "2").await;
     hub.advance(Duration::from_secs(10));
     acme.send(&hub, &one).await;
-    stranger.says(&hub, &one, None, Status::InNew).await;
+    stranger.append_event(&hub, &one, None, Status::InNew).await;
 
     let history = acme.caller.get(&format!("/{}", one.id)).await.ok();
     let statuses = |items: &Value| -> Vec<(Value, Value)> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::harness::{
-    document_subscriber::{DAY, SUBSCRIPTION, pair, signature, subscribed, told},
+    document_subscriber::{DAY, SUBSCRIPTION, pair, signature, status_event, subscribed},
     hub::eventually,
     receiver::{Receiver, Reply},
 };
@@ -75,7 +75,7 @@ async fn a_refusal_is_tried_again_three_times_and_a_redirect_is_not_followed() {
     let place = format!("{}/elsewhere", receiver.url);
     receiver.answer(move |_| Reply::Redirect(place.clone()));
     acme.draft(&hub, "2").await;
-    assert_eq!(told(&receiver.next().await), pair("2", "DRAFT"));
+    assert_eq!(status_event(&receiver.next().await), pair("2", "DRAFT"));
     let attempts = acme.attempts(5).await;
     assert_eq!(
         (&attempts[0]["status"], &attempts[0]["httpStatus"]),
@@ -115,7 +115,7 @@ async fn a_refusal_is_tried_again_three_times_and_a_redirect_is_not_followed() {
 #[tokio::test]
 async fn a_documents_events_keep_their_order_whatever_fails() {
     let receiver = Receiver::start(|call| {
-        let failing = told(call) == pair("1", "DRAFT");
+        let failing = status_event(call) == pair("1", "DRAFT");
         if failing {
             Reply::Status(500)
         } else {
@@ -129,22 +129,22 @@ async fn a_documents_events_keep_their_order_whatever_fails() {
     acme.attempts(1).await;
     acme.send(&hub, &one).await;
     let finished = (Some(Status::SentBySender), Status::Finished);
-    acme.says(&hub, &one, finished.0, finished.1).await;
+    acme.append_event(&hub, &one, finished.0, finished.1).await;
     let two = acme.draft(&hub, "2").await;
     acme.send(&hub, &two).await;
     let calls = receiver.take(2).await;
-    assert_eq!(told(&calls[0]), pair("2", "DRAFT"));
-    assert_eq!(told(&calls[1]), pair("2", "SENT_BY_SENDER"));
+    assert_eq!(status_event(&calls[0]), pair("2", "DRAFT"));
+    assert_eq!(status_event(&calls[1]), pair("2", "SENT_BY_SENDER"));
     acme.attempts(3).await;
     hub.advance(Duration::from_secs(10));
-    assert_eq!(told(&receiver.next().await), pair("1", "DRAFT"));
+    assert_eq!(status_event(&receiver.next().await), pair("1", "DRAFT"));
     acme.attempts(4).await;
     let hub = hub.restart().await;
     let acme = acme.at(&hub);
     receiver.answer(|_| Reply::Good);
     hub.advance(Duration::from_mins(1));
     let calls = receiver.take(3).await;
-    let told: Vec<_> = calls.iter().map(told).collect();
+    let told: Vec<_> = calls.iter().map(status_event).collect();
     let expected = ["DRAFT", "SENT_BY_SENDER", "FINISHED"].map(|status| pair("1", status));
     assert_eq!(told, expected);
     let attempts = acme.attempts(7).await;
@@ -158,7 +158,7 @@ async fn a_call_that_hangs_holds_its_document_back_and_nothing_else() {
     let gate = Arc::new(Semaphore::new(0));
     let held = gate.clone();
     let receiver = Receiver::start(move |call| {
-        if told(call) == pair("1", "DRAFT") {
+        if status_event(call) == pair("1", "DRAFT") {
             Reply::Held(held.clone())
         } else {
             Reply::Good
@@ -170,15 +170,18 @@ async fn a_call_that_hangs_holds_its_document_back_and_nothing_else() {
     receiver.next().await;
     acme.send(&hub, &one).await;
     acme.draft(&hub, "2").await;
-    assert_eq!(told(&receiver.next().await), pair("2", "DRAFT"));
+    assert_eq!(status_event(&receiver.next().await), pair("2", "DRAFT"));
     acme.attempts(1).await;
     hub.advance(Duration::from_secs(2));
     acme.draft(&hub, "3").await;
-    assert_eq!(told(&receiver.next().await), pair("3", "DRAFT"));
+    assert_eq!(status_event(&receiver.next().await), pair("3", "DRAFT"));
     acme.attempts(2).await;
     assert_eq!(receiver.waiting(), 0);
     gate.add_permits(1);
-    assert_eq!(told(&receiver.next().await), pair("1", "SENT_BY_SENDER"));
+    assert_eq!(
+        status_event(&receiver.next().await),
+        pair("1", "SENT_BY_SENDER")
+    );
     let attempts = acme.attempts(4).await;
     assert_eq!(attempts.len(), 4, "each was told once");
 }
@@ -236,8 +239,8 @@ async fn a_hook_that_failed_for_five_days_waits_and_goes_on_without_a_loss() {
     let mut last = None;
     while receiver.waiting() > 0 {
         let call = receiver.next().await;
-        if told(&call).0 == "while paused" {
-            last = Some(told(&call).1);
+        if status_event(&call).0 == "while paused" {
+            last = Some(status_event(&call).1);
         }
     }
     assert_eq!(last.as_deref(), Some("SENT_BY_SENDER"));
@@ -254,7 +257,7 @@ async fn another_url_gets_what_the_first_one_did_not() {
     acme.attempts(1).await;
     acme.subscribe(&good.url).await.ok();
     let call = good.next().await;
-    assert_eq!(told(&call), pair("1", "DRAFT"));
+    assert_eq!(status_event(&call), pair("1", "DRAFT"));
     assert_eq!(call.json()["attempt"], 2);
     assert_eq!(
         call.header("x-idocs-signature"),
@@ -262,7 +265,7 @@ async fn another_url_gets_what_the_first_one_did_not() {
         "the secret stays"
     );
     acme.draft(&hub, "2").await;
-    assert_eq!(told(&good.next().await), pair("2", "DRAFT"));
+    assert_eq!(status_event(&good.next().await), pair("2", "DRAFT"));
     acme.attempts(3).await;
 
     assert_eq!(acme.caller.delete(SUBSCRIPTION).await.status, 204);
@@ -270,7 +273,7 @@ async fn another_url_gets_what_the_first_one_did_not() {
     acme.subscribe(&good.url).await.ok();
     acme.draft(&hub, "4").await;
     assert_eq!(
-        told(&good.next().await),
+        status_event(&good.next().await),
         pair("4", "DRAFT"),
         "a new subscription begins at the end of the log"
     );
@@ -280,7 +283,7 @@ async fn another_url_gets_what_the_first_one_did_not() {
 #[tokio::test]
 async fn a_restart_loses_nothing() {
     let receiver = Receiver::start(|call| {
-        if told(call).0 == "bad" {
+        if status_event(call).0 == "bad" {
             Reply::Status(500)
         } else {
             Reply::Good
@@ -295,12 +298,12 @@ async fn a_restart_loses_nothing() {
     let hub = hub.restart().await;
     let acme = acme.at(&hub);
     acme.draft(&hub, "after").await;
-    assert_eq!(told(&receiver.next().await), pair("after", "DRAFT"));
+    assert_eq!(status_event(&receiver.next().await), pair("after", "DRAFT"));
     receiver.answer(|_| Reply::Good);
     hub.advance(Duration::from_secs(10));
     let call = receiver.next().await;
     assert_eq!(
-        (told(&call), &call.json()["attempt"]),
+        (status_event(&call), &call.json()["attempt"]),
         (pair("bad", "DRAFT"), &json!(2))
     );
     acme.attempts(4).await;
@@ -316,7 +319,7 @@ async fn a_killed_server_repeats_what_was_in_flight() {
     acme.send(&hub, &document).await;
     receiver.next().await;
     let installation = hub.installation.clone();
-    hub.die();
+    hub.kill();
     receiver.answer(|_| Reply::Good);
     installation.clock.advance(Duration::from_secs(10));
     let hub = installation.start().await;
@@ -327,7 +330,7 @@ async fn a_killed_server_repeats_what_was_in_flight() {
         (receiver.waiting() == 2).then_some(())
     })
     .await;
-    let calls: Vec<_> = receiver.take(2).await.iter().map(told).collect();
+    let calls: Vec<_> = receiver.take(2).await.iter().map(status_event).collect();
     assert_eq!(calls, [pair("1", "DRAFT"), pair("1", "SENT_BY_SENDER")]);
     acme.attempts(2).await;
 }
@@ -354,7 +357,7 @@ async fn an_unsteady_receiver_hears_everything_in_order() {
     }
     for document in &documents {
         let (before, now) = (Some(Status::SentBySender), Status::Finished);
-        acme.says(&hub, document, before, now).await;
+        acme.append_event(&hub, document, before, now).await;
     }
     let delivered = eventually("60 deliveries", || async {
         hub.advance(Duration::from_secs(2));

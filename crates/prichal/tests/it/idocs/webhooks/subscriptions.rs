@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::harness::{
     document_exchange::{DocumentExchange, RECALL, Side},
     document_subscriber::{
-        BIN, DAY, OTHER_BIN, SUBSCRIPTION, company, pair, signature, subscribed, told,
+        BIN, DAY, OTHER_BIN, SUBSCRIPTION, company, pair, signature, status_event, subscribed,
     },
     hub::{Hub, Installation, eventually},
     receiver::{Call, Receiver, Reply},
@@ -233,7 +233,7 @@ async fn a_status_reaches_the_company_signed() {
     acme.send(&hub, &document).await;
     let call = receiver.next().await;
     assert_eq!(
-        (&call.json()["previousStatus"], told(&call)),
+        (&call.json()["previousStatus"], status_event(&call)),
         (&json!("DRAFT"), pair("7/1", "SENT_BY_SENDER"))
     );
     acme.attempts(2).await;
@@ -296,7 +296,7 @@ async fn changes_on_one_node_apply_on_the_other_from_the_next_call() {
     acme.subscribe(&one.url).await.ok();
     acme.draft(&first, "before").await;
     assert_eq!(
-        told(&one.next().await).0,
+        status_event(&one.next().await).0,
         "before",
         "the first node has the hook"
     );
@@ -322,7 +322,7 @@ async fn changes_on_one_node_apply_on_the_other_from_the_next_call() {
             (receiver.waiting() > 0).then_some(())
         })
         .await;
-        told(&receiver.next().await).0
+        status_event(&receiver.next().await).0
     };
     assert_eq!(passing(&other).await, "moved");
     assert_eq!(one.waiting(), 0);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{NOBODY, events, hub_and_space};
+use super::{UNKNOWN_ID, events, hub_and_space};
 
 #[tokio::test]
 async fn a_batch_is_all_or_nothing_and_answers_by_key() {
@@ -56,11 +56,12 @@ async fn a_batch_is_all_or_nothing_and_answers_by_key() {
             refused.text
         );
     }
-    let unknown = json!({ "items": [{ "name": "x" }, { "links": { "companyIds": [NOBODY] } }] });
+    let unknown =
+        json!({ "items": [{ "name": "x" }, { "links": { "companyIds": [UNKNOWN_ID] } }] });
     let refused = space.post("/contacts/create", unknown).await;
     assert_eq!(
         (refused.status, &refused["message"]),
-        (409, &json!(format!("Company {NOBODY} not found")))
+        (409, &json!(format!("Company {UNKNOWN_ID} not found")))
     );
     assert_eq!(
         space.get("/contacts").await.ok()["count"],

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOBODY, events, hub_and_space};
+use super::{UNKNOWN_ID, events, hub_and_space};
 
 #[tokio::test]
 async fn the_documented_company() {
@@ -19,7 +19,7 @@ async fn the_documented_company() {
     assert!(
         made["phones"][0]["id"]
             .as_str()
-            .is_some_and(|id| id.len() == 36 && id != NOBODY)
+            .is_some_and(|id| id.len() == 36 && id != UNKNOWN_ID)
     );
     for (member, empty) in [
         ("messengerContacts", json!([])),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOBODY, events, hub_and_space};
+use super::{UNKNOWN_ID, events, hub_and_space};
 
 #[tokio::test]
 async fn links_join_two_ends_once() {
@@ -83,14 +83,17 @@ async fn links_join_two_ends_once() {
         }
     }
     let unknown = space
-        .post("/links", json!({ "companyId": company, "dealId": NOBODY }))
+        .post(
+            "/links",
+            json!({ "companyId": company, "dealId": UNKNOWN_ID }),
+        )
         .await;
     assert_eq!(
         (unknown.status, &unknown["status"], &unknown["message"]),
         (
             409,
             &json!("notFound"),
-            &json!(format!("Deal {NOBODY} not found"))
+            &json!(format!("Deal {UNKNOWN_ID} not found"))
         )
     );
 }
@@ -133,7 +136,7 @@ async fn links_inside_a_contact_are_written_and_changed() {
     let refused = space
         .patch(
             &path,
-            json!([{ "op": "replace", "path": "/links/companyIds", "value": [NOBODY] }]),
+            json!([{ "op": "replace", "path": "/links/companyIds", "value": [UNKNOWN_ID] }]),
         )
         .await;
     assert_eq!(refused.status, 409, "{}", refused.text);

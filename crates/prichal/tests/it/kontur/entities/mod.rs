@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::hub::{Answer, Caller, Hub};
 
-const NOBODY: &str = "00000000-0000-0000-0000-000000000001";
+const UNKNOWN_ID: &str = "00000000-0000-0000-0000-000000000001";
 
 async fn hub_and_space() -> (Hub, Caller) {
     let hub = Hub::start().await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOBODY, events, hub_and_space, patch_error};
+use super::{UNKNOWN_ID, events, hub_and_space, patch_error};
 
 #[tokio::test]
 async fn a_patch_is_all_or_nothing() {
@@ -30,7 +30,7 @@ async fn a_patch_is_all_or_nothing() {
     };
     wrong(
         "invalidPaths",
-        json!({ "op": "replace", "path": "/id", "value": NOBODY }),
+        json!({ "op": "replace", "path": "/id", "value": UNKNOWN_ID }),
     )
     .await;
     wrong(
@@ -55,7 +55,7 @@ async fn a_patch_is_all_or_nothing() {
     .await;
     wrong(
         "invalidPaths",
-        json!({ "op": "remove", "path": format!("/phones/{NOBODY}") }),
+        json!({ "op": "remove", "path": format!("/phones/{UNKNOWN_ID}") }),
     )
     .await;
     wrong(

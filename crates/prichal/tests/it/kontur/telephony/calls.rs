@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::telephony_exchange::{
-    NOBODY, TelephonyExchange, event, item, register, started,
+    TelephonyExchange, UNKNOWN_ID, event, item, register, started,
 };
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn calls_are_linked_by_their_number() {
         (&json!("link"), &json!("xcom"))
     );
     for bad in [
-        json!({ "communicationId": id, "taskId": NOBODY }),
+        json!({ "communicationId": id, "taskId": UNKNOWN_ID }),
         json!({ "communicationId": id }),
     ] {
         assert_eq!(pbx.space.post("/links", bad).await.status, 400);
@@ -191,7 +191,7 @@ async fn a_deleted_call_stays_deleted() {
     );
     assert_eq!(
         pbx.space
-            .delete(&format!("/communications/{NOBODY}"))
+            .delete(&format!("/communications/{UNKNOWN_ID}"))
             .await
             .status,
         409

@@ -14,7 +14,7 @@ use crate::harness::{
     integration::Integration,
     receiver::Receiver,
     telephony_exchange::{
-        CLIENT, NOBODY, TelephonyExchange, ZERO, at, event, finished, item, items, register,
+        CLIENT, NIL_ID, TelephonyExchange, UNKNOWN_ID, at, event, finished, item, items, register,
         started,
     },
 };
@@ -131,7 +131,7 @@ async fn live_and_history_are_one_call() {
 #[tokio::test]
 async fn history_alone_makes_a_call() {
     let pbx = TelephonyExchange::new().await;
-    let history = register("9", json!([item("a", None, 20, &[NOBODY])]));
+    let history = register("9", json!([item("a", None, 20, &[UNKNOWN_ID])]));
     pbx.send("register-call", history).await.ok();
     let list = pbx.space.get("/communications?include=facts").await.ok();
     assert_eq!(list["count"], 1);
@@ -174,7 +174,7 @@ async fn unknown_ids_are_refused_as_documented() {
         ("call-failed", json!({ "externalId": "x" })),
         (
             "call-recording",
-            json!({ "externalId": "x", "externalCallItemId": "1", "recordingFileId": NOBODY }),
+            json!({ "externalId": "x", "externalCallItemId": "1", "recordingFileId": UNKNOWN_ID }),
         ),
     ] {
         let by_external = pbx.send(name, body.clone()).await;
@@ -185,9 +185,9 @@ async fn unknown_ids_are_refused_as_documented() {
             "{name}"
         );
         let mut body = body;
-        body["communicationId"] = NOBODY.into();
+        body["communicationId"] = UNKNOWN_ID.into();
         let by_id = pbx.send(name, body).await;
-        let message = format!("Communication not found. Id: {NOBODY}");
+        let message = format!("Communication not found. Id: {UNKNOWN_ID}");
         let expected = json!({ "status": "communicationNotFound", "message": message });
         assert_eq!((by_id.status, &by_id.json), (409, &expected), "{name}");
     }
@@ -197,7 +197,7 @@ async fn unknown_ids_are_refused_as_documented() {
         } else {
             register("y", json!([]))
         };
-        body["communicationId"] = NOBODY.into();
+        body["communicationId"] = UNKNOWN_ID.into();
         let refused = pbx.send(name, body).await;
         assert_eq!(
             (refused.status, &refused["status"]),
@@ -205,7 +205,10 @@ async fn unknown_ids_are_refused_as_documented() {
         );
     }
     assert_eq!(pbx.feed().await, [] as [&str; 0], "nothing was made");
-    let missing = pbx.space.get(&format!("/communications/{NOBODY}")).await;
+    let missing = pbx
+        .space
+        .get(&format!("/communications/{UNKNOWN_ID}"))
+        .await;
     assert_eq!(
         (missing.status, &missing["status"]),
         (409, &json!("notFound"))
@@ -213,9 +216,9 @@ async fn unknown_ids_are_refused_as_documented() {
     // A leg that is not there yet, and a file that is not there.
     let id = pbx.started("z").await.ok().str("id");
     let recording =
-        json!({ "communicationId": id, "externalCallItemId": "1", "recordingFileId": NOBODY });
+        json!({ "communicationId": id, "externalCallItemId": "1", "recordingFileId": UNKNOWN_ID });
     let no_file = pbx.send("call-recording", recording).await;
-    let message = format!("File {NOBODY} not found");
+    let message = format!("File {UNKNOWN_ID} not found");
     assert_eq!(
         no_file.json,
         json!({ "status": "notFound", "message": message })
@@ -315,7 +318,7 @@ async fn users_that_are_not_there_are_dropped_from_legs() {
     let pbx = TelephonyExchange::new().await;
     let user = pbx.user("masha").await;
     let id = pbx.started("1").await.ok().str("id");
-    for (leg, user) in [("1", user.as_str()), ("2", NOBODY)] {
+    for (leg, user) in [("1", user.as_str()), ("2", UNKNOWN_ID)] {
         let mut body = event("1", leg, "appeared", 1);
         body["to"]["userId"] = user.into();
         pbx.send("call-event", body).await.ok();
@@ -323,10 +326,13 @@ async fn users_that_are_not_there_are_dropped_from_legs() {
     let call = pbx.call(&id).await;
     assert_eq!(items(&call)[0]["to"]["userId"], user.as_str());
     assert_eq!(items(&call)[1]["to"], json!({ "type": "user" }));
-    assert_eq!(call["data"]["call"]["events"][1]["to"]["userId"], NOBODY);
+    assert_eq!(
+        call["data"]["call"]["events"][1]["to"]["userId"],
+        UNKNOWN_ID
+    );
     assert_eq!(
         (&call["assignedToUserId"], &call["assignedToGroupId"]),
-        (&json!(user), &json!(ZERO))
+        (&json!(user), &json!(NIL_ID))
     );
     let by_user = pbx
         .space
@@ -336,7 +342,7 @@ async fn users_that_are_not_there_are_dropped_from_legs() {
     assert_eq!(by_user["count"], 1);
     let stranger = pbx
         .space
-        .get(&format!("/communications?userId={NOBODY}"))
+        .get(&format!("/communications?userId={UNKNOWN_ID}"))
         .await
         .ok();
     assert_eq!(stranger["count"], 0);

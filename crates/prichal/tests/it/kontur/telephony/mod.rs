@@ -1,4 +1,4 @@
-//! Telephony: calls, and what users do with them.
+//! Telephony: messages of exchanges, calls, system calls, live cards.
 
 mod calls;
 mod live_cards;

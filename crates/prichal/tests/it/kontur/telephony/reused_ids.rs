@@ -139,7 +139,7 @@ async fn an_id_that_comes_again_is_another_call() {
         );
     }
 
-    // A third call. A message with our id finds the call of that id.
+    // A third call. A message with the external id that the second one was given finds the second.
     let third = pbx.send("call-started", notice(3, 0, SECOND)).await.ok();
     assert_eq!(third["externalId"], format!("{name}~3"));
     let mut by_key = leg(2, 3, "9", "appeared");

@@ -9,7 +9,7 @@ use crate::harness::{
     hub::Answer,
     integration::Integration,
     receiver::{Call, Receiver, Reply},
-    telephony_exchange::{CLIENT, NOBODY, TelephonyExchange, at, event, items, started},
+    telephony_exchange::{CLIENT, TelephonyExchange, UNKNOWN_ID, at, event, items, started},
 };
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_user_calls_and_hangs_up() {
     }
     for (path, named) in [
         (format!("/communications/{id}/hangup"), id.as_str()),
-        (format!("/communications/{NOBODY}/hangup"), NOBODY),
+        (format!("/communications/{UNKNOWN_ID}/hangup"), UNKNOWN_ID),
         ("/communications/hangup".into(), "leg-2"),
     ] {
         let answer = pbx
@@ -153,7 +153,7 @@ async fn a_call_that_does_not_reach_the_exchange_has_failed() {
 
 /// A repeated request under the same key does not dial again, whether the first succeeded or failed.
 #[tokio::test]
-async fn a_wish_that_is_sent_again_dials_once() {
+async fn a_repeated_call_request_dials_once() {
     let gate = Arc::new(Semaphore::new(0));
     let receiver = Receiver::good().await;
     let pbx = TelephonyExchange::at(&receiver.url).await;
