@@ -106,7 +106,7 @@ async fn the_events_have_lines() {
         assert!(log.has(&format!("event=\"{event}\"")), "{event}");
     }
     for words in [
-        "prichal::platform::security",
+        "prichal::security",
         "actor=\"admin\"",
         "actor=\"token:",
         "address=\"127.0.0.1\"",

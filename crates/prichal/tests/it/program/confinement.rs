@@ -73,7 +73,7 @@ async fn the_data_directory_is_private_to_its_owner() {
     assert!(
         lines
             .iter()
-            .all(|line| line["target"] == "prichal::platform::security")
+            .all(|line| line["target"] == "prichal::security")
     );
     drop(server);
 }
