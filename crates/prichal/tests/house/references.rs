@@ -7,7 +7,7 @@ use regex::Regex;
 
 use crate::repository::{Source, assert_none, read};
 
-/// A file with sections of it, and perhaps what is numbered in the last of them.
+/// A file, its sections, and perhaps numbered parts of the last of them.
 static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
     let section = r"§\d+(?:\.\d+)*";
     let part = r"(?:rules?|rows?|checks?|steps?)\s+(\d+(?:(?:,\s+|\s+and\s+|\s+to\s+)\d+)*)";

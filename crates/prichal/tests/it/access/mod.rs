@@ -1,0 +1,6 @@
+//! Rights, and their end.
+
+mod channel_rights;
+mod revocation;
+mod rights;
+mod wrong_credentials;

@@ -1,0 +1,7 @@
+//! The administration of a server: workspaces, quotas, keys, the security log, quarantine.
+
+mod quarantine;
+mod quotas;
+mod rotation;
+mod security_log;
+mod workspaces;

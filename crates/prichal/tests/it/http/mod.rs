@@ -1,0 +1,8 @@
+//! HTTP itself, in every dialect: bodies, headers, bounds.
+
+mod bad_input;
+mod conventions;
+mod idempotency;
+mod memory;
+mod numbers;
+mod request_decoding;

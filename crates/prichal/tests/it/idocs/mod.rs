@@ -1,0 +1,8 @@
+//! The dialect of iDocs v3: documents, signatures, status webhooks.
+
+mod bulk_calls;
+mod documents;
+mod examples;
+mod operations;
+mod signatures;
+mod webhooks;

@@ -1,0 +1,5 @@
+//! Status webhooks (`docs/contracts/idocs.md §3`).
+
+mod history;
+mod retries;
+mod subscriptions;

@@ -1,0 +1,9 @@
+//! The dialect of Kontur: integrations, entities, files, the feed, telephony.
+
+mod authorization;
+mod entities;
+mod examples;
+mod feed;
+mod files;
+mod integrations;
+mod telephony;

@@ -1,0 +1,140 @@
+//! Requests that change many rows in bites, and go on after a crash.
+
+use serde_json::json;
+
+use crate::harness::{
+    channel_workspace::{ChannelWorkspace, CreatedChannel, POINTS, TYPES},
+    hub::{Hub, eventually},
+};
+
+/// The addresses of all channels.
+async fn urls(era: &ChannelWorkspace) -> Vec<String> {
+    let path = format!("{POINTS}?mask=url&limit=1000");
+    let listed = era.rest.get(&path).await.ok();
+    let points = listed.json.as_array().expect("a list").iter();
+    let url = |point: &serde_json::Value| point["url"].as_str().unwrap_or_default().to_owned();
+    points.map(url).collect()
+}
+
+async fn points(era: &ChannelWorkspace, count: usize, kind: &str) -> Vec<CreatedChannel> {
+    let mut made = Vec::new();
+    for n in 0..count {
+        let members = json!({ "type": kind, "url": "https://own.example" });
+        made.push(era.channel(&format!("{kind}{n}"), members).await);
+    }
+    made
+}
+
+#[tokio::test]
+async fn all_channels_of_a_type_take_over_what_it_fixes() {
+    let era = ChannelWorkspace::new().await;
+    points(&era, 230, "bot").await;
+    points(&era, 2, "other").await;
+    let kind = json!({ "type": "bot", "url": "https://one.example" });
+    let kind = era.rest.post(TYPES, kind).await.ok().str("id");
+    let path = format!("{TYPES}/{kind}");
+    for url in ["https://one.example", "https://two.example"] {
+        era.change(&path, json!({ "url": url })).await.ok();
+        let found = urls(&era).await;
+        let count = |wanted: &str| found.iter().filter(|found| *found == wanted).count();
+        assert_eq!((count(url), count("https://own.example")), (230, 2));
+    }
+    // The feed has each change once, with the tokens masked and as they are.
+    let (mut changes, mut offset) = (0, "00000000-0000-0000-0000-000000000000".to_owned());
+    loop {
+        let path = format!("/events?limit=1000&offset={offset}");
+        let page = era.space.get(&path).await.ok();
+        changes += page.text.matches("https://two.example").count();
+        offset = page.str("lastOffset");
+        if page["hasMore"] != true {
+            break;
+        }
+    }
+    assert_eq!(changes, 230);
+}
+
+/// A process that dies between two bites leaves the rest to the next one.
+#[tokio::test]
+async fn a_walk_goes_on_after_a_crash() {
+    let era = ChannelWorkspace::new().await;
+    points(&era, 3, "bot").await;
+    let kind = json!({ "type": "bot", "recv_timeout": 5 });
+    era.rest.post(TYPES, kind).await.ok();
+    let installation = era.hub.stop().await;
+    // The store after the transaction of a request, before the first bite.
+    installation.execute(
+        r#"UPDATE resource SET members = replace(members, '"url":""', '"url":"https://new.example"') WHERE kind = 'channel_type';
+           INSERT INTO walk (workspace, kind, item, detail, last)
+           SELECT id, 'type', 'bot', '{"user":null,"with":"WebApp","at":1767225600000000}', '' FROM workspace"#,
+    );
+    let hub = installation.start().await;
+    let rest = hub.adopt(&era.rest);
+    eventually("the channels have what their type fixes", || async {
+        let path = format!("{POINTS}?mask=url");
+        let listed = rest.get(&path).await.ok().text;
+        (listed.matches("https://new.example").count() == 3).then_some(())
+    })
+    .await;
+}
+
+/// Fails unless the table is empty.
+fn assert_empty(installation: &crate::harness::hub::Installation, table: &str) {
+    // The check constraint fails if the count is not zero.
+    installation.execute(&format!(
+        "CREATE TABLE probe_{table} (n BIGINT CHECK (n = 0)); INSERT INTO probe_{table} SELECT count(*) FROM {table}; DROP TABLE probe_{table}"
+    ));
+}
+
+#[tokio::test]
+async fn a_deleted_channel_keeps_nothing_however_much_it_was() {
+    let era = ChannelWorkspace::new().await;
+    let source = "for (let n = 0; n < 350; n++) kv.set('k' + n, n); respond(200)";
+    let made = era.sync_channel("keeper", source).await;
+    era.hook(&made, json!({})).await.ok();
+    let path = format!("{POINTS}/{}", made.id);
+    assert_eq!(era.rest.delete(&path).await.status, 204);
+    assert_empty(&era.hub.installation, "kv");
+    assert_empty(&era.hub.installation, "walk");
+}
+
+#[tokio::test]
+async fn a_deleted_workspace_leaves_nothing_that_works() {
+    let era = ChannelWorkspace::new().await;
+    let made = era
+        .sync_channel("keeper", "kv.set('a', 1); respond(200)")
+        .await;
+    points(&era, 150, "bot").await;
+    era.hook(&made, json!({})).await.ok();
+    let gone = era.hub.admin().delete("/admin/v1/workspaces/acme").await;
+    assert_eq!(gone.status, 204);
+    assert_eq!(era.hook(&made, json!({})).await.status, 401);
+    for table in ["channel", "resource", "run", "kv", "token", "walk"] {
+        assert_empty(&era.hub.installation, table);
+    }
+}
+
+/// A manifest reaches every workspace that has the integration installed, each once.
+#[tokio::test]
+async fn a_manifest_reaches_every_instance() {
+    let hub = Hub::start().await;
+    let owner = hub.workspace("owner").await;
+    let manifest = |version: &str| json!({ "name": "Shared", "version": version, "baseUrl": format!("https://{version}.example/") });
+    let made = owner.post("/integrations", manifest("1.0")).await.ok();
+    let id = made.str("id");
+    let mut spaces = vec![owner.clone()];
+    for n in 0..45 {
+        spaces.push(hub.workspace(&format!("space{n}")).await);
+    }
+    for space in &spaces {
+        let path = format!("/integrations/{id}/install");
+        space.post(&path, json!({})).await.ok();
+    }
+    let path = format!("/integrations/{id}/manifest");
+    owner.put(&path, manifest("2.0")).await.ok();
+    for space in &spaces {
+        let feed = space.get("/events?limit=1000").await.ok();
+        let items = feed["items"].as_array().expect("a list").iter();
+        let told = items.filter(|event| event.to_string().contains("https://2.0.example/"));
+        assert_eq!(told.count(), 1, "{}", feed.text);
+    }
+}

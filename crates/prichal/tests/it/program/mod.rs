@@ -1,0 +1,7 @@
+//! The program itself: settings, verbs, start, stop and kill.
+
+mod commands;
+mod confinement;
+mod kills;
+mod settings;
+mod verify;
