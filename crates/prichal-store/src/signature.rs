@@ -279,8 +279,8 @@ pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<b
     })
 }
 
-/// Has signatures of a company checked again that are not decided and that nobody would look at any more, at
-/// most `limit`. Gives how many.
+/// Schedules another check of a company's undecided signatures that have none scheduled, at most `limit`. Returns
+/// their number.
 pub fn rearm(tx: &mut Tx<'_>, company: WorkspaceId, now: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "UPDATE document_signature SET due_at = $2, checks = 0 WHERE (document, id) IN (

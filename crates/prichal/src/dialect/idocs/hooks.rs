@@ -14,7 +14,7 @@ use prichal_store::{
     Conn, Tx,
     delivery::{self, AttemptFilter, Replay, STATUSES},
     document,
-    document_hook::{self, DocumentHook},
+    document_hook::{self, DocumentHook, INTEGRATION},
     webhook,
 };
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ pub(super) async fn put_subscription(
         Ok((JsonAnswer::ok(answer), is_other))
     };
     let (answer, is_other) = write_once_and(&company, key, &body, work).await?;
-    company.app.dispatch.document_hook_changed(workspace);
+    company.app.dispatch.hook_changed(workspace, INTEGRATION);
     if is_other == Some(true) {
         security::record(Event::HookChanged, Some(workspace), "document_hook");
     }
@@ -190,7 +190,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
         Ok::<_, Error>(())
     };
     company.app.db.write(workspace, work).await?;
-    company.app.dispatch.document_hook_changed(workspace);
+    company.app.dispatch.hook_changed(workspace, INTEGRATION);
     security::record(Event::HookChanged, Some(workspace), "document_hook");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
