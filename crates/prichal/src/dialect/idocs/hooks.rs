@@ -251,7 +251,7 @@ pub(super) async fn list_deliveries(
         webhook: Some(hook.id),
         ..filter
     };
-    let (workspace, of) = (hook.workspace, document_hook::INTEGRATION);
+    let (workspace, of) = (hook.workspace, INTEGRATION);
     let look = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
     let found = company.app.db.read(look).await?;
     let items = found.iter();
