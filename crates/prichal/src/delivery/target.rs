@@ -9,7 +9,7 @@
 //! 1. Choose an integration id that marks its hooks, as `document_hook::INTEGRATION` of the store does.
 //! 2. Write one file here: a type that implements [`Target`], and a [`Recipient`] that makes the call. The
 //!    subject may be the `relativeUrl` of the definition. More data needs a table of its own, with a migration.
-//! 3. Declare the file below, and add the type to [`TARGETS`].
+//! 3. Declare the file below, and add id and type to [`TARGETS`].
 //!
 //! The resource that adds, changes and deletes hooks belongs to a dialect. It writes them by `prichal_store::webhook`
 //! and calls [`Dispatch::hook_changed`](super::Dispatch::hook_changed) after the commit.
@@ -45,29 +45,28 @@ use crate::{
     },
 };
 
-/// Every kind of target but [`webhook::Webhooks`], which has the hooks of all other integration ids.
-static TARGETS: &[&dyn Target] = &[&document_hook::DocumentHooks];
+/// The kinds of targets, with the integration id that marks the hooks of each. All other hooks are those of
+/// integrations, [`webhook::Webhooks`].
+static TARGETS: &[(IntegrationId, &dyn Target)] =
+    &[(document_hook::INTEGRATION, &document_hook::DocumentHooks)];
 
 /// The target of a hook.
 pub(super) fn of(key: Key) -> &'static dyn Target {
-    let mut targets = TARGETS.iter().copied();
-    let found = targets.find(|target| target.integration() == Some(key.integration));
-    found.unwrap_or(&webhook::Webhooks)
+    for (id, target) in TARGETS {
+        if *id == key.integration {
+            return *target;
+        }
+    }
+    &webhook::Webhooks
 }
 
-/// The integration ids that mark hooks of targets, and attempts at them.
+/// The integration ids that mark hooks of targets, and the attempts at them.
 pub fn integrations() -> Vec<IntegrationId> {
-    TARGETS
-        .iter()
-        .filter_map(|target| target.integration())
-        .collect()
+    TARGETS.iter().map(|(id, _)| *id).collect()
 }
 
 /// A kind of receiver.
 pub(super) trait Target: Sync {
-    /// The integration id of all hooks of this kind. No integration has it. `None` for the hooks of integrations.
-    fn integration(&self) -> Option<IntegrationId>;
-
     /// Looks up the receiver of a hook. `None` if it no longer exists. Called before the first attempt, and again
     /// after each change of the hook.
     fn resolve<'a>(

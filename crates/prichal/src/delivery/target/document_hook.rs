@@ -13,11 +13,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prichal_core::{
     event::Origin,
-    id::{IntegrationId, WorkspaceId},
+    id::WorkspaceId,
     retry::{Reply, Schedule, Verdict},
     time::Timestamp,
 };
 use prichal_dialect::idocs::{self, event::StatusChange};
+pub(super) use prichal_store::document_hook::INTEGRATION;
 use prichal_store::{
     Conn, LoggedEvent, Tx,
     delivery::Lane,
@@ -52,10 +53,6 @@ const SIGNATURE: HeaderName = HeaderName::from_static(idocs::header::SIGNATURE);
 pub(super) struct DocumentHooks;
 
 impl super::Target for DocumentHooks {
-    fn integration(&self) -> Option<IntegrationId> {
-        Some(document_hook::INTEGRATION)
-    }
-
     fn resolve<'a>(
         &'a self,
         _: &'a Delivery,

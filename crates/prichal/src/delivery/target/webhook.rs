@@ -8,7 +8,6 @@ use futures_util::future::BoxFuture;
 use prichal_core::{
     event::Origin,
     health::{self, Effect},
-    id::IntegrationId,
     integration::target_url,
     retry::{Reply, Verdict},
     time::Timestamp,
@@ -50,10 +49,6 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 pub(super) struct Webhooks;
 
 impl super::Target for Webhooks {
-    fn integration(&self) -> Option<IntegrationId> {
-        None
-    }
-
     fn resolve<'a>(
         &'a self,
         app: &'a Delivery,
@@ -81,7 +76,7 @@ impl super::Target for Webhooks {
         let is_exhausted = verdict == Verdict::Exhausted;
         let effect = state.streak.on_failure(now, is_exhausted);
         batch.streak = Some(state.streak);
-        // Switching off is final: no later result makes less of it.
+        // Switching off is final, whatever later calls of the batch result in.
         if batch.health != Some(HealthChange::Failing(Effect::SwitchOff))
             && let Some(effect) = effect
         {
