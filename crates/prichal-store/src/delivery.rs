@@ -416,7 +416,7 @@ pub fn queue_depth(conn: &mut Conn) -> Result<(i64, Option<Timestamp>)> {
 #[derive(Clone, Debug)]
 pub struct Replay {
     pub id: Uuid,
-    /// The number up to which every event is settled.
+    /// The number up to which every event is accepted for delivery.
     pub cursor: i64,
     pub last: i64,
 }

@@ -258,7 +258,7 @@ pub fn count_due(conn: &mut Conn) -> Result<i64> {
 }
 
 /// Stores the outcome of a repeated check. Returns false if another node has stored one meanwhile.
-pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
+pub fn record_outcome(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
     let row = params![signature.document, signature.id];
     let one = "document = $1 AND id = $2";
     usage::change(tx, &usage::SIGNATURES, one, row, |tx| {

@@ -92,7 +92,7 @@ fn bite(app: &Delivery, tx: &mut Tx<'_>, walk: &Walk) -> Result<Option<Told>> {
         }
         Kind::Waiting | Kind::Due => again(delivery::go_on(tx, &walk)?),
     };
-    store::settle(tx, &walk, last.as_deref())?;
+    store::advance(tx, &walk, last.as_deref())?;
     Ok(Some(told))
 }
 
