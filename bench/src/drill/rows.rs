@@ -145,7 +145,7 @@ fn one(tx: &mut Tx<'_>, node: Uuid, element: &Element, now: Timestamp) -> Result
         completed_on: Some(now.secs()),
         ..element.clone()
     };
-    bulk::settle(tx, node, &done)?;
+    bulk::complete(tx, node, &done)?;
     Ok(())
 }
 

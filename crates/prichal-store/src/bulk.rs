@@ -274,8 +274,8 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid, alone: bool) -> Result<()> {
 
 /// Stores the result of an element. Returns false if the element no longer belongs to this node: the caller must then
 /// roll back the rest of the transaction.
-pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
-    let settled = tx.changes_one(
+pub fn complete(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
+    let completed = tx.changes_one(
         "UPDATE bulk SET status = $4, result = $5, errors = $6, completed_on = $7, owner = NULL
          WHERE workspace = $1 AND id = $2 AND owner = $3 AND completed_on IS NULL",
         params![
@@ -288,12 +288,12 @@ pub fn settle(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> {
             element.completed_on
         ],
     )?;
-    if settled {
+    if completed {
         // It had no result before.
         let result = element.result.as_deref().map_or(0, usage::length);
         tx.use_bytes(element.workspace, usage::Kind::Records, result);
     }
-    Ok(settled)
+    Ok(completed)
 }
 
 /// Sets the status and the errors of an element that is not completed.

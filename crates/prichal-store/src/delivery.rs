@@ -9,7 +9,7 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Error, Result, Row, Tx, document_hook,
+    Conn, Error, Result, Row, Tx,
     insert::Insert,
     quarantine::{Kind, not_held},
     usage,
@@ -175,23 +175,31 @@ pub fn list_attempts(
     )
 }
 
-/// Lists the owners of attempts older than `before`, at most `limit`: instances, channels that send, and the document
-/// hooks of companies.
+/// Lists the owners of attempts older than `before`, at most `limit`: instances, channels that send, and in each
+/// workspace the hooks marked by the integration ids `targets`.
 pub fn with_attempts_before(
     conn: &mut Conn,
     before: Timestamp,
     limit: i64,
+    targets: &[IntegrationId],
 ) -> Result<Vec<(WorkspaceId, IntegrationId)>> {
-    conn.query(
+    let of_targets = targets.iter().map(|target| {
+        format!(
+            "UNION ALL SELECT id, '{target}' FROM workspace w WHERE EXISTS (
+               SELECT 1 FROM attempt a WHERE a.workspace = w.id AND a.integration = '{target}' AND a.id < $1)"
+        )
+    });
+    let sql = format!(
         "SELECT workspace, integration FROM instance i WHERE EXISTS (
            SELECT 1 FROM attempt a WHERE a.workspace = i.workspace AND a.integration = i.integration AND a.id < $1)
          UNION ALL SELECT workspace, id FROM channel c WHERE EXISTS (
            SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id AND a.id < $1)
-         UNION ALL SELECT id, $3 FROM workspace w WHERE EXISTS (
-           SELECT 1 FROM attempt a WHERE a.workspace = w.id AND a.integration = $3 AND a.id < $1) LIMIT $2",
-        params![first_id(before), limit, document_hook::INTEGRATION],
-        |row| Ok((WorkspaceId(row.uuid(0)?), IntegrationId(row.uuid(1)?))),
-    )
+         {} LIMIT $2",
+        of_targets.collect::<String>()
+    );
+    conn.query(&sql, params![first_id(before), limit], |row| {
+        Ok((WorkspaceId(row.uuid(0)?), IntegrationId(row.uuid(1)?)))
+    })
 }
 
 /// Deletes attempts of an instance older than `before`, at most `limit`. Returns their number.
@@ -264,7 +272,7 @@ pub fn defer(tx: &mut Tx<'_>, key: Key, deferred: &Deferred) -> Result<()> {
 }
 
 /// Removes an event from the deferred queue.
-pub fn settle_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Result<()> {
+pub fn complete_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Result<()> {
     tx.run(
         "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND lane = $4 AND seq = $5",
         params![key.workspace, key.integration, key.id, lane.name(), seq],
@@ -408,7 +416,7 @@ pub fn queue_depth(conn: &mut Conn) -> Result<(i64, Option<Timestamp>)> {
 #[derive(Clone, Debug)]
 pub struct Replay {
     pub id: Uuid,
-    /// The number up to which every event is settled.
+    /// The number up to which every event is accepted for delivery.
     pub cursor: i64,
     pub last: i64,
 }

@@ -43,7 +43,7 @@ pub fn put(
     })
 }
 
-/// How many values a channel keeps.
+/// Counts the values that a channel keeps.
 pub fn count(conn: &mut Conn, workspace: WorkspaceId, channel: EntityId) -> Result<i64> {
     let sql = "SELECT count(*) FROM kv WHERE workspace = $1 AND channel = $2";
     let found = conn.query_one(sql, params![workspace, channel], |row| row.get(0))?;

@@ -216,7 +216,7 @@ fn size(run: &Run) -> i64 {
 
 /// Stores the outcome of an attempt and the script that ran. Returns false, and stores nothing, if the run no longer
 /// has this owner or attempt. The request of a finished run is deleted. `run` is the run as it was claimed.
-pub fn settle(tx: &mut Tx<'_>, run: &Run, owner: Uuid, state: &State) -> Result<bool> {
+pub fn record_outcome(tx: &mut Tx<'_>, run: &Run, owner: Uuid, state: &State) -> Result<bool> {
     let (lane, id, code) = (run.lane, run.id, &run.code);
     let attempts = run.state.attempts;
     let State {

@@ -258,7 +258,7 @@ pub fn count_due(conn: &mut Conn) -> Result<i64> {
 }
 
 /// Stores the outcome of a repeated check. Returns false if another node has stored one meanwhile.
-pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
+pub fn record_outcome(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<bool> {
     let row = params![signature.document, signature.id];
     let one = "document = $1 AND id = $2";
     usage::change(tx, &usage::SIGNATURES, one, row, |tx| {
@@ -279,8 +279,8 @@ pub fn settle(tx: &mut Tx<'_>, signature: &Signature, check: &Check) -> Result<b
     })
 }
 
-/// Has signatures of a company checked again that are not decided and that nobody would look at any more, at
-/// most `limit`. Gives how many.
+/// Schedules another check of a company's undecided signatures that have none scheduled, at most `limit`. Returns
+/// their number.
 pub fn rearm(tx: &mut Tx<'_>, company: WorkspaceId, now: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "UPDATE document_signature SET due_at = $2, checks = 0 WHERE (document, id) IN (

@@ -103,8 +103,8 @@ pub fn list_of(
     conn.query(&sql, params![workspace, kind.name(), limit], read)
 }
 
-/// Notes how far work is; with nothing, that it is done.
-pub fn settle(tx: &mut Tx<'_>, walk: &Walk, last: Option<&str>) -> Result<()> {
+/// Stores the mark up to which a walk is done. `None` completes the walk and deletes its row.
+pub fn advance(tx: &mut Tx<'_>, walk: &Walk, last: Option<&str>) -> Result<()> {
     let (kind, item) = (walk.kind.name(), &walk.item);
     let this = "WHERE workspace = $1 AND kind = $2 AND item = $3";
     if let Some(last) = last {

@@ -371,7 +371,7 @@ pub fn list_ticking(
 }
 
 /// Claims a tick by moving it from `due` to `next`. Returns false if another node has claimed it.
-pub fn take_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> Result<bool> {
+pub fn claim_tick(tx: &mut Tx<'_>, key: Key, due: Timestamp, next: Timestamp) -> Result<bool> {
     let taken = tx.changes_one(
         "UPDATE webhook SET next_tick = $5 WHERE workspace = $1 AND integration = $2 AND id = $3 AND next_tick = $4 AND live = 1",
         params![key.workspace, key.integration, key.id, due, next],

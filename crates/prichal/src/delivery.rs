@@ -1,19 +1,20 @@
-//! Dispatch: the events of each log to the webhooks that want them.
+//! Delivery of the events of each log to the webhooks that want them.
 //!
-//! The log is the queue. A webhook that works is a cursor moving forward; no row is written for an
-//! event before its call, and only a failed call becomes a row of its own, in the deferred queue.
+//! The log is the queue, and a webhook is a cursor in it. No row is written for an event before its call;
+//! only a failed or slow call adds a row, among the deferred events.
 //!
-//! * [`State`] holds what this node has leases on: for each log how far it has been looked at, its
-//!   newest events in memory, and its webhooks, found by the kind of entity they ask for. A commit
-//!   feeds it ([`Dispatch::committed`]); a webhook that wants nothing of what passes costs nothing.
+//! * [`State`] holds the logs and webhooks this node has leases on: for each log the position up to which it
+//!   was read, its newest events, and its webhooks, indexed by the kind of entity they ask for. Each commit
+//!   feeds it ([`Dispatch::committed`]). An event costs nothing for a webhook that does not want it.
 //! * A [`target`] is a kind of receiver: integrations' webhooks, companies' document hooks.
-//! * A [`runner`] makes the calls of one webhook. It exists only while there is something to do.
-//!   Everything that can fill up is its own: a slow receiver holds up nobody else.
-//! * The [`supervisor`] claims leases, starts runners, fetches what the node has not seen being
-//!   committed, and watches the clock for deferred events and schedules.
+//! * A [`runner`] makes the calls of one webhook, and exists only while there is work. It shares no queue with
+//!   other runners, so a slow receiver delays no other.
+//! * The [`supervisor`] claims leases, starts runners, fetches events that other nodes committed, and wakes
+//!   runners for deferred events that are due.
+//! * The [`schedule`] calls webhooks that are called once per period.
 //!
-//! A webhook is *idle* when every event up to the log's `known` number is either settled or not for
-//! it. Feeding an event that it wants ends that; the runner goes on from there.
+//! A webhook is *idle* if every event up to the log's `known` number is complete or not wanted. The next event
+//! that it wants ends that, and its runner starts there.
 
 pub mod attempt;
 pub mod commit;
@@ -33,6 +34,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use prichal_core::{
@@ -42,7 +44,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    LoggedEvent, document_hook,
+    LoggedEvent,
     webhook::{Key, Lease, Webhook},
 };
 use tokio::sync::Notify;
@@ -52,6 +54,9 @@ use crate::platform::bus::{Bus, News};
 use log::Log;
 pub use supervisor::run;
 use tails::Tails;
+
+/// The wait after a failure of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The domain, and the deliveries of its events. Cheap to clone.
 #[derive(Clone)]
@@ -75,33 +80,33 @@ pub struct Dispatch {
     wake: Notify,
     /// Wakes the clock of schedules.
     ticks: Notify,
-    /// Until when this node may believe in its leases, in microseconds since 1970.
+    /// The time until which this node's leases are valid, in microseconds since 1970.
     held_until: AtomicI64,
 }
 
 #[derive(Default)]
 struct State {
     logs: HashMap<WorkspaceId, Log>,
-    /// Their events in memory.
+    /// The memory of their newest events.
     tails: Tails,
-    /// Instances whose webhooks have to be looked at again.
+    /// Instances whose webhooks have to be reloaded.
     changed: HashSet<(WorkspaceId, IntegrationId)>,
-    /// Logs with events that this node did not see being committed, and the last one heard of.
+    /// Logs with events that another node committed, and the last event announced.
     behind: HashMap<WorkspaceId, i64>,
     /// Webhooks that need a runner.
     starting: Vec<Arc<Hook>>,
-    /// When the next deferred event is due, as far as this node knows.
+    /// The time at which the next deferred event may be due.
     due: Option<Timestamp>,
 }
 
-/// A webhook that this node has the lease of.
+/// A webhook under this node's lease.
 pub struct Hook {
     pub lease: Lease,
     definition: Mutex<Arc<Definition>>,
-    /// Who is called has to be looked up again.
+    /// True if the receiver has to be resolved again.
     stale: AtomicBool,
-    /// There may be deferred events that are due, or a stretch to replay.
-    aside: AtomicBool,
+    /// True if the side queue has to be read: a deferred event may be due, or there may be a replay.
+    side_queue: AtomicBool,
     /// Wakes its runner.
     notify: Notify,
 }
@@ -112,7 +117,7 @@ impl Hook {
             lease,
             definition: Mutex::new(Arc::new(definition)),
             stale: AtomicBool::new(true),
-            aside: AtomicBool::new(true),
+            side_queue: AtomicBool::new(true),
             notify: Notify::new(),
         }
     }
@@ -121,14 +126,14 @@ impl Hook {
         self.lease.key
     }
 
-    /// Whether the receiver has to be looked up again, said once.
+    /// Returns once whether the receiver has to be resolved again.
     fn take_stale(&self) -> bool {
         self.stale.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether the deferred queue and the replays have to be looked at, said once.
-    fn take_aside(&self) -> bool {
-        self.aside.swap(false, Ordering::AcqRel)
+    /// Returns once whether the side queue has to be read.
+    fn take_side_queue(&self) -> bool {
+        self.side_queue.swap(false, Ordering::AcqRel)
     }
 
     fn redefine(&self, definition: Arc<Definition>) {
@@ -159,21 +164,21 @@ impl Dispatch {
         }
     }
 
-    /// Takes in what this node has just committed. Called by the store's writers, in the order of each
-    /// log, so it must not wait for anything.
+    /// Takes in events that this node committed. The store's writers call it in the order of each log, so it
+    /// never waits.
     pub fn committed(&self, events: Vec<LoggedEvent>) {
         let mut news: Vec<News> = Vec::new();
         let (mut wake, mut ticks) = (false, false);
         {
             let mut state = self.lock();
             for event in events {
-                let said = News {
+                let moved = News {
                     workspace: event.workspace,
                     last: event.seq,
                 };
                 match news.last_mut() {
-                    Some(same) if same.workspace == said.workspace => *same = said,
-                    _ => news.push(said),
+                    Some(same) if same.workspace == moved.workspace => *same = moved,
+                    _ => news.push(moved),
                 }
                 ticks |= instances(&event).next().is_some();
                 wake |= state.feed(Arc::new(event));
@@ -190,14 +195,14 @@ impl Dispatch {
         }
     }
 
-    /// Takes in what another node says it has committed.
+    /// Takes in the news that another node committed events.
     pub fn heard(&self, news: News) {
         if self.lock().is_behind(news) {
             self.wake.notify_one();
         }
     }
 
-    /// Has the webhooks of a workspace looked at again: it was deleted.
+    /// Reloads a workspace's webhooks, after the workspace was deleted.
     pub fn hooks_changed(&self, workspace: WorkspaceId) {
         let mut state = self.lock();
         let changed: Vec<_> = state
@@ -214,34 +219,32 @@ impl Dispatch {
         self.wake.notify_one();
     }
 
-    /// Has the document hook of a workspace looked at again: it is new, paused, going on or gone. Other
-    /// nodes need not be told. Whichever has its lease asks the store before each call, and claims what
-    /// is nobody's at the next look.
-    pub fn document_hook_changed(&self, workspace: WorkspaceId) {
-        let changed = (workspace, document_hook::INTEGRATION);
-        self.lock().changed.insert(changed);
+    /// Reloads hooks that were added, paused, resumed or deleted without an event of an instance. Other nodes are
+    /// not told: they find a lost lease at their next write, and a hook without an owner at their next poll.
+    pub fn hook_changed(&self, workspace: WorkspaceId, integration: IntegrationId) {
+        self.lock().changed.insert((workspace, integration));
         self.wake.notify_one();
     }
 
-    /// Has the clock of schedules read again.
+    /// Makes the clock of schedules look up the next tick.
     pub fn ticks_changed(&self) {
         self.ticks.notify_one();
     }
 
-    /// Wakes the runner of a webhook, or has one started: it has something to do beside its main line.
+    /// Wakes or starts the runner of a webhook that has work in its side queue.
     pub fn nudge(&self, key: Key) {
         self.lock().nudge(key);
         self.wake.notify_one();
     }
 
-    /// Has the deferred queues looked at: an event there may be due.
-    pub fn look_aside(&self) {
+    /// Wakes the supervisor for deferred events that may be due.
+    pub fn check_side_queues(&self) {
         self.lock().due = Some(Timestamp::default());
         self.wake.notify_one();
     }
 
-    /// How many webhooks of this node are idle, and how many events each of the others has yet to look
-    /// at.
+    /// The number of this node's idle webhooks, and for each of the others the number of events it has yet to
+    /// read.
     pub fn lags(&self) -> (usize, Vec<i64>) {
         let state = self.lock();
         state.logs.values().map(Log::lags).fold(
@@ -253,7 +256,7 @@ impl Dispatch {
         )
     }
 
-    /// Says that an event was deferred until `at`.
+    /// Notes that an event was deferred until `at`.
     fn deferred(&self, at: Timestamp) {
         let mut state = self.lock();
         if state.due.is_none_or(|due| at < due) {
@@ -262,16 +265,16 @@ impl Dispatch {
         }
     }
 
-    /// Whether this node's leases are good at `now`.
+    /// True if this node's leases are valid at `now`.
     fn holds(&self, now: Timestamp) -> bool {
         now.micros() < self.held_until.load(Ordering::Acquire)
     }
 
-    /// Prolongs this node's leases.
+    /// Extends this node's leases.
     fn hold_until(&self, until: Timestamp, now: Timestamp) {
         let before = self.held_until.swap(until.micros(), Ordering::AcqRel);
         if before <= now.micros() {
-            // They have waited for this.
+            // The runners stopped when the leases ran out.
             self.lock().logs.values().for_each(Log::wake_runners);
         }
     }
@@ -281,7 +284,7 @@ impl Dispatch {
     }
 }
 
-/// The instances that an event is about: definitions and statuses of webhooks change with them.
+/// The instances that an event is about. Their webhooks may have changed with them.
 fn instances(event: &LoggedEvent) -> impl Iterator<Item = IntegrationId> {
     let instances = event
         .entities()
@@ -291,7 +294,7 @@ fn instances(event: &LoggedEvent) -> impl Iterator<Item = IntegrationId> {
 }
 
 impl State {
-    /// Passes a committed event on. True when the supervisor has to do something about it.
+    /// Passes on a committed event. Returns true if there is work for the supervisor.
     fn feed(&mut self, event: Arc<LoggedEvent>) -> bool {
         let (workspace, seq) = (event.workspace, event.seq);
         let before = self.changed.len();
@@ -302,7 +305,7 @@ impl State {
             return changed;
         };
         let fed = log.feed(event, &mut self.starting);
-        let over = self.tails.used(workspace, log.tail_bytes());
+        let over = self.tails.touch(workspace, log.tail_bytes());
         self.forget_tails(over);
         if fed {
             return changed || !self.starting.is_empty();
@@ -313,7 +316,7 @@ impl State {
         }) || changed
     }
 
-    /// Takes the newest events of logs out of memory.
+    /// Drops the newest events of logs from memory.
     fn forget_tails(&mut self, logs: Vec<WorkspaceId>) {
         for workspace in logs {
             if let Some(log) = self.logs.get_mut(&workspace) {
@@ -322,13 +325,13 @@ impl State {
         }
     }
 
-    /// Takes those out of memory that were not used since the last time.
+    /// Drops the newest events of logs that were not used since the last call.
     fn forget_idle(&mut self) {
-        let idle = self.tails.idle();
+        let idle = self.tails.take_idle();
         self.forget_tails(idle);
     }
 
-    /// Whether news is of events that this node has not seen, of a log that it looks at.
+    /// Notes news of events that this node has not read, of a log that it reads. Returns true if it was such news.
     fn is_behind(&mut self, news: News) -> bool {
         if self
             .logs
@@ -342,7 +345,7 @@ impl State {
         true
     }
 
-    /// Brings the next look at what is due forward.
+    /// Looks for due events at `at`, if that is earlier than planned.
     fn due_by(&mut self, at: Option<Timestamp>) {
         self.due = self.due.into_iter().chain(at).min();
     }
@@ -353,7 +356,7 @@ impl State {
         }
     }
 
-    /// Adds webhooks that have been claimed to their log, whose last event is number `last`.
+    /// Adds claimed webhooks to their log, whose last event has the number `last`.
     fn attach(&mut self, workspace: WorkspaceId, last: i64, rows: Vec<Webhook>) {
         let log = self.logs.entry(workspace).or_default();
         log.open(last, rows.iter().map(|row| row.cursor));
@@ -364,11 +367,11 @@ impl State {
         }
         log.index();
         self.is_behind(News { workspace, last });
-        // Something of theirs may be due.
+        // Their deferred events may be due.
         self.due = Some(Timestamp::default());
     }
 
-    /// Forgets a webhook that is no longer this node's.
+    /// Forgets a webhook whose lease this node has lost or given up.
     fn drop_hook(&mut self, lease: &Lease) {
         if let Some(log) = self.logs.get_mut(&lease.key.workspace)
             && log.fence(lease.key) == Some(lease.fence)
@@ -389,7 +392,7 @@ impl State {
         self.starting.clear();
     }
 
-    /// Forgets a log that nobody reads here.
+    /// Forgets a log without webhooks.
     fn prune(&mut self, workspace: WorkspaceId) {
         if self.logs.get(&workspace).is_some_and(Log::is_empty) {
             self.logs.remove(&workspace);
@@ -397,7 +400,7 @@ impl State {
         }
     }
 
-    /// The idle webhooks whose cursors in the store are more than `from` events back.
+    /// The idle webhooks whose cursors in the store are more than `from` events behind.
     fn lagging(&self, from: i64) -> Vec<(Lease, i64)> {
         self.logs
             .values()
@@ -405,7 +408,7 @@ impl State {
             .collect()
     }
 
-    /// These cursors have been written.
+    /// Notes that cursors were written.
     fn saved(&mut self, cursors: &[(Lease, i64)]) {
         for (lease, cursor) in cursors {
             if let Some(log) = self.logs.get_mut(&lease.key.workspace) {
@@ -415,7 +418,7 @@ impl State {
     }
 }
 
-/// The lease that a claimed row stands for.
+/// The lease in a claimed row.
 fn lease_of(row: &Webhook) -> Option<Lease> {
     Some(Lease {
         key: row.key,
@@ -424,13 +427,14 @@ fn lease_of(row: &Webhook) -> Option<Lease> {
     })
 }
 
-/// What the row says the webhook is. A row that cannot be read is nothing that could be called.
+/// The definition in a row. `None`, and an error in the log, if it is damaged.
 fn definition_of(row: &Webhook) -> Option<Definition> {
     let definition = serde_json::from_str(&row.definition)
         .ok()
         .and_then(|json| Definition::from_json(&json));
     if definition.is_none() {
-        tracing::error!(webhook.id = %row.key.id, workspace = %row.key.workspace, "the definition of a webhook is damaged");
+        let Key { workspace, id, .. } = row.key;
+        tracing::error!(%workspace, webhook.id = %id, "webhook {id} is not called: its definition is damaged");
     }
     definition
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    delivery::walk,
+    delivery::{target::integrations, walk},
     domain::journal,
     error::{Error, Result},
     http::idempotency::KEY_LIFETIME,
@@ -207,7 +207,7 @@ async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
     loop {
         let instances = app
             .db
-            .read(move |conn| delivery::with_attempts_before(conn, before, step))
+            .read(move |conn| delivery::with_attempts_before(conn, before, step, &integrations()))
             .await?;
         if instances.is_empty() {
             return Ok(());

@@ -298,7 +298,7 @@ fn the_search_for_responders_ends() {
     for (count, list, expected) in [
         (10, None, Some(Sub::TryLater)),
         (130, None, Some(Sub::PolicyProcessingError)),
-        // What the caller has brought is tried all the same.
+        // A list that the caller brings is tried after the bound on the signature's own, too.
         (130, Some(&good), None),
     ] {
         let signer = Signer::new(&authority.signer, CONTENT, NOW.plus(-60));
@@ -316,7 +316,8 @@ fn the_search_for_responders_ends() {
     }
 }
 
-/// What the signer brings counts for an hour without a question; what is at hand is looked at before that.
+/// A list in the signature is used without a question while it is less than an hour old. A newer list in the
+/// caller's material comes before it.
 #[test]
 fn newer_lists_are_looked_for_where_they_are_at_hand() {
     let authority = authority();

@@ -295,7 +295,7 @@ async fn a_tick_is_claimed_once() {
     assert_eq!(listed(60).await.expect("a look").len(), 1);
     let take = || {
         store.db.write(workspace(1), |tx| {
-            webhook::take_tick(tx, key(7), at(60), at(80))
+            webhook::claim_tick(tx, key(7), at(60), at(80))
         })
     };
     assert!(take().await.expect("tried"));

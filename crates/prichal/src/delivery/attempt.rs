@@ -1,4 +1,4 @@
-//! The log of attempts, as faces show it (`docs/contracts/prichal.md §6`).
+//! The attempt log, as dialects show it (`docs/contracts/prichal.md §6`).
 
 use prichal_core::{id::WorkspaceId, offset};
 use prichal_store::delivery::{Attempt, STATUSES};
@@ -15,7 +15,7 @@ pub struct AttemptModel {
     event_id: String,
     /// The event's offset in the feed.
     offset: String,
-    /// Which call for this event it was, from 1.
+    /// The number of the call for this event, from 1.
     attempt: i64,
     /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
     status: String,
@@ -31,20 +31,20 @@ pub struct AttemptModel {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `list` puts together")]
 pub struct AttemptList {
-    /// How many attempts the page has.
+    /// The number of attempts on the page.
     count: i64,
     items: Vec<AttemptModel>,
 }
 
-/// What the replay of a stretch is answered with.
+/// The answer to the request for a replay.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what handlers put together")]
 pub struct ReplayAnswer {
-    /// How many events of the stretch the webhook asks for.
+    /// The number of events in the range that the webhook asks for.
     count: i64,
 }
 
-/// An attempt, with `null` for what it does not have.
+/// The model of an attempt, with `null` for absent members.
 pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
     json!({
         "id": attempt.id,
@@ -61,7 +61,7 @@ pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
     })
 }
 
-/// The same for dialects that leave out what is not there.
+/// The model of an attempt for dialects that leave out absent members.
 pub fn lean_model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
     let mut model = model(workspace, attempt);
     if let Some(members) = model.as_object_mut() {
@@ -76,7 +76,7 @@ pub fn list(items: impl Iterator<Item = Value>) -> Value {
     json!({ "count": items.len(), "items": items })
 }
 
-/// The status of attempts that are asked for, if it is one.
+/// The status with this name. `None` if there is no such status.
 pub fn status(text: &str) -> Option<String> {
     STATUSES.contains(&text).then(|| text.to_owned())
 }

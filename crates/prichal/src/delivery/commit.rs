@@ -1,4 +1,4 @@
-//! What a runner writes: cursors, attempts and deferred events, many calls in one transaction.
+//! The writes of a runner: cursor, attempts and deferred events, for many calls in one transaction.
 
 use std::sync::Arc;
 
@@ -17,40 +17,40 @@ use prichal_store::{
 
 use uuid::Uuid;
 
-use super::target::{self, Health};
+use super::target::{self, HealthChange};
 use crate::{
     domain::journal::Flight,
     error::Result,
     platform::{outgoing::post::Outcome, vault::Vault},
 };
 
-/// What has come of calls since the last write.
+/// The results of calls since the last write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     pub(super) cursor: i64,
     pub(super) attempts: Vec<Attempt>,
-    /// What happens to the deferred queue, in this order.
+    /// The changes of the deferred events, in order.
     pub(super) queue: Vec<Queued>,
     pub(super) replay: Option<Replay>,
-    /// The streak of failures, when it has changed.
+    /// The streak of failures, if it changed.
     pub(super) streak: Option<Streak>,
-    pub(super) health: Option<Health>,
-    /// Entities of which nothing more is told until this is written.
+    pub(super) health: Option<HealthChange>,
+    /// Entities with no further call until the batch is written.
     pub(super) held: Vec<Entity>,
-    /// What is under way until this is written.
+    /// The journal's entries that last until the batch is written.
     pub(super) flights: Vec<Arc<Flight>>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Queued {
-    /// An event enters the deferred queue, or is due at another time.
+    /// Defers an event, or changes its due time.
     Defer(Deferred),
-    /// An event leaves it.
-    Settle(Lane, i64),
+    /// Completes a deferred event.
+    Complete(Lane, i64),
 }
 
 impl Batch {
-    /// Whether there is nothing to write but a cursor.
+    /// True if there is at most a cursor to write.
     pub(super) fn is_empty(&self) -> bool {
         let Self {
             cursor: _,
@@ -71,7 +71,7 @@ impl Batch {
             && flights.is_empty()
     }
 
-    /// Puts what could not be written before what has come since.
+    /// Puts a batch whose write failed before the results since then.
     pub(super) fn after(self, mut earlier: Self) -> Self {
         earlier.cursor = earlier.cursor.max(self.cursor);
         earlier.attempts.extend(self.attempts);
@@ -85,7 +85,7 @@ impl Batch {
     }
 }
 
-/// Writes a batch. False when the lease is lost: then nothing is written.
+/// Writes a batch. Returns false, and writes no row, if the lease is lost.
 pub(super) fn write(
     vault: &Vault,
     tx: &mut Tx<'_>,
@@ -103,7 +103,7 @@ pub(super) fn write(
     for queued in &batch.queue {
         match queued {
             Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,
-            Queued::Settle(lane, seq) => delivery::settle_deferred(tx, key, *lane, *seq)?,
+            Queued::Complete(lane, seq) => delivery::complete_deferred(tx, key, *lane, *seq)?,
         }
     }
     if let Some(replay) = &batch.replay {
@@ -118,7 +118,7 @@ pub(super) fn write(
     Ok(true)
 }
 
-/// The author of what the dispatcher changes by itself.
+/// The origin of changes that delivery makes by itself.
 pub(super) fn origin(lease: &Lease, at: Timestamp) -> Origin {
     Origin {
         workspace: lease.key.workspace,
@@ -151,7 +151,7 @@ pub fn attempt(
     }
 }
 
-/// The verdict's word in the attempt log.
+/// The verdict in the attempt log.
 pub(super) fn status(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "delivered",

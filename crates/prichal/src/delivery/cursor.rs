@@ -1,14 +1,14 @@
-//! The main line of a webhook: which of its events are being called, and how far the cursor may move.
+//! The events of a webhook's main lane that were started, and the position to which the cursor may move.
 
 use std::collections::VecDeque;
 
 use prichal_core::time::Timestamp;
 
-/// Events that were started, in the order of the log. The cursor stands before the first of them that
-/// is not settled.
+/// Events that were started, in the order of the log. The cursor is before the first of them that is not
+/// complete.
 #[derive(Debug)]
-pub(super) struct Line {
-    /// Up to here the log has been gone through; what is not in `started` was settled or not wanted.
+pub(super) struct CursorWindow {
+    /// The log has been read up to here. Events that are not in `started` are complete or were not wanted.
     position: i64,
     started: VecDeque<Started>,
 }
@@ -17,10 +17,10 @@ pub(super) struct Line {
 struct Started {
     seq: i64,
     at: Timestamp,
-    settled: bool,
+    completed: bool,
 }
 
-impl Line {
+impl CursorWindow {
     pub(super) fn new(position: i64) -> Self {
         Self {
             position,
@@ -32,54 +32,54 @@ impl Line {
         self.position
     }
 
-    /// How many events lie between the cursor and the position.
+    /// The number of events between the cursor and the position.
     pub(super) fn len(&self) -> usize {
         self.started.len()
     }
 
-    /// The log has been gone through up to `position`.
+    /// Notes that the log has been read up to `position`.
     pub(super) fn advance(&mut self, position: i64) {
         self.position = self.position.max(position);
     }
 
-    /// An event was taken on.
+    /// Adds an event.
     pub(super) fn start(&mut self, seq: i64, at: Timestamp) {
         self.started.push_back(Started {
             seq,
             at,
-            settled: false,
+            completed: false,
         });
     }
 
-    /// An event was delivered, deferred or given a deferred row of its own.
-    pub(super) fn settle(&mut self, seq: i64) {
+    /// Completes an event: it was delivered, or has a deferred row.
+    pub(super) fn complete(&mut self, seq: i64) {
         if let Ok(place) = self.started.binary_search_by_key(&seq, |event| event.seq) {
-            self.started[place].settled = true;
+            self.started[place].completed = true;
         }
-        while self.started.front().is_some_and(|event| event.settled) {
+        while self.started.front().is_some_and(|event| event.completed) {
             self.started.pop_front();
         }
     }
 
-    /// Every event up to here is settled.
+    /// The number up to which every event is complete.
     pub(super) fn cursor(&self) -> i64 {
         self.started
             .front()
             .map_or(self.position, |event| event.seq - 1)
     }
 
-    /// When the event was started that holds the cursor back.
-    pub(super) fn held_since(&self) -> Option<Timestamp> {
+    /// The start of the event that holds back the cursor.
+    pub(super) fn blocked_since(&self) -> Option<Timestamp> {
         self.started.front().map(|event| event.at)
     }
 
-    /// Events that were started before `before` and hold the cursor back.
-    pub(super) fn lingering(&self, before: Timestamp) -> Vec<i64> {
-        let lingering = self
+    /// The events that were started by `before` and are not complete.
+    pub(super) fn open_before(&self, before: Timestamp) -> Vec<i64> {
+        let open = self
             .started
             .iter()
-            .filter(|event| !event.settled && event.at <= before);
-        lingering.map(|event| event.seq).collect()
+            .filter(|event| !event.completed && event.at <= before);
+        open.map(|event| event.seq).collect()
     }
 }
 
@@ -93,34 +93,34 @@ mod tests {
 
     #[test]
     fn the_cursor_waits_for_the_first_open_event() {
-        let mut line = Line::new(10);
-        assert_eq!(line.cursor(), 10);
+        let mut window = CursorWindow::new(10);
+        assert_eq!(window.cursor(), 10);
         for seq in [12, 13, 17] {
-            line.start(seq, at(0));
+            window.start(seq, at(0));
         }
-        line.advance(20);
-        assert_eq!(line.cursor(), 11, "11 was not wanted");
-        line.settle(13);
-        assert_eq!(line.cursor(), 11);
-        line.settle(12);
-        assert_eq!(line.cursor(), 16, "13 was settled before");
-        line.settle(17);
-        assert_eq!((line.cursor(), line.len()), (20, 0));
+        window.advance(20);
+        assert_eq!(window.cursor(), 11, "11 was not wanted");
+        window.complete(13);
+        assert_eq!(window.cursor(), 11);
+        window.complete(12);
+        assert_eq!(window.cursor(), 16, "13 was complete before");
+        window.complete(17);
+        assert_eq!((window.cursor(), window.len()), (20, 0));
     }
 
     #[test]
-    fn only_old_open_events_linger() {
-        let mut line = Line::new(0);
-        line.start(1, at(0));
-        line.start(2, at(5));
-        line.start(3, at(0));
-        line.settle(3);
-        assert_eq!(line.lingering(at(1)), [1]);
-        line.settle(9);
+    fn only_old_events_hold_the_cursor_back() {
+        let mut window = CursorWindow::new(0);
+        window.start(1, at(0));
+        window.start(2, at(5));
+        window.start(3, at(0));
+        window.complete(3);
+        assert_eq!(window.open_before(at(1)), [1]);
+        window.complete(9);
         assert_eq!(
-            line.cursor(),
+            window.cursor(),
             0,
-            "settling what was never started changes nothing"
+            "completing an event that was never started changes nothing"
         );
     }
 }

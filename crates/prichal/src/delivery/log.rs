@@ -1,4 +1,4 @@
-//! One log as this node sees it: how far it has been looked at, its newest events, its webhooks.
+//! One log on this node: the position up to which it was read, its newest events, and its webhooks.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,26 +13,25 @@ use prichal_store::{
 
 use super::{Definition, Hook};
 
-/// What is kept in memory of a log: the newest events, this many at the most, and this many bytes.
-const TAIL_EVENTS: usize = 2048;
-const TAIL_BYTES: usize = 4 << 20;
-/// The memory of an event beside its body.
-const EVENT: usize = 256;
-/// How many events a runner looks at under the lock.
-const GLANCE: usize = 256;
-/// A webhook that is this far behind reads the store by itself instead of having the whole log wait
-/// for it.
-const NEAR: i64 = 20_000;
+/// The bounds on the newest events of a log that are kept in memory: their number and their bytes.
+const MAX_TAIL_EVENTS: usize = 2048;
+const MAX_TAIL_BYTES: usize = 4 << 20;
+/// The memory of an event beside its body, in bytes.
+const EVENT_OVERHEAD: usize = 256;
+/// The most events that are matched for a runner in one go, under the lock.
+const MAX_SCANNED_EVENTS: usize = 256;
+/// The most events that a log is opened before its end, for webhooks that are behind. A webhook that is
+/// further behind reads from the store by itself.
+const MAX_READ_BACK: i64 = 20_000;
 
 #[derive(Default)]
 pub(super) struct Log {
-    /// Every event up to this number has been offered to the webhooks; nothing before the log has
-    /// been opened.
+    /// The number up to which every event was offered to the webhooks. `None` until the log is opened.
     known: Option<i64>,
     tail: VecDeque<Arc<LoggedEvent>>,
     tail_bytes: usize,
     entries: HashMap<Key, Entry>,
-    /// The webhooks by the kinds of entity they ask for, at the kind's place in [`EntityKind::ALL`].
+    /// The webhooks by the kinds of entity they ask for, at the kind's index in [`EntityKind::ALL`].
     by_kind: Vec<Vec<Key>>,
 }
 
@@ -40,30 +39,33 @@ struct Entry {
     hook: Arc<Hook>,
     definition: Arc<Definition>,
     idle: bool,
-    /// Every event up to here is settled, in work or not wanted: where the webhook stood when it became
-    /// idle, where it was when something came up, or where its runner begins.
+    /// The number up to which every event is complete, in flight or not wanted, when the webhook was last
+    /// idle. Its runner starts here.
     position: i64,
-    /// How far its runner has looked.
+    /// The number up to which its runner has read.
     seen: i64,
-    /// The cursor in the store, as far as it is known here.
+    /// The cursor in the store, as last written by this node.
     saved: i64,
-    /// Whether a runner is there or about to be.
-    manned: bool,
+    /// True while a runner exists or is about to start.
+    has_worker: bool,
 }
 
-/// What a runner that asks for events is told.
+/// The answer to a runner that asks for events.
 pub(super) enum Next {
-    /// These are for the webhook; up to `position` there are no others.
+    /// The events up to `position` that the webhook wants.
     Events {
         events: Vec<Arc<LoggedEvent>>,
         position: i64,
     },
     /// The events after the position are no longer in memory.
-    InStore { position: i64 },
-    /// Up to the position, the end, there are none for it: the runner waits to be woken.
-    Nothing { position: i64 },
-    /// The lease is gone.
-    Gone,
+    InStore {
+        position: i64,
+    },
+    /// The webhook wants no event up to `position`, the end of the log. Its runner waits for a wake-up.
+    CaughtUp {
+        position: i64,
+    },
+    LeaseLost,
 }
 
 impl Log {
@@ -79,28 +81,28 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// The webhooks that are idle with a cursor in the store more than `from` events back, and where
-    /// it may be moved to.
+    /// The idle webhooks whose cursor in the store is more than `from` events behind, each with the position
+    /// its cursor may move to.
     pub(super) fn lagging(&self, from: i64) -> impl Iterator<Item = (Lease, i64)> {
         let known = self.known.unwrap_or(0);
         let idle = self
             .entries
             .values()
-            .filter(|entry| entry.idle && !entry.manned);
+            .filter(|entry| entry.idle && !entry.has_worker);
         let lagging = idle.map(move |entry| (entry, known.max(entry.position)));
         lagging
             .filter(move |(entry, to)| to - entry.saved > from)
             .map(|(entry, to)| (entry.hook.lease, to))
     }
 
-    /// A cursor has been written.
+    /// Notes that a cursor was written.
     pub(super) fn saved(&mut self, lease: &Lease, cursor: i64) {
         if let Some(entry) = self.entry(lease) {
             entry.saved = cursor;
         }
     }
 
-    /// How many webhooks are idle, and how many events each of the others has yet to look at.
+    /// The number of idle webhooks, and for each of the others the number of events it has yet to read.
     pub(super) fn lags(&self) -> (usize, Vec<i64>) {
         let known = self.known.unwrap_or(0);
         let working = self.entries.values().filter(|entry| !entry.idle);
@@ -108,25 +110,24 @@ impl Log {
         (self.entries.len() - lags.len(), lags)
     }
 
-    /// Wakes every runner that is there.
+    /// Wakes every runner.
     pub(super) fn wake_runners(&self) {
-        let manned = self.entries.values().filter(|entry| entry.manned);
-        manned.for_each(|entry| entry.hook.notify.notify_one());
+        let running = self.entries.values().filter(|entry| entry.has_worker);
+        running.for_each(|entry| entry.hook.notify.notify_one());
     }
 
     pub(super) fn integrations(&self) -> impl Iterator<Item = IntegrationId> {
         self.entries.keys().map(|key| key.integration)
     }
 
-    /// The entry of a webhook, while this lease on it is the newest that the node has.
+    /// The entry of a webhook, if this is the node's newest lease on it.
     fn entry(&mut self, lease: &Lease) -> Option<&mut Entry> {
         self.entries
             .get_mut(&lease.key)
             .filter(|entry| entry.hook.lease.fence == lease.fence)
     }
 
-    /// Offers the next event to the webhooks. False when it is not the next one: then events before it
-    /// have to be fetched first.
+    /// Offers the next event to the webhooks. Returns false if events before it have to be fetched first.
     pub(super) fn feed(&mut self, event: Arc<LoggedEvent>, starting: &mut Vec<Arc<Hook>>) -> bool {
         match self.known {
             Some(known) if event.seq <= known => return true,
@@ -134,7 +135,7 @@ impl Log {
             _ => return false,
         }
         for (kind, _) in event.entities() {
-            for key in &self.by_kind[place(*kind)] {
+            for key in &self.by_kind[kind_index(*kind)] {
                 let Some(entry) = self.entries.get_mut(key) else {
                     continue;
                 };
@@ -150,7 +151,7 @@ impl Log {
         }
         self.tail_bytes += weight(&event);
         self.tail.push_back(event);
-        while self.tail.len() > TAIL_EVENTS || self.tail_bytes > TAIL_BYTES {
+        while self.tail.len() > MAX_TAIL_EVENTS || self.tail_bytes > MAX_TAIL_BYTES {
             let Some(oldest) = self.tail.pop_front() else {
                 break;
             };
@@ -159,12 +160,12 @@ impl Log {
         true
     }
 
-    /// The memory that its newest events take.
+    /// The memory of its newest events, in bytes.
     pub(super) fn tail_bytes(&self) -> usize {
         self.tail_bytes
     }
 
-    /// Forgets its newest events: who has yet to look at them finds them in the store.
+    /// Drops its newest events from memory. Runners then read them from the store.
     pub(super) fn forget_tail(&mut self) {
         self.tail = VecDeque::new();
         self.tail_bytes = 0;
@@ -179,34 +180,34 @@ impl Log {
             .get_mut(&lease.key)
             .filter(|entry| entry.hook.lease.fence == lease.fence)
         else {
-            return Next::Gone;
+            return Next::LeaseLost;
         };
-        // What has passed an idle webhook is not for it: its runner need not look again.
+        // An idle webhook wants none of the events that were offered to it, so its runner skips them.
         let position = if entry.idle { known } else { position }.max(entry.position);
         entry.seen = position;
         if position >= known {
             entry.idle = true;
             entry.position = position;
-            return Next::Nothing { position };
+            return Next::CaughtUp { position };
         }
         let Ok(skip) = usize::try_from(position + 1 - first) else {
             return Next::InStore { position };
         };
-        let (mut events, mut looked) = (Vec::new(), position);
-        for event in self.tail.iter().skip(skip).take(GLANCE) {
-            looked = event.seq;
+        let (mut events, mut scanned) = (Vec::new(), position);
+        for event in self.tail.iter().skip(skip).take(MAX_SCANNED_EVENTS) {
+            scanned = event.seq;
             if entry.definition.wants(event.head.kind, event.entities()) {
                 events.push(event.clone());
             }
         }
         Next::Events {
             events,
-            position: looked,
+            position: scanned,
         }
     }
 
-    /// Where a runner that starts begins. Nothing when the lease is gone.
-    pub(super) fn position(&self, hook: &Hook) -> Option<i64> {
+    /// The position at which a new runner starts. `None` if the lease is lost.
+    pub(super) fn start_position(&self, hook: &Hook) -> Option<i64> {
         let entry = self
             .entries
             .get(&hook.key())
@@ -218,38 +219,38 @@ impl Log {
         })
     }
 
-    /// Ends a runner that has nothing to do and has written `cursor`. False when something came up:
-    /// then it must go on.
-    pub(super) fn leave(&mut self, lease: &Lease, cursor: i64) -> bool {
+    /// Ends an idle runner that has written `cursor`. Returns false if there is new work, for which it must stay.
+    pub(super) fn end_runner(&mut self, lease: &Lease, cursor: i64) -> bool {
         let Some(entry) = self.entry(lease) else {
             return true;
         };
-        if !entry.idle || entry.hook.aside.load(Ordering::Acquire) {
+        if !entry.idle || entry.hook.side_queue.load(Ordering::Acquire) {
             return false;
         }
         entry.saved = cursor;
-        entry.manned = false;
+        entry.has_worker = false;
         true
     }
 
-    /// Has a webhook's runner look at what is due and at the replays.
+    /// Makes a webhook's runner read its side queue.
     pub(super) fn nudge(&mut self, key: Key, starting: &mut Vec<Arc<Hook>>) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.hook.aside.store(true, Ordering::Release);
+            entry.hook.side_queue.store(true, Ordering::Release);
             entry.wake(starting);
         }
     }
 
-    /// Opens the log at number `last`, or further back when webhooks that are not far behind need
-    /// that.
+    /// Opens the log at number `last`, or further back for webhooks that are not far behind.
     pub(super) fn open(&mut self, last: i64, cursors: impl Iterator<Item = i64>) {
         if self.known.is_none() {
-            let near = cursors.filter(|cursor| *cursor >= last - NEAR).min();
+            let near = cursors
+                .filter(|cursor| *cursor >= last - MAX_READ_BACK)
+                .min();
             self.known = Some(near.unwrap_or(last).min(last));
         }
     }
 
-    /// Adds a webhook that has been claimed, or replaces it under its new lease.
+    /// Adds a claimed webhook, or replaces it under its new lease.
     pub(super) fn attach(&mut self, hook: Hook, cursor: i64, starting: &mut Vec<Arc<Hook>>) {
         let key = hook.key();
         let idle = self.known.is_some_and(|known| cursor >= known);
@@ -260,13 +261,13 @@ impl Log {
             position: cursor,
             seen: cursor,
             saved: cursor,
-            manned: false,
+            has_worker: false,
         };
         if !idle {
             entry.wake(starting);
         }
         if let Some(old) = self.entries.insert(key, entry) {
-            // Its runner finds that the lease is gone.
+            // Its runner finds that the lease is lost.
             old.hook.notify.notify_one();
         }
     }
@@ -279,12 +280,12 @@ impl Log {
         }
     }
 
-    /// The fence a webhook was claimed at, if this node has it.
+    /// The fence of this node's lease on a webhook.
     pub(super) fn fence(&self, key: Key) -> Option<i64> {
         self.entries.get(&key).map(|entry| entry.hook.lease.fence)
     }
 
-    /// Keeps the webhooks that `keep` says yes to.
+    /// Keeps the webhooks for which `keep` returns true.
     pub(super) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
         self.entries.retain(|key, entry| {
             let stays = keep(*key);
@@ -295,7 +296,7 @@ impl Log {
         });
     }
 
-    /// Sorts the webhooks by what they ask for, after [`Self::attach`], [`Self::redefine`] and
+    /// Indexes the webhooks by the kinds they ask for, after [`Self::attach`], [`Self::redefine`] and
     /// [`Self::retain`].
     pub(super) fn index(&mut self) {
         self.by_kind = vec![Vec::new(); EntityKind::ALL.len()];
@@ -305,7 +306,7 @@ impl Log {
             };
             for kind in EntityKind::ALL {
                 if !entry.definition.disabled && filter.may_want(*kind) {
-                    self.by_kind[place(*kind)].push(*key);
+                    self.by_kind[kind_index(*kind)].push(*key);
                 }
             }
         }
@@ -314,20 +315,20 @@ impl Log {
 
 impl Entry {
     fn wake(&mut self, starting: &mut Vec<Arc<Hook>>) {
-        if self.manned {
+        if self.has_worker {
             self.hook.notify.notify_one();
         } else {
-            self.manned = true;
+            self.has_worker = true;
             starting.push(self.hook.clone());
         }
     }
 }
 
-/// The kinds are numbered in the order of [`EntityKind::ALL`].
-fn place(kind: EntityKind) -> usize {
+/// The kind's index in [`EntityKind::ALL`], which has the order of the enum.
+fn kind_index(kind: EntityKind) -> usize {
     kind as usize
 }
 
 fn weight(event: &LoggedEvent) -> usize {
-    event.body.len() + EVENT
+    event.body.len() + EVENT_OVERHEAD
 }

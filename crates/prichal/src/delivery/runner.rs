@@ -1,11 +1,13 @@
-//! The runner of one webhook: takes its events off the log, calls, and writes what came of it.
+//! The runner of one webhook: reads its events from the log, makes the calls and writes their results.
 //!
-//! Calls run concurrently up to a bound, never two at once for the same entity. An event that has failed is
-//! overtaken by later ones, unless its target is strict ([`Target::is_strict`]). What came of the calls is
-//! written in batches, one write at a time; while it runs, the next batch gathers. A batch that could not be
-//! written is kept and tried again, and the runner takes on nothing new meanwhile once the window is full.
-//! Nothing is written before a call, so a crash repeats what was in flight, and what was settled but not yet
-//! written.
+//! Calls run concurrently up to a bound, never two at once for the same entity. Later events overtake one that
+//! failed, unless the target is strictly ordered ([`Target::is_strictly_ordered`]). Results are written in
+//! batches, one write at a time; the next batch gathers meanwhile. A batch whose write failed is kept and
+//! written again, and the runner accepts no new events once the window is full. No row is written before a
+//! call, so a crash repeats the calls in flight and those whose results were not yet written.
+//!
+//! The side queue of a webhook is its deferred events and its replays. Its calls run beside those of the main
+//! lane and have a bound of their own.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -24,16 +26,16 @@ use prichal_store::{
     delivery::{self, Deferred, Lane},
     event,
     quarantine::{Item, Kind},
-    webhook,
+    webhook::{self, Key},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Hook,
+    Hook, RETRY_DELAY,
     commit::{self, Batch, Queued},
-    cursor::Line,
+    cursor::CursorWindow,
     log::Next,
-    target::{self, Attempt, Ended, Health, Recipient, Standing, Target},
+    target::{self, Attempt, AttemptResult, HealthChange, HealthState, Recipient, Target},
 };
 use crate::{
     delivery::Delivery,
@@ -45,35 +47,33 @@ use crate::{
     },
 };
 
-/// How many first calls of one webhook may run at once.
-const CALLS: usize = 32;
-/// How many further calls, of deferred and replayed events, may run beside them.
-const SIDE_CALLS: usize = 8;
-/// How many events may lie between the cursor and the newest one that was started.
-const WINDOW: usize = 1024;
-/// How many events may wait for another call about the same entity to end.
-const PARKED: usize = 256;
-/// How long a call may hold back the cursor before it gets a deferred row of its own.
-const LINGER: Duration = Duration::from_secs(1);
-/// How long a runner with nothing to do keeps its connections.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long to wait after the store failed.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
-/// How many events are fetched from the store at once.
-const FETCH: i64 = 128;
+/// The most first calls of one webhook that run at once.
+const MAX_CALLS: usize = 32;
+/// The most calls of its side queue that run beside them.
+const MAX_SIDE_CALLS: usize = 8;
+/// The most events between the cursor and the newest one that was started.
+const MAX_WINDOW_EVENTS: usize = 1024;
+/// The most events that wait for a call about the same entity to end.
+const MAX_PARKED_EVENTS: usize = 256;
+/// The time a call may hold back the cursor before its event gets a deferred row of its own.
+const DETACH_DELAY: Duration = Duration::from_secs(1);
+/// The time without work after which a runner ends and closes its connections.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most events that are fetched from the store at once.
+const MAX_FETCHED_EVENTS: i64 = 128;
 
-/// An event on its way.
+/// A delivery of one event, before its call.
 struct Job {
     event: Arc<LoggedEvent>,
     lane: Lane,
-    /// Which call for this event it is, from 1.
+    /// The number of the call for this event, from 1.
     attempt: u32,
-    /// Whether the event has a row in the deferred queue.
-    queued: bool,
+    /// True for an event of the side queue, which has a row among the deferred events.
+    is_side: bool,
 }
 
-/// An event for a webhook as the journal knows it.
-fn item(key: webhook::Key, seq: i64) -> Item {
+/// The delivery of an event in the journal of work that is under way.
+fn item(key: Key, seq: i64) -> Item {
     Item {
         kind: Kind::Delivery,
         workspace: key.workspace,
@@ -84,20 +84,15 @@ fn item(key: webhook::Key, seq: i64) -> Item {
 }
 
 impl Job {
-    /// Whether the job runs beside the main line.
-    fn is_aside(&self) -> bool {
-        self.queued
-    }
-
     fn entities(&self) -> impl Iterator<Item = &Entity> {
         self.event.entities().iter()
     }
 }
 
-struct Done {
+struct FinishedCall {
     job: Job,
-    ended: Ended,
-    /// It is under way until what came of it is written.
+    ended: AttemptResult,
+    /// The journal's entry, which lasts until the result is written.
     flight: Option<Flight>,
 }
 
@@ -108,36 +103,32 @@ pub(super) struct Runner {
     target: &'static dyn Target,
     recipient: Option<Arc<dyn Recipient>>,
     connections: Arc<Connections>,
-    line: Line,
-    calls: FuturesUnordered<BoxFuture<'static, Done>>,
+    window: CursorWindow,
+    calls: FuturesUnordered<BoxFuture<'static, FinishedCall>>,
     side_calls: usize,
     busy: HashSet<Entity>,
     parked: VecDeque<Job>,
-    /// Deferred events that are being called or whose result is not written yet.
+    /// Events of the side queue with a call in flight or a result that is not yet written.
     retrying: HashSet<(Lane, i64)>,
-    /// Events of the main line that have a deferred row although their first call is not over.
-    escaped: HashSet<i64>,
-    /// Whether the deferred queue and the replays have to be looked at.
-    look_aside: bool,
-    /// Whether a job has found that the webhook is no longer this node's.
+    /// Events of the main lane that got a deferred row while their first call is in flight.
+    detached: HashSet<i64>,
+    /// True if the side queue has to be read.
+    is_side_queue_due: bool,
+    /// True after a call found that the lease is lost.
     lost: bool,
-    standing: Standing,
+    health_state: HealthState,
     batch: Batch,
     written: i64,
     writing: Option<BoxFuture<'static, Result<bool>>>,
-    /// What is being written, in case it fails.
-    in_writing: Batch,
+    /// A copy of the batch that is being written, kept in case the write fails.
+    writing_batch: Batch,
 }
 
-/// How a runner ends.
-pub(super) enum End {
-    /// Nothing to do.
+/// The reason for the end of a runner.
+pub(super) enum Exit {
     Idle,
-    /// The webhook is no longer this node's.
     LeaseLost,
-    /// It panicked.
-    Died,
-    /// The server stops.
+    Panicked,
     Stopped,
 }
 
@@ -151,33 +142,33 @@ impl Runner {
         Self {
             app,
             connections: Arc::new(Connections::new(
-                CALLS + SIDE_CALLS,
+                MAX_CALLS + MAX_SIDE_CALLS,
                 Requester::Workspace(hook.lease.key.workspace),
             )),
             target: target::of(hook.lease.key),
             hook,
             stop,
             recipient: None,
-            line: Line::new(position),
+            window: CursorWindow::new(position),
             calls: FuturesUnordered::new(),
             side_calls: 0,
             busy: HashSet::new(),
             parked: VecDeque::new(),
             retrying: HashSet::new(),
-            escaped: HashSet::new(),
-            look_aside: false,
+            detached: HashSet::new(),
+            is_side_queue_due: false,
             lost: false,
-            standing: Standing::default(),
+            health_state: HealthState::default(),
             batch: Batch::default(),
             written: position,
             writing: None,
-            in_writing: Batch::default(),
+            writing_batch: Batch::default(),
         }
     }
 
-    /// Runs until there is nothing to do for a while, the lease is lost, or the server stops: then
-    /// what is in flight is finished and written first.
-    pub(super) async fn run(mut self) -> End {
+    /// Runs until the webhook is idle for a while, the lease is lost or the server stops. At a stop, calls in
+    /// flight are finished and their results written first.
+    pub(super) async fn run(mut self) -> Exit {
         loop {
             let stopping = self.stop.is_cancelled();
             let filled = if stopping {
@@ -187,11 +178,11 @@ impl Runner {
             };
             match filled {
                 Ok(true) => {}
-                Ok(false) => return End::LeaseLost,
+                Ok(false) => return Exit::LeaseLost,
                 Err(error) => {
-                    log(&error, &self.hook, "a webhook cannot go on");
+                    log_error(&error, &self.hook, "cannot read its events");
                     if self.calls.is_empty() && self.writing.is_none() {
-                        self.app.clock.sleep(PAUSE).await;
+                        self.app.clock.sleep(RETRY_DELAY).await;
                         continue;
                     }
                 }
@@ -199,94 +190,97 @@ impl Runner {
             self.start_writing();
             if !self.calls.is_empty() || self.writing.is_some() {
                 if !self.step().await {
-                    return End::LeaseLost;
+                    return Exit::LeaseLost;
                 }
             } else if stopping {
-                return End::Stopped;
-            } else if self.rest().await {
-                return End::Idle;
+                return Exit::Stopped;
+            } else if self.wait_idle().await {
+                return Exit::Idle;
             }
         }
     }
 
-    /// Waits for one thing to happen: a call or a write to end, or somebody to wake us. False when the
-    /// lease turns out to be lost.
+    /// Waits for the end of a call or of a write, or for a wake-up. Returns false if the lease is lost.
     async fn step(&mut self) -> bool {
         let (hook, app, stop) = (self.hook.clone(), self.app.clone(), self.stop.clone());
-        let lingering = self.line.held_since().map(|since| since + LINGER);
+        let blocked = self.window.blocked_since();
+        let detach_at = blocked.map(|since| since + DETACH_DELAY);
         tokio::select! {
             biased;
             Some(done) = self.calls.next() => {
-                self.ended(done);
-                // What has ended in the meantime needs no turn of its own.
+                self.finish_call(done);
+                // Other calls that ended meanwhile are handled in the same turn.
                 while let Some(Some(done)) = self.calls.next().now_or_never() {
-                    self.ended(done);
+                    self.finish_call(done);
                 }
                 return !self.lost;
             }
-            Some(outcome) = OptionFuture::from(self.writing.as_mut()) => return self.wrote(outcome).await,
+            Some(outcome) = OptionFuture::from(self.writing.as_mut()) => return self.finish_write(outcome).await,
             () = hook.notify.notified() => {}
             () = stop.cancelled(), if !stop.is_cancelled() => {}
-            Some(()) = OptionFuture::from(lingering.map(|at| app.clock.sleep_until(at))) => self.let_cursor_pass(),
+            Some(()) = OptionFuture::from(detach_at.map(|at| app.clock.sleep_until(at))) => self.detach_blocking_calls(),
         }
         true
     }
 
-    /// Nothing runs: waits to be woken. True when it is time to end.
-    async fn rest(&mut self) -> bool {
+    /// Waits for a wake-up while no call is in flight. Returns true if the runner is to end.
+    async fn wait_idle(&mut self) -> bool {
         tokio::select! {
             () = self.hook.notify.notified() => false,
             () = self.stop.cancelled() => false,
-            () = self.app.clock.sleep(IDLE) => {
+            () = self.app.clock.sleep(IDLE_TIMEOUT) => {
                 let (lease, cursor) = (self.hook.lease, self.written);
                 let mut state = self.app.dispatch.lock();
-                state.logs.get_mut(&lease.key.workspace).is_none_or(|log| log.leave(&lease, cursor))
+                state.logs.get_mut(&lease.key.workspace).is_none_or(|log| log.end_runner(&lease, cursor))
             }
         }
     }
 
-    /// Starts as many calls as may run. False when the lease is gone.
+    /// Starts as many calls as the bounds allow. Returns false if the lease is lost.
     async fn fill(&mut self) -> Result<bool> {
         if !self.app.dispatch.holds(self.app.clock.now()) {
-            // Until the lease is renewed, another node may be about to take over.
+            // Another node may be about to take over, until the lease is renewed.
             return Ok(true);
         }
         if !self.prepare().await? {
             return Ok(false);
         }
         self.unpark();
-        while self.main_calls() < CALLS && self.parked.len() < PARKED && self.line.len() < WINDOW {
+        while self.main_calls() < MAX_CALLS
+            && self.parked.len() < MAX_PARKED_EVENTS
+            && self.window.len() < MAX_WINDOW_EVENTS
+        {
             let lease = self.hook.lease;
             let next = match self.app.dispatch.lock().logs.get_mut(&lease.key.workspace) {
-                Some(log) => log.next(&lease, self.line.position()),
-                None => Next::Gone,
+                Some(log) => log.next(&lease, self.window.position()),
+                None => Next::LeaseLost,
             };
             match next {
-                Next::Gone => return Ok(false),
-                Next::Nothing { position } => {
-                    self.line.advance(position);
+                Next::LeaseLost => return Ok(false),
+                Next::CaughtUp { position } => {
+                    self.window.advance(position);
                     break;
                 }
-                Next::Events { events, position } => self.take_on(events, position),
+                Next::Events { events, position } => self.accept(events, position),
                 Next::InStore { position } => self.fetch(position).await?,
             }
         }
-        // What came behind a parked event of another entity need not wait for it.
+        // Events behind a parked one of another entity need not wait for it.
         self.unpark();
-        if self.hook.take_aside() || std::mem::take(&mut self.look_aside) {
+        if self.hook.take_side_queue() || std::mem::take(&mut self.is_side_queue_due) {
             self.retry_due().await?;
-            self.go_on_replaying().await?;
+            self.continue_replay().await?;
         }
         Ok(true)
     }
 
-    /// Has the receiver ready for the webhook as it is now. False when there is none any more.
+    /// Resolves the receiver again if the webhook has changed. Returns false if it no longer exists.
     async fn prepare(&mut self) -> Result<bool> {
         if !self.hook.take_stale() && self.recipient.is_some() {
             return Ok(true);
         }
         let is_first = self.recipient.is_none();
-        let found = self.target.find(&self.app, &self.hook).await;
+        let found = self.target.resolve(&self.app, &self.hook).await;
         self.recipient = found.inspect_err(|_| self.recipient = None)?;
         let key = self.hook.key();
         if is_first
@@ -297,18 +291,18 @@ impl Runner {
                 .await
                 .inspect_err(|_| self.recipient = None)?
         {
-            self.standing.streak = row.streak;
+            self.health_state.streak = row.streak;
         }
         Ok(self.recipient.is_some())
     }
 
-    /// Takes on events that are no longer in memory.
+    /// Fetches events that are no longer in memory, and accepts them.
     async fn fetch(&mut self, position: i64) -> Result<()> {
         let workspace = self.hook.key().workspace;
         let events = self
             .app
             .db
-            .read(move |conn| event::list(conn, workspace, position, FETCH))
+            .read(move |conn| event::list(conn, workspace, position, MAX_FETCHED_EVENTS))
             .await?;
         let Some(last) = events.last().map(|event| event.seq) else {
             return Ok(());
@@ -318,37 +312,37 @@ impl Runner {
             .into_iter()
             .filter(|event| definition.wants(event.head.kind, event.entities()));
         let wanted = wanted.map(Arc::new).collect();
-        self.take_on(wanted, last);
+        self.accept(wanted, last);
         Ok(())
     }
 
-    /// Takes on the events up to `position`.
-    fn take_on(&mut self, events: Vec<Arc<LoggedEvent>>, position: i64) {
+    /// Accepts the wanted events up to `position` for delivery.
+    fn accept(&mut self, events: Vec<Arc<LoggedEvent>>, position: i64) {
         let now = self.app.clock.now();
         for event in events {
-            self.line.start(event.seq, now);
+            self.window.start(event.seq, now);
             if self.is_held(event.seq) {
-                self.shelve(Lane::Main, event.seq);
-                self.line.settle(event.seq);
+                self.defer_held(Lane::Main, event.seq);
+                self.window.complete(event.seq);
                 continue;
             }
             self.start_or_park(Job {
                 event,
                 lane: Lane::Main,
                 attempt: 1,
-                queued: false,
+                is_side: false,
             });
         }
-        self.line.advance(position);
+        self.window.advance(position);
     }
 
-    /// Whether an event is in quarantine.
+    /// True if an event is in quarantine.
     fn is_held(&self, seq: i64) -> bool {
         self.app.journal.is_held(&item(self.hook.key(), seq))
     }
 
-    /// Gives an event that is in quarantine a deferred row, where it waits until it is released.
-    fn shelve(&mut self, lane: Lane, seq: i64) {
+    /// Gives an event in quarantine a deferred row, in which it waits for its release.
+    fn defer_held(&mut self, lane: Lane, seq: i64) {
         self.batch.queue.push(Queued::Defer(Deferred {
             lane,
             seq,
@@ -369,7 +363,7 @@ impl Runner {
         }
     }
 
-    /// Starts what was parked and may run now. Events of one entity keep their order.
+    /// Starts the parked calls that may run now. Events of one entity keep their order.
     fn unpark(&mut self) {
         if self.parked.is_empty() {
             return;
@@ -388,9 +382,9 @@ impl Runner {
         }
     }
 
-    /// Calls beside the main line were counted when they were taken on.
+    /// True if the bound on calls allows this one. Calls of the side queue were counted when they were accepted.
     fn has_room(&self, job: &Job) -> bool {
-        job.is_aside() || self.main_calls() < CALLS
+        job.is_side || self.main_calls() < MAX_CALLS
     }
 
     fn main_calls(&self) -> usize {
@@ -402,18 +396,18 @@ impl Runner {
             return;
         };
         self.busy.extend(job.entities());
-        self.side_calls += usize::from(job.is_aside());
+        self.side_calls += usize::from(job.is_side);
         let (app, connections) = (self.app.clone(), self.connections.clone());
         let lease = self.hook.lease;
         self.calls.push(Box::pin(async move {
-            // What comes of a call is written, too.
+            // Each call leads to a write, so it waits until the workspace may write.
             let may_write = writes::wait(&app, lease.key.workspace);
             app.stopping.run_until_cancelled(may_write).await;
             let _call = app.calls.take(lease.key.workspace, 1).await;
             let flight = journal::begin(&app, item(lease.key, job.event.seq)).await;
             let ended = if flight.is_none() {
-                // The server stops: the next one goes on.
-                Ended::Postponed(app.clock.now())
+                // The server stops. The next start continues with this event.
+                AttemptResult::Postponed(app.clock.now())
             } else {
                 let attempt = Attempt {
                     lease,
@@ -424,40 +418,39 @@ impl Runner {
                 };
                 recipient.deliver(&app, attempt).await
             };
-            Done { job, ended, flight }
+            FinishedCall { job, ended, flight }
         }));
     }
 
-    /// A call has ended: what follows from it goes into the batch.
-    fn ended(&mut self, done: Done) {
-        let Done { job, ended, flight } = done;
+    /// Takes the result of a call into the batch.
+    fn finish_call(&mut self, done: FinishedCall) {
+        let FinishedCall { job, ended, flight } = done;
         self.batch.flights.extend(flight.map(Arc::new));
-        if self.target.is_strict() {
-            // A deferred row must be seen by the check before the entity's next event.
+        if self.target.is_strictly_ordered() {
+            // The check before the entity's next event must see the deferred row, if there is one.
             self.batch.held.extend(job.entities());
         } else {
             for entity in job.entities() {
                 self.busy.remove(entity);
             }
         }
-        if job.is_aside() {
+        if job.is_side {
             self.side_calls -= 1;
-            // There is room for another one.
-            self.look_aside = true;
+            self.is_side_queue_due = true;
         }
         match ended {
-            Ended::Called(outcome) => self.called(&job, &outcome),
-            Ended::Postponed(until) => {
-                // That was no call.
+            AttemptResult::Called(outcome) => self.record_attempt(&job, &outcome),
+            AttemptResult::Postponed(until) => {
+                // No call was made.
                 let attempt = job.attempt - 1;
-                self.place(&Job { attempt, ..job }, Verdict::DeferredUntil(until));
+                self.record_verdict(&Job { attempt, ..job }, Verdict::DeferredUntil(until));
             }
-            Ended::Skipped => self.place(&job, Verdict::Delivered),
-            Ended::Lost => self.lost = true,
+            AttemptResult::Skipped => self.record_verdict(&job, Verdict::Delivered),
+            AttemptResult::Lost => self.lost = true,
         }
     }
 
-    fn called(&mut self, job: &Job, outcome: &Outcome) {
+    fn record_attempt(&mut self, job: &Job, outcome: &Outcome) {
         let now = self.app.clock.now();
         let config = &self.app.config;
         let schedule = self.target.schedule(config);
@@ -476,15 +469,15 @@ impl Runner {
             .increment(1);
         metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
         self.target
-            .note(&mut self.standing, &mut self.batch, verdict, now);
-        self.place(job, verdict);
+            .count(&mut self.health_state, &mut self.batch, verdict, now);
+        self.record_verdict(job, verdict);
     }
 
-    /// Says in the batch where the event goes: out, or into the deferred queue.
-    fn place(&mut self, job: &Job, verdict: Verdict) {
+    /// Completes an event or defers it, in the batch.
+    fn record_verdict(&mut self, job: &Job, verdict: Verdict) {
         let (lane, seq) = (job.lane, job.event.seq);
-        let first = lane == Lane::Main && !job.queued;
-        let has_row = job.queued || first && self.escaped.remove(&seq);
+        let first = lane == Lane::Main && !job.is_side;
+        let has_row = job.is_side || first && self.detached.remove(&seq);
         match verdict {
             Verdict::DeferredUntil(due_at) => {
                 let attempts = i64::from(job.attempt);
@@ -497,27 +490,27 @@ impl Runner {
                 }));
             }
             Verdict::Delivered | Verdict::Exhausted if has_row => {
-                self.batch.queue.push(Queued::Settle(lane, seq));
+                self.batch.queue.push(Queued::Complete(lane, seq));
             }
             Verdict::Delivered | Verdict::Exhausted => {}
         }
         if first {
-            self.line.settle(seq);
+            self.window.complete(seq);
         }
     }
 
-    /// Gives the calls that hold the cursor back a deferred row, so that it can pass them.
-    fn let_cursor_pass(&mut self) {
-        for seq in self.line.lingering(self.app.clock.now() - LINGER) {
+    /// Gives events whose calls hold back the cursor a deferred row each, so that the cursor can pass them.
+    fn detach_blocking_calls(&mut self) {
+        for seq in self.window.open_before(self.app.clock.now() - DETACH_DELAY) {
             let row = self.in_flight(Lane::Main, seq);
             self.batch.queue.push(row);
-            self.escaped.insert(seq);
-            self.line.settle(seq);
+            self.detached.insert(seq);
+            self.window.complete(seq);
         }
     }
 
-    /// The row of an event whose first call is not over. It is nobody's to take up while this runner
-    /// lives; a new owner of the webhook finds it in flight and makes it due.
+    /// The row of an event with its first call in flight. It is not due while this runner lives. The next owner
+    /// of the webhook makes it due.
     fn in_flight(&self, lane: Lane, seq: i64) -> Queued {
         let due_at = self.app.clock.now() + self.app.config.delivery_timeout * 2;
         Queued::Defer(Deferred {
@@ -529,20 +522,20 @@ impl Runner {
         })
     }
 
-    /// How many more calls beside the main line may be taken on.
-    fn room_aside(&self) -> usize {
-        let parked = self.parked.iter().filter(|job| job.is_aside()).count();
-        SIDE_CALLS.saturating_sub(self.side_calls + parked)
+    /// The number of further calls that may be accepted from the side queue.
+    fn side_room(&self) -> usize {
+        let parked = self.parked.iter().filter(|job| job.is_side).count();
+        MAX_SIDE_CALLS.saturating_sub(self.side_calls + parked)
     }
 
     /// Starts calls for deferred events that are due.
     async fn retry_due(&mut self) -> Result<()> {
-        let room = self.room_aside();
+        let room = self.side_room();
         if room == 0 {
             return Ok(());
         }
         let (key, now) = (self.hook.key(), self.app.clock.now());
-        // Some of the rows may be in work already, and those come first.
+        // Some of the rows found may have a call in flight, and those come first.
         let limit = i64::try_from(room + self.retrying.len()).unwrap_or(i64::MAX);
         let found = self.app.db.read(move |conn| {
             let due = delivery::list_due(conn, key, now, limit)?;
@@ -557,7 +550,7 @@ impl Runner {
             .filter(|(_, row)| !self.retrying.contains(&(row.lane, row.seq)));
         for (event, row) in found.take(room).collect::<Vec<_>>() {
             let Some(event) = event else {
-                self.batch.queue.push(Queued::Settle(row.lane, row.seq));
+                self.batch.queue.push(Queued::Complete(row.lane, row.seq));
                 continue;
             };
             self.retrying.insert((row.lane, row.seq));
@@ -566,17 +559,17 @@ impl Runner {
                 event: Arc::new(event),
                 lane: row.lane,
                 attempt,
-                queued: true,
+                is_side: true,
             });
         }
         Ok(())
     }
 
-    /// Takes on the next events of the oldest replay. Each gets its row in the deferred queue at once,
-    /// so that the replay's cursor need not wait for the calls.
-    async fn go_on_replaying(&mut self) -> Result<()> {
-        let room = self.room_aside();
-        if room == 0 || self.batch.replay.is_some() || self.in_writing.replay.is_some() {
+    /// Accepts the next events of the oldest replay. Each gets a deferred row at once, so that the replay's
+    /// cursor need not wait for the calls.
+    async fn continue_replay(&mut self) -> Result<()> {
+        let room = self.side_room();
+        if room == 0 || self.batch.replay.is_some() || self.writing_batch.replay.is_some() {
             return Ok(());
         }
         let (key, target) = (self.hook.key(), self.target);
@@ -592,15 +585,15 @@ impl Runner {
             return Ok(());
         };
         let definition = self.hook.definition();
-        let before = replay.cursor;
+        let start = replay.cursor;
         if events.is_empty() {
             replay.cursor = replay.last;
         }
         for event in events {
             let (lane, seq) = (Lane::Replay, event.seq);
             if seq <= replay.last && self.retrying.contains(&(lane, seq)) {
-                // An earlier replay is just about to be through with it: this one asks for another call.
-                if replay.cursor == before {
+                // An earlier replay still delivers this event. This replay wants a call of its own, and waits.
+                if replay.cursor == start {
                     return Ok(());
                 }
                 break;
@@ -613,7 +606,7 @@ impl Runner {
                 continue;
             }
             if self.is_held(seq) {
-                self.shelve(lane, seq);
+                self.defer_held(lane, seq);
             } else {
                 self.retrying.insert((lane, seq));
                 let row = self.in_flight(lane, seq);
@@ -622,7 +615,7 @@ impl Runner {
                     event: Arc::new(event),
                     lane,
                     attempt: 1,
-                    queued: true,
+                    is_side: true,
                 });
             }
         }
@@ -630,15 +623,15 @@ impl Runner {
         Ok(())
     }
 
-    /// Starts to write the batch, if there is one and none is being written.
+    /// Starts a write of the batch, unless it is empty or another write runs.
     fn start_writing(&mut self) {
-        let cursor = self.line.cursor();
+        let cursor = self.window.cursor();
         if self.writing.is_some() || (self.batch.is_empty() && cursor == self.written) {
             return;
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.cursor = cursor;
-        self.in_writing = batch.clone();
+        self.writing_batch = batch.clone();
         let (app, lease) = (self.app.clone(), self.hook.lease);
         let origin = commit::origin(&lease, self.app.clock.now());
         self.writing = Some(Box::pin(async move {
@@ -650,40 +643,36 @@ impl Runner {
         }));
     }
 
-    /// A write has ended. False when it says that the lease is lost.
-    async fn wrote(&mut self, outcome: Result<bool>) -> bool {
+    /// Handles the end of a write. Returns false if the lease is lost.
+    async fn finish_write(&mut self, outcome: Result<bool>) -> bool {
         self.writing = None;
-        let batch = std::mem::take(&mut self.in_writing);
+        let batch = std::mem::take(&mut self.writing_batch);
         match outcome {
             Ok(true) => {
-                self.wrote_batch(&batch);
+                self.apply_written(&batch);
                 true
             }
             Ok(false) => false,
             Err(error) => {
-                log(
-                    &error,
-                    &self.hook,
-                    "could not write what came of deliveries; trying again",
-                );
+                log_error(&error, &self.hook, "cannot write results");
                 self.batch = std::mem::take(&mut self.batch).after(batch);
-                self.app.clock.sleep(PAUSE).await;
+                self.app.clock.sleep(RETRY_DELAY).await;
                 true
             }
         }
     }
 
-    fn wrote_batch(&mut self, batch: &Batch) {
+    fn apply_written(&mut self, batch: &Batch) {
         self.written = batch.cursor;
         for queued in &batch.queue {
             match queued {
-                Queued::Settle(lane, seq) => {
+                Queued::Complete(lane, seq) => {
                     self.retrying.remove(&(*lane, *seq));
-                    self.look_aside |= *lane == Lane::Replay;
+                    self.is_side_queue_due |= *lane == Lane::Replay;
                 }
                 Queued::Defer(deferred) if !deferred.in_flight => {
                     self.retrying.remove(&(deferred.lane, deferred.seq));
-                    self.look_aside |= deferred.lane == Lane::Replay;
+                    self.is_side_queue_due |= deferred.lane == Lane::Replay;
                     self.app.dispatch.deferred(deferred.due_at);
                 }
                 Queued::Defer(_) => {}
@@ -692,16 +681,18 @@ impl Runner {
         for entity in &batch.held {
             self.busy.remove(entity);
         }
-        if batch.health == Some(Health::Paused) {
+        if batch.health == Some(HealthChange::Paused) {
+            let key = self.hook.key();
             self.app
                 .dispatch
-                .document_hook_changed(self.hook.key().workspace);
+                .hook_changed(key.workspace, key.integration);
         }
-        // There may be more to replay.
-        self.look_aside |= batch.replay.is_some();
+        // The replay may have more events.
+        self.is_side_queue_due |= batch.replay.is_some();
     }
 }
 
-fn log(error: &Error, hook: &Hook, what: &'static str) {
-    tracing::error!(error = error as &dyn std::error::Error, webhook.id = %hook.key().id, "{what}");
+fn log_error(error: &Error, hook: &Hook, what: &'static str) {
+    let Key { workspace, id, .. } = hook.key();
+    tracing::error!(error = error as &dyn std::error::Error, %workspace, webhook.id = %id, "webhook {id}: {what}; trying again");
 }

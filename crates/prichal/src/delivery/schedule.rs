@@ -1,8 +1,8 @@
 //! The clock of schedule hooks (`docs/contracts/kontur.md §9`): each is called once per period.
 //!
-//! Every node watches the clock, and who moves a tick on in the store makes its call. While the call
-//! runs the next tick stands behind its end, so that no two run at once; a crash costs that one tick.
-//! There are no retries, since the next tick is one, and ticks that were missed do not pile up.
+//! Every node watches the clock. The node that moves a tick forward in the store makes its call. While the call
+//! runs, the next tick is set behind the call's deadline, so that no two run at once; a crash costs that one
+//! tick. There are no retries, because the next tick is one, and missed ticks do not pile up.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    definition_of,
+    RETRY_DELAY, definition_of,
     target::{
-        Health,
-        webhook::{Payload, Receiver, call, write_health},
+        self, HealthChange,
+        webhook::{Payload, Receiver, call},
     },
 };
 use crate::{
@@ -37,31 +37,29 @@ use crate::{
     platform::{share::FairShare, vault::Vault},
 };
 
-/// How many calls may run at once.
-const CALLS: usize = 64;
-/// How many of them may be of one workspace.
-const SHARE: usize = 16;
-/// How often the clock is read again where other nodes may have set it.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The most calls that run at once.
+const MAX_CONCURRENT_CALLS: usize = 64;
+/// The most calls of one workspace among them.
+const MAX_CALLS_PER_WORKSPACE: usize = 16;
+/// The interval at which the next tick is read from a store that other nodes share.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Calls what is due until `stop`; calls that are in flight then are finished.
+/// Calls the hooks that are due until `stop`, and finishes the calls in flight then.
 pub async fn run(app: Delivery, stop: CancellationToken) -> anyhow::Result<()> {
     let mut calls = JoinSet::new();
-    let places = FairShare::new(CALLS, SHARE);
+    let permits = FairShare::new(MAX_CONCURRENT_CALLS, MAX_CALLS_PER_WORKSPACE);
     while !stop.is_cancelled() {
-        let until = match start_due(&app, &places, &mut calls).await {
+        let until = match start_due(&app, &permits, &mut calls).await {
             Ok(until) => until,
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "cannot read the clock of schedules"
+                    "cannot read the next ticks of schedules; trying again"
                 );
-                Some(app.clock.now() + PAUSE)
+                Some(app.clock.now() + RETRY_DELAY)
             }
         };
-        let full = calls.len() >= CALLS;
+        let full = calls.len() >= MAX_CONCURRENT_CALLS;
         tokio::select! {
             () = sleep_until(&app, until), if !full => {}
             () = app.dispatch.ticks.notified(), if !full => {}
@@ -81,65 +79,66 @@ async fn sleep_until(app: &Delivery, until: Option<Timestamp>) {
     }
 }
 
-/// Starts the calls that are due, as far as there is room, and says when to look again.
+/// Starts the calls that are due, as far as the bounds allow. Returns the time of the next look-up.
 async fn start_due(
     app: &Delivery,
-    places: &FairShare,
+    permits: &FairShare,
     calls: &mut JoinSet<()>,
 ) -> Result<Option<Timestamp>> {
     let now = app.clock.now();
-    let room = i64::try_from(CALLS.saturating_sub(calls.len())).unwrap_or(0);
-    let full = places.full();
+    let room = i64::try_from(MAX_CONCURRENT_CALLS.saturating_sub(calls.len())).unwrap_or(0);
+    let full = permits.full();
     let due = app
         .db
         .read(move |conn| webhook::list_ticking(conn, now, room, &full))
         .await?;
     for hook in due {
-        let Some(place) = places.try_take(hook.key.workspace, 1) else {
+        let Some(permit) = permits.try_take(hook.key.workspace, 1) else {
             continue;
         };
         let workspace = hook.key.workspace;
-        if let Some(tick) = take(app, hook, now).await? {
+        if let Some(tick) = claim_tick(app, hook, now).await? {
             let app = app.clone();
             let work = async move {
                 if let Err(error) = tick.run(&app).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, webhook.id = %tick.key.id, "a schedule call failed on our side");
+                    let id = tick.key.id;
+                    tracing::error!(error = &error as &dyn std::error::Error, %workspace, webhook.id = %id, "webhook {id}: the server failed to make a scheduled call");
                 }
-                drop(place);
+                drop(permit);
             };
             calls.spawn(tenant::scope(Some(workspace), work));
         }
     }
-    // Those that have their share look again when one of their calls has ended.
-    let full = places.full();
+    // The hooks of a workspace with its share in use are looked at when one of its calls has ended.
+    let full = permits.full();
     let read = move |conn: &mut prichal_store::Conn| webhook::next_tick_except(conn, &full);
     let next = app.db.read(read).await?;
-    let look = (app.db.engine() == Engine::Postgres).then(|| now + LOOK);
-    Ok(next.into_iter().chain(look).min())
+    let poll = (app.db.engine() == Engine::Postgres).then(|| now + POLL_INTERVAL);
+    Ok(next.into_iter().chain(poll).min())
 }
 
-/// A tick that is this node's to call.
+/// A tick that this node has claimed.
 struct Tick {
     key: Key,
     due: Timestamp,
     period: Duration,
-    /// Where the next tick stands while the call runs.
-    parked: Timestamp,
+    /// The time of the next tick while the call runs.
+    reserved: Timestamp,
     relative_url: String,
 }
 
-/// Takes a tick. Nothing when another node was first.
-async fn take(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Option<Tick>> {
+/// Claims a tick. `None` if another node was first.
+async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Option<Tick>> {
     let Some(due) = hook.next_tick else {
         return Ok(None);
     };
     let key = hook.key;
-    // The call has to be over before somebody may think that its node has died.
-    let parked = now + app.config.delivery_timeout * 2 + PAUSE;
+    // The call has ended by then, so no two run at once even if this node dies.
+    let reserved = now + app.config.delivery_timeout * 2 + RETRY_DELAY;
     if !app
         .db
         .write(key.workspace, move |tx| {
-            Ok::<_, Error>(webhook::take_tick(tx, key, due, parked)?)
+            Ok::<_, Error>(webhook::claim_tick(tx, key, due, reserved)?)
         })
         .await?
     {
@@ -151,7 +150,7 @@ async fn take(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Option<Ti
             key,
             due,
             period,
-            parked,
+            reserved,
             relative_url: definition.relative_url,
         }),
         Trigger::EntityEvent(_) => None,
@@ -184,16 +183,17 @@ impl Tick {
             None => return Ok(()),
         };
         let now = app.clock.now();
-        let (key, parked, next) = (self.key, self.parked, after(self.due, self.period, now));
+        let (key, reserved) = (self.key, self.reserved);
+        let next = next_after(self.due, self.period, now);
         let vault_of = app.clone();
         let write =
-            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, parked, next, success, now);
+            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, reserved, next, success, now);
         app.db.write(key.workspace, write).await
     }
 }
 
 /// The first tick after `now`, counted from `due` in whole periods.
-fn after(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
+fn next_after(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
     let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
     let passed = (now.micros() - due.micros()).max(0) / period;
     Timestamp::from_micros(
@@ -202,18 +202,18 @@ fn after(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
     )
 }
 
-/// Sets the next tick and writes what the call means for the instance's status.
+/// Sets the next tick and writes the change of the hook's health.
 fn finish(
     vault: &Vault,
     tx: &mut Tx<'_>,
     key: Key,
-    parked: Timestamp,
+    reserved: Timestamp,
     next: Timestamp,
     success: bool,
     now: Timestamp,
 ) -> Result<()> {
-    // Whoever has moved the tick meanwhile had a reason: a new definition, a manifest to upgrade to.
-    webhook::take_tick(tx, key, parked, next)?;
+    // A tick that was moved meanwhile stays: the hook has a new definition or manifest.
+    webhook::claim_tick(tx, key, reserved, next)?;
     let Some(row) = webhook::find_for_update(tx, key)?.filter(|row| row.live) else {
         return Ok(());
     };
@@ -233,11 +233,11 @@ fn finish(
     };
     webhook::set_streak(tx, key, streak)?;
     let health = match effect {
-        None if success => Some(Health::Well),
-        effect => effect.map(Health::Ill),
+        None if success => Some(HealthChange::Recovered),
+        effect => effect.map(HealthChange::Failing),
     };
     if let Some(health) = health {
-        write_health(vault, tx, key, health, &origin)?;
+        target::of(key).write_health(vault, tx, key, health, &origin)?;
     }
     Ok(())
 }
@@ -257,7 +257,8 @@ mod tests {
             (100, 135, 140),
             (100, 90, 110),
         ] {
-            assert_eq!(after(at(due), period, at(now)), at(next), "{due} at {now}");
+            let found = next_after(at(due), period, at(now));
+            assert_eq!(found, at(next), "{due} at {now}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The supervisor of a node's webhooks: leases, runners, what was committed elsewhere, what is due.
+//! The supervisor of a node's webhooks: their leases and runners, events of other nodes, and deferred events
+//! that are due.
 //!
-//! On SQLite this node is the only one: it owns every webhook from start to stop, and nothing has to
-//! be asked for regularly. On PostgreSQL it looks at the store once a second: renews its lease, takes
-//! over webhooks that nobody owns, and reads which logs have moved. That is the truth; the bus only
-//! shortens the wait.
+//! On SQLite this node is the only one: it owns every webhook from start to stop and polls no store. On PostgreSQL
+//! it polls the store once a second: it renews its lease, takes over webhooks without an owner, and reads which
+//! logs have new events. The store is the truth; the bus only shortens the wait.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,85 +19,83 @@ use prichal_core::{
 };
 use prichal_store::{
     Engine, Tx, delivery, event, tenant,
-    webhook::{self, Lease, Webhook},
+    webhook::{self, Key, Lease, Webhook},
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    definition_of, lease_of,
-    runner::{End, Runner},
+    RETRY_DELAY, definition_of, lease_of,
+    runner::{Exit, Runner},
 };
 use crate::{
     delivery::Delivery,
     domain::rotation,
-    error::Result,
+    error::{Error, Result},
     platform::{access, bus::News},
 };
 
-/// How often a node looks at a store that it shares.
-const TICK: Duration = Duration::from_secs(1);
-/// How long a node counts as alive after it last said so.
-const LEASE: Duration = Duration::from_secs(5);
-/// How much earlier than the others a node believes that its lease has run out: their clocks may be
-/// ahead of its own by this much.
-const SKEW: Duration = Duration::from_secs(1);
-/// How far back changes are asked for again: clocks differ, and transactions take their time.
-const OVERLAP: Duration = Duration::from_secs(10);
-/// How many webhooks are claimed in one transaction.
-const CLAIM: i64 = 256;
-/// How many events a log that is behind fetches at once.
-const FETCH: i64 = 256;
-/// How many webhooks are woken at once because something is due.
-const DUE: i64 = 1024;
-/// The least time between two looks at what is due.
-const DUE_PAUSE: Duration = Duration::from_millis(200);
-/// How often the cursors of webhooks that want nothing of what passes are written.
-const FLUSH: Duration = Duration::from_mins(1);
-/// How many events such a cursor may lag behind before it is worth a write.
-const FLUSH_FROM: i64 = 5_000;
-/// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The interval at which a node polls a store that it shares.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The time for which a node's leases are valid after it renewed them.
+const LEASE_DURATION: Duration = Duration::from_secs(5);
+/// The time by which another node's clock may be ahead. A node stops using its leases this much before they
+/// expire.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
+/// The time for which changes are read again, because clocks differ and transactions take time.
+const CHANGE_OVERLAP: Duration = Duration::from_secs(10);
+/// The most webhooks that are claimed in one transaction.
+const MAX_CLAIMED_HOOKS: i64 = 256;
+/// The most events that are fetched at once for a log that is behind.
+const MAX_FETCHED_EVENTS: i64 = 256;
+/// The most webhooks that are woken at once for deferred events that are due.
+const MAX_WOKEN_HOOKS: i64 = 1024;
+/// The least time between two look-ups of due events.
+const MIN_DUE_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval at which the cursors of idle webhooks are written.
+const FLUSH_INTERVAL: Duration = Duration::from_mins(1);
+/// The number of events that such a cursor may be behind without being written.
+const MIN_FLUSHED_LAG: i64 = 5_000;
 
-/// Runs the webhooks of this node until `stop`; then finishes what is in flight and gives them up.
+/// Runs the webhooks of this node until `stop`. Then finishes the calls in flight and gives up the leases.
 pub async fn run(app: Delivery, stop: CancellationToken) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new(app, stop);
-    supervisor.begin().await;
+    supervisor.take_over().await;
     while !supervisor.stop.is_cancelled() {
-        supervisor.turn().await;
-        supervisor.rest().await;
+        supervisor.run_once().await;
+        supervisor.wait().await;
     }
-    supervisor.end().await?;
+    supervisor.shut_down().await?;
     Ok(())
 }
 
 struct Supervisor {
     app: Delivery,
     stop: CancellationToken,
-    runners: JoinSet<(Lease, End)>,
-    /// Webhooks whose runner has died: given up, and claimed again from their cursors.
+    runners: JoinSet<(Lease, Exit)>,
+    /// Leases to give up, because the runner panicked or the log could not be opened. The webhooks are claimed again.
     given_up: Vec<Lease>,
-    /// Whether other nodes may share the store.
-    shared: bool,
-    /// When the store has to be looked at again.
-    next_tick: Timestamp,
+    /// True if other nodes may share the store.
+    is_shared: bool,
+    /// The time of the next poll of a shared store.
+    next_poll: Timestamp,
     next_flush: Timestamp,
-    /// Since when the store has been looked at.
-    looked_at: Timestamp,
-    /// Whether there may be webhooks without an owner.
-    unowned: bool,
+    /// The time of the last poll of a shared store.
+    polled_at: Timestamp,
+    /// True if there may be webhooks without an owner.
+    has_unowned: bool,
 }
 
 impl Supervisor {
     fn new(app: Delivery, stop: CancellationToken) -> Self {
         let now = app.clock.now();
         Self {
-            shared: app.db.engine() == Engine::Postgres,
-            next_tick: now,
-            next_flush: now + FLUSH,
-            looked_at: now,
-            unowned: true,
+            is_shared: app.db.engine() == Engine::Postgres,
+            next_poll: now,
+            next_flush: now + FLUSH_INTERVAL,
+            polled_at: now,
+            has_unowned: true,
             runners: JoinSet::new(),
             given_up: Vec::new(),
             app,
@@ -105,59 +103,59 @@ impl Supervisor {
         }
     }
 
-    /// Takes back what this node owned before it was killed: nobody needs to wait for the lease to run
-    /// out, since the data directory is locked by this process alone.
-    async fn begin(&mut self) {
-        let (node, alone) = (self.app.node, !self.shared);
+    /// Frees the webhooks that this node owned before it was killed. It need not wait for the lease to expire,
+    /// because the lock on the data directory shows that no other process is this node.
+    async fn take_over(&mut self) {
+        let (node, alone) = (self.app.node, !self.is_shared);
         while let Err(error) = self
             .write(move |tx| Ok(webhook::release(tx, node, alone)?))
             .await
         {
-            log(&error, "cannot take webhooks over");
+            log_error(&error, "cannot take over webhooks");
             if self.pause().await {
                 return;
             }
         }
-        if self.shared {
-            // Until the first look.
+        if self.is_shared {
+            // No lease is valid before the first poll.
             self.app
                 .dispatch
                 .hold_until(Timestamp::default(), Timestamp::default());
         }
     }
 
-    /// Does everything that is to be done now.
-    async fn turn(&mut self) {
+    /// Does all work that is due.
+    async fn run_once(&mut self) {
         let now = self.app.clock.now();
-        if self.shared && now >= self.next_tick {
-            self.next_tick = now + TICK;
-            self.unowned = true;
-            self.look(now).await;
+        if self.is_shared && now >= self.next_poll {
+            self.next_poll = now + POLL_INTERVAL;
+            self.has_unowned = true;
+            self.poll(now).await;
         }
         self.reload_changed().await;
         self.give_up().await;
-        if self.unowned {
-            self.unowned = false;
+        if self.has_unowned {
+            self.has_unowned = false;
             if let Err(error) = self.claim().await {
-                log(&error, "cannot claim webhooks");
-                self.unowned = true;
+                log_error(&error, "cannot claim webhooks");
+                self.has_unowned = true;
             }
         }
         self.catch_up().await;
         self.wake_due(now).await;
         if now >= self.next_flush {
-            self.next_flush = now + FLUSH;
+            self.next_flush = now + FLUSH_INTERVAL;
             self.app.dispatch.lock().forget_idle();
-            self.flush(FLUSH_FROM).await;
+            self.flush(MIN_FLUSHED_LAG).await;
         }
         self.start_runners();
     }
 
-    /// Waits for a reason for the next turn.
-    async fn rest(&mut self) {
+    /// Waits until there may be work.
+    async fn wait(&mut self) {
         let mut until = self.next_flush;
-        if self.shared {
-            until = until.min(self.next_tick);
+        if self.is_shared {
+            until = until.min(self.next_poll);
         }
         {
             let state = self.app.dispatch.lock();
@@ -165,58 +163,60 @@ impl Supervisor {
                 until = until.min(due);
             }
         }
-        if self.unowned {
-            until = until.min(self.app.clock.now() + PAUSE);
+        if self.has_unowned {
+            until = until.min(self.app.clock.now() + RETRY_DELAY);
         }
         tokio::select! {
             () = self.app.dispatch.wake.notified() => {}
             () = self.app.clock.sleep_until(until) => {}
             () = self.stop.cancelled() => {}
-            Some(ended) = self.runners.join_next() => self.ended(ended),
+            Some(ended) = self.runners.join_next() => self.runner_ended(ended),
         }
         while let Some(ended) = self.runners.try_join_next() {
-            self.ended(ended);
+            self.runner_ended(ended);
         }
     }
 
-    fn ended(&mut self, ended: Result<(Lease, End), tokio::task::JoinError>) {
+    fn runner_ended(&mut self, ended: Result<(Lease, Exit), tokio::task::JoinError>) {
         match ended {
-            Ok((lease, End::LeaseLost)) => {
+            Ok((lease, Exit::LeaseLost)) => {
                 self.app.dispatch.lock().drop_hook(&lease);
-                self.unowned = true;
+                self.has_unowned = true;
             }
-            Ok((_, End::Idle | End::Stopped)) => {}
-            Ok((lease, End::Died)) => self.given_up.push(lease),
+            Ok((_, Exit::Idle | Exit::Stopped)) => {}
+            Ok((lease, Exit::Panicked)) => self.given_up.push(lease),
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "a webhook's runner was cancelled"
+                "the runner of a webhook was cancelled"
             ),
         }
     }
 
-    /// Looks at a store that other nodes share: says that this one is alive and learns what they did.
-    async fn look(&mut self, now: Timestamp) {
+    /// Polls a shared store: renews this node's lease and reads the changes of the other nodes.
+    async fn poll(&mut self, now: Timestamp) {
         let (node, keys) = (self.app.node, rotation::announced(&self.app));
-        let until = now + LEASE;
+        let until = now + LEASE_DURATION;
         let kept = self
             .write(move |tx| Ok(webhook::renew_node(tx, node, until, &keys)?))
             .await;
         match kept {
             Ok(kept) => {
                 if !kept {
-                    // Others believed this node dead and have taken its webhooks over.
+                    // Other nodes have taken over this node's webhooks, because its lease expired.
                     self.app.dispatch.lock().drop_all();
                 }
-                self.app.dispatch.hold_until(now + LEASE - SKEW, now);
-                // What was deferred or set going on another node is seen here in time, too.
+                self.app
+                    .dispatch
+                    .hold_until(now + LEASE_DURATION - MAX_CLOCK_SKEW, now);
+                // Another node may have deferred events or started replays of this node's webhooks.
                 self.app.dispatch.lock().due = Some(now);
             }
             Err(error) => {
-                log(&error, "cannot renew the lease");
+                log_error(&error, "cannot renew the lease of this node");
                 return;
             }
         }
-        let since = self.looked_at - OVERLAP;
+        let since = self.polled_at - CHANGE_OVERLAP;
         let changed: Result<_> = self
             .app
             .db
@@ -224,37 +224,38 @@ impl Supervisor {
             .await;
         match changed {
             Ok(logs) => {
-                self.looked_at = now;
+                self.polled_at = now;
                 logs.into_iter().for_each(|(workspace, last)| {
                     self.app.dispatch.heard(News { workspace, last });
                     self.app.telephony.live.heard(workspace);
                     self.app.channels.sockets.heard(workspace);
                 });
             }
-            Err(error) => log(&error, "cannot read which logs have moved"),
+            Err(error) => log_error(&error, "cannot read which logs have new events"),
         }
         if let Err(error) = access::learn_revocations(&self.app, since).await {
-            log(&error, "cannot read which access keys were revoked");
+            log_error(&error, "cannot read which access keys were revoked");
         }
     }
 
-    /// Claims webhooks that nobody owns.
+    /// Claims webhooks without an owner.
     async fn claim(&mut self) -> Result<()> {
         let (node, now) = (self.app.node, self.app.clock.now());
-        if self.shared && !self.app.dispatch.holds(now) {
+        if self.is_shared && !self.app.dispatch.holds(now) {
             return Ok(());
         }
         loop {
             let claimed = self
                 .write(move |tx| {
-                    let claimed = webhook::claim(tx, node, now, CLAIM)?;
+                    let claimed = webhook::claim(tx, node, now, MAX_CLAIMED_HOOKS)?;
                     for hook in &claimed {
                         delivery::requeue_in_flight(tx, hook.key, now)?;
                     }
                     Ok(claimed)
                 })
                 .await?;
-            let more = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == CLAIM);
+            let more =
+                i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == MAX_CLAIMED_HOOKS);
             self.attach(claimed).await;
             if !more {
                 return Ok(());
@@ -262,14 +263,14 @@ impl Supervisor {
         }
     }
 
-    /// Puts claimed webhooks to their logs.
+    /// Adds claimed webhooks to their logs.
     async fn attach(&mut self, claimed: Vec<Webhook>) {
         let mut logs: BTreeMap<WorkspaceId, Vec<Webhook>> = BTreeMap::new();
         for hook in claimed {
             logs.entry(hook.key.workspace).or_default().push(hook);
         }
         for (workspace, hooks) in logs {
-            // From here on the log hears of what is committed, also between the read and the opening.
+            // The log notes commits from here on, also those between the read and its opening.
             self.app.dispatch.lock().logs.entry(workspace).or_default();
             let last: Result<i64> = self
                 .app
@@ -279,26 +280,27 @@ impl Supervisor {
             match last {
                 Ok(last) => self.app.dispatch.lock().attach(workspace, last, hooks),
                 Err(error) => {
-                    log(&error, "cannot open a log");
+                    log_in(workspace, &error, "cannot open its log");
                     self.given_up.extend(hooks.iter().filter_map(lease_of));
-                    self.unowned = true;
+                    self.has_unowned = true;
                 }
             }
         }
     }
 
-    /// Reads again what the webhooks of changed instances are.
+    /// Reloads the webhooks of changed instances.
     async fn reload_changed(&mut self) {
         let changed = std::mem::take(&mut self.app.dispatch.lock().changed);
         for (workspace, integration) in changed {
             if let Err(error) = self.reload(workspace, integration).await {
-                log(&error, "cannot read the webhooks of an instance");
+                let what = format!("cannot read the webhooks of integration {integration}");
+                log_in(workspace, &error, &what);
                 self.app
                     .dispatch
                     .lock()
                     .changed
                     .insert((workspace, integration));
-                self.unowned = true;
+                self.has_unowned = true;
                 return;
             }
         }
@@ -310,7 +312,7 @@ impl Supervisor {
             .db
             .read(move |conn| webhook::list(conn, workspace, integration))
             .await?;
-        self.unowned |= rows.iter().any(|row| row.live && row.owner.is_none());
+        self.has_unowned |= rows.iter().any(|row| row.live && row.owner.is_none());
         let mut state = self.app.dispatch.lock();
         if let Some(log) = state.logs.get_mut(&workspace) {
             let mut kept = HashSet::new();
@@ -332,19 +334,19 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Fetches what this node has not seen being committed.
+    /// Fetches the events that other nodes committed.
     async fn catch_up(&mut self) {
         let behind = std::mem::take(&mut self.app.dispatch.lock().behind);
         for (workspace, last) in behind {
-            if let Err(error) = self.catch_up_with(workspace, last).await {
-                log(&error, "cannot read a log");
+            if let Err(error) = self.fetch_log(workspace, last).await {
+                log_in(workspace, &error, "cannot read its log");
                 self.app.dispatch.lock().is_behind(News { workspace, last });
-                self.unowned = true;
+                self.has_unowned = true;
             }
         }
     }
 
-    async fn catch_up_with(&mut self, workspace: WorkspaceId, last: i64) -> Result<()> {
+    async fn fetch_log(&mut self, workspace: WorkspaceId, last: i64) -> Result<()> {
         loop {
             let known = {
                 let state = self.app.dispatch.lock();
@@ -356,7 +358,7 @@ impl Supervisor {
             let events = self
                 .app
                 .db
-                .read(move |conn| event::list(conn, workspace, known, FETCH))
+                .read(move |conn| event::list(conn, workspace, known, MAX_FETCHED_EVENTS))
                 .await?;
             if events.is_empty() {
                 return Ok(());
@@ -366,36 +368,36 @@ impl Supervisor {
                 state.feed(Arc::new(event));
             }
             drop(state);
-            // Webhooks that were waiting for these go on at once.
+            // Runners for these events start at once.
             self.start_runners();
         }
     }
 
-    /// Wakes the webhooks that have deferred events due, or something to replay.
+    /// Wakes the webhooks with deferred events that are due, or with replays.
     async fn wake_due(&self, now: Timestamp) {
         {
             let mut state = self.app.dispatch.lock();
             if state.due.is_none_or(|due| due > now) {
                 return;
             }
-            // What is deferred from here on says so itself.
+            // Events deferred from here on set it again.
             state.due = None;
         }
         let node = self.app.node;
         let found = self.app.db.read(move |conn| {
-            let (mut keys, next) = delivery::due_hooks(conn, node, now, DUE)?;
-            keys.extend(delivery::replaying(conn, node, DUE)?);
-            Ok::<_, crate::error::Error>((keys, next))
+            let (mut keys, next) = delivery::due_hooks(conn, node, now, MAX_WOKEN_HOOKS)?;
+            keys.extend(delivery::replaying(conn, node, MAX_WOKEN_HOOKS)?);
+            Ok::<_, Error>((keys, next))
         });
         match found.await {
             Ok((keys, next)) => {
                 let mut state = self.app.dispatch.lock();
-                state.due_by(next.map(|next| next.max(now + DUE_PAUSE)));
+                state.due_by(next.map(|next| next.max(now + MIN_DUE_INTERVAL)));
                 keys.into_iter().for_each(|key| state.nudge(key));
             }
             Err(error) => {
-                log(&error, "cannot read what is due");
-                self.app.dispatch.lock().due_by(Some(now + PAUSE));
+                log_error(&error, "cannot read which deferred events are due");
+                self.app.dispatch.lock().due_by(Some(now + RETRY_DELAY));
             }
         }
     }
@@ -406,16 +408,17 @@ impl Supervisor {
             let position = state
                 .logs
                 .get(&hook.key().workspace)
-                .and_then(|log| log.position(&hook));
+                .and_then(|log| log.start_position(&hook));
             let Some(position) = position else { continue };
             let (lease, app) = (hook.lease, self.app.clone());
             let runner = Runner::new(app.clone(), hook, position, self.stop.clone());
             let work = async move {
                 let end = AssertUnwindSafe(runner.run()).catch_unwind().await;
                 let Ok(end) = end else {
-                    tracing::error!(webhook.id = %lease.key.id, "a webhook's runner has died");
-                    app.clock.sleep(PAUSE).await;
-                    return (lease, End::Died);
+                    let Key { workspace, id, .. } = lease.key;
+                    tracing::error!(%workspace, webhook.id = %id, "webhook {id}: its runner panicked; starting it again");
+                    app.clock.sleep(RETRY_DELAY).await;
+                    return (lease, Exit::Panicked);
                 };
                 (lease, end)
             };
@@ -432,22 +435,23 @@ impl Supervisor {
             {
                 Ok(()) => {
                     self.app.dispatch.lock().drop_hook(&lease);
-                    self.unowned = true;
+                    self.has_unowned = true;
                 }
                 Err(error) => {
-                    log(&error, "cannot give a webhook up");
+                    let Key { workspace, id, .. } = lease.key;
+                    log_in(workspace, &error, &format!("cannot give up webhook {id}"));
                     self.given_up.push(lease);
-                    self.unowned = true;
+                    self.has_unowned = true;
                     return;
                 }
             }
         }
     }
 
-    /// Writes the cursors of webhooks that are idle and more than `from` events behind.
+    /// Writes the cursors of idle webhooks that are more than `from` events behind.
     async fn flush(&self, from: i64) {
         let idle = self.app.dispatch.lock().lagging(from);
-        for chunk in idle.chunks(CHUNK) {
+        for chunk in idle.chunks(MAX_FLUSHED_CURSORS) {
             let cursors = chunk.to_vec();
             let done = self.write(move |tx| {
                 for (lease, cursor) in &cursors {
@@ -457,32 +461,34 @@ impl Supervisor {
             });
             match done.await {
                 Ok(()) => self.app.dispatch.lock().saved(chunk),
-                Err(error) => return log(&error, "cannot write cursors"),
+                Err(error) => {
+                    return log_error(&error, "cannot write the cursors of idle webhooks");
+                }
             }
         }
     }
 
-    /// Lets the runners finish, writes every cursor, and gives the webhooks up.
-    async fn end(&mut self) -> Result<()> {
+    /// Waits for the runners to end, writes every cursor and gives up the leases.
+    async fn shut_down(&mut self) -> Result<()> {
         while let Some(ended) = self.runners.join_next().await {
-            self.ended(ended);
+            self.runner_ended(ended);
         }
         self.flush(0).await;
-        let (node, alone) = (self.app.node, !self.shared);
+        let (node, alone) = (self.app.node, !self.is_shared);
         self.app.dispatch.lock().drop_all();
         self.write(move |tx| Ok(webhook::release(tx, node, alone)?))
             .await
     }
 
-    /// Waits after a failure. True when the server stops.
+    /// Waits after a failure. Returns true if the server stops.
     async fn pause(&self) -> bool {
         tokio::select! {
-            () = self.app.clock.sleep(PAUSE) => false,
+            () = self.app.clock.sleep(RETRY_DELAY) => false,
             () = self.stop.cancelled() => true,
         }
     }
 
-    /// A write that belongs to no workspace.
+    /// Runs a write that belongs to no workspace.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
@@ -491,9 +497,17 @@ impl Supervisor {
     }
 }
 
-/// How many cursors are written in one transaction.
-const CHUNK: usize = 500;
+/// The most cursors that are written in one transaction.
+const MAX_FLUSHED_CURSORS: usize = 500;
 
-fn log(error: &crate::error::Error, what: &'static str) {
-    tracing::error!(error = error as &dyn std::error::Error, "{what}");
+/// Logs a failure whose work is repeated.
+fn log_error(error: &Error, what: &str) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "{what}; trying again"
+    );
+}
+
+fn log_in(workspace: WorkspaceId, error: &Error, what: &str) {
+    tracing::error!(error = error as &dyn std::error::Error, %workspace, "workspace {workspace}: {what}; trying again");
 }

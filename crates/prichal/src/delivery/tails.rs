@@ -1,33 +1,33 @@
-//! The newest events of all logs together: how much of them is in memory, and which go first.
+//! The memory of the newest events of all logs, and its bound. The log used least recently gives way first.
 
 use std::collections::{BTreeMap, HashMap};
 
 use prichal_core::id::WorkspaceId;
 
-/// The most bytes that are kept of all logs together.
-pub(super) const MOST: usize = 32 << 20;
+/// The most memory of all logs together, in bytes.
+pub(super) const MAX_BYTES: usize = 32 << 20;
 
-/// The logs that have events in memory, by when they were used.
+/// The logs with events in memory, in the order of their last use.
 #[derive(Default)]
 pub(super) struct Tails {
     bytes: usize,
     used: HashMap<WorkspaceId, (u64, usize)>,
     order: BTreeMap<u64, WorkspaceId>,
     clock: u64,
-    /// Logs that were used last before this are idle.
+    /// The clock at the last [`Self::take_idle`]. Logs not used since then are idle.
     mark: u64,
 }
 
 impl Tails {
-    /// A log has been used and takes this much now. Gives the logs that have to forget theirs.
-    pub(super) fn used(&mut self, workspace: WorkspaceId, bytes: usize) -> Vec<WorkspaceId> {
+    /// Notes that a log was used and its memory. Returns the logs that have to drop their events.
+    pub(super) fn touch(&mut self, workspace: WorkspaceId, bytes: usize) -> Vec<WorkspaceId> {
         self.forget(workspace);
         self.clock += 1;
         self.used.insert(workspace, (self.clock, bytes));
         self.order.insert(self.clock, workspace);
         self.bytes += bytes;
         let mut over = Vec::new();
-        while self.bytes > MOST
+        while self.bytes > MAX_BYTES
             && let Some(oldest) = self.order.values().next().copied()
         {
             self.forget(oldest);
@@ -36,7 +36,7 @@ impl Tails {
         over
     }
 
-    /// A log has nothing in memory any more.
+    /// Notes that a log has no events in memory.
     pub(super) fn forget(&mut self, workspace: WorkspaceId) {
         if let Some((at, bytes)) = self.used.remove(&workspace) {
             self.order.remove(&at);
@@ -44,8 +44,8 @@ impl Tails {
         }
     }
 
-    /// The logs that were not used since this was asked the last time.
-    pub(super) fn idle(&mut self) -> Vec<WorkspaceId> {
+    /// Removes and returns the logs that were not used since the last call.
+    pub(super) fn take_idle(&mut self) -> Vec<WorkspaceId> {
         let idle: Vec<_> = self
             .order
             .range(..=self.mark)
@@ -68,26 +68,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_goes_first() {
+    fn the_log_used_least_recently_gives_way_first() {
         let mut tails = Tails::default();
-        assert_eq!(tails.used(log(1), MOST / 2), []);
-        assert_eq!(tails.used(log(2), MOST / 2), []);
-        assert_eq!(tails.used(log(1), MOST / 2), []);
-        assert_eq!(tails.used(log(3), 1), [log(2)]);
-        assert_eq!(tails.used(log(3), MOST), [log(1)]);
-        assert_eq!(tails.used(log(3), MOST + 1), [log(3)]);
+        assert_eq!(tails.touch(log(1), MAX_BYTES / 2), []);
+        assert_eq!(tails.touch(log(2), MAX_BYTES / 2), []);
+        assert_eq!(tails.touch(log(1), MAX_BYTES / 2), []);
+        assert_eq!(tails.touch(log(3), 1), [log(2)]);
+        assert_eq!(tails.touch(log(3), MAX_BYTES), [log(1)]);
+        assert_eq!(tails.touch(log(3), MAX_BYTES + 1), [log(3)]);
         assert_eq!((tails.bytes, tails.order.len()), (0, 0));
     }
 
     #[test]
-    fn what_is_idle_goes_after_two_looks() {
+    fn idle_logs_are_taken_at_the_second_call() {
         let mut tails = Tails::default();
-        tails.used(log(1), 1);
-        tails.used(log(2), 1);
-        assert_eq!(tails.idle(), []);
-        tails.used(log(2), 2);
-        assert_eq!(tails.idle(), [log(1)]);
-        assert_eq!(tails.idle(), [log(2)]);
+        tails.touch(log(1), 1);
+        tails.touch(log(2), 1);
+        assert_eq!(tails.take_idle(), []);
+        tails.touch(log(2), 2);
+        assert_eq!(tails.take_idle(), [log(1)]);
+        assert_eq!(tails.take_idle(), [log(2)]);
         assert_eq!(tails.bytes, 0);
     }
 }

@@ -1,7 +1,18 @@
 //! Targets: the kinds of receivers that events are delivered to.
 //!
-//! The runner knows the order of events, retries and cursors; a target knows its receiver, the call and the
-//! meaning of its results. A further kind is one file here and one line in [`TARGETS`].
+//! Leases, cursors, the order of events, retries, replays and the attempt log are the same for every kind. A
+//! target knows its receivers, the call and the meaning of its results.
+//!
+//! A hook, the subscription of one receiver, is a row of the table `webhook`. Its definition is the JSON of a
+//! webhook, and its filter selects the events. To add a kind of target, say subjects of a NATS server:
+//!
+//! 1. Choose an integration id that marks its hooks, as `document_hook::INTEGRATION` of the store does.
+//! 2. Write one file here: a type that implements [`Target`], and a [`Recipient`] that makes the call. The
+//!    subject may be the `relativeUrl` of the definition. More data needs a table of its own, with a migration.
+//! 3. Declare the file below, and add id and type to [`TARGETS`].
+//!
+//! The resource that adds, changes and deletes hooks belongs to a dialect. It writes them by `prichal_store::webhook`
+//! and calls [`Dispatch::hook_changed`](super::Dispatch::hook_changed) after the commit.
 
 mod document_hook;
 pub mod webhook;
@@ -12,13 +23,14 @@ use futures_util::future::BoxFuture;
 use prichal_core::{
     event::Origin,
     health::{Effect, Streak},
-    id::WorkspaceId,
+    id::{IntegrationId, WorkspaceId},
     retry::{Schedule, Verdict},
     time::Timestamp,
 };
 use prichal_store::{
     Conn, LoggedEvent, Tx,
     delivery::Lane,
+    event,
     webhook::{Key, Lease},
 };
 
@@ -33,35 +45,49 @@ use crate::{
     },
 };
 
-/// Every kind of target. A hook belongs to the first that owns it.
-static TARGETS: [&dyn Target; 2] = [&document_hook::DocumentHooks, &webhook::Webhooks];
+/// The kinds of targets, with the integration id that marks the hooks of each. All other hooks are those of
+/// integrations, [`webhook::Webhooks`].
+static TARGETS: &[(IntegrationId, &dyn Target)] =
+    &[(document_hook::INTEGRATION, &document_hook::DocumentHooks)];
 
 /// The target of a hook.
 pub(super) fn of(key: Key) -> &'static dyn Target {
-    let owner = TARGETS.into_iter().find(|target| target.owns(key));
-    owner.unwrap_or(&webhook::Webhooks)
+    for (id, target) in TARGETS {
+        if *id == key.integration {
+            return *target;
+        }
+    }
+    &webhook::Webhooks
+}
+
+/// The integration ids that mark hooks of targets, and the attempts at them.
+pub fn integrations() -> Vec<IntegrationId> {
+    TARGETS.iter().map(|(id, _)| *id).collect()
 }
 
 /// A kind of receiver.
 pub(super) trait Target: Sync {
-    /// True of the hooks of this kind.
-    fn owns(&self, key: Key) -> bool;
-
-    /// Looks up the receiver of a hook. `None` if it no longer exists.
-    fn find<'a>(
+    /// Looks up the receiver of a hook. `None` if it no longer exists. Called before the first attempt, and again
+    /// after each change of the hook.
+    fn resolve<'a>(
         &'a self,
         app: &'a Delivery,
         hook: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>>;
 
     /// The waits between the attempts for one event.
-    fn schedule<'a>(&self, config: &'a Config) -> &'a Schedule;
+    fn schedule<'a>(&self, config: &'a Config) -> &'a Schedule {
+        &config.retry_schedule
+    }
 
     /// True if the next event of an entity waits until the result of the one before is written.
-    fn is_strict(&self) -> bool;
+    fn is_strictly_ordered(&self) -> bool {
+        false
+    }
 
-    /// Notes in the batch how the result of an attempt changes the standing of a hook.
-    fn note(&self, standing: &mut Standing, batch: &mut Batch, verdict: Verdict, now: Timestamp);
+    /// Counts the result of an attempt in `state`. Puts a streak that changed, and the change of health that
+    /// follows, into the batch.
+    fn count(&self, state: &mut HealthState, batch: &mut Batch, verdict: Verdict, now: Timestamp);
 
     /// The events after `cursor` that a replay may contain, at most `limit` of them.
     fn replayable(
@@ -70,23 +96,29 @@ pub(super) trait Target: Sync {
         workspace: WorkspaceId,
         cursor: i64,
         limit: i64,
-    ) -> Result<Vec<LoggedEvent>>;
+    ) -> Result<Vec<LoggedEvent>> {
+        Ok(event::list(conn, workspace, cursor, limit)?)
+    }
 
-    /// Writes a change of health.
+    /// Writes a change of health, in the transaction that writes the batch.
     fn write_health(
         &self,
         vault: &Vault,
         tx: &mut Tx<'_>,
         key: Key,
-        health: Health,
+        change: HealthChange,
         origin: &Origin,
     ) -> Result<()>;
 }
 
-/// A receiver that was looked up, good until its hook changes.
+/// A receiver that was looked up, valid until its hook changes.
 pub(super) trait Recipient: Send + Sync {
-    /// Delivers an event.
-    fn deliver<'a>(&'a self, app: &'a Delivery, delivery: Attempt<'a>) -> BoxFuture<'a, Ended>;
+    /// Delivers an event: one call, with a deadline of `delivery_timeout`.
+    fn deliver<'a>(
+        &'a self,
+        app: &'a Delivery,
+        delivery: Attempt<'a>,
+    ) -> BoxFuture<'a, AttemptResult>;
 }
 
 /// One attempt to deliver an event.
@@ -99,31 +131,36 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u32,
 }
 
-/// The end of an attempt.
-pub(super) enum Ended {
-    /// The receiver was called.
+/// The result of an attempt.
+pub(super) enum AttemptResult {
+    /// The receiver was called, or could not be reached. The outcome gets a row in the attempt log. A protocol without
+    /// HTTP statuses reports `Reply::AnsweredPlainly` with status 200 for a success, `Reply::Failed` for a failure,
+    /// and no `http_status`.
     Called(Outcome),
-    /// It was not the event's turn: it is tried again then.
+    /// The event has to wait for another one until this time.
     Postponed(Timestamp),
-    /// The event has nothing to tell.
+    /// The event does not concern the receiver.
     Skipped,
     /// The lease of the hook is lost.
     Lost,
 }
 
-/// The failures of a hook as its runner counts them.
+/// The health of a hook, as its runner counts it.
 #[derive(Default)]
-pub(super) struct Standing {
+pub(super) struct HealthState {
     pub(super) streak: Streak,
-    /// True once the store knows that attempts succeed. A new runner begins with false: a webhook that was
-    /// switched off and on again has no streak, and its first success makes the instance active.
+    /// True once the store has [`HealthChange::Recovered`]. A new runner begins with false: a webhook that was
+    /// switched off and on again has no streak, but its first success makes the instance active.
     pub(super) is_well: bool,
 }
 
-/// A change of a hook's health, to be written.
+/// A change of a hook's health that is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Health {
-    Well,
-    Ill(Effect),
+pub(super) enum HealthChange {
+    /// Attempts succeed.
+    Recovered,
+    /// Attempts fail, with this effect on the instance.
+    Failing(Effect),
+    /// Deliveries are paused until somebody resumes them.
     Paused,
 }

@@ -1,4 +1,4 @@
-//! Walks carried to their end: by the request that waits, or by the server after it.
+//! Walks, work on many rows in small transactions, carried to their end by a request or by the server after it.
 
 use prichal_core::id::{EntityId, WorkspaceId};
 use prichal_store::{
@@ -18,12 +18,12 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// The most works that are looked up at once.
-const MOST: i64 = 100;
+/// The most walks that are listed at once.
+const MAX_WALKS: i64 = 100;
 
-/// Does a workspace's work of one kind to the end. It goes on when nobody waits for it any more.
+/// Carries a workspace's walks of one kind to their end, also if the request that waits for them is dropped.
 pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Result<()> {
-    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, MOST);
+    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, MAX_WALKS);
     let walks = app.db.read(list).await?;
     if walks.is_empty() {
         return Ok(());
@@ -39,9 +39,9 @@ pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Resul
     app.background.spawn(work).await.map_err(Error::internal)?
 }
 
-/// Does what requests have left. One that fails does not keep the others.
+/// Carries on the walks that requests left. A failed walk does not stop the others.
 pub async fn resume(app: &Delivery) -> Result<()> {
-    let list = |conn: &mut Conn| store::list(conn, MOST);
+    let list = |conn: &mut Conn| store::list(conn, MAX_WALKS);
     let mut outcome = Ok(());
     for walk in app.db.read(list).await? {
         let done = carry_on(app, &walk).await;
@@ -72,7 +72,8 @@ async fn carry_on(app: &Delivery, walk: &Walk) -> Result<()> {
     }
 }
 
-/// Does some of a work, and names the workspaces whose webhooks that has changed. `None` once it is done.
+/// Does one transaction's worth of a walk. Returns the workspaces whose webhooks it changed, or `None` once the walk
+/// is complete.
 fn bite(app: &Delivery, tx: &mut Tx<'_>, walk: &Walk) -> Result<Option<Told>> {
     let Some(walk) = store::find_for_update(tx, walk)? else {
         return Ok(None);
@@ -91,11 +92,11 @@ fn bite(app: &Delivery, tx: &mut Tx<'_>, walk: &Walk) -> Result<Option<Told>> {
         }
         Kind::Waiting | Kind::Due => again(delivery::go_on(tx, &walk)?),
     };
-    store::settle(tx, &walk, last.as_deref())?;
+    store::advance(tx, &walk, last.as_deref())?;
     Ok(Some(told))
 }
 
-/// What is removed, or is found no more once it is done, needs no mark.
+/// The mark of a walk that needs none, because it finds only the rows that are left.
 fn again(more: bool) -> Option<String> {
     more.then(String::new)
 }

@@ -1,11 +1,10 @@
-//! Calls of companies' document hooks (`docs/contracts/idocs.md §3`): in the vendor's words and with his
-//! signature, and strictly in order for each document.
+//! Companies' document hooks (`docs/contracts/idocs.md §3`): calls in the vendor's format with the vendor's
+//! signature, strictly in order for each document.
 //!
-//! The runner never makes two calls at once for the same document, and it holds the next one back until
-//! what came of the last is written. What is left is an event that waits for another try: before each
-//! call the store is asked whether an earlier one of the document does, and then this one waits with it.
-//! So a company hears of a document's statuses in their order, each after the one before was taken or,
-//! when all its tries were used up, given up.
+//! The runner never makes two calls at once for the same document, and holds back the next one until the result of
+//! the last is written. Before each call the store is asked for an earlier event of the document that is deferred,
+//! and the event waits with it. So a company receives a document's statuses in order, each after the one before was
+//! delivered or has used up its retries.
 
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::idocs::{self, event::StatusChange};
+pub(super) use prichal_store::document_hook::INTEGRATION;
 use prichal_store::{
     Conn, LoggedEvent, Tx,
     delivery::Lane,
@@ -28,10 +28,10 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{Attempt, Ended, Health, Recipient, Standing, webhook::REPLAY};
+use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, webhook::REPLAY};
 use crate::{
     config::Config,
-    delivery::{Delivery, Hook, commit::Batch, runner::PAUSE},
+    delivery::{Delivery, Hook, RETRY_DELAY, commit::Batch},
     domain::document_hook::Secrets,
     error::Result,
     platform::{
@@ -53,16 +53,12 @@ const SIGNATURE: HeaderName = HeaderName::from_static(idocs::header::SIGNATURE);
 pub(super) struct DocumentHooks;
 
 impl super::Target for DocumentHooks {
-    fn owns(&self, key: Key) -> bool {
-        key.integration == document_hook::INTEGRATION
-    }
-
-    fn find<'a>(
+    fn resolve<'a>(
         &'a self,
         _: &'a Delivery,
         _: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>> {
-        // The address is looked up before each call.
+        // The address is read before each call, because a change of it is no event in the log.
         let company: Arc<dyn Recipient> = Arc::new(Company);
         Box::pin(std::future::ready(Ok(Some(company))))
     }
@@ -71,12 +67,12 @@ impl super::Target for DocumentHooks {
         &config.document_retry_schedule
     }
 
-    fn is_strict(&self) -> bool {
+    fn is_strictly_ordered(&self) -> bool {
         true
     }
 
-    fn note(&self, standing: &mut Standing, batch: &mut Batch, verdict: Verdict, now: Timestamp) {
-        let streak = &mut standing.streak;
+    fn count(&self, state: &mut HealthState, batch: &mut Batch, verdict: Verdict, now: Timestamp) {
+        let streak = &mut state.streak;
         if verdict == Verdict::Delivered {
             if streak.on_success() {
                 batch.streak = Some(*streak);
@@ -87,7 +83,7 @@ impl super::Target for DocumentHooks {
         streak.on_failure(now, verdict == Verdict::Exhausted);
         batch.streak = Some(*streak);
         if streak.pauses(now) {
-            batch.health = Some(Health::Paused);
+            batch.health = Some(HealthChange::Paused);
         }
     }
 
@@ -106,10 +102,10 @@ impl super::Target for DocumentHooks {
         _: &Vault,
         tx: &mut Tx<'_>,
         key: Key,
-        health: Health,
+        change: HealthChange,
         origin: &Origin,
     ) -> Result<()> {
-        if health == Health::Paused {
+        if change == HealthChange::Paused {
             webhook::pause(tx, key)?;
             document_hook::set_paused(tx, key, origin.at)?;
         }
@@ -117,17 +113,21 @@ impl super::Target for DocumentHooks {
     }
 }
 
-/// A company that hears of its documents.
+/// A company that receives its documents' statuses.
 struct Company;
 
 impl Recipient for Company {
-    fn deliver<'a>(&'a self, app: &'a Delivery, attempt: Attempt<'a>) -> BoxFuture<'a, Ended> {
-        Box::pin(tell(app, attempt))
+    fn deliver<'a>(
+        &'a self,
+        app: &'a Delivery,
+        attempt: Attempt<'a>,
+    ) -> BoxFuture<'a, AttemptResult> {
+        Box::pin(deliver(app, attempt))
     }
 }
 
-/// Tells a company of an event of its log, if it is the event's turn.
-async fn tell(app: &Delivery, attempt: Attempt<'_>) -> Ended {
+/// Delivers an event of a company's log, if it is the event's turn.
+async fn deliver(app: &Delivery, attempt: Attempt<'_>) -> AttemptResult {
     let Attempt {
         lease,
         connections,
@@ -138,8 +138,8 @@ async fn tell(app: &Delivery, attempt: Attempt<'_>) -> Ended {
     let (Some(change), Some((_, document))) =
         (StatusChange::read(&event.body), event.entities().first())
     else {
-        tracing::warn!(workspace = %event.workspace, event.id = %event.id, "an event of a document says nothing of its status");
-        return Ended::Skipped;
+        tracing::warn!(workspace = %event.workspace, event.id = %event.id, "event {} is skipped: it has no status of a document", event.id);
+        return AttemptResult::Skipped;
     };
     let (seq, document) = (event.seq, *document);
     let turn = app
@@ -147,11 +147,12 @@ async fn tell(app: &Delivery, attempt: Attempt<'_>) -> Ended {
         .read(move |conn| document_hook::turn(conn, &lease, lane, seq, document));
     let hook = match turn.await {
         Ok(Turn::Call(hook)) => hook,
-        Ok(Turn::Wait(until)) => return Ended::Postponed(until),
-        Ok(Turn::Lost) => return Ended::Lost,
+        Ok(Turn::Wait(until)) => return AttemptResult::Postponed(until),
+        Ok(Turn::Lost) => return AttemptResult::Lost,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, webhook.id = %lease.key.id, "cannot read whom to call");
-            return Ended::Postponed(app.clock.now() + PAUSE);
+            let Key { workspace, id, .. } = lease.key;
+            tracing::error!(error = &error as &dyn std::error::Error, %workspace, webhook.id = %id, "webhook {id}: cannot read the address of the document hook; trying again");
+            return AttemptResult::Postponed(app.clock.now() + RETRY_DELAY);
         }
     };
     let body = change.body(event.workspace, seq, Some(number));
@@ -159,13 +160,13 @@ async fn tell(app: &Delivery, attempt: Attempt<'_>) -> Ended {
     let now = app.clock.now();
     let target = match Target::parse(&hook.url) {
         Ok(target) => target,
-        Err(error) => return Ended::Called(bad_url(now, error.to_string())),
+        Err(error) => return AttemptResult::Called(bad_url(now, error.to_string())),
     };
     let headers = headers(app, &hook, event.id.0, lane, &body, now);
     let read = |answer: &Answer| Reply::AnsweredPlainly {
         status: answer.status,
     };
-    Ended::Called(post(app, connections, &target, headers, body, read).await)
+    AttemptResult::Called(post(app, connections, &target, headers, body, read).await)
 }
 
 fn headers(
@@ -178,7 +179,7 @@ fn headers(
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     let mut put = |name: HeaderName, value: String| {
-        // All of these are ASCII that we made.
+        // Every value is ASCII that the server made, so none is left out.
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
@@ -191,7 +192,7 @@ fn headers(
             sign_document_event(secrets.good_at(now), now.secs(), body),
         ),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, workspace = %hook.workspace, "calls go out without a signature");
+            tracing::error!(error = &error as &dyn std::error::Error, workspace = %hook.workspace, webhook.id = %hook.id, "webhook {}: its call is not signed, because its secrets cannot be opened", hook.id);
         }
     }
     headers.insert(header::CONTENT_TYPE, JSON);

@@ -8,24 +8,21 @@ use futures_util::future::BoxFuture;
 use prichal_core::{
     event::Origin,
     health::{self, Effect},
-    id::WorkspaceId,
     integration::target_url,
-    retry::{Reply, Schedule, Verdict},
+    retry::{Reply, Verdict},
     time::Timestamp,
 };
 use prichal_dialect::kontur;
 use prichal_store::{
-    Conn, LoggedEvent, Tx,
+    LoggedEvent, Tx,
     delivery::Lane,
-    event,
     integration::{self, Instance},
     webhook::Key,
 };
 use uuid::Uuid;
 
-use super::{Attempt, Ended, Health, Recipient, Standing};
+use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient};
 use crate::{
-    config::Config,
     delivery::{Delivery, Hook, commit::Batch},
     domain::instance,
     error::Result,
@@ -52,11 +49,7 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 pub(super) struct Webhooks;
 
 impl super::Target for Webhooks {
-    fn owns(&self, _: Key) -> bool {
-        true
-    }
-
-    fn find<'a>(
+    fn resolve<'a>(
         &'a self,
         app: &'a Delivery,
         hook: &'a Hook,
@@ -68,45 +61,27 @@ impl super::Target for Webhooks {
         })
     }
 
-    fn schedule<'a>(&self, config: &'a Config) -> &'a Schedule {
-        &config.retry_schedule
-    }
-
-    fn is_strict(&self) -> bool {
-        false
-    }
-
-    fn note(&self, standing: &mut Standing, batch: &mut Batch, verdict: Verdict, now: Timestamp) {
+    fn count(&self, state: &mut HealthState, batch: &mut Batch, verdict: Verdict, now: Timestamp) {
         if verdict == Verdict::Delivered {
-            if standing.streak.on_success() {
-                batch.streak = Some(standing.streak);
-                standing.is_well = false;
+            if state.streak.on_success() {
+                batch.streak = Some(state.streak);
+                state.is_well = false;
             }
-            if !standing.is_well {
-                standing.is_well = true;
-                batch.health = Some(Health::Well);
+            if !state.is_well {
+                state.is_well = true;
+                batch.health = Some(HealthChange::Recovered);
             }
             return;
         }
         let is_exhausted = verdict == Verdict::Exhausted;
-        let effect = standing.streak.on_failure(now, is_exhausted);
-        batch.streak = Some(standing.streak);
-        // Switching off is final: no later result makes less of it.
-        if batch.health != Some(Health::Ill(Effect::SwitchOff))
+        let effect = state.streak.on_failure(now, is_exhausted);
+        batch.streak = Some(state.streak);
+        // Switching off is final, whatever later calls of the batch result in.
+        if batch.health != Some(HealthChange::Failing(Effect::SwitchOff))
             && let Some(effect) = effect
         {
-            batch.health = Some(Health::Ill(effect));
+            batch.health = Some(HealthChange::Failing(effect));
         }
-    }
-
-    fn replayable(
-        &self,
-        conn: &mut Conn,
-        workspace: WorkspaceId,
-        cursor: i64,
-        limit: i64,
-    ) -> Result<Vec<LoggedEvent>> {
-        Ok(event::list(conn, workspace, cursor, limit)?)
     }
 
     fn write_health(
@@ -114,57 +89,52 @@ impl super::Target for Webhooks {
         vault: &Vault,
         tx: &mut Tx<'_>,
         key: Key,
-        health: Health,
+        change: HealthChange,
         origin: &Origin,
     ) -> Result<()> {
-        write_health(vault, tx, key, health, origin)
+        let effect = match change {
+            HealthChange::Recovered => None,
+            HealthChange::Failing(Effect::SwitchOff) => {
+                return instance::switch_off(vault, tx, key, origin);
+            }
+            HealthChange::Failing(effect) => Some(effect),
+            // Webhooks are switched off instead.
+            HealthChange::Paused => return Ok(()),
+        };
+        let status = |status| match effect {
+            None => health::after_success(status),
+            Some(effect) => health::after_failure(status, effect),
+        };
+        instance::set_status(vault, tx, key.workspace, key.integration, status, origin)
     }
 }
 
-/// Writes what the results of calls mean for the status of the instance.
-pub(in crate::delivery) fn write_health(
-    vault: &Vault,
-    tx: &mut Tx<'_>,
-    key: Key,
-    health: Health,
-    origin: &Origin,
-) -> Result<()> {
-    let effect = match health {
-        Health::Well => None,
-        Health::Ill(Effect::SwitchOff) => return instance::switch_off(vault, tx, key, origin),
-        Health::Ill(effect) => Some(effect),
-        // Webhooks are switched off instead.
-        Health::Paused => return Ok(()),
-    };
-    let change = |status| match effect {
-        None => health::after_success(status),
-        Some(effect) => health::after_failure(status, effect),
-    };
-    instance::set_status(vault, tx, key.workspace, key.integration, change, origin)
-}
-
 impl Recipient for Receiver {
-    fn deliver<'a>(&'a self, app: &'a Delivery, attempt: Attempt<'a>) -> BoxFuture<'a, Ended> {
+    fn deliver<'a>(
+        &'a self,
+        app: &'a Delivery,
+        attempt: Attempt<'a>,
+    ) -> BoxFuture<'a, AttemptResult> {
         Box::pin(async move {
             let payload = Payload::of(attempt.event.clone(), attempt.lane == Lane::Replay);
-            Ended::Called(call(app, self, attempt.connections, payload).await)
+            AttemptResult::Called(call(app, self, attempt.connections, payload).await)
         })
     }
 }
 
-/// Who is called: the URL taken apart, the keys to sign with, what access keys say. Made anew when
-/// the webhook or its instance changes.
+/// The receiver of a webhook: its URL, its signing keys and the content of its access keys. Built again when the
+/// webhook or its instance changes.
 pub struct Receiver {
     target: Result<Target, String>,
     keys: Vec<SigningKey>,
-    /// The access key of a call but for its end.
+    /// The access key of a call, without its time of expiry.
     access: AccessKey,
-    /// True where calls carry one. Over a network that others can read along it would be theirs.
+    /// True if calls carry an access key: those that others on the network cannot read.
     gets_key: bool,
 }
 
 impl Receiver {
-    /// Nothing when the instance is gone.
+    /// Loads the receiver of a webhook. `None` if the instance is not installed.
     pub async fn load(app: &Delivery, key: Key, relative_url: &str) -> Result<Option<Self>> {
         let Key {
             workspace,
@@ -205,18 +175,16 @@ impl Receiver {
             },
         }
     }
-}
 
-impl Receiver {
-    /// Room for the connections of so many calls.
-    pub fn connections(&self, most: usize) -> Connections {
-        Connections::new(most, Requester::Workspace(self.access.workspace))
+    /// A pool of connections for this number of concurrent calls.
+    pub fn connections(&self, max_calls: usize) -> Connections {
+        Connections::new(max_calls, Requester::Workspace(self.access.workspace))
     }
 }
 
-/// What is sent.
+/// The message of a call.
 pub struct Payload {
-    /// The message's id: the event's.
+    /// The id of the message, which is the event's.
     pub id: Uuid,
     pub body: Bytes,
     pub replay: bool,
@@ -232,7 +200,7 @@ impl Payload {
     }
 }
 
-/// Lends the event's own text to the calls that send it.
+/// The event's text, shared with the log's tail instead of copied.
 struct Body(Arc<LoggedEvent>);
 
 impl AsRef<[u8]> for Body {
@@ -281,7 +249,7 @@ fn headers(
     let timestamp = now.secs();
     let mut headers = HeaderMap::with_capacity(10);
     let mut put = |name: HeaderName, value: String| {
-        // All of these are ASCII that we made.
+        // Every value is ASCII that the server made, so none is left out.
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }

@@ -169,7 +169,7 @@ fn unknown(id: &str) -> Error {
 fn wake(app: &App, released: &Suspect) {
     match released.item.kind {
         Kind::Run => app.channels.queue.look(),
-        Kind::Delivery => app.dispatch.look_aside(),
+        Kind::Delivery => app.dispatch.check_side_queues(),
         Kind::Tick => app.dispatch.ticks_changed(),
         Kind::Bulk => app.bulk.notify_one(),
         Kind::Call => app.telephony.watch.set(Some(app.clock.now())),

@@ -14,7 +14,7 @@ use prichal_store::{
     Conn, Tx,
     delivery::{self, AttemptFilter, Replay, STATUSES},
     document,
-    document_hook::{self, DocumentHook},
+    document_hook::{self, DocumentHook, INTEGRATION},
     webhook,
 };
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ pub(super) async fn put_subscription(
         Ok((JsonAnswer::ok(answer), is_other))
     };
     let (answer, is_other) = write_once_and(&company, key, &body, work).await?;
-    company.app.dispatch.document_hook_changed(workspace);
+    company.app.dispatch.hook_changed(workspace, INTEGRATION);
     if is_other == Some(true) {
         security::record(Event::HookChanged, Some(workspace), "document_hook");
     }
@@ -189,7 +189,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
         Ok::<_, Error>(())
     };
     company.app.db.write(workspace, work).await?;
-    company.app.dispatch.document_hook_changed(workspace);
+    company.app.dispatch.hook_changed(workspace, INTEGRATION);
     security::record(Event::HookChanged, Some(workspace), "document_hook");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -250,7 +250,7 @@ pub(super) async fn list_deliveries(
         webhook: Some(hook.id),
         ..filter
     };
-    let (workspace, of) = (hook.workspace, document_hook::INTEGRATION);
+    let (workspace, of) = (hook.workspace, INTEGRATION);
     let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
     let found = company.app.db.read(read).await?;
     let items = found.iter();

@@ -414,7 +414,7 @@ async fn write(
     let workspace = run.lane.workspace;
     let (at, run, state, origin) = (app.clone(), run.clone(), state.clone(), origin.clone());
     let work = move |tx: &mut Tx<'_>| {
-        if !run::settle(tx, &run, at.node, &state)? {
+        if !run::record_outcome(tx, &run, at.node, &state)? {
             return Ok::<_, Error>(None);
         }
         let changed = effects.write(&at, tx, &origin, run.channel)?;

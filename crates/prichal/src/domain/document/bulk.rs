@@ -247,7 +247,7 @@ async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> R
             }
             element.completed_on = Some(now);
             // After the work, so that whatever it has written goes with it.
-            if store::settle(tx, node, &element)? {
+            if store::complete(tx, node, &element)? {
                 Ok(())
             } else {
                 Err(lost())

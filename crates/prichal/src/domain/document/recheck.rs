@@ -139,7 +139,7 @@ async fn put_off(app: &Domain, signature: Signature) -> Result<()> {
         ..signature.check.clone()
     };
     let company = signature.company;
-    let write = move |tx: &mut Tx<'_>| signature::settle(tx, &signature, &check);
+    let write = move |tx: &mut Tx<'_>| signature::record_outcome(tx, &signature, &check);
     app.db.write(company, write).await?;
     Ok(())
 }
@@ -177,7 +177,7 @@ async fn again(app: &Domain, signature: Signature) -> Result<()> {
             {
                 check.due_at = Some(now);
             }
-            if !signature::settle(tx, &signature, &check)? {
+            if !signature::record_outcome(tx, &signature, &check)? {
                 return Ok::<_, Error>(());
             }
             signature::put_proofs(tx, &signature, &proofs)?;
