@@ -26,6 +26,8 @@ use prichal_core::{
     channel::{Channel, Tokens},
     channel_type::ChannelType,
     id::{EntityId, WorkspaceId},
+    patch::PatchErrors,
+    schema::Fault,
     script::Script,
 };
 use prichal_store::{
@@ -45,9 +47,16 @@ use crate::{
     },
 };
 
-/// What this node knows of channels.
-#[derive(Default)]
+/// The texts that scripts are thrown for errors with details.
+#[derive(Clone, Copy)]
+pub struct Wording {
+    pub faults: fn(&[Fault]) -> String,
+    pub refused_operations: fn(&PatchErrors) -> String,
+}
+
+/// The state of channels on this node.
 pub struct Channels {
+    wording: Wording,
     by_token: Cache<String, Option<Arc<ChannelHandle>>>,
     by_id: Cache<Lane, Option<Arc<ChannelHandle>>>,
     scripts: Cache<(WorkspaceId, String), Option<Arc<Loaded>>>,
@@ -59,6 +68,37 @@ pub struct Channels {
 }
 
 impl Channels {
+    pub fn new(wording: Wording) -> Self {
+        Self {
+            wording,
+            by_token: Cache::default(),
+            by_id: Cache::default(),
+            scripts: Cache::default(),
+            turns: Mutex::default(),
+            unwritten: AtomicUsize::default(),
+            queue: queue::Queue::default(),
+            sockets: sockets::Sockets::default(),
+        }
+    }
+
+    /// The text that a script is thrown for an error.
+    pub fn thrown(&self, error: &Error) -> String {
+        match error {
+            Error::Invalid(faults) => (self.wording.faults)(faults),
+            Error::PatchRefused(errors) => {
+                format!("{error}. {}", (self.wording.refused_operations)(errors))
+            }
+            Error::Unavailable(_) | Error::Internal(_) => {
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "cannot answer a script"
+                );
+                error.to_string()
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Whose turn it is with what a channel keeps.
     fn turn(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,11 +6,11 @@ pub mod edit;
 pub mod link;
 
 use prichal_core::{
-    entity::{inner_links, rights::Authority},
+    entity::{self as rules, inner_links, rights::Authority},
     event::EntityKind,
     id::{EntityId, WorkspaceId},
+    schema::{Object, Problem},
 };
-use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     entity::{self, Entity},
@@ -92,9 +92,17 @@ pub fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
         .collect())
 }
 
+/// The members as the store keeps them.
+pub fn members_text(members: &Object) -> Result<String> {
+    rules::to_text(members).map_err(|fault| match fault.problem {
+        Problem::Rule(message) => Error::refused("invalidArgs", message),
+        _ => vec![fault].into(),
+    })
+}
+
 /// The model of an entity, as its readers see it.
 pub fn model(entity: &Entity, links: &[Uuid]) -> String {
-    kontur::entity::model(
+    rules::model(
         entity.kind,
         entity.id.0,
         &entity.members,

@@ -12,13 +12,12 @@ use prichal_core::{
     health::{self, Effect},
     id::{EventId, IntegrationId, WorkspaceId},
     integration::{
-        Features, Instance as Model, Kind, SIGNING_SECRET, Secret, Secrets, Setting, Status,
-        Trigger, Webhook as Hook,
+        Features, Instance as Model, Kind, SIGNING_SECRET, Secret, Setting, Status, Trigger,
+        Webhook as Hook,
     },
     time::Timestamp,
     update_info::UpdateInfo,
 };
-use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Instance as Row, Integration, Revocation},
@@ -46,11 +45,6 @@ pub struct Found {
 impl Found {
     pub fn id(&self) -> IntegrationId {
         self.row.integration.id
-    }
-
-    /// The model as answers show it.
-    pub fn text(&self, secrets: Secrets) -> String {
-        kontur::entity::instance(&self.model, self.id().0, secrets, &self.row.update_info)
     }
 }
 

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::instances::{InstanceModel, UpdateInfoModel, not_installed};
+use super::instances::{self, InstanceModel, UpdateInfoModel, not_installed};
 use crate::{
     app::App,
     domain::instance::{self, Found},
@@ -184,7 +184,7 @@ fn authorize(app: &App, workspace: Workspace, found: &Found) -> Result<Response>
     security::record(Event::SignedIn, Some(workspace.id), &actor);
     let result = AuthResult {
         workspace: workspace.into(),
-        integration_instance: RawValue::from_string(found.text(Secrets::Shown))
+        integration_instance: RawValue::from_string(instances::text(&found, Secrets::Shown))
             .map_err(Error::internal)?,
         access_key,
     };

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{
     caller::{Admin, Member},
-    instances::{InPath, InstanceModel, UpdateInfoModel, not_installed, signing_fault},
+    instances::{self, InPath, InstanceModel, UpdateInfoModel, not_installed, signing_fault},
     manifest::{ManifestBody, ManifestModel},
 };
 use crate::{
@@ -263,7 +263,7 @@ pub(super) async fn install_integration(
     let work = move |tx: &mut Tx<'_>| {
         let integration = find(tx.conn()?, origin.workspace, id)?;
         let found = instance::install(&app.vault, tx, integration, &origin)?;
-        Ok((JsonAnswer::ok(found.text(Secrets::Shown)), ()))
+        Ok((JsonAnswer::ok(instances::text(&found, Secrets::Shown)), ()))
     };
     let (answer, done) = write_once_and(&member, key, &body, work).await?;
     note(&member, Event::IntegrationInstalled, id, done);

@@ -18,7 +18,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
-    entity::{self as rules, rights::Authority},
+    entity::rights::Authority,
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
     json,
@@ -26,7 +26,6 @@ use prichal_core::{
     schema::{self, Object},
     time::Timestamp,
 };
-use prichal_dialect::kontur;
 use prichal_store::{Conn, Tx, entity::Entity, kv, run};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -490,8 +489,7 @@ impl RunHost {
         let (mut found, links) = self.find(place).await?;
         let (origin, authority) = (self.origin(), self.effects.authority);
         let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
-        found.members = rules::to_text(&shown.members)
-            .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
+        found.members = entity::members_text(&shown.members)?;
         if shown.changed {
             found.update_info = found.update_info.changed(&origin);
         }
@@ -655,7 +653,7 @@ impl Host for RunHost {
         answer
             .map(Option::unwrap_or_default)
             .inspect_err(|error| security::refused(error, Some(self.workspace)))
-            .map_err(|error| thrown(&error))
+            .map_err(|error| self.app.channels.thrown(&error))
     }
 
     fn begin(&mut self, name: &str, argument: &str) -> BoxFuture<'static, Result<String, String>> {
@@ -665,24 +663,8 @@ impl Host for RunHost {
         };
         match begun {
             Ok(work) => work,
-            Err(error) => std::future::ready(Err(thrown(&error))).boxed(),
+            Err(error) => std::future::ready(Err(self.app.channels.thrown(&error))).boxed(),
         }
-    }
-}
-
-/// How an error of ours looks to a script.
-pub fn thrown(error: &Error) -> String {
-    match error {
-        Error::Invalid(faults) => kontur::fault::texts(faults),
-        Error::PatchRefused(errors) => format!("{error}. {}", kontur::patch::summary(errors)),
-        Error::Unavailable(_) | Error::Internal(_) => {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "a script could not be answered"
-            );
-            error.to_string()
-        }
-        other => other.to_string(),
     }
 }
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{
     Loaded, by_id,
-    host::{Effects, OVERTAKEN, RunHost, author_of, origin, thrown},
+    host::{Effects, OVERTAKEN, RunHost, author_of, origin},
     queue::{self, request_of},
     request::Request,
     script, send,
@@ -181,7 +181,7 @@ pub async fn perform(app: &Domain, _: &Flight, mut run: Run) -> Option<Ended> {
     let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,
         // The store is away: it is tried again like any other failure.
-        Err(error) => (Done::failed(thrown(&error)), false),
+        Err(error) => (Done::failed(app.channels.thrown(&error)), false),
     };
     let failure = done.outcome.failure.as_ref();
     if app.abort.is_cancelled() && failure.is_some_and(|failure| failure.stopped) {
@@ -392,7 +392,7 @@ impl Ended {
                 Err(error) => {
                     effects = Effects::default();
                     state.status = Status::Failed;
-                    state.error = Some(tokens.mask_text(thrown(&error)));
+                    state.error = Some(tokens.mask_text(app.channels.thrown(&error)));
                     state.due_at = None;
                     if is_retried {
                         defer(app, &mut state);
@@ -513,7 +513,7 @@ pub async fn run_now(
                 Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN && again < AGAIN => {
                     continue;
                 }
-                Err(error) => outcome.failure = Some(Failure::new(thrown(&error))),
+                Err(error) => outcome.failure = Some(Failure::new(app.channels.thrown(&error))),
             }
         }
         let record = record(app, &now, (id, lane, began), &outcome);

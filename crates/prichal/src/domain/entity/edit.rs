@@ -12,7 +12,6 @@ use prichal_core::{
     patch::{Operation, PatchErrors, Reason},
     schema::{Fault, FaultKind, Object},
 };
-use prichal_dialect::kontur;
 use prichal_store::{
     Tx,
     entity::{self, Entity},
@@ -24,7 +23,7 @@ use uuid::Uuid;
 use super::{
     Changed, Place,
     draft::{bind, check_end},
-    find_for_update, links_inside, missing, model, permit,
+    find_for_update, links_inside, members_text, missing, model, permit,
 };
 use crate::{
     domain::telephony::owners,
@@ -81,7 +80,7 @@ pub fn patch(
     if members.get("iin") != before.get("iin")
         && let Some(fault) = rules::check_identifiers(place.kind, &members, check)
     {
-        tracing::debug!("{}", kontur::fault::text(&fault));
+        tracing::debug!(workspace = %origin.workspace, path = fault.path, "a patch has an invalid identifier");
         let sent = operations
             .iter()
             .filter(|one| one.path.eq_ignore_ascii_case("/iin"));
@@ -128,8 +127,7 @@ fn write_members(
 ) -> Result<Entity> {
     let id = found.id.0;
     let old = rules::snapshot(id, &found.members);
-    let members = rules::to_text(members)
-        .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
+    let members = members_text(members)?;
     let before = found.members.len();
     let entity = Entity {
         members,

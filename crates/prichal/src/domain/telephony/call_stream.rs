@@ -51,11 +51,15 @@ pub fn is_call(event: &LoggedEvent) -> bool {
     event.entities()[0].0 == EntityKind::Communication
 }
 
+/// The text of a call with its facts, in the words of a dialect.
+pub type Render = fn(&mut Conn, &Found) -> Result<String>;
+
 /// Follows the calls of one user.
 pub struct Listener {
     app: Domain,
     workspace: WorkspaceId,
     user: UserId,
+    render: Render,
     changes: watch::Receiver<u64>,
     /// Everything up to this number of the log has been looked at.
     seen: i64,
@@ -75,6 +79,7 @@ impl Listener {
         app: Domain,
         workspace: WorkspaceId,
         user: UserId,
+        render: Render,
         resume: Option<Uuid>,
     ) -> Result<(Self, Vec<Told>)> {
         let changes = app.telephony.live.listen(workspace);
@@ -82,6 +87,7 @@ impl Listener {
             app,
             workspace,
             user,
+            render,
             changes,
             seen: 0,
             open: BTreeMap::new(),
@@ -92,7 +98,7 @@ impl Listener {
             .read(move |conn| {
                 let last = event::last(conn, workspace)?;
                 let active = record::all_of(communication::list_active(conn, workspace, ACTIVE)?)?;
-                let calls = active.into_iter().map(|found| shown(conn, found));
+                let calls = active.into_iter().map(|found| shown(conn, found, render));
                 let calls = calls.collect::<Result<Vec<_>>>()?;
                 Ok::<_, crate::error::Error>(Look { last, calls })
             })
@@ -167,12 +173,12 @@ impl Listener {
     /// Looks at what has happened since the last look.
     async fn look(&mut self, resumed: bool) -> Result<Vec<Told>> {
         let (last, touched) = self.touched(self.seen).await?;
-        let workspace = self.workspace;
+        let (workspace, render) = (self.workspace, self.render);
         let read = move |conn: &mut Conn| {
             let mut calls = Vec::new();
             for id in touched {
                 calls.push(match record::find(conn, workspace, EntityId(id))? {
-                    Some(found) => shown(conn, found)?,
+                    Some(found) => shown(conn, found, render)?,
                     None => (id, None),
                 });
             }
@@ -232,7 +238,7 @@ fn is_fresh(found: &Found, now: Timestamp) -> bool {
         && said.is_none_or(|said| now.since(said.timestamp()) <= FRESH)
 }
 
-fn shown(conn: &mut Conn, found: Found) -> Result<(Uuid, Option<(Found, String)>)> {
-    let text = found.model(conn, true)?;
+fn shown(conn: &mut Conn, found: Found, render: Render) -> Result<(Uuid, Option<(Found, String)>)> {
+    let text = render(conn, &found)?;
     Ok((found.row.id.0, Some((found, text))))
 }

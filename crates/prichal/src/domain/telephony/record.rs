@@ -1,13 +1,12 @@
 //! The record of a call: found, changed, written.
 
 use prichal_core::{
-    call::{Call, Head, Message, Moment, Refusal, created_at, snapshot},
+    call::{Call, Head, Links, Message, Moment, Refusal, created_at, snapshot},
     event::{Author, Entity, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, IntegrationId, WorkspaceId},
     time::Timestamp,
     update_info::UpdateInfo,
 };
-use prichal_dialect::kontur::communication::{Links, model};
 use prichal_store::{
     Conn, Tx,
     communication::{self, Communication, FoundBy},
@@ -27,7 +26,16 @@ pub struct Found {
     pub call: Call,
 }
 
-/// What a message did.
+/// The members of a call's model besides its evidence.
+#[derive(Clone, Debug)]
+pub struct CallView {
+    pub head: Head,
+    pub links: Links,
+    /// JSON.
+    pub facts: Option<String>,
+}
+
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Created,
@@ -100,17 +108,13 @@ impl Found {
         self.row.found_by.phone.clone()
     }
 
-    /// The model, with its facts where they are asked for.
-    pub fn model(&self, conn: &mut Conn, with_facts: bool) -> Result<String> {
-        let facts = with_facts.then(|| self.facts(conn)).transpose()?;
-        let links = self.links(conn)?;
-        Ok(model(
-            &self.call,
-            &self.head(),
-            &links,
-            &self.row.update_info,
-            facts.as_deref(),
-        ))
+    /// The members of its model besides the evidence. The facts are left out unless they are asked for.
+    pub fn view(&self, conn: &mut Conn, with_facts: bool) -> Result<CallView> {
+        Ok(CallView {
+            facts: with_facts.then(|| self.facts(conn)).transpose()?,
+            links: self.links(conn)?,
+            head: self.head(),
+        })
     }
 
     /// The facts as JSON: those of the call itself, and whether a missed one was called back.
