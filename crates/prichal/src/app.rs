@@ -37,7 +37,7 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
         let (telephony, channels) = (telephony.clone(), channels.clone());
         let access = access.clone();
         let on_commit: OnCommit = Arc::new(move |events| {
-            telephony.live.committed(&events, is_call);
+            telephony.call_streams.committed(&events, is_call);
             channels.sockets.committed(&events);
             access.committed(&events);
             dispatch.committed(events);

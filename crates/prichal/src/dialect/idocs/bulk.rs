@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::document::bulk::{CREATED, Hands, NOT_FOUND, Work},
+    domain::document::bulk::{BulkHandler, CREATED, NOT_FOUND, Work},
     error::{Error, Result},
     http::{
         body::{Json, Raw},
@@ -270,7 +270,7 @@ calls! {
 #[derive(Clone)]
 pub struct Elements(pub App);
 
-impl Hands for Elements {
+impl BulkHandler for Elements {
     fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>> {
         let app = self.0.clone();
         Box::pin(async move {

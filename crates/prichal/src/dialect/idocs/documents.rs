@@ -16,7 +16,7 @@ use super::{
     blobs::LARGEST_TOTAL,
     caller::Company,
     language::Said,
-    operation::{Prepared, doer, hold, missing, no_blob, refused},
+    operation::{Prepared, hold, missing, no_blob, performer, refused},
     read::Fields,
     routes::bare,
 };
@@ -68,7 +68,7 @@ pub(super) fn create(company: &Company, data: &Value, kind: Kind) -> Result<Prep
             route: None,
             fate: None,
         };
-        record::create(tx, &document, &doer(&company, &author))?;
+        record::create(tx, &document, &performer(&company, &author))?;
         Ok(model::base(&document, company.id(), Status::Draft))
     }))
 }
@@ -144,7 +144,7 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
             }
             None => return Err(missing(&asked, id)),
         }
-        record::delete(tx, &document, &doer(&asked, &employee))
+        record::delete(tx, &document, &performer(&asked, &employee))
     };
     company.app.db.write(company.id(), write).await?;
     let object = format!("document:{id}");

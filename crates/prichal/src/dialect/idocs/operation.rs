@@ -17,7 +17,7 @@ use super::{
     signing,
 };
 use crate::{
-    domain::document::{bulk::Work, record::Doer},
+    domain::document::{bulk::Work, record::Performer},
     error::{Error, Result},
     http::idempotency::{IdempotencyKey, JsonAnswer, first_answer, write_once},
     platform::{quota, reading::parse_json},
@@ -175,8 +175,8 @@ pub(super) fn missing(company: &Company, id: Uuid) -> Error {
 }
 
 /// Who does it.
-pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
-    Doer {
+pub(super) fn performer(company: &Company, employee: &Employee) -> Performer {
+    Performer {
         company: company.id(),
         employee: employee.id,
         by: company.by(employee),

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::document::check::{Brief, Question, Rules, Unchecked, Whose, check, room},
+    domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
@@ -98,7 +98,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
         signature: signature.into(),
         content: content.map(Bytes::from),
         content_sha256: None,
-        signer: Whose::default(),
+        signer: ExpectedSigner::default(),
         financial: false,
         received_at: company.now,
     };

@@ -19,13 +19,13 @@ use super::{
     caller::{Company, Employee},
     error_response::AWAY,
     language::Said,
-    operation::{Prepared, doer, hold, invalid, missing, no_blob, refused},
+    operation::{Prepared, hold, invalid, missing, no_blob, performer, refused},
     read::Fields,
 };
 use crate::{
     domain::document::{
-        archive::key,
-        check::{self, Checked, Decision, Question, Rules, Whose},
+        check::{self, Checked, Decision, ExpectedSigner, Question, Rules},
+        dossier::key,
         recheck::{self, is_financial},
         record,
         zip::{self, Contents, Entry},
@@ -255,7 +255,7 @@ pub(super) async fn take(
     let signature = company.app.blobs.read_whole(key(&known.blob)).await?;
     let attached = is_attached(&signature).await?;
     let (content, content_sha256) = check::content(&company.app, attached, &known.zip).await?;
-    let signer = Whose::of(&known.document, company.id(), company.bin(), known.iin);
+    let signer = ExpectedSigner::of(&known.document, company.id(), company.bin(), known.iin);
     let individual = signer.individual;
     let question = Question {
         signature,
@@ -389,9 +389,9 @@ impl Taken {
         };
         signature::insert(tx, &signature)?;
         signature::put_proofs(tx, &signature, &self.proofs)?;
-        let doer = doer(company, &employee);
-        record::update(tx, &document, &changes, &doer)?;
-        record::tell_route(tx, &document, Some(&before), &doer);
+        let performer = performer(company, &employee);
+        record::update(tx, &document, &changes, &performer)?;
+        record::tell_route(tx, &document, Some(&before), &performer);
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use super::instances::{self, InstanceModel, UpdateInfoModel, not_installed};
 use crate::{
     app::App,
-    domain::instance::{self, Found},
+    domain::instance::{self, Installed},
     error::{Error, Result},
     http::answer::json_text,
     platform::{
@@ -171,7 +171,7 @@ fn find_workspace(conn: &mut Conn, id: WorkspaceId) -> Result<Workspace> {
     workspace::find(conn, &id.to_string())?.ok_or(Error::Unauthenticated)
 }
 
-fn authorize(app: &App, workspace: Workspace, found: &Found) -> Result<Response> {
+fn authorize(app: &App, workspace: Workspace, found: &Installed) -> Result<Response> {
     let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
     let access_key = app.vault.issue(&AccessKey {
         workspace: workspace.id,

@@ -241,7 +241,7 @@ async fn answer<T: Clone + Send + 'static>(
     let Callback { refs, told } = told;
     let write = move |tx: &mut Tx<'_>| {
         let report = report(told.clone());
-        let (found, effect) = ingest::take(&app, tx, &origin, &exchange, &refs, report)?;
+        let (found, effect) = ingest::apply(&app, tx, &origin, &exchange, &refs, report)?;
         let answer = if with_model {
             communications::model(tx.conn()?, &found, false)?
         } else {

@@ -31,8 +31,8 @@ use super::{caller::Member, live_tickets::Follower};
 use crate::{
     app::App,
     domain::telephony::{
-        call_stream::{Listener, Told},
-        record::{self, Found},
+        call_stream::{CardUpdate, Listener},
+        record::{self, CallRecord},
     },
     error::{Error, Result},
     http::{
@@ -68,7 +68,7 @@ struct CommunicationList {
 }
 
 /// The model of a call, with its facts where they are asked for.
-pub(super) fn model(conn: &mut Conn, found: &Found, with_facts: bool) -> Result<String> {
+pub(super) fn model(conn: &mut Conn, found: &CallRecord, with_facts: bool) -> Result<String> {
     let view = found.view(conn, with_facts)?;
     Ok(kontur::communication::model(
         &found.call,
@@ -80,7 +80,7 @@ pub(super) fn model(conn: &mut Conn, found: &Found, with_facts: bool) -> Result<
 }
 
 /// The text of a live card.
-fn card(conn: &mut Conn, found: &Found) -> Result<String> {
+fn card(conn: &mut Conn, found: &CallRecord) -> Result<String> {
     model(conn, found, true)
 }
 
@@ -376,7 +376,7 @@ async fn ended(app: App, token: String) {
     }
 }
 
-fn event(told: Told) -> Event {
+fn event(told: CardUpdate) -> Event {
     Event::default()
         .event(told.name)
         .id(told.offset.to_string())

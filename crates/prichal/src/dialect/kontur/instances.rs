@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::caller::{Admin, Member};
 use crate::{
-    domain::instance::{self, Found},
+    domain::instance::{self, Installed},
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -179,7 +179,7 @@ fn not_found(id: IntegrationId) -> Error {
 }
 
 /// An instance that is installed, held until the end of the transaction.
-fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result<Found> {
+fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result<Installed> {
     let found = instance::find_for_update(&member.app.vault, tx, member.workspace_id(), id)?;
     let found = found.ok_or_else(|| not_found(id))?;
     if found.row.installed {
@@ -201,7 +201,7 @@ impl Member {
 }
 
 /// The model of an instance.
-pub(super) fn text(found: &Found, secrets: Secrets) -> String {
+pub(super) fn text(found: &Installed, secrets: Secrets) -> String {
     kontur::instance::model(&found.model, found.id(), secrets, &found.row.update_info)
 }
 

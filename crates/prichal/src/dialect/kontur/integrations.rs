@@ -28,7 +28,7 @@ use crate::{
         target::webhook::{Payload, Receiver, call},
         walk,
     },
-    domain::instance::{self, Found},
+    domain::instance::{self, Installed},
     error::{Error, Result},
     http::{
         body::Raw,
@@ -403,7 +403,7 @@ fn find_to_set_up(
     workspace: WorkspaceId,
     id: IntegrationId,
     setup: Setup,
-) -> Result<Found> {
+) -> Result<Installed> {
     find(conn, workspace, id)?;
     let found = instance::find(&app.vault, conn, workspace, id)?;
     let found = found
@@ -425,7 +425,7 @@ fn find_again(
     workspace: WorkspaceId,
     id: IntegrationId,
     round: i64,
-) -> Result<Found> {
+) -> Result<Installed> {
     instance::find_for_update(&app.vault, tx, workspace, id)?
         .filter(|found| found.row.installed && found.row.round == round)
         .ok_or_else(not_installed)
