@@ -20,9 +20,11 @@ use crate::{
     domain::Domain,
     error::{Error, Result},
     http::form,
-    platform::access::ChannelHandle,
-    platform::reading::{FORM, has_half_pair, media_type, parse_json, utf8},
-    platform::vault,
+    platform::{
+        access::ChannelHandle,
+        reading::{FORM, has_half_pair, media_type, parse_json, utf8},
+        vault,
+    },
 };
 
 /// The longest message, in bytes.
