@@ -62,7 +62,7 @@ pub struct Journal {
     legacy: Legacy,
     /// The slots of this process, set once the items of the previous one are counted. No item begins before.
     slots: SetOnce<Mutex<Slots>>,
-    known: Mutex<Suspects>,
+    known: Mutex<SuspectState>,
     /// True if this node knows of suspects or held items.
     has_suspects: AtomicBool,
     /// True while the server stops: items that end now may have been interrupted.
@@ -76,7 +76,7 @@ pub struct Journal {
 }
 
 #[derive(Default)]
-struct Suspects {
+struct SuspectState {
     suspects: BTreeMap<Item, i64>,
     held: BTreeSet<Item>,
     survived: Vec<Item>,
@@ -236,7 +236,7 @@ impl Journal {
         self.slots.get().map(lock)
     }
 
-    fn suspects(&self) -> MutexGuard<'_, Suspects> {
+    fn suspects(&self) -> MutexGuard<'_, SuspectState> {
         lock(&self.known)
     }
 }

@@ -184,7 +184,7 @@ fn authorize(app: &App, workspace: Workspace, found: &Installed) -> Result<Respo
     security::record(Event::SignedIn, Some(workspace.id), &actor);
     let result = AuthResult {
         workspace: workspace.into(),
-        integration_instance: RawValue::from_string(instances::text(&found, Secrets::Shown))
+        integration_instance: RawValue::from_string(instances::text(found, Secrets::Shown))
             .map_err(Error::internal)?,
         access_key,
     };

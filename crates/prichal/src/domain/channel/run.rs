@@ -522,7 +522,8 @@ pub async fn run_now(
                     continue;
                 }
                 Err(error) => {
-                    outcome.failure = Some(Failure::new(app.channels.thrown(now.workspace, &error)))
+                    outcome.failure =
+                        Some(Failure::new(app.channels.thrown(now.workspace, &error)));
                 }
             }
         }
