@@ -22,7 +22,7 @@ pub use facts::{Facts, State};
 pub use identity::{Identity, choose_call};
 pub use legs::Leg;
 pub use moment::Moment;
-pub use snapshot::{Head, created_at, push_members, snapshot};
+pub use snapshot::{Head, Links, created_at, push_members, snapshot};
 
 /// The most legs of a call (`docs/contracts/kontur.md §13` row 13).
 pub const MAX_LEGS: usize = 50;

@@ -4,6 +4,7 @@
 //! An entity is stored as its *members*: the model without its id, its links, and the authors and times of
 //! its changes.
 
+mod model;
 pub mod rights;
 mod snapshot;
 mod user;
@@ -272,6 +273,7 @@ pub fn from_text(text: &str) -> Option<Object> {
     serde_json::from_str(text).ok()
 }
 
+pub use model::model;
 pub use snapshot::snapshot;
 
 #[cfg(test)]

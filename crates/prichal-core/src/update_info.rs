@@ -2,6 +2,7 @@
 
 use crate::{
     event::{Author, Origin},
+    json,
     time::Timestamp,
 };
 
@@ -32,5 +33,26 @@ impl UpdateInfo {
             updated: origin.author.clone(),
             ..self
         }
+    }
+
+    /// Appends the object to a text.
+    pub fn push(&self, out: &mut String) {
+        out.push_str("{\"updatedAt\":");
+        json::push_time(out, self.updated_at);
+        if let Some(user) = self.updated.user {
+            out.push_str(",\"updatedByUserId\":");
+            json::push_guid(out, user.0);
+        }
+        out.push_str(",\"updatedWith\":");
+        json::push_text(out, &self.updated.with);
+        out.push_str(",\"createdAt\":");
+        json::push_time(out, self.created_at);
+        if let Some(user) = self.created.user {
+            out.push_str(",\"createdByUserId\":");
+            json::push_guid(out, user.0);
+        }
+        out.push_str(",\"createdWith\":");
+        json::push_text(out, &self.created.with);
+        out.push('}');
     }
 }

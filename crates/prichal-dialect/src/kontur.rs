@@ -2,7 +2,6 @@
 
 pub mod call;
 pub mod communication;
-pub mod entity;
 pub mod fault;
 pub mod header;
 pub mod instance;

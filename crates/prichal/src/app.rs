@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use prichal_dialect::kontur;
 use prichal_store::OnCommit;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     delivery::Dispatch,
     domain::{
         Domain,
-        channel::Channels,
+        channel::{Channels, Wording},
         journal::{Journal, slots::Legacy},
         rotation,
         script::Scripts,
@@ -24,7 +25,10 @@ pub use crate::delivery::Delivery as App;
 /// Opens the store, the blobs and the bus. Starts no task: that is [`crate::lifecycle`]'s part.
 pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let telephony = Arc::new(Telephony::default());
-    let channels = Arc::new(Channels::default());
+    let channels = Arc::new(Channels::new(Wording {
+        faults: kontur::fault::texts,
+        refused_operations: kontur::patch::summary,
+    }));
     let mut dispatch = None;
     let platform = Platform::open(config, clock.clone(), |bus, access| {
         let dispatch = dispatch
@@ -33,7 +37,7 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
         let (telephony, channels) = (telephony.clone(), channels.clone());
         let access = access.clone();
         let on_commit: OnCommit = Arc::new(move |events| {
-            telephony.live.committed(&events, is_call);
+            telephony.call_streams.committed(&events, is_call);
             channels.sockets.committed(&events);
             access.committed(&events);
             dispatch.committed(events);

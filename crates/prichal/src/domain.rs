@@ -1,5 +1,5 @@
-//! The domain: what happens to entities, integrations, calls, channels and documents. It knows the
-//! platform and the store, no vendor's JSON and no status code.
+//! The domain: entities, integrations, calls, channels and documents, and the operations on them. It knows the platform
+//! and the store, but no vendor's JSON and no status code.
 
 pub mod channel;
 pub mod document;
@@ -40,7 +40,7 @@ pub struct Inner {
     pub scripts: Scripts,
     /// The durable work that is in progress.
     pub journal: Arc<Journal>,
-    /// Room in memory for what signatures are checked against and print forms are drawn from, in MiB.
+    /// The memory for signature checks and print forms, in MiB.
     pub checks: FairShare,
     /// Threads that write zips of documents.
     pub zips: FairShare,

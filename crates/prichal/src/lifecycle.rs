@@ -124,7 +124,7 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
 async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let on_news = |news: bus::News| {
         app.dispatch.heard(news);
-        app.telephony.live.heard(news.workspace);
+        app.telephony.call_streams.heard(news.workspace);
         app.channels.sockets.heard(news.workspace);
     };
     let on_frame = |frame: bus::Frame| {

@@ -22,6 +22,15 @@ pub struct Head {
     pub group: Option<Uuid>,
 }
 
+/// The links of a communication, by the kind of their other end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Links {
+    pub company_ids: Vec<Uuid>,
+    pub contact_ids: Vec<Uuid>,
+    pub deal_ids: Vec<Uuid>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Data<'a> {

@@ -1,24 +1,10 @@
 //! The `Communication` as it is served (`docs/contracts/kontur.md §5`).
 
 use prichal_core::{
-    call::{Call, Head, push_members},
+    call::{Call, Head, Links, push_members},
     json,
     update_info::UpdateInfo,
 };
-use serde::Serialize;
-use uuid::Uuid;
-
-use super::update_info;
-
-/// The links of a communication, by the kind of their other end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Links {
-    pub company_ids: Vec<Uuid>,
-    pub contact_ids: Vec<Uuid>,
-    pub deal_ids: Vec<Uuid>,
-}
-
 /// The model. `facts` are included if the reader asks for them.
 pub fn model(
     call: &Call,
@@ -29,7 +15,7 @@ pub fn model(
 ) -> String {
     let mut out = String::with_capacity(1024 + call.events.len() * 256);
     out.push_str("{\"updateInfo\":");
-    update_info::push(&mut out, info);
+    info.push(&mut out);
     out.push_str(",\"links\":");
     // Lists of ids cannot fail to be written.
     out.push_str(&serde_json::to_string(links).unwrap_or_default());
@@ -53,6 +39,7 @@ mod tests {
         time::Timestamp,
     };
     use serde_json::Value;
+    use uuid::Uuid;
 
     use super::*;
 

@@ -1,7 +1,25 @@
-//! Shorthands in a PATCH of an instance (`docs/contracts/kontur.md §4.2`).
+//! Integration instances: the model in answers, and shorthands in a PATCH of it (`docs/contracts/kontur.md §4.2, §5`).
 
-use prichal_core::patch::{Op, Operation};
-use serde_json::json;
+use prichal_core::{
+    entity,
+    event::EntityKind,
+    id::IntegrationId,
+    integration::{Instance, Secrets},
+    patch::{Op, Operation},
+    update_info::UpdateInfo,
+};
+use serde_json::{Value, json};
+
+/// The model of an integration's instance.
+pub fn model(
+    instance: &Instance,
+    id: IntegrationId,
+    secrets: Secrets,
+    info: &UpdateInfo,
+) -> String {
+    let members = Value::Object(instance.members(secrets)).to_string();
+    entity::model(EntityKind::Integration, id.0, &members, &[], info)
+}
 
 /// Replaces two shorthands by their usual form: the documentation adds a webhook to `/IntegrationInstance` in
 /// place of `/webHooks`, and a secret may be replaced by its bare value.

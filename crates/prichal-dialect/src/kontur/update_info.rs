@@ -1,28 +1,7 @@
 //! The member `updateInfo` of models (`docs/contracts/kontur.md §5`).
 
-use prichal_core::{json, update_info::UpdateInfo};
+use prichal_core::update_info::UpdateInfo;
 use serde::{Serializer, ser::SerializeMap};
-
-/// Appends the object.
-pub(super) fn push(out: &mut String, info: &UpdateInfo) {
-    out.push_str("{\"updatedAt\":");
-    json::push_time(out, info.updated_at);
-    if let Some(user) = info.updated.user {
-        out.push_str(",\"updatedByUserId\":");
-        json::push_guid(out, user.0);
-    }
-    out.push_str(",\"updatedWith\":");
-    json::push_text(out, &info.updated.with);
-    out.push_str(",\"createdAt\":");
-    json::push_time(out, info.created_at);
-    if let Some(user) = info.created.user {
-        out.push_str(",\"createdByUserId\":");
-        json::push_guid(out, user.0);
-    }
-    out.push_str(",\"createdWith\":");
-    json::push_text(out, &info.created.with);
-    out.push('}');
-}
 
 /// For `#[serde(serialize_with = …)]`.
 pub fn serialize<S: Serializer>(info: &UpdateInfo, serializer: S) -> Result<S::Ok, S::Error> {
@@ -75,7 +54,7 @@ mod tests {
             r#""createdByUserId":"00000000-0000-0000-0000-000000000001","createdWith":"WebApp"}"#,
         );
         let mut pushed = String::new();
-        push(&mut pushed, &info);
+        info.push(&mut pushed);
         assert_eq!(pushed, expected);
         let mut serialized = Vec::new();
         serialize(&info, &mut serde_json::Serializer::new(&mut serialized)).unwrap();

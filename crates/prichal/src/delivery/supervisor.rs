@@ -227,7 +227,7 @@ impl Supervisor {
                 self.polled_at = now;
                 logs.into_iter().for_each(|(workspace, last)| {
                     self.app.dispatch.heard(News { workspace, last });
-                    self.app.telephony.live.heard(workspace);
+                    self.app.telephony.call_streams.heard(workspace);
                     self.app.channels.sockets.heard(workspace);
                 });
             }

@@ -1,13 +1,13 @@
 //! Channels: what comes in by them, what goes out, and the scripts between (`docs/contracts/era.md §7, §8, §9, §10`).
 //!
-//! * [`queue`] keeps the runs that wait: hooks that were accepted, messages to be sent, scripts that were
-//!   started. The store is the truth; what is in memory is only the next of it.
-//! * [`request`] is what a run is about, as its script sees it.
-//! * [`host`] answers a script; what a script changes is written with the end of its run, or not at all.
-//! * [`perform`] does one run and writes what has come of it.
-//! * [`retype`] brings channels up to their type.
-//! * [`send`] brings a message to the outside system.
-//! * [`sockets`] are the websockets that this node holds.
+//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has all
+//!   of them, and memory only the next ones.
+//! * [`request`] is the request or message that a run processes, as its script sees it.
+//! * [`host`] answers a script. The script's changes are written together with the end of its run, or not at all.
+//! * [`run`] performs one run and stores its outcome.
+//! * [`retype`] updates channels after their type has changed.
+//! * [`send`] posts a message to the outside system.
+//! * [`sockets`] holds the open websockets of this node.
 
 pub mod host;
 pub mod queue;
@@ -26,6 +26,8 @@ use prichal_core::{
     channel::{Channel, Tokens},
     channel_type::ChannelType,
     id::{EntityId, WorkspaceId},
+    patch::PatchErrors,
+    schema::Fault,
     script::Script,
 };
 use prichal_store::{
@@ -45,43 +47,82 @@ use crate::{
     },
 };
 
-/// What this node knows of channels.
-#[derive(Default)]
+/// The texts that scripts are thrown for errors with details.
+#[derive(Clone, Copy)]
+pub struct Wording {
+    pub faults: fn(&[Fault]) -> String,
+    pub refused_operations: fn(&PatchErrors) -> String,
+}
+
+/// The state of channels on this node.
 pub struct Channels {
+    wording: Wording,
     by_token: Cache<String, Option<Arc<ChannelHandle>>>,
     by_id: Cache<Lane, Option<Arc<ChannelHandle>>>,
     scripts: Cache<(WorkspaceId, String), Option<Arc<Loaded>>>,
     turns: Mutex<HashMap<Lane, Arc<tokio::sync::Mutex<()>>>>,
-    /// How many records of runs are on their way to the store.
+    /// The number of run records that the writer has not committed yet.
     unwritten: AtomicUsize,
     pub queue: queue::Queue,
     pub sockets: sockets::Sockets,
 }
 
 impl Channels {
-    /// Whose turn it is with what a channel keeps.
+    pub fn new(wording: Wording) -> Self {
+        Self {
+            wording,
+            by_token: Cache::default(),
+            by_id: Cache::default(),
+            scripts: Cache::default(),
+            turns: Mutex::default(),
+            unwritten: AtomicUsize::default(),
+            queue: queue::Queue::default(),
+            sockets: sockets::Sockets::default(),
+        }
+    }
+
+    /// The text that a script is thrown for an error.
+    pub fn thrown(&self, workspace: WorkspaceId, error: &Error) -> String {
+        match error {
+            Error::Invalid(faults) => (self.wording.faults)(faults),
+            Error::PatchRefused(errors) => {
+                format!("{error}. {}", (self.wording.refused_operations)(errors))
+            }
+            Error::Unavailable(_) | Error::Internal(_) => {
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    %workspace,
+                    "cannot answer a script of workspace {workspace}"
+                );
+                error.to_string()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The lock over the values that a channel keeps.
     fn turn(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.len() > 1024 {
-            // Whoever has or awaits a turn has it, too.
+            // A lock that is held or awaited has another owner besides the map.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         turns.entry(lane).or_default().clone()
     }
 
-    /// Some channel was changed here.
+    /// Empties the cache after a channel was changed on this node.
     pub fn forget_channels(&self) {
         self.by_token.clear();
         self.by_id.clear();
     }
 
-    /// Some script was changed here.
+    /// Empties the cache after a script was changed on this node.
     pub fn forget_scripts(&self) {
         self.scripts.clear();
     }
 }
 
-/// A script, and what names its source.
+/// A script, with a key that identifies its source text.
 #[derive(Debug)]
 pub struct Loaded {
     pub script: Script,
@@ -101,12 +142,12 @@ pub fn new_token() -> String {
     hex(&random)
 }
 
-/// The place of a channel's tokens.
+/// The address that a channel's tokens are sealed for.
 fn place(workspace: WorkspaceId, id: EntityId) -> Place {
     Place::new(Column::ChannelTokens.name(), &[&workspace, &id])
 }
 
-/// A channel as it is kept, opened.
+/// Reads a stored channel, with its tokens decrypted.
 pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
     let tokens = vault
         .open(&place(row.workspace, row.id), &row.tokens)
@@ -118,7 +159,7 @@ pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
     })
 }
 
-/// A channel as it is kept, without its tokens.
+/// Reads a stored channel without its tokens.
 pub fn closed(row: &Row) -> Result<Channel> {
     Ok(Channel {
         id: row.id.0,
@@ -129,7 +170,7 @@ pub fn closed(row: &Row) -> Result<Channel> {
     })
 }
 
-/// A channel as it is kept.
+/// Makes the row of a channel, with its tokens sealed.
 pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result<Row> {
     let tokens = serde_json::to_vec(&channel.tokens).map_err(Error::internal)?;
     Ok(Row {
@@ -146,7 +187,7 @@ pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result
     })
 }
 
-/// A script as it is kept.
+/// Reads a stored script.
 pub fn script_of(row: &resource::Resource) -> Result<Script> {
     Ok(Script {
         id: row.id.0,
@@ -156,7 +197,7 @@ pub fn script_of(row: &resource::Resource) -> Result<Script> {
     })
 }
 
-/// A type of channels as it is kept.
+/// Reads a stored type of channels.
 pub fn type_of(row: &resource::Resource) -> Result<ChannelType> {
     Ok(ChannelType {
         id: row.id.0,
@@ -188,13 +229,13 @@ pub async fn by_id(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>
     if let Some(known) = app.channels.by_id.get(&lane, now) {
         return Ok(known);
     }
-    let found = as_it_is(app, lane).await?;
+    let found = by_id_uncached(app, lane).await?;
     app.channels.by_id.put(lane, found.clone(), now);
     Ok(found)
 }
 
-/// The same, as the store has it now.
-pub async fn as_it_is(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>>> {
+/// The channel as the store has it now, past the cache.
+pub async fn by_id_uncached(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>>> {
     let row = app
         .db
         .read(move |conn| channel::find(conn, lane.workspace, lane.id))
@@ -231,7 +272,7 @@ pub async fn script(
         None => None,
         Some(row) => {
             let script = script_of(&row)?;
-            // By its text: the same text is the same program, whoever runs it.
+            // The key is the hash of the text, so equal texts share their bytecode.
             let key = sha256_hex(script.source().as_bytes());
             Some(Arc::new(Loaded { script, key }))
         }

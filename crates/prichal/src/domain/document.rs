@@ -1,9 +1,10 @@
-//! E-documents: what is done to them, by requests and by bulk calls alike.
+//! E-documents: the operations on them, by single requests and by bulk calls.
 
 pub mod archive;
 pub mod bulk;
 pub mod check;
 pub mod content;
+pub mod dossier;
 pub mod evidence;
 pub mod print;
 pub mod recheck;
@@ -20,7 +21,7 @@ use prichal_store::{Conn, LoggedEvent, entity};
 
 use crate::error::Result;
 
-/// Leaves out what events tell of documents, unless the user may look at documents. Nobody may not.
+/// Removes the details of documents from events, unless the user may view documents. Without a user they are removed.
 pub fn hide(
     conn: &mut Conn,
     workspace: WorkspaceId,

@@ -1,4 +1,4 @@
-//! A company's document hook: what its calls are signed with, and the webhook that it is.
+//! The document hook of a company: its signing secrets, and the webhook that it is delivered as.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::{
     platform::vault::{Place, Vault, random_token},
 };
 
-/// How long secrets before the newest one sign beside it, and how many of them.
-const ROTATION: Duration = Duration::from_hours(24);
-const BESIDE: usize = 2;
+/// The time for which previous secrets still sign besides the newest one, and the most of them.
+const PREVIOUS_SECRET_TTL: Duration = Duration::from_hours(24);
+const MAX_PREVIOUS_SECRETS: usize = 2;
 
-/// What calls are signed with, as it is sealed.
+/// The signing secrets, in the form in which they are sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Secrets {
     pub value: String,
@@ -48,19 +48,19 @@ impl Secrets {
         }
     }
 
-    /// Makes a new secret, beside those that there were: whoever rotates again because he has lost an
-    /// answer must not cut off a receiver that has the first one.
+    /// Makes a new secret and keeps the previous ones. A client that rotates again because it has lost the answer
+    /// must not cut off a receiver that has the first new one.
     pub fn rotate(&mut self, now: Timestamp) {
         self.previous.retain(|one| now.secs() < one.until);
         let before = Previous {
             value: std::mem::replace(&mut self.value, random_token()),
-            until: (now + ROTATION).secs(),
+            until: (now + PREVIOUS_SECRET_TTL).secs(),
         };
         self.previous.insert(0, before);
-        self.previous.truncate(BESIDE);
+        self.previous.truncate(MAX_PREVIOUS_SECRETS);
     }
 
-    /// Those that sign at `now`, the newest first.
+    /// The secrets that sign at `now`, the newest first.
     pub fn good_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
         let previous = self.previous.iter();
         let previous = previous.filter(move |one| now.secs() < one.until);
@@ -80,12 +80,12 @@ impl Secrets {
     }
 }
 
-/// The place of the secrets of a workspace's hook.
+/// The address that the secrets of a workspace's hook are sealed for.
 fn place(workspace: WorkspaceId) -> Place {
     Place::new(Column::DocumentHookSecrets.name(), &[&workspace])
 }
 
-/// The webhook that a document hook is.
+/// The webhook that a document hook is delivered as.
 pub fn webhook(key: Key) -> Webhook {
     let items = [ChangeType::Create, ChangeType::Patch].map(|change| FilterItem {
         event_type: Some(EventKind::Change),
@@ -94,7 +94,7 @@ pub fn webhook(key: Key) -> Webhook {
     });
     let definition = Definition {
         id: key.id,
-        // Whom to call is looked up for each call.
+        // The URL is looked up for each call.
         relative_url: "/".to_owned(),
         trigger: Trigger::EntityEvent(Filter::new(&items)),
         items: items.to_vec(),
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_webhook_wants_what_says_a_status() {
+    fn the_webhook_matches_status_events() {
         let key = Key {
             workspace: WorkspaceId(Uuid::from_u128(1)),
             integration: INTEGRATION,
@@ -154,7 +154,7 @@ mod tests {
             secrets.good_at(now).collect::<Vec<_>>(),
             [secrets.value.as_str(), &old]
         );
-        let late = now + ROTATION;
+        let late = now + PREVIOUS_SECRET_TTL;
         assert_eq!(secrets.good_at(late).collect::<Vec<_>>(), [&secrets.value]);
     }
 }

@@ -1,16 +1,16 @@
-//! What is done to entities, by the API's callers and by scripts alike: a draft is written, operations
-//! are applied, links are made. The rules are in [`prichal_core::entity`]; here they meet the store.
+//! Creating, changing and linking entities, for callers of the API and for scripts. The rules are in
+//! [`prichal_core::entity`]; this module applies them to the store.
 
 pub mod draft;
 pub mod edit;
 pub mod link;
 
 use prichal_core::{
-    entity::{inner_links, rights::Authority},
+    entity::{self as rules, inner_links, rights::Authority},
     event::EntityKind,
     id::{EntityId, WorkspaceId},
+    schema::{Object, Problem},
 };
-use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     entity::{self, Entity},
@@ -22,45 +22,49 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// Which entity of a workspace.
+/// The kind and id of an entity of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct EntityRef {
     pub kind: EntityKind,
     pub id: EntityId,
 }
 
-/// The outcome of a change: the model that it leaves, and the entity whose rights it has changed, if it has.
+/// The outcome of a change: the model, and the entity if its rights have changed.
 pub struct Changed {
     pub model: String,
-    pub rights: Option<Place>,
+    pub rights: Option<EntityRef>,
 }
 
-/// Tells the security log of rights that were changed, once that is committed.
-pub fn note_rights(workspace: WorkspaceId, changed: impl IntoIterator<Item = Place>) {
-    for Place { kind, id } in changed {
+/// Records changed rights in the security log. Called after the commit.
+pub fn note_rights(workspace: WorkspaceId, changed: impl IntoIterator<Item = EntityRef>) {
+    for EntityRef { kind, id } in changed {
         let object = format!("{}:{id}", kind.name());
         security::record(Event::RightsChanged, Some(workspace), &object);
     }
 }
 
-/// What is not there, in the vendor's words.
+/// The error about an entity that does not exist.
 pub fn missing(kind: EntityKind, id: Uuid) -> Error {
     Error::NotFound(format!("{} {id}", kind.type_name()))
 }
 
 /// An entity that is not deleted.
-pub fn find(conn: &mut Conn, workspace: WorkspaceId, Place { kind, id }: Place) -> Result<Entity> {
+pub fn find(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    EntityRef { kind, id }: EntityRef,
+) -> Result<Entity> {
     let found = entity::find(conn, workspace, kind, id)?;
     found
         .filter(|found| found.deleted_at.is_none())
         .ok_or_else(|| missing(kind, id.0))
 }
 
-/// The same, held until the end of the transaction.
+/// The same, locked until the end of the transaction.
 fn find_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
-    Place { kind, id }: Place,
+    EntityRef { kind, id }: EntityRef,
 ) -> Result<Entity> {
     let found = entity::find_for_update(tx, workspace, kind, id)?;
     found
@@ -68,8 +72,7 @@ fn find_for_update(
         .ok_or_else(|| missing(kind, id.0))
 }
 
-/// Refuses to change what grants rights, unless an administrator does: who could give them to himself
-/// would need none.
+/// Refuses changes of rights, except by an administrator. Other users could give themselves any right.
 fn permit(authority: Authority, is_about_rights: bool) -> Result<()> {
     if is_about_rights && authority != Authority::Admin {
         return Err(Error::Forbidden(
@@ -92,9 +95,17 @@ pub fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
         .collect())
 }
 
+/// The text of members for the store.
+pub fn members_text(members: &Object) -> Result<String> {
+    rules::to_text(members).map_err(|fault| match fault.problem {
+        Problem::Rule(message) => Error::refused("invalidArgs", message),
+        _ => vec![fault].into(),
+    })
+}
+
 /// The model of an entity, as its readers see it.
 pub fn model(entity: &Entity, links: &[Uuid]) -> String {
-    kontur::entity::model(
+    rules::model(
         entity.kind,
         entity.id.0,
         &entity.members,

@@ -1,4 +1,4 @@
-//! What is done to an integration's instance in a workspace.
+//! Integration instances: installing, changing and removing an integration in a workspace.
 //!
 //! Every change goes through [`save`], which writes the row, the webhooks that differ and the event, so
 //! none of the three can be forgotten.
@@ -12,13 +12,12 @@ use prichal_core::{
     health::{self, Effect},
     id::{EventId, IntegrationId, WorkspaceId},
     integration::{
-        Features, Instance as Model, Kind, SIGNING_SECRET, Secret, Secrets, Setting, Status,
-        Trigger, Webhook as Hook,
+        Features, Instance as Model, Kind, SIGNING_SECRET, Secret, Setting, Status, Trigger,
+        Webhook as Hook,
     },
     time::Timestamp,
     update_info::UpdateInfo,
 };
-use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Instance as Row, Integration, Revocation},
@@ -36,32 +35,27 @@ use crate::{
     },
 };
 
-/// An instance as it is kept, and the model that it makes together with its webhooks.
+/// A stored instance, with the model that its row and its webhooks make.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Installed {
     pub row: Row,
     pub model: Model,
 }
 
-impl Found {
+impl Installed {
     pub fn id(&self) -> IntegrationId {
         self.row.integration.id
     }
-
-    /// The model as answers show it.
-    pub fn text(&self, secrets: Secrets) -> String {
-        kontur::entity::instance(&self.model, self.id().0, secrets, &self.row.update_info)
-    }
 }
 
-/// A setting as the store keeps it.
+/// A setting in the form in which it is stored.
 #[derive(Serialize, Deserialize)]
 struct KeptSetting {
     id: String,
     value: String,
 }
 
-/// A secret as it is sealed.
+/// A secret in the form in which it is sealed.
 #[derive(Serialize, Deserialize)]
 struct KeptSecret {
     id: String,
@@ -69,8 +63,8 @@ struct KeptSecret {
     values: Vec<String>,
 }
 
-/// Opens what a row keeps and adds the webhooks.
-pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Found> {
+/// Opens the secrets of a row, and adds the webhooks.
+pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Installed> {
     let hooks = webhook::list(conn, row.workspace, row.integration.id)?;
     let settings: Vec<KeptSetting> =
         serde_json::from_str(&row.settings).map_err(Error::internal)?;
@@ -86,7 +80,7 @@ pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Found> {
         settings: settings.collect(),
         webhooks: hooks.iter().filter_map(definition).collect(),
     };
-    Ok(Found { row, model })
+    Ok(Installed { row, model })
 }
 
 pub fn find(
@@ -94,26 +88,26 @@ pub fn find(
     conn: &mut Conn,
     workspace: WorkspaceId,
     id: IntegrationId,
-) -> Result<Option<Found>> {
+) -> Result<Option<Installed>> {
     let row = integration::find_instance(conn, workspace, id)?;
     row.map(|row| load(vault, conn, row)).transpose()
 }
 
-/// The same, held until the end of the transaction.
+/// The same, with the row locked until the end of the transaction.
 pub fn find_for_update(
     vault: &Vault,
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     id: IntegrationId,
-) -> Result<Option<Found>> {
+) -> Result<Option<Installed>> {
     let row = integration::find_instance_for_update(tx, workspace, id)?;
     row.map(|row| load(vault, tx.conn()?, row)).transpose()
 }
 
-/// What the calls of an instance are signed with: every value of its signing secret.
+/// The keys that sign the calls of an instance: every value of its signing secret.
 pub fn signing_keys(app: &Domain, row: &Row) -> Vec<SigningKey> {
     let secrets = open(&app.vault, row).unwrap_or_else(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, workspace = %row.workspace, integration.id = %row.integration.id, "calls go out without a signature");
+        tracing::error!(error = &error as &dyn std::error::Error, workspace = %row.workspace, integration.id = %row.integration.id, "cannot open the secrets of integration {}; its calls go out unsigned", row.integration.id);
         Vec::new()
     });
     let signing = secrets
@@ -126,17 +120,17 @@ pub fn signing_keys(app: &Domain, row: &Row) -> Vec<SigningKey> {
         .collect()
 }
 
-/// Writes an instance as it shall be now, with its webhooks and its event. Nothing when nothing differs.
+/// Writes a changed instance, with its webhooks and its event. An unchanged one is not written.
 pub fn save(
     vault: &Vault,
     tx: &mut Tx<'_>,
-    found: Found,
+    found: Installed,
     after: Model,
     origin: &Origin,
-) -> Result<Found> {
-    let Found { row, model: before } = found;
+) -> Result<Installed> {
+    let Installed { row, model: before } = found;
     if before == after {
-        return Ok(Found { row, model: before });
+        return Ok(Installed { row, model: before });
     }
     let secrets_changed = before.secrets != after.secrets;
     if secrets_changed && row.integration.kind == Kind::Public {
@@ -159,7 +153,7 @@ pub fn save(
         save_hooks(tx, &row, &after, origin.at)?;
     }
     append(tx, row.integration.id, &before, &after, origin);
-    Ok(Found { row, model: after })
+    Ok(Installed { row, model: after })
 }
 
 /// Installs an integration. One that is installed already stays as it is.
@@ -168,7 +162,7 @@ pub fn install(
     tx: &mut Tx<'_>,
     integration: Integration,
     origin: &Origin,
-) -> Result<Found> {
+) -> Result<Installed> {
     let id = integration.id;
     let status = integration.kind.installed();
     let Some(found) = find_for_update(vault, tx, origin.workspace, id)? else {
@@ -188,7 +182,7 @@ pub fn install(
         let event = EventId::generate(origin.at);
         let new = model.snapshot(id.0);
         tx.append(NewEvent::create(event, origin, entity(id), new));
-        return Ok(Found { row, model });
+        return Ok(Installed { row, model });
     };
     if found.row.installed {
         return Ok(found);
@@ -204,16 +198,16 @@ pub fn install(
         status,
         ..found.model.clone()
     };
-    let found = Found { row, ..found };
+    let found = Installed { row, ..found };
     save(vault, tx, found, after, origin)
 }
 
-/// Takes an installed instance out of use. Its settings and secrets stay for the next install, its
-/// webhooks do not. Returns the install whose access keys are dead from now on.
+/// Uninstalls an instance. Its settings and secrets stay for the next install, its webhooks do not. Returns the
+/// revocation of the access keys of this install.
 pub fn uninstall(
     vault: &Vault,
     tx: &mut Tx<'_>,
-    found: Found,
+    found: Installed,
     origin: &Origin,
 ) -> Result<Revocation> {
     let revocation = Revocation {
@@ -233,7 +227,7 @@ pub fn uninstall(
         webhooks: Vec::new(),
         ..found.model.clone()
     };
-    let found = Found { row, ..found };
+    let found = Installed { row, ..found };
     save(vault, tx, found, after, origin)?;
     Ok(revocation)
 }
@@ -247,7 +241,7 @@ pub fn set_status(
     change: impl Fn(Status) -> Status,
     origin: &Origin,
 ) -> Result<()> {
-    // Called after every success that ends a streak of failures, so the rest is read only when needed.
+    // This is called after every success that ends a streak of failures, so the webhooks are read only if needed.
     let Some(row) = integration::find_instance_for_update(tx, workspace, integration)? else {
         return Ok(());
     };
@@ -278,8 +272,8 @@ pub fn switch_off(vault: &Vault, tx: &mut Tx<'_>, key: Key, origin: &Origin) -> 
     Ok(())
 }
 
-/// Carries a new manifest into an instance: another base URL changes the model, another version makes
-/// `setup/upgrade` due. `integration` is what the manifest was before.
+/// Applies a new manifest to an instance: another base URL changes the model, another version makes `setup/upgrade`
+/// due.
 fn apply_manifest(
     vault: &Vault,
     tx: &mut Tx<'_>,
@@ -315,8 +309,7 @@ fn apply_manifest(
     Ok(())
 }
 
-/// Refuses secrets of a public integration by which another workspace is known: they would no longer
-/// say who calls.
+/// Refuses secrets of a public integration that another workspace uses already: they identify the workspace of a caller.
 pub fn check_secrets(vault: &Vault, conn: &mut Conn, row: &Row, secrets: &[Secret]) -> Result<()> {
     if row.integration.kind != Kind::Public {
         return Ok(());
@@ -345,7 +338,7 @@ fn put_hashes(tx: &mut Tx<'_>, row: &Row, hashes: &[(String, String)]) -> Result
     }
 }
 
-/// Keeps the hashes of an instance's secrets by the current master key.
+/// Stores the hashes of an instance's secrets under the current master key.
 pub fn rehash(vault: &Vault, tx: &mut Tx<'_>, row: &Row) -> Result<()> {
     if row.integration.kind != Kind::Public {
         return Ok(());
@@ -367,7 +360,7 @@ fn secret_taken(name: &str) -> Error {
     )
 }
 
-/// Each accepted value of each secret by which callers are known. The signing secret identifies nobody.
+/// The accepted values of the secrets that identify callers. The signing secret does not.
 fn identifying(secrets: &[Secret]) -> impl Iterator<Item = (&str, &str)> {
     let identifying = secrets.iter().filter(|secret| secret.id != SIGNING_SECRET);
     identifying.flat_map(|secret| {
@@ -376,8 +369,8 @@ fn identifying(secrets: &[Secret]) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The number of values of a public integration's secrets that are new in what an instance shall be.
-pub fn new_values(found: &Found, after: &Model) -> usize {
+/// The number of new values among a public integration's secrets.
+pub fn new_values(found: &Installed, after: &Model) -> usize {
     if found.row.integration.kind != Kind::Public {
         return 0;
     }
@@ -386,7 +379,7 @@ pub fn new_values(found: &Found, after: &Model) -> usize {
     new.count()
 }
 
-/// The same as they are looked up.
+/// The hashes of these values, by which callers are looked up.
 fn hashes(secrets: &[Secret], hash: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let mut hashes: Vec<(String, String)> = identifying(secrets)
         .map(|(name, value)| (name.to_owned(), hash(value)))
@@ -396,7 +389,7 @@ fn hashes(secrets: &[Secret], hash: impl Fn(&str) -> String) -> Vec<(String, Str
     hashes
 }
 
-/// Brings the rows of the webhooks to what the model says.
+/// Updates the rows of the webhooks from the model.
 fn save_hooks(tx: &mut Tx<'_>, row: &Row, after: &Model, now: Timestamp) -> Result<()> {
     let (workspace, integration) = (row.workspace, row.integration.id);
     let known = webhook::list(tx.conn()?, workspace, integration)?;
@@ -437,9 +430,9 @@ fn save_hooks(tx: &mut Tx<'_>, row: &Row, after: &Model, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// What a new definition means for a webhook that there is already.
+/// The effect of a new definition on an existing webhook.
 struct Change {
-    /// It begins anew, at the end of the log.
+    /// True if the webhook starts again at the end of the log.
     revived: bool,
     next_tick: Option<Timestamp>,
 }
@@ -461,7 +454,7 @@ impl Change {
     }
 }
 
-/// A schedule begins one period from now.
+/// The first tick of a schedule, one period from now.
 fn first_tick(hook: &Hook, now: Timestamp) -> Option<Timestamp> {
     match hook.trigger {
         Trigger::Schedule(period) => Some(now + period),
@@ -505,7 +498,7 @@ fn definition(row: &Webhook) -> Option<Hook> {
         .and_then(|json| Hook::from_json(&json))
 }
 
-/// Whether a webhook is the standard one that follows new versions (`docs/contracts/kontur.md §9`).
+/// True for the standard webhook that is called about new versions (`docs/contracts/kontur.md §9`).
 fn is_upgrade(hook: &Hook) -> bool {
     let path = hook
         .relative_url
@@ -531,7 +524,7 @@ fn settings_text(settings: &[Setting]) -> Result<String> {
     serde_json::to_string(&kept).map_err(Error::internal)
 }
 
-/// The place of an instance's secrets.
+/// The address that an instance's secrets are sealed for.
 fn place(row: &Row) -> Place {
     let column = Column::InstanceSecrets.name();
     Place::new(column, &[&row.workspace, &row.integration.id])

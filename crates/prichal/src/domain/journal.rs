@@ -1,14 +1,14 @@
-//! The journal of this process: the durable work that is under way, for the next process to find when this one dies.
+//! The journal of this process: the durable work in progress, which the next process finds if this one dies.
 //!
-//! It is a file in the data directory, a slot for each item, written without a flush: that outlives the process, and
-//! a machine that loses power is no item's fault. What a dead process has left there is counted in the store before
-//! any durable work begins ([`prichal_store::quarantine`]): an item begins in a slot of the file, and there is none
-//! before. An item that was counted is a suspect. Suspects go on one at a time, by turns of their workspaces; one that
-//! has one death left begins alone, without any other durable work beside it, and its slot says so as long as that is
-//! true. An item is held back only when its process has died in that time, and an innocent one is told apart.
+//! It is a file in the data directory with a slot for each item. It is written without a flush, which outlives the
+//! process; a loss of power is no item's fault. Before any durable work begins, the items that a dead process has
+//! left are counted in the store ([`prichal_store::quarantine`]). A counted item is a suspect. Suspects run one at a
+//! time, in turns of their workspaces. A suspect with one death left starts alone, while no other durable work runs,
+//! and its slot is marked as long as that is so. An item is quarantined only if the process died while it ran alone.
+//! So an innocent item is not.
 //!
-//! Others stand still for a suspect for [`PATIENCE`] at most; then it goes on beside them. For one whose process has
-//! died all the same, that time is twice as long with every further death, so that it is found at last.
+//! Other work is paused for a suspect for [`MAX_EXCLUSIVE_TIME`] at most; then both run. If the process dies after
+//! that, the time doubles with every further death, so that the culprit is found in the end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,63 +42,64 @@ pub mod slots;
 
 use slots::{Legacy, Slots};
 
-/// How long suspects wait after the start: whoever operates the server gets to see it before.
-const QUIET: Duration = Duration::from_secs(1);
-/// How long the gate is shut at the start for suspects with one death left, so that they need not wait for others to end.
-const RESERVED: Duration = Duration::from_secs(3);
-/// How long others stand still for a suspect, what they need to come to their end included.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How many times that is doubled at the most, a time for each death past the third.
-const DOUBLINGS: u32 = 4;
-/// How often the store is looked at where other nodes write to it.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How many items are counted in one transaction.
-const BITE: usize = 500;
+/// The wait of suspects after the start, so that an operator can reach the server before it may die again.
+const SUSPECT_START_DELAY: Duration = Duration::from_secs(1);
+/// The time for which the gate is shut at the start for suspects with one death left, so that they need not wait for
+/// other work to end.
+const RESERVED_START: Duration = Duration::from_secs(3);
+/// The longest pause of other work for a suspect, including the wait for that work to end.
+const MAX_EXCLUSIVE_TIME: Duration = Duration::from_secs(5);
+/// The most doublings of that time, one for each death past the third.
+const MAX_DOUBLINGS: u32 = 4;
+/// The interval between reads of the store if other nodes write to it.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The wait after an error of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The items that are counted in one transaction.
+const COUNT_BATCH: usize = 500;
 
 pub struct Journal {
     legacy: Legacy,
-    /// Those of this process, once what the one before has left is counted. No item begins without them.
+    /// The slots of this process, set once the items of the previous one are counted. No item begins before.
     slots: SetOnce<Mutex<Slots>>,
-    known: Mutex<Known>,
-    /// Whether there are suspects or held items, as far as this node knows.
-    is_wary: AtomicBool,
-    /// Whether the server stops: what ends now may have been cut off.
+    known: Mutex<SuspectState>,
+    /// True if this node knows of suspects or held items.
+    has_suspects: AtomicBool,
+    /// True while the server stops: items that end now may have been interrupted.
     is_stopping: AtomicBool,
     /// The turns of suspects.
     turns: FairShare,
-    /// Shared by all that is under way, and shut by what has to be alone.
+    /// The gate: shared by all items in progress, and locked by an item that has to be alone.
     gate: Arc<RwLock<()>>,
-    /// Wakes whoever writes down which suspects have survived.
+    /// Wakes the task that records the suspects that have survived.
     cleared: Notify,
 }
 
 #[derive(Default)]
-struct Known {
+struct SuspectState {
     suspects: BTreeMap<Item, i64>,
     held: BTreeSet<Item>,
     survived: Vec<Item>,
-    /// When suspects may go on.
+    /// The time from which suspects may begin.
     quiet_until: Timestamp,
     /// The gate, shut at the start for the first suspects.
     reserved: Option<OwnedRwLockWriteGuard<()>>,
     reserved_until: Timestamp,
 }
 
-/// An item that is under way, until this is dropped.
+/// An item in progress, until this is dropped.
 pub struct Flight {
     journal: Arc<Journal>,
     item: Item,
     slot: Option<usize>,
-    course: Course,
+    mode: Mode,
 }
 
-/// The way in which an item is under way.
-enum Course {
+/// The mode in which an item is in progress.
+enum Mode {
     /// Beside others.
     Beside { _gate: OwnedRwLockReadGuard<()> },
-    /// As a suspect; its turn is over some time after this is cancelled.
+    /// As a suspect. Its turn ends some time after this is cancelled.
     Suspect(CancellationToken),
 }
 
@@ -107,13 +108,13 @@ struct Turn {
     permit: Permit,
     gate: Gate,
     since: Timestamp,
-    /// How long others wait for it.
-    patience: Duration,
+    /// The longest pause of other work.
+    exclusive_time: Duration,
 }
 
 enum Gate {
     Open(OwnedRwLockReadGuard<()>),
-    /// No other item is under way.
+    /// No other item is in progress.
     Shut(OwnedRwLockWriteGuard<()>),
 }
 
@@ -127,21 +128,21 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let is_doubtful = std::thread::panicking();
         if let Some(mut slots) = self.journal.slots() {
-            // Together with what becomes of the slot: the turn's end looks at both.
-            if let Course::Suspect(ended) = &self.course {
+            // Cancelled under the lock of the slots, as the end of the turn reads both.
+            if let Mode::Suspect(ended) = &self.mode {
                 ended.cancel();
             }
             match self.slot {
-                // The panic may be about to end the process.
+                // The panic may still end the process.
                 Some(slot) if is_doubtful => slots.leave(slot, self.item),
                 Some(slot) => slots.clear(slot),
                 None => {}
             }
         }
-        let is_suspect = matches!(self.course, Course::Suspect(_));
+        let is_suspect = matches!(self.mode, Mode::Suspect(_));
         let is_cut_off = self.journal.is_stopping.load(Ordering::Acquire);
         if is_suspect && !is_doubtful && !is_cut_off {
-            let mut known = self.journal.known();
+            let mut known = self.journal.suspects();
             known.suspects.remove(&self.item);
             known.survived.push(self.item);
             drop(known);
@@ -156,7 +157,7 @@ impl Journal {
             legacy,
             slots: SetOnce::new(),
             known: Mutex::default(),
-            is_wary: AtomicBool::new(false),
+            has_suspects: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             turns: FairShare::new(1, 1),
             gate: Arc::default(),
@@ -164,22 +165,22 @@ impl Journal {
         }
     }
 
-    /// Whether an item is in quarantine, as far as this node knows. Claims ask the store; this is for work that no
-    /// statement looks for.
+    /// True if this node knows that an item is in quarantine. Claims leave such items out in their statements; this
+    /// is for work that no statement claims.
     pub fn is_held(&self, item: &Item) -> bool {
-        self.is_wary.load(Ordering::Acquire) && self.known().held.contains(item)
+        self.has_suspects.load(Ordering::Acquire) && self.suspects().held.contains(item)
     }
 
     fn deaths(&self, item: &Item) -> i64 {
-        if !self.is_wary.load(Ordering::Acquire) {
+        if !self.has_suspects.load(Ordering::Acquire) {
             return 0;
         }
-        self.known().suspects.get(item).copied().unwrap_or(0)
+        self.suspects().suspects.get(item).copied().unwrap_or(0)
     }
 
-    /// Takes in what the store knows.
+    /// Replaces the known suspects and held items by those of the store.
     fn learn(&self, all: Vec<Suspect>) {
-        let mut known = self.known();
+        let mut known = self.suspects();
         known.suspects.clear();
         known.held.clear();
         for suspect in all {
@@ -189,28 +190,28 @@ impl Journal {
                 known.suspects.insert(suspect.item, suspect.deaths);
             }
         }
-        let is_wary = !(known.suspects.is_empty() && known.held.is_empty());
-        self.is_wary.store(is_wary, Ordering::Release);
+        let has_suspects = !(known.suspects.is_empty() && known.held.is_empty());
+        self.has_suspects.store(has_suspects, Ordering::Release);
     }
 
-    /// An item is no longer in quarantine.
+    /// Forgets a quarantined item after its release.
     pub fn released(&self, item: &Item) {
-        self.known().held.remove(item);
+        self.suspects().held.remove(item);
     }
 
-    /// The server is about to stop.
+    /// Notes that the server is about to stop.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
     }
 
-    /// The server stops in good order: what is cut off now is no death.
+    /// Closes the file at an orderly stop: items that are interrupted now do not count as deaths.
     pub fn close(&self) {
         if let Some(mut slots) = self.slots() {
             slots.close();
         }
     }
 
-    /// Others may begin beside the item of a slot, unless that has come to its end.
+    /// Marks the item of a slot as no longer alone, unless it has ended.
     fn join(&self, item: &Item, slot: Option<usize>, ended: &CancellationToken) {
         if let (Some(mut slots), Some(slot)) = (self.slots(), slot)
             && (!ended.is_cancelled() || slots.is_doubtful(item, slot))
@@ -219,10 +220,10 @@ impl Journal {
         }
     }
 
-    /// The gate is not shut any more for one that was alone since then: others go on for as long before the next is.
-    /// At the start, the next ones come at once.
+    /// Opens the gate after an item that was alone since `since`. Other work then runs for as long before the gate is
+    /// shut again. At the start, the next suspects follow at once.
     fn reopen(&self, gate: OwnedRwLockWriteGuard<()>, since: Timestamp, now: Timestamp) {
-        let mut known = self.known();
+        let mut known = self.suspects();
         if now < known.reserved_until {
             known.reserved = Some(gate);
         } else {
@@ -230,12 +231,12 @@ impl Journal {
         }
     }
 
-    /// The slots, unless the journal is yet to be opened.
+    /// The slots. `None` before the journal is open.
     fn slots(&self) -> Option<MutexGuard<'_, Slots>> {
         self.slots.get().map(lock)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn suspects(&self) -> MutexGuard<'_, SuspectState> {
         lock(&self.known)
     }
 }
@@ -244,8 +245,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins an item, when the journal is open and its turn comes: at once, unless it is suspected or a suspect has to be
-/// alone. Nothing when the server stops before.
+/// Begins an item, once the journal is open: at once, unless the item is a suspect or a suspect has to be alone.
+/// `None` if the server stops before.
 pub async fn begin(app: &Domain, item: Item) -> Option<Flight> {
     let journal = &app.journal;
     let slots = if let Some(slots) = journal.slots.get() {
@@ -256,7 +257,7 @@ pub async fn begin(app: &Domain, item: Item) -> Option<Flight> {
     };
     let deaths = journal.deaths(&item);
     if deaths > 0 {
-        let turn = suspect(app, &item, deaths);
+        let turn = take_turn(app, &item, deaths);
         let turn = app.stopping.run_until_cancelled(turn).await?;
         return Some(begin_suspect(app, item, turn, slots));
     }
@@ -269,7 +270,7 @@ pub async fn begin(app: &Domain, item: Item) -> Option<Flight> {
         journal: journal.clone(),
         item,
         slot,
-        course: Course::Beside { _gate: gate },
+        mode: Mode::Beside { _gate: gate },
     })
 }
 
@@ -277,36 +278,36 @@ fn begin_suspect(app: &Domain, item: Item, turn: Turn, slots: &Mutex<Slots>) -> 
     let was_alone = matches!(turn.gate, Gate::Shut(_));
     let slot = lock(slots).note(&Left { item, was_alone });
     let ended = CancellationToken::new();
-    let turn = see_through(app.clone(), turn, item, slot, ended.clone());
+    let turn = end_turn(app.clone(), turn, item, slot, ended.clone());
     app.background.spawn(turn);
     Flight {
         journal: app.journal.clone(),
         item,
         slot,
-        course: Course::Suspect(ended),
+        mode: Mode::Suspect(ended),
     }
 }
 
-/// How long others stand still for an item that has so many deaths.
-fn patience(deaths: i64) -> Duration {
+/// The longest pause of other work for an item with so many deaths.
+fn exclusive_time(deaths: i64) -> Duration {
     let past = u32::try_from(deaths + 1 - MAX_DEATHS).unwrap_or(0);
-    PATIENCE * 2_u32.pow(past.min(DOUBLINGS))
+    MAX_EXCLUSIVE_TIME * 2_u32.pow(past.min(MAX_DOUBLINGS))
 }
 
 /// Waits for the turn of a suspect.
-async fn suspect(app: &Domain, item: &Item, deaths: i64) -> Turn {
+async fn take_turn(app: &Domain, item: &Item, deaths: i64) -> Turn {
     let journal = &app.journal;
     let permit = journal.turns.take(item.workspace, 1).await;
-    let quiet_until = journal.known().quiet_until;
+    let quiet_until = journal.suspects().quiet_until;
     app.clock.sleep_until(quiet_until).await;
-    let (since, patience) = (app.clock.now(), patience(deaths));
-    let reserved = journal.known().reserved.take();
+    let (since, exclusive_time) = (app.clock.now(), exclusive_time(deaths));
+    let reserved = journal.suspects().reserved.take();
     let shut = match reserved {
         Some(gate) => Some(gate),
         None if deaths + 1 < MAX_DEATHS => None,
         None => tokio::select! {
             gate = journal.gate.clone().write_owned() => Some(gate),
-            () = app.clock.sleep(patience) => None,
+            () = app.clock.sleep(exclusive_time) => None,
         },
     };
     let gate = match shut {
@@ -317,12 +318,12 @@ async fn suspect(app: &Domain, item: &Item, deaths: i64) -> Turn {
         permit,
         gate,
         since,
-        patience,
+        exclusive_time,
     }
 }
 
-/// Sees to it that others stand still no longer than they have to.
-async fn see_through(
+/// Opens the gate again as soon as the suspect ends or its time is over.
+async fn end_turn(
     app: Domain,
     turn: Turn,
     item: Item,
@@ -331,7 +332,7 @@ async fn see_through(
 ) {
     let late = async {
         tokio::select! {
-            () = app.clock.sleep_until(turn.since + turn.patience) => {}
+            () = app.clock.sleep_until(turn.since + turn.exclusive_time) => {}
             () = app.stopping.cancelled() => {}
         }
     };
@@ -344,7 +345,7 @@ async fn see_through(
             return journal.reopen(gate, turn.since, app.clock.now());
         }
         Gate::Shut(gate) => {
-            let mut known = journal.known();
+            let mut known = journal.suspects();
             let now = app.clock.now();
             known.quiet_until = known.quiet_until.max(now + now.since(turn.since));
             gate.downgrade()
@@ -358,7 +359,7 @@ async fn see_through(
     drop(beside);
 }
 
-/// Counts what the process before has left, and learns what is suspected. Before this, no durable work begins.
+/// Counts the items that the previous process has left, and reads the suspects. No durable work begins before.
 pub async fn open(app: &Domain) {
     loop {
         match count(app).await {
@@ -366,9 +367,9 @@ pub async fn open(app: &Domain) {
             Err(error) => {
                 log(
                     &error,
-                    "cannot count what was under way when the server died",
+                    "cannot count the work that was in progress when the server died",
                 );
-                app.clock.sleep(PAUSE).await;
+                app.clock.sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -379,11 +380,11 @@ async fn count(app: &Domain) -> Result<()> {
     let Legacy { process, left, .. } = &journal.legacy;
     let process = *process;
     let mut is_last_chance = false;
-    for bite in left.chunks(BITE) {
-        let bite = bite.to_vec();
+    for batch in left.chunks(COUNT_BATCH) {
+        let batch = batch.to_vec();
         let write = move |tx: &mut Tx<'_>| {
             let mut counted = Vec::new();
-            for left in &bite {
+            for left in &batch {
                 let suspect = quarantine::count_death(tx, *left, process, now)?;
                 if let Some(suspect) = suspect.as_ref().filter(|one| one.is_held_now()) {
                     held::show(tx, &suspect.item, now)?;
@@ -393,19 +394,19 @@ async fn count(app: &Domain) -> Result<()> {
             Ok::<_, Error>(counted)
         };
         let counted = app.db.write(NOBODY, write).await?;
-        counted.iter().for_each(tell);
+        counted.iter().for_each(log_suspect);
     }
     learn(app).await?;
     for left in left {
         is_last_chance |= journal.deaths(&left.item) + 1 >= MAX_DEATHS;
     }
     let slots = journal.legacy.replace().map_err(Error::internal)?;
-    let until = now + QUIET + RESERVED;
+    let until = now + SUSPECT_START_DELAY + RESERVED_START;
     {
-        let mut known = journal.known();
-        known.quiet_until = now + QUIET;
+        let mut known = journal.suspects();
+        known.quiet_until = now + SUSPECT_START_DELAY;
         if is_last_chance {
-            // Nothing is under way yet.
+            // No item is in progress yet, so the gate is free.
             known.reserved = journal.gate.clone().try_write_owned().ok();
             known.reserved_until = until;
         }
@@ -415,18 +416,18 @@ async fn count(app: &Domain) -> Result<()> {
         app.background.spawn(async move {
             let over = at.clock.sleep_until(until);
             at.stopping.run_until_cancelled(over).await;
-            drop(at.journal.known().reserved.take());
+            drop(at.journal.suspects().reserved.take());
         });
     }
-    // It is opened once.
+    // The journal is opened only once.
     let _ = journal.slots.set(Mutex::new(slots));
     Ok(())
 }
 
-/// What belongs to no one workspace is written by the writer of this one.
+/// The workspace whose writer writes rows that belong to none.
 const NOBODY: WorkspaceId = WorkspaceId(Uuid::nil());
 
-fn tell(suspect: &Suspect) {
+fn log_suspect(suspect: &Suspect) {
     let Item {
         kind,
         workspace,
@@ -439,9 +440,9 @@ fn tell(suspect: &Suspect) {
         metrics::counter!("prichal_quarantined_total", "kind" => kind).increment(1);
         let object = format!("{kind}:{id}");
         security::record(Event::Quarantined, Some(workspace), &object);
-        tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item = %id, seq, deaths = suspect.deaths, "the server died each time that this was under way; it is in quarantine and not tried any more");
+        tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "the server died each time that {kind} {id} was in progress; the item is in quarantine and not tried any more");
     } else {
-        tracing::warn!(kind, %workspace, item = %id, seq, deaths = suspect.deaths, "this was under way when the server died");
+        tracing::warn!(kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "{kind} {id} was in progress when the server died");
     }
 }
 
@@ -451,20 +452,20 @@ async fn learn(app: &Domain) -> Result<()> {
     Ok(())
 }
 
-/// Writes down which suspects have survived, and learns what other nodes have counted, until `stop`.
+/// Records the suspects that have survived, and reads those that other nodes have counted, until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     let is_shared = app.db.engine() == Engine::Postgres;
     while !stop.is_cancelled() {
         tokio::select! {
             () = app.journal.cleared.notified() => {}
-            () = app.clock.sleep(LOOK), if is_shared => {}
+            () = app.clock.sleep(POLL_INTERVAL), if is_shared => {}
             () = stop.cancelled() => {}
         }
-        let survived = std::mem::take(&mut app.journal.known().survived);
+        let survived = std::mem::take(&mut app.journal.suspects().survived);
         if let Err(error) = settle(&app, &survived, is_shared).await {
-            log(&error, "cannot write which suspects have survived");
-            app.journal.known().survived.extend(survived);
-            stop.run_until_cancelled(app.clock.sleep(PAUSE)).await;
+            log(&error, "cannot record the suspects that have survived");
+            app.journal.suspects().survived.extend(survived);
+            stop.run_until_cancelled(app.clock.sleep(RETRY_DELAY)).await;
             app.journal.cleared.notify_one();
         }
     }
@@ -472,8 +473,8 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
 }
 
 async fn settle(app: &Domain, survived: &[Item], is_shared: bool) -> Result<()> {
-    for bite in survived.chunks(BITE) {
-        let items = bite.to_vec();
+    for batch in survived.chunks(COUNT_BATCH) {
+        let items = batch.to_vec();
         let write = move |tx: &mut Tx<'_>| {
             items
                 .iter()

@@ -1,4 +1,4 @@
-//! Who wants to know that a log has moved, without a cursor of its own in the store.
+//! Listeners of logs that have no cursor in the store.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,11 +12,11 @@ use prichal_core::id::WorkspaceId;
 use prichal_store::LoggedEvent;
 use tokio::sync::watch;
 
-/// Who listens to which log.
+/// The listeners of this node, by workspace.
 #[derive(Default)]
 pub struct Listeners {
     logs: Mutex<HashMap<WorkspaceId, watch::Sender<u64>>>,
-    /// How many logs are listened to: most servers have none, and commits are many.
+    /// The number of logs with listeners. It is read at each commit, and mostly zero.
     count: AtomicUsize,
 }
 
@@ -32,7 +32,7 @@ impl Listeners {
         receiver
     }
 
-    /// Takes in what was committed on this node, as far as it is of interest.
+    /// Wakes the listeners after a commit on this node with an event that `wants` selects.
     pub fn committed(&self, events: &[LoggedEvent], wants: impl Fn(&LoggedEvent) -> bool) {
         if self.count.load(Relaxed) == 0 {
             return;
@@ -47,7 +47,7 @@ impl Listeners {
             .for_each(|workspace| self.heard(workspace));
     }
 
-    /// Something was committed elsewhere.
+    /// Wakes the listeners of a workspace after a commit on another node.
     pub fn heard(&self, workspace: WorkspaceId) {
         if let Some(log) = self.lock().get(&workspace) {
             log.send_modify(|times| *times += 1);

@@ -1,10 +1,10 @@
-//! Keys that are exchanged for others while the server runs.
+//! Rotation of keys while the server runs.
 //!
-//! A master key takes the place of another in three steps, each of which a node decides for itself from what
-//! all that are alive say of themselves: as long as one of them does not know the current key, the previous
-//! one seals and signs. Once all know it, it seals. Once all seal with it, one node seals anew whatever was
-//! sealed before, step by step. A crash costs nothing but the search: what was sealed anew is known by its
-//! first bytes, and a value is replaced only if it is still the one that was read.
+//! A new master key takes over in three steps. Each node decides on them by itself, from the keys that all live nodes
+//! announce. While a node does not know the new key, the previous one seals and signs. Once all nodes know the new
+//! key, it seals. Once all seal with it, one node reseals the older values in batches. After a crash only the search
+//! is repeated: a resealed value is recognized by its first bytes, and a value is replaced only if it has not changed
+//! since it was read.
 
 use std::time::Duration;
 
@@ -31,35 +31,34 @@ use crate::{
     },
 };
 
-/// The wait between two looks at the other nodes.
-const OFTEN: Duration = Duration::from_secs(1);
-/// The wait between two looks at the file of the admin token.
-const SELDOM: Duration = Duration::from_secs(5);
-/// The rows that one step looks at.
-const STEP: i64 = 100;
+/// The interval between reads of the other nodes' keys.
+const NODE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval between reads of the admin token's file.
+const TOKEN_FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// The rows of one batch.
+const BATCH: i64 = 100;
 
-/// The name of the text that only the right master key opens.
+/// The name of the stored text that proves the master key: only the right one opens it.
 const SEALED: &str = "sealed";
-/// The name of the id of the key that everything is sealed with.
+/// The name of the stored id of the key that all values are sealed with.
 const RESEALED: &str = "resealed";
-/// The name of that id with the end of the access keys that were signed before, in microseconds since 1970.
+/// The name of the same id with the end of the access keys that earlier keys have signed, in microseconds since 1970.
 const RETIRED: &str = "retired";
-/// What belongs to no workspace is written by the writer of this one.
+/// The workspace whose writer writes rows that belong to none.
 const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
 
 fn place() -> Place {
     Place::new("hub.value", &[&ANY, &SEALED])
 }
 
-/// The ids of the keys that this node knows, as it tells the others.
+/// The ids of the keys that this node knows, as it announces them.
 pub fn announced(app: &Domain) -> String {
     let ids = app.vault.ids();
     let ids: Vec<String> = ids.iter().map(|id| hex(id)).collect();
     ids.join(",")
 }
 
-/// Refuses to go on with another master key than the one that the store's secrets are sealed with: webhooks
-/// would go out unsigned.
+/// Refuses a master key that the store's secrets are not sealed with. With it, webhooks would go out unsigned.
 pub async fn check_master_key(app: &Domain) -> anyhow::Result<()> {
     let vault = &app.vault;
     let sealed = STANDARD.encode(vault.seal(&place(), SEALED.as_bytes()));
@@ -78,14 +77,14 @@ pub async fn check_master_key(app: &Domain) -> anyhow::Result<()> {
     let opened = sealed.as_ref().and_then(|kept| vault.open(&place(), kept));
     anyhow::ensure!(
         opened.as_deref() == Some(SEALED.as_bytes()),
-        "the master key is not the one that this store's secrets are sealed with; put the right one back, or beside the new one as the previous one"
+        "the secrets of this store are not sealed with this `master-key`; set the right key back, or set it as `previous-master-key` beside the new one"
     );
-    // By whichever key: from then on all that is sealed has a place.
+    // The id of a key is stored, so all values are sealed for their address.
     if resealed.is_some() {
         vault.refuse_unbound();
     }
-    // Until every node knows the current key. A text from before there were places was sealed with the only
-    // key there was.
+    // The previous key seals until the text is sealed with the current one, which is done once all nodes know it. A
+    // text without an address is older than rotations, and was sealed with the only key.
     let is_current = sealed.is_some_and(|sealed| vault.is_current(&sealed));
     vault.hold_back(!is_current);
     if let Some(end) = end_of(app, retired.as_deref()) {
@@ -94,7 +93,7 @@ pub async fn check_master_key(app: &Domain) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The end of the access keys of earlier master keys, where it is known for the current one.
+/// The end of the access keys of earlier master keys, if it is stored for the current key.
 fn end_of(app: &Domain, retired: Option<&str>) -> Option<Timestamp> {
     let (id, end) = retired?.split_once(' ')?;
     let is_ours = id == hex(&app.vault.id());
@@ -102,7 +101,7 @@ fn end_of(app: &Domain, retired: Option<&str>) -> Option<Timestamp> {
     Some(Timestamp::from_micros(end))
 }
 
-/// The same as it is kept, where everything has been sealed anew at this moment.
+/// The end as it is stored when all values have just been resealed.
 fn ending(app: &Domain) -> String {
     let end: Timestamp = app.clock.now() + app.config.access_key_ttl;
     format!("{} {}", hex(&app.vault.id()), end.micros())
@@ -112,7 +111,7 @@ fn is_finished(app: &Domain, resealed: Option<&str>) -> bool {
     resealed == Some(hex(&app.vault.id()).as_str())
 }
 
-/// Looks after the keys until `stop`.
+/// Rotates the keys until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     let work = async {
         let (mut is_done, mut waits) = (false, false);
@@ -121,13 +120,19 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                 is_done = turn(&app, &mut waits).await.unwrap_or_else(|error| {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "cannot look after the master key"
+                        "cannot rotate the master key"
                     );
                     false
                 });
             }
             app.admin_token.reload();
-            app.clock.sleep(if is_done { SELDOM } else { OFTEN }).await;
+            app.clock
+                .sleep(if is_done {
+                    TOKEN_FILE_POLL_INTERVAL
+                } else {
+                    NODE_POLL_INTERVAL
+                })
+                .await;
         }
     };
     stop.run_until_cancelled(work).await;
@@ -141,14 +146,14 @@ struct Node {
     keys: Vec<String>,
 }
 
-/// The next step with the current key, by the keys that the nodes know.
+/// The next step of the rotation, by the keys that the nodes know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Some node does not know it.
+    /// Some node does not know the current key.
     Wait,
-    /// All know it: it seals from now on.
+    /// All nodes know the current key, so it seals from now on.
     Seal,
-    /// All seal with it: everything else is sealed anew, by this node or by another.
+    /// All nodes seal with it. The other values are resealed, by this node or by another.
     Reseal { here: bool },
 }
 
@@ -167,8 +172,7 @@ fn stage(nodes: &[Node], this: Uuid, key: &str) -> Stage {
     }
 }
 
-/// Does what is to be done now. True when nothing is left to do. `waits` remembers that it was said that
-/// another node has to be waited for.
+/// Performs the next step. True if the rotation is complete. `waits` is set once the wait for another node was logged.
 async fn turn(app: &Domain, waits: &mut bool) -> Result<bool> {
     let resealed = app
         .db
@@ -197,7 +201,10 @@ async fn turn(app: &Domain, waits: &mut bool) -> Result<bool> {
             };
             app.db.write(ANY, write).await?;
             if count > 0 {
-                tracing::info!(values = count, "sealed values were sealed anew");
+                tracing::info!(
+                    values = count,
+                    "{count} values were resealed with the new master key"
+                );
             }
         }
     }
@@ -206,7 +213,7 @@ async fn turn(app: &Domain, waits: &mut bool) -> Result<bool> {
 
 async fn nodes(app: &Domain) -> Result<Vec<Node>> {
     if app.db.engine() == Engine::Sqlite {
-        // The file is this process's alone.
+        // An SQLite file belongs to this process alone.
         let keys = announced(app).split(',').map(str::to_owned).collect();
         return Ok(vec![Node { id: app.node, keys }]);
     }
@@ -222,7 +229,7 @@ async fn nodes(app: &Domain) -> Result<Vec<Node>> {
     Ok(found.into_iter().map(node).collect())
 }
 
-/// Makes the current key the one that seals, and the store refuse nodes that do not know it.
+/// Makes the current key the sealing one. From then on the store refuses nodes that do not know it.
 async fn begin(app: &Domain) -> Result<()> {
     let kept = app
         .db
@@ -243,14 +250,14 @@ async fn begin(app: &Domain) -> Result<()> {
         app.vault.hold_back(false);
         security::record(Event::MasterKeyReplaced, None, &hex(&app.vault.id()));
         tracing::info!(
-            "the new master key seals from now on; what the previous one has sealed is sealed anew"
+            "the new master key seals from now on; values of the previous one are resealed"
         );
     }
     Ok(())
 }
 
-/// Lets the access keys of the previous master key end. The end is kept: neither a restart nor a previous key
-/// that stays configured moves it.
+/// Sets the end of the access keys of the previous master key. It is stored, so that neither a restart nor a previous
+/// key that stays configured moves it.
 async fn retire(app: &Domain) -> Result<()> {
     if !app.vault.has_previous() {
         return Ok(());
@@ -261,7 +268,7 @@ async fn retire(app: &Domain) -> Result<()> {
         if let Some(end) = end_of(&at, kept.as_deref()) {
             return Ok::<_, Error>(Some(end));
         }
-        // A store that was sealed anew before the end was kept.
+        // The store was resealed by a version that did not store the end.
         let end = ending(&at);
         hub::put(tx, RETIRED, &end)?;
         Ok(end_of(&at, Some(&end)))
@@ -270,11 +277,11 @@ async fn retire(app: &Domain) -> Result<()> {
     let from = from.ok_or_else(|| Error::internal("the end of a master key is damaged"))?;
     app.vault.retire_previous(from);
     security::record(Event::MasterKeyRetired, None, &hex(&app.vault.id()));
-    tracing::info!(%from, "everything is sealed with the new master key: the previous one is not needed any more; access keys that it has signed are refused from then on");
+    tracing::info!(%from, "all values are sealed with the new master key: the previous one is not needed any more; access keys that it has signed are refused from {from} on");
     Ok(())
 }
 
-/// Seals anew what was not sealed with the current key, and says how much that was.
+/// Reseals all values that are not sealed with the current key, and returns their number.
 async fn reseal_all(app: &Domain) -> Result<usize> {
     let mut count = 0;
     for column in Column::ALL {
@@ -283,7 +290,7 @@ async fn reseal_all(app: &Domain) -> Result<usize> {
             let prefix = beginning(app, column);
             let from = after.clone();
             let read = move |conn: &mut Conn| {
-                Ok::<_, Error>(sealed::list(conn, column, &prefix, from.as_deref(), STEP)?)
+                Ok::<_, Error>(sealed::list(conn, column, &prefix, from.as_deref(), BATCH)?)
             };
             let stretch = app.db.read(read).await?;
             count += reseal(app, column, stretch.stale).await?;
@@ -307,7 +314,7 @@ fn beginning(app: &Domain, column: Column) -> Vec<u8> {
     }
 }
 
-/// Seals values anew, those of one workspace in one write.
+/// Reseals values, those of one workspace in one write.
 async fn reseal(app: &Domain, column: Column, mut stale: Vec<Sealed>) -> Result<usize> {
     let mut count = 0;
     while let Some(first) = stale.first() {
@@ -335,7 +342,7 @@ async fn reseal(app: &Domain, column: Column, mut stale: Vec<Sealed>) -> Result<
     Ok(count)
 }
 
-/// A value as the current key seals it; none when no key opens it.
+/// A value sealed with the current key. `None` if no key opens it.
 fn renewed(app: &Domain, column: Column, old: &Sealed) -> Option<Vec<u8>> {
     let row: Vec<&dyn std::fmt::Display> = old.row.iter().map(|part| part as _).collect();
     let place = Place::new(column.name(), &row);
@@ -345,7 +352,7 @@ fn renewed(app: &Domain, column: Column, old: &Sealed) -> Option<Vec<u8>> {
         old.value.clone()
     };
     let Some(text) = app.vault.open(&place, &sealed) else {
-        // A first answer's row is named by what its sender chose.
+        // The key of an idempotent answer's row contains a value of its sender.
         let object = old.row.get(1).filter(|_| !column.is_text());
         let object = format!("{}:{}", column.name(), object.map_or("", String::as_str));
         security::record(Event::SealedValueLost, old.workspace().ok(), &object);
@@ -359,7 +366,7 @@ fn renewed(app: &Domain, column: Column, old: &Sealed) -> Option<Vec<u8>> {
     })
 }
 
-/// Keeps the hashes of an instance's secrets by the current key.
+/// Stores the hashes of an instance's secrets under the current key.
 fn rehash(app: &Domain, tx: &mut Tx<'_>, workspace: WorkspaceId, row: &Sealed) -> Result<()> {
     let id = row.row.get(1).and_then(|id| IntegrationId::parse(id));
     let Some(id) = id else { return Ok(()) };

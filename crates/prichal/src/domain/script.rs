@@ -1,9 +1,8 @@
 //! Scripts, run in processes of their own ([`prichal_script::worker`]).
 //!
-//! A process runs one script at a time and is used again for others of the same workspace, never for those of
-//! another. It has nothing of the server's; what a script may reach, it asks for over a pipe, and a [`Host`]
-//! here answers. When its time is over it is told to stop;
-//! one that does not is killed.
+//! A process runs one script at a time and is reused for others of the same workspace only. It has no access to the
+//! server's memory and files: a script asks over a pipe, and a [`Host`] in the server answers. When the time of a
+//! script is over, its process is told to stop, and is killed if it does not.
 
 mod scheduler;
 mod worker;
@@ -33,68 +32,69 @@ use prichal_script::{
 };
 
 use crate::platform::{clock::Clock, share::FairShare};
-use scheduler::{Pace, Place, Places};
+use scheduler::{Permit, Scheduler, SpeedClass};
 use worker::Worker;
 
-/// How long a script may go on after it was told to stop.
-const GRACE: Duration = Duration::from_millis(300);
-/// From when on a script that works is one that takes long, and one that hangs: others come before those.
-const LONG: Duration = Duration::from_millis(100);
-const HUNG: Duration = Duration::from_secs(3);
-/// How long a process waits for its next script.
-const IDLE: Duration = Duration::from_secs(30);
-/// How many scripts a process runs.
-const RUNS: u32 = 5000;
-/// The longest time for finding out whether a text is a script, and for a process to begin.
-const CHECK: Duration = Duration::from_secs(5);
-/// How many texts are looked at together, and how many of one workspace.
-const CHECKS: usize = 8;
-const CHECKS_OF_ONE: usize = 2;
-/// How long a text waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// The most processes that wait for their next script.
-const MOST_IDLE: usize = 64;
+/// The time that a script has to end after it was told to stop.
+const STOP_GRACE: Duration = Duration::from_millis(300);
+/// The running times from which a script counts as long and as hung. Other scripts go before those.
+const LONG_AFTER: Duration = Duration::from_millis(100);
+const HUNG_AFTER: Duration = Duration::from_secs(3);
+/// The time after which an idle process is ended.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most scripts that a process runs.
+const MAX_RUNS: u32 = 5000;
+/// The time limit for checking whether a text is a script, and for starting a process.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most checks at the same time, and those of one workspace.
+const MAX_CONCURRENT_CHECKS: usize = 8;
+const MAX_CONCURRENT_CHECKS_PER_WORKSPACE: usize = 2;
+/// The longest wait of a check for its turn.
+const CHECK_QUEUE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most idle processes.
+const MAX_IDLE: usize = 64;
 
-/// Answers what a script asks for. Arguments and answers are JSON.
+/// The answers to the calls of a script. Arguments and answers are JSON.
 pub trait Host: Send {
-    /// Answers at once; the error is thrown.
+    /// Answers a call at once. The script is thrown the error.
     fn ask(
         &mut self,
         name: &str,
         argument: &str,
     ) -> impl Future<Output = Result<String, String>> + Send;
 
-    /// Does what takes time, while the script goes on.
+    /// Begins a call that takes time, while the script goes on.
     fn begin(&mut self, name: &str, argument: &str) -> BoxFuture<'static, Result<String, String>>;
 }
 
-/// What is to be run.
+/// A script to run.
 pub struct Job<'a> {
-    /// Names the source, and no other.
+    /// The key that identifies the source text.
     pub key: &'a str,
     pub source: &'a str,
     pub presets: Presets,
-    /// How long it may run.
+    /// The time limit of the run.
     pub time: Duration,
-    /// Whether somebody waits for it: then waiting for its turn is part of its time.
+    /// True if a request waits for the run. The wait for a permit is then part of its time.
     pub is_awaited: bool,
-    /// Says until when it must not begin, if it must not when its turn comes: then it waits for another.
+    /// The time before which the run must not begin, asked when its permit comes. With such a time, it gives the
+    /// permit back and waits for another.
     pub not_before: &'a (dyn Fn() -> Option<Timestamp> + Sync),
-    /// Whose turn it takes.
+    /// The workspace that the permit counts against.
     pub workspace: WorkspaceId,
-    /// What it takes turns with inside the workspace: a channel, or a script.
+    /// The lane that the permit counts against inside of the workspace: a channel, or a script.
     pub lane: EntityId,
 }
 
-/// Why a text is not taken as a script.
+/// The reason why a text is refused as a script.
 #[derive(Debug)]
 pub enum Refused {
     Syntax(SyntaxError),
-    /// It takes longer to find out than a text may.
+    /// The check takes longer than it may.
     Slow(Duration),
-    /// Too many of its workspace are looked at.
+    /// Too many checks of the workspace are in progress.
     Busy,
-    /// It could not be found out.
+    /// The check has failed.
     Failed(String),
 }
 
@@ -104,52 +104,52 @@ pub struct Scripts {
     clock: Clock,
     idle: Mutex<Vec<(Worker, Instant)>>,
     checking: FairShare,
-    places: Places,
+    scheduler: Scheduler,
     running: AtomicUsize,
 }
 
 /// Counts a run until it ends or is given up.
-struct Counted<'a>(&'a AtomicUsize);
+struct RunCount<'a>(&'a AtomicUsize);
 
-impl<'a> Counted<'a> {
+impl<'a> RunCount<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for RunCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Scripts {
-    /// `program` is this very program, which knows how to be a worker.
+    /// `program` is this program itself, which can act as a worker.
     pub fn new(program: PathBuf, clock: Clock) -> Self {
         Self {
             program,
             clock,
             idle: Mutex::default(),
-            checking: FairShare::new(CHECKS, CHECKS_OF_ONE),
-            places: Places::default(),
+            checking: FairShare::new(MAX_CONCURRENT_CHECKS, MAX_CONCURRENT_CHECKS_PER_WORKSPACE),
+            scheduler: Scheduler::default(),
             running: AtomicUsize::new(0),
         }
     }
 
-    /// How many runs there are whose time runs: those that wait for their turn, too.
+    /// The number of runs whose time limit is running, including those that wait for a permit.
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Runs a script. What `host` does for it is part of its time.
+    /// Runs a script. The time that `host` takes counts against the script's time limit.
     pub async fn run(
         &self,
         job: Job<'_>,
         host: &mut impl Host,
         abort: impl Future<Output = ()> + Send,
     ) -> Outcome {
-        let _counted = Counted::new(&self.running);
+        let _counted = RunCount::new(&self.running);
         let mut abort = pin!(abort.fuse());
         let asked = self.clock.now();
         let turn = async {
@@ -161,12 +161,12 @@ impl Scripts {
                 }
             };
             tokio::select! {
-                place = self.place(&job) => Some(place),
+                permit = self.permit(&job) => Some(permit),
                 () = late => None,
                 () = &mut abort => None,
             }
         };
-        let Some(place) = turn.await else {
+        let Some(permit) = turn.await else {
             return failed(Failure::stopped());
         };
         let begun = if job.is_awaited {
@@ -185,66 +185,69 @@ impl Scripts {
         );
         let done = match self.worker(job.workspace) {
             Ok(mut worker) => {
-                let done = self.attend(&mut worker, &place, &job, host, over).await;
-                self.part(worker, done).await
+                let done = self.serve(&mut worker, &permit, &job, host, over).await;
+                self.finish(worker, done).await
             }
             Err(error) => Err(Lost::Broken(error)),
         };
-        drop(place);
+        drop(permit);
         done.unwrap_or_else(|lost| match lost {
             Lost::Hung => failed(Failure::stopped()),
             Lost::Starved => failed(Failure::new(
-                "the script was stopped: it took more memory than a run may have",
+                "the script was stopped: it needed more memory than a run may use",
             )),
             Lost::Broken(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "a process that runs scripts was lost"
+                    workspace = %job.workspace,
+                    lane.id = %job.lane,
+                    "lost a process that runs a script of {}",
+                    job.lane
                 );
                 failed(Failure::new("the process that ran the script has ended"))
             }
         })
     }
 
-    /// Waits for a place to run in, at a time when the script may begin.
-    async fn place(&self, job: &Job<'_>) -> Place {
+    /// Waits for a permit at a time when the script may begin.
+    async fn permit(&self, job: &Job<'_>) -> Permit {
         loop {
-            let place = self.places.take(job.workspace, job.lane, job.key).await;
+            let permit = self.scheduler.take(job.workspace, job.lane, job.key).await;
             let Some(until) = (job.not_before)() else {
-                return place;
+                return permit;
             };
-            drop(place);
+            drop(permit);
             self.clock.sleep_until(until).await;
         }
     }
 
-    /// Finds out whether a text is a script. Even that is not done here: a process of its own does it. Its time begins
-    /// when its turn has come and that process is there.
+    /// Checks whether a text is a script, in a process of its own. The time limit begins when the check has its turn
+    /// and its process has started.
     pub async fn check(&self, workspace: WorkspaceId, source: &str) -> Result<(), Refused> {
         let turn = self.checking.take(workspace, 1);
-        let Some(_turn) = self.in_time(PATIENCE, turn).await else {
+        let Some(_turn) = self.in_time(CHECK_QUEUE_TIMEOUT, turn).await else {
             return Err(Refused::Busy);
         };
         let failed = |error: std::io::Error| Refused::Failed(error.to_string());
-        let begun = self.in_time(CHECK, self.begin()).await;
-        let begun = begun.ok_or_else(|| Refused::Failed("its process does not begin".to_owned()));
+        let begun = self.in_time(CHECK_TIMEOUT, self.begin()).await;
+        let begun = begun.ok_or_else(|| Refused::Failed("its process does not start".to_owned()));
         let (mut worker, _) = begun?.map_err(failed)?;
         let ask = async {
-            worker.mouth.say(&Task::Check(source.to_owned()))?;
-            worker.mouth.flush().await?;
+            worker.tasks.queue(&Task::Check(source.to_owned()))?;
+            worker.tasks.flush().await?;
             loop {
-                if let Report::Checked(checked) = worker.ears.hear().await? {
+                if let Report::Checked(checked) = worker.reports.receive().await? {
                     return Ok::<_, std::io::Error>(checked);
                 }
             }
         };
-        let checked = self.in_time(CHECK, ask).await;
+        let checked = self.in_time(CHECK_TIMEOUT, ask).await;
         worker.end().await;
-        let checked = checked.ok_or(Refused::Slow(CHECK))?;
+        let checked = checked.ok_or(Refused::Slow(CHECK_TIMEOUT))?;
         checked.map_err(failed)?.map_err(Refused::Syntax)
     }
 
-    /// What comes of work within a time.
+    /// The result of work within a time limit. `None` after that.
     async fn in_time<T>(&self, time: Duration, work: impl Future<Output = T>) -> Option<T> {
         let end = self.clock.now() + time;
         tokio::select! {
@@ -254,46 +257,47 @@ impl Scripts {
         }
     }
 
-    /// A process that has begun, and what the system does not let it give up.
+    /// Starts a process. Returns it with the privileges that the system does not let it drop.
     async fn begin(&self) -> std::io::Result<(Worker, Vec<String>)> {
         let mut worker = Worker::start(&self.program)?;
         loop {
-            if let Report::Ready { missing } = worker.ears.hear().await? {
+            if let Report::Ready { missing } = worker.reports.receive().await? {
                 return Ok((worker, missing));
             }
         }
     }
 
-    /// Starts a first process and writes into the log what the system does not let it give up.
+    /// Starts a first process and logs the privileges that the system does not let it drop.
     pub async fn try_out(&self) {
         let begin = async {
             let (worker, missing) = self.begin().await?;
             self.keep(worker);
             Ok::<_, std::io::Error>(missing)
         };
-        match tokio::time::timeout(CHECK, begin).await {
+        match tokio::time::timeout(CHECK_TIMEOUT, begin).await {
             Ok(Ok(missing)) if missing.is_empty() => {
                 tracing::info!("processes that run scripts are confined");
             }
             Ok(Ok(missing)) => tracing::warn!(
                 missing = missing.join(", "),
-                "processes that run scripts are not confined as they could be: the system does not offer all of it"
+                "processes that run scripts are not fully confined: the system does not support {}",
+                missing.join(", ")
             ),
             Ok(Err(error)) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "scripts cannot be run"
+                "cannot run scripts: their process does not start"
             ),
-            Err(_) => tracing::error!("scripts cannot be run: their process does not begin"),
+            Err(_) => tracing::error!("cannot run scripts: their process does not start in time"),
         }
     }
 
-    /// Ends processes that have waited for too long. Called now and then.
+    /// Ends processes that have been idle for too long. Called at intervals.
     pub fn sweep(&self) {
         let mut idle = self.lock();
-        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
     }
 
-    /// A process that has run scripts of this workspace alone.
+    /// A process that has run no scripts of other workspaces.
     fn worker(&self, workspace: WorkspaceId) -> std::io::Result<Worker> {
         let mut idle = self.lock();
         let fits =
@@ -308,8 +312,12 @@ impl Scripts {
         Ok(worker)
     }
 
-    /// Keeps a process that has done its work, and ends one that has not.
-    async fn part(&self, mut worker: Worker, done: Result<Outcome, Lost>) -> Result<Outcome, Lost> {
+    /// Keeps a process for reuse if its run has ended by itself, and ends it otherwise.
+    async fn finish(
+        &self,
+        mut worker: Worker,
+        done: Result<Outcome, Lost>,
+    ) -> Result<Outcome, Lost> {
         match done {
             Ok(outcome) => {
                 self.keep(worker);
@@ -324,20 +332,20 @@ impl Scripts {
     }
 
     fn keep(&self, worker: Worker) {
-        if worker.runs >= RUNS || worker.is_behind {
+        if worker.runs >= MAX_RUNS || worker.is_behind {
             return;
         }
         let mut idle = self.lock();
-        if idle.len() >= MOST_IDLE {
+        if idle.len() >= MAX_IDLE {
             idle.remove(0);
         }
         idle.push((worker, Instant::now()));
     }
 
-    async fn attend(
+    async fn serve(
         &self,
         worker: &mut Worker,
-        place: &Place,
+        permit: &Permit,
         job: &Job<'_>,
         host: &mut impl Host,
         mut over: impl FusedFuture<Output = ()> + Unpin,
@@ -345,34 +353,37 @@ impl Scripts {
         let key = job.key.to_owned();
         let presets = job.presets.clone();
         worker.runs += 1;
-        worker.mouth.say(&Task::Run { key, presets })?;
+        worker.tasks.queue(&Task::Run { key, presets })?;
         let mut begun = FuturesUnordered::new();
-        // What the server itself takes to answer is not the script's doing.
-        let mut marks = [(LONG, Pace::Long), (HUNG, Pace::Hung)]
-            .into_iter()
-            .peekable();
+        // The time that the server takes to answer does not count for the speed class.
+        let mut marks = [
+            (LONG_AFTER, SpeedClass::Long),
+            (HUNG_AFTER, SpeedClass::Hung),
+        ]
+        .into_iter()
+        .peekable();
         let mut since = tokio::time::Instant::now();
         let mut hung = pin!(Fuse::terminated());
         loop {
             let mark = marks.peek().map(|(after, _)| since + *after);
             tokio::select! {
-                said = worker.mouth.flush(), if !worker.mouth.is_quiet() => said?,
-                report = worker.ears.hear() => match report? {
+                said = worker.tasks.flush(), if !worker.tasks.is_quiet() => said?,
+                report = worker.reports.receive() => match report? {
                     Report::NeedSource => {
-                        worker.mouth.say(&Task::Source(job.source.to_owned()))?;
+                        worker.tasks.queue(&Task::Source(job.source.to_owned()))?;
                     }
                     Report::Ask { name, argument } => {
                         let asked = tokio::time::Instant::now();
                         let answer = tokio::select! {
                             answer = host.ask(&name, &argument) => answer,
                             () = &mut over => {
-                                worker.mouth.say(&Task::Stop)?;
-                                hung.set(tokio::time::sleep(GRACE).fuse());
-                                Err("the time of the script is over".to_owned())
+                                worker.tasks.queue(&Task::Stop)?;
+                                hung.set(tokio::time::sleep(STOP_GRACE).fuse());
+                                Err("the time limit of the script is over".to_owned())
                             }
                         };
                         since += asked.elapsed();
-                        worker.mouth.say(&Task::Answer(answer))?;
+                        worker.tasks.queue(&Task::Answer(answer))?;
                     }
                     Report::Begin { id, name, argument } => {
                         let work = host.begin(&name, &argument);
@@ -381,17 +392,17 @@ impl Scripts {
                     Report::Done(outcome) => return Ok(*outcome),
                     Report::Checked(_) | Report::Ready { .. } => {}
                 },
-                // An answer waits here until the script has room for it.
-                Some((id, answer)) = begun.next(), if worker.mouth.is_quiet() => {
-                    worker.mouth.say(&Task::Ended(id, answer))?;
+                // Answers are taken only while the pipe to the process is empty.
+                Some((id, answer)) = begun.next(), if worker.tasks.is_quiet() => {
+                    worker.tasks.queue(&Task::Ended(id, answer))?;
                 }
-                () = at(mark) => if let Some((_, pace)) = marks.next() {
+                () = at(mark) => if let Some((_, speed)) = marks.next() {
                     worker.step_back();
-                    self.places.step_back(place, pace);
+                    self.scheduler.step_back(permit, speed);
                 },
                 () = &mut over => {
-                    worker.mouth.say(&Task::Stop)?;
-                    hung.set(tokio::time::sleep(GRACE).fuse());
+                    worker.tasks.queue(&Task::Stop)?;
+                    hung.set(tokio::time::sleep(STOP_GRACE).fuse());
                 }
                 () = &mut hung => return Err(Lost::Hung),
             }
@@ -403,7 +414,7 @@ impl Scripts {
     }
 }
 
-/// Waits until a time, for ever when there is none.
+/// Waits until a time. Without one, it waits forever.
 async fn at(time: Option<tokio::time::Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -411,11 +422,11 @@ async fn at(time: Option<tokio::time::Instant>) {
     }
 }
 
-/// Why a process is not used again.
+/// The reason why a process is not reused.
 enum Lost {
-    /// It did not stop.
+    /// It did not stop when told to.
     Hung,
-    /// It got no more memory.
+    /// It ran out of memory.
     Starved,
     Broken(std::io::Error),
 }

@@ -1,16 +1,16 @@
-//! Telephony: what becomes of the messages about calls (`docs/contracts/kontur.md §6`).
+//! Telephony: calls, and the messages of exchanges about them (`docs/contracts/kontur.md §6`).
 //!
-//! * [`take`] finds the call that a message is about and adds the message to its evidence. Which call
-//!   results is decided in [`prichal_core::call`], which needs no store.
-//! * [`record`] writes what has changed: the row, its links, its events. All in the transaction that
-//!   found the call, so that a message that is answered is kept.
-//! * [`phones`] knows what belongs to a number; [`owners`] keeps it when contacts are written, and links
-//!   the calls that came before.
-//! * [`dial`] passes a user's wish to call or to hang up on to an integration.
-//! * [`redirect`] says who is responsible for a caller.
-//! * [`rekey`] keys numbers anew when the rules or the region have changed.
-//! * [`watch`] gives calls up that nobody ends.
-//! * [`live`] tells users about the calls on their line.
+//! * [`ingest`] finds the call of a message and adds the message to its evidence. The call that results is decided in
+//!   [`prichal_core::call`], without the store.
+//! * [`record`] writes a changed call with its links and events, in the transaction that has found it. So an answered
+//!   message is stored.
+//! * [`phones`] finds the entities of a number. [`owners`] stores the numbers of contacts when these are written, and
+//!   links earlier calls with them.
+//! * [`dial`] passes a user's request to call or to hang up on to an integration.
+//! * [`redirect`] finds the users who are responsible for a caller.
+//! * [`rekey`] recomputes the keys of numbers when the rules or the region have changed.
+//! * [`timeouts`] gives up calls without an end.
+//! * [`call_stream`] tells users about the calls on their line.
 
 pub mod call_stream;
 pub mod dial;
@@ -36,16 +36,16 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What runs beside the requests.
+/// The state of telephony on this node.
 #[derive(Default)]
 pub struct Telephony {
-    pub watch: timeouts::Alarm,
-    pub live: Listeners,
-    /// Some numbers have to be keyed anew.
+    pub deadline: timeouts::Deadline,
+    pub call_streams: Listeners,
+    /// Wakes the task that recomputes the keys of numbers.
     pub rekey: Notify,
 }
 
-/// A message names a call that is not there.
+/// The error about a message for an unknown call.
 pub fn not_found(id: &str) -> Error {
     let shown: String = id.chars().take(100).collect();
     Error::refused(

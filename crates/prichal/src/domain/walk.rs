@@ -1,7 +1,7 @@
-//! Work that a request begins on many rows: it is done in bites, so that no write of another waits for all of it.
+//! Walks: work of a request on many rows, done in batches so that other writes need not wait for all of it.
 //!
-//! The transaction of the request keeps the work, and each bite how far it is. The request waits until it is done; when
-//! it, or the process, ends before that, the work goes on by itself ([`crate::delivery::walk`]).
+//! The transaction of the request stores the walk, and each batch stores its progress. The request waits for the end.
+//! If the request or the process ends earlier, the walk goes on by itself.
 
 use prichal_core::{
     event::{Author, Origin},
@@ -17,15 +17,15 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
-/// Who began the work, and when.
+/// The author of a walk, and the time of its beginning.
 #[derive(Serialize, Deserialize)]
-pub struct Begun {
+pub struct WalkOrigin {
     user: Option<Uuid>,
     with: String,
     at: i64,
 }
 
-impl Begun {
+impl WalkOrigin {
     pub fn of(origin: &Origin) -> Self {
         Self {
             user: origin.author.user.map(|user| user.0),
@@ -46,7 +46,7 @@ impl Begun {
     }
 }
 
-/// Keeps the work that a transaction leaves to others.
+/// Stores a walk, which goes on after the transaction.
 pub fn begin(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -58,16 +58,16 @@ pub fn begin(
     Ok(store::begin(tx, workspace, kind, item, &detail)?)
 }
 
-/// The rest that a work goes by.
+/// Reads the parameters of a walk.
 pub fn detail<'a, T: Deserialize<'a>>(walk: &'a Walk) -> Result<T> {
     serde_json::from_str(&walk.detail).map_err(Error::internal)
 }
 
-/// The workspaces whose webhooks a bite has changed.
+/// The workspaces whose webhooks a batch has changed.
 #[derive(Default)]
 pub struct Told {
     pub workspaces: Vec<WorkspaceId>,
-    /// True if the webhooks have another base URL.
+    /// True if the base URL of the webhooks has changed.
     pub are_moved: bool,
 }
 
@@ -75,7 +75,7 @@ pub fn damaged() -> Error {
     Error::internal("a walk is damaged")
 }
 
-/// The integration that a work is about.
+/// The integration of a walk.
 pub fn integration(walk: &Walk) -> Result<IntegrationId> {
     let (id, _) = walk.item.split_once(':').ok_or_else(damaged)?;
     IntegrationId::parse(id).ok_or_else(damaged)

@@ -19,8 +19,8 @@ use crate::{
     app::App,
     domain::channel::{
         self, Loaded, queue,
-        request::Request,
-        run::{Now, run_now},
+        request::{self, Request},
+        run::{ImmediateRun, run_now},
     },
     error::{Error, Result},
     http::{body::read_body, sender},
@@ -104,7 +104,7 @@ fn describe(app: &App, parts: &Parts) -> Request {
 
 /// Queues the run durably. The answer 200 promises that it will run.
 async fn accept(app: &App, handle: &Arc<ChannelHandle>, request: &Request) -> Result<Response> {
-    let run = queue::hook(app, handle, request, app.clock.now())?;
+    let run = request::hook(app, handle, request, app.clock.now())?;
     let (at, workspace) = (app.clone(), handle.workspace);
     let work = async move {
         let place = at.channels.queue.reserve(run);
@@ -128,7 +128,7 @@ async fn answer(
     loaded: &Loaded,
     request: Request,
 ) -> Result<Response> {
-    let now = Now {
+    let now = ImmediateRun {
         handle: Some(handle),
         workspace: handle.workspace,
         kind: run::Kind::Hook,

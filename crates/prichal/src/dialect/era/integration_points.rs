@@ -28,7 +28,7 @@ use super::{
 use crate::{
     app::App,
     domain::{
-        channel::{close, closed, new_token, open, queue, type_of},
+        channel::{close, closed, new_token, open, queue, request, type_of},
         walk,
     },
     error::{Error, Result},
@@ -416,14 +416,14 @@ pub(super) async fn send_message(
 ) -> Result<JsonAnswer> {
     let channel: Channel = collection::find_in_path(&tenant, &id).await?;
     let message = message_text(&headers, &body)?;
-    if !queue::can_send(&channel) {
+    if !request::can_send(&channel) {
         return Err(Error::invalid(
             "url",
             "The channel can send nothing: it has neither a url nor a script that sends.",
         ));
     }
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
-    let run = queue::message(&app, workspace, &channel, message, now, 0)?;
+    let run = request::message(&app, workspace, &channel, message, now, 0)?;
     let id = run.id;
     let at = app.clone();
     let work = async move {

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     app::App,
     domain::channel::{
-        self, Loaded, queue,
+        self, Loaded, queue, request,
         run::{catch_up, value},
     },
     error::{Error, Result},
@@ -177,7 +177,7 @@ pub(super) async fn start_svcscript(
     let loaded = load(&tenant.app, tenant.workspace, &code).await?;
     let domain = domain(&tenant).await?;
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
-    let run = queue::start(&app, workspace, &loaded.script, params, now)?;
+    let run = request::start(&app, workspace, &loaded.script, params, now)?;
     let text = json!({
         "id": run.id,
         "site": SITE,

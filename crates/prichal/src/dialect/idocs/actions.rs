@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     caller::Company,
     language::Localized,
-    prepared::{Prepared, doer, lock_document, refused},
+    prepared::{Prepared, lock_document, performer, refused},
     read::Fields,
     signing::{SubmittedSignature, check_signature},
 };
@@ -58,10 +58,10 @@ fn apply(
         let changes = document
             .apply(company.actor(&employee), step.clone(), company.now.secs())
             .map_err(|refusal| refused(&company, id, refusal))?;
-        let doer = doer(&company, &employee);
-        record::update(tx, &document, &changes, &doer)?;
+        let performer = performer(&company, &employee);
+        record::update(tx, &document, &changes, &performer)?;
         if inside {
-            record::tell_route(tx, &document, Some(&before), &doer);
+            record::tell_route(tx, &document, Some(&before), &performer);
         }
         Ok(json!({}))
     }))

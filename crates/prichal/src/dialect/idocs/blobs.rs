@@ -26,7 +26,7 @@ use super::{
 };
 
 use crate::{
-    domain::document::{check::room, record::UNUSED},
+    domain::document::{check::room, record::UNUSED_UPLOAD_TTL},
     error::{Error, Result},
     http::{
         idempotency::{IdempotencyKey, JsonAnswer, write_once},
@@ -240,7 +240,7 @@ async fn take(
         size: blob.size,
         sha256: blob.sha256,
         created_at: company.now,
-        expires_at: Some(company.now + UNUSED),
+        expires_at: Some(company.now + UNUSED_UPLOAD_TTL),
     };
     let unreadable = || {
         let text = BAD_CONTENT.text(company.language(), &[&extension]);

@@ -18,7 +18,7 @@ use super::{
     caller::{Company, NOT_PERMITTED, employee},
     error_response::{BILLING_ERROR, PERMISSION_ERROR},
     language::Localized,
-    prepared::{Prepared, doer, lock_document, refused},
+    prepared::{Prepared, lock_document, performer, refused},
     read::Fields,
     references::BAD_BIN,
 };
@@ -116,10 +116,10 @@ fn apply(
         let changes = document
             .apply(company.actor(&employee), step, company.now.secs())
             .map_err(|refusal| refused(&company, request.document, refusal))?;
-        let doer = doer(&company, &employee);
-        record::update(tx, &document, &changes, &doer)?;
+        let performer = performer(&company, &employee);
+        record::update(tx, &document, &changes, &performer)?;
         let known = before.route.is_some() && before.sender.company == company.id();
-        record::tell_route(tx, &document, known.then_some(&before), &doer);
+        record::tell_route(tx, &document, known.then_some(&before), &performer);
         Ok(if quick { Value::Null } else { json!({}) })
     })
 }

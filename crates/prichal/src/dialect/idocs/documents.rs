@@ -19,7 +19,7 @@ use super::{
     answer::bare,
     caller::Company,
     language::Localized,
-    prepared::{Prepared, doer, lock_document, missing, no_blob, refused},
+    prepared::{Prepared, lock_document, missing, no_blob, performer, refused},
     read::Fields,
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) fn create(company: &Company, data: &Value, kind: Kind) -> Result<Prep
             route: None,
             fate: None,
         };
-        record::create(tx, &document, &doer(&company, &author))?;
+        record::create(tx, &document, &performer(&company, &author))?;
         Ok(model::base(&document, company.id(), Status::Draft))
     }))
 }
@@ -142,7 +142,7 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
             }
             None => return Err(missing(&asked, id)),
         }
-        record::delete(tx, &document, &doer(&asked, &employee))
+        record::delete(tx, &document, &performer(&asked, &employee))
     };
     company.app.db.write(company.id(), write).await?;
     let object = format!("document:{id}");

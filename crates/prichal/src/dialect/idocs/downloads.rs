@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{
     domain::document::{
-        archive::{self as build, Dossier, key},
+        archive as build,
+        dossier::{Dossier, key},
         print,
     },
     error::{Error, Result},

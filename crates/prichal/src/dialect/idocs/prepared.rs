@@ -11,7 +11,7 @@ use super::{
     language::Localized,
 };
 use crate::{
-    domain::document::{bulk::Work, record::Doer},
+    domain::document::{bulk::Work, record::Performer},
     error::{Error, Result},
 };
 
@@ -43,8 +43,8 @@ pub(super) fn missing(company: &Company, id: Uuid) -> Error {
 }
 
 /// The author of a change.
-pub(super) fn doer(company: &Company, employee: &Employee) -> Doer {
-    Doer {
+pub(super) fn performer(company: &Company, employee: &Employee) -> Performer {
+    Performer {
         company: company.id(),
         employee: employee.id,
         by: company.change_author(employee),

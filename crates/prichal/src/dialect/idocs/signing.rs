@@ -19,14 +19,14 @@ use super::{
     caller::{Company, Employee},
     error_response::ISSUER_UNREACHABLE,
     language::Localized,
-    prepared::{Prepared, doer, invalid, lock_document, missing, no_blob, refused},
+    prepared::{Prepared, invalid, lock_document, missing, no_blob, performer, refused},
     read::Fields,
 };
 use crate::{
     domain::document::{
-        archive::key,
         check::{self, Checked, Decision, ExpectedSigner, Question, Rules},
         content,
+        dossier::key,
         recheck::{self, is_financial},
         record,
         ticket::{self, Refusal},
@@ -350,9 +350,9 @@ impl CheckedSignature {
         };
         signature::insert(tx, &signature)?;
         signature::put_proofs(tx, &signature, &self.proofs)?;
-        let doer = doer(company, &employee);
-        record::update(tx, &document, &changes, &doer)?;
-        record::tell_route(tx, &document, Some(&before), &doer);
+        let performer = performer(company, &employee);
+        record::update(tx, &document, &changes, &performer)?;
+        record::tell_route(tx, &document, Some(&before), &performer);
         Ok(())
     }
 }

@@ -22,10 +22,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::instances::{InstanceModel, UpdateInfoModel, not_installed};
+use super::instances::{self, InstanceModel, UpdateInfoModel, not_installed};
 use crate::{
     app::App,
-    domain::instance::{self, Found},
+    domain::instance::{self, Installed},
     error::{Error, Result},
     http::answer::json_text,
     platform::{
@@ -171,7 +171,7 @@ fn find_workspace(conn: &mut Conn, id: WorkspaceId) -> Result<Workspace> {
     workspace::find(conn, &id.to_string())?.ok_or(Error::Unauthenticated)
 }
 
-fn authorize(app: &App, workspace: Workspace, found: &Found) -> Result<Response> {
+fn authorize(app: &App, workspace: Workspace, found: &Installed) -> Result<Response> {
     let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
     let access_key = app.vault.issue(&AccessKey {
         workspace: workspace.id,
@@ -184,7 +184,7 @@ fn authorize(app: &App, workspace: Workspace, found: &Found) -> Result<Response>
     security::record(Event::SignedIn, Some(workspace.id), &actor);
     let result = AuthResult {
         workspace: workspace.into(),
-        integration_instance: RawValue::from_string(found.text(Secrets::Shown))
+        integration_instance: RawValue::from_string(instances::text(found, Secrets::Shown))
             .map_err(Error::internal)?,
         access_key,
     };

@@ -16,7 +16,10 @@ use prichal_store::Tx;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{caller::Member, communications::Communication};
+use super::{
+    caller::Member,
+    communications::{self, Communication},
+};
 use crate::{
     app::App,
     domain::telephony::{
@@ -238,9 +241,9 @@ async fn answer<T: Clone + Send + 'static>(
     let Callback { refs, told } = callback;
     let write = move |tx: &mut Tx<'_>| {
         let report = report(told.clone());
-        let (found, effect) = ingest::take(&app, tx, &origin, &exchange, &refs, report)?;
+        let (found, effect) = ingest::apply(&app, tx, &origin, &exchange, &refs, report)?;
         let answer = if with_model {
-            found.model(tx.conn()?, false)?
+            communications::model(tx.conn()?, &found, false)?
         } else {
             OK.to_owned()
         };

@@ -18,6 +18,7 @@ use prichal_core::{
     phone,
     time::Timestamp,
 };
+use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     communication::{self, Filter, GroupBy, Totals},
@@ -30,8 +31,8 @@ use super::{caller::Member, live_tickets::Follower};
 use crate::{
     app::App,
     domain::telephony::{
-        call_stream::{Listener, Told},
-        record,
+        call_stream::{CardUpdate, Listener},
+        record::{self, CallRecord},
     },
     error::{Error, Result},
     http::{
@@ -64,6 +65,23 @@ struct CommunicationList {
     /// The number of all matching calls.
     count: i64,
     items: Vec<Communication>,
+}
+
+/// The model of a call, with its facts where they are asked for.
+pub(super) fn model(conn: &mut Conn, found: &CallRecord, with_facts: bool) -> Result<String> {
+    let view = found.view(conn, with_facts)?;
+    Ok(kontur::communication::model(
+        &found.call,
+        &view.head,
+        &view.links,
+        &found.row.update_info,
+        view.facts.as_deref(),
+    ))
+}
+
+/// The text of a live card.
+fn card(conn: &mut Conn, found: &CallRecord) -> Result<String> {
+    model(conn, found, true)
 }
 
 /// The communication whose id stands in the path.
@@ -136,7 +154,7 @@ pub(super) async fn list_communications(
     let read = move |conn: &mut Conn, offset, limit| {
         let (count, rows) = communication::list(conn, workspace, &filter, offset, limit)?;
         let found = record::all_of(rows)?;
-        let models = found.iter().map(|found| found.model(conn, facts));
+        let models = found.iter().map(|found| model(conn, found, facts));
         Ok::<_, Error>((count, models.collect::<Result<Vec<_>>>()?))
     };
     listing::list(&member.app, page, read).await
@@ -166,7 +184,7 @@ pub(super) async fn get_communication(
     let read = move |conn: &mut Conn| {
         let found = record::find(conn, workspace, id)?
             .ok_or_else(|| Error::NotFound(format!("Communication {id}")))?;
-        found.model(conn, facts)
+        model(conn, &found, facts)
     };
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
@@ -191,7 +209,7 @@ async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<
     let (app, origin) = (member.app.clone(), member.origin());
     let write = move |tx: &mut Tx<'_>| {
         let found = record::set_deleted(&app, tx, &origin, id, is_deleted)?;
-        found.model(tx.conn()?, false)
+        model(tx.conn()?, &found, false)
     };
     member.app.db.write(member.workspace_id(), write).await
 }
@@ -309,7 +327,8 @@ pub(super) async fn follow_calls(
     LastEvent(resume): LastEvent,
 ) -> Result<Response> {
     let (app, workspace) = (member.app.clone(), member.workspace_id());
-    let (listener, first) = Listener::start(app.domain.clone(), workspace, user, resume).await?;
+    let (listener, first) =
+        Listener::start(app.domain.clone(), workspace, user, card, resume).await?;
     let opening = Event::default()
         .comment("listening")
         .id(listener.offset().to_string());
@@ -355,7 +374,7 @@ async fn ended(app: App, token: String) {
     }
 }
 
-fn event(told: Told) -> Event {
+fn event(told: CardUpdate) -> Event {
     Event::default()
         .event(told.name)
         .id(told.offset.to_string())

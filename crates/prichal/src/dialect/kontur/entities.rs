@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{caller::Member, instances::PatchEnvelope};
 use crate::{
-    domain::entity::{Place, draft::Draft, edit, find, links_inside, model, note_rights},
+    domain::entity::{EntityRef, draft::Draft, edit, find, links_inside, model, note_rights},
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -49,7 +49,7 @@ pub(super) struct Collection(EntityKind);
 
 /// The entity in the path, by its collection and id.
 #[derive(Clone, Copy)]
-pub(super) struct InPath(Place);
+pub(super) struct InPath(EntityRef);
 
 async fn segment(parts: &mut Parts, wanted: &str) -> Result<String> {
     let params = RawPathParams::from_request_parts(parts, &()).await;
@@ -79,7 +79,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         let id = EntityId::parse_any(&id).ok_or_else(|| {
             Error::invalid("id", format!("The value '{shown}' is not a valid id."))
         })?;
-        Ok(Self(Place { kind, id }))
+        Ok(Self(EntityRef { kind, id }))
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn create_entity(
 }
 
 /// Writes once per idempotency key, and records in the security log whose rights the write has changed.
-async fn write_and_note<T: IntoIterator<Item = Place> + Send + 'static>(
+async fn write_and_note<T: IntoIterator<Item = EntityRef> + Send + 'static>(
     member: &Member,
     key: IdempotencyKey,
     body: &[u8],

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::caller::{Admin, Member};
 use crate::{
-    domain::instance::{self, Found},
+    domain::instance::{self, Installed},
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -39,7 +39,7 @@ use crate::{
 /// An integration in a workspace.
 #[derive(ToSchema)]
 #[schema(as = IntegrationInstance, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that `Found::text` makes")]
+#[expect(dead_code, reason = "describes the text that `text` makes")]
 pub(super) struct InstanceModel {
     update_info: UpdateInfoModel,
     base_url: Option<String>,
@@ -179,7 +179,7 @@ fn not_found(id: IntegrationId) -> Error {
 }
 
 /// An installed instance, locked until the end of the transaction.
-fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result<Found> {
+fn find_installed(member: &Member, tx: &mut Tx<'_>, id: IntegrationId) -> Result<Installed> {
     let found = instance::find_for_update(&member.app.vault, tx, member.workspace_id(), id)?;
     let found = found.ok_or_else(|| not_found(id))?;
     if found.row.installed {
@@ -200,6 +200,11 @@ impl Member {
     }
 }
 
+/// The model of an instance.
+pub(super) fn text(found: &Installed, secrets: Secrets) -> String {
+    kontur::instance::model(&found.model, found.id(), secrets, &found.row.update_info)
+}
+
 /// List the instances of the workspace, including uninstalled ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances", tag = "integrations",
     params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
@@ -211,7 +216,7 @@ pub(super) async fn list_instances(member: Member, page: Page) -> Result<Respons
         let (count, rows) = integration::list_instances(conn, workspace, offset, limit)?;
         let items = rows.into_iter().map(|row| {
             let found = instance::load(&member.app.vault, conn, row)?;
-            Ok(found.text(member.secrets_of(found.id())))
+            Ok(text(&found, member.secrets_of(found.id())))
         });
         Ok::<_, Error>((count, items.collect::<Result<Vec<_>>>()?))
     };
@@ -226,7 +231,10 @@ pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<R
     let find = move |conn: &mut Conn| instance::find(&app.vault, conn, workspace, id);
     let found = member.app.db.read(find).await?;
     let found = found.ok_or_else(|| not_found(id))?;
-    Ok(json_text(StatusCode::OK, found.text(member.secrets_of(id))))
+    Ok(json_text(
+        StatusCode::OK,
+        text(&found, member.secrets_of(id)),
+    ))
 }
 
 /// Change features, secrets, settings and webhooks of an instance. All operations are applied, or none.
@@ -260,8 +268,8 @@ pub(super) async fn patch_instance(
         let changes_hooks = after.webhooks != found.model.webhooks;
         let changes_settings = after.settings != found.model.settings;
         let saved = instance::save(&member.app.vault, tx, found, after, &origin);
-        let text = saved.map_err(in_patch)?.text(Secrets::Shown);
-        Ok::<_, Error>((text, changes_hooks, changes_settings))
+        let model = text(&saved.map_err(in_patch)?, Secrets::Shown);
+        Ok::<_, Error>((model, changes_hooks, changes_settings))
     };
     let (result, changes_hooks, changes_settings) = app.db.write(workspace, write).await?;
     let changes = [
@@ -412,7 +420,7 @@ async fn change_status(
         };
         let is_other = after.status != found.model.status;
         let saved = instance::save(&requester.app.vault, tx, found, after, &origin)?;
-        Ok((JsonAnswer::ok(saved.text(Secrets::Shown)), is_other))
+        Ok((JsonAnswer::ok(text(&saved, Secrets::Shown)), is_other))
     };
     let (answer, is_other) = write_once_and(&*member, key, body, work).await?;
     if is_other == Some(true) {

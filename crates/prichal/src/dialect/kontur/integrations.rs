@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{
     caller::{Admin, Member},
-    instances::{InPath, InstanceModel, UpdateInfoModel, not_installed, signing_fault},
+    instances::{self, InPath, InstanceModel, UpdateInfoModel, not_installed, signing_fault},
     manifest::{ManifestBody, ManifestModel},
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         target::webhook::{Payload, Receiver, call},
         walk,
     },
-    domain::instance::{self, Found},
+    domain::instance::{self, Installed},
     error::{Error, Result},
     http::{
         body::Raw,
@@ -262,7 +262,7 @@ pub(super) async fn install_integration(
     let work = move |tx: &mut Tx<'_>| {
         let integration = find(tx.conn()?, origin.workspace, id)?;
         let found = instance::install(&app.vault, tx, integration, &origin)?;
-        Ok((JsonAnswer::ok(found.text(Secrets::Shown)), ()))
+        Ok((JsonAnswer::ok(instances::text(&found, Secrets::Shown)), ()))
     };
     let (answer, done) = write_once_and(&member, key, &body, work).await?;
     note(&member, Event::IntegrationInstalled, id, done);
@@ -401,7 +401,7 @@ fn find_to_set_up(
     workspace: WorkspaceId,
     id: IntegrationId,
     setup: Setup,
-) -> Result<Found> {
+) -> Result<Installed> {
     find(conn, workspace, id)?;
     let found = instance::find(&app.vault, conn, workspace, id)?;
     let found = found
@@ -423,7 +423,7 @@ fn find_again(
     workspace: WorkspaceId,
     id: IntegrationId,
     round: i64,
-) -> Result<Found> {
+) -> Result<Installed> {
     instance::find_for_update(&app.vault, tx, workspace, id)?
         .filter(|found| found.row.installed && found.row.round == round)
         .ok_or_else(not_installed)

@@ -1,8 +1,8 @@
-//! What a script can reach beyond itself.
+//! The functions that the server offers to a running script.
 //!
-//! Reading is done at once. What changes something is remembered, shown to the script as if it had been
-//! done, and written in the transaction that ends the run. So a run that fails has changed nothing, and one
-//! that is tried again changes everything once.
+//! Reads are answered at once. Changes are collected, shown to the script as if they were stored already, and written
+//! in the transaction that ends the run. So a run that fails changes nothing, and a retried run changes everything
+//! once.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
-    entity::{self as rules, rights::Authority},
+    entity::rights::Authority,
     event::{Author, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
     json,
@@ -26,19 +26,18 @@ use prichal_core::{
     schema::{self, Object},
     time::Timestamp,
 };
-use prichal_dialect::kontur;
 use prichal_store::{Conn, Tx, entity::Entity, kv, run};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use super::{queue, send};
+use super::{request, send};
 use crate::platform::access::ChannelHandle;
 use crate::{
     domain::{
         Domain,
-        entity::{self, Place, draft::Draft, edit, link},
+        entity::{self, EntityRef, draft::Draft, edit, link},
         script::Host,
     },
     error::{Error, Result},
@@ -48,28 +47,28 @@ use crate::{
     },
 };
 
-/// How much a run may change or do at the most.
-const MOST_EFFECTS: usize = 1000;
-/// How many bytes that may have, with what it has read to change it.
-const ROOM: usize = 8 << 20;
-const MOST_SENT: usize = 100;
-const MOST_FETCHED: usize = 50;
-/// The most bytes of bodies that may be on their way at once.
-const MOST_UNDERWAY: usize = 8 << 20;
-/// How many fetches of a run go on at once.
-const TOGETHER: usize = 8;
-/// How much of an answer a script gets.
-const KEEP: usize = 1 << 20;
-/// The longest key, in characters, and value, in bytes, that a channel keeps; and how many.
-const KEY: usize = 256;
-const VALUE: usize = 64 << 10;
-const KEYS: i64 = 10_000;
+/// The most changes of one run.
+const MAX_EFFECTS: usize = 1000;
+/// The most bytes of a run's changes, together with the values that it has read to make them.
+const MAX_EFFECT_BYTES: usize = 8 << 20;
+const MAX_MESSAGES: usize = 100;
+const MAX_FETCHES: usize = 50;
+/// The most bytes of request bodies that a run sends at the same time.
+const MAX_CONCURRENT_BODY_BYTES: usize = 8 << 20;
+/// The most fetches of a run at the same time.
+const MAX_CONCURRENT_FETCHES: usize = 8;
+/// The most bytes of an answer that a script is given; the rest is cut off.
+const MAX_FETCHED_BYTES: usize = 1 << 20;
+/// The longest key in characters, the longest value in bytes, and the most values that a channel keeps.
+const MAX_KEY_CHARS: usize = 256;
+const MAX_VALUE_BYTES: usize = 64 << 10;
+const MAX_KEYS: i64 = 10_000;
 /// The longest event that a script may publish, in bytes.
-const EVENT: usize = 64 << 10;
-/// How long a message may wait before it is sent.
-const DELAY: Duration = Duration::from_hours(30 * 24);
-/// How many runs may lead from one to the next by sending.
-const DEPTH: u32 = 16;
+const MAX_EVENT_BYTES: usize = 64 << 10;
+/// The longest delay of a message.
+const MAX_SEND_DELAY: Duration = Duration::from_hours(30 * 24);
+/// The longest chain of runs, each started by a message of the one before.
+const MAX_SEND_DEPTH: u32 = 16;
 
 /// The host of one run.
 pub struct RunHost {
@@ -77,24 +76,24 @@ pub struct RunHost {
     workspace: WorkspaceId,
     handle: Option<Arc<ChannelHandle>>,
     author: Author,
-    /// The websocket that the run is about.
+    /// The websocket that the run's frame came over.
     connection: Option<Uuid>,
     depth: u32,
     effects: Effects,
-    entities: HashMap<Place, (Entity, Vec<Uuid>)>,
+    entities: HashMap<EntityRef, (Entity, Vec<Uuid>)>,
     connections: Arc<Connections>,
     fetching: Arc<tokio::sync::Semaphore>,
     fetched: usize,
     underway: Arc<AtomicUsize>,
-    /// How the last message that was posted was answered.
-    pub posted: Posted,
+    /// The last answer to a posted message.
+    pub posted: LastAnswer,
 }
 
-/// How the channel's own address answered last, for the attempt log: a status, and the head of the body.
+/// The last answer of the channel's own address, for the attempt log: its status and the beginning of its body.
 #[derive(Clone, Debug, Default)]
-pub struct Posted(Arc<Mutex<(Option<u16>, Option<String>)>>);
+pub struct LastAnswer(Arc<Mutex<(Option<u16>, Option<String>)>>);
 
-impl Posted {
+impl LastAnswer {
     fn set(&self, status: Option<u16>, answer: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (status, answer);
     }
@@ -104,21 +103,21 @@ impl Posted {
     }
 }
 
-/// What a run changes, in this order.
+/// The changes of a run, in the order in which the script made them.
 #[derive(Clone, Default)]
 pub struct Effects {
-    /// The rights that the run has.
+    /// The rights that the run acts with.
     authority: Authority,
     list: Vec<Effect>,
     bytes: usize,
     sent: usize,
-    /// What it has read of what its channel keeps, and built on.
+    /// The channel's values that the run has read, to find out whether another run has changed them since.
     seen: HashMap<String, Option<String>>,
-    /// Its turn with that, until all is written.
+    /// The lock over the channel's values, held until the changes are written.
     turn: Option<Arc<OwnedMutexGuard<()>>>,
 }
 
-/// Another node has changed what a run has built on: it has to be run again.
+/// The refusal of a run whose values another node has changed meanwhile. The run is repeated.
 pub const OVERTAKEN: &str = "overtaken";
 
 #[derive(Clone)]
@@ -130,7 +129,7 @@ enum Effect {
     Send(Box<run::Run>),
     Create(Box<Draft>),
     Patch {
-        place: Place,
+        place: EntityRef,
         operations: Vec<Operation>,
         settings: Arc<Object>,
     },
@@ -142,7 +141,7 @@ enum Effect {
 }
 
 impl Effects {
-    /// How many bytes its changes have.
+    /// The size of the changes in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -151,19 +150,19 @@ impl Effects {
         self.list.is_empty()
     }
 
-    /// Whether messages are among them.
+    /// True if the run sends messages.
     pub fn sends(&self) -> bool {
         self.sent > 0
     }
 
-    /// Writes them, as the changes of their channel, and returns the entities whose rights they have changed.
+    /// Writes the changes in the channel's name, and returns the entities whose rights they have changed.
     pub fn write(
         &self,
         app: &Domain,
         tx: &mut Tx<'_>,
         origin: &Origin,
         channel: Option<EntityId>,
-    ) -> Result<Vec<Place>> {
+    ) -> Result<Vec<EntityRef>> {
         let (workspace, mut changed) = (origin.workspace, Vec::new());
         let mut has_more = false;
         if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
@@ -205,11 +204,11 @@ impl Effects {
                 }
             }
         }
-        // Once for all of them: it reads each value's key.
+        // Checked once for all changes, since it reads the key of each value.
         if let Some(channel) = channel.filter(|_| has_more)
-            && kv::count(tx.conn()?, workspace, channel)? > KEYS
+            && kv::count(tx.conn()?, workspace, channel)? > MAX_KEYS
         {
-            let what = format!("A channel keeps at most {KEYS} values");
+            let what = format!("A channel may keep at most {MAX_KEYS} values");
             return Err(Error::refused("tooMany", what));
         }
         Ok(changed)
@@ -217,12 +216,12 @@ impl Effects {
 }
 
 impl Effects {
-    /// Runs of one node take turns; what other nodes have written meanwhile is seen here.
+    /// Refuses if another node has changed the values since they were read. Runs of one node hold a lock instead.
     fn check_seen(&self, tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
         prichal_store::channel::find_for_update(tx, workspace, channel)?;
         for (key, seen) in &self.seen {
             if kv::find(tx.conn()?, workspace, channel, key)? != *seen {
-                let what = "What the channel keeps was changed by another run meanwhile";
+                let what = "Another run has changed the values of the channel meanwhile";
                 return Err(Error::refused(OVERTAKEN, what));
             }
         }
@@ -247,21 +246,24 @@ impl RunHost {
             depth,
             effects: Effects::default(),
             entities: HashMap::new(),
-            connections: Arc::new(Connections::new(TOGETHER, Requester::Workspace(workspace))),
-            fetching: Arc::new(tokio::sync::Semaphore::new(TOGETHER)),
+            connections: Arc::new(Connections::new(
+                MAX_CONCURRENT_FETCHES,
+                Requester::Workspace(workspace),
+            )),
+            fetching: Arc::new(tokio::sync::Semaphore::new(MAX_CONCURRENT_FETCHES)),
             fetched: 0,
             underway: Arc::default(),
-            posted: Posted::default(),
+            posted: LastAnswer::default(),
         }
     }
 
-    /// The run is about what came over this websocket.
+    /// Sets the websocket that the run's frame came over.
     #[must_use]
     pub fn over(self, connection: Option<Uuid>) -> Self {
         Self { connection, ..self }
     }
 
-    /// The run changes entities with these rights instead of a member's.
+    /// Sets the rights that the run changes entities with. The default is a member's.
     #[must_use]
     pub fn with(mut self, authority: Authority) -> Self {
         self.effects.authority = authority;
@@ -286,19 +288,22 @@ impl RunHost {
             .ok_or_else(|| Error::refused("noChannel", "This run belongs to no channel"))
     }
 
-    /// Keeps room for what the run changes or remembers.
+    /// Counts bytes of changes and of values that were read, and refuses above [`MAX_EFFECT_BYTES`].
     fn take_room(&mut self, bytes: usize) -> Result<()> {
         self.effects.bytes += bytes;
-        if self.effects.bytes > ROOM {
-            let what = format!("What a run changes has at most {} MiB", ROOM >> 20);
+        if self.effects.bytes > MAX_EFFECT_BYTES {
+            let what = format!(
+                "The changes of a run may have at most {} MiB",
+                MAX_EFFECT_BYTES >> 20
+            );
             return Err(Error::refused("tooMany", what));
         }
         Ok(())
     }
 
     fn change(&mut self, effect: Effect) -> Result<()> {
-        if self.effects.list.len() >= MOST_EFFECTS {
-            let what = format!("A run changes at most {MOST_EFFECTS} things");
+        if self.effects.list.len() >= MAX_EFFECTS {
+            let what = format!("A run may make at most {MAX_EFFECTS} changes");
             return Err(Error::refused("tooMany", what));
         }
         self.effects.list.push(effect);
@@ -306,7 +311,7 @@ impl RunHost {
     }
 
     async fn answer(&mut self, name: &str, argument: &str) -> Result<Option<String>> {
-        // What is only read, or gone at once, is not remembered.
+        // Reads, and frames that are sent at once, are not collected.
         let is_remembered = !matches!(
             name,
             "clock" | "kv.get" | "entities.get" | "channel.websocket.send"
@@ -325,12 +330,15 @@ impl RunHost {
             "entities.patch" => self.patch(read(argument)?).await.map(Some),
             "entities.link" => self.link(&read::<Ids>(argument)?).await.map(|()| None),
             "events.publish" => self.publish(read(argument)?).map(|()| None),
-            _ => Err(Error::refused("unknown", format!("There is no {name}"))),
+            _ => Err(Error::refused(
+                "unknown",
+                format!("There is no function `{name}`"),
+            )),
         }
     }
 
-    /// Waits until no other run of the channel has its turn with what it keeps: between reading a value and
-    /// writing the next, nobody comes in between.
+    /// Locks the values of the channel, so that no other run changes a value between a read and the write that
+    /// depends on it.
     async fn take_turn(&mut self) -> Result<()> {
         let lane = self.handle()?.lane();
         if self.effects.turn.is_none() {
@@ -367,12 +375,21 @@ impl RunHost {
 
     async fn kv_set(&mut self, Pair { key, value }: Pair) -> Result<()> {
         self.take_turn().await?;
-        if key.is_empty() || key.chars().count() > KEY || key.contains('\0') {
-            return Err(Error::invalid("key", "A key has 1 to 256 characters."));
+        if key.is_empty() || key.chars().count() > MAX_KEY_CHARS || key.contains('\0') {
+            return Err(Error::invalid(
+                "key",
+                "A key must have 1 to 256 characters.",
+            ));
         }
         let value = (!value.is_null()).then(|| value.to_string());
-        if value.as_ref().is_some_and(|value| value.len() > VALUE) {
-            return Err(Error::invalid("value", "A value is longer than 64 KiB."));
+        if value
+            .as_ref()
+            .is_some_and(|value| value.len() > MAX_VALUE_BYTES)
+        {
+            return Err(Error::invalid(
+                "value",
+                "A value must not be longer than 64 KiB.",
+            ));
         }
         self.change(Effect::Keep { key, value })
     }
@@ -380,38 +397,40 @@ impl RunHost {
     /// Queues a message, as if it had been posted to the channel's `/send`.
     fn send(&mut self, Message { body, options }: Message) -> Result<String> {
         let handle = self.handle()?.clone();
-        if !queue::can_send(&handle.channel) {
+        if !request::can_send(&handle.channel) {
             return Err(Error::refused(
                 "cannotSend",
-                "The channel has neither a url nor a script that sends",
+                "The channel has neither a `url` nor a script that sends",
             ));
         }
-        if self.effects.sent >= MOST_SENT {
-            let what = format!("A run sends at most {MOST_SENT} messages");
+        if self.effects.sent >= MAX_MESSAGES {
+            let what = format!("A run may send at most {MAX_MESSAGES} messages");
             return Err(Error::refused("tooMany", what));
         }
-        if self.depth >= DEPTH {
-            let what = format!("Messages lead to messages more than {DEPTH} times");
+        if self.depth >= MAX_SEND_DEPTH {
+            let what = format!("A chain of messages may have at most {MAX_SEND_DEPTH} runs");
             return Err(Error::refused("tooDeep", what));
         }
         let delay = match options.delay {
             None => Duration::ZERO,
             Some(delay) => Duration::try_from_secs_f64(delay)
                 .ok()
-                .filter(|delay| *delay <= DELAY)
-                .ok_or_else(|| Error::invalid("delay", "The delay is 0 to 2592000 seconds."))?,
+                .filter(|delay| *delay <= MAX_SEND_DELAY)
+                .ok_or_else(|| {
+                    Error::invalid("delay", "The delay must be 0 to 2592000 seconds.")
+                })?,
         };
         let due = self.app.clock.now() + delay;
         let (workspace, channel) = (handle.workspace, &handle.channel);
         let depth = self.depth + 1;
-        let run = queue::message(&self.app, workspace, channel, body.to_string(), due, depth)?;
+        let run = request::message(&self.app, workspace, channel, body.to_string(), due, depth)?;
         let id = run.id;
         self.change(Effect::Send(Box::new(run)))?;
         self.effects.sent += 1;
         Ok(json!({ "id": id }).to_string())
     }
 
-    /// Sends at once, to the websocket that the run is about or to all of the channel's.
+    /// Sends a frame at once, to the websocket that the run's own frame came over or to all of the channel's.
     fn send_to_sockets(&self, Frame { code, body }: Frame) -> Result<String> {
         let lane = self.handle()?.lane();
         let text = json!([code, body]).to_string();
@@ -423,21 +442,21 @@ impl RunHost {
         Ok(json!({ "sent": sent }).to_string())
     }
 
-    /// An event for everybody who reads the feed: the channel's tokens are not for them.
+    /// Publishes an event. Readers of the feed must not learn the channel's tokens, so these are masked.
     fn publish(&mut self, Event { name, data }: Event) -> Result<()> {
         let tokens = self.handle()?.channel.tokens.clone();
         let (name, data) = (tokens.mask_text(name), tokens.mask(data));
         let size = name.len() + data.to_string().len();
-        if name.is_empty() || name.chars().count() > KEY || size > EVENT {
+        if name.is_empty() || name.chars().count() > MAX_KEY_CHARS || size > MAX_EVENT_BYTES {
             return Err(Error::invalid(
                 "name",
-                "An event has a name of 1 to 256 characters and data of at most 64 KiB.",
+                "An event must have a name of 1 to 256 characters and data of at most 64 KiB.",
             ));
         }
         self.change(Effect::Publish { name, data })
     }
 
-    async fn find(&self, place: Place) -> Result<(Entity, Vec<Uuid>)> {
+    async fn find(&self, place: EntityRef) -> Result<(Entity, Vec<Uuid>)> {
         if let Some(known) = self.entities.get(&place) {
             return Ok(known.clone());
         }
@@ -470,7 +489,7 @@ impl RunHost {
         self.change(Effect::Create(Box::new(draft)))?;
         let text = entity::model(&made, &links);
         self.take_room(text.len())?;
-        let place = Place { kind, id: made.id };
+        let place = EntityRef { kind, id: made.id };
         self.entities.insert(place, (made, links));
         Ok(text)
     }
@@ -490,8 +509,7 @@ impl RunHost {
         let (mut found, links) = self.find(place).await?;
         let (origin, authority) = (self.origin(), self.effects.authority);
         let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
-        found.members = rules::to_text(&shown.members)
-            .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
+        found.members = entity::members_text(&shown.members)?;
         if shown.changed {
             found.update_info = found.update_info.changed(&origin);
         }
@@ -516,7 +534,7 @@ impl RunHost {
         link::permit(self.effects.authority, ends)?;
         let made = |(kind, id): &prichal_core::event::Entity| {
             let id = EntityId(*id);
-            self.entities.contains_key(&Place { kind: *kind, id })
+            self.entities.contains_key(&EntityRef { kind: *kind, id })
         };
         let others: Vec<_> = ends.iter().copied().filter(|end| !made(end)).collect();
         let workspace = self.workspace;
@@ -535,8 +553,8 @@ impl RunHost {
             form,
             json,
         } = read(argument)?;
-        if self.fetched >= MOST_FETCHED {
-            let what = format!("A run fetches at most {MOST_FETCHED} times");
+        if self.fetched >= MAX_FETCHES {
+            let what = format!("A run may fetch at most {MAX_FETCHES} times");
             return Err(Error::refused("tooMany", what));
         }
         self.fetched += 1;
@@ -551,7 +569,7 @@ impl RunHost {
         if !is_own && !is_https {
             return Err(Error::refused(
                 "forbidden",
-                "Only https addresses and the channel's own url can be fetched",
+                "Only https addresses and the channel's own `url` can be fetched",
             ));
         }
         let target =
@@ -559,14 +577,14 @@ impl RunHost {
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
             .ok()
             .filter(|method| *method != Method::CONNECT)
-            .ok_or_else(|| Error::invalid("method", "This is no method that can be used."))?;
+            .ok_or_else(|| Error::invalid("method", "The method is not a valid HTTP method."))?;
         let body = match base64 {
             Some(base64) => STANDARD
                 .decode(base64)
                 .map_err(|_| Error::invalid("body", "The body is not base64."))?,
             None => body.unwrap_or_default().into_bytes(),
         };
-        let underway = Underway::take(&self.underway, body.len())?;
+        let underway = BodyReservation::take(&self.underway, body.len())?;
         let kind = match (json, form) {
             (true, _) => Some("application/json; charset=utf-8"),
             (_, true) => Some("application/x-www-form-urlencoded;charset=UTF-8"),
@@ -576,7 +594,7 @@ impl RunHost {
             method,
             headers: outgoing_headers(headers, kind)?,
             body: Bytes::from(body),
-            keep: KEEP,
+            keep: MAX_FETCHED_BYTES,
         };
         let (app, connections, turn) = (
             self.app.clone(),
@@ -626,16 +644,16 @@ impl RunHost {
     }
 }
 
-/// The bytes of a body until it is sent.
-struct Underway(Arc<AtomicUsize>, usize);
+/// The memory that a request body takes until it is sent.
+struct BodyReservation(Arc<AtomicUsize>, usize);
 
-impl Underway {
+impl BodyReservation {
     fn take(all: &Arc<AtomicUsize>, bytes: usize) -> Result<Self> {
         let taken = Self(all.clone(), bytes);
-        if all.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST_UNDERWAY {
+        if all.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_CONCURRENT_BODY_BYTES {
             let what = format!(
-                "The bodies that a run sends at once have at most {} MiB",
-                MOST_UNDERWAY >> 20
+                "The bodies that a run sends at the same time may have at most {} MiB",
+                MAX_CONCURRENT_BODY_BYTES >> 20
             );
             return Err(Error::refused("tooMany", what));
         }
@@ -643,7 +661,7 @@ impl Underway {
     }
 }
 
-impl Drop for Underway {
+impl Drop for BodyReservation {
     fn drop(&mut self) {
         self.0.fetch_sub(self.1, Ordering::Relaxed);
     }
@@ -655,42 +673,31 @@ impl Host for RunHost {
         answer
             .map(Option::unwrap_or_default)
             .inspect_err(|error| security::refused(error, Some(self.workspace)))
-            .map_err(|error| thrown(&error))
+            .map_err(|error| self.app.channels.thrown(self.workspace, &error))
     }
 
     fn begin(&mut self, name: &str, argument: &str) -> BoxFuture<'static, Result<String, String>> {
         let begun = match name {
             "fetch" => self.fetch(argument),
-            _ => Err(Error::refused("unknown", format!("There is no {name}"))),
+            _ => Err(Error::refused(
+                "unknown",
+                format!("There is no function `{name}`"),
+            )),
         };
         match begun {
             Ok(work) => work,
-            Err(error) => std::future::ready(Err(thrown(&error))).boxed(),
+            Err(error) => {
+                std::future::ready(Err(self.app.channels.thrown(self.workspace, &error))).boxed()
+            }
         }
     }
 }
 
-/// How an error of ours looks to a script.
-pub fn thrown(error: &Error) -> String {
-    match error {
-        Error::Invalid(faults) => kontur::fault::texts(faults),
-        Error::PatchRefused(errors) => format!("{error}. {}", kontur::patch::summary(errors)),
-        Error::Unavailable(_) | Error::Internal(_) => {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "a script could not be answered"
-            );
-            error.to_string()
-        }
-        other => other.to_string(),
-    }
-}
-
-fn place(collection: &str, id: &str) -> Result<Place> {
+fn place(collection: &str, id: &str) -> Result<EntityRef> {
     let shown: String = id.chars().take(64).collect();
     let id = EntityId::parse(id)
         .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))?;
-    Ok(Place {
+    Ok(EntityRef {
         kind: kind(collection)?,
         id,
     })
@@ -739,7 +746,7 @@ fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Re
 
 fn read<'a, T: Deserialize<'a>>(argument: &'a str) -> Result<T> {
     json::parse(argument.as_bytes())
-        .map_err(|error| Error::invalid("", format!("The arguments are wrong: {error}.")))
+        .map_err(|error| Error::invalid("", format!("The arguments are invalid: {error}.")))
 }
 
 #[derive(Deserialize)]
@@ -814,12 +821,12 @@ struct Fetch {
     json: bool,
 }
 
-/// What came over a websocket is done by its channel.
+/// The author of a run's changes: its channel, or the system for a run without one.
 pub fn author_of(handle: Option<&ChannelHandle>) -> Author {
     handle.map_or_else(Author::system, ChannelHandle::author)
 }
 
-/// What all changes of a run have in common.
+/// The origin of all changes of a run.
 pub fn origin(workspace: WorkspaceId, author: Author, at: Timestamp) -> Origin {
     Origin {
         workspace,

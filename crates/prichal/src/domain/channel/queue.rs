@@ -1,11 +1,11 @@
-//! The runs that wait.
+//! The queue of runs.
 //!
-//! What is accepted is in the store before anybody is told so. A node keeps the next runs of each lane in
-//! memory as their owner, and what has no room there has no owner: whoever has room claims it. After a
-//! crash the runs of the dead node are anybody's.
+//! A run is stored before its sender is answered. A node owns the next runs of each lane and keeps them in memory. Runs
+//! beyond that have no owner until a node with room claims them. After a crash, any node may claim the runs of the dead
+//! one.
 //!
-//! Lanes share nothing but the processes that run scripts, and those in turns: a channel whose script hangs
-//! holds up itself.
+//! Lanes share only the processes that run scripts, and take turns with these. A channel whose script hangs delays
+//! no other channel.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,63 +17,53 @@ use std::{
 };
 
 use prichal_core::{
-    channel::Channel,
-    id::{EntityId, RunId, WorkspaceId},
-    script::Script,
+    id::{RunId, WorkspaceId},
     time::Timestamp,
 };
 use prichal_store::{
     Engine, Tx,
     quarantine::{self, Item},
-    run::{self, Kind, Lane, Run, State},
-    sealed::Column,
+    run::{self, Lane, Run},
     socket, tenant,
 };
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::{
-    request::{Request, START},
-    run::perform,
-};
-use crate::platform::access::ChannelHandle;
+use super::run::perform;
 use crate::{
     domain::{Domain, journal},
     error::{Error, Result},
-    platform::{share::FairShare, vault, writes},
+    platform::{share::FairShare, writes},
 };
 
-/// How many runs of a lane wait in memory.
-const WAITING: usize = 256;
-/// How many bytes all of them may have, and those of one workspace.
-const BYTES: usize = 32 << 20;
-const SHARE: usize = 24 << 20;
-/// How many runs of a lane go on at once.
-const TOGETHER: usize = 8;
-/// How many runs are claimed at once; one while memory holds enough.
-const CLAIM: i64 = 16;
-/// How many lanes are looked at in one read.
-const LANES: i64 = 10_000;
-/// How often the store is looked at where other nodes write to it.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often processes that wait for nothing are ended.
-const SWEEP: Duration = Duration::from_secs(15);
-/// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How many runs that have ended wait to be written: the next ones do not wait for that.
-const SETTLING: usize = 256;
-/// The longest message, in bytes.
-const MESSAGE: usize = 1 << 20;
+/// The most runs of a lane that wait in memory.
+const MAX_WAITING_RUNS: usize = 256;
+/// The most bytes of all runs in memory, and of those of one workspace.
+const MAX_WAITING_BYTES: usize = 32 << 20;
+const MAX_WAITING_BYTES_PER_WORKSPACE: usize = 24 << 20;
+/// The most runs of a lane at the same time.
+const MAX_CONCURRENT_RUNS: usize = 8;
+/// The runs of one claim. Only one is claimed while memory is nearly full.
+const CLAIM_BATCH: i64 = 16;
+/// The lanes that one read returns.
+const LANE_BATCH: i64 = 10_000;
+/// The interval between reads of the store if other nodes write to it.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval at which idle script processes are ended.
+const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(15);
+/// The wait after an error of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The most runs that have ended and are not written yet. The next runs begin meanwhile.
+const MAX_UNWRITTEN_RUNS: usize = 256;
 
 pub struct Queue {
     state: Mutex<Waiting>,
     changed: Notify,
-    /// Whether the store has to be looked at again.
+    /// True when the store has to be read again.
     is_doubtful: AtomicBool,
-    /// How many runs may wait to be written at their end.
+    /// Permits for runs that have ended and are not written yet.
     settling: FairShare,
     /// Held while runs are claimed, so that many lanes together do not claim more than fits.
     claiming: FairShare,
@@ -85,7 +75,7 @@ impl Default for Queue {
             state: Mutex::default(),
             changed: Notify::new(),
             is_doubtful: AtomicBool::new(false),
-            settling: FairShare::new(SETTLING, SETTLING / 2),
+            settling: FairShare::new(MAX_UNWRITTEN_RUNS, MAX_UNWRITTEN_RUNS / 2),
             claiming: FairShare::new(1, 1),
         }
     }
@@ -96,21 +86,21 @@ struct Waiting {
     lanes: HashMap<Lane, LaneState>,
     bytes: usize,
     of: HashMap<WorkspaceId, usize>,
-    /// What is at work, and since when.
+    /// The runs in progress, with their beginnings.
     running: HashMap<RunId, Timestamp>,
-    /// When runs are due that nobody has in memory.
-    alarms: HashMap<Lane, Timestamp>,
+    /// The next due time of each lane with runs that no node holds in memory.
+    next_due: HashMap<Lane, Timestamp>,
 }
 
 #[derive(Default)]
 struct LaneState {
     ready: VecDeque<Run>,
-    /// Places that were given out for runs that are being written.
+    /// The number of reservations for runs that are being written.
     reserved: usize,
     working: usize,
-    /// Those of them that have yet to take their first run.
+    /// The workers that have not taken their first run yet.
     starting: usize,
-    /// Whether the store may have more that is due.
+    /// True if the store may have more due runs of the lane.
     is_behind: bool,
 }
 
@@ -124,136 +114,24 @@ fn size(run: &Run) -> usize {
     run.request.as_ref().map_or(0, Vec::len) + 512
 }
 
-/// Whether there is any way for the channel to send.
-pub fn can_send(channel: &Channel) -> bool {
-    ["url", "send_svcscriptcode", "send_svcscriptcode_ws"]
-        .iter()
-        .any(|name| !channel.text(name).is_empty())
-}
-
-/// The place of what a run is about.
-fn request_place(workspace: WorkspaceId, id: RunId) -> vault::Place {
-    vault::Place::new(Column::RunRequest.name(), &[&workspace, &id])
-}
-
-/// The request of a run, as it is kept.
-pub fn seal(app: &Domain, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
-    app.vault.seal(&request_place(workspace, id), text)
-}
-
-fn close(app: &Domain, workspace: WorkspaceId, id: RunId, request: &Request) -> Result<Vec<u8>> {
-    let text = serde_json::to_vec(request).map_err(Error::internal)?;
-    Ok(seal(app, workspace, id, &text))
-}
-
-/// What a run is about.
-pub fn request_of(app: &Domain, run: &Run) -> Option<Request> {
-    let place = request_place(run.lane.workspace, run.id);
-    let text = app.vault.open(&place, run.request.as_ref()?)?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// The run of a request to a channel.
-pub fn hook(
-    app: &Domain,
-    handle: &ChannelHandle,
-    request: &Request,
-    now: Timestamp,
-) -> Result<Run> {
-    let id = RunId::generate(now);
-    Ok(Run {
-        id,
-        lane: handle.lane(),
-        channel: Some(handle.lane().id),
-        kind: Kind::Hook,
-        code: handle.channel.text("recv_svcscriptcode").to_owned(),
-        request: Some(close(app, handle.workspace, id, request)?),
-        state: State::queued(now),
-    })
-}
-
-/// The run of a script that somebody starts.
-pub fn start(
-    app: &Domain,
-    workspace: WorkspaceId,
-    script: &Script,
-    params: Vec<Value>,
-    now: Timestamp,
-) -> Result<Run> {
-    let request = Request {
-        method: START.to_owned(),
-        params,
-        ..Request::default()
-    };
-    let id = RunId::generate(now);
-    Ok(Run {
-        id,
-        lane: Lane {
-            workspace,
-            id: EntityId(script.id),
-        },
-        channel: None,
-        kind: Kind::Start,
-        code: script.code().to_owned(),
-        request: Some(close(app, workspace, id, &request)?),
-        state: State::queued(now),
-    })
-}
-
-/// The run of a message, which is JSON, that a channel sends at a time, `depth` runs after the first.
-pub fn message(
-    app: &Domain,
-    workspace: WorkspaceId,
-    channel: &Channel,
-    text: String,
-    due_at: Timestamp,
-    depth: u32,
-) -> Result<Run> {
-    if text.len() > MESSAGE {
-        return Err(Error::TooLarge {
-            limit: MESSAGE as u64,
-        });
-    }
-    let request = Request {
-        method: "SEND".to_owned(),
-        text,
-        is_json: true,
-        depth,
-        ..Request::default()
-    };
-    let id = RunId::generate(app.clock.now());
-    Ok(Run {
-        id,
-        lane: Lane {
-            workspace,
-            id: EntityId(channel.id),
-        },
-        channel: Some(EntityId(channel.id)),
-        kind: Kind::Send,
-        code: channel.text("send_svcscriptcode").to_owned(),
-        request: Some(close(app, workspace, id, &request)?),
-        state: State::queued(due_at),
-    })
-}
-
-/// A run on its way into the store, with room for it in memory if there was some.
-pub struct Place<'a> {
+/// A run that is being stored, with its reserved room in memory if there was any.
+pub struct Reservation<'a> {
     queue: &'a Queue,
     run: Option<Run>,
     has_room: bool,
 }
 
-impl Place<'_> {
+impl Reservation<'_> {
     pub fn run(&self) -> &Run {
         self.run.as_ref().expect("it is there until it is taken")
     }
 
-    /// Who shall own it.
+    /// The node that will own the run. `None` without room in memory.
     pub fn owner(&self, app: &Domain) -> Option<Uuid> {
         self.has_room.then_some(app.node)
     }
 
-    /// The run is in the store: it begins when its turn comes.
+    /// Queues the run, which is in the store now.
     pub fn take(mut self, app: &Domain) {
         let Some(run) = self.run.take() else { return };
         let lane = run.lane;
@@ -271,8 +149,8 @@ impl Place<'_> {
     }
 }
 
-/// Puts a run into the queue, to its end even when whoever asks for it has gone meanwhile: a run that is in
-/// the store with an owner has to get into the owner's memory.
+/// Stores and queues a run in a task of its own, so that a dropped request does not interrupt it. A run that is in the
+/// store with an owner has to reach the owner's memory.
 pub async fn enqueue<T: Send + 'static>(
     app: &Domain,
     work: impl Future<Output = Result<T>> + Send + 'static,
@@ -281,7 +159,7 @@ pub async fn enqueue<T: Send + 'static>(
     app.background.spawn(work).await.map_err(Error::internal)?
 }
 
-impl Drop for Place<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if let (Some(run), true) = (&self.run, self.has_room) {
             let mut state = self.queue.lock();
@@ -295,12 +173,12 @@ impl Drop for Place<'_> {
 }
 
 impl Waiting {
-    /// How many bytes of a workspace there is room for.
+    /// The free bytes for runs of a workspace.
     fn room(&self, workspace: WorkspaceId) -> usize {
         let own = self.of.get(&workspace).copied().unwrap_or(0);
-        SHARE
+        MAX_WAITING_BYTES_PER_WORKSPACE
             .saturating_sub(own)
-            .min(BYTES.saturating_sub(self.bytes))
+            .min(MAX_WAITING_BYTES.saturating_sub(self.bytes))
     }
 
     fn take(&mut self, run: &Run) {
@@ -326,13 +204,14 @@ impl Waiting {
 }
 
 impl Queue {
-    /// Keeps room for a run, if there is some.
-    pub fn reserve(&self, run: Run) -> Place<'_> {
+    /// Reserves memory for a run, if there is any.
+    pub fn reserve(&self, run: Run) -> Reservation<'_> {
         let mut state = self.lock();
         let fits = size(&run) <= state.room(run.lane.workspace);
         let lane = state.lanes.entry(run.lane).or_default();
-        // Behind those that have no room, no later one may come first.
-        let has_room = fits && !lane.is_behind && lane.ready.len() + lane.reserved < WAITING;
+        // A run must not overtake earlier ones that had no room.
+        let has_room =
+            fits && !lane.is_behind && lane.ready.len() + lane.reserved < MAX_WAITING_RUNS;
         if has_room {
             lane.reserved += 1;
             state.take(&run);
@@ -340,29 +219,29 @@ impl Queue {
             state.prune(run.lane);
         }
         drop(state);
-        Place {
+        Reservation {
             queue: self,
             run: Some(run),
             has_room,
         }
     }
 
-    /// Something of a lane is due in the store, now or at a time.
+    /// Notes that a run of a lane is due in the store at a time.
     pub fn wake(&self, lane: Lane, at: Timestamp) {
         let mut state = self.lock();
-        let alarm = state.alarms.entry(lane).or_insert(at);
+        let alarm = state.next_due.entry(lane).or_insert(at);
         *alarm = (*alarm).min(at);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Has the store looked at: it may have runs that nobody has.
+    /// Asks for a read of the store, which may have runs without an owner.
     pub fn look(&self) {
         self.is_doubtful.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
-    /// Has a lane's runs done, as many at once as it may have.
+    /// Starts workers for a lane, up to [`MAX_CONCURRENT_RUNS`].
     fn start(&self, app: &Domain, lane: Lane) {
         let mut state = self.lock();
         let Some(known) = state.lanes.get_mut(&lane) else {
@@ -371,7 +250,7 @@ impl Queue {
         let waiting = known.ready.len() + usize::from(known.is_behind);
         let more = waiting
             .saturating_sub(known.starting)
-            .min(TOGETHER - known.working);
+            .min(MAX_CONCURRENT_RUNS - known.working);
         known.working += more;
         known.starting += more;
         drop(state);
@@ -408,12 +287,12 @@ impl Queue {
         self.lock().running.remove(&id);
     }
 
-    /// Since when a run is at work on this node.
+    /// The beginning of a run that is in progress on this node.
     pub fn running_since(&self, id: RunId) -> Option<Timestamp> {
         self.lock().running.get(&id).copied()
     }
 
-    /// A worker of a lane ends before its work does.
+    /// Takes a worker off the count that ends while runs are left.
     fn leave(&self, lane: Lane, is_starting: bool) {
         let mut state = self.lock();
         if let Some(known) = state.lanes.get_mut(&lane) {
@@ -423,7 +302,7 @@ impl Queue {
         state.prune(lane);
     }
 
-    /// Puts what was claimed before what came since.
+    /// Queues claimed runs before those that were accepted later.
     fn put(&self, lane: Lane, claimed: Vec<Run>, more: bool) {
         let mut state = self.lock();
         claimed.iter().for_each(|run| state.take(run));
@@ -438,16 +317,16 @@ impl Queue {
     fn due(&self, now: Timestamp) -> (Vec<Lane>, Option<Timestamp>) {
         let mut state = self.lock();
         let due: Vec<Lane> = state
-            .alarms
+            .next_due
             .iter()
             .filter(|(_, at)| **at <= now)
             .map(|(lane, _)| *lane)
             .collect();
         for lane in &due {
-            state.alarms.remove(lane);
+            state.next_due.remove(lane);
             state.lanes.entry(*lane).or_default().is_behind = true;
         }
-        (due, state.alarms.values().copied().min())
+        (due, state.next_due.values().copied().min())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -461,15 +340,15 @@ enum Next {
     Nothing,
 }
 
-/// Does the runs of a lane one after the other, until there are no more.
+/// Performs the runs of a lane one after the other, until there are no more.
 async fn work(app: Domain, lane: Lane) {
     let mut is_starting = true;
     loop {
-        // What a workspace that has written too much has waiting stays where it is, and in its order.
+        // The runs of a workspace over its write limit stay queued, in their order.
         let may_write = writes::wait(&app, lane.workspace);
         app.stopping.run_until_cancelled(may_write).await;
         if app.stopping.is_cancelled() {
-            // What is left is in the store, for the next start or another node.
+            // The remaining runs are in the store, for the next start or another node.
             return app.channels.queue.leave(lane, is_starting);
         }
         match app
@@ -498,9 +377,12 @@ async fn work(app: Domain, lane: Lane) {
                 if let Err(error) = claim(&app, lane).await {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "cannot claim runs"
+                        workspace = %lane.workspace,
+                        channel.id = %lane.id,
+                        "cannot claim the runs of channel {}",
+                        lane.id
                     );
-                    app.channels.queue.wake(lane, app.clock.now() + PAUSE);
+                    app.channels.queue.wake(lane, app.clock.now() + RETRY_DELAY);
                 }
             }
             Next::Nothing => return,
@@ -508,7 +390,7 @@ async fn work(app: Domain, lane: Lane) {
     }
 }
 
-/// A run as the journal knows it.
+/// The journal's item of a run.
 pub fn item(run: &Run) -> Item {
     Item {
         kind: quarantine::Kind::Run,
@@ -519,12 +401,12 @@ pub fn item(run: &Run) -> Item {
     }
 }
 
-/// Takes the next runs of a lane into memory.
+/// Claims the next runs of a lane.
 async fn claim(app: &Domain, lane: Lane) -> Result<()> {
     let (node, now) = (app.node, app.clock.now());
     let alone = app.channels.queue.claiming.take(lane.workspace, 1).await;
     let has_room = app.channels.queue.lock().room(lane.workspace) > 0;
-    let limit = if has_room { CLAIM } else { 1 };
+    let limit = if has_room { CLAIM_BATCH } else { 1 };
     let write = move |tx: &mut Tx<'_>| run::claim(tx, node, now, lane, limit);
     let claimed = app.db.write(lane.workspace, write).await?;
     let is_full = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == limit);
@@ -543,9 +425,9 @@ async fn claim(app: &Domain, lane: Lane) -> Result<()> {
     Ok(())
 }
 
-/// Watches what is due until `stop`.
+/// Starts runs when they are due, until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
-    // What this node had in memory before it was killed is nobody's now.
+    // The runs that this node owned before it was killed have no owner from now on.
     let node = app.node;
     let release = move |tx: &mut Tx<'_>| {
         run::release(tx, node)?;
@@ -553,7 +435,10 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let is_shared = app.db.engine() == Engine::Postgres;
     let mut next_look = Some(app.clock.now());
-    let (mut is_released, mut sweep) = (false, std::pin::pin!(tokio::time::sleep(SWEEP)));
+    let (mut is_released, mut sweep) = (
+        false,
+        std::pin::pin!(tokio::time::sleep(IDLE_SWEEP_INTERVAL)),
+    );
     while !stop.is_cancelled() {
         let now = app.clock.now();
         if app.channels.queue.is_doubtful.swap(false, Ordering::AcqRel) {
@@ -568,13 +453,13 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                 look(&app, now).await
             };
             next_look = match looked.await {
-                Ok(()) => is_shared.then(|| now + LOOK),
+                Ok(()) => is_shared.then(|| now + POLL_INTERVAL),
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "cannot look for runs that wait"
+                        "cannot look for queued runs"
                     );
-                    Some(now + PAUSE)
+                    Some(now + RETRY_DELAY)
                 }
             };
         }
@@ -593,7 +478,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
             () = wake => {}
             () = &mut sweep => {
                 app.scripts.sweep();
-                sweep.set(tokio::time::sleep(SWEEP));
+                sweep.set(tokio::time::sleep(IDLE_SWEEP_INTERVAL));
             }
             () = stop.cancelled() => {}
         }
@@ -601,18 +486,19 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Finds out which lanes have runs that nobody has, and when they are due.
+/// Reads the lanes with runs that have no owner, and their due times.
 async fn look(app: &Domain, now: Timestamp) -> Result<()> {
     let node = app.node;
     let mut after = None;
     loop {
-        let read = move |conn: &mut prichal_store::Conn| run::lanes(conn, node, now, after, LANES);
+        let read =
+            move |conn: &mut prichal_store::Conn| run::lanes(conn, node, now, after, LANE_BATCH);
         let found = app.db.read(read).await?;
         for (lane, due) in &found {
             app.channels.queue.wake(*lane, *due);
         }
         after = found.last().map(|(lane, _)| *lane);
-        if i64::try_from(found.len()).is_ok_and(|found| found < LANES) {
+        if i64::try_from(found.len()).is_ok_and(|found| found < LANE_BATCH) {
             return Ok(());
         }
     }

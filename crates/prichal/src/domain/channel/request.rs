@@ -1,56 +1,74 @@
-//! What a run is about.
+//! The request or message that a run processes, and the run that is made of it.
 
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prichal_core::channel::Channel;
+use prichal_core::{
+    channel::Channel,
+    id::{EntityId, RunId, WorkspaceId},
+    script::Script,
+    time::Timestamp,
+};
+use prichal_store::{
+    run::{Kind, Lane, Run, State},
+    sealed::Column,
+};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    domain::Domain,
+    error::{Error, Result},
     http::form,
-    platform::reading::{FORM, has_half_pair, media_type, parse_json, utf8},
+    platform::{
+        access::ChannelHandle,
+        reading::{FORM, has_half_pair, media_type, parse_json, utf8},
+        vault,
+    },
 };
 
-/// The method of a run that somebody has started by hand.
+/// The longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// The method of a run that was started by hand.
 pub const START: &str = "START";
 
-/// A request to a channel, a message to be sent, or what a script was started with. It is kept, sealed,
-/// until the run has worked.
+/// A request to a channel, a message to be sent, or the parameters of a script that was started by hand. It is stored,
+/// sealed, until the run has succeeded.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Request {
-    /// The method of a hook; `SEND` for a message that goes out, `WEBSOCKET` for one that came in so.
+    /// The method of a hook, `SEND` for an outgoing message, or `WEBSOCKET` for one that came over a websocket.
     pub method: String,
     /// Path and query.
     pub url: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body as text, as it came, or a message.
+    /// The body as text, unchanged, or a message.
     pub text: String,
-    /// Whether it is JSON, and meant as such.
+    /// True if the body is JSON and its Content-Type says so.
     pub is_json: bool,
     /// The body in base64, when it is no text.
     pub base64: Option<String>,
     pub ip: String,
     pub protocol: String,
-    /// What a script was started with.
+    /// The parameters of a script that was started by hand.
     pub params: Vec<Value>,
-    /// How many runs have led to this one, each by sending a message.
+    /// The number of runs that have led to this one, each by sending a message.
     pub depth: u32,
 }
 
 impl Request {
-    /// Takes a body in: as text of its character set, and as JSON when it says that it is and is.
+    /// Sets the body: as text in its character set, else as base64. It counts as JSON if its Content-Type says so and
+    /// it is valid.
     pub fn set_body(&mut self, body: &[u8]) {
         let content_type = self.content_type();
         let is_form = media_type(content_type) == FORM;
         let text = match utf8(content_type, body) {
-            // Percent-encoding comes off first.
+            // The percent-encoding is decoded before the character set.
             Cow::Owned(_) if is_form => Cow::Borrowed(body),
             text => text,
         };
         let text = String::from_utf8_lossy(&text).into_owned();
-        // Looked through, not kept: the script reads it.
+        // Only checked, not parsed into a value: the script parses it.
         self.is_json = is_json(content_type) && serde_json::from_str::<IgnoredAny>(&text).is_ok();
         if text.as_bytes() != body {
             self.base64 = Some(STANDARD.encode(body));
@@ -64,10 +82,10 @@ impl Request {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The body as a script sees it; none where the script reads it itself.
+    /// The body as a script sees it. `None` if the script parses the text itself.
     fn body(&self) -> Option<Value> {
         if self.is_json {
-            // The script's reader keeps half of a surrogate pair, which nobody else takes.
+            // Only the script's parser accepts half of a surrogate pair.
             let has_half = has_half_pair(self.text.as_bytes());
             return has_half
                 .then(|| parse_json(self.text.as_bytes()).ok())
@@ -116,11 +134,123 @@ impl Request {
         shown
     }
 
-    /// What `startparam` gives to a script that was started by hand. Any other finds the parts of its
-    /// request there (`docs/contracts/era.md §7`).
+    /// The value of `startparam` for a script that was started by hand. For others it has the parts of the request
+    /// (`docs/contracts/era.md §7`).
     pub fn params(&self) -> Option<&[Value]> {
         (self.method == START).then_some(self.params.as_slice())
     }
+}
+
+/// True if the channel has a URL or a script that sends.
+pub fn can_send(channel: &Channel) -> bool {
+    ["url", "send_svcscriptcode", "send_svcscriptcode_ws"]
+        .iter()
+        .any(|name| !channel.text(name).is_empty())
+}
+
+/// The address that a run's request is sealed for.
+fn place(workspace: WorkspaceId, id: RunId) -> vault::Place {
+    vault::Place::new(Column::RunRequest.name(), &[&workspace, &id])
+}
+
+/// Seals the request of a run.
+pub fn seal(app: &Domain, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
+    app.vault.seal(&place(workspace, id), text)
+}
+
+fn close(app: &Domain, workspace: WorkspaceId, id: RunId, request: &Request) -> Result<Vec<u8>> {
+    let text = serde_json::to_vec(request).map_err(Error::internal)?;
+    Ok(seal(app, workspace, id, &text))
+}
+
+/// Opens the request of a run. `None` if it cannot be read.
+pub fn request_of(app: &Domain, run: &Run) -> Option<Request> {
+    let address = place(run.lane.workspace, run.id);
+    let text = app.vault.open(&address, run.request.as_ref()?)?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The run of a request to a channel.
+pub fn hook(
+    app: &Domain,
+    handle: &ChannelHandle,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Run> {
+    let id = RunId::generate(now);
+    Ok(Run {
+        id,
+        lane: handle.lane(),
+        channel: Some(handle.lane().id),
+        kind: Kind::Hook,
+        code: handle.channel.text("recv_svcscriptcode").to_owned(),
+        request: Some(close(app, handle.workspace, id, request)?),
+        state: State::queued(now),
+    })
+}
+
+/// The run of a script that a user starts.
+pub fn start(
+    app: &Domain,
+    workspace: WorkspaceId,
+    script: &Script,
+    params: Vec<Value>,
+    now: Timestamp,
+) -> Result<Run> {
+    let request = Request {
+        method: START.to_owned(),
+        params,
+        ..Request::default()
+    };
+    let id = RunId::generate(now);
+    Ok(Run {
+        id,
+        lane: Lane {
+            workspace,
+            id: EntityId(script.id),
+        },
+        channel: None,
+        kind: Kind::Start,
+        code: script.code().to_owned(),
+        request: Some(close(app, workspace, id, &request)?),
+        state: State::queued(now),
+    })
+}
+
+/// The run that sends a message, which is JSON. `depth` is the number of runs that have led to it.
+pub fn message(
+    app: &Domain,
+    workspace: WorkspaceId,
+    channel: &Channel,
+    text: String,
+    due_at: Timestamp,
+    depth: u32,
+) -> Result<Run> {
+    if text.len() > MAX_MESSAGE_BYTES {
+        return Err(Error::TooLarge {
+            limit: MAX_MESSAGE_BYTES as u64,
+        });
+    }
+    let request = Request {
+        method: "SEND".to_owned(),
+        text,
+        is_json: true,
+        depth,
+        ..Request::default()
+    };
+    let id = RunId::generate(app.clock.now());
+    Ok(Run {
+        id,
+        lane: Lane {
+            workspace,
+            id: EntityId(channel.id),
+        },
+        channel: Some(EntityId(channel.id)),
+        kind: Kind::Send,
+        code: channel.text("send_svcscriptcode").to_owned(),
+        request: Some(close(app, workspace, id, &request)?),
+        state: State::queued(due_at),
+    })
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -147,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_left_to_the_script_where_it_says_that_it_is_json_and_is() {
+    fn valid_json_is_left_to_the_script() {
         for (content_type, body, seen) in [
             ("application/json", r#"{"a":1}"#, Value::Null),
             ("application/vnd.x+json; charset=utf-8", "[1]", Value::Null),

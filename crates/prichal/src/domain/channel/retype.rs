@@ -1,4 +1,4 @@
-//! Channels that take over what their type fixes, when the type is made or changed.
+//! Channels take over the members that their type fixes when the type is created or changed.
 
 use prichal_core::{
     event::{EntityKind, NewEvent, Origin},
@@ -13,25 +13,24 @@ use prichal_store::{
 
 use super::{close, open, type_of};
 use crate::{
-    domain::walk::{self, Begun},
+    domain::walk::{self, WalkOrigin},
     error::Result,
     platform::vault::Vault,
 };
 
-/// Leaves the channels of a type to a walk, if there are any.
+/// Queues a walk over the channels of a type, if there are any.
 pub fn begin(tx: &mut Tx<'_>, origin: &Origin, name: &str) -> Result<()> {
     let some = channel::list_of_type_for_update(tx, origin.workspace, name, "", 1)?;
     if some.is_empty() {
         return Ok(());
     }
-    let begun = Begun::of(origin);
+    let begun = WalkOrigin::of(origin);
     walk::begin(tx, origin.workspace, store::Kind::Type, name, &begun)
 }
 
-/// Brings some channels up to what their type fixes now, and tells the last of them. A type that is gone fixes
-/// nothing.
+/// Updates some channels of a type and returns the name of the last one. A type that was deleted fixes no members.
 pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk, most: i64) -> Result<Option<String>> {
-    let origin = walk::detail::<Begun>(walk)?.origin(walk.workspace);
+    let origin = walk::detail::<WalkOrigin>(walk)?.origin(walk.workspace);
     let found = resource::find_by_code(tx.conn()?, walk.workspace, Kind::ChannelType, &walk.item)?;
     let Some(row) = found else { return Ok(None) };
     let kind = type_of(&row)?;

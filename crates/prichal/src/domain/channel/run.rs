@@ -1,4 +1,4 @@
-//! One run, and what is written of it.
+//! One run of a script or a message, and the record of its outcome.
 
 use std::{pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -22,9 +22,8 @@ use uuid::Uuid;
 
 use super::{
     Loaded, by_id,
-    host::{Effects, OVERTAKEN, RunHost, author_of, origin, thrown},
-    queue::{self, request_of},
-    request::Request,
+    host::{Effects, OVERTAKEN, RunHost, author_of, origin},
+    request::{self, Request, request_of},
     script, send,
 };
 use crate::platform::access::ChannelHandle;
@@ -38,35 +37,35 @@ use crate::{
     },
 };
 
-/// How long a script may run that belongs to no channel, or that sends.
-const TIME: Duration = Duration::from_secs(10);
-/// How long to wait before what could not be written is written again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The time limit of a script that belongs to no channel, or that sends.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait before an outcome that could not be written is written again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What a run is made of.
+/// The inputs of a run.
 struct Work<'a> {
     lane: Lane,
     handle: Option<&'a Arc<ChannelHandle>>,
     author: Author,
-    /// The websocket it came over.
+    /// The websocket that the frame came over.
     connection: Option<Uuid>,
     time: Duration,
-    /// Whether somebody waits for it.
+    /// True if a request waits for the outcome.
     is_awaited: bool,
 }
 
-/// What has come of a run, before it is written.
-struct Done {
+/// The outcome of an attempt, before it is written.
+struct Attempted {
     outcome: Outcome,
     effects: Effects,
-    /// For a message: the answer's status, and its head.
+    /// For a message: the status and the beginning of the answer.
     http_status: Option<u16>,
     answer: Option<String>,
-    /// Those of the channel, which whoever reads of the run must not learn.
+    /// The tokens of the channel, which must be masked in the record of the run.
     tokens: Tokens,
 }
 
-impl Done {
+impl Attempted {
     fn failed(message: impl Into<String>) -> Self {
         Self {
             outcome: Outcome {
@@ -81,16 +80,16 @@ impl Done {
     }
 }
 
-/// Runs a script. One that fails has changed nothing.
+/// Runs a script. The changes of a script that fails are dropped.
 async fn run_script(
     app: &Domain,
     work: &Work<'_>,
     loaded: &Loaded,
     request: &Request,
     abort: impl Future<Output = ()> + Send,
-) -> Done {
+) -> Attempted {
     let channel = work.handle.map(|handle| &handle.channel);
-    // The one who waits was admitted.
+    // A run that a request waits for was admitted already.
     let not_before = || {
         let is_queued = !work.is_awaited;
         is_queued.then(|| writes::over(app, work.lane.workspace))?
@@ -120,7 +119,7 @@ async fn run_script(
         None => host.into_effects(),
         Some(_) => Effects::default(),
     };
-    Done {
+    Attempted {
         outcome,
         effects,
         http_status,
@@ -133,7 +132,7 @@ fn tokens_of(handle: Option<&Arc<ChannelHandle>>) -> Tokens {
     handle.map_or_else(Tokens::default, |handle| handle.channel.tokens.clone())
 }
 
-/// How a run stands after an attempt. Others than the channel read it, so its tokens are masked.
+/// The state of a run after an attempt. Users read it, so the channel's tokens are masked.
 fn state(
     outcome: &Outcome,
     tokens: &Tokens,
@@ -159,29 +158,32 @@ fn state(
         duration_ms: Some(i64::try_from(ended.since(began).as_millis()).unwrap_or(i64::MAX)),
         log: serde_json::to_string(&log).unwrap_or_default(),
         result: result.map(|text| tokens.mask_json(text)),
-        // PostgreSQL refuses NUL.
+        // PostgreSQL refuses NUL in texts.
         error: failure
             .map(|failure| tokens.mask_text(failure.to_string().replace('\0', "\u{fffd}"))),
     }
 }
 
-/// A run of the queue that has come to its end, to be written.
+/// A run of the queue that has ended and is not written yet.
 pub struct Ended {
     run: Run,
     state: State,
-    done: Done,
+    done: Attempted,
     is_retried: bool,
 }
 
-/// Does a run of the queue, which is under way.
+/// Performs a run of the queue, which is noted in the journal.
 ///
-/// Nothing when the server stops before: then it is as if it had not begun.
+/// `None` if the server stops before the end. The run is then repeated as if it had not begun.
 pub async fn perform(app: &Domain, _: &Flight, mut run: Run) -> Option<Ended> {
     let began = app.clock.now();
     let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,
-        // The store is away: it is tried again like any other failure.
-        Err(error) => (Done::failed(thrown(&error)), false),
+        // An error of the store is retried like any other failure.
+        Err(error) => (
+            Attempted::failed(app.channels.thrown(run.lane.workspace, &error)),
+            false,
+        ),
     };
     let failure = done.outcome.failure.as_ref();
     if app.abort.is_cancelled() && failure.is_some_and(|failure| failure.stopped) {
@@ -209,7 +211,7 @@ pub async fn perform(app: &Domain, _: &Flight, mut run: Run) -> Option<Ended> {
     })
 }
 
-/// A failure is tried again while the schedule has waits left.
+/// Schedules a retry, as long as the schedule has waits left.
 fn defer(app: &Domain, state: &mut State) {
     let waits = &app.config.retry_schedule.0;
     let wait = usize::try_from(state.attempts - 1)
@@ -221,35 +223,38 @@ fn defer(app: &Domain, state: &mut State) {
     }
 }
 
-/// One attempt, and whether its failure is for good.
-async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Done, bool)> {
+/// Makes one attempt. The flag is true if its failure is final.
+async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Attempted, bool)> {
     let Some(request) = request_of(app, run) else {
-        return Ok((Done::failed("what the run was about cannot be read"), true));
+        return Ok((
+            Attempted::failed("the request of the run cannot be read"),
+            true,
+        ));
     };
     let handle = match run.channel {
         None => None,
         Some(_) => match by_id(app, run.lane).await? {
-            None => return Ok((Done::failed("the channel is gone"), true)),
+            None => return Ok((Attempted::failed("the channel was deleted"), true)),
             found => found,
         },
     };
     let handle = handle.as_ref();
     if let (Kind::Send, Some(handle)) = (run.kind, handle) {
         match way(app, handle, now).await? {
-            Way::Script(code) => run.code = code,
-            Way::Post => return Ok((post(app, handle, run, &request, now).await, false)),
-            Way::None(why) => return Ok((Done::failed(why), false)),
+            SendRoute::Script(code) => run.code = code,
+            SendRoute::Post => return Ok((post(app, handle, run, &request, now).await, false)),
+            SendRoute::None(why) => return Ok((Attempted::failed(why), false)),
         }
     }
     let Some(loaded) = script(app, run.lane.workspace, &run.code).await? else {
         return Ok((
-            Done::failed(format!("there is no script {}", run.code)),
+            Attempted::failed(format!("there is no script {}", run.code)),
             false,
         ));
     };
     let time = match (run.kind, handle) {
         (Kind::Hook, Some(handle)) => handle.channel.timeout(),
-        _ => TIME,
+        _ => DEFAULT_TIMEOUT,
     };
     let work = Work {
         lane: run.lane,
@@ -259,7 +264,7 @@ async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Done, b
         time,
         is_awaited: false,
     };
-    // A script that would outlast the server is begun again by the next.
+    // A script that is interrupted by the server's stop is repeated after the next start.
     let abort = app.abort.cancelled();
     Ok((
         run_script(app, &work, &loaded, &request, abort).await,
@@ -267,16 +272,16 @@ async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Done, b
     ))
 }
 
-/// How a channel sends now.
-enum Way {
+/// The route by which a channel sends a message.
+enum SendRoute {
     Script(String),
     Post,
     None(&'static str),
 }
 
-/// Over a websocket when one is open and there is a script for that; else by the script that sends, else to
-/// the url.
-async fn way(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<Way> {
+/// Chooses the route: over a websocket if one is open and a script handles it, else by the script that sends, else
+/// to the URL.
+async fn way(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<SendRoute> {
     let text = |name: &str| handle.channel.text(name).to_owned();
     let (over, send) = (text("send_svcscriptcode_ws"), text("send_svcscriptcode"));
     if !over.is_empty() {
@@ -285,17 +290,17 @@ async fn way(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<Way
             socket::count(conn, lane.workspace, lane.id, node, now)
         };
         if app.db.read(count).await? > 0 {
-            return Ok(Way::Script(over));
+            return Ok(SendRoute::Script(over));
         }
     }
     Ok(if !send.is_empty() {
-        Way::Script(send)
+        SendRoute::Script(send)
     } else if !text("url").is_empty() {
-        Way::Post
+        SendRoute::Post
     } else if over.is_empty() {
-        Way::None("the channel has no way to send")
+        SendRoute::None("the channel has neither a `url` nor a script that sends")
     } else {
-        Way::None("no websocket of the channel is open")
+        SendRoute::None("no websocket of the channel is open")
     })
 }
 
@@ -305,7 +310,7 @@ async fn post(
     run: &Run,
     request: &Request,
     now: Timestamp,
-) -> Done {
+) -> Attempted {
     let _call = app.calls.take(run.lane.workspace, 1).await;
     let posted = send::post(
         app,
@@ -315,7 +320,7 @@ async fn post(
         now,
     )
     .await;
-    Done {
+    Attempted {
         outcome: Outcome {
             failure: posted.error.map(Failure::new),
             ..Outcome::default()
@@ -328,13 +333,13 @@ async fn post(
 }
 
 impl Ended {
-    /// How many bytes it is about to write, about.
+    /// The approximate number of bytes to write.
     pub fn bytes(&self) -> usize {
         let State { log, result, .. } = &self.state;
         self.done.effects.bytes() + log.len() + result.as_ref().map_or(0, String::len)
     }
 
-    /// Writes what the run has come to, with what it changes.
+    /// Writes the outcome of the run together with its changes.
     pub async fn settle(self, app: &Domain) {
         let Self {
             run,
@@ -343,7 +348,7 @@ impl Ended {
             is_retried,
         } = self;
         let run = &run;
-        let Done {
+        let Attempted {
             mut effects,
             http_status,
             answer,
@@ -375,24 +380,25 @@ impl Ended {
                     return;
                 }
                 Err(error @ (Error::Busy | Error::Unavailable(_) | Error::Internal(_))) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, run = %run.id, "cannot write what a run has come to");
+                    tracing::error!(error = &error as &dyn std::error::Error, workspace = %run.lane.workspace, run.id = %run.id, "cannot write the outcome of run {}", run.id);
                     tokio::select! {
-                        () = app.clock.sleep(PAUSE) => {}
-                        // It is run again by whoever comes next.
+                        () = app.clock.sleep(RETRY_DELAY) => {}
+                        // The run is repeated after the next start, or by another node.
                         () = app.stopping.cancelled() => return,
                     }
                 }
-                // It is run again from what is there now.
+                // The run is repeated from the present values.
                 Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN => {
                     effects = Effects::default();
                     state = State::queued(app.clock.now());
                     state.attempts = run.state.attempts;
                 }
-                // What the script wanted cannot be.
+                // The changes of the script were refused.
                 Err(error) => {
                     effects = Effects::default();
                     state.status = Status::Failed;
-                    state.error = Some(tokens.mask_text(thrown(&error)));
+                    state.error =
+                        Some(tokens.mask_text(app.channels.thrown(run.lane.workspace, &error)));
                     state.due_at = None;
                     if is_retried {
                         defer(app, &mut state);
@@ -456,27 +462,27 @@ fn message_attempt(
     }
 }
 
-/// What is run while somebody waits for it.
-pub struct Now<'a> {
+/// A run that a request waits for.
+pub struct ImmediateRun<'a> {
     pub handle: Option<&'a Arc<ChannelHandle>>,
     pub workspace: WorkspaceId,
     pub kind: Kind,
     pub loaded: &'a Loaded,
     pub request: Request,
-    /// The websocket it came over.
+    /// The websocket that the frame came over.
     pub connection: Option<Uuid>,
     pub author: Author,
     pub time: Duration,
 }
 
-/// How often a run is begun again because another node has changed what it built on.
-const AGAIN: u32 = 50;
+/// The most repetitions of a run because another node has changed the values that it has read.
+const MAX_CONFLICT_RETRIES: u32 = 50;
 
-/// Runs a script at once. What it changes, and why it has failed, is written before this returns; the
-/// record of one that has worked and changes nothing goes along with the next writes.
+/// Runs a script at once. Its changes and its failure are written before this returns. The record of a run that
+/// has succeeded without changes goes along with the next writes.
 pub async fn run_now(
     app: &Domain,
-    now: Now<'_>,
+    now: ImmediateRun<'_>,
     abort: impl Future<Output = ()> + Send,
 ) -> (RunId, Outcome) {
     let began = app.clock.now();
@@ -510,10 +516,15 @@ pub async fn run_now(
                     }
                     return (id, outcome);
                 }
-                Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN && again < AGAIN => {
+                Err(Error::Refused(refusal))
+                    if refusal.status == OVERTAKEN && again < MAX_CONFLICT_RETRIES =>
+                {
                     continue;
                 }
-                Err(error) => outcome.failure = Some(Failure::new(thrown(&error))),
+                Err(error) => {
+                    outcome.failure =
+                        Some(Failure::new(app.channels.thrown(now.workspace, &error)));
+                }
             }
         }
         let record = record(app, &now, (id, lane, began), &outcome);
@@ -525,7 +536,7 @@ pub async fn run_now(
 
 fn record(
     app: &Domain,
-    now: &Now<'_>,
+    now: &ImmediateRun<'_>,
     (id, lane, began): (RunId, Lane, Timestamp),
     outcome: &Outcome,
 ) -> Run {
@@ -539,7 +550,7 @@ fn record(
         channel: now.handle.map(|handle| handle.lane().id),
         kind: now.kind,
         code: now.loaded.script.code().to_owned(),
-        request: request.map(|text| queue::seal(app, lane.workspace, id, &text)),
+        request: request.map(|text| request::seal(app, lane.workspace, id, &text)),
         state,
     }
 }
@@ -555,10 +566,10 @@ async fn write_now(app: &Domain, record: Run, effects: Effects, origin: Origin) 
     Ok(())
 }
 
-/// Keeps the record of a run; of one that has failed before anybody is told. Else it is at least on its way
-/// to the writer by then, before whatever is written afterwards.
+/// Stores the record of a run. A failure is stored before the sender is answered. A success is handed to the writer by
+/// then, before any later write.
 async fn keep(app: &Domain, record: Run, is_awaited: bool) {
-    let (at, workspace) = (OnItsWay::new(app), record.lane.workspace);
+    let (at, workspace, id) = (UnwrittenRecord::new(app), record.lane.workspace, record.id);
     let work = async move {
         let write = move |tx: &mut Tx<'_>| {
             run::insert(tx, &record, None);
@@ -572,7 +583,9 @@ async fn keep(app: &Domain, record: Run, is_awaited: bool) {
         if let Err(error) = written {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "the record of a run is lost"
+                %workspace,
+                run.id = %id,
+                "cannot write the record of run {id}; it is lost"
             );
         }
     };
@@ -584,23 +597,23 @@ async fn keep(app: &Domain, record: Run, is_awaited: bool) {
     }
 }
 
-/// Counts a record until it is written or given up.
-struct OnItsWay(Domain);
+/// Counts a record among the unwritten ones until this is dropped.
+struct UnwrittenRecord(Domain);
 
-impl OnItsWay {
+impl UnwrittenRecord {
     fn new(app: &Domain) -> Self {
         app.channels.unwritten.fetch_add(1, Ordering::Relaxed);
         Self(app.clone())
     }
 }
 
-impl Drop for OnItsWay {
+impl Drop for UnwrittenRecord {
     fn drop(&mut self) {
         self.0.channels.unwritten.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Has what is on its way to the writer written: whoever was answered finds his run.
+/// Waits until all records that were handed to the writer are stored, so that a sender finds the run of an answer.
 pub async fn catch_up(app: &Domain, workspace: WorkspaceId) -> Result<()> {
     if app.channels.unwritten.load(Ordering::Relaxed) == 0 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Bringing a message to the outside system where no script does it.
+//! Posting a message to the outside system, for channels without a script that sends.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// What came of posting a message.
+/// The outcome of posting a message.
 #[derive(Clone, Debug)]
 pub struct Posted {
     pub http_status: Option<u16>,
     pub duration: Duration,
-    /// Why it is no success.
+    /// The reason of a failure. `None` after a success.
     pub error: Option<String>,
     /// The first KiB of the answer.
     pub answer: Option<String>,
@@ -39,7 +39,7 @@ pub fn head(body: &[u8]) -> Option<String> {
     (!head.is_empty()).then(|| text(head))
 }
 
-/// Posts a message to the channel's url, with its remote token as the bearer's. Any 2xx is a success.
+/// Posts a message to the channel's URL, with the remote token as bearer token. Any 2xx is a success.
 pub async fn post(
     app: &Domain,
     channel: &Channel,
@@ -58,7 +58,9 @@ pub async fn post(
         Err(error) => return failed(error.to_string()),
     };
     let Some(headers) = headers(channel, id, now) else {
-        return failed("the token_remote cannot be sent in a header".to_owned());
+        return failed(
+            "the `token_remote` contains characters that a header cannot carry".to_owned(),
+        );
     };
     let request = Outgoing {
         method: Method::POST,
@@ -86,7 +88,7 @@ pub async fn post(
     }
 }
 
-/// Nothing when the remote token is none that a header can carry.
+/// `None` if the remote token contains bytes that a header cannot carry.
 fn headers(channel: &Channel, id: RunId, now: Timestamp) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, JSON);

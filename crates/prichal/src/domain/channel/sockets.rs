@@ -1,7 +1,7 @@
-//! The websockets that this node holds, and what is sent over them from elsewhere.
+//! The open websockets of this node, and the frames that are sent over them from elsewhere.
 //!
-//! Each has a bounded queue; one whose client does not read is closed. A channel that is deleted loses its
-//! websockets on every node: here at once, elsewhere as soon as the news comes.
+//! Each websocket has a bounded queue, and is closed if its client does not read. Deleting a channel closes its
+//! websockets on every node: on this one at once, on others as soon as the bus tells them.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -34,18 +34,18 @@ use crate::{
     },
 };
 
-/// How many websockets a node holds.
-const MOST: usize = 10_000;
-/// How many of them may be of one workspace.
-const SHARE: usize = 5_000;
-/// How many frames wait for a client.
-const QUEUE: usize = 64;
-/// The longest frame that scripts may send, in bytes: it has to fit through the bus.
-const LONGEST: usize = 900 << 10;
-/// How often the store is looked at where other nodes write to it.
-const LOOK: Duration = Duration::from_secs(1);
-/// The same where no other node shares the store.
-const SELDOM: Duration = Duration::from_secs(30);
+/// The most websockets of a node.
+const MAX_SOCKETS: usize = 10_000;
+/// The most websockets of one workspace on a node.
+const MAX_SOCKETS_PER_WORKSPACE: usize = 5_000;
+/// The most frames that wait for a client.
+const MAX_QUEUED_FRAMES: usize = 64;
+/// The longest frame that scripts may send, in bytes. It has to fit into a message of the bus.
+const MAX_FRAME_BYTES: usize = 900 << 10;
+/// The interval between reads of the store if other nodes write to it.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval if no other node shares the store.
+const SINGLE_NODE_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The kinds of entity that the rights of channels depend on.
 const RIGHTS: [EntityKind; 3] = [
@@ -54,7 +54,7 @@ const RIGHTS: [EntityKind; 3] = [
     EntityKind::User,
 ];
 
-/// Why a websocket is closed from here.
+/// The reason why the server closes a websocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
     /// The channel, or its workspace, is gone.
@@ -63,14 +63,14 @@ pub enum Close {
     Slow,
 }
 
-/// A frame for a client, with the memory that it takes until it is sent.
+/// A frame for a client, with the memory that is counted for it until it is sent.
 pub struct Frame {
     pub text: String,
     hold: Option<Hold>,
 }
 
 impl Frame {
-    /// A frame whose memory is counted; none when there is no memory for it.
+    /// A frame whose memory is counted. `None` if there is no memory for it.
     pub fn paid(text: String, payer: &Payer) -> Option<Self> {
         let mut hold = payer.hold(Use::Frame);
         let is_paid = hold.try_grow(text.len());
@@ -80,13 +80,13 @@ impl Frame {
         })
     }
 
-    /// The text, and what has to be kept until it is sent.
+    /// The text, and the hold on its memory that has to be kept until the frame is sent.
     pub fn into_parts(self) -> (String, Option<Hold>) {
         (self.text, self.hold)
     }
 }
 
-/// A short one, for which no memory is counted.
+/// A short frame, for which no memory is counted.
 impl From<String> for Frame {
     fn from(text: String) -> Self {
         Self { text, hold: None }
@@ -96,10 +96,10 @@ impl From<String> for Frame {
 pub struct Sockets {
     open: Mutex<HashMap<Lane, HashMap<Uuid, Handle>>>,
     places: FairShare,
-    /// Workspaces whose channels have to be looked at again.
+    /// The workspaces whose channels have to be read again.
     doubtful: Mutex<BTreeSet<WorkspaceId>>,
     changed: Notify,
-    /// How often rights of channels may have changed.
+    /// A counter of possible changes of channels' rights.
     rights: AtomicU64,
     /// Logs that subscriptions follow.
     pub logs: Listeners,
@@ -109,7 +109,7 @@ impl Default for Sockets {
     fn default() -> Self {
         Self {
             open: Mutex::default(),
-            places: FairShare::new(MOST, SHARE),
+            places: FairShare::new(MAX_SOCKETS, MAX_SOCKETS_PER_WORKSPACE),
             doubtful: Mutex::default(),
             changed: Notify::new(),
             rights: AtomicU64::new(0),
@@ -119,17 +119,17 @@ impl Default for Sockets {
 }
 
 struct Handle {
-    /// Whether scripts may send to it without being asked.
+    /// True if scripts may send to the websocket unasked.
     hears: bool,
-    /// The hash of the token that let it in.
+    /// The hash of the token that the client has connected with.
     token_hash: String,
     frames: mpsc::Sender<Frame>,
     payer: Payer,
     close: Option<oneshot::Sender<Close>>,
 }
 
-/// A websocket's place here. It is given back when this is dropped.
-pub struct Place<'a> {
+/// An open websocket of this node. It is removed when this is dropped.
+pub struct SocketGuard<'a> {
     sockets: &'a Sockets,
     lane: Lane,
     id: Uuid,
@@ -138,7 +138,7 @@ pub struct Place<'a> {
     pub close: oneshot::Receiver<Close>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for SocketGuard<'_> {
     fn drop(&mut self) {
         let mut open = self.sockets.lock();
         if let Some(channel) = open.get_mut(&self.lane) {
@@ -151,8 +151,8 @@ impl Drop for Place<'_> {
 }
 
 impl Sockets {
-    /// Takes a websocket in; nothing when there are too many, all in all or of the workspace. Only one that `hears` gets what scripts send to
-    /// all of the channel's.
+    /// Adds a websocket. `None` if there are too many, in all or of the workspace. Only a websocket that `hears` gets
+    /// the frames that scripts send to all websockets of the channel.
     pub fn enter(
         &self,
         lane: Lane,
@@ -160,9 +160,9 @@ impl Sockets {
         token_hash: &str,
         hears: bool,
         payer: Payer,
-    ) -> Option<Place<'_>> {
+    ) -> Option<SocketGuard<'_>> {
         let room = self.places.try_take(lane.workspace, 1)?;
-        let (frames, to_client) = mpsc::channel(QUEUE);
+        let (frames, to_client) = mpsc::channel(MAX_QUEUED_FRAMES);
         let (close, closed) = oneshot::channel();
         let handle = Handle {
             hears,
@@ -172,7 +172,7 @@ impl Sockets {
             close: Some(close),
         };
         self.lock().entry(lane).or_default().insert(id, handle);
-        Some(Place {
+        Some(SocketGuard {
             sockets: self,
             lane,
             id,
@@ -182,13 +182,12 @@ impl Sockets {
         })
     }
 
-    /// How many there are.
+    /// The number of open websockets.
     pub fn count(&self) -> usize {
-        MOST - self.places.free()
+        MAX_SOCKETS - self.places.free()
     }
 
-    /// Sends over the websockets of a channel, or over one, wherever they are held. Says over how many of
-    /// this node.
+    /// Sends over all websockets of a channel or over one, on all nodes. Returns the number of those on this node.
     pub fn send(
         &self,
         app: &Domain,
@@ -196,9 +195,9 @@ impl Sockets {
         connection: Option<Uuid>,
         text: String,
     ) -> Result<usize> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_FRAME_BYTES {
             return Err(Error::TooLarge {
-                limit: LONGEST as u64,
+                limit: MAX_FRAME_BYTES as u64,
             });
         }
         let sent = self.send_here(lane, connection, &text);
@@ -212,7 +211,7 @@ impl Sockets {
         Ok(sent)
     }
 
-    /// Sends over those that are held here.
+    /// Sends over the websockets of this node.
     pub fn send_here(&self, lane: Lane, connection: Option<Uuid>, text: &str) -> usize {
         let mut open = self.lock();
         let Some(channel) = open.get_mut(&lane) else {
@@ -223,7 +222,7 @@ impl Sockets {
             if connection.map_or(!handle.hears, |wanted| wanted != *id) {
                 continue;
             }
-            // One that does not read holds ever more memory, until it has no more.
+            // A client that does not read takes up ever more memory, until its limit is reached.
             let frame = Frame::paid(text.to_owned(), &handle.payer);
             match frame.map(|frame| handle.frames.try_send(frame)) {
                 Some(Ok(())) => sent += 1,
@@ -233,7 +232,7 @@ impl Sockets {
         sent
     }
 
-    /// Takes in what was committed on this node.
+    /// Reacts to events that were committed on this node.
     pub fn committed(&self, events: &[LoggedEvent]) {
         let mut kinds = events.iter().flat_map(LoggedEvent::entities);
         if kinds.any(|(kind, _)| RIGHTS.contains(kind)) {
@@ -256,7 +255,7 @@ impl Sockets {
         }
     }
 
-    /// A number that is another one as soon as rights of channels may have changed on this node.
+    /// A number that changes whenever rights of channels may have changed on this node.
     pub fn rights(&self) -> u64 {
         self.rights.load(Acquire)
     }
@@ -270,7 +269,7 @@ impl Sockets {
         }
     }
 
-    /// Something of a workspace was changed elsewhere.
+    /// Reacts to a change of a workspace on another node.
     pub fn heard(&self, workspace: WorkspaceId) {
         self.logs.heard(workspace);
         if self.count() > 0 {
@@ -289,7 +288,7 @@ impl Sockets {
         }
     }
 
-    /// Closes the websockets of a channel whose token is not among those that let in.
+    /// Closes the websockets of a channel whose tokens are not valid any more.
     fn end_others(&self, lane: Lane, good: &HashSet<(EntityId, String)>) {
         if let Some(channel) = self.lock().get_mut(&lane) {
             channel
@@ -317,24 +316,23 @@ impl Sockets {
 impl Handle {
     fn end(&mut self, why: Close) {
         if let Some(close) = self.close.take() {
-            // It may have ended by itself.
+            // The websocket may have closed by itself.
             let _ = close.send(why);
         }
     }
 }
 
-/// Closes the websockets of channels that are gone, and of tokens that are good for nothing any more, until
-/// `stop`.
+/// Closes the websockets of deleted channels and of tokens that are not valid any more, until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
-    // Other nodes may delete a channel; the time of a token is over without anybody's doing.
-    let often = match app.db.engine() {
-        Engine::Postgres => LOOK,
-        Engine::Sqlite => SELDOM,
+    // Other nodes may delete a channel, and a token may expire.
+    let interval = match app.db.engine() {
+        Engine::Postgres => POLL_INTERVAL,
+        Engine::Sqlite => SINGLE_NODE_POLL_INTERVAL,
     };
     let sockets = &app.channels.sockets;
     while !stop.is_cancelled() {
         let look = async {
-            app.clock.sleep(often).await;
+            app.clock.sleep(interval).await;
         };
         let doubtful = tokio::select! {
             () = sockets.changed.notified() => {
@@ -352,7 +350,8 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "cannot look whose websockets are open"
+                        %workspace,
+                        "cannot check the channels of open websockets in workspace {workspace}"
                     );
                     continue;
                 }

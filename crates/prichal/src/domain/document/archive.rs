@@ -1,130 +1,38 @@
 //! The archive of a document: originals, print form, signatures, evidence, and a manifest of them all
 //! (`docs/contracts/idocs.md §7`). The same state gives the same bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use prichal_core::{
-    document::{Document, Status},
-    event::EntityKind,
-    id::{EntityId, WorkspaceId},
-    time::Timestamp,
-};
+use prichal_core::document::Document;
 use prichal_sign::{Additions, Limits, ReadError, SignedData, with_evidence};
 use prichal_store::{
     Conn,
-    document_blob::{self, DocumentBlob},
-    entity,
+    document_blob::DocumentBlob,
     signature::{self, Proof, Signature},
-    workspace,
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{
-    check, print,
+    check,
+    dossier::{Dossier, key},
+    print,
     zip::{Contents, Entry, Zip, build, distinct, safe},
 };
 use crate::{
     domain::Domain,
     error::{Error, Result},
-    platform::{blobs::BlobKey, vault::sha256_hex},
+    platform::vault::sha256_hex,
 };
 
-/// All that belongs to a document, as one company sees it.
-#[derive(Clone, Debug)]
-pub struct Dossier {
-    pub document: Document,
-    pub viewer: WorkspaceId,
-    pub status: Status,
-    pub originals: Vec<DocumentBlob>,
-    /// The originals as they were signed.
-    pub zip: Option<DocumentBlob>,
-    pub signatures: Vec<(Signature, DocumentBlob)>,
-    /// Names of companies, and of the viewer's own employees on the route.
-    pub companies: BTreeMap<WorkspaceId, String>,
-    pub employees: BTreeMap<Uuid, String>,
-}
-
-impl Dossier {
-    /// Gathers it. Nothing when the company does not see the document.
-    pub fn gather(
-        conn: &mut Conn,
-        viewer: WorkspaceId,
-        id: Uuid,
-        now: Timestamp,
-    ) -> Result<Option<Self>> {
-        let Some(document) = prichal_store::document::find(conn, viewer, id)? else {
-            return Ok(None);
-        };
-        let Some(status) = document.status(viewer) else {
-            return Ok(None);
-        };
-        let sender = document.sender.company;
-        let lost = || Error::internal("a file of a document is not there");
-        let mut originals = Vec::new();
-        for id in &document.contents {
-            originals.push(document_blob::find(conn, sender, *id, now)?.ok_or_else(lost)?);
-        }
-        let zip = match prichal_store::document::zip(conn, id)? {
-            Some(zip) => document_blob::find(conn, sender, zip, now)?,
-            None => None,
-        };
-        let mut signatures = Vec::new();
-        for signature in signature::list(conn, id)? {
-            let blob = document_blob::find(conn, signature.company, signature.blob, now)?;
-            signatures.push((signature, blob.ok_or_else(lost)?));
-        }
-        let mut companies = BTreeMap::new();
-        let parties = document.recipients().iter().map(|one| one.party.company);
-        for company in parties.chain([sender]) {
-            let found = workspace::find(conn, &company.to_string())?;
-            let name = found.and_then(|one| one.company_name.or(one.title));
-            companies.insert(company, name.unwrap_or_default());
-        }
-        let mut employees = BTreeMap::new();
-        for node in document.internal(viewer).iter().flat_map(|all| &all.nodes) {
-            let id = node.employee.0;
-            let found = entity::find(conn, viewer, EntityKind::User, EntityId(id))?;
-            let members: Option<Value> =
-                found.and_then(|found| serde_json::from_str(&found.members).ok());
-            let name = members
-                .as_ref()
-                .and_then(|members| members["name"].as_str());
-            employees.insert(id, name.unwrap_or_default().to_owned());
-        }
-        Ok(Some(Self {
-            document,
-            viewer,
-            status,
-            originals,
-            zip,
-            signatures,
-            companies,
-            employees,
-        }))
-    }
-
-    /// When something last happened to the document, in seconds.
-    pub fn changed_on(&self) -> i64 {
-        let recipients = self.document.recipients().iter();
-        let inside = self.document.internal(self.viewer).into_iter();
-        let nodes = recipients
-            .map(|one| &one.state)
-            .chain(inside.flat_map(|all| all.nodes.iter().map(|node| &node.state)));
-        let times = nodes.filter_map(|state| state.completed_on);
-        let signed = self.signatures.iter().map(|(one, _)| one.signed_on.secs());
-        times.chain(signed).fold(self.document.created_on, i64::max)
-    }
-}
-
-const EVIDENCE: i64 = 64 << 20;
+/// The memory for evidence and extended signatures while an archive is made, in bytes.
+const MAX_EVIDENCE_BYTES: i64 = 64 << 20;
 
 /// Builds the archive.
 pub async fn archive(app: &Domain, dossier: &Dossier) -> Result<Zip> {
     let form = print::form(app, dossier).await?;
-    // Evidence and signatures with it are in memory while it is made.
-    let _room = check::room(app, dossier.viewer, EVIDENCE).await;
+    // Evidence and extended signatures are in memory while the archive is made.
+    let _room = check::room(app, dossier.viewer, MAX_EVIDENCE_BYTES).await;
     let files = files(app, dossier, form).await?;
     let manifest = manifest(dossier, &files);
     let mut entries: Vec<Entry> = files.into_iter().map(|file| file.entry).collect();
@@ -135,15 +43,15 @@ pub async fn archive(app: &Domain, dossier: &Dossier) -> Result<Zip> {
     build(app, dossier.viewer, &entries).await
 }
 
-/// A file of the archive, and what the manifest says of it.
-struct Listed {
+/// A file of the archive, with its entry in the manifest.
+struct ArchiveFile {
     entry: Entry,
     size: i64,
     /// In hex.
     sha256: String,
 }
 
-impl Listed {
+impl ArchiveFile {
     fn blob(name: String, blob: &DocumentBlob) -> Self {
         Self {
             entry: Entry {
@@ -167,54 +75,58 @@ impl Listed {
     }
 }
 
-async fn files(app: &Domain, dossier: &Dossier, form: Bytes) -> Result<Vec<Listed>> {
+async fn files(app: &Domain, dossier: &Dossier, form: Bytes) -> Result<Vec<ArchiveFile>> {
     let names: Vec<&str> = dossier
         .originals
         .iter()
         .map(|one| one.name.as_str())
         .collect();
     let names = distinct(&names).into_iter();
-    let mut files: Vec<Listed> = names
+    let mut files: Vec<ArchiveFile> = names
         .zip(&dossier.originals)
-        .map(|(name, original)| Listed::blob(format!("original/{name}"), original))
+        .map(|(name, original)| ArchiveFile::blob(format!("original/{name}"), original))
         .collect();
     let name = format!("print-form/{}.pdf", safe(&dossier.document.number));
-    files.push(Listed::bytes(name, form));
+    files.push(ArchiveFile::bytes(name, form));
     let mut known = BTreeSet::new();
     for (n, (signature, blob)) in (1..).zip(&dossier.signatures) {
         let proofs = proofs(app, signature).await?;
         match with_proofs(app, blob, &proofs).await? {
             Some(whole) => {
-                files.push(Listed::bytes(signature_name(n, signature), whole));
-                files.push(Listed::blob(received_name(n), blob));
+                files.push(ArchiveFile::bytes(signature_name(n, signature), whole));
+                files.push(ArchiveFile::blob(received_name(n), blob));
             }
-            None => files.push(Listed::blob(signature_name(n, signature), blob)),
+            None => files.push(ArchiveFile::blob(signature_name(n, signature), blob)),
         }
         let new = proofs.into_iter();
         let new = new.filter(|proof| known.insert(proof.sha256.clone()));
-        files.extend(new.map(|proof| Listed::bytes(proof_name(&proof), proof.body.into())));
+        files.extend(new.map(|proof| ArchiveFile::bytes(proof_name(&proof), proof.body.into())));
         if let (false, Some(zip)) = (signature.attached, &dossier.zip) {
-            files.push(Listed::blob(content_name(n), zip));
+            files.push(ArchiveFile::blob(content_name(n), zip));
         }
         let report = Bytes::from(signature.check.report.clone());
-        files.push(Listed::bytes(format!("evidence/report-{n}.json"), report));
+        files.push(ArchiveFile::bytes(
+            format!("evidence/report-{n}.json"),
+            report,
+        ));
     }
     Ok(files)
 }
 
-/// What the verdict on a signature rests on and it does not bring itself.
+/// The evidence behind the verdict on a signature that the signature itself does not contain.
 async fn proofs(app: &Domain, signature: &Signature) -> Result<Vec<Proof>> {
     let signature = signature.clone();
     let look = move |conn: &mut Conn| signature::list_proofs(conn, &signature);
     app.db.read(look).await.map_err(Error::from)
 }
 
-/// The longest signature that evidence is put into: it is in memory then. A longer one has it beside it.
-const LONGEST_EXTENDED: i64 = 16 << 20;
+/// The longest signature that evidence is put into, in bytes, since this is done in memory. For a longer one, the
+/// archive has the evidence as files beside it.
+const MAX_EXTENDED_BYTES: i64 = 16 << 20;
 
-/// The signature with its evidence in it, so that it is proven by itself.
+/// The signature extended with its evidence, so that it can be verified by itself.
 async fn with_proofs(app: &Domain, blob: &DocumentBlob, proofs: &[Proof]) -> Result<Option<Bytes>> {
-    if proofs.is_empty() || blob.size > LONGEST_EXTENDED {
+    if proofs.is_empty() || blob.size > MAX_EXTENDED_BYTES {
         return Ok(None);
     }
     let bodies = |kind: &str| {
@@ -229,7 +141,7 @@ async fn with_proofs(app: &Domain, blob: &DocumentBlob, proofs: &[Proof]) -> Res
     let signature = app.blobs.read_whole(key(blob)).await?;
     let extend = move || {
         let extended = with_evidence(&signature, &more)?;
-        // One that is full already would be too large for who reads it.
+        // Extended beyond the limits of readers, the signature could not be read again.
         let is_readable = SignedData::read(&extended, &Limits::SIGNATURE).is_ok();
         Ok::<_, ReadError>(is_readable.then(|| Bytes::from(extended)))
     };
@@ -239,7 +151,7 @@ async fn with_proofs(app: &Domain, blob: &DocumentBlob, proofs: &[Proof]) -> Res
         .map_err(Error::internal)
 }
 
-/// The signature as it was handed in, where the archive has it with its evidence.
+/// The name of the signature as it was submitted, if the archive also has it with its evidence.
 fn received_name(n: usize) -> String {
     format!("evidence/signature-{n}-as-received.cms")
 }
@@ -268,8 +180,8 @@ fn content_name(n: usize) -> String {
     format!("evidence/signed-content-{n}.zip")
 }
 
-/// Lists all files but itself.
-fn manifest(dossier: &Dossier, files: &[Listed]) -> String {
+/// The manifest: a list of all other files.
+fn manifest(dossier: &Dossier, files: &[ArchiveFile]) -> String {
     let Document {
         id,
         number,
@@ -305,12 +217,4 @@ fn manifest(dossier: &Dossier, files: &[Listed]) -> String {
         "signatures": signatures,
     });
     serde_json::to_string_pretty(&manifest).unwrap_or_default()
-}
-
-/// The contents of a blob's row.
-pub fn key(blob: &DocumentBlob) -> BlobKey {
-    BlobKey {
-        workspace: blob.workspace,
-        id: blob.blob,
-    }
 }

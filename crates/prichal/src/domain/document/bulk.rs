@@ -1,5 +1,5 @@
-//! Bulk calls: elements that wait in the store are done one by one, by any node. What an element does and
-//! that it is done are written in one transaction, so that each is done once, however often it is begun.
+//! Bulk calls: any node performs the stored elements one by one. The effect of an element and its result are written in
+//! one transaction, so that each element is performed once, however often it is begun.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -24,19 +24,19 @@ use crate::{
     },
 };
 
-/// How many elements are worked at once.
-const TOGETHER: usize = 160;
-/// How many of one workspace, so that the rest is there for others at once.
-const SHARE: usize = 128;
-/// How much room makes a claim worth its write.
-const BITE: usize = 32;
-/// How often a store that others share is asked for more, at the least.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long to wait after the server's own fault, and how many tries an element has then.
-const PAUSE: Duration = Duration::from_secs(1);
-const TRIES: i64 = 3;
+/// The most elements at the same time.
+const MAX_CONCURRENT_ELEMENTS: usize = 160;
+/// The most elements of one workspace at the same time, so that others need not wait.
+const MAX_CONCURRENT_ELEMENTS_PER_WORKSPACE: usize = 128;
+/// The free room that makes a claim worth its write.
+const MIN_CLAIM: usize = 32;
+/// The interval between reads of a store that other nodes share.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The wait after an internal error, and the most tries of an element then.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_TRIES: i64 = 3;
 
-/// The words of the vendor's for how far an element is.
+/// The states of an element, as they are stored and shown.
 pub const CREATED: &str = "Created";
 pub const IN_PROCESSING: &str = "InProcessing";
 pub const NOT_FOUND: &str = "NotFound";
@@ -44,20 +44,20 @@ const REFUSED: &str = "CompletedWithProcessingError";
 pub const FAILED: &str = "CompletedWithProcessingException";
 const DONE: &str = "CompletedWithOk";
 
-/// What is to be written for an element; gives what its caller is told.
+/// The write of an element. Returns the result that its caller is told.
 pub type Work = Box<dyn FnMut(&mut Tx<'_>) -> Result<Value> + Send>;
 
-/// Who knows what elements mean.
+/// The meaning of elements, which the dialect knows.
 pub trait BulkHandler: Clone + Send + Sync + 'static {
     /// Prepares an element.
     fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>>;
-    /// Who has asked for it, as the security log names him.
+    /// The requester of an element, as the security log names him.
     fn actor(&self, element: &Element) -> Option<Actor>;
-    /// Says what went wrong with it, and whether that was the server's fault.
+    /// The errors of an element in the words of the dialect. The flag is true for an internal error.
     fn describe(&self, element: &Element, error: &Error) -> (Value, bool);
 }
 
-/// Works until `stop`; then what has been begun is finished.
+/// Performs elements until `stop`, then finishes those that have begun.
 pub async fn run(
     app: Domain,
     handler: impl BulkHandler,
@@ -71,29 +71,32 @@ pub async fn run(
         .write(nobody, move |tx| store::release(tx, node, !shared))
         .await
     {
-        log(&error.into());
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "cannot release the elements of bulk calls after a restart"
+        );
         tokio::select! {
-            () = app.clock.sleep(PAUSE) => {}
+            () = app.clock.sleep(RETRY_DELAY) => {}
             () = stop.cancelled() => return Ok(()),
         }
     }
     let mut working = FuturesUnordered::new();
     let mut capacity = Capacity {
-        free: count(TOGETHER),
-        max_per_workspace: count(SHARE),
+        free: count(MAX_CONCURRENT_ELEMENTS),
+        max_per_workspace: count(MAX_CONCURRENT_ELEMENTS_PER_WORKSPACE),
         in_progress: HashMap::new(),
         after: nobody,
         over: Vec::new(),
     };
     let (mut more, mut next_minute) = (true, None);
     loop {
-        // In bites: a claim is a write of its own.
-        if more && capacity.free >= count(BITE) && !stop.is_cancelled() {
+        // A claim is a write of its own, so it waits until several elements fit.
+        if more && capacity.free >= count(MIN_CLAIM) && !stop.is_cancelled() {
             (capacity.over, next_minute) = writes::all_over(&app);
             let Some(claimed) = claim(&app, &capacity).await else {
-                // What waits is in the store, and nobody else would say so again.
+                // Elements are still queued in the store, and no further wake-up would come for them.
                 tokio::select! {
-                    () = app.clock.sleep(PAUSE) => {}
+                    () = app.clock.sleep(RETRY_DELAY) => {}
                     () = stop.cancelled() => {}
                     Some(of) = working.next(), if !working.is_empty() => { leave(&mut capacity, of); }
                 }
@@ -118,7 +121,7 @@ pub async fn run(
         tokio::select! {
             Some(of) = working.next(), if !working.is_empty() => more |= leave(&mut capacity, of),
             () = app.bulk.notified() => more = true,
-            () = app.clock.sleep(LOOK), if shared => more = true,
+            () = app.clock.sleep(POLL_INTERVAL), if shared => more = true,
             () = app.clock.sleep_until(next_minute.unwrap_or_default()), if next_minute.is_some() => {
                 next_minute = None;
                 more = true;
@@ -132,7 +135,7 @@ fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// An element of a workspace has ended. True when that makes room for a claim.
+/// Notes the end of an element. True if there is room for a claim now.
 fn leave(capacity: &mut Capacity, of: WorkspaceId) -> bool {
     capacity.free += 1;
     let in_progress = capacity.in_progress.entry(of).or_default();
@@ -141,10 +144,10 @@ fn leave(capacity: &mut Capacity, of: WorkspaceId) -> bool {
     if now == 0 {
         capacity.in_progress.remove(&of);
     }
-    now == capacity.max_per_workspace / 2 || capacity.free == count(BITE)
+    now == capacity.max_per_workspace / 2 || capacity.free == count(MIN_CLAIM)
 }
 
-/// Takes elements over. Nothing when the store failed.
+/// Claims elements. `None` after an error of the store.
 async fn claim(app: &Domain, capacity: &Capacity) -> Option<Claimed> {
     let (node, now, capacity) = (app.node, app.clock.now().secs(), capacity.clone());
     let nobody = WorkspaceId(Uuid::nil());
@@ -154,10 +157,17 @@ async fn claim(app: &Domain, capacity: &Capacity) -> Option<Claimed> {
             store::claim(tx, node, now, IN_PROCESSING, &capacity)
         })
         .await;
-    claimed.map_err(|error| log(&error.into())).ok()
+    claimed
+        .inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "cannot claim elements of bulk calls"
+            );
+        })
+        .ok()
 }
 
-/// Does an element, and says whose it was.
+/// Performs an element, and returns its workspace.
 async fn work(
     app: Domain,
     handler: impl BulkHandler,
@@ -165,7 +175,8 @@ async fn work(
     stop: CancellationToken,
 ) -> WorkspaceId {
     let workspace = element.workspace;
-    // Noted for the next claim: what is claimed is done.
+    // A workspace over its write limit is left out by the next claim. This element was claimed already and is
+    // performed.
     let _ = writes::over(&app, workspace);
     let item = Item {
         kind: Kind::Bulk,
@@ -182,7 +193,7 @@ async fn work(
     workspace
 }
 
-/// Does an element, again after a fault of the server's.
+/// Performs an element, with retries after internal errors.
 async fn carry_out(
     app: Domain,
     handler: impl BulkHandler,
@@ -197,11 +208,11 @@ async fn carry_out(
         };
         let (said, is_fault) = handler.describe(&element, &failed);
         if is_fault {
-            log(&failed);
+            log(&failed, &element);
         } else {
             security::refused(&failed, Some(element.workspace));
         }
-        if !is_fault || tries >= TRIES {
+        if !is_fault || tries >= MAX_TRIES {
             let status = if is_fault { FAILED } else { REFUSED };
             let ended = Element {
                 status: status.to_owned(),
@@ -210,13 +221,13 @@ async fn carry_out(
             };
             match settle(&app, ended, None).await {
                 Ok(_) => return,
-                Err(error) => log(&error),
+                Err(error) => log(&error, &element),
             }
         }
         tries += 1;
         tokio::select! {
-            () = app.clock.sleep(PAUSE) => {}
-            // Whoever starts next goes on with it.
+            () = app.clock.sleep(RETRY_DELAY) => {}
+            // The next start, or another node, goes on with it.
             () = stop.cancelled() => return,
         }
     }
@@ -232,7 +243,8 @@ async fn attempt(app: &Domain, handler: &impl BulkHandler, element: Element) -> 
     Ok(())
 }
 
-/// Writes the work of an element and that it has ended. An element that is no longer ours is left alone.
+/// Writes the effect of an element together with its result. An element that another node has claimed meanwhile is left
+/// alone.
 async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> Result<bool> {
     let (node, now) = (app.node, app.clock.now().secs());
     let lost = || Error::refused("lost", "another node has it");
@@ -246,7 +258,7 @@ async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> R
                 };
             }
             element.completed_on = Some(now);
-            // After the work, so that whatever it has written goes with it.
+            // The result is written last: if the element is another node's, the effect is rolled back with it.
             if store::complete(tx, node, &element)? {
                 Ok(())
             } else {
@@ -261,9 +273,12 @@ async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> R
     }
 }
 
-fn log(error: &Error) {
+fn log(error: &Error, element: &Element) {
     tracing::error!(
         error = error as &dyn std::error::Error,
-        "a bulk call cannot go on"
+        workspace = %element.workspace,
+        element.id = %element.id,
+        "cannot perform element {} of a bulk call",
+        element.id
     );
 }

@@ -1,4 +1,4 @@
-//! Checking signatures: by which policy, with what evidence, and what follows from the verdict
+//! Checks of signatures: the policy, the evidence, and the decision that follows from the verdict
 //! (`docs/contracts/idocs.md §1.7, §4.6`).
 
 use bytes::Bytes;
@@ -15,32 +15,31 @@ use prichal_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{archive::key, evidence::Search};
+use super::{dossier::key, evidence::Search};
 use crate::{
     domain::Domain,
     error::{Error, Result},
     platform::share::Permit,
 };
 
-/// What signatures of a workspace are checked with, as its administrator has set it.
+/// The signature policy of a workspace, as its administrator has set it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rules {
     /// The name of a preset.
     pub policy: String,
-    /// PEM. Beside the preset's own.
+    /// Trusted certificates in PEM, besides the preset's own.
     pub trust_anchors: Vec<String>,
-    /// Whether the certificate's BIN must be the company's. Set, it is a duty or none, whatever the
-    /// policy says; otherwise as the policy says.
+    /// True if the certificate's BIN must be the company's. `None` leaves that to the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_bin: Option<bool>,
-    /// The same of its IIN and the employee's.
+    /// The same for its IIN and the employee's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_iin: Option<bool>,
     pub indeterminate: Indeterminate,
 }
 
-/// What becomes of a signature that cannot be checked to the end yet.
+/// The treatment of a signature whose verdict is not final yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Indeterminate {
@@ -61,7 +60,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The rules of a workspace.
+    /// Reads the rules of a workspace.
     pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Self> {
         let kept = store::find_policy(conn, workspace)?;
         kept.map_or_else(
@@ -70,7 +69,7 @@ impl Rules {
         )
     }
 
-    /// As they are shown: a switch that is not set is null, for it is then as the policy says.
+    /// The rules as answers show them. A switch that is not set is null.
     pub fn shown(&self) -> Value {
         json!({
             "policy": self.policy,
@@ -93,37 +92,37 @@ impl Rules {
     }
 }
 
-/// What another number than the expected one means.
+/// The severity of a wrong number.
 fn duty(switch: Option<bool>) -> Option<Severity> {
     switch.map(|on| if on { Severity::Fail } else { Severity::Ignore })
 }
 
-/// One signature, what it signs, and who should have signed.
+/// A signature to check, with its content and the expected signer.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub signature: Bytes,
-    /// What is signed, unless only what lies inside is to be looked at.
+    /// The signed content. `None` if only the content inside of the signature is to be checked.
     pub content: Option<Bytes>,
-    /// The SHA-256 of it in its place, where it lies inside.
+    /// The expected SHA-256 of the content inside of the signature.
     pub content_sha256: Option<[u8; 32]>,
     pub signer: ExpectedSigner,
-    /// Holders of the right to sign financial documents may sign.
+    /// True if the right to sign financial documents suffices.
     pub financial: bool,
-    /// When this server took the signature in.
+    /// The time at which this server received the signature.
     pub received_at: Timestamp,
 }
 
-/// Whose signature it should be.
+/// The expected signer.
 #[derive(Clone, Debug, Default)]
 pub struct ExpectedSigner {
     pub bin: Option<String>,
     pub iin: Option<String>,
-    /// A person who signs for no company (`docs/contracts/idocs.md §8`).
+    /// True for a person who signs for no company (`docs/contracts/idocs.md §8`).
     pub individual: bool,
 }
 
 impl ExpectedSigner {
-    /// That of a company's employee; of a recipient who is a person, his own.
+    /// The signer of a company is its employee. A recipient who is a person signs for himself.
     pub fn of(document: &Document, company: WorkspaceId, bin: &str, iin: Option<String>) -> Self {
         let recipient = document.recipient(company);
         match recipient.filter(|recipient| recipient.individual) {
@@ -141,24 +140,24 @@ impl ExpectedSigner {
     }
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
     pub report: Report,
-    /// What had to be fetched for the verdict.
+    /// The fetched evidence behind the verdict.
     pub proofs: Vec<Proof>,
-    /// Whether every address was asked that the signers need, were it in vain.
+    /// True if all addresses that the signers need were asked, with or without success.
     pub is_asked: bool,
 }
 
 impl Checked {
-    /// Whether a further check may come to something else.
+    /// True if a further check may have another result.
     pub fn waits(&self) -> bool {
         !self.is_asked || self.report.sub_indication.is_some_and(waits)
     }
 }
 
-/// Checks a signature with all the evidence that can be had.
+/// Checks a signature with all evidence that can be fetched.
 pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Checked> {
     let (policy, anchors) = rules.prepare()?;
     let expected = Expected {
@@ -196,25 +195,25 @@ pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Ch
 }
 
 /// The longest report that is kept, in bytes.
-const LONGEST_REPORT: usize = 256 << 10;
-/// What is left of each text and of each list of a longer one.
-const SHORT_TEXT: usize = 120;
-const SHORT_LIST: usize = 21;
+const MAX_REPORT_BYTES: usize = 256 << 10;
+/// The characters of each text and the elements of each list that remain in a longer report.
+const CUT_TEXT_CHARS: usize = 120;
+const CUT_LIST_ITEMS: usize = 21;
 
-/// A report as it is kept. A long one is cut, so that who made the signature does not say how much is kept of it.
+/// The report as text for the store. A long one is cut, so that the signature's author does not control its size.
 fn kept(report: &Report) -> Result<String> {
     let whole = serde_json::to_string(report).map_err(Error::internal)?;
-    if whole.len() <= LONGEST_REPORT {
+    if whole.len() <= MAX_REPORT_BYTES {
         return Ok(whole);
     }
     let mut value = serde_json::to_value(report).map_err(Error::internal)?;
     value["shortened"] = true.into();
-    let mut longest = SHORT_TEXT;
+    let mut longest = CUT_TEXT_CHARS;
     loop {
         shorten(&mut value, longest);
         let text = serde_json::to_string(&value).map_err(Error::internal)?;
-        // Where every character is written as six, there are still too many.
-        if text.len() <= LONGEST_REPORT || longest <= 1 {
+        // With six bytes for each escaped character, the text may still be too long.
+        if text.len() <= MAX_REPORT_BYTES || longest <= 1 {
             return Ok(text);
         }
         longest /= 2;
@@ -228,11 +227,11 @@ fn shorten(value: &mut Value, longest: usize) {
             *text = text.chars().take(longest).chain(['…']).collect();
         }
         Value::Array(list) => {
-            list.truncate(SHORT_LIST);
+            list.truncate(CUT_LIST_ITEMS);
             list.iter_mut().for_each(|one| shorten(one, longest));
         }
         Value::Object(members) => {
-            // Anybody can append these; what they come to stands in the steps.
+            // Anybody can append counter-signatures. Their outcome is in the steps.
             members.remove("counterSignatures");
             members.values_mut().for_each(|one| shorten(one, longest));
         }
@@ -240,7 +239,7 @@ fn shorten(value: &mut Value, longest: usize) {
     }
 }
 
-/// The outcome of a check as it is kept with the signature.
+/// The outcome of a check as it is stored with the signature.
 pub fn outcome(report: &Report, checks: i64, due_at: Option<Timestamp>) -> Result<Check> {
     let kept = kept(report)?;
     let brief = Brief::of(&serde_json::from_str(&kept).map_err(Error::internal)?);
@@ -253,19 +252,19 @@ pub fn outcome(report: &Report, checks: i64, due_at: Option<Timestamp>) -> Resul
     })
 }
 
-/// How much room the lists and responses of a check take, in MiB: as much as those of the Kazakh authority.
-const EVIDENCE: usize = 8;
+/// The memory for the revocation lists and responses of a check in MiB, by the size of those of the Kazakh authority.
+const EVIDENCE_MIB: usize = 8;
 
-/// Keeps room in memory, of a workspace's share, for so many bytes of contents, and for the evidence of their check, until it is
-/// dropped. Taken before they are read.
+/// Reserves memory from a workspace's share for `bytes` of contents and for the evidence of their check, until the
+/// permit is dropped. It is taken before the contents are read.
 pub async fn room(app: &Domain, workspace: WorkspaceId, bytes: i64) -> Permit {
     let most = 128;
-    let wanted =
-        usize::try_from(bytes >> 20).map_or(most, |whole| whole.saturating_add(EVIDENCE).min(most));
+    let wanted = usize::try_from(bytes >> 20)
+        .map_or(most, |whole| whole.saturating_add(EVIDENCE_MIB).min(most));
     app.checks.take(workspace, wanted).await
 }
 
-/// What a signature should be of: the contents, or where they lie inside of it, their SHA-256.
+/// The content that a signature should sign, or its SHA-256 if the signature contains it.
 pub async fn content(
     app: &Domain,
     attached: bool,
@@ -310,22 +309,22 @@ fn judge(
     validate(&request, material)
 }
 
-/// What follows from a report.
+/// The decision that follows from a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Accepted,
-    /// Nothing speaks against it, a trusted authority vouches for the signer, but not all that were asked
-    /// have answered: it is checked again.
+    /// The signer's certificate chains to a trusted root and all answers are in favour, but some servers have not
+    /// answered. The signature is checked again later.
     Later,
-    /// The server that would say who vouches for the signer cannot be reached, or one that knows of
-    /// revocation was not even asked. Anybody can make a certificate that names such a server, and a signature
-    /// that takes up all the time, so nothing is taken for now; it may be tried again.
+    /// The signature is not accepted for now and may be submitted again: the server with the issuer's certificate
+    /// cannot be reached, or there was no time to ask one for revocation. Anybody can make a certificate that names a
+    /// dead server, or a signature that uses up the time, so a later check would not be enough.
     Away(String),
-    /// Why, beginning with the sub-indication.
+    /// The reason, beginning with the sub-indication.
     Refused(String),
 }
 
-/// Decides by a report, under the rules of the workspace. A person signs with no company's certificate.
+/// Decides by a report and the rules of the workspace. A person must not sign with a company's certificate.
 pub fn decide(rules: &Rules, checked: &Checked, individual: bool) -> Decision {
     let report = &checked.report;
     let certificates = report
@@ -352,7 +351,7 @@ pub fn decide(rules: &Rules, checked: &Checked, individual: bool) -> Decision {
             away()
         };
     }
-    // Each signer is either good or waits: one that waits hides none that is bad.
+    // All signers have to be good or undecided: an undecided signer must not hide a bad one.
     let bad = |one: &&SignerReport| one.sub_indication.is_some_and(|sub| !waits(sub));
     if let Some(bad) = report.signers.iter().find(bad) {
         let signer = std::slice::from_ref(bad);
@@ -374,12 +373,12 @@ pub fn decide(rules: &Rules, checked: &Checked, individual: bool) -> Decision {
     }
 }
 
-/// It is said only where every failure of the signer can be retried.
+/// True for a sub-indication that is given only if every failure of the signer can be retried.
 fn waits(sub: SubIndication) -> bool {
     sub == SubIndication::TryLater
 }
 
-/// The sub-indication and the first thing that is wrong with these signers.
+/// The sub-indication and the first fault of these signers.
 fn reason(
     report: &Report,
     sub_indication: Option<SubIndication>,
@@ -399,7 +398,7 @@ fn reason(
     format!("{word}: {why}")
 }
 
-/// Duties that a kept report passes over: the signers' numbers, and revocation.
+/// The checks that a stored report has left out: the signers' numbers, and revocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unchecked {
     pub identity: bool,
@@ -413,7 +412,7 @@ impl Unchecked {
         let lacks = |word: &str, step: usize| {
             signers().any(|one| match one["unchecked"].as_array() {
                 Some(said) => said.iter().any(|said| said == word),
-                // Reports of earlier versions have the steps alone.
+                // Reports of earlier versions have only the steps.
                 None => one["steps"][step - 1]["status"] == "warned",
             })
         };
@@ -424,13 +423,13 @@ impl Unchecked {
     }
 }
 
-/// The longest name that is told in brief, in characters.
-const LONGEST_NAME: usize = 256;
+/// The longest name in [`Brief`], in characters.
+const MAX_NAME_CHARS: usize = 256;
 
-/// What anybody may know of a report.
+/// The public part of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brief {
-    /// As the first signer's certificate names him.
+    /// The name in the first signer's certificate.
     pub signer: String,
     pub unchecked: Unchecked,
 }
@@ -440,13 +439,13 @@ impl Brief {
         let signer = report.pointer("/signers/0/certificate/name");
         let signer = signer.and_then(Value::as_str).unwrap_or_default();
         Self {
-            signer: signer.chars().take(LONGEST_NAME).collect(),
+            signer: signer.chars().take(MAX_NAME_CHARS).collect(),
             unchecked: Unchecked::of(report),
         }
     }
 }
 
-/// A word of EN 319 102-1 as it is written.
+/// The name of an indication of EN 319 102-1.
 pub fn word(value: &impl Serialize) -> String {
     let text = serde_json::to_value(value).unwrap_or_default();
     text.as_str().unwrap_or_default().to_owned()
@@ -477,13 +476,13 @@ mod tests {
 
     #[test]
     fn a_report_is_kept_whole_or_cut() {
-        let whole = unread("ж".repeat(LONGEST_REPORT / 2 - 200));
+        let whole = unread("ж".repeat(MAX_REPORT_BYTES / 2 - 200));
         let text = kept(&whole).unwrap();
         assert_eq!(text, serde_json::to_string(&whole).unwrap());
-        let long = unread("ж".repeat(LONGEST_REPORT / 2));
+        let long = unread("ж".repeat(MAX_REPORT_BYTES / 2));
         let cut: Value = serde_json::from_str(&kept(&long).unwrap()).unwrap();
         assert_eq!(cut["shortened"], true);
-        assert_eq!(cut["reason"], format!("{}…", "ж".repeat(SHORT_TEXT)));
+        assert_eq!(cut["reason"], format!("{}…", "ж".repeat(CUT_TEXT_CHARS)));
         assert_eq!(cut["verdict"], "TOTAL_FAILED");
         let Check { report, brief, .. } = outcome(&long, 1, None).unwrap();
         assert_eq!(report, cut.to_string());
@@ -492,31 +491,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_keeps_its_form() {
+    fn a_cut_report_keeps_its_structure() {
         let text = "й".repeat(1000);
         let step = json!({ "step": 1, "status": "failed", "reason": text });
         let signer = json!({
             "verdict": "INDETERMINATE", "steps": vec![step; 30], "counterSignatures": [{ "reason": text }],
-            "certificate": { "name": text, "bin": null }, "path": vec![text.as_str(); 40], "short": "й".repeat(SHORT_TEXT),
+            "certificate": { "name": text, "bin": null }, "path": vec![text.as_str(); 40], "short": "й".repeat(CUT_TEXT_CHARS),
         });
         let mut report = json!({ "signers": vec![signer; 300], "at": 7, "flag": true });
-        shorten(&mut report, SHORT_TEXT);
+        shorten(&mut report, CUT_TEXT_CHARS);
         let signers = report["signers"].as_array().unwrap();
-        assert_eq!(signers.len(), SHORT_LIST);
+        assert_eq!(signers.len(), CUT_LIST_ITEMS);
         let one = &signers[20];
-        assert_eq!(one["steps"].as_array().unwrap().len(), SHORT_LIST);
-        assert_eq!(one["path"].as_array().unwrap().len(), SHORT_LIST);
-        let cut = format!("{}…", "й".repeat(SHORT_TEXT));
+        assert_eq!(one["steps"].as_array().unwrap().len(), CUT_LIST_ITEMS);
+        assert_eq!(one["path"].as_array().unwrap().len(), CUT_LIST_ITEMS);
+        let cut = format!("{}…", "й".repeat(CUT_TEXT_CHARS));
         assert_eq!(
             one["steps"][20],
             json!({ "step": 1, "status": "failed", "reason": cut })
         );
         assert_eq!(one["certificate"], json!({ "name": cut, "bin": null }));
-        assert_eq!(one["short"], "й".repeat(SHORT_TEXT));
+        assert_eq!(one["short"], "й".repeat(CUT_TEXT_CHARS));
         assert_eq!(one.get("counterSignatures"), None);
         assert_eq!((&report["at"], &report["flag"]), (&json!(7), &json!(true)));
         let brief = Brief::of(&json!({ "signers": [{ "certificate": { "name": text } }] }));
-        assert_eq!(brief.signer, "й".repeat(LONGEST_NAME));
+        assert_eq!(brief.signer, "й".repeat(MAX_NAME_CHARS));
     }
 
     #[tokio::test]
@@ -533,7 +532,7 @@ mod tests {
             (mib, 9),
             (70 * mib, 78),
             (120 * mib, 128),
-            // Whatever it is, it gets in once there is most of the room.
+            // A check larger than the share is admitted as soon as the whole share is free.
             (200 * mib, 128),
             (i64::MAX, 128),
         ] {

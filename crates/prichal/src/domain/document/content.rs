@@ -12,7 +12,7 @@ use prichal_store::{
 use uuid::Uuid;
 
 use super::{
-    archive::key,
+    dossier::key,
     zip::{self, Contents, Entry},
 };
 use crate::{

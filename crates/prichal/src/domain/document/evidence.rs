@@ -1,5 +1,5 @@
-//! Revocation lists, OCSP responses and certificates that checks ask for: kept, else fetched through the
-//! guard, only from where the policy allows.
+//! Revocation lists, OCSP responses and certificates for checks. They come from the store, or are fetched from
+//! addresses that the policy allows, through the guard of outgoing requests.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -27,73 +27,74 @@ use crate::{
     },
 };
 
-/// The longest revocation list that is fetched.
-const LONGEST: usize = 32 << 20;
-/// How much is kept: so many, with so many bytes together. The oldest make room.
-pub const MOST: i64 = 4096;
-const MOST_BYTES: i64 = 256 << 20;
+/// The longest revocation list that is fetched, in bytes.
+const MAX_LIST_BYTES: usize = 32 << 20;
+/// The most pieces of stored evidence, and their most bytes together. The oldest are deleted first.
+pub const MAX_KEPT: i64 = 4096;
+const MAX_KEPT_BYTES: i64 = 256 << 20;
 /// The time for one fetch.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a revocation list is used when it does not say until when it is good, and at the longest.
-const LIST: Duration = Duration::from_hours(1);
-const LONGEST_LIST: Duration = Duration::from_hours(24);
-/// How long a response is used: its window is short, and it is cheap to ask again.
-const RESPONSE: Duration = Duration::from_mins(5);
-const CERTIFICATE: Duration = Duration::from_hours(30 * 24);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time for which a revocation list without a next update is used, and the longest for any list.
+const DEFAULT_LIST_TTL: Duration = Duration::from_hours(1);
+const MAX_LIST_TTL: Duration = Duration::from_hours(24);
+/// The time for which an OCSP response is used. Its validity is short, and asking again is cheap.
+const RESPONSE_TTL: Duration = Duration::from_mins(5);
+const CERTIFICATE_TTL: Duration = Duration::from_hours(30 * 24);
 
-/// How often more is looked for of what is appended.
-const ROUNDS_APPENDED: usize = 3;
-/// How many are asked at once.
-const TOGETHER: usize = 4;
-/// The time in which fetches for the signers are begun. Whoever signs does not wait for a server that hangs.
-const PATIENCE_ALL: Duration = Duration::from_secs(10);
-/// The time for what anybody can append to a signature, all in all.
-const PATIENCE_APPENDED: Duration = Duration::from_secs(2);
-/// How many addresses are asked for what is appended.
-const MOST_APPENDED: usize = 16;
-/// The longest body that is fetched for it.
-const LONGEST_APPENDED: usize = 4 << 20;
-/// Bodies of one check together, and those of what is appended.
-const LONGEST_ALL: usize = 64 << 20;
-const LONGEST_ALL_APPENDED: usize = 16 << 20;
-/// Certificates of one check together, and those of what is appended.
-const MOST_CERTIFICATES: usize = 256;
-const MOST_CERTIFICATES_APPENDED: usize = 128;
+/// The most rounds of fetches for appended parts.
+const MAX_APPENDED_ROUNDS: usize = 3;
+/// The most fetches of a check at the same time.
+const MAX_CONCURRENT_FETCHES: usize = 4;
+/// The time in which fetches for the signers may begin, so that a hanging server does not delay signing for long.
+const SIGNERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time for all fetches for parts that anybody can append to a signature.
+const APPENDED_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most addresses that are asked for appended parts.
+const MAX_APPENDED_ADDRESSES: usize = 16;
+/// The longest body that is fetched for appended parts.
+const MAX_APPENDED_BODY_BYTES: usize = 4 << 20;
+/// The most bytes of all bodies of a check, and of those for appended parts.
+const MAX_BYTES: usize = 64 << 20;
+const MAX_APPENDED_BYTES: usize = 16 << 20;
+/// The most certificates of a check, and of those for appended parts.
+const MAX_CERTIFICATES: usize = 256;
+const MAX_APPENDED_CERTIFICATES: usize = 128;
 
-/// The search for what one check needs.
+/// The search for the evidence of one check.
 #[expect(missing_debug_implementations, reason = "the application has none")]
 pub struct Search<'a> {
     app: &'a Domain,
     pub material: Material,
-    /// Bodies as they were fetched, with the place of each in the material.
+    /// The fetched bodies with their kinds, in the order in which the material has them.
     found: Vec<(NeedKind, Vec<u8>)>,
-    /// Addresses that have answered, or that were asked in vain.
+    /// The addresses that were asked, with or without an answer.
     asked: BTreeSet<Asked>,
-    /// Addresses of which it was looked up what is kept.
+    /// The addresses that were looked up in the store.
     looked_up: BTreeSet<Asked>,
-    own: Room,
-    appended: Room,
+    own: Budget,
+    appended: Budget,
 }
 
-/// An address, with the request that goes there.
+/// An address, with the body of the request to it.
 type Asked = (String, Option<String>);
 
-/// Room for needs of one cause. Only fetches use up the time: a signer who makes the validation slow gains none.
-struct Room {
+/// The limits for the needs of one party. Only fetches use up the time, so a signature that is slow to validate gains
+/// none.
+struct Budget {
     rounds: usize,
     time: Duration,
     bytes: usize,
 }
 
-/// Whom something is needed for.
+/// The party that evidence is needed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whom {
+enum Party {
     Signers,
-    /// What anybody can append to a signature.
+    /// The parts that anybody can append to a signature.
     Appended,
 }
 
-impl Whom {
+impl Party {
     fn of(need: &Need) -> Self {
         match need.cause {
             Cause::Appended => Self::Appended,
@@ -102,18 +103,17 @@ impl Whom {
     }
 }
 
-/// What came of a need.
+/// The outcome of a need.
 enum Answer {
     Body(Vec<u8>),
-    /// Its address was asked in vain.
+    /// The address was asked without success.
     Nothing,
-    /// The time was over before, or the store could not be read.
+    /// The time was over, or the store could not be read.
     NotAsked,
 }
 
 impl<'a> Search<'a> {
-    /// Begins one. Each round may name what the next one needs: the issuers one by one, and then the revocation
-    /// of them all.
+    /// Begins a search. Each round may reveal needs of the next: the issuers one by one, then the revocation of all.
     pub fn new(app: &'a Domain, anchors: Vec<Certificate>, policy: &Policy) -> Self {
         Self {
             app,
@@ -124,29 +124,29 @@ impl<'a> Search<'a> {
             found: Vec::new(),
             asked: BTreeSet::new(),
             looked_up: BTreeSet::new(),
-            own: Room {
+            own: Budget {
                 rounds: policy.path_length + 2,
-                time: PATIENCE_ALL,
-                bytes: LONGEST_ALL,
+                time: SIGNERS_TIMEOUT,
+                bytes: MAX_BYTES,
             },
-            appended: Room {
-                rounds: ROUNDS_APPENDED,
-                time: PATIENCE_APPENDED,
-                bytes: LONGEST_ALL_APPENDED,
+            appended: Budget {
+                rounds: MAX_APPENDED_ROUNDS,
+                time: APPENDED_TIMEOUT,
+                bytes: MAX_APPENDED_BYTES,
             },
         }
     }
 
-    /// Looks for what is needed, side by side, so that no address takes the time of another: first what the
-    /// signers need, whatever made it known, and only then what is appended. Says whether anything new is known.
+    /// Fetches the needs concurrently, so that no address takes the time of another: first those of the signers, then
+    /// those of appended parts. True if anything new was found.
     pub async fn next(&mut self, report: &Report) -> bool {
         let needs = &report.needs;
         self.look_up(&report.newer).await
-            || self.round(needs, Whom::Signers).await
-            || self.round(needs, Whom::Appended).await
+            || self.round(needs, Party::Signers).await
+            || self.round(needs, Party::Appended).await
     }
 
-    /// Adds what is kept here and may be newer than what the signer has chosen. Says whether anything is.
+    /// Adds stored evidence that may be newer than the signer's own. True if there is any.
     async fn look_up(&mut self, newer: &[Need]) -> bool {
         let mut news = false;
         for need in newer {
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
             match self.app.db.read(find).await {
                 Ok(Some(kept)) => {
                     let body = Answer::Body(kept.body);
-                    news |= self.take(need.clone(), body, Whom::Signers);
+                    news |= self.take(need.clone(), body, Party::Signers);
                 }
                 Ok(None) => {}
                 Err(error) => not_looked_up(&error.into()),
@@ -172,90 +172,90 @@ impl<'a> Search<'a> {
         news
     }
 
-    /// Whether every address was asked that a signer needs and that may be asked. Where one was not, nobody
-    /// knows what it would have said.
+    /// True if all permitted addresses that a signer needs were asked. The verdict may not rest on an address that
+    /// was not.
     pub fn has_asked(&self, report: &Report) -> bool {
         let missed = |need: &Need| {
             let asked = address(need).is_none_or(|asked| self.asked.contains(&asked));
-            Whom::of(need) == Whom::Signers && self.may_ask(need) && !asked
+            Party::of(need) == Party::Signers && self.may_ask(need) && !asked
         };
         !report.has_more_needs && !report.needs.iter().any(missed)
     }
 
-    const fn room(&mut self, whom: Whom) -> &mut Room {
-        match whom {
-            Whom::Signers => &mut self.own,
-            Whom::Appended => &mut self.appended,
+    const fn budget(&mut self, party: Party) -> &mut Budget {
+        match party {
+            Party::Signers => &mut self.own,
+            Party::Appended => &mut self.appended,
         }
     }
 
-    async fn round(&mut self, needs: &[Need], whom: Whom) -> bool {
-        let wanted = self.wanted(needs, whom);
-        let (app, room) = (self.app, self.room(whom));
-        if wanted.is_empty() || room.rounds == 0 || room.time.is_zero() {
+    async fn round(&mut self, needs: &[Need], party: Party) -> bool {
+        let wanted = self.wanted(needs, party);
+        let (app, budget) = (self.app, self.budget(party));
+        if wanted.is_empty() || budget.rounds == 0 || budget.time.is_zero() {
             return false;
         }
-        room.rounds -= 1;
+        budget.rounds -= 1;
         let begun = app.clock.now();
-        let until = begun + room.time;
+        let until = begun + budget.time;
         let seek = wanted
             .into_iter()
-            .map(|need| async move { (seek(app, &need, whom, until).await, need) });
-        let mut seek = futures_util::stream::iter(seek).buffer_unordered(TOGETHER);
+            .map(|need| async move { (seek(app, &need, party, until).await, need) });
+        let mut seek = futures_util::stream::iter(seek).buffer_unordered(MAX_CONCURRENT_FETCHES);
         let mut news = false;
         while let Some((answer, need)) = seek.next().await {
-            news |= self.take(need, answer, whom);
+            news |= self.take(need, answer, party);
         }
-        let room = self.room(whom);
-        room.time = room.time.saturating_sub(app.clock.now().since(begun));
+        let budget = self.budget(party);
+        budget.time = budget.time.saturating_sub(app.clock.now().since(begun));
         news
     }
 
     fn may_ask(&self, need: &Need) -> bool {
-        // Where private targets are allowed, so are addresses instead of names.
+        // With private targets, IP addresses are allowed in place of names, too.
         need.url.is_some() && (need.allowed || self.app.config.allow_private_targets)
     }
 
-    /// Needs that may be asked for and were not yet, each once.
-    fn wanted(&self, needs: &[Need], whom: Whom) -> Vec<Need> {
-        let most = match whom {
-            Whom::Signers => usize::MAX,
-            Whom::Appended => MOST_APPENDED,
+    /// The permitted needs that were not asked for yet, each once.
+    fn wanted(&self, needs: &[Need], party: Party) -> Vec<Need> {
+        let most = match party {
+            Party::Signers => usize::MAX,
+            Party::Appended => MAX_APPENDED_ADDRESSES,
         };
         let mut known = self.asked.clone();
-        let fits = |need: &&Need| Whom::of(need) == whom && self.may_ask(need);
+        let fits = |need: &&Need| Party::of(need) == party && self.may_ask(need);
         let new = |need: &&Need| address(need).is_some_and(|address| known.insert(address));
         let wanted = needs.iter().filter(fits).filter(new);
         wanted.take(most).cloned().collect()
     }
 
-    fn take(&mut self, need: Need, answer: Answer, whom: Whom) -> bool {
-        let room = self.room(whom);
+    fn take(&mut self, need: Need, answer: Answer, party: Party) -> bool {
+        let budget = self.budget(party);
         let body = match answer {
-            Answer::Body(body) if body.len() <= room.bytes => Some(body),
-            // Where there is no room for it, it is as if it had not been asked for.
+            Answer::Body(body) if body.len() <= budget.bytes => Some(body),
+            // A body beyond the budget counts as not asked for.
             Answer::Body(_) | Answer::NotAsked => return false,
             Answer::Nothing => None,
         };
-        room.bytes -= body.as_ref().map_or(0, Vec::len);
+        budget.bytes -= body.as_ref().map_or(0, Vec::len);
         self.asked.extend(address(&need));
         let Some(body) = body else {
-            let away = need.kind == NeedKind::Issuer && whom == Whom::Signers;
+            let away = need.kind == NeedKind::Issuer && party == Party::Signers;
             self.material.unreachable.extend(need.url.filter(|_| away));
             return away;
         };
         let known = self.material.certificates.len();
         let added = add(need.kind, &body, &mut self.material);
-        let most = match whom {
-            Whom::Signers => MOST_CERTIFICATES,
-            Whom::Appended => MOST_CERTIFICATES_APPENDED,
+        let most = match party {
+            Party::Signers => MAX_CERTIFICATES,
+            Party::Appended => MAX_APPENDED_CERTIFICATES,
         };
         self.material.certificates.truncate(most.max(known));
         self.found.push((need.kind, body));
         added
     }
 
-    /// What was fetched and the verdict rests on.
+    /// The fetched evidence that the verdict rests on.
     pub fn used(self, report: &Report) -> Vec<Proof> {
         let signers = &report.signers;
         let rests_on = |label: &str| {
@@ -298,15 +298,15 @@ fn address(need: &Need) -> Option<Asked> {
     Some((need.url.clone()?, need.request.clone()))
 }
 
-/// What a check needs, if it can be had. A fetch for a signer that has begun has all the time of one.
-async fn seek(app: &Domain, need: &Need, whom: Whom, until: Timestamp) -> Answer {
+/// Finds the evidence for a need. A fetch for a signer that has begun may take the full [`FETCH_TIMEOUT`].
+async fn seek(app: &Domain, need: &Need, party: Party, until: Timestamp) -> Answer {
     let now = app.clock.now();
     if now >= until {
         return Answer::NotAsked;
     }
-    let (deadline, longest) = match whom {
-        Whom::Signers => (now + PATIENCE, LONGEST),
-        Whom::Appended => (until.min(now + PATIENCE), LONGEST_APPENDED),
+    let (deadline, longest) = match party {
+        Party::Signers => (now + FETCH_TIMEOUT, MAX_LIST_BYTES),
+        Party::Appended => (until.min(now + FETCH_TIMEOUT), MAX_APPENDED_BODY_BYTES),
     };
     tokio::select! {
         answer = find(app, need, longest) => answer,
@@ -330,11 +330,11 @@ async fn find(app: &Domain, need: &Need, longest: usize) -> Answer {
 fn not_looked_up(error: &Error) {
     tracing::warn!(
         error = error as &dyn std::error::Error,
-        "evidence could not be looked up"
+        "cannot look up stored evidence of a signature"
     );
 }
 
-/// The name that the answer of an address is kept under.
+/// The key under which the answer of an address is stored.
 fn key(need: &Need) -> Option<String> {
     let url = need.url.as_deref()?;
     Some(match &need.request {
@@ -360,7 +360,7 @@ fn add(kind: NeedKind, body: &[u8], material: &mut Material) -> bool {
     }
 }
 
-/// What an address gives: kept, or fetched now and kept.
+/// The answer of an address, from the store, or fetched and stored.
 async fn get(app: &Domain, need: &Need, url: &str, longest: usize) -> Result<Option<Vec<u8>>> {
     let key = key(need).unwrap_or_default();
     let (wanted, now) = (key.clone(), app.clock.now());
@@ -378,11 +378,15 @@ async fn get(app: &Domain, need: &Need, url: &str, longest: usize) -> Result<Opt
     };
     let mut probe = Material::default();
     if !add(need.kind, &body, &mut probe) {
-        tracing::info!(need = ?need.kind, "what was fetched is not what was asked for");
+        tracing::info!(
+            need = name(need.kind),
+            "a fetched {} of a signature is not what was asked for",
+            name(need.kind)
+        );
         return Ok(None);
     }
     if !is_wanted(need, &body).await? {
-        // It may help all the same, and is no other signature's.
+        // The body may help this check all the same, but is not stored for other signatures.
         return Ok(Some(body.to_vec()));
     }
     let evidence = Evidence {
@@ -395,17 +399,17 @@ async fn get(app: &Domain, need: &Need, url: &str, longest: usize) -> Result<Opt
     app.db
         .write(WorkspaceId(Uuid::nil()), move |tx| {
             store::put(tx, &evidence)?;
-            store::shrink(tx, MOST, MOST_BYTES)
+            store::shrink(tx, MAX_KEPT, MAX_KEPT_BYTES)
         })
         .await?;
     Ok(Some(body.to_vec()))
 }
 
-/// Certificates of one name that are tried as issuers, at most.
-const MOST_NAMESAKES: usize = 64;
+/// The most certificates of one name that are tried as issuers.
+const MAX_NAMESAKES: usize = 64;
 
-/// Whether a body that stands for an issuer has the one of the certificate that it is asked for. Another at its
-/// address, for a moment or for one signer, is not kept for all.
+/// True if a body for an issuer contains the issuer of the given certificate. Another certificate, which may be at the
+/// address only for a moment or for one signer, must not be stored for all.
 async fn is_wanted(need: &Need, body: &[u8]) -> Result<bool> {
     let Some(child) = need.child.clone() else {
         return Ok(true);
@@ -414,7 +418,7 @@ async fn is_wanted(need: &Need, body: &[u8]) -> Result<bool> {
     let look = move || {
         let found = Certificate::read_all(&body).unwrap_or_default();
         let namesakes = found.iter().filter(|one| one.subject.same(&child.issuer));
-        let mut tried = namesakes.take(MOST_NAMESAKES);
+        let mut tried = namesakes.take(MAX_NAMESAKES);
         tried.any(|one| child.is_issued_by(one))
     };
     tokio::task::spawn_blocking(look)
@@ -434,13 +438,13 @@ fn good_for(kind: NeedKind, found: &Material, now: Timestamp) -> Duration {
     match kind {
         NeedKind::Crl => {
             let next = found.crls.first().and_then(|list| list.next_update);
-            next.map_or(LIST, |next| {
+            next.map_or(DEFAULT_LIST_TTL, |next| {
                 let left = u64::try_from(next.unix() - now.secs()).unwrap_or(0);
-                Duration::from_secs(left).min(LONGEST_LIST)
+                Duration::from_secs(left).min(MAX_LIST_TTL)
             })
         }
-        NeedKind::Ocsp => RESPONSE,
-        NeedKind::Issuer | NeedKind::Certificate => CERTIFICATE,
+        NeedKind::Ocsp => RESPONSE_TTL,
+        NeedKind::Issuer | NeedKind::Certificate => CERTIFICATE_TTL,
     }
 }
 
@@ -465,7 +469,7 @@ async fn fetch(app: &Domain, need: &Need, url: &str, longest: usize) -> Option<B
         body,
         keep: longest,
     };
-    let deadline = app.clock.sleep(PATIENCE);
+    let deadline = app.clock.sleep(FETCH_TIMEOUT);
     let called = app
         .outgoing
         .call(
@@ -478,13 +482,16 @@ async fn fetch(app: &Domain, need: &Need, url: &str, longest: usize) -> Option<B
     match called {
         Ok(answer) if answer.status == 200 && !answer.truncated => Some(answer.body),
         Ok(answer) => {
-            tracing::info!(http.status = answer.status, "evidence could not be fetched");
+            tracing::info!(
+                http.status = answer.status,
+                "cannot fetch evidence of a signature"
+            );
             None
         }
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,
-                "evidence could not be fetched"
+                "cannot fetch evidence of a signature"
             );
             None
         }

@@ -1,4 +1,4 @@
-//! The print form of a document: what is known of it, on paper (`docs/contracts/idocs.md §7`).
+//! The print form of a document (`docs/contracts/idocs.md §7`).
 
 use bytes::Bytes;
 use prichal_core::document::{self as core, NodeState, Recipient};
@@ -7,26 +7,26 @@ use prichal_store::{document_blob::DocumentBlob, signature::Signature};
 use serde_json::Value;
 
 use super::{
-    archive::{Dossier, key},
     check,
+    dossier::{Dossier, key},
 };
 use crate::{
     domain::Domain,
     error::{Error, Result},
 };
 
-/// Kazakhstan has one time since 2024, in minutes before UTC.
-const KAZAKHSTAN: i16 = 300;
+/// The UTC offset of Kazakhstan in minutes. The country has one time zone since 2024.
+const KAZAKHSTAN_UTC_OFFSET: i16 = 300;
 
-/// A text original is shown, as far as it fits; all of them together may have so many bytes.
-const TEXTS: i64 = 16 << 20;
+/// The most bytes of text originals that are shown, all together.
+const MAX_TEXT_BYTES: i64 = 16 << 20;
 
-/// Makes the PDF, in the same bytes as long as nothing has happened to the document.
+/// Makes the PDF. Its bytes stay the same as long as the document does not change.
 pub async fn form(app: &Domain, dossier: &Dossier) -> Result<Bytes> {
-    // Texts and the form are in memory while it is drawn: not many at once.
-    let _room = check::room(app, dossier.viewer, TEXTS).await;
+    // Texts and the form are in memory while it is drawn, so the number of forms at a time is bounded.
+    let _room = check::room(app, dossier.viewer, MAX_TEXT_BYTES).await;
     let mut texts = Vec::new();
-    let mut room = TEXTS;
+    let mut room = MAX_TEXT_BYTES;
     for original in &dossier.originals {
         let shown = original.name.to_ascii_lowercase().ends_with(".txt") && original.size <= room;
         texts.push(if shown {
@@ -43,12 +43,12 @@ pub async fn form(app: &Domain, dossier: &Dossier) -> Result<Bytes> {
         .map_err(Error::internal)?
 }
 
-/// Where anybody can see who has signed.
+/// The address of the public page that shows the signatures.
 pub fn check_address(app: &Domain, dossier: &Dossier) -> String {
     format!("{}/check/{}", app.config.public_url(), dossier.document.id)
 }
 
-/// Text files are UTF-8, or else of the encoding that Windows has for Cyrillic.
+/// Decodes a text file as UTF-8, or else as Windows-1251.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
@@ -70,7 +70,7 @@ fn draw(dossier: &Dossier, texts: &[Option<String>], address: &str) -> Result<By
     let facts: Vec<Facts> = reports.iter().map(Facts::of).collect();
     let company = |of| dossier.companies.get(&of).map_or("", String::as_str);
     let form = paper::PrintForm {
-        utc_offset: KAZAKHSTAN,
+        utc_offset: KAZAKHSTAN_UTC_OFFSET,
         made: dossier.changed_on(),
         check_url: address,
         document: paper::Document {
@@ -174,7 +174,7 @@ fn step(state: &NodeState) -> paper::Step<'_> {
     }
 }
 
-/// What a report says of the first signer.
+/// The facts about the first signer in a report.
 struct Facts<'a> {
     report: &'a Value,
     roles: String,
@@ -203,9 +203,9 @@ impl<'a> Facts<'a> {
         Some(time.unix())
     }
 
-    /// When a time-stamp proves that it existed.
+    /// The time of the signature's time-stamp.
     fn stamped(&self) -> Option<i64> {
-        // Reports of earlier versions say it by the step alone.
+        // Reports of earlier versions have only the step.
         let passed = self.text("/signers/0/steps/12/status") == "passed";
         self.time("/signers/0/timeStampedAt")
             .or_else(|| passed.then(|| self.time("/signers/0/bestTime")).flatten())

@@ -1,4 +1,4 @@
-//! Signatures that could not be checked to the end are checked again, by any node, until they are.
+//! Repeated checks of signatures whose verdict is not final, by any node.
 
 use std::time::Duration;
 
@@ -30,90 +30,92 @@ use crate::{
     platform::blobs::BlobKey,
 };
 
-/// How often the store is asked what is due, at the least.
-const LOOK: Duration = Duration::from_secs(30);
-/// How many are taken at once.
-const BITE: i64 = 16;
-/// How many of them may be of one company.
-const SHARE: i64 = 4;
-/// The waits before the second, third, … check; the last one is repeated.
-const WAITS: [Duration; 5] = [
+/// The longest wait between reads of the due checks.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// The checks of one read.
+const BATCH: i64 = 16;
+/// The most of them for one company.
+const MAX_PER_COMPANY: i64 = 4;
+/// The waits before the second, third, … check. The last wait is repeated.
+const RETRY_DELAYS: [Duration; 5] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
     Duration::from_mins(15),
     Duration::from_hours(1),
     Duration::from_hours(6),
 ];
-/// After this many it stays as it is: a month of tries.
-const MOST: i64 = 120;
+/// The most checks of a signature, which take about a month. Then its verdict stays.
+const MAX_CHECKS: i64 = 120;
 
-/// How many signatures one write has checked again.
-const STEP: i64 = 500;
+/// The signatures that one write marks as due.
+const REARM_BATCH: i64 = 500;
 
-/// Has all signatures of a company that are not decided checked again: by its new rules they may be.
+/// Marks all undecided signatures of a company as due, since its rules have changed.
 pub async fn rearm(app: &Domain, company: WorkspaceId) -> Result<()> {
     let now = app.clock.now();
     loop {
-        let write = move |tx: &mut Tx<'_>| signature::rearm(tx, company, now, STEP);
+        let write = move |tx: &mut Tx<'_>| signature::rearm(tx, company, now, REARM_BATCH);
         if app.db.write(company, write).await? == 0 {
             return Ok(());
         }
     }
 }
 
-/// When a signature that was checked so many times is to be checked again.
+/// The time of the next check of a signature, after `checks` of them. `None` after the last.
 pub fn next(checks: i64, now: Timestamp) -> Option<Timestamp> {
-    let last = WAITS.len() - 1;
+    let last = RETRY_DELAYS.len() - 1;
     let place = usize::try_from(checks - 1).unwrap_or(0).min(last);
-    (checks < MOST).then(|| now + WAITS[place])
+    (checks < MAX_CHECKS).then(|| now + RETRY_DELAYS[place])
 }
 
-/// Checks what is due until `stop`.
+/// Checks due signatures until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     let work = async {
         loop {
             let now = app.clock.now();
-            let mut wake = now + LOOK;
-            match turn(&app, now).await {
+            let mut wake = now + POLL_INTERVAL;
+            match check_due(&app, now).await {
                 Ok(next) => wake = next.map_or(wake, |next| next.clamp(now, wake)),
                 Err(error) => tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "signatures could not be checked again"
+                    "cannot check due signatures"
                 ),
             }
-            // The first wait of a new one is longer than this.
+            // The first wait of a new signature is longer than this.
             app.clock.sleep_until(wake).await;
         }
     };
-    // It may be cut off anywhere: what was not written is checked again.
+    // A check may be interrupted anywhere, since it is repeated until its result is written.
     stop.run_until_cancelled(work).await;
     Ok(())
 }
 
-/// Checks what is due now. Says when the next is.
-async fn turn(app: &Domain, now: Timestamp) -> Result<Option<Timestamp>> {
+/// Checks the signatures that are due now. Returns the next due time.
+async fn check_due(app: &Domain, now: Timestamp) -> Result<Option<Timestamp>> {
     let due = app
         .db
-        .read(move |conn| signature::list_due(conn, now, BITE, SHARE))
+        .read(move |conn| signature::list_due(conn, now, BATCH, MAX_PER_COMPANY))
         .await?;
-    // One whose evidence is long in coming holds up no other company's.
+    // Slow evidence for one company must not delay the checks of others.
     stream::iter(due.into_iter().map(Ok))
         .try_for_each_concurrent(None, |signature| {
-            tenant::scope(Some(signature.company), one(app, signature))
+            tenant::scope(Some(signature.company), check_one(app, signature))
         })
         .await?;
     app.db.read(signature::next_due).await.map_err(Error::from)
 }
 
-async fn one(app: &Domain, signature: Signature) -> Result<()> {
+async fn check_one(app: &Domain, signature: Signature) -> Result<()> {
     let Some(_flight) = journal::begin(app, item(&signature)).await else {
         return Ok(());
     };
-    if let Err(error) = again(app, signature.clone()).await {
+    if let Err(error) = recheck(app, signature.clone()).await {
         tracing::error!(
             error = &error as &dyn std::error::Error,
+            workspace = %signature.company,
             document.id = %signature.document,
-            "a signature could not be checked again"
+            "cannot repeat the check of a signature of document {}",
+            signature.document
         );
         put_off(app, signature).await?;
     }
@@ -130,7 +132,7 @@ fn item(signature: &Signature) -> Item {
     }
 }
 
-/// One that could not be checked holds up no other.
+/// Postpones a signature whose check has failed, so that it does not delay others.
 async fn put_off(app: &Domain, signature: Signature) -> Result<()> {
     let checks = signature.check.checks + 1;
     let check = Check {
@@ -144,19 +146,19 @@ async fn put_off(app: &Domain, signature: Signature) -> Result<()> {
     Ok(())
 }
 
-async fn again(app: &Domain, signature: Signature) -> Result<()> {
+async fn recheck(app: &Domain, signature: Signature) -> Result<()> {
     let checks = signature.check.checks + 1;
     let looked = look(app, &signature).await?;
     let now = app.clock.now();
     let (mut check, proofs, rules) = match looked {
         Some((checked, rules)) => {
-            let again = checked.waits();
+            let waits = checked.waits();
             let Checked { report, proofs, .. } = checked;
-            let due_at = again.then(|| next(checks, now)).flatten();
+            let due_at = waits.then(|| next(checks, now)).flatten();
             let check = check::outcome(&report, checks, due_at)?;
             (check, proofs, Some(rules))
         }
-        // The document is gone: there is nothing to check it for.
+        // The document was deleted, so the check ends.
         None => (
             Check {
                 checks,
@@ -170,7 +172,7 @@ async fn again(app: &Domain, signature: Signature) -> Result<()> {
     let undecided = check::word(&Verdict::Indeterminate);
     app.db
         .write(signature.company, move |tx| {
-            // Other rules since then may come to something else.
+            // The rules may have changed since the check began, and with them its result.
             if let Some(rules) = &rules
                 && check.verdict == undecided
                 && Rules::find(tx.conn()?, signature.company)? != *rules
@@ -181,7 +183,7 @@ async fn again(app: &Domain, signature: Signature) -> Result<()> {
                 return Ok::<_, Error>(());
             }
             signature::put_proofs(tx, &signature, &proofs)?;
-            // That it will not be checked again is news, whatever the verdict is called.
+            // The end of the checks is an event of its own, even if the verdict is the same.
             if check.verdict == signature.check.verdict && check.due_at.is_some() {
                 return Ok(());
             }
@@ -244,7 +246,7 @@ async fn look(app: &Domain, signature: &Signature) -> Result<Option<(Checked, Ru
     Ok(Some((checked, rules)))
 }
 
-/// The IIN of the employee who has signed. That of the certificate says nothing about him.
+/// The IIN of the employee who has signed, from his user's record and not from the certificate.
 fn iin(conn: &mut Conn, signature: &Signature) -> Result<Option<String>> {
     let id = EntityId(signature.employee.0);
     let Some(found) = entity::find(conn, signature.company, EntityKind::User, id)? else {
@@ -255,7 +257,7 @@ fn iin(conn: &mut Conn, signature: &Signature) -> Result<Option<String>> {
     Ok(iin.map(str::to_owned))
 }
 
-/// Documents that holders of the right to sign financial ones may sign.
+/// True for documents for which the right to sign financial documents suffices.
 pub fn is_financial(group: Group) -> bool {
     matches!(group, Group::Accounting | Group::Financial)
 }

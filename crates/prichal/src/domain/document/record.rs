@@ -1,5 +1,5 @@
-//! Writing what becomes of a document: the document itself, what each company sees of it, and the events
-//! in their logs, all in the caller's transaction.
+//! Writing the changes of a document: the document itself, each company's view of it, and the events in the companies'
+//! logs, all in the caller's transaction.
 
 use std::time::Duration;
 
@@ -17,20 +17,21 @@ use serde_json::json;
 
 use crate::error::Result;
 
-/// How long an upload waits for something that uses it.
-pub const UNUSED: Duration = Duration::from_hours(7 * 24);
+/// The time after which an upload that no document uses is deleted.
+pub const UNUSED_UPLOAD_TTL: Duration = Duration::from_hours(7 * 24);
 
-/// Who does it, for which company, and when.
+/// The employee who performs an operation, with the company and the time.
 #[derive(Clone, Debug)]
-pub struct Doer {
+pub struct Performer {
     pub company: WorkspaceId,
     pub employee: UserId,
     pub by: ChangeAuthor,
     pub at: Timestamp,
 }
 
-impl Doer {
-    /// The stamp of what happens in a company's log. Nobody of another company is a user of it.
+impl Performer {
+    /// The origin of an event in a company's log. An employee of another company is no user of it, so the system is the
+    /// author there.
     fn origin(&self, workspace: WorkspaceId) -> Origin {
         let own = workspace == self.company;
         Origin {
@@ -45,16 +46,16 @@ impl Doer {
     }
 }
 
-/// Adds a document, a draft of its sender's.
-pub fn create(tx: &mut Tx<'_>, document: &Document, doer: &Doer) -> Result<()> {
+/// Adds a document as a draft of its sender.
+pub fn create(tx: &mut Tx<'_>, document: &Document, performer: &Performer) -> Result<()> {
     store::insert(tx, document)?;
     let viewer = document.sender.company;
     if let Some(status) = document.status(viewer) {
-        let new = snapshot(document, viewer, status, Some(&doer.by), None);
-        let origin = doer.origin(viewer);
+        let new = snapshot(document, viewer, status, Some(&performer.by), None);
+        let origin = performer.origin(viewer);
         let entity = (EntityKind::Document, document.id);
         tx.append(NewEvent::create(
-            EventId::generate(doer.at),
+            EventId::generate(performer.at),
             &origin,
             entity,
             new,
@@ -63,8 +64,13 @@ pub fn create(tx: &mut Tx<'_>, document: &Document, doer: &Doer) -> Result<()> {
     Ok(())
 }
 
-/// Writes what a document has become, and tells every company what it sees now.
-pub fn update(tx: &mut Tx<'_>, document: &Document, changes: &[Change], doer: &Doer) -> Result<()> {
+/// Writes a changed document, and an event into the log of each company that sees it.
+pub fn update(
+    tx: &mut Tx<'_>,
+    document: &Document,
+    changes: &[Change],
+    performer: &Performer,
+) -> Result<()> {
     store::update(tx, document, changes)?;
     let entity = (EntityKind::Document, document.id);
     for change in changes {
@@ -73,9 +79,9 @@ pub fn update(tx: &mut Tx<'_>, document: &Document, changes: &[Change], doer: &D
             previous,
             status,
         } = *change;
-        let (id, origin) = (EventId::generate(doer.at), doer.origin(viewer));
+        let (id, origin) = (EventId::generate(performer.at), performer.origin(viewer));
         let reason = document.reason(viewer);
-        let new = snapshot(document, viewer, status, Some(&doer.by), reason);
+        let new = snapshot(document, viewer, status, Some(&performer.by), reason);
         tx.append(match previous {
             None => NewEvent::create(id, &origin, entity, new),
             Some(previous) => {
@@ -87,13 +93,21 @@ pub fn update(tx: &mut Tx<'_>, document: &Document, changes: &[Change], doer: &D
     Ok(())
 }
 
-/// Tells the log of the company that has acted what its route is now.
-pub fn tell_route(tx: &mut Tx<'_>, document: &Document, before: Option<&Document>, doer: &Doer) {
+/// Writes the present route into the log of the company that has acted.
+pub fn tell_route(
+    tx: &mut Tx<'_>,
+    document: &Document,
+    before: Option<&Document>,
+    performer: &Performer,
+) {
     let shown = |document: &Document| {
-        let route = snapshot::route(document, doer.company);
+        let route = snapshot::route(document, performer.company);
         json!({ "id": document.id, "documentId": document.id, "documentRoute": route }).to_string()
     };
-    let (id, origin) = (EventId::generate(doer.at), doer.origin(doer.company));
+    let (id, origin) = (
+        EventId::generate(performer.at),
+        performer.origin(performer.company),
+    );
     let entity = (EntityKind::Route, document.id);
     tx.append(match before {
         None => NewEvent::create(id, &origin, entity, shown(document)),
@@ -101,27 +115,27 @@ pub fn tell_route(tx: &mut Tx<'_>, document: &Document, before: Option<&Document
     });
 }
 
-/// Removes a draft, and what was made of it to be signed. Its originals wait again for something that uses
-/// them, unless others do.
-pub fn delete(tx: &mut Tx<'_>, document: &Document, doer: &Doer) -> Result<()> {
+/// Deletes a draft and the files that were made of it for signing. Its originals count as unused uploads again, unless
+/// another document uses them.
+pub fn delete(tx: &mut Tx<'_>, document: &Document, performer: &Performer) -> Result<()> {
     let viewer = document.sender.company;
     if let Some(zip) = store::zip(tx.conn()?, document.id)? {
-        document_blob::end(tx, viewer, zip, doer.at)?;
+        document_blob::end(tx, viewer, zip, performer.at)?;
     }
     for content in &document.contents {
-        document_blob::release(tx, viewer, *content, doer.at + UNUSED)?;
+        document_blob::release(tx, viewer, *content, performer.at + UNUSED_UPLOAD_TTL)?;
     }
     store::delete_draft(tx, document)?;
     if let Some(status) = document.status(viewer) {
         let old = snapshot(document, viewer, status, None, None);
-        let (id, origin) = (EventId::generate(doer.at), doer.origin(viewer));
+        let (id, origin) = (EventId::generate(performer.at), performer.origin(viewer));
         let entity = (EntityKind::Document, document.id);
         tx.append(NewEvent::delete(id, &origin, entity, old));
     }
     Ok(())
 }
 
-/// Tells everybody who sees a document what a further check of a signature has come to.
+/// Writes the result of a further check of a signature into the logs of all companies that see the document.
 pub fn tell_signature(tx: &mut Tx<'_>, document: &Document, signature: &Signature, at: Timestamp) {
     let report: serde_json::Value =
         serde_json::from_str(&signature.check.report).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Zips of documents' files: equal contents give equal bytes, and memory does not grow with them.
+//! Zips of documents' files. Equal contents give equal bytes, and the memory that is needed does not depend on their
+//! size.
 
 use std::{
     fs::File,
@@ -21,10 +22,10 @@ use crate::{
     },
 };
 
-/// How much is read from a finished zip at once.
-const CHUNK: usize = 256 << 10;
-/// How many chunks may wait for the writing thread.
-const WAITING: usize = 4;
+/// The bytes that are read from a finished zip at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+/// The most chunks that wait for the writing thread.
+const MAX_QUEUED_CHUNKS: usize = 4;
 
 /// A file of a zip.
 #[derive(Clone, Debug)]
@@ -39,29 +40,29 @@ pub enum Contents {
     Bytes(Bytes),
 }
 
-/// A zip in a file without a name, which is gone when this is.
+/// A zip in a temporary file, which is deleted when this is dropped.
 #[derive(Debug)]
 pub struct Zip {
     file: File,
     pub size: u64,
 }
 
-/// What the writing thread is told.
+/// An instruction to the writing thread.
 enum Piece {
     Begin(String),
     Data(Bytes),
 }
 
-/// Puts files into a zip, uncompressed, in this order, all with the same time.
+/// Writes files into a zip in the given order, uncompressed and all with the same time.
 pub async fn build(app: &Domain, workspace: WorkspaceId, entries: &[Entry]) -> Result<Zip> {
-    // The thread that writes waits for files to be read.
+    // The writing thread waits while files are read, so the number of such threads is bounded.
     let _place = app.zips.take(workspace, 1).await;
-    let (pieces, written) = mpsc::channel(WAITING);
+    let (pieces, written) = mpsc::channel(MAX_QUEUED_CHUNKS);
     let writer = tokio::task::spawn_blocking(move || write(written));
     let fed = feed(app, entries, &pieces).await;
     drop(pieces);
     let written = writer.await.map_err(Error::internal)?;
-    // The file's failure is why it could not be fed.
+    // An error of the zip's own file comes first: it is the reason why the thread took no more.
     let (file, size) = written.map_err(Error::internal)?;
     fed?;
     Ok(Zip { file, size })
@@ -113,13 +114,13 @@ impl Zip {
     ) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
         let file = tokio::fs::File::from_std(self.file);
         futures_util::stream::try_unfold(file, |mut file| async move {
-            let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
+            let mut chunk = bytes::BytesMut::with_capacity(CHUNK_BYTES);
             let read = file.read_buf(&mut chunk).await?;
             Ok((read > 0).then(|| (chunk.freeze(), file)))
         })
     }
 
-    /// Keeps the zip as a blob. Gives the SHA-256 of all of it, in hex.
+    /// Stores the zip as a blob. Returns its SHA-256 in hex.
     pub async fn keep(self, app: &Domain, key: BlobKey) -> Result<String> {
         let mut upload: Upload = app.blobs.create(key).await?;
         let mut digest = Sha256::new();
@@ -134,7 +135,7 @@ impl Zip {
     }
 }
 
-/// Names for the files of one folder: no two alike, the second of a name becomes `name (2).ext`.
+/// Makes the names of the files of one folder distinct: the second `name.ext` becomes `name (2).ext`.
 pub fn distinct(names: &[&str]) -> Vec<String> {
     let mut taken = std::collections::HashSet::new();
     let mut distinct = Vec::with_capacity(names.len());
@@ -155,10 +156,10 @@ pub fn distinct(names: &[&str]) -> Vec<String> {
     distinct
 }
 
-/// Bytes of a name: most systems take 255, and a number may follow.
-const LONGEST: usize = 200;
+/// The longest name in bytes. Most systems allow 255, and a number may follow.
+const MAX_NAME_BYTES: usize = 200;
 
-/// A name that stays in its folder on every system.
+/// Makes a name safe: on no system does it lead out of its folder.
 pub fn safe(name: &str) -> String {
     let mut safe: String = name
         .chars()
@@ -172,11 +173,11 @@ pub fn safe(name: &str) -> String {
     if trimmed.len() != safe.len() {
         safe = trimmed.to_owned();
     }
-    if safe.len() > LONGEST {
-        // The extension says what the file is, so the cut is before it.
+    if safe.len() > MAX_NAME_BYTES {
+        // The name is cut before its extension, which tells the type of the file.
         let dot = safe.rfind('.').filter(|dot| safe.len() - dot <= 16);
         let extension = dot.map_or_else(String::new, |dot| safe.split_off(dot));
-        safe.truncate(safe.floor_char_boundary(LONGEST - extension.len()));
+        safe.truncate(safe.floor_char_boundary(MAX_NAME_BYTES - extension.len()));
         safe.push_str(&extension);
     }
     if safe.is_empty() {

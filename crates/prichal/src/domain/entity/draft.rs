@@ -1,4 +1,4 @@
-//! An entity on its way into the store. What needs no database is done before the writer is asked.
+//! A new entity on its way into the store. Work without the database is done before the writer is asked.
 
 use std::borrow::Cow;
 
@@ -21,20 +21,20 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{Changed, Place, missing, model, permit};
+use super::{Changed, EntityRef, missing, model, permit};
 use crate::{
     domain::telephony::{owners, phones, record},
     error::{Error, Result},
 };
 
-/// The region of users that name none. The vendor's own workspaces fill one in, too.
-const REGION: &str = "77";
+/// The region of users without one, as known from real workspaces.
+const DEFAULT_REGION: &str = "77";
 
 #[derive(Clone, Debug)]
 pub struct Draft {
     entity: Entity,
     event: EventId,
-    /// True of one that grants rights.
+    /// True if the entity grants rights.
     grants: bool,
     links: Vec<event::Entity>,
     files: Option<Files>,
@@ -42,7 +42,7 @@ pub struct Draft {
     phones: Vec<String>,
 }
 
-/// The files that an entity mentions. They are made permanent when it is written.
+/// The files of an entity. They become permanent when it is written.
 #[derive(Clone, Debug)]
 struct Files {
     members: Object,
@@ -59,7 +59,7 @@ impl Draft {
         origin: &Origin,
     ) -> Result<Self, Vec<Fault>> {
         let defaults = Defaults {
-            region: REGION,
+            region: DEFAULT_REGION,
             now: origin.at,
         };
         let draft = rules::create(kind, body, defaults, &mut || {
@@ -92,7 +92,7 @@ impl Draft {
         })
     }
 
-    /// The entity as it will be, but for files that are not bound yet.
+    /// The entity as it will be written, except for files that are not bound yet.
     pub fn entity(&self) -> &Entity {
         &self.entity
     }
@@ -102,7 +102,7 @@ impl Draft {
         self.links.iter().map(|(_, id)| *id).collect()
     }
 
-    /// Refuses one that grants rights, unless an administrator makes it.
+    /// Refuses an entity that grants rights, unless an administrator makes it.
     pub fn permit(&self, authority: Authority) -> Result<()> {
         permit(authority, self.grants)
     }
@@ -145,7 +145,7 @@ impl Draft {
         if !self.phones.is_empty() {
             owners::note_first(tx, origin, me, &self.phones)?;
         }
-        let place = Place {
+        let place = EntityRef {
             kind: entity.kind,
             id: entity.id,
         };
@@ -157,7 +157,7 @@ impl Draft {
     }
 }
 
-/// Refuses an end of a link that is not there.
+/// Refuses an end of a link that does not exist.
 pub(super) fn check_end(
     conn: &mut Conn,
     workspace: WorkspaceId,

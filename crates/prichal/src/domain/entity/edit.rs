@@ -1,4 +1,4 @@
-//! What is done to an entity that is there.
+//! Changes of an existing entity: patching, deleting and restoring it.
 
 use prichal_core::{
     custom_field::{files, files_fields},
@@ -12,7 +12,6 @@ use prichal_core::{
     patch::{Operation, PatchErrors, Reason},
     schema::{Fault, FaultKind, Object},
 };
-use prichal_dialect::kontur;
 use prichal_store::{
     Tx,
     entity::{self, Entity},
@@ -22,9 +21,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Changed, Place,
+    Changed, EntityRef,
     draft::{bind, check_end},
-    find_for_update, links_inside, missing, model, permit,
+    find_for_update, links_inside, members_text, missing, model, permit,
 };
 use crate::{
     domain::telephony::owners,
@@ -36,7 +35,8 @@ fn members_of(entity: &Entity) -> Result<Object> {
         .ok_or_else(|| Error::internal("an entity's members are damaged"))
 }
 
-/// What operations make of an entity with these links, but for files and for what only a write can see.
+/// The result of operations on an entity with these links, without the checks that need a write, such as those of
+/// files.
 pub fn preview(
     entity: &Entity,
     links: &[Uuid],
@@ -64,7 +64,7 @@ pub fn patch(
     tx: &mut Tx<'_>,
     origin: &Origin,
     check: Check,
-    place: Place,
+    place: EntityRef,
     operations: &[Operation],
     settings: &Object,
     authority: Authority,
@@ -81,7 +81,7 @@ pub fn patch(
     if members.get("iin") != before.get("iin")
         && let Some(fault) = rules::check_identifiers(place.kind, &members, check)
     {
-        tracing::debug!("{}", kontur::fault::text(&fault));
+        tracing::debug!(workspace = %origin.workspace, path = fault.path, "a patch has an invalid identifier");
         let sent = operations
             .iter()
             .filter(|one| one.path.eq_ignore_ascii_case("/iin"));
@@ -97,7 +97,8 @@ pub fn patch(
         &before,
         &members,
     );
-    let ids = files(place.kind, &members, &fields).map_err(|faults| blame(&faults, operations))?;
+    let ids =
+        files(place.kind, &members, &fields).map_err(|faults| refuse_files(&faults, operations))?;
     let (gone, come) = differences(place.kind, &links, wanted.as_deref());
     for end in &come {
         check_end(tx.conn()?, origin.workspace, *end)?;
@@ -128,8 +129,7 @@ fn write_members(
 ) -> Result<Entity> {
     let id = found.id.0;
     let old = rules::snapshot(id, &found.members);
-    let members = rules::to_text(members)
-        .map_err(|fault| Error::refused("invalidArgs", kontur::fault::text(&fault)))?;
+    let members = members_text(members)?;
     let before = found.members.len();
     let entity = Entity {
         members,
@@ -201,8 +201,8 @@ fn write_links(
     Ok(())
 }
 
-/// The custom fields that the patch names or changes. What stands in the others was bound when it was
-/// written, or is older than the field's declaration and no reason to refuse a change of something else.
+/// The custom fields that the patch names or changes. The files of the others were bound when they were written, or are
+/// older than the field's declaration, which is no reason to refuse other changes.
 fn touched(
     mut fields: Vec<String>,
     operations: &[Operation],
@@ -216,7 +216,7 @@ fn touched(
     fields
 }
 
-/// Whether an operation is about a custom field: about all of them, it, or something in it.
+/// True if an operation is about a custom field: all of them, this one, or a part of it.
 fn names(operation: &Operation, field: &str) -> bool {
     let mut segments = operation.path.split('/').skip(1);
     segments
@@ -232,31 +232,31 @@ fn custom_value<'a>(members: &'a Object, field: &str) -> Option<&'a Value> {
 }
 
 /// The operations behind custom fields that hold no files although they should.
-fn blame(faults: &[Fault], operations: &[Operation]) -> Error {
+fn refuse_files(faults: &[Fault], operations: &[Operation]) -> Error {
     let of_files = |operation: &&Operation| {
         let path = operation.path.to_ascii_lowercase();
         path.starts_with("/customfields") || path.starts_with("/attachmentfileids")
     };
     let why = Reason::Faults(faults.to_vec());
-    let blamed: Vec<_> = operations
+    let refused: Vec<_> = operations
         .iter()
         .filter(of_files)
         .map(|operation| operation.refused(why.clone()))
         .collect();
     let mut errors = PatchErrors::default();
     if faults.iter().any(|fault| fault.kind() == FaultKind::Type) {
-        errors.invalid_value_types = blamed;
+        errors.invalid_value_types = refused;
     } else {
-        errors.invalid_datas = blamed;
+        errors.invalid_datas = refused;
     }
     Error::PatchRefused(errors)
 }
 
-/// The entity, deleted or not. One that grants rights is an administrator's to delete and to restore.
+/// Finds the entity, deleted or not. Only an administrator may delete or restore one that grants rights.
 fn find_any(
     tx: &mut Tx<'_>,
     origin: &Origin,
-    Place { kind, id }: Place,
+    EntityRef { kind, id }: EntityRef,
     authority: Authority,
 ) -> Result<Entity> {
     let found = entity::find_for_update(tx, origin.workspace, kind, id)?
@@ -265,22 +265,22 @@ fn find_any(
     Ok(found)
 }
 
-/// The entity, where its coming and going is one of rights: a role's and, since tokens act for it, any user's.
-fn rights_of(place: Place) -> Option<Place> {
+/// The entity, if deleting or restoring it changes rights. Roles and users do, as tokens act for users.
+fn rights_of(place: EntityRef) -> Option<EntityRef> {
     [EntityKind::User, EntityKind::Role]
         .contains(&place.kind)
         .then_some(place)
 }
 
-/// Deletes softly, and returns the entity if rights have gone with it. Deleting again changes nothing.
+/// Deletes softly, and returns the entity if that changes rights. Deleting again changes nothing.
 pub fn delete(
     tx: &mut Tx<'_>,
     origin: &Origin,
-    place: Place,
+    place: EntityRef,
     authority: Authority,
-) -> Result<Option<Place>> {
+) -> Result<Option<EntityRef>> {
     let found = find_any(tx, origin, place, authority)?;
-    let Place { kind, id } = place;
+    let EntityRef { kind, id } = place;
     if found.deleted_at.is_some() {
         return Ok(None);
     }
@@ -292,7 +292,7 @@ pub fn delete(
     };
     entity::set_deleted(tx, &gone)?;
     if kind == EntityKind::User {
-        // For good: a user who is restored gets new ones.
+        // The tokens are deleted for good. A restored user gets new ones.
         token::delete_of(tx, origin.workspace, UserId(id.0), origin.at)?;
     }
     owners::note(tx, origin, &gone)?;
@@ -305,15 +305,15 @@ pub fn delete(
     Ok(rights_of(place))
 }
 
-/// Brings back what was deleted.
+/// Restores a deleted entity.
 pub fn restore(
     tx: &mut Tx<'_>,
     origin: &Origin,
-    place: Place,
+    place: EntityRef,
     authority: Authority,
 ) -> Result<Changed> {
     let mut found = find_any(tx, origin, place, authority)?;
-    let Place { kind, id } = place;
+    let EntityRef { kind, id } = place;
     let was_gone = found.deleted_at.is_some();
     if was_gone {
         found = Entity {

@@ -1,4 +1,4 @@
-//! What ties two entities together.
+//! Links between two entities.
 
 use prichal_core::{
     entity::rights::{self, Authority},
@@ -9,13 +9,13 @@ use prichal_core::{
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 
-use super::{Place, draft::check_end, permit as permit_rights};
+use super::{EntityRef, draft::check_end, permit as permit_rights};
 use crate::{
     domain::telephony::record,
     error::{Error, Result},
 };
 
-/// Refuses ends that are not there.
+/// Refuses ends that do not exist.
 pub fn check(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Result<()> {
     ends.iter()
         .try_for_each(|end| check_end(conn, workspace, *end))
@@ -27,10 +27,10 @@ pub fn permit(authority: Authority, ends: [Entity; 2]) -> Result<()> {
 }
 
 /// The role at an end of a link.
-fn role(ends: [Entity; 2]) -> Option<Place> {
+fn role(ends: [Entity; 2]) -> Option<EntityRef> {
     let mut ends = ends.into_iter();
     let (kind, id) = ends.find(|end| rights::link_grants([*end, *end]))?;
-    Some(Place {
+    Some(EntityRef {
         kind,
         id: EntityId(id),
     })
@@ -42,7 +42,7 @@ pub fn link(
     [one, other]: [Entity; 2],
     origin: &Origin,
     authority: Authority,
-) -> Result<Option<Place>> {
+) -> Result<Option<EntityRef>> {
     permit(authority, [one, other])?;
     for end in [one, other] {
         check_end(tx.conn()?, origin.workspace, end)?;
@@ -60,13 +60,13 @@ pub fn link(
     Ok(role([one, other]).filter(|_| is_new))
 }
 
-/// Takes a link away, and returns the role at its end. Where there is none, nothing changes.
+/// Deletes a link, and returns the role at its end. Without a link, nothing changes.
 pub fn unlink(
     tx: &mut Tx<'_>,
     [one, other]: [Entity; 2],
     origin: &Origin,
     authority: Authority,
-) -> Result<Option<Place>> {
+) -> Result<Option<EntityRef>> {
     permit(authority, [one, other])?;
     for end in [one, other] {
         check_end(tx.conn()?, origin.workspace, end)?;
@@ -84,7 +84,7 @@ pub fn unlink(
     Ok(role([one, other]).filter(|_| was_there))
 }
 
-/// A call remembers what users have linked and cut by hand: the numbers' own links give way to that.
+/// Notes on a call that a user has set or cut a link. Links that follow from phone numbers give way to that.
 fn note_on_call(tx: &mut Tx<'_>, ends: [Entity; 2], origin: &Origin, is_cut: bool) -> Result<()> {
     let [one, other] = ends;
     for (call, end) in [(one, other), (other, one)] {
@@ -124,13 +124,13 @@ pub fn read(body: &Value) -> Result<[Entity; 2]> {
         })
 }
 
-/// Only what the collections hold can be linked here, and calls.
+/// Only entities of the collections and calls can be linked.
 fn kind_of(member: &str) -> Option<EntityKind> {
     EntityKind::from_id_member(member)
         .filter(|kind| kind.collection().is_some() || *kind == EntityKind::Communication)
 }
 
-/// A call is linked with contacts, companies and deals alone (`docs/contracts/kontur.md §5`).
+/// A call can only be linked with contacts, companies and deals (`docs/contracts/kontur.md §5`).
 fn can_be_linked(one: EntityKind, other: EntityKind) -> bool {
     let with_call = |kind: EntityKind| {
         matches!(

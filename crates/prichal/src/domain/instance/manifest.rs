@@ -1,4 +1,4 @@
-//! A new manifest, carried into the instances of its integration.
+//! New manifests, applied to the instances of their integration.
 
 use prichal_core::{
     event::{Author, Origin},
@@ -12,36 +12,36 @@ use prichal_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::walk::{self, Begun, Told},
+    domain::walk::{self, Told, WalkOrigin},
     error::Result,
     platform::vault::Vault,
 };
 
-/// The most instances of one bite: each is read with its secrets, settings and webhooks.
-const BITE: i64 = 20;
+/// The instances of one batch. Each is read with its secrets, settings and webhooks.
+const BATCH: i64 = 20;
 
-/// The manifest that there was before.
+/// The previous manifest.
 #[derive(Serialize, Deserialize)]
 struct Before {
-    begun: Begun,
+    begun: WalkOrigin,
     base_url: String,
     version: String,
 }
 
-/// Leaves the instances to a walk. `before` is what the integration was.
+/// Queues a walk over the instances. `before` is the integration with its previous manifest.
 pub fn begin(tx: &mut Tx<'_>, before: &Integration, origin: &Origin) -> Result<()> {
     let detail = Before {
-        begun: Begun::of(origin),
+        begun: WalkOrigin::of(origin),
         base_url: before.base_url.clone(),
         version: before.version.clone(),
     };
-    // Each manifest has a walk of its own: an instance that is behind by two hears of both.
+    // Each manifest has its own walk, so an instance that is two manifests behind is told of both.
     let item = format!("{}:{}", before.id, EventId::generate(origin.at));
     let kind = store::Kind::Manifest;
     walk::begin(tx, origin.workspace, kind, &item, &detail)
 }
 
-/// Carries a manifest into some instances, and names their workspaces.
+/// Applies a manifest to some instances, and returns their workspaces.
 pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk) -> Result<Told> {
     let id = walk::integration(walk)?;
     let before: Before = walk::detail(walk)?;
@@ -55,7 +55,7 @@ pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk) -> Result<Told> {
         version: before.version,
         ..now
     };
-    let installed = integration::list_installed(tx.conn()?, id, &walk.last, BITE)?;
+    let installed = integration::list_installed(tx.conn()?, id, &walk.last, BATCH)?;
     for workspace in &installed {
         super::apply_manifest(vault, tx, &was, &seen_from(*workspace, &origin))?;
     }
@@ -65,7 +65,7 @@ pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk) -> Result<Told> {
     })
 }
 
-/// How a change of an integration looks from a workspace: in others than its own it was the system's.
+/// The origin of a change of an integration, as a workspace sees it. In other workspaces the system is the author.
 fn seen_from(workspace: WorkspaceId, origin: &Origin) -> Origin {
     if workspace == origin.workspace {
         return origin.clone();

@@ -68,7 +68,7 @@ impl Lab {
         self.db.write(self.origin.workspace, work).await.unwrap()
     }
 
-    async fn patch(&self, operations: Value) -> Found {
+    async fn patch(&self, operations: Value) -> Installed {
         let (vault, origin, id) = (self.vault.clone(), self.origin.clone(), self.id);
         self.write(move |tx| {
             let found = find_for_update(&vault, tx, origin.workspace, id)?.unwrap();
@@ -98,7 +98,7 @@ impl Lab {
             .await;
     }
 
-    async fn found(&self) -> Found {
+    async fn found(&self) -> Installed {
         let (vault, workspace, id) = (self.vault.clone(), self.origin.workspace, self.id);
         let find = move |conn: &mut Conn| find(&vault, conn, workspace, id);
         self.db.read(find).await.unwrap().unwrap()
@@ -110,7 +110,7 @@ impl Lab {
         self.db.read(list).await.unwrap()
     }
 
-    /// The number of the last event, and what it says.
+    /// The number of the last event, and its content.
     async fn last_event(&self) -> (i64, Value) {
         let workspace = self.origin.workspace;
         let read = move |conn: &mut Conn| {

@@ -1,4 +1,4 @@
-//! Work in quarantine, as its tenant sees it: not as waiting, but as something that has failed, with the reason.
+//! Work in quarantine, as its tenant sees it: as failed, with the reason, and not as waiting.
 
 use prichal_core::{
     id::{EventId, IntegrationId, RunId, WebhookId, generate},
@@ -19,10 +19,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The member of a signature's report that says why it is not checked again.
+/// The member of a signature's report with the reason why it is not checked again.
 const MEMBER: &str = "held";
 
-/// Shows that an item is held.
+/// Shows an item as held.
 pub fn show(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
     match item.kind {
         Kind::Run => show_run(tx, item, now),
@@ -38,12 +38,12 @@ pub fn show(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
             )?)
         }
         Kind::Recheck => report(tx, item, Some(HELD)),
-        // Nobody asks for a call of a schedule, and a call that nobody ends is a call that goes on.
+        // A tick of a schedule is visible to nobody, and a telephone call that is not given up is shown as active.
         Kind::Tick | Kind::Call | Kind::Retention => Ok(()),
     }
 }
 
-/// Shows that an item is held no more.
+/// Shows an item as no longer held.
 pub fn clear(tx: &mut Tx<'_>, item: &Item) -> Result<()> {
     match item.kind {
         Kind::Run => {
@@ -56,7 +56,7 @@ pub fn clear(tx: &mut Tx<'_>, item: &Item) -> Result<()> {
     }
 }
 
-/// The errors of an element of a bulk call that the server has set aside.
+/// The errors of a quarantined element of a bulk call.
 pub fn errors(why: &str) -> String {
     let error = json!({
         "errorCode": "INTERNAL_SERVER_ERROR",
@@ -66,7 +66,7 @@ pub fn errors(why: &str) -> String {
     json!([error]).to_string()
 }
 
-/// The attempts of a message are what its sender sees of its run.
+/// A sender sees the run of a message by its attempts.
 fn show_run(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
     let run = run::show(tx, item.workspace, RunId(item.id), Some(HELD))?;
     if let Some(run) = run.filter(|run| run.kind == run::Kind::Send) {
@@ -115,7 +115,7 @@ fn attempt(
     }
 }
 
-/// Says in a signature's report why it is not checked again, or no more.
+/// Sets the reason in a signature's report, or removes it.
 fn report(tx: &mut Tx<'_>, item: &Item, why: Option<&str>) -> Result<()> {
     let found = signature::find_due(tx.conn()?, item.workspace, item.id)?;
     let Some(signature) = found else {

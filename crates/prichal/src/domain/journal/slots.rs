@@ -1,4 +1,4 @@
-//! The journal's file: a head that names the process, then a slot for each item under way.
+//! The journal's file: a head with the id of the process, then a slot for each item in progress.
 
 use std::{
     collections::HashMap,
@@ -13,14 +13,14 @@ use prichal_store::quarantine::{Item, Kind, Left};
 use uuid::Uuid;
 
 const MAGIC: &[u8; 8] = b"prichal1";
-/// How many bytes head and slots have.
-const SIZE: usize = 64;
-/// The byte of a slot that says whether its item is alone.
-const ALONE: usize = 57;
-/// How many slots are read of a file: far more than can be under way at once.
-const MOST: usize = 1 << 20;
+/// The size of the head and of each slot, in bytes.
+const SLOT_BYTES: usize = 64;
+/// The offset in a slot of the byte that marks its item as alone.
+const ALONE_OFFSET: usize = 57;
+/// The most slots that are read from a file, far more than there can be items in progress.
+const MAX_SLOTS: usize = 1 << 20;
 
-/// What the process before has left under way.
+/// The items that the previous process has left in progress.
 pub struct Legacy {
     path: PathBuf,
     pub process: Uuid,
@@ -28,7 +28,7 @@ pub struct Legacy {
 }
 
 impl Legacy {
-    /// Reads the file at `path`. There is none after a clean stop.
+    /// Reads the file at `path`, which is missing after a clean stop.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let (process, left) = match fs::read(&path) {
             Ok(bytes) => read(&bytes),
@@ -42,11 +42,11 @@ impl Legacy {
         })
     }
 
-    /// Begins a file of this process in the place of the one before.
+    /// Replaces the file of the previous process by one of this process.
     pub fn replace(&self) -> io::Result<Slots> {
         let draft = self.path.with_extension("new");
         let file = create(&draft)?;
-        let mut head = [0; SIZE];
+        let mut head = [0; SLOT_BYTES];
         head[..8].copy_from_slice(MAGIC);
         head[8..24].copy_from_slice(Uuid::new_v4().as_bytes());
         file.write_all_at(&head, 0)?;
@@ -64,16 +64,16 @@ impl Legacy {
 /// The slots of this process.
 pub struct Slots {
     path: PathBuf,
-    /// Nothing after the end.
+    /// `None` after the journal was closed.
     file: Option<File>,
     free: Vec<usize>,
     used: usize,
-    /// The slots of items that ended by a panic. They stay, and are the items' own when those begin again.
+    /// The slots of items that ended by a panic. Each stays reserved for its item's next run.
     doubtful: HashMap<Item, usize>,
 }
 
 impl Slots {
-    /// Notes an item. Nothing when the file cannot be written: its work goes on all the same.
+    /// Writes an item into a slot. `None` if the file cannot be written; the work goes on all the same.
     pub fn note(&mut self, left: &Left) -> Option<usize> {
         let file = self.file.as_ref()?;
         let known = self.doubtful.get(&left.item).copied();
@@ -82,7 +82,11 @@ impl Slots {
         if let Err(error) = file.write_all_at(&write(left), place(slot)) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot note what is under way"
+                workspace = %left.item.workspace,
+                item.id = %left.item.id,
+                "cannot write {} {} into the journal",
+                left.item.kind.name(),
+                left.item.id
             );
             return None;
         }
@@ -92,42 +96,45 @@ impl Slots {
         Some(slot)
     }
 
-    /// The item of a slot is no longer alone.
+    /// Marks the item of a slot as no longer alone.
     pub fn join(&mut self, slot: usize) {
         if let Some(file) = &self.file
-            && let Err(error) = file.write_all_at(&[0], place(slot) + ALONE as u64)
+            && let Err(error) = file.write_all_at(&[0], place(slot) + ALONE_OFFSET as u64)
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot note that something is not alone any more"
+                slot,
+                "cannot mark the item in slot {slot} of the journal as no longer alone"
             );
         }
     }
 
-    /// The item of a slot has ended by a panic: should that end the process, it was under way.
+    /// Keeps the slot of an item that has ended by a panic. If the panic ends the process, the item counts as in
+    /// progress.
     pub fn leave(&mut self, slot: usize, item: Item) {
         self.doubtful.insert(item, slot);
     }
 
-    /// Whether a slot is that of an item that has ended by a panic.
+    /// True if the slot belongs to an item that has ended by a panic.
     pub fn is_doubtful(&self, item: &Item, slot: usize) -> bool {
         self.doubtful.get(item) == Some(&slot)
     }
 
-    /// The item of a slot has come to its end.
+    /// Clears the slot of an item that has ended.
     pub fn clear(&mut self, slot: usize) {
         if let Some(file) = &self.file
             && let Err(error) = file.write_all_at(&[0], place(slot))
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot note that something has ended"
+                slot,
+                "cannot clear slot {slot} of the journal"
             );
         }
         self.free.push(slot);
     }
 
-    /// Removes the file: nothing is left for the next process.
+    /// Removes the file, so that the next process finds no items.
     pub fn close(&mut self) {
         if self.file.take().is_some()
             && let Err(error) = fs::remove_file(&self.path)
@@ -147,7 +154,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 fn place(slot: usize) -> u64 {
-    ((slot + 1) * SIZE) as u64
+    ((slot + 1) * SLOT_BYTES) as u64
 }
 
 fn number(kind: Kind) -> u8 {
@@ -155,25 +162,25 @@ fn number(kind: Kind) -> u8 {
     u8::try_from(place.unwrap_or(0) + 1).unwrap_or(u8::MAX)
 }
 
-fn write(left: &Left) -> [u8; SIZE] {
-    let (mut slot, item) = ([0; SIZE], &left.item);
+fn write(left: &Left) -> [u8; SLOT_BYTES] {
+    let (mut slot, item) = ([0; SLOT_BYTES], &left.item);
     slot[0] = number(item.kind);
     slot[1..17].copy_from_slice(item.workspace.0.as_bytes());
     slot[17..33].copy_from_slice(item.parent.as_bytes());
     slot[33..49].copy_from_slice(item.id.as_bytes());
     slot[49..57].copy_from_slice(&item.seq.to_le_bytes());
-    slot[ALONE] = left.was_alone.into();
+    slot[ALONE_OFFSET] = left.was_alone.into();
     slot
 }
 
-/// The process and the items of a file. Slots that say nothing sensible are passed over.
+/// The process and the items of a file. Damaged slots are skipped.
 fn read(bytes: &[u8]) -> (Uuid, Vec<Left>) {
-    if !bytes.starts_with(MAGIC) || bytes.len() < SIZE {
+    if !bytes.starts_with(MAGIC) || bytes.len() < SLOT_BYTES {
         return (Uuid::nil(), Vec::new());
     }
-    let slots = bytes[SIZE..].chunks_exact(SIZE).take(MOST);
+    let slots = bytes[SLOT_BYTES..].chunks_exact(SLOT_BYTES).take(MAX_SLOTS);
     let mut left: Vec<Left> = slots.filter_map(read_slot).collect();
-    // Of two slots of an item, the one that says less counts.
+    // Of two slots of an item, the one that is not marked as alone counts.
     left.sort_unstable();
     left.dedup_by_key(|left| left.item);
     (uuid(&bytes[8..24]), left)
@@ -190,7 +197,7 @@ fn read_slot(slot: &[u8]) -> Option<Left> {
     };
     Some(Left {
         item,
-        was_alone: slot[ALONE] == 1,
+        was_alone: slot[ALONE_OFFSET] == 1,
     })
 }
 
@@ -222,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_process_finds_what_was_under_way() {
+    fn the_next_process_finds_the_items_in_progress() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("under-way");
         let mut first = begin(&path);
@@ -243,7 +250,7 @@ mod tests {
         let mut expected: Vec<Left> = [0, 1, 3, 5, 6, 8].map(left).into();
         expected.insert(5, with_company);
         for _ in 0..2 {
-            // As long as it does not say that it has counted them.
+            // The items stay in the file until they are counted.
             let mut legacy = Legacy::open(path.clone()).expect("opens");
             assert!(!legacy.process.is_nil());
             legacy.left.sort_by_key(|left| left.item.seq);
@@ -257,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_noted_twice_was_not_alone() {
+    fn an_item_with_two_slots_was_not_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("under-way");
         let mut slots = begin(&path);
@@ -270,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_no_obstacle() {
+    fn damaged_slots_are_skipped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("under-way");
         begin(&path).note(&left(1)).expect("noted");
@@ -283,7 +290,7 @@ mod tests {
             assert!(none_left(&whole[..length]), "{length}");
         }
         let mut strange = whole;
-        strange[SIZE] = 200;
+        strange[SLOT_BYTES] = 200;
         assert!(none_left(&strange));
     }
 }

@@ -1,14 +1,13 @@
-//! Whose turn it is: no channel and no workspace can take all the processes.
+//! Permits for runs of scripts, shared out so that no channel and no workspace can take up all processes.
 //!
-//! Most scripts end at once; some wait for others, and some hang. What is known of a script decides in which
-//! room it is run. Those that ended at once the last time have one of their own; so have those that took
-//! longer, and those that hung. Of which nothing is known yet are tried one at a time in a fourth. A run that
-//! takes longer than was expected moves to its like, as soon as there is room. So neither a script that ends
-//! at once nor one that honestly takes a while waits for those that hang, but for the first seconds, until
-//! that is known of them.
+//! Most scripts end at once, some wait for other systems, and some hang. A script has the speed class of its last
+//! run, and each class has a pool of permits of its own: quick, long, hung, and unknown for new scripts, of which
+//! each is tried one run at a time. A run that turns out to be slower moves to the pool of its new class as soon as
+//! there is room. So quick and long scripts wait for hung ones only in the first seconds, until the class of those is
+//! known.
 //!
-//! Where several wait for a room, the workspace that has the fewest places there goes first, then the channel
-//! with the fewest runs, then whoever came first.
+//! Of several runs that wait for a pool, the one whose workspace has the fewest permits there goes first, then the
+//! one whose channel has the fewest runs, then the oldest.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,26 +19,26 @@ use prichal_core::id::{EntityId, WorkspaceId};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many runs of a channel go on at once.
-const LANE: usize = 8;
-/// How often in a row a quick script may take long until it is taken for one that does.
-const STRIKES: u32 = 3;
-/// How many scripts are remembered.
-const KNOWN: usize = 10_000;
-/// How many wait before those that have gone away are looked for.
-const WAITING: usize = 1024;
+/// The most runs of a channel at the same time.
+const MAX_CONCURRENT_RUNS: usize = 8;
+/// The slow runs in a row after which a quick script counts as long.
+const MAX_STRIKES: u32 = 3;
+/// The most scripts whose speed class is remembered.
+const MAX_KNOWN_SCRIPTS: usize = 10_000;
+/// The length of a queue from which on cancelled waiters are removed.
+const PRUNE_AT: usize = 1024;
 
-/// The rooms, and how long what is run there takes.
+/// The speed class of a script. Each class has its own pool of permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Pace {
+pub(super) enum SpeedClass {
     Unknown,
     Quick,
     Long,
     Hung,
 }
 
-impl Pace {
-    /// How many places there are: all, and those of one workspace.
+impl SpeedClass {
+    /// The permits of the pool: all, and those of one workspace.
     const fn size(self) -> (usize, usize) {
         match self {
             Self::Unknown => (16, 8),
@@ -49,7 +48,7 @@ impl Pace {
         }
     }
 
-    /// How many of them are kept for runs that move in.
+    /// The permits that are reserved for runs that move in from a faster class.
     const fn kept(self) -> (usize, usize) {
         match self {
             Self::Unknown | Self::Quick => (0, 0),
@@ -62,22 +61,22 @@ impl Pace {
 type Key = (Uuid, u64);
 
 #[derive(Clone, Default)]
-pub(super) struct Places(Arc<Mutex<State>>);
+pub(super) struct Scheduler(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// What is known of a script, and how often it has taken longer since.
-    paces: HashMap<Key, (Pace, u32)>,
-    /// How many runs of a channel go on.
+    /// The class of each known script, with the number of slower runs since.
+    speeds: HashMap<Key, (SpeedClass, u32)>,
+    /// The number of runs in progress, by channel.
     lanes: HashMap<Uuid, usize>,
-    rooms: HashMap<Pace, Room>,
+    pools: HashMap<SpeedClass, Pool>,
     runs: HashMap<u64, Run>,
     waiting: HashMap<Key, Queue>,
     last: u64,
 }
 
 #[derive(Default)]
-struct Room {
+struct Pool {
     taken: usize,
     of_workspace: HashMap<Uuid, usize>,
 }
@@ -86,9 +85,9 @@ struct Room {
 struct Run {
     workspace: Uuid,
     key: Key,
-    room: Pace,
-    /// What it has turned out to be so far.
-    pace: Pace,
+    pool: SpeedClass,
+    /// The class that the run has turned out to have so far.
+    speed: SpeedClass,
 }
 
 struct Queue {
@@ -98,38 +97,43 @@ struct Queue {
 
 struct Waiter {
     number: u64,
-    answer: oneshot::Sender<Place>,
+    answer: oneshot::Sender<Permit>,
 }
 
-/// A place, given back when it is dropped.
-pub(super) struct Place {
-    places: Places,
+/// A permit for one run, given back when it is dropped.
+pub(super) struct Permit {
+    scheduler: Scheduler,
     id: u64,
-    /// Whoever has waited for it was still there.
+    /// True if the waiter was still there when the permit came.
     is_used: bool,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.leave(self.id, self.is_used);
+        self.scheduler.leave(self.id, self.is_used);
     }
 }
 
-impl Places {
-    /// Waits for a turn.
-    pub(super) async fn take(&self, workspace: WorkspaceId, lane: EntityId, script: &str) -> Place {
-        let turn = self.stand_in_line(workspace, lane, script);
-        let mut place = turn.await.expect("who waits is answered");
-        place.is_used = true;
-        place
-    }
-
-    fn stand_in_line(
+impl Scheduler {
+    /// Waits for a permit.
+    pub(super) async fn take(
         &self,
         workspace: WorkspaceId,
         lane: EntityId,
         script: &str,
-    ) -> oneshot::Receiver<Place> {
+    ) -> Permit {
+        let turn = self.enqueue(workspace, lane, script);
+        let mut permit = turn.await.expect("every waiter is answered");
+        permit.is_used = true;
+        permit
+    }
+
+    fn enqueue(
+        &self,
+        workspace: WorkspaceId,
+        lane: EntityId,
+        script: &str,
+    ) -> oneshot::Receiver<Permit> {
         let mut hasher = DefaultHasher::new();
         script.hash(&mut hasher);
         let key = (lane.0, hasher.finish());
@@ -141,7 +145,7 @@ impl Places {
             workspace: workspace.0,
             waiters: VecDeque::new(),
         });
-        if queue.waiters.len() >= WAITING {
+        if queue.waiters.len() >= PRUNE_AT {
             queue.waiters.retain(|waiter| !waiter.answer.is_closed());
         }
         queue.waiters.push_back(Waiter { number, answer });
@@ -149,20 +153,25 @@ impl Places {
         turn
     }
 
-    /// A run takes long, or hangs: it moves to its like, now or when there is room.
-    pub(super) fn step_back(&self, place: &Place, now: Pace) {
+    /// Notes that a run takes long or hangs, and moves it to the pool of its new class, now or when there is room.
+    pub(super) fn step_back(&self, permit: &Permit, now: SpeedClass) {
         let mut state = self.lock();
-        let Some(run) = state.runs.get_mut(&place.id) else {
+        let Some(run) = state.runs.get_mut(&permit.id) else {
             return;
         };
-        run.pace = now;
+        run.speed = now;
         let key = run.key;
-        let (known, strikes) = state.paces.get(&key).copied().unwrap_or((Pace::Unknown, 0));
+        let (known, strikes) = state
+            .speeds
+            .get(&key)
+            .copied()
+            .unwrap_or((SpeedClass::Unknown, 0));
         let strikes = strikes + 1;
-        let is_chance = known == Pace::Quick && now == Pace::Long && strikes < STRIKES;
+        let is_chance =
+            known == SpeedClass::Quick && now == SpeedClass::Long && strikes < MAX_STRIKES;
         let learnt = if is_chance { known } else { known.max(now) };
         state.learn(key, learnt, strikes);
-        state.move_in(place.id);
+        state.move_in(permit.id);
         self.admit(state);
     }
 
@@ -171,20 +180,22 @@ impl Places {
         let Some(run) = state.runs.remove(&id) else {
             return;
         };
-        state.give_back(run.room, run.workspace);
+        state.give_back(run.pool, run.workspace);
         if let Some(count) = state.lanes.get_mut(&run.key.0) {
             *count -= 1;
             if *count == 0 {
                 state.lanes.remove(&run.key.0);
             }
         }
-        match run.pace {
-            Pace::Quick if was_used => state.learn(run.key, Pace::Quick, 0),
-            // It has come to an end sooner than the last time.
-            Pace::Long if state.pace(run.key) == Pace::Hung => state.learn(run.key, Pace::Long, 0),
+        match run.speed {
+            SpeedClass::Quick if was_used => state.learn(run.key, SpeedClass::Quick, 0),
+            // The run has ended sooner than the last one.
+            SpeedClass::Long if state.speed(run.key) == SpeedClass::Hung => {
+                state.learn(run.key, SpeedClass::Long, 0);
+            }
             _ => {}
         }
-        let stuck = |(id, run): (&u64, &Run)| (run.pace > run.room).then_some(*id);
+        let stuck = |(id, run): (&u64, &Run)| (run.speed > run.pool).then_some(*id);
         let mut stuck: Vec<u64> = state.runs.iter().filter_map(stuck).collect();
         stuck.sort_unstable();
         for id in stuck {
@@ -193,21 +204,21 @@ impl Places {
         self.admit(state);
     }
 
-    /// Lets in whoever may come. They are told when nobody holds the state any more: one that has gone away
-    /// gives its place back.
+    /// Gives out the free permits. They are sent after the lock is released, because the permit of a cancelled waiter
+    /// is dropped, which takes the lock again.
     fn admit(&self, mut state: MutexGuard<'_, State>) {
         let mut admitted = Vec::new();
         while let Some((answer, id)) = state.next() {
-            let place = Place {
-                places: self.clone(),
+            let permit = Permit {
+                scheduler: self.clone(),
                 id,
                 is_used: false,
             };
-            admitted.push((answer, place));
+            admitted.push((answer, permit));
         }
         drop(state);
-        for (answer, place) in admitted {
-            let _ = answer.send(place);
+        for (answer, permit) in admitted {
+            let _ = answer.send(permit);
         }
     }
 
@@ -217,85 +228,85 @@ impl Places {
 }
 
 impl State {
-    fn pace(&self, key: Key) -> Pace {
-        self.paces
+    fn speed(&self, key: Key) -> SpeedClass {
+        self.speeds
             .get(&key)
-            .map_or(Pace::Unknown, |(pace, _)| *pace)
+            .map_or(SpeedClass::Unknown, |(speed, _)| *speed)
     }
 
-    fn learn(&mut self, key: Key, pace: Pace, strikes: u32) {
-        if self.paces.len() >= KNOWN && !self.paces.contains_key(&key) {
-            self.paces.clear();
+    fn learn(&mut self, key: Key, speed: SpeedClass, strikes: u32) {
+        if self.speeds.len() >= MAX_KNOWN_SCRIPTS && !self.speeds.contains_key(&key) {
+            self.speeds.clear();
         }
-        self.paces.insert(key, (pace, strikes));
+        self.speeds.insert(key, (speed, strikes));
     }
 
-    fn taken(&self, room: Pace, workspace: Uuid) -> (usize, usize) {
-        self.rooms.get(&room).map_or((0, 0), |room| {
-            let share = room.of_workspace.get(&workspace);
-            (room.taken, share.copied().unwrap_or(0))
+    fn taken(&self, pool: SpeedClass, workspace: Uuid) -> (usize, usize) {
+        self.pools.get(&pool).map_or((0, 0), |pool| {
+            let share = pool.of_workspace.get(&workspace);
+            (pool.taken, share.copied().unwrap_or(0))
         })
     }
 
-    fn give(&mut self, room: Pace, workspace: Uuid) {
-        let room = self.rooms.entry(room).or_default();
-        room.taken += 1;
-        *room.of_workspace.entry(workspace).or_default() += 1;
+    fn give(&mut self, pool: SpeedClass, workspace: Uuid) {
+        let pool = self.pools.entry(pool).or_default();
+        pool.taken += 1;
+        *pool.of_workspace.entry(workspace).or_default() += 1;
     }
 
-    fn give_back(&mut self, room: Pace, workspace: Uuid) {
-        let Some(room) = self.rooms.get_mut(&room) else {
+    fn give_back(&mut self, pool: SpeedClass, workspace: Uuid) {
+        let Some(pool) = self.pools.get_mut(&pool) else {
             return;
         };
-        room.taken -= 1;
-        if let Some(share) = room.of_workspace.get_mut(&workspace) {
+        pool.taken -= 1;
+        if let Some(share) = pool.of_workspace.get_mut(&workspace) {
             *share -= 1;
             if *share == 0 {
-                room.of_workspace.remove(&workspace);
+                pool.of_workspace.remove(&workspace);
             }
         }
     }
 
-    /// Moves a run to its like, if there is room.
+    /// Moves a run to the pool of its class, if there is room.
     fn move_in(&mut self, id: u64) {
         let Some(run) = self.runs.get(&id).copied() else {
             return;
         };
-        for room in [Pace::Hung, Pace::Long] {
-            let ((all, share), (taken, own)) = (room.size(), self.taken(room, run.workspace));
-            if room <= run.pace && room > run.room && taken < all && own < share {
-                self.give_back(run.room, run.workspace);
-                self.give(room, run.workspace);
-                self.runs.insert(id, Run { room, ..run });
+        for pool in [SpeedClass::Hung, SpeedClass::Long] {
+            let ((all, share), (taken, own)) = (pool.size(), self.taken(pool, run.workspace));
+            if pool <= run.speed && pool > run.pool && taken < all && own < share {
+                self.give_back(run.pool, run.workspace);
+                self.give(pool, run.workspace);
+                self.runs.insert(id, Run { pool, ..run });
                 return;
             }
         }
     }
 
-    /// Whether a script may come in now, and its place among those that may: the least comes first.
+    /// The rank of a script among those that may run now, the lowest first. `None` if it may not.
     fn rank(&self, key: Key, queue: &Queue) -> Option<(usize, usize, u64)> {
         let first = queue.waiters.front()?.number;
-        let room = self.pace(key);
-        let (taken, own) = self.taken(room, queue.workspace);
-        let ((all, share), (kept, kept_share)) = (room.size(), room.kept());
+        let pool = self.speed(key);
+        let (taken, own) = self.taken(pool, queue.workspace);
+        let ((all, share), (kept, kept_share)) = (pool.size(), pool.kept());
         let free = (all - kept).checked_sub(taken).filter(|free| *free > 0)?;
         let free_here = (share - kept_share)
             .checked_sub(own)
             .filter(|free| *free > 0)?;
         let running = self.lanes.get(&key.0).copied().unwrap_or(0);
-        let may = match room {
-            Pace::Unknown => !self.runs.values().any(|run| run.key == key),
-            Pace::Quick => true,
-            // Who has much there already leaves more than that to others.
-            Pace::Long | Pace::Hung => {
+        let may = match pool {
+            SpeedClass::Unknown => !self.runs.values().any(|run| run.key == key),
+            SpeedClass::Quick => true,
+            // A workspace or channel with many permits has to leave even more to others.
+            SpeedClass::Long | SpeedClass::Hung => {
                 (running == 0 || 2 * running < free_here.min(free)) && (own == 0 || own < free)
             }
         };
-        let may = may && running < LANE;
+        let may = may && running < MAX_CONCURRENT_RUNS;
         may.then_some((own, running, first))
     }
 
-    /// Forgets those at the head of a line that have gone away.
+    /// Removes cancelled waiters from the head of each queue.
     fn prune(&mut self) {
         self.waiting.retain(|_, queue| {
             let mut waiters = queue.waiters.iter();
@@ -305,8 +316,8 @@ impl State {
         });
     }
 
-    /// Gives the next place to whoever has waited for it.
-    fn next(&mut self) -> Option<(oneshot::Sender<Place>, u64)> {
+    /// Gives out the next free permit, if there is one.
+    fn next(&mut self) -> Option<(oneshot::Sender<Permit>, u64)> {
         self.prune();
         let ranked = self.waiting.iter();
         let ranked = ranked.filter_map(|(key, queue)| Some((self.rank(*key, queue)?, *key)));
@@ -316,14 +327,14 @@ impl State {
         if queue.waiters.is_empty() {
             self.waiting.remove(&key);
         }
-        let room = self.pace(key);
-        self.give(room, workspace);
+        let pool = self.speed(key);
+        self.give(pool, workspace);
         *self.lanes.entry(key.0).or_default() += 1;
         let run = Run {
             workspace,
             key,
-            room,
-            pace: Pace::Quick,
+            pool,
+            speed: SpeedClass::Quick,
         };
         self.runs.insert(waiter.number, run);
         Some((waiter.answer, waiter.number))

@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 
-/// Processes that do nothing: only who gets them is looked at.
+/// Processes that do nothing, for tests of who gets them.
 fn scripts() -> Scripts {
     Scripts::new("/bin/cat".into(), Clock::System)
 }
@@ -27,13 +27,13 @@ async fn a_process_serves_one_workspace() {
 }
 
 #[tokio::test]
-async fn processes_that_wait_are_few() {
+async fn idle_processes_are_bounded() {
     let scripts = scripts();
-    for n in 0..=MOST_IDLE {
+    for n in 0..=MAX_IDLE {
         let worker = scripts.worker(workspace(n as u128)).expect("a process");
         scripts.keep(worker);
     }
-    assert_eq!(scripts.lock().len(), MOST_IDLE);
+    assert_eq!(scripts.lock().len(), MAX_IDLE);
     let oldest = workspace(0);
     let is_gone = |(worker, _): &(Worker, Instant)| worker.workspace != Some(oldest);
     assert!(scripts.lock().iter().all(is_gone));
@@ -47,7 +47,7 @@ fn spawn<T: Send + 'static>(
     tokio::spawn(work)
 }
 
-/// Runs them all until nothing moves without the clock.
+/// Lets all tasks run until they wait for the clock.
 async fn settle<T: Send + 'static>(
     all: &[tokio::task::JoinHandle<T>],
     is_there: impl Fn() -> bool,
@@ -59,7 +59,7 @@ async fn settle<T: Send + 'static>(
 }
 
 #[tokio::test]
-async fn a_text_of_another_workspace_is_looked_at_beside_many() {
+async fn a_check_does_not_wait_for_those_of_another_workspace() {
     let clock = Clock::manual(Timestamp::default());
     // A process that never begins.
     let scripts = std::sync::Arc::new(Scripts::new("/bin/cat".into(), clock.clone()));
@@ -68,13 +68,16 @@ async fn a_text_of_another_workspace_is_looked_at_beside_many() {
         spawn(async move { scripts.check(workspace(of), "1").await })
     };
     let mut all: Vec<_> = (0..20).map(|_| check(1)).collect();
-    settle(&all, || scripts.checking.free() == CHECKS - CHECKS_OF_ONE).await;
-    all.push(check(2));
     settle(&all, || {
-        scripts.checking.free() == CHECKS - CHECKS_OF_ONE - 1
+        scripts.checking.free() == MAX_CONCURRENT_CHECKS - MAX_CONCURRENT_CHECKS_PER_WORKSPACE
     })
     .await;
-    clock.advance(PATIENCE);
+    all.push(check(2));
+    settle(&all, || {
+        scripts.checking.free() == MAX_CONCURRENT_CHECKS - MAX_CONCURRENT_CHECKS_PER_WORKSPACE - 1
+    })
+    .await;
+    clock.advance(CHECK_QUEUE_TIMEOUT);
     let mut refused = [0, 0];
     for one in all {
         match one.await.expect("no panic") {
@@ -88,14 +91,14 @@ async fn a_text_of_another_workspace_is_looked_at_beside_many() {
 }
 
 #[tokio::test]
-async fn a_text_that_takes_too_long_is_told_from_one_that_waits() {
+async fn a_slow_check_is_told_from_a_queued_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let (program, marker) = (folder.path().join("slow"), folder.path().join("asked"));
     let missing = Vec::new();
     let ready = serde_json::to_string(&Report::Ready { missing }).expect("JSON");
     let length = u32::try_from(ready.len()).expect("short").to_le_bytes();
     let length: String = length.map(|byte| format!("\\{byte:03o}")).concat();
-    // It begins, takes its task and says no more.
+    // It starts, takes its task and sends nothing more.
     let text = format!(
         "#!/bin/sh\nprintf '{length}%s' '{ready}'\nhead -c 4 >/dev/null\n: >'{}'\nexec sleep 60\n",
         marker.display()
@@ -108,9 +111,9 @@ async fn a_text_that_takes_too_long_is_told_from_one_that_waits() {
     let at = scripts.clone();
     let check = [spawn(async move { at.check(workspace(1), "1").await })];
     settle(&check, || marker.exists()).await;
-    clock.advance(CHECK);
+    clock.advance(CHECK_TIMEOUT);
     let [check] = check;
     let refused = check.await.expect("no panic");
     assert!(matches!(refused, Err(Refused::Slow(_))), "{refused:?}");
-    assert_eq!(scripts.checking.free(), CHECKS);
+    assert_eq!(scripts.checking.free(), MAX_CONCURRENT_CHECKS);
 }

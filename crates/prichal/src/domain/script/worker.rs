@@ -10,44 +10,43 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-/// How much a process yields to the server, as `nice` counts.
-const NICE: i32 = 10;
-/// How much one with a long script yields, to other scripts too.
-const NICEST: i32 = 19;
+/// The `nice` value of a process, so that the server goes first.
+const NICENESS: i32 = 10;
+/// The `nice` value of a process with a long script, so that other scripts go first, too.
+const LONG_SCRIPT_NICENESS: i32 = 19;
 
-/// The time that a process which has closed its pipes has until it is gone.
-const DYING: Duration = Duration::from_secs(1);
-/// The room for reading that is kept from one report to the next.
-const KEPT: usize = 64 << 10;
+/// The time that a process has to exit after it has closed its pipes.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most bytes of the read buffer that are kept between reports.
+const MAX_KEPT_BYTES: usize = 64 << 10;
 
 pub(super) struct Worker {
     child: Child,
-    pub(super) mouth: Mouth,
-    pub(super) ears: Ears,
-    /// The workspace whose scripts it runs, from the first of them on: of what one workspace leaves behind in
-    /// a process, no other can see anything.
+    pub(super) tasks: TaskWriter,
+    pub(super) reports: ReportReader,
+    /// The workspace of the first script, and of all that follow: no workspace can see traces of another in a process.
     pub(super) workspace: Option<WorkspaceId>,
     pub(super) runs: u32,
-    /// It yields to other scripts. There is no way back from that.
+    /// True if it yields to other scripts. A process cannot undo that.
     pub(super) is_behind: bool,
 }
 
-/// The way to a process, with what it has not read yet.
-pub(super) struct Mouth {
+/// The pipe to a process, with the bytes that it has not read yet.
+pub(super) struct TaskWriter {
     input: ChildStdin,
     waiting: BytesMut,
 }
 
-/// The way from a process.
-pub(super) struct Ears {
+/// The pipe from a process.
+pub(super) struct ReportReader {
     output: ChildStdout,
-    /// What was read of the next frame.
+    /// The bytes of the next frame that were read already.
     read: BytesMut,
 }
 
 impl Worker {
-    /// Starts a process with an environment that has one setting, for its allocator: to keep no address space
-    /// in store, so that the limit of it means something. It is killed when it is dropped.
+    /// Starts a process, which is killed when this is dropped. The one setting in its environment keeps its allocator
+    /// from reserving address space, which would count against the limit of it.
     pub(super) fn start(program: &Path) -> io::Result<Self> {
         let mut child = Command::new(program)
             .arg("script-worker")
@@ -64,30 +63,30 @@ impl Worker {
         let (read, waiting) = (BytesMut::new(), BytesMut::new());
         let worker = Self {
             child,
-            mouth: Mouth { input, waiting },
-            ears: Ears { output, read },
+            tasks: TaskWriter { input, waiting },
+            reports: ReportReader { output, read },
             workspace: None,
             runs: 0,
             is_behind: false,
         };
-        worker.yield_by(NICE);
+        worker.yield_by(NICENESS);
         Ok(worker)
     }
 
     /// Lets other scripts go first.
     pub(super) fn step_back(&mut self) {
         self.is_behind = true;
-        self.yield_by(NICEST);
+        self.yield_by(LONG_SCRIPT_NICENESS);
     }
 
     pub(super) async fn end(mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill().await;
     }
 
-    /// True when a process that was lost has ended itself, as it does when it gets no memory.
+    /// True if a lost process has aborted itself, as it does when it runs out of memory.
     pub(super) async fn has_aborted(&mut self) -> bool {
-        let ended = tokio::time::timeout(DYING, self.child.wait()).await;
+        let ended = tokio::time::timeout(EXIT_TIMEOUT, self.child.wait()).await;
         let signal = ended.ok().and_then(|ended| ended.ok()?.signal());
         signal == Some(rustix::process::Signal::ABORT.as_raw())
     }
@@ -97,7 +96,7 @@ impl Worker {
         {
             let id = self.child.id().and_then(|id| i32::try_from(id).ok());
             let pid = id.and_then(rustix::process::Pid::from_raw);
-            // A process that is not slower than others still does its work.
+            // A process whose priority cannot be changed still works.
             let _ = rustix::process::setpriority_process(pid, nice);
         }
         #[cfg(not(target_os = "linux"))]
@@ -105,9 +104,9 @@ impl Worker {
     }
 }
 
-impl Mouth {
-    /// Puts a task behind those that wait: see [`Self::flush`].
-    pub(super) fn say(&mut self, task: &Task) -> io::Result<()> {
+impl TaskWriter {
+    /// Queues a task, which [`Self::flush`] writes.
+    pub(super) fn queue(&mut self, task: &Task) -> io::Result<()> {
         self.waiting.extend_from_slice(&frame(task)?);
         Ok(())
     }
@@ -116,7 +115,7 @@ impl Mouth {
         self.waiting.is_empty()
     }
 
-    /// Writes what waits. Nothing is lost or said twice when this is dropped before its end.
+    /// Writes the queued bytes. Cancel safe: no byte is lost or written twice.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         while !self.waiting.is_empty() {
             if self.input.write_buf(&mut self.waiting).await? == 0 {
@@ -128,9 +127,9 @@ impl Mouth {
     }
 }
 
-impl Ears {
-    /// The next thing the process says. Nothing is lost when this is dropped before its end.
-    pub(super) async fn hear(&mut self) -> io::Result<Report> {
+impl ReportReader {
+    /// The next report of the process. Cancel safe: no byte is lost.
+    pub(super) async fn receive(&mut self) -> io::Result<Report> {
         loop {
             if let Some(length) = self.read.first_chunk().copied().map(u32::from_le_bytes) {
                 let length = usize::try_from(length).map_err(io::Error::other)?;
@@ -140,7 +139,7 @@ impl Ears {
                 if let Some(body) = self.read.get(4..4 + length) {
                     let report = serde_json::from_slice(body)?;
                     self.read.advance(4 + length);
-                    if self.read.is_empty() && length > KEPT {
+                    if self.read.is_empty() && length > MAX_KEPT_BYTES {
                         self.read = BytesMut::new();
                     }
                     return Ok(report);

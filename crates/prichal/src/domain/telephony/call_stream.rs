@@ -1,9 +1,8 @@
-//! Live cards: what a user sees of the calls on his line, on whatever node he asks
-//! (`docs/contracts/kontur.md §11`).
+//! Live cards: the calls on a user's line, followed on any node (`docs/contracts/kontur.md §11`).
 //!
-//! A listener follows the log: each time something about a call was committed, here or elsewhere, it
-//! reads which calls that were and compares them with what its user has seen. The store is the truth,
-//! so every tab of a user is told the same, and nothing that is missed is lost.
+//! A listener follows the log. After each commit about calls, on this node or another, it reads these calls and
+//! compares them with those that its user has seen. It reads everything from the store, so all tabs of a user are
+//! told the same, and a missed wake-up loses nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,67 +20,73 @@ use prichal_store::{Conn, LoggedEvent, communication, event};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::record::{self, Found};
+use super::record::{self, CallRecord};
 use crate::{domain::Domain, error::Result};
 
 /// A card does not pop up for anything older than this.
-const FRESH: Duration = Duration::from_mins(1);
-/// How long a listener gathers what happens before it looks: many changes are one look.
-const GATHER: Duration = Duration::from_millis(30);
-/// How many events are looked at once.
-const HEADS: i64 = 1000;
-/// How many events a listener that begins again may have missed.
-const RESUME: i64 = 10_000;
-/// How many calls that go on are shown to somebody who begins to listen.
-const ACTIVE: i64 = 1000;
+const MAX_POPUP_AGE: Duration = Duration::from_mins(1);
+/// The wait of a listener before it reads, so that many changes take one read.
+const DEBOUNCE: Duration = Duration::from_millis(30);
+/// The events of one read.
+const EVENT_BATCH: i64 = 1000;
+/// The most events that a resuming listener may have missed.
+const MAX_MISSED_EVENTS: i64 = 10_000;
+/// The most active calls that are shown to a new listener.
+const MAX_ACTIVE_CALLS: i64 = 1000;
 
-/// What a listener is told.
+/// A change of a card, as a listener is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct CardUpdate {
     /// `opened`, `state` or `closed`.
     pub name: &'static str,
     /// The communication with its facts.
     pub data: String,
-    /// Where to go on after this.
+    /// The offset to resume from after this update.
     pub offset: Uuid,
 }
 
-/// Whether an event is about a call.
+/// True if an event is about a call.
 pub fn is_call(event: &LoggedEvent) -> bool {
     event.entities()[0].0 == EntityKind::Communication
 }
+
+/// The text of a call with its facts, in the words of a dialect.
+pub type Render = fn(&mut Conn, &CallRecord) -> Result<String>;
 
 /// Follows the calls of one user.
 pub struct Listener {
     app: Domain,
     workspace: WorkspaceId,
     user: UserId,
+    render: Render,
     changes: watch::Receiver<u64>,
-    /// Everything up to this number of the log has been looked at.
+    /// The number of the last event that was read.
     seen: i64,
-    /// The cards that are open, and what was said of each last.
+    /// The open cards, with the last text of each.
     open: BTreeMap<Uuid, String>,
 }
 
-/// A call as it is now, if it is there.
-struct Look {
+/// The calls of one read, with their texts. `None` for a deleted call.
+struct Snapshot {
     last: i64,
-    calls: Vec<(Uuid, Option<(Found, String)>)>,
+    calls: Vec<(Uuid, Option<(CallRecord, String)>)>,
 }
 
 impl Listener {
-    /// Begins to listen: at the calls that go on, or where a listener has stopped before.
+    /// Begins to listen: with the active calls, or where an earlier listener has stopped.
     pub async fn start(
         app: Domain,
         workspace: WorkspaceId,
         user: UserId,
+        render: Render,
         resume: Option<Uuid>,
-    ) -> Result<(Self, Vec<Told>)> {
-        let changes = app.telephony.live.listen(workspace);
+    ) -> Result<(Self, Vec<CardUpdate>)> {
+        let changes = app.telephony.call_streams.listen(workspace);
         let mut listener = Self {
             app,
             workspace,
             user,
+            render,
             changes,
             seen: 0,
             open: BTreeMap::new(),
@@ -91,15 +96,19 @@ impl Listener {
             .db
             .read(move |conn| {
                 let last = event::last(conn, workspace)?;
-                let active = record::all_of(communication::list_active(conn, workspace, ACTIVE)?)?;
-                let calls = active.into_iter().map(|found| shown(conn, found));
+                let active = record::all_of(communication::list_active(
+                    conn,
+                    workspace,
+                    MAX_ACTIVE_CALLS,
+                )?)?;
+                let calls = active.into_iter().map(|found| shown(conn, found, render));
                 let calls = calls.collect::<Result<Vec<_>>>()?;
-                Ok::<_, crate::error::Error>(Look { last, calls })
+                Ok::<_, crate::error::Error>(Snapshot { last, calls })
             })
             .await?;
-        // Whoever was away for long begins anew: looking through the whole log helps nobody.
-        let resume =
-            resume.filter(|offset| look.last - offset::seq_at(workspace, *offset) <= RESUME);
+        // A client that was away for long starts anew, as it would be wasteful to read the whole log.
+        let resume = resume
+            .filter(|offset| look.last - offset::seq_at(workspace, *offset) <= MAX_MISSED_EVENTS);
         let Some(resume) = resume else {
             listener.seen = look.last;
             let told = listener.compare(look, true);
@@ -112,7 +121,7 @@ impl Listener {
             .calls
             .into_iter()
             .filter(|(id, _)| !touched.contains(id));
-        let untouched = Look {
+        let untouched = Snapshot {
             last: listener.seen,
             calls: untouched.collect(),
         };
@@ -121,13 +130,13 @@ impl Listener {
         Ok((listener, told))
     }
 
-    /// Waits for something to tell.
-    pub async fn next(&mut self) -> Result<Vec<Told>> {
+    /// Waits for updates.
+    pub async fn next(&mut self) -> Result<Vec<CardUpdate>> {
         loop {
             if self.changes.changed().await.is_err() {
                 return Ok(Vec::new());
             }
-            tokio::time::sleep(GATHER).await;
+            tokio::time::sleep(DEBOUNCE).await;
             self.changes.mark_unchanged();
             let told = self.look(false).await?;
             if !told.is_empty() {
@@ -136,19 +145,19 @@ impl Listener {
         }
     }
 
-    /// Where a listener that begins again goes on.
+    /// The offset from which a later listener can resume.
     pub fn offset(&self) -> Uuid {
         offset::of(self.workspace, self.seen)
     }
 
-    /// The calls that something was committed about after number `after`, and the last number.
+    /// The calls of all events after number `after`, and the last number.
     async fn touched(&self, after: i64) -> Result<(i64, BTreeSet<Uuid>)> {
         let workspace = self.workspace;
         let read = move |conn: &mut Conn| {
             let last = event::last(conn, workspace)?;
             let (mut at, mut touched) = (after, BTreeSet::new());
             while at < last {
-                let heads = event::heads(conn, workspace, at, last, HEADS)?;
+                let heads = event::heads(conn, workspace, at, last, EVENT_BATCH)?;
                 let Some((newest, _)) = heads.last() else {
                     break;
                 };
@@ -164,28 +173,27 @@ impl Listener {
         self.app.db.read(read).await
     }
 
-    /// Looks at what has happened since the last look.
-    async fn look(&mut self, resumed: bool) -> Result<Vec<Told>> {
+    /// Reads the changes since the last read.
+    async fn look(&mut self, resumed: bool) -> Result<Vec<CardUpdate>> {
         let (last, touched) = self.touched(self.seen).await?;
-        let workspace = self.workspace;
+        let (workspace, render) = (self.workspace, self.render);
         let read = move |conn: &mut Conn| {
             let mut calls = Vec::new();
             for id in touched {
                 calls.push(match record::find(conn, workspace, EntityId(id))? {
-                    Some(found) => shown(conn, found)?,
+                    Some(found) => shown(conn, found, render)?,
                     None => (id, None),
                 });
             }
-            Ok::<_, crate::error::Error>(Look { last, calls })
+            Ok::<_, crate::error::Error>(Snapshot { last, calls })
         };
         let look = self.app.db.read(read).await?;
         self.seen = last;
         Ok(self.compare(look, resumed))
     }
 
-    /// What is new to the user in what was found. `begins`: nothing was on the screen before, or it is
-    /// not known what.
-    fn compare(&mut self, look: Look, begins: bool) -> Vec<Told> {
+    /// The updates that the calls mean for the user. `begins` is true if the cards on the screen are unknown or none.
+    fn compare(&mut self, look: Snapshot, begins: bool) -> Vec<CardUpdate> {
         let now = self.app.clock.now();
         let offset = offset::of(self.workspace, look.last);
         let mut told = Vec::new();
@@ -209,30 +217,34 @@ impl Listener {
                     let pops_up = call.is_some_and(|(found, _)| is_fresh(&found, now));
                     (if pops_up { "opened" } else { "state" }, data)
                 }
-                // A card that the tab may still show from before it lost us.
-                (None, Some(data)) if begins && self.had_part(call.as_ref()) => ("closed", data),
+                // The tab may still show the card from before it lost the connection.
+                (None, Some(data)) if begins && self.took_part(call.as_ref()) => ("closed", data),
                 (None, _) => continue,
             };
-            told.push(Told { name, data, offset });
+            told.push(CardUpdate { name, data, offset });
         }
         told
     }
 
-    fn had_part(&self, call: Option<&(Found, String)>) -> bool {
+    fn took_part(&self, call: Option<&(CallRecord, String)>) -> bool {
         call.is_some_and(|(found, _)| {
             found.call.state() == State::Ended && found.call.participants().contains(&self.user.0)
         })
     }
 }
 
-/// Whether a card may pop up: what was said last is new, here and by the exchange's own clock.
-fn is_fresh(found: &Found, now: Timestamp) -> bool {
+/// True if a card may pop up: the last message is recent, both by this server's clock and by the exchange's.
+fn is_fresh(found: &CallRecord, now: Timestamp) -> bool {
     let said = found.call.last_reported_at();
-    now.since(found.row.update_info.updated_at) <= FRESH
-        && said.is_none_or(|said| now.since(said.timestamp()) <= FRESH)
+    now.since(found.row.update_info.updated_at) <= MAX_POPUP_AGE
+        && said.is_none_or(|said| now.since(said.timestamp()) <= MAX_POPUP_AGE)
 }
 
-fn shown(conn: &mut Conn, found: Found) -> Result<(Uuid, Option<(Found, String)>)> {
-    let text = found.model(conn, true)?;
+fn shown(
+    conn: &mut Conn,
+    found: CallRecord,
+    render: Render,
+) -> Result<(Uuid, Option<(CallRecord, String)>)> {
+    let text = render(conn, &found)?;
     Ok((found.row.id.0, Some((found, text))))
 }

@@ -1,5 +1,4 @@
-//! System calls: a user's wish to call, or to hang up, passed on to an integration
-//! (`docs/contracts/kontur.md §4.4`).
+//! System calls: a user's request to call or to hang up, passed on to an integration (`docs/contracts/kontur.md §4.4`).
 
 use prichal_core::{
     call::{Dial, Failure, HangUp, Message, Moment},
@@ -18,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     group_of, living, not_found,
-    record::{self, Exchange, Found},
+    record::{self, CallRecord, Exchange},
 };
 use crate::{
     domain::Domain,
@@ -28,49 +27,49 @@ use crate::{
 
 /// Names the integration that calls are made with.
 pub const MAIN_TELEPHONY: &str = "@main-telephony-settings";
-/// How many calls that go on are looked through for a leg.
-const ACTIVE: i64 = 1000;
+/// The most active calls that are searched for a leg.
+const MAX_ACTIVE_CALLS: i64 = 1000;
 
-/// What came of a wish to call: the record there is, and whether the exchange has taken it.
+/// The outcome of a request to call: its record, and the refusal if there was one.
 pub struct Dialled {
     pub id: EntityId,
     pub refused: Option<Error>,
 }
 
-/// Remembers what came of a wish, so that the same wish sent again calls nobody a second time.
+/// The memory of requests to call, so that a repeated request does not call a second time.
 pub trait Memory: Clone + Send + Sync + 'static {
     fn find(&self, conn: &mut Conn) -> Result<Option<String>>;
-    /// Together with the record.
+    /// Stores the request, together with the call's record.
     fn keep(&self, tx: &mut Tx<'_>, text: &str) -> Result<()>;
-    /// Once there is more to say.
+    /// Stores the outcome.
     fn fill(&self, tx: &mut Tx<'_>, text: &str) -> Result<()>;
 }
 
-/// What is remembered.
+/// The stored form of a request and its outcome.
 #[derive(Serialize, Deserialize)]
-struct Wished {
+struct StoredDial {
     id: EntityId,
-    became: Became,
+    became: DialState,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Became {
-    /// The integration was asked. Also what is left when the server was killed meanwhile: it may have
+enum DialState {
+    /// The integration was asked, and the outcome is not known yet. After a crash this stays: the integration may have
     /// dialled, so it is not asked again.
     Asked,
     Taken,
     Refused(String),
 }
 
-impl Wished {
+impl StoredDial {
     fn find(memory: Option<&impl Memory>, conn: &mut Conn) -> Result<Option<Dialled>> {
         let found = memory.map(|memory| memory.find(conn)).transpose()?;
         let Some(text) = found.flatten() else {
             return Ok(None);
         };
-        let wished: Self = serde_json::from_str(&text).map_err(Error::internal)?;
-        Ok(Some(wished.dialled()))
+        let stored: Self = serde_json::from_str(&text).map_err(Error::internal)?;
+        Ok(Some(stored.dialled()))
     }
 
     fn text(&self) -> Result<String> {
@@ -80,12 +79,12 @@ impl Wished {
     fn dialled(self) -> Dialled {
         let Self { id, became } = self;
         let refused = match became {
-            Became::Taken => None,
-            Became::Asked => Some(Error::refused(
+            DialState::Taken => None,
+            DialState::Asked => Some(Error::refused(
                 "notAnswered",
                 format!("The integration has not answered yet, see communication {id}"),
             )),
-            Became::Refused(why) => Some(Error::refused(
+            DialState::Refused(why) => Some(Error::refused(
                 "integrationError",
                 format!("The integration did not take the call: {why}"),
             )),
@@ -94,14 +93,14 @@ impl Wished {
     }
 }
 
-/// The way to an integration's exchange, in the words of its dialect.
+/// Requests to the exchanges of integrations, in their dialect.
 pub trait Exchanges: Sync {
     /// Asks an integration to make the call of a record.
     fn dial(
         &self,
         instance: Instance,
         id: EntityId,
-        wish: &Dial,
+        request: &Dial,
     ) -> impl Future<Output = Outcome> + Send;
 
     /// Asks an integration to end the call of a record.
@@ -109,22 +108,22 @@ pub trait Exchanges: Sync {
         &self,
         instance: Instance,
         id: EntityId,
-        wish: &HangUp,
+        request: &HangUp,
     ) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Calls: the record first, so that the exchange's messages find it, then the integration.
+/// Makes a call: first its record, so that the exchange's messages find it, then the request to the integration.
 pub async fn dial(
     app: &Domain,
     exchanges: &impl Exchanges,
     origin: &Origin,
     id: Option<Uuid>,
-    wish: Dial,
+    request: Dial,
     memory: Option<impl Memory>,
 ) -> Result<Dialled> {
-    let (workspace, user) = (origin.workspace, wish.from_user_id);
+    let (workspace, user) = (origin.workspace, request.from_user_id);
     let known = memory.clone();
-    let look = move |conn: &mut Conn| match Wished::find(known.as_ref(), conn)? {
+    let look = move |conn: &mut Conn| match StoredDial::find(known.as_ref(), conn)? {
         Some(first) => Ok(Err(first)),
         None => Ok::<_, Error>(Ok(choose(conn, workspace, user)?)),
     };
@@ -133,7 +132,7 @@ pub async fn dial(
         Ok(chosen) => chosen,
     };
     let chosen = chosen.ok_or_else(|| {
-        // The vendor's answer has its empty lists here, and not where a hang-up is refused.
+        // A refused call is answered with empty lists, a refused hang-up without them.
         Error::Refused(Refusal {
             status: "notSupported",
             message: not_supported("Call"),
@@ -143,41 +142,41 @@ pub async fn dial(
     })?;
     let id = id.map_or_else(|| EntityId::generate(origin.at), EntityId);
     let exchange = exchange_of(&chosen);
-    let made = make_record(app, origin, id, exchange, wish.clone(), memory.clone());
+    let made = make_record(app, origin, id, exchange, request.clone(), memory.clone());
     if let Some(first) = made.await? {
         return Ok(first);
     }
-    let outcome = exchanges.dial(chosen, id, &wish).await;
-    let became = failure(outcome).map_or(Became::Taken, Became::Refused);
-    finish(app, origin, Wished { id, became }, memory).await
+    let outcome = exchanges.dial(chosen, id, &request).await;
+    let became = failure(outcome).map_or(DialState::Taken, DialState::Refused);
+    finish(app, origin, StoredDial { id, became }, memory).await
 }
 
-/// Makes the record; or says what became of the same wish before.
+/// Makes the record, or returns the outcome of an earlier equal request.
 async fn make_record(
     app: &Domain,
     origin: &Origin,
     id: EntityId,
     exchange: Exchange,
-    wish: Dial,
+    request: Dial,
     memory: Option<impl Memory>,
 ) -> Result<Option<Dialled>> {
     let (at, origin) = (app.clone(), origin.clone());
-    let asked = Wished {
+    let asked = StoredDial {
         id,
-        became: Became::Asked,
+        became: DialState::Asked,
     };
     let asked = asked.text()?;
     app.db
         .write(origin.workspace, move |tx| {
-            if let Some(first) = Wished::find(memory.as_ref(), tx.conn()?)? {
+            if let Some(first) = StoredDial::find(memory.as_ref(), tx.conn()?)? {
                 return Ok(Some(first));
             }
             let start = record::new(&origin, &exchange, id);
-            let made = record::create(&at, tx, &origin, start, Message::Dialled(wish.clone()))?;
+            let made = record::create(&at, tx, &origin, start, Message::Dialled(request.clone()))?;
             if made.is_none() {
                 return Err(Error::refused(
                     "alreadyExists",
-                    format!("Communication {id} is there already"),
+                    format!("Communication {id} exists already"),
                 ));
             }
             if let Some(memory) = &memory {
@@ -188,18 +187,17 @@ async fn make_record(
         .await
 }
 
-/// Writes what the integration has said: into the record when the wish came to nothing, and where it is
-/// remembered.
+/// Writes the integration's answer: into the record if it has refused, and into the memory.
 async fn finish(
     app: &Domain,
     origin: &Origin,
-    wished: Wished,
+    stored: StoredDial,
     memory: Option<impl Memory>,
 ) -> Result<Dialled> {
-    let (id, text) = (wished.id, wished.text()?);
-    let why = match &wished.became {
-        Became::Refused(why) => Some(why.clone()),
-        Became::Asked | Became::Taken => None,
+    let (id, text) = (stored.id, stored.text()?);
+    let why = match &stored.became {
+        DialState::Refused(why) => Some(why.clone()),
+        DialState::Asked | DialState::Taken => None,
     };
     if why.is_some() || memory.is_some() {
         let (at, workspace) = (app.clone(), origin.workspace);
@@ -218,10 +216,10 @@ async fn finish(
         };
         app.db.write(workspace, write).await?;
     }
-    Ok(wished.dialled())
+    Ok(stored.dialled())
 }
 
-/// The wish came to nothing: the record says so.
+/// Notes on the record that the call was not made.
 fn fail(app: &Domain, tx: &mut Tx<'_>, origin: &Origin, id: EntityId, why: &str) -> Result<()> {
     let Some(found) = record::find_for_update(tx, origin, id)? else {
         return Ok(());
@@ -234,7 +232,7 @@ fn fail(app: &Domain, tx: &mut Tx<'_>, origin: &Origin, id: EntityId, why: &str)
         .call
         .with(Message::Failed(failure))
         .map_err(Error::internal)?;
-    let after = Found {
+    let after = CallRecord {
         call,
         row: found.row.clone(),
     };
@@ -242,15 +240,15 @@ fn fail(app: &Domain, tx: &mut Tx<'_>, origin: &Origin, id: EntityId, why: &str)
     Ok(())
 }
 
-/// Hangs up. Without an id, the call is the one with that leg.
+/// Hangs up. Without an id, the call is found by its leg.
 pub async fn hang_up(
     app: &Domain,
     exchanges: &impl Exchanges,
     workspace: WorkspaceId,
     id: Option<EntityId>,
-    wish: HangUp,
+    request: HangUp,
 ) -> Result<()> {
-    let leg = wish.realtime_call_item_id.clone();
+    let leg = request.realtime_call_item_id.clone();
     let found = app
         .db
         .read(move |conn| find_to_hang_up(conn, workspace, id, &leg))
@@ -263,7 +261,7 @@ pub async fn hang_up(
     let instance = instance
         .filter(|instance| can(instance, |features| features.hangup))
         .ok_or_else(|| Error::refused("notSupported", not_supported("Hangup")))?;
-    match failure(exchanges.hang_up(instance, found.row.id, &wish).await) {
+    match failure(exchanges.hang_up(instance, found.row.id, &request).await) {
         None => Ok(()),
         Some(why) => Err(Error::refused(
             "integrationError",
@@ -277,9 +275,9 @@ fn find_to_hang_up(
     workspace: WorkspaceId,
     id: Option<EntityId>,
     leg: &str,
-) -> Result<Found> {
+) -> Result<CallRecord> {
     let Some(id) = id else {
-        let active = communication::list_active(conn, workspace, ACTIVE)?;
+        let active = communication::list_active(conn, workspace, MAX_ACTIVE_CALLS)?;
         let mut found = record::all_of(active)?.into_iter();
         return found
             .find(|found| !leg.is_empty() && found.call.has_realtime_leg(leg))
@@ -292,8 +290,8 @@ fn find_to_hang_up(
     Ok(found)
 }
 
-/// The integration that a user calls with: the main telephony of the user, the group, the workspace;
-/// else the oldest that can.
+/// The integration that a user calls with: the main telephony of the user, else of the group, else of the workspace,
+/// else the oldest that supports calls.
 fn choose(conn: &mut Conn, workspace: WorkspaceId, user: Option<Uuid>) -> Result<Option<Instance>> {
     let group = match user {
         Some(user) => living(conn, workspace, EntityKind::User, user)?
@@ -316,9 +314,9 @@ fn choose(conn: &mut Conn, workspace: WorkspaceId, user: Option<Uuid>) -> Result
     Ok(all.into_iter().next())
 }
 
-/// Whether an instance can be sent a system call.
+/// True if an instance can take a system call.
 fn can(instance: &Instance, feature: impl Fn(&Features) -> bool) -> bool {
-    // A few failed webhooks do not keep it from calling.
+    // A few failed webhooks do not prevent calls.
     let works = matches!(instance.status, Status::Active | Status::HasErrors);
     let features: Option<Value> = serde_json::from_str(&instance.features).ok();
     let features = features.map(|features| Features::from_json(&features));
@@ -336,7 +334,7 @@ fn not_supported(feature: &str) -> String {
     format!("Feature {feature} is not supported by any integration")
 }
 
-/// Why a call did not reach the integration; nothing when it did.
+/// The reason why the integration did not take a call. `None` if it did.
 fn failure(outcome: Outcome) -> Option<String> {
     (!outcome.reply.is_success()).then(|| {
         outcome

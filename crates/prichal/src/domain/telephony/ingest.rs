@@ -1,5 +1,4 @@
-//! A message of an exchange: which call it is about, and what it makes of it
-//! (`docs/contracts/kontur.md §6.3, §6.4`).
+//! Messages of exchanges: each is assigned to its call and changes it (`docs/contracts/kontur.md §6.3, §6.4`).
 
 use std::time::Duration;
 
@@ -21,8 +20,8 @@ use prichal_store::{
 use super::{
     not_found, phones,
     record::{
-        AddError, Effect, Exchange, Found, add, change, create, find_for_update, found_by, new,
-        rewrite, set_phone,
+        AddError, CallRecord, Effect, Exchange, add, change, create, find_for_update, found_by,
+        new, rewrite, set_phone,
     },
 };
 use crate::{
@@ -30,31 +29,31 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How old a call that a user has asked for may be to be the one that an exchange reports without
-/// naming it (`docs/contracts/kontur.md §6.4` rule 11).
-const ADOPTION: Duration = Duration::from_mins(1);
-/// The most numbers that are tried behind an id that is used again.
-const KEYS: i64 = 10;
-/// How often a record may turn out to be another.
-const MERGES: usize = 8;
+/// The longest age of a call that a user has asked for, to be taken for one that an exchange reports without naming it
+/// (`docs/contracts/kontur.md §6.4` rule 11).
+const MAX_ADOPTION_AGE: Duration = Duration::from_mins(1);
+/// The most suffixes that are tried for a reused id.
+const MAX_KEY_SUFFIXES: i64 = 10;
+/// The most merges that are followed from one record to the next.
+const MAX_MERGES: usize = 8;
 
-/// What an integration reports.
+/// A report of an integration.
 #[derive(Clone, Debug)]
 pub enum Report {
     Started(Notice),
-    /// A message that is told in full already.
+    /// A message that needs nothing from the store.
     Plain(Message),
     Recording(ReportedRecording),
     Registered(History, Vec<ReportedRecording>),
 }
 
 impl Report {
-    /// Whether a call that is not known is made. All other messages come again until it is.
+    /// True if the report creates an unknown call. Other messages are repeated by the exchange until the call exists.
     fn creates(&self) -> bool {
         matches!(self, Self::Started(_) | Self::Registered(..))
     }
 
-    /// The traits of the call it is about.
+    /// The traits by which the call is identified.
     fn identity(&self) -> Identity {
         match self {
             Self::Started(notice) => Identity::of_start(notice),
@@ -70,13 +69,13 @@ impl Report {
     }
 }
 
-/// An id of the exchange, and the calls that have it.
+/// An id of the exchange, with the calls that have it.
 struct Named<'a> {
     id: &'a str,
-    /// The one that the report is about.
-    found: Option<Found>,
+    /// The call that the report is about.
+    found: Option<CallRecord>,
     /// The calls that have the id, the newest first, when the report contradicts them all.
-    others: Vec<Found>,
+    others: Vec<CallRecord>,
 }
 
 impl<'a> Named<'a> {
@@ -92,8 +91,8 @@ impl<'a> Named<'a> {
             communication::list_external_for_update(tx, workspace, exchange.integration, id)?;
         let mut others = rows
             .into_iter()
-            .map(Found::of)
-            .collect::<Result<Vec<Found>>>()?;
+            .map(CallRecord::of)
+            .collect::<Result<Vec<CallRecord>>>()?;
         let mut identity = report.identity();
         identity.phone = key_among(tx, origin, &identity.client_phone, &others)?;
         let calls: Vec<(&Call, Option<&str>)> = others
@@ -108,8 +107,9 @@ impl<'a> Named<'a> {
         Ok(Self { id, found, others })
     }
 
-    /// Gives a call the id. Where the exchange has used it before, the call gets a number behind it and says so.
-    fn give(&self, tx: &mut Tx<'_>, found: &mut Found) -> Result<()> {
+    /// Gives the id to a call. If the exchange has used it before, the call gets the id with a number as suffix, and
+    /// a note.
+    fn give(&self, tx: &mut Tx<'_>, found: &mut CallRecord) -> Result<()> {
         let (Some(newest), Some(first)) = (self.others.first(), self.others.last()) else {
             found.row.external_id = Some(self.id.to_owned());
             return Ok(());
@@ -123,15 +123,15 @@ impl<'a> Named<'a> {
             "The exchange has used the id {} before: communication {}.",
             self.id, newest.row.id
         ));
-        tracing::warn!(workspace = %row.workspace, communication = %row.id, other = %newest.row.id, "an exchange uses the id of a call again");
+        tracing::warn!(workspace = %row.workspace, communication.id = %row.id, other.id = %newest.row.id, "an exchange uses the id of call {} again for call {}", newest.row.id, row.id);
         Ok(())
     }
 }
 
 impl Named<'_> {
-    /// The id with the first number behind it that is free: the exchange may have such ids of its own.
+    /// The id with the first free suffix, as the exchange may use such ids itself.
     fn free_key(&self, tx: &mut Tx<'_>, row: &Communication, first: i64) -> Result<String> {
-        for number in first..first + KEYS {
+        for number in first..first + MAX_KEY_SUFFIXES {
             let key = format!("{}~{number}", self.id);
             let (workspace, integration) = (row.workspace, row.integration);
             if !communication::is_external_taken(tx.conn()?, workspace, integration, &key)? {
@@ -142,12 +142,12 @@ impl Named<'_> {
     }
 }
 
-/// The key of a number that a report names. Mostly a call with it is there, and has its key.
+/// The key of a number in a report. Mostly a call with the number exists and has the key.
 fn key_among(
     tx: &mut Tx<'_>,
     origin: &Origin,
     number: &str,
-    calls: &[Found],
+    calls: &[CallRecord],
 ) -> Result<Option<String>> {
     if calls.is_empty() || number.is_empty() {
         return Ok(None);
@@ -162,15 +162,15 @@ fn key_among(
     Ok(phone::key(number, region))
 }
 
-/// Takes what an integration reports, and says what it did and to which call.
-pub fn take(
+/// Applies a report of an integration. Returns the call and the effect on it.
+pub fn apply(
     app: &Domain,
     tx: &mut Tx<'_>,
     origin: &Origin,
     exchange: &Exchange,
     refs: &Refs,
     report: Report,
-) -> Result<(Found, Effect)> {
+) -> Result<(CallRecord, Effect)> {
     let external = refs.external.as_deref().map(|id| exchange.bare(id));
     let mut named = external
         .map(|id| Named::find(tx, origin, exchange, id, &report))
@@ -187,7 +187,7 @@ pub fn take(
                 named.give(tx, &mut start)?;
             }
             let Some(made) = create(app, tx, origin, start, message)? else {
-                // Another node has made it since we looked.
+                // Another node has created the call since the read above.
                 return Err(Error::Busy);
             };
             return Ok((made, Effect::Created));
@@ -195,7 +195,7 @@ pub fn take(
         None => return Err(not_found(&refs.shown())),
     };
     if found.row.deleted_at.is_some() {
-        // It is the users' wish that it is gone; the exchange need not know.
+        // A user has deleted the call, and the exchange need not know that.
         return Ok((found, Effect::Unchanged));
     }
     let message = message(tx, origin, report)?;
@@ -216,7 +216,7 @@ trait Shown {
 }
 
 impl Shown for Refs {
-    /// The id that was sent, as errors repeat it.
+    /// The id that was sent, as errors show it.
     fn shown(&self) -> String {
         match (&self.communication, &self.external) {
             (Some(id), _) => id.to_string(),
@@ -226,16 +226,16 @@ impl Shown for Refs {
     }
 }
 
-/// The call that a report is about, held until the end of the transaction; and whether the exchange's id
-/// in the report is that call's, and not another's.
+/// The call that a report is about, locked until the end of the transaction, and true if the exchange's id in the
+/// report belongs to that call.
 fn locate(
     tx: &mut Tx<'_>,
     origin: &Origin,
     exchange: &Exchange,
     refs: &Refs,
-    by_external: Option<Found>,
+    by_external: Option<CallRecord>,
     report: &Report,
-) -> Result<Option<(Found, bool)>> {
+) -> Result<Option<(CallRecord, bool)>> {
     let Some(id) = refs.communication else {
         let found = match (by_external, report) {
             (None, Report::Started(notice)) => adopt(tx, origin, exchange, notice)?,
@@ -247,17 +247,15 @@ fn locate(
         .filter(|found| found.row.integration == exchange.integration)
         .ok_or_else(|| not_found(&id.to_string()))?;
     match by_external {
-        Some(other) if other.row.id != named.row.id => {
-            settle_two(tx, origin, named, other).map(Some)
-        }
+        Some(other) if other.row.id != named.row.id => merge(tx, origin, named, other).map(Some),
         _ => Ok(Some((named, true))),
     }
 }
 
-/// The record with this id, or the one that it turned out to be.
-fn follow(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+/// The record with this id, or the one that it was merged into.
+fn follow(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<CallRecord>> {
     let mut id = id;
-    for _ in 0..MERGES {
+    for _ in 0..MAX_MERGES {
         let Some(found) = find_for_update(tx, origin, id)? else {
             return Ok(None);
         };
@@ -269,13 +267,13 @@ fn follow(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found
     Ok(None)
 }
 
-/// The call that a user has asked for and that an exchange reports without saying so.
+/// The call that a user has asked for, if an exchange reports it without naming it.
 fn adopt(
     tx: &mut Tx<'_>,
     origin: &Origin,
     exchange: &Exchange,
     notice: &Notice,
-) -> Result<Option<Found>> {
+) -> Result<Option<CallRecord>> {
     if notice.direction != Some(Direction::Outbound) {
         return Ok(None);
     }
@@ -283,7 +281,7 @@ fn adopt(
     let Some(phone) = phone::key(&notice.client_phone, region) else {
         return Ok(None);
     };
-    let since = origin.at - ADOPTION;
+    let since = origin.at - MAX_ADOPTION_AGE;
     let pending = communication::find_pending_for_update(
         tx,
         origin.workspace,
@@ -291,36 +289,36 @@ fn adopt(
         &phone,
         since,
     )?;
-    pending.map(Found::of).transpose()
+    pending.map(CallRecord::of).transpose()
 }
 
-/// Two records for one call: a user's wish and what the exchange has reported since become one when
-/// their phones agree; else the id that we gave counts (`docs/contracts/kontur.md §6.4` rule 13).
-fn settle_two(
+/// Merges two records of one call: a user's request, and the exchange's reports since. If their phones differ, the id
+/// that this server has given counts (`docs/contracts/kontur.md §6.4` rule 13).
+fn merge(
     tx: &mut Tx<'_>,
     origin: &Origin,
-    named: Found,
-    other: Found,
-) -> Result<(Found, bool)> {
-    let is_wish = named.row.external_id.is_none()
+    named: CallRecord,
+    other: CallRecord,
+) -> Result<(CallRecord, bool)> {
+    let is_user_request = named.row.external_id.is_none()
         && named.call.legs().is_empty()
         && named.call.history.is_none();
     let agree = match (named.phone(), other.phone()) {
         (Some(one), Some(other)) => one == other,
         _ => true,
     };
-    if !is_wish || !agree || other.row.deleted_at.is_some() {
-        tracing::warn!(workspace = %origin.workspace, communication = %named.row.id, other = %other.row.id, "a message names two calls; the communicationId counts");
+    if !is_user_request || !agree || other.row.deleted_at.is_some() {
+        tracing::warn!(workspace = %origin.workspace, communication.id = %named.row.id, other.id = %other.row.id, "a message names the calls {} and {}; its `communicationId` counts", named.row.id, other.row.id);
         return Ok((named, false));
     }
     let mut survivor = other;
-    // Taken over silently; it is written together with what the message says.
+    // No event is written here: the survivor is written together with the message.
     survivor.call.dial = survivor.call.dial.or(named.call.dial.clone());
     let text = serde_json::to_string(&survivor.call).map_err(Error::internal)?;
     if text != survivor.row.call {
         survivor.row.call = text;
         set_phone(tx, &mut survivor)?;
-        // With its timer: the message itself may turn out to be no news.
+        // The timer is written, too, as the message itself may change nothing.
         rewrite(tx, survivor.clone())?;
         let users = survivor.call.participants();
         communication::add_users(tx, origin.workspace, survivor.row.id, &users)?;
@@ -348,7 +346,7 @@ fn settle_two(
     Ok((survivor, true))
 }
 
-/// The report as the call understands it: files become permanent.
+/// The message of a report. Its files become permanent.
 fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> {
     Ok(match report {
         Report::Started(notice) => Message::Started(notice),
@@ -361,7 +359,7 @@ fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> 
         Report::Registered(history, reported) => {
             let mut recordings = Vec::new();
             for reported in reported {
-                // The next look at the history may bring a file that is still there.
+                // The next import of the history may name a file that still exists.
                 recordings.extend(bind(tx, origin, reported, true)?);
             }
             Message::History(history, recordings)
@@ -382,7 +380,7 @@ fn bind(
         realtime_call_item_id: reported.realtime_call_item_id,
         recording: Recording {
             file_id: file.id.0,
-            // What is kept counts, not what is said about it.
+            // The stored file's own properties count, not those in the report.
             file_name: file.name,
             content_type: file.content_type,
             content_length: file.size,

@@ -1,5 +1,4 @@
-//! Whose number it is: kept when contacts and companies are written, and told to the calls that came
-//! before.
+//! The owners of numbers: stored when contacts and companies are written, and linked with earlier calls.
 
 use prichal_core::event::{Author, Entity, Origin};
 use prichal_store::{Tx, communication, entity, phone as store};
@@ -10,11 +9,11 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// How many older calls are linked at once with somebody whose numbers have become known.
-const OLDER_CALLS: usize = 500;
+/// The most earlier calls that are linked with an owner of new numbers.
+const MAX_LINKED_CALLS: usize = 500;
 
-/// Keeps the numbers of a contact or company that was changed, and links the calls of numbers that are
-/// new with it. Nothing for other kinds.
+/// Stores the numbers of a changed contact or company, and links it with the calls of its new numbers. Other kinds of
+/// entity have no numbers.
 pub fn note(tx: &mut Tx<'_>, origin: &Origin, written: &entity::Entity) -> Result<()> {
     if !has_phones(written.kind) {
         return Ok(());
@@ -31,21 +30,21 @@ pub fn note(tx: &mut Tx<'_>, origin: &Origin, written: &entity::Entity) -> Resul
     };
     let end = (written.kind, written.id.0);
     let fresh = store::put(tx, origin.workspace, end.0, end.1, &keys)?;
-    tell_older_calls(tx, origin, end, &fresh)
+    link_older_calls(tx, origin, end, &fresh)
 }
 
-/// The same for an entity that was only now inserted, with the keys of its numbers.
+/// The same for a new entity, with the keys of its numbers.
 pub fn note_first(tx: &mut Tx<'_>, origin: &Origin, end: Entity, keys: &[String]) -> Result<()> {
     store::put_first(tx, origin.workspace, end.0, end.1, keys);
-    tell_older_calls(tx, origin, end, keys)
+    link_older_calls(tx, origin, end, keys)
 }
 
-fn tell_older_calls(tx: &mut Tx<'_>, origin: &Origin, end: Entity, fresh: &[String]) -> Result<()> {
+fn link_older_calls(tx: &mut Tx<'_>, origin: &Origin, end: Entity, fresh: &[String]) -> Result<()> {
     let system = Origin {
         author: Author::system(),
         ..origin.clone()
     };
-    let mut room = OLDER_CALLS;
+    let mut room = MAX_LINKED_CALLS;
     for key in fresh {
         if room == 0 {
             break;

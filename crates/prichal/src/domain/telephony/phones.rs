@@ -1,4 +1,4 @@
-//! Which contacts, companies and deals belong to a number (`docs/contracts/kontur.md §10`).
+//! The contacts, companies and deals of a number (`docs/contracts/kontur.md §10`).
 
 use prichal_core::{
     call::{Call, Direction},
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::living;
 use crate::error::Result;
 
-/// Whether entities of a kind have numbers.
+/// True if entities of a kind have numbers.
 pub fn has_phones(kind: EntityKind) -> bool {
     matches!(kind, EntityKind::Contact | EntityKind::Company)
 }
@@ -73,7 +73,7 @@ pub fn matches(conn: &mut Conn, workspace: WorkspaceId, keys: &[String]) -> Resu
     Ok(owners.iter().copied().chain(deals).collect())
 }
 
-/// A deal that goes on.
+/// An active deal.
 pub struct Deal {
     pub id: EntityId,
     pub members: Value,
@@ -102,7 +102,7 @@ pub fn active_deals(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) ->
     Ok(deals)
 }
 
-/// A deal is active while its stage is a normal one: the vendor's own three have no positive ids.
+/// A deal is active while the id of its stage is positive. The three final stages have other ids.
 fn active_deal(conn: &mut Conn, workspace: WorkspaceId, id: uuid::Uuid) -> Result<Option<Deal>> {
     let Some((members, row)) = living(conn, workspace, EntityKind::Deal, id)? else {
         return Ok(None);

@@ -1,13 +1,12 @@
-//! The record of a call: found, changed, written.
+//! The record of a call: reading, changing and writing it.
 
 use prichal_core::{
-    call::{Call, Head, Message, Moment, Refusal, created_at, snapshot},
+    call::{Call, Head, Links, Message, Moment, Refusal, created_at, snapshot},
     event::{Author, Entity, EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, IntegrationId, WorkspaceId},
     time::Timestamp,
     update_info::UpdateInfo,
 };
-use prichal_dialect::kontur::communication::{Links, model};
 use prichal_store::{
     Conn, Tx,
     communication::{self, Communication, FoundBy},
@@ -20,14 +19,23 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A call as it is kept.
+/// A stored call.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct CallRecord {
     pub row: Communication,
     pub call: Call,
 }
 
-/// What a message did.
+/// The members of a call's model besides its evidence.
+#[derive(Clone, Debug)]
+pub struct CallView {
+    pub head: Head,
+    pub links: Links,
+    /// JSON.
+    pub facts: Option<String>,
+}
+
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Created,
@@ -45,7 +53,7 @@ impl Effect {
     }
 }
 
-/// Whose call it is.
+/// The exchange that a call belongs to.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub integration: IntegrationId,
@@ -66,7 +74,7 @@ impl Exchange {
     }
 }
 
-impl Found {
+impl CallRecord {
     pub(super) fn of(row: Communication) -> Result<Self> {
         let call = serde_json::from_str(&row.call).map_err(Error::internal)?;
         Ok(Self { row, call })
@@ -90,7 +98,7 @@ impl Found {
         (EntityKind::Communication, self.row.id.0)
     }
 
-    /// When the call began.
+    /// The time at which the call began.
     pub fn begun_at(&self) -> Timestamp {
         created_at(&self.call, &self.head()).timestamp()
     }
@@ -100,17 +108,13 @@ impl Found {
         self.row.found_by.phone.clone()
     }
 
-    /// The model, with its facts where they are asked for.
-    pub fn model(&self, conn: &mut Conn, with_facts: bool) -> Result<String> {
-        let facts = with_facts.then(|| self.facts(conn)).transpose()?;
-        let links = self.links(conn)?;
-        Ok(model(
-            &self.call,
-            &self.head(),
-            &links,
-            &self.row.update_info,
-            facts.as_deref(),
-        ))
+    /// The members of its model besides the evidence. The facts are left out unless they are asked for.
+    pub fn view(&self, conn: &mut Conn, with_facts: bool) -> Result<CallView> {
+        Ok(CallView {
+            facts: with_facts.then(|| self.facts(conn)).transpose()?,
+            links: self.links(conn)?,
+            head: self.head(),
+        })
     }
 
     /// The facts as JSON: those of the call itself, and whether a missed one was called back.
@@ -145,20 +149,24 @@ impl Found {
 }
 
 /// A call that is not deleted.
-pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<Found>> {
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: EntityId) -> Result<Option<CallRecord>> {
     let row = communication::find(conn, workspace, id)?;
     row.filter(|row| row.deleted_at.is_none())
-        .map(Found::of)
+        .map(CallRecord::of)
         .transpose()
 }
 
-pub fn find_for_update(tx: &mut Tx<'_>, origin: &Origin, id: EntityId) -> Result<Option<Found>> {
+pub fn find_for_update(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    id: EntityId,
+) -> Result<Option<CallRecord>> {
     let row = communication::find_for_update(tx, origin.workspace, id)?;
-    row.map(Found::of).transpose()
+    row.map(CallRecord::of).transpose()
 }
 
-pub fn all_of(rows: Vec<Communication>) -> Result<Vec<Found>> {
-    rows.into_iter().map(Found::of).collect()
+pub fn all_of(rows: Vec<Communication>) -> Result<Vec<CallRecord>> {
+    rows.into_iter().map(CallRecord::of).collect()
 }
 
 pub(super) enum AddError {
@@ -166,7 +174,7 @@ pub(super) enum AddError {
     Other(Error),
 }
 
-/// Adds a message to a call, and whom it names that the workspace does not know.
+/// Adds a message to a call, and marks the users in it that the workspace does not know.
 pub(super) fn add(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -189,9 +197,9 @@ pub(super) fn add(
     Ok(call)
 }
 
-/// A record with nothing in it.
-pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId) -> Found {
-    Found {
+/// An empty record.
+pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId) -> CallRecord {
+    CallRecord {
         row: Communication {
             workspace: origin.workspace,
             id,
@@ -214,19 +222,19 @@ pub fn new(origin: &Origin, exchange: &Exchange, id: EntityId) -> Found {
     }
 }
 
-/// Writes a new record with its first message. Nothing when its id, or the exchange's, is taken.
+/// Writes a new record with its first message. `None` if its id or the exchange's id is taken.
 pub fn create(
     app: &Domain,
     tx: &mut Tx<'_>,
     origin: &Origin,
-    start: Found,
+    start: CallRecord,
     message: Message,
-) -> Result<Option<Found>> {
+) -> Result<Option<CallRecord>> {
     let call = add(tx, origin.workspace, &start.call, message).map_err(|error| match error {
         AddError::Refused(refusal) => Error::invalid("items", refusal.to_string()),
         AddError::Other(error) => error,
     })?;
-    let mut made = Found { call, ..start };
+    let mut made = CallRecord { call, ..start };
     let keys = set_phone(tx, &mut made)?;
     settle(tx, origin, &mut made)?;
     let links = wanted_links(tx, &made, &keys)?;
@@ -246,18 +254,18 @@ pub fn create(
         let id = EventId::generate(origin.at);
         tx.append(NewEvent::link(id, origin, made.end(), end));
     }
-    app.telephony.watch.set(made.row.found_by.due_at);
+    app.telephony.deadline.set(made.row.found_by.due_at);
     Ok(Some(made))
 }
 
-/// Writes what a call has become, if that is anything else than it was.
+/// Writes a call, if it has changed.
 pub fn change(
     app: &Domain,
     tx: &mut Tx<'_>,
     origin: &Origin,
-    before: Found,
-    mut after: Found,
-) -> Result<(Found, Effect)> {
+    before: CallRecord,
+    mut after: CallRecord,
+) -> Result<(CallRecord, Effect)> {
     if before.call == after.call && before.row.external_id == after.row.external_id {
         return Ok((before, Effect::Unchanged));
     }
@@ -287,20 +295,20 @@ pub fn change(
         old,
         new,
     ));
-    app.telephony.watch.set(after.row.found_by.due_at);
+    app.telephony.deadline.set(after.row.found_by.due_at);
     Ok((after, Effect::Updated))
 }
 
-/// Puts the key of the client's number into the row; all of them where there are several.
-pub(super) fn set_phone(tx: &mut Tx<'_>, found: &mut Found) -> Result<Vec<String>> {
+/// Sets the key of the client's number in the row. Returns all keys, of which there may be several.
+pub(super) fn set_phone(tx: &mut Tx<'_>, found: &mut CallRecord) -> Result<Vec<String>> {
     let region = phones::region(tx.conn()?, found.row.workspace)?;
     let keys = phones::of_call(&found.call, region);
     found.row.found_by.phone = keys.first().cloned();
     Ok(keys)
 }
 
-/// Puts into the row what follows from the evidence.
-fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found) -> Result<()> {
+/// Sets the columns that follow from the evidence.
+fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut CallRecord) -> Result<()> {
     found.row.call = serde_json::to_string(&found.call).map_err(Error::internal)?;
     let by = found_by(found);
     found.row.group = match by.responsible {
@@ -313,7 +321,7 @@ fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn found_by(found: &Found) -> FoundBy {
+pub(super) fn found_by(found: &CallRecord) -> FoundBy {
     let facts = found.call.facts();
     FoundBy {
         begun_at: found.begun_at(),
@@ -331,16 +339,16 @@ pub(super) fn found_by(found: &Found) -> FoundBy {
     }
 }
 
-/// All that belongs to its numbers but what a user has taken away from the call.
-fn wanted_links(tx: &mut Tx<'_>, found: &Found, keys: &[String]) -> Result<Vec<Entity>> {
+/// The entities of the call's numbers, without those that a user has unlinked.
+fn wanted_links(tx: &mut Tx<'_>, found: &CallRecord, keys: &[String]) -> Result<Vec<Entity>> {
     let cut = parse_links(&found.row.cut_links);
     let mut wanted = phones::matches(tx.conn()?, found.row.workspace, keys)?;
     wanted.retain(|end| !cut.contains(end));
     Ok(wanted)
 }
 
-/// Links a call with all that belongs to its numbers, and takes away what was there for another one.
-fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, keys: &[String]) -> Result<()> {
+/// Links a call with the entities of its numbers, and removes the links of earlier numbers.
+fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut CallRecord, keys: &[String]) -> Result<()> {
     let wanted = wanted_links(tx, found, keys)?;
     let me = found.end();
     for end in parse_links(&found.row.auto_links) {
@@ -359,7 +367,7 @@ fn relink(tx: &mut Tx<'_>, origin: &Origin, found: &mut Found, keys: &[String]) 
     Ok(())
 }
 
-/// Links a call with somebody whose number has become known, and with their active deals.
+/// Links a call with the owner of its number, and with the owner's active deals.
 pub fn link_owner(tx: &mut Tx<'_>, origin: &Origin, id: EntityId, owner: Entity) -> Result<()> {
     let Some(mut found) = find_for_update(tx, origin, id)? else {
         return Ok(());
@@ -379,7 +387,7 @@ pub fn link_owner(tx: &mut Tx<'_>, origin: &Origin, id: EntityId, owner: Entity)
     rewrite(tx, found)
 }
 
-/// Remembers that a user has taken a link of a call away, or set it again.
+/// Notes that a user has removed a link of a call, or set it again.
 pub fn note_link(
     tx: &mut Tx<'_>,
     origin: &Origin,
@@ -395,7 +403,7 @@ pub fn note_link(
     if is_cut {
         cut.push(end);
     }
-    // What a user sets is not taken away because the number changes.
+    // A link that a user has set stays when the number changes.
     let mut auto = parse_links(&found.row.auto_links);
     auto.retain(|known| *known != end);
     found.row.cut_links = links_text(&cut);
@@ -404,7 +412,7 @@ pub fn note_link(
 }
 
 /// Writes a row whose call has not changed.
-pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
+pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: CallRecord) -> Result<()> {
     let due_at = found.call.give_up_after();
     let due_at = due_at.map(|wait| found.row.update_info.updated_at + wait);
     found.row.found_by = FoundBy {
@@ -415,17 +423,17 @@ pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: Found) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a call softly, or brings it back. Nothing changes when it is so already.
+/// Deletes a call softly, or restores it. Repeating that changes nothing.
 pub fn set_deleted(
     app: &Domain,
     tx: &mut Tx<'_>,
     origin: &Origin,
     id: EntityId,
     is_deleted: bool,
-) -> Result<Found> {
+) -> Result<CallRecord> {
     let missing = || Error::NotFound(format!("Communication {id}"));
     let mut found = find_for_update(tx, origin, id)?.ok_or_else(missing)?;
-    // One that turned out to be another is gone for good.
+    // A record that was merged into another cannot be restored.
     if found.row.merged_into.is_some() {
         return if is_deleted {
             Ok(found)
@@ -446,13 +454,13 @@ pub fn set_deleted(
     tx.append(if is_deleted {
         NewEvent::delete(event, origin, found.end(), shown)
     } else {
-        app.telephony.watch.set(Some(origin.at));
+        app.telephony.deadline.set(Some(origin.at));
         NewEvent::restore(event, origin, found.end(), shown)
     });
     Ok(found)
 }
 
-/// Gives a call up if it is due to be.
+/// Gives a call up if it is due.
 pub fn time_out(
     app: &Domain,
     tx: &mut Tx<'_>,
@@ -474,14 +482,14 @@ pub fn time_out(
         .map(|wait| found.row.update_info.updated_at + wait);
     let is_due = found.row.deleted_at.is_none() && due.is_some_and(|due| due <= now);
     if !is_due {
-        // Somebody was faster, or the row's time is an old one.
+        // The call was given up already, or has changed since its time was read.
         return rewrite(tx, found);
     }
     let call = found
         .call
         .with(Message::TimedOut(Moment::from(now)))
         .map_err(Error::internal)?;
-    let after = Found {
+    let after = CallRecord {
         call,
         row: found.row.clone(),
     };

@@ -1,4 +1,4 @@
-//! Who a caller is sent to: the users responsible for the active deals that carry the number
+//! The users that a caller is redirected to: those responsible for the active deals of the number
 //! (`docs/contracts/kontur.md §7`).
 
 use prichal_core::{
@@ -13,15 +13,15 @@ use uuid::Uuid;
 use super::{living, phones, record};
 use crate::error::Result;
 
-/// By the number of the client. An unknown one has nobody.
+/// Finds the users by the number of the client. An unknown number has none.
 pub fn by_phone(conn: &mut Conn, workspace: WorkspaceId, number: &str) -> Result<Vec<Uuid>> {
     let keys = phone::keys(number, phones::region(conn, workspace)?);
     let ends = phones::matches(conn, workspace, &keys)?;
     responsible(conn, workspace, &ends)
 }
 
-/// By a call that is registered: what it is linked with counts, so that a user's correction does. `None`
-/// if there is no such call.
+/// Finds the users by a registered call. Its links count, including corrections by users. `None` if there is no such
+/// call.
 pub fn by_call(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -36,7 +36,7 @@ pub fn by_call(
     let mut ends: Vec<Entity> = entity::links(conn, workspace, me)?;
     let cut = record::parse_links(&found.cut_links);
     let deals = phones::active_deals(conn, workspace, &ends)?;
-    // A deal that a user took away from the call does not come back through its contact.
+    // A deal that a user has unlinked from the call does not come back through its contact.
     ends = deals
         .iter()
         .map(|deal| (EntityKind::Deal, deal.id.0))
@@ -59,7 +59,7 @@ fn responsible(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Resu
     Ok(users)
 }
 
-/// Whether a user can be sent calls: there, active and not hidden.
+/// True if calls can be sent to a user, who has to exist and to be active and not hidden.
 fn is_at_work(conn: &mut Conn, workspace: WorkspaceId, user: Uuid) -> Result<bool> {
     let Some((members, _)) = living(conn, workspace, EntityKind::User, user)? else {
         return Ok(false);

@@ -1,7 +1,7 @@
-//! Numbers are keyed anew when the rules for keys, or a workspace's region, are others than before.
+//! The keys of numbers are recomputed after a change of the rules for keys or of a workspace's region.
 //!
-//! In steps, each a transaction that also keeps how far it has come: a server that is stopped goes on at its next
-//! start. Meanwhile what is not keyed yet is found by its old key. Links and events stay as they are.
+//! Each batch is a transaction that also stores the progress, so the work goes on after a restart. Meanwhile, numbers
+//! that are not recomputed yet are found by their old keys. Links and events do not change.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use prichal_store::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{phones, record::Found};
+use super::{phones, record::CallRecord};
 use crate::{
     domain::Domain,
     error::{Error, Result},
 };
 
-/// The most rows of one step.
-const STEP: i64 = 100;
-/// The most workspaces that are looked up at once.
-const WORKSPACES: i64 = 100;
-/// The wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(10);
+/// The most rows of one batch.
+const BATCH: i64 = 100;
+/// The most workspaces of one read.
+const WORKSPACE_BATCH: i64 = 100;
+/// The wait after an error of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// The kinds that have numbers, in the order of keying.
 const KINDS: [EntityKind; 3] = [
     EntityKind::Company,
@@ -36,7 +36,7 @@ const KINDS: [EntityKind; 3] = [
     EntityKind::Communication,
 ];
 
-/// Keys numbers anew until `stop`.
+/// Recomputes keys until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         let worked = tokio::select! {
@@ -49,9 +49,9 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                 Err(error) => {
                     tracing::error!(
                         error = error as &dyn std::error::Error,
-                        "cannot key phone numbers anew"
+                        "cannot recompute the keys of phone numbers"
                     );
-                    app.clock.sleep_until(app.clock.now() + PAUSE).await;
+                    app.clock.sleep_until(app.clock.now() + RETRY_DELAY).await;
                 }
             }
         };
@@ -63,13 +63,13 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keys every workspace that is behind. One that fails does not keep the others.
+/// Recomputes the keys of all workspaces that are behind. A failure in one does not stop the others.
 async fn catch_up(app: &Domain) -> Result<()> {
     let (mut after, mut failed) = (None, Ok(()));
     loop {
         let look = move |conn: &mut Conn| {
             let rules = format!("{RULES}:");
-            Ok::<_, Error>(store::list_behind(conn, &rules, after, WORKSPACES)?)
+            Ok::<_, Error>(store::list_behind(conn, &rules, after, WORKSPACE_BATCH)?)
         };
         let behind = app.db.read(look).await?;
         let Some(last) = behind.last().copied() else {
@@ -97,7 +97,7 @@ fn rules(region: Region) -> String {
     format!("{RULES}:{}", region.name())
 }
 
-/// Begins anew: the region has changed.
+/// Starts a workspace over, after its region has changed.
 pub fn begin(tx: &mut Tx<'_>, workspace: WorkspaceId, region: Region) -> Result<()> {
     store::set_progress(tx, workspace, &first(region))?;
     Ok(())
@@ -111,7 +111,7 @@ fn first(region: Region) -> Progress {
     }
 }
 
-/// Keys some more of a workspace. True when that was the last.
+/// Recomputes a batch of a workspace. True after the last one.
 fn step(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {
     let kept = store::progress(tx, workspace)?;
     let region = phones::region(tx.conn()?, workspace)?;
@@ -136,7 +136,7 @@ fn step(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {
     Ok(progress.kind == DONE)
 }
 
-/// Keys some contacts or companies, and tells the last of them; nothing when there are no more.
+/// Recomputes the keys of some contacts or companies, and returns the last id. `None` if there are no more.
 fn key_owners(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -144,7 +144,7 @@ fn key_owners(
     after: Uuid,
     region: Region,
 ) -> Result<Option<Uuid>> {
-    let some = entity::list_after_for_update(tx, workspace, kind, after, STEP)?;
+    let some = entity::list_after_for_update(tx, workspace, kind, after, BATCH)?;
     for (id, members) in &some {
         let members = serde_json::from_str(members).map_err(Error::internal)?;
         let keys = phones::keys(kind, &members, region);
@@ -159,10 +159,10 @@ fn key_calls(
     after: Uuid,
     region: Region,
 ) -> Result<Option<Uuid>> {
-    let some = communication::list_after_for_update(tx, workspace, after, STEP)?;
+    let some = communication::list_after_for_update(tx, workspace, after, BATCH)?;
     let last = some.last().map(|row| row.id.0);
     for row in some {
-        let found = Found::of(row)?;
+        let found = CallRecord::of(row)?;
         let key = phones::of_call(&found.call, region).into_iter().next();
         if key != found.phone() {
             communication::set_phone(tx, workspace, found.row.id, key.as_deref())?;

@@ -1,7 +1,7 @@
-//! Calls that nobody ends are given up in time (`docs/contracts/kontur.md §6.6`).
+//! Calls without an end are given up after a time (`docs/contracts/kontur.md §6.6`).
 //!
-//! When that is stands in the call's row, so it survives restarts, and every node looks. Who gives a
-//! call up checks again under the row's lock, so that it happens once.
+//! The time is stored in the call's row, so it survives restarts, and every node reads it. It is checked again under
+//! the row's lock, so that each call is given up once.
 
 use std::{
     sync::atomic::{
@@ -30,21 +30,21 @@ use crate::{
     error::Result,
 };
 
-/// How many calls are given up before the next look.
+/// The calls of one read.
 const BATCH: i64 = 100;
-/// How often the store is looked at where other nodes write to it.
-const LOOK: Duration = Duration::from_secs(10);
-/// How long to wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The interval between reads of the store if other nodes write to it.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// The wait after an error of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// When the next call is due, as far as this node knows.
-pub struct Alarm {
+/// The due time of the next call that this node knows of.
+pub struct Deadline {
     /// In microseconds since 1970.
     at: AtomicI64,
     changed: Notify,
 }
 
-impl Default for Alarm {
+impl Default for Deadline {
     fn default() -> Self {
         Self {
             at: AtomicI64::new(i64::MAX),
@@ -53,8 +53,8 @@ impl Default for Alarm {
     }
 }
 
-impl Alarm {
-    /// A call is due at this time.
+impl Deadline {
+    /// Notes the due time of a call.
     pub fn set(&self, due: Option<Timestamp>) {
         let Some(due) = due else { return };
         if due.micros() < self.at.fetch_min(due.micros(), AcqRel) {
@@ -63,26 +63,26 @@ impl Alarm {
     }
 }
 
-/// Gives up what is due until `stop`.
+/// Gives up due calls until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
-        // What is written from here on sets the alarm itself.
-        app.telephony.watch.at.store(i64::MAX, Release);
+        // Writes from here on set the deadline themselves.
+        app.telephony.deadline.at.store(i64::MAX, Release);
         let next = match give_up(&app).await {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "cannot look for calls that nobody ends"
+                    "cannot read the calls that are due to be given up"
                 );
-                Some(app.clock.now() + PAUSE)
+                Some(app.clock.now() + RETRY_DELAY)
             }
         };
-        app.telephony.watch.set(next);
+        app.telephony.deadline.set(next);
         loop {
-            let at = Timestamp::from_micros(app.telephony.watch.at.load(Acquire));
+            let at = Timestamp::from_micros(app.telephony.deadline.at.load(Acquire));
             tokio::select! {
-                () = app.telephony.watch.changed.notified() => {}
+                () = app.telephony.deadline.changed.notified() => {}
                 () = app.clock.sleep_until(at) => break,
                 () = stop.cancelled() => break,
             }
@@ -91,7 +91,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives up what is due, and says when to look again.
+/// Gives up due calls, and returns the time of the next read.
 async fn give_up(app: &Domain) -> Result<Option<Timestamp>> {
     let now = app.clock.now();
     let (due, next) = app
@@ -99,19 +99,19 @@ async fn give_up(app: &Domain) -> Result<Option<Timestamp>> {
         .read(move |conn| communication::list_due(conn, now, BATCH))
         .await?;
     let is_full = i64::try_from(due.len()).is_ok_and(|due| due == BATCH);
-    // One that is long in coming must not keep the others.
+    // A slow write for one call must not delay the others.
     let done = due.into_iter().map(|one| give_one_up(app, one, now));
     if join_all(done).await.contains(&false) {
-        return Ok(Some(now + PAUSE));
+        return Ok(Some(now + RETRY_DELAY));
     }
     if is_full {
         return Ok(Some(now));
     }
-    let look = (app.db.engine() == Engine::Postgres).then(|| now + LOOK);
+    let look = (app.db.engine() == Engine::Postgres).then(|| now + POLL_INTERVAL);
     Ok(next.into_iter().chain(look).min())
 }
 
-/// Gives a call up. False when that has failed.
+/// Gives a call up. False if that has failed.
 async fn give_one_up(
     app: &Domain,
     (workspace, id): (WorkspaceId, EntityId),
@@ -134,7 +134,7 @@ async fn give_one_up(
     match write.await {
         Ok(()) => true,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, communication = %id, "cannot give a call up");
+            tracing::error!(error = &error as &dyn std::error::Error, %workspace, communication.id = %id, "cannot give up call {id}");
             false
         }
     }

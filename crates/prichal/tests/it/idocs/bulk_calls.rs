@@ -262,7 +262,7 @@ async fn a_claim_that_fails_is_made_again() {
     let element = us.metadata(&[&blob]);
     let started = us.api.post(CREATE, bulk([element])).await.ok();
     eventually("a claim fails", || async {
-        log.has("a bulk call cannot go on").then_some(())
+        log.has("cannot claim elements of bulk calls").then_some(())
     })
     .await;
     installation.execute("ALTER TABLE bulk RENAME COLUMN elsewhere TO owner");

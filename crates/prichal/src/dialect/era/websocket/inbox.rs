@@ -22,7 +22,7 @@ use crate::{
     domain::channel::{
         self,
         request::Request,
-        run::{Now, run_now},
+        run::{ImmediateRun, run_now},
     },
     platform::{access::ChannelHandle, memory::Hold},
 };
@@ -98,7 +98,7 @@ async fn receive(
     let loaded = load(app, handle.workspace, code)
         .await
         .map_err(|error| said(&error))?;
-    let now = Now {
+    let now = ImmediateRun {
         handle: Some(&handle),
         workspace: handle.workspace,
         kind: Kind::Socket,

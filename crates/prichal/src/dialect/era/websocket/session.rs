@@ -50,7 +50,7 @@ use crate::{
         channel::{
             self,
             request::{Request, START},
-            run::{Now, run_now, value},
+            run::{ImmediateRun, run_now, value},
             sockets::{Close, Frame},
         },
         document,
@@ -229,7 +229,7 @@ impl Session {
     async fn converse(
         &mut self,
         socket: &mut Socket,
-        place: &mut channel::sockets::Place<'_>,
+        place: &mut channel::sockets::SocketGuard<'_>,
     ) -> End {
         let (mut missed, mut was_partial) = (0, false);
         let mut next_ping = self.app.clock.now() + PING_INTERVAL;
@@ -380,7 +380,7 @@ impl Session {
             return Ok(());
         }
         let lane = self.handle.lane();
-        let found = channel::as_it_is(&self.app, lane).await?;
+        let found = channel::by_id_uncached(&self.app, lane).await?;
         let admits = |found: &Arc<ChannelHandle>| {
             let admits = |address| found.channel.admits(address);
             self.address.is_none_or(admits)
@@ -596,7 +596,7 @@ impl Session {
             self.id,
         );
         let work = async move {
-            let now = Now {
+            let now = ImmediateRun {
                 handle: Some(&handle),
                 workspace: handle.workspace,
                 kind: Kind::Socket,

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::EntityModel;
 use crate::{
-    domain::entity::{Place, draft::Draft},
+    domain::entity::{EntityRef, draft::Draft},
     error::Result,
 };
 
@@ -107,7 +107,7 @@ pub(super) fn write(
     drafts: &[(String, Draft)],
     origin: &Origin,
     authority: Authority,
-) -> Result<(String, Vec<Place>)> {
+) -> Result<(String, Vec<EntityRef>)> {
     let (mut items, mut changed) = (Vec::with_capacity(drafts.len()), Vec::new());
     for (key, draft) in drafts {
         let made = draft.write(tx, origin, authority)?;

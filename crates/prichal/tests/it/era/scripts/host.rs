@@ -187,9 +187,9 @@ async fn changes_of_a_script_are_committed_at_its_end() {
         ),
         ("entities.link({companyId: 'x'})", "companyId"),
         ("entities.get('contacts')", "arguments are wrong"),
-        ("kv.set('', 1)", "A key has 1 to 256 characters"),
+        ("kv.set('', 1)", "A key must have 1 to 256 characters"),
         ("kv.set('k', 'x'.repeat(70000))", "longer than 64 KiB"),
-        ("events.publish('')", "An event has a name"),
+        ("events.publish('')", "An event must have a name"),
         (
             "for (let i = 0; i < 200; i++) kv.set('k' + i, 'x'.repeat(60000))",
             "at most 8 MiB",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prichal::domain::document::evidence::MOST;
+use prichal::domain::document::evidence::MAX_KEPT;
 use prichal_core::id::WorkspaceId;
 use prichal_sign::{
     Time,
@@ -104,7 +104,7 @@ async fn the_oldest_lists_make_room() {
     });
     let db = &exchange.hub.app.db;
     let fill = move |tx: &mut Tx<'_>| {
-        for n in 1..=u64::try_from(MOST).expect("positive") {
+        for n in 1..=u64::try_from(MAX_KEPT).expect("positive") {
             let old = Evidence {
                 url: n.to_string(),
                 kind: "crl".to_owned(),
@@ -126,9 +126,9 @@ async fn the_oldest_lists_make_room() {
     for (url, stays) in [
         (format!("{}/root.crl", lists.url), true),
         (format!("{}/issuer.crl", lists.url), true),
-        ((MOST - 2).to_string(), true),
-        ((MOST - 1).to_string(), false),
-        (MOST.to_string(), false),
+        ((MAX_KEPT - 2).to_string(), true),
+        ((MAX_KEPT - 1).to_string(), false),
+        (MAX_KEPT.to_string(), false),
     ] {
         let wanted = url.clone();
         let find = move |conn: &mut Conn| evidence::find(conn, &wanted, START);

@@ -1,20 +1,13 @@
-//! The models of entities and of integration instances in answers (`docs/contracts/kontur.md §5`).
+//! The model of an entity: the text that answers and scripts are given (`docs/contracts/kontur.md §5`).
 //!
 //! A model is on the hot path of every write, so it splices the members' text instead of reading it.
 
-use prichal_core::{
-    entity::inner_links,
-    event::EntityKind,
-    integration::{Instance, Secrets},
-    json,
-    update_info::UpdateInfo,
-};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::update_info;
+use super::inner_links;
+use crate::{event::EntityKind, json, update_info::UpdateInfo};
 
-/// The model as answers show it: `updateInfo`, `links` where the kind has them inside, the members,
+/// The model: `updateInfo`, `links` where the kind has them inside, the members,
 /// `id` last. `members` is the text of their object.
 pub fn model(
     kind: EntityKind,
@@ -26,7 +19,7 @@ pub fn model(
     let members = json::inside(members);
     let mut out = String::with_capacity(members.len() + links.len() * 40 + 440);
     out.push_str("{\"updateInfo\":");
-    update_info::push(&mut out, info);
+    info.push(&mut out);
     if let Some((member, _)) = inner_links(kind) {
         out.push_str(",\"links\":{\"");
         out.push_str(member);
@@ -49,23 +42,17 @@ pub fn model(
     out
 }
 
-/// The model of an integration's instance.
-pub fn instance(instance: &Instance, id: Uuid, secrets: Secrets, info: &UpdateInfo) -> String {
-    let members = Value::Object(instance.members(secrets)).to_string();
-    model(EntityKind::Integration, id, &members, &[], info)
-}
-
 #[cfg(test)]
 mod tests {
-    use prichal_core::{
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
         event::{Author, Origin},
         id::WorkspaceId,
         schema::Object,
         time::Timestamp,
     };
-    use serde_json::json;
-
-    use super::*;
 
     #[test]
     fn models_are_valid_json_in_documented_order() {
