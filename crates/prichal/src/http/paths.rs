@@ -89,7 +89,7 @@ impl Paths {
             match known.get(at) {
                 Some(Some(word)) => written.push_str(word),
                 Some(None) if !keeps_names => {
-                    written.extend(given.chars().map(|c| c.to_ascii_lowercase()))
+                    written.extend(given.chars().map(|c| c.to_ascii_lowercase()));
                 }
                 _ => written.push_str(given),
             }

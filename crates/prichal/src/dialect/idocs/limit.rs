@@ -31,12 +31,11 @@ pub(super) async fn limit(State(app): State<App>, request: Request, next: Next) 
     };
     let left = app.limiter.take(token.id, rate, app.clock.now());
     let language = Language::of(request.headers());
-    let mut response = match left.requests {
-        Some(_) => next.run(request).await,
-        None => {
-            let seconds = left.reset;
-            words(&app, &Error::TooMany { seconds }, language)
-        }
+    let mut response = if left.requests.is_some() {
+        next.run(request).await
+    } else {
+        let seconds = left.reset;
+        words(&app, &Error::TooMany { seconds }, language)
     };
     let headers = response.headers_mut();
     headers.insert("x-ratelimit-limit", rate.most.into());

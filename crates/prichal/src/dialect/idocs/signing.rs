@@ -212,26 +212,26 @@ pub(super) async fn check_signature(
         }
         Ok::<_, Error>(context)
     };
-    let Some(context) = company.app.db.read(read).await? else {
+    let Some(found) = company.app.db.read(read).await? else {
         return Ok(None);
     };
-    let bytes = context.blob.size + context.zip.size;
+    let bytes = found.blob.size + found.zip.size;
     let _room = check::room(&company.app, company.id(), bytes).await;
-    let signature = company.app.blobs.read_whole(key(&context.blob)).await?;
+    let signature = company.app.blobs.read_whole(key(&found.blob)).await?;
     let attached = is_attached(&signature).await?;
-    let (content, content_sha256) = check::content(&company.app, attached, &context.zip).await?;
-    let signer = ExpectedSigner::of(&context.document, company.id(), company.bin(), context.iin);
+    let (content, content_sha256) = check::content(&company.app, attached, &found.zip).await?;
+    let signer = ExpectedSigner::of(&found.document, company.id(), company.bin(), found.iin);
     let individual = signer.individual;
     let question = Question {
         signature,
         content,
         content_sha256,
         signer,
-        financial: is_financial(context.document.group),
+        financial: is_financial(found.document.group),
         received_at: company.now,
     };
-    let checked = check::check(&company.app, &context.rules, question).await?;
-    let decision = check::decide(&context.rules, &checked, individual);
+    let checked = check::check(&company.app, &found.rules, question).await?;
+    let decision = check::decide(&found.rules, &checked, individual);
     let Checked { report, proofs, .. } = checked;
     let due_at = match decision {
         Decision::Accepted => None,
@@ -245,8 +245,8 @@ pub(super) async fn check_signature(
     });
     Ok(Some(CheckedSignature {
         submitted,
-        ticket: context.link.ticket.unwrap_or_default(),
-        blob: context.blob,
+        ticket: found.link.ticket.unwrap_or_default(),
+        blob: found.blob,
         attached,
         iin,
         proofs,

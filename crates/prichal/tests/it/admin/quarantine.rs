@@ -49,7 +49,10 @@ async fn hold(hub: &Hub, item: Item) {
         let process = Uuid::new_v4();
         let count = move |tx: &mut prichal_store::Tx<'_>| {
             let counted = quarantine::count_death(tx, alone(item), process, now)?;
-            if counted.as_ref().is_some_and(|one| one.is_held_now()) {
+            if counted
+                .as_ref()
+                .is_some_and(quarantine::Suspect::is_held_now)
+            {
                 held::show(tx, &item, now)?;
             }
             Ok::<_, Error>(counted)
