@@ -1,5 +1,5 @@
 //! The domain: entities, integrations, calls, channels and documents, and the operations on them. It knows the platform
-//! and the store, but no vendor's JSON and no status code.
+//! and the store, but no dialect's JSON and no status code.
 
 pub mod channel;
 pub mod document;

@@ -214,7 +214,7 @@ async fn a_script_sends_what_others_ask_it_to() {
     assert!(
         last["error"]
             .as_str()
-            .is_some_and(|error| error.contains("more than 16 times")),
+            .is_some_and(|error| error.contains("at most 16 runs")),
         "{last}"
     );
     assert_eq!(era.runs("echo").await.len(), 17);

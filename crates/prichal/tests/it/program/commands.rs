@@ -116,7 +116,7 @@ async fn another_master_key_does_not_open_the_store() {
     );
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        !refused.status.success() && said.contains("master key"),
+        !refused.status.success() && said.contains("`master-key`"),
         "{said}"
     );
     std::fs::write(&key, kept).expect("put back");

@@ -459,7 +459,7 @@ async fn a_run_that_kills_the_server_is_held_after_three_deaths() {
     let item = held().await[0].clone();
     assert_eq!((&item["deaths"], &item["kind"]), (&json!(3), &json!("run")));
     let log = std::fs::read_to_string(folder.path().join(LOG)).expect("a log");
-    assert!(log.contains("it is in quarantine"), "{log}");
+    assert!(log.contains("the item is in quarantine"), "{log}");
     let metrics = admin.get("/metrics").await.text;
     assert!(metrics.contains("prichal_quarantined 1"), "{metrics}");
     holders[1].post("/exec", json!({})).await.ok();

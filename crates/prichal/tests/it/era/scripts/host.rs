@@ -186,7 +186,7 @@ async fn changes_of_a_script_are_committed_at_its_end() {
             "'x' is not a valid id",
         ),
         ("entities.link({companyId: 'x'})", "companyId"),
-        ("entities.get('contacts')", "arguments are wrong"),
+        ("entities.get('contacts')", "arguments are invalid"),
         ("kv.set('', 1)", "A key must have 1 to 256 characters"),
         ("kv.set('k', 'x'.repeat(70000))", "longer than 64 KiB"),
         ("events.publish('')", "An event must have a name"),
@@ -204,9 +204,9 @@ async fn changes_of_a_script_are_committed_at_its_end() {
         ),
         (
             "for (let i = 0; i < 2000; i++) kv.set('k' + i, i)",
-            "at most 1000 things",
+            "at most 1000 changes",
         ),
-        ("channel.send({})", "neither a url nor a script"),
+        ("channel.send({})", "neither a `url` nor a script"),
         (
             "entities.link({companyId: '00000000-0000-0000-0000-000000000001', contactId: '00000000-0000-0000-0000-000000000002'})",
             "not found",
@@ -323,7 +323,7 @@ async fn fetch_goes_where_it_may() {
         (
             "https://127.0.0.1:1/".to_owned(),
             json!({ "method": "CONNECT" }),
-            "no method",
+            "not a valid HTTP method",
         ),
         (
             "https://127.0.0.1:1/".to_owned(),
