@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::repository::{Source, assert_none, root};
 
 /// Beginnings of paths on the machines of those who wrote the text.
-const MACHINES: [&str; 4] = ["/work/", "/home/", "/root/", "/Users/"];
+const MACHINES: [&str; 3] = ["/home/", "/root/", "/Users/"];
 /// Folders with notes and samples that are not part of the repository.
 const ELSEWHERE: [&str; 3] = ["reference/", "shared/", "seeds/"];
 
@@ -87,7 +87,7 @@ fn the_finder_finds() {
         ("src/lib.rs", "// see `docs/a.md`", None),
         ("src/lib.rs", "// see docs/a.md.", None),
         ("docs/b.md", "[a](a.md#one), [top](../README.md)", None),
-        ("docs/b.md", "https://host.example/work/x.md", None),
+        ("docs/b.md", "https://host.example/home/x.md", None),
         ("src/lib.rs", "let a = \"../../x\"; // fine", None),
         ("src/lib.rs", "// fuzz/seeds, `../lib.rs`", None),
         (
@@ -127,8 +127,8 @@ fn the_finder_finds() {
         ),
         (
             "docs/b.md",
-            "| `/work/x` |",
-            Some("/work/x is a path of one machine"),
+            "| `/home/x` |",
+            Some("/home/x is a path of one machine"),
         ),
     ];
     for (path, text, expected) in cases {
