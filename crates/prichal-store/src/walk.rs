@@ -84,10 +84,17 @@ pub fn find_for_update(tx: &mut Tx<'_>, walk: &Walk) -> Result<Option<Walk>> {
     tx.conn()?.query_one(&sql, key, read)
 }
 
-/// Work that is not done yet.
-pub fn list(conn: &mut Conn, limit: i64) -> Result<Vec<Walk>> {
-    let sql = format!("SELECT {COLUMNS} FROM walk ORDER BY workspace, kind, item LIMIT $1");
-    conn.query(&sql, params![limit], read)
+/// Lists the walks behind `after`, or from the first one, in the order of their keys.
+pub fn list(conn: &mut Conn, after: Option<&Walk>, limit: i64) -> Result<Vec<Walk>> {
+    let order = "ORDER BY workspace, kind, item LIMIT $1";
+    let Some(after) = after else {
+        let sql = format!("SELECT {COLUMNS} FROM walk {order}");
+        return conn.query(&sql, params![limit], read);
+    };
+    let sql =
+        format!("SELECT {COLUMNS} FROM walk WHERE (workspace, kind, item) > ($2, $3, $4) {order}");
+    let values = params![limit, after.workspace, after.kind.name(), &after.item];
+    conn.query(&sql, values, read)
 }
 
 /// Work of one kind for a workspace that is not done yet.

@@ -49,6 +49,7 @@ pub struct Tx<'a> {
     documents: document::Counts,
     starting: Vec<webhook::Key>,
     usage: usage::Changes,
+    after_commit: Vec<AfterCommit>,
     /// True if the running write has changed something that a roll-back must undo.
     wrote: bool,
     /// The size of the values written so far.
@@ -67,6 +68,7 @@ impl<'a> Tx<'a> {
             documents: document::Counts::default(),
             starting: Vec::new(),
             usage: usage::Changes::default(),
+            after_commit: Vec::new(),
             wrote: false,
             bytes: 0,
             is_optimistic,
@@ -83,6 +85,13 @@ impl<'a> Tx<'a> {
             .map(|text| text.len() as u64)
             .sum::<u64>();
         self.events.push(event);
+    }
+
+    /// Calls `action` on the writer's thread once this transaction is committed, before its callers are answered.
+    /// A write that runs again registers its actions again; those of a transaction that is rolled back are dropped.
+    pub fn after_commit(&mut self, action: impl FnOnce() + 'static) {
+        self.wrote = true;
+        self.after_commit.push(Box::new(action));
     }
 
     /// Changes the number of a workspace's entities of a kind.
@@ -179,7 +188,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Writes the collected rows and numbers the events.
-    fn finish(mut self) -> Result<Vec<LoggedEvent>> {
+    fn finish(mut self) -> Result<(Vec<LoggedEvent>, Vec<AfterCommit>)> {
         self.flush_pending()?;
         crate::entity::write_counts(self.conn, &self.counts)?;
         document::write_counts(self.conn, &self.documents)?;
@@ -190,7 +199,7 @@ impl<'a> Tx<'a> {
         }
         self.usage.write(self.conn)?;
         webhook::write_starts(self.conn, &self.starting)?;
-        Ok(logged)
+        Ok((logged, self.after_commit))
     }
 }
 
@@ -243,6 +252,9 @@ where
         let _ = self.reply.send(Err(error.into()));
     }
 }
+
+/// An action of a write, for the time after its commit.
+type AfterCommit = Box<dyn FnOnce()>;
 
 /// Called with the events of each commit, on the writer's thread, before the callers are answered.
 pub type OnCommit = Arc<dyn Fn(Vec<LoggedEvent>) + Send + Sync>;
@@ -317,6 +329,7 @@ struct WriterThread {
 /// The outcome of a transaction.
 struct Committed {
     events: Vec<LoggedEvent>,
+    after_commit: Vec<AfterCommit>,
     /// The bytes written by each write. Writes beyond the end of this list did not run.
     bytes: Vec<u64>,
 }
@@ -375,6 +388,9 @@ impl WriterThread {
 
     fn committed(&self, batch: Vec<Box<dyn Job>>, done: Committed) {
         self.written.count(&batch, &done.bytes);
+        for action in done.after_commit {
+            action();
+        }
         (self.on_commit)(done.events);
         batch.into_iter().for_each(Job::answer);
     }
@@ -444,8 +460,12 @@ impl WriterThread {
             }
             bytes.push(tx.bytes - before);
         }
-        let events = tx.finish().map_err(Abort::of)?;
-        Ok(Committed { events, bytes })
+        let (events, after_commit) = tx.finish().map_err(Abort::of)?;
+        Ok(Committed {
+            events,
+            after_commit,
+            bytes,
+        })
     }
 
     fn reconnect(&mut self) -> Result<()> {

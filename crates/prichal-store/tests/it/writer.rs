@@ -1,5 +1,7 @@
 //! Group commit: the effect of a write on the others of its batch.
 
+use std::sync::{Arc, Mutex};
+
 use prichal_core::id::TokenId;
 use prichal_store::{
     Error, event,
@@ -135,6 +137,30 @@ async fn a_panic_outside_of_the_writes_does_not_stop_the_writer() {
     store.committed.clear_poison();
     assert!(write("second").await.is_ok());
     std::panic::set_hook(hook);
+}
+
+/// The actions of committed writes have run when their callers are answered. Those of rolled-back writes never run.
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_run_after_the_commit_of_their_write_alone() {
+    let store = TestStore::open();
+    let done: Arc<Mutex<Vec<u128>>> = Arc::default();
+    let mut writes = JoinSet::new();
+    for n in 0..60_u128 {
+        let (db, done) = (store.db.clone(), done.clone());
+        writes.spawn(async move {
+            let noted = done.clone();
+            let write = db.write(workspace(1), move |tx| {
+                let noted = noted.clone();
+                tx.after_commit(move || noted.lock().expect("no test panics here").push(n));
+                if n % 10 == 0 { Err(Error::Busy) } else { Ok(()) }
+            });
+            let outcome = write.await;
+            let has_run = done.lock().expect("no test panics here").contains(&n);
+            assert_eq!((outcome.is_ok(), has_run), (n % 10 != 0, n % 10 != 0));
+        });
+    }
+    writes.join_all().await;
+    assert_eq!(done.lock().expect("no test panics here").len(), 54);
 }
 
 #[tokio::test]

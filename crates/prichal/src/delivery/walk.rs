@@ -18,12 +18,12 @@ use crate::{
     platform::security::{self, Event},
 };
 
-/// The most walks that are listed at once.
-const MAX_WALKS: i64 = 100;
+/// The size of a page of walks.
+const PAGE: usize = 100;
 
 /// Carries a workspace's walks of one kind to their end, also if the request that waits for them is dropped.
 pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Result<()> {
-    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, MAX_WALKS);
+    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, PAGE as i64);
     let walks = app.db.read(list).await?;
     if walks.is_empty() {
         return Ok(());
@@ -41,13 +41,20 @@ pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Resul
 
 /// Carries on the walks that requests left. A failed walk does not stop the others.
 pub async fn resume(app: &Delivery) -> Result<()> {
-    let list = |conn: &mut Conn| store::list(conn, MAX_WALKS);
-    let mut outcome = Ok(());
-    for walk in app.db.read(list).await? {
-        let done = carry_on(app, &walk).await;
-        outcome = outcome.and(done);
+    let (mut outcome, mut after) = (Ok(()), None);
+    loop {
+        let list = move |conn: &mut Conn| store::list(conn, after.as_ref(), PAGE as i64);
+        let walks = app.db.read(list).await?;
+        for walk in &walks {
+            let done = carry_on(app, walk).await;
+            outcome = outcome.and(done);
+        }
+        let is_last = walks.len() < PAGE;
+        after = walks.into_iter().next_back();
+        if is_last {
+            return outcome;
+        }
     }
-    outcome
 }
 
 async fn carry_on(app: &Delivery, walk: &Walk) -> Result<()> {

@@ -172,7 +172,7 @@ fn wake(app: &App, released: &Suspect) {
         Kind::Delivery => app.dispatch.check_side_queues(),
         Kind::Tick => app.dispatch.ticks_changed(),
         Kind::Bulk => app.bulk.notify_one(),
-        Kind::Call => app.telephony.deadline.set(Some(app.clock.now())),
+        Kind::Call => app.telephony.deadline.set(app.clock.now()),
         // Both tasks poll often enough.
         Kind::Recheck | Kind::Retention => {}
     }

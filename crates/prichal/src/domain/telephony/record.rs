@@ -254,7 +254,7 @@ pub fn create(
         let id = EventId::generate(origin.at);
         tx.append(NewEvent::link(id, origin, made.end(), end));
     }
-    app.telephony.deadline.set(made.row.found_by.due_at);
+    note_due(app, tx, &made);
     Ok(Some(made))
 }
 
@@ -295,7 +295,7 @@ pub fn change(
         old,
         new,
     ));
-    app.telephony.deadline.set(after.row.found_by.due_at);
+    note_due(app, tx, &after);
     Ok((after, Effect::Updated))
 }
 
@@ -384,7 +384,8 @@ pub fn link_owner(tx: &mut Tx<'_>, origin: &Origin, id: EntityId, owner: Entity)
         }
     }
     found.row.auto_links = links_text(&auto);
-    rewrite(tx, found)
+    rewrite(tx, found)?;
+    Ok(())
 }
 
 /// Notes that a user has removed a link of a call, or set it again.
@@ -408,11 +409,20 @@ pub fn note_link(
     auto.retain(|known| *known != end);
     found.row.cut_links = links_text(&cut);
     found.row.auto_links = links_text(&auto);
-    rewrite(tx, found)
+    rewrite(tx, found)?;
+    Ok(())
+}
+
+/// Tells the timer when the call is due, once the write is committed: an earlier read of the timer's would not find it.
+fn note_due(app: &Domain, tx: &mut Tx<'_>, found: &CallRecord) {
+    if let Some(due) = found.row.found_by.due_at {
+        let app = app.clone();
+        tx.after_commit(move || app.telephony.deadline.set(due));
+    }
 }
 
 /// Writes a row whose call has not changed.
-pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: CallRecord) -> Result<()> {
+pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: CallRecord) -> Result<CallRecord> {
     let due_at = found.call.give_up_after();
     let due_at = due_at.map(|wait| found.row.update_info.updated_at + wait);
     found.row.found_by = FoundBy {
@@ -420,7 +430,7 @@ pub(super) fn rewrite(tx: &mut Tx<'_>, mut found: CallRecord) -> Result<()> {
         ..found_by(&found)
     };
     communication::update(tx, &found.row)?;
-    Ok(())
+    Ok(found)
 }
 
 /// Deletes a call softly, or restores it. Repeating that changes nothing.
@@ -446,7 +456,8 @@ pub fn set_deleted(
     }
     found.row.deleted_at = is_deleted.then_some(origin.at);
     found.row.update_info = found.row.update_info.clone().changed(origin);
-    rewrite(tx, found.clone())?;
+    found = rewrite(tx, found)?;
+    note_due(app, tx, &found);
     let (event, shown) = (
         EventId::generate(origin.at),
         snapshot(&found.call, &found.head()),
@@ -454,7 +465,6 @@ pub fn set_deleted(
     tx.append(if is_deleted {
         NewEvent::delete(event, origin, found.end(), shown)
     } else {
-        app.telephony.deadline.set(Some(origin.at));
         NewEvent::restore(event, origin, found.end(), shown)
     });
     Ok(found)
@@ -483,7 +493,8 @@ pub fn time_out(
     let is_due = found.row.deleted_at.is_none() && due.is_some_and(|due| due <= now);
     if !is_due {
         // The call was given up already, or has changed since its time was read.
-        return rewrite(tx, found);
+        rewrite(tx, found)?;
+        return Ok(());
     }
     let call = found
         .call

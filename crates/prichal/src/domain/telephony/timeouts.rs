@@ -54,9 +54,8 @@ impl Default for Deadline {
 }
 
 impl Deadline {
-    /// Notes the due time of a call.
-    pub fn set(&self, due: Option<Timestamp>) {
-        let Some(due) = due else { return };
+    /// Notes the due time of a stored call.
+    pub fn set(&self, due: Timestamp) {
         if due.micros() < self.at.fetch_min(due.micros(), AcqRel) {
             self.changed.notify_one();
         }
@@ -66,7 +65,7 @@ impl Deadline {
 /// Gives up due calls until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
-        // Writes from here on set the deadline themselves.
+        // Writes that are committed after this line set the deadline themselves.
         app.telephony.deadline.at.store(i64::MAX, Release);
         let next = match give_up(&app).await {
             Ok(next) => next,
@@ -78,7 +77,9 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                 Some(app.clock.now() + RETRY_DELAY)
             }
         };
-        app.telephony.deadline.set(next);
+        if let Some(next) = next {
+            app.telephony.deadline.set(next);
+        }
         loop {
             let at = Timestamp::from_micros(app.telephony.deadline.at.load(Acquire));
             tokio::select! {

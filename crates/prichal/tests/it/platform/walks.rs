@@ -77,6 +77,32 @@ async fn a_walk_goes_on_after_a_crash() {
     .await;
 }
 
+/// Walks that fail each time, more than a page of them, do not keep the others waiting.
+#[tokio::test]
+async fn walks_that_fail_for_ever_block_no_other() {
+    let era = ChannelWorkspace::new().await;
+    points(&era, 3, "bot").await;
+    let kind = json!({ "type": "bot", "recv_timeout": 5 });
+    era.rest.post(TYPES, kind).await.ok();
+    let installation = era.hub.stop().await;
+    installation.execute(
+        r#"UPDATE resource SET members = replace(members, '"url":""', '"url":"https://new.example"') WHERE kind = 'channel_type';
+           INSERT INTO walk (workspace, kind, item, detail, last)
+           WITH RECURSIVE damaged (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM damaged WHERE n < 249)
+           SELECT id, 'type', 'a' || CAST(n AS TEXT), 'no JSON', '' FROM workspace, damaged;
+           INSERT INTO walk (workspace, kind, item, detail, last)
+           SELECT id, 'type', 'bot', '{"user":null,"with":"WebApp","at":1767225600000000}', '' FROM workspace"#,
+    );
+    let hub = installation.start().await;
+    let rest = hub.adopt(&era.rest);
+    eventually("the channels have what their type fixes", || async {
+        let path = format!("{POINTS}?mask=url");
+        let listed = rest.get(&path).await.ok().text;
+        (listed.matches("https://new.example").count() == 3).then_some(())
+    })
+    .await;
+}
+
 /// Fails unless the table is empty.
 fn assert_empty(installation: &crate::harness::hub::Installation, table: &str) {
     // The check constraint fails if the count is not zero.

@@ -407,6 +407,31 @@ async fn calls_that_nobody_ends_are_given_up() {
     drop(line);
 }
 
+/// A call that was restored is given up when it is due, which may be at once.
+#[tokio::test]
+async fn restored_calls_are_given_up_in_time() {
+    let pbx = TelephonyExchange::new().await;
+    let mut calls = Vec::new();
+    for n in 0..20 {
+        let id = pbx.started(&n.to_string()).await.ok().str("id");
+        let path = format!("/communications/{id}");
+        pbx.space.delete(&path).await.ok();
+        calls.push(path);
+    }
+    pbx.hub.advance(Duration::from_mins(10));
+    let restores = calls.iter().map(|path| {
+        let (space, path) = (pbx.space.clone(), format!("{path}/restore"));
+        async move { space.post(&path, json!({})).await.ok() }
+    });
+    futures_util::future::join_all(restores).await;
+    for path in &calls {
+        eventually("sealed", || async {
+            (pbx.space.get(path).await.ok()["status"] == "sealed").then_some(())
+        })
+        .await;
+    }
+}
+
 /// A thousand calls with shuffled, repeated and delayed messages: each is right in the end, and a repetition changes
 /// nothing.
 #[tokio::test]
