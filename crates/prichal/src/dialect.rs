@@ -132,6 +132,12 @@ pub struct Dialect {
     pub prefixes: &'static [&'static str],
     /// True if paths are accepted in any case and with doubled slashes, as the vendor's server accepts them.
     pub has_lenient_paths: bool,
+    /// The headers that carry its credentials besides `Authorization`, in lower case.
+    pub credential_headers: &'static [&'static str],
+    /// The beginnings of its paths that a token follows.
+    pub credential_paths: &'static [&'static str],
+    /// True for a path whose answers may be read by pages of the origins in the settings.
+    pub is_open_to_pages: fn(&str) -> bool,
     pub router: fn(&App) -> OpenApiRouter<App>,
     /// Adds the layer that renders the errors of its routes; the text is [`Self::name`].
     pub render_errors: fn(Router<App>, &'static str, &App) -> Router<App>,
@@ -218,6 +224,17 @@ pub fn router(app: App) -> Router {
         name: |path| Dialect::find(path).map_or("other", |dialect| dialect.name),
         refuse: |platform, path, headers, error| {
             (Dialect::find(path).unwrap_or(FALLBACK).render)(platform, headers, error)
+        },
+        shows_credential: |path, headers| {
+            DIALECTS.iter().any(|dialect| {
+                let mut named = dialect.credential_headers.iter();
+                let mut starts = dialect.credential_paths.iter();
+                named.any(|name| headers.contains_key(*name))
+                    || starts.any(|start| path.starts_with(start))
+            })
+        },
+        is_open_to_pages: |path| {
+            Dialect::find(path).is_some_and(|dialect| (dialect.is_open_to_pages)(path))
         },
     };
     let mut router = Router::new();

@@ -58,11 +58,55 @@ pub enum Error {
     Internal(#[source] Box<dyn StdError + Send + Sync>),
 }
 
+/// The kind of a refusal. Each dialect words it in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The request does not fit the present state.
+    Conflict,
+    /// A value that must be unique exists already.
+    AlreadyExists,
+    /// A number has reached its limit.
+    LimitReached,
+    /// A workspace's quota is used up.
+    QuotaExceeded,
+    /// An `Idempotency-Key` came with another body before.
+    KeyReused,
+    /// A value breaks a rule.
+    InvalidValue,
+    /// The caller lacks a permission.
+    NotPermitted,
+    /// The company has not paid for the function.
+    NotPaid,
+    IntegrationNotFound,
+    NotInstalled,
+    NotConfigured,
+    /// An integration's own server has failed or refused.
+    IntegrationFailed,
+    /// An integration's own server has not answered yet.
+    NotAnswered,
+    NotSupported,
+    CommunicationNotFound,
+    FileTooLarge,
+    FileExtension,
+    FileUnreadable,
+    LinkExpired,
+    /// The server of a certificate's issuer cannot be reached.
+    IssuerUnreachable,
+    LookupFailed,
+    TokenNotFound,
+    MediaType,
+    ScriptTimedOut,
+    ScriptFailed,
+    /// Another write came first; the same work may succeed when it is repeated.
+    Overtaken,
+    /// Another node has taken over the work.
+    LeaseLost,
+}
+
 /// A refusal by a business rule.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The code of the refusal in the vendor's terms, such as `notInstalled`.
-    pub status: &'static str,
+    pub code: Code,
     pub message: String,
     /// Details by the name of the violated constraint.
     pub constraints: Map<String, Value>,
@@ -71,9 +115,9 @@ pub struct Refusal {
 }
 
 impl Error {
-    pub fn refused(status: &'static str, message: impl Into<String>) -> Self {
+    pub fn refused(code: Code, message: impl Into<String>) -> Self {
         Self::Refused(Refusal {
-            status,
+            code,
             message: message.into(),
             constraints: Map::new(),
             with_lists: false,
@@ -82,18 +126,23 @@ impl Error {
 
     /// The refusal of a duplicate value that must be unique.
     pub fn taken(
-        status: &'static str,
+        code: Code,
         message: impl Into<String>,
         constraint: &str,
         detail: impl Into<String>,
     ) -> Self {
         let constraints = Map::from_iter([(constraint.to_owned(), Value::String(detail.into()))]);
         Self::Refused(Refusal {
-            status,
+            code,
             message: message.into(),
             constraints,
             with_lists: true,
         })
+    }
+
+    /// True for a refusal of this kind.
+    pub fn is(&self, code: Code) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == code)
     }
 
     /// A single fault of the request.

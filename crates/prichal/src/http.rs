@@ -31,7 +31,7 @@ use axum::{
     Router,
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode},
+    http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -94,7 +94,7 @@ pub async fn with_request_id(
     let address = sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request));
     let payer = Payer::new(app.memory.clone(), address);
     request.extensions_mut().insert(payer.clone());
-    let seen = security::Request::new(app.clone(), address, shows_credential(&request));
+    let seen = security::Request::new(app.clone(), address, shows_credential(dialects, &request));
     let answered = next.run(request).instrument(span.clone());
     // The workspace is set once the caller is known.
     let answered = tenant::scope(None, security::REQUEST.scope(Arc::new(seen), answered));
@@ -165,25 +165,17 @@ fn method_name(method: &Method) -> &str {
     known.unwrap_or("other")
 }
 
-/// Headers that carry credentials.
-const CREDENTIALS: [&str; 3] = [
-    "authorization",
-    "x-xcom-accesskey",
-    "x-xcom-integration-apikey",
-];
-
 /// True if a request carries a credential in a header, in its path or in its query.
-fn shows_credential(request: &Request) -> bool {
+fn shows_credential(dialects: Dialects, request: &Request) -> bool {
     let (path, query) = (request.uri().path(), request.uri().query());
     let headers = request.headers();
-    let in_path = ["/hook/", "/ws/token/v1/"];
     let named = |(name, _): (Cow<'_, str>, _)| {
         ["ticket", "token"]
             .iter()
             .any(|known| name.eq_ignore_ascii_case(known))
     };
-    CREDENTIALS.iter().any(|name| headers.contains_key(*name))
-        || in_path.iter().any(|start| path.starts_with(start))
+    headers.contains_key(header::AUTHORIZATION)
+        || (dialects.shows_credential)(path, headers)
         || query.is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(named))
 }
 
@@ -194,6 +186,10 @@ pub struct Dialects {
     pub name: fn(&str) -> &'static str,
     /// The answer to a refused request with this path and these headers, in the words of its dialect.
     pub refuse: fn(&Platform, &str, &HeaderMap, &Error) -> Response,
+    /// True if a path or headers carry a credential of a dialect.
+    pub shows_credential: fn(&str, &HeaderMap) -> bool,
+    /// True for a path whose answers may be read by pages of the origins in the settings.
+    pub is_open_to_pages: fn(&str) -> bool,
 }
 
 /// Serves one connection to its end. After `stop` it ends with the current request.

@@ -152,7 +152,11 @@ async fn actions_run_after_the_commit_of_their_write_alone() {
             let write = db.write(workspace(1), move |tx| {
                 let noted = noted.clone();
                 tx.after_commit(move || noted.lock().expect("no test panics here").push(n));
-                if n % 10 == 0 { Err(Error::Busy) } else { Ok(()) }
+                if n % 10 == 0 {
+                    Err(Error::Busy)
+                } else {
+                    Ok(())
+                }
             });
             let outcome = write.await;
             let has_run = done.lock().expect("no test panics here").contains(&n);

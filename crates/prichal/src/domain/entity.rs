@@ -18,7 +18,7 @@ use prichal_store::{
 use uuid::Uuid;
 
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     platform::security::{self, Event},
 };
 
@@ -98,7 +98,7 @@ pub fn links_inside(conn: &mut Conn, entity: &Entity) -> Result<Vec<Uuid>> {
 /// The text of members for the store.
 pub fn members_text(members: &Object) -> Result<String> {
     rules::to_text(members).map_err(|fault| match fault.problem {
-        Problem::Rule(message) => Error::refused("invalidArgs", message),
+        Problem::Rule(message) => Error::refused(Code::InvalidValue, message),
         _ => vec![fault].into(),
     })
 }

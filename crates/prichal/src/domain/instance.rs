@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::Domain,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     platform::{
         outgoing::signature::SigningKey,
         vault::{Place, Vault},
@@ -353,7 +353,7 @@ pub fn rehash(vault: &Vault, tx: &mut Tx<'_>, row: &Row) -> Result<()> {
 
 fn secret_taken(name: &str) -> Error {
     Error::taken(
-        "conflict",
+        Code::Conflict,
         "A secret must differ from those of other workspaces",
         "secrets",
         format!("The value of '{name}' is taken."),

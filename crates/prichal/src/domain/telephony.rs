@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::listeners::Listeners,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
 /// The state of telephony on this node.
@@ -49,7 +49,7 @@ pub struct Telephony {
 pub fn not_found(id: &str) -> Error {
     let shown: String = id.chars().take(100).collect();
     Error::refused(
-        "communicationNotFound",
+        Code::CommunicationNotFound,
         format!("Communication not found. Id: {shown}"),
     )
 }

@@ -1,4 +1,4 @@
-//! Pages of other origins may read the stream of live cards, all of them or those in the settings. There are no
+//! Pages of other origins, all of them or those in the settings, may read what a dialect opens to them. There are no
 //! cookies, so a browser sends no credential that the page did not add itself, a token or a ticket.
 
 use axum::{
@@ -18,8 +18,8 @@ pub struct Open {
 }
 
 impl Open {
-    pub fn of(app: &Platform, request: &Request) -> Self {
-        let is_open = is_open(request.uri().path());
+    /// `is_open`: true if the path may be read by other origins.
+    pub fn of(app: &Platform, request: &Request, is_open: bool) -> Self {
         let origin = request.headers().get(header::ORIGIN).filter(|origin| {
             let mut allowed = app.config.allowed_origins.iter();
             is_open && allowed.any(|one| one == ANY_ORIGIN || one.as_bytes() == origin.as_bytes())
@@ -60,30 +60,9 @@ impl Open {
     }
 }
 
-/// `/api/v1/{ws}/communications/live`.
-fn is_open(path: &str) -> bool {
-    let mut parts = path.strip_prefix("/api/v1/").unwrap_or_default().split('/');
-    parts.next().is_some_and(|ws| !ws.is_empty()) && parts.eq(["communications", "live"])
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::value::origin;
-
-    #[test]
-    fn only_the_stream_is_open() {
-        assert!(is_open("/api/v1/acme/communications/live"));
-        for path in [
-            "/api/v1/communications/live",
-            "/api/v1//communications/live",
-            "/api/v1/acme/communications/live/ticket",
-            "/api/v1/acme/communications",
-            "/",
-        ] {
-            assert!(!is_open(path), "{path}");
-        }
-    }
 
     #[test]
     fn an_origin_is_read_as_browsers_send_it() {

@@ -80,8 +80,9 @@ pub async fn keep(
     request: Request,
     next: Next,
 ) -> Response {
-    let asked = Asked::of(&request);
-    let open = cors::Open::of(&app, &request);
+    let asked = Asked::of(dialects, &request);
+    let is_open = (dialects.is_open_to_pages)(request.uri().path());
+    let open = cors::Open::of(&app, &request, is_open);
     let mut response = match host(&app, &request) {
         Err(error) => (dialects.refuse)(&app, request.uri().path(), request.headers(), &error),
         Ok(()) => match open.preflight(&request) {
@@ -134,14 +135,14 @@ fn authority(value: &HeaderValue) -> Option<Authority> {
 }
 
 impl Asked {
-    fn of(request: &Request) -> Self {
-        let headers = request.headers();
+    fn of(dialects: Dialects, request: &Request) -> Self {
+        let (path, headers) = (request.uri().path(), request.headers());
         Self {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             known: headers.get(header::IF_NONE_MATCH).cloned(),
             credentials: headers.contains_key(header::AUTHORIZATION)
-                || headers.contains_key("x-xcom-accesskey"),
-            page: is_page(request.uri().path()),
+                || (dialects.shows_credential)(path, headers),
+            page: is_page(path),
         }
     }
 

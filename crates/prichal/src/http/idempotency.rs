@@ -21,7 +21,7 @@ use prichal_store::{
 use std::time::Duration;
 
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::answer::json_text,
     platform::{
         Platform,
@@ -222,7 +222,7 @@ impl Slot {
         let Some(first) = found else { return Ok(None) };
         if first.request_hash != self.request_hash {
             return Err(Error::refused(
-                "idempotencyConflict",
+                Code::KeyReused,
                 "The Idempotency-Key was used with another body",
             ));
         }

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     config::is_token,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     platform::{
         data_dir::write_whole,
         security::{self, Event},
@@ -71,7 +71,7 @@ impl AdminToken {
     pub fn rotate(&self, overlap: Duration, now: Timestamp) -> Result<SecretString> {
         let Some(file) = &self.file else {
             return Err(Error::refused(
-                "conflict",
+                Code::Conflict,
                 "The admin token is given by a setting. Change it there.",
             ));
         };

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::Quotas,
-    error::{Error, Refusal, Result},
+    error::{Code, Error, Refusal, Result},
     platform::{
         Platform,
         cache::Cache,
@@ -35,9 +35,6 @@ const MAX_NAMED: i64 = 100;
 
 /// The bytes allowed for the form around a file.
 const FORM_BYTES: u64 = 4096;
-
-/// The code of a refusal by a quota.
-pub const EXCEEDED: &str = "quotaExceeded";
 
 /// The quotas and usage that this node has read.
 #[derive(Default)]
@@ -157,7 +154,7 @@ pub async fn admit(
 fn exceeded(name: &str, used: i64, allowed: i64) -> Error {
     let detail = format!("{used} of {allowed} bytes are used");
     Error::Refused(Refusal {
-        status: EXCEEDED,
+        code: Code::QuotaExceeded,
         message: format!("The quota of {name} is used up: {detail}"),
         constraints: Map::from_iter([(name.to_owned(), Value::String(detail))]),
         with_lists: true,

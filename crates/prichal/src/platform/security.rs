@@ -13,7 +13,10 @@ use std::{
 
 use prichal_core::id::{UserId, WorkspaceId};
 
-use crate::{error::Error, platform::Platform};
+use crate::{
+    error::{Code, Error},
+    platform::Platform,
+};
 
 /// The target of every line of the security log.
 pub const TARGET: &str = "prichal::security";
@@ -274,7 +277,7 @@ pub fn refused(error: &Error, workspace: Option<WorkspaceId>) {
         Error::Unauthenticated => record(Event::Unauthenticated, workspace, ""),
         Error::Throttled { .. } => record(Event::Throttled, workspace, ""),
         Error::Forbidden(why) => record(Event::Forbidden, workspace, why),
-        Error::Refused(refusal) if refusal.status == "PERMISSION_ERROR" => {
+        error if error.is(Code::NotPermitted) => {
             record(Event::Forbidden, workspace, "");
         }
         _ => {}

@@ -14,7 +14,7 @@ use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
     domain::{document::bulk::FAILED, journal::held},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{extract::Path, page::Query},
     platform::security::{self, Event},
 };
@@ -131,7 +131,7 @@ pub(super) async fn drop_quarantined(
         };
         if gone.item.kind == Kind::Retention {
             return Err(Error::refused(
-                "conflict",
+                Code::Conflict,
                 "A step of retention cannot be given up, only released",
             ));
         }

@@ -21,7 +21,7 @@ use super::caller::{Administrator, Requester};
 use crate::{
     app::App,
     domain::walk,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         body::Raw,
         extract::Path,
@@ -142,7 +142,7 @@ pub(super) async fn create_workspace(
         }
         if !workspace::insert(tx, &new)? {
             return Err(Error::refused(
-                "conflict",
+                Code::Conflict,
                 "A workspace with this name or this bin exists already",
             ));
         }

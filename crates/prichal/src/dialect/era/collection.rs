@@ -17,13 +17,10 @@ use serde_json::Value;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use uuid::Uuid;
 
-use super::{
-    caller::{Admin, Tenant},
-    error_response::{LOOKUP_FAILED, MEDIA_TYPE},
-};
+use super::caller::{Admin, Tenant};
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         body::Raw,
@@ -299,7 +296,7 @@ fn taken<R: Resource>(code: &str) -> Error {
         "{} with this id or the name {code} is there already",
         R::NOUN
     );
-    Error::refused("taken", what)
+    Error::refused(Code::AlreadyExists, what)
 }
 
 /// An entity as JSON.
@@ -346,7 +343,7 @@ async fn look_up<R: Resource>(
     let find = move |conn: &mut Conn| R::look_up(conn, workspace, &key);
     let found = tenant.app.db.read(find).await?;
     if found.is_empty() {
-        return Err(Error::refused(LOOKUP_FAILED, "Lookup failed"));
+        return Err(Error::refused(Code::LookupFailed, "Lookup failed"));
     }
     let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
     let text = serde_json::to_string(&ids).map_err(Error::internal)?;
@@ -403,7 +400,7 @@ fn check_limits<R: Resource>(tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<
     } else {
         return Ok(());
     };
-    Err(Error::refused("tooMany", what))
+    Err(Error::refused(Code::LimitReached, what))
 }
 
 /// Reads a body that is JSON, or a form whose field `data` is JSON (`docs/contracts/era.md §5`).
@@ -422,7 +419,10 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
         }
         None | Some("" | "application/json" | "text/json" | "text/plain") => parse_json(body),
         Some(kind) if kind.ends_with("+json") => parse_json(body),
-        Some(_) => Err(Error::refused(MEDIA_TYPE.0, MEDIA_TYPE.1)),
+        Some(_) => Err(Error::refused(
+            Code::MediaType,
+            "The Content-Type must be application/json, or a form whose field data holds the JSON",
+        )),
     }
 }
 

@@ -9,36 +9,24 @@ use prichal_dialect::kontur::fault;
 use serde_json::json;
 
 use crate::{
-    error::Error,
+    error::{Code, Error},
     http::answer::{json_text, retry_after},
 };
 
-/// The refusal of a LOOKUP without a result. Its text is documented.
-pub(super) const LOOKUP_FAILED: &str = "lookupFailed";
-/// The refusal of an unknown token. Its `Content-Type` names no charset (`docs/contracts/era.md §6`).
-pub(super) const TOKEN_NOT_FOUND: (&str, &str) = ("tokenNotFound", "Token not found");
-/// The refusal of a body whose `Content-Type` is not read here.
-pub(super) const MEDIA_TYPE: (&str, &str) = (
-    "mediaType",
-    "The Content-Type must be application/json, or a form whose field data holds the JSON",
-);
-/// The refusals of a synchronous call whose script was too slow or has failed. The run's record holds the reason.
-pub(super) const TIMED_OUT: (&str, &str) = ("timedOut", "The script did not end in time");
-pub(super) const SCRIPT_FAILED: (&str, &str) = ("scriptFailed", "The script failed");
+/// The texts of a synchronous call whose script was too slow or has failed. The run's record holds the reason.
+pub(super) const TIMED_OUT: &str = "The script did not end in time";
+pub(super) const SCRIPT_FAILED: &str = "The script failed";
 
 pub fn words(error: &Error) -> Response {
     let (status, message) = (status(error), message(error));
     let body = json!({ "error_code": 1000 + status.as_u16(), "error_message": message });
     let mut response = retry_after(error, json_text(status, body.to_string()));
-    if is_refused(error, TOKEN_NOT_FOUND.0) {
+    if error.is(Code::TokenNotFound) {
+        // Here the vendor names no charset (`docs/contracts/era.md §6`).
         let plain = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, plain);
     }
     response
-}
-
-fn is_refused(error: &Error, status: &str) -> bool {
-    matches!(error, Error::Refused(refusal) if refusal.status == status)
 }
 
 /// The status of an error.
@@ -48,12 +36,11 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
-        Error::Refused(refusal) => match refusal.status {
-            LOOKUP_FAILED => StatusCode::NOT_FOUND,
-            status if status == TOKEN_NOT_FOUND.0 => StatusCode::NOT_FOUND,
-            status if status == MEDIA_TYPE.0 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            status if status == TIMED_OUT.0 => StatusCode::GATEWAY_TIMEOUT,
-            status if status == SCRIPT_FAILED.0 => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Refused(refusal) => match refusal.code {
+            Code::LookupFailed | Code::TokenNotFound => StatusCode::NOT_FOUND,
+            Code::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::ScriptTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Code::ScriptFailed => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::CONFLICT,
         },
         Error::PatchRefused(_) => StatusCode::CONFLICT,

@@ -22,7 +22,7 @@ use crate::{
         request::{self, Request},
         run::{ImmediateRun, run_now},
     },
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{body::read_body, sender},
     platform::{access::ChannelHandle, memory::Payer, quota, writes},
 };
@@ -143,10 +143,10 @@ async fn answer(
         Outcome {
             failure: Some(Failure { stopped: true, .. }),
             ..
-        } => Err(Error::refused(TIMED_OUT.0, TIMED_OUT.1)),
+        } => Err(Error::refused(Code::ScriptTimedOut, TIMED_OUT)),
         Outcome {
             failure: Some(_), ..
-        } => Err(Error::refused(SCRIPT_FAILED.0, SCRIPT_FAILED.1)),
+        } => Err(Error::refused(Code::ScriptFailed, SCRIPT_FAILED)),
         Outcome { response: None, .. } => Ok(StatusCode::OK.into_response()),
         Outcome {
             response: Some(given),

@@ -31,7 +31,7 @@ use crate::{
         channel::{close, closed, new_token, open, queue, request, type_of},
         walk,
     },
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         body::{Raw, overlap},
@@ -156,7 +156,7 @@ impl Resource for Channel {
             && channel::count_of(tx.conn()?, origin.workspace, &name)? >= quota
         {
             let what = format!("The type {name} allows {quota} channels, and there are as many");
-            return Err(Error::refused("quota", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use axum::{http::StatusCode, response::Response};
 use prichal_store::{Conn, channel, workspace};
 use serde_json::json;
 
-use super::{caller::Admin, error_response::TOKEN_NOT_FOUND};
+use super::caller::Admin;
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{answer::json_text, extract::Path},
     platform::{guess, vault::sha256_hex},
 };
@@ -21,7 +21,7 @@ pub(super) async fn check_token(
     let (id, now, hash) = (tenant.workspace, tenant.now, sha256_hex(token.as_bytes()));
     let read = move |conn: &mut Conn| {
         let channel = channel::find_by_token(conn, id, &hash, now)?
-            .ok_or_else(|| Error::refused(TOKEN_NOT_FOUND.0, TOKEN_NOT_FOUND.1))?;
+            .ok_or_else(|| Error::refused(Code::TokenNotFound, "Token not found"))?;
         let workspace = workspace::find(conn, &id.to_string())?;
         Ok::<_, Error>((workspace.map(|workspace| workspace.name), channel))
     };

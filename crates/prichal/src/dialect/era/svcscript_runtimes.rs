@@ -31,7 +31,7 @@ use crate::{
         self, Loaded, queue, request,
         run::{catch_up, value},
     },
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         body::Raw,
@@ -353,7 +353,7 @@ pub(super) async fn retry_svcscript_runtime(
     let run = find(&tenant, &id).await?;
     if run.kind == Kind::Socket || run.request.is_none() {
         return Err(Error::refused(
-            "notFailed",
+            Code::Conflict,
             "Only a failed hook, message or start can be run again",
         ));
     }
@@ -367,7 +367,7 @@ pub(super) async fn retry_svcscript_runtime(
             } else {
                 "The run has not failed, or an attempt is under way"
             };
-            return Err(Error::refused("notFailed", what));
+            return Err(Error::refused(Code::Conflict, what));
         }
         run::find(tx.conn()?, workspace, id)?.ok_or_else(|| missing(&id.to_string()))
     };

@@ -19,15 +19,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
-use super::{
-    caller::Company,
-    error_response::{EXTENSION_ERROR, PARSING_ERROR, SIZE_ERROR},
-    language::Localized,
-};
+use super::{caller::Company, language::Localized};
 
 use crate::{
     domain::document::{check::room, record::UNUSED_UPLOAD_TTL},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         idempotency::{IdempotencyKey, JsonAnswer, write_once},
         multipart::{FilePart, MultipartError, longest_body},
@@ -224,7 +220,7 @@ async fn take(
     if bare || !limits.extensions.contains(&extension.as_str()) {
         let allowed = limits.extensions.join(", ");
         let text = BAD_EXTENSION.text(company.language(), &[&name, &allowed]);
-        return Err(Error::refused(EXTENSION_ERROR, text));
+        return Err(Error::refused(Code::FileExtension, text));
     }
     let too_long = longest_body(limits.max_sent);
     if declared_length(headers).is_some_and(|length| length > too_long) {
@@ -244,7 +240,7 @@ async fn take(
     };
     let unreadable = || {
         let text = BAD_CONTENT.text(company.language(), &[&extension]);
-        Error::refused(PARSING_ERROR, text)
+        Error::refused(Code::FileUnreadable, text)
     };
     let key = BlobKey::generate(company.id(), company.now);
     if kind == Kind::Signature {
@@ -481,7 +477,7 @@ fn refusal(company: &Company, error: MultipartError, limits: &UploadLimits) -> E
     match error {
         MultipartError::TooLarge { .. } => {
             let most = (limits.max_file >> 20).to_string();
-            Error::refused(SIZE_ERROR, TOO_LARGE.text(language, &[&most]))
+            Error::refused(Code::FileTooLarge, TOO_LARGE.text(language, &[&most]))
         }
         MultipartError::NotMultipart => Error::invalid("Content-Type", NO_FORM.text(language, &[])),
         MultipartError::NoFilePart(name) => {

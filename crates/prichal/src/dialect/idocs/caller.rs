@@ -21,13 +21,10 @@ use prichal_store::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    error_response::{PERMISSION_ERROR, VALIDATION_ERROR},
-    language::{Language, Localized},
-};
+use super::language::{Language, Localized};
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{extract::bearer, idempotency::Asking},
     platform::{
         Platform,
@@ -86,12 +83,12 @@ impl Company {
 
     /// The refusal of a request that breaks a rule.
     pub(super) fn refuse(&self, wording: &Localized, args: &[&str]) -> Error {
-        Error::refused(VALIDATION_ERROR, wording.text(self.language(), args))
+        Error::refused(Code::InvalidValue, wording.text(self.language(), args))
     }
 
     /// The refusal of a caller or an employee who lacks a right.
     pub(super) fn forbid(&self, wording: &Localized, args: &[&str]) -> Error {
-        Error::refused(PERMISSION_ERROR, wording.text(self.language(), args))
+        Error::refused(Code::NotPermitted, wording.text(self.language(), args))
     }
 
     /// Finds the employee with this id, and refuses one who lacks the permission.

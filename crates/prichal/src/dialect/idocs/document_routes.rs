@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use super::{
     caller::{Company, NOT_PERMITTED, employee},
-    error_response::{BILLING_ERROR, PERMISSION_ERROR},
     language::Localized,
     prepared::{Prepared, lock_document, performer, refused},
     read::Fields,
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::document::record,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
 /// The document that gets a route, and the employee who sets it.
@@ -185,7 +184,7 @@ fn addressees(company: &Company, external: &Fields<'_>) -> Result<Vec<Addressee>
     }
     if !paid {
         let text = NOBODY_PAYS.text(company.language(), &[]);
-        return Err(Error::refused(BILLING_ERROR, text));
+        return Err(Error::refused(Code::NotPaid, text));
     }
     Ok(all)
 }
@@ -271,7 +270,7 @@ fn check_employees(conn: &mut Conn, company: &Company, internal: Option<&Interna
         let found = employee(conn, company.id(), node.employee.0)?;
         let Some(found) = found else {
             let text = NO_EMPLOYEE.text(company.language(), &[&node.employee.to_string()]);
-            return Err(Error::refused(PERMISSION_ERROR, text));
+            return Err(Error::refused(Code::NotPermitted, text));
         };
         // A node whose employee may not act would hold the document forever.
         if let Some(needed) = node.action.permission()

@@ -20,7 +20,6 @@ use super::{
     answer::absent,
     caller::Company,
     documents::read_id,
-    error_response::GONE,
     language::Localized,
     prepared::{Prepared, missing},
     read::Fields,
@@ -32,7 +31,7 @@ use crate::{
         dossier::{Dossier, key},
         print,
     },
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{disposition::attachment, extract::Path},
     platform::{blobs::BlobKey, guess, quota},
 };
@@ -62,7 +61,7 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
         }
         if link.dispose_on <= asked.now {
             let text = EXPIRED.text(asked.language(), &[]);
-            return Err(Error::refused(GONE, text));
+            return Err(Error::refused(Code::LinkExpired, text));
         }
         let blob = document_blob::find(conn, link.blob.0, link.blob.1, asked.now)?;
         blob.ok_or_else(none)

@@ -10,38 +10,26 @@ use serde_json::{Value, json};
 
 use super::language::{Language, Localized};
 use crate::{
-    error::Error,
+    error::{Code, Error},
     http::answer::{json_text, retry_after},
-    platform::{Platform, quota::EXCEEDED},
+    platform::Platform,
 };
 
-pub(super) const SIZE_ERROR: &str = "UPLOADED_FILE_SIZE_ERROR";
-pub(super) const EXTENSION_ERROR: &str = "UPLOADED_FILE_EXTENSION_ERROR";
-pub(super) const PARSING_ERROR: &str = "UPLOADED_FILE_CONTENT_PARSING_ERROR";
-/// The refusal of a link that has expired.
-pub(super) const GONE: &str = "gone";
-/// The refusal of a signature that cannot be checked while an issuer's server is out of reach.
-pub(super) const ISSUER_UNREACHABLE: &str = "away";
 const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
 const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
-pub(super) const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
-pub(super) const PERMISSION_ERROR: &str = "PERMISSION_ERROR";
-pub(super) const BILLING_ERROR: &str = "BILLING_ERROR";
+const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
+const PERMISSION_ERROR: &str = "PERMISSION_ERROR";
 
 pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Response {
     let body = json!({ "response": null, "errors": [described(error, language)] });
     let status = status(error, app.config.edo_strict_codes);
     let mut answer = retry_after(error, json_text(status, body.to_string()));
-    if is_issuer_unreachable(error) {
+    if error.is(Code::IssuerUnreachable) {
         let wait = HeaderValue::from_static("60");
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     answer
-}
-
-fn is_issuer_unreachable(error: &Error) -> bool {
-    matches!(error, Error::Refused(refusal) if refusal.status == ISSUER_UNREACHABLE)
 }
 
 /// The vendor's model of an error.
@@ -55,7 +43,6 @@ pub(super) fn described(error: &Error, language: Language) -> Value {
 
 fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
-        _ if is_issuer_unreachable(error) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
         Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -64,14 +51,14 @@ fn status(error: &Error, strict: bool) -> StatusCode {
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::Late => StatusCode::REQUEST_TIMEOUT,
-        Error::Refused(refusal) if refusal.status == GONE => StatusCode::GONE,
         Error::Forbidden(_) if strict => StatusCode::FORBIDDEN,
-        Error::Refused(refusal) if strict && refusal.status == PERMISSION_ERROR => {
-            StatusCode::FORBIDDEN
-        }
-        Error::Refused(refusal) if strict && refusal.status == BILLING_ERROR => {
-            StatusCode::PAYMENT_REQUIRED
-        }
+        Error::Refused(refusal) => match refusal.code {
+            Code::IssuerUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::LinkExpired => StatusCode::GONE,
+            Code::NotPermitted if strict => StatusCode::FORBIDDEN,
+            Code::NotPaid if strict => StatusCode::PAYMENT_REQUIRED,
+            _ => StatusCode::BAD_REQUEST,
+        },
         _ => StatusCode::BAD_REQUEST,
     }
 }
@@ -80,24 +67,21 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::Unauthenticated | Error::Forbidden(_) => PERMISSION_ERROR,
         Error::NotFound(_) | Error::NoRoute => NOT_FOUND,
-        Error::Refused(refusal) if refusal.status == GONE => NOT_FOUND,
-        Error::Refused(refusal) if CODES.contains(&refusal.status) => refusal.status,
+        Error::Refused(refusal) => match refusal.code {
+            Code::LinkExpired => NOT_FOUND,
+            Code::IssuerUnreachable => SERVER_ERROR,
+            Code::FileTooLarge => "UPLOADED_FILE_SIZE_ERROR",
+            Code::FileExtension => "UPLOADED_FILE_EXTENSION_ERROR",
+            Code::FileUnreadable => "UPLOADED_FILE_CONTENT_PARSING_ERROR",
+            Code::NotPermitted => PERMISSION_ERROR,
+            Code::NotPaid => "BILLING_ERROR",
+            _ => VALIDATION_ERROR,
+        },
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        _ if is_issuer_unreachable(error) => SERVER_ERROR,
         Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
 }
-
-/// The codes that a refusal may carry itself.
-const CODES: [&str; 6] = [
-    SIZE_ERROR,
-    EXTENSION_ERROR,
-    PARSING_ERROR,
-    VALIDATION_ERROR,
-    PERMISSION_ERROR,
-    BILLING_ERROR,
-];
 
 /// True for a fault of the server's, after which the same request may succeed.
 pub(super) fn is_server_fault(error: &Error) -> bool {
@@ -118,13 +102,15 @@ fn message(error: &Error, language: Language) -> String {
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),
         Error::TooLarge { limit } => say(&TOO_LARGE, &[&limit.to_string()]),
-        Error::Refused(refusal) if refusal.status == "idempotencyConflict" => say(&KEY_REUSED, &[]),
-        _ if is_issuer_unreachable(error) => say(&NO_ISSUER, &[&error.to_string()]),
-        Error::Refused(refusal) if refusal.status == EXCEEDED => {
-            let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
-            say(&QUOTA_EXCEEDED, &[&names.join(", ")])
-        }
-        Error::Refused(refusal) => refusal.message.clone(),
+        Error::Refused(refusal) => match refusal.code {
+            Code::KeyReused => say(&KEY_REUSED, &[]),
+            Code::IssuerUnreachable => say(&NO_ISSUER, &[&refusal.message]),
+            Code::QuotaExceeded => {
+                let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
+                say(&QUOTA_EXCEEDED, &[&names.join(", ")])
+            }
+            _ => refusal.message.clone(),
+        },
         Error::Invalid(faults) => {
             let texts = faults.iter().map(|fault| match fault.path.as_str() {
                 // A body that is not JSON is refused before the language is known.

@@ -7,12 +7,11 @@ use uuid::Uuid;
 
 use super::{
     caller::{Company, Employee},
-    error_response::VALIDATION_ERROR,
     language::Localized,
 };
 use crate::{
     domain::document::{bulk::Work, record::Performer},
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
 /// An operation of which only the transaction is left. It returns the answer; null stands for an empty one.
@@ -66,7 +65,7 @@ pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
 
 /// A refusal whose text is in no language of ours, such as a code of the validation.
 pub(super) fn invalid(text: impl Into<String>) -> Error {
-    Error::refused(VALIDATION_ERROR, text)
+    Error::refused(Code::InvalidValue, text)
 }
 
 /// The error for a blob that does not exist.

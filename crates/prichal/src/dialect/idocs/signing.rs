@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use super::{
     caller::{Company, Employee},
-    error_response::ISSUER_UNREACHABLE,
     language::Localized,
     prepared::{Prepared, invalid, lock_document, missing, no_blob, performer, refused},
     read::Fields,
@@ -31,7 +30,7 @@ use crate::{
         record,
         ticket::{self, Refusal},
     },
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
 /// Prepares the content to sign. Its zip is built once for a document, so that all signers sign the same bytes.
@@ -236,7 +235,7 @@ pub(super) async fn check_signature(
     let due_at = match decision {
         Decision::Accepted => None,
         Decision::Later => recheck::next(1, company.now),
-        Decision::Away(why) => return Err(Error::refused(ISSUER_UNREACHABLE, why)),
+        Decision::Away(why) => return Err(Error::refused(Code::IssuerUnreachable, why)),
         Decision::Refused(why) => return Err(invalid(why)),
     };
     let iin = report.signers.first().and_then(|signer| {

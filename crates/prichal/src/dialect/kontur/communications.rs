@@ -214,6 +214,12 @@ async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<
     member.app.db.write(member.workspace_id(), write).await
 }
 
+/// True for `/api/v1/{ws}/communications/live`, the stream of live cards.
+pub(super) fn is_open_to_pages(path: &str) -> bool {
+    let mut parts = path.strip_prefix("/api/v1/").unwrap_or_default().split('/');
+    parts.next().is_some_and(|ws| !ws.is_empty()) && parts.eq(["communications", "live"])
+}
+
 /// The totals of a group of calls. Times are in milliseconds.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -403,5 +409,24 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
             )
         })?;
         Ok(Self(Some(offset)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_open_to_pages;
+
+    #[test]
+    fn only_the_stream_is_open() {
+        assert!(is_open_to_pages("/api/v1/acme/communications/live"));
+        for path in [
+            "/api/v1/communications/live",
+            "/api/v1//communications/live",
+            "/api/v1/acme/communications/live/ticket",
+            "/api/v1/acme/communications",
+            "/",
+        ] {
+            assert!(!is_open_to_pages(path), "{path}");
+        }
     }
 }

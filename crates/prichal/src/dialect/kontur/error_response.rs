@@ -7,7 +7,7 @@ use prichal_dialect::kontur::{fault, patch};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{Error, Refusal},
+    error::{Code, Error, Refusal},
     http::answer::{json_text, retry_after},
 };
 
@@ -54,9 +54,29 @@ fn refused(refusal: &Refusal) -> Value {
         let constraints = refusal.constraints.clone().into();
         body.insert("invalidConstraints".to_owned(), constraints);
     }
-    body.insert("status".to_owned(), refusal.status.into());
+    body.insert("status".to_owned(), status(refusal.code).into());
     body.insert("message".to_owned(), refusal.message.clone().into());
     body.into()
+}
+
+/// The `status` of a refusal (`docs/contracts/kontur.md §2`).
+const fn status(code: Code) -> &'static str {
+    match code {
+        Code::AlreadyExists => "alreadyExists",
+        Code::CommunicationNotFound => "communicationNotFound",
+        Code::FileTooLarge => "fileTooLarge",
+        Code::IntegrationFailed => "integrationError",
+        Code::IntegrationNotFound => "IntegrationNotFound",
+        Code::InvalidValue => "invalidArgs",
+        Code::KeyReused => "idempotencyConflict",
+        Code::LimitReached => "tooMany",
+        Code::NotAnswered => "notAnswered",
+        Code::NotConfigured => "notConfigured",
+        Code::NotInstalled => "notInstalled",
+        Code::NotSupported => "notSupported",
+        Code::QuotaExceeded => "quotaExceeded",
+        _ => "conflict",
+    }
 }
 
 /// The wrapper of a failed PATCH, with the refused operations.

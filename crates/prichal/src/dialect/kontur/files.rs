@@ -18,7 +18,7 @@ use super::caller::Member;
 
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         disposition::attachment,
@@ -210,7 +210,7 @@ async fn store(
 fn refused(error: MultipartError, id: FileId) -> Error {
     match error {
         MultipartError::TooLarge { .. } => {
-            Error::refused("fileTooLarge", format!("File Too Large. Id: {id}"))
+            Error::refused(Code::FileTooLarge, format!("File Too Large. Id: {id}"))
         }
         MultipartError::NotMultipart => Error::invalid(
             "Content-Type",

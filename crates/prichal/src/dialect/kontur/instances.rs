@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::caller::{Admin, Member};
 use crate::{
     domain::instance::{self, Installed},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         body::{Json, Raw},
@@ -171,7 +171,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
 }
 
 pub(super) fn not_installed() -> Error {
-    Error::refused("notInstalled", "Integration not installed")
+    Error::refused(Code::NotInstalled, "Integration not installed")
 }
 
 fn not_found(id: IntegrationId) -> Error {
@@ -378,7 +378,7 @@ pub(super) async fn pause_instance(
 ) -> Result<JsonAnswer> {
     change_status(member, id, key, &body, |status| match status {
         Status::NotConfigured => Err(Error::refused(
-            "notConfigured",
+            Code::NotConfigured,
             "The integration has not been set up",
         )),
         _ => Ok(Status::Paused),

@@ -29,7 +29,7 @@ use crate::{
         walk,
     },
     domain::instance::{self, Installed},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         body::Raw,
         idempotency::{IdempotencyKey, JsonAnswer, first_answer, write_once, write_once_and},
@@ -105,7 +105,7 @@ fn to_text(model: &impl Serialize) -> Result<String> {
 }
 
 fn unknown() -> Error {
-    Error::refused("IntegrationNotFound", "Integration not found")
+    Error::refused(Code::IntegrationNotFound, "Integration not found")
 }
 
 /// An integration that the workspace can see.
@@ -179,7 +179,7 @@ async fn create(
 }
 
 fn name_conflict(message: String) -> Error {
-    Error::taken("conflict", message.clone(), "name", message)
+    Error::taken(Code::Conflict, message.clone(), "name", message)
 }
 
 /// List the integrations that can be installed in the workspace: its own and the public ones.
@@ -470,7 +470,7 @@ fn setup_refused(outcome: Outcome) -> Error {
         .error
         .unwrap_or_else(|| "it did not answer as expected".to_owned());
     Error::refused(
-        "integrationError",
+        Code::IntegrationFailed,
         format!("The integration did not accept the setup: {why}"),
     )
 }

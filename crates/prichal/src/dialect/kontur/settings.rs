@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::telephony::rekey,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{answer::json_text, body::Json},
     platform::{
         security::{self, Event},
@@ -44,7 +44,7 @@ pub(super) async fn get_settings(member: Member) -> Result<Response> {
 /// The refusal of settings that have grown too long patch by patch. A single body is bounded anyway.
 fn too_long() -> Error {
     let message = format!("The settings are longer than {} bytes.", entity::MAX_TEXT);
-    Error::refused("invalidArgs", message)
+    Error::refused(Code::InvalidValue, message)
 }
 
 fn answer(settings: Object) -> Response {

@@ -40,7 +40,7 @@ use crate::{
         entity::{self, EntityRef, draft::Draft, edit, link},
         script::Host,
     },
-    error::{Error, Result},
+    error::{Code, Error, Result},
     platform::{
         outgoing::{Outgoing, connections::Connections, names::Requester, target::Target},
         security, settings,
@@ -116,9 +116,6 @@ pub struct Effects {
     /// The lock over the channel's values, held until the changes are written.
     turn: Option<Arc<OwnedMutexGuard<()>>>,
 }
-
-/// The refusal of a run whose values another node has changed meanwhile. The run is repeated.
-pub const OVERTAKEN: &str = "overtaken";
 
 #[derive(Clone)]
 enum Effect {
@@ -209,7 +206,7 @@ impl Effects {
             && kv::count(tx.conn()?, workspace, channel)? > MAX_KEYS
         {
             let what = format!("A channel may keep at most {MAX_KEYS} values");
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         Ok(changed)
     }
@@ -222,7 +219,7 @@ impl Effects {
         for (key, seen) in &self.seen {
             if kv::find(tx.conn()?, workspace, channel, key)? != *seen {
                 let what = "Another run has changed the values of the channel meanwhile";
-                return Err(Error::refused(OVERTAKEN, what));
+                return Err(Error::refused(Code::Overtaken, what));
             }
         }
         Ok(())
@@ -285,7 +282,7 @@ impl RunHost {
     fn handle(&self) -> Result<&Arc<ChannelHandle>> {
         self.handle
             .as_ref()
-            .ok_or_else(|| Error::refused("noChannel", "This run belongs to no channel"))
+            .ok_or_else(|| Error::refused(Code::Conflict, "This run belongs to no channel"))
     }
 
     /// Counts bytes of changes and of values that were read, and refuses above [`MAX_EFFECT_BYTES`].
@@ -296,7 +293,7 @@ impl RunHost {
                 "The changes of a run may have at most {} MiB",
                 MAX_EFFECT_BYTES >> 20
             );
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         Ok(())
     }
@@ -304,7 +301,7 @@ impl RunHost {
     fn change(&mut self, effect: Effect) -> Result<()> {
         if self.effects.list.len() >= MAX_EFFECTS {
             let what = format!("A run may make at most {MAX_EFFECTS} changes");
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         self.effects.list.push(effect);
         Ok(())
@@ -331,7 +328,7 @@ impl RunHost {
             "entities.link" => self.link(&read::<Ids>(argument)?).await.map(|()| None),
             "events.publish" => self.publish(read(argument)?).map(|()| None),
             _ => Err(Error::refused(
-                "unknown",
+                Code::Conflict,
                 format!("There is no function `{name}`"),
             )),
         }
@@ -399,17 +396,17 @@ impl RunHost {
         let handle = self.handle()?.clone();
         if !request::can_send(&handle.channel) {
             return Err(Error::refused(
-                "cannotSend",
+                Code::Conflict,
                 "The channel has neither a `url` nor a script that sends",
             ));
         }
         if self.effects.sent >= MAX_MESSAGES {
             let what = format!("A run may send at most {MAX_MESSAGES} messages");
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         if self.depth >= MAX_SEND_DEPTH {
             let what = format!("A chain of messages may have at most {MAX_SEND_DEPTH} runs");
-            return Err(Error::refused("tooDeep", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         let delay = match options.delay {
             None => Duration::ZERO,
@@ -555,7 +552,7 @@ impl RunHost {
         } = read(argument)?;
         if self.fetched >= MAX_FETCHES {
             let what = format!("A run may fetch at most {MAX_FETCHES} times");
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         self.fetched += 1;
         let own = self
@@ -568,7 +565,7 @@ impl RunHost {
             .is_some_and(|head| head.eq_ignore_ascii_case("https://"));
         if !is_own && !is_https {
             return Err(Error::refused(
-                "forbidden",
+                Code::Conflict,
                 "Only https addresses and the channel's own `url` can be fetched",
             ));
         }
@@ -655,7 +652,7 @@ impl BodyReservation {
                 "The bodies that a run sends at the same time may have at most {} MiB",
                 MAX_CONCURRENT_BODY_BYTES >> 20
             );
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         Ok(taken)
     }
@@ -680,7 +677,7 @@ impl Host for RunHost {
         let begun = match name {
             "fetch" => self.fetch(argument),
             _ => Err(Error::refused(
-                "unknown",
+                Code::Conflict,
                 format!("There is no function `{name}`"),
             )),
         };

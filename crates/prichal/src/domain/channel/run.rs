@@ -22,14 +22,14 @@ use uuid::Uuid;
 
 use super::{
     Loaded, by_id,
-    host::{Effects, OVERTAKEN, RunHost, author_of, origin},
+    host::{Effects, RunHost, author_of, origin},
     request::{self, Request, request_of},
     script, send,
 };
 use crate::platform::access::ChannelHandle;
 use crate::{
     domain::{Domain, entity::note_rights, journal::Flight, script::Job},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     platform::{
         access::Caller,
         security::{self, Actor},
@@ -388,7 +388,7 @@ impl Ended {
                     }
                 }
                 // The run is repeated from the present values.
-                Err(Error::Refused(refusal)) if refusal.status == OVERTAKEN => {
+                Err(error) if error.is(Code::Overtaken) => {
                     effects = Effects::default();
                     state = State::queued(app.clock.now());
                     state.attempts = run.state.attempts;
@@ -516,11 +516,7 @@ pub async fn run_now(
                     }
                     return (id, outcome);
                 }
-                Err(Error::Refused(refusal))
-                    if refusal.status == OVERTAKEN && again < MAX_CONFLICT_RETRIES =>
-                {
-                    continue;
-                }
+                Err(error) if error.is(Code::Overtaken) && again < MAX_CONFLICT_RETRIES => continue,
                 Err(error) => {
                     outcome.failure =
                         Some(Failure::new(app.channels.thrown(now.workspace, &error)));

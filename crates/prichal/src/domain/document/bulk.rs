@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{Domain, journal},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     platform::{
         security::{self, Actor},
         writes,
@@ -247,7 +247,7 @@ async fn attempt(app: &Domain, handler: &impl BulkHandler, element: Element) -> 
 /// alone.
 async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> Result<bool> {
     let (node, now) = (app.node, app.clock.now().secs());
-    let lost = || Error::refused("lost", "another node has it");
+    let lost = || Error::refused(Code::LeaseLost, "another node has it");
     let written = app
         .db
         .write(element.workspace, move |tx| {
@@ -268,7 +268,7 @@ async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> R
         .await;
     match written {
         Ok(()) => Ok(true),
-        Err(Error::Refused(refusal)) if refusal.status == "lost" => Ok(false),
+        Err(error) if error.is(Code::LeaseLost) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::Domain,
-    error::{Error, Refusal, Result},
+    error::{Code, Error, Refusal, Result},
     platform::outgoing::post::Outcome,
 };
 
@@ -81,11 +81,11 @@ impl StoredDial {
         let refused = match became {
             DialState::Taken => None,
             DialState::Asked => Some(Error::refused(
-                "notAnswered",
+                Code::NotAnswered,
                 format!("The integration has not answered yet, see communication {id}"),
             )),
             DialState::Refused(why) => Some(Error::refused(
-                "integrationError",
+                Code::IntegrationFailed,
                 format!("The integration did not take the call: {why}"),
             )),
         };
@@ -134,7 +134,7 @@ pub async fn dial(
     let chosen = chosen.ok_or_else(|| {
         // A refused call is answered with empty lists, a refused hang-up without them.
         Error::Refused(Refusal {
-            status: "notSupported",
+            code: Code::NotSupported,
             message: not_supported("Call"),
             constraints: serde_json::Map::new(),
             with_lists: true,
@@ -175,7 +175,7 @@ async fn make_record(
             let made = record::create(&at, tx, &origin, start, Message::Dialled(request.clone()))?;
             if made.is_none() {
                 return Err(Error::refused(
-                    "alreadyExists",
+                    Code::AlreadyExists,
                     format!("Communication {id} exists already"),
                 ));
             }
@@ -260,11 +260,11 @@ pub async fn hang_up(
         .await?;
     let instance = instance
         .filter(|instance| can(instance, |features| features.hangup))
-        .ok_or_else(|| Error::refused("notSupported", not_supported("Hangup")))?;
+        .ok_or_else(|| Error::refused(Code::NotSupported, not_supported("Hangup")))?;
     match failure(exchanges.hang_up(instance, found.row.id, &request).await) {
         None => Ok(()),
         Some(why) => Err(Error::refused(
-            "integrationError",
+            Code::IntegrationFailed,
             format!("The integration did not hang up: {why}"),
         )),
     }

@@ -117,8 +117,8 @@ async fn receive(
     };
     let (_, outcome) = run_now(app, now, closed.cancelled()).await;
     match outcome.failure {
-        Some(failure) if failure.stopped => Err((1504, TIMED_OUT.1.to_owned())),
-        Some(_) => Err((1500, SCRIPT_FAILED.1.to_owned())),
+        Some(failure) if failure.stopped => Err((1504, TIMED_OUT.to_owned())),
+        Some(_) => Err((1500, SCRIPT_FAILED.to_owned())),
         None => Ok(outcome.response.map(|response| {
             let parsed = json::parse(response.body.as_bytes());
             parsed.unwrap_or_else(|_| response.body.clone().into())

@@ -7,7 +7,7 @@ use prichal_store::LoggedEvent;
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// The subscriptions of one websocket.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -79,7 +79,7 @@ impl Subscriptions {
         };
         if !self.0.contains_key(&key) && self.0.len() >= MAX_SUBSCRIPTIONS {
             let what = format!("A websocket may have at most {MAX_SUBSCRIPTIONS} subscriptions");
-            return Err(Error::refused("tooMany", what));
+            return Err(Error::refused(Code::LimitReached, what));
         }
         let subscription = Subscription {
             id,
