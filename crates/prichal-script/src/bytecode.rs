@@ -17,16 +17,67 @@ use crate::run::{Failure, describe};
 
 /// A compiled script.
 #[derive(Clone, Debug)]
-pub struct Program(Arc<[u8]>);
+pub struct Program {
+    code: Arc<[u8]>,
+    /// The functions of tools.js and of web.js that the script may use, separated by spaces.
+    tools: Arc<str>,
+    web: Arc<str>,
+}
+
+/// The global names that tools.js and web.js define on first use.
+const TOOLS: &[&str] = &["fetch", "channel", "entities", "events", "kv"];
+const WEB: &[&str] = &[
+    "crypto",
+    "atob",
+    "TextEncoder",
+    "TextDecoder",
+    "URL",
+    "URLSearchParams",
+];
+
+/// Words and signs of a script that may reach global names which its text does not contain.
+const INDIRECT: [&str; 7] = [
+    "\\",
+    "this",
+    "globalThis",
+    "eval",
+    "Function",
+    "constructor",
+    "Reflect",
+];
 
 impl Program {
+    /// A script whose source mentions few global names starts faster: the others are not defined for it.
+    fn new(code: Vec<u8>, source: &str) -> Self {
+        let is_direct = !INDIRECT.iter().any(|word| source.contains(word));
+        let mentioned = |names: &[&str]| {
+            let used = names
+                .iter()
+                .filter(|name| !is_direct || source.contains(**name));
+            used.copied().collect::<Vec<_>>().join(" ").into()
+        };
+        Self {
+            code: code.into(),
+            tools: mentioned(TOOLS),
+            web: mentioned(WEB),
+        }
+    }
+
     /// The size of the bytecode in bytes.
     pub fn size(&self) -> usize {
-        self.0.len()
+        self.code.len()
+    }
+
+    pub(crate) fn tools(&self) -> &str {
+        &self.tools
+    }
+
+    pub(crate) fn web(&self) -> &str {
+        &self.web
     }
 
     pub(crate) fn evaluate<'js>(&self, ctx: &Ctx<'js>) -> Result<Value<'js>> {
-        evaluate(ctx, &self.0)
+        evaluate(ctx, &self.code)
     }
 }
 
@@ -65,7 +116,7 @@ pub fn compile(source: &str) -> std::result::Result<Program, SyntaxError> {
     context.with(|ctx| {
         let top_level_await = qjs::JS_EVAL_FLAG_ASYNC;
         compile_in(&ctx, SCRIPT_NAME, source, top_level_await)
-            .map(|bytes| Program(bytes.into()))
+            .map(|bytes| Program::new(bytes, source))
             .map_err(|error| match error {
                 Error::Exception => take_position(describe(&ctx, &ctx.catch())),
                 error => broken(&error.to_string()),
@@ -79,7 +130,7 @@ pub(crate) fn compile_prelude(source: &str) -> Program {
         let context = Context::full(&Runtime::new()?)?;
         context.with(|ctx| compile_in(&ctx, "prelude", source, 0))
     };
-    Program(compile().expect("the prelude is valid").into())
+    Program::new(compile().expect("the prelude is valid"), "")
 }
 
 /// Moves the position from the failure's trace, which ends with `at script:LINE:COLUMN`, to the members of the error.

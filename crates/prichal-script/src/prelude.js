@@ -1,7 +1,8 @@
 // The global objects of a script. It runs first in each new context. `native` is the only way out of the
 // context, to the host. Functions that only some scripts use are in tools.js and web.js, which are loaded
-// on first use.
-(function (native, presets) {
+// on first use. `tools` and `web` are the names of those functions, separated by spaces, as far as the
+// script mentions them.
+(function (native, presets, tools, web) {
   'use strict';
   const { stringify, rawJSON, parse: read } = JSON;
   const { defineProperty } = Object;
@@ -10,44 +11,31 @@
   const define = (name, value) =>
     defineProperty(globalThis, name, { value, writable: true, configurable: true });
 
-  // A number that would change as a double keeps its digits: an integer becomes a BigInt, any other a Number
-  // object that remembers them. Both are serialized as received.
-  const longest = 1000;
-  const remember = (source) =>
-    Object.defineProperties(new Number(source), {
-      toString: { value: () => source },
-      toJSON: { value: () => rawJSON(source) },
-    });
-  const worth = (text) => {
-    const parts = /^(-?)(\d+)(?:\.(\d+))?(?:e([-+]?\d+))?$/i.exec(text);
-    if (parts === null) return text;
-    const [, sign, whole, fraction = '', exponent = '0'] = parts;
-    const digits = (whole + fraction).replace(/^0+/, '');
-    if (digits === '') return '0';
-    const point = Number(exponent) + digits.length - fraction.length;
-    return `${sign}${digits.replace(/0+$/, '')}e${point}`;
+  // Loaded for the files below. It inherits nothing, so that a script cannot intercept an assignment.
+  let inside;
+  const load = (file) => {
+    inside ??= {
+      __proto__: null, isBytes, install, nothing, stringify, parse, read, rawJSON, whole, atob, load,
+      loaded: { __proto__: null },
+    };
+    if (inside.loaded[file]) return;
+    inside.loaded[file] = true;
+    native('load', file)(native, inside);
   };
-  const exact = (name, value, { source }) => {
-    if (typeof value !== 'number') return value;
-    if (!/^-?\d+$/.test(source)) {
-      return worth(source) === worth(String(value)) ? value : remember(source);
-    }
-    if (Number.isSafeInteger(value)) return value;
-    return source.length > longest ? remember(source) : BigInt(source);
+  // A text with numbers that would change as doubles is parsed by numbers.js.
+  const parse = (text) => {
+    if (!native('exact', text)) return read(text);
+    load('numbers');
+    return inside.exact(text);
   };
-  // A double keeps fifteen digits and an exponent of two digits.
-  const parse = (text) =>
-    /\d[\d.]{15}|\de[-+]?\d{3}/i.test(text) ? read(text, exact) : read(text);
   defineProperty(BigInt.prototype, 'toJSON', {
     writable: true,
     configurable: true,
     value() {
-      const digits = this.toString();
-      if (digits.length > longest) throw new RangeError(`a number of more than ${longest} digits`);
-      return rawJSON(digits);
+      load('numbers');
+      return inside.digits(this);
     },
   });
-  if (typeof presets === 'string') presets = parse(presets);
 
   const shown = (value) => {
     if (typeof value === 'string') return value;
@@ -65,12 +53,6 @@
   const whole = Function.prototype.call.bind(String.prototype.toWellFormed);
   const log = (...values) => native('log', whole(values.map(shown).join(' ')));
 
-  const loaded = new Set();
-  const load = (file) => {
-    if (loaded.has(file)) return;
-    loaded.add(file);
-    native('load', file)(native, inside);
-  };
   const install = (tools) => {
     for (const name of Object.keys(tools)) {
       // The script may have replaced it.
@@ -78,12 +60,12 @@
       if (get !== undefined) define(name, tools[name]);
     }
   };
-  const engine = { atob: globalThis.atob };
   const { isView } = ArrayBuffer;
   const Plain = ArrayBuffer;
   const isBytes = (value) => isView(value) || value instanceof Plain;
-  const inside = { isBytes, install, nothing, stringify, parse, whole, engine, load };
+  const { atob } = globalThis;
 
+  if (typeof presets === 'string') presets = parse(presets);
   const { request, params, json } = presets;
   if (json) {
     // Parsed on first use, so that a script that ignores a long body needs no memory for it.
@@ -106,27 +88,26 @@
       },
     });
   }
-  if (typeof request.text === 'string') {
-    const { text, base64 } = request;
-    const keep = (value) => defineProperty(request, 'bytes', { value, writable: true, configurable: true });
-    // Not enumerable, so that a script that logs its request logs the text.
-    defineProperty(request, 'bytes', {
-      configurable: true,
-      get() {
-        load('web');
-        return keep(inside.bytes(base64, text)).bytes;
-      },
-      set: keep,
-    });
-  }
+  // Inherited, so that a script that logs its request logs the text.
+  const inherited = {
+    startparam: (n) => (params ?? parts())[n - 1],
+    get bytes() {
+      const { text, base64 } = request;
+      if (typeof text !== 'string') return undefined;
+      load('web');
+      return (this.bytes = inside.bytes(base64, text));
+    },
+    set bytes(value) {
+      defineProperty(this, 'bytes', { value, writable: true, configurable: true });
+    },
+  };
+  Object.setPrototypeOf(request, inherited);
   const parts = () => {
     const { entity, method, url, body, headers, ip, protocol } = request;
     return [entity, method, url, body, Object.entries(headers ?? {}), ip, protocol];
   };
-  const startparam = (n) => (params ?? parts())[n - 1];
-  defineProperty(request, 'startparam', { value: startparam });
   define('request', request);
-  define('startparam', startparam);
+  define('startparam', inherited.startparam);
   define('variables', presets.variables);
   define('console', { log, info: log, warn: log, error: log, debug: log });
   define('respond', (status, headers, body) => {
@@ -150,11 +131,8 @@
 
   define('queueMicrotask', (work) => void Promise.resolve().then(work));
 
-  for (const [file, names] of [
-    ['tools', ['fetch', 'channel', 'entities', 'events', 'kv']],
-    ['web', ['crypto', 'atob', 'TextEncoder', 'TextDecoder', 'URL', 'URLSearchParams']],
-  ]) {
-    for (const name of names) {
+  const late = (file, names) => {
+    for (const name of names.split(' ')) {
       defineProperty(globalThis, name, {
         configurable: true,
         get() {
@@ -166,7 +144,9 @@
         },
       });
     }
-  }
+  };
+  if (tools !== '') late('tools', tools);
+  if (web !== '') late('web', web);
 
   return {
     settle: (id, worked, answer) => inside.settle(id, worked, answer),

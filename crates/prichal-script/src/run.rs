@@ -22,6 +22,7 @@ use crate::{
 static PRELUDE: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("prelude.js")));
 static TOOLS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("tools.js")));
 static WEB: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("web.js")));
+static NUMBERS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("numbers.js")));
 
 /// The limits of a run.
 #[derive(Clone, Copy, Debug)]
@@ -289,7 +290,7 @@ fn enter(
             Error::Exception => describe(&ctx, &ctx.catch()),
             error => Failure::new(error.to_string()),
         };
-        let tools = work.prepare(presets, &host).map_err(caught)?;
+        let tools = work.prepare(program, presets, &host).map_err(caught)?;
         let top = program.evaluate(&ctx).map_err(caught)?;
         work.finish(&tools, &host, top)
     });
@@ -311,6 +312,7 @@ impl<'js> Execution<'_, 'js> {
     /// Runs the prelude. Its result is an object of this crate, not of the script.
     fn prepare<H: Host>(
         &self,
+        program: &Program,
         presets: &Presets,
         host: &Rc<RefCell<H>>,
     ) -> rquickjs::Result<Object<'js>> {
@@ -323,7 +325,7 @@ impl<'js> Execution<'_, 'js> {
         } else {
             self.ctx.json_parse(text)?
         };
-        prelude.call((native, presets))
+        prelude.call((native, presets, program.tools(), program.web()))
     }
 
     /// The native function below the prelude. It takes a name and arguments.
@@ -353,8 +355,22 @@ impl<'js> Execution<'_, 'js> {
                     Ok(done())
                 }
                 "load" => {
-                    let file = if text(0)? == "web" { &WEB } else { &TOOLS };
+                    let file = match text(0)?.as_str() {
+                        "web" => &WEB,
+                        "numbers" => &NUMBERS,
+                        _ => &TOOLS,
+                    };
                     return file.evaluate(&ctx);
+                }
+                "exact" => {
+                    // The length of the text is bounded by the engine's memory.
+                    let text: Option<String> = given
+                        .0
+                        .first()
+                        .cloned()
+                        .map(|text| text.get())
+                        .transpose()?;
+                    Ok(Answer::Bool(may_lose_digits(&text.unwrap_or_default())))
                 }
                 "ask" => host
                     .borrow_mut()

@@ -2,7 +2,7 @@
 // use.
 (function (native, inside) {
   'use strict';
-  const { install, nothing, stringify, parse, whole, engine } = inside;
+  const { install, nothing, stringify, parse, whole, atob: decode } = inside;
   const text = (value) => whole(typeof value === 'string' ? value : String(value));
 
   // Bytes go to the host as a text with one character per byte, after a letter that distinguishes them from
@@ -265,7 +265,7 @@
 
   install({
     atob: (value) => {
-      const bytes = engine.atob(value);
+      const bytes = decode(value);
       if (beyond.test(bytes)) binary.add(bytes);
       return bytes;
     },

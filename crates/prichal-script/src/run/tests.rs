@@ -823,3 +823,33 @@ fn numbers_that_may_lose_digits_are_found() {
         assert_eq!(may_lose_digits(text), may, "{text}");
     }
 }
+
+/// The names that a script does not mention are not defined for it. A script that may compose names has them all.
+#[test]
+fn a_script_finds_every_name_that_it_may_reach() {
+    for source in [
+        "typeof kv.get",
+        "typeof globalThis['k' + 'v'].get",
+        "typeof eval('k' + 'v').get",
+        "typeof new Function('return k' + 'v')().get",
+        "typeof (() => {}).constructor('return k' + 'v')().get",
+        "typeof \\u006bv.get",
+    ] {
+        let done = run_alone(source);
+        assert_eq!(done.value.as_deref(), Some("\"function\""), "{source}");
+    }
+    let done = run_alone("var crypto = crypto.hmac; typeof crypto");
+    assert_eq!(done.value.as_deref(), Some("\"function\""));
+}
+
+/// A setter of the script's on the common prototype sees none of the prelude's assignments.
+#[test]
+fn the_prelude_assigns_nothing_that_a_script_can_intercept() {
+    let done = run_alone(
+        "const seen = [];
+         for (const name of ['exact', 'digits', 'settle', 'bytes', 'isForm', 'toBase64', 'loaded', 'web', 'numbers'])
+           Object.defineProperty(Object.prototype, name, { set() { seen.push(name); }, configurable: true });
+         JSON.stringify({ n: 12345678901234567890n }); kv; TextEncoder; seen",
+    );
+    assert_eq!(done.value.as_deref(), Some("[]"));
+}
