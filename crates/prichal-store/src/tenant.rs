@@ -10,8 +10,13 @@ tokio::task_local! {
 
 /// Runs `work` as a task of a workspace. Without a workspace its reads count as the server's, until [`name`] sets
 /// one.
-pub async fn scope<T>(workspace: Option<WorkspaceId>, work: impl Future<Output = T>) -> T {
-    TENANT.scope(Cell::new(workspace), work).await
+///
+/// This is no async function, whose future would hold `work` twice, before and after its first poll.
+pub fn scope<F: Future>(
+    workspace: Option<WorkspaceId>,
+    work: F,
+) -> impl Future<Output = F::Output> {
+    TENANT.scope(Cell::new(workspace), work)
 }
 
 /// Sets the workspace of the current task, which must run inside a [`scope`].

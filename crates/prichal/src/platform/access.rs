@@ -14,7 +14,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    LoggedEvent,
+    Conn, LoggedEvent,
     integration::{self, Revocation},
     run::Lane,
     token::{self, Role, Token},
@@ -135,10 +135,20 @@ pub fn token_identity(token: TokenId) -> String {
     format!("token:{token}")
 }
 
-/// The credentials and workspaces that this node has looked up.
+/// A permission that the token's user has for itself, or to act for a named employee.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Permitted {
+    pub token: TokenId,
+    pub employee: Option<Uuid>,
+    pub permission: &'static str,
+}
+
+/// The credentials, permissions and workspaces that this node has looked up.
 #[derive(Default)]
 pub struct Access {
     tokens: Cache<String, Arc<Token>>,
+    tokens_by_id: Cache<TokenId, Arc<Token>>,
+    permitted: Cache<Permitted, ()>,
     workspaces: Cache<String, Arc<Workspace>>,
     /// Access keys that were revoked before they expired.
     revoked: RwLock<HashSet<Revocation>>,
@@ -148,22 +158,44 @@ impl Access {
     /// Forgets a token by its hash, after it was revoked on this node.
     pub fn forget_token(&self, hash: &str) {
         self.tokens.forget(hash);
+        self.tokens_by_id.clear();
+        self.permitted.clear();
     }
 
-    /// Takes in events committed on this node. The tokens of a deleted user end with the user.
+    /// Takes in events committed on this node. The tokens of a deleted user end with the user, and a change of a user
+    /// may end permissions.
     pub fn committed(&self, events: &[LoggedEvent]) {
-        let is_deletion = |event: &LoggedEvent| {
-            let is_user = matches!(event.entities().first(), Some((EntityKind::User, _)));
-            is_user && event.head.kind == EventType::Change(ChangeType::Delete)
-        };
-        if events.iter().any(is_deletion) {
-            self.tokens.clear();
+        let of_users = events
+            .iter()
+            .filter(|event| matches!(event.entities().first(), Some((EntityKind::User, _))));
+        let mut are_changed = false;
+        for event in of_users {
+            are_changed = true;
+            if event.head.kind == EventType::Change(ChangeType::Delete) {
+                self.tokens.clear();
+                self.tokens_by_id.clear();
+            }
         }
+        if are_changed {
+            self.permitted.clear();
+        }
+    }
+
+    /// True if the permission was found to be granted less than a second ago.
+    pub fn is_permitted(&self, what: &Permitted, now: Timestamp) -> bool {
+        self.permitted.get(what, now).is_some()
+    }
+
+    /// Notes a permission that was found to be granted at `now`.
+    pub fn note_permitted(&self, what: Permitted, now: Timestamp) {
+        self.permitted.put(what, (), now);
     }
 
     /// Forgets all tokens and workspaces, after a workspace was deleted on this node.
     pub fn forget_all(&self) {
         self.tokens.clear();
+        self.tokens_by_id.clear();
+        self.permitted.clear();
         self.workspaces.clear();
     }
 
@@ -235,6 +267,25 @@ pub async fn by_hash(app: &Platform, hash: &str) -> Result<Option<Caller>> {
     let token = Arc::new(token);
     app.access.tokens.put(hash, token.clone(), now);
     Ok(alive(token, now))
+}
+
+/// The token with this id, if it is valid.
+pub async fn find_token(
+    app: &Platform,
+    workspace: WorkspaceId,
+    id: TokenId,
+) -> Result<Option<Arc<Token>>> {
+    let now = app.clock.now();
+    let known = app.access.tokens_by_id.get(&id, now);
+    if let Some(token) = known.filter(|token| token.workspace == workspace) {
+        return Ok(Some(token).filter(|token| token.is_good(now)));
+    }
+    let look = move |conn: &mut Conn| token::find(conn, workspace, id);
+    let found = app.db.read(look).await?.map(Arc::new);
+    if let Some(token) = &found {
+        app.access.tokens_by_id.put(id, token.clone(), now);
+    }
+    Ok(found.filter(|token| token.is_good(now)))
 }
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {

@@ -33,6 +33,7 @@ pub trait Weigh {
     }
 }
 
+impl Weigh for () {}
 impl Weigh for Token {}
 impl Weigh for Workspace {}
 impl Weigh for Usage {}

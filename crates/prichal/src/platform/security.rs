@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use futures_util::future::Either;
 use prichal_core::id::{UserId, WorkspaceId};
 
 use crate::{
@@ -231,30 +232,27 @@ tokio::task_local! {
 
 /// Runs work in the name of an actor and an address, as if a request had asked for it. Within a request, the
 /// request's own actor stays.
-pub async fn by<T>(
+pub fn by<F: Future>(
     app: &Platform,
     address: Option<IpAddr>,
     actor: Option<Actor>,
-    work: impl Future<Output = T>,
-) -> T {
-    if REQUEST.try_with(|_| ()).is_ok() {
-        return work.await;
-    }
-    let request = Request {
-        actor: Mutex::new(actor),
-        ..Request::new(app.clone(), address, false)
+    work: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let own = || {
+        Arc::new(Request {
+            actor: Mutex::new(actor),
+            ..Request::new(app.clone(), address, false)
+        })
     };
-    REQUEST.scope(Arc::new(request), work).await
+    let request = REQUEST.try_with(Arc::clone).unwrap_or_else(|_| own());
+    REQUEST.scope(request, work)
 }
 
 /// Ties work that is spawned as a task to the request that is being answered.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let request = REQUEST.try_with(Arc::clone).ok();
-    async move {
-        match request {
-            Some(request) => REQUEST.scope(request, work).await,
-            None => work.await,
-        }
+    match REQUEST.try_with(Arc::clone) {
+        Ok(request) => Either::Left(REQUEST.scope(request, work)),
+        Err(_) => Either::Right(work),
     }
 }
 

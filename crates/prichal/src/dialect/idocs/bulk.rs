@@ -67,10 +67,7 @@ async fn start(
     body: axum::body::Bytes,
     operation: Operation,
 ) -> Result<JsonAnswer> {
-    let permission = permission_for(operation)?;
-    let of_call = company.clone();
-    let look = move |conn: &mut Conn| of_call.require_of(conn, None, permission);
-    company.app.db.read(look).await?;
+    company.may(permission_for(operation)?).await?;
     quota::admit(&company.app, company.id(), operation.adds_to(), 0).await?;
     let parsed = parse_json(&body)?;
     let elements = elements(&company, &parsed)?;

@@ -15,7 +15,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Conn, entity,
-    token::{self, Role, Token},
+    token::{Role, Token},
     workspace::Workspace,
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use crate::{
     http::{extract::bearer, idempotency::Asking},
     platform::{
         Platform,
-        access::{self, Caller},
+        access::{self, Caller, Permitted},
         memory::Payer,
         writes,
     },
@@ -182,9 +182,30 @@ impl Company {
 
     /// The check of [`Self::require`] in a read of its own.
     pub(super) async fn may(&self, permission: &'static str) -> Result<()> {
+        self.may_for(None, permission).await
+    }
+
+    /// The check of [`Self::require_of`] in a read of its own, or by one that is at most a second old: the write that
+    /// follows checks its employee itself.
+    pub(super) async fn may_for(
+        &self,
+        employee: Option<Uuid>,
+        permission: &'static str,
+    ) -> Result<()> {
+        let permitted = Permitted {
+            token: self.requester.token,
+            employee,
+            permission,
+        };
+        let now = self.app.clock.now();
+        if self.app.access.is_permitted(&permitted, now) {
+            return Ok(());
+        }
         let company = self.clone();
-        let look = move |conn: &mut Conn| company.require(conn, permission);
-        self.app.db.read(look).await
+        let look = move |conn: &mut Conn| company.require_of(conn, employee, permission);
+        self.app.db.read(look).await?;
+        self.app.access.note_permitted(permitted, now);
+        Ok(())
     }
 
     pub(super) fn actor(&self, employee: &Employee) -> Actor {
@@ -254,9 +275,7 @@ impl Company {
         let Requester {
             token, language, ..
         } = requester;
-        let look = move |conn: &mut Conn| token::find(conn, workspace, token);
-        let token = app.db.read(look).await?;
-        let token = token.filter(|token| token.is_good(app.clock.now()));
+        let token = access::find_token(app, workspace, token).await?;
         let token = token.ok_or(Error::Unauthenticated)?;
         Self::find(app, workspace, Requester::of(&token, language)).await
     }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use prichal_core::document as core;
-use prichal_store::{Conn, usage::Kind};
+use prichal_store::usage::Kind;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -77,9 +77,7 @@ impl Operation {
             return Ok(());
         };
         let named = fields.as_ref().and_then(|fields| self.named(fields));
-        let asked = company.clone();
-        let look = move |conn: &mut Conn| asked.require_of(conn, named, permission);
-        company.app.db.read(look).await
+        company.may_for(named, permission).await
     }
 
     /// The kinds of records whose quotas apply. An operation that ends a document is never refused by a quota.

@@ -680,8 +680,8 @@ impl Attribution {
         }
     }
 
-    async fn by<T>(self, work: impl Future<Output = T>) -> T {
-        security::by(&self.app, self.address, Some(self.actor), work).await
+    fn by<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        security::by(&self.app, self.address, Some(self.actor), work)
     }
 }
 
