@@ -225,13 +225,15 @@ pub fn router(app: App) -> Router {
         refuse: |platform, path, headers, error| {
             (Dialect::find(path).unwrap_or(FALLBACK).render)(platform, headers, error)
         },
-        shows_credential: |path, headers| {
-            DIALECTS.iter().any(|dialect| {
-                let mut named = dialect.credential_headers.iter();
-                let mut starts = dialect.credential_paths.iter();
-                named.any(|name| headers.contains_key(*name))
-                    || starts.any(|start| path.starts_with(start))
-            })
+        has_credential_header: |headers| {
+            let mut names = DIALECTS
+                .iter()
+                .flat_map(|dialect| dialect.credential_headers);
+            names.any(|name| headers.contains_key(*name))
+        },
+        has_credential_path: |path| {
+            let mut starts = DIALECTS.iter().flat_map(|dialect| dialect.credential_paths);
+            starts.any(|start| path.starts_with(start))
         },
         is_open_to_pages: |path| {
             Dialect::find(path).is_some_and(|dialect| (dialect.is_open_to_pages)(path))

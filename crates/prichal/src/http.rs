@@ -175,7 +175,8 @@ fn shows_credential(dialects: Dialects, request: &Request) -> bool {
             .any(|known| name.eq_ignore_ascii_case(known))
     };
     headers.contains_key(header::AUTHORIZATION)
-        || (dialects.shows_credential)(path, headers)
+        || (dialects.has_credential_header)(headers)
+        || (dialects.has_credential_path)(path)
         || query.is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(named))
 }
 
@@ -186,8 +187,10 @@ pub struct Dialects {
     pub name: fn(&str) -> &'static str,
     /// The answer to a refused request with this path and these headers, in the words of its dialect.
     pub refuse: fn(&Platform, &str, &HeaderMap, &Error) -> Response,
-    /// True if a path or headers carry a credential of a dialect.
-    pub shows_credential: fn(&str, &HeaderMap) -> bool,
+    /// True if headers carry a credential of a dialect, besides `Authorization`.
+    pub has_credential_header: fn(&HeaderMap) -> bool,
+    /// True if a path carries a token.
+    pub has_credential_path: fn(&str) -> bool,
     /// True for a path whose answers may be read by pages of the origins in the settings.
     pub is_open_to_pages: fn(&str) -> bool,
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod data_dir;
 pub mod guess;
 pub mod limiter;
+pub mod log_writer;
 pub mod memory;
 pub mod outgoing;
 pub mod quota;

@@ -65,7 +65,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     "warn".clone_into(&mut config.log_level);
     let token = random_token();
     config.admin_token = Some(token.clone().into());
-    telemetry::start_logs(&config)?;
+    let _logs = telemetry::start_logs(&config)?;
 
     let url = format!("http://{}", config.listen);
     let app = app::open(config, Clock::System).await?;

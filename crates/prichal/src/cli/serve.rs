@@ -43,7 +43,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
         super::say("The settings are valid, and everything they name can be used.");
         return Ok(());
     }
-    telemetry::start_logs(&config)?;
+    let _logs = telemetry::start_logs(&config)?;
     for variable in unknown {
         tracing::warn!(
             variable,

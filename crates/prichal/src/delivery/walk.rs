@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// The size of a page of walks.
-const PAGE: usize = 100;
+const PAGE: i64 = 100;
 
 /// Carries a workspace's walks of one kind to their end, also if the request that waits for them is dropped.
 pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Result<()> {
-    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, PAGE as i64);
+    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, PAGE);
     let walks = app.db.read(list).await?;
     if walks.is_empty() {
         return Ok(());
@@ -43,13 +43,13 @@ pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Resul
 pub async fn resume(app: &Delivery) -> Result<()> {
     let (mut outcome, mut after) = (Ok(()), None);
     loop {
-        let list = move |conn: &mut Conn| store::list(conn, after.as_ref(), PAGE as i64);
+        let list = move |conn: &mut Conn| store::list(conn, after.as_ref(), PAGE);
         let walks = app.db.read(list).await?;
         for walk in &walks {
             let done = carry_on(app, walk).await;
             outcome = outcome.and(done);
         }
-        let is_last = walks.len() < PAGE;
+        let is_last = i64::try_from(walks.len()).is_ok_and(|count| count < PAGE);
         after = walks.into_iter().next_back();
         if is_last {
             return outcome;

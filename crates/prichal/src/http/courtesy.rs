@@ -141,7 +141,7 @@ impl Asked {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             known: headers.get(header::IF_NONE_MATCH).cloned(),
             credentials: headers.contains_key(header::AUTHORIZATION)
-                || (dialects.shows_credential)(path, headers),
+                || (dialects.has_credential_header)(headers),
             page: is_page(path),
         }
     }

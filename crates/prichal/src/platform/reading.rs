@@ -211,9 +211,10 @@ fn parse(bytes: &[u8]) -> Result<Value> {
 
 /// True if a JSON text has half of a surrogate pair, which some readers pass over and others refuse.
 pub fn has_half_pair(json: &[u8]) -> bool {
-    // Most texts have no `\u` escape at all.
-    let has_escape = memchr::memmem::find_iter(json, br"\u")
-        .any(|at| matches!(json.get(at + 2), Some(b'd' | b'D')));
+    // Most texts have no escape at all.
+    let has_escape = memchr::memchr(b'\\', json).is_some()
+        && memchr::memmem::find_iter(json, br"\u")
+            .any(|at| matches!(json.get(at + 2), Some(b'd' | b'D')));
     has_escape && mended(json).is_some()
 }
 

@@ -24,17 +24,26 @@ use tracing_subscriber::{
 use crate::{
     config::{Config, LogFormat},
     error::Result,
-    platform::{Platform, quota, security},
+    platform::{
+        Platform,
+        log_writer::{LogGuard, LogWriter},
+        quota, security,
+    },
 };
 
-/// Starts the logs of this process.
-pub fn start_logs(config: &Config) -> anyhow::Result<()> {
+/// The writer of this process's logs.
+static LOG_WRITER: OnceLock<LogWriter> = OnceLock::new();
+
+/// Starts the logs of this process. The last lines are written when the guard is dropped.
+pub fn start_logs(config: &Config) -> anyhow::Result<LogGuard> {
     // More detailed lines of libraries may contain tokens, bodies and frames.
     let is_safe = filter_fn(|about| {
         *about.level() <= Level::INFO || about.target().starts_with(env!("CARGO_PKG_NAME"))
     });
     let filter = EnvFilter::try_new(&config.log_level)?;
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (writer, guard) = LogWriter::start(std::io::stderr())?;
+    let _ = LOG_WRITER.set(writer.clone());
+    let logs = tracing_subscriber::fmt::layer().with_writer(writer);
     let logs = match config.log_format {
         LogFormat::Text => logs.with_ansi(false).boxed(),
         LogFormat::Json => logs.json().flatten_event(true).boxed(),
@@ -44,7 +53,8 @@ pub fn start_logs(config: &Config) -> anyhow::Result<()> {
         .with(logs.with_filter(filter.and(is_safe)))
         .with(security.transpose()?)
         .try_init();
-    started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))
+    started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))?;
+    Ok(guard)
 }
 
 /// The layer that writes the security log to a file of its own, independent of other log settings.
@@ -172,6 +182,10 @@ fn describe() {
         "prichal_connections_refused_total",
         "Connections of addresses that had too many"
     );
+    metrics::describe_counter!(
+        "prichal_log_lines_dropped_total",
+        "Log lines that were dropped because standard error was not read fast enough"
+    );
     metrics::describe_gauge!("prichal_deferred_events", "Events in the deferred queues");
     metrics::describe_gauge!(
         "prichal_deferred_oldest_seconds",
@@ -214,6 +228,8 @@ pub async fn render(app: &Platform) -> Result<String> {
         app.db.read(quarantine::count_held).await?,
     );
     app.memory.report();
+    let dropped = LOG_WRITER.get().map_or(0, LogWriter::dropped);
+    metrics::counter!("prichal_log_lines_dropped_total").absolute(dropped);
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     let since = oldest.map_or(0.0, |due| (now.micros() - due.micros()) as f64 / 1e6);
     metrics::gauge!("prichal_deferred_oldest_seconds").set(since);
