@@ -147,13 +147,13 @@ fn fill(
             "only {made} of {count} documents were made within {FILL_TIMEOUT:?}"
         );
         let first = *made;
-        let bite = BULK_ELEMENTS.min(count - first);
+        let batch = BULK_ELEMENTS.min(count - first);
         let date = |n: u64| (FIRST_DAY + (first + n) % 1_000) * DAY_SECS;
-        let done = workspace.bulk_documents(blob, bite, date, BULK_TIMEOUT);
+        let done = workspace.bulk_documents(blob, batch, date, BULK_TIMEOUT);
         server
             .explain(done)
             .with_context(|| format!("creating documents from {first}"))?;
-        *made += bite;
+        *made += batch;
     }
     Ok(())
 }

@@ -25,7 +25,8 @@ pub struct Channel {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// True of the channels of workspaces that are there: those of a deleted one go bite by bite.
+/// The condition that the channel's workspace is not deleted. The channels of a deleted one are removed in batches,
+/// later.
 const LIVING: &str =
     "EXISTS (SELECT 1 FROM workspace w WHERE w.id = channel.workspace AND w.deleted_at IS NULL)";
 

@@ -12,11 +12,10 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, delivery,
+    Conn, Result, Row, Tx, delivery, job,
     quarantine::{Kind, not_held},
     usage,
     value::params,
-    walk,
 };
 
 /// The key of a webhook. Ids are unique only within an integration.
@@ -163,9 +162,9 @@ fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         integration,
         id,
     } = key;
-    delivery::in_bites(
+    delivery::in_batches(
         tx,
-        walk::Kind::Waiting,
+        job::Kind::RemoveDeferred,
         key,
         Timestamp::from_micros(i64::MAX),
     )?;

@@ -19,13 +19,13 @@
 pub mod attempt;
 pub mod commit;
 mod cursor;
+pub mod job;
 mod log;
 mod runner;
 pub mod schedule;
 mod supervisor;
 mod tails;
 pub mod target;
-pub mod walk;
 
 use std::{
     collections::{HashMap, HashSet},

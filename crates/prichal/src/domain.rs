@@ -6,12 +6,12 @@ pub mod document;
 pub mod document_hook;
 pub mod entity;
 pub mod instance;
+pub mod job;
 pub mod journal;
 pub mod listeners;
 pub mod rotation;
 pub mod script;
 pub mod telephony;
-pub mod walk;
 
 use std::{ops::Deref, sync::Arc};
 

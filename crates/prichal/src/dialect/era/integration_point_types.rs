@@ -10,7 +10,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
-use prichal_store::{Tx, resource::Kind, walk as walks};
+use prichal_store::{Tx, job::Kind as JobKind, resource::Kind};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::App,
-    delivery::walk,
+    delivery::job,
     domain::channel::{retype, type_of},
     error::Result,
     http::{body::Raw, extract::Path, idempotency::IdempotencyKey, page::Query},
@@ -108,9 +108,9 @@ impl Resource for ChannelType {
         app.channels.forget_channels();
     }
 
-    /// Its channels take its fields over.
+    /// Applies the type to its channels.
     async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
-        walk::finish(app, workspace, walks::Kind::Type).await
+        job::finish(app, workspace, JobKind::ApplyType).await
     }
 
     plainly_stored!(Kind::ChannelType, type_of);

@@ -15,7 +15,9 @@ use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{
     Conn, Tx, channel,
     delivery::{self, Attempt, AttemptFilter, STATUSES},
-    entity, kv, resource, walk as walks,
+    entity,
+    job::{BATCH_ROWS, Kind as JobKind},
+    kv, resource,
 };
 use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
@@ -29,7 +31,7 @@ use crate::{
     app::App,
     domain::{
         channel::{close, closed, new_token, open, queue, request, type_of},
-        walk,
+        job,
     },
     error::{Error, Result},
     http::{
@@ -162,14 +164,14 @@ impl Resource for Channel {
     }
 
     fn remove(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
-        // Most channels have no more values than one bite.
+        // Most channels have fewer values than a batch, so no job is needed.
         let id = EntityId(self.id);
-        let gone = kv::remove_some(tx, workspace, id, walks::BITE)?;
-        if i64::try_from(gone).is_ok_and(|gone| gone < walks::BITE) {
+        let gone = kv::remove_some(tx, workspace, id, BATCH_ROWS)?;
+        if i64::try_from(gone).is_ok_and(|gone| gone < BATCH_ROWS) {
             return Ok(());
         }
-        let kind = walks::Kind::Kept;
-        walk::begin(tx, workspace, kind, &id.to_string(), &())
+        let kind = JobKind::ClearValues;
+        job::begin(tx, workspace, kind, &id.to_string(), &())
     }
 
     fn forget(app: &App, _: WorkspaceId) {
@@ -178,7 +180,7 @@ impl Resource for Channel {
 
     /// Deletes the values that its scripts have stored.
     async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
-        crate::delivery::walk::finish(app, workspace, walks::Kind::Kept).await
+        crate::delivery::job::finish(app, workspace, JobKind::ClearValues).await
     }
 
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {

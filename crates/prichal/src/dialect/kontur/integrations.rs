@@ -1,5 +1,5 @@
-//! `/api/v1/{ws}/integrations` and `…/private-integrations`: the integrations that can be installed, their manifests and
-//! their setup.
+//! `/api/v1/{ws}/integrations` and `…/private-integrations`: the integrations that can be installed, their manifests
+//! and their setup.
 
 use prichal_core::{
     event::Origin,
@@ -12,7 +12,8 @@ use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
-    tenant, walk as walks,
+    job::Kind as JobKind,
+    tenant,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,8 +26,8 @@ use super::{
 use crate::{
     app::App,
     delivery::{
+        job,
         target::webhook::{Payload, Receiver, call},
-        walk,
     },
     domain::instance::{self, Installed},
     error::{Error, Result},
@@ -225,7 +226,7 @@ pub(super) async fn replace_manifest(
         to_text(&IntegrationModel::from(after))
     };
     let text = app.db.write(workspace, write).await?;
-    walk::finish(&app, workspace, walks::Kind::Manifest).await?;
+    job::finish(&app, workspace, JobKind::ApplyManifest).await?;
     Ok(JsonAnswer::ok(text))
 }
 
@@ -337,8 +338,8 @@ pub(super) async fn create_api_key(
     Ok(answer)
 }
 
-/// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members become
-/// settings and secrets and the instance is active; else its status is `failed`.
+/// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members
+/// become settings and secrets and the instance is active; else its status is `failed`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/setup", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), request_body = serde_json::Value,
     responses((status = 200, body = String)))]
