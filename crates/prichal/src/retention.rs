@@ -127,7 +127,7 @@ async fn step(app: &App, step: Step, work: impl Future<Output = Result<()>>) -> 
         return Ok(());
     }
     match journal::begin(app, item).await {
-        Some(_flight) => logged(work.await),
+        Some(_guard) => logged(work.await),
         None => Ok(()),
     }
 }

@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     delivery::Delivery,
-    domain::journal::{self, Flight},
+    domain::journal::{self, ItemGuard},
     error::{Error, Result},
     platform::{
         outgoing::{connections::Connections, names::Requester, post::Outcome},
@@ -93,7 +93,7 @@ struct FinishedCall {
     job: Job,
     ended: AttemptResult,
     /// The journal's entry, which lasts until the result is written.
-    flight: Option<Flight>,
+    guard: Option<ItemGuard>,
 }
 
 pub(super) struct Runner {
@@ -404,8 +404,8 @@ impl Runner {
             let may_write = writes::wait(&app, lease.key.workspace);
             app.stopping.run_until_cancelled(may_write).await;
             let _call = app.calls.take(lease.key.workspace, 1).await;
-            let flight = journal::begin(&app, item(lease.key, job.event.seq)).await;
-            let ended = if flight.is_none() {
+            let guard = journal::begin(&app, item(lease.key, job.event.seq)).await;
+            let ended = if guard.is_none() {
                 // The server stops. The next start continues with this event.
                 AttemptResult::Postponed(app.clock.now())
             } else {
@@ -418,14 +418,14 @@ impl Runner {
                 };
                 recipient.deliver(&app, attempt).await
             };
-            FinishedCall { job, ended, flight }
+            FinishedCall { job, ended, guard }
         }));
     }
 
     /// Takes the result of a call into the batch.
     fn finish_call(&mut self, done: FinishedCall) {
-        let FinishedCall { job, ended, flight } = done;
-        self.batch.flights.extend(flight.map(Arc::new));
+        let FinishedCall { job, ended, guard } = done;
+        self.batch.guards.extend(guard.map(Arc::new));
         if self.target.is_strictly_ordered() {
             // The check before the entity's next event must see the deferred row, if there is one.
             self.batch.held.extend(job.entities());

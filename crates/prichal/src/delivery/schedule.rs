@@ -166,7 +166,7 @@ impl Tick {
             id: self.key.id.0,
             seq: 0,
         };
-        let Some(_flight) = journal::begin(app, item).await else {
+        let Some(_guard) = journal::begin(app, item).await else {
             return Ok(());
         };
         let success = match Receiver::load(app, self.key, &self.relative_url).await? {

@@ -109,7 +109,7 @@ pub(super) async fn release_quarantined(
     };
     let released = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let released = released.ok_or_else(|| unknown(&id))?;
-    app.journal.released(&released.item);
+    app.journal.forget_held(&released.item);
     note(Event::QuarantineReleased, &released);
     wake(&app, &released);
     Ok(StatusCode::NO_CONTENT)
@@ -141,7 +141,7 @@ pub(super) async fn drop_quarantined(
     };
     let gone = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let gone = gone.ok_or_else(|| unknown(&id))?;
-    app.journal.released(&gone.item);
+    app.journal.forget_held(&gone.item);
     note(Event::QuarantineDropped, &gone);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -357,12 +357,12 @@ async fn work(app: Domain, lane: Lane) {
             .next(lane, std::mem::take(&mut is_starting))
         {
             Next::Run(run) => {
-                let Some(flight) = journal::begin(&app, item(&run)).await else {
+                let Some(guard) = journal::begin(&app, item(&run)).await else {
                     return app.channels.queue.leave(lane, false);
                 };
                 let id = run.id;
                 app.channels.queue.began(id, app.clock.now());
-                let ended = perform(&app, &flight, *run).await;
+                let ended = perform(&app, &guard, *run).await;
                 app.channels.queue.ended(id);
                 let Some(ended) = ended else { continue };
                 let promise = writes::promise(&app, lane.workspace, ended.bytes());
@@ -370,7 +370,7 @@ async fn work(app: Domain, lane: Lane) {
                 let at = app.clone();
                 app.background.spawn(async move {
                     ended.settle(&at).await;
-                    drop((permit, promise, flight));
+                    drop((permit, promise, guard));
                 });
             }
             Next::Claim => {

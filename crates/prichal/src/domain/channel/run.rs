@@ -28,7 +28,7 @@ use super::{
 };
 use crate::platform::access::ChannelHandle;
 use crate::{
-    domain::{Domain, entity::note_rights, journal::Flight, script::Job},
+    domain::{Domain, entity::note_rights, journal::ItemGuard, script::Job},
     error::{Error, Result},
     platform::{
         access::Caller,
@@ -175,7 +175,7 @@ pub struct Ended {
 /// Performs a run of the queue, which is noted in the journal.
 ///
 /// `None` if the server stops before the end. The run is then repeated as if it had not begun.
-pub async fn perform(app: &Domain, _: &Flight, mut run: Run) -> Option<Ended> {
+pub async fn perform(app: &Domain, _: &ItemGuard, mut run: Run) -> Option<Ended> {
     let began = app.clock.now();
     let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,

@@ -185,7 +185,7 @@ async fn work(
         id: element.id,
         seq: 0,
     };
-    if let Some(_flight) = journal::begin(&app, item).await {
+    if let Some(_guard) = journal::begin(&app, item).await {
         let actor = handler.actor(&element);
         let work = carry_out(app.clone(), handler, element, stop);
         security::by(&app, None, actor, work).await;

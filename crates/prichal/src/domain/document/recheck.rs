@@ -106,7 +106,7 @@ async fn check_due(app: &Domain, now: Timestamp) -> Result<Option<Timestamp>> {
 }
 
 async fn check_one(app: &Domain, signature: Signature) -> Result<()> {
-    let Some(_flight) = journal::begin(app, item(&signature)).await else {
+    let Some(_guard) = journal::begin(app, item(&signature)).await else {
         return Ok(());
     };
     if let Err(error) = recheck(app, signature.clone()).await {

@@ -124,7 +124,7 @@ async fn give_one_up(
         id: id.0,
         seq: 0,
     };
-    let Some(_flight) = journal::begin(app, item).await else {
+    let Some(_guard) = journal::begin(app, item).await else {
         return true;
     };
     let at = app.clone();
