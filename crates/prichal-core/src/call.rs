@@ -24,11 +24,11 @@ pub use legs::Leg;
 pub use moment::Moment;
 pub use snapshot::{Head, Links, created_at, push_members, snapshot};
 
-/// The most legs of a call (`docs/contracts/kontur.md §13` row 13).
+/// The maximum number of legs of a call (`docs/contracts/kontur.md §13` row 13).
 pub const MAX_LEGS: usize = 50;
-/// The most events of a call.
+/// The maximum number of events of a call.
 pub const MAX_EVENTS: usize = 1000;
-/// The most recordings of a call.
+/// The maximum number of recordings of a call.
 pub const MAX_RECORDINGS: usize = 200;
 
 macro_rules! serde_words {
@@ -264,7 +264,7 @@ pub struct Refs {
 #[derive(Clone, Debug)]
 pub struct Callback<T> {
     pub refs: Refs,
-    pub told: T,
+    pub message: T,
 }
 
 /// A reported recording: its leg, and the file as it was sent.

@@ -67,7 +67,7 @@ impl ChannelType {
             .unwrap_or_default()
     }
 
-    /// The most channels of this type.
+    /// The maximum number of channels of this type.
     pub fn quota(&self) -> Option<i64> {
         self.members.get("quota").and_then(Value::as_i64)
     }

@@ -109,7 +109,7 @@ fn is_private(string: &[u8]) -> bool {
         && serde_json::from_slice::<Cow<'_, str>>(string).is_ok_and(|name| is_private_name(&name))
 }
 
-/// The most characters of a number.
+/// The maximum number of characters of a number.
 pub const MAX_NUMBER: usize = 1000;
 
 /// The path of a number that is longer than one may be.

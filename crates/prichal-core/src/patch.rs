@@ -16,9 +16,9 @@ use crate::{
     words::words,
 };
 
-/// The most operations in one envelope.
+/// The maximum number of operations in one envelope.
 pub const MAX_OPERATIONS: usize = 1000;
-/// The most parts of a path: the names that lead to a free value, and as many as that may nest.
+/// The maximum number of parts of a path: the names that lead to a free value, and as many as that may nest.
 pub const MAX_SEGMENTS: usize = MAX_DEPTH + 8;
 
 words! {

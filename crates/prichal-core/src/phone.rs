@@ -10,11 +10,11 @@ use crate::schema::Words;
 /// The version of these rules. A rise makes the server compute all stored keys anew.
 pub const RULES: i64 = 2;
 
-/// The most digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
+/// The maximum number of digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
 const MAX_DIGITS: usize = 20;
 /// The fewest digits of a key. Shorter numbers are extensions, which must never match a client.
 const MIN_DIGITS: usize = 7;
-/// The most numbers that one text holds.
+/// The maximum number of numbers that one text holds.
 const MAX_NUMBERS: usize = 4;
 
 /// The home region of numbers without a country code.

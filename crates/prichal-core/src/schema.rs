@@ -20,9 +20,9 @@ pub type Object = Map<String, Value>;
 /// The source of ids that the client leaves to the server.
 pub type NewId<'a> = &'a mut dyn FnMut() -> Uuid;
 
-/// The most elements a list may have, and members an object of a free value.
+/// The maximum number of elements a list may have, and members an object of a free value.
 pub const MAX_ITEMS: usize = 1000;
-/// The most values in one free object, so that many small patches cannot grow it without end.
+/// The maximum number of values in one free object, so that many small patches cannot grow it without end.
 pub const MAX_NODES: usize = 10_000;
 /// The greatest depth of a free value. Far below the depth at which JSON readers give up.
 pub const MAX_DEPTH: usize = 32;
