@@ -47,19 +47,19 @@ use crate::{
     },
 };
 
-/// The most first calls of one webhook that run at once.
+/// The maximum number of first calls of one webhook that run at once.
 const MAX_CALLS: usize = 32;
-/// The most calls of its side queue that run beside them.
+/// The maximum number of calls of its side queue that run beside them.
 const MAX_SIDE_CALLS: usize = 8;
-/// The most events between the cursor and the newest one that was started.
+/// The maximum number of events between the cursor and the newest one that was started.
 const MAX_WINDOW_EVENTS: usize = 1024;
-/// The most events that wait for a call about the same entity to end.
+/// The maximum number of events that wait for a call about the same entity to end.
 const MAX_PARKED_EVENTS: usize = 256;
 /// The time a call may hold back the cursor before its event gets a deferred row of its own.
 const DETACH_DELAY: Duration = Duration::from_secs(1);
 /// The time without work after which a runner ends and closes its connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most events that are fetched from the store at once.
+/// The maximum number of events that are fetched from the store at once.
 const MAX_FETCHED_EVENTS: i64 = 128;
 
 /// A delivery of one event, before its call.

@@ -37,9 +37,9 @@ use crate::{
     platform::{share::FairShare, vault::Vault},
 };
 
-/// The most calls that run at once.
+/// The maximum number of calls that run at once.
 const MAX_CONCURRENT_CALLS: usize = 64;
-/// The most calls of one workspace among them.
+/// The maximum number of calls of one workspace among them.
 const MAX_CALLS_PER_WORKSPACE: usize = 16;
 /// The interval at which the next tick is read from a store that other nodes share.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Channels: what comes in by them, what goes out, and the scripts between (`docs/contracts/era.md §7, §8, §9, §10`).
 //!
-//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has all
+//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has
+//! all
 //!   of them, and memory only the next ones.
 //! * [`request`] is the request or message that a run processes, as its script sees it.
 //! * [`host`] answers a script. The script's changes are written together with the end of its run, or not at all.
@@ -43,7 +44,7 @@ use crate::{
     platform::{
         access::ChannelHandle,
         cache::{Cache, Weigh},
-        vault::{Place, Vault, fill_random, hex, sha256_hex},
+        vault::{CellRef, Vault, fill_random, hex, sha256_hex},
     },
 };
 
@@ -143,14 +144,14 @@ pub fn new_token() -> String {
 }
 
 /// The address that a channel's tokens are sealed for.
-fn place(workspace: WorkspaceId, id: EntityId) -> Place {
-    Place::new(Column::ChannelTokens.name(), &[&workspace, &id])
+fn cell(workspace: WorkspaceId, id: EntityId) -> CellRef {
+    CellRef::new(Column::ChannelTokens.name(), &[&workspace, &id])
 }
 
 /// Reads a stored channel, with its tokens decrypted.
 pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
     let tokens = vault
-        .open(&place(row.workspace, row.id), &row.tokens)
+        .open(&cell(row.workspace, row.id), &row.tokens)
         .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
     let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
     Ok(Channel {
@@ -179,7 +180,7 @@ pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result
         code: channel.code().to_owned(),
         kind: channel.text("type").to_owned(),
         token_hash: sha256_hex(channel.tokens.local.as_bytes()),
-        tokens: vault.seal(&place(workspace, EntityId(channel.id)), &tokens),
+        tokens: vault.seal(&cell(workspace, EntityId(channel.id)), &tokens),
         members: serde_json::to_string(&channel.members).map_err(Error::internal)?,
         created_at: channel.created_at,
         updated_at: channel.updated_at,
@@ -259,8 +260,8 @@ pub async fn script(
     workspace: WorkspaceId,
     code: &str,
 ) -> Result<Option<Arc<Loaded>>> {
-    let (now, place) = (app.clock.now(), (workspace, code.to_owned()));
-    if let Some(known) = app.channels.scripts.get(&place, now) {
+    let (now, key) = (app.clock.now(), (workspace, code.to_owned()));
+    if let Some(known) = app.channels.scripts.get(&key, now) {
         return Ok(known);
     }
     let wanted = code.to_owned();
@@ -277,6 +278,6 @@ pub async fn script(
             Some(Arc::new(Loaded { script, key }))
         }
     };
-    app.channels.scripts.put(place, found.clone(), now);
+    app.channels.scripts.put(key, found.clone(), now);
     Ok(found)
 }

@@ -239,7 +239,7 @@ pub async fn by_hash(app: &Platform, hash: &str) -> Result<Option<Caller>> {
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
     if !token.is_good(now) {
-        guess::expired();
+        guess::mark_expired();
         return None;
     }
     let caller = Caller::Token(token);
@@ -251,12 +251,12 @@ fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
 pub fn by_access_key(app: &Platform, text: &str) -> Option<Caller> {
     let Some(key) = app.vault.verify(text, app.clock.now()) else {
         if app.vault.verify(text, Timestamp::default()).is_some() {
-            guess::expired();
+            guess::mark_expired();
         }
         return None;
     };
     if app.access.is_revoked(&key) {
-        guess::expired();
+        guess::mark_expired();
         return None;
     }
     let caller = Caller::Integration(Arc::new(key));

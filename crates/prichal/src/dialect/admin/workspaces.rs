@@ -292,7 +292,7 @@ pub(super) async fn delete_workspace(
     app.channels.forget_channels();
     app.channels.forget_scripts();
     // Closes the websockets of its channels.
-    app.channels.sockets.heard(id);
+    app.channels.sockets.workspace_changed(id);
     security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
     crate::delivery::job::finish(&app, id, JobKind::ClearWorkspace).await?;

@@ -377,7 +377,7 @@ pub(super) async fn rotate_token(
     if done.is_some() {
         Channel::forget(&tenant.app, tenant.workspace);
         // Closes the websockets of a token that is not valid any more.
-        tenant.app.channels.sockets.heard(tenant.workspace);
+        tenant.app.channels.sockets.workspace_changed(tenant.workspace);
         let object = format!("channel:{id}");
         security::record(Event::ChannelTokenRotated, Some(tenant.workspace), &object);
     }
@@ -387,7 +387,7 @@ pub(super) async fn rotate_token(
 /// The text of a message as it came if it is strict JSON, else written anew.
 fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
     let meant = collection::read_json(headers, body)?;
-    let is_whole = !reading::has_half_pair(body);
+    let is_whole = !reading::has_lone_surrogate(body);
     let came = serde_json::from_slice::<&RawValue>(body).ok();
     let came = came.filter(|_| is_whole);
     Ok(came.map_or_else(|| meant.to_string(), |came| came.get().to_owned()))

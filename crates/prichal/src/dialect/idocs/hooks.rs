@@ -303,7 +303,7 @@ pub(super) async fn replay_events(
     };
     let (answer, key) = write_once_and(&company, key, &body, work).await?;
     if let Some(key) = key {
-        company.app.dispatch.nudge(key);
+        company.app.dispatch.wake_side_queue(key);
     }
     Ok(answer)
 }

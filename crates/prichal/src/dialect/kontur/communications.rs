@@ -47,7 +47,7 @@ use crate::{
 const TOKEN_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The time after which a stream ends and the client has to connect again.
 const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
-/// The most groups of a statistic.
+/// The maximum number of groups of a statistic.
 const MAX_GROUPS: i64 = 10_000;
 
 /// A call with its legs and events (`data.call`) and its links.
@@ -357,7 +357,8 @@ pub(super) async fn follow_calls(
     Ok(sse.into_response())
 }
 
-/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or soon after its token was revoked.
+/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or soon after its token was
+/// revoked.
 async fn ended(app: App, token: String) {
     let revoked = async {
         loop {

@@ -1,5 +1,5 @@
-//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Events are served as the log stores them, without
-//! parsing.
+//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Events are served as the log stores them,
+//! without parsing.
 
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
         let range = PageRange::of(&events, cursor, last);
         // Integrations, and administrators who can install them, get the same events by webhooks.
         if !caller.is_admin() && caller.integration().is_none() {
-            document::hide(conn, workspace, caller.user(), &mut events)?;
+            document::hide_events(conn, workspace, caller.user(), &mut events)?;
         }
         Ok::<_, Error>(page(&events, &range))
     };

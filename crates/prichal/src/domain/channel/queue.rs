@@ -38,12 +38,12 @@ use crate::{
     platform::{share::FairShare, writes},
 };
 
-/// The most runs of a lane that wait in memory.
+/// The maximum number of runs of a lane that wait in memory.
 const MAX_WAITING_RUNS: usize = 256;
-/// The most bytes of all runs in memory, and of those of one workspace.
+/// The maximum number of bytes of all runs in memory, and of the runs of one workspace.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 const MAX_WAITING_BYTES_PER_WORKSPACE: usize = 24 << 20;
-/// The most runs of a lane at the same time.
+/// The maximum number of runs of a lane at the same time.
 const MAX_CONCURRENT_RUNS: usize = 8;
 /// The runs of one claim. Only one is claimed while memory is nearly full.
 const CLAIM_BATCH: i64 = 16;
@@ -55,7 +55,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 /// The wait after an error of the store.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The most runs that have ended and are not written yet. The next runs begin meanwhile.
+/// The maximum number of runs that have ended and are not written yet. The next runs begin meanwhile.
 const MAX_UNWRITTEN_RUNS: usize = 256;
 
 pub struct Queue {

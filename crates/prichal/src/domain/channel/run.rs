@@ -475,7 +475,7 @@ pub struct ImmediateRun<'a> {
     pub time: Duration,
 }
 
-/// The most repetitions of a run because another node has changed the values that it has read.
+/// The maximum number of repetitions of a run because another node has changed the values that it has read.
 const MAX_CONFLICT_RETRIES: u32 = 50;
 
 /// Runs a script at once. Its changes and its failure are written before this returns. The record of a run that

@@ -34,11 +34,11 @@ use crate::{
     },
 };
 
-/// The most websockets of a node.
+/// The maximum number of websockets of a node.
 const MAX_SOCKETS: usize = 10_000;
-/// The most websockets of one workspace on a node.
+/// The maximum number of websockets of one workspace on a node.
 const MAX_SOCKETS_PER_WORKSPACE: usize = 5_000;
-/// The most frames that wait for a client.
+/// The maximum number of frames that wait for a client.
 const MAX_QUEUED_FRAMES: usize = 64;
 /// The longest frame that scripts may send, in bytes. It has to fit into a message of the bus.
 const MAX_FRAME_BYTES: usize = 900 << 10;
@@ -270,8 +270,8 @@ impl Sockets {
     }
 
     /// Reacts to a change of a workspace on another node.
-    pub fn heard(&self, workspace: WorkspaceId) {
-        self.logs.heard(workspace);
+    pub fn workspace_changed(&self, workspace: WorkspaceId) {
+        self.logs.wake(workspace);
         if self.count() > 0 {
             let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
             doubtful.insert(workspace);

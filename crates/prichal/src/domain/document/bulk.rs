@@ -24,9 +24,9 @@ use crate::{
     },
 };
 
-/// The most elements at the same time.
+/// The maximum number of elements at the same time.
 const MAX_CONCURRENT_ELEMENTS: usize = 160;
-/// The most elements of one workspace at the same time, so that others need not wait.
+/// The maximum number of elements of one workspace at the same time, so that others need not wait.
 const MAX_CONCURRENT_ELEMENTS_PER_WORKSPACE: usize = 128;
 /// The free room that makes a claim worth its write.
 const MIN_CLAIM: usize = 32;

@@ -19,11 +19,11 @@ use prichal_core::id::{EntityId, WorkspaceId};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// The most runs of a channel at the same time.
+/// The maximum number of runs of a channel at the same time.
 const MAX_CONCURRENT_RUNS: usize = 8;
 /// The slow runs in a row after which a quick script counts as long.
 const MAX_STRIKES: u32 = 3;
-/// The most scripts whose speed class is remembered.
+/// The maximum number of scripts whose speed class is remembered.
 const MAX_KNOWN_SCRIPTS: usize = 10_000;
 /// The length of a queue from which on cancelled waiters are removed.
 const PRUNE_AT: usize = 1024;

@@ -29,9 +29,9 @@ const MAX_POPUP_AGE: Duration = Duration::from_mins(1);
 const DEBOUNCE: Duration = Duration::from_millis(30);
 /// The events of one read.
 const EVENT_BATCH: i64 = 1000;
-/// The most events that a resuming listener may have missed.
+/// The maximum number of events that a resuming listener may have missed.
 const MAX_MISSED_EVENTS: i64 = 10_000;
-/// The most active calls that are shown to a new listener.
+/// The maximum number of active calls that are shown to a new listener.
 const MAX_ACTIVE_CALLS: i64 = 1000;
 
 /// A change of a card, as a listener is told of it.

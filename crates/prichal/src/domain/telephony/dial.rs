@@ -27,7 +27,7 @@ use crate::{
 
 /// Names the integration that calls are made with.
 pub const MAIN_TELEPHONY: &str = "@main-telephony-settings";
-/// The most active calls that are searched for a leg.
+/// The maximum number of active calls that are searched for a leg.
 const MAX_ACTIVE_CALLS: i64 = 1000;
 
 /// The outcome of a request to call: its record, and the refusal if there was one.

@@ -32,9 +32,9 @@ use crate::{
 /// The longest age of a call that a user has asked for, to be taken for one that an exchange reports without naming it
 /// (`docs/contracts/kontur.md §6.4` rule 11).
 const MAX_ADOPTION_AGE: Duration = Duration::from_mins(1);
-/// The most suffixes that are tried for a reused id.
+/// The maximum number of suffixes that are tried for a reused id.
 const MAX_KEY_SUFFIXES: i64 = 10;
-/// The most merges that are followed from one record to the next.
+/// The maximum number of merges that are followed from one record to the next.
 const MAX_MERGES: usize = 8;
 
 /// A report of an integration.

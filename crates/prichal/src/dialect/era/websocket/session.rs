@@ -532,7 +532,7 @@ impl Session {
             let read = move |conn: &mut Conn| {
                 let mut events = event::list(conn, workspace, after, MAX_EVENTS_PER_READ)?;
                 let last = events.last().map(|last| last.seq);
-                document::hide(conn, workspace, user.map(UserId), &mut events)?;
+                document::hide_events(conn, workspace, user.map(UserId), &mut events)?;
                 Ok::<_, Error>((events, last))
             };
             let Ok((events, last)) = self.app.db.read(read).await else {
