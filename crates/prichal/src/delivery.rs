@@ -164,7 +164,7 @@ impl Dispatch {
         }
     }
 
-    /// Takes in events that this node committed. The store's writers call it in the order of each log, so it
+    /// Accepts events that this node committed. The store's writers call it in the order of each log, so it
     /// never waits.
     pub fn committed(&self, events: Vec<LoggedEvent>) {
         let mut news: Vec<News> = Vec::new();

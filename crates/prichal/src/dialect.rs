@@ -139,7 +139,7 @@ pub struct Dialect {
     pub render: fn(&Platform, &HeaderMap, &Error) -> Response,
     /// Authorizes a request for a path or a method that does not exist, so that strangers cannot explore.
     pub guard: Guard,
-    /// Completes its part of the OpenAPI description: tags, security, what every call may be refused with.
+    /// Completes its part of the OpenAPI description: tags, security, and the refusals of every call.
     pub describe: fn(&mut OpenApi),
 }
 
@@ -176,9 +176,9 @@ impl Dialect {
     }
 }
 
-/// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is on
-/// its log lines. Refuses a request whose method may write if the workspace has written too much, and any request that
-/// adds `kinds` of bytes beyond a quota.
+/// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is
+/// on its log lines. Refuses a request whose method may write if the workspace has written too much, and any request
+/// that adds `kinds` of bytes beyond a quota.
 pub async fn admit(
     parts: &Parts,
     app: &App,

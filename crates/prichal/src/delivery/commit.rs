@@ -71,7 +71,7 @@ impl Batch {
             && guards.is_empty()
     }
 
-    /// Puts a batch whose write failed before the results since then.
+    /// Appends these results to `earlier`, a batch whose write failed.
     pub(super) fn after(self, mut earlier: Self) -> Self {
         earlier.cursor = earlier.cursor.max(self.cursor);
         earlier.attempts.extend(self.attempts);

@@ -72,7 +72,7 @@ struct Job {
     is_side: bool,
 }
 
-/// The delivery of an event in the journal of work that is under way.
+/// The journal's item for the delivery of an event.
 fn item(key: Key, seq: i64) -> Item {
     Item {
         kind: Kind::Delivery,

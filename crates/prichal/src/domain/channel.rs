@@ -1,4 +1,5 @@
-//! Channels: what comes in by them, what goes out, and the scripts between (`docs/contracts/era.md §7, §8, §9, §10`).
+//! Channels: their incoming requests, their outgoing messages, and the scripts that process both
+//! (`docs/contracts/era.md §7, §8, §9, §10`).
 //!
 //! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has
 //! all
@@ -48,7 +49,7 @@ use crate::{
     },
 };
 
-/// The texts that scripts are thrown for errors with details.
+/// The texts of the exceptions that scripts get for errors with details.
 #[derive(Clone, Copy)]
 pub struct Wording {
     pub faults: fn(&[Fault]) -> String,
@@ -82,7 +83,7 @@ impl Channels {
         }
     }
 
-    /// The text that a script is thrown for an error.
+    /// The text of the exception that a script gets for an error.
     pub fn thrown(&self, workspace: WorkspaceId, error: &Error) -> String {
         match error {
             Error::Invalid(faults) => (self.wording.faults)(faults),
@@ -101,11 +102,11 @@ impl Channels {
         }
     }
 
-    /// The lock over the values that a channel keeps.
+    /// The lock on a channel's stored values.
     fn turn(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.len() > 1024 {
-            // A lock that is held or awaited has another owner besides the map.
+            // A lock that only the map owns is neither held nor awaited.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         turns.entry(lane).or_default().clone()
@@ -143,7 +144,7 @@ pub fn new_token() -> String {
     hex(&random)
 }
 
-/// The address that a channel's tokens are sealed for.
+/// The cell that a channel's tokens are sealed for.
 fn cell(workspace: WorkspaceId, id: EntityId) -> CellRef {
     CellRef::new(Column::ChannelTokens.name(), &[&workspace, &id])
 }
@@ -235,7 +236,7 @@ pub async fn by_id(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>
     Ok(found)
 }
 
-/// The channel as the store has it now, past the cache.
+/// Reads the channel from the store, without the cache.
 pub async fn by_id_uncached(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>>> {
     let row = app
         .db

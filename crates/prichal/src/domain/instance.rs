@@ -93,7 +93,7 @@ pub fn find(
     row.map(|row| load(vault, conn, row)).transpose()
 }
 
-/// The same, with the row locked until the end of the transaction.
+/// Finds an instance, and locks its row until the end of the transaction.
 pub fn find_for_update(
     vault: &Vault,
     tx: &mut Tx<'_>,
@@ -525,7 +525,7 @@ fn settings_text(settings: &[Setting]) -> Result<String> {
     serde_json::to_string(&kept).map_err(Error::internal)
 }
 
-/// The address that an instance's secrets are sealed for.
+/// The cell that an instance's secrets are sealed for.
 fn cell(row: &Row) -> CellRef {
     let column = Column::InstanceSecrets.name();
     CellRef::new(column, &[&row.workspace, &row.integration.id])

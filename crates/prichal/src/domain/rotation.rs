@@ -35,16 +35,16 @@ use crate::{
 const NODE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval between reads of the admin token's file.
 const TOKEN_FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// The rows of one batch.
+/// The maximum number of rows of a batch.
 const BATCH: i64 = 100;
 
-/// The name of the stored text that proves the master key: only the right one opens it.
+/// The name of a stored text that is sealed with the master key. A wrong master key does not open it.
 const SEALED: &str = "sealed";
 /// The name of the stored id of the key that all values are sealed with.
 const RESEALED: &str = "resealed";
 /// The name of the same id with the end of the access keys that earlier keys have signed, in microseconds since 1970.
 const RETIRED: &str = "retired";
-/// The workspace whose writer writes rows that belong to none.
+/// The workspace whose writer writes rows that belong to no workspace.
 const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
 
 fn cell() -> CellRef {
@@ -79,12 +79,12 @@ pub async fn check_master_key(app: &Domain) -> anyhow::Result<()> {
         opened.as_deref() == Some(SEALED.as_bytes()),
         "the secrets of this store are not sealed with this `master-key`; set the right key back, or set it as `previous-master-key` beside the new one"
     );
-    // The id of a key is stored, so all values are sealed for their address.
+    // The id of a key is stored, so all values are sealed for their cells.
     if resealed.is_some() {
         vault.refuse_unbound();
     }
     // The previous key seals until the text is sealed with the current one, which is done once all nodes know it. A
-    // text without an address is older than rotations, and was sealed with the only key.
+    // text that is bound to no cell is older than rotations, and was sealed with the only key.
     let is_current = sealed.is_some_and(|sealed| vault.is_current(&sealed));
     vault.hold_back(!is_current);
     if let Some(end) = end_of(app, retired.as_deref()) {

@@ -56,7 +56,7 @@ const MAX_IDLE: usize = 64;
 
 /// The answers to the calls of a script. Arguments and answers are JSON.
 pub trait Host: Send {
-    /// Answers a call at once. The script is thrown the error.
+    /// Answers a call at once. An error becomes an exception in the script.
     fn ask(
         &mut self,
         name: &str,
@@ -398,7 +398,7 @@ impl Scripts {
                 }
                 () = at(mark) => if let Some((_, speed)) = marks.next() {
                     worker.lower_priority();
-                    self.scheduler.step_back(permit, speed);
+                    self.scheduler.reclassify(permit, speed);
                 },
                 () = &mut over => {
                     worker.tasks.queue(&Task::Stop)?;

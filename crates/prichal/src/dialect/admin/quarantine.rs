@@ -168,7 +168,7 @@ fn unknown(id: &str) -> Error {
 /// Wakes the task of this node that takes the released work up. Other nodes find it when they poll.
 fn wake(app: &App, released: &Suspect) {
     match released.item.kind {
-        Kind::Run => app.channels.queue.look(),
+        Kind::Run => app.channels.queue.request_poll(),
         Kind::Delivery => app.dispatch.check_side_queues(),
         Kind::Tick => app.dispatch.ticks_changed(),
         Kind::Bulk => app.bulk.notify_one(),

@@ -46,7 +46,7 @@ pub(super) struct TypeModel {
     send_svcscriptcode_ws: String,
     url: String,
     issync: Option<bool>,
-    /// The channels of this type that a workspace may have.
+    /// The maximum number of channels of this type.
     quota: Option<i64>,
     ext: Object,
 }
@@ -116,7 +116,7 @@ impl Resource for ChannelType {
     plainly_stored!(Kind::ChannelType, type_of);
 }
 
-/// Create a type of channels. Channels of this type that are there already take over what it fixes.
+/// Create a type of channels. Existing channels of this type get its fixed fields.
 #[utoipa::path(post, path = "/rest/v1/service/integration_point_types", tag = "channels",
     params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
     request_body = TypeModel, responses((status = 200, body = TypeModel)))]

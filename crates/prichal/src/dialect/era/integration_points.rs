@@ -60,12 +60,12 @@ pub(super) struct IntegrationPoint {
     id: String,
     code: String,
     r#type: String,
-    /// The token of outside systems. The server makes it; `rotate_token` exchanges it.
+    /// The token of outside systems. The server creates it; `rotate_token` replaces it.
     token_local: String,
     token_remote: String,
     token_remote2: String,
     url: String,
-    /// The script that is run for an HTTP request that comes in.
+    /// The script that is run for an incoming HTTP request.
     recv_svcscriptcode: String,
     /// The script that takes messages of a websocket.
     recv_svcscriptcode_ws: String,
@@ -76,7 +76,7 @@ pub(super) struct IntegrationPoint {
     /// `title`, `comment`, `allow_files_api`, `issync`; once set also `recv_timeout`, `roles`, `userid`,
     /// `ip_mask`, `filter_capabilities`.
     opts: Object,
-    /// `ct` and `lwt`, when it was made and changed, and whatever clients add.
+    /// `ct` and `lwt`, the times of creation and of the last change, and members that clients add.
     ext: Object,
 }
 
@@ -282,7 +282,7 @@ pub(super) async fn create_integration_point(
     collection::create::<Channel>(admin, key, headers, body).await
 }
 
-/// List the channels, by default in the order of their making.
+/// List the channels, by default in the order of their creation.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points", tag = "channels",
     params(("filter" = Option<String>, Query, description = "A JSON object: fields and the values they must have"),
         ("mask" = Option<String>, Query, description = "The fields to show, with commas between"),
@@ -376,7 +376,7 @@ pub(super) async fn rotate_token(
     let (answer, done) = write_once_and(&tenant, key, &body, write).await?;
     if done.is_some() {
         Channel::forget(&tenant.app, tenant.workspace);
-        // Closes the websockets of a token that is not valid any more.
+        // Closes the websockets of a token that is no longer valid.
         tenant.app.channels.sockets.workspace_changed(tenant.workspace);
         let object = format!("channel:{id}");
         security::record(Event::ChannelTokenRotated, Some(tenant.workspace), &object);
@@ -489,7 +489,7 @@ pub(super) struct AttemptList {
     items: Vec<AttemptModel>,
 }
 
-/// List what the attempts at a channel's messages came to, newest first.
+/// List the attempts to send a channel's messages, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",

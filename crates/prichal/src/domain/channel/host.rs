@@ -59,7 +59,7 @@ const MAX_CONCURRENT_BODY_BYTES: usize = 8 << 20;
 const MAX_CONCURRENT_FETCHES: usize = 8;
 /// The maximum number of bytes of an answer that a script is given; the rest is cut off.
 const MAX_FETCHED_BYTES: usize = 1 << 20;
-/// The longest key in characters, the longest value in bytes, and the most values that a channel keeps.
+/// The longest key in characters, the longest value in bytes, and the maximum number of values of a channel.
 const MAX_KEY_CHARS: usize = 256;
 const MAX_VALUE_BYTES: usize = 64 << 10;
 const MAX_KEYS: i64 = 10_000;
@@ -113,7 +113,7 @@ pub struct Effects {
     sent: usize,
     /// The channel's values that the run has read, to find out whether another run has changed them since.
     seen: HashMap<String, Option<String>>,
-    /// The lock over the channel's values, held until the changes are written.
+    /// The lock on the channel's values, held until the changes are written.
     turn: Option<Arc<OwnedMutexGuard<()>>>,
 }
 
@@ -288,7 +288,7 @@ impl RunHost {
             .ok_or_else(|| Error::refused("noChannel", "This run belongs to no channel"))
     }
 
-    /// Counts bytes of changes and of values that were read, and refuses above [`MAX_EFFECT_BYTES`].
+    /// Counts bytes of changes and of values that were read. Fails above [`MAX_EFFECT_BYTES`].
     fn take_room(&mut self, bytes: usize) -> Result<()> {
         self.effects.bytes += bytes;
         if self.effects.bytes > MAX_EFFECT_BYTES {

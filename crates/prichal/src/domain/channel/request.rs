@@ -148,7 +148,7 @@ pub fn can_send(channel: &Channel) -> bool {
         .any(|name| !channel.text(name).is_empty())
 }
 
-/// The address that a run's request is sealed for.
+/// The cell that a run's request is sealed for.
 fn cell(workspace: WorkspaceId, id: RunId) -> vault::CellRef {
     vault::CellRef::new(Column::RunRequest.name(), &[&workspace, &id])
 }

@@ -240,7 +240,7 @@ async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Attempt
     };
     let handle = handle.as_ref();
     if let (Kind::Send, Some(handle)) = (run.kind, handle) {
-        match way(app, handle, now).await? {
+        match choose_route(app, handle, now).await? {
             SendRoute::Script(code) => run.code = code,
             SendRoute::Post => return Ok((post(app, handle, run, &request, now).await, false)),
             SendRoute::None(why) => return Ok((Attempted::failed(why), false)),
@@ -281,7 +281,7 @@ enum SendRoute {
 
 /// Chooses the route: over a websocket if one is open and a script handles it, else by the script that sends, else
 /// to the URL.
-async fn way(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<SendRoute> {
+async fn choose_route(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<SendRoute> {
     let text = |name: &str| handle.channel.text(name).to_owned();
     let (over, send) = (text("send_svcscriptcode_ws"), text("send_svcscriptcode"));
     if !over.is_empty() {
@@ -340,7 +340,7 @@ impl Ended {
     }
 
     /// Writes the outcome of the run together with its changes.
-    pub async fn settle(self, app: &Domain) {
+    pub async fn write(self, app: &Domain) {
         let Self {
             run,
             mut state,
@@ -566,8 +566,8 @@ async fn write_now(app: &Domain, record: Run, effects: Effects, origin: Origin) 
     Ok(())
 }
 
-/// Stores the record of a run. A failure is stored before the sender is answered. A success is handed to the writer by
-/// then, before any later write.
+/// Stores the record of a run. A failure is stored before the sender is answered. A success is only handed to the
+/// writer before that, ahead of any later write.
 async fn keep(app: &Domain, record: Run, is_awaited: bool) {
     let (at, workspace, id) = (UnwrittenRecord::new(app), record.lane.workspace, record.id);
     let work = async move {

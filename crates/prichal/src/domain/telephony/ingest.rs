@@ -142,7 +142,7 @@ impl Named<'_> {
     }
 }
 
-/// The key of a number in a report. Mostly a call with the number exists and has the key.
+/// The key of a number in a report. It is taken from a call with the same number, if there is one.
 fn key_among(
     tx: &mut Tx<'_>,
     origin: &Origin,

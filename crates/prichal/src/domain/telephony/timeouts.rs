@@ -30,7 +30,7 @@ use crate::{
     error::Result,
 };
 
-/// The calls of one read.
+/// The maximum number of calls of a read.
 const BATCH: i64 = 100;
 /// The interval between reads of the store if other nodes write to it.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);

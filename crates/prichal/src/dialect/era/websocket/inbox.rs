@@ -61,7 +61,7 @@ pub(super) async fn run_all(
             Ok(Some(data)) => Ok(vec![("data", data)]),
             // The script gave no answer.
             Ok(None) => continue,
-            // A frame without `qid` asks for no answer; only a missing script is told in any case.
+            // A frame without `qid` gets no answer, except for the error about a missing script.
             Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
             Err(error) => Err(error),
         };

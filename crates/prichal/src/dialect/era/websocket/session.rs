@@ -119,10 +119,10 @@ enum End {
 pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mut socket: Socket) {
     let (lane, id) = (handle.lane(), client.id);
     let at = app.clone();
-    let hears = may(&handle, &client.standing.rights, "msg");
+    let receives_broadcasts = may(&handle, &client.standing.rights, "msg");
     let payer = client.payer.clone();
     let hash = &handle.token_hash;
-    let Some(mut place) = at.channels.sockets.enter(lane, id, hash, hears, payer) else {
+    let Some(mut place) = at.channels.sockets.enter(lane, id, hash, receives_broadcasts, payer) else {
         let end = End::Close(CloseCode::Again, "there are too many websockets");
         return finish(&mut socket, end).await;
     };
@@ -288,7 +288,7 @@ impl Session {
                     }
                     was_partial = is_partial;
                     missed += 1;
-                    // A failure shows itself again at the next frame, which is answered with it.
+                    // A failure is not reported here. If it lasts, the next frame is answered with it.
                     let _ = self.refresh_rights().await;
                     next_ping = clock.now() + PING_INTERVAL;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
@@ -395,7 +395,7 @@ impl Session {
         };
         let may = |capability: &str| may(&self.handle, &rights, capability);
         self.open.retain(|capability| may(capability));
-        sockets.set_hears(lane, self.id, may("msg"));
+        sockets.set_receives_broadcasts(lane, self.id, may("msg"));
         if !self.open.contains("subscr") || self.handle.channel.user().is_none() {
             self.subscriptions = Subscriptions::default();
             self.news = None;
