@@ -12,7 +12,7 @@ pub const RULES: i64 = 2;
 
 /// The maximum number of digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
 const MAX_DIGITS: usize = 20;
-/// The fewest digits of a key. Shorter numbers are extensions, which must never match a client.
+/// The minimum number of digits of a key. Shorter numbers are extensions, which must never match a client.
 const MIN_DIGITS: usize = 7;
 /// The maximum number of numbers that one text holds.
 const MAX_NUMBERS: usize = 4;
@@ -164,7 +164,8 @@ pub fn key(text: &str, region: Region) -> Option<String> {
     keys(text, region).into_iter().next()
 }
 
-/// The bytes of a text in which numbers are looked for. A SIP address with a name and parameters has fewer.
+/// The maximum number of bytes of a text that are searched for numbers. A SIP address with a name and parameters has
+/// fewer.
 const MAX_TEXT: usize = 512;
 
 /// The keys of all numbers in a text, each once.

@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::App,
     error::{Error, Result},
-    http::{Dialects, answer::hold, courtesy, paths::Paths, with_request_id},
+    http::{Dialects, answer::hold, conformance, paths::Paths, with_request_id},
     platform::{Platform, access::Caller, guess, memory::Payer, quota, writes},
 };
 
@@ -236,7 +236,7 @@ pub fn router(app: App) -> Router {
         .merge(openapi::router(apis))
         .fallback(no_route)
         .with_state(app)
-        .layer(from_fn_with_state(state.clone(), courtesy::keep))
+        .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.
     Router::new().fallback_service(MapRequest::new(router, move |mut request: Request| {

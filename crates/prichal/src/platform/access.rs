@@ -150,7 +150,7 @@ impl Access {
         self.tokens.forget(hash);
     }
 
-    /// Takes in events committed on this node. The tokens of a deleted user end with the user.
+    /// Handles events committed on this node. The tokens of a deleted user end with the user.
     pub fn committed(&self, events: &[LoggedEvent]) {
         let is_deletion = |event: &LoggedEvent| {
             let is_user = matches!(event.entities().first(), Some((EntityKind::User, _)));

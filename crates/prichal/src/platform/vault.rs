@@ -27,7 +27,7 @@ type HmacSha256 = Hmac<Sha256>;
 pub struct AccessKey {
     pub workspace: WorkspaceId,
     pub integration: IntegrationId,
-    /// The install that the key belongs to and ends with.
+    /// The installation that the key belongs to. The key is invalid once that installation has ended.
     pub round: i64,
     /// In whole seconds since 1970.
     pub expires: i64,

@@ -140,7 +140,7 @@ pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Resp
     answer(from, callback, report, false).await
 }
 
-/// Report that a call could not be made that a user asked for.
+/// Report that a call that a user asked for could not be made.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Response> {

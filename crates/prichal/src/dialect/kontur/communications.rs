@@ -67,7 +67,7 @@ struct CommunicationList {
     items: Vec<Communication>,
 }
 
-/// The model of a call, with its facts where they are asked for.
+/// The model of a call, with its facts if `with_facts` is true.
 pub(super) fn model(conn: &mut Conn, found: &CallRecord, with_facts: bool) -> Result<String> {
     let view = found.view(conn, with_facts)?;
     Ok(kontur::communication::model(
@@ -84,7 +84,7 @@ fn card(conn: &mut Conn, found: &CallRecord) -> Result<String> {
     model(conn, found, true)
 }
 
-/// The communication whose id stands in the path.
+/// The call whose id is in the path.
 pub(super) struct InPath(EntityId);
 
 impl<S: Send + Sync> FromRequestParts<S> for InPath {

@@ -60,7 +60,7 @@ const RANGE_FIELDS: &[Field] = &[
     Field::new("toOffset", Type::GuidOrNone),
 ];
 
-/// The webhook whose id stands in the path.
+/// The webhook whose id is in the path.
 pub(super) struct HookInPath(WebhookId);
 
 impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
@@ -149,8 +149,8 @@ async fn find(
     Ok((key, definition))
 }
 
-/// Send a range of the feed again, beside the regular deliveries. Only events that match the webhook's filter are sent,
-/// marked `X-Prichal-Replay: true`.
+/// Send a range of the feed again, in addition to the regular deliveries. Only events that match the webhook's filter
+/// are sent, marked `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
     params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]

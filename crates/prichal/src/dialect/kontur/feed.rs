@@ -62,7 +62,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
     let read = move |conn: &mut Conn| {
-        // The end is read first, so that there are more events for sure if `hasMore` says so.
+        // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;
         let mut events = event::list(conn, workspace, after, limit)?;
         let range = PageRange::of(&events, cursor, last);

@@ -357,7 +357,8 @@ pub(super) async fn setup_integration(
     let planned = setup.clone();
     let found = move |conn: &mut Conn| find_to_set_up(&app, conn, workspace, id, planned);
     let found = member.app.db.read(found).await?;
-    // By its answer the integration has changed itself, so the outcome is written even if our client has disconnected.
+    // An integration that has answered has changed its own state, so the outcome is written even if the client has
+    // disconnected.
     let background = member.app.background.clone();
     let rest = async move {
         let round = found.row.round;
@@ -417,7 +418,7 @@ fn find_to_set_up(
     Ok(found)
 }
 
-/// The instance, unless it was uninstalled or installed anew since the setup began.
+/// The instance, unless it was uninstalled or installed again since the setup began.
 fn find_again(
     app: &App,
     tx: &mut Tx<'_>,

@@ -27,7 +27,7 @@ use crate::{
 
 /// The lifetime of an unused ticket.
 const TICKET_TTL: Duration = Duration::from_mins(1);
-/// The maximum number of unused tickets of a token. A further ticket ends the oldest.
+/// The maximum number of unused tickets of a token. A further ticket invalidates the oldest.
 const MAX_TICKETS: i64 = 16;
 
 /// A ticket, valid for one use.

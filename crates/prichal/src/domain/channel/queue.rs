@@ -434,7 +434,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
         socket::release(tx, node)
     };
     let is_shared = app.db.engine() == Engine::Postgres;
-    let mut next_look = Some(app.clock.now());
+    let mut next_poll = Some(app.clock.now());
     let (mut is_released, mut sweep) = (
         false,
         std::pin::pin!(tokio::time::sleep(IDLE_SWEEP_INTERVAL)),
@@ -442,17 +442,17 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         let now = app.clock.now();
         if app.channels.queue.must_poll.swap(false, Ordering::AcqRel) {
-            next_look = Some(now);
+            next_poll = Some(now);
         }
-        if next_look.is_some_and(|at| at <= now) {
+        if next_poll.is_some_and(|at| at <= now) {
             let looked = async {
                 if !is_released {
                     app.db.write(WorkspaceId(Uuid::nil()), release).await?;
                     is_released = true;
                 }
-                look(&app, now).await
+                poll_store(&app, now).await
             };
-            next_look = match looked.await {
+            next_poll = match looked.await {
                 Ok(()) => is_shared.then(|| now + POLL_INTERVAL),
                 Err(error) => {
                     tracing::error!(
@@ -468,7 +468,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
             app.channels.queue.start(&app, lane);
         }
         let wake = async {
-            match next.into_iter().chain(next_look).min() {
+            match next.into_iter().chain(next_poll).min() {
                 Some(at) => app.clock.sleep_until(at).await,
                 None => std::future::pending().await,
             }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 /// The maximum number of runs of a channel at the same time.
 const MAX_CONCURRENT_RUNS: usize = 8;
-/// The slow runs in a row after which a quick script counts as long.
+/// The number of slow runs in a row after which a quick script counts as long.
 const MAX_STRIKES: u32 = 3;
 /// The maximum number of scripts whose speed class is remembered.
 const MAX_KNOWN_SCRIPTS: usize = 10_000;

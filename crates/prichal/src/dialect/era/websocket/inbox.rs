@@ -27,7 +27,7 @@ use crate::{
     platform::{access::ChannelHandle, memory::Hold},
 };
 
-/// The frames of one connection that may wait for the script.
+/// The maximum number of frames of a connection that wait for the script.
 pub(super) const MAX_QUEUED_FRAMES: usize = 64;
 /// The code for a method without a script.
 const NO_METHOD: i64 = 1404;

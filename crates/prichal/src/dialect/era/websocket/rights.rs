@@ -10,7 +10,7 @@ use crate::{
     platform::access::ChannelHandle,
 };
 
-/// The roles that one statement reads.
+/// The maximum number of roles that a statement reads.
 const MAX_ROLES_PER_READ: i64 = 1000;
 
 /// The capabilities of a channel without roles: its frames go to its own script.

@@ -65,16 +65,16 @@ use crate::{
     },
 };
 
-/// The time between pings. A client that has answered none of the last two is gone.
+/// The time between pings. A client that has answered neither of the last two counts as gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_MISSED_PINGS: u32 = 2;
 /// The time that the sending of a frame may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The bytes before the payload of a client's control frame.
 const CONTROL_FRAME_HEAD: usize = 6;
-/// The events that one statement reads.
+/// The maximum number of events that a statement reads.
 const MAX_EVENTS_PER_READ: i64 = 256;
-/// The parameters of a script that a client starts, and the time for which it may run.
+/// The maximum number of parameters of a script that a client starts, and the maximum time of its run.
 const MAX_PARAMS: usize = 20;
 const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_SCRIPT_TIMEOUT_MS: u64 = 60_000;
