@@ -111,8 +111,8 @@ impl Event {
         }
     }
 
-    /// The order of events: by time, then leg, then what happened. The rest only makes the order of
-    /// contradictory events the same everywhere.
+    /// The order of events: by time, then leg, then type. The other members only make the order of contradictory events
+    /// deterministic.
     fn order(&self) -> (&Moment, &str, EventType, &str, &Party, &Party) {
         (
             &self.timestamp,
@@ -384,7 +384,7 @@ impl Call {
         {
             Ok(at) => {
                 let known = &mut self.recordings[at];
-                // History outweighs live messages; the rest of the order only makes it the same everywhere.
+                // History outweighs live messages. The other members only make the order deterministic.
                 let is_better = (!recording.is_history, &recording) < (!known.is_history, &*known);
                 if is_better {
                     *known = recording;

@@ -141,7 +141,7 @@ const ACCESS_RIGHTS: Field = list("accessRights", Type::Elements(&RIGHTS));
 
 static RIGHTS: Elements = Elements::new(Key::Text, &[Field::new("level", Type::Int)]);
 
-/// Phones, e-mails and messengers. Only some of their types are documented, so any word is taken.
+/// Phones, e-mails and messengers. Only some of their types are documented, so any word is accepted.
 static CHANNELS: Elements = Elements::new(
     Key::Guid,
     &[

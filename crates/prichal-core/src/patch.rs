@@ -280,7 +280,7 @@ fn check_rules(
                 .invalid_datas
                 .extend(blamed.map(|operation| operation.refused(fault.clone())));
             if errors.is_empty() {
-                // The object was broken before: without an operation to blame, name the list.
+                // The object was invalid before the patch, so no operation is at fault and the error names the list.
                 errors
                     .invalid_constraints
                     .push((field.name.to_owned(), fault.into()));

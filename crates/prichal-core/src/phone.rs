@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::schema::Words;
 
-/// The version of these rules. A rise makes the server compute all stored keys anew.
+/// The version of these rules. If it is increased, the server recomputes all stored keys.
 pub const RULES: i64 = 2;
 
 /// The maximum number of digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
@@ -29,7 +29,7 @@ struct Plan {
     code: &'static str,
     /// Dialled before a number of the region, the longest first.
     trunks: &'static [&'static str],
-    /// The fewest and the most digits of its numbers, without code and trunk prefix.
+    /// The minimum and the maximum number of digits of its numbers, without code and trunk prefix.
     lengths: (usize, usize),
     /// The first digits of its numbers; any digit where this is empty.
     first: &'static str,

@@ -239,7 +239,7 @@ pub fn release(tx: &mut Tx<'_>, id: Uuid) -> Result<Option<Suspect>> {
     Ok(tx.change(&sql, params![id], read)?.pop())
 }
 
-/// Cancels the work of an item for good. `status` and `errors` are the result of an element of a bulk call.
+/// Cancels the work of an item permanently. `status` and `errors` are the result of an element of a bulk call.
 pub fn give_up(
     tx: &mut Tx<'_>,
     item: Item,

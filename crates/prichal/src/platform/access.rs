@@ -238,7 +238,7 @@ pub async fn by_hash(app: &Platform, hash: &str) -> Result<Option<Caller>> {
 }
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
-    if !token.is_good(now) {
+    if !token.is_valid(now) {
         guess::mark_expired();
         return None;
     }

@@ -259,7 +259,7 @@ impl Company {
         } = requester;
         let look = move |conn: &mut Conn| token::find(conn, workspace, token);
         let token = app.db.read(look).await?;
-        let token = token.filter(|token| token.is_good(app.clock.now()));
+        let token = token.filter(|token| token.is_valid(app.clock.now()));
         let token = token.ok_or(Error::Unauthenticated)?;
         Self::find(app, workspace, Requester::of(&token, language)).await
     }
