@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_before_is_good_for_the_overlap() {
+    fn the_previous_token_is_valid_for_the_overlap() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("admin-token");
         let token = AdminToken::new("the-first-admin-token".into(), Some(file.clone()));

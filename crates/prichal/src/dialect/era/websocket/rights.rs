@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_open_what_they_name() {
+    fn routes_open_the_paths_that_they_name() {
         let rights = Rights(vec![
             Route::new("WEBSOCKET", "/ws#rest"),
             Route::new("*", "/rest/v1/service/svcscripts"),
