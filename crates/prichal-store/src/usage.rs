@@ -210,8 +210,9 @@ pub(crate) fn change<T>(
     work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let Table { name, owner, texts } = table;
-    let sql =
-        format!("SELECT {owner}, CAST({ROW_BYTES} + {texts} AS BIGINT) FROM {name} WHERE {condition}");
+    let sql = format!(
+        "SELECT {owner}, CAST({ROW_BYTES} + {texts} AS BIGINT) FROM {name} WHERE {condition}"
+    );
     let before = tx.conn()?.query(&sql, values, owner_and_bytes)?;
     let done = work(tx)?;
     let after = tx.conn()?.query(&sql, values, owner_and_bytes)?;

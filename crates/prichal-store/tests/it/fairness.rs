@@ -164,8 +164,9 @@ fn interrupted(item: Item) -> Interrupted {
 
 async fn hold(store: &TestStore, item: Item) {
     for n in 0..MAX_DEATHS {
-        let count =
-            move |tx: &mut Tx<'_>| quarantine::count_death(tx, interrupted(item), Uuid::new_v4(), at(n));
+        let count = move |tx: &mut Tx<'_>| {
+            quarantine::count_death(tx, interrupted(item), Uuid::new_v4(), at(n))
+        };
         let counted = store
             .db
             .write(item.workspace, count)
@@ -210,7 +211,8 @@ async fn each_death_counts_once_and_a_survivor_is_cleared() {
     );
     let process = Uuid::from_u128(5);
     for first in [true, false] {
-        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, interrupted(one), process, at(1));
+        let count =
+            move |tx: &mut Tx<'_>| quarantine::count_death(tx, interrupted(one), process, at(1));
         let counted = store.db.write(workspace(1), count).await.expect("counted");
         assert_eq!(counted.is_some(), first);
     }

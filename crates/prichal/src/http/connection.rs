@@ -67,7 +67,12 @@ impl ConnectionSlots {
 
     /// Admits one more connection. `None` if the address has `most` already, or all slots are taken and none is given
     /// up. A trusted address gives up none and competes for others' slots as if it had no connections.
-    pub fn enter(&self, address: IpAddr, most: usize, is_trusted: bool) -> Option<CountedConnection> {
+    pub fn enter(
+        &self,
+        address: IpAddr,
+        most: usize,
+        is_trusted: bool,
+    ) -> Option<CountedConnection> {
         let address = network::customer(address);
         let mut all = self.lock();
         let held = all.get(&address).map_or(0, Vec::len);

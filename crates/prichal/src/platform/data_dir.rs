@@ -148,7 +148,11 @@ impl DataDir {
     }
 
     /// The text and the path of a file of the directory. A missing file is created with the text of `fresh`.
-    fn read_or_create(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
+    fn read_or_create(
+        &self,
+        name: &str,
+        fresh: impl FnOnce() -> String,
+    ) -> Result<(String, PathBuf)> {
         let path = self.path.join(name);
         if let Some(text) = find(&path)? {
             return Ok((text, path));

@@ -187,8 +187,15 @@ impl Effects {
                     settings,
                 } => {
                     let (check, authority) = (app.config.identifier_check, self.authority);
-                    let done =
-                        edit::patch(tx, origin, check, *entity_ref, operations, settings, authority)?;
+                    let done = edit::patch(
+                        tx,
+                        origin,
+                        check,
+                        *entity_ref,
+                        operations,
+                        settings,
+                        authority,
+                    )?;
                     changed.extend(done.rights);
                 }
                 Effect::Link(ends) => {

@@ -273,7 +273,10 @@ impl Sockets {
     pub fn workspace_changed(&self, workspace: WorkspaceId) {
         self.logs.wake(workspace);
         if self.count() > 0 {
-            let mut changed_workspaces = self.changed_workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut changed_workspaces = self
+                .changed_workspaces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             changed_workspaces.insert(workspace);
             self.changed.notify_one();
         }
@@ -336,7 +339,10 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
         };
         let changed_workspaces = tokio::select! {
             () = sockets.changed.notified() => {
-                let mut changed_workspaces = sockets.changed_workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut changed_workspaces = sockets
+                    .changed_workspaces
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 Some(std::mem::take(&mut *changed_workspaces))
             }
             () = look => None,

@@ -263,7 +263,12 @@ mod tests {
         second.note(&entry(1)).expect("noted");
         second.close();
         assert_eq!(second.note(&entry(1)), None);
-        assert!(PreviousJournal::open(path).expect("opens").interrupted.is_empty());
+        assert!(
+            PreviousJournal::open(path)
+                .expect("opens")
+                .interrupted
+                .is_empty()
+        );
     }
 
     #[test]
@@ -287,7 +292,10 @@ mod tests {
         let whole = fs::read(&path).expect("a file");
         let none_left = |bytes: &[u8]| {
             fs::write(&path, bytes).expect("written");
-            PreviousJournal::open(path.clone()).expect("opens").interrupted.is_empty()
+            PreviousJournal::open(path.clone())
+                .expect("opens")
+                .interrupted
+                .is_empty()
         };
         for length in 0..whole.len() {
             assert!(none_left(&whole[..length]), "{length}");

@@ -122,7 +122,11 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
     let receives_broadcasts = may(&handle, &client.standing.rights, "msg");
     let payer = client.payer.clone();
     let hash = &handle.token_hash;
-    let Some(mut place) = at.channels.sockets.enter(lane, id, hash, receives_broadcasts, payer) else {
+    let Some(mut place) = at
+        .channels
+        .sockets
+        .enter(lane, id, hash, receives_broadcasts, payer)
+    else {
         let end = End::Close(CloseCode::Again, "there are too many websockets");
         return finish(&mut socket, end).await;
     };
