@@ -451,7 +451,7 @@ fn log_suspect(suspect: &Suspect) {
         metrics::counter!("prichal_quarantined_total", "kind" => kind).increment(1);
         let object = format!("{kind}:{id}");
         security::record(Event::Quarantined, Some(workspace), &object);
-        tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "the server died each time that {kind} {id} was in progress; the item is in quarantine and not tried any more");
+        tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "the server died each time that {kind} {id} was in progress; the item is in quarantine and will not be tried again");
     } else {
         tracing::warn!(kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "{kind} {id} was in progress when the server died");
     }
