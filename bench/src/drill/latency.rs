@@ -67,8 +67,18 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         stats::ratio(delivered.p99, commits.p99),
     );
     figure("direct, median; p99", median_and_p99(direct), "", None);
-    figure("one durable commit, median; p99", median_and_p99(commits), "", None);
-    figure("request to receiver, median; p99", median_and_p99(delivered), "", None);
+    figure(
+        "one durable commit, median; p99",
+        median_and_p99(commits),
+        "",
+        None,
+    );
+    figure(
+        "request to receiver, median; p99",
+        median_and_p99(delivered),
+        "",
+        None,
+    );
     figure(
         "median as a multiple of direct",
         format!("{median:.1}×"),

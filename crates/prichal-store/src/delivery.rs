@@ -332,12 +332,7 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<bool> {
 }
 
 /// Changes or removes a batch of deferred events up to the event `seq` of the log. Returns true if more may be left.
-fn change_batch(
-    tx: &mut Tx<'_>,
-    kind: job::Kind,
-    key: Key,
-    (seq, at): (i64, i64),
-) -> Result<bool> {
+fn change_batch(tx: &mut Tx<'_>, kind: job::Kind, key: Key, (seq, at): (i64, i64)) -> Result<bool> {
     let (action, which) = match kind {
         job::Kind::MakeDeferredDue => (
             "UPDATE deferred SET due_at = $5",

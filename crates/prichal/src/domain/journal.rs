@@ -180,7 +180,11 @@ impl Journal {
         if !self.has_suspects.load(Ordering::Acquire) {
             return 0;
         }
-        self.suspect_state().suspects.get(item).copied().unwrap_or(0)
+        self.suspect_state()
+            .suspects
+            .get(item)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Replaces the known suspects and held items by those of the store.
@@ -494,7 +498,11 @@ async fn record_survivors(app: &Domain, survived: &[Item], is_shared: bool) -> R
         };
         app.db.write_deferred(NO_WORKSPACE, write).await?;
     }
-    if is_shared { read_suspects(app).await } else { Ok(()) }
+    if is_shared {
+        read_suspects(app).await
+    } else {
+        Ok(())
+    }
 }
 
 fn log(error: &Error, what: &'static str) {

@@ -362,7 +362,11 @@ mod tests {
         let clock = Clock::manual(Timestamp::default());
         let payer = Payer::new(Budget::new(limit, clock.clone()), None);
         let activity = Activity::default();
-        (MeteredStream::new(io, payer, activity.clone()), clock, activity)
+        (
+            MeteredStream::new(io, payer, activity.clone()),
+            clock,
+            activity,
+        )
     }
 
     fn address(last: u8) -> IpAddr {

@@ -230,9 +230,7 @@ mod tests {
     fn a_workspace_does_not_wait_for_the_line_of_another() {
         let room = FairShare::new(1, 1);
         let mut held = room.try_take(workspace(1), 1);
-        let mut many: Vec<_> = (0..100)
-            .map(|_| room.enqueue(workspace(1), 1))
-            .collect();
+        let mut many: Vec<_> = (0..100).map(|_| room.enqueue(workspace(1), 1)).collect();
         let mut turns = Vec::new();
         for n in 0..5 {
             // Two others return as soon as each has had its turn.

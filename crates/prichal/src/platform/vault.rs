@@ -398,10 +398,7 @@ mod tests {
             .sealing
             .encrypt(&XNonce::from(nonce), &b"old"[..]);
         let unbound = [&nonce[..], &sealed.expect("sealed")].concat();
-        assert_eq!(
-            vault.open(&cell(2), &unbound).as_deref(),
-            Some(&b"old"[..])
-        );
+        assert_eq!(vault.open(&cell(2), &unbound).as_deref(), Some(&b"old"[..]));
         vault.refuse_unbound();
         assert_eq!(vault.open(&cell(2), &unbound), None);
     }

@@ -182,7 +182,11 @@ mod tests {
         );
         let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
         let check = |of, written, secs| writes.check(of, written, 100, at(secs));
-        assert_eq!(check(one, 1000, 0), Ok(()), "what was before does not count");
+        assert_eq!(
+            check(one, 1000, 0),
+            Ok(()),
+            "what was before does not count"
+        );
         assert_eq!(check(one, 1099, 10), Ok(()));
         assert_eq!(check(one, 1100, 20), Err(at(60)));
         assert_eq!(check(other, 5, 20), Ok(()));
@@ -192,7 +196,11 @@ mod tests {
         assert_eq!(writes.over(at(60)), (vec![], None));
         writes.promise(one, 70);
         assert_eq!(check(one, 1529, 61), Ok(()));
-        assert_eq!(check(one, 1530, 61), Err(at(120)), "what is promised counts");
+        assert_eq!(
+            check(one, 1530, 61),
+            Err(at(120)),
+            "what is promised counts"
+        );
         writes.keep(one, 70);
         assert_eq!(check(one, 1530, 61), Ok(()));
         assert_eq!(check(one, 1600, 61), Err(at(120)));

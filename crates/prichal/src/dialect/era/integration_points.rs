@@ -377,7 +377,11 @@ pub(super) async fn rotate_token(
     if done.is_some() {
         Channel::forget(&tenant.app, tenant.workspace);
         // Closes the websockets of a token that is no longer valid.
-        tenant.app.channels.sockets.workspace_changed(tenant.workspace);
+        tenant
+            .app
+            .channels
+            .sockets
+            .workspace_changed(tenant.workspace);
         let object = format!("channel:{id}");
         security::record(Event::ChannelTokenRotated, Some(tenant.workspace), &object);
     }

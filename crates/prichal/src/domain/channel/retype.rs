@@ -30,12 +30,7 @@ pub fn begin(tx: &mut Tx<'_>, origin: &Origin, name: &str) -> Result<()> {
 
 /// Updates a batch of at most `most` channels of a type, and returns the id of the last one. A type that was deleted
 /// fixes no members.
-pub fn run_batch(
-    vault: &Vault,
-    tx: &mut Tx<'_>,
-    job: &Job,
-    most: i64,
-) -> Result<Option<String>> {
+pub fn run_batch(vault: &Vault, tx: &mut Tx<'_>, job: &Job, most: i64) -> Result<Option<String>> {
     let origin = job::detail::<JobOrigin>(job)?.origin(job.workspace);
     let found = resource::find_by_code(tx.conn()?, job.workspace, Kind::ChannelType, &job.item)?;
     let Some(row) = found else { return Ok(None) };

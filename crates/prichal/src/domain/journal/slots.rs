@@ -241,7 +241,11 @@ mod tests {
             .collect();
         first.clear(slots[2]);
         first.clear(slots[4]);
-        assert_eq!(first.note(&entry(8)), Some(slots[4]), "a slot is used again");
+        assert_eq!(
+            first.note(&entry(8)),
+            Some(slots[4]),
+            "a slot is used again"
+        );
         first.keep_after_panic(slots[6], entry(6).item);
         assert_eq!(first.note(&entry(6)), Some(slots[6]));
         first.clear_alone(slots[7]);

@@ -69,11 +69,14 @@ async fn a_background_job_is_completed_after_a_crash() {
     );
     let hub = installation.start().await;
     let rest = hub.adopt(&era.rest);
-    eventually("the channels have the fixed fields of their type", || async {
-        let path = format!("{POINTS}?mask=url");
-        let listed = rest.get(&path).await.ok().text;
-        (listed.matches("https://new.example").count() == 3).then_some(())
-    })
+    eventually(
+        "the channels have the fixed fields of their type",
+        || async {
+            let path = format!("{POINTS}?mask=url");
+            let listed = rest.get(&path).await.ok().text;
+            (listed.matches("https://new.example").count() == 3).then_some(())
+        },
+    )
     .await;
 }
 
