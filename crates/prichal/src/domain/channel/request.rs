@@ -87,7 +87,7 @@ impl Request {
         if self.is_json {
             // Only the script's parser accepts half of a surrogate pair.
             let has_lone = has_lone_surrogate(self.text.as_bytes());
-            return has_half
+            return has_lone
                 .then(|| parse_json(self.text.as_bytes()).ok())
                 .flatten();
         }
