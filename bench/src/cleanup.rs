@@ -19,7 +19,7 @@ struct Pending {
 }
 
 /// A clean-up action that runs when this is dropped.
-#[must_use = "it undoes at once when it is dropped"]
+#[must_use = "the action runs when the guard is dropped"]
 pub struct CleanupGuard {
     cleanup: Cleanup,
     id: u64,

@@ -18,14 +18,14 @@ use clap::ValueEnum;
 
 use crate::{database::Engine, lab::Lab, report::Report};
 
-/// The steady rate in messages per second.
+/// The rate of the drills with a steady load, in messages per second.
 const RATE: f64 = 50.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Drill {
-    /// Events per second, beside the limit of generator and sink
+    /// Events per second, compared with the limit of generator and sink
     Throughput,
-    /// Request to receiver at 50 per second, beside direct calls and single commits
+    /// Time from request to receiver at 50 per second, compared with direct calls and single commits
     Latency,
     /// One webhook beside another whose receiver hangs
     Neighbour,
@@ -37,13 +37,13 @@ pub enum Drill {
     Growth,
     /// Processor time at rest with many webhooks
     Idle,
-    /// A page of the feed when the feed is long
+    /// The time to read a page of a long feed
     Feed,
     /// Telephony: callbacks per second, and the look-up of a caller among many contacts
     Calls,
     /// Channels: accepted hooks and script runs per second, and idle websockets
     Channels,
-    /// E-documents: creates per second, bulk calls, pages among many, memory of uploads
+    /// E-documents: creations per second, bulk calls, pages of queries, memory of uploads
     Documents,
 }
 

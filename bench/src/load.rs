@@ -126,6 +126,7 @@ impl Load {
     }
 }
 
+/// The state of a load that its workers share.
 struct Job {
     load: Load,
     next: AtomicU64,

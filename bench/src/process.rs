@@ -75,7 +75,7 @@ impl Meter {
         }
     }
 
-    /// The share of other processes in the processor time since the start.
+    /// The share of other processes in the processor time since the start, from 0 to 1.
     pub fn others(&self) -> f64 {
         let all = machine().saturating_sub(self.machine);
         let ours = Processor::of(&self.roots).since(&self.ours);
@@ -94,7 +94,7 @@ fn machine() -> Duration {
     Duration::from_secs_f64(float(ticks) / float(clock_ticks_per_second()))
 }
 
-/// `roots` and all their descendants. Any of their threads may have started them.
+/// Returns `roots` and all their descendants.
 fn descendants(roots: &[u32]) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for pid in numbers("/proc") {

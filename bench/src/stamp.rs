@@ -1,5 +1,5 @@
-//! The stamp by which a message is recognized at the receiver inside of any envelope, and the template that puts it
-//! into a body.
+//! The stamp by which the receiver recognizes a message inside any envelope, and the template that puts the stamp into
+//! a body.
 
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -43,8 +43,8 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// A request body with a placeholder for the payload, a JSON object that carries the stamp and pads the body to the
-/// wanted length. `{{name}}` may stand before it.
+/// A request body with the placeholder `{{payload}}`. The payload is a JSON object that has the stamp and pads the body
+/// to the wanted length. The placeholder `{{name}}` is allowed before it.
 #[derive(Clone, Debug)]
 pub struct Template {
     before: String,
@@ -91,7 +91,7 @@ impl Template {
     }
 }
 
-/// Pads with letters that compress badly and differ between messages.
+/// Pads the body with letters that compress badly and differ between messages.
 fn pad(body: &mut String, length: usize, seed: u64) {
     let mut state = seed.wrapping_mul(0x2545_F491_4F6C_DD1D) | 1;
     while body.len() < length {

@@ -62,7 +62,7 @@ pub fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The median of the values; for an even number the lower of the two in the middle.
+/// The median of the values. For an even number of values, it is the lower of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

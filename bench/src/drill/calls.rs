@@ -1,5 +1,5 @@
-//! Telephony: callbacks per second, each for another call, as a share of the limit; and the time to find the
-//! responsible user of a caller among many contacts.
+//! Telephony: callbacks per second, each for a new call, as a share of the limit; and the time to find the responsible
+//! user of a caller among many contacts.
 
 use anyhow::Result;
 use serde_json::json;
@@ -65,7 +65,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     let mut exchange = Api::with(workspace.address(), "x-xcom-accesskey", &key)?;
     let (mut redirects_ns, mut pages_ns) = (vec![], vec![]);
     for n in 0..lab.size.pages as u64 {
-        // Alternating, so that a slow moment of the machine affects both.
+        // The two requests alternate, so that a slow moment of the machine affects both.
         redirects_ns.push(workspace.time_redirect(&mut exchange, n * 7_919 % contacts)?);
         pages_ns.push(
             workspace

@@ -1,5 +1,5 @@
-//! E-documents: creates per second as a share of the limit; a bulk call beside the same rows through the store alone;
-//! a page of a query among many documents; memory during uploads of large files.
+//! E-documents: creations per second as a share of the limit; a bulk call compared with writes of the same rows by the
+//! store alone; a page of a query over many documents; memory during uploads of large files.
 
 use std::{
     sync::Arc,
@@ -132,7 +132,7 @@ fn bulk(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     server.stop()
 }
 
-/// Creates documents up to `count`, spread over a thousand days.
+/// Creates documents until there are `count`, with dates of a thousand days.
 fn fill(
     server: &Server,
     workspace: &mut Workspace,
@@ -147,13 +147,13 @@ fn fill(
             "only {made} of {count} documents were made within {FILL_TIMEOUT:?}"
         );
         let first = *made;
-        let bite = BULK_ELEMENTS.min(count - first);
+        let batch = BULK_ELEMENTS.min(count - first);
         let date = |n: u64| (FIRST_DAY + (first + n) % 1_000) * DAY_SECS;
-        let done = workspace.bulk_documents(blob, bite, date, BULK_TIMEOUT);
+        let done = workspace.bulk_documents(blob, batch, date, BULK_TIMEOUT);
         server
             .explain(done)
             .with_context(|| format!("creating documents from {first}"))?;
-        *made += bite;
+        *made += batch;
     }
     Ok(())
 }
@@ -168,12 +168,12 @@ fn pages(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
     let mut raw = json!({});
     let sizes = match engine {
         Engine::Sqlite => lab.size.feed,
-        // Creating them takes long on PostgreSQL.
+        // PostgreSQL takes long to create them.
         Engine::Postgres(_) => lab.size.feed.map(|most| most.min(100_000)),
     };
     for documents in sizes {
         fill(&server, &mut workspace, &blob, &mut made, documents)?;
-        // All documents, those of one status, and those of a period, which is about half.
+        // All documents, the documents of two statuses, and the documents of a period, which are about half of all.
         let period = json!([FIRST_DAY * DAY_SECS, (FIRST_DAY + 500) * DAY_SECS - 1]);
         let queries = [
             json!({ "skip": 0, "top": 10 }),

@@ -76,8 +76,8 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-/// Returns offsets all over the feed, each followed by at least one whole page. Reads the whole feed and so checks
-/// that it has all events.
+/// Reads the whole feed and checks that it has all events. Returns offsets from all parts of the feed, each followed by
+/// at least one whole page.
 fn offsets(workspace: &mut Workspace, events: u64) -> Result<Vec<String>> {
     let (mut offsets, mut count) = (Vec::new(), 0);
     if events <= BATCH {

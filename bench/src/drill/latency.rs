@@ -1,5 +1,5 @@
-//! The time from a request's creation to its arrival at the receiver at a steady 50 per second, beside the same
-//! without a server, and beside single durable commits at the same rate.
+//! The time from a request's creation to its arrival at the receiver, at a steady 50 per second. It is compared with
+//! calls without a server, and with single durable commits at the same rate.
 
 use anyhow::Result;
 use serde_json::json;
@@ -66,9 +66,19 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
         stats::ratio(delivered.p50, direct.p50),
         stats::ratio(delivered.p99, commits.p99),
     );
-    figure("direct, median; p99", two(direct), "", None);
-    figure("one durable commit, median; p99", two(commits), "", None);
-    figure("request to receiver, median; p99", two(delivered), "", None);
+    figure("direct, median; p99", median_and_p99(direct), "", None);
+    figure(
+        "one durable commit, median; p99",
+        median_and_p99(commits),
+        "",
+        None,
+    );
+    figure(
+        "request to receiver, median; p99",
+        median_and_p99(delivered),
+        "",
+        None,
+    );
     figure(
         "median as a multiple of direct",
         format!("{median:.1}×"),
@@ -85,6 +95,6 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-fn two(summary: Summary) -> String {
+fn median_and_p99(summary: Summary) -> String {
     format!("{}; {}", report::ms(summary.p50), report::ms(summary.p99))
 }

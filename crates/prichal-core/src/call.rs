@@ -24,11 +24,11 @@ pub use legs::Leg;
 pub use moment::Moment;
 pub use snapshot::{Head, Links, created_at, push_members, snapshot};
 
-/// The most legs of a call (`docs/contracts/kontur.md §13` row 13).
+/// The maximum number of legs of a call (`docs/contracts/kontur.md §13` row 13).
 pub const MAX_LEGS: usize = 50;
-/// The most events of a call.
+/// The maximum number of events of a call.
 pub const MAX_EVENTS: usize = 1000;
-/// The most recordings of a call.
+/// The maximum number of recordings of a call.
 pub const MAX_RECORDINGS: usize = 200;
 
 macro_rules! serde_words {
@@ -111,8 +111,8 @@ impl Event {
         }
     }
 
-    /// The order of events: by time, then leg, then what happened. The rest only makes the order of
-    /// contradictory events the same everywhere.
+    /// The order of events: by time, then leg, then type. The other members only make the order of contradictory events
+    /// deterministic.
     fn order(&self) -> (&Moment, &str, EventType, &str, &Party, &Party) {
         (
             &self.timestamp,
@@ -264,7 +264,7 @@ pub struct Refs {
 #[derive(Clone, Debug)]
 pub struct Callback<T> {
     pub refs: Refs,
-    pub told: T,
+    pub message: T,
 }
 
 /// A reported recording: its leg, and the file as it was sent.
@@ -384,7 +384,7 @@ impl Call {
         {
             Ok(at) => {
                 let known = &mut self.recordings[at];
-                // History outweighs live messages; the rest of the order only makes it the same everywhere.
+                // History outweighs live messages. The other members only make the order deterministic.
                 let is_better = (!recording.is_history, &recording) < (!known.is_history, &*known);
                 if is_better {
                     *known = recording;

@@ -1,4 +1,4 @@
-//! Channels: points at which outside systems dock (`docs/contracts/era.md §2, §4, §13`).
+//! Channels: points at which outside systems connect (`docs/contracts/era.md §2, §4, §13`).
 //!
 //! A channel is stored as its members: the entity without its id, its tokens and its times.
 
@@ -55,9 +55,10 @@ const DESTINATIONS: [&str; 5] = [
     "send_svcscriptcode_ws",
 ];
 
-/// Members of `opts` that grant rights or bound them.
+/// Members of `opts` that grant rights or limit them.
 const RIGHTS: [&str; 4] = ["roles", "userid", "ip_mask", "filter_capabilities"];
 
+/// The tokens of the outside system.
 const REMOTE: &[Field] = &[text("token_remote"), text("token_remote2")];
 
 const fn text(name: &'static str) -> Field {
@@ -75,13 +76,13 @@ pub struct Tokens {
     pub previous: String,
 }
 
-/// The placeholder of a secret for readers who may not see it.
+/// The text that replaces a secret for readers who may not see it.
 const MASK: &str = "***";
-/// The least bytes of a token that is also masked inside of texts: a shorter one may be there by chance.
+/// The minimum length in bytes of a token that is also masked inside texts. A shorter one may be in a text by chance.
 const MIN_MASKED_INSIDE: usize = 8;
 
 impl Tokens {
-    /// The tokens after a rotation to another local token.
+    /// Returns the tokens after a rotation to a new local token.
     #[must_use]
     pub fn rotated(&self, local: String) -> Self {
         Self {
@@ -105,8 +106,8 @@ impl Tokens {
         }
     }
 
-    /// Masks these tokens in a text that may be JSON, with texts in it that may be JSON again. A text without
-    /// tokens stays as it is.
+    /// Masks these tokens in a text that may be JSON. Texts inside that JSON may be JSON as well. A text without tokens
+    /// is not changed.
     pub fn mask_json(&self, text: String) -> String {
         if let Ok(value) = json::parse::<Value>(text.as_bytes()) {
             let masked = self.mask(value.clone());
@@ -125,8 +126,8 @@ impl Tokens {
     pub fn mask_text(&self, mut text: String) -> String {
         for token in self.all() {
             if token.len() >= MIN_MASKED_INSIDE {
-                // As it is, and as JSON writes it.
-                for written in [token.clone(), in_json(token)] {
+                // The token is masked both as it is and with JSON's escapes.
+                for written in [token.clone(), json_escaped(token)] {
                     if text.contains(&written) {
                         text = text.replace(&written, MASK);
                     }
@@ -139,8 +140,8 @@ impl Tokens {
     }
 }
 
-/// A text as JSON writes it, without the quotes.
-fn in_json(text: &str) -> String {
+/// A text with JSON's escapes, without the quotes.
+fn json_escaped(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
@@ -155,8 +156,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Reads the entity of a POST. Members that the server makes itself are ignored, so that an entity that
-    /// was read can be sent as it is.
+    /// Reads the entity of a POST. Members that the server creates are ignored, so that a client can send an entity
+    /// that it has read.
     pub fn read(
         body: &Object,
         id: Uuid,
@@ -179,8 +180,8 @@ impl Channel {
         })
     }
 
-    /// The channel after a PATCH: `opts` and `ext` are merged key by key, all else is replaced. The time
-    /// of change is the caller's to set.
+    /// Returns the channel after a PATCH. `opts` and `ext` are merged key by key, other members are replaced. The
+    /// caller sets the time of the change.
     pub fn patched(&self, body: &Object) -> Result<Self, Vec<Fault>> {
         resource::refuse_changes(
             body,
@@ -205,14 +206,14 @@ impl Channel {
         })
     }
 
-    /// Takes over the values that the type fixes. Values of the client must not differ from them.
+    /// Sets the values that the type fixes. A different value in `given`, the client's body, is an error.
     pub fn bind(&mut self, kind: &ChannelType, given: &Object) -> Result<(), Vec<Fault>> {
         for (name, value) in kind.fixed() {
-            let place = match name.strip_prefix("opts.") {
+            let (object, key) = match name.strip_prefix("opts.") {
                 Some(name) => (given.get("opts").and_then(Value::as_object), name),
                 None => (Some(given), name),
             };
-            let sent = place.0.and_then(|given| member(given, place.1));
+            let sent = object.and_then(|object| member(object, key));
             let is_other = |sent: &Value| !sent.is_null() && sent != "" && *sent != value;
             if sent.is_some_and(is_other) {
                 let why = format!("The {name} is fixed by the type {}.", kind.name());
@@ -274,13 +275,13 @@ impl Channel {
                 .any(|allowed| allowed == name)
     }
 
-    /// The options that grant or bound the use of the channel. Administrators alone change them.
+    /// The options that grant or limit rights of the channel. Only administrators may change them.
     pub fn rights(&self) -> Vec<&Value> {
         let given = RIGHTS.iter().filter_map(|name| self.opt(name));
         given.filter(|value| !value.is_null()).collect()
     }
 
-    /// True if another state of the channel has the same tokens, URLs and scripts.
+    /// True if both states of the channel have the same tokens, URLs and scripts.
     pub fn has_same_destinations(&self, other: &Self) -> bool {
         let is_same = |name: &&str| self.text(name) == other.text(name);
         self.tokens == other.tokens && DESTINATIONS.iter().all(is_same)
@@ -322,7 +323,8 @@ impl Channel {
         })
     }
 
-    /// The snapshot for the feed: the id first, without the tokens and the query of the url, which may be one.
+    /// The snapshot for the feed, with the id first. Tokens are masked, and so is the query of the URL, which may
+    /// contain one.
     pub fn snapshot(&self) -> String {
         let mut entity = self.masked();
         if let Some((address, _)) = self.text("url").split_once('?') {
@@ -361,13 +363,13 @@ impl Channel {
     }
 }
 
-/// The members, and the two remote tokens.
+/// Reads the members and the two remote tokens.
 fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     resource::refuse_unknown(body, &["id", "token_local"], &[FIELDS, REMOTE], OPTS)?;
     let mut none = Uuid::nil;
     let members = schema::read_strictly(FIELDS, body, &mut none)?;
     let mut members = schema::complete(FIELDS, members);
-    let remote = schema::read_strictly(REMOTE, body, &mut none).map_err(hide)?;
+    let remote = schema::read_strictly(REMOTE, body, &mut none).map_err(hide_values)?;
     let remote = schema::complete(REMOTE, remote);
     resource::drop_times(&mut members);
     check(&members)?;
@@ -382,8 +384,8 @@ fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
     Ok((members, token("token_remote"), token("token_remote2")))
 }
 
-/// Words faults of tokens without the values that were sent.
-fn hide(faults: Vec<Fault>) -> Vec<Fault> {
+/// Replaces the faults of tokens by faults that do not show the sent values.
+fn hide_values(faults: Vec<Fault>) -> Vec<Fault> {
     let hidden = faults.into_iter().map(|fault| {
         let why = format!("The {} must be a text without NUL.", fault.path);
         Fault::rule(fault.path, why)

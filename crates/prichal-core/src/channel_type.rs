@@ -67,7 +67,7 @@ impl ChannelType {
             .unwrap_or_default()
     }
 
-    /// The most channels of this type.
+    /// The maximum number of channels of this type.
     pub fn quota(&self) -> Option<i64> {
         self.members.get("quota").and_then(Value::as_i64)
     }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_type_fixes_cannot_be_overridden() {
+    fn fixed_members_of_a_type_cannot_be_overridden() {
         let kind = kind(&json!({
             "type": "bot", "url": "https://bot.example", "recv_svcscriptcode": "hear", "issync": true,
         }));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_is_not_fixed() {
+    fn absent_members_of_a_type_are_not_fixed() {
         let kind = kind(&json!({ "type": "open", "quota": 2 }));
         assert_eq!((kind.fixed(), kind.quota()), (Vec::new(), Some(2)));
         let entity = Value::Object(kind.entity()).to_string();

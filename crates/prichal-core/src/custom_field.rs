@@ -1,4 +1,4 @@
-//! Custom fields: their declarations in a workspace, and the files that values of type `files` mention
+//! Custom fields: their declarations in a workspace, and the files in values of type `files`
 //! (`docs/contracts/kontur.md §5`, `docs/contracts/prichal.md §10.5`).
 
 use serde_json::Value;
@@ -11,8 +11,8 @@ use crate::{
     schema::{Elements, Fault, Field, Key, Object, Preset, Type, Words},
 };
 
-/// A workspace's settings: the custom fields of each kind of entity, under its name in the singular, and the
-/// region of phone numbers without a country code.
+/// The fields of a workspace's settings: the declarations of custom fields by kind of entity, and the region of phone
+/// numbers without a country code.
 pub const SETTINGS: &[Field] = &[
     Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object),
     Field::new("phoneRegion", Type::Enum(&REGIONS)).or(Preset::Text("RU")),
@@ -84,7 +84,7 @@ static TYPE: Words = Words {
     ],
 };
 
-/// The ids of the custom fields of a kind that hold files, from a workspace's settings.
+/// Reads from a workspace's settings the ids of the custom fields of type `files` of a kind of entity.
 pub fn files_fields(settings: &Object, kind: EntityKind) -> Vec<String> {
     let declared = settings
         .get("customFields")
@@ -96,7 +96,7 @@ pub fn files_fields(settings: &Object, kind: EntityKind) -> Vec<String> {
         .collect()
 }
 
-/// The files that an entity mentions: in custom fields of type `files`, and a task's attachments.
+/// The ids of an entity's files: in the custom fields `fields`, and in the attachments of a task.
 pub fn files(
     kind: EntityKind,
     members: &Object,
@@ -146,7 +146,7 @@ fn collect(path: &str, value: &Value, files: &mut Vec<Uuid>, faults: &mut Vec<Fa
     }
 }
 
-/// Replaces the ids of the files that [`files`] found: temporary ones by permanent ones.
+/// Replaces the ids that [`files`] finds. `new` returns the permanent id of a temporary one.
 pub fn replace_files(
     kind: EntityKind,
     members: &mut Object,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_fields_of_files_count() {
+    fn files_fields_are_found_by_their_type() {
         let settings = object(&json!({"customFields": {"company": [
             {"id": "scan", "type": "files"}, {"id": "note", "type": "text"}, {"id": "act", "type": "files"},
         ]}}));

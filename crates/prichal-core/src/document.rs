@@ -1,8 +1,9 @@
-//! E-documents: their words, their state, and what each company sees of it (`docs/contracts/idocs.md §1.4, §2`).
+//! E-documents: their vocabulary, their state, and the status that each company sees (`docs/contracts/idocs.md §1.4,
+//! §2`).
 //!
 //! A document is stored once, for all parties. Its route lists the parties that act and their progress.
-//! [`Document::status`] computes the view of a company, and [`Document::apply`] either moves the document on
-//! or refuses and changes nothing.
+//! [`Document::status`] computes the status that a company sees. [`Document::apply`] applies an operation, or refuses
+//! it and changes nothing.
 
 pub mod limits;
 mod operation;
@@ -79,7 +80,7 @@ words! {
 
 serde_by_name!(Group Status Ordering Action NodeStatus);
 
-/// The reach of a document: it leaves its company or stays inside.
+/// The scope of a document. An external document is sent to other companies, an internal one is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -113,12 +114,12 @@ pub struct Document {
     pub contents: Vec<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
-    /// Set when the document has ended badly.
+    /// The way in which the document ended, if it ended without being finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fate: Option<Fate>,
 }
 
-/// The way a document ended without being finished.
+/// The way in which a document ended without being finished.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "camelCase")]
 pub enum Fate {
@@ -129,9 +130,10 @@ pub enum Fate {
         company: WorkspaceId,
         reason: Option<String>,
     },
-    /// The sender did not give the last signature.
+    /// The sender refused to give the last signature.
     Declined { reason: Option<String> },
-    /// An employee of the sender refused before it was sent, or a participant of an internal document.
+    /// An employee of the sender refused the document before it was sent, or a participant refused an internal
+    /// document.
     Employee { reason: Option<String> },
 }
 
@@ -164,7 +166,7 @@ impl Document {
         }
     }
 
-    /// Every company that sees the document, the sender first.
+    /// The companies that see the document, beginning with the sender.
     pub fn viewers(&self) -> impl Iterator<Item = WorkspaceId> {
         let open = self.recipients().iter().filter(|one| one.is_open());
         std::iter::once(self.sender.company).chain(open.map(|one| one.party.company))
@@ -181,7 +183,7 @@ impl Document {
         all.find(|one| one.party.company == company)
     }
 
-    /// The reason of a refusal that a company sees, if one was given.
+    /// The reason of the refusal, as a company sees it. `None` if no reason was given.
     pub fn reason(&self, viewer: WorkspaceId) -> Option<&str> {
         if let Some(fate) = &self.fate {
             return fate.reason();
@@ -191,7 +193,7 @@ impl Document {
         refused.next()?.state.reason.as_deref()
     }
 
-    /// The internal route of a company: the sender's own, or the one that a recipient has set up.
+    /// The internal route of the sender or of a recipient.
     pub fn internal(&self, company: WorkspaceId) -> Option<&Internal> {
         if company == self.sender.company {
             return self

@@ -23,7 +23,7 @@ use crate::{
 
 pub use user::{Employee, PERMISSIONS};
 
-/// The most bytes of members' text. Single bodies are bounded anyway; this bounds growth patch by patch.
+/// The maximum number of bytes of members' text. Single bodies are bounded anyway; this bounds growth patch by patch.
 pub const MAX_TEXT: usize = 1 << 20;
 
 /// Values that a new entity takes from its workspace and its time.
@@ -141,7 +141,7 @@ const ACCESS_RIGHTS: Field = list("accessRights", Type::Elements(&RIGHTS));
 
 static RIGHTS: Elements = Elements::new(Key::Text, &[Field::new("level", Type::Int)]);
 
-/// Phones, e-mails and messengers. Only some of their types are documented, so any word is taken.
+/// Phones, e-mails and messengers. Only some of their types are documented, so any word is accepted.
 static CHANNELS: Elements = Elements::new(
     Key::Guid,
     &[
@@ -191,7 +191,7 @@ pub fn create(
     let mut object = schema::read(&with_links(kind), body, new_id)?;
     let links = take_links(kind, &mut object);
     if kind == EntityKind::User {
-        user::settle_new(&mut object, defaults);
+        user::fill_defaults(&mut object, defaults);
     }
     Ok(Draft {
         members: complete(fields(kind), object),

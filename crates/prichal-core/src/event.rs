@@ -1,4 +1,4 @@
-//! Events: the entries of a workspace's log, one a change (`docs/contracts/kontur.md §5, §8`).
+//! Events: the entries of a workspace's log, one for each change (`docs/contracts/kontur.md §5, §8`).
 //!
 //! An event is rendered once, at the commit, in the log's own format. The feed, the webhooks and the
 //! websocket subscriptions send that text byte for byte.

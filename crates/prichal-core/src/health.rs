@@ -1,16 +1,17 @@
-//! The health of a webhook, and its consequences for the webhook and its instance's status (`docs/contracts/prichal.md §6`), or of the
-//! document hook (`docs/contracts/idocs.md §3.4`).
+//! The health of a webhook, and its consequences for the webhook and its instance's status (`docs/contracts/prichal.md
+//! §6`), or of the document hook (`docs/contracts/idocs.md §3.4`).
 
 use std::time::Duration;
 
 use crate::{integration::Status, time::Timestamp};
 
-/// Failures in a row after which the instance shows `hasErrors`.
+/// The number of failures in a row after which the instance shows `hasErrors`.
 const MIN_FAILURES_FOR_ERRORS: u32 = 5;
-/// Failures in a row after which a hook may be switched off, and the time they must span.
+/// The number of failures in a row after which a hook is switched off, if they span at least this time.
 const MIN_FAILURES_FOR_OFF: u32 = 100;
 const MIN_SPAN_FOR_OFF: Duration = Duration::from_hours(1);
-/// Events in a row that used up every retry, after which a hook is switched off.
+/// The number of exhausted events in a row, after each of which all retries have failed, at which a hook is switched
+/// off.
 const MAX_EXHAUSTED_IN_A_ROW: u32 = 3;
 /// The time for which every call of a document hook has to fail before it is paused.
 const MIN_SPAN_FOR_PAUSE: Duration = Duration::from_hours(5 * 24);
@@ -18,11 +19,11 @@ const MIN_SPAN_FOR_PAUSE: Duration = Duration::from_hours(5 * 24);
 /// The failures in a row of one webhook. Any success ends the streak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Streak {
-    /// Failed calls.
+    /// The number of failed calls.
     pub failures: u32,
     /// The time of the first of them.
     pub since: Option<Timestamp>,
-    /// Events that used up every retry.
+    /// The number of events whose retries have all failed.
     pub exhausted: u32,
 }
 
@@ -37,7 +38,7 @@ pub enum Effect {
 }
 
 impl Streak {
-    /// Counts a failed call; `exhausted` if it was the last retry of its event.
+    /// Counts a failed call. `exhausted` is true if it was the last retry of its event.
     pub fn on_failure(&mut self, now: Timestamp, exhausted: bool) -> Option<Effect> {
         self.failures = self.failures.saturating_add(1);
         self.exhausted = self.exhausted.saturating_add(u32::from(exhausted));
@@ -50,13 +51,13 @@ impl Streak {
         }
     }
 
-    /// True if a document hook that failed once more at `now` is to be paused.
-    pub fn pauses(&self, now: Timestamp) -> bool {
+    /// True if a document hook has to be paused after a failure at `now`.
+    pub fn should_pause(&self, now: Timestamp) -> bool {
         self.since
             .is_some_and(|since| now.since(since) >= MIN_SPAN_FOR_PAUSE)
     }
 
-    /// Ends the streak. Returns true if there was one, which the owner then saves.
+    /// Ends the streak. Returns true if it has changed and has to be stored.
     pub fn on_success(&mut self) -> bool {
         let had = *self != Self::default();
         *self = Self::default();
@@ -130,15 +131,15 @@ mod tests {
         for (after, paused) in [(0, false), (4, false), (5, true), (6, true)] {
             let now = START + day * after;
             streak.on_failure(now, false);
-            assert_eq!(streak.pauses(now), paused, "{after}");
+            assert_eq!(streak.should_pause(now), paused, "{after}");
         }
         streak.on_success();
         streak.on_failure(START + day * 7, false);
-        assert!(!streak.pauses(START + day * 7));
+        assert!(!streak.should_pause(START + day * 7));
     }
 
     #[test]
-    fn a_success_forgives() {
+    fn a_success_ends_the_streak() {
         let mut streak = Streak::default();
         assert!(!streak.on_success());
         streak.on_failure(START, true);
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_instance_shows() {
+    fn status_of_the_instance_after_failure_and_success() {
         use Status::{Active, Failed, HasErrors, NotConfigured, Paused};
         for (before, effect, after) in [
             (Active, Effect::HasErrors, HasErrors),

@@ -1,4 +1,4 @@
-//! Ids: UUID version 7, so that they sort by creation, with a type for each kind of thing.
+//! Ids: UUIDs of version 7, which sort by their time of creation. Each kind of object has its own type of id.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 
 static CONTEXT: LazyLock<Mutex<ContextV7>> = LazyLock::new(|| Mutex::new(ContextV7::new()));
 
-/// A fresh UUID v7 at `now`. Within one process each is greater than the one before it as long as `now` does
-/// not go back.
+/// A new UUID v7 of the time `now`. Within a process each id is greater than the one before, as long as `now` does not
+/// go back.
 pub fn generate(now: Timestamp) -> Uuid {
     let micros = u64::try_from(now.micros()).unwrap_or(0);
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
@@ -74,11 +74,11 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A workspace: the tenant, which dialects call a workspace, a domain or a company.
+    /// A workspace, the tenant. Dialects call it a workspace, a domain or a company.
     WorkspaceId
     /// A user of a workspace; also the id of its `user` entity.
     UserId
-    /// A workspace token (the row, never the secret).
+    /// A workspace token. The id is that of its row and reveals nothing of the secret.
     TokenId
     /// An integration, and its instance in each workspace.
     IntegrationId
@@ -90,7 +90,7 @@ ids! {
     EntityId
     /// A stored file, temporary or permanent.
     FileId
-    /// One run of a script, or one message that is sent.
+    /// A run of a script, or the sending of a message.
     RunId
 }
 

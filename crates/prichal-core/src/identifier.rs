@@ -7,7 +7,7 @@ pub enum Check {
     /// The check digit must be valid.
     #[default]
     Strict,
-    /// Twelve digits will do. Examples and test data often have invented numbers.
+    /// Any twelve digits are accepted. Examples and test data often have invented numbers.
     Format,
 }
 
@@ -34,7 +34,7 @@ impl Check {
     }
 }
 
-/// True if a text is an INN: its digits, and its check digits, of which a person's has two.
+/// True if a text is an INN with valid check digits. A company's INN has one check digit, a person's has two.
 pub fn is_inn(text: &str) -> bool {
     const WEIGHTS: [u32; 11] = [3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8];
     let fits = |digits: &[u32]| {
@@ -59,7 +59,7 @@ fn digits<const N: usize>(text: &str) -> Option<[u32; N]> {
     plain.then(|| bytes.map(|b| u32::from(b - b'0')))
 }
 
-/// `None` when both rounds give 10: such numbers are never issued.
+/// Computes the check digit of a BIN or IIN. `None` if both rounds give 10: such numbers are never issued.
 fn check_digit(digits: &[u32; 12]) -> Option<u32> {
     const ROUNDS: [[u32; 11]; 2] = [
         [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_words() {
+    fn settings_are_parsed() {
         assert_eq!(Check::parse("strict"), Some(Check::Strict));
         assert_eq!(Check::parse("format"), Some(Check::Format));
         assert_eq!(Check::parse("Strict"), None);

@@ -18,7 +18,7 @@ pub use webhook::{MIN_PERIOD, Trigger, Webhook};
 use crate::words::words;
 
 words! {
-    /// The workspaces that may install an integration: its maker alone, or all.
+    /// The workspaces that may install an integration: only its creator, or all.
     Kind { Private "private", Public "public" }
 }
 

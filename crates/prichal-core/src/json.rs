@@ -56,8 +56,8 @@ const PRIVATE: &str = "$serde_json::private::";
 
 /// Reads JSON from outside.
 ///
-/// `serde_json` takes an object with a member of a private name for a number or a raw text of its own. A raw
-/// text is parsed anew, so that each one begins with the whole depth again: such a name is refused.
+/// `serde_json` reads an object with a member of a private name as a number or a raw text of its own. A raw text is
+/// parsed again with the full limit of depth, so such names are refused.
 pub fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<T> {
     if has_private_name(text) {
         return Err(de::Error::custom(format!(
@@ -111,10 +111,10 @@ fn is_private(string: &[u8]) -> bool {
         && serde_json::from_slice::<Cow<'_, str>>(string).is_ok_and(|name| is_private_name(&name))
 }
 
-/// The most characters of a number.
+/// The maximum number of characters of a number.
 pub const MAX_NUMBER: usize = 1000;
 
-/// The path of a number that is longer than one may be.
+/// The path of a number that is longer than [`MAX_NUMBER`].
 pub fn long_number(value: &Value) -> Option<String> {
     let below = |path: String, inner: &Value| long_number(inner).map(|rest| path + &rest);
     match value {
@@ -130,7 +130,7 @@ pub fn long_number(value: &Value) -> Option<String> {
     }
 }
 
-/// Equality of values. Numbers are equal by their worth: `100`, `100.0` and `1e2` are one.
+/// Equality of values. Numbers are compared by value: `100`, `100.0` and `1e2` are one.
 pub fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => compare(one, other).is_eq(),
@@ -149,14 +149,14 @@ pub fn same_members(one: &Map<String, Value>, other: &Map<String, Value>) -> boo
     one.len() == other.len() && one.iter().all(alike)
 }
 
-/// The order of two numbers by their worth, however many digits they have.
+/// The order of two numbers by value, however many digits they have.
 pub fn compare(one: &Number, other: &Number) -> Ordering {
     if one == other {
         return Ordering::Equal;
     }
     match (Decimal::of(one.as_str()), Decimal::of(other.as_str())) {
         (Some(one), Some(other)) => one.compare(&other),
-        // Exponents beyond any use: only their texts are left.
+        // Numbers with exponents that do not fit are compared as texts.
         _ => one.as_str().cmp(other.as_str()),
     }
 }

@@ -1,7 +1,7 @@
 //! Offsets of the event log: a position that looks like a GUID (`docs/contracts/kontur.md §5`).
 //!
 //! The first eight bytes are the event's number in its workspace's log, counted from 1 without gaps
-//! in commit order; the last eight tell workspaces apart. So offsets compare as 128-bit numbers, and
+//! in commit order; the last eight distinguish workspaces. So offsets compare as 128-bit numbers, and
 //! the zero GUID stands before everything.
 
 use uuid::Uuid;

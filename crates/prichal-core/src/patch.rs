@@ -16,9 +16,9 @@ use crate::{
     words::words,
 };
 
-/// The most operations in one envelope.
+/// The maximum number of operations in one envelope.
 pub const MAX_OPERATIONS: usize = 1000;
-/// The most parts of a path: the names that lead to a free value, and as many as that may nest.
+/// The maximum number of parts of a path: the names that lead to a free value, and as many as that may nest.
 pub const MAX_SEGMENTS: usize = MAX_DEPTH + 8;
 
 words! {
@@ -280,7 +280,7 @@ fn check_rules(
                 .invalid_datas
                 .extend(blamed.map(|operation| operation.refused(fault.clone())));
             if errors.is_empty() {
-                // The object was broken before: without an operation to blame, name the list.
+                // The object was invalid before the patch, so no operation is at fault and the error names the list.
                 errors
                     .invalid_constraints
                     .push((field.name.to_owned(), fault.into()));

@@ -7,14 +7,14 @@ use std::borrow::Cow;
 
 use crate::schema::Words;
 
-/// The version of these rules. A rise makes the server compute all stored keys anew.
+/// The version of these rules. If it is increased, the server recomputes all stored keys.
 pub const RULES: i64 = 2;
 
-/// The most digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
+/// The maximum number of digits of a key. E.164 allows 15, and a carrier's prefix may come before them.
 const MAX_DIGITS: usize = 20;
-/// The fewest digits of a key. Shorter numbers are extensions, which must never match a client.
+/// The minimum number of digits of a key. Shorter numbers are extensions, which must never match a client.
 const MIN_DIGITS: usize = 7;
-/// The most numbers that one text holds.
+/// The maximum number of numbers that one text holds.
 const MAX_NUMBERS: usize = 4;
 
 /// The home region of numbers without a country code.
@@ -29,7 +29,7 @@ struct Plan {
     code: &'static str,
     /// Dialled before a number of the region, the longest first.
     trunks: &'static [&'static str],
-    /// The fewest and the most digits of its numbers, without code and trunk prefix.
+    /// The minimum and the maximum number of digits of its numbers, without code and trunk prefix.
     lengths: (usize, usize),
     /// The first digits of its numbers; any digit where this is empty.
     first: &'static str,
@@ -164,7 +164,8 @@ pub fn key(text: &str, region: Region) -> Option<String> {
     keys(text, region).into_iter().next()
 }
 
-/// The bytes of a text in which numbers are looked for. A SIP address with a name and parameters has fewer.
+/// The maximum number of bytes of a text that are searched for numbers. A SIP address with a name and parameters has
+/// fewer.
 const MAX_TEXT: usize = 512;
 
 /// The keys of all numbers in a text, each once.

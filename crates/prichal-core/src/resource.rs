@@ -1,5 +1,5 @@
 //! Common traits of the entities of the service collections (`docs/contracts/era.md §2, §5, §13`): an id
-//! that may be chosen, PATCH that merges, `ext` with the times of making and change.
+//! that may be chosen, PATCH that merges, `ext` with the times of creation and change.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ const MAX_TEXT: usize = 128;
 /// The longest `url`, in characters.
 const MAX_URL: usize = 2048;
 
-/// The id that a body gives, or the one that was made for it.
+/// The id in a body, or else `made`.
 pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
     match member(body, "id").filter(|value| !value.is_null()) {
         None => Ok(made),
@@ -43,7 +43,7 @@ pub(crate) fn refuse_changes(body: &Object, fixed: &[(&str, &str)]) -> Result<()
     Ok(())
 }
 
-/// Puts a patch into an entity: objects are merged key by key, all else is replaced.
+/// Merges a patch into an entity: objects are merged key by key, other values are replaced.
 pub(crate) fn merge(whole: &mut Object, patch: &Object) {
     for (name, value) in patch {
         match (whole.get_mut(name.as_str()), value) {

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 use crate::time::{Timestamp, parse_setting};
 
-/// The most waits a schedule may have.
+/// The maximum number of waits a schedule may have.
 const MAX_WAITS: usize = 100;
 /// The attempt from which on a refusal (most of 4xx) ends an event.
 const MIN_ATTEMPT_TO_GIVE_UP: u32 = 4;

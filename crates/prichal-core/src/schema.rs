@@ -20,9 +20,9 @@ pub type Object = Map<String, Value>;
 /// The source of ids that the client leaves to the server.
 pub type NewId<'a> = &'a mut dyn FnMut() -> Uuid;
 
-/// The most elements a list may have, and members an object of a free value.
+/// The maximum number of elements of a list, and of members of an object in a free value.
 pub const MAX_ITEMS: usize = 1000;
-/// The most values in one free object, so that many small patches cannot grow it without end.
+/// The maximum number of values in one free object, so that many small patches cannot grow it without end.
 pub const MAX_NODES: usize = 10_000;
 /// The greatest depth of a free value. Far below the depth at which JSON readers give up.
 pub const MAX_DEPTH: usize = 32;
@@ -71,7 +71,7 @@ impl Field {
         }
     }
 
-    /// Marks a member of the server's own: ignored at creation.
+    /// Marks a member that only the server sets. It is ignored at creation.
     #[must_use]
     pub const fn server(self) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Field {
         }
     }
 
-    /// True if null clears the member. A member with a zero GUID for "none" becomes that.
+    /// True if null clears the member. A member whose "none" is the zero GUID becomes the zero GUID.
     pub(crate) const fn nullable(&self) -> bool {
         matches!(self.preset, Preset::Absent) || matches!(self.ty, Type::GuidOrNone)
     }
@@ -272,7 +272,7 @@ pub enum MismatchKind {
     Format,
 }
 
-/// The kinds of type that errors tell apart.
+/// The kinds of types that errors distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypeName {
     Text,

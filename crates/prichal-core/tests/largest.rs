@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 /// The smallest stack in use: that of the runtime's threads.
 const STACK: usize = 2 << 20;
-/// The most bytes of a JSON body.
+/// The maximum number of bytes of a JSON body.
 const MAX_BODY: usize = 1 << 20;
 /// The depth at which the reader of JSON gives up.
 const DEPTH: usize = 128;

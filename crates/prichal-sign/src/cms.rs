@@ -20,10 +20,10 @@ use attribute::Attribute;
 pub struct SignedData {
     pub version: u64,
     pub content_type: Oid,
-    /// The content octets that are hashed: the octets of eContent. `None` in a detached signature.
+    /// The octets of eContent, which are hashed. `None` in a detached signature.
     pub content: Option<Vec<u8>>,
     pub(crate) certificates: Vec<Embedded<Readable>>,
-    /// Attribute certificates and other forms, which are not used.
+    /// Attribute certificates and certificates of other forms. They are not used.
     pub(crate) other_certificates: Vec<Vec<u8>>,
     pub(crate) revocation: Vec<Embedded<Result<Evidence>>>,
     pub signers: Vec<SignerInfo>,
@@ -130,7 +130,7 @@ impl SignedData {
         let version = inside
             .expect(tag::INTEGER, "the version of SignedData")?
             .small()?;
-        // Only a hint: each signer names its own digest algorithm.
+        // The set is only a hint: each signer names its own digest algorithm.
         inside.expect(tag::SET, "the digest algorithms")?;
         let mut info = inside.sequence("the content of SignedData")?;
         let content_type = Oid::read(&mut info)?;
@@ -150,7 +150,7 @@ impl SignedData {
             padding: 0,
         };
         if let Some(set) = inside.optional(tag::context_constructed(0))? {
-            data.take_certificates(set.inside(), limits)?;
+            data.read_certificates(set.inside(), limits)?;
         }
         if let Some(set) = inside.optional(tag::context_constructed(1))? {
             let mut members = set.inside();
@@ -174,7 +174,7 @@ impl SignedData {
         Ok(data)
     }
 
-    fn take_certificates(&mut self, mut members: Reader<'_>, limits: &Limits) -> Result<()> {
+    fn read_certificates(&mut self, mut members: Reader<'_>, limits: &Limits) -> Result<()> {
         while !members.is_empty() {
             let count = self.certificates.len() + self.other_certificates.len();
             bounded(count, limits, "certificates")?;
@@ -229,6 +229,7 @@ fn content_octets(explicit: &Element<'_>) -> Result<Vec<u8>> {
     Ok(element.content.to_vec())
 }
 
+/// Fails if a set has reached the maximum number of members.
 fn bounded(count: usize, limits: &Limits, what: &'static str) -> Result<()> {
     if count < limits.members {
         return Ok(());
@@ -274,7 +275,7 @@ impl SignerInfo {
                     serial: pair.serial("the serial number of a signer")?.to_vec(),
                 }
             }
-            // In one piece or, in BER, in segments.
+            // The tag is primitive, or constructed from segments in BER.
             0x80 | 0xa0 => SignerId::KeyId(id.octets()?.into_owned()),
             _ => {
                 return Err(ReadError::Unexpected {
@@ -322,7 +323,7 @@ impl SignerInfo {
         })
     }
 
-    /// Every value of the signed attributes of this type.
+    /// The values of the signed attributes of a type.
     pub(crate) fn signed_values<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let list = self.signed.iter().flat_map(|s| &s.list);
         list.filter(move |a| a.oid == kind)

@@ -75,16 +75,16 @@ pub fn insert(tx: &mut Tx<'_>, element: &Element) {
 
 /// Finds the elements of a workspace with these ids.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, ids: &[Uuid]) -> Result<Vec<Element>> {
-    // In chunks, so that the statements are few and of bounded length.
+    // One statement for each chunk of ids bounds its length.
     let mut found = Vec::new();
-    for bite in ids.chunks(100) {
-        let marks: Vec<String> = (2..bite.len() + 2).map(|n| format!("${n}")).collect();
+    for chunk in ids.chunks(100) {
+        let marks: Vec<String> = (2..chunk.len() + 2).map(|n| format!("${n}")).collect();
         let sql = format!(
             "SELECT {COLUMNS} FROM bulk WHERE workspace = $1 AND id IN ({})",
             marks.join(", ")
         );
         let mut values = params![workspace].to_vec();
-        values.extend(bite.iter().map(|id| (*id).into()));
+        values.extend(chunk.iter().map(|id| (*id).into()));
         found.extend(conn.query(&sql, &values, read)?);
     }
     Ok(found)

@@ -25,7 +25,8 @@ pub struct Channel {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// True of the channels of workspaces that are there: those of a deleted one go bite by bite.
+/// The condition that the channel's workspace is not deleted. The channels of a deleted one are removed in batches,
+/// later.
 const LIVING: &str =
     "EXISTS (SELECT 1 FROM workspace w WHERE w.id = channel.workspace AND w.deleted_at IS NULL)";
 
@@ -34,7 +35,7 @@ const COLUMNS: &str =
 
 /// Adds a channel. Returns false if its id, code or token is taken. The id of a deleted channel can be used again.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
-    // As long as values that it has kept are still being removed, the id is taken.
+    // The id stays taken while a job removes the values of the deleted channel.
     usage::remove(
         tx,
         &usage::CHANNELS,
@@ -90,7 +91,7 @@ pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     )
 }
 
-/// Gives a channel another local token. The previous token, named by its hash, stays valid until the given time.
+/// Gives a channel a new local token. The previous token, named by its hash, stays valid until the given time.
 /// Returns false if the new token is taken.
 pub fn rotate(
     tx: &mut Tx<'_>,
@@ -166,7 +167,7 @@ pub fn list(
     })
 }
 
-/// Channels of a type after one, in the order of their ids, held until the end of the transaction.
+/// Lists the channels of a type after one in the order of their ids, and locks them until the end of the transaction.
 pub fn list_of_type_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,

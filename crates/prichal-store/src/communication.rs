@@ -271,11 +271,11 @@ pub fn count_reuse(tx: &mut Tx<'_>, workspace: WorkspaceId, id: EntityId) -> Res
     Ok(())
 }
 
-/// A step is cut short once its calls have this much evidence.
+/// The size of evidence, in bytes, at which a step ends early.
 const STEP_BYTES: usize = 1 << 20;
 
-/// The calls after one, in the order of their ids, held until the end of the transaction; fewer than `limit` where
-/// they would have too many bytes.
+/// Lists the calls after one in the order of their ids, and locks them until the end of the transaction. The list has
+/// fewer than `limit` calls if these would have too many bytes.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::{
     Conn, Error, Result, Row, Tx,
     insert::Insert,
+    job::{self, BATCH_ROWS, Job},
     quarantine::{Kind, not_held},
     usage,
     value::{Value, params},
-    walk::{self, Walk},
     webhook::Key,
 };
 
@@ -299,42 +299,42 @@ pub fn calls_made(conn: &mut Conn, key: Key, seq: i64) -> Result<i64> {
 
 /// Makes all waiting events of a webhook due.
 pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
-    in_bites(tx, walk::Kind::Due, key, now)
+    in_batches(tx, job::Kind::MakeDeferredDue, key, now)
 }
 
-/// Does the first bite of work on what waits for another try at a webhook, and leaves the others to a walk. `at` is
-/// when it shall be due.
-pub(crate) fn in_bites(tx: &mut Tx<'_>, kind: walk::Kind, key: Key, at: Timestamp) -> Result<()> {
+/// Changes or removes the first batch of a webhook's deferred events, and begins a job for the others. `at` is the time
+/// at which they become due; for a removal, it is the latest due time of the events to remove.
+pub(crate) fn in_batches(tx: &mut Tx<'_>, kind: job::Kind, key: Key, at: Timestamp) -> Result<()> {
     let last = "SELECT last FROM log WHERE workspace = $1";
     let last: Option<i64> = tx
         .conn()?
         .query_one(last, params![key.workspace], |row| row.get(0))?;
     let until = (last.unwrap_or(0), at.micros());
-    if !bite(tx, kind, key, until)? {
+    if !change_batch(tx, kind, key, until)? {
         return Ok(());
     }
     let item = format!("{}:{}", key.integration, key.id);
     let detail = format!("[{}, {}]", until.0, until.1);
-    walk::begin(tx, key.workspace, kind, &item, &detail)
+    job::begin(tx, key.workspace, kind, &item, &detail)
 }
 
-/// Goes on with such work. True as long as there may be more.
-pub fn go_on(tx: &mut Tx<'_>, walk: &Walk) -> Result<bool> {
-    let damaged = || Error::corrupt("a walk is damaged");
-    let (integration, id) = walk.item.split_once(':').ok_or_else(damaged)?;
+/// Runs a batch of a job on deferred events. Returns true if more rows may be left.
+pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<bool> {
+    let damaged = || Error::corrupt("a background job is damaged");
+    let (integration, id) = job.item.split_once(':').ok_or_else(damaged)?;
     let key = Key {
-        workspace: walk.workspace,
+        workspace: job.workspace,
         integration: IntegrationId::parse(integration).ok_or_else(damaged)?,
         id: WebhookId::parse(id).ok_or_else(damaged)?,
     };
-    let until = serde_json::from_str(&walk.detail).map_err(|_| damaged())?;
-    bite(tx, walk.kind, key, until)
+    let until = serde_json::from_str(&job.detail).map_err(|_| damaged())?;
+    change_batch(tx, job.kind, key, until)
 }
 
-/// Changes some of what waits, up to an event of the log.
-fn bite(tx: &mut Tx<'_>, kind: walk::Kind, key: Key, (seq, at): (i64, i64)) -> Result<bool> {
+/// Changes or removes a batch of deferred events up to the event `seq` of the log. Returns true if more may be left.
+fn change_batch(tx: &mut Tx<'_>, kind: job::Kind, key: Key, (seq, at): (i64, i64)) -> Result<bool> {
     let (action, which) = match kind {
-        walk::Kind::Due => (
+        job::Kind::MakeDeferredDue => (
             "UPDATE deferred SET due_at = $5",
             "due_at > $5 AND in_flight = 0",
         ),
@@ -345,9 +345,9 @@ fn bite(tx: &mut Tx<'_>, kind: walk::Kind, key: Key, (seq, at): (i64, i64)) -> R
            SELECT workspace, integration, webhook, lane, seq FROM deferred
            WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq <= $4 AND {which} LIMIT $6)"
     );
-    let values = params![key.workspace, key.integration, key.id, seq, at, walk::BITE];
+    let values = params![key.workspace, key.integration, key.id, seq, at, BATCH_ROWS];
     let done = tx.execute(&sql, values)?;
-    Ok(i64::try_from(done).is_ok_and(|done| done >= walk::BITE))
+    Ok(i64::try_from(done).is_ok_and(|done| done >= BATCH_ROWS))
 }
 
 /// Lists a webhook's due events, the longest waiting first.

@@ -56,7 +56,7 @@ pub fn insert(tx: &mut Tx<'_>, row: &DocumentBlob) -> Result<()> {
     let sql = format!(
         "INSERT INTO document_blob ({COLUMNS}, uses) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)"
     );
-    usage::take_blob(tx, row.workspace, row.blob, row.size)?;
+    usage::add_blob(tx, row.workspace, row.blob, row.size)?;
     tx.run(
         &sql,
         params![
@@ -161,7 +161,7 @@ pub fn delete(tx: &mut Tx<'_>, row: &DocumentBlob, now: Timestamp) -> Result<boo
         "workspace = $1 AND id = $2 AND expires_at <= $3",
         params![row.workspace, row.id, now],
     )?;
-    usage::free_blob(tx, row.workspace, row.blob, row.size, removed == 1)
+    usage::remove_blob(tx, row.workspace, row.blob, row.size, removed == 1)
 }
 
 fn read(row: &Row<'_>) -> Result<DocumentBlob> {

@@ -161,8 +161,8 @@ pub fn list(
     Ok((count.unwrap_or(0), found))
 }
 
-/// Ids and members of the entities after one that are not deleted, held until the end of the transaction; fewer than
-/// `limit` where they would have too many bytes.
+/// Lists the ids and members of the entities after one that are not deleted, and locks them until the end of the
+/// transaction. The list has fewer than `limit` entities if these would have too many bytes.
 pub fn list_after_for_update(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,

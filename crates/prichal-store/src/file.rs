@@ -41,7 +41,7 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
         expires_at,
         bound_to,
     } = file;
-    usage::take_blob(tx, *workspace, *blob, *size)?;
+    usage::add_blob(tx, *workspace, *blob, *size)?;
     tx.run(
         &sql,
         params![
@@ -130,7 +130,7 @@ pub fn delete(tx: &mut Tx<'_>, file: &File) -> Result<bool> {
         "workspace = $1 AND id = $2 AND bound_to IS NULL AND expires_at IS NOT NULL",
         params![file.workspace, file.id],
     )?;
-    usage::free_blob(tx, file.workspace, file.blob, file.size, removed == 1)
+    usage::remove_blob(tx, file.workspace, file.blob, file.size, removed == 1)
 }
 
 /// Deletes bound temporary files that expired before `before`, at most `limit`.

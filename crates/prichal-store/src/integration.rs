@@ -248,7 +248,7 @@ pub fn list_instances(
     Ok((count.unwrap_or(0), found))
 }
 
-/// The workspaces after one where an integration is installed, in the order of their ids.
+/// Lists the workspaces after one in which an integration is installed, in the order of their ids.
 pub fn list_installed(
     conn: &mut Conn,
     id: IntegrationId,
@@ -392,7 +392,7 @@ pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>
     )
 }
 
-/// Forgets revocations of keys that are over by themselves, at most `limit`.
+/// Deletes revocations of keys that have expired since, at most `limit`.
 pub fn forget_revoked(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM revocation WHERE (workspace, integration, round) IN

@@ -19,7 +19,7 @@ pub fn find(
 
 const ONE: &str = "workspace = $1 AND channel = $2 AND key = $3";
 
-/// Keeps a value. True when there was none under its key.
+/// Stores a value. Returns true if its key had no value before.
 pub fn put(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -28,7 +28,7 @@ pub fn put(
     value: &str,
 ) -> Result<bool> {
     let row = params![workspace, channel, key];
-    usage::change(tx, &usage::KEPT, ONE, row, |tx| {
+    usage::change(tx, &usage::SCRIPT_VALUES, ONE, row, |tx| {
         let values = params![workspace, channel, key, value];
         let sql = format!("UPDATE kv SET value = $4 WHERE {ONE}");
         if tx.execute(&sql, values)? == 1 {
@@ -43,7 +43,7 @@ pub fn put(
     })
 }
 
-/// Counts the values that a channel keeps.
+/// Counts a channel's values.
 pub fn count(conn: &mut Conn, workspace: WorkspaceId, channel: EntityId) -> Result<i64> {
     let sql = "SELECT count(*) FROM kv WHERE workspace = $1 AND channel = $2";
     let found = conn.query_one(sql, params![workspace, channel], |row| row.get(0))?;
@@ -52,10 +52,10 @@ pub fn count(conn: &mut Conn, workspace: WorkspaceId, channel: EntityId) -> Resu
 
 pub fn remove(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId, key: &str) -> Result<()> {
     let row = params![workspace, channel, key];
-    usage::remove(tx, &usage::KEPT, ONE, row).map(drop)
+    usage::remove(tx, &usage::SCRIPT_VALUES, ONE, row).map(drop)
 }
 
-/// Removes some of what a channel has kept, and says of how much.
+/// Removes at most `limit` of a channel's values. Returns the number of removed values.
 pub fn remove_some(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -64,7 +64,7 @@ pub fn remove_some(
 ) -> Result<u64> {
     usage::remove(
         tx,
-        &usage::KEPT,
+        &usage::SCRIPT_VALUES,
         "workspace = $1 AND channel = $2 AND key IN (SELECT key FROM kv WHERE workspace = $1 AND channel = $2 LIMIT $3)",
         params![workspace, channel, limit],
     )

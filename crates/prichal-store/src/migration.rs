@@ -22,7 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_signature_brief.sql"),
 ];
 
-/// Refuses tables that a newer Prichal has brought to its version. Changes nothing.
+/// Fails if a newer Prichal has migrated the tables. Changes nothing.
 pub(crate) fn check(conn: &mut Conn) -> Result<()> {
     let is_there = conn.query_one(
         match conn.engine() {
@@ -38,7 +38,7 @@ pub(crate) fn check(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
-/// The version of the tables, which is none that is newer than this Prichal.
+/// Reads the version of the tables. Fails if it is newer than this Prichal.
 fn version(conn: &mut Conn) -> Result<i64> {
     let sql = "SELECT coalesce(max(version), 0) FROM migration";
     let found = conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0);

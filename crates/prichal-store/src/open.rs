@@ -71,8 +71,8 @@ impl Db {
         })
     }
 
-    /// Tries whether [`Db::open`] would find a store that it can use, and changes nothing. A SQLite file
-    /// that is missing would be made.
+    /// Checks that [`Db::open`] would find a usable store, and changes nothing. A missing SQLite file is no error,
+    /// because it would be created.
     pub fn check(options: &Options) -> Result<()> {
         let mut conn = match options {
             Options::Sqlite { path } if !path.exists() => return Ok(()),

@@ -76,18 +76,18 @@ pub struct Item {
     pub seq: i64,
 }
 
-/// An item that was in progress when a process died, as its journal tells.
+/// An item that was in progress when its process died, read from the journal of that process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Left {
+pub struct Interrupted {
     pub item: Item,
-    /// True when no other durable work was in progress then.
+    /// True if no other durable work was in progress at that time.
     pub was_alone: bool,
 }
 
-/// The reason that a tenant reads on held work.
-pub const HELD: &str = "it is held and not tried any more: the server died each time that it was under way; the server's operator may release it";
+/// The error that a tenant sees on held work.
+pub const HELD: &str = "it is held and will not be tried again: the server died each time that it was in progress; the server's operator may release it";
 
-/// An item that was in progress when a process died.
+/// An item with counted process deaths. It is in quarantine from `held_at` on.
 #[derive(Clone, Debug)]
 pub struct Suspect {
     pub id: Uuid,
@@ -98,7 +98,7 @@ pub struct Suspect {
     pub held_at: Option<Timestamp>,
 }
 
-/// Returns the condition that a row of `table` is not a held item of this kind.
+/// Returns the SQL condition that a row of `table` is not a held item of this kind.
 pub(crate) fn not_held(kind: Kind, table: &str) -> String {
     let [workspace, parent, id, seq] = match kind {
         Kind::Delivery => ["workspace", "integration", "webhook", "seq"],
@@ -128,11 +128,11 @@ impl Suspect {
     }
 }
 
-/// Counts the death of `process` for an item. From [`MAX_DEATHS`] on, a death that the process died alone with the item
-/// holds it. Returns the item, or None if this death was counted before.
+/// Counts the death of `process` for an item. From death number [`MAX_DEATHS`] on, the item is held if it was alone
+/// when the process died. Returns the item, or `None` if this death was counted before.
 pub fn count_death(
     tx: &mut Tx<'_>,
-    left: Left,
+    interrupted: Interrupted,
     process: Uuid,
     now: Timestamp,
 ) -> Result<Option<Suspect>> {
@@ -152,7 +152,7 @@ pub fn count_death(
         parent,
         id,
         seq,
-    } = left.item;
+    } = interrupted.item;
     let values = params![
         generate(now),
         workspace,
@@ -163,18 +163,18 @@ pub fn count_death(
         process,
         now,
         MAX_DEATHS,
-        left.was_alone
+        interrupted.was_alone
     ];
     Ok(tx.change(&sql, values, read)?.pop())
 }
 
-/// Lists all suspected and held items, at most [`MAX_LOADED`].
+/// Lists suspects and held items, at most [`MAX_LOADED`].
 pub fn all(conn: &mut Conn) -> Result<Vec<Suspect>> {
     let sql = format!("SELECT {COLUMNS} FROM quarantine ORDER BY id LIMIT $1");
     conn.query(&sql, params![MAX_LOADED], read)
 }
 
-/// Removes the suspicion from an item that was completed while its process lived.
+/// Deletes the count of a suspect that has ended without the death of its process.
 pub fn clear(tx: &mut Tx<'_>, item: Item) -> Result<()> {
     tx.run(
         "DELETE FROM quarantine WHERE item = $1 AND kind = $2 AND workspace = $3 AND parent = $4 AND seq = $5 AND held_at IS NULL",
@@ -232,14 +232,14 @@ pub fn count_held(conn: &mut Conn) -> Result<i64> {
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Releases a held item, so that it is worked on again. Returns None if no held item has this id.
+/// Releases a held item, so that it is tried again. Returns `None` if no held item has this id.
 pub fn release(tx: &mut Tx<'_>, id: Uuid) -> Result<Option<Suspect>> {
     let sql =
         format!("DELETE FROM quarantine WHERE id = $1 AND held_at IS NOT NULL RETURNING {COLUMNS}");
     Ok(tx.change(&sql, params![id], read)?.pop())
 }
 
-/// Cancels the work of an item for good. `status` and `errors` are the result of an element of a bulk call.
+/// Cancels the work of an item permanently. `status` and `errors` are the result of an element of a bulk call.
 pub fn give_up(
     tx: &mut Tx<'_>,
     item: Item,
@@ -279,7 +279,7 @@ pub fn give_up(
     }
 }
 
-/// Deletes suspicions older than `before`, at most `limit`. Their items have ended in another way.
+/// Deletes at most `limit` suspects without a death since `before`. Their items have ended without a further try.
 pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM quarantine WHERE id IN (

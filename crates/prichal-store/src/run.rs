@@ -262,7 +262,7 @@ pub fn record_outcome(tx: &mut Tx<'_>, run: &Run, owner: Uuid, state: &State) ->
     Ok(done)
 }
 
-/// Lists the lanes behind `after` with claimable runs, at most `limit`, and the time at which the first run of each
+/// Lists the lanes after `after` with claimable runs, at most `limit`, and the time at which the first run of each
 /// is due.
 pub fn lanes(
     conn: &mut Conn,
@@ -359,8 +359,8 @@ pub fn try_again(
     Ok(done == 1)
 }
 
-/// Shows a run that waits as failed, for a reason, or as waiting again. It is due as before. Says how it was; nothing
-/// when it does not wait.
+/// Shows a waiting run as failed with a reason, or as waiting again. Its due time does not change. Returns the run as
+/// it was before, or `None` if it does not wait.
 pub fn show(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,

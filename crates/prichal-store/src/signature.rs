@@ -301,7 +301,7 @@ pub struct Brief {
     pub brief: Option<String>,
 }
 
-/// The signatures of a document without their reports, in the order in which they were given.
+/// Lists the signatures of a document without their reports, in the order of their submission.
 pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
     let sql = "SELECT id, company, bin, signed_on, verdict, brief FROM document_signature
          WHERE document = $1 ORDER BY id";

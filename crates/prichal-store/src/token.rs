@@ -40,8 +40,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// Tells whether its time is not over.
-    pub fn is_good(&self, now: Timestamp) -> bool {
+    /// True unless the token has expired.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| end > now)
     }
 }

@@ -60,7 +60,7 @@ pub fn find_at(
     conn.query_one(&sql, params![workspace, key, text(user), text(group)], read)
 }
 
-/// The values of a key that may hold for a user of a group: his own, the group's, the workspace's.
+/// Lists the values of a key that may apply to a user of a group: the user's own, the group's and the workspace's.
 pub fn list_for(
     conn: &mut Conn,
     workspace: WorkspaceId,

@@ -10,13 +10,13 @@ use crate::{
     value::{Value, params},
 };
 
-/// The number of kinds.
+/// The number of kinds of counted bytes.
 pub const KINDS: usize = 5;
 
 /// A kind of counted bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// The models of entities, deleted ones included.
+    /// The models of entities, including deleted entities.
     Entities,
     /// The contents of files, each counted once.
     Files,
@@ -24,7 +24,7 @@ pub enum Kind {
     Events,
     /// The requests, logs and results of script runs.
     Runs,
-    /// The rows of whatever else is kept ([`Table`]).
+    /// The rows of all other tables that count ([`Table`]).
     Records,
 }
 
@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-/// A number of bytes of each kind.
+/// The number of bytes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bytes([i64; KINDS]);
 
@@ -70,13 +70,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The workspace's own quota; None if the server's quota applies.
+    /// The workspace's own quota. `None` if the server's quota applies.
     pub fn quota(&self, kind: Kind) -> Option<i64> {
         self.quotas[kind as usize]
     }
 }
 
-/// The changes of usage in a transaction.
+/// The changes of storage usage that a transaction makes.
 #[derive(Default)]
 pub(crate) struct Changes(BTreeMap<WorkspaceId, Bytes>);
 
@@ -101,7 +101,7 @@ impl Changes {
         Ok(())
     }
 
-    /// The bytes of a workspace.
+    /// The changes for one workspace.
     pub(crate) fn of(&self, workspace: WorkspaceId) -> Bytes {
         self.0.get(&workspace).copied().unwrap_or_default()
     }
@@ -110,9 +110,9 @@ impl Changes {
 /// A table whose rows count as records.
 pub(crate) struct Table {
     name: &'static str,
-    /// The column that names the workspace.
+    /// The column with the workspace's id.
     owner: &'static str,
-    /// The bytes of the texts in a row, in SQL.
+    /// The SQL expression of the bytes of a row's texts.
     texts: &'static str,
 }
 
@@ -130,7 +130,7 @@ impl Table {
     }
 }
 
-pub(crate) const KEPT: Table = Table::new("kv", "octet_length(key) + octet_length(value)");
+pub(crate) const SCRIPT_VALUES: Table = Table::new("kv", "octet_length(key) + octet_length(value)");
 pub(crate) const CHANNELS: Table = Table::new("channel", "octet_length(members)");
 pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
 pub(crate) const UI_SETTINGS: Table =
@@ -169,21 +169,21 @@ pub(crate) const ELEMENTS: Table = Table::new(
     "octet_length(caller) + octet_length(data) + coalesce(octet_length(result), 0)",
 );
 
-/// The bytes that a row counts for beside its texts.
-const ROW: i64 = 100;
+/// The bytes that are counted for each row in addition to its texts.
+const ROW_BYTES: i64 = 100;
 
-/// Counts a row with these texts that is new.
+/// Counts a new row with these texts.
 pub(crate) fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, texts: &[&str]) {
-    let bytes = ROW + texts.iter().map(|text| length(text)).sum::<i64>();
+    let bytes = ROW_BYTES + texts.iter().map(|text| length(text)).sum::<i64>();
     tx.use_bytes(workspace, Kind::Records, bytes);
 }
 
-/// Counts a row of a link or the like, or with -1 no more.
+/// Counts `rows` new rows without texts, such as links. A negative number stands for removed rows.
 pub(crate) fn add_bare(tx: &mut Tx<'_>, workspace: WorkspaceId, rows: i64) {
-    tx.use_bytes(workspace, Kind::Records, ROW * rows);
+    tx.use_bytes(workspace, Kind::Records, ROW_BYTES * rows);
 }
 
-/// Removes rows, which count no more, and says of how many.
+/// Deletes the rows that match `condition`, and subtracts their bytes. Returns the number of deleted rows.
 pub(crate) fn remove(
     tx: &mut Tx<'_>,
     table: &Table,
@@ -192,16 +192,16 @@ pub(crate) fn remove(
 ) -> Result<u64> {
     let Table { name, owner, texts } = table;
     let sql = format!(
-        "DELETE FROM {name} WHERE {condition} RETURNING {owner}, CAST({ROW} + {texts} AS BIGINT)"
+        "DELETE FROM {name} WHERE {condition} RETURNING {owner}, CAST({ROW_BYTES} + {texts} AS BIGINT)"
     );
-    let gone = tx.change(&sql, values, owned)?;
+    let gone = tx.change(&sql, values, owner_and_bytes)?;
     for (workspace, bytes) in &gone {
         tx.use_bytes(*workspace, Kind::Records, -bytes);
     }
     Ok(gone.len() as u64)
 }
 
-/// Counts rows as they are now and, before that, no more as they were before `work`.
+/// Runs `work` and counts by how much it changes the bytes of the rows that match `condition`.
 pub(crate) fn change<T>(
     tx: &mut Tx<'_>,
     table: &Table,
@@ -210,11 +210,12 @@ pub(crate) fn change<T>(
     work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let Table { name, owner, texts } = table;
-    let sql =
-        format!("SELECT {owner}, CAST({ROW} + {texts} AS BIGINT) FROM {name} WHERE {condition}");
-    let before = tx.conn()?.query(&sql, values, owned)?;
+    let sql = format!(
+        "SELECT {owner}, CAST({ROW_BYTES} + {texts} AS BIGINT) FROM {name} WHERE {condition}"
+    );
+    let before = tx.conn()?.query(&sql, values, owner_and_bytes)?;
     let done = work(tx)?;
-    let after = tx.conn()?.query(&sql, values, owned)?;
+    let after = tx.conn()?.query(&sql, values, owner_and_bytes)?;
     let gone = before.iter().map(|(of, bytes)| (*of, -bytes));
     for (workspace, bytes) in gone.chain(after) {
         tx.use_bytes(workspace, Kind::Records, bytes);
@@ -222,7 +223,7 @@ pub(crate) fn change<T>(
     Ok(done)
 }
 
-fn owned(row: &Row<'_>) -> Result<(WorkspaceId, i64)> {
+fn owner_and_bytes(row: &Row<'_>) -> Result<(WorkspaceId, i64)> {
     Ok((WorkspaceId(row.uuid(0)?), row.get(1)?))
 }
 
@@ -231,7 +232,7 @@ pub(crate) fn length(text: &str) -> i64 {
 }
 
 /// Counts a blob whose row is about to be inserted, unless another row refers to it.
-pub(crate) fn take_blob(
+pub(crate) fn add_blob(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     blob: Uuid,
@@ -243,8 +244,9 @@ pub(crate) fn take_blob(
     Ok(())
 }
 
-/// Subtracts a blob whose row was just deleted, if it was the last one. Returns true if it was.
-pub(crate) fn free_blob(
+/// Subtracts a blob if its row was deleted (`removed`) and no other row refers to it. Returns true if no row refers to
+/// it any more.
+pub(crate) fn remove_blob(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     blob: Uuid,
@@ -267,7 +269,7 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
     Ok(found.unwrap_or_default())
 }
 
-/// Gives a workspace quotas of its own; the server's hold where there is none.
+/// Sets a workspace's own quotas. `None` means that the server's quota applies.
 pub fn set_quotas(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -283,7 +285,7 @@ pub fn set_quotas(
     )
 }
 
-/// Lists workspaces that have used `percent` of a quota or more, at most `limit`. `quotas` are the server's, in the
+/// Lists at most `limit` workspaces that have used `percent` of a quota or more. `quotas` are the server's, in the
 /// order of [`Kind::ALL`]; zero means no quota.
 pub fn list_nearly_full(
     conn: &mut Conn,

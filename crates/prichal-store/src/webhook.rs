@@ -12,11 +12,10 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, delivery,
+    Conn, Result, Row, Tx, delivery, job,
     quarantine::{Kind, not_held},
     usage,
     value::params,
-    walk,
 };
 
 /// The key of a webhook. Ids are unique only within an integration.
@@ -77,8 +76,8 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
 
 const ONE: &str = "workspace = $1 AND integration = $2 AND id = $3";
 
-/// Writes the definition and whether it is live. A hook that comes to life starts at the log's end
-/// with a clean streak; what waited for another try before goes on waiting meanwhile.
+/// Updates the definition and the live mark. A revived hook starts at the end of the log with a clean streak. Events
+/// that were deferred before stay deferred.
 pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
     let Webhook {
         key,
@@ -163,9 +162,9 @@ fn forget_waiting(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         integration,
         id,
     } = key;
-    delivery::in_bites(
+    delivery::in_batches(
         tx,
-        walk::Kind::Waiting,
+        job::Kind::RemoveDeferred,
         key,
         Timestamp::from_micros(i64::MAX),
     )?;
@@ -325,7 +324,7 @@ pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> 
     Ok(moved)
 }
 
-/// Stores the current run of failures.
+/// Stores the streak of failures.
 pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
     tx.run(
         "UPDATE webhook SET failures = $4, failing_since = $5, exhausted = $6 WHERE workspace = $1 AND integration = $2 AND id = $3",

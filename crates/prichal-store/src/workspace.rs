@@ -108,8 +108,8 @@ pub fn list(conn: &mut Conn, offset: i64, limit: i64) -> Result<(i64, Vec<Worksp
     ))
 }
 
-/// Deletes a workspace: its tokens end and its hooks stop. The rest of its rows goes by [`clear`]. False when it was
-/// not there.
+/// Deletes a workspace: its tokens become invalid and its hooks stop. [`clear`] removes the rest of its rows. Returns
+/// false if there is no such workspace.
 pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> {
     let gone = tx.execute(
         "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
@@ -122,8 +122,8 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
     Ok(gone == 1)
 }
 
-/// The rows that go with a workspace, by the columns that tell those of a table apart; first what works by itself.
-/// Documents stay: other companies share them. Blobs that no row names any more are swept away.
+/// The tables whose rows are removed with a workspace, and the columns that identify a row. Tables whose rows cause
+/// work come first. Documents stay, because other companies share them. Retention removes blobs without a row.
 const OWN: [(&str, &str); 11] = [
     ("run", "id"),
     ("resource", "kind, id"),
@@ -138,7 +138,7 @@ const OWN: [(&str, &str); 11] = [
     ("file", "id"),
 ];
 
-/// Removes some of the rows of a workspace that was deleted. False when there are none any more.
+/// Removes at most `limit` rows of a deleted workspace. Returns false if none are left.
 pub fn clear(tx: &mut Tx<'_>, id: WorkspaceId, limit: i64) -> Result<bool> {
     for (table, key) in OWN {
         let sql = format!(
@@ -148,7 +148,7 @@ pub fn clear(tx: &mut Tx<'_>, id: WorkspaceId, limit: i64) -> Result<bool> {
             return Ok(true);
         }
     }
-    // Of work that was held back there is little.
+    // The quarantine has few rows of a workspace, so all are deleted at once.
     let sql = "DELETE FROM quarantine WHERE workspace = $1";
     Ok(tx.execute(sql, params![id])? > 0)
 }

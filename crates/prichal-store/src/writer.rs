@@ -112,7 +112,7 @@ impl<'a> Tx<'a> {
         self.usage.add(workspace, kind, change);
     }
 
-    /// The bytes that the writes of this transaction have added for a workspace so far, but for events.
+    /// The bytes that the writes of this transaction have added for a workspace so far, except for events.
     pub fn used(&self, workspace: WorkspaceId) -> usage::Bytes {
         self.usage.of(workspace)
     }

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         Domain,
         channel::{Channels, Wording},
-        journal::{Journal, slots::Legacy},
+        journal::{Journal, slots::PreviousJournal},
         rotation,
         script::Scripts,
         telephony::{Telephony, call_stream::is_call},
@@ -49,8 +49,8 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let program = platform.config.script_worker.clone();
     let program = program.unwrap_or_else(|| "/proc/self/exe".into());
     let scripts = Scripts::new(program, clock);
-    let legacy = Legacy::open(platform.data_dir.journal());
-    let journal = Journal::new(legacy.context("cannot read what was in progress")?);
+    let previous = PreviousJournal::open(platform.data_dir.journal());
+    let journal = Journal::new(previous.context("cannot read the journal of work in progress")?);
     let domain = Domain::new(platform, telephony, channels, scripts, journal);
     let dispatch = dispatch.unwrap_or_else(|| Arc::new(Dispatch::new(domain.bus.clone())));
     rotation::check_master_key(&domain).await?;

@@ -19,13 +19,13 @@
 pub mod attempt;
 pub mod commit;
 mod cursor;
+pub mod job;
 mod log;
 mod runner;
 pub mod schedule;
 mod supervisor;
 mod tails;
 pub mod target;
-pub mod walk;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -164,7 +164,7 @@ impl Dispatch {
         }
     }
 
-    /// Takes in events that this node committed. The store's writers call it in the order of each log, so it
+    /// Accepts events that this node committed. The store's writers call it in the order of each log, so it
     /// never waits.
     pub fn committed(&self, events: Vec<LoggedEvent>) {
         let mut news: Vec<News> = Vec::new();
@@ -195,9 +195,9 @@ impl Dispatch {
         }
     }
 
-    /// Takes in the news that another node committed events.
-    pub fn heard(&self, news: News) {
-        if self.lock().is_behind(news) {
+    /// Reacts to the news that another node has committed events.
+    pub fn on_news(&self, news: News) {
+        if self.lock().note_news(news) {
             self.wake.notify_one();
         }
     }
@@ -232,8 +232,8 @@ impl Dispatch {
     }
 
     /// Wakes or starts the runner of a webhook that has work in its side queue.
-    pub fn nudge(&self, key: Key) {
-        self.lock().nudge(key);
+    pub fn wake_side_queue(&self, key: Key) {
+        self.lock().wake_side_queue(key);
         self.wake.notify_one();
     }
 
@@ -310,7 +310,7 @@ impl State {
         if fed {
             return changed || !self.starting.is_empty();
         }
-        self.is_behind(News {
+        self.note_news(News {
             workspace,
             last: seq,
         }) || changed
@@ -331,8 +331,9 @@ impl State {
         self.forget_tails(idle);
     }
 
-    /// Notes news of events that this node has not read, of a log that it reads. Returns true if it was such news.
-    fn is_behind(&mut self, news: News) -> bool {
+    /// Notes that a log has events that this node has not read. Returns false if this node does not read the log, or
+    /// has read the events already.
+    fn note_news(&mut self, news: News) -> bool {
         if self
             .logs
             .get(&news.workspace)
@@ -350,9 +351,9 @@ impl State {
         self.due = self.due.into_iter().chain(at).min();
     }
 
-    fn nudge(&mut self, key: Key) {
+    fn wake_side_queue(&mut self, key: Key) {
         if let Some(log) = self.logs.get_mut(&key.workspace) {
-            log.nudge(key, &mut self.starting);
+            log.wake_side_queue(key, &mut self.starting);
         }
     }
 
@@ -366,7 +367,7 @@ impl State {
             }
         }
         log.index();
-        self.is_behind(News { workspace, last });
+        self.note_news(News { workspace, last });
         // Their deferred events may be due.
         self.due = Some(Timestamp::default());
     }

@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::App,
     error::{Error, Result},
-    http::{Dialects, answer::hold, courtesy, paths::Paths, with_request_id},
+    http::{Dialects, answer::hold, conformance, paths::Paths, with_request_id},
     platform::{Platform, access::Caller, guess, memory::Payer, quota, writes},
 };
 
@@ -145,7 +145,7 @@ pub struct Dialect {
     pub render: fn(&Platform, &HeaderMap, &Error) -> Response,
     /// Authorizes a request for a path or a method that does not exist, so that strangers cannot explore.
     pub guard: Guard,
-    /// Completes its part of the OpenAPI description: tags, security, what every call may be refused with.
+    /// Completes its part of the OpenAPI description: tags, security, and the refusals of every call.
     pub describe: fn(&mut OpenApi),
 }
 
@@ -182,9 +182,9 @@ impl Dialect {
     }
 }
 
-/// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is on
-/// its log lines. Refuses a request whose method may write if the workspace has written too much, and any request that
-/// adds `kinds` of bytes beyond a quota.
+/// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is
+/// on its log lines. Refuses a request whose method may write if the workspace has written too much, and any request
+/// that adds `kinds` of bytes beyond a quota.
 pub async fn admit(
     parts: &Parts,
     app: &App,
@@ -255,7 +255,7 @@ pub fn router(app: App) -> Router {
         .merge(openapi::router(apis))
         .fallback(no_route)
         .with_state(app)
-        .layer(from_fn_with_state(state.clone(), courtesy::keep))
+        .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.
     Router::new().fallback_service(MapRequest::new(router, move |mut request: Request| {

@@ -6,12 +6,12 @@ pub mod document;
 pub mod document_hook;
 pub mod entity;
 pub mod instance;
+pub mod job;
 pub mod journal;
 pub mod listeners;
 pub mod rotation;
 pub mod script;
 pub mod telephony;
-pub mod walk;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -23,9 +23,9 @@ use journal::Journal;
 use script::Scripts;
 use telephony::Telephony;
 
-/// The concurrent checks and print forms, in MiB of memory: each takes up to 70.
+/// The memory for concurrent checks and print forms, in MiB. Each takes up to 70 MiB.
 const MAX_CHECKS_MIB: usize = 256;
-/// The zips that are written at a time, in all and for one workspace.
+/// The maximum number of zips that are written at the same time, in all and for one workspace.
 const MAX_ZIPS: usize = 64;
 const MAX_ZIPS_PER_WORKSPACE: usize = 4;
 

@@ -1,12 +1,12 @@
-//! The room of HTTP: the one listener, connections in, requests to the dialects, answers with their id. Bodies,
-//! uploads, ranges, paging and idempotency for all dialects. It imports [`crate::error`], [`crate::config`] and
-//! [`crate::platform`] only: no domain, no dialect, whose functions are passed in ([`Dialects`]).
+//! HTTP: the listener, its connections, and the layers around all requests. Bodies, uploads, ranges, paging and
+//! idempotency for all dialects. It imports [`crate::error`], [`crate::config`] and [`crate::platform`] only: no domain
+//! and no dialect. Dialects pass functions in ([`Dialects`]).
 
 pub mod answer;
 pub mod body;
+pub mod conformance;
 pub mod connection;
 pub mod cors;
-pub mod courtesy;
 pub mod disposition;
 pub mod extract;
 pub mod form;
@@ -50,7 +50,7 @@ use tracing::Instrument as _;
 
 use crate::{
     error::Error,
-    http::connection::{Crowd, Member, Wire},
+    http::connection::{ConnectionSlots, CountedConnection, MeteredStream},
     platform::{
         Platform,
         memory::{Budget, Payer},
@@ -201,16 +201,16 @@ async fn converse(
     peer: SocketAddr,
     router: Router,
     budget: Budget,
-    member: &Member,
+    counted: &CountedConnection,
     stop: CancellationToken,
 ) {
     let payer = Payer::new(budget, Some(peer.ip().to_canonical()));
-    let turn = member.turn();
-    let wire = Wire::new(stream, payer, turn.clone());
+    let activity = counted.activity();
+    let metered = MeteredStream::new(stream, payer, activity.clone());
     // Boxed, so that an idle connection holds no memory for a request.
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        let (reading, answering, turn) = (turn.begin(), turn.begin(), turn.clone());
+        let (reading, answering, activity) = (activity.begin(), activity.begin(), activity.clone());
         let request = request.map(|body| {
             Body::new(body.map_frame(move |frame| {
                 let _ = &reading;
@@ -221,7 +221,7 @@ async fn converse(
         Box::pin(async move {
             let response = answered.await?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                turn.upgrade();
+                activity.upgrade();
             }
             drop(answering);
             Ok::<_, Infallible>(response)
@@ -231,10 +231,10 @@ async fn converse(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(wire), service)
+        .serve_connection(TokioIo::new(metered), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let lost = member.lost();
+    let lost = counted.lost();
     // A broken connection concerns the client only.
     tokio::select! {
         _ = connection.as_mut() => {}
@@ -256,7 +256,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     // The receiver is gone if the server is about to stop.
     let _ = ready.send(());
-    let crowd = Crowd::new(app.config.connections);
+    let slots = ConnectionSlots::new(app.config.connections);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -276,14 +276,14 @@ pub async fn serve(
                 continue;
             }
         };
-        let Some(member) = enter(&app, &crowd, peer) else {
+        let Some(counted) = enter(&app, &slots, peer) else {
             metrics::counter!("prichal_connections_refused_total").increment(1);
             continue;
         };
         let _ = stream.set_nodelay(true);
         let (router, memory, stop) = (router.clone(), app.memory.clone(), stop.clone());
         connections.spawn(async move {
-            converse(stream, peer, router, memory, &member, stop).await;
+            converse(stream, peer, router, memory, &counted, stop).await;
         });
     }
     drop(listener);
@@ -292,7 +292,7 @@ pub async fn serve(
 }
 
 /// Counts a connection for its address. A trusted proxy has no limit, since its connections are of many clients.
-fn enter(app: &Platform, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
+fn enter(app: &Platform, slots: &ConnectionSlots, peer: SocketAddr) -> Option<CountedConnection> {
     let address = peer.ip().to_canonical();
     let mut proxies = app.config.trusted_proxies.iter();
     let is_trusted = proxies.any(|proxy| proxy.contains(address));
@@ -301,5 +301,5 @@ fn enter(app: &Platform, crowd: &Crowd, peer: SocketAddr) -> Option<Member> {
         _ if is_trusted => usize::MAX,
         most => most,
     };
-    crowd.enter(address, most, is_trusted)
+    slots.enter(address, most, is_trusted)
 }

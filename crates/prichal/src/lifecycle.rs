@@ -123,9 +123,9 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
 /// Passes the messages of other nodes on to the parts that wait for them.
 async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let on_news = |news: bus::News| {
-        app.dispatch.heard(news);
-        app.telephony.call_streams.heard(news.workspace);
-        app.channels.sockets.heard(news.workspace);
+        app.dispatch.on_news(news);
+        app.telephony.call_streams.wake(news.workspace);
+        app.channels.sockets.workspace_changed(news.workspace);
     };
     let on_frame = |frame: bus::Frame| {
         let sockets = &app.channels.sockets;

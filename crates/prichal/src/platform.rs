@@ -1,4 +1,4 @@
-//! The platform: the lowest room of the server's own parts. Clock, store, vault, credentials, blobs, bus, calls to
+//! The platform, the lowest of the server's rooms: clock, store, vault, credentials, blobs, bus, calls to
 //! the outside, memory and limits. It imports [`crate::error`] and [`crate::config`] only: no HTTP of this server, no
 //! domain, no dialect.
 

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    delivery::{target::integrations, walk},
+    delivery::{job, target::integrations},
     domain::journal,
     error::{Error, Result},
     http::idempotency::KEY_LIFETIME,
@@ -65,7 +65,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         loop {
             let began = app.clock.now();
             let _ = logged(quota::watch(&app).await);
-            let _ = step(&app, Step::Walks, walk::resume(&app)).await;
+            let _ = step(&app, Step::Jobs, job::resume(&app)).await;
             if next <= began {
                 let swept = sweep(&app).await;
                 next = began
@@ -111,7 +111,7 @@ enum Step {
     Orphans,
     Suspects,
     Tickets,
-    Walks,
+    Jobs,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -127,7 +127,7 @@ async fn step(app: &App, step: Step, work: impl Future<Output = Result<()>>) -> 
         return Ok(());
     }
     match journal::begin(app, item).await {
-        Some(_flight) => logged(work.await),
+        Some(_guard) => logged(work.await),
         None => Ok(()),
     }
 }

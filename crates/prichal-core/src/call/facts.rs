@@ -20,19 +20,19 @@ words! {
     }
 }
 
-/// Times are in milliseconds.
+/// Facts of a call. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     pub state: &'static str,
     /// An inbound call that ended without an answer.
     pub missed: bool,
-    /// A talk with the other side took place.
+    /// True if a user talked with the other side.
     pub answered: bool,
-    /// From the first ring to the answer, or to the end of a call that was not answered.
+    /// The time from the first ring to the answer, or to the end of a call that was not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<i64>,
-    /// Talk with the client, without hold.
+    /// The time of talking with the client, without hold.
     pub talk_ms: i64,
     pub hold_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +128,8 @@ fn state(call: &Call, legs: &[Leg]) -> State {
     }
 }
 
-/// The open legs. A leg that rang before another user answered the client is over for its user.
+/// The open legs, without those that were ringing when another user answered the client: their users no longer take
+/// part.
 fn on_line(legs: &[Leg]) -> impl Iterator<Item = &Leg> {
     let talks = |leg: &&Leg| leg.is_open() && leg.is_client() && !leg.is_on_hold;
     let answered_at = legs
@@ -174,15 +175,15 @@ fn responsible(legs: &[&Leg]) -> Option<Uuid> {
     <[Uuid; 1]>::try_from(rung).ok().map(|[only]| only)
 }
 
-/// The user who was called, or who calls out.
+/// The user whom the leg calls, or who calls with it.
 fn user(leg: &Leg) -> Option<Uuid> {
     let parties = [&leg.to, &leg.from].into_iter();
     let mut users = parties.filter(|party| party.kind == PartyType::User);
     users.find_map(|party| party.user_id)
 }
 
-/// The leg that was answered last and that no other leg outlived, because the outliving leg keeps the caller.
-/// Ties go to the longer talk, then to the earlier ring; ids are the last resort.
+/// The leg that was answered last among those that no other leg outlives: the outliving leg keeps the caller. Of equal
+/// legs, the one with the longer talk is taken, then the one that rang first, then the one with the lower ids.
 pub(super) fn last_talk<'a>(legs: impl Iterator<Item = &'a Leg> + Clone) -> Option<&'a Leg> {
     let answered = legs.filter(|leg| leg.started_at.is_some());
     let others = answered.clone();
@@ -198,8 +199,8 @@ pub(super) fn last_talk<'a>(legs: impl Iterator<Item = &'a Leg> + Clone) -> Opti
     })
 }
 
-/// A leg is outlived by one that was answered before it and ended after it. Of two that end at once, the one
-/// that was already ringing is outlived too: that is no transfer, and the faster answer keeps the caller.
+/// True if `other` was answered before `leg` and ended after it. If both ended at once, `other` outlives `leg` only if
+/// `leg` was already ringing when `other` was answered: that is no transfer, and the faster answer keeps the caller.
 fn outlives(other: &Leg, leg: &Leg) -> bool {
     let ends = match (&other.finished_at, &leg.finished_at) {
         (None, None) => Ordering::Equal,
@@ -216,7 +217,7 @@ fn outlives(other: &Leg, leg: &Leg) -> bool {
     }
 }
 
-/// The earlier time is the greater one; an unknown time is the least.
+/// Orders times so that an earlier time is greater, and an unknown time is the least.
 fn by_earliest(one: Option<Moment>, other: Option<Moment>) -> Ordering {
     match (one, other) {
         (Some(one), Some(other)) => other.cmp(&one),

@@ -1,18 +1,18 @@
-//! Calls that an exchange gave the same id, told apart: many exchanges count anew each day, or after a restart.
+//! Distinction of calls with the same id: many exchanges restart their counters each day, or after a restart.
 //!
-//! A report is about the call that it agrees with best. It contradicts one that is over by another number,
-//! direction or time; then it is about another call, which a start or a history makes.
+//! A report is about the call that it agrees with best. If it contradicts a call that is over, by its number, direction
+//! or time, it is about another call. A start or a history creates that call.
 
 use std::time::Duration;
 
 use super::{Call, Direction, Event, Failure, History, LegRecording, Moment, Notice, Status};
 
-/// The greatest distance of two messages about one call: longer than any talk that is not given up, and than
-/// the errors of an exchange that writes its history in local time.
+/// The maximum distance of two messages about one call. It is longer than any call that is not given up, and than the
+/// error of an exchange that writes its history in local time.
 const MAX_DISTANCE: Duration = Duration::from_hours(12);
-/// A start this long after a call's end begins another one, whatever number it has.
+/// The time after a call's end from which a start begins another call, whatever its number.
 const AFTER_END: Duration = Duration::from_mins(10);
-/// The greatest distance at which another number still corrects a call that is over.
+/// The maximum distance at which another number still corrects a call that is over.
 const CORRECTION: Duration = Duration::from_mins(1);
 
 /// The traits of the call that a report is about.
@@ -119,7 +119,7 @@ impl Call {
     /// The disagreement of a report with this call: in number, in direction, and in milliseconds. `None`: it cannot be
     /// about this call.
     fn disagreement(&self, report: &Identity, phone: Option<&str>) -> Option<(bool, bool, i64)> {
-        let known = self.is_told().then(|| self.direction());
+        let known = self.has_direction().then(|| self.direction());
         let differs_in_way = known.zip(report.direction).is_some_and(|(a, b)| a != b);
         let differs_in_phone = match (phone, report.phone.as_deref()) {
             (Some(known), Some(told)) => known != told,
@@ -154,7 +154,7 @@ impl Call {
     }
 
     /// True once the exchange has reported the direction.
-    fn is_told(&self) -> bool {
+    fn has_direction(&self) -> bool {
         self.started.is_some() || self.finished.is_some() || self.history.is_some()
     }
 

@@ -68,7 +68,7 @@ impl Leg {
         }
     }
 
-    /// The time that this leg and another have in common, in milliseconds.
+    /// The time during which both legs existed, in milliseconds.
     fn overlap(&self, other: &Self) -> i64 {
         let begin = self.first.as_ref().max(other.first.as_ref());
         let ends = [&self.finished_at, &other.finished_at];
@@ -80,20 +80,20 @@ impl Leg {
 }
 
 impl Call {
-    /// The legs, by their beginning, then their id.
+    /// The legs, ordered by their first known time, then by their id.
     pub fn legs(&self) -> Vec<Leg> {
         let live = self.live_legs();
         let mut legs = match &self.history {
             Some(history) if !history.items.is_empty() => {
                 let named = |id: &str| history.items.iter().any(|leg| leg.id == id);
-                // When no id is in both lists, the exchange numbers its history differently.
-                let shares = live.is_empty() || live.iter().any(|leg| named(&leg.id));
+                // If no id is in both lists, the exchange numbers the legs of its history differently.
+                let shares_ids = live.is_empty() || live.iter().any(|leg| named(&leg.id));
                 let mut legs: Vec<Leg> = history
                     .items
                     .iter()
-                    .map(|leg| of_history(leg, live.iter().find(|live| live.id == leg.id)))
+                    .map(|leg| with_history(leg, live.iter().find(|live| live.id == leg.id)))
                     .collect();
-                if shares {
+                if shares_ids {
                     legs.extend(live.iter().filter(|leg| !named(&leg.id)).cloned());
                 }
                 legs
@@ -108,14 +108,14 @@ impl Call {
         }
         legs.sort_by(|a, b| (&a.first, &a.id).cmp(&(&b.first, &b.id)));
         for recording in &self.recordings {
-            place(recording, &mut legs, &live);
+            add_recording(recording, &mut legs, &live);
         }
         legs
     }
 
     fn live_legs(&self) -> Vec<Leg> {
-        let lasting = Lasting::of(&self.events);
-        let leg_of = |event: &Event| lasting.leg_of(event).to_owned();
+        let identified = IdentifiedLegs::of(&self.events);
+        let leg_of = |event: &Event| identified.leg_of(event).to_owned();
         let mut of_leg: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
         for event in &self.events {
             of_leg.entry(leg_of(event)).or_default().push(event);
@@ -143,7 +143,7 @@ impl Call {
             });
             events.extend(of_others);
             events.sort_by(|a, b| a.order().cmp(&b.order()));
-            follow(&mut leg, &events, |event| leg_of(event) == id);
+            replay(&mut leg, &events, |event| leg_of(event) == id);
             Some(leg)
         });
         legs.collect()
@@ -178,11 +178,11 @@ impl Call {
     }
 }
 
-/// The legs that were reported with both of their ids. An event may name its leg by the id during the call
-/// alone, which legs that ring together may share.
-struct Lasting<'a>(BTreeMap<&'a str, Vec<&'a Event>>);
+/// The legs that were reported with both of their ids, by the id during the call. An event may have only that id, and
+/// legs that ring together may share it.
+struct IdentifiedLegs<'a>(BTreeMap<&'a str, Vec<&'a Event>>);
 
-impl<'a> Lasting<'a> {
+impl<'a> IdentifiedLegs<'a> {
     fn of(events: &'a [Event]) -> Self {
         let mut legs: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
         for event in events {
@@ -201,7 +201,8 @@ impl<'a> Lasting<'a> {
         Self(legs)
     }
 
-    /// The leg between the same people; else the one that was reported first.
+    /// The permanent id of an event's leg. Of legs that share an id during the call, it is the leg between the same
+    /// people, else the one that was reported first.
     fn leg_of<'e>(&self, event: &'e Event) -> &'e str
     where
         'a: 'e,
@@ -218,8 +219,8 @@ impl<'a> Lasting<'a> {
     }
 }
 
-/// Replays the events of a leg in their order.
-fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
+/// Computes the times of a leg from its events, which are in order.
+fn replay(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
     let mut paused_since: Option<&Moment> = None;
     for event in events {
         let at = &event.timestamp;
@@ -253,33 +254,35 @@ fn follow(leg: &mut Leg, events: &[&Event], is_own: impl Fn(&Event) -> bool) {
     leg.is_on_hold = paused_since.is_some();
 }
 
-fn of_history(told: &HistoryLeg, live: Option<&Leg>) -> Leg {
+/// A leg of the history, with what was reported about it during the call.
+fn with_history(history: &HistoryLeg, live: Option<&Leg>) -> Leg {
     let mut leg = match live {
         Some(live) => live.clone(),
-        None => Leg::new(&told.id, told.from.clone(), told.to.clone()),
+        None => Leg::new(&history.id, history.from.clone(), history.to.clone()),
     };
-    leg.from = told.from.clone();
-    leg.to = told.to.clone();
-    if told.finished_at.is_some() {
-        // History's times count as a whole: a leg that ended without a start was missed.
-        leg.started_at.clone_from(&told.started_at);
-        leg.finished_at.clone_from(&told.finished_at);
+    leg.from = history.from.clone();
+    leg.to = history.to.clone();
+    if history.finished_at.is_some() {
+        // The history replaces both times: a leg that has an end but no start was missed.
+        leg.started_at.clone_from(&history.started_at);
+        leg.finished_at.clone_from(&history.finished_at);
         leg.is_on_hold = false;
-    } else if told.started_at.is_some() {
-        leg.started_at.clone_from(&told.started_at);
+    } else if history.started_at.is_some() {
+        leg.started_at.clone_from(&history.started_at);
         leg.finished_at = leg
             .finished_at
-            .filter(|end| Some(end) >= told.started_at.as_ref());
+            .filter(|end| Some(end) >= history.started_at.as_ref());
     }
-    let known = [&leg.first, &told.started_at, &told.finished_at];
+    let known = [&leg.first, &history.started_at, &history.finished_at];
     leg.first = known.into_iter().flatten().min().cloned();
     leg
 }
 
 /// Adds a recording to its leg.
-fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
+fn add_recording(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     let at = find(recording, legs).or_else(|| {
-        // History numbers its leg differently: the leg of the same people at that time takes the recording.
+        // The history numbers its legs differently, so the recording is added to the leg of the same people at that
+        // time.
         let lost = &live[find(recording, live)?];
         let likeness = |leg: &Leg| {
             let same = (&leg.from, &leg.to) == (&lost.from, &lost.to);
@@ -293,7 +296,7 @@ fn place(recording: &LegRecording, legs: &mut [Leg], live: &[Leg]) {
     }
 }
 
-/// The leg that a recording names: by its permanent id, else by its id during the call.
+/// The position of the leg that a recording names by its permanent id, else by its id during the call.
 fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
     let LegRecording {
         external_call_item_id: external,
@@ -301,7 +304,7 @@ fn find(recording: &LegRecording, legs: &[Leg]) -> Option<usize> {
         ..
     } = recording;
     let by_id = |id: &str| legs.iter().position(|leg| !id.is_empty() && leg.id == id);
-    // Of legs that rang under one id, the one with a talk.
+    // Of legs that share an id during the call, the recording belongs to the one with a talk.
     let by_realtime = || {
         let named = legs
             .iter()

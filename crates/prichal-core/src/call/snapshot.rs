@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{Call, Event, Leg, Moment, Status};
 use crate::json;
 
-/// The most bytes of events in a snapshot; the oldest are left out (`docs/contracts/kontur.md §13` row 22).
+/// The maximum number of bytes of events in a snapshot; the oldest are left out (`docs/contracts/kontur.md §13` row
+/// 22).
 const MAX_EVENT_BYTES: usize = 256 * 1024;
 
 /// The members of a call's model besides its evidence.

@@ -217,7 +217,7 @@ fn a_leg_is_known_by_either_of_its_ids() {
 }
 
 #[test]
-fn who_answers_takes_the_card() {
+fn the_user_who_answers_keeps_the_card() {
     let ring = |leg: &str, kind, second, n| event(leg, kind, second, client(), user(n));
     let mut call = call([
         Message::Started(notice(0)),
@@ -301,7 +301,7 @@ fn history_of_a_call_that_goes_on_does_not_seal_it() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused_and_repeats_change_nothing() {
+fn messages_about_unknown_legs_are_refused_and_repeats_change_nothing() {
     let started = call([Message::Started(notice(0))]);
     let refused = started.with(Message::Recorded(recorded("1", 7, false)));
     assert_eq!(refused, Err(Refusal::NoSuchLeg));
@@ -334,7 +334,7 @@ fn strangers_are_kept_in_events_and_dropped_from_legs() {
 }
 
 #[test]
-fn what_nobody_ends_is_given_up_and_corrected_later() {
+fn calls_without_an_end_are_given_up_and_corrected_later() {
     let dialled = call([Message::Dialled(Dial {
         client_phone: "79997775533".to_owned(),
         from_user_id: Some(Uuid::from_u128(1)),
@@ -439,7 +439,7 @@ fn the_evidence_survives_the_store() {
 }
 
 #[test]
-fn who_talked_answered_whatever_the_ids() {
+fn the_user_who_talked_has_answered_whatever_the_ids() {
     let by = |leg: &str, n, kind, second| event(leg, kind, second, client(), user(n));
     for (one, other) in [("1", "2"), ("2", "1"), ("a", "B"), ("B", "a")] {
         // Two pick up at once; one of them drops out.
@@ -516,7 +516,7 @@ fn who_talked_answered_whatever_the_ids() {
 }
 
 #[test]
-fn legs_that_ring_under_one_id_are_told_apart_by_their_people() {
+fn legs_that_ring_under_one_id_are_distinguished_by_their_participants() {
     let shared = |leg: &str, n, kind, second| {
         Message::Event(Event {
             external_call_item_id: leg.to_owned(),
@@ -645,7 +645,7 @@ const DAY: i64 = 86_400;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn what_contradicts_a_call_that_is_over_is_another_call() {
+fn a_report_that_contradicts_a_call_that_is_over_is_another_call() {
     let over = call([
         Message::Started(notice(0)),
         inbound("1", Appeared, 1),

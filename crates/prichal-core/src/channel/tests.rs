@@ -57,7 +57,7 @@ fn patches_merge() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn faults_name_the_member() {
     for (change, path) in [
         (json!({ "code": null }), "code"),
         (json!({ "type": " " }), "type"),
@@ -108,7 +108,7 @@ fn senders_are_admitted_by_their_networks() {
 }
 
 #[test]
-fn a_receiving_script_has_ten_seconds_or_what_is_said() {
+fn a_receiving_script_has_ten_seconds_or_the_configured_time() {
     let timeout = |given: Value| {
         let body = json!({ "code": "a", "type": "t", "opts": { "recv_timeout": given } });
         made(&body).unwrap().timeout().as_secs()

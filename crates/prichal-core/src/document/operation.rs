@@ -5,7 +5,7 @@ use super::{
 };
 use crate::id::{UserId, WorkspaceId};
 
-/// The employee who acts, and the company he acts for.
+/// The employee who acts, and the company for which the employee acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actor {
     pub company: WorkspaceId,
@@ -15,17 +15,17 @@ pub struct Actor {
 /// An action on a document.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// The sender's route without nodes of his own; the document leaves with his signature.
+    /// The sender's route without internal nodes. The document is sent when the sender signs it.
     QuickRoute(NewRoute),
-    /// The sender's full route, which starts at once.
+    /// The sender's full route. It starts at once.
     Route(NewRoute),
     /// The route of an internal document.
     InternalRoute(Internal),
-    /// A recipient routes the document through his employees first.
+    /// A recipient's internal route. Its employees act before the company signs.
     InboxRoute(Internal),
-    /// A checked signature, given from this side.
+    /// A valid signature of the sender (outbox) or of a recipient (inbox).
     Sign(Direction),
-    /// An employee acts as his node asks, or refuses with [`Action::Reject`].
+    /// An employee takes the action of a node, or refuses with [`Action::Reject`].
     Act {
         action: Action,
         reason: Option<String>,
@@ -34,22 +34,22 @@ pub enum Operation {
     Recall { reason: Option<String> },
     /// A recipient refuses the document.
     Reject { reason: Option<String> },
-    /// The sender does not give the last signature.
+    /// The sender refuses to give the last signature.
     Decline { reason: Option<String> },
 }
 
-/// The reason why an operation is refused. The document is unchanged then.
+/// The reason why an operation is refused. A refused operation changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The document does not exist for this company.
     NotVisible,
-    /// Not for this kind of document.
+    /// The operation does not exist for this kind of document.
     WrongKind,
-    /// Not in this status.
+    /// The operation is not possible in this status.
     WrongStatus(Status),
     /// No node of the internal route waits for this employee.
     NotYourTurn,
-    /// The node asks for something else.
+    /// The node requires this action.
     WrongAction(Action),
     /// Internal nodes must act first.
     InternalFirst,
@@ -59,12 +59,12 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub viewer: WorkspaceId,
-    /// `None`: the company did not see the document before.
+    /// `None` if the company did not see the document before.
     pub previous: Option<Status>,
     pub status: Status,
 }
 
-/// Collects the changes of status, company by company, step by step.
+/// Collects the status changes of all companies. A step of an operation is followed by [`Self::record`].
 struct StatusWatch {
     seen: Vec<(WorkspaceId, Status)>,
     changes: Vec<Change>,
@@ -103,8 +103,8 @@ impl StatusWatch {
 }
 
 impl Document {
-    /// Applies an operation at `at`, in seconds since 1970, and returns the changes of status in order. A
-    /// refusal leaves the document as it was.
+    /// Applies an operation at `at`, in seconds since 1970, and returns the status changes in order. A refused
+    /// operation changes nothing.
     pub fn apply(
         &mut self,
         actor: Actor,
@@ -154,17 +154,16 @@ impl Document {
         Ok(watch.changes)
     }
 
-    /// Checks that a signature of this employee, from this side, would be taken now. The check precedes
-    /// the download of the content to sign.
+    /// Checks that [`Operation::Sign`] would be accepted now. The check precedes the download of the content to sign.
     pub fn may_sign(&self, actor: Actor, side: Direction) -> Result<(), Refusal> {
         self.allow(actor, &Operation::Sign(side))
     }
 
-    /// Checks an operation against the table.
+    /// Checks an operation against the table of transitions.
     fn allow(&self, actor: Actor, operation: &Operation) -> Result<(), Refusal> {
         let status = self.status(actor.company).ok_or(Refusal::NotVisible)?;
         let side = self.direction(actor.company).ok_or(Refusal::NotVisible)?;
-        let from = |wanted: Direction| {
+        let on_side = |wanted: Direction| {
             if side == wanted {
                 Ok(())
             } else {
@@ -187,26 +186,26 @@ impl Document {
         };
         match operation {
             Operation::QuickRoute(_) | Operation::Route(_) => {
-                from(Direction::Outbox)?;
+                on_side(Direction::Outbox)?;
                 of_kind(Kind::External)?;
                 in_status(&[Status::Draft])
             }
             Operation::InternalRoute(_) => {
-                from(Direction::Outbox)?;
+                on_side(Direction::Outbox)?;
                 of_kind(Kind::Internal)?;
                 in_status(&[Status::Draft])
             }
             Operation::InboxRoute(_) => {
-                from(Direction::Inbox)?;
+                on_side(Direction::Inbox)?;
                 in_status(&[Status::InNew])
             }
             Operation::Sign(wanted) => {
-                from(*wanted)?;
+                on_side(*wanted)?;
                 self.allow_signature(actor, status)
             }
             Operation::Act { action, .. } => self.allow_act(actor, *action, status),
             Operation::Recall { .. } => {
-                from(Direction::Outbox)?;
+                on_side(Direction::Outbox)?;
                 of_kind(Kind::External)?;
                 in_status(&[Status::SentBySender])?;
                 let unsigned = self.route.as_ref().is_some_and(Route::is_unsigned);
@@ -217,7 +216,7 @@ impl Document {
                 }
             }
             Operation::Reject { .. } => {
-                from(Direction::Inbox)?;
+                on_side(Direction::Inbox)?;
                 in_status(&[
                     Status::InNew,
                     Status::InProcessByRecipient,
@@ -225,7 +224,7 @@ impl Document {
                 ])
             }
             Operation::Decline { .. } => {
-                from(Direction::Outbox)?;
+                on_side(Direction::Outbox)?;
                 of_kind(Kind::External)?;
                 in_status(&[Status::WaitingForSender])
             }
@@ -308,7 +307,7 @@ impl Document {
         watch: &mut StatusWatch,
         at: i64,
     ) {
-        let inside = actor.company == self.sender.company;
+        let is_sender = actor.company == self.sender.company;
         let Some(node) = self
             .internal_mut(actor.company)
             .and_then(|all| all.active_mut(actor.employee))
@@ -317,7 +316,7 @@ impl Document {
         };
         if action == Action::Reject {
             node.state.refuse(at, reason.clone());
-            if inside {
+            if is_sender {
                 self.fate = Some(Fate::Employee { reason });
             }
             return;
@@ -326,14 +325,14 @@ impl Document {
         if action == Action::Sign {
             self.note_signature(actor.company);
         }
-        if inside {
+        if is_sender {
             self.advance_sender(watch, at);
         } else {
             self.advance_recipient(actor.company, watch, at);
         }
     }
 
-    /// The signature of a node is its company's.
+    /// Records that a company has signed. The signature of a node counts for its company.
     fn note_signature(&mut self, company: WorkspaceId) {
         if company == self.sender.company {
             if let Some(route) = &mut self.route {
@@ -347,7 +346,7 @@ impl Document {
     /// Advances the sender's nodes. After the last one the document is sent.
     fn advance_sender(&mut self, watch: &mut StatusWatch, at: i64) {
         if self.internal(self.sender.company).is_some() {
-            // Recorded before nodes that are only informed complete, so that viewers see this status too.
+            // The status is recorded before nodes that are only informed are completed, so that viewers see it, too.
             watch.record(self);
         }
         if let Some(internal) = self.internal_mut(self.sender.company) {
@@ -359,7 +358,8 @@ impl Document {
         }
     }
 
-    /// Advances a recipient's nodes. The company has signed once all are through and one has signed.
+    /// Advances a recipient's nodes. The company's part is complete once all nodes are complete and one of them has
+    /// signed.
     fn advance_recipient(&mut self, company: WorkspaceId, watch: &mut StatusWatch, at: i64) {
         let Some(recipient) = self.recipient_mut(company) else {
             return;
@@ -380,7 +380,7 @@ impl Document {
         self.advance_recipients(watch, at);
     }
 
-    /// Hands the document on to the recipients in their turn, until one has to sign.
+    /// Opens the document to the recipients in their order, up to the first one that has to sign.
     fn advance_recipients(&mut self, watch: &mut StatusWatch, at: i64) {
         loop {
             let Some(route) = &mut self.route else { return };

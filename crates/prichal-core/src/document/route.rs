@@ -10,7 +10,7 @@ use crate::id::UserId;
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// It leaves with the sender's signature, without an internal route.
+    /// True for a quick route: the document is sent when the sender signs it, without internal nodes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub quick: bool,
     pub ordering: Ordering,
@@ -26,7 +26,7 @@ pub struct Route {
     pub internal: Option<Internal>,
 }
 
-/// The parts that a route is made from.
+/// A route to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRoute {
     pub ordering: Ordering,
@@ -50,7 +50,7 @@ pub struct Recipient {
     pub sign_required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_unit: Option<Uuid>,
-    /// The company has signed.
+    /// True if the company has signed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub signed: bool,
     #[serde(flatten)]
@@ -188,7 +188,7 @@ impl Route {
         !self.recipients.iter().any(|one| one.signed)
     }
 
-    /// Hands the document to the next recipients.
+    /// Opens the document to the next recipients.
     pub(super) fn open_recipients(&mut self) {
         open(&mut self.recipients, self.ordering);
     }

@@ -1,4 +1,4 @@
-//! A document in the log, as one company sees it: our own text, rendered once at the commit
+//! The snapshot of a document in the log, as one company sees it. It is our own format, rendered once at the commit
 //! (`docs/contracts/idocs.md §1.3`).
 
 use serde_json::{Value, json};
@@ -29,8 +29,7 @@ pub struct ChangeAuthor {
     pub employee: Uuid,
 }
 
-/// The snapshot of a document for a company. The newer of two also names the author of the change and the
-/// reason.
+/// The snapshot of a document for a company. With `by`, it also has the author and the reason of the change.
 pub fn snapshot(
     document: &Document,
     viewer: WorkspaceId,
@@ -47,7 +46,7 @@ pub fn snapshot(
     shown.to_string()
 }
 
-/// The route: all companies, and the employees of the viewer alone.
+/// The route, with all companies and the viewer's own employees.
 pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     let sender = viewer == document.sender.company;
     let companies = document.recipients().iter();
@@ -65,7 +64,7 @@ pub fn route(document: &Document, viewer: WorkspaceId) -> Value {
     })
 }
 
-/// A company's node. Its comment, e-mails and reason are shown to that company and the sender alone.
+/// A company's node. Only that company and the sender (`own`) see its comment, e-mails and reason.
 fn company(node: &Recipient, own: bool) -> Value {
     json!({
         "order": node.order,

@@ -282,7 +282,7 @@ fn a_full_route_without_nodes_waits_for_the_sender_at_the_end() {
 }
 
 #[test]
-fn nobody_has_to_sign() {
+fn a_document_without_required_signatures_is_finished() {
     let mut document = draft(Kind::External);
     let mut new = route(&[recipient(2, 0, false), recipient(3, 1, false)]);
     new.sign_by_sender = false;
@@ -428,7 +428,7 @@ fn internal_documents_stay_inside() {
 }
 
 #[test]
-fn what_is_kept_is_what_was_there() {
+fn a_stored_document_is_read_back_unchanged() {
     let mut document = draft(Kind::External);
     let mut new = route(&[recipient(2, 0, true)]);
     new.internal = Some(internal(Ordering::None, &[node(0, ALICE, Action::Approve)]));
@@ -623,7 +623,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn nothing_happens_that_the_table_does_not_know(kind in any::<bool>(), steps in steps()) {
+    fn only_transitions_of_the_table_are_possible(kind in any::<bool>(), steps in steps()) {
         let kind = if kind { Kind::External } else { Kind::Internal };
         let mut document = draft(kind);
         // The last status that each company was told, in the feed and in the history.

@@ -1,14 +1,14 @@
-//! The model of an entity: the text that answers and scripts are given (`docs/contracts/kontur.md §5`).
+//! The model of an entity: its JSON in answers and for scripts (`docs/contracts/kontur.md §5`).
 //!
-//! A model is on the hot path of every write, so it splices the members' text instead of reading it.
+//! Every write renders a model, so the text of the members is copied instead of parsed.
 
 use uuid::Uuid;
 
 use super::inner_links;
 use crate::{event::EntityKind, json, update_info::UpdateInfo};
 
-/// The model: `updateInfo`, `links` where the kind has them inside, the members,
-/// `id` last. `members` is the text of their object.
+/// Renders the model: `updateInfo`, `links` if the kind has inner links, the members, and `id` last. `members` is the
+/// JSON object of the members.
 pub fn model(
     kind: EntityKind,
     id: Uuid,

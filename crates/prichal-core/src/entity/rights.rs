@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_of_rights_are_told_by_their_paths() {
+    fn patches_of_rights_are_recognized_by_their_paths() {
         for (path, expected) in [
             ("/isAdmin", true),
             ("ISADMIN", true),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_rights_is_told_from_others() {
+    fn changes_of_rights_are_distinguished_from_other_changes() {
         let user = json!({ "login": "x", "isAdmin": false, "permissions": ["DOCUMENT_VIEW"] });
         for (more, expected) in [
             (json!({ "login": "y" }), false),

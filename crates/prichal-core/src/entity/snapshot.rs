@@ -6,7 +6,7 @@ use crate::json;
 
 /// The snapshot in events: `id` first, then the members. Links have their own events.
 ///
-/// Every write makes one, so it splices the members' text instead of reading it.
+/// Every write renders a snapshot, so the text of the members is copied instead of parsed.
 pub fn snapshot(id: Uuid, members: &str) -> String {
     let members = json::inside(members);
     let mut out = String::with_capacity(members.len() + 48);

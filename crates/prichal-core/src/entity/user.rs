@@ -1,4 +1,4 @@
-//! Users: at once people of the CRM and employees of the document exchange (`docs/contracts/prichal.md §1`).
+//! Users: people of the CRM, who are also the employees of the document exchange (`docs/contracts/prichal.md §1`).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ static STATUS: Words = Words {
 
 pub(super) const FIELDS: &[Field] = &[
     none_id("groupId"),
-    // Composed of the three parts; the client's value counts only while all are absent.
+    // The name is composed of its three parts. The client's value counts only if all parts are absent.
     NAME.fixed(),
     Field::new("login", Type::Text).required(),
     Field::new("firstName", Type::Text),
@@ -81,7 +81,7 @@ const SCHEDULE: &[Field] = &[
 ];
 
 /// Fills in the defaults of a new user (`docs/contracts/kontur.md §5`, User).
-pub(super) fn settle_new(user: &mut Object, defaults: Defaults<'_>) {
+pub(super) fn fill_defaults(user: &mut Object, defaults: Defaults<'_>) {
     compose_name(user);
     if !user.contains_key("name") {
         let login = user.get("login").cloned().unwrap_or_default();
@@ -106,7 +106,7 @@ pub(super) fn settle_new(user: &mut Object, defaults: Defaults<'_>) {
     }
 }
 
-/// Three kinds of notification, in the web application only; the daily list at nine on working days.
+/// The default notifications: three kinds, in the web application only. The daily list comes at nine on working days.
 fn notifications(defaults: Defaults<'_>) -> Value {
     let since = defaults.now.to_string();
     let web_only = json!({

@@ -19,7 +19,7 @@ pub struct Instance {
     pub webhooks: Vec<Webhook>,
 }
 
-/// The system calls an integration takes.
+/// The system calls that an integration accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
     pub call: bool,
@@ -94,7 +94,7 @@ impl Instance {
         Ok(self.with_writable(&object))
     }
 
-    /// Takes over the members of a setup. Others stay.
+    /// Sets the members of a setup. Other members stay.
     pub fn set_up(&mut self, setup: Setup) {
         for secret in setup.secrets {
             self.put_secret(secret);
@@ -111,7 +111,7 @@ impl Instance {
         }
     }
 
-    /// Sets a secret, in the place of one with the same id.
+    /// Sets a secret. It replaces one with the same id.
     pub fn put_secret(&mut self, secret: Secret) {
         match self.secrets.iter_mut().find(|known| known.id == secret.id) {
             Some(known) => *known = secret,

@@ -1,4 +1,4 @@
-//! Secrets of an instance: the newest value, and all values accepted during an exchange
+//! Secrets of an instance: the newest value, and all values that are accepted while it replaces an older one
 //! (`docs/contracts/kontur.md §5, §13` rows 14 and 15).
 
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::schema::{Elements, Field, Key, Object, Type};
 /// The secret that signs webhook calls (`docs/contracts/prichal.md §6`).
 pub const SIGNING_SECRET: &str = "webhook.signingSecret";
 
-/// The most values a secret may hold.
+/// The maximum number of values a secret may hold.
 const MAX_VALUES: usize = 10;
 const MASK: &str = "***";
 
@@ -19,12 +19,12 @@ pub struct Secret {
     pub id: String,
     /// The newest value.
     pub value: String,
-    /// Every value that is accepted, `value` among them.
+    /// All accepted values, including `value`.
     pub values: Vec<String>,
 }
 
 impl fmt::Debug for Secret {
-    /// Never shows a value: debug output ends up in logs.
+    /// Shows no value, because debug output may be logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secret")
             .field("id", &self.id)
@@ -57,8 +57,8 @@ impl Secret {
 
     /// Reads an element of `secrets` after a patch. `old` is the secret before it.
     ///
-    /// A new value alone begins an exchange: the value before stays accepted, so that no call fails
-    /// meanwhile. `values` lists exactly the accepted values and ends the exchange.
+    /// If only `value` is new, the old value stays accepted, so that no call fails until both sides use the new one. If
+    /// `values` is new, exactly these values are accepted.
     pub(super) fn merge(element: &Object, old: Option<&Self>) -> Option<Self> {
         let id = element.get("id")?.as_str()?.to_owned();
         let value = element
@@ -115,7 +115,7 @@ fn values(element: &Object) -> Vec<String> {
     out
 }
 
-/// Refuses empty values: a request without a secret would match one.
+/// Refuses empty values, because a request with an empty secret would match one.
 fn check(element: &Object) -> Result<(), String> {
     let value = element.get("value").and_then(Value::as_str);
     let values = values(element);

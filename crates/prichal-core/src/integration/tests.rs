@@ -164,7 +164,7 @@ fn only_the_finished_webhook_is_judged() {
 }
 
 #[test]
-fn what_the_server_keeps_is_read_only() {
+fn members_of_the_server_are_read_only() {
     for path in [
         "/id",
         "/updateInfo",
@@ -302,7 +302,7 @@ fn masked_secrets_show_nothing() {
 }
 
 #[test]
-fn what_setup_stores() {
+fn setup_stores_secrets_and_settings() {
     let object = json!({
         "SecretKey": null, "autoRedirect": false, "autoAnswer": true, "telephony.apiKey": "k", "accessTOKEN": 5,
         "sendHourUtc": 0, "rate": 1.5, "recipients": "", "emptyToken": "",

@@ -279,7 +279,7 @@ pub(super) fn no_such(part: &str) -> Refusal {
     Refusal::Path(format!("There is no {shown} here that could be changed.").into())
 }
 
-/// The most characters of a name that a reason repeats.
+/// The maximum number of characters of a name that a reason repeats.
 const MAX_SHOWN_NAME: usize = 64;
 
 fn no_object(name: &str, value: &Value) -> Refusal {

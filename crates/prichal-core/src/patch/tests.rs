@@ -291,7 +291,7 @@ fn all_errors_are_reported_and_nothing_is_done() {
 }
 
 #[test]
-fn no_change_is_told() {
+fn a_patch_without_a_change_is_reported_as_such() {
     for (op, path, value) in [
         ("replace", "/lastName", json!("Ivanov")),
         ("replace", "/ownerId", Value::Null),

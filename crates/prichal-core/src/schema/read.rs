@@ -11,7 +11,7 @@ use super::{
     value::{check_free, coerced, drop_nulls, guid, scalar, word},
 };
 
-/// The most faults of one body, which can hold thousands.
+/// The maximum number of faults of one body, which can hold thousands.
 const MAX_FAULTS: usize = 50;
 
 /// Reads an object leniently: values are converted to their field's type, then checked. The outcome has

@@ -71,7 +71,7 @@ fn the_exact_name_wins() {
 }
 
 #[test]
-fn every_type_takes_what_it_should() {
+fn every_type_accepts_its_values() {
     let nil = Uuid::nil().to_string();
     for (member, given, kept) in [
         ("count", json!(-2), json!(-2)),
@@ -289,7 +289,7 @@ fn free_values_are_bounded() {
 }
 
 #[test]
-fn presets_fill_what_is_missing() {
+fn presets_fill_absent_members() {
     let object = json!({"tags": ["a"], "rights": [{"id": "x"}], "name": "n"});
     let full = complete(FIELDS, object.as_object().unwrap().clone());
     let expected = json!({
@@ -328,7 +328,7 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn arbitrary_json_never_panics_and_what_is_read_is_read_again_the_same(value in any_json()) {
+    fn arbitrary_json_never_panics_and_reading_twice_gives_the_same(value in any_json()) {
         if let Some(object) = value.as_object()
             && let Ok(first) = read(FIELDS, object, &mut || Uuid::from_u128(7))
         {

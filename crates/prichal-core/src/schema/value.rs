@@ -12,7 +12,7 @@ use crate::{
     time::{Timestamp, parse_time_span},
 };
 
-/// The most characters of a wrong value that an error repeats.
+/// The maximum number of characters of a wrong value that an error repeats.
 const MAX_SHOWN: usize = 100;
 
 /// Reads a value that is neither a list nor an object with a schema. `None` means absent.

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_log_says_is_what_is_told() {
+    fn the_body_has_the_members_of_the_logs_event() {
         let company = WorkspaceId(Uuid::from_u128(1));
         let document = Document {
             id: Uuid::from_u128(7),

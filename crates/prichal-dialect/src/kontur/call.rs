@@ -27,7 +27,7 @@ static PARTY_TYPES: Words = Words {
 /// The subject of the refusal `… not found` of a redirect for an unknown call.
 pub const REDIRECT: &str = "Communication Xcom.Api.Models.Communications.CallRedirectRequest";
 
-/// The most bytes of an exchange's ids and numbers.
+/// The maximum number of bytes of an exchange's ids and numbers.
 const MAX_NAME: usize = 200;
 
 const COMMUNICATION: Field = Field::new("communicationId", Type::Guid);
@@ -126,7 +126,7 @@ pub fn started(body: &Object) -> Read<Callback<Notice>> {
     }
     Ok(Callback {
         refs,
-        told: read.notice()?,
+        message: read.notice()?,
     })
 }
 
@@ -135,7 +135,7 @@ pub fn finished(body: &Object) -> Read<Callback<Notice>> {
     let read = Reader::new(FINISHED, body)?;
     Ok(Callback {
         refs: read.named_refs()?,
-        told: read.notice()?,
+        message: read.notice()?,
     })
 }
 
@@ -144,7 +144,7 @@ pub fn event(body: &Object) -> Read<Callback<Event>> {
     let read = Reader::new(EVENT, body)?;
     let refs = read.named_refs()?;
     let (external, realtime) = read.leg()?;
-    let told = Event {
+    let message = Event {
         external_call_item_id: external,
         realtime_call_item_id: realtime,
         timestamp: read
@@ -154,13 +154,13 @@ pub fn event(body: &Object) -> Read<Callback<Event>> {
         from: party(read.0.get("from"), "from")?,
         to: party(read.0.get("to"), "to")?,
     };
-    Ok(Callback { refs, told })
+    Ok(Callback { refs, message })
 }
 
 /// Reads call-failed.
 pub fn failed(body: &Object) -> Read<Callback<Failure>> {
     let read = Reader::new(FAILED, body)?;
-    let told = Failure {
+    let message = Failure {
         at: read.moment("timestamp")?,
         reason: Some(read.text("reason").chars().take(1000).collect())
             .filter(|reason: &String| !reason.is_empty()),
@@ -169,7 +169,7 @@ pub fn failed(body: &Object) -> Read<Callback<Failure>> {
     if refs == Refs::default() {
         return Err(missing("communicationId"));
     }
-    Ok(Callback { refs, told })
+    Ok(Callback { refs, message })
 }
 
 /// Reads call-recording.
@@ -177,7 +177,7 @@ pub fn recording(body: &Object) -> Read<Callback<ReportedRecording>> {
     let read = Reader::new(RECORDING, body)?;
     let refs = read.named_refs()?;
     let (external, realtime) = read.leg()?;
-    let told = ReportedRecording {
+    let message = ReportedRecording {
         external_call_item_id: external,
         realtime_call_item_id: realtime,
         file: read
@@ -186,7 +186,7 @@ pub fn recording(body: &Object) -> Read<Callback<ReportedRecording>> {
         file_name: None,
         content_type: None,
     };
-    Ok(Callback { refs, told })
+    Ok(Callback { refs, message })
 }
 
 /// Reads register-call: the history, and the recordings of its legs.
@@ -246,7 +246,7 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
     };
     Ok(Callback {
         refs,
-        told: (history, recordings),
+        message: (history, recordings),
     })
 }
 

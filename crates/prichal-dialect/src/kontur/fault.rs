@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use prichal_core::schema::{Fault, Mismatch, Problem, TypeName};
 
-/// The most faults that one text repeats.
+/// The maximum number of faults that one text repeats.
 pub(super) const MAX_REPEATED: usize = 5;
 
 /// The text of a fault.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{self, MAX_REPEATED};
 
-/// The most characters of a path in [`summary`].
+/// The maximum number of characters of a path in [`summary`].
 const MAX_PATH: usize = 64;
 
 /// The refused operations as they were sent, each with its `reason`.

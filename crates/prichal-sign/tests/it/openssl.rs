@@ -385,7 +385,7 @@ fn time_stamps_of_openssl_are_accepted() {
 
 #[test]
 #[ignore = "needs openssl"]
-fn openssl_accepts_what_the_builder_makes() {
+fn openssl_accepts_signatures_of_the_builder() {
     let tool = Tool::new("builder", false);
     let mixed = |word: &str| {
         if word == "signer" {
@@ -449,7 +449,7 @@ fn now() -> i64 {
 
 #[test]
 #[ignore = "needs openssl with the GOST engine"]
-fn the_gost_engine_accepts_what_the_builder_signs_on_every_curve() {
+fn the_gost_engine_accepts_signatures_of_the_builder_on_every_curve() {
     let tool = Tool::new("curves", true);
     for oid in [
         "1.2.643.7.1.2.1.1.1",

@@ -9,7 +9,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     bulk::{self, Capacity, Element},
-    quarantine::{self, Filter, Item, Kind, Left, MAX_DEATHS},
+    quarantine::{self, Filter, Interrupted, Item, Kind, MAX_DEATHS},
     run::{self, Lane, Run, State},
     signature::{self, Check, Signature},
 };
@@ -155,8 +155,8 @@ async fn every_workspace_gets_a_turn() {
 }
 
 /// An item that its process died of alone.
-fn left(item: Item) -> Left {
-    Left {
+fn interrupted(item: Item) -> Interrupted {
+    Interrupted {
         item,
         was_alone: true,
     }
@@ -164,8 +164,9 @@ fn left(item: Item) -> Left {
 
 async fn hold(store: &TestStore, item: Item) {
     for n in 0..MAX_DEATHS {
-        let count =
-            move |tx: &mut Tx<'_>| quarantine::count_death(tx, left(item), Uuid::new_v4(), at(n));
+        let count = move |tx: &mut Tx<'_>| {
+            quarantine::count_death(tx, interrupted(item), Uuid::new_v4(), at(n))
+        };
         let counted = store
             .db
             .write(item.workspace, count)
@@ -187,11 +188,11 @@ async fn only_a_death_alone_holds_an_item() {
     for n in 1..=10 {
         let was_alone = n < MAX_DEATHS || n == 10;
         let count = move |tx: &mut Tx<'_>| {
-            let left = Left {
+            let interrupted = Interrupted {
                 item: one,
                 was_alone,
             };
-            quarantine::count_death(tx, left, Uuid::new_v4(), at(n))
+            quarantine::count_death(tx, interrupted, Uuid::new_v4(), at(n))
         };
         let counted = store.db.write(workspace(1), count).await.expect("counted");
         let counted = counted.expect("it is the first time");
@@ -210,7 +211,8 @@ async fn each_death_counts_once_and_a_survivor_is_cleared() {
     );
     let process = Uuid::from_u128(5);
     for first in [true, false] {
-        let count = move |tx: &mut Tx<'_>| quarantine::count_death(tx, left(one), process, at(1));
+        let count =
+            move |tx: &mut Tx<'_>| quarantine::count_death(tx, interrupted(one), process, at(1));
         let counted = store.db.write(workspace(1), count).await.expect("counted");
         assert_eq!(counted.is_some(), first);
     }

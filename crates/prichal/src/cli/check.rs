@@ -19,7 +19,7 @@ use crate::{
     platform::{
         blobs::Blobs,
         bus::Bus,
-        data_dir::{DataDir, is_makeable},
+        data_dir::{DataDir, check_creatable},
         store::options,
     },
 };
@@ -61,7 +61,7 @@ async fn listener(listen: &str) -> Result<()> {
 
 fn security_log(file: &Path) -> Result<()> {
     let written = match OpenOptions::new().append(true).open(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => is_makeable(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => check_creatable(file),
         opened => opened.map(drop),
     };
     written.with_context(|| format!("cannot write `{}`", file.display()))
@@ -85,7 +85,7 @@ async fn blobs(config: &Config) -> Result<()> {
     };
     // The server creates a missing folder.
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-        let made: io::Result<()> = is_makeable(&folder);
+        let made: io::Result<()> = check_creatable(&folder);
         return made.with_context(|| format!("cannot make the folder `{}`", folder.display()));
     }
     let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)?;

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_addresses_say_in_one_line_what_is_allowed() {
+    fn the_error_of_a_bad_address_names_the_allowed_forms_in_one_line() {
         for text in [
             "",
             "blobs",

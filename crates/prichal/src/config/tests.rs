@@ -36,7 +36,7 @@ fn the_defaults_are_those_of_the_contract() {
 
 /// The file equals the output of `prichal config`, which updates it.
 #[test]
-fn the_annotated_file_says_what_the_flags_say() {
+fn the_annotated_file_has_the_help_of_the_flags() {
     let file = include_str!("../../prichal.default.toml");
     assert_eq!(annotated(), file);
     let read = load(&[], &[], file).expect("the file is good");

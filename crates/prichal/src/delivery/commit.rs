@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::target::{self, HealthChange};
 use crate::{
-    domain::journal::Flight,
+    domain::journal::ItemGuard,
     error::Result,
     platform::{outgoing::post::Outcome, vault::Vault},
 };
@@ -38,7 +38,7 @@ pub(super) struct Batch {
     /// Entities with no further call until the batch is written.
     pub(super) held: Vec<Entity>,
     /// The journal's entries that last until the batch is written.
-    pub(super) flights: Vec<Arc<Flight>>,
+    pub(super) guards: Vec<Arc<ItemGuard>>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Batch {
             streak,
             health,
             held,
-            flights,
+            guards,
         } = self;
         attempts.is_empty()
             && queue.is_empty()
@@ -68,10 +68,10 @@ impl Batch {
             && streak.is_none()
             && health.is_none()
             && held.is_empty()
-            && flights.is_empty()
+            && guards.is_empty()
     }
 
-    /// Puts a batch whose write failed before the results since then.
+    /// Appends these results to `earlier`, a batch whose write failed.
     pub(super) fn after(self, mut earlier: Self) -> Self {
         earlier.cursor = earlier.cursor.max(self.cursor);
         earlier.attempts.extend(self.attempts);
@@ -80,7 +80,7 @@ impl Batch {
         earlier.streak = self.streak.or(earlier.streak);
         earlier.health = self.health.or(earlier.health);
         earlier.held.extend(self.held);
-        earlier.flights.extend(self.flights);
+        earlier.guards.extend(self.guards);
         earlier
     }
 }

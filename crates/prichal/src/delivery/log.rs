@@ -16,12 +16,12 @@ use super::{Definition, Hook};
 /// The bounds on the newest events of a log that are kept in memory: their number and their bytes.
 const MAX_TAIL_EVENTS: usize = 2048;
 const MAX_TAIL_BYTES: usize = 4 << 20;
-/// The memory of an event beside its body, in bytes.
+/// The memory of an event in addition to its body, in bytes.
 const EVENT_OVERHEAD: usize = 256;
-/// The most events that are matched for a runner in one go, under the lock.
+/// The maximum number of events that are matched for a runner in one go, under the lock.
 const MAX_SCANNED_EVENTS: usize = 256;
-/// The most events that a log is opened before its end, for webhooks that are behind. A webhook that is
-/// further behind reads from the store by itself.
+/// The maximum number of events before its end at which a log is opened, for webhooks that are behind. A webhook that
+/// is further behind reads from the store by itself.
 const MAX_READ_BACK: i64 = 20_000;
 
 #[derive(Default)]
@@ -233,7 +233,7 @@ impl Log {
     }
 
     /// Makes a webhook's runner read its side queue.
-    pub(super) fn nudge(&mut self, key: Key, starting: &mut Vec<Arc<Hook>>) {
+    pub(super) fn wake_side_queue(&mut self, key: Key, starting: &mut Vec<Arc<Hook>>) {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.hook.side_queue.store(true, Ordering::Release);
             entry.wake(starting);

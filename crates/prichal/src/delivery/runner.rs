@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     delivery::Delivery,
-    domain::journal::{self, Flight},
+    domain::journal::{self, ItemGuard},
     error::{Error, Result},
     platform::{
         outgoing::{connections::Connections, names::Requester, post::Outcome},
@@ -47,19 +47,19 @@ use crate::{
     },
 };
 
-/// The most first calls of one webhook that run at once.
+/// The maximum number of first calls of one webhook that run at once.
 const MAX_CALLS: usize = 32;
-/// The most calls of its side queue that run beside them.
+/// The maximum number of calls of its side queue that run beside them.
 const MAX_SIDE_CALLS: usize = 8;
-/// The most events between the cursor and the newest one that was started.
+/// The maximum number of events between the cursor and the newest one that was started.
 const MAX_WINDOW_EVENTS: usize = 1024;
-/// The most events that wait for a call about the same entity to end.
+/// The maximum number of events that wait for a call about the same entity to end.
 const MAX_PARKED_EVENTS: usize = 256;
 /// The time a call may hold back the cursor before its event gets a deferred row of its own.
 const DETACH_DELAY: Duration = Duration::from_secs(1);
 /// The time without work after which a runner ends and closes its connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most events that are fetched from the store at once.
+/// The maximum number of events that are fetched from the store at once.
 const MAX_FETCHED_EVENTS: i64 = 128;
 
 /// A delivery of one event, before its call.
@@ -72,7 +72,7 @@ struct Job {
     is_side: bool,
 }
 
-/// The delivery of an event in the journal of work that is under way.
+/// The journal's item for the delivery of an event.
 fn item(key: Key, seq: i64) -> Item {
     Item {
         kind: Kind::Delivery,
@@ -93,7 +93,7 @@ struct FinishedCall {
     job: Job,
     ended: AttemptResult,
     /// The journal's entry, which lasts until the result is written.
-    flight: Option<Flight>,
+    guard: Option<ItemGuard>,
 }
 
 pub(super) struct Runner {
@@ -404,8 +404,8 @@ impl Runner {
             let may_write = writes::wait(&app, lease.key.workspace);
             app.stopping.run_until_cancelled(may_write).await;
             let _call = app.calls.take(lease.key.workspace, 1).await;
-            let flight = journal::begin(&app, item(lease.key, job.event.seq)).await;
-            let ended = if flight.is_none() {
+            let guard = journal::begin(&app, item(lease.key, job.event.seq)).await;
+            let ended = if guard.is_none() {
                 // The server stops. The next start continues with this event.
                 AttemptResult::Postponed(app.clock.now())
             } else {
@@ -418,14 +418,14 @@ impl Runner {
                 };
                 recipient.deliver(&app, attempt).await
             };
-            FinishedCall { job, ended, flight }
+            FinishedCall { job, ended, guard }
         }));
     }
 
     /// Takes the result of a call into the batch.
     fn finish_call(&mut self, done: FinishedCall) {
-        let FinishedCall { job, ended, flight } = done;
-        self.batch.flights.extend(flight.map(Arc::new));
+        let FinishedCall { job, ended, guard } = done;
+        self.batch.guards.extend(guard.map(Arc::new));
         if self.target.is_strictly_ordered() {
             // The check before the entity's next event must see the deferred row, if there is one.
             self.batch.held.extend(job.entities());

@@ -37,9 +37,9 @@ use crate::{
     platform::{share::FairShare, vault::Vault},
 };
 
-/// The most calls that run at once.
+/// The maximum number of calls that run at once.
 const MAX_CONCURRENT_CALLS: usize = 64;
-/// The most calls of one workspace among them.
+/// The maximum number of calls of one workspace among them.
 const MAX_CALLS_PER_WORKSPACE: usize = 16;
 /// The interval at which the next tick is read from a store that other nodes share.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -166,7 +166,7 @@ impl Tick {
             id: self.key.id.0,
             seq: 0,
         };
-        let Some(_flight) = journal::begin(app, item).await else {
+        let Some(_guard) = journal::begin(app, item).await else {
             return Ok(());
         };
         let success = match Receiver::load(app, self.key, &self.relative_url).await? {

@@ -1,9 +1,9 @@
-//! The supervisor of a node's webhooks: their leases and runners, events of other nodes, and deferred events
-//! that are due.
+//! The supervisor of a node's webhooks. It holds their leases, starts their runners, fetches the events of other nodes,
+//! and wakes webhooks with deferred events that are due.
 //!
-//! On SQLite this node is the only one: it owns every webhook from start to stop and polls no store. On PostgreSQL
-//! it polls the store once a second: it renews its lease, takes over webhooks without an owner, and reads which
-//! logs have new events. The store is the truth; the bus only shortens the wait.
+//! On SQLite this node is the only one. It owns every webhook from start to stop and does not poll the store. On
+//! PostgreSQL it polls the store once a second: it renews its lease, takes over webhooks without an owner, and reads
+//! which logs have new events. The store is the truth; the bus only shortens the wait.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -40,25 +40,24 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The time for which a node's leases are valid after it renewed them.
 const LEASE_DURATION: Duration = Duration::from_secs(5);
-/// The time by which another node's clock may be ahead. A node stops using its leases this much before they
-/// expire.
+/// The maximum difference between the clocks of two nodes. A node stops using its leases this much before they expire.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
-/// The time for which changes are read again, because clocks differ and transactions take time.
+/// The overlap of two reads of changes. Clocks differ and transactions take time, so a change may become visible late.
 const CHANGE_OVERLAP: Duration = Duration::from_secs(10);
-/// The most webhooks that are claimed in one transaction.
+/// The maximum number of webhooks that are claimed in one transaction.
 const MAX_CLAIMED_HOOKS: i64 = 256;
-/// The most events that are fetched at once for a log that is behind.
+/// The maximum number of events that are fetched at once for a log that is behind.
 const MAX_FETCHED_EVENTS: i64 = 256;
-/// The most webhooks that are woken at once for deferred events that are due.
+/// The maximum number of webhooks that are woken at once for deferred events that are due.
 const MAX_WOKEN_HOOKS: i64 = 1024;
-/// The least time between two look-ups of due events.
+/// The minimum time between two look-ups of due events.
 const MIN_DUE_INTERVAL: Duration = Duration::from_millis(200);
 /// The interval at which the cursors of idle webhooks are written.
 const FLUSH_INTERVAL: Duration = Duration::from_mins(1);
-/// The number of events that such a cursor may be behind without being written.
+/// The maximum number of events that the stored cursor of an idle webhook may be behind.
 const MIN_FLUSHED_LAG: i64 = 5_000;
 
-/// Runs the webhooks of this node until `stop`. Then finishes the calls in flight and gives up the leases.
+/// Runs the webhooks of this node until `stop`, then finishes the calls in flight and gives up the leases.
 pub async fn run(app: Delivery, stop: CancellationToken) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new(app, stop);
     supervisor.take_over().await;
@@ -226,9 +225,9 @@ impl Supervisor {
             Ok(logs) => {
                 self.polled_at = now;
                 logs.into_iter().for_each(|(workspace, last)| {
-                    self.app.dispatch.heard(News { workspace, last });
-                    self.app.telephony.call_streams.heard(workspace);
-                    self.app.channels.sockets.heard(workspace);
+                    self.app.dispatch.on_news(News { workspace, last });
+                    self.app.telephony.call_streams.wake(workspace);
+                    self.app.channels.sockets.workspace_changed(workspace);
                 });
             }
             Err(error) => log_error(&error, "cannot read which logs have new events"),
@@ -270,7 +269,7 @@ impl Supervisor {
             logs.entry(hook.key.workspace).or_default().push(hook);
         }
         for (workspace, hooks) in logs {
-            // The log notes commits from here on, also those between the read and its opening.
+            // The entry is created before the read, so that the log notes commits between the read and its opening.
             self.app.dispatch.lock().logs.entry(workspace).or_default();
             let last: Result<i64> = self
                 .app
@@ -280,7 +279,7 @@ impl Supervisor {
             match last {
                 Ok(last) => self.app.dispatch.lock().attach(workspace, last, hooks),
                 Err(error) => {
-                    log_in(workspace, &error, "cannot open its log");
+                    log_workspace_error(workspace, &error, "cannot open the log");
                     self.given_up.extend(hooks.iter().filter_map(lease_of));
                     self.has_unowned = true;
                 }
@@ -294,7 +293,7 @@ impl Supervisor {
         for (workspace, integration) in changed {
             if let Err(error) = self.reload(workspace, integration).await {
                 let what = format!("cannot read the webhooks of integration {integration}");
-                log_in(workspace, &error, &what);
+                log_workspace_error(workspace, &error, &what);
                 self.app
                     .dispatch
                     .lock()
@@ -339,8 +338,8 @@ impl Supervisor {
         let behind = std::mem::take(&mut self.app.dispatch.lock().behind);
         for (workspace, last) in behind {
             if let Err(error) = self.fetch_log(workspace, last).await {
-                log_in(workspace, &error, "cannot read its log");
-                self.app.dispatch.lock().is_behind(News { workspace, last });
+                log_workspace_error(workspace, &error, "cannot read the log");
+                self.app.dispatch.lock().note_news(News { workspace, last });
                 self.has_unowned = true;
             }
         }
@@ -380,7 +379,7 @@ impl Supervisor {
             if state.due.is_none_or(|due| due > now) {
                 return;
             }
-            // Events deferred from here on set it again.
+            // It is cleared before the read, so that an event that is deferred meanwhile sets it again.
             state.due = None;
         }
         let node = self.app.node;
@@ -393,7 +392,7 @@ impl Supervisor {
             Ok((keys, next)) => {
                 let mut state = self.app.dispatch.lock();
                 state.due_by(next.map(|next| next.max(now + MIN_DUE_INTERVAL)));
-                keys.into_iter().for_each(|key| state.nudge(key));
+                keys.into_iter().for_each(|key| state.wake_side_queue(key));
             }
             Err(error) => {
                 log_error(&error, "cannot read which deferred events are due");
@@ -416,7 +415,7 @@ impl Supervisor {
                 let end = AssertUnwindSafe(runner.run()).catch_unwind().await;
                 let Ok(end) = end else {
                     let Key { workspace, id, .. } = lease.key;
-                    tracing::error!(%workspace, webhook.id = %id, "webhook {id}: its runner panicked; starting it again");
+                    tracing::error!(%workspace, webhook.id = %id, "the runner of webhook {id} panicked; starting it again");
                     app.clock.sleep(RETRY_DELAY).await;
                     return (lease, Exit::Panicked);
                 };
@@ -439,7 +438,7 @@ impl Supervisor {
                 }
                 Err(error) => {
                     let Key { workspace, id, .. } = lease.key;
-                    log_in(workspace, &error, &format!("cannot give up webhook {id}"));
+                    log_workspace_error(workspace, &error, &format!("cannot give up webhook {id}"));
                     self.given_up.push(lease);
                     self.has_unowned = true;
                     return;
@@ -497,10 +496,10 @@ impl Supervisor {
     }
 }
 
-/// The most cursors that are written in one transaction.
+/// The maximum number of cursors that are written in one transaction.
 const MAX_FLUSHED_CURSORS: usize = 500;
 
-/// Logs a failure whose work is repeated.
+/// Logs an error of work that is tried again.
 fn log_error(error: &Error, what: &str) {
     tracing::error!(
         error = error as &dyn std::error::Error,
@@ -508,6 +507,6 @@ fn log_error(error: &Error, what: &str) {
     );
 }
 
-fn log_in(workspace: WorkspaceId, error: &Error, what: &str) {
+fn log_workspace_error(workspace: WorkspaceId, error: &Error, what: &str) {
     tracing::error!(error = error as &dyn std::error::Error, %workspace, "workspace {workspace}: {what}; trying again");
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use prichal_core::id::WorkspaceId;
 
-/// The most memory of all logs together, in bytes.
+/// The maximum memory of all logs together, in bytes.
 pub(super) const MAX_BYTES: usize = 32 << 20;
 
 /// The logs with events in memory, in the order of their last use.

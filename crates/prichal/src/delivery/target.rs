@@ -151,7 +151,7 @@ pub(super) struct HealthState {
     pub(super) streak: Streak,
     /// True once the store has [`HealthChange::Recovered`]. A new runner begins with false: a webhook that was
     /// switched off and on again has no streak, but its first success makes the instance active.
-    pub(super) is_well: bool,
+    pub(super) is_healthy: bool,
 }
 
 /// A change of a hook's health that is to be written.

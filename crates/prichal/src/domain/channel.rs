@@ -1,6 +1,8 @@
-//! Channels: what comes in by them, what goes out, and the scripts between (`docs/contracts/era.md §7, §8, §9, §10`).
+//! Channels: their incoming requests, their outgoing messages, and the scripts that process both
+//! (`docs/contracts/era.md §7, §8, §9, §10`).
 //!
-//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has all
+//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has
+//! all
 //!   of them, and memory only the next ones.
 //! * [`request`] is the request or message that a run processes, as its script sees it.
 //! * [`host`] answers a script. The script's changes are written together with the end of its run, or not at all.
@@ -43,11 +45,11 @@ use crate::{
     platform::{
         access::ChannelHandle,
         cache::{Cache, Weigh},
-        vault::{Place, Vault, fill_random, hex, sha256_hex},
+        vault::{CellRef, Vault, fill_random, hex, sha256_hex},
     },
 };
 
-/// The texts that scripts are thrown for errors with details.
+/// The texts of the exceptions that scripts get for errors with details.
 #[derive(Clone, Copy)]
 pub struct Wording {
     pub faults: fn(&[Fault]) -> String,
@@ -81,7 +83,7 @@ impl Channels {
         }
     }
 
-    /// The text that a script is thrown for an error.
+    /// The text of the exception that a script gets for an error.
     pub fn thrown(&self, workspace: WorkspaceId, error: &Error) -> String {
         match error {
             Error::Invalid(faults) => (self.wording.faults)(faults),
@@ -100,11 +102,11 @@ impl Channels {
         }
     }
 
-    /// The lock over the values that a channel keeps.
+    /// The lock on a channel's stored values.
     fn turn(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.len() > 1024 {
-            // A lock that is held or awaited has another owner besides the map.
+            // A lock that only the map owns is neither held nor awaited.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         turns.entry(lane).or_default().clone()
@@ -142,15 +144,15 @@ pub fn new_token() -> String {
     hex(&random)
 }
 
-/// The address that a channel's tokens are sealed for.
-fn place(workspace: WorkspaceId, id: EntityId) -> Place {
-    Place::new(Column::ChannelTokens.name(), &[&workspace, &id])
+/// The cell that a channel's tokens are sealed for.
+fn cell(workspace: WorkspaceId, id: EntityId) -> CellRef {
+    CellRef::new(Column::ChannelTokens.name(), &[&workspace, &id])
 }
 
 /// Reads a stored channel, with its tokens decrypted.
 pub fn open(vault: &Vault, row: &Row) -> Result<Channel> {
     let tokens = vault
-        .open(&place(row.workspace, row.id), &row.tokens)
+        .open(&cell(row.workspace, row.id), &row.tokens)
         .ok_or_else(|| Error::internal("a channel's tokens were sealed with another master key"))?;
     let tokens: Tokens = serde_json::from_slice(&tokens).map_err(Error::internal)?;
     Ok(Channel {
@@ -179,7 +181,7 @@ pub fn close(vault: &Vault, workspace: WorkspaceId, channel: &Channel) -> Result
         code: channel.code().to_owned(),
         kind: channel.text("type").to_owned(),
         token_hash: sha256_hex(channel.tokens.local.as_bytes()),
-        tokens: vault.seal(&place(workspace, EntityId(channel.id)), &tokens),
+        tokens: vault.seal(&cell(workspace, EntityId(channel.id)), &tokens),
         members: serde_json::to_string(&channel.members).map_err(Error::internal)?,
         created_at: channel.created_at,
         updated_at: channel.updated_at,
@@ -234,7 +236,7 @@ pub async fn by_id(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>
     Ok(found)
 }
 
-/// The channel as the store has it now, past the cache.
+/// Reads the channel from the store, without the cache.
 pub async fn by_id_uncached(app: &Domain, lane: Lane) -> Result<Option<Arc<ChannelHandle>>> {
     let row = app
         .db
@@ -259,8 +261,8 @@ pub async fn script(
     workspace: WorkspaceId,
     code: &str,
 ) -> Result<Option<Arc<Loaded>>> {
-    let (now, place) = (app.clock.now(), (workspace, code.to_owned()));
-    if let Some(known) = app.channels.scripts.get(&place, now) {
+    let (now, key) = (app.clock.now(), (workspace, code.to_owned()));
+    if let Some(known) = app.channels.scripts.get(&key, now) {
         return Ok(known);
     }
     let wanted = code.to_owned();
@@ -277,6 +279,6 @@ pub async fn script(
             Some(Arc::new(Loaded { script, key }))
         }
     };
-    app.channels.scripts.put(place, found.clone(), now);
+    app.channels.scripts.put(key, found.clone(), now);
     Ok(found)
 }

@@ -21,8 +21,8 @@ use prichal_store::{Conn, LoggedEvent, entity};
 
 use crate::error::Result;
 
-/// Removes the details of documents from events, unless the user may view documents. Without a user they are removed.
-pub fn hide(
+/// Removes events about documents, unless the user may view documents. Without a user, they are always removed.
+pub fn hide_events(
     conn: &mut Conn,
     workspace: WorkspaceId,
     user: Option<UserId>,

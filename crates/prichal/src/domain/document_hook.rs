@@ -1,4 +1,4 @@
-//! The document hook of a company: its signing secrets, and the webhook that it is delivered as.
+//! The document hook of a company: its signing secrets, and the webhook by which it is delivered.
 
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    platform::vault::{Place, Vault, random_token},
+    platform::vault::{CellRef, Vault, random_token},
 };
 
-/// The time for which previous secrets still sign besides the newest one, and the most of them.
+/// The time for which a previous secret still signs in addition to the newest one, and the maximum number of such
+/// secrets.
 const PREVIOUS_SECRET_TTL: Duration = Duration::from_hours(24);
 const MAX_PREVIOUS_SECRETS: usize = 2;
 
@@ -48,8 +49,8 @@ impl Secrets {
         }
     }
 
-    /// Makes a new secret and keeps the previous ones. A client that rotates again because it has lost the answer
-    /// must not cut off a receiver that has the first new one.
+    /// Makes a new secret and keeps previous ones. A client that has lost the answer rotates again, and its receiver
+    /// may already have the secret of the first rotation.
     pub fn rotate(&mut self, now: Timestamp) {
         self.previous.retain(|one| now.secs() < one.until);
         let before = Previous {
@@ -61,14 +62,14 @@ impl Secrets {
     }
 
     /// The secrets that sign at `now`, the newest first.
-    pub fn good_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+    pub fn valid_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
         let previous = self.previous.iter();
         let previous = previous.filter(move |one| now.secs() < one.until);
         std::iter::once(self.value.as_str()).chain(previous.map(|one| one.value.as_str()))
     }
 
     pub fn open(vault: &Vault, workspace: WorkspaceId, sealed: &[u8]) -> Result<Self> {
-        let text = vault.open(&place(workspace), sealed).ok_or_else(|| {
+        let text = vault.open(&cell(workspace), sealed).ok_or_else(|| {
             Error::internal("the secrets of a document hook were sealed with another master key")
         })?;
         serde_json::from_slice(&text).map_err(Error::internal)
@@ -76,16 +77,16 @@ impl Secrets {
 
     pub fn seal(&self, vault: &Vault, workspace: WorkspaceId) -> Result<Vec<u8>> {
         let text = serde_json::to_vec(self).map_err(Error::internal)?;
-        Ok(vault.seal(&place(workspace), &text))
+        Ok(vault.seal(&cell(workspace), &text))
     }
 }
 
-/// The address that the secrets of a workspace's hook are sealed for.
-fn place(workspace: WorkspaceId) -> Place {
-    Place::new(Column::DocumentHookSecrets.name(), &[&workspace])
+/// The cell that the secrets of a workspace's hook are sealed for.
+fn cell(workspace: WorkspaceId) -> CellRef {
+    CellRef::new(Column::DocumentHookSecrets.name(), &[&workspace])
 }
 
-/// The webhook that a document hook is delivered as.
+/// The webhook by which a document hook is delivered.
 pub fn webhook(key: Key) -> Webhook {
     let items = [ChangeType::Create, ChangeType::Patch].map(|change| FilterItem {
         event_type: Some(EventKind::Change),
@@ -151,10 +152,10 @@ mod tests {
         secrets.rotate(now);
         assert_ne!(secrets.value, old);
         assert_eq!(
-            secrets.good_at(now).collect::<Vec<_>>(),
+            secrets.valid_at(now).collect::<Vec<_>>(),
             [secrets.value.as_str(), &old]
         );
         let late = now + PREVIOUS_SECRET_TTL;
-        assert_eq!(secrets.good_at(late).collect::<Vec<_>>(), [&secrets.value]);
+        assert_eq!(secrets.valid_at(late).collect::<Vec<_>>(), [&secrets.value]);
     }
 }

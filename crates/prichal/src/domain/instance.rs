@@ -31,7 +31,7 @@ use crate::{
     error::{Code, Error, Result},
     platform::{
         outgoing::signature::SigningKey,
-        vault::{Place, Vault},
+        vault::{CellRef, Vault},
     },
 };
 
@@ -93,7 +93,7 @@ pub fn find(
     row.map(|row| load(vault, conn, row)).transpose()
 }
 
-/// The same, with the row locked until the end of the transaction.
+/// Finds an instance, and locks its row until the end of the transaction.
 pub fn find_for_update(
     vault: &Vault,
     tx: &mut Tx<'_>,
@@ -309,7 +309,8 @@ fn apply_manifest(
     Ok(())
 }
 
-/// Refuses secrets of a public integration that another workspace uses already: they identify the workspace of a caller.
+/// Refuses secrets of a public integration that another workspace uses already: they identify the workspace of a
+/// caller.
 pub fn check_secrets(vault: &Vault, conn: &mut Conn, row: &Row, secrets: &[Secret]) -> Result<()> {
     if row.integration.kind != Kind::Public {
         return Ok(());
@@ -524,10 +525,10 @@ fn settings_text(settings: &[Setting]) -> Result<String> {
     serde_json::to_string(&kept).map_err(Error::internal)
 }
 
-/// The address that an instance's secrets are sealed for.
-fn place(row: &Row) -> Place {
+/// The cell that an instance's secrets are sealed for.
+fn cell(row: &Row) -> CellRef {
     let column = Column::InstanceSecrets.name();
-    Place::new(column, &[&row.workspace, &row.integration.id])
+    CellRef::new(column, &[&row.workspace, &row.integration.id])
 }
 
 fn seal(vault: &Vault, row: &Row, secrets: &[Secret]) -> Result<Vec<u8>> {
@@ -537,14 +538,14 @@ fn seal(vault: &Vault, row: &Row, secrets: &[Secret]) -> Result<Vec<u8>> {
         .map(|Secret { id, value, values }| KeptSecret { id, value, values })
         .collect();
     let text = serde_json::to_vec(&kept).map_err(Error::internal)?;
-    Ok(vault.seal(&place(row), &text))
+    Ok(vault.seal(&cell(row), &text))
 }
 
 fn open(vault: &Vault, row: &Row) -> Result<Vec<Secret>> {
     let Some(sealed) = &row.secrets else {
         return Ok(Vec::new());
     };
-    let text = vault.open(&place(row), sealed).ok_or_else(|| {
+    let text = vault.open(&cell(row), sealed).ok_or_else(|| {
         Error::internal("the secrets of an instance were sealed with another master key")
     })?;
     let kept: Vec<KeptSecret> = serde_json::from_slice(&text).map_err(Error::internal)?;

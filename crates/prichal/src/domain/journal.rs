@@ -1,11 +1,12 @@
-//! The journal of this process: the durable work in progress, which the next process finds if this one dies.
+//! The journal of this process: a file that names its durable work in progress. If the process dies, the next one finds
+//! the work there.
 //!
-//! It is a file in the data directory with a slot for each item. It is written without a flush, which outlives the
-//! process; a loss of power is no item's fault. Before any durable work begins, the items that a dead process has
-//! left are counted in the store ([`prichal_store::quarantine`]). A counted item is a suspect. Suspects run one at a
-//! time, in turns of their workspaces. A suspect with one death left starts alone, while no other durable work runs,
-//! and its slot is marked as long as that is so. An item is quarantined only if the process died while it ran alone.
-//! So an innocent item is not.
+//! The file is in the data directory and has a slot for each item. Writes are not flushed: they outlive the process,
+//! and a loss of power is not caused by an item. Before durable work begins, the items of the dead process are counted
+//! in the store ([`prichal_store::quarantine`]). A counted item is a suspect. Suspects run one at a time, in turns of
+//! their workspaces. A suspect that has one death left starts alone, while no other durable work runs, and its slot is
+//! marked as alone for that time. An item is quarantined only if the process died while the item was alone, so work
+//! that only ran beside the culprit is never quarantined.
 //!
 //! Other work is paused for a suspect for [`MAX_EXCLUSIVE_TIME`] at most; then both run. If the process dies after
 //! that, the time doubles with every further death, so that the culprit is found in the end.
@@ -22,7 +23,7 @@ use std::{
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Engine, Tx,
-    quarantine::{self, Item, Left, MAX_DEATHS, Suspect},
+    quarantine::{self, Interrupted, Item, MAX_DEATHS, Suspect},
 };
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, SetOnce};
 use tokio_util::sync::CancellationToken;
@@ -40,36 +41,37 @@ use crate::{
 pub mod held;
 pub mod slots;
 
-use slots::{Legacy, Slots};
+use slots::{PreviousJournal, Slots};
 
-/// The wait of suspects after the start, so that an operator can reach the server before it may die again.
+/// The delay of suspects after the start. It lets an operator reach the server before it may die again.
 const SUSPECT_START_DELAY: Duration = Duration::from_secs(1);
-/// The time for which the gate is shut at the start for suspects with one death left, so that they need not wait for
-/// other work to end.
+/// The time for which the gate stays shut at the start if a suspect has one death left, so that the suspect need not
+/// wait for the end of other work.
 const RESERVED_START: Duration = Duration::from_secs(3);
 /// The longest pause of other work for a suspect, including the wait for that work to end.
 const MAX_EXCLUSIVE_TIME: Duration = Duration::from_secs(5);
-/// The most doublings of that time, one for each death past the third.
+/// The maximum number of doublings of [`MAX_EXCLUSIVE_TIME`], one for each death after the third.
 const MAX_DOUBLINGS: u32 = 4;
-/// The interval between reads of the store if other nodes write to it.
+/// The interval of reading suspects from the store if other nodes share it.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The wait after an error of the store.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The items that are counted in one transaction.
+/// The number of items that are counted in one transaction.
 const COUNT_BATCH: usize = 500;
 
 pub struct Journal {
-    legacy: Legacy,
-    /// The slots of this process, set once the items of the previous one are counted. No item begins before.
+    previous: PreviousJournal,
+    /// The slots of this process. They are set once the items of the previous process are counted, and no item begins
+    /// before that.
     slots: SetOnce<Mutex<Slots>>,
-    known: Mutex<SuspectState>,
+    suspect_state: Mutex<SuspectState>,
     /// True if this node knows of suspects or held items.
     has_suspects: AtomicBool,
-    /// True while the server stops: items that end now may have been interrupted.
+    /// True while the server stops. An item that ends then may have been interrupted, so it does not count as survived.
     is_stopping: AtomicBool,
     /// The turns of suspects.
     turns: FairShare,
-    /// The gate: shared by all items in progress, and locked by an item that has to be alone.
+    /// The gate: a read lock held by each item in progress, and a write lock held by a suspect that has to be alone.
     gate: Arc<RwLock<()>>,
     /// Wakes the task that records the suspects that have survived.
     cleared: Notify,
@@ -77,18 +79,20 @@ pub struct Journal {
 
 #[derive(Default)]
 struct SuspectState {
+    /// The suspects with their numbers of deaths.
     suspects: BTreeMap<Item, i64>,
     held: BTreeSet<Item>,
+    /// The suspects that have ended without a death, to be recorded in the store.
     survived: Vec<Item>,
-    /// The time from which suspects may begin.
+    /// The earliest time at which the next suspect may begin.
     quiet_until: Timestamp,
     /// The gate, shut at the start for the first suspects.
     reserved: Option<OwnedRwLockWriteGuard<()>>,
     reserved_until: Timestamp,
 }
 
-/// An item in progress, until this is dropped.
-pub struct Flight {
+/// A guard of an item in progress. The item ends when the guard is dropped.
+pub struct ItemGuard {
     journal: Arc<Journal>,
     item: Item,
     slot: Option<usize>,
@@ -97,9 +101,9 @@ pub struct Flight {
 
 /// The mode in which an item is in progress.
 enum Mode {
-    /// Beside others.
+    /// Beside other items.
     Beside { _gate: OwnedRwLockReadGuard<()> },
-    /// As a suspect. Its turn ends some time after this is cancelled.
+    /// As a suspect. The token is cancelled when the item ends, and ends its turn.
     Suspect(CancellationToken),
 }
 
@@ -118,45 +122,45 @@ enum Gate {
     Shut(OwnedRwLockWriteGuard<()>),
 }
 
-impl std::fmt::Debug for Flight {
+impl std::fmt::Debug for ItemGuard {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.item.fmt(to)
     }
 }
 
-impl Drop for Flight {
+impl Drop for ItemGuard {
     fn drop(&mut self) {
-        let is_doubtful = std::thread::panicking();
+        let has_panicked = std::thread::panicking();
         if let Some(mut slots) = self.journal.slots() {
-            // Cancelled under the lock of the slots, as the end of the turn reads both.
+            // The end of the turn reads the token and the slot, so both change under the lock of the slots.
             if let Mode::Suspect(ended) = &self.mode {
                 ended.cancel();
             }
             match self.slot {
                 // The panic may still end the process.
-                Some(slot) if is_doubtful => slots.leave(slot, self.item),
+                Some(slot) if has_panicked => slots.keep_after_panic(slot, self.item),
                 Some(slot) => slots.clear(slot),
                 None => {}
             }
         }
         let is_suspect = matches!(self.mode, Mode::Suspect(_));
-        let is_cut_off = self.journal.is_stopping.load(Ordering::Acquire);
-        if is_suspect && !is_doubtful && !is_cut_off {
-            let mut known = self.journal.suspects();
-            known.suspects.remove(&self.item);
-            known.survived.push(self.item);
-            drop(known);
+        let may_be_interrupted = self.journal.is_stopping.load(Ordering::Acquire);
+        if is_suspect && !has_panicked && !may_be_interrupted {
+            let mut state = self.journal.suspect_state();
+            state.suspects.remove(&self.item);
+            state.survived.push(self.item);
+            drop(state);
             self.journal.cleared.notify_one();
         }
     }
 }
 
 impl Journal {
-    pub fn new(legacy: Legacy) -> Self {
+    pub fn new(previous: PreviousJournal) -> Self {
         Self {
-            legacy,
+            previous,
             slots: SetOnce::new(),
-            known: Mutex::default(),
+            suspect_state: Mutex::default(),
             has_suspects: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             turns: FairShare::new(1, 1),
@@ -165,38 +169,43 @@ impl Journal {
         }
     }
 
-    /// True if this node knows that an item is in quarantine. Claims leave such items out in their statements; this
-    /// is for work that no statement claims.
+    /// True if this node knows that an item is in quarantine. Statements that claim work exclude such items themselves;
+    /// this function is for work that no statement claims.
     pub fn is_held(&self, item: &Item) -> bool {
-        self.has_suspects.load(Ordering::Acquire) && self.suspects().held.contains(item)
+        self.has_suspects.load(Ordering::Acquire) && self.suspect_state().held.contains(item)
     }
 
+    /// The number of deaths that are counted for an item; zero if it is no suspect.
     fn deaths(&self, item: &Item) -> i64 {
         if !self.has_suspects.load(Ordering::Acquire) {
             return 0;
         }
-        self.suspects().suspects.get(item).copied().unwrap_or(0)
+        self.suspect_state()
+            .suspects
+            .get(item)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Replaces the known suspects and held items by those of the store.
-    fn learn(&self, all: Vec<Suspect>) {
-        let mut known = self.suspects();
-        known.suspects.clear();
-        known.held.clear();
+    fn set_suspects(&self, all: Vec<Suspect>) {
+        let mut state = self.suspect_state();
+        state.suspects.clear();
+        state.held.clear();
         for suspect in all {
             if suspect.held_at.is_some() {
-                known.held.insert(suspect.item);
+                state.held.insert(suspect.item);
             } else {
-                known.suspects.insert(suspect.item, suspect.deaths);
+                state.suspects.insert(suspect.item, suspect.deaths);
             }
         }
-        let has_suspects = !(known.suspects.is_empty() && known.held.is_empty());
+        let has_suspects = !(state.suspects.is_empty() && state.held.is_empty());
         self.has_suspects.store(has_suspects, Ordering::Release);
     }
 
     /// Forgets a quarantined item after its release.
-    pub fn released(&self, item: &Item) {
-        self.suspects().held.remove(item);
+    pub fn forget_held(&self, item: &Item) {
+        self.suspect_state().held.remove(item);
     }
 
     /// Notes that the server is about to stop.
@@ -204,7 +213,7 @@ impl Journal {
         self.is_stopping.store(true, Ordering::Release);
     }
 
-    /// Closes the file at an orderly stop: items that are interrupted now do not count as deaths.
+    /// Removes the file at an orderly stop, so that the next process counts no deaths.
     pub fn close(&self) {
         if let Some(mut slots) = self.slots() {
             slots.close();
@@ -212,32 +221,33 @@ impl Journal {
     }
 
     /// Marks the item of a slot as no longer alone, unless it has ended.
-    fn join(&self, item: &Item, slot: Option<usize>, ended: &CancellationToken) {
+    fn clear_alone(&self, item: &Item, slot: Option<usize>, ended: &CancellationToken) {
         if let (Some(mut slots), Some(slot)) = (self.slots(), slot)
-            && (!ended.is_cancelled() || slots.is_doubtful(item, slot))
+            && (!ended.is_cancelled() || slots.has_panicked(item, slot))
         {
-            slots.join(slot);
+            slots.clear_alone(slot);
         }
     }
 
-    /// Opens the gate after an item that was alone since `since`. Other work then runs for as long before the gate is
-    /// shut again. At the start, the next suspects follow at once.
+    /// Opens the gate after the end of an item that was alone since `since`. Other work then runs for the same time
+    /// before the gate is shut again. During the reserved time at the start, the gate stays shut for the next suspect
+    /// instead.
     fn reopen(&self, gate: OwnedRwLockWriteGuard<()>, since: Timestamp, now: Timestamp) {
-        let mut known = self.suspects();
-        if now < known.reserved_until {
-            known.reserved = Some(gate);
+        let mut state = self.suspect_state();
+        if now < state.reserved_until {
+            state.reserved = Some(gate);
         } else {
-            known.quiet_until = known.quiet_until.max(now + now.since(since));
+            state.quiet_until = state.quiet_until.max(now + now.since(since));
         }
     }
 
-    /// The slots. `None` before the journal is open.
+    /// Locks the slots. `None` before the journal is open.
     fn slots(&self) -> Option<MutexGuard<'_, Slots>> {
         self.slots.get().map(lock)
     }
 
-    fn suspects(&self) -> MutexGuard<'_, SuspectState> {
-        lock(&self.known)
+    fn suspect_state(&self) -> MutexGuard<'_, SuspectState> {
+        lock(&self.suspect_state)
     }
 }
 
@@ -245,9 +255,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins an item, once the journal is open: at once, unless the item is a suspect or a suspect has to be alone.
-/// `None` if the server stops before.
-pub async fn begin(app: &Domain, item: Item) -> Option<Flight> {
+/// Begins an item as soon as the journal is open. A suspect waits for its turn, and any item waits while a suspect is
+/// alone. Returns `None` if the server stops before the item begins.
+pub async fn begin(app: &Domain, item: Item) -> Option<ItemGuard> {
     let journal = &app.journal;
     let slots = if let Some(slots) = journal.slots.get() {
         slots
@@ -262,11 +272,11 @@ pub async fn begin(app: &Domain, item: Item) -> Option<Flight> {
         return Some(begin_suspect(app, item, turn, slots));
     }
     let gate = journal.gate.clone().read_owned().await;
-    let slot = lock(slots).note(&Left {
+    let slot = lock(slots).note(&Interrupted {
         item,
         was_alone: false,
     });
-    Some(Flight {
+    Some(ItemGuard {
         journal: journal.clone(),
         item,
         slot,
@@ -274,13 +284,13 @@ pub async fn begin(app: &Domain, item: Item) -> Option<Flight> {
     })
 }
 
-fn begin_suspect(app: &Domain, item: Item, turn: Turn, slots: &Mutex<Slots>) -> Flight {
+fn begin_suspect(app: &Domain, item: Item, turn: Turn, slots: &Mutex<Slots>) -> ItemGuard {
     let was_alone = matches!(turn.gate, Gate::Shut(_));
-    let slot = lock(slots).note(&Left { item, was_alone });
+    let slot = lock(slots).note(&Interrupted { item, was_alone });
     let ended = CancellationToken::new();
     let turn = end_turn(app.clone(), turn, item, slot, ended.clone());
     app.background.spawn(turn);
-    Flight {
+    ItemGuard {
         journal: app.journal.clone(),
         item,
         slot,
@@ -288,20 +298,20 @@ fn begin_suspect(app: &Domain, item: Item, turn: Turn, slots: &Mutex<Slots>) -> 
     }
 }
 
-/// The longest pause of other work for an item with so many deaths.
+/// The longest pause of other work for a suspect with this number of deaths.
 fn exclusive_time(deaths: i64) -> Duration {
-    let past = u32::try_from(deaths + 1 - MAX_DEATHS).unwrap_or(0);
-    MAX_EXCLUSIVE_TIME * 2_u32.pow(past.min(MAX_DOUBLINGS))
+    let doublings = u32::try_from(deaths + 1 - MAX_DEATHS).unwrap_or(0);
+    MAX_EXCLUSIVE_TIME * 2_u32.pow(doublings.min(MAX_DOUBLINGS))
 }
 
-/// Waits for the turn of a suspect.
+/// Waits for the turn of a suspect. A suspect with one death left shuts the gate, if that is possible in its time.
 async fn take_turn(app: &Domain, item: &Item, deaths: i64) -> Turn {
     let journal = &app.journal;
     let permit = journal.turns.take(item.workspace, 1).await;
-    let quiet_until = journal.suspects().quiet_until;
+    let quiet_until = journal.suspect_state().quiet_until;
     app.clock.sleep_until(quiet_until).await;
     let (since, exclusive_time) = (app.clock.now(), exclusive_time(deaths));
-    let reserved = journal.suspects().reserved.take();
+    let reserved = journal.suspect_state().reserved.take();
     let shut = match reserved {
         Some(gate) => Some(gate),
         None if deaths + 1 < MAX_DEATHS => None,
@@ -322,7 +332,7 @@ async fn take_turn(app: &Domain, item: &Item, deaths: i64) -> Turn {
     }
 }
 
-/// Opens the gate again as soon as the suspect ends or its time is over.
+/// Opens the gate again when the suspect ends or its time is over, then waits for the end of the suspect.
 async fn end_turn(
     app: Domain,
     turn: Turn,
@@ -330,24 +340,24 @@ async fn end_turn(
     slot: Option<usize>,
     ended: CancellationToken,
 ) {
-    let late = async {
+    let time_is_over = async {
         tokio::select! {
             () = app.clock.sleep_until(turn.since + turn.exclusive_time) => {}
             () = app.stopping.cancelled() => {}
         }
     };
-    ended.run_until_cancelled(late).await;
+    ended.run_until_cancelled(time_is_over).await;
     let journal = &app.journal;
-    journal.join(&item, slot, &ended);
+    journal.clear_alone(&item, slot, &ended);
     let beside = match turn.gate {
         Gate::Open(gate) => gate,
         Gate::Shut(gate) if ended.is_cancelled() => {
             return journal.reopen(gate, turn.since, app.clock.now());
         }
         Gate::Shut(gate) => {
-            let mut known = journal.suspects();
+            let mut state = journal.suspect_state();
             let now = app.clock.now();
-            known.quiet_until = known.quiet_until.max(now + now.since(turn.since));
+            state.quiet_until = state.quiet_until.max(now + now.since(turn.since));
             gate.downgrade()
         }
     };
@@ -359,7 +369,8 @@ async fn end_turn(
     drop(beside);
 }
 
-/// Counts the items that the previous process has left, and reads the suspects. No durable work begins before.
+/// Counts the items in the journal of the previous process, reads the suspects, and opens the journal of this process.
+/// No durable work begins before that. Errors are logged and tried again.
 pub async fn open(app: &Domain) {
     loop {
         match count(app).await {
@@ -377,15 +388,19 @@ pub async fn open(app: &Domain) {
 
 async fn count(app: &Domain) -> Result<()> {
     let (now, journal) = (app.clock.now(), &app.journal);
-    let Legacy { process, left, .. } = &journal.legacy;
+    let PreviousJournal {
+        process,
+        interrupted,
+        ..
+    } = &journal.previous;
     let process = *process;
     let mut is_last_chance = false;
-    for batch in left.chunks(COUNT_BATCH) {
+    for batch in interrupted.chunks(COUNT_BATCH) {
         let batch = batch.to_vec();
         let write = move |tx: &mut Tx<'_>| {
             let mut counted = Vec::new();
-            for left in &batch {
-                let suspect = quarantine::count_death(tx, *left, process, now)?;
+            for one in &batch {
+                let suspect = quarantine::count_death(tx, *one, process, now)?;
                 if let Some(suspect) = suspect.as_ref().filter(|one| one.is_held_now()) {
                     held::show(tx, &suspect.item, now)?;
                 }
@@ -393,22 +408,22 @@ async fn count(app: &Domain) -> Result<()> {
             }
             Ok::<_, Error>(counted)
         };
-        let counted = app.db.write(NOBODY, write).await?;
+        let counted = app.db.write(NO_WORKSPACE, write).await?;
         counted.iter().for_each(log_suspect);
     }
-    learn(app).await?;
-    for left in left {
-        is_last_chance |= journal.deaths(&left.item) + 1 >= MAX_DEATHS;
+    read_suspects(app).await?;
+    for one in interrupted {
+        is_last_chance |= journal.deaths(&one.item) + 1 >= MAX_DEATHS;
     }
-    let slots = journal.legacy.replace().map_err(Error::internal)?;
+    let slots = journal.previous.replace().map_err(Error::internal)?;
     let until = now + SUSPECT_START_DELAY + RESERVED_START;
     {
-        let mut known = journal.suspects();
-        known.quiet_until = now + SUSPECT_START_DELAY;
+        let mut state = journal.suspect_state();
+        state.quiet_until = now + SUSPECT_START_DELAY;
         if is_last_chance {
             // No item is in progress yet, so the gate is free.
-            known.reserved = journal.gate.clone().try_write_owned().ok();
-            known.reserved_until = until;
+            state.reserved = journal.gate.clone().try_write_owned().ok();
+            state.reserved_until = until;
         }
     }
     if is_last_chance {
@@ -416,7 +431,7 @@ async fn count(app: &Domain) -> Result<()> {
         app.background.spawn(async move {
             let over = at.clock.sleep_until(until);
             at.stopping.run_until_cancelled(over).await;
-            drop(at.journal.suspects().reserved.take());
+            drop(at.journal.suspect_state().reserved.take());
         });
     }
     // The journal is opened only once.
@@ -424,8 +439,8 @@ async fn count(app: &Domain) -> Result<()> {
     Ok(())
 }
 
-/// The workspace whose writer writes rows that belong to none.
-const NOBODY: WorkspaceId = WorkspaceId(Uuid::nil());
+/// The workspace whose writer writes rows that belong to no workspace.
+const NO_WORKSPACE: WorkspaceId = WorkspaceId(Uuid::nil());
 
 fn log_suspect(suspect: &Suspect) {
     let Item {
@@ -440,19 +455,20 @@ fn log_suspect(suspect: &Suspect) {
         metrics::counter!("prichal_quarantined_total", "kind" => kind).increment(1);
         let object = format!("{kind}:{id}");
         security::record(Event::Quarantined, Some(workspace), &object);
-        tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "the server died each time that {kind} {id} was in progress; the item is in quarantine and not tried any more");
+        tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "the server died each time that {kind} {id} was in progress; the item is in quarantine and will not be tried again");
     } else {
         tracing::warn!(kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "{kind} {id} was in progress when the server died");
     }
 }
 
-async fn learn(app: &Domain) -> Result<()> {
+async fn read_suspects(app: &Domain) -> Result<()> {
     let all = app.db.read(quarantine::all).await?;
-    app.journal.learn(all);
+    app.journal.set_suspects(all);
     Ok(())
 }
 
-/// Records the suspects that have survived, and reads those that other nodes have counted, until `stop`.
+/// Removes suspects that have ended without a death from the store, and reads those that other nodes have counted,
+/// until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     let is_shared = app.db.engine() == Engine::Postgres;
     while !stop.is_cancelled() {
@@ -461,10 +477,10 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
             () = app.clock.sleep(POLL_INTERVAL), if is_shared => {}
             () = stop.cancelled() => {}
         }
-        let survived = std::mem::take(&mut app.journal.suspects().survived);
-        if let Err(error) = settle(&app, &survived, is_shared).await {
+        let survived = std::mem::take(&mut app.journal.suspect_state().survived);
+        if let Err(error) = record_survivors(&app, &survived, is_shared).await {
             log(&error, "cannot record the suspects that have survived");
-            app.journal.suspects().survived.extend(survived);
+            app.journal.suspect_state().survived.extend(survived);
             stop.run_until_cancelled(app.clock.sleep(RETRY_DELAY)).await;
             app.journal.cleared.notify_one();
         }
@@ -472,7 +488,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn settle(app: &Domain, survived: &[Item], is_shared: bool) -> Result<()> {
+async fn record_survivors(app: &Domain, survived: &[Item], is_shared: bool) -> Result<()> {
     for batch in survived.chunks(COUNT_BATCH) {
         let items = batch.to_vec();
         let write = move |tx: &mut Tx<'_>| {
@@ -480,9 +496,13 @@ async fn settle(app: &Domain, survived: &[Item], is_shared: bool) -> Result<()> 
                 .iter()
                 .try_for_each(|item| quarantine::clear(tx, *item))
         };
-        app.db.write_deferred(NOBODY, write).await?;
+        app.db.write_deferred(NO_WORKSPACE, write).await?;
     }
-    if is_shared { learn(app).await } else { Ok(()) }
+    if is_shared {
+        read_suspects(app).await
+    } else {
+        Ok(())
+    }
 }
 
 fn log(error: &Error, what: &'static str) {

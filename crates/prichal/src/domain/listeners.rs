@@ -1,4 +1,4 @@
-//! Listeners of logs that have no cursor in the store.
+//! Listeners of logs. Unlike a webhook, a listener has no cursor in the store.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -44,11 +44,11 @@ impl Listeners {
             .collect();
         workspaces
             .into_iter()
-            .for_each(|workspace| self.heard(workspace));
+            .for_each(|workspace| self.wake(workspace));
     }
 
     /// Wakes the listeners of a workspace after a commit on another node.
-    pub fn heard(&self, workspace: WorkspaceId) {
+    pub fn wake(&self, workspace: WorkspaceId) {
         if let Some(log) = self.lock().get(&workspace) {
             log.send_modify(|times| *times += 1);
         }

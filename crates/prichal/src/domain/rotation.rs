@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Result},
     platform::{
         security::{self, Event},
-        vault::{Place, hex},
+        vault::{CellRef, hex},
     },
 };
 
@@ -35,20 +35,20 @@ use crate::{
 const NODE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval between reads of the admin token's file.
 const TOKEN_FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// The rows of one batch.
+/// The maximum number of rows of a batch.
 const BATCH: i64 = 100;
 
-/// The name of the stored text that proves the master key: only the right one opens it.
+/// The name of a stored text that is sealed with the master key. A wrong master key does not open it.
 const SEALED: &str = "sealed";
 /// The name of the stored id of the key that all values are sealed with.
 const RESEALED: &str = "resealed";
 /// The name of the same id with the end of the access keys that earlier keys have signed, in microseconds since 1970.
 const RETIRED: &str = "retired";
-/// The workspace whose writer writes rows that belong to none.
+/// The workspace whose writer writes rows that belong to no workspace.
 const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
 
-fn place() -> Place {
-    Place::new("hub.value", &[&ANY, &SEALED])
+fn cell() -> CellRef {
+    CellRef::new("hub.value", &[&ANY, &SEALED])
 }
 
 /// The ids of the keys that this node knows, as it announces them.
@@ -61,7 +61,7 @@ pub fn announced(app: &Domain) -> String {
 /// Refuses a master key that the store's secrets are not sealed with. With it, webhooks would go out unsigned.
 pub async fn check_master_key(app: &Domain) -> anyhow::Result<()> {
     let vault = &app.vault;
-    let sealed = STANDARD.encode(vault.seal(&place(), SEALED.as_bytes()));
+    let sealed = STANDARD.encode(vault.seal(&cell(), SEALED.as_bytes()));
     let found = app
         .db
         .write(ANY, move |tx| {
@@ -74,17 +74,17 @@ pub async fn check_master_key(app: &Domain) -> anyhow::Result<()> {
     let (kept, resealed, retired) =
         found.context("cannot read which master key the store belongs to")?;
     let sealed = kept.and_then(|kept| STANDARD.decode(kept).ok());
-    let opened = sealed.as_ref().and_then(|kept| vault.open(&place(), kept));
+    let opened = sealed.as_ref().and_then(|kept| vault.open(&cell(), kept));
     anyhow::ensure!(
         opened.as_deref() == Some(SEALED.as_bytes()),
         "the secrets of this store are not sealed with this `master-key`; set the right key back, or set it as `previous-master-key` beside the new one"
     );
-    // The id of a key is stored, so all values are sealed for their address.
+    // The id of a key is stored, so all values are sealed for their cells.
     if resealed.is_some() {
         vault.refuse_unbound();
     }
     // The previous key seals until the text is sealed with the current one, which is done once all nodes know it. A
-    // text without an address is older than rotations, and was sealed with the only key.
+    // text that is bound to no cell is older than rotations, and was sealed with the only key.
     let is_current = sealed.is_some_and(|sealed| vault.is_current(&sealed));
     vault.hold_back(!is_current);
     if let Some(end) = end_of(app, retired.as_deref()) {
@@ -238,7 +238,7 @@ async fn begin(app: &Domain) -> Result<()> {
     let kept = kept.unwrap_or_default();
     let known = STANDARD.decode(&kept).unwrap_or_default();
     if !app.vault.is_current(&known) {
-        let new = app.vault.seal_anew(&place(), SEALED.as_bytes());
+        let new = app.vault.seal_anew(&cell(), SEALED.as_bytes());
         let new = STANDARD.encode(new);
         app.db
             .write(ANY, move |tx| {
@@ -345,20 +345,20 @@ async fn reseal(app: &Domain, column: Column, mut stale: Vec<Sealed>) -> Result<
 /// A value sealed with the current key. `None` if no key opens it.
 fn renewed(app: &Domain, column: Column, old: &Sealed) -> Option<Vec<u8>> {
     let row: Vec<&dyn std::fmt::Display> = old.row.iter().map(|part| part as _).collect();
-    let place = Place::new(column.name(), &row);
+    let cell = CellRef::new(column.name(), &row);
     let sealed = if column.is_text() {
         STANDARD.decode(&old.value).unwrap_or_default()
     } else {
         old.value.clone()
     };
-    let Some(text) = app.vault.open(&place, &sealed) else {
+    let Some(text) = app.vault.open(&cell, &sealed) else {
         // The key of an idempotent answer's row contains a value of its sender.
         let object = old.row.get(1).filter(|_| !column.is_text());
         let object = format!("{}:{}", column.name(), object.map_or("", String::as_str));
         security::record(Event::SealedValueLost, old.workspace().ok(), &object);
         return None;
     };
-    let new = app.vault.seal_anew(&place, &text);
+    let new = app.vault.seal_anew(&cell, &text);
     Some(if column.is_text() {
         STANDARD.encode(new).into_bytes()
     } else {

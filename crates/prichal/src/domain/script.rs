@@ -42,21 +42,21 @@ const LONG_AFTER: Duration = Duration::from_millis(100);
 const HUNG_AFTER: Duration = Duration::from_secs(3);
 /// The time after which an idle process is ended.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most scripts that a process runs.
+/// The maximum number of scripts that a process runs.
 const MAX_RUNS: u32 = 5000;
 /// The time limit for checking whether a text is a script, and for starting a process.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most checks at the same time, and those of one workspace.
+/// The maximum number of checks at the same time, and those of one workspace.
 const MAX_CONCURRENT_CHECKS: usize = 8;
 const MAX_CONCURRENT_CHECKS_PER_WORKSPACE: usize = 2;
 /// The longest wait of a check for its turn.
 const CHECK_QUEUE_TIMEOUT: Duration = Duration::from_secs(15);
-/// The most idle processes.
+/// The maximum number of idle processes.
 const MAX_IDLE: usize = 64;
 
 /// The answers to the calls of a script. Arguments and answers are JSON.
 pub trait Host: Send {
-    /// Answers a call at once. The script is thrown the error.
+    /// Answers a call at once. An error becomes an exception in the script.
     fn ask(
         &mut self,
         name: &str,
@@ -332,7 +332,7 @@ impl Scripts {
     }
 
     fn keep(&self, worker: Worker) {
-        if worker.runs >= MAX_RUNS || worker.is_behind {
+        if worker.runs >= MAX_RUNS || worker.has_low_priority {
             return;
         }
         let mut idle = self.lock();
@@ -367,7 +367,7 @@ impl Scripts {
         loop {
             let mark = marks.peek().map(|(after, _)| since + *after);
             tokio::select! {
-                said = worker.tasks.flush(), if !worker.tasks.is_quiet() => said?,
+                said = worker.tasks.flush(), if !worker.tasks.is_flushed() => said?,
                 report = worker.reports.receive() => match report? {
                     Report::NeedSource => {
                         worker.tasks.queue(&Task::Source(job.source.to_owned()))?;
@@ -393,12 +393,12 @@ impl Scripts {
                     Report::Checked(_) | Report::Ready { .. } => {}
                 },
                 // Answers are taken only while the pipe to the process is empty.
-                Some((id, answer)) = begun.next(), if worker.tasks.is_quiet() => {
+                Some((id, answer)) = begun.next(), if worker.tasks.is_flushed() => {
                     worker.tasks.queue(&Task::Ended(id, answer))?;
                 }
                 () = at(mark) => if let Some((_, speed)) = marks.next() {
-                    worker.step_back();
-                    self.scheduler.step_back(permit, speed);
+                    worker.lower_priority();
+                    self.scheduler.reclassify(permit, speed);
                 },
                 () = &mut over => {
                     worker.tasks.queue(&Task::Stop)?;

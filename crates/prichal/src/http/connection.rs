@@ -1,5 +1,5 @@
-//! The cost of connections: their number for one client address, the memory of an endless head, and the timeout for a
-//! client that does not read.
+//! Limits on connections: their number for an address, the memory of an endless head, and the timeout for a client that
+//! does not read.
 
 use std::{
     collections::HashMap,
@@ -23,25 +23,25 @@ use crate::platform::{
     memory::{Hold, Payer, Use},
 };
 
-/// The time in which a client that is being written to must read [`MIN_READ_BYTES`].
+/// The time in which a client has to read [`MIN_READ_BYTES`] of an answer.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 const MIN_READ_BYTES: usize = 30 << 10;
 
-/// The connections of each address; of IPv6, of each /64. If all slots are taken, the address with the most
-/// connections gives one up to a newcomer whose address has fewer.
+/// The slots for connections, and the connections of each address (of IPv6, of each /64 network). If all slots are
+/// taken, a new connection displaces one of the address with the most connections, unless its own address has as many.
 #[derive(Clone)]
-pub struct Crowd(Arc<Places>);
+pub struct ConnectionSlots(Arc<Shared>);
 
-struct Places {
+struct Shared {
     most: usize,
-    /// A counter of activity on all connections, which orders them by time.
+    /// A counter of activity on all connections. It orders them by their last activity.
     moves: Arc<AtomicU64>,
-    of: Mutex<HashMap<IpAddr, Vec<Seat>>>,
+    of: Mutex<HashMap<IpAddr, Vec<TakenSlot>>>,
 }
 
-/// A taken slot.
-struct Seat {
-    turn: Turn,
+/// A slot with a connection.
+struct TakenSlot {
+    activity: Activity,
     /// Cancelled when the slot is given to another connection.
     lost: CancellationToken,
     /// True for an address without a limit: its connections are of many clients.
@@ -49,16 +49,16 @@ struct Seat {
 }
 
 /// One counted connection of an address.
-pub struct Member {
-    crowd: Crowd,
+pub struct CountedConnection {
+    slots: ConnectionSlots,
     address: IpAddr,
-    turn: Turn,
+    activity: Activity,
     lost: CancellationToken,
 }
 
-impl Crowd {
+impl ConnectionSlots {
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Places {
+        Self(Arc::new(Shared {
             most,
             moves: Arc::default(),
             of: Mutex::default(),
@@ -67,7 +67,12 @@ impl Crowd {
 
     /// Admits one more connection. `None` if the address has `most` already, or all slots are taken and none is given
     /// up. A trusted address gives up none and competes for others' slots as if it had no connections.
-    pub fn enter(&self, address: IpAddr, most: usize, is_trusted: bool) -> Option<Member> {
+    pub fn enter(
+        &self,
+        address: IpAddr,
+        most: usize,
+        is_trusted: bool,
+    ) -> Option<CountedConnection> {
         let address = network::customer(address);
         let mut all = self.lock();
         let held = all.get(&address).map_or(0, Vec::len);
@@ -75,48 +80,49 @@ impl Crowd {
             return None;
         }
         if all.values().map(Vec::len).sum::<usize>() >= self.0.most {
-            make_room(&mut all, if is_trusted { 0 } else { held })?;
+            displace_one(&mut all, if is_trusted { 0 } else { held })?;
         }
-        let member = Member {
-            crowd: self.clone(),
+        let counted = CountedConnection {
+            slots: self.clone(),
             address,
-            turn: Turn::new(&self.0.moves),
+            activity: Activity::new(&self.0.moves),
             lost: CancellationToken::new(),
         };
-        all.entry(address).or_default().push(Seat {
-            turn: member.turn.clone(),
-            lost: member.lost.clone(),
+        all.entry(address).or_default().push(TakenSlot {
+            activity: counted.activity.clone(),
+            lost: counted.lost.clone(),
             is_trusted,
         });
-        Some(member)
+        Some(counted)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Vec<Seat>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Vec<TakenSlot>>> {
         self.0.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Closes the idlest connection of the address with the most, if that is more than the newcomer's address has.
-fn make_room(all: &mut HashMap<IpAddr, Vec<Seat>>, newcomer: usize) -> Option<()> {
+/// Closes the idlest connection of the address with the most connections, if that address has more than `newcomer`, the
+/// number of connections of the new connection's address.
+fn displace_one(all: &mut HashMap<IpAddr, Vec<TakenSlot>>, newcomer: usize) -> Option<()> {
     let rivals = all
         .iter()
-        .filter(|(_, seats)| seats.iter().all(|seat| !seat.is_trusted));
-    let held = rivals.map(|(address, seats)| (seats.len(), *address));
+        .filter(|(_, taken)| taken.iter().all(|slot| !slot.is_trusted));
+    let held = rivals.map(|(address, taken)| (taken.len(), *address));
     let (most, address) = held.max().filter(|(most, _)| *most > newcomer)?;
-    let seats = all.get_mut(&address)?;
-    let idlest = (0..most).min_by_key(|n| seats[*n].turn.idleness())?;
-    let seat = seats.remove(idlest);
-    if seats.is_empty() {
+    let taken = all.get_mut(&address)?;
+    let idlest = (0..most).min_by_key(|n| taken[*n].activity.idleness())?;
+    let slot = taken.remove(idlest);
+    if taken.is_empty() {
         all.remove(&address);
     }
-    seat.lost.cancel();
+    slot.lost.cancel();
     metrics::counter!("prichal_connections_displaced_total").increment(1);
     Some(())
 }
 
-impl Member {
-    pub fn turn(&self) -> Turn {
-        self.turn.clone()
+impl CountedConnection {
+    pub fn activity(&self) -> Activity {
+        self.activity.clone()
     }
 
     /// Cancelled when the slot is given to another connection.
@@ -125,26 +131,27 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
-        let mut all = self.crowd.lock();
-        if let Some(seats) = all.get_mut(&self.address) {
-            seats.retain(|seat| !seat.turn.is(&self.turn));
-            if seats.is_empty() {
+        let mut all = self.slots.lock();
+        if let Some(taken) = all.get_mut(&self.address) {
+            taken.retain(|slot| !slot.activity.is(&self.activity));
+            if taken.is_empty() {
                 all.remove(&self.address);
             }
         }
     }
 }
 
-/// The phase of a connection: a request is being read or answered, or the connection was upgraded. Otherwise incoming
-/// bytes are the head of a request.
+/// The activity of a connection. It is busy while a request is read or answered, and after an upgrade. Otherwise
+/// incoming bytes are the head of a request.
 #[derive(Clone, Default)]
-pub struct Turn(Arc<State>);
+pub struct Activity(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    on: AtomicUsize,
+    /// The number of reasons for which the connection is busy.
+    busy: AtomicUsize,
     /// The last activity of the connection, as a value of the common counter.
     moved: AtomicU64,
     moves: Arc<AtomicU64>,
@@ -152,17 +159,17 @@ struct State {
     head: Mutex<Option<Hold>>,
 }
 
-/// A guard that exists while a body is read or an answer is made.
-pub struct Busy(Turn);
+/// A guard that keeps a connection busy while a body is read or an answer is made.
+pub struct BusyGuard(Activity);
 
-impl Turn {
+impl Activity {
     fn new(moves: &Arc<AtomicU64>) -> Self {
-        let turn = Self(Arc::new(State {
+        let activity = Self(Arc::new(State {
             moves: moves.clone(),
             ..State::default()
         }));
-        turn.moved();
-        turn
+        activity.moved();
+        activity
     }
 
     /// Records activity of the connection.
@@ -171,20 +178,20 @@ impl Turn {
         self.0.moved.store(now, Relaxed);
     }
 
-    /// The idleness of the connection, where less is idler: connections without a request come before others, and
-    /// those inactive for longer before those.
+    /// The sort key of idleness: connections that are not busy come first, then those that have been inactive for
+    /// longer.
     fn idleness(&self) -> (bool, u64) {
-        (self.is_on(), self.0.moved.load(Relaxed))
+        (self.is_busy(), self.0.moved.load(Relaxed))
     }
 
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub fn begin(&self) -> Busy {
-        self.0.on.fetch_add(1, Relaxed);
+    pub fn begin(&self) -> BusyGuard {
+        self.0.busy.fetch_add(1, Relaxed);
         *self.head() = None;
-        Busy(self.clone())
+        BusyGuard(self.clone())
     }
 
     fn head(&self) -> MutexGuard<'_, Option<Hold>> {
@@ -193,26 +200,26 @@ impl Turn {
 
     /// Marks the connection as upgraded to another protocol.
     pub fn upgrade(&self) {
-        self.0.on.fetch_add(1, Relaxed);
+        self.0.busy.fetch_add(1, Relaxed);
     }
 
-    fn is_on(&self) -> bool {
-        self.0.on.load(Relaxed) > 0
+    fn is_busy(&self) -> bool {
+        self.0.busy.load(Relaxed) > 0
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.0.0.on.fetch_sub(1, Relaxed);
+        self.0.0.busy.fetch_sub(1, Relaxed);
     }
 }
 
-/// A stream that counts the memory of a request's head, and drops a client that does not read.
-pub struct Wire<T> {
+/// A stream that counts the memory of a request's head, and fails if the client does not read.
+pub struct MeteredStream<T> {
     io: T,
     clock: Clock,
     payer: Payer,
-    turn: Turn,
+    activity: Activity,
     stalled: Option<Stalled>,
 }
 
@@ -232,24 +239,24 @@ impl Stalled {
     }
 }
 
-impl<T> Wire<T> {
-    pub fn new(io: T, payer: Payer, turn: Turn) -> Self {
+impl<T> MeteredStream<T> {
+    pub fn new(io: T, payer: Payer, activity: Activity) -> Self {
         Self {
             io,
             clock: payer.clock().clone(),
             payer,
-            turn,
+            activity,
             stalled: None,
         }
     }
 
     /// Counts received bytes of a head.
     fn count(&mut self, bytes: usize) -> io::Result<()> {
-        self.turn.moved();
-        if self.turn.is_on() {
+        self.activity.moved();
+        if self.activity.is_busy() {
             return Ok(());
         }
-        let mut head = self.turn.head();
+        let mut head = self.activity.head();
         let head = head.get_or_insert_with(|| self.payer.hold(Use::Body));
         if head.try_grow(bytes) {
             return Ok(());
@@ -267,7 +274,7 @@ impl<T> Wire<T> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(count)) => {
-                self.turn.moved();
+                self.activity.moved();
                 if count >= length {
                     self.stalled = None;
                 } else if let Some(stalled) = &mut self.stalled {
@@ -294,7 +301,7 @@ impl<T> Wire<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for MeteredStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -308,7 +315,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for MeteredStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -351,11 +358,15 @@ mod tests {
     use super::*;
     use crate::platform::memory::{Budget, SMALL};
 
-    fn wire<T>(io: T, limit: usize) -> (Wire<T>, Clock, Turn) {
+    fn metered<T>(io: T, limit: usize) -> (MeteredStream<T>, Clock, Activity) {
         let clock = Clock::manual(Timestamp::default());
         let payer = Payer::new(Budget::new(limit, clock.clone()), None);
-        let turn = Turn::default();
-        (Wire::new(io, payer, turn.clone()), clock, turn)
+        let activity = Activity::default();
+        (
+            MeteredStream::new(io, payer, activity.clone()),
+            clock,
+            activity,
+        )
     }
 
     fn address(last: u8) -> IpAddr {
@@ -364,40 +375,40 @@ mod tests {
 
     #[test]
     fn an_address_has_a_bounded_number_of_connections() {
-        let crowd = Crowd::new(100);
+        let slots = ConnectionSlots::new(100);
         let (one, other) = (address(1), address(2));
-        let first = crowd.enter(one, 2, false);
-        let _second = crowd.enter(one, 2, false).unwrap();
-        assert!(crowd.enter(one, 2, false).is_none());
-        assert!(crowd.enter(other, 2, false).is_some());
+        let first = slots.enter(one, 2, false);
+        let _second = slots.enter(one, 2, false).unwrap();
+        assert!(slots.enter(one, 2, false).is_none());
+        assert!(slots.enter(other, 2, false).is_some());
         drop(first);
-        assert!(crowd.enter(one, 2, false).is_some());
+        assert!(slots.enter(one, 2, false).is_some());
     }
 
     #[test]
     fn a_trusted_address_gives_up_no_slot() {
-        let crowd = Crowd::new(3);
-        let enter = |last, trusted| crowd.enter(address(last), usize::MAX, trusted);
+        let slots = ConnectionSlots::new(3);
+        let enter = |last, trusted| slots.enter(address(last), usize::MAX, trusted);
         let proxy = [enter(1, true).unwrap(), enter(1, true).unwrap()];
         let direct = enter(2, false).unwrap();
         assert!(enter(2, false).is_none(), "as many as the newcomer has");
         let third = enter(1, true).unwrap();
         assert!(direct.lost.is_cancelled() && !third.lost.is_cancelled());
         assert!(enter(3, false).is_none(), "only trusted ones are left");
-        assert!(proxy.iter().all(|member| !member.lost.is_cancelled()));
+        assert!(proxy.iter().all(|counted| !counted.lost.is_cancelled()));
     }
 
     #[test]
     fn a_connection_with_a_request_is_spared() {
-        let crowd = Crowd::new(2);
-        let busy = crowd.enter(address(1), 9, false).unwrap();
-        let idle = crowd.enter(address(1), 9, false).unwrap();
-        let _request = busy.turn().begin();
-        let _newcomer = crowd.enter(address(2), 9, false).unwrap();
+        let slots = ConnectionSlots::new(2);
+        let busy = slots.enter(address(1), 9, false).unwrap();
+        let idle = slots.enter(address(1), 9, false).unwrap();
+        let _request = busy.activity().begin();
+        let _newcomer = slots.enter(address(2), 9, false).unwrap();
         assert!(idle.lost.is_cancelled() && !busy.lost.is_cancelled());
     }
 
-    /// A step in the life of a small crowd, by addresses and connections.
+    /// A step in the life of a small number of slots, by addresses and connections.
     #[derive(Clone, Debug)]
     enum Move {
         Enter(u8),
@@ -418,15 +429,15 @@ mod tests {
         /// Compared with a list of all connections, the last active one at the end.
         #[test]
         fn slots_move_from_the_largest_address_to_smaller_ones(all in moves()) {
-            const PLACES: usize = 6;
+            const SLOTS: usize = 6;
             const EACH: usize = 5;
-            let crowd = Crowd::new(PLACES);
-            let mut model: Vec<(u8, Member)> = Vec::new();
+            let slots = ConnectionSlots::new(SLOTS);
+            let mut model: Vec<(u8, CountedConnection)> = Vec::new();
             for one in all {
                 match one {
                     Move::Act(n) if n < model.len() => {
                         let acted = model.remove(n);
-                        acted.1.turn.moved();
+                        acted.1.activity.moved();
                         model.push(acted);
                     }
                     Move::Leave(n) if n < model.len() => drop(model.remove(n)),
@@ -435,22 +446,22 @@ mod tests {
                         let count = |of: u8| model.iter().filter(|(other, _)| *other == of).count();
                         let held = count(of);
                         let richest = (0..4_u8).max_by_key(|of| (count(*of), *of)).unwrap();
-                        let is_full = model.len() == PLACES;
+                        let is_full = model.len() == SLOTS;
                         let expected = held < EACH && (!is_full || count(richest) > held);
-                        let entered = crowd.enter(address(of), EACH, false);
+                        let entered = slots.enter(address(of), EACH, false);
                         prop_assert_eq!(entered.is_some(), expected);
-                        if let Some(member) = entered {
+                        if let Some(counted) = entered {
                             if is_full {
                                 let idlest = model.iter().position(|(of, _)| *of == richest).unwrap();
                                 let (_, gone) = model.remove(idlest);
                                 prop_assert!(gone.lost.is_cancelled());
                             }
-                            model.push((of, member));
+                            model.push((of, counted));
                         }
                     }
                 }
-                prop_assert!(model.len() <= PLACES);
-                prop_assert!(model.iter().all(|(_, member)| !member.lost.is_cancelled()));
+                prop_assert!(model.len() <= SLOTS);
+                prop_assert!(model.iter().all(|(_, counted)| !counted.lost.is_cancelled()));
             }
         }
     }
@@ -458,8 +469,8 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_read_is_dropped() {
         let (here, _there) = duplex(64);
-        let (mut wire, clock, _) = wire(here, SMALL);
-        let (failed, ()) = tokio::join!(wire.write_all(&[0; 100]), async {
+        let (mut metered, clock, _) = metered(here, SMALL);
+        let (failed, ()) = tokio::join!(metered.write_all(&[0; 100]), async {
             tokio::task::yield_now().await;
             clock.advance(STALL_TIMEOUT);
         });
@@ -469,9 +480,9 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_is_waited_for() {
         let (here, mut there) = duplex(64);
-        let (mut wire, clock, _) = wire(here, SMALL);
+        let (mut metered, clock, _) = metered(here, SMALL);
         let all = vec![0; 2 * MIN_READ_BYTES];
-        let (sent, ()) = tokio::join!(wire.write_all(&all), async {
+        let (sent, ()) = tokio::join!(metered.write_all(&all), async {
             let mut part = vec![0; MIN_READ_BYTES + 64];
             there.read_exact(&mut part).await.unwrap();
             clock.advance(STALL_TIMEOUT);
@@ -485,30 +496,30 @@ mod tests {
     #[tokio::test]
     async fn a_head_is_given_back_when_its_request_begins() {
         let (here, mut there) = duplex(8 * SMALL);
-        let (mut wire, _, turn) = wire(here, 3 * SMALL);
+        let (mut metered, _, activity) = metered(here, 3 * SMALL);
         let mut head = vec![0; 2 * SMALL];
         for _ in 0..100 {
             there.write_all(&head).await.unwrap();
-            wire.read_exact(&mut head).await.unwrap();
-            drop(turn.begin());
-            assert!(turn.head().is_none());
+            metered.read_exact(&mut head).await.unwrap();
+            drop(activity.begin());
+            assert!(activity.head().is_none());
         }
     }
 
     #[tokio::test]
     async fn an_endless_head_is_counted_and_a_body_is_not() {
         let (here, mut there) = duplex(8 * SMALL);
-        let (mut wire, _, turn) = wire(here, 2 * SMALL);
+        let (mut metered, _, activity) = metered(here, 2 * SMALL);
         there.write_all(&vec![0; 6 * SMALL]).await.unwrap();
         let mut part = vec![0; SMALL];
-        wire.read_exact(&mut part).await.unwrap();
-        wire.read_exact(&mut part).await.unwrap();
-        assert!(wire.read_exact(&mut part).await.is_err());
-        let busy = turn.begin();
-        wire.read_exact(&mut part).await.unwrap();
-        assert!(turn.head().is_none());
-        wire.read_exact(&mut part).await.unwrap();
+        metered.read_exact(&mut part).await.unwrap();
+        metered.read_exact(&mut part).await.unwrap();
+        assert!(metered.read_exact(&mut part).await.is_err());
+        let busy = activity.begin();
+        metered.read_exact(&mut part).await.unwrap();
+        assert!(activity.head().is_none());
+        metered.read_exact(&mut part).await.unwrap();
         drop(busy);
-        wire.read_exact(&mut part).await.unwrap();
+        metered.read_exact(&mut part).await.unwrap();
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     http::answer::json_text,
     platform::{
         Platform,
-        vault::{Place, Vault, sha256_hex},
+        vault::{CellRef, Vault, sha256_hex},
     },
 };
 
@@ -229,7 +229,7 @@ impl Slot {
         let opened = STANDARD
             .decode(&first.answer)
             .ok()
-            .and_then(|sealed| vault.open(&self.place(), &sealed))
+            .and_then(|sealed| vault.open(&self.cell(), &sealed))
             .and_then(|text| String::from_utf8(text).ok())
             .ok_or_else(|| Error::internal("a first answer was sealed with another master key"))?;
         let status = u16::try_from(first.status)
@@ -241,9 +241,9 @@ impl Slot {
         }))
     }
 
-    fn place(&self) -> Place {
+    fn cell(&self) -> CellRef {
         let row: [&dyn std::fmt::Display; 3] = [&self.workspace, &self.place, &self.key];
-        Place::new(Column::FirstAnswer.name(), &row)
+        CellRef::new(Column::FirstAnswer.name(), &row)
     }
 
     /// Stores the answer, sealed like a secret since it may contain some.
@@ -275,7 +275,7 @@ impl Slot {
         FirstAnswer {
             request_hash: self.request_hash.clone(),
             status: answer.status.as_u16().into(),
-            answer: STANDARD.encode(vault.seal(&self.place(), answer.text.as_bytes())),
+            answer: STANDARD.encode(vault.seal(&self.cell(), answer.text.as_bytes())),
         }
     }
 }

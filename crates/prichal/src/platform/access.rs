@@ -162,7 +162,7 @@ impl Access {
         self.permitted.clear();
     }
 
-    /// Takes in events committed on this node. The tokens of a deleted user end with the user, and a change of a user
+    /// Handles events committed on this node. The tokens of a deleted user end with the user, and a change of a user
     /// may end permissions.
     pub fn committed(&self, events: &[LoggedEvent]) {
         let of_users = events
@@ -278,19 +278,19 @@ pub async fn find_token(
     let now = app.clock.now();
     let known = app.access.tokens_by_id.get(&id, now);
     if let Some(token) = known.filter(|token| token.workspace == workspace) {
-        return Ok(Some(token).filter(|token| token.is_good(now)));
+        return Ok(Some(token).filter(|token| token.is_valid(now)));
     }
     let look = move |conn: &mut Conn| token::find(conn, workspace, id);
     let found = app.db.read(look).await?.map(Arc::new);
     if let Some(token) = &found {
         app.access.tokens_by_id.put(id, token.clone(), now);
     }
-    Ok(found.filter(|token| token.is_good(now)))
+    Ok(found.filter(|token| token.is_valid(now)))
 }
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
-    if !token.is_good(now) {
-        guess::expired();
+    if !token.is_valid(now) {
+        guess::mark_expired();
         return None;
     }
     let caller = Caller::Token(token);
@@ -302,12 +302,12 @@ fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
 pub fn by_access_key(app: &Platform, text: &str) -> Option<Caller> {
     let Some(key) = app.vault.verify(text, app.clock.now()) else {
         if app.vault.verify(text, Timestamp::default()).is_some() {
-            guess::expired();
+            guess::mark_expired();
         }
         return None;
     };
     if app.access.is_revoked(&key) {
-        guess::expired();
+        guess::mark_expired();
         return None;
     }
     let caller = Caller::Integration(Arc::new(key));

@@ -30,7 +30,7 @@ pub struct AdminToken {
 
 struct Good {
     token: SecretString,
-    /// The token before, and the end of its validity.
+    /// The previous token, and the end of its validity.
     previous: Option<(SecretString, Timestamp)>,
 }
 
@@ -66,7 +66,7 @@ impl AdminToken {
         is(&good.token) | previous
     }
 
-    /// Makes a new token and stores it. The token before stays valid for `overlap`. The file is written first, so
+    /// Makes a new token and stores it. The previous token stays valid for `overlap`. The file is written first, so
     /// that it holds a valid token whenever the server ends.
     pub fn rotate(&self, overlap: Duration, now: Timestamp) -> Result<SecretString> {
         let Some(file) = &self.file else {
@@ -84,7 +84,7 @@ impl AdminToken {
         Ok(fresh)
     }
 
-    /// Reads the file again, where an operator may have put another token. The token before ends at once.
+    /// Reads the file again, where an operator may have put another token. The previous token becomes invalid at once.
     pub fn reload(&self) {
         let Some(file) = &self.file else { return };
         let _turn = self.lock_file();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_before_is_good_for_the_overlap() {
+    fn the_previous_token_is_valid_for_the_overlap() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("admin-token");
         let token = AdminToken::new("the-first-admin-token".into(), Some(file.clone()));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_good_for_a_second_and_until_it_is_forgotten() {
+    fn an_entry_is_valid_for_a_second_and_until_it_is_forgotten() {
         let cache = texts();
         for key in 0..3 {
             cache.put(key, "a".into(), NOW);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_cache_drops_a_few_and_keeps_what_is_asked_for() {
+    fn a_full_cache_drops_a_few_entries_and_keeps_used_ones() {
         let cache = texts();
         for key in 0..100_000 {
             cache.put(key, Value::Null, NOW);

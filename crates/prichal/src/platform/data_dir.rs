@@ -1,4 +1,4 @@
-//! The data directory: owned by one server, which locks it while it runs.
+//! The data directory. One server owns it and locks it while it runs.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The file of the master key before the present one.
+/// The file of the previous master key.
 const PREVIOUS_KEY_FILE: &str = "previous-master-key";
 /// The file of the node's id.
 const NODE_ID_FILE: &str = "node-id";
@@ -40,7 +40,7 @@ impl DataDir {
             .recursive(true)
             .mode(0o700)
             .create(path);
-        made.with_context(|| format!("cannot make the data directory `{shown}`"))?;
+        made.with_context(|| format!("cannot create the data directory `{shown}`"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -50,7 +50,7 @@ impl DataDir {
         let lock = lock.with_context(|| format!("cannot write in the data directory `{shown}`"))?;
         match lock.try_lock() {
             Ok(()) => {
-                tighten(path);
+                restrict_rights(path);
                 Ok(Self {
                     path: path.to_owned(),
                     _lock: lock,
@@ -70,8 +70,8 @@ impl DataDir {
     pub fn check(config: &Config) -> Result<()> {
         let path = &config.data_dir;
         if !is_directory(path)? {
-            return is_makeable(path)
-                .with_context(|| format!("cannot make the data directory `{}`", path.display()));
+            return check_creatable(path)
+                .with_context(|| format!("cannot create the data directory `{}`", path.display()));
         }
         let probe = path.join(format!("check-{}", Uuid::new_v4()));
         let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
@@ -101,18 +101,18 @@ impl DataDir {
         Ok(())
     }
 
-    /// The configured token; else the one of the data directory with its file, created on the first start.
+    /// The configured token, or the token of the data directory and its file. The file is created on the first start.
     pub fn admin_token(&self, config: &Config) -> Result<(SecretString, Option<PathBuf>)> {
         if let Some(token) = &config.admin_token {
             return Ok((token.clone(), None));
         }
-        let (text, path) = self.kept("admin-token", random_token)?;
+        let (text, path) = self.read_or_create("admin-token", random_token)?;
         check_token(&text, &path)?;
         tracing::info!(file = %path.display(), "administrator's token is in a file");
         Ok((text.into(), Some(path)))
     }
 
-    /// The master key before the present one, while it is configured or kept.
+    /// The previous master key, if it is configured or in the data directory.
     pub fn previous_master_key(&self, config: &Config) -> Result<Option<MasterKey>> {
         if let Some(key) = &config.previous_master_key {
             return Ok(Some(key.clone()));
@@ -122,7 +122,7 @@ impl DataDir {
         text.map(|text| read_key(&text, &path)).transpose()
     }
 
-    /// The configured key; else the one of the data directory, created on the first start.
+    /// The configured key, or the key of the data directory, which is created on the first start.
     pub fn master_key(&self, config: &Config) -> Result<MasterKey> {
         if let Some(key) = &config.master_key {
             return Ok(key.clone());
@@ -132,23 +132,27 @@ impl DataDir {
             fill_random(&mut bytes);
             STANDARD.encode(bytes)
         };
-        let (text, path) = self.kept("master-key", fresh)?;
+        let (text, path) = self.read_or_create("master-key", fresh)?;
         read_key(&text, &path)
     }
 
     /// The id of this node among those that share a store.
     pub fn node_id(&self) -> Result<Uuid> {
-        let (text, path) = self.kept(NODE_ID_FILE, || Uuid::new_v4().to_string())?;
+        let (text, path) = self.read_or_create(NODE_ID_FILE, || Uuid::new_v4().to_string())?;
         read_node(&text, &path)
     }
 
-    /// The folder of the journal of work in progress.
+    /// The path of the journal of work in progress.
     pub fn journal(&self) -> PathBuf {
         self.path.join("under-way")
     }
 
-    /// The text and path of one of the directory's files, created by `fresh` if it is missing.
-    fn kept(&self, name: &str, fresh: impl FnOnce() -> String) -> Result<(String, PathBuf)> {
+    /// The text and the path of a file of the directory. A missing file is created with the text of `fresh`.
+    fn read_or_create(
+        &self,
+        name: &str,
+        fresh: impl FnOnce() -> String,
+    ) -> Result<(String, PathBuf)> {
         let path = self.path.join(name);
         if let Some(text) = find(&path)? {
             return Ok((text, path));
@@ -160,25 +164,25 @@ impl DataDir {
 }
 
 /// Removes the rights of other users on the data directory and its direct entries. Failures are logged.
-fn tighten(path: &Path) {
-    let mut tightened = 0;
+fn restrict_rights(path: &Path) {
+    let mut changed_files = 0;
     let inside = fs::read_dir(path).into_iter().flatten().flatten();
     for path in inside.map(|entry| entry.path()).chain([path.to_owned()]) {
-        match close_to_others(&path) {
-            Ok(changed) => tightened += usize::from(changed),
+        match restrict_to_owner(&path) {
+            Ok(changed) => changed_files += usize::from(changed),
             Err(error) => {
                 tracing::warn!(file = %path.display(), error = &error as &dyn std::error::Error, "cannot remove the rights of other users on a file");
             }
         }
     }
-    if tightened > 0 {
-        let object = format!("{tightened} in {}", path.display());
+    if changed_files > 0 {
+        let object = format!("{changed_files} in {}", path.display());
         security::record(Event::FilesTightened, None, &object);
     }
 }
 
-/// Removes all rights of everybody but the owner. True if there were some.
-fn close_to_others(path: &Path) -> io::Result<bool> {
+/// Removes the rights of everybody but the owner. Returns true if there were any.
+fn restrict_to_owner(path: &Path) -> io::Result<bool> {
     let found = fs::symlink_metadata(path)?;
     let mode = found.permissions().mode() & 0o777;
     let owners = mode & 0o700;
@@ -189,7 +193,7 @@ fn close_to_others(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// True if the directory exists. Something else in its place, or on the way to it, is an error.
+/// True if the directory exists. An error if its path, or a part of it, is not a directory.
 fn is_directory(path: &Path) -> Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(true),
@@ -239,7 +243,7 @@ fn read_node(text: &str, path: &Path) -> Result<Uuid> {
 
 /// Fails if a missing file or folder could not be created. The nearest existing folder on its path must be writable
 /// by this process. Creates nothing.
-pub(crate) fn is_makeable(path: &Path) -> io::Result<()> {
+pub(crate) fn check_creatable(path: &Path) -> io::Result<()> {
     let whole = std::path::absolute(path)?;
     let nearest = whole.ancestors().skip(1).find(|folder| folder.exists());
     let nearest = nearest.unwrap_or(Path::new("/"));
@@ -354,7 +358,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(
-            is_makeable(&path.join("deep")).map_err(|error| error.kind()),
+            check_creatable(&path.join("deep")).map_err(|error| error.kind()),
             Err(io::ErrorKind::NotADirectory)
         );
         let error = DataDir::open(&path.join("deep")).err().expect("refused");

@@ -2,13 +2,15 @@
 //! waits, longer each time.
 //!
 //! Credentials made by the server (tokens, API keys, access keys, local tokens of channels) are too long to be
-//! guessed. So is an admin token from the settings, which must be long. A valid one is always accepted, however many
-//! failures its address has: nobody can be locked out by others behind the same address. A secret of an instance was
-//! chosen by people and might be guessed. While an address waits, its secrets are not even compared, unless the same
-//! address has shown the same valid one before; after too many guesses meanwhile, that exception ends.
+//! guessed. So is an admin token from the settings, which must be long. A valid credential of these kinds is always
+//! accepted, however many failures its address has: nobody can be locked out by others behind the same address.
 //!
-//! An integration under attack from many addresses lets each of them wait after its first failure there. An address
-//! without a failure there is not affected. All tables are bounded, and each node counts for itself.
+//! A secret of an instance is chosen by people and might be guessed. While an address waits, secrets from it are
+//! refused unchecked. A secret that was valid from the same address before is still checked, until too many guesses
+//! come from the waiting address.
+//!
+//! If an integration is attacked from many addresses, each of them waits after its first failure at the integration. An
+//! address without such a failure is not affected. All tables are bounded, and each node counts for itself.
 
 use std::{
     collections::HashMap,
@@ -36,9 +38,10 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_WAIT: Duration = Duration::from_mins(15);
 /// The time for which a valid credential of an address is remembered.
 const KNOWN_LIFETIME: Duration = Duration::from_hours(24);
-/// The number of failures of all addresses within [`MAX_WAIT`] from which an integration is under attack.
+/// The number of failures of all addresses, each less than [`MAX_WAIT`] after the last, from which an integration is
+/// under attack.
 const ATTACK_FAILURES: u32 = 50;
-/// The number of guesses at an integration by a waiting address from which remembered secrets have to wait as well.
+/// The number of unchecked guesses by a waiting address from which its remembered secrets are refused as well.
 const MAX_UNCHECKED: u32 = 100;
 /// The failures allowed to a network of many customers (/48), as a multiple of those allowed to one customer's (/64).
 const SITE_FACTOR: u32 = 16;
@@ -49,7 +52,8 @@ const VALUE_RATE: Rate = Rate {
     period: Duration::from_hours(1),
 };
 
-/// An address as failures are counted for it: of IPv6 the first half, which is one customer's.
+/// The network that failures are counted for: an IPv4 address, or the /64 network of an IPv6 address, which is one
+/// customer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     network: IpAddr,
@@ -75,7 +79,7 @@ impl Source {
         }
     }
 
-    /// The network of many customers (/48) that the source is in: it holds 65 536 networks of one customer.
+    /// The network of many customers (/48) that contains the source. `None` for IPv4.
     fn site(self) -> Option<Self> {
         match self.network {
             IpAddr::V6(address) => Some(Self::network(address, 48)),
@@ -108,14 +112,14 @@ impl Failures {
         }
     }
 
-    /// True if the failures count no more.
+    /// True if the failures no longer count.
     fn is_over(&self, period: Duration, now: Timestamp) -> bool {
         let wait = self.until.since(self.last);
         now >= self.last + period.max(wait + wait)
     }
 
     /// Counts a guess that was refused unchecked.
-    fn ignore(&mut self, period: Duration, now: Timestamp) {
+    fn add_unchecked(&mut self, period: Duration, now: Timestamp) {
         if self.is_over(period, now) {
             *self = Self::default();
         }
@@ -261,7 +265,7 @@ impl Guesses {
             return Ok(());
         }
         if !is_known {
-            pair.ignore(rate.period, now);
+            pair.add_unchecked(rate.period, now);
         }
         Err(wait)
     }
@@ -327,18 +331,18 @@ pub fn throttled(wait: Duration) -> Error {
     }
 }
 
-/// Marks the request of this task as a guess: it has named something known only to insiders that does not exist.
-pub fn missed() {
+/// Marks the request of this task as a guess, because it names a secret link or token that does not exist.
+pub fn mark_guess() {
     let _ = REQUEST.try_with(|request| request.set_guessing());
 }
 
-/// Marks the credential of this task's request as expired or revoked, which is no guess.
-pub fn expired() {
+/// Marks the credential of this task's request as expired or revoked. Such a credential is not a guess.
+pub fn mark_expired() {
     let _ = REQUEST.try_with(|request| request.set_known());
 }
 
-/// Counts an error that leaves the server if it refuses a credential, and replaces it by [`Error::Throttled`] after
-/// too many. All refusals pass here on their way to the security log.
+/// Counts an error of an answer if it refuses a credential, and replaces it by [`Error::Throttled`] after too many. All
+/// refusals pass through this function to the security log.
 pub fn count_refusal(error: Arc<Error>) -> Arc<Error> {
     let wrong = matches!(*error, Error::Unauthenticated);
     let missed = REQUEST
@@ -380,7 +384,7 @@ pub fn check(target: IntegrationId, credential: &str) -> Result<(), Error> {
 }
 
 /// Records the outcome of checking a credential chosen by people.
-pub fn tell(target: IntegrationId, credential: &str, was_right: bool) {
+pub fn record_outcome(target: IntegrationId, credential: &str, was_right: bool) {
     let _ = REQUEST.try_with(|request| {
         let Some(address) = request.address else {
             return;

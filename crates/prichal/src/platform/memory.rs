@@ -227,7 +227,7 @@ impl Hold {
         true
     }
 
-    /// Takes more memory for data that cannot be refused any more. It counts against the next request.
+    /// Takes more memory for data that can no longer be refused. It counts against the next request.
     pub fn force(&mut self, more: usize) {
         self.bytes = self.bytes.saturating_add(more);
         if self.bytes > SMALL {

@@ -57,8 +57,8 @@ impl Counts {
     }
 }
 
-/// An upload in progress. It counts as used by its workspace until it is dropped, so that concurrent uploads cannot
-/// all fit into the same room.
+/// An upload in progress. Until it is dropped its bytes count as used, so that concurrent uploads cannot use the same
+/// free bytes.
 pub struct Incoming {
     app: Platform,
     workspace: WorkspaceId,

@@ -1,4 +1,4 @@
-//! Decoding of bodies: content codings, character sets, and JSON as clients really write it.
+//! Decoding of bodies: content codings, character sets, and lenient JSON.
 
 use std::{borrow::Cow, io::Read};
 
@@ -56,7 +56,7 @@ impl Coding {
         }
     }
 
-    /// The memory that a decoder needs beside its output.
+    /// The memory in bytes that a decoder needs in addition to its output.
     pub fn window(self) -> usize {
         match self {
             Self::Gzip | Self::Deflate => 64 << 10,
@@ -66,12 +66,12 @@ impl Coding {
 
     /// Decodes `coded`. Some clients send deflate without the zlib header.
     pub fn decoder(self, coded: &[u8]) -> Box<dyn Read + Send + '_> {
-        let has_head = |first: u8, second: u8| {
+        let has_zlib_header = |first: u8, second: u8| {
             first & 0x0f == 8 && ((u16::from(first) << 8) | u16::from(second)) % 31 == 0
         };
         match (self, coded) {
             (Self::Gzip, _) => Box::new(Gzip(Some(GzDecoder::new(coded)))),
-            (Self::Deflate, [first, second, ..]) if has_head(*first, *second) => {
+            (Self::Deflate, [first, second, ..]) if has_zlib_header(*first, *second) => {
                 Box::new(ZlibDecoder::new(coded))
             }
             (Self::Deflate, _) => Box::new(DeflateDecoder::new(coded)),
@@ -100,6 +100,7 @@ impl Read for Gzip<'_> {
     }
 }
 
+/// A body that cannot be decoded.
 struct Unreadable;
 
 impl Read for Unreadable {
@@ -108,7 +109,7 @@ impl Read for Unreadable {
     }
 }
 
-/// The refusal of a body whose coding is damaged.
+/// The error for a body that cannot be decoded.
 pub fn damaged() -> Error {
     Error::invalid(
         "Content-Encoding",
@@ -126,8 +127,8 @@ pub fn parameter<'a>(content_type: &'a str, wanted: &str) -> Option<&'a str> {
     })
 }
 
-/// The character set of a text and the length of its byte order mark. Sources in order: the mark, the position of
-/// zero bytes, the content type, UTF-8.
+/// The character set of a text and the length of its byte order mark. The mark decides, then the position of zero
+/// bytes, then the content type. The default is UTF-8.
 fn encoding(content_type: &str, text: &[u8]) -> (&'static Encoding, usize) {
     if let Some(found) = Encoding::for_bom(text) {
         return found;
@@ -173,8 +174,8 @@ pub fn content_type(headers: &HeaderMap) -> &str {
 pub fn parse_json(bytes: &[u8]) -> Result<Value> {
     let bytes = utf8("", bytes);
     let value = parse(&bytes).or_else(|error| {
-        let mended = mended(&bytes).and_then(|mended| json::parse(&mended).ok());
-        mended.ok_or(error)
+        let strict = to_strict(&bytes).and_then(|strict| json::parse(&strict).ok());
+        strict.ok_or(error)
     })?;
     check_numbers(&value)?;
     Ok(value)
@@ -209,36 +210,38 @@ fn parse(bytes: &[u8]) -> Result<Value> {
     })
 }
 
-/// True if a JSON text has half of a surrogate pair, which some readers pass over and others refuse.
-pub fn has_half_pair(json: &[u8]) -> bool {
+/// True if a JSON text has half of a surrogate pair. Some JSON parsers accept it and others refuse it.
+pub fn has_lone_surrogate(json: &[u8]) -> bool {
     // Most texts have no escape at all.
     let has_escape = memchr::memchr(b'\\', json).is_some()
         && memchr::memmem::find_iter(json, br"\u")
             .any(|at| matches!(json.get(at + 2), Some(b'd' | b'D')));
-    has_escape && mended(json).is_some()
+    has_escape && to_strict(json).is_some()
 }
 
-/// The text, of the same length, with blanks in the place of comments and of commas before closing brackets, and a
-/// replacement character for each half of a surrogate pair. `None` if there are none of these.
-fn mended(json: &[u8]) -> Option<Vec<u8>> {
-    let mut mender = Mender {
+/// Converts lenient JSON to strict JSON of the same length: comments and commas before closing brackets become blanks,
+/// and each half of a surrogate pair becomes a replacement character. `None` if there are none of these.
+fn to_strict(json: &[u8]) -> Option<Vec<u8>> {
+    let mut converter = StrictConverter {
         text: json.to_vec(),
         at: 0,
         found: false,
     };
-    mender.run();
-    mender.found.then_some(mender.text)
+    converter.run();
+    converter.found.then_some(converter.text)
 }
 
-struct Mender {
+struct StrictConverter {
     text: Vec<u8>,
     at: usize,
+    /// True if anything was replaced.
     found: bool,
 }
 
-impl Mender {
+impl StrictConverter {
     fn run(&mut self) {
-        // `comma` is the position of a possibly trailing comma, `value` marks that a value came last.
+        // `comma` is the position of a comma that may be a trailing one. `value` is true if the last token ended a
+        // value.
         let (mut comma, mut value) = (None, false);
         while let Some(byte) = self.text.get(self.at).copied() {
             let start = self.at;
@@ -337,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_read_as_clients_write_it() {
+    fn lenient_json_is_read() {
         for (text, expected) in [
             (r#"{"a": 1,}"#, Some(json!({ "a": 1 }))),
             (
@@ -384,14 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn half_pairs_are_told_from_whole_ones() {
+    fn lone_surrogates_are_distinguished_from_pairs() {
         for (text, has) in [
             (&br#""\ud83d\ude00""#[..], false),
             (br#""\ud83d""#, true),
             (br#""\\ud83d""#, false),
             (br#""\u0041""#, false),
         ] {
-            assert_eq!(has_half_pair(text), has, "{}", text.escape_ascii());
+            assert_eq!(has_lone_surrogate(text), has, "{}", text.escape_ascii());
         }
     }
 
@@ -478,9 +481,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn mending_keeps_the_length_and_what_is_right(text in r#"[\[\]{},:"\\/*u d83e1\n]{0,60}"#) {
-            if let Some(mended) = mended(text.as_bytes()) {
-                prop_assert_eq!(mended.len(), text.len());
+        fn conversion_keeps_the_length_and_strict_json(text in r#"[\[\]{},:"\\/*u d83e1\n]{0,60}"#) {
+            if let Some(strict) = to_strict(text.as_bytes()) {
+                prop_assert_eq!(strict.len(), text.len());
             }
             if let Ok(value) = serde_json::from_str::<Value>(&text) {
                 prop_assert_eq!(parse_json(text.as_bytes()).ok(), Some(value));

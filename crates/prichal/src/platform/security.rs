@@ -1,7 +1,7 @@
 //! The security log: accepted and refused credentials, and changes to everything on which trust rests.
 //!
-//! A line has the target [`TARGET`], which tells it from all others. Operators may also have these lines in a file of
-//! their own (`--security-log`). Lines name ids, never a secret.
+//! A line has the target [`TARGET`], which distinguishes it from all others. Operators may also have these lines in a
+//! file of their own (`--security-log`). Lines name ids, never a secret.
 
 use std::{
     net::IpAddr,
@@ -25,7 +25,7 @@ pub const TARGET: &str = "prichal::security";
 /// An event of the security log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A request without good credentials.
+    /// A request without valid credentials.
     Unauthenticated,
     /// A request whose credentials do not allow what it wants.
     Forbidden,
@@ -42,7 +42,7 @@ pub enum Event {
     MasterKeyReplaced,
     /// The previous master key is no longer needed.
     MasterKeyRetired,
-    /// A sealed value cannot be opened with any master key in its place.
+    /// A sealed value cannot be opened: no master key fits, or it belongs to another row.
     SealedValueLost,
     /// A channel was given another local token.
     ChannelTokenRotated,
@@ -170,7 +170,7 @@ pub struct Request {
     actor: Mutex<Option<Actor>>,
 }
 
-/// The originator of an action, as lines name him.
+/// The originator of an action, as lines name it.
 #[derive(Clone, Debug)]
 pub struct Actor {
     name: String,
@@ -211,7 +211,8 @@ impl Request {
         self.is_known.store(true, Relaxed);
     }
 
-    /// True once if the request counts as a guess. A request whose credential was refused does.
+    /// Returns true if the request counts as a guess and was not counted before. A request whose credential was refused
+    /// counts.
     pub fn takes_guess(&self, refused: bool) -> bool {
         if refused && self.shows_credential && !self.is_known.load(Relaxed) {
             self.set_guessing();
@@ -230,7 +231,7 @@ tokio::task_local! {
     pub static REQUEST: Arc<Request>;
 }
 
-/// Runs work in the name of an actor and an address, as if a request had asked for it. Within a request, the
+/// Runs work in the name of an actor and an address, like the work of a request. Within a request, the
 /// request's own actor stays.
 pub fn by<F: Future>(
     app: &Platform,

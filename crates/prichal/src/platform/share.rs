@@ -2,7 +2,7 @@
 //!
 //! Of several waiting workspaces, the one that holds the least goes first. Workspaces that hold the same amount take
 //! turns, however many waiters each has. A workspace at its share waits for its own permits. The first waiter waits
-//! until there is room for it and is not overtaken by smaller ones.
+//! until there is enough capacity for it, and is not overtaken by smaller ones.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -36,7 +36,7 @@ struct Waiter {
     answer: oneshot::Sender<Permit>,
 }
 
-/// A part of the room, given back on drop.
+/// A part of the capacity, given back on drop.
 #[derive(Debug)]
 pub struct Permit {
     room: FairShare,
@@ -53,7 +53,7 @@ impl Drop for Permit {
 }
 
 impl FairShare {
-    /// A room of size `all`, of which one workspace may hold `share`.
+    /// A capacity of `all`, of which one workspace may hold `share`.
     pub fn new(all: usize, share: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             all,
@@ -66,19 +66,19 @@ impl FairShare {
         })))
     }
 
-    /// Waits for room. A size beyond the share is cut to the share.
+    /// Waits for free capacity. A size beyond the share is cut to the share.
     pub async fn take(&self, workspace: WorkspaceId, size: usize) -> Permit {
         loop {
             // The answer is missing only if the task that owed it has panicked.
-            if let Ok(permit) = self.stand_in_line(workspace, size).await {
+            if let Ok(permit) = self.enqueue(workspace, size).await {
                 return permit;
             }
         }
     }
 
-    /// Takes room if there is some now.
+    /// Takes capacity if it is free now.
     pub fn try_take(&self, workspace: WorkspaceId, size: usize) -> Option<Permit> {
-        self.stand_in_line(workspace, size).try_recv().ok()
+        self.enqueue(workspace, size).try_recv().ok()
     }
 
     /// The workspaces that hold their whole share.
@@ -88,13 +88,13 @@ impl FairShare {
         full.map(|(workspace, _)| *workspace).collect()
     }
 
-    /// The free room.
+    /// The free capacity.
     pub fn free(&self) -> usize {
         let state = self.lock();
         state.all - state.taken
     }
 
-    fn stand_in_line(&self, workspace: WorkspaceId, size: usize) -> oneshot::Receiver<Permit> {
+    fn enqueue(&self, workspace: WorkspaceId, size: usize) -> oneshot::Receiver<Permit> {
         let (answer, turn) = oneshot::channel();
         let mut state = self.lock();
         state.line_up(workspace, size, answer);
@@ -102,8 +102,8 @@ impl FairShare {
         turn
     }
 
-    /// Admits waiters that fit. They are told after the state is unlocked, since a waiter that has gone away gives
-    /// its part back.
+    /// Admits waiters that fit. Their permits are sent after the state is unlocked, because the permit of a cancelled
+    /// waiter is dropped, which locks the state again.
     fn admit(&self, mut state: MutexGuard<'_, State>) {
         let mut admitted = Vec::new();
         while let Some((workspace, waiter)) = state.next() {
@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Drops waiters at the head of a line that have gone away.
+    /// Drops cancelled waiters at the head of a queue.
     fn prune(&mut self) {
         self.waiting.retain(|_, line| {
             let gone = line.iter().position(|waiter| !waiter.answer.is_closed());
@@ -161,7 +161,7 @@ impl State {
         });
     }
 
-    /// The next waiter; `None` if there is no room for it.
+    /// The next waiter. `None` if there is not enough capacity for it.
     fn next(&mut self) -> Option<(WorkspaceId, Waiter)> {
         self.prune();
         let ranked = self.waiting.iter().filter_map(|(workspace, line)| {
@@ -206,10 +206,10 @@ mod tests {
             .map(|_| room.try_take(workspace(1), 1).expect("room"))
             .collect();
         assert!(room.try_take(workspace(1), 1).is_none(), "it has its share");
-        let mut more = room.stand_in_line(workspace(1), 1);
-        let mut large = room.stand_in_line(workspace(2), SHARE);
+        let mut more = room.enqueue(workspace(1), 1);
+        let mut large = room.enqueue(workspace(2), SHARE);
         assert!(large.try_recv().is_err() && room.free() == 4);
-        let mut small = room.stand_in_line(workspace(3), 1);
+        let mut small = room.enqueue(workspace(3), 1);
         assert!(small.try_recv().is_err(), "it does not overtake");
         held.truncate(4);
         assert!(large.try_recv().is_ok(), "the one with the least is first");
@@ -220,8 +220,8 @@ mod tests {
     fn a_waiter_that_has_gone_away_is_passed_over() {
         let room = FairShare::new(1, 1);
         let held = room.try_take(workspace(1), 1);
-        drop(room.stand_in_line(workspace(2), 1));
-        let mut next = room.stand_in_line(workspace(3), 1);
+        drop(room.enqueue(workspace(2), 1));
+        let mut next = room.enqueue(workspace(3), 1);
         drop(held);
         assert!(next.try_recv().is_ok());
     }
@@ -230,13 +230,11 @@ mod tests {
     fn a_workspace_does_not_wait_for_the_line_of_another() {
         let room = FairShare::new(1, 1);
         let mut held = room.try_take(workspace(1), 1);
-        let mut many: Vec<_> = (0..100)
-            .map(|_| room.stand_in_line(workspace(1), 1))
-            .collect();
+        let mut many: Vec<_> = (0..100).map(|_| room.enqueue(workspace(1), 1)).collect();
         let mut turns = Vec::new();
         for n in 0..5 {
             // Two others return as soon as each has had its turn.
-            let mut others = [2, 3].map(|one| room.stand_in_line(workspace(one), 1));
+            let mut others = [2, 3].map(|one| room.enqueue(workspace(one), 1));
             for _ in 0..3 {
                 held = None;
                 assert!(held.is_none(), "its part is given back");
@@ -289,7 +287,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Come(of, size) => {
-                        let turn = room.stand_in_line(workspace(of), size);
+                        let turn = room.enqueue(workspace(of), size);
                         line.push((of, size.min(SHARE), turn));
                     }
                     Step::End(n) if !held.is_empty() => drop(held.remove(n % held.len())),
@@ -297,7 +295,7 @@ mod tests {
                     Step::End(_) | Step::GoAway(_) => {}
                 }
                 // A waiter that has gone away is noticed with the next arrival or end.
-                drop(room.stand_in_line(workspace(9), 1));
+                drop(room.enqueue(workspace(9), 1));
                 settle(&mut line, &mut held);
                 let own = |of: u8| -> usize { held.iter().filter(|one| one.0 == of).map(|one| one.1.size).sum() };
                 let taken: usize = held.iter().map(|one| one.1.size).sum();

@@ -27,7 +27,7 @@ type HmacSha256 = Hmac<Sha256>;
 pub struct AccessKey {
     pub workspace: WorkspaceId,
     pub integration: IntegrationId,
-    /// The install that the key belongs to and ends with.
+    /// The installation that the key belongs to. The key is invalid once that installation has ended.
     pub round: i64,
     /// In whole seconds since 1970.
     pub expires: i64,
@@ -35,11 +35,11 @@ pub struct AccessKey {
     pub name: String,
 }
 
-/// The column and row that a sealed value belongs to. It opens nowhere else.
-pub struct Place(Vec<u8>);
+/// The column and row that a sealed value belongs to. The value cannot be opened for another column or row.
+pub struct CellRef(Vec<u8>);
 
-impl Place {
-    /// A place by the name of its column and the key of its row, the workspace first.
+impl CellRef {
+    /// A cell, by the name of its column and the key of its row. The key begins with the workspace.
     pub fn new(column: &str, row: &[&dyn Display]) -> Self {
         let mut parts = vec![column.to_owned()];
         parts.extend(row.iter().map(ToString::to_string));
@@ -83,18 +83,18 @@ impl Keys {
         prefix
     }
 
-    fn decrypt(&self, nonce_and_text: &[u8], place: &[u8]) -> Option<Vec<u8>> {
+    fn decrypt(&self, nonce_and_text: &[u8], associated: &[u8]) -> Option<Vec<u8>> {
         let (nonce, text) = nonce_and_text.split_at_checked(NONCE)?;
         let nonce: [u8; NONCE] = nonce.try_into().ok()?;
         let payload = Payload {
             msg: text,
-            aad: place,
+            aad: associated,
         };
         self.sealing.decrypt(&XNonce::from(nonce), payload).ok()
     }
 
-    fn open(&self, sealed: &[u8], place: &Place) -> Option<Vec<u8>> {
-        self.decrypt(sealed.strip_prefix(&self.prefix())?, &place.0)
+    fn open(&self, sealed: &[u8], cell: &CellRef) -> Option<Vec<u8>> {
+        self.decrypt(sealed.strip_prefix(&self.prefix())?, &cell.0)
     }
 
     fn hash(&self, value: &str) -> String {
@@ -122,7 +122,7 @@ pub struct Vault {
     previous_until: AtomicI64,
     /// True while the previous key still seals, because some nodes do not know the current one.
     seals_with_previous: AtomicBool,
-    /// True while sealed values of the old form, without a place, are opened.
+    /// True while sealed values of the old form, which are bound to no cell, are opened.
     opens_unbound: AtomicBool,
 }
 
@@ -187,7 +187,7 @@ impl Vault {
         self.previous_until.store(from.micros(), Relaxed);
     }
 
-    /// Refuses sealed values of the old form, without a place.
+    /// Refuses sealed values of the old form from now on. They are bound to no cell.
     pub fn refuse_unbound(&self) {
         self.opens_unbound.store(false, Relaxed);
     }
@@ -197,22 +197,22 @@ impl Vault {
         self.current.prefix()
     }
 
-    /// Encrypts a text that is stored at a place.
-    pub fn seal(&self, place: &Place, text: &[u8]) -> Vec<u8> {
-        Self::seal_with(self.sealing(), place, text)
+    /// Encrypts a text that is stored in a cell.
+    pub fn seal(&self, cell: &CellRef, text: &[u8]) -> Vec<u8> {
+        Self::seal_with(self.sealing(), cell, text)
     }
 
     /// Encrypts with the current key, even while the previous one seals.
-    pub fn seal_anew(&self, place: &Place, text: &[u8]) -> Vec<u8> {
-        Self::seal_with(&self.current, place, text)
+    pub fn seal_anew(&self, cell: &CellRef, text: &[u8]) -> Vec<u8> {
+        Self::seal_with(&self.current, cell, text)
     }
 
-    fn seal_with(keys: &Keys, place: &Place, text: &[u8]) -> Vec<u8> {
+    fn seal_with(keys: &Keys, cell: &CellRef, text: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
         fill_random(&mut nonce);
         let payload = Payload {
             msg: text,
-            aad: &place.0,
+            aad: &cell.0,
         };
         let sealed = keys.sealing.encrypt(&XNonce::from(nonce), payload);
         let mut out = keys.prefix().to_vec();
@@ -221,10 +221,10 @@ impl Vault {
         out
     }
 
-    /// Decrypts a value that [`Self::seal`] made for the same place. `None` if it belongs to another place, was
+    /// Decrypts a value that [`Self::seal`] made for the same cell. `None` if it belongs to another cell, was
     /// sealed with an unknown key, or is damaged.
-    pub fn open(&self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
-        let bound = self.keys().find_map(|keys| keys.open(sealed, place));
+    pub fn open(&self, cell: &CellRef, sealed: &[u8]) -> Option<Vec<u8>> {
+        let bound = self.keys().find_map(|keys| keys.open(sealed, cell));
         bound.or_else(|| {
             let mut keys = self.keys().filter(|_| self.opens_unbound.load(Relaxed));
             keys.find_map(|keys| keys.decrypt(sealed, b""))
@@ -356,8 +356,8 @@ mod tests {
         }
     }
 
-    fn place(row: u128) -> Place {
-        Place::new(
+    fn cell(row: u128) -> CellRef {
+        CellRef::new(
             "channel.tokens",
             &[&Uuid::from_u128(1), &Uuid::from_u128(row)],
         )
@@ -366,16 +366,16 @@ mod tests {
     #[test]
     fn sealed_texts_open_with_their_own_key_and_in_their_own_place_only() {
         let vault = Vault::new(&[7; 32]);
-        let sealed = vault.seal(&place(2), b"secret");
+        let sealed = vault.seal(&cell(2), b"secret");
         assert_eq!(
-            vault.open(&place(2), &sealed).as_deref(),
+            vault.open(&cell(2), &sealed).as_deref(),
             Some(&b"secret"[..])
         );
-        assert_eq!(vault.open(&place(3), &sealed), None);
-        assert_eq!(Vault::new(&[8; 32]).open(&place(2), &sealed), None);
-        assert_eq!(vault.open(&place(2), &sealed[..20]), None);
+        assert_eq!(vault.open(&cell(3), &sealed), None);
+        assert_eq!(Vault::new(&[8; 32]).open(&cell(2), &sealed), None);
+        assert_eq!(vault.open(&cell(2), &sealed[..20]), None);
         assert_ne!(
-            vault.seal(&place(2), b"secret"),
+            vault.seal(&cell(2), b"secret"),
             sealed,
             "each time with a nonce of its own"
         );
@@ -384,8 +384,8 @@ mod tests {
     #[test]
     fn the_parts_of_a_place_cannot_be_shifted() {
         assert_ne!(
-            Place::new("a", &[&"b", &"cd"]).0,
-            Place::new("a", &[&"bc", &"d"]).0
+            CellRef::new("a", &[&"b", &"cd"]).0,
+            CellRef::new("a", &[&"bc", &"d"]).0
         );
     }
 
@@ -398,12 +398,9 @@ mod tests {
             .sealing
             .encrypt(&XNonce::from(nonce), &b"old"[..]);
         let unbound = [&nonce[..], &sealed.expect("sealed")].concat();
-        assert_eq!(
-            vault.open(&place(2), &unbound).as_deref(),
-            Some(&b"old"[..])
-        );
+        assert_eq!(vault.open(&cell(2), &unbound).as_deref(), Some(&b"old"[..]));
         vault.refuse_unbound();
-        assert_eq!(vault.open(&place(2), &unbound), None);
+        assert_eq!(vault.open(&cell(2), &unbound), None);
     }
 
     #[test]
@@ -413,17 +410,17 @@ mod tests {
         let new = Vault::new(&[8; 32]);
         let now = Timestamp::default();
         assert!(vault.verify(&old.issue(&key()), now).is_some());
-        let sealed = old.seal(&place(2), b"secret");
-        assert!(vault.open(&place(2), &sealed).is_some());
+        let sealed = old.seal(&cell(2), b"secret");
+        assert!(vault.open(&cell(2), &sealed).is_some());
         assert!(!vault.is_current(&sealed));
         vault.hold_back(true);
-        let held_back = vault.seal(&place(2), b"secret");
-        assert!(old.open(&place(2), &held_back).is_some());
+        let held_back = vault.seal(&cell(2), b"secret");
+        assert!(old.open(&cell(2), &held_back).is_some());
         assert!(old.verify(&vault.issue(&key()), now).is_some());
         assert_eq!(vault.secret_hashes("x")[0], old.current_hash("x"));
         vault.hold_back(false);
-        let sealed = vault.seal(&place(2), b"secret");
-        assert!(vault.is_current(&sealed) && new.open(&place(2), &sealed).is_some());
+        let sealed = vault.seal(&cell(2), b"secret");
+        assert!(vault.is_current(&sealed) && new.open(&cell(2), &sealed).is_some());
         assert_eq!(vault.secret_hashes("x")[0], new.current_hash("x"));
         assert_eq!(vault.secret_hashes("x").len(), 2);
 

@@ -40,8 +40,8 @@ struct Begun {
 }
 
 impl Writes {
-    /// Checks a workspace that has written `total` bytes in all. The error is the end of its wait.
-    fn look(
+    /// Checks a workspace that has written `written` bytes in total. The error is the end of its wait.
+    fn check(
         &self,
         workspace: WorkspaceId,
         written: u64,
@@ -141,7 +141,7 @@ pub fn over(app: &Platform, workspace: WorkspaceId) -> Option<Timestamp> {
         return None;
     }
     let (written, now) = (app.db.bytes_written(workspace), app.clock.now());
-    app.writes.look(workspace, written, most, now).err()
+    app.writes.check(workspace, written, most, now).err()
 }
 
 /// The workspaces over their rate, and the first time that one of them may write again.
@@ -181,20 +181,28 @@ mod tests {
             WorkspaceId(Uuid::from_u128(2)),
         );
         let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
-        let look = |of, written, secs| writes.look(of, written, 100, at(secs));
-        assert_eq!(look(one, 1000, 0), Ok(()), "what was before does not count");
-        assert_eq!(look(one, 1099, 10), Ok(()));
-        assert_eq!(look(one, 1100, 20), Err(at(60)));
-        assert_eq!(look(other, 5, 20), Ok(()));
+        let check = |of, written, secs| writes.check(of, written, 100, at(secs));
+        assert_eq!(
+            check(one, 1000, 0),
+            Ok(()),
+            "what was before does not count"
+        );
+        assert_eq!(check(one, 1099, 10), Ok(()));
+        assert_eq!(check(one, 1100, 20), Err(at(60)));
+        assert_eq!(check(other, 5, 20), Ok(()));
         assert_eq!(writes.over(at(20)), (vec![one], Some(at(60))));
-        assert_eq!(look(one, 1500, 59), Err(at(60)));
-        assert_eq!(look(one, 1500, 60), Ok(()));
+        assert_eq!(check(one, 1500, 59), Err(at(60)));
+        assert_eq!(check(one, 1500, 60), Ok(()));
         assert_eq!(writes.over(at(60)), (vec![], None));
         writes.promise(one, 70);
-        assert_eq!(look(one, 1529, 61), Ok(()));
-        assert_eq!(look(one, 1530, 61), Err(at(120)), "what is promised counts");
+        assert_eq!(check(one, 1529, 61), Ok(()));
+        assert_eq!(
+            check(one, 1530, 61),
+            Err(at(120)),
+            "what is promised counts"
+        );
         writes.keep(one, 70);
-        assert_eq!(look(one, 1530, 61), Ok(()));
-        assert_eq!(look(one, 1600, 61), Err(at(120)));
+        assert_eq!(check(one, 1530, 61), Ok(()));
+        assert_eq!(check(one, 1600, 61), Err(at(120)));
     }
 }

@@ -153,7 +153,7 @@ async fn orphans_go_once_no_upload_can_still_want_them() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_bound_in_the_last_moment_is_lost() {
+async fn a_file_bound_in_the_last_moment_is_not_removed() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(&dir).await;
     let mut files = Vec::new();
@@ -177,7 +177,7 @@ async fn nothing_that_was_bound_in_the_last_moment_is_lost() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_for_a_time_is_forgotten_after_it() {
+async fn expired_records_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(&dir).await;
     let start = app.clock.now();
@@ -326,7 +326,7 @@ async fn remembered(app: &App, id: IntegrationId) -> (usize, usize, usize) {
 }
 
 #[tokio::test]
-async fn the_running_sweep_goes_by_the_app_s_clock_and_ends_when_told_to() {
+async fn the_running_sweep_uses_the_apps_clock_and_ends_at_stop() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(&dir).await;
     let file = upload(&app).await;

@@ -93,7 +93,7 @@ impl Call {
     }
 
     /// The comparable part of a server's record.
-    pub fn told(communication: &Value) -> Value {
+    pub fn comparable(communication: &Value) -> Value {
         let call = &communication["data"]["call"];
         let mut items = call["items"].clone();
         for item in items.as_array_mut().into_iter().flatten() {

@@ -259,7 +259,7 @@ pub async fn verify(
         match known.get(&call.external_id).map(Vec::as_slice) {
             None | Some([]) => wrong.push(format!("{}: there is no record", call.external_id)),
             Some([one]) => {
-                let (told, expected) = (Call::told(one), call.expected());
+                let (told, expected) = (Call::comparable(one), call.expected());
                 if told != expected {
                     wrong.push(format!(
                         "{} ({:?}): {told} instead of {expected}",

@@ -82,7 +82,7 @@ impl super::Target for DocumentHooks {
         }
         streak.on_failure(now, verdict == Verdict::Exhausted);
         batch.streak = Some(*streak);
-        if streak.pauses(now) {
+        if streak.should_pause(now) {
             batch.health = Some(HealthChange::Paused);
         }
     }
@@ -189,7 +189,7 @@ fn headers(
     match Secrets::open(&app.vault, hook.workspace, &hook.secrets) {
         Ok(secrets) => put(
             SIGNATURE,
-            sign_document_event(secrets.good_at(now), now.secs(), body),
+            sign_document_event(secrets.valid_at(now), now.secs(), body),
         ),
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, workspace = %hook.workspace, webhook.id = %hook.id, "webhook {}: its call is not signed, because its secrets cannot be opened", hook.id);

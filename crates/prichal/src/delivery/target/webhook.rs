@@ -65,10 +65,10 @@ impl super::Target for Webhooks {
         if verdict == Verdict::Delivered {
             if state.streak.on_success() {
                 batch.streak = Some(state.streak);
-                state.is_well = false;
+                state.is_healthy = false;
             }
-            if !state.is_well {
-                state.is_well = true;
+            if !state.is_healthy {
+                state.is_healthy = true;
                 batch.health = Some(HealthChange::Recovered);
             }
             return;

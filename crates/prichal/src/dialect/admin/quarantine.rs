@@ -109,7 +109,7 @@ pub(super) async fn release_quarantined(
     };
     let released = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let released = released.ok_or_else(|| unknown(&id))?;
-    app.journal.released(&released.item);
+    app.journal.forget_held(&released.item);
     note(Event::QuarantineReleased, &released);
     wake(&app, &released);
     Ok(StatusCode::NO_CONTENT)
@@ -141,7 +141,7 @@ pub(super) async fn drop_quarantined(
     };
     let gone = app.db.write(WorkspaceId(Uuid::nil()), write).await?;
     let gone = gone.ok_or_else(|| unknown(&id))?;
-    app.journal.released(&gone.item);
+    app.journal.forget_held(&gone.item);
     note(Event::QuarantineDropped, &gone);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -168,7 +168,7 @@ fn unknown(id: &str) -> Error {
 /// Wakes the task of this node that takes the released work up. Other nodes find it when they poll.
 fn wake(app: &App, released: &Suspect) {
     match released.item.kind {
-        Kind::Run => app.channels.queue.look(),
+        Kind::Run => app.channels.queue.request_poll(),
         Kind::Delivery => app.dispatch.check_side_queues(),
         Kind::Tick => app.dispatch.ticks_changed(),
         Kind::Bulk => app.bulk.notify_one(),

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The most trust anchors of a workspace.
+/// The maximum number of trust anchors of a workspace.
 const MAX_TRUST_ANCHORS: usize = 100;
 
 const FIELDS: &[Field] = &[

@@ -10,7 +10,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     integration::{self, Revocation},
-    walk as walks,
+    job::Kind as JobKind,
     workspace::{self, Workspace},
 };
 use serde::Serialize;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::caller::{Administrator, Requester};
 use crate::{
     app::App,
-    domain::walk,
+    domain::job,
     error::{Code, Error, Result},
     http::{
         body::Raw,
@@ -281,7 +281,7 @@ pub(super) async fn delete_workspace(
                 integration::revoke(tx, *revocation, now)?;
             }
             workspace::delete(tx, id, now)?;
-            walk::begin(tx, id, walks::Kind::Workspace, "", &())?;
+            job::begin(tx, id, JobKind::ClearWorkspace, "", &())?;
             Ok::<_, Error>(ended)
         })
         .await?;
@@ -292,10 +292,10 @@ pub(super) async fn delete_workspace(
     app.channels.forget_channels();
     app.channels.forget_scripts();
     // Closes the websockets of its channels.
-    app.channels.sockets.heard(id);
+    app.channels.sockets.workspace_changed(id);
     security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
-    crate::delivery::walk::finish(&app, id, walks::Kind::Workspace).await?;
+    crate::delivery::job::finish(&app, id, JobKind::ClearWorkspace).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -41,7 +41,7 @@ use crate::{
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
 
-/// The bytes that a workspace's entities of one collection may have in total.
+/// The maximum number of bytes of a workspace's entities of one collection.
 const MAX_TOTAL_BYTES: i64 = 16 << 20;
 
 /// The verbs of a collection.
@@ -51,7 +51,7 @@ const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
 pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     /// The name of one entity, for messages.
     const NOUN: &'static str;
-    /// The entities that a workspace may have.
+    /// The maximum number of entities in a workspace.
     const MAX_COUNT: i64;
     /// The fields that `filter`, `order` and `mask` may name.
     const NAMES: &'static FieldNames;

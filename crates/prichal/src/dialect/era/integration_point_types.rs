@@ -10,7 +10,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
-use prichal_store::{Tx, resource::Kind, walk as walks};
+use prichal_store::{Tx, job::Kind as JobKind, resource::Kind};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::App,
-    delivery::walk,
+    delivery::job,
     domain::channel::{retype, type_of},
     error::Result,
     http::{body::Raw, extract::Path, idempotency::IdempotencyKey, page::Query},
@@ -46,7 +46,7 @@ pub(super) struct TypeModel {
     send_svcscriptcode_ws: String,
     url: String,
     issync: Option<bool>,
-    /// The channels of this type that a workspace may have.
+    /// The maximum number of channels of this type.
     quota: Option<i64>,
     ext: Object,
 }
@@ -108,15 +108,15 @@ impl Resource for ChannelType {
         app.channels.forget_channels();
     }
 
-    /// Its channels take its fields over.
+    /// Applies the type to its channels.
     async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
-        walk::finish(app, workspace, walks::Kind::Type).await
+        job::finish(app, workspace, JobKind::ApplyType).await
     }
 
     plainly_stored!(Kind::ChannelType, type_of);
 }
 
-/// Create a type of channels. Channels of this type that are there already take over what it fixes.
+/// Create a type of channels. Existing channels of this type get its fixed fields.
 #[utoipa::path(post, path = "/rest/v1/service/integration_point_types", tag = "channels",
     params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
     request_body = TypeModel, responses((status = 200, body = TypeModel)))]

@@ -15,7 +15,9 @@ use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{
     Conn, Tx, channel,
     delivery::{self, Attempt, AttemptFilter, STATUSES},
-    entity, kv, resource, walk as walks,
+    entity,
+    job::{BATCH_ROWS, Kind as JobKind},
+    kv, resource,
 };
 use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
@@ -29,7 +31,7 @@ use crate::{
     app::App,
     domain::{
         channel::{close, closed, new_token, open, queue, request, type_of},
-        walk,
+        job,
     },
     error::{Code, Error, Result},
     http::{
@@ -58,12 +60,12 @@ pub(super) struct IntegrationPoint {
     id: String,
     code: String,
     r#type: String,
-    /// The token of outside systems. The server makes it; `rotate_token` exchanges it.
+    /// The token of outside systems. The server creates it; `rotate_token` replaces it.
     token_local: String,
     token_remote: String,
     token_remote2: String,
     url: String,
-    /// The script that is run for an HTTP request that comes in.
+    /// The script that is run for an incoming HTTP request.
     recv_svcscriptcode: String,
     /// The script that takes messages of a websocket.
     recv_svcscriptcode_ws: String,
@@ -74,7 +76,7 @@ pub(super) struct IntegrationPoint {
     /// `title`, `comment`, `allow_files_api`, `issync`; once set also `recv_timeout`, `roles`, `userid`,
     /// `ip_mask`, `filter_capabilities`.
     opts: Object,
-    /// `ct` and `lwt`, when it was made and changed, and whatever clients add.
+    /// `ct` and `lwt`, the times of creation and of the last change, and members that clients add.
     ext: Object,
 }
 
@@ -162,14 +164,14 @@ impl Resource for Channel {
     }
 
     fn remove(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
-        // Most channels have no more values than one bite.
+        // Most channels have fewer values than a batch, so no job is needed.
         let id = EntityId(self.id);
-        let gone = kv::remove_some(tx, workspace, id, walks::BITE)?;
-        if i64::try_from(gone).is_ok_and(|gone| gone < walks::BITE) {
+        let gone = kv::remove_some(tx, workspace, id, BATCH_ROWS)?;
+        if i64::try_from(gone).is_ok_and(|gone| gone < BATCH_ROWS) {
             return Ok(());
         }
-        let kind = walks::Kind::Kept;
-        walk::begin(tx, workspace, kind, &id.to_string(), &())
+        let kind = JobKind::ClearValues;
+        job::begin(tx, workspace, kind, &id.to_string(), &())
     }
 
     fn forget(app: &App, _: WorkspaceId) {
@@ -178,7 +180,7 @@ impl Resource for Channel {
 
     /// Deletes the values that its scripts have stored.
     async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
-        crate::delivery::walk::finish(app, workspace, walks::Kind::Kept).await
+        crate::delivery::job::finish(app, workspace, JobKind::ClearValues).await
     }
 
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {
@@ -280,7 +282,7 @@ pub(super) async fn create_integration_point(
     collection::create::<Channel>(admin, key, headers, body).await
 }
 
-/// List the channels, by default in the order of their making.
+/// List the channels, by default in the order of their creation.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points", tag = "channels",
     params(("filter" = Option<String>, Query, description = "A JSON object: fields and the values they must have"),
         ("mask" = Option<String>, Query, description = "The fields to show, with commas between"),
@@ -374,8 +376,12 @@ pub(super) async fn rotate_token(
     let (answer, done) = write_once_and(&tenant, key, &body, write).await?;
     if done.is_some() {
         Channel::forget(&tenant.app, tenant.workspace);
-        // Closes the websockets of a token that is not valid any more.
-        tenant.app.channels.sockets.heard(tenant.workspace);
+        // Closes the websockets of a token that is no longer valid.
+        tenant
+            .app
+            .channels
+            .sockets
+            .workspace_changed(tenant.workspace);
         let object = format!("channel:{id}");
         security::record(Event::ChannelTokenRotated, Some(tenant.workspace), &object);
     }
@@ -385,7 +391,7 @@ pub(super) async fn rotate_token(
 /// The text of a message as it came if it is strict JSON, else written anew.
 fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
     let meant = collection::read_json(headers, body)?;
-    let is_whole = !reading::has_half_pair(body);
+    let is_whole = !reading::has_lone_surrogate(body);
     let came = serde_json::from_slice::<&RawValue>(body).ok();
     let came = came.filter(|_| is_whole);
     Ok(came.map_or_else(|| meant.to_string(), |came| came.get().to_owned()))
@@ -487,7 +493,7 @@ pub(super) struct AttemptList {
     items: Vec<AttemptModel>,
 }
 
-/// List what the attempts at a channel's messages came to, newest first.
+/// List the attempts to send a channel's messages, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",

@@ -28,7 +28,7 @@ pub(super) async fn check_token(
     let found = tenant.app.db.read(read).await;
     let (domain, channel) = found.inspect_err(|error| {
         if let Error::Refused(_) = error {
-            guess::missed();
+            guess::mark_guess();
         }
     })?;
     let href = format!("/rest/v1/service/integration_points/{channel}");

@@ -42,7 +42,7 @@ use crate::{
     platform::access,
 };
 
-/// The parameters of one start.
+/// The maximum number of parameters of a start.
 const MAX_PARAMS: usize = 9;
 /// The vendor's name of a location. This server has only one.
 pub(super) const SITE: &str = "main";

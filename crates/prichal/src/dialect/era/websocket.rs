@@ -38,13 +38,13 @@ use crate::{
     platform::{memory::Payer, security},
 };
 
-/// The longest frame, and the longest message, in bytes.
+/// The maximum size of a frame and of a message, in bytes.
 const MAX_MESSAGE: usize = 1 << 20;
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// The read buffer of one websocket, in bytes. It is small because thousands of websockets are mostly idle.
 const READ_BUFFER: usize = 4096;
 
-/// Opens a websocket to the channel whose token the request has.
+/// Opens a websocket to the channel that the token of the request belongs to.
 pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<Response> {
     let (mut parts, _) = request.into_parts();
     let version = app.channels.sockets.rights();

@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_are_what_the_name_says() {
+    fn contents_must_match_the_extension() {
         assert!(taken(".pdf", &[b"%P", b"DF-1.7 ..."]));
         assert!(!taken(".pdf", &[b"PK\x03\x04"]));
         assert!(taken(

@@ -32,7 +32,7 @@ use crate::{
     platform::{access, quota, reading::parse_json, security::Actor},
 };
 
-/// The elements of one call.
+/// The maximum number of elements of a call.
 const MAX_ELEMENTS: usize = 1000;
 
 /// The calls, by the name under which the store holds their elements.

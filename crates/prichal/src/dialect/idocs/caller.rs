@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// The employees among whom one who acts for the company is searched.
+/// The maximum number of employees among whom an employee to act for the company is searched.
 const MAX_EMPLOYEES: i64 = 1000;
 
 /// The company that sends a request.
@@ -265,8 +265,8 @@ impl FromRequestParts<App> for Company {
 }
 
 impl Company {
-    /// Restores the company of an earlier request, with the present rights of its token. Refuses a token that is not
-    /// valid any more.
+    /// Restores the company of an earlier request, with the present rights of its token. Refuses a token that is no
+    /// longer valid.
     pub(super) async fn restore(
         app: &App,
         workspace: WorkspaceId,
@@ -296,7 +296,7 @@ impl Company {
     }
 }
 
-/// The POSTs that only read, beside the companions of bulk calls.
+/// The POSTs that only read, in addition to the companions of bulk calls.
 const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/external/documents-query/outbox",
     "/api/v3/sync/external/documents-query/inbox",

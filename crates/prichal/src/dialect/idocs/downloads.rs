@@ -68,7 +68,7 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
     };
     let blob = company.app.db.read(read).await.inspect_err(|error| {
         if let Error::NotFound(_) = error {
-            guess::missed();
+            guess::mark_guess();
         }
     })?;
     let contents = company.app.blobs.read(key(&blob), None).await?;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{error::Result, http::idempotency::JsonAnswer};
 
-/// The events of a page, by default.
+/// The default number of events of a page.
 const DEFAULT_LIMIT: i64 = 100;
 
 /// The vendor's model of a status change, in the feed and in the history.
@@ -21,8 +21,8 @@ pub(super) fn status_model(event: &LoggedEvent) -> Option<Value> {
     Some(change.body(event.workspace, event.seq, None))
 }
 
-/// Read on in the company's feed of status changes, from behind a cursor. The next page is behind
-/// `lastCursor`; without a cursor the feed is read from its beginning.
+/// Read the company's feed of status changes after a cursor. The next page begins after `lastCursor`. Without a cursor
+/// the feed is read from its beginning.
 #[utoipa::path(get, path = "/api/v3/sync/external/events", tag = "documents",
     params(("after" = Option<String>, Query), ("limit" = Option<i64>, Query)),
     responses((status = 200, body = Value)))]

@@ -47,11 +47,11 @@ use crate::{
 const MANAGE: &str = "WEBHOOK_MANAGE";
 /// The permission for the history.
 const VIEW: &str = "DOCUMENT_VIEW";
-/// The length of a URL, in characters.
+/// The maximum length of a URL, in characters.
 const MAX_URL: usize = 2000;
-/// The attempts of a page, by default.
+/// The default number of attempts of a page.
 const DEFAULT_ATTEMPTS: i64 = 50;
-/// The events that the history of one document shows.
+/// The maximum number of events in the history of a document.
 const MAX_EVENTS: i64 = 1000;
 
 fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
@@ -268,7 +268,7 @@ fn status(fields: &Fields<'_>) -> Result<Option<String>> {
     known.map(Some)
 }
 
-/// Deliver a period's events again, beside new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
+/// Deliver a period's events again, in addition to new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
 /// The deliveries have the header `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
     tag = "documents", request_body = Value, responses((status = 202, body = ReplayAnswer), (status = 404)))]
@@ -303,7 +303,7 @@ pub(super) async fn replay_events(
     };
     let (answer, key) = write_once_and(&company, key, &body, work).await?;
     if let Some(key) = key {
-        company.app.dispatch.nudge(key);
+        company.app.dispatch.wake_side_queue(key);
     }
     Ok(answer)
 }

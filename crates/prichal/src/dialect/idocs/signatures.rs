@@ -111,7 +111,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     Ok(bare(&report))
 }
 
-/// The page behind the QR code of a print form. It shows the signers to everybody who has the paper.
+/// The page behind the QR code of a print form. It shows the signers to everybody who has the printed document.
 pub(super) async fn check_page(
     State(app): State<App>,
     Path(id): Path<String>,

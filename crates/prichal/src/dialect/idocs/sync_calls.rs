@@ -27,11 +27,11 @@ calls! {
     create_outbox "/api/v3/sync/external/outbox/document/create" Create;
     /// Create an internal document: a draft.
     create_internal "/api/v3/sync/internal/document/create" CreateInternal;
-    /// Give an outgoing document its full route: it is on its way at once.
+    /// Give an outgoing document its full route, which starts at once.
     create_route "/api/v3/sync/external/outbox/route/create" Route;
-    /// Give an outgoing document a quick route: it leaves with the sender's signature.
+    /// Give an outgoing document a quick route: it is sent when the sender signs it.
     create_quick_route "/api/v3/sync/external/outbox/route/quick-route/create" QuickRoute;
-    /// Have employees look at an incoming document first.
+    /// Give an incoming document an internal route of employees.
     create_inbox_route "/api/v3/sync/external/inbox/route/create" InboxRoute;
     /// Give an internal document its route.
     create_internal_route "/api/v3/sync/internal/route/create" InternalRoute;
@@ -41,11 +41,11 @@ calls! {
     inbox_content "/api/v3/sync/external/inbox/signature/content-to-sign/generate" InboxContent;
     /// Sign an outgoing document, which is sent, or an internal one.
     outbox_sign "/api/v3/sync/external/outbox/signature/quick-sign/save" OutboxSign;
-    /// Sign an incoming document, which ends the company's part of it.
+    /// Sign an incoming document, which completes the company's part.
     inbox_sign "/api/v3/sync/external/inbox/signature/quick-sign/save" InboxSign;
-    /// Do what a node of an internal route asks for, or refuse.
+    /// Take the action of a node of an internal route, or refuse.
     act_on_route "/api/v3/sync/internal/route/action" Act;
-    /// Take a sent document back, as long as nobody has signed.
+    /// Recall a sent document, as long as no recipient has signed.
     recall_document "/api/v3/sync/external/outbox/document/recall" Recall;
     /// Refuse an incoming document.
     reject_document "/api/v3/sync/external/inbox/document/reject" Reject;

@@ -129,7 +129,7 @@ pub(super) async fn authorize_integration(
     };
     let found = app.db.read(find).await;
     if let Ok(_) | Err(Error::Unauthenticated) = found {
-        guess::tell(integration.id, &shown, found.is_ok());
+        guess::record_outcome(integration.id, &shown, found.is_ok());
     }
     let (workspace, found) = found?;
     authorize(&app, workspace, &found)

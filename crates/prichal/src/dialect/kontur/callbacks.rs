@@ -140,7 +140,7 @@ pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Resp
     answer(from, callback, report, false).await
 }
 
-/// Report that a call could not be made that a user asked for.
+/// Report that a call that a user asked for could not be made.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
     params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Response> {
@@ -205,8 +205,8 @@ pub(super) async fn call_redirect(from: Reporter, query: Query) -> Result<Respon
     Ok(json_text(StatusCode::OK, text))
 }
 
-/// Reads a body. Faults name line and position as the vendor's reader does, which also reports the whole body as missing
-/// then (`docs/contracts/kontur.md §2`).
+/// Reads a body. Faults name line and position as the vendor's reader does, which also reports the whole body as
+/// missing then (`docs/contracts/kontur.md §2`).
 pub(super) fn read<T>(
     name: &str,
     body: &[u8],
@@ -238,9 +238,9 @@ async fn answer<T: Clone + Send + 'static>(
 ) -> Result<Response> {
     let Reporter { member, exchange } = from;
     let (app, origin) = (member.app.clone(), member.origin());
-    let Callback { refs, told } = callback;
+    let Callback { refs, message } = callback;
     let write = move |tx: &mut Tx<'_>| {
-        let report = report(told.clone());
+        let report = report(message.clone());
         let (found, effect) = ingest::apply(&app, tx, &origin, &exchange, &refs, report)?;
         let answer = if with_model {
             communications::model(tx.conn()?, &found, false)?

@@ -116,11 +116,11 @@ impl FromRequestParts<App> for Member {
     }
 }
 
-/// Paths by which a workspace is kept in order. No quota refuses them, but for a new integration. Files have a quota of
-/// their own.
+/// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
+/// these are exhausted. A new integration still counts as a record. Files have a quota of their own.
 const WITHOUT_QUOTA: [&str; 4] = ["integrations", "private-integrations", "settings", "files"];
 
-/// The kinds of bytes that a request surely adds. A PATCH or a PUT may reduce others, which is known only when it is
+/// The kinds of bytes that a request always adds. A PATCH or a PUT may reduce others, which is known only when it is
 /// written.
 fn written(parts: &Parts) -> &'static [Kind] {
     // Below the workspace's name.

@@ -47,7 +47,7 @@ use crate::{
 const TOKEN_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The time after which a stream ends and the client has to connect again.
 const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
-/// The most groups of a statistic.
+/// The maximum number of groups of a statistic.
 const MAX_GROUPS: i64 = 10_000;
 
 /// A call with its legs and events (`data.call`) and its links.
@@ -67,7 +67,7 @@ struct CommunicationList {
     items: Vec<Communication>,
 }
 
-/// The model of a call, with its facts where they are asked for.
+/// The model of a call, with its facts if `with_facts` is true.
 pub(super) fn model(conn: &mut Conn, found: &CallRecord, with_facts: bool) -> Result<String> {
     let view = found.view(conn, with_facts)?;
     Ok(kontur::communication::model(
@@ -84,7 +84,7 @@ fn card(conn: &mut Conn, found: &CallRecord) -> Result<String> {
     model(conn, found, true)
 }
 
-/// The communication whose id stands in the path.
+/// The call whose id is in the path.
 pub(super) struct InPath(EntityId);
 
 impl<S: Send + Sync> FromRequestParts<S> for InPath {
@@ -363,7 +363,8 @@ pub(super) async fn follow_calls(
     Ok(sse.into_response())
 }
 
-/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or soon after its token was revoked.
+/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or soon after its token was
+/// revoked.
 async fn ended(app: App, token: String) {
     let revoked = async {
         loop {

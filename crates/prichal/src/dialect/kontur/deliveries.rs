@@ -60,7 +60,7 @@ const RANGE_FIELDS: &[Field] = &[
     Field::new("toOffset", Type::GuidOrNone),
 ];
 
-/// The webhook whose id stands in the path.
+/// The webhook whose id is in the path.
 pub(super) struct HookInPath(WebhookId);
 
 impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
@@ -149,8 +149,8 @@ async fn find(
     Ok((key, definition))
 }
 
-/// Send a range of the feed again, beside the regular deliveries. Only events that match the webhook's filter are sent,
-/// marked `X-Prichal-Replay: true`.
+/// Send a range of the feed again, in addition to the regular deliveries. Only events that match the webhook's filter
+/// are sent, marked `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
     params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]
@@ -199,7 +199,7 @@ pub(super) async fn replay_events(
     };
     let (answer, is_new) = write_once_and(&member, idempotency, &body, work).await?;
     if is_new.is_some() {
-        member.app.dispatch.nudge(key);
+        member.app.dispatch.wake_side_queue(key);
     }
     Ok(answer)
 }
@@ -233,8 +233,8 @@ async fn count_wanted(
     }
 }
 
-/// Send one made-up event now, and show the outcome. The event is not retried, is not in the feed, and does not count as
-/// a failure of the webhook.
+/// Send one made-up event now, and show the outcome. The event is not retried, is not in the feed, and does not count
+/// as a failure of the webhook.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/test", tag = "webhooks",
     params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), responses((status = 200, body = AttemptModel)))]
 pub(super) async fn test_webhook(

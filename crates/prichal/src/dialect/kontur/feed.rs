@@ -1,5 +1,5 @@
-//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Events are served as the log stores them, without
-//! parsing.
+//! `/api/v1/{ws}/events`: the feed (`docs/contracts/kontur.md §4.7, §8`). Events are served as the log stores them,
+//! without parsing.
 
 use std::fmt::Write as _;
 
@@ -62,13 +62,13 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
     let read = move |conn: &mut Conn| {
-        // The end is read first, so that there are more events for sure if `hasMore` says so.
+        // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;
         let mut events = event::list(conn, workspace, after, limit)?;
         let range = PageRange::of(&events, cursor, last);
         // Integrations, and administrators who can install them, get the same events by webhooks.
         if !caller.is_admin() && caller.integration().is_none() {
-            document::hide(conn, workspace, caller.user(), &mut events)?;
+            document::hide_events(conn, workspace, caller.user(), &mut events)?;
         }
         Ok::<_, Error>(page(&events, &range))
     };

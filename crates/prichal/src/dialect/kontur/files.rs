@@ -1,4 +1,4 @@
-//! Files: kept for a day after the upload, and for good once something binds them (`docs/contracts/kontur.md §4.6`).
+//! Files: kept for a day after the upload, and permanently once a record binds them (`docs/contracts/kontur.md §4.6`).
 
 use std::ops::Range;
 
@@ -98,8 +98,8 @@ impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
 
 /// Upload a file, in the part `file` of a form.
 ///
-/// It is kept for a day (`--temporary-file-ttl`) under a temporary id. A record that binds it, such as an entity that is
-/// saved with the id in a field of type `files`, keeps it under a permanent one.
+/// It is kept for a day (`--temporary-file-ttl`) under a temporary id. A record that binds it, such as an entity that
+/// is saved with the id in a field of type `files`, keeps it under a permanent one.
 #[utoipa::path(post, path = "/api/v1/{ws}/files", tag = "files", params(("ws" = String, Path)),
     request_body(content = UploadForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadedFile)))]
 pub(super) async fn upload_file(

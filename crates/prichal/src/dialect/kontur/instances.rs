@@ -239,8 +239,8 @@ pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<R
 
 /// Change features, secrets, settings and webhooks of an instance. All operations are applied, or none.
 ///
-/// A webhook starts at the end of the feed when it is new, enabled again or resumed. Calls are signed with every value of
-/// the secret `webhook.signingSecret`, which is generated with the first webhook.
+/// A webhook starts at the end of the feed when it is new, enabled again or resumed. Calls are signed with every value
+/// of the secret `webhook.signingSecret`, which is generated with the first webhook.
 #[utoipa::path(patch, path = "/api/v1/{ws}/integrations/instances/{id}", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), request_body = PatchEnvelope,
     responses((status = 200, body = PatchedInstance)))]
@@ -285,8 +285,8 @@ pub(super) async fn patch_instance(
     Ok(json_text(StatusCode::OK, text))
 }
 
-/// Refuses new values of secrets after a workspace has tried too many. A value that is refused as taken belongs to another
-/// workspace, so each try may reveal a secret of theirs. Returns true if the secrets change.
+/// Refuses new values of secrets after a workspace has tried too many. A value that is refused as taken belongs to
+/// another workspace, so each try may reveal a secret of that workspace. Returns true if the secrets change.
 async fn check_new_secrets(
     member: &Member,
     id: IntegrationId,

@@ -1,5 +1,5 @@
-//! `/api/v1/{ws}/integrations` and `…/private-integrations`: the integrations that can be installed, their manifests and
-//! their setup.
+//! `/api/v1/{ws}/integrations` and `…/private-integrations`: the integrations that can be installed, their manifests
+//! and their setup.
 
 use prichal_core::{
     event::Origin,
@@ -12,7 +12,8 @@ use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
-    tenant, walk as walks,
+    job::Kind as JobKind,
+    tenant,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,8 +26,8 @@ use super::{
 use crate::{
     app::App,
     delivery::{
+        job,
         target::webhook::{Payload, Receiver, call},
-        walk,
     },
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
@@ -225,7 +226,7 @@ pub(super) async fn replace_manifest(
         to_text(&IntegrationModel::from(after))
     };
     let text = app.db.write(workspace, write).await?;
-    walk::finish(&app, workspace, walks::Kind::Manifest).await?;
+    job::finish(&app, workspace, JobKind::ApplyManifest).await?;
     Ok(JsonAnswer::ok(text))
 }
 
@@ -337,8 +338,8 @@ pub(super) async fn create_api_key(
     Ok(answer)
 }
 
-/// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members become
-/// settings and secrets and the instance is active; else its status is `failed`.
+/// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members
+/// become settings and secrets and the instance is active; else its status is `failed`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/setup", tag = "integrations",
     params(("ws" = String, Path), ("id" = String, Path)), request_body = serde_json::Value,
     responses((status = 200, body = String)))]
@@ -356,7 +357,8 @@ pub(super) async fn setup_integration(
     let planned = setup.clone();
     let found = move |conn: &mut Conn| find_to_set_up(&app, conn, workspace, id, planned);
     let found = member.app.db.read(found).await?;
-    // By its answer the integration has changed itself, so the outcome is written even if our client has disconnected.
+    // An integration that has answered has changed its own state, so the outcome is written even if the client has
+    // disconnected.
     let background = member.app.background.clone();
     let rest = async move {
         let round = found.row.round;
@@ -416,7 +418,7 @@ fn find_to_set_up(
     Ok(found)
 }
 
-/// The instance, unless it was uninstalled or installed anew since the setup began.
+/// The instance, unless it was uninstalled or installed again since the setup began.
 fn find_again(
     app: &App,
     tx: &mut Tx<'_>,

@@ -1,6 +1,6 @@
 //! `/api/v1/{ws}/communications/live/ticket`: tickets for browsers, whose `EventSource` sends no headers, to open the
-//! stream of live calls. Proxies and browser histories keep URLs, so a URL must not have a token. A ticket is valid once
-//! and for a minute.
+//! stream of live calls. Proxies and browser histories keep URLs, so a URL must not have a token. A ticket is valid
+//! once and for a minute.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::{
 
 /// The lifetime of an unused ticket.
 const TICKET_TTL: Duration = Duration::from_mins(1);
-/// The most unused tickets of a token. A further ticket ends the oldest.
+/// The maximum number of unused tickets of a token. A further ticket invalidates the oldest.
 const MAX_TICKETS: i64 = 16;
 
 /// A ticket, valid for one use.

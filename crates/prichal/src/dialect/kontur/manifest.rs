@@ -18,11 +18,11 @@ use crate::{
     platform::reading::parse_json,
 };
 
-/// The most entries of an archive.
+/// The maximum number of entries of an archive.
 const MAX_ENTRIES: usize = 1000;
-/// The most bytes of all inflated entries of an archive.
+/// The maximum number of bytes of all inflated entries of an archive.
 const MAX_INFLATED: u64 = 16 << 20;
-/// The most bytes of `manifest.json`.
+/// The maximum number of bytes of `manifest.json`.
 const MAX_MANIFEST: u64 = 64 << 10;
 
 /// The body in its JSON form.

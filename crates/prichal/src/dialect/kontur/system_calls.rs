@@ -78,7 +78,7 @@ pub(super) async fn call_out(
         .or(member.caller.user().map(|user| user.0));
     let (app, origin) = (member.app.clone(), member.origin());
     let exchanges = SystemCalls::of(&member);
-    // By its answer the integration may have dialled, so the outcome is written even if our client has disconnected.
+    // An integration that has answered may have dialled, so the outcome is written even if the client has disconnected.
     let background = app.background.clone();
     let memory = slot.map(|slot| FirstAnswer {
         app: app.clone(),

@@ -1,4 +1,4 @@
-//! Building blocks for `Dialect::describe`: what every call of a dialect may be refused with is described once, as it is
+//! Building blocks for `Dialect::describe`: the refusals of a dialect's calls are described once, because they are
 //! rendered in one place.
 
 use utoipa::openapi::{
@@ -25,8 +25,8 @@ pub fn add_schema(api: &mut OpenApi, name: &str, schema: Schema) {
     components.schemas.insert(name.to_owned(), schema.into());
 }
 
-/// Describes the error of a dialect whose operations are all refused in the same way: the name and the schema of the body,
-/// its content type, and what each status means.
+/// Describes the error of a dialect whose operations are all refused in the same way: the name and the schema of the
+/// body, its content type, and what each status means.
 pub fn add_errors(
     api: &mut OpenApi,
     (name, error): (&str, Schema),

@@ -47,19 +47,19 @@ use crate::{
     },
 };
 
-/// The most changes of one run.
+/// The maximum number of changes of one run.
 const MAX_EFFECTS: usize = 1000;
-/// The most bytes of a run's changes, together with the values that it has read to make them.
+/// The maximum number of bytes of a run's changes, together with the values that it has read to make them.
 const MAX_EFFECT_BYTES: usize = 8 << 20;
 const MAX_MESSAGES: usize = 100;
 const MAX_FETCHES: usize = 50;
-/// The most bytes of request bodies that a run sends at the same time.
+/// The maximum number of bytes of request bodies that a run sends at the same time.
 const MAX_CONCURRENT_BODY_BYTES: usize = 8 << 20;
-/// The most fetches of a run at the same time.
+/// The maximum number of fetches of a run at the same time.
 const MAX_CONCURRENT_FETCHES: usize = 8;
-/// The most bytes of an answer that a script is given; the rest is cut off.
+/// The maximum number of bytes of an answer that a script is given; the rest is cut off.
 const MAX_FETCHED_BYTES: usize = 1 << 20;
-/// The longest key in characters, the longest value in bytes, and the most values that a channel keeps.
+/// The longest key in characters, the longest value in bytes, and the maximum number of values of a channel.
 const MAX_KEY_CHARS: usize = 256;
 const MAX_VALUE_BYTES: usize = 64 << 10;
 const MAX_KEYS: i64 = 10_000;
@@ -113,7 +113,7 @@ pub struct Effects {
     sent: usize,
     /// The channel's values that the run has read, to find out whether another run has changed them since.
     seen: HashMap<String, Option<String>>,
-    /// The lock over the channel's values, held until the changes are written.
+    /// The lock on the channel's values, held until the changes are written.
     turn: Option<Arc<OwnedMutexGuard<()>>>,
 }
 
@@ -126,7 +126,7 @@ enum Effect {
     Send(Box<run::Run>),
     Create(Box<Draft>),
     Patch {
-        place: EntityRef,
+        entity_ref: EntityRef,
         operations: Vec<Operation>,
         settings: Arc<Object>,
     },
@@ -179,13 +179,20 @@ impl Effects {
                     changed.extend(draft.write(tx, origin, self.authority)?.rights);
                 }
                 Effect::Patch {
-                    place,
+                    entity_ref,
                     operations,
                     settings,
                 } => {
                     let (check, authority) = (app.config.identifier_check, self.authority);
-                    let done =
-                        edit::patch(tx, origin, check, *place, operations, settings, authority)?;
+                    let done = edit::patch(
+                        tx,
+                        origin,
+                        check,
+                        *entity_ref,
+                        operations,
+                        settings,
+                        authority,
+                    )?;
                     changed.extend(done.rights);
                 }
                 Effect::Link(ends) => {
@@ -285,7 +292,7 @@ impl RunHost {
             .ok_or_else(|| Error::refused(Code::Conflict, "This run belongs to no channel"))
     }
 
-    /// Counts bytes of changes and of values that were read, and refuses above [`MAX_EFFECT_BYTES`].
+    /// Counts bytes of changes and of values that were read. Fails above [`MAX_EFFECT_BYTES`].
     fn take_room(&mut self, bytes: usize) -> Result<()> {
         self.effects.bytes += bytes;
         if self.effects.bytes > MAX_EFFECT_BYTES {
@@ -453,13 +460,13 @@ impl RunHost {
         self.change(Effect::Publish { name, data })
     }
 
-    async fn find(&self, place: EntityRef) -> Result<(Entity, Vec<Uuid>)> {
-        if let Some(known) = self.entities.get(&place) {
+    async fn find(&self, entity_ref: EntityRef) -> Result<(Entity, Vec<Uuid>)> {
+        if let Some(known) = self.entities.get(&entity_ref) {
             return Ok(known.clone());
         }
         let workspace = self.workspace;
         let read = move |conn: &mut Conn| {
-            let found = entity::find(conn, workspace, place)?;
+            let found = entity::find(conn, workspace, entity_ref)?;
             let links = entity::links_inside(conn, &found)?;
             Ok::<_, Error>((found, links))
         };
@@ -467,8 +474,8 @@ impl RunHost {
     }
 
     async fn get(&self, At { collection, id }: At) -> Result<Option<String>> {
-        let place = place(&collection, &id)?;
-        match self.find(place).await {
+        let entity_ref = entity_ref(&collection, &id)?;
+        match self.find(entity_ref).await {
             Ok((found, links)) => Ok(Some(entity::model(&found, &links))),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -486,8 +493,8 @@ impl RunHost {
         self.change(Effect::Create(Box::new(draft)))?;
         let text = entity::model(&made, &links);
         self.take_room(text.len())?;
-        let place = EntityRef { kind, id: made.id };
-        self.entities.insert(place, (made, links));
+        let entity_ref = EntityRef { kind, id: made.id };
+        self.entities.insert(entity_ref, (made, links));
         Ok(text)
     }
 
@@ -497,13 +504,13 @@ impl RunHost {
             id,
             operations,
         } = change;
-        let place = place(&collection, &id)?;
+        let entity_ref = entity_ref(&collection, &id)?;
         let operations = match operations {
             Value::Array(_) => json!({ "operations": operations }),
             whole => whole,
         };
         let operations = patch::parse(&operations)?;
-        let (mut found, links) = self.find(place).await?;
+        let (mut found, links) = self.find(entity_ref).await?;
         let (origin, authority) = (self.origin(), self.effects.authority);
         let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
         found.members = entity::members_text(&shown.members)?;
@@ -516,13 +523,13 @@ impl RunHost {
         };
         let settings = settings::of(&self.app, self.workspace).await?;
         self.change(Effect::Patch {
-            place,
+            entity_ref,
             operations,
             settings,
         })?;
         let text = entity::model(&found, &links);
         self.take_room(text.len())?;
-        self.entities.insert(place, (found, links));
+        self.entities.insert(entity_ref, (found, links));
         Ok(text)
     }
 
@@ -690,7 +697,7 @@ impl Host for RunHost {
     }
 }
 
-fn place(collection: &str, id: &str) -> Result<EntityRef> {
+fn entity_ref(collection: &str, id: &str) -> Result<EntityRef> {
     let shown: String = id.chars().take(64).collect();
     let id = EntityId::parse(id)
         .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))?;

@@ -38,16 +38,16 @@ use crate::{
     platform::{share::FairShare, writes},
 };
 
-/// The most runs of a lane that wait in memory.
+/// The maximum number of runs of a lane that wait in memory.
 const MAX_WAITING_RUNS: usize = 256;
-/// The most bytes of all runs in memory, and of those of one workspace.
+/// The maximum number of bytes of all runs in memory, and of the runs of one workspace.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 const MAX_WAITING_BYTES_PER_WORKSPACE: usize = 24 << 20;
-/// The most runs of a lane at the same time.
+/// The maximum number of runs of a lane at the same time.
 const MAX_CONCURRENT_RUNS: usize = 8;
-/// The runs of one claim. Only one is claimed while memory is nearly full.
+/// The maximum number of runs of a claim. Only one is claimed while memory is nearly full.
 const CLAIM_BATCH: i64 = 16;
-/// The lanes that one read returns.
+/// The maximum number of lanes of a read.
 const LANE_BATCH: i64 = 10_000;
 /// The interval between reads of the store if other nodes write to it.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,14 +55,14 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 /// The wait after an error of the store.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The most runs that have ended and are not written yet. The next runs begin meanwhile.
+/// The maximum number of runs that have ended and are not written yet. The next runs begin meanwhile.
 const MAX_UNWRITTEN_RUNS: usize = 256;
 
 pub struct Queue {
     state: Mutex<Waiting>,
     changed: Notify,
-    /// True when the store has to be read again.
-    is_doubtful: AtomicBool,
+    /// True if the store has to be read again.
+    must_poll: AtomicBool,
     /// Permits for runs that have ended and are not written yet.
     settling: FairShare,
     /// Held while runs are claimed, so that many lanes together do not claim more than fits.
@@ -74,7 +74,7 @@ impl Default for Queue {
         Self {
             state: Mutex::default(),
             changed: Notify::new(),
-            is_doubtful: AtomicBool::new(false),
+            must_poll: AtomicBool::new(false),
             settling: FairShare::new(MAX_UNWRITTEN_RUNS, MAX_UNWRITTEN_RUNS / 2),
             claiming: FairShare::new(1, 1),
         }
@@ -86,7 +86,7 @@ struct Waiting {
     lanes: HashMap<Lane, LaneState>,
     bytes: usize,
     of: HashMap<WorkspaceId, usize>,
-    /// The runs in progress, with their beginnings.
+    /// The runs in progress, with their start times.
     running: HashMap<RunId, Timestamp>,
     /// The next due time of each lane with runs that no node holds in memory.
     next_due: HashMap<Lane, Timestamp>,
@@ -101,12 +101,12 @@ struct LaneState {
     /// The workers that have not taken their first run yet.
     starting: usize,
     /// True if the store may have more due runs of the lane.
-    is_behind: bool,
+    has_more_stored: bool,
 }
 
 impl LaneState {
     fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.reserved == 0 && self.working == 0 && !self.is_behind
+        self.ready.is_empty() && self.reserved == 0 && self.working == 0 && !self.has_more_stored
     }
 }
 
@@ -142,7 +142,7 @@ impl Reservation<'_> {
                 known.reserved -= 1;
                 known.ready.push_back(run);
             } else {
-                known.is_behind = true;
+                known.has_more_stored = true;
             }
         }
         self.queue.start(app, lane);
@@ -211,7 +211,7 @@ impl Queue {
         let lane = state.lanes.entry(run.lane).or_default();
         // A run must not overtake earlier ones that had no room.
         let has_room =
-            fits && !lane.is_behind && lane.ready.len() + lane.reserved < MAX_WAITING_RUNS;
+            fits && !lane.has_more_stored && lane.ready.len() + lane.reserved < MAX_WAITING_RUNS;
         if has_room {
             lane.reserved += 1;
             state.take(&run);
@@ -235,9 +235,9 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Asks for a read of the store, which may have runs without an owner.
-    pub fn look(&self) {
-        self.is_doubtful.store(true, Ordering::Release);
+    /// Requests a read of the store, because it may have runs without an owner.
+    pub fn request_poll(&self) {
+        self.must_poll.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
@@ -247,7 +247,7 @@ impl Queue {
         let Some(known) = state.lanes.get_mut(&lane) else {
             return;
         };
-        let waiting = known.ready.len() + usize::from(known.is_behind);
+        let waiting = known.ready.len() + usize::from(known.has_more_stored);
         let more = waiting
             .saturating_sub(known.starting)
             .min(MAX_CONCURRENT_RUNS - known.working);
@@ -271,7 +271,7 @@ impl Queue {
             state.give_back(&run);
             return Next::Run(Box::new(run));
         }
-        if std::mem::take(&mut known.is_behind) {
+        if std::mem::take(&mut known.has_more_stored) {
             return Next::Claim;
         }
         known.working -= 1;
@@ -287,12 +287,12 @@ impl Queue {
         self.lock().running.remove(&id);
     }
 
-    /// The beginning of a run that is in progress on this node.
+    /// The start time of a run that is in progress on this node.
     pub fn running_since(&self, id: RunId) -> Option<Timestamp> {
         self.lock().running.get(&id).copied()
     }
 
-    /// Takes a worker off the count that ends while runs are left.
+    /// Removes a worker from the count that ends although runs are left.
     fn leave(&self, lane: Lane, is_starting: bool) {
         let mut state = self.lock();
         if let Some(known) = state.lanes.get_mut(&lane) {
@@ -307,7 +307,7 @@ impl Queue {
         let mut state = self.lock();
         claimed.iter().for_each(|run| state.take(run));
         let known = state.lanes.entry(lane).or_default();
-        known.is_behind |= more;
+        known.has_more_stored |= more;
         for run in claimed.into_iter().rev() {
             known.ready.push_front(run);
         }
@@ -324,7 +324,7 @@ impl Queue {
             .collect();
         for lane in &due {
             state.next_due.remove(lane);
-            state.lanes.entry(*lane).or_default().is_behind = true;
+            state.lanes.entry(*lane).or_default().has_more_stored = true;
         }
         (due, state.next_due.values().copied().min())
     }
@@ -357,20 +357,20 @@ async fn work(app: Domain, lane: Lane) {
             .next(lane, std::mem::take(&mut is_starting))
         {
             Next::Run(run) => {
-                let Some(flight) = journal::begin(&app, item(&run)).await else {
+                let Some(guard) = journal::begin(&app, item(&run)).await else {
                     return app.channels.queue.leave(lane, false);
                 };
                 let id = run.id;
                 app.channels.queue.began(id, app.clock.now());
-                let ended = perform(&app, &flight, *run).await;
+                let ended = perform(&app, &guard, *run).await;
                 app.channels.queue.ended(id);
                 let Some(ended) = ended else { continue };
                 let promise = writes::promise(&app, lane.workspace, ended.bytes());
                 let permit = app.channels.queue.settling.take(lane.workspace, 1).await;
                 let at = app.clone();
                 app.background.spawn(async move {
-                    ended.settle(&at).await;
-                    drop((permit, promise, flight));
+                    ended.write(&at).await;
+                    drop((permit, promise, guard));
                 });
             }
             Next::Claim => {
@@ -434,25 +434,25 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
         socket::release(tx, node)
     };
     let is_shared = app.db.engine() == Engine::Postgres;
-    let mut next_look = Some(app.clock.now());
+    let mut next_poll = Some(app.clock.now());
     let (mut is_released, mut sweep) = (
         false,
         std::pin::pin!(tokio::time::sleep(IDLE_SWEEP_INTERVAL)),
     );
     while !stop.is_cancelled() {
         let now = app.clock.now();
-        if app.channels.queue.is_doubtful.swap(false, Ordering::AcqRel) {
-            next_look = Some(now);
+        if app.channels.queue.must_poll.swap(false, Ordering::AcqRel) {
+            next_poll = Some(now);
         }
-        if next_look.is_some_and(|at| at <= now) {
+        if next_poll.is_some_and(|at| at <= now) {
             let looked = async {
                 if !is_released {
                     app.db.write(WorkspaceId(Uuid::nil()), release).await?;
                     is_released = true;
                 }
-                look(&app, now).await
+                poll_store(&app, now).await
             };
-            next_look = match looked.await {
+            next_poll = match looked.await {
                 Ok(()) => is_shared.then(|| now + POLL_INTERVAL),
                 Err(error) => {
                     tracing::error!(
@@ -468,7 +468,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
             app.channels.queue.start(&app, lane);
         }
         let wake = async {
-            match next.into_iter().chain(next_look).min() {
+            match next.into_iter().chain(next_poll).min() {
                 Some(at) => app.clock.sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -487,7 +487,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
 }
 
 /// Reads the lanes with runs that have no owner, and their due times.
-async fn look(app: &Domain, now: Timestamp) -> Result<()> {
+async fn poll_store(app: &Domain, now: Timestamp) -> Result<()> {
     let node = app.node;
     let mut after = None;
     loop {

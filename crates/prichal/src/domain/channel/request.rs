@@ -22,7 +22,7 @@ use crate::{
     http::form,
     platform::{
         access::ChannelHandle,
-        reading::{FORM, has_half_pair, media_type, parse_json, utf8},
+        reading::{FORM, has_lone_surrogate, media_type, parse_json, utf8},
         vault,
     },
 };
@@ -86,8 +86,8 @@ impl Request {
     fn body(&self) -> Option<Value> {
         if self.is_json {
             // Only the script's parser accepts half of a surrogate pair.
-            let has_half = has_half_pair(self.text.as_bytes());
-            return has_half
+            let has_lone = has_lone_surrogate(self.text.as_bytes());
+            return has_lone
                 .then(|| parse_json(self.text.as_bytes()).ok())
                 .flatten();
         }
@@ -148,14 +148,14 @@ pub fn can_send(channel: &Channel) -> bool {
         .any(|name| !channel.text(name).is_empty())
 }
 
-/// The address that a run's request is sealed for.
-fn place(workspace: WorkspaceId, id: RunId) -> vault::Place {
-    vault::Place::new(Column::RunRequest.name(), &[&workspace, &id])
+/// The cell that a run's request is sealed for.
+fn cell(workspace: WorkspaceId, id: RunId) -> vault::CellRef {
+    vault::CellRef::new(Column::RunRequest.name(), &[&workspace, &id])
 }
 
 /// Seals the request of a run.
 pub fn seal(app: &Domain, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
-    app.vault.seal(&place(workspace, id), text)
+    app.vault.seal(&cell(workspace, id), text)
 }
 
 fn close(app: &Domain, workspace: WorkspaceId, id: RunId, request: &Request) -> Result<Vec<u8>> {
@@ -165,7 +165,7 @@ fn close(app: &Domain, workspace: WorkspaceId, id: RunId, request: &Request) -> 
 
 /// Opens the request of a run. `None` if it cannot be read.
 pub fn request_of(app: &Domain, run: &Run) -> Option<Request> {
-    let address = place(run.lane.workspace, run.id);
+    let address = cell(run.lane.workspace, run.id);
     let text = app.vault.open(&address, run.request.as_ref()?)?;
     serde_json::from_slice(&text).ok()
 }

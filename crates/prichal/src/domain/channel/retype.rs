@@ -7,35 +7,36 @@ use prichal_core::{
 };
 use prichal_store::{
     Tx, channel,
+    job::{self as store, Job},
     resource::{self, Kind},
-    walk::{self as store, Walk},
 };
 
 use super::{close, open, type_of};
 use crate::{
-    domain::walk::{self, WalkOrigin},
+    domain::job::{self, JobOrigin},
     error::Result,
     platform::vault::Vault,
 };
 
-/// Queues a walk over the channels of a type, if there are any.
+/// Begins a job that updates the channels of a type, if there are any.
 pub fn begin(tx: &mut Tx<'_>, origin: &Origin, name: &str) -> Result<()> {
     let some = channel::list_of_type_for_update(tx, origin.workspace, name, "", 1)?;
     if some.is_empty() {
         return Ok(());
     }
-    let begun = WalkOrigin::of(origin);
-    walk::begin(tx, origin.workspace, store::Kind::Type, name, &begun)
+    let begun = JobOrigin::of(origin);
+    job::begin(tx, origin.workspace, store::Kind::ApplyType, name, &begun)
 }
 
-/// Updates some channels of a type and returns the name of the last one. A type that was deleted fixes no members.
-pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk, most: i64) -> Result<Option<String>> {
-    let origin = walk::detail::<WalkOrigin>(walk)?.origin(walk.workspace);
-    let found = resource::find_by_code(tx.conn()?, walk.workspace, Kind::ChannelType, &walk.item)?;
+/// Updates a batch of at most `most` channels of a type, and returns the id of the last one. A type that was deleted
+/// fixes no members.
+pub fn run_batch(vault: &Vault, tx: &mut Tx<'_>, job: &Job, most: i64) -> Result<Option<String>> {
+    let origin = job::detail::<JobOrigin>(job)?.origin(job.workspace);
+    let found = resource::find_by_code(tx.conn()?, job.workspace, Kind::ChannelType, &job.item)?;
     let Some(row) = found else { return Ok(None) };
     let kind = type_of(&row)?;
-    let (name, last) = (&walk.item, &walk.last);
-    let rows = channel::list_of_type_for_update(tx, walk.workspace, name, last, most)?;
+    let (name, last) = (&job.item, &job.last);
+    let rows = channel::list_of_type_for_update(tx, job.workspace, name, last, most)?;
     for row in &rows {
         let before = open(vault, row)?;
         let mut after = before.clone();
@@ -44,7 +45,7 @@ pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk, most: i64) -> Result<Op
             continue;
         }
         after.updated_at = origin.at.max(before.updated_at);
-        channel::update(tx, &close(vault, walk.workspace, &after)?)?;
+        channel::update(tx, &close(vault, job.workspace, &after)?)?;
         tx.append(NewEvent::patch(
             EventId::generate(origin.at),
             &origin,

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::platform::access::ChannelHandle;
 use crate::{
-    domain::{Domain, entity::note_rights, journal::Flight, script::Job},
+    domain::{Domain, entity::note_rights, journal::ItemGuard, script::Job},
     error::{Code, Error, Result},
     platform::{
         access::Caller,
@@ -175,7 +175,7 @@ pub struct Ended {
 /// Performs a run of the queue, which is noted in the journal.
 ///
 /// `None` if the server stops before the end. The run is then repeated as if it had not begun.
-pub async fn perform(app: &Domain, _: &Flight, mut run: Run) -> Option<Ended> {
+pub async fn perform(app: &Domain, _: &ItemGuard, mut run: Run) -> Option<Ended> {
     let began = app.clock.now();
     let (done, is_final) = match attempt(app, &mut run, began).await {
         Ok(done) => done,
@@ -240,7 +240,7 @@ async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Attempt
     };
     let handle = handle.as_ref();
     if let (Kind::Send, Some(handle)) = (run.kind, handle) {
-        match way(app, handle, now).await? {
+        match choose_route(app, handle, now).await? {
             SendRoute::Script(code) => run.code = code,
             SendRoute::Post => return Ok((post(app, handle, run, &request, now).await, false)),
             SendRoute::None(why) => return Ok((Attempted::failed(why), false)),
@@ -281,7 +281,7 @@ enum SendRoute {
 
 /// Chooses the route: over a websocket if one is open and a script handles it, else by the script that sends, else
 /// to the URL.
-async fn way(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<SendRoute> {
+async fn choose_route(app: &Domain, handle: &ChannelHandle, now: Timestamp) -> Result<SendRoute> {
     let text = |name: &str| handle.channel.text(name).to_owned();
     let (over, send) = (text("send_svcscriptcode_ws"), text("send_svcscriptcode"));
     if !over.is_empty() {
@@ -340,7 +340,7 @@ impl Ended {
     }
 
     /// Writes the outcome of the run together with its changes.
-    pub async fn settle(self, app: &Domain) {
+    pub async fn write(self, app: &Domain) {
         let Self {
             run,
             mut state,
@@ -475,7 +475,7 @@ pub struct ImmediateRun<'a> {
     pub time: Duration,
 }
 
-/// The most repetitions of a run because another node has changed the values that it has read.
+/// The maximum number of repetitions of a run because another node has changed the values that it has read.
 const MAX_CONFLICT_RETRIES: u32 = 50;
 
 /// Runs a script at once. Its changes and its failure are written before this returns. The record of a run that
@@ -562,8 +562,8 @@ async fn write_now(app: &Domain, record: Run, effects: Effects, origin: Origin) 
     Ok(())
 }
 
-/// Stores the record of a run. A failure is stored before the sender is answered. A success is handed to the writer by
-/// then, before any later write.
+/// Stores the record of a run. A failure is stored before the sender is answered. A success is only handed to the
+/// writer before that, ahead of any later write.
 async fn keep(app: &Domain, record: Run, is_awaited: bool) {
     let (at, workspace, id) = (UnwrittenRecord::new(app), record.lane.workspace, record.id);
     let work = async move {

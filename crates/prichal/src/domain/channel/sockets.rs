@@ -34,11 +34,11 @@ use crate::{
     },
 };
 
-/// The most websockets of a node.
+/// The maximum number of websockets of a node.
 const MAX_SOCKETS: usize = 10_000;
-/// The most websockets of one workspace on a node.
+/// The maximum number of websockets of one workspace on a node.
 const MAX_SOCKETS_PER_WORKSPACE: usize = 5_000;
-/// The most frames that wait for a client.
+/// The maximum number of frames that wait for a client.
 const MAX_QUEUED_FRAMES: usize = 64;
 /// The longest frame that scripts may send, in bytes. It has to fit into a message of the bus.
 const MAX_FRAME_BYTES: usize = 900 << 10;
@@ -97,7 +97,7 @@ pub struct Sockets {
     open: Mutex<HashMap<Lane, HashMap<Uuid, Handle>>>,
     places: FairShare,
     /// The workspaces whose channels have to be read again.
-    doubtful: Mutex<BTreeSet<WorkspaceId>>,
+    changed_workspaces: Mutex<BTreeSet<WorkspaceId>>,
     changed: Notify,
     /// A counter of possible changes of channels' rights.
     rights: AtomicU64,
@@ -110,7 +110,7 @@ impl Default for Sockets {
         Self {
             open: Mutex::default(),
             places: FairShare::new(MAX_SOCKETS, MAX_SOCKETS_PER_WORKSPACE),
-            doubtful: Mutex::default(),
+            changed_workspaces: Mutex::default(),
             changed: Notify::new(),
             rights: AtomicU64::new(0),
             logs: Listeners::default(),
@@ -119,8 +119,8 @@ impl Default for Sockets {
 }
 
 struct Handle {
-    /// True if scripts may send to the websocket unasked.
-    hears: bool,
+    /// True if the websocket receives frames that a script sends to all websockets of the channel.
+    receives_broadcasts: bool,
     /// The hash of the token that the client has connected with.
     token_hash: String,
     frames: mpsc::Sender<Frame>,
@@ -151,21 +151,21 @@ impl Drop for SocketGuard<'_> {
 }
 
 impl Sockets {
-    /// Adds a websocket. `None` if there are too many, in all or of the workspace. Only a websocket that `hears` gets
-    /// the frames that scripts send to all websockets of the channel.
+    /// Adds a websocket. `None` if there are too many, in all or of the workspace. Only a websocket that
+    /// `receives_broadcasts` gets the frames that scripts send to all websockets of the channel.
     pub fn enter(
         &self,
         lane: Lane,
         id: Uuid,
         token_hash: &str,
-        hears: bool,
+        receives_broadcasts: bool,
         payer: Payer,
     ) -> Option<SocketGuard<'_>> {
         let room = self.places.try_take(lane.workspace, 1)?;
         let (frames, to_client) = mpsc::channel(MAX_QUEUED_FRAMES);
         let (close, closed) = oneshot::channel();
         let handle = Handle {
-            hears,
+            receives_broadcasts,
             token_hash: token_hash.to_owned(),
             frames,
             payer,
@@ -219,7 +219,7 @@ impl Sockets {
         };
         let mut sent = 0;
         for (id, handle) in channel.iter_mut() {
-            if connection.map_or(!handle.hears, |wanted| wanted != *id) {
+            if connection.map_or(!handle.receives_broadcasts, |wanted| wanted != *id) {
                 continue;
             }
             // A client that does not read takes up ever more memory, until its limit is reached.
@@ -260,21 +260,24 @@ impl Sockets {
         self.rights.load(Acquire)
     }
 
-    /// Changes whether scripts may send to a websocket without being asked.
-    pub fn set_hears(&self, lane: Lane, id: Uuid, hears: bool) {
+    /// Sets whether a websocket receives frames that a script sends to all websockets of the channel.
+    pub fn set_receives_broadcasts(&self, lane: Lane, id: Uuid, receives_broadcasts: bool) {
         if let Some(channel) = self.lock().get_mut(&lane)
             && let Some(handle) = channel.get_mut(&id)
         {
-            handle.hears = hears;
+            handle.receives_broadcasts = receives_broadcasts;
         }
     }
 
     /// Reacts to a change of a workspace on another node.
-    pub fn heard(&self, workspace: WorkspaceId) {
-        self.logs.heard(workspace);
+    pub fn workspace_changed(&self, workspace: WorkspaceId) {
+        self.logs.wake(workspace);
         if self.count() > 0 {
-            let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-            doubtful.insert(workspace);
+            let mut changed_workspaces = self
+                .changed_workspaces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            changed_workspaces.insert(workspace);
             self.changed.notify_one();
         }
     }
@@ -288,7 +291,7 @@ impl Sockets {
         }
     }
 
-    /// Closes the websockets of a channel whose tokens are not valid any more.
+    /// Closes the websockets of a channel whose tokens are no longer valid.
     fn end_others(&self, lane: Lane, good: &HashSet<(EntityId, String)>) {
         if let Some(channel) = self.lock().get_mut(&lane) {
             channel
@@ -322,7 +325,7 @@ impl Handle {
     }
 }
 
-/// Closes the websockets of deleted channels and of tokens that are not valid any more, until `stop`.
+/// Closes the websockets of deleted channels and of tokens that are no longer valid, until `stop`.
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     // Other nodes may delete a channel, and a token may expire.
     let interval = match app.db.engine() {
@@ -334,16 +337,19 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
         let look = async {
             app.clock.sleep(interval).await;
         };
-        let doubtful = tokio::select! {
+        let changed_workspaces = tokio::select! {
             () = sockets.changed.notified() => {
-                let mut doubtful = sockets.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-                Some(std::mem::take(&mut *doubtful))
+                let mut changed_workspaces = sockets
+                    .changed_workspaces
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                Some(std::mem::take(&mut *changed_workspaces))
             }
             () = look => None,
             () = stop.cancelled() => return Ok(()),
         };
         let now = app.clock.now();
-        for (workspace, lanes) in sockets.lanes(doubtful.as_ref()) {
+        for (workspace, lanes) in sockets.lanes(changed_workspaces.as_ref()) {
             let read = move |conn: &mut Conn| channel::valid_tokens(conn, workspace, now);
             let good: HashSet<(EntityId, String)> = match app.db.read(read).await {
                 Ok(good) => good.into_iter().collect(),

@@ -24,15 +24,15 @@ use crate::{
     },
 };
 
-/// The most elements at the same time.
+/// The maximum number of elements at the same time.
 const MAX_CONCURRENT_ELEMENTS: usize = 160;
-/// The most elements of one workspace at the same time, so that others need not wait.
+/// The maximum number of elements of one workspace at the same time, so that others need not wait.
 const MAX_CONCURRENT_ELEMENTS_PER_WORKSPACE: usize = 128;
-/// The free room that makes a claim worth its write.
+/// The minimum number of free places for a claim. A claim of fewer elements is not worth its write.
 const MIN_CLAIM: usize = 32;
 /// The interval between reads of a store that other nodes share.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The wait after an internal error, and the most tries of an element then.
+/// The wait after an internal error, and the maximum number of tries of an element.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_TRIES: i64 = 3;
 
@@ -44,14 +44,14 @@ const REFUSED: &str = "CompletedWithProcessingError";
 pub const FAILED: &str = "CompletedWithProcessingException";
 const DONE: &str = "CompletedWithOk";
 
-/// The write of an element. Returns the result that its caller is told.
+/// The write of an element. Returns the result for its caller.
 pub type Work = Box<dyn FnMut(&mut Tx<'_>) -> Result<Value> + Send>;
 
 /// The meaning of elements, which the dialect knows.
 pub trait BulkHandler: Clone + Send + Sync + 'static {
     /// Prepares an element.
     fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>>;
-    /// The requester of an element, as the security log names him.
+    /// The requester of an element, as the security log names it.
     fn actor(&self, element: &Element) -> Option<Actor>;
     /// The errors of an element in the words of the dialect. The flag is true for an internal error.
     fn describe(&self, element: &Element, error: &Error) -> (Value, bool);
@@ -185,7 +185,7 @@ async fn work(
         id: element.id,
         seq: 0,
     };
-    if let Some(_flight) = journal::begin(&app, item).await {
+    if let Some(_guard) = journal::begin(&app, item).await {
         let actor = handler.actor(&element);
         let work = carry_out(app.clone(), handler, element, stop);
         security::by(&app, None, actor, work).await;
@@ -219,7 +219,7 @@ async fn carry_out(
                 errors: Some(Value::Array(vec![said]).to_string()),
                 ..element.clone()
             };
-            match settle(&app, ended, None).await {
+            match write_result(&app, ended, None).await {
                 Ok(_) => return,
                 Err(error) => log(&error, &element),
             }
@@ -239,13 +239,13 @@ async fn attempt(app: &Domain, handler: &impl BulkHandler, element: Element) -> 
         status: DONE.to_owned(),
         ..element
     };
-    settle(app, done, Some(work)).await?;
+    write_result(app, done, Some(work)).await?;
     Ok(())
 }
 
 /// Writes the effect of an element together with its result. An element that another node has claimed meanwhile is left
 /// alone.
-async fn settle(app: &Domain, mut element: Element, mut work: Option<Work>) -> Result<bool> {
+async fn write_result(app: &Domain, mut element: Element, mut work: Option<Work>) -> Result<bool> {
     let (node, now) = (app.node, app.clock.now().secs());
     let lost = || Error::refused(Code::LeaseLost, "another node has it");
     let written = app

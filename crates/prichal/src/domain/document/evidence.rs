@@ -29,7 +29,7 @@ use crate::{
 
 /// The longest revocation list that is fetched, in bytes.
 const MAX_LIST_BYTES: usize = 32 << 20;
-/// The most pieces of stored evidence, and their most bytes together. The oldest are deleted first.
+/// The maximum number of stored pieces of evidence, and the maximum number of their bytes. The oldest are deleted first.
 pub const MAX_KEPT: i64 = 4096;
 const MAX_KEPT_BYTES: i64 = 256 << 20;
 /// The time for one fetch.
@@ -41,22 +41,22 @@ const MAX_LIST_TTL: Duration = Duration::from_hours(24);
 const RESPONSE_TTL: Duration = Duration::from_mins(5);
 const CERTIFICATE_TTL: Duration = Duration::from_hours(30 * 24);
 
-/// The most rounds of fetches for appended parts.
+/// The maximum number of rounds of fetches for appended parts.
 const MAX_APPENDED_ROUNDS: usize = 3;
-/// The most fetches of a check at the same time.
+/// The maximum number of fetches of a check at the same time.
 const MAX_CONCURRENT_FETCHES: usize = 4;
 /// The time in which fetches for the signers may begin, so that a hanging server does not delay signing for long.
 const SIGNERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for all fetches for parts that anybody can append to a signature.
 const APPENDED_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most addresses that are asked for appended parts.
+/// The maximum number of addresses that are asked for appended parts.
 const MAX_APPENDED_ADDRESSES: usize = 16;
 /// The longest body that is fetched for appended parts.
 const MAX_APPENDED_BODY_BYTES: usize = 4 << 20;
-/// The most bytes of all bodies of a check, and of those for appended parts.
+/// The maximum number of bytes of all bodies of a check, and of those for appended parts.
 const MAX_BYTES: usize = 64 << 20;
 const MAX_APPENDED_BYTES: usize = 16 << 20;
-/// The most certificates of a check, and of those for appended parts.
+/// The maximum number of certificates of a check, and of those for appended parts.
 const MAX_CERTIFICATES: usize = 256;
 const MAX_APPENDED_CERTIFICATES: usize = 128;
 
@@ -405,7 +405,7 @@ async fn get(app: &Domain, need: &Need, url: &str, longest: usize) -> Result<Opt
     Ok(Some(body.to_vec()))
 }
 
-/// The most certificates of one name that are tried as issuers.
+/// The maximum number of certificates of one name that are tried as issuers.
 const MAX_NAMESAKES: usize = 64;
 
 /// True if a body for an issuer contains the issuer of the given certificate. Another certificate, which may be at the

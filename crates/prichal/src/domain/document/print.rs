@@ -18,7 +18,7 @@ use crate::{
 /// The UTC offset of Kazakhstan in minutes. The country has one time zone since 2024.
 const KAZAKHSTAN_UTC_OFFSET: i16 = 300;
 
-/// The most bytes of text originals that are shown, all together.
+/// The maximum number of bytes of text originals that are shown, all together.
 const MAX_TEXT_BYTES: i64 = 16 << 20;
 
 /// Makes the PDF. Its bytes stay the same as long as the document does not change.

@@ -30,11 +30,11 @@ use crate::{
     platform::blobs::BlobKey,
 };
 
-/// The longest wait between reads of the due checks.
+/// The longest wait between two reads of due checks.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
-/// The checks of one read.
+/// The maximum number of checks of one read.
 const BATCH: i64 = 16;
-/// The most of them for one company.
+/// The maximum number of checks of one read for one company.
 const MAX_PER_COMPANY: i64 = 4;
 /// The waits before the second, third, … check. The last wait is repeated.
 const RETRY_DELAYS: [Duration; 5] = [
@@ -44,7 +44,7 @@ const RETRY_DELAYS: [Duration; 5] = [
     Duration::from_hours(1),
     Duration::from_hours(6),
 ];
-/// The most checks of a signature, which take about a month. Then its verdict stays.
+/// The maximum number of checks of a signature, which take about a month. Then its verdict stays.
 const MAX_CHECKS: i64 = 120;
 
 /// The signatures that one write marks as due.
@@ -106,7 +106,7 @@ async fn check_due(app: &Domain, now: Timestamp) -> Result<Option<Timestamp>> {
 }
 
 async fn check_one(app: &Domain, signature: Signature) -> Result<()> {
-    let Some(_flight) = journal::begin(app, item(&signature)).await else {
+    let Some(_guard) = journal::begin(app, item(&signature)).await else {
         return Ok(());
     };
     if let Err(error) = recheck(app, signature.clone()).await {

@@ -24,7 +24,7 @@ use crate::{
 
 /// The bytes that are read from a finished zip at a time.
 const CHUNK_BYTES: usize = 256 << 10;
-/// The most chunks that wait for the writing thread.
+/// The maximum number of chunks that wait for the writing thread.
 const MAX_QUEUED_CHUNKS: usize = 4;
 
 /// A file of a zip.

@@ -148,7 +148,7 @@ fn write_members(
     Ok(entity)
 }
 
-/// The ends that a patch takes away and those it adds.
+/// The ends that a patch removes, and those that it adds.
 fn differences(
     kind: EntityKind,
     links: &[Uuid],
@@ -216,7 +216,7 @@ fn touched(
     fields
 }
 
-/// True if an operation is about a custom field: all of them, this one, or a part of it.
+/// True if an operation is about a custom field: its path names all fields, this field, or a part of it.
 fn names(operation: &Operation, field: &str) -> bool {
     let mut segments = operation.path.split('/').skip(1);
     segments

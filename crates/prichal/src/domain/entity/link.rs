@@ -21,7 +21,7 @@ pub fn check(conn: &mut Conn, workspace: WorkspaceId, ends: &[Entity]) -> Result
         .try_for_each(|end| check_end(conn, workspace, *end))
 }
 
-/// Refuses to tie or untie roles, unless an administrator does.
+/// Refuses to add or remove links with roles, except by an administrator.
 pub fn permit(authority: Authority, ends: [Entity; 2]) -> Result<()> {
     permit_rights(authority, rights::link_grants(ends))
 }
@@ -84,7 +84,7 @@ pub fn unlink(
     Ok(role([one, other]).filter(|_| was_there))
 }
 
-/// Notes on a call that a user has set or cut a link. Links that follow from phone numbers give way to that.
+/// Records on a call that a user has added or removed a link. Links by phone number do not override that.
 fn note_on_call(tx: &mut Tx<'_>, ends: [Entity; 2], origin: &Origin, is_cut: bool) -> Result<()> {
     let [one, other] = ends;
     for (call, end) in [(one, other), (other, one)] {

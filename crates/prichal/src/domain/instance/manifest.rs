@@ -7,61 +7,62 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     integration::{self, Integration},
-    walk::{self as store, Walk},
+    job::{self as store, Job},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::walk::{self, Told, WalkOrigin},
+    domain::job::{self, ChangedWebhooks, JobOrigin},
     error::Result,
     platform::vault::Vault,
 };
 
-/// The instances of one batch. Each is read with its secrets, settings and webhooks.
+/// The number of instances in a batch. It is small, because each instance is read with its secrets, settings and
+/// webhooks.
 const BATCH: i64 = 20;
 
 /// The previous manifest.
 #[derive(Serialize, Deserialize)]
 struct Before {
-    begun: WalkOrigin,
+    begun: JobOrigin,
     base_url: String,
     version: String,
 }
 
-/// Queues a walk over the instances. `before` is the integration with its previous manifest.
+/// Begins a job that applies the new manifest to the instances. `before` is the integration with its previous manifest.
 pub fn begin(tx: &mut Tx<'_>, before: &Integration, origin: &Origin) -> Result<()> {
     let detail = Before {
-        begun: WalkOrigin::of(origin),
+        begun: JobOrigin::of(origin),
         base_url: before.base_url.clone(),
         version: before.version.clone(),
     };
-    // Each manifest has its own walk, so an instance that is two manifests behind is told of both.
+    // Each manifest has its own job, so an instance that is two manifests behind gets an event for each.
     let item = format!("{}:{}", before.id, EventId::generate(origin.at));
-    let kind = store::Kind::Manifest;
-    walk::begin(tx, origin.workspace, kind, &item, &detail)
+    let kind = store::Kind::ApplyManifest;
+    job::begin(tx, origin.workspace, kind, &item, &detail)
 }
 
-/// Applies a manifest to some instances, and returns their workspaces.
-pub fn bite(vault: &Vault, tx: &mut Tx<'_>, walk: &Walk) -> Result<Told> {
-    let id = walk::integration(walk)?;
-    let before: Before = walk::detail(walk)?;
-    let origin = before.begun.origin(walk.workspace);
-    let Some(now) = integration::find(tx.conn()?, walk.workspace, id)? else {
-        return Ok(Told::default());
+/// Applies a manifest to a batch of instances, and returns their workspaces.
+pub fn run_batch(vault: &Vault, tx: &mut Tx<'_>, job: &Job) -> Result<ChangedWebhooks> {
+    let id = job::integration(job)?;
+    let before: Before = job::detail(job)?;
+    let origin = before.begun.origin(job.workspace);
+    let Some(now) = integration::find(tx.conn()?, job.workspace, id)? else {
+        return Ok(ChangedWebhooks::default());
     };
-    let are_moved = before.base_url != now.base_url;
+    let base_url_changed = before.base_url != now.base_url;
     let was = Integration {
         base_url: before.base_url,
         version: before.version,
         ..now
     };
-    let installed = integration::list_installed(tx.conn()?, id, &walk.last, BATCH)?;
+    let installed = integration::list_installed(tx.conn()?, id, &job.last, BATCH)?;
     for workspace in &installed {
         super::apply_manifest(vault, tx, &was, &seen_from(*workspace, &origin))?;
     }
-    Ok(Told {
+    Ok(ChangedWebhooks {
         workspaces: installed,
-        are_moved,
+        base_url_changed,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Work in quarantine, as its tenant sees it: as failed, with the reason, and not as waiting.
+//! The tenant's view of work in quarantine: it has failed, with the reason, and does not wait.
 
 use prichal_core::{
     id::{EventId, IntegrationId, RunId, WebhookId, generate},
@@ -19,10 +19,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The member of a signature's report with the reason why it is not checked again.
+/// The member of a signature's report with the reason why the signature is not checked again.
 const MEMBER: &str = "held";
 
-/// Shows an item as held.
+/// Shows an item to its tenant as failed because it is held.
 pub fn show(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
     match item.kind {
         Kind::Run => show_run(tx, item, now),
@@ -37,13 +37,14 @@ pub fn show(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
                 Some(&errors),
             )?)
         }
-        Kind::Recheck => report(tx, item, Some(HELD)),
-        // A tick of a schedule is visible to nobody, and a telephone call that is not given up is shown as active.
+        Kind::Recheck => set_reason(tx, item, Some(HELD)),
+        // Tenants do not see scheduled calls and steps of retention. A telephone call stays active until it is given
+        // up.
         Kind::Tick | Kind::Call | Kind::Retention => Ok(()),
     }
 }
 
-/// Shows an item as no longer held.
+/// Shows an item to its tenant as waiting again, after its release.
 pub fn clear(tx: &mut Tx<'_>, item: &Item) -> Result<()> {
     match item.kind {
         Kind::Run => {
@@ -51,7 +52,7 @@ pub fn clear(tx: &mut Tx<'_>, item: &Item) -> Result<()> {
             Ok(())
         }
         Kind::Bulk => Ok(bulk::show(tx, item.workspace, item.id, CREATED, None)?),
-        Kind::Recheck => report(tx, item, None),
+        Kind::Recheck => set_reason(tx, item, None),
         Kind::Delivery | Kind::Tick | Kind::Call | Kind::Retention => Ok(()),
     }
 }
@@ -66,7 +67,7 @@ pub fn errors(why: &str) -> String {
     json!([error]).to_string()
 }
 
-/// A sender sees the run of a message by its attempts.
+/// Marks a run as failed. The run that sends a message also gets an attempt, because the sender sees its attempts.
 fn show_run(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
     let run = run::show(tx, item.workspace, RunId(item.id), Some(HELD))?;
     if let Some(run) = run.filter(|run| run.kind == run::Kind::Send) {
@@ -116,7 +117,7 @@ fn attempt(
 }
 
 /// Sets the reason in a signature's report, or removes it.
-fn report(tx: &mut Tx<'_>, item: &Item, why: Option<&str>) -> Result<()> {
+fn set_reason(tx: &mut Tx<'_>, item: &Item, why: Option<&str>) -> Result<()> {
     let found = signature::find_due(tx.conn()?, item.workspace, item.id)?;
     let Some(signature) = found else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The journal's file: a head with the id of the process, then a slot for each item in progress.
+//! The journal's file: a header with an id of the process, then a slot for each item in progress.
 
 use std::{
     collections::HashMap,
@@ -9,54 +9,54 @@ use std::{
 };
 
 use prichal_core::id::WorkspaceId;
-use prichal_store::quarantine::{Item, Kind, Left};
+use prichal_store::quarantine::{Interrupted, Item, Kind};
 use uuid::Uuid;
 
 const MAGIC: &[u8; 8] = b"prichal1";
-/// The size of the head and of each slot, in bytes.
+/// The size of the header and of each slot, in bytes.
 const SLOT_BYTES: usize = 64;
-/// The offset in a slot of the byte that marks its item as alone.
+/// The offset of the byte in a slot that marks the item as alone.
 const ALONE_OFFSET: usize = 57;
-/// The most slots that are read from a file, far more than there can be items in progress.
+/// The maximum number of slots that are read from a file. It is far above the possible number of items in progress.
 const MAX_SLOTS: usize = 1 << 20;
 
-/// The items that the previous process has left in progress.
-pub struct Legacy {
+/// The journal of the previous process, with the items that were in progress when it died.
+pub struct PreviousJournal {
     path: PathBuf,
     pub process: Uuid,
-    pub left: Vec<Left>,
+    pub interrupted: Vec<Interrupted>,
 }
 
-impl Legacy {
+impl PreviousJournal {
     /// Reads the file at `path`, which is missing after a clean stop.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        let (process, left) = match fs::read(&path) {
-            Ok(bytes) => read(&bytes),
+        let (process, interrupted) = match fs::read(&path) {
+            Ok(bytes) => decode(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Uuid::nil(), Vec::new()),
             Err(error) => return Err(error),
         };
         Ok(Self {
             path,
             process,
-            left,
+            interrupted,
         })
     }
 
-    /// Replaces the file of the previous process by one of this process.
+    /// Replaces the file by a new one for this process.
     pub fn replace(&self) -> io::Result<Slots> {
         let draft = self.path.with_extension("new");
         let file = create(&draft)?;
-        let mut head = [0; SLOT_BYTES];
-        head[..8].copy_from_slice(MAGIC);
-        head[8..24].copy_from_slice(Uuid::new_v4().as_bytes());
-        file.write_all_at(&head, 0)?;
+        let mut header = [0; SLOT_BYTES];
+        header[..8].copy_from_slice(MAGIC);
+        header[8..24].copy_from_slice(Uuid::new_v4().as_bytes());
+        file.write_all_at(&header, 0)?;
         fs::rename(&draft, &self.path)?;
         Ok(Slots {
             path: self.path.clone(),
             file: Some(file),
             free: Vec::new(),
-            used: 0,
-            doubtful: HashMap::new(),
+            count: 0,
+            panicked: HashMap::new(),
         })
     }
 }
@@ -64,42 +64,44 @@ impl Legacy {
 /// The slots of this process.
 pub struct Slots {
     path: PathBuf,
-    /// `None` after the journal was closed.
+    /// `None` once the journal is closed.
     file: Option<File>,
     free: Vec<usize>,
-    used: usize,
-    /// The slots of items that ended by a panic. Each stays reserved for its item's next run.
-    doubtful: HashMap<Item, usize>,
+    /// The number of slots in the file.
+    count: usize,
+    /// The slots of items that have panicked. Each stays reserved until its item is tried again.
+    panicked: HashMap<Item, usize>,
 }
 
 impl Slots {
-    /// Writes an item into a slot. `None` if the file cannot be written; the work goes on all the same.
-    pub fn note(&mut self, left: &Left) -> Option<usize> {
+    /// Writes an item into a slot and returns the slot. `None` if the file cannot be written; the work goes on all the
+    /// same. `entry` is what the next process reads if this one dies.
+    pub fn note(&mut self, entry: &Interrupted) -> Option<usize> {
         let file = self.file.as_ref()?;
-        let known = self.doubtful.get(&left.item).copied();
+        let known = self.panicked.get(&entry.item).copied();
         let next = known.or_else(|| self.free.last().copied());
-        let slot = next.unwrap_or(self.used);
-        if let Err(error) = file.write_all_at(&write(left), place(slot)) {
+        let slot = next.unwrap_or(self.count);
+        if let Err(error) = file.write_all_at(&encode(entry), offset(slot)) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                workspace = %left.item.workspace,
-                item.id = %left.item.id,
+                workspace = %entry.item.workspace,
+                item.id = %entry.item.id,
                 "cannot write {} {} into the journal",
-                left.item.kind.name(),
-                left.item.id
+                entry.item.kind.name(),
+                entry.item.id
             );
             return None;
         }
-        if self.doubtful.remove(&left.item).is_none() && self.free.pop().is_none() {
-            self.used += 1;
+        if self.panicked.remove(&entry.item).is_none() && self.free.pop().is_none() {
+            self.count += 1;
         }
         Some(slot)
     }
 
     /// Marks the item of a slot as no longer alone.
-    pub fn join(&mut self, slot: usize) {
+    pub fn clear_alone(&mut self, slot: usize) {
         if let Some(file) = &self.file
-            && let Err(error) = file.write_all_at(&[0], place(slot) + ALONE_OFFSET as u64)
+            && let Err(error) = file.write_all_at(&[0], offset(slot) + ALONE_OFFSET as u64)
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -109,21 +111,20 @@ impl Slots {
         }
     }
 
-    /// Keeps the slot of an item that has ended by a panic. If the panic ends the process, the item counts as in
-    /// progress.
-    pub fn leave(&mut self, slot: usize, item: Item) {
-        self.doubtful.insert(item, slot);
+    /// Keeps the slot of an item that has panicked. If the panic ends the process, the item counts as in progress.
+    pub fn keep_after_panic(&mut self, slot: usize, item: Item) {
+        self.panicked.insert(item, slot);
     }
 
-    /// True if the slot belongs to an item that has ended by a panic.
-    pub fn is_doubtful(&self, item: &Item, slot: usize) -> bool {
-        self.doubtful.get(item) == Some(&slot)
+    /// True if the slot is kept for this item because it has panicked.
+    pub fn has_panicked(&self, item: &Item, slot: usize) -> bool {
+        self.panicked.get(item) == Some(&slot)
     }
 
     /// Clears the slot of an item that has ended.
     pub fn clear(&mut self, slot: usize) {
         if let Some(file) = &self.file
-            && let Err(error) = file.write_all_at(&[0], place(slot))
+            && let Err(error) = file.write_all_at(&[0], offset(slot))
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -153,40 +154,42 @@ fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn place(slot: usize) -> u64 {
+/// The offset of a slot in the file.
+fn offset(slot: usize) -> u64 {
     ((slot + 1) * SLOT_BYTES) as u64
 }
 
+/// The number of a kind in a slot. Zero marks a free slot.
 fn number(kind: Kind) -> u8 {
-    let place = Kind::ALL.iter().position(|known| *known == kind);
-    u8::try_from(place.unwrap_or(0) + 1).unwrap_or(u8::MAX)
+    let position = Kind::ALL.iter().position(|known| *known == kind);
+    u8::try_from(position.unwrap_or(0) + 1).unwrap_or(u8::MAX)
 }
 
-fn write(left: &Left) -> [u8; SLOT_BYTES] {
-    let (mut slot, item) = ([0; SLOT_BYTES], &left.item);
+fn encode(entry: &Interrupted) -> [u8; SLOT_BYTES] {
+    let (mut slot, item) = ([0; SLOT_BYTES], &entry.item);
     slot[0] = number(item.kind);
     slot[1..17].copy_from_slice(item.workspace.0.as_bytes());
     slot[17..33].copy_from_slice(item.parent.as_bytes());
     slot[33..49].copy_from_slice(item.id.as_bytes());
     slot[49..57].copy_from_slice(&item.seq.to_le_bytes());
-    slot[ALONE_OFFSET] = left.was_alone.into();
+    slot[ALONE_OFFSET] = entry.was_alone.into();
     slot
 }
 
-/// The process and the items of a file. Damaged slots are skipped.
-fn read(bytes: &[u8]) -> (Uuid, Vec<Left>) {
+/// Reads the id of the process and the items from a file. Damaged slots are skipped.
+fn decode(bytes: &[u8]) -> (Uuid, Vec<Interrupted>) {
     if !bytes.starts_with(MAGIC) || bytes.len() < SLOT_BYTES {
         return (Uuid::nil(), Vec::new());
     }
     let slots = bytes[SLOT_BYTES..].chunks_exact(SLOT_BYTES).take(MAX_SLOTS);
-    let mut left: Vec<Left> = slots.filter_map(read_slot).collect();
-    // Of two slots of an item, the one that is not marked as alone counts.
-    left.sort_unstable();
-    left.dedup_by_key(|left| left.item);
-    (uuid(&bytes[8..24]), left)
+    let mut items: Vec<Interrupted> = slots.filter_map(decode_slot).collect();
+    // If an item has two slots, the one without the mark sorts first and counts.
+    items.sort_unstable();
+    items.dedup_by_key(|one| one.item);
+    (uuid(&bytes[8..24]), items)
 }
 
-fn read_slot(slot: &[u8]) -> Option<Left> {
+fn decode_slot(slot: &[u8]) -> Option<Interrupted> {
     let kind = usize::from(slot[0]).checked_sub(1)?;
     let item = Item {
         kind: *Kind::ALL.get(kind)?,
@@ -195,7 +198,7 @@ fn read_slot(slot: &[u8]) -> Option<Left> {
         id: uuid(&slot[33..49]),
         seq: i64::from_le_bytes(slot[49..57].try_into().ok()?),
     };
-    Some(Left {
+    Some(Interrupted {
         item,
         was_alone: slot[ALONE_OFFSET] == 1,
     })
@@ -209,7 +212,7 @@ fn uuid(bytes: &[u8]) -> Uuid {
 mod tests {
     use super::*;
 
-    fn left(n: u128) -> Left {
+    fn entry(n: u128) -> Interrupted {
         let item = Item {
             kind: Kind::ALL[usize::try_from(n % 7).expect("a number")],
             workspace: WorkspaceId(Uuid::from_u128(n)),
@@ -217,15 +220,15 @@ mod tests {
             id: Uuid::from_u128(n + 2),
             seq: i64::try_from(n).expect("a number") - 3,
         };
-        Left {
+        Interrupted {
             item,
             was_alone: n % 2 == 1,
         }
     }
 
     fn begin(path: &Path) -> Slots {
-        let legacy = Legacy::open(path.to_owned()).expect("opens");
-        legacy.replace().expect("begun")
+        let previous = PreviousJournal::open(path.to_owned()).expect("opens");
+        previous.replace().expect("begun")
     }
 
     #[test]
@@ -234,33 +237,42 @@ mod tests {
         let path = folder.path().join("under-way");
         let mut first = begin(&path);
         let slots: Vec<usize> = (0..8)
-            .map(|n| first.note(&left(n)).expect("noted"))
+            .map(|n| first.note(&entry(n)).expect("noted"))
             .collect();
         first.clear(slots[2]);
         first.clear(slots[4]);
-        assert_eq!(first.note(&left(8)), Some(slots[4]), "a slot is used again");
-        first.leave(slots[6], left(6).item);
-        assert_eq!(first.note(&left(6)), Some(slots[6]));
-        first.join(slots[7]);
+        assert_eq!(
+            first.note(&entry(8)),
+            Some(slots[4]),
+            "a slot is used again"
+        );
+        first.keep_after_panic(slots[6], entry(6).item);
+        assert_eq!(first.note(&entry(6)), Some(slots[6]));
+        first.clear_alone(slots[7]);
         drop(first);
-        let with_company = Left {
+        let not_alone = Interrupted {
             was_alone: false,
-            ..left(7)
+            ..entry(7)
         };
-        let mut expected: Vec<Left> = [0, 1, 3, 5, 6, 8].map(left).into();
-        expected.insert(5, with_company);
+        let mut expected: Vec<Interrupted> = [0, 1, 3, 5, 6, 8].map(entry).into();
+        expected.insert(5, not_alone);
         for _ in 0..2 {
             // The items stay in the file until they are counted.
-            let mut legacy = Legacy::open(path.clone()).expect("opens");
-            assert!(!legacy.process.is_nil());
-            legacy.left.sort_by_key(|left| left.item.seq);
-            assert_eq!(legacy.left, expected);
+            let mut previous = PreviousJournal::open(path.clone()).expect("opens");
+            assert!(!previous.process.is_nil());
+            previous.interrupted.sort_by_key(|one| one.item.seq);
+            assert_eq!(previous.interrupted, expected);
         }
         let mut second = begin(&path);
-        second.note(&left(1)).expect("noted");
+        second.note(&entry(1)).expect("noted");
         second.close();
-        assert_eq!(second.note(&left(1)), None);
-        assert!(Legacy::open(path).expect("opens").left.is_empty());
+        assert_eq!(second.note(&entry(1)), None);
+        assert!(
+            PreviousJournal::open(path)
+                .expect("opens")
+                .interrupted
+                .is_empty()
+        );
     }
 
     #[test]
@@ -268,23 +280,26 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("under-way");
         let mut slots = begin(&path);
-        let first = slots.note(&left(1)).expect("noted");
-        slots.note(&left(1)).expect("noted");
-        slots.join(first);
-        let legacy = Legacy::open(path).expect("opens");
-        assert_eq!(legacy.left.len(), 1);
-        assert!(!legacy.left[0].was_alone);
+        let first = slots.note(&entry(1)).expect("noted");
+        slots.note(&entry(1)).expect("noted");
+        slots.clear_alone(first);
+        let previous = PreviousJournal::open(path).expect("opens");
+        assert_eq!(previous.interrupted.len(), 1);
+        assert!(!previous.interrupted[0].was_alone);
     }
 
     #[test]
     fn damaged_slots_are_skipped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("under-way");
-        begin(&path).note(&left(1)).expect("noted");
+        begin(&path).note(&entry(1)).expect("noted");
         let whole = fs::read(&path).expect("a file");
         let none_left = |bytes: &[u8]| {
             fs::write(&path, bytes).expect("written");
-            Legacy::open(path.clone()).expect("opens").left.is_empty()
+            PreviousJournal::open(path.clone())
+                .expect("opens")
+                .interrupted
+                .is_empty()
         };
         for length in 0..whole.len() {
             assert!(none_left(&whole[..length]), "{length}");

@@ -19,11 +19,11 @@ use prichal_core::id::{EntityId, WorkspaceId};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// The most runs of a channel at the same time.
+/// The maximum number of runs of a channel at the same time.
 const MAX_CONCURRENT_RUNS: usize = 8;
-/// The slow runs in a row after which a quick script counts as long.
+/// The number of slow runs in a row after which a quick script counts as long.
 const MAX_STRIKES: u32 = 3;
-/// The most scripts whose speed class is remembered.
+/// The maximum number of scripts whose speed class is remembered.
 const MAX_KNOWN_SCRIPTS: usize = 10_000;
 /// The length of a queue from which on cancelled waiters are removed.
 const PRUNE_AT: usize = 1024;
@@ -49,7 +49,7 @@ impl SpeedClass {
     }
 
     /// The permits that are reserved for runs that move in from a faster class.
-    const fn kept(self) -> (usize, usize) {
+    const fn reserved(self) -> (usize, usize) {
         match self {
             Self::Unknown | Self::Quick => (0, 0),
             Self::Long | Self::Hung => (8, 4),
@@ -154,7 +154,7 @@ impl Scheduler {
     }
 
     /// Notes that a run takes long or hangs, and moves it to the pool of its new class, now or when there is room.
-    pub(super) fn step_back(&self, permit: &Permit, now: SpeedClass) {
+    pub(super) fn reclassify(&self, permit: &Permit, now: SpeedClass) {
         let mut state = self.lock();
         let Some(run) = state.runs.get_mut(&permit.id) else {
             return;
@@ -288,7 +288,7 @@ impl State {
         let first = queue.waiters.front()?.number;
         let pool = self.speed(key);
         let (taken, own) = self.taken(pool, queue.workspace);
-        let ((all, share), (kept, kept_share)) = (pool.size(), pool.kept());
+        let ((all, share), (kept, kept_share)) = (pool.size(), pool.reserved());
         let free = (all - kept).checked_sub(taken).filter(|free| *free > 0)?;
         let free_here = (share - kept_share)
             .checked_sub(own)

@@ -91,7 +91,7 @@ async fn a_check_does_not_wait_for_those_of_another_workspace() {
 }
 
 #[tokio::test]
-async fn a_slow_check_is_told_from_a_queued_one() {
+async fn a_slow_check_is_distinguished_from_a_queued_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let (program, marker) = (folder.path().join("slow"), folder.path().join("asked"));
     let missing = Vec::new();

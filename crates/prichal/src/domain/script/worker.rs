@@ -1,4 +1,4 @@
-//! One process that runs scripts.
+//! A worker process, which runs scripts.
 
 use std::{io, os::unix::process::ExitStatusExt as _, path::Path, process::Stdio, time::Duration};
 
@@ -17,24 +17,25 @@ const LONG_SCRIPT_NICENESS: i32 = 19;
 
 /// The time that a process has to exit after it has closed its pipes.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The most bytes of the read buffer that are kept between reports.
+/// The maximum number of bytes of the read buffer that are kept between reports.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 
 pub(super) struct Worker {
     child: Child,
     pub(super) tasks: TaskWriter,
     pub(super) reports: ReportReader,
-    /// The workspace of the first script, and of all that follow: no workspace can see traces of another in a process.
+    /// The workspace of the first script. The process runs only scripts of this workspace, so that no script finds data
+    /// of another workspace in its memory.
     pub(super) workspace: Option<WorkspaceId>,
     pub(super) runs: u32,
-    /// True if it yields to other scripts. A process cannot undo that.
-    pub(super) is_behind: bool,
+    /// True if the process yields to other scripts. It cannot get its priority back.
+    pub(super) has_low_priority: bool,
 }
 
-/// The pipe to a process, with the bytes that it has not read yet.
+/// The pipe to a process, with the bytes that are not written yet.
 pub(super) struct TaskWriter {
     input: ChildStdin,
-    waiting: BytesMut,
+    unwritten: BytesMut,
 }
 
 /// The pipe from a process.
@@ -45,8 +46,8 @@ pub(super) struct ReportReader {
 }
 
 impl Worker {
-    /// Starts a process, which is killed when this is dropped. The one setting in its environment keeps its allocator
-    /// from reserving address space, which would count against the limit of it.
+    /// Starts a process. It is killed when the worker is dropped. The variable in its environment keeps the allocator
+    /// from reserving address space, which would count against the limit of address space.
     pub(super) fn start(program: &Path) -> io::Result<Self> {
         let mut child = Command::new(program)
             .arg("script-worker")
@@ -60,23 +61,23 @@ impl Worker {
             .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| io::Error::other("no pipes"))?;
-        let (read, waiting) = (BytesMut::new(), BytesMut::new());
+        let (read, unwritten) = (BytesMut::new(), BytesMut::new());
         let worker = Self {
             child,
-            tasks: TaskWriter { input, waiting },
+            tasks: TaskWriter { input, unwritten },
             reports: ReportReader { output, read },
             workspace: None,
             runs: 0,
-            is_behind: false,
+            has_low_priority: false,
         };
-        worker.yield_by(NICENESS);
+        worker.set_niceness(NICENESS);
         Ok(worker)
     }
 
-    /// Lets other scripts go first.
-    pub(super) fn step_back(&mut self) {
-        self.is_behind = true;
-        self.yield_by(LONG_SCRIPT_NICENESS);
+    /// Lowers the priority of the process, so that other scripts go first.
+    pub(super) fn lower_priority(&mut self) {
+        self.has_low_priority = true;
+        self.set_niceness(LONG_SCRIPT_NICENESS);
     }
 
     pub(super) async fn end(mut self) {
@@ -84,14 +85,14 @@ impl Worker {
         let _ = self.child.kill().await;
     }
 
-    /// True if a lost process has aborted itself, as it does when it runs out of memory.
+    /// True if a lost process has aborted, as it does when it runs out of memory.
     pub(super) async fn has_aborted(&mut self) -> bool {
         let ended = tokio::time::timeout(EXIT_TIMEOUT, self.child.wait()).await;
         let signal = ended.ok().and_then(|ended| ended.ok()?.signal());
         signal == Some(rustix::process::Signal::ABORT.as_raw())
     }
 
-    fn yield_by(&self, nice: i32) {
+    fn set_niceness(&self, nice: i32) {
         #[cfg(target_os = "linux")]
         {
             let id = self.child.id().and_then(|id| i32::try_from(id).ok());
@@ -105,24 +106,24 @@ impl Worker {
 }
 
 impl TaskWriter {
-    /// Queues a task, which [`Self::flush`] writes.
+    /// Queues a task. [`Self::flush`] writes it.
     pub(super) fn queue(&mut self, task: &Task) -> io::Result<()> {
-        self.waiting.extend_from_slice(&frame(task)?);
+        self.unwritten.extend_from_slice(&frame(task)?);
         Ok(())
     }
 
-    pub(super) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn is_flushed(&self) -> bool {
+        self.unwritten.is_empty()
     }
 
     /// Writes the queued bytes. Cancel safe: no byte is lost or written twice.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        while !self.waiting.is_empty() {
-            if self.input.write_buf(&mut self.waiting).await? == 0 {
+        while !self.unwritten.is_empty() {
+            if self.input.write_buf(&mut self.unwritten).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
-        self.waiting = BytesMut::new();
+        self.unwritten = BytesMut::new();
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Live cards: the calls on a user's line, followed on any node (`docs/contracts/kontur.md §11`).
 //!
 //! A listener follows the log. After each commit about calls, on this node or another, it reads these calls and
-//! compares them with those that its user has seen. It reads everything from the store, so all tabs of a user are
-//! told the same, and a missed wake-up loses nothing.
+//! compares them with those that its user has seen. It reads everything from the store, so all tabs of a user show the
+//! same, and a missed wake-up loses nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,18 +23,18 @@ use uuid::Uuid;
 use super::record::{self, CallRecord};
 use crate::{domain::Domain, error::Result};
 
-/// A card does not pop up for anything older than this.
+/// The maximum age of a call's last message for which a card pops up.
 const MAX_POPUP_AGE: Duration = Duration::from_mins(1);
 /// The wait of a listener before it reads, so that many changes take one read.
 const DEBOUNCE: Duration = Duration::from_millis(30);
-/// The events of one read.
+/// The maximum number of events of a read.
 const EVENT_BATCH: i64 = 1000;
-/// The most events that a resuming listener may have missed.
+/// The maximum number of events that a resuming listener may have missed.
 const MAX_MISSED_EVENTS: i64 = 10_000;
-/// The most active calls that are shown to a new listener.
+/// The maximum number of active calls that are shown to a new listener.
 const MAX_ACTIVE_CALLS: i64 = 1000;
 
-/// A change of a card, as a listener is told of it.
+/// A change of a card, as it is sent to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardUpdate {
     /// `opened`, `state` or `closed`.
@@ -192,7 +192,8 @@ impl Listener {
         Ok(self.compare(look, resumed))
     }
 
-    /// The updates that the calls mean for the user. `begins` is true if the cards on the screen are unknown or none.
+    /// Compares the calls with the user's open cards, and returns the updates. `begins` is true if the cards on the
+    /// screen are not known.
     fn compare(&mut self, look: Snapshot, begins: bool) -> Vec<CardUpdate> {
         let now = self.app.clock.now();
         let offset = offset::of(self.workspace, look.last);

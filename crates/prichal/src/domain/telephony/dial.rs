@@ -25,9 +25,9 @@ use crate::{
     platform::outgoing::post::Outcome,
 };
 
-/// Names the integration that calls are made with.
+/// The key of the setting that names the integration for outgoing calls.
 pub const MAIN_TELEPHONY: &str = "@main-telephony-settings";
-/// The most active calls that are searched for a leg.
+/// The maximum number of active calls that are searched for a leg.
 const MAX_ACTIVE_CALLS: i64 = 1000;
 
 /// The outcome of a request to call: its record, and the refusal if there was one.
@@ -219,7 +219,7 @@ async fn finish(
     Ok(stored.dialled())
 }
 
-/// Notes on the record that the call was not made.
+/// Records that the call was not made.
 fn fail(app: &Domain, tx: &mut Tx<'_>, origin: &Origin, id: EntityId, why: &str) -> Result<()> {
     let Some(found) = record::find_for_update(tx, origin, id)? else {
         return Ok(());

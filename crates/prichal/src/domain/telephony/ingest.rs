@@ -32,9 +32,9 @@ use crate::{
 /// The longest age of a call that a user has asked for, to be taken for one that an exchange reports without naming it
 /// (`docs/contracts/kontur.md §6.4` rule 11).
 const MAX_ADOPTION_AGE: Duration = Duration::from_mins(1);
-/// The most suffixes that are tried for a reused id.
+/// The maximum number of suffixes that are tried for a reused id.
 const MAX_KEY_SUFFIXES: i64 = 10;
-/// The most merges that are followed from one record to the next.
+/// The maximum number of merges that are followed from one record to the next.
 const MAX_MERGES: usize = 8;
 
 /// A report of an integration.
@@ -142,7 +142,7 @@ impl Named<'_> {
     }
 }
 
-/// The key of a number in a report. Mostly a call with the number exists and has the key.
+/// The key of a number in a report. It is taken from a call with the same number, if there is one.
 fn key_among(
     tx: &mut Tx<'_>,
     origin: &Origin,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// The most earlier calls that are linked with an owner of new numbers.
+/// The maximum number of earlier calls that are linked with an owner of new numbers.
 const MAX_LINKED_CALLS: usize = 500;
 
 /// Stores the numbers of a changed contact or company, and links it with the calls of its new numbers. Other kinds of

@@ -108,7 +108,7 @@ impl CallRecord {
         self.row.found_by.phone.clone()
     }
 
-    /// The members of its model besides the evidence. The facts are left out unless they are asked for.
+    /// The members of the call's model that are not evidence. The facts are left out unless `with_facts` is true.
     pub fn view(&self, conn: &mut Conn, with_facts: bool) -> Result<CallView> {
         Ok(CallView {
             facts: with_facts.then(|| self.facts(conn)).transpose()?,
@@ -236,7 +236,7 @@ pub fn create(
     })?;
     let mut made = CallRecord { call, ..start };
     let keys = set_phone(tx, &mut made)?;
-    settle(tx, origin, &mut made)?;
+    update_columns(tx, origin, &mut made)?;
     let links = wanted_links(tx, &made, &keys)?;
     made.row.auto_links = links_text(&links);
     if !communication::insert(tx, &made.row)? {
@@ -275,7 +275,7 @@ pub fn change(
         let keys = set_phone(tx, &mut after)?;
         relink(tx, origin, &mut after, &keys)?;
     }
-    settle(tx, origin, &mut after)?;
+    update_columns(tx, origin, &mut after)?;
     communication::update(tx, &after.row)?;
     communication::add_users(
         tx,
@@ -308,7 +308,7 @@ pub(super) fn set_phone(tx: &mut Tx<'_>, found: &mut CallRecord) -> Result<Vec<S
 }
 
 /// Sets the columns that follow from the evidence.
-fn settle(tx: &mut Tx<'_>, origin: &Origin, found: &mut CallRecord) -> Result<()> {
+fn update_columns(tx: &mut Tx<'_>, origin: &Origin, found: &mut CallRecord) -> Result<()> {
     found.row.call = serde_json::to_string(&found.call).map_err(Error::internal)?;
     let by = found_by(found);
     found.row.group = match by.responsible {

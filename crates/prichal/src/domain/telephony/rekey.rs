@@ -23,9 +23,9 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The most rows of one batch.
+/// The maximum number of rows of one batch.
 const BATCH: i64 = 100;
-/// The most workspaces of one read.
+/// The maximum number of workspaces of one read.
 const WORKSPACE_BATCH: i64 = 100;
 /// The wait after an error of the store.
 const RETRY_DELAY: Duration = Duration::from_secs(10);

@@ -30,7 +30,7 @@ use crate::{
     error::Result,
 };
 
-/// The calls of one read.
+/// The maximum number of calls of a read.
 const BATCH: i64 = 100;
 /// The interval between reads of the store if other nodes write to it.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
@@ -125,7 +125,7 @@ async fn give_one_up(
         id: id.0,
         seq: 0,
     };
-    let Some(_flight) = journal::begin(app, item).await else {
+    let Some(_guard) = journal::begin(app, item).await else {
         return true;
     };
     let at = app.clone();

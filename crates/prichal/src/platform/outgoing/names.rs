@@ -1,5 +1,5 @@
-//! The addresses of host names. The system's resolver blocks a thread for each name without an answer, and tenants
-//! choose names. So names are resolved without threads, and each workspace has its share of concurrent queries.
+//! Resolution of host names. The system's resolver blocks a thread for each name without an answer, and tenants choose
+//! the names. So names are resolved without threads, and each workspace has a share of the concurrent queries.
 //!
 //! `/etc/hosts` and `/etc/resolv.conf` apply as they do for the system's resolver, their changes within seconds. A
 //! name in `/etc/hosts` is never queried.
@@ -25,7 +25,7 @@ use prichal_core::id::WorkspaceId;
 use super::CallError;
 use crate::platform::share::FairShare;
 
-/// The maximum number of concurrent queries of all workspaces, and of one.
+/// The maximum number of concurrent queries of all workspaces, and of one workspace.
 const MAX_CONCURRENT_QUERIES: usize = 256;
 const MAX_CONCURRENT_PER_WORKSPACE: usize = 32;
 /// The maximum cache time of an answer, regardless of its TTL. A negative answer is cached for a shorter time.
@@ -44,9 +44,9 @@ const SETTINGS_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// The requester of a resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
-    /// A workspace, with its own share.
+    /// A workspace. Its queries count against its share.
     Workspace(WorkspaceId),
-    /// The server itself, which waits for no workspace.
+    /// The server itself. Its queries count against no share.
     Server,
 }
 
@@ -59,8 +59,8 @@ pub(super) struct Names {
 /// The system's settings as they were last read.
 struct Current {
     system: Arc<System>,
-    changed: [Option<SystemTime>; 2],
-    looked: Instant,
+    modified: [Option<SystemTime>; 2],
+    checked_at: Instant,
 }
 
 struct System {
@@ -76,7 +76,7 @@ impl Names {
         }
     }
 
-    /// All addresses of a host, so that none escapes the guard.
+    /// Returns all addresses of a host, so that the guard checks each of them.
     pub(super) async fn resolve(
         &self,
         requester: Requester,
@@ -87,7 +87,7 @@ impl Names {
         let absolute = Name::from_str_relaxed(name).map_err(|_| CallError::Dns)?;
         let mut addresses = system.listed(&absolute);
         if addresses.is_empty() {
-            let _place = match requester {
+            let _permit = match requester {
                 Requester::Workspace(workspace) => Some(self.shares.take(workspace, 1).await),
                 Requester::Server => None,
             };
@@ -100,20 +100,20 @@ impl Names {
     fn system(&self) -> Result<Arc<System>, NetError> {
         let mut current = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = current.as_mut() {
-            if current.looked.elapsed() < RELOAD_INTERVAL {
+            if current.checked_at.elapsed() < RELOAD_INTERVAL {
                 return Ok(current.system.clone());
             }
-            current.looked = Instant::now();
-            if current.changed == changed() {
+            current.checked_at = Instant::now();
+            if current.modified == modified() {
                 return Ok(current.system.clone());
             }
         }
-        let changed = changed();
+        let modified = modified();
         let system = Arc::new(System::read()?);
         *current = Some(Current {
             system: system.clone(),
-            changed,
-            looked: Instant::now(),
+            modified,
+            checked_at: Instant::now(),
         });
         Ok(system)
     }
@@ -126,13 +126,13 @@ impl fmt::Debug for Names {
 }
 
 /// The modification times of the settings files.
-fn changed() -> [Option<SystemTime>; 2] {
+fn modified() -> [Option<SystemTime>; 2] {
     SETTINGS_FILES.map(|path| Path::new(path).metadata().ok()?.modified().ok())
 }
 
 impl System {
     fn read() -> Result<Self, NetError> {
-        // A system without configured servers has one itself, as for the system's resolver.
+        // Without configured servers, the server on this machine is asked, as the system's resolver does.
         let (config, options) = read_system_conf().unwrap_or_else(|_| {
             let here = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![here]);
@@ -159,6 +159,7 @@ impl System {
     }
 }
 
+/// The system's options, with our bounds of time and memory.
 fn bounded(system: ResolverOpts) -> ResolverOpts {
     let mut options = system;
     options.timeout = options.timeout.min(QUERY_TIMEOUT);
@@ -174,12 +175,12 @@ fn bounded(system: ResolverOpts) -> ResolverOpts {
 /// The order in which addresses are tried: a family without a route comes last.
 fn in_order(addresses: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
     let first = addresses.iter().find(|address| address.is_ipv6());
-    let reached = first.is_some_and(|first| has_route(SocketAddr::new(*first, port)));
+    let has_ipv6_route = first.is_some_and(|first| has_route(SocketAddr::new(*first, port)));
     let mut addresses: Vec<_> = addresses
         .into_iter()
         .map(|address| SocketAddr::new(address, port))
         .collect();
-    addresses.sort_by_key(|address| address.is_ipv6() != reached);
+    addresses.sort_by_key(|address| address.is_ipv6() != has_ipv6_route);
     addresses
 }
 
@@ -202,8 +203,8 @@ mod tests {
         let addresses: Vec<IpAddr> = texts.map(|text| text.parse().expect("an address")).to_vec();
         let ordered = in_order(addresses.clone(), 80);
         assert_eq!(ordered.len(), addresses.len(), "none is lost");
-        let reached = has_route("[2001:db8::1]:80".parse().expect("an address"));
-        assert_eq!(ordered[0].is_ipv6(), reached);
+        let has_ipv6_route = has_route("[2001:db8::1]:80".parse().expect("an address"));
+        assert_eq!(ordered[0].is_ipv6(), has_ipv6_route);
         assert_eq!(in_order(Vec::new(), 80), []);
     }
 

@@ -300,7 +300,7 @@ async fn an_endless_body_is_cut_and_its_connection_dropped() {
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_after_what_is_kept_does_not_hold_the_call() {
+async fn a_body_that_stalls_after_the_kept_bytes_does_not_delay_the_call() {
     let receiver = Receiver::start().await;
     let (connector, connections, target) = (connector(&[]), connections(8), receiver.target());
     let call = connector.call(&connections, &target, post(), pending());

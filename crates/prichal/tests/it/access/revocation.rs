@@ -185,7 +185,7 @@ impl CredentialSet {
 }
 
 #[tokio::test]
-async fn a_credential_ends_with_what_it_stands_for() {
+async fn a_credential_ends_with_its_owner() {
     let hub = Hub::start().await;
     let all: &[&str] = &[
         "administrator",

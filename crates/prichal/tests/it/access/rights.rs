@@ -39,7 +39,7 @@ fn allowed(answer: &Answer, may: bool, what: &str) {
 }
 
 #[tokio::test]
-async fn administrators_alone_change_what_grants_rights() {
+async fn only_administrators_change_members_that_grant_rights() {
     let era = ChannelWorkspace::new().await;
     let space = &era.space;
     let routes = json!([{ "methods": ["*"], "url": "*" }]);

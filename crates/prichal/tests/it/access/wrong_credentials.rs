@@ -118,7 +118,7 @@ async fn a_customer_of_ipv6_is_one_address() {
 }
 
 #[tokio::test]
-async fn nobody_locks_the_administrator_out() {
+async fn the_administrator_cannot_be_locked_out() {
     let (hub, _) = hub_behind_a_proxy().await;
     let from = "192.0.2.9";
     exhaust(&hub, from).await;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use prichal::{
-    domain::journal::{self, held, slots::Legacy},
+    domain::journal::{self, held, slots::PreviousJournal},
     error::Error,
 };
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     event,
-    quarantine::{self, HELD, Item, Kind, Left, MAX_DEATHS},
+    quarantine::{self, HELD, Interrupted, Item, Kind, MAX_DEATHS},
     signature, webhook,
 };
 use serde_json::{Value, json};
@@ -35,8 +35,8 @@ async fn workspace(hub: &Hub, name: &str) -> WorkspaceId {
 }
 
 /// An entry of the journal: the process died while this item alone was under way.
-fn alone(item: Item) -> Left {
-    Left {
+fn alone(item: Item) -> Interrupted {
+    Interrupted {
         item,
         was_alone: true,
     }
@@ -89,21 +89,21 @@ async fn give_up(hub: &Hub) {
 }
 
 /// Kills and starts the server this many times, with this item under way each time.
-async fn die_of(installation: &Installation, mut hub: Hub, left: Left, times: i64) -> Hub {
+async fn die_of(installation: &Installation, mut hub: Hub, entry: Interrupted, times: i64) -> Hub {
     let path = installation.data_dir().join("under-way");
-    let legacy = || Legacy::open(path.clone()).expect("opens");
+    let previous = || PreviousJournal::open(path.clone()).expect("opens");
     let mut forged = Uuid::nil();
     for n in 0..=times {
         eventually("the server has begun", || async {
-            (legacy().process != forged).then_some(())
+            (previous().process != forged).then_some(())
         })
         .await;
         if n == times {
             break;
         }
-        let mut slots = legacy().replace().expect("begun");
-        slots.note(&left).expect("noted");
-        forged = legacy().process;
+        let mut slots = previous().replace().expect("begun");
+        slots.note(&entry).expect("noted");
+        forged = previous().process;
         hub.kill();
         hub = installation.start().await;
     }
@@ -134,11 +134,11 @@ async fn poisoned(receiver: &Receiver) -> (ChannelWorkspace, Item) {
 async fn outlived(
     installation: &Installation,
     era: ChannelWorkspace,
-    left: Left,
+    entry: Interrupted,
     times: i64,
 ) -> ChannelWorkspace {
     let ChannelWorkspace { hub, space, rest } = era;
-    let hub = die_of(installation, hub, left, times).await;
+    let hub = die_of(installation, hub, entry, times).await;
     ChannelWorkspace {
         space: hub.adopt(&space),
         rest: hub.adopt(&rest),
@@ -162,9 +162,9 @@ async fn a_suspect_is_alone_for_a_short_time() {
     let era = outlived(&installation, era, alone(item), MAX_DEATHS - 1).await;
     let noted = || {
         let path = installation.data_dir().join("under-way");
-        let left = Legacy::open(path).expect("opens").left;
-        let it = left.iter().find(|left| left.item == item);
-        (it.map(|left| left.was_alone), left.len())
+        let entries = PreviousJournal::open(path).expect("opens").interrupted;
+        let it = entries.iter().find(|entry| entry.item == item);
+        (it.map(|entry| entry.was_alone), entries.len())
     };
     era.hub.advance(Duration::from_secs(1));
     assert_eq!(receiver.next().await.path, "/poison");
@@ -178,11 +178,11 @@ async fn a_suspect_is_alone_for_a_short_time() {
 
 /// An item is not held if others were under way at each crash.
 #[tokio::test]
-async fn one_that_was_beside_others_is_not_held() {
+async fn an_item_that_ran_beside_others_is_not_held() {
     let receiver = Receiver::start(|_| Reply::Silence).await;
     let (era, item) = poisoned(&receiver).await;
     let installation = era.hub.installation.clone();
-    let beside = Left {
+    let beside = Interrupted {
         item,
         was_alone: false,
     };
@@ -212,20 +212,20 @@ async fn no_work_begins_before_the_journal_is_open() {
         id: Uuid::from_u128(2),
         seq: 0,
     };
-    let left = || {
+    let entries = || {
         let path = installation.data_dir().join("under-way");
-        Legacy::open(path).expect("opens").left
+        PreviousJournal::open(path).expect("opens").interrupted
     };
     let at = app.clone();
     let begun = spawn(async move { journal::begin(&at, item).await });
     // All work that needs no journal has been done.
     app.db.read(quarantine::count_held).await.expect("read");
-    assert!(!begun.is_finished() && left().is_empty());
+    assert!(!begun.is_finished() && entries().is_empty());
     journal::open(&app).await;
-    let flight = begun.await.expect("no panic").expect("it begins");
-    assert_eq!(left().len(), 1);
-    drop(flight);
-    assert!(left().is_empty());
+    let guard = begun.await.expect("no panic").expect("it begins");
+    assert_eq!(entries().len(), 1);
+    drop(guard);
+    assert!(entries().is_empty());
 }
 
 #[tokio::test]
@@ -555,6 +555,6 @@ async fn a_clean_stop_is_no_death() {
     receiver.next().await;
     let (installation, clock) = (hub.installation.clone(), hub.installation.clock.clone());
     let (_, ()) = tokio::join!(hub.stop(), async { clock.advance(Duration::from_secs(30)) });
-    let legacy = Legacy::open(installation.data_dir().join("under-way")).expect("opens");
-    assert!(legacy.process.is_nil() && legacy.left.is_empty());
+    let previous = PreviousJournal::open(installation.data_dir().join("under-way")).expect("opens");
+    assert!(previous.process.is_nil() && previous.interrupted.is_empty());
 }

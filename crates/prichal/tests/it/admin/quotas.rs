@@ -164,7 +164,7 @@ async fn files_that_are_coming_in_count() {
 }
 
 #[tokio::test]
-async fn each_dialect_says_what_is_used_up() {
+async fn each_dialect_names_the_exhausted_quota() {
     let era = ChannelWorkspace::new().await;
     let made = era.sync_channel("one", "respond(200)").await;
     era.hook(&made, json!({})).await.ok();
@@ -477,7 +477,7 @@ async fn documents_are_charged_however_they_are_made() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_nearly_used_up_is_told() {
+async fn a_nearly_exhausted_quota_is_reported() {
     let log = CapturedLog::new();
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;

@@ -97,7 +97,7 @@ async fn a_failed_event_comes_again_on_the_documented_clock_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn failures_of_receivers_are_told_apart() {
+async fn failures_of_receivers_are_distinguished() {
     let elsewhere = Receiver::good().await;
     let target = elsewhere.url.clone();
     let replies: Vec<(&str, Reply, Option<u16>)> = vec![

@@ -12,7 +12,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn a_paused_instance_hears_nothing_and_misses_what_passed() {
+async fn a_paused_instance_gets_no_events_of_that_time() {
     let receiver = Receiver::good().await;
     let (_hub, space, integration, _) = hub_with_hook(&receiver).await;
     company(&space, "before").await;
@@ -182,7 +182,7 @@ async fn a_lingering_call_does_not_hold_the_cursor_back() {
 }
 
 #[tokio::test]
-async fn a_new_version_is_told_at_once() {
+async fn a_new_version_is_announced_at_once() {
     let receiver = Receiver::good().await;
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;

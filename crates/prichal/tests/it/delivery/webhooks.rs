@@ -88,7 +88,7 @@ async fn a_rotated_secret_signs_twice() {
 }
 
 #[tokio::test]
-async fn only_what_the_filter_asks_for_is_sent() {
+async fn only_events_that_match_the_filter_are_sent() {
     let receiver = Receiver::good().await;
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;

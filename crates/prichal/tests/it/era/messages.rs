@@ -128,7 +128,7 @@ async fn a_message_is_given_up_after_the_last_wait() {
 }
 
 #[tokio::test]
-async fn a_script_sends_what_others_ask_it_to() {
+async fn a_script_sends_messages_on_request() {
     let era = ChannelWorkspace::new().await;
     let receiver = Receiver::start(|_| Reply::Status(200)).await;
     let source = "

@@ -166,7 +166,7 @@ impl Receiver {
         self.state.entities.lock().expect("no panic").contains(id)
     }
 
-    /// The most calls that were open at the same time.
+    /// The maximum number of calls that were open at the same time.
     pub(crate) fn most_open(&self) -> usize {
         self.state.open.lock().expect("no panic").1
     }

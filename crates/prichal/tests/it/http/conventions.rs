@@ -85,7 +85,7 @@ async fn the_operator_says_which_hosts_there_are() {
 }
 
 #[tokio::test]
-async fn a_401_says_what_is_wanted() {
+async fn a_401_names_the_expected_credentials() {
     let hub = Hub::start().await;
     for path in [
         "/api/v1/acme/companies",
@@ -206,7 +206,7 @@ async fn operations(hub: &Hub) -> Vec<(String, String, Value)> {
 }
 
 #[tokio::test]
-async fn nobody_is_told_to_go_on_before_a_refusal() {
+async fn a_refused_request_gets_no_100_continue() {
     // Each operation is called with a wrong token.
     let hub = Hub::with(|config| config.guess_limit.most = 0).await;
     hub.workspace("acme").await;
@@ -229,7 +229,7 @@ async fn nobody_is_told_to_go_on_before_a_refusal() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_to_go_on_with_what_is_too_long() {
+async fn a_declared_body_that_is_too_long_gets_no_100_continue() {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
     let token = space.bearer_token();

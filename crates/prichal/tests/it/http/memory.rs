@@ -60,7 +60,7 @@ fn large(name: usize) -> Value {
 }
 
 #[tokio::test]
-async fn half_sent_bodies_hold_what_has_come_and_no_more_than_a_share() {
+async fn half_sent_bodies_count_their_received_bytes_up_to_a_share() {
     let log = CapturedLog::new();
     let hub = Hub::with(|config| config.memory_budget = 1024 * KIB).await;
     let (one, other) = (hub.workspace("one").await, hub.workspace("other").await);
@@ -112,7 +112,7 @@ async fn a_body_that_stops_coming_is_given_up() {
 }
 
 #[tokio::test]
-async fn nobody_without_credentials_has_a_body_read() {
+async fn the_body_of_a_request_without_credentials_is_not_read() {
     let hub = Hub::start().await;
     hub.workspace("acme").await;
     let nobody = hub.anonymous().bearer("nobody");

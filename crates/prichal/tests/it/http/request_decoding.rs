@@ -202,7 +202,7 @@ async fn hooks_see_forms_queries_and_texts_of_any_character_set() {
 }
 
 #[tokio::test]
-async fn the_vendors_reader_forgives_and_names_what_it_does_not() {
+async fn lenient_reading_follows_the_vendors_reader_and_names_faults() {
     let exchange = TelephonyExchange::new().await;
     let user = exchange
         .space

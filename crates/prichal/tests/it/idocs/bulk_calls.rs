@@ -33,7 +33,7 @@ fn statuses(ended: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_pile_of_documents_goes_all_the_way() {
+async fn many_documents_go_through_all_bulk_calls() {
     let exchange = DocumentExchange::new().await;
     let (us, them) = (exchange.company(0).await, exchange.company(1).await);
     let blob = us.content("a.pdf", PDF).await;

@@ -400,7 +400,7 @@ async fn employees_act_on_internal_routes() {
 }
 
 #[tokio::test]
-async fn a_company_finds_what_was_sent_before_it_came() {
+async fn a_new_company_finds_the_documents_sent_to_it_before() {
     let exchange = DocumentExchange::new().await;
     let us = exchange.company(0).await;
     let document = us.draft().await;

@@ -1,6 +1,6 @@
 //! Several nodes, and the share of each workspace.
 
 mod fairness;
+mod jobs;
 mod nodes;
-mod walks;
 mod write_limits;

@@ -389,9 +389,9 @@ async fn killed_among_bulk_calls_each_element_ends_once() {
         server = ServerProcess::start_at(&listen, folder.path(), &database).await;
     }
     let mut ids = Vec::new();
-    for bite in told.chunks(500) {
+    for chunk in told.chunks(500) {
         let ended = eventually("all elements end", || async {
-            let told = bulk_states(&api, CALL, bite).await;
+            let told = bulk_states(&api, CALL, chunk).await;
             told.iter().all(is_completed).then_some(told)
         })
         .await;

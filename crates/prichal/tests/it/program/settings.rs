@@ -210,7 +210,7 @@ async fn a_name_is_a_listener() {
 }
 
 #[test]
-fn a_check_tries_what_the_settings_name_and_makes_nothing() {
+fn a_check_tests_the_settings_and_creates_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("file"), "text").expect("written");
     let nobody = free_address();

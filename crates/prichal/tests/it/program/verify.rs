@@ -78,7 +78,7 @@ fn standard_output(output: &Output) -> String {
 }
 
 #[test]
-fn the_exit_status_says_what_it_is() {
+fn the_exit_status_is_that_of_the_verdict() {
     let folder = SignedFolder::new();
     let now = NOW.to_string();
     let detached = [

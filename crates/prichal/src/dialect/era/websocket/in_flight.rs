@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::frame::Qid;
 use crate::domain::channel::sockets::Frame;
 
-/// The requests and scripts of one client that run at once, and those that may be queued beyond.
+/// The maximum numbers of requests and scripts of a client that run at once, and that are queued.
 const MAX_CONCURRENT: usize = 8;
 const MAX_WAITING: usize = 64;
 

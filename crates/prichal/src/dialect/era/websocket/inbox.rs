@@ -27,7 +27,7 @@ use crate::{
     platform::{access::ChannelHandle, memory::Hold},
 };
 
-/// The frames of one connection that may wait for the script.
+/// The maximum number of frames of a connection that wait for the script.
 pub(super) const MAX_QUEUED_FRAMES: usize = 64;
 /// The code for a method without a script.
 const NO_METHOD: i64 = 1404;
@@ -61,7 +61,7 @@ pub(super) async fn run_all(
             Ok(Some(data)) => Ok(vec![("data", data)]),
             // The script gave no answer.
             Ok(None) => continue,
-            // A frame without `qid` asks for no answer; only a missing script is told in any case.
+            // A frame without `qid` gets no answer, except for the error about a missing script.
             Err((code, _)) if qid.is_none() && code != NO_METHOD => continue,
             Err(error) => Err(error),
         };

@@ -10,7 +10,7 @@ use crate::{
     platform::access::ChannelHandle,
 };
 
-/// The roles that one statement reads.
+/// The maximum number of roles that a statement reads.
 const MAX_ROLES_PER_READ: i64 = 1000;
 
 /// The capabilities of a channel without roles: its frames go to its own script.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_open_what_they_name() {
+    fn routes_open_the_paths_that_they_name() {
         let rights = Rights(vec![
             Route::new("WEBSOCKET", "/ws#rest"),
             Route::new("*", "/rest/v1/service/svcscripts"),

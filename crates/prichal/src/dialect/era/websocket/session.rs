@@ -65,16 +65,16 @@ use crate::{
     },
 };
 
-/// The time between pings. A client that has answered none of the last two is gone.
+/// The time between pings. A client that has answered neither of the last two counts as gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_MISSED_PINGS: u32 = 2;
 /// The time that the sending of a frame may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The bytes before the payload of a client's control frame.
 const CONTROL_FRAME_HEAD: usize = 6;
-/// The events that one statement reads.
+/// The maximum number of events that a statement reads.
 const MAX_EVENTS_PER_READ: i64 = 256;
-/// The parameters of a script that a client starts, and the time for which it may run.
+/// The maximum number of parameters of a script that a client starts, and the maximum time of its run.
 const MAX_PARAMS: usize = 20;
 const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_SCRIPT_TIMEOUT_MS: u64 = 60_000;
@@ -119,10 +119,14 @@ enum End {
 pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mut socket: Socket) {
     let (lane, id) = (handle.lane(), client.id);
     let at = app.clone();
-    let hears = may(&handle, &client.standing.rights, "msg");
+    let receives_broadcasts = may(&handle, &client.standing.rights, "msg");
     let payer = client.payer.clone();
     let hash = &handle.token_hash;
-    let Some(mut place) = at.channels.sockets.enter(lane, id, hash, hears, payer) else {
+    let Some(mut place) = at
+        .channels
+        .sockets
+        .enter(lane, id, hash, receives_broadcasts, payer)
+    else {
         let end = End::Close(CloseCode::Again, "there are too many websockets");
         return finish(&mut socket, end).await;
     };
@@ -288,7 +292,7 @@ impl Session {
                     }
                     was_partial = is_partial;
                     missed += 1;
-                    // A failure shows itself again at the next frame, which is answered with it.
+                    // A failure is not reported here. If it lasts, the next frame is answered with it.
                     let _ = self.refresh_rights().await;
                     next_ping = clock.now() + PING_INTERVAL;
                     if !deliver(socket, &mut place.close, Message::Ping(Vec::new().into())).await {
@@ -395,7 +399,7 @@ impl Session {
         };
         let may = |capability: &str| may(&self.handle, &rights, capability);
         self.open.retain(|capability| may(capability));
-        sockets.set_hears(lane, self.id, may("msg"));
+        sockets.set_receives_broadcasts(lane, self.id, may("msg"));
         if !self.open.contains("subscr") || self.handle.channel.user().is_none() {
             self.subscriptions = Subscriptions::default();
             self.news = None;
@@ -532,7 +536,7 @@ impl Session {
             let read = move |conn: &mut Conn| {
                 let mut events = event::list(conn, workspace, after, MAX_EVENTS_PER_READ)?;
                 let last = events.last().map(|last| last.seq);
-                document::hide(conn, workspace, user.map(UserId), &mut events)?;
+                document::hide_events(conn, workspace, user.map(UserId), &mut events)?;
                 Ok::<_, Error>((events, last))
             };
             let Ok((events, last)) = self.app.db.read(read).await else {

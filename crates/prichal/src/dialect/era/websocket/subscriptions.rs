@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::error::{Code, Error, Result};
 
-/// The subscriptions of one websocket.
+/// The maximum number of subscriptions of a websocket.
 const MAX_SUBSCRIPTIONS: usize = 64;
 /// The longest life of a subscription, in seconds. The vendor advises an hour.
 const MAX_EXPIRES: u64 = 24 * 3600;
 /// The only kind of event.
 const CHANGED: &str = "modelevents.data_changed";
-/// The ids that a subscription may name.
+/// The maximum number of ids that a subscription may name.
 const MAX_OBJECTS: usize = 1000;
 
 /// The subscriptions of one websocket.

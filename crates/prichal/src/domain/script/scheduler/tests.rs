@@ -22,7 +22,7 @@ fn make_quick(scheduler: &Scheduler, workspace: WorkspaceId, n: u128) {
 
 fn make(scheduler: &Scheduler, workspace: WorkspaceId, n: u128, speed: SpeedClass) {
     for permit in take(scheduler, workspace, n, 1) {
-        scheduler.step_back(&permit, speed);
+        scheduler.reclassify(&permit, speed);
     }
 }
 
@@ -50,7 +50,7 @@ fn hung_scripts_do_not_delay_quick_ones() {
     for _ in 0..8 {
         for n in 0..60 {
             for permit in take(&scheduler, HERE, n, 8) {
-                scheduler.step_back(&permit, SpeedClass::Hung);
+                scheduler.reclassify(&permit, SpeedClass::Hung);
                 hung.push(permit);
             }
         }
@@ -96,10 +96,10 @@ fn known_hung_scripts_do_not_delay_long_ones() {
     assert_eq!(take(&scheduler, HERE, 100, 8).len(), 7);
     // A script that has ended sooner does not count as hung any more.
     for permit in hung {
-        scheduler.step_back(&permit, SpeedClass::Hung);
+        scheduler.reclassify(&permit, SpeedClass::Hung);
     }
     for permit in take(&scheduler, HERE, 3, 1) {
-        scheduler.step_back(&permit, SpeedClass::Long);
+        scheduler.reclassify(&permit, SpeedClass::Long);
     }
     let sooner = take(&scheduler, HERE, 3, 1);
     assert_eq!(pool(&scheduler, &sooner[0]), SpeedClass::Long);

@@ -205,7 +205,7 @@ async fn channels_and_scripts_of_a_workspace_are_bounded() {
 }
 
 #[tokio::test]
-async fn refusals_show_no_secret_and_name_what_there_is() {
+async fn refusals_show_no_secret_and_name_the_member() {
     let era = ChannelWorkspace::new().await;
     let made = era.rest.post(POINTS, example()).await.ok();
     for token in [

@@ -293,7 +293,7 @@ async fn a_key_is_looked_up_as_it_is_but_for_ids() {
 }
 
 #[tokio::test]
-async fn types_fix_what_their_channels_are() {
+async fn types_fix_members_of_their_channels() {
     let era = ChannelWorkspace::new().await;
     let kind = json!({ "type": "bot", "url": "https://bot.example", "recv_svcscriptcode": "hear", "issync": true,
         "recv_timeout": 5, "quota": 2 });

@@ -273,7 +273,7 @@ async fn channels_keep_their_own() {
 }
 
 #[tokio::test]
-async fn fetch_goes_where_it_may() {
+async fn fetch_reaches_permitted_addresses_only() {
     let era = ChannelWorkspace::new().await;
     let receiver = Receiver::start(|call| match call.path.as_str() {
         "/own" => Reply::Status(202),

@@ -116,7 +116,7 @@ async fn runs_are_kept_thirty_days() {
 }
 
 #[tokio::test]
-async fn runs_take_turns_with_what_their_channel_keeps() {
+async fn runs_take_turns_with_the_values_of_their_channel() {
     let era = ChannelWorkspace::new().await;
     let source = "const n = (kv.get('n') ?? 0) + 1; kv.set('n', n); respond(200, {}, String(n))";
     let counter = era.sync_channel("counter", source).await;

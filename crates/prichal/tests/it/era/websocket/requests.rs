@@ -15,7 +15,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn rest_reaches_what_http_does() {
+async fn rest_reaches_the_same_paths_as_http() {
     let era = ChannelWorkspace::new().await;
     let channel = era.open("sock", json!({}), &["rest"]).await;
     let mut client = WebsocketClient::with(&era.hub, &channel, &["rest"]).await;
@@ -101,7 +101,7 @@ async fn rest_reaches_what_http_does() {
 }
 
 #[tokio::test]
-async fn roles_and_the_channel_narrow_what_is_open() {
+async fn roles_and_the_channels_filter_limit_the_capabilities() {
     let era = ChannelWorkspace::new().await;
     let routes = json!([
         { "methods": ["WEBSOCKET"], "url": "/ws#rest" },

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{channel_workspace::ChannelWorkspace, websocket_client::WebsocketClient};
 
 #[tokio::test]
-async fn subscriptions_tell_what_happens() {
+async fn subscriptions_report_changes() {
     let era = ChannelWorkspace::new().await;
     let user = era
         .space

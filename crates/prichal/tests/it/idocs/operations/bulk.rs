@@ -268,7 +268,7 @@ async fn each_kind_with_a_bad_element() {
 }
 
 #[tokio::test]
-async fn elements_are_told_in_the_callers_language_and_end_after_a_month() {
+async fn errors_of_elements_are_in_the_callers_language_and_elements_end_after_a_month() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let path = BULK[0].0;

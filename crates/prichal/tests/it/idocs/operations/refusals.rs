@@ -58,7 +58,7 @@ async fn no_operation_without_a_token() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_they_should_be() {
+async fn malformed_bodies_are_refused() {
     let scene = Scene::new().await;
     let us = &scene.us;
     for json_operation in json_operations(&us.employee, BINS[1], UNUSED_ID, UNUSED_ID) {

@@ -12,7 +12,7 @@ const OLE: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1, 0, 0];
 const OFFICE: &[u8] = b"PK\x03\x04....[Content_Types].xml....";
 
 #[tokio::test]
-async fn files_are_what_their_names_say() {
+async fn uploaded_files_must_match_their_extension() {
     let scene = Scene::new().await;
     let us = &scene.us;
     let office = "application/vnd.openxmlformats-officedocument";

@@ -361,7 +361,7 @@ async fn a_recheck_expects_the_number_of_the_employee() {
 
 /// A switch that an administrator has set applies under any policy. The report names the checks that were left out.
 #[tokio::test]
-async fn a_trial_policy_says_what_it_does_not_check() {
+async fn a_trial_policy_names_the_checks_that_it_leaves_out() {
     let exchange = DocumentExchange::new().await;
     let (mut us, them) = (exchange.company(0).await, exchange.company(1).await);
     us.forget_lists();

@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn a_stretch_is_told_again() {
+async fn a_period_is_delivered_again() {
     let receiver = Receiver::good().await;
     let (hub, acme, _) = subscribed(&receiver).await;
     let start = 1_767_225_600;

@@ -248,7 +248,7 @@ async fn a_hook_that_failed_for_five_days_waits_and_goes_on_without_a_loss() {
 }
 
 #[tokio::test]
-async fn another_url_gets_what_the_first_one_did_not() {
+async fn a_new_url_gets_the_events_that_were_not_delivered() {
     let bad = Receiver::start(|_| Reply::Status(500)).await;
     let good = Receiver::good().await;
     let (hub, acme, secret) = subscribed(&bad).await;
@@ -312,7 +312,7 @@ async fn a_restart_loses_nothing() {
 
 /// A call that is open when the server is killed comes again.
 #[tokio::test]
-async fn a_killed_server_repeats_what_was_in_flight() {
+async fn a_killed_server_repeats_the_calls_in_flight() {
     let receiver = Receiver::start(|_| Reply::Silence).await;
     let (hub, acme, _) = subscribed(&receiver).await;
     let document = acme.draft(&hub, "1").await;

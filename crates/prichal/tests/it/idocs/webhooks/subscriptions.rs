@@ -338,7 +338,7 @@ async fn changes_on_one_node_apply_on_the_other_from_the_next_call() {
 
 /// The events of both companies about a document that goes from one to the other.
 #[tokio::test]
-async fn both_sides_hear_what_they_see() {
+async fn both_sides_get_the_statuses_that_they_see() {
     let exchange = DocumentExchange::new().await;
     let (us, them) = (exchange.company(0).await, exchange.company(1).await);
     let (ours, theirs) = (Receiver::good().await, Receiver::good().await);

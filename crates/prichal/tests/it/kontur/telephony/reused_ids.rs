@@ -155,7 +155,7 @@ async fn an_id_that_comes_again_is_another_call() {
 }
 
 #[tokio::test]
-async fn histories_alone_are_told_apart() {
+async fn calls_known_from_history_alone_are_distinguished() {
     let pbx = TelephonyExchange::new().await;
     let register = async |day, phone| {
         let answer = pbx

@@ -292,7 +292,7 @@ async fn a_call_reported_without_our_id_is_adopted() {
 }
 
 #[tokio::test]
-async fn the_main_telephony_goes_first() {
+async fn the_main_telephony_takes_precedence() {
     let receiver = Receiver::good().await;
     let pbx = TelephonyExchange::at(&receiver.url).await;
     pbx.enable_calls().await;

@@ -75,7 +75,7 @@ struct Asked {
 }
 
 /// Refuses invalid requests before any dialect sees them, and completes answers.
-pub async fn keep(
+pub async fn apply(
     State((app, dialects)): State<(Platform, Dialects)>,
     request: Request,
     next: Next,

@@ -1,7 +1,7 @@
-//! Walks: work of a request on many rows, done in batches so that other writes need not wait for all of it.
+//! Background jobs: work of a request on many rows, done in batches so that other writes need not wait for all of it.
 //!
-//! The transaction of the request stores the walk, and each batch stores its progress. The request waits for the end.
-//! If the request or the process ends earlier, the walk goes on by itself.
+//! The transaction of the request stores the job, and each batch stores its progress. The request waits for the end of
+//! the job. If the request or the process ends earlier, the server completes the job later.
 
 use prichal_core::{
     event::{Author, Origin},
@@ -10,22 +10,22 @@ use prichal_core::{
 };
 use prichal_store::{
     Tx,
-    walk::{self as store, Kind, Walk},
+    job::{self as store, Job, Kind},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
-/// The author of a walk, and the time of its beginning.
+/// The author and the start time of a job.
 #[derive(Serialize, Deserialize)]
-pub struct WalkOrigin {
+pub struct JobOrigin {
     user: Option<Uuid>,
     with: String,
     at: i64,
 }
 
-impl WalkOrigin {
+impl JobOrigin {
     pub fn of(origin: &Origin) -> Self {
         Self {
             user: origin.author.user.map(|user| user.0),
@@ -46,7 +46,7 @@ impl WalkOrigin {
     }
 }
 
-/// Stores a walk, which goes on after the transaction.
+/// Stores a job in the transaction of its request. The job runs after the commit.
 pub fn begin(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -58,25 +58,25 @@ pub fn begin(
     Ok(store::begin(tx, workspace, kind, item, &detail)?)
 }
 
-/// Reads the parameters of a walk.
-pub fn detail<'a, T: Deserialize<'a>>(walk: &'a Walk) -> Result<T> {
-    serde_json::from_str(&walk.detail).map_err(Error::internal)
+/// Reads the parameters of a job.
+pub fn detail<'a, T: Deserialize<'a>>(job: &'a Job) -> Result<T> {
+    serde_json::from_str(&job.detail).map_err(Error::internal)
 }
 
 /// The workspaces whose webhooks a batch has changed.
 #[derive(Default)]
-pub struct Told {
+pub struct ChangedWebhooks {
     pub workspaces: Vec<WorkspaceId>,
     /// True if the base URL of the webhooks has changed.
-    pub are_moved: bool,
+    pub base_url_changed: bool,
 }
 
 pub fn damaged() -> Error {
-    Error::internal("a walk is damaged")
+    Error::internal("a background job is damaged")
 }
 
-/// The integration of a walk.
-pub fn integration(walk: &Walk) -> Result<IntegrationId> {
-    let (id, _) = walk.item.split_once(':').ok_or_else(damaged)?;
+/// The integration of a job of the kind [`Kind::ApplyManifest`].
+pub fn integration(job: &Job) -> Result<IntegrationId> {
+    let (id, _) = job.item.split_once(':').ok_or_else(damaged)?;
     IntegrationId::parse(id).ok_or_else(damaged)
 }

@@ -1,4 +1,4 @@
-//! Requests that change many rows in bites, and go on after a crash.
+//! Background jobs: requests that change many rows in batches, and are completed after a crash.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn points(era: &ChannelWorkspace, count: usize, kind: &str) -> Vec<Created
 }
 
 #[tokio::test]
-async fn all_channels_of_a_type_take_over_what_it_fixes() {
+async fn all_channels_of_a_type_take_over_its_fixed_fields() {
     let era = ChannelWorkspace::new().await;
     points(&era, 230, "bot").await;
     points(&era, 2, "other").await;
@@ -53,15 +53,15 @@ async fn all_channels_of_a_type_take_over_what_it_fixes() {
     assert_eq!(changes, 230);
 }
 
-/// A process that dies between two bites leaves the rest to the next one.
+/// A process that dies between two batches leaves the rest of the job to the next process.
 #[tokio::test]
-async fn a_walk_goes_on_after_a_crash() {
+async fn a_background_job_is_completed_after_a_crash() {
     let era = ChannelWorkspace::new().await;
     points(&era, 3, "bot").await;
     let kind = json!({ "type": "bot", "recv_timeout": 5 });
     era.rest.post(TYPES, kind).await.ok();
     let installation = era.hub.stop().await;
-    // The store after the transaction of a request, before the first bite.
+    // The store after the transaction of a request, before the first batch.
     installation.execute(
         r#"UPDATE resource SET members = replace(members, '"url":""', '"url":"https://new.example"') WHERE kind = 'channel_type';
            INSERT INTO walk (workspace, kind, item, detail, last)
@@ -69,17 +69,20 @@ async fn a_walk_goes_on_after_a_crash() {
     );
     let hub = installation.start().await;
     let rest = hub.adopt(&era.rest);
-    eventually("the channels have what their type fixes", || async {
-        let path = format!("{POINTS}?mask=url");
-        let listed = rest.get(&path).await.ok().text;
-        (listed.matches("https://new.example").count() == 3).then_some(())
-    })
+    eventually(
+        "the channels have the fixed fields of their type",
+        || async {
+            let path = format!("{POINTS}?mask=url");
+            let listed = rest.get(&path).await.ok().text;
+            (listed.matches("https://new.example").count() == 3).then_some(())
+        },
+    )
     .await;
 }
 
-/// Walks that fail each time, more than a page of them, do not keep the others waiting.
+/// Jobs that fail each time, more than a page of them, do not keep the others waiting.
 #[tokio::test]
-async fn walks_that_fail_for_ever_block_no_other() {
+async fn jobs_that_fail_for_ever_block_no_other() {
     let era = ChannelWorkspace::new().await;
     points(&era, 3, "bot").await;
     let kind = json!({ "type": "bot", "recv_timeout": 5 });
@@ -103,7 +106,7 @@ async fn walks_that_fail_for_ever_block_no_other() {
     .await;
 }
 
-/// Fails unless the table is empty.
+/// Panics unless the table is empty.
 fn assert_empty(installation: &crate::harness::hub::Installation, table: &str) {
     // The check constraint fails if the count is not zero.
     installation.execute(&format!(
@@ -112,7 +115,7 @@ fn assert_empty(installation: &crate::harness::hub::Installation, table: &str) {
 }
 
 #[tokio::test]
-async fn a_deleted_channel_keeps_nothing_however_much_it_was() {
+async fn all_values_of_a_deleted_channel_are_removed() {
     let era = ChannelWorkspace::new().await;
     let source = "for (let n = 0; n < 350; n++) kv.set('k' + n, n); respond(200)";
     let made = era.sync_channel("keeper", source).await;
@@ -124,7 +127,7 @@ async fn a_deleted_channel_keeps_nothing_however_much_it_was() {
 }
 
 #[tokio::test]
-async fn a_deleted_workspace_leaves_nothing_that_works() {
+async fn the_rows_of_a_deleted_workspace_are_removed() {
     let era = ChannelWorkspace::new().await;
     let made = era
         .sync_channel("keeper", "kv.set('a', 1); respond(200)")
@@ -139,9 +142,9 @@ async fn a_deleted_workspace_leaves_nothing_that_works() {
     }
 }
 
-/// A manifest reaches every workspace that has the integration installed, each once.
+/// Each workspace that has the integration installed gets one event for a new manifest.
 #[tokio::test]
-async fn a_manifest_reaches_every_instance() {
+async fn a_new_manifest_is_applied_to_every_instance() {
     let hub = Hub::start().await;
     let owner = hub.workspace("owner").await;
     let manifest = |version: &str| json!({ "name": "Shared", "version": version, "baseUrl": format!("https://{version}.example/") });
