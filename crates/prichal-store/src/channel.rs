@@ -33,6 +33,8 @@ const LIVING: &str =
 const COLUMNS: &str =
     "id, code, token_hash, tokens, members, created_at, updated_at, deleted_at, coalesce(type, '')";
 
+const ONE: &str = "workspace = $1 AND id = $2";
+
 /// Adds a channel. Returns false if its id, code or token is taken. The id of a deleted channel can be used again.
 pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
     // The id stays taken while a job removes the values of the deleted channel.
@@ -61,6 +63,8 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
     )?;
     if done == 1 {
         usage::add(tx, channel.workspace, &[&channel.members]);
+        let tokens = i64::try_from(channel.tokens.len()).unwrap_or(i64::MAX);
+        tx.use_bytes(channel.workspace, usage::Kind::Records, tokens);
     }
     Ok(done == 1)
 }
@@ -68,14 +72,9 @@ pub fn insert(tx: &mut Tx<'_>, channel: &Channel) -> Result<bool> {
 /// Updates a channel that [`find_for_update`] returned in the same transaction.
 pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
     let row = params![channel.workspace, channel.id];
-    usage::change(
-        tx,
-        &usage::CHANNELS,
-        "workspace = $1 AND id = $2",
-        row,
-        |tx| {
-            tx.run(
-            "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, deleted_at = $7, type = $8 WHERE workspace = $1 AND id = $2",
+    usage::change(tx, &usage::CHANNELS, ONE, row, |tx| {
+        tx.run(
+            "UPDATE channel SET code = $3, tokens = $4, members = $5, updated_at = $6, type = $7 WHERE workspace = $1 AND id = $2",
             params![
                 channel.workspace,
                 channel.id,
@@ -83,11 +82,39 @@ pub fn update(tx: &mut Tx<'_>, channel: &Channel) -> Result<()> {
                 channel.tokens.as_slice(),
                 &channel.members,
                 channel.updated_at,
-                channel.deleted_at,
                 &channel.kind
             ],
         )
-        },
+    })
+}
+
+/// Deletes a channel. Its row stays until [`forget`], without its members and with the given empty tokens.
+pub fn delete(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: EntityId,
+    tokens: &[u8],
+    at: Timestamp,
+) -> Result<()> {
+    usage::change(tx, &usage::CHANNELS, ONE, params![workspace, id], |tx| {
+        tx.run(
+            "UPDATE channel SET members = '{}', tokens = $3, updated_at = $4, deleted_at = $4 WHERE workspace = $1 AND id = $2",
+            params![workspace, id, tokens, at],
+        )
+    })
+}
+
+/// Forgets channels that were deleted before `before` and have no attempts any more, at most `limit`. Returns their
+/// number.
+pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    usage::remove(
+        tx,
+        &usage::CHANNELS,
+        "(workspace, id) IN (SELECT workspace, id FROM channel c WHERE deleted_at < $1
+           AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id)
+           AND NOT EXISTS (SELECT 1 FROM walk k WHERE k.workspace = c.workspace AND k.kind = 'kept' AND k.item = c.id)
+           LIMIT $2)",
+        params![before, limit],
     )
 }
 
@@ -99,7 +126,9 @@ pub fn rotate(
     previous_hash: &str,
     previous_until: Timestamp,
 ) -> Result<bool> {
-    let done = tx.execute(
+    let row = params![channel.workspace, channel.id];
+    usage::change(tx, &usage::CHANNELS, ONE, row, |tx| {
+        let done = tx.execute(
         "UPDATE channel SET token_hash = $3, tokens = $4, updated_at = $5, previous_hash = $6, previous_until = $7
          WHERE workspace = $1 AND id = $2 AND NOT EXISTS (SELECT 1 FROM channel WHERE token_hash = $3 AND deleted_at IS NULL)",
         params![
@@ -112,7 +141,8 @@ pub fn rotate(
             previous_until
         ],
     )?;
-    Ok(done == 1)
+        Ok(done == 1)
+    })
 }
 
 /// Finds a channel, deleted or not.
@@ -135,9 +165,9 @@ pub fn find_for_update(
         .query_one(&sql, params![workspace, id], |row| read(workspace, row))
 }
 
-/// Returns the number of channels of a workspace and the size of their members in bytes.
+/// Returns the number of channels of a workspace and the size of their members and tokens in bytes.
 pub fn extent(conn: &mut Conn, workspace: WorkspaceId) -> Result<(i64, i64)> {
-    let sql = "SELECT count(*), coalesce(sum(octet_length(members)), 0) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
+    let sql = "SELECT count(*), coalesce(sum(octet_length(members) + octet_length(tokens)), 0) FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
     let found = conn.query_one(sql, params![workspace], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?;

@@ -377,6 +377,27 @@ pub fn revoke(tx: &mut Tx<'_>, revocation: Revocation, now: Timestamp) -> Result
     Ok(())
 }
 
+/// Revokes all access keys of a workspace. Returns the installations that had them.
+pub fn revoke_all(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    now: Timestamp,
+) -> Result<Vec<Revocation>> {
+    tx.run(
+        "INSERT INTO revocation (workspace, integration, round, at)
+         SELECT workspace, integration, round, $2 FROM instance WHERE workspace = $1 ON CONFLICT DO NOTHING",
+        params![workspace, now],
+    )?;
+    let sql = "SELECT integration, round FROM instance WHERE workspace = $1";
+    tx.conn()?.query(sql, params![workspace], |row| {
+        Ok(Revocation {
+            workspace,
+            integration: IntegrationId(row.uuid(0)?),
+            round: row.get(1)?,
+        })
+    })
+}
+
 /// Lists the revocations at or after `since`.
 pub fn list_revoked(conn: &mut Conn, since: Timestamp) -> Result<Vec<Revocation>> {
     conn.query(

@@ -75,18 +75,45 @@ pub fn update(tx: &mut Tx<'_>, resource: &Resource) -> Result<()> {
     let row = params![resource.workspace, resource.kind.name(), resource.id];
     usage::change(tx, &usage::RESOURCES, one, row, |tx| {
         tx.run(
-            "UPDATE resource SET code = $4, members = $5, updated_at = $6, deleted_at = $7 WHERE workspace = $1 AND kind = $2 AND id = $3",
+            "UPDATE resource SET code = $4, members = $5, updated_at = $6 WHERE workspace = $1 AND kind = $2 AND id = $3",
             params![
                 resource.workspace,
                 resource.kind.name(),
                 resource.id,
                 &resource.code,
                 &resource.members,
-                resource.updated_at,
-                resource.deleted_at
+                resource.updated_at
             ],
         )
     })
+}
+
+/// Deletes an entity. Its row stays until [`forget`], without its members.
+pub fn delete(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: Kind,
+    id: EntityId,
+    at: Timestamp,
+) -> Result<()> {
+    let one = "workspace = $1 AND kind = $2 AND id = $3";
+    let row = params![workspace, kind.name(), id];
+    usage::change(tx, &usage::RESOURCES, one, row, |tx| {
+        tx.run(
+            "UPDATE resource SET members = '{}', updated_at = $4, deleted_at = $4 WHERE workspace = $1 AND kind = $2 AND id = $3",
+            params![workspace, kind.name(), id, at],
+        )
+    })
+}
+
+/// Forgets entities that were deleted before `before`, at most `limit`. Returns their number.
+pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    usage::remove(
+        tx,
+        &usage::RESOURCES,
+        "(workspace, kind, id) IN (SELECT workspace, kind, id FROM resource WHERE deleted_at < $1 LIMIT $2)",
+        params![before, limit],
+    )
 }
 
 /// Finds an entity, deleted or not.

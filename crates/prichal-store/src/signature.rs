@@ -216,15 +216,19 @@ pub fn find_due(conn: &mut Conn, company: WorkspaceId, id: Uuid) -> Result<Optio
 
 /// Replaces the report of the last check of a signature.
 pub fn set_report(tx: &mut Tx<'_>, signature: &Signature, report: &str) -> Result<()> {
-    tx.run(
-        "UPDATE document_signature SET report = $3 WHERE document = $1 AND id = $2 AND checks = $4",
-        params![
-            signature.document,
-            signature.id,
-            report,
-            signature.check.checks
-        ],
-    )
+    let row = params![signature.document, signature.id];
+    let one = "document = $1 AND id = $2";
+    usage::change(tx, &usage::SIGNATURES, one, row, |tx| {
+        tx.run(
+            "UPDATE document_signature SET report = $3 WHERE document = $1 AND id = $2 AND checks = $4",
+            params![
+                signature.document,
+                signature.id,
+                report,
+                signature.check.checks
+            ],
+        )
+    })
 }
 
 /// Lists signatures that are due for another check, at most `limit` and at most `share` of one company. Companies

@@ -131,7 +131,8 @@ impl Table {
 }
 
 pub(crate) const SCRIPT_VALUES: Table = Table::new("kv", "octet_length(key) + octet_length(value)");
-pub(crate) const CHANNELS: Table = Table::new("channel", "octet_length(members)");
+pub(crate) const CHANNELS: Table =
+    Table::new("channel", "octet_length(members) + octet_length(tokens)");
 pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
 pub(crate) const UI_SETTINGS: Table =
     Table::new("ui_setting", "octet_length(key) + octet_length(value)");
@@ -201,7 +202,8 @@ pub(crate) fn remove(
     Ok(gone.len() as u64)
 }
 
-/// Runs `work` and counts by how much it changes the bytes of the rows that match `condition`.
+/// Runs `work` and counts by how much it changes the bytes of the rows that match `condition`. Other nodes cannot change
+/// them meanwhile.
 pub(crate) fn change<T>(
     tx: &mut Tx<'_>,
     table: &Table,
@@ -213,7 +215,12 @@ pub(crate) fn change<T>(
     let sql = format!(
         "SELECT {owner}, CAST({ROW_BYTES} + {texts} AS BIGINT) FROM {name} WHERE {condition}"
     );
-    let before = tx.conn()?.query(&sql, values, owner_and_bytes)?;
+    let locked = format!("{sql} /*postgres FOR UPDATE*/");
+    let mut before = tx.conn()?.query(&locked, values, owner_and_bytes)?;
+    // A row that is not there cannot be locked, and another node may insert it now.
+    if before.is_empty() && tx.lock_name(&format!("{name} {values:?}"))? {
+        before = tx.conn()?.query(&locked, values, owner_and_bytes)?;
+    }
     let done = work(tx)?;
     let after = tx.conn()?.query(&sql, values, owner_and_bytes)?;
     let gone = before.iter().map(|(of, bytes)| (*of, -bytes));
@@ -238,6 +245,7 @@ pub(crate) fn add_blob(
     blob: Uuid,
     size: i64,
 ) -> Result<()> {
+    lock_blob(tx, workspace, blob)?;
     if !file::has_blob(tx.conn()?, workspace, blob)? {
         tx.use_bytes(workspace, Kind::Files, size);
     }
@@ -253,11 +261,18 @@ pub(crate) fn remove_blob(
     size: i64,
     removed: bool,
 ) -> Result<bool> {
+    lock_blob(tx, workspace, blob)?;
     let is_free = !file::has_blob(tx.conn()?, workspace, blob)?;
     if is_free && removed {
         tx.use_bytes(workspace, Kind::Files, -size);
     }
     Ok(is_free)
+}
+
+/// Locks the rows that name a blob, also those that are not there yet. The second of two nodes sees what the first has
+/// done.
+fn lock_blob(tx: &mut Tx<'_>, workspace: WorkspaceId, blob: Uuid) -> Result<()> {
+    tx.lock_name(&format!("blob {workspace} {blob}")).map(drop)
 }
 
 const COLUMNS: &str = "entities, files, events, runs, records, entities_quota, files_quota, events_quota, runs_quota, records_quota";

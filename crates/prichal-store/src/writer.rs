@@ -21,12 +21,12 @@ use prichal_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Conn, Error, Result, Row, document,
+    Conn, Engine, Error, Result, Row, document,
     event::{self, LoggedEvent},
     insert::{Insert, Pending},
     queue::{self, Urgency},
     usage,
-    value::Value,
+    value::{Value, params},
     webhook,
 };
 
@@ -155,6 +155,16 @@ impl<'a> Tx<'a> {
         self.flush_pending()?;
         self.wrote(params);
         self.conn.run(sql, params)
+    }
+
+    /// Locks a name until the end of the transaction, against other nodes. Returns false on SQLite, which has one node.
+    pub(crate) fn lock_name(&mut self, name: &str) -> Result<bool> {
+        if self.conn.engine() == Engine::Sqlite {
+            return Ok(false);
+        }
+        let sql = "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended($1, 0))";
+        self.conn()?.query(sql, params![name], |_| Ok(()))?;
+        Ok(true)
     }
 
     /// Runs a statement that changes rows and returns them.

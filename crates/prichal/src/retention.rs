@@ -11,13 +11,13 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, bulk, delivery,
+    Conn, Tx, bulk, channel, delivery,
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
     idempotency, integration, live_ticket,
     quarantine::{self, Item, Kind},
-    run, signature,
+    resource, run, signature,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -47,7 +47,8 @@ const MAX_CONCURRENT_REMOVALS: usize = 16;
 
 /// The time for which the temporary id of a bound file leads to its permanent one (`prichal_store::file::bind`).
 const BOUND_ID_LIFETIME: Duration = Duration::from_hours(48);
-/// The lifetime of delivery attempts, finished runs of scripts, elements of bulk calls, and expired links.
+/// The lifetime of delivery attempts, finished runs of scripts, elements of bulk calls, expired links, and the rows of
+/// deleted channels, types and scripts.
 const HISTORY_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// The maximum duration of an upload. An unfinished older one is abandoned.
 const MAX_UPLOAD_TIME: Duration = Duration::from_hours(6);
@@ -112,6 +113,7 @@ enum Step {
     Suspects,
     Tickets,
     Jobs,
+    Deleted,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -173,6 +175,10 @@ pub async fn sweep(app: &App) -> Result<()> {
     let orphans = step(app, Step::Orphans, remove_orphans(app, now - ORPHAN_AGE)).await;
     let suspects = forget(app, ANY, move |tx| quarantine::forget(tx, before, most));
     let suspects = step(app, Step::Suspects, suspects).await;
+    let deleted = forget(app, ANY, move |tx| {
+        Ok(channel::forget(tx, before, most)? + resource::forget(tx, before, most)?)
+    });
+    let deleted = step(app, Step::Deleted, deleted).await;
     ended
         .and(bound)
         .and(elements)
@@ -186,6 +192,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(unfinished)
         .and(orphans)
         .and(suspects)
+        .and(deleted)
 }
 
 /// The workspace whose writer handles data of no single workspace.

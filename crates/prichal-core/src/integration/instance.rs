@@ -151,6 +151,11 @@ impl Instance {
         out
     }
 
+    /// The bytes of the members that can be patched, as JSON with the secrets.
+    pub fn size(&self) -> usize {
+        Value::Object(self.writable()).to_string().len()
+    }
+
     fn writable(&self) -> Object {
         let mut members = self.members(Secrets::Shown);
         members.retain(|member, _| FIELDS.iter().any(|field| field.name == member));

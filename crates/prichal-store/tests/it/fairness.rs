@@ -265,7 +265,8 @@ fn run_of(lane: Lane, n: u128) -> Run {
     }
 }
 
-fn signature(of: WorkspaceId, n: u128, due_at: Timestamp) -> Signature {
+/// A signature that is due for another check.
+pub(crate) fn signature(of: WorkspaceId, n: u128, due_at: Timestamp) -> Signature {
     Signature {
         document: Uuid::from_u128(n),
         id: Uuid::from_u128(n),

@@ -8,4 +8,5 @@ mod log;
 mod open;
 mod reader;
 mod test_store;
+mod usage;
 mod writer;

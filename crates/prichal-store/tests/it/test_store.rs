@@ -97,6 +97,21 @@ pub(crate) fn execute(url: &str, sql: &str) {
     });
 }
 
+/// True if a transaction of this store waits for a lock that another one has.
+pub(crate) fn has_waiting_lock(options: &Options) -> bool {
+    let Options::Postgres { url, .. } = options else {
+        return false;
+    };
+    on_own_thread(|| {
+        let mut client =
+            postgres::Client::connect(url, postgres::NoTls).expect("PostgreSQL answers");
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE application_name = current_setting('application_name') AND wait_event_type = 'Lock'";
+        let row = client.query_one(sql, &[]).expect("the statement runs");
+        row.get::<_, i64>(0) > 0
+    })
+}
+
 pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_micros(secs * 1_000_000)
 }

@@ -37,6 +37,7 @@ use prichal_store::{
     resource::{self, Kind},
     run::Lane,
     sealed::Column,
+    usage,
 };
 
 use crate::{
@@ -45,6 +46,7 @@ use crate::{
     platform::{
         access::ChannelHandle,
         cache::{Cache, Weigh},
+        quota,
         vault::{CellRef, Vault, fill_random, hex, sha256_hex},
     },
 };
@@ -54,6 +56,17 @@ use crate::{
 pub struct Wording {
     pub faults: fn(&[Fault]) -> String,
     pub refused_operations: fn(&PatchErrors) -> String,
+}
+
+/// Refuses to begin a run while a quota is used up of anything that a script may add.
+pub async fn admit_run(app: &Domain, workspace: WorkspaceId) -> Result<()> {
+    let kinds = [
+        usage::Kind::Entities,
+        usage::Kind::Events,
+        usage::Kind::Runs,
+        usage::Kind::Records,
+    ];
+    quota::admit(app, workspace, &kinds, 0).await
 }
 
 /// The state of channels on this node.

@@ -8,6 +8,7 @@ pub mod manifest;
 use std::collections::HashSet;
 
 use prichal_core::{
+    entity,
     event::{EntityKind, NewEvent, Origin},
     health::{self, Effect},
     id::{EventId, IntegrationId, WorkspaceId},
@@ -132,6 +133,7 @@ pub fn save(
     if before == after {
         return Ok(Installed { row, model: before });
     }
+    check_size(&before, &after)?;
     let secrets_changed = before.secrets != after.secrets;
     if secrets_changed && row.integration.kind == Kind::Public {
         claim_secrets(vault, tx, &row, &after.secrets)?;
@@ -154,6 +156,16 @@ pub fn save(
     }
     append(tx, row.integration.id, &before, &after, origin);
     Ok(Installed { row, model: after })
+}
+
+/// Refuses a model that grows beyond [`entity::MAX_TEXT`] bytes. One that was longer before may become smaller.
+pub fn check_size(before: &Model, after: &Model) -> Result<()> {
+    let size = after.size();
+    if size <= entity::MAX_TEXT || size <= before.size() {
+        return Ok(());
+    }
+    let message = format!("The instance is longer than {} bytes.", entity::MAX_TEXT);
+    Err(Error::refused(Code::InvalidValue, message))
 }
 
 /// Installs an integration. One that is installed already stays as it is.
@@ -273,15 +285,15 @@ pub fn switch_off(vault: &Vault, tx: &mut Tx<'_>, key: Key, origin: &Origin) -> 
 }
 
 /// Applies a new manifest to an instance: another base URL changes the model, another version makes `setup/upgrade`
-/// due.
+/// due. Returns the size of the instance.
 fn apply_manifest(
     vault: &Vault,
     tx: &mut Tx<'_>,
     integration: &Integration,
     origin: &Origin,
-) -> Result<()> {
+) -> Result<usize> {
     let Some(found) = find_for_update(vault, tx, origin.workspace, integration.id)? else {
-        return Ok(());
+        return Ok(0);
     };
     let before = Model {
         base_url: base_url(integration),
@@ -306,7 +318,7 @@ fn apply_manifest(
             }
         }
     }
-    Ok(())
+    Ok(found.model.size())
 }
 
 /// Refuses secrets of a public integration that another workspace uses already: they identify the workspace of a

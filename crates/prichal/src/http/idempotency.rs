@@ -17,6 +17,7 @@ use prichal_store::{
     Conn, Tx,
     idempotency::{self, FirstAnswer},
     sealed::Column,
+    usage,
 };
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::{
     error::{Code, Error, Result},
     http::answer::json_text,
     platform::{
-        Platform,
+        Platform, quota,
         vault::{CellRef, Vault, sha256_hex},
     },
 };
@@ -147,11 +148,37 @@ pub async fn write_once_and<T: Send + 'static>(
     asking: &impl Asking,
     key: IdempotencyKey,
     body: &[u8],
-    mut work: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
+    work: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
 ) -> Result<(JsonAnswer, Option<T>)> {
-    let (app, workspace) = (asking.app().clone(), asking.workspace_id());
+    let write = once(asking, key, body, work)?;
+    asking.app().db.write(asking.workspace_id(), write).await
+}
+
+/// Like [`write_once_and`]. Refused if the work and the stored answer grow the records beyond their quota.
+pub async fn write_once_growing<T: Send + 'static>(
+    asking: &impl Asking,
+    key: IdempotencyKey,
+    body: &[u8],
+    work: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
+) -> Result<(JsonAnswer, Option<T>)> {
+    let (app, workspace) = (asking.app(), asking.workspace_id());
+    let write = once(asking, key, body, work)?;
+    let write = quota::growing(app, workspace, &[usage::Kind::Records], write).await?;
+    app.db.write(workspace, write).await
+}
+
+type Once<T> = Result<(JsonAnswer, Option<T>)>;
+
+/// The write that does `work` unless the answer to this key is stored.
+fn once<T>(
+    asking: &impl Asking,
+    key: IdempotencyKey,
+    body: &[u8],
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<(JsonAnswer, T)> + Send + 'static,
+) -> Result<impl FnMut(&mut Tx<'_>) -> Once<T> + Send + 'static> {
+    let app = asking.app().clone();
     let slot = Slot::of(asking, key, body)?;
-    let write = move |tx: &mut Tx<'_>| {
+    Ok(move |tx: &mut Tx<'_>| {
         let Some(slot) = &slot else {
             let (answer, told) = work(tx)?;
             return Ok((answer, Some(told)));
@@ -162,8 +189,7 @@ pub async fn write_once_and<T: Send + 'static>(
         let (answer, told) = work(tx)?;
         slot.keep(&app.vault, tx, &answer)?;
         Ok((answer, Some(told)))
-    };
-    asking.app().db.write(workspace, write).await
+    })
 }
 
 /// The stored answer of the first request with this key, for work that must know it before its write.

@@ -8,8 +8,7 @@ use prichal_core::{
     workspace_name::is_workspace_name,
 };
 use prichal_store::{
-    Tx,
-    integration::{self, Revocation},
+    Tx, integration,
     job::Kind as JobKind,
     workspace::{self, Workspace},
 };
@@ -268,18 +267,7 @@ pub(super) async fn delete_workspace(
     let ended = app
         .db
         .write(id, move |tx| {
-            let (_, instances) = integration::list_instances(tx.conn()?, id, 0, i64::MAX)?;
-            let ended: Vec<Revocation> = instances
-                .iter()
-                .map(|instance| Revocation {
-                    workspace: id,
-                    integration: instance.integration.id,
-                    round: instance.round,
-                })
-                .collect();
-            for revocation in &ended {
-                integration::revoke(tx, *revocation, now)?;
-            }
+            let ended = integration::revoke_all(tx, id, now)?;
             workspace::delete(tx, id, now)?;
             job::begin(tx, id, JobKind::ClearWorkspace, "", &())?;
             Ok::<_, Error>(ended)

@@ -91,10 +91,6 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         given: &Object,
         before: Option<&Self>,
     ) -> Result<()>;
-    /// Deletes what belongs to the entity, in the transaction that deletes it.
-    fn remove(&self, _: &mut Tx<'_>, _: WorkspaceId) -> Result<()> {
-        Ok(())
-    }
     /// Clears this node's cache of the collection.
     fn forget(app: &App, workspace: WorkspaceId);
     /// Completes the work on many rows that a write has begun.
@@ -104,12 +100,15 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
 
     /// Returns false if the id or the code is taken.
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool>;
-    fn update(
+    fn update(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()>;
+    /// Deletes the contents of the entity and what belongs to it. Its row stays for a while, so that a repeated deletion
+    /// is answered as the first time.
+    fn delete(
         &self,
         vault: &Vault,
         tx: &mut Tx<'_>,
         workspace: WorkspaceId,
-        deleted_at: Option<Timestamp>,
+        at: Timestamp,
     ) -> Result<()>;
     /// The entity, and true if it is deleted.
     fn find(
@@ -166,7 +165,6 @@ macro_rules! plainly_stored {
             _: &crate::platform::vault::Vault,
             tx: &mut prichal_store::Tx<'_>,
             workspace: prichal_core::id::WorkspaceId,
-            deleted_at: Option<prichal_core::time::Timestamp>,
         ) -> crate::error::Result<()> {
             let row = $crate::dialect::era::collection::row(
                 self,
@@ -175,8 +173,23 @@ macro_rules! plainly_stored {
                 $kind,
                 self.updated_at,
             )?;
-            let row = prichal_store::resource::Resource { deleted_at, ..row };
             Ok(prichal_store::resource::update(tx, &row)?)
+        }
+
+        fn delete(
+            &self,
+            _: &crate::platform::vault::Vault,
+            tx: &mut prichal_store::Tx<'_>,
+            workspace: prichal_core::id::WorkspaceId,
+            at: prichal_core::time::Timestamp,
+        ) -> crate::error::Result<()> {
+            Ok(prichal_store::resource::delete(
+                tx,
+                workspace,
+                $kind,
+                self.id(),
+                at,
+            )?)
         }
 
         fn find(
@@ -568,7 +581,7 @@ pub(super) async fn patch<R: Resource>(
             }
         }
         after.set_updated_at(origin.at);
-        after.update(&app.vault, tx, origin.workspace, None)?;
+        after.update(&app.vault, tx, origin.workspace)?;
         check_limits::<R>(tx, origin.workspace)?;
         if let (Some((kind, old)), Some((_, new))) = (before.snapshot(), after.snapshot()) {
             let event = EventId::generate(origin.at);
@@ -598,8 +611,7 @@ pub(super) async fn delete<R: Resource>(
             Some((mut gone, false)) => {
                 permit(&caller, Some(&gone), None)?;
                 gone.set_updated_at(origin.at);
-                gone.update(&app.vault, tx, origin.workspace, Some(origin.at))?;
-                gone.remove(tx, origin.workspace)?;
+                gone.delete(&app.vault, tx, origin.workspace, origin.at)?;
                 if let Some((kind, old)) = gone.snapshot() {
                     let event = EventId::generate(origin.at);
                     tx.append(NewEvent::delete(event, &origin, (kind, id.0), old));

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use prichal_script::{Failure, Outcome, is_reserved};
-use prichal_store::{Tx, run, usage};
+use prichal_store::{Tx, run};
 
 use super::{
     caller::{HOOK_PATH, channel_of},
@@ -24,7 +24,7 @@ use crate::{
     },
     error::{Code, Error, Result},
     http::{body::read_body, sender},
-    platform::{access::ChannelHandle, memory::Payer, quota, writes},
+    platform::{access::ChannelHandle, memory::Payer, writes},
 };
 
 /// The headers of every script's answer: its content is a tenant's, and must not act on this server's pages.
@@ -37,13 +37,7 @@ pub(super) async fn hook(State(app): State<App>, request: HttpRequest) -> Result
     let handle = channel_of(&app, &parts).await?;
     // A GET makes a run, too, and its script may write.
     writes::admit(&app, handle.workspace)?;
-    let kinds = [
-        usage::Kind::Entities,
-        usage::Kind::Events,
-        usage::Kind::Runs,
-        usage::Kind::Records,
-    ];
-    quota::admit(&app, handle.workspace, &kinds, 0).await?;
+    channel::admit_run(&app, handle.workspace).await?;
     let code = handle.channel.text("recv_svcscriptcode");
     if code.is_empty() {
         return Err(no_script(&handle, "The receiving script of this channel"));
@@ -138,7 +132,7 @@ async fn answer(
         author: handle.author(),
         time: handle.channel.timeout(),
     };
-    let (_, outcome) = run_now(app, now, std::future::pending()).await;
+    let outcome = run_now(app, now, std::future::pending()).await?;
     match outcome {
         Outcome {
             failure: Some(Failure { stopped: true, .. }),

@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    channel::Channel,
+    channel::{Channel, Tokens},
     event::{EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, IntegrationId, WorkspaceId},
     schema::{Fault, Object},
@@ -163,7 +163,19 @@ impl Resource for Channel {
         Ok(())
     }
 
-    fn remove(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+    fn delete(
+        &self,
+        vault: &Vault,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        at: Timestamp,
+    ) -> Result<()> {
+        let emptied = Self {
+            tokens: Tokens::default(),
+            ..self.clone()
+        };
+        let tokens = close(vault, workspace, &emptied)?.tokens;
+        channel::delete(tx, workspace, EntityId(self.id), &tokens, at)?;
         // Most channels have fewer values than a batch, so no job is needed.
         let id = EntityId(self.id);
         let gone = kv::remove_some(tx, workspace, id, BATCH_ROWS)?;
@@ -187,18 +199,8 @@ impl Resource for Channel {
         Ok(channel::insert(tx, &close(vault, workspace, self)?)?)
     }
 
-    fn update(
-        &self,
-        vault: &Vault,
-        tx: &mut Tx<'_>,
-        workspace: WorkspaceId,
-        deleted_at: Option<Timestamp>,
-    ) -> Result<()> {
-        let row = close(vault, workspace, self)?;
-        Ok(channel::update(
-            tx,
-            &channel::Channel { deleted_at, ..row },
-        )?)
+    fn update(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+        Ok(channel::update(tx, &close(vault, workspace, self)?)?)
     }
 
     fn find(

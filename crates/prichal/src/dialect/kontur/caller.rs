@@ -117,7 +117,8 @@ impl FromRequestParts<App> for Member {
 }
 
 /// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
-/// these are exhausted. A new integration still counts as a record. Files have a quota of their own.
+/// these are exhausted. Quotas refuse only what adds to them: a new integration, its installation and setup, and larger
+/// instances. Files have a quota of their own.
 const WITHOUT_QUOTA: [&str; 4] = ["integrations", "private-integrations", "settings", "files"];
 
 /// The kinds of bytes that a request always adds. A PATCH or a PUT may reduce others, which is known only when it is
@@ -127,11 +128,18 @@ fn written(parts: &Parts) -> &'static [Kind] {
     let mut below = parts.uri.path().split('/').skip(4);
     let collection = below.next().unwrap_or_default();
     let is_exempt = WITHOUT_QUOTA.contains(&collection);
-    let is_collection = below.next().is_none();
+    let action = below.last();
     match parts.method {
         Method::POST if collection == "files" => &[],
-        Method::POST if is_exempt && is_collection => &[Kind::Records],
-        Method::POST if !is_exempt => &[Kind::Entities, Kind::Events, Kind::Records],
+        Method::POST if is_exempt => match action {
+            None => &[Kind::Records],
+            Some("setup") => &[Kind::Events, Kind::Records],
+            // Whether the records grow is known when they are written.
+            Some("install" | "resume") => &[Kind::Events],
+            Some(_) => &[],
+        },
+        Method::PUT if action == Some("manifest") => &[Kind::Events],
+        Method::POST => &[Kind::Entities, Kind::Events, Kind::Records],
         Method::PUT | Method::PATCH if !is_exempt => &[Kind::Events],
         _ => &[],
     }

@@ -11,10 +11,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::{
     id::IntegrationId,
     integration::{Instance, SIGNING_SECRET, Secret, Secrets, Status},
-    patch::{self, Operation, PatchErrors},
+    patch::{self, Op, Operation, PatchErrors},
 };
 use prichal_dialect::kontur;
-use prichal_store::{Conn, Tx, integration};
+use prichal_store::{Conn, Tx, integration, usage};
 use utoipa::ToSchema;
 
 use super::caller::{Admin, Member};
@@ -24,13 +24,14 @@ use crate::{
     http::{
         answer::json_text,
         body::{Json, Raw},
-        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_growing},
         listing,
         page::Page,
     },
     platform::{
         guess,
         outgoing::signature::SigningKey,
+        quota,
         security::{self, Event},
         vault::fill_random,
     },
@@ -254,6 +255,12 @@ pub(super) async fn patch_instance(
     let signing = new_signing_secret();
     let (app, origin) = (member.app.clone(), member.origin());
     let workspace = member.workspace_id();
+    if !operations
+        .iter()
+        .all(|operation| operation.op == Op::Remove)
+    {
+        quota::admit(&app, workspace, &[usage::Kind::Events], 0).await?;
+    }
     let changes_secrets = check_new_secrets(&member, id, &operations).await?;
     let write = move |tx: &mut Tx<'_>| {
         let found = find_installed(&member, tx, id)?;
@@ -271,6 +278,7 @@ pub(super) async fn patch_instance(
         let model = text(&saved.map_err(in_patch)?, Secrets::Shown);
         Ok::<_, Error>((model, changes_hooks, changes_settings))
     };
+    let write = quota::growing(&app, workspace, &[usage::Kind::Records], write).await?;
     let (result, changes_hooks, changes_settings) = app.db.write(workspace, write).await?;
     let changes = [
         (changes_secrets, Event::SecretsChanged),
@@ -422,7 +430,7 @@ async fn change_status(
         let saved = instance::save(&requester.app.vault, tx, found, after, &origin)?;
         Ok((JsonAnswer::ok(text(&saved, Secrets::Shown)), is_other))
     };
-    let (answer, is_other) = write_once_and(&*member, key, body, work).await?;
+    let (answer, is_other) = write_once_growing(&*member, key, body, work).await?;
     if is_other == Some(true) {
         let object = format!("integration:{id}");
         security::record(Event::HookChanged, Some(member.workspace_id()), &object);

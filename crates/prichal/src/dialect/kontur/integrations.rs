@@ -33,7 +33,10 @@ use crate::{
     error::{Code, Error, Result},
     http::{
         body::Raw,
-        idempotency::{IdempotencyKey, JsonAnswer, first_answer, write_once, write_once_and},
+        idempotency::{
+            IdempotencyKey, JsonAnswer, first_answer, write_once, write_once_and,
+            write_once_growing,
+        },
         page::Page,
     },
     platform::{
@@ -265,7 +268,7 @@ pub(super) async fn install_integration(
         let found = instance::install(&app.vault, tx, integration, &origin)?;
         Ok((JsonAnswer::ok(instances::text(&found, Secrets::Shown)), ()))
     };
-    let (answer, done) = write_once_and(&member, key, &body, work).await?;
+    let (answer, done) = write_once_growing(&member, key, &body, work).await?;
     note(&member, Event::IntegrationInstalled, id, done);
     Ok(answer)
 }
@@ -414,6 +417,7 @@ fn find_to_set_up(
     let new = instance::new_values(&found, &after);
     let tried = app.guesses.try_values(workspace, id, new, app.clock.now());
     tried.map_err(guess::throttled)?;
+    instance::check_size(&found.model, &after)?;
     instance::check_secrets(&app.vault, conn, &found.row, &after.secrets)?;
     Ok(found)
 }

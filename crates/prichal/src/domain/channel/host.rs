@@ -115,6 +115,8 @@ pub struct Effects {
     seen: HashMap<String, Option<String>>,
     /// The lock on the channel's values, held until the changes are written.
     turn: Option<Arc<OwnedMutexGuard<()>>>,
+    /// The creation of the channel, which differs from that of a later channel with its id.
+    channel_created_at: Option<Timestamp>,
 }
 
 #[derive(Clone)]
@@ -162,6 +164,7 @@ impl Effects {
     ) -> Result<Vec<EntityRef>> {
         let (workspace, mut changed) = (origin.workspace, Vec::new());
         let mut has_more = false;
+        let channel = self.living(tx, workspace, channel)?;
         if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
             self.check_seen(tx, workspace, channel)?;
         }
@@ -220,6 +223,26 @@ impl Effects {
 }
 
 impl Effects {
+    /// The channel, locked if the changes concern it. `None` if it was deleted: its values and its events go with it, also
+    /// if there is another channel with its id.
+    fn living(
+        &self,
+        tx: &mut Tx<'_>,
+        workspace: WorkspaceId,
+        channel: Option<EntityId>,
+    ) -> Result<Option<EntityId>> {
+        let concerns =
+            |effect: &Effect| matches!(effect, Effect::Keep { .. } | Effect::Publish { .. });
+        let Some(id) = channel.filter(|_| self.list.iter().any(concerns)) else {
+            return Ok(channel);
+        };
+        let found = prichal_store::channel::find_for_update(tx, workspace, id)?;
+        let found = found.filter(|found| {
+            found.deleted_at.is_none() && Some(found.created_at) == self.channel_created_at
+        });
+        Ok(found.map(|_| id))
+    }
+
     /// Refuses if another node has changed the values since they were read. Runs of one node hold a lock instead.
     fn check_seen(&self, tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
         prichal_store::channel::find_for_update(tx, workspace, channel)?;
@@ -241,6 +264,10 @@ impl RunHost {
         author: Author,
         depth: u32,
     ) -> Self {
+        let effects = Effects {
+            channel_created_at: handle.as_ref().map(|handle| handle.channel.created_at),
+            ..Effects::default()
+        };
         Self {
             app,
             workspace,
@@ -248,7 +275,7 @@ impl RunHost {
             author,
             connection: None,
             depth,
-            effects: Effects::default(),
+            effects,
             entities: HashMap::new(),
             connections: Arc::new(Connections::new(
                 MAX_CONCURRENT_FETCHES,

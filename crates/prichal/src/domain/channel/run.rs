@@ -21,7 +21,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Loaded, by_id,
+    Loaded, admit_run, by_id,
     host::{Effects, RunHost, author_of, origin},
     request::{self, Request, request_of},
     script, send,
@@ -252,6 +252,8 @@ async fn attempt(app: &Domain, run: &mut Run, now: Timestamp) -> Result<(Attempt
             false,
         ));
     };
+    // The quotas may have been used up since the run was accepted, also by the run that has sent it.
+    admit_run(app, run.lane.workspace).await?;
     let time = match (run.kind, handle) {
         (Kind::Hook, Some(handle)) => handle.channel.timeout(),
         _ => DEFAULT_TIMEOUT,
@@ -479,12 +481,13 @@ pub struct ImmediateRun<'a> {
 const MAX_CONFLICT_RETRIES: u32 = 50;
 
 /// Runs a script at once. Its changes and its failure are written before this returns. The record of a run that
-/// has succeeded without changes goes along with the next writes.
+/// has succeeded without changes goes along with the next writes. A run that a quota refuses has no record.
 pub async fn run_now(
     app: &Domain,
     now: ImmediateRun<'_>,
     abort: impl Future<Output = ()> + Send,
-) -> (RunId, Outcome) {
+) -> Result<Outcome> {
+    admit_run(app, now.workspace).await?;
     let began = app.clock.now();
     let id = RunId::generate(began);
     let lane = Lane {
@@ -514,7 +517,7 @@ pub async fn run_now(
                     if sends {
                         app.channels.queue.wake(lane, app.clock.now());
                     }
-                    return (id, outcome);
+                    return Ok(outcome);
                 }
                 Err(error) if error.is(Code::Overtaken) && again < MAX_CONFLICT_RETRIES => continue,
                 Err(error) => {
@@ -525,9 +528,9 @@ pub async fn run_now(
         }
         let record = record(app, &now, (id, lane, began), &outcome);
         keep(app, record, outcome.failure.is_some()).await;
-        return (id, outcome);
+        return Ok(outcome);
     }
-    (id, Outcome::default())
+    Ok(Outcome::default())
 }
 
 fn record(

@@ -21,6 +21,9 @@ use crate::{
 /// webhooks.
 const BATCH: i64 = 20;
 
+/// The bytes of instances after which a batch ends early.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
 /// The previous manifest.
 #[derive(Serialize, Deserialize)]
 struct Before {
@@ -57,11 +60,16 @@ pub fn run_batch(vault: &Vault, tx: &mut Tx<'_>, job: &Job) -> Result<ChangedWeb
         ..now
     };
     let installed = integration::list_installed(tx.conn()?, id, &job.last, BATCH)?;
-    for workspace in &installed {
-        super::apply_manifest(vault, tx, &was, &seen_from(*workspace, &origin))?;
+    let (mut workspaces, mut bytes) = (Vec::new(), 0);
+    for workspace in installed {
+        bytes += super::apply_manifest(vault, tx, &was, &seen_from(workspace, &origin))?;
+        workspaces.push(workspace);
+        if bytes >= MAX_BATCH_BYTES {
+            break;
+        }
     }
     Ok(ChangedWebhooks {
-        workspaces: installed,
+        workspaces,
         base_url_changed,
     })
 }

@@ -12,10 +12,11 @@ use tokio::{
 };
 
 use crate::harness::{
-    channel_workspace::{ChannelWorkspace, POINTS, RUNS, SCRIPTS},
+    channel_workspace::{ChannelWorkspace, POINTS, RUNS, SCRIPTS, TYPES},
     document_exchange::{CREATE, DocumentExchange, PDF, QUICK, REJECT, ROUTE, V3},
     hub::{Answer, Caller, CapturedLog, Hub, eventually},
-    integration::company,
+    integration::{Integration, company, entity_hook},
+    websocket_client::WebsocketClient,
 };
 
 async fn set(hub: &Hub, workspace: &str, quotas: Value) -> Answer {
@@ -282,6 +283,9 @@ async fn counted_usage_equals_stored_usage() {
     installation.execute(counting(include_str!(
         "../../../../prichal-store/migrations/0017_records.sql"
     )));
+    installation.execute(recounting(include_str!(
+        "../../../../prichal-store/migrations/0020_deleted.sql"
+    )));
     let hub = installation.start().await;
     let again = used(&hub, workspace).await;
     assert_eq!(again.get(Kind::Records), counted.get(Kind::Records));
@@ -300,6 +304,12 @@ async fn counted_usage_equals_stored_usage() {
 /// The statement of a migration that counts the existing rows.
 fn counting(migration: &str) -> &str {
     &migration[migration.find("INSERT INTO usage").expect("it counts")..]
+}
+
+/// The statement of a migration that counts other rows as well.
+fn recounting(migration: &str) -> &str {
+    let counts = &migration[migration.find("UPDATE usage").expect("it counts")..];
+    &counts[..counts.find(';').expect("it ends")]
 }
 
 /// Every stored record is counted until it is removed.
@@ -416,6 +426,127 @@ async fn records_can_become_smaller_at_their_quota() {
     }
     assert_eq!(upload(&era.space, "1").await.status, 409);
     assert_eq!(era.rest.delete(&path).await.status, 204);
+}
+
+/// A deleted channel, type or script counts for no more than its row, and for nothing after 30 days.
+#[tokio::test]
+async fn deletion_makes_room() {
+    let era = ChannelWorkspace::new().await;
+    let records = async || {
+        let shown = shown(&era.hub, "acme").await;
+        shown["records"]["used"].as_i64().expect("a number")
+    };
+    let before = records().await;
+    let note = "x".repeat(5000);
+    let source = json!({ "language": "javascript", "source": format!("// {note}") });
+    let mut paths = Vec::new();
+    for (collection, body) in [
+        (
+            SCRIPTS,
+            json!({ "code": "s", "name": "s", "scriptdata": source }),
+        ),
+        (TYPES, json!({ "type": "t", "ext": { "note": note } })),
+        (
+            POINTS,
+            json!({ "code": "c", "type": "t", "ext": { "note": note } }),
+        ),
+    ] {
+        let id = era.rest.post(collection, body).await.ok().str("id");
+        assert!(records().await - before > 5000, "{collection}");
+        let path = format!("{collection}/{id}");
+        for _ in 0..2 {
+            assert_eq!(era.rest.delete(&path).await.status, 204, "{path}");
+        }
+        paths.push(path);
+        let rest = records().await - before;
+        assert!(rest <= 200 * paths.len() as i64, "{collection}: {rest}");
+    }
+    let feed = era.space.get("/events?limit=1000").await.ok().text;
+    // The channel as it was made, and as it was deleted.
+    assert_eq!(feed.matches(&note).count(), 2);
+    eventually("the rows are forgotten", || async {
+        era.hub.advance(Duration::from_hours(72));
+        (records().await == before).then_some(())
+    })
+    .await;
+    for path in paths {
+        assert_eq!(era.rest.delete(&path).await.status, 404, "{path}");
+    }
+}
+
+/// At an exhausted quota no script begins, neither for a frame of a websocket nor for a message that was queued before.
+#[tokio::test]
+async fn scripts_do_not_begin_beyond_a_quota() {
+    let era = ChannelWorkspace::new().await;
+    let source = "kv.set('k' + request.body.n, 'x'.repeat(1000)); channel.send({ n: 2 }, { delay: 60 }); respond(200)";
+    era.script("chain", source).await;
+    let members = json!({ "recv_svcscriptcode": "chain", "recv_svcscriptcode_ws": "chain", "send_svcscriptcode": "chain", "opts": { "issync": true } });
+    let made = era.open("sock", members, &["msg", "svcscript"]).await;
+    era.hook(&made, json!({ "n": 1 })).await.ok();
+    let mut client = WebsocketClient::with(&era.hub, &made, &["msg", "svcscript"]).await;
+    set(&era.hub, "acme", json!({ "records": 10 })).await;
+    let before = shown(&era.hub, "acme").await;
+    let start = json!({ "qid": 1, "code": "chain" });
+    for (method, asked) in [("start_svcscript", start), ("any", json!({ "qid": 1 }))] {
+        let answer = client.ask(method, asked).await;
+        assert_eq!(
+            (&answer["result"], &answer["errorcode"]),
+            (&json!("error"), &json!(1409)),
+            "{answer}"
+        );
+    }
+    assert_eq!(shown(&era.hub, "acme").await.text, before.text);
+    era.hub.advance(Duration::from_secs(60));
+    let run = era.run("chain", "deferred").await;
+    let error = run.to_string();
+    assert!(error.contains("The quota of records is used up"), "{error}");
+    // It goes on where there is room again.
+    set(&era.hub, "acme", json!({ "records": null })).await;
+    era.hub.advance(Duration::from_secs(30));
+    era.run("chain", "queued").await;
+}
+
+/// At the quotas of records and events an instance can become smaller, and be paused and uninstalled.
+#[tokio::test]
+async fn an_instance_grows_within_the_quotas() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let made = Integration::install(&space, "I", "https://i.example").await;
+    let setting = |id: &str, length: usize| json!([{ "op": "add", "path": "/settings", "value": { "id": id, "value": "x".repeat(length) } }]);
+    let value = |length: usize| json!([{ "op": "replace", "path": "/settings/a/value", "value": "x".repeat(length) }]);
+    for id in ["a", "b"] {
+        made.patch(setting(id, 1000)).await.ok();
+    }
+    let with_key = |key: &str| made.space.clone().header("idempotency-key", key);
+    let path = |action: &str| format!("/integrations/instances/{}/{action}", made.id);
+    let install = format!("/integrations/{}/install", made.id);
+    set(&hub, "acme", json!({ "records": 10 })).await;
+    let hook = json!([{ "op": "add", "path": "/webHooks", "value": entity_hook("/a", json!([])) }]);
+    let refused = [
+        made.patch(value(2000)).await,
+        made.patch(hook).await,
+        with_key("1").post(&install, json!({})).await,
+        with_key("1").post(&path("pause"), json!({})).await,
+    ];
+    for refused in refused {
+        assert_eq!(
+            (refused.status, &refused["status"]),
+            (409, &json!("quotaExceeded")),
+            "{}",
+            refused.text
+        );
+    }
+    space.post(&install, json!({})).await.ok();
+    made.patch(value(500)).await.ok();
+    set(&hub, "acme", json!({ "events": 10 })).await;
+    assert_eq!(made.patch(value(400)).await.status, 409);
+    let removal = json!([{ "op": "remove", "path": "/settings/b" }]);
+    made.patch(removal).await.ok();
+    space.post(&path("pause"), json!({})).await.ok();
+    let resumed = space.post(&path("resume"), json!({})).await;
+    assert_eq!(resumed.status, 409, "{}", resumed.text);
+    let path = format!("/integrations/{}/uninstall", made.id);
+    space.post(&path, json!({})).await.ok();
 }
 
 /// At the quota of events every call that writes documents is refused in the words of its dialect, elements that were

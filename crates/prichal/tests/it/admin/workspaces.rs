@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::harness::hub::{Answer, Hub};
+use crate::harness::{
+    hub::{Answer, Hub},
+    integration::Integration,
+};
 
 /// Returns true if the problem names this field.
 fn names(refused: &Answer, field: &str) -> bool {
@@ -233,4 +236,28 @@ async fn a_post_that_is_sent_again_gets_its_first_answer() {
         .await
         .ok();
     assert_eq!(tokens["count"], 1);
+}
+
+/// The deletion of a workspace ends the access keys of all its integrations, also if their settings are long.
+#[tokio::test]
+async fn a_deletion_revokes_every_access_key() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let mut keys = Vec::new();
+    for name in ["one", "two", "three"] {
+        let made = Integration::install(&space, name, "https://i.example").await;
+        let setting = json!({ "id": "s", "value": "x".repeat(900_000) });
+        let settings = json!([{ "op": "add", "path": "/settings", "value": setting }]);
+        made.patch(settings).await.ok();
+        keys.push(made.access_key().await);
+    }
+    for key in &keys {
+        space.access_key(key).get("/companies").await.ok();
+    }
+    let gone = hub.admin().delete("/admin/v1/workspaces/acme").await;
+    assert_eq!(gone.status, 204);
+    for key in &keys {
+        let refused = space.access_key(key).get("/companies").await;
+        assert_eq!(refused.status, 401, "{}", refused.text);
+    }
 }

@@ -542,3 +542,53 @@ async fn a_setting_of_the_user_interface_is_patched_by_its_id() {
     let member = hub.token("acme", "member").await;
     assert_eq!(member.patch(&path, change(json!("x"))).await.status, 403);
 }
+
+/// Settings, secrets and webhooks of an instance have 1 MiB together, however many patches bring them.
+#[tokio::test]
+async fn an_instance_is_bounded() {
+    let (_hub, space) = hub_and_space().await;
+    let made = Integration::install(&space, "big", "https://big.example").await;
+    let add = |path: &str, id: &str, length: usize| json!([{ "op": "add", "path": path, "value": { "id": id, "value": "x".repeat(length) } }]);
+    made.patch(add("/settings", "a", 900_000)).await.ok();
+    for (path, id) in [("/settings", "b"), ("/secrets", "c")] {
+        let refused = made.patch(add(path, id, 900_000)).await;
+        assert_eq!(
+            (refused.status, &refused["status"]),
+            (409, &json!("invalidArgs")),
+            "{}",
+            refused.text
+        );
+    }
+    made.patch(add("/settings", "b", 1000)).await.ok();
+    let removal = json!([{ "op": "remove", "path": "/settings/a" }]);
+    made.patch(removal).await.ok();
+    made.patch(add("/settings", "c", 900_000)).await.ok();
+}
+
+/// A manifest reaches instances whose settings fill several batches.
+#[tokio::test]
+async fn a_manifest_reaches_large_instances() {
+    let hub = Hub::start().await;
+    let owner = hub.workspace("owner").await;
+    let made = owner.post("/integrations", manifest("Shared", "1.0")).await;
+    let id = made.ok().str("id");
+    let mut spaces = vec![owner.clone()];
+    for n in 0..4 {
+        spaces.push(hub.workspace(&format!("space{n}")).await);
+    }
+    for space in &spaces {
+        let path = format!("/integrations/{id}/install");
+        space.post(&path, json!({})).await.ok();
+        let setting = json!({ "id": "s", "value": "x".repeat(900_000) });
+        let settings = json!([{ "op": "add", "path": "/settings", "value": setting }]);
+        let path = format!("/integrations/instances/{id}");
+        space.patch(&path, settings).await.ok();
+    }
+    let path = format!("/integrations/{id}/manifest");
+    let moved = json!({ "name": "Shared", "version": "2.0", "baseUrl": "https://new.example" });
+    owner.put(&path, moved).await.ok();
+    for space in &spaces {
+        let feed = space.get("/events?limit=1000").await.ok().text;
+        assert!(feed.contains("https://new.example"));
+    }
+}

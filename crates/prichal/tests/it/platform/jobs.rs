@@ -134,10 +134,22 @@ async fn the_rows_of_a_deleted_workspace_are_removed() {
         .await;
     points(&era, 150, "bot").await;
     era.hook(&made, json!({})).await.ok();
+    let sends = json!({ "url": "http://127.0.0.1:9/none" });
+    let sends = era.channel("sends", sends).await;
+    let path = format!("{POINTS}/{}", sends.id);
+    let message = format!("{path}/send");
+    era.rest.post(&message, json!({})).await.ok();
+    eventually("an attempt", || async {
+        let attempts = era.rest.get(&format!("{path}/deliveries")).await.ok();
+        (attempts["count"] == 1).then_some(())
+    })
+    .await;
     let gone = era.hub.admin().delete("/admin/v1/workspaces/acme").await;
     assert_eq!(gone.status, 204);
     assert_eq!(era.hook(&made, json!({})).await.status, 401);
-    for table in ["channel", "resource", "run", "kv", "token", "walk"] {
+    for table in [
+        "channel", "resource", "run", "kv", "attempt", "token", "walk",
+    ] {
         assert_empty(&era.hub.installation, table);
     }
 }

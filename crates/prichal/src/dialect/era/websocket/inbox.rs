@@ -115,7 +115,9 @@ async fn receive(
         author: handle.author(),
         time: handle.channel.timeout(),
     };
-    let (_, outcome) = run_now(app, now, closed.cancelled()).await;
+    let outcome = run_now(app, now, closed.cancelled())
+        .await
+        .map_err(|error| said(&error))?;
     match outcome.failure {
         Some(failure) if failure.stopped => Err((1504, TIMED_OUT.to_owned())),
         Some(_) => Err((1500, SCRIPT_FAILED.to_owned())),

@@ -14,6 +14,7 @@ use prichal_core::{
     schema::Object,
     time::Timestamp,
 };
+use prichal_script::Outcome;
 use prichal_store::{Conn, Tx, entity, event, run::Kind, socket, tenant};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
@@ -614,18 +615,24 @@ impl Session {
                 author: handle.author(),
                 time,
             };
-            let (_, outcome) = run_now(&app, now, stop.cancelled()).await;
+            let outcome = run_now(&app, now, stop.cancelled()).await;
             drop(hold);
             if stop.is_cancelled() {
                 return None;
             }
-            let answer = match outcome.failure {
-                None => {
+            let answer = match outcome {
+                Err(error) => Err(said(&error)),
+                Ok(Outcome {
+                    failure: Some(failure),
+                    ..
+                }) => Err((
+                    if failure.stopped { 1504 } else { 1500 },
+                    failure.to_string(),
+                )),
+                Ok(outcome) => {
                     let variables = value(outcome.variables.as_deref());
                     Ok(vec![("data", json!({ "variables": variables }))])
                 }
-                Some(failure) if failure.stopped => Err((1504, failure.to_string())),
-                Some(failure) => Err((1500, failure.to_string())),
             };
             let text = answered("start_svcscript", qid.as_deref(), answer);
             Some(answer_frame(

@@ -1,10 +1,13 @@
 //! The functions that a script can call, and the changes that it makes.
 
+use std::{sync::Arc, time::Duration};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, POINTS, RUNS, SCRIPTS},
@@ -474,4 +477,44 @@ async fn published_events_contain_no_channel_tokens() {
         "a short token is masked where it is a whole text, not by chance inside of one"
     );
     assert!(!feed.text.contains(&channel.token) && !feed.text.contains("far secret"));
+}
+
+/// The changes of a run whose channel was deleted meanwhile do not appear in a channel that has its id.
+#[tokio::test]
+async fn a_later_channel_with_the_same_id_inherits_nothing() {
+    for is_there in [false, true] {
+        let era = ChannelWorkspace::new().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let held = Reply::Held(gate.clone());
+        let receiver = Receiver::start(move |_| held.clone()).await;
+        let source =
+            "await fetch(request.entity.url); kv.set('k', 'old'); events.publish('e', 'old')";
+        era.script("old", source).await;
+        era.script("new", "respond(200, {}, { k: kv.get('k') })")
+            .await;
+        let members = json!({ "recv_svcscriptcode": "old", "url": receiver.url });
+        let old = era.channel("old", members).await;
+        era.hook(&old, json!({})).await.ok();
+        receiver.next().await;
+        let path = format!("{POINTS}/{}", old.id);
+        assert_eq!(era.rest.delete(&path).await.status, 204);
+        era.hub.advance(Duration::from_secs(1));
+        let again =
+            json!({ "id": old.id, "recv_svcscriptcode": "new", "opts": { "issync": true } });
+        let made = if is_there {
+            Some(era.channel("new", again.clone()).await)
+        } else {
+            None
+        };
+        gate.add_permits(1);
+        era.run("old", "finished").await;
+        let new = match made {
+            Some(made) => made,
+            None => era.channel("new", again).await,
+        };
+        let kept = era.hook(&new, json!({})).await.ok();
+        assert_eq!(kept["k"], Value::Null, "{is_there}");
+        let feed = era.space.get("/events?limit=1000").await.ok().text;
+        assert!(!feed.contains("\"data\":\"old\""), "{feed}");
+    }
 }
