@@ -198,6 +198,39 @@ impl Conn {
         }
     }
 
+    /// Opens a savepoint. On PostgreSQL it is sent with the next statement.
+    pub(crate) fn save(&mut self) -> Result<()> {
+        match &mut self.link {
+            Link::Sqlite { .. } => self.execute("SAVEPOINT write", &[]).map(drop),
+            Link::Postgres(session) => {
+                let done = session.hold_batch("SAVEPOINT write");
+                self.failed |= done.is_err();
+                done
+            }
+        }
+    }
+
+    /// Keeps what was done since the savepoint. Fails if one of the statements since then has failed.
+    pub(crate) fn release(&mut self) -> Result<()> {
+        match &mut self.link {
+            Link::Sqlite { .. } => self.execute("RELEASE write", &[]).map(drop),
+            Link::Postgres(session) => {
+                let done = session.release();
+                self.failed |= done.is_err();
+                done
+            }
+        }
+    }
+
+    /// Undoes what was done since the savepoint.
+    pub(crate) fn roll_back_to_savepoint(&mut self) -> Result<()> {
+        if let Link::Postgres(session) = &mut self.link {
+            // A statement that is still held may fail, and is undone, too.
+            let _ = session.batch("");
+        }
+        self.batch("ROLLBACK TO write; RELEASE write")
+    }
+
     /// Runs a statement without returning its row count. On PostgreSQL it is sent with the next statement, and its
     /// failure is reported by that one.
     pub(crate) fn run(&mut self, sql: &str, params: &[Value<'_>]) -> Result<()> {

@@ -421,13 +421,25 @@ pub struct Replay {
     pub last: i64,
 }
 
-pub fn insert_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
+/// The largest number of unfinished replays of a webhook.
+pub const MAX_REPLAYS: i64 = 100;
+
+/// Begins a replay. Returns false if the webhook has [`MAX_REPLAYS`] unfinished ones.
+pub fn insert_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<bool> {
+    let count = tx.conn()?.query_one(
+        "SELECT count(*) FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3",
+        params![key.workspace, key.integration, key.id],
+        |row| row.get::<i64>(0),
+    )?;
+    if count.unwrap_or(0) >= MAX_REPLAYS {
+        return Ok(false);
+    }
     tx.run(
         "INSERT INTO replay (workspace, integration, webhook, id, cursor, last) VALUES ($1, $2, $3, $4, $5, $6)",
         params![key.workspace, key.integration, key.id, replay.id, replay.cursor, replay.last],
     )?;
     usage::add_bare(tx, key.workspace, 1);
-    Ok(())
+    Ok(true)
 }
 
 /// Finds the oldest unfinished replay of a webhook.

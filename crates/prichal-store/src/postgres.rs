@@ -152,6 +152,15 @@ impl Session {
         })
     }
 
+    /// Releases the savepoint `write`. Statements that are still held are sent now, so that a failure is that of the
+    /// write they belong to. A write that is waited for already costs no further round trip.
+    pub(crate) fn release(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return self.hold_batch("RELEASE write");
+        }
+        self.batch("RELEASE write")
+    }
+
     /// Commits. Statements that must change exactly one row are sent and checked before the COMMIT.
     pub(crate) fn commit(&mut self) -> Result<()> {
         let is_doubtful = |held: &Held| {

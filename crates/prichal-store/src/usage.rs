@@ -77,7 +77,7 @@ impl Usage {
 }
 
 /// The changes of storage usage that a transaction makes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Changes(BTreeMap<WorkspaceId, Bytes>);
 
 impl Changes {

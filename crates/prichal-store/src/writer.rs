@@ -1,8 +1,9 @@
 //! Group commit: all waiting writes run as one transaction and are answered after its single flush.
 //!
 //! A write is a closure over [`Tx`]. It may run more than once: if a write of a batch fails after it has changed
-//! something, the batch is rolled back and each of its writes runs again in its own transaction, so that one failure
-//! affects no other write. A closure is synchronous, so a transaction never stays open across a call to the outside.
+//! something, the batch is rolled back and runs again with a savepoint before each write, so that one failure affects
+//! no other write. A write whose statement fails there, and all writes of a batch that conflicts with others, run again
+//! in their own transactions. A closure is synchronous, so a transaction never stays open across a call to the outside.
 //!
 //! Events are numbered at the end of the transaction, under the lock of their workspace's log row, which is held
 //! until the commit. Readers therefore always see a prefix of the log.
@@ -140,7 +141,7 @@ impl<'a> Tx<'a> {
     /// one.
     ///
     /// On PostgreSQL the statement is assumed to succeed, which saves a round trip, and is checked before the commit.
-    /// If the assumption was wrong, the writes of the batch run again one by one, and each gets the true answer.
+    /// If the assumption was wrong, the writes of the batch run again without it, and each gets the true answer.
     pub(crate) fn changes_one(&mut self, sql: &str, params: &[Value<'_>]) -> Result<bool> {
         if !self.is_optimistic {
             return Ok(self.execute(sql, params)? == 1);
@@ -197,6 +198,40 @@ impl<'a> Tx<'a> {
         crate::insert::write(self.conn, std::mem::take(&mut self.pending))
     }
 
+    /// Opens a savepoint. Nothing is held back here, since the write before has ended with [`Self::keep`] or
+    /// [`Self::revert`].
+    fn save(&mut self) -> Result<Saved> {
+        self.conn.save()?;
+        Ok(Saved {
+            events: self.events.len(),
+            counts: self.counts.clone(),
+            documents: self.documents.clone(),
+            starting: self.starting.len(),
+            usage: self.usage.clone(),
+            after_commit: self.after_commit.len(),
+            bytes: self.bytes,
+        })
+    }
+
+    /// Keeps what was done since the savepoint.
+    fn keep(&mut self) -> Result<()> {
+        self.flush_pending()?;
+        self.conn.release()
+    }
+
+    /// Undoes what was done since the savepoint.
+    fn revert(&mut self, saved: Saved) -> Result<()> {
+        self.pending.clear();
+        self.events.truncate(saved.events);
+        self.counts = saved.counts;
+        self.documents = saved.documents;
+        self.starting.truncate(saved.starting);
+        self.usage = saved.usage;
+        self.after_commit.truncate(saved.after_commit);
+        self.bytes = saved.bytes;
+        self.conn.roll_back_to_savepoint()
+    }
+
     /// Writes the collected rows and numbers the events.
     fn finish(mut self) -> Result<(Vec<LoggedEvent>, Vec<AfterCommit>)> {
         self.flush_pending()?;
@@ -211,6 +246,17 @@ impl<'a> Tx<'a> {
         webhook::write_starts(self.conn, &self.starting)?;
         Ok((logged, self.after_commit))
     }
+}
+
+/// The state of a [`Tx`] at a savepoint, beside the database's own.
+struct Saved {
+    events: usize,
+    counts: BTreeMap<(WorkspaceId, EntityKind), i64>,
+    documents: document::Counts,
+    starting: usize,
+    usage: usage::Changes,
+    after_commit: usize,
+    bytes: u64,
 }
 
 /// A write in the queue.
@@ -342,6 +388,9 @@ struct Committed {
     after_commit: Vec<AfterCommit>,
     /// The bytes written by each write. Writes beyond the end of this list did not run.
     bytes: Vec<u64>,
+    /// The writes, by their place in the batch, that were undone because a statement of theirs failed. They must run
+    /// in their own transactions.
+    undone: Vec<usize>,
 }
 
 /// The bytes of values written for each workspace since the start of this process.
@@ -383,11 +432,28 @@ impl WriterThread {
             if let Err(error) = self.reconnect() {
                 return refuse(batch, &error);
             }
-            match self.transaction(&mut batch, true) {
-                Ok(done) => {
+            let mut done = self.transaction(&mut batch, Mode::Optimistic);
+            let is_of_one = match &done {
+                Ok(_) => false,
+                Err(Abort::Write) => true,
+                // A statement that PostgreSQL was sent late may fail as late as at the commit.
+                Err(Abort::Store(_)) => !self.conn.is_closed(),
+            };
+            if is_of_one && batch.len() > 1 {
+                done = self.again(&mut batch, Mode::Savepoints);
+            }
+            match done {
+                Ok(mut done) => {
                     let rest = batch.split_off(done.bytes.len());
+                    let mut undone = Vec::with_capacity(done.undone.len());
+                    for index in done.undone.drain(..).rev() {
+                        done.bytes.remove(index);
+                        undone.push(batch.remove(index));
+                    }
+                    undone.reverse();
                     (self.on_batch)(batch.len());
                     self.committed(batch, done);
+                    self.run_one_by_one(undone);
                     batch = rest;
                 }
                 Err(Abort::Write) => return self.run_one_by_one(batch),
@@ -405,18 +471,20 @@ impl WriterThread {
         batch.into_iter().for_each(Job::answer);
     }
 
-    /// Runs each write of a failed batch in its own transaction.
+    /// Runs a batch that has failed once more.
+    fn again(&mut self, batch: &mut [Box<dyn Job>], mode: Mode) -> Result<Committed, Abort> {
+        self.reconnect().map_err(Abort::Store)?;
+        self.transaction(batch, mode)
+    }
+
+    /// Runs each write in its own transaction.
     fn run_one_by_one(&mut self, batch: Vec<Box<dyn Job>>) {
         for job in batch {
             let mut alone = vec![job];
             let mut tries = 0;
             loop {
                 tries += 1;
-                let done = self
-                    .reconnect()
-                    .map_err(Abort::Store)
-                    .and_then(|()| self.transaction(&mut alone, false));
-                match done {
+                match self.again(&mut alone, Mode::Alone) {
                     Ok(done) => self.committed(alone, done),
                     // A failed write runs alone here, so it gets its own error.
                     Err(Abort::Write) if tries < MAX_TRIES && self.conn.take_failed() => continue,
@@ -430,14 +498,10 @@ impl WriterThread {
     }
 
     /// Runs the batch and commits it, or rolls it back.
-    fn transaction(
-        &mut self,
-        batch: &mut [Box<dyn Job>],
-        is_optimistic: bool,
-    ) -> Result<Committed, Abort> {
+    fn transaction(&mut self, batch: &mut [Box<dyn Job>], mode: Mode) -> Result<Committed, Abort> {
         self.conn.take_failed();
         self.conn.begin().map_err(Abort::Store)?;
-        let done = self.run_all(batch, is_optimistic);
+        let done = self.run_all(batch, mode);
         let done = done.and_then(|done| self.conn.commit().map(|()| done).map_err(Abort::of));
         if done.is_err() {
             // If the roll-back fails, the connection is lost, and with it the transaction.
@@ -446,27 +510,29 @@ impl WriterThread {
         done
     }
 
-    fn run_all(
-        &mut self,
-        batch: &mut [Box<dyn Job>],
-        is_optimistic: bool,
-    ) -> Result<Committed, Abort> {
+    fn run_all(&mut self, batch: &mut [Box<dyn Job>], mode: Mode) -> Result<Committed, Abort> {
         let alone = batch.len() == 1;
-        let mut tx = Tx::new(&mut self.conn, is_optimistic);
-        let mut bytes = Vec::with_capacity(batch.len());
-        for job in batch {
+        let mut tx = Tx::new(&mut self.conn, mode == Mode::Optimistic);
+        let (mut bytes, mut undone) = (Vec::with_capacity(batch.len()), Vec::new());
+        for (index, job) in batch.iter_mut().enumerate() {
             let before = tx.bytes;
             if before > MAX_BATCH_BYTES {
                 break;
             }
-            tx.wrote = false;
-            job.run(&mut tx);
-            let clean = job.succeeded() || (!tx.wrote && !tx.conn.failed());
-            if !clean {
-                if alone && tx.conn.is_closed() {
-                    return Err(Abort::Store(Error::unavailable("the connection was lost")));
+            if mode == Mode::Savepoints {
+                if run_apart(&mut tx, job)? == Apart::Undone {
+                    undone.push(index);
                 }
-                return Err(Abort::Write);
+            } else {
+                tx.wrote = false;
+                job.run(&mut tx);
+                let clean = job.succeeded() || (!tx.wrote && !tx.conn.failed());
+                if !clean {
+                    if alone && tx.conn.is_closed() {
+                        return Err(Abort::Store(Error::unavailable("the connection was lost")));
+                    }
+                    return Err(Abort::Write);
+                }
             }
             bytes.push(tx.bytes - before);
         }
@@ -475,6 +541,7 @@ impl WriterThread {
             events,
             after_commit,
             bytes,
+            undone,
         })
     }
 
@@ -487,6 +554,43 @@ impl WriterThread {
     }
 }
 
+/// The way in which a batch runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Without savepoints: the first write that fails after a change ends the batch.
+    Optimistic,
+    /// With a savepoint before each write.
+    Savepoints,
+    /// One write in its own transaction.
+    Alone,
+}
+
+/// The outcome of a write between savepoints.
+#[derive(PartialEq, Eq)]
+enum Apart {
+    /// The write has its outcome. A refused one has changed nothing.
+    Answered,
+    /// A statement of the write failed.
+    Undone,
+}
+
+/// Runs a write of a batch so that its failure affects no other.
+fn run_apart(tx: &mut Tx<'_>, job: &mut Box<dyn Job>) -> Result<Apart, Abort> {
+    tx.conn.take_failed();
+    let saved = tx.save().map_err(|_| Abort::Write)?;
+    job.run(tx);
+    if job.succeeded() && tx.keep().is_ok() {
+        return Ok(Apart::Answered);
+    }
+    let is_answered = !job.succeeded() && !tx.conn.failed();
+    tx.revert(saved).map_err(|_| Abort::Write)?;
+    Ok(if is_answered {
+        Apart::Answered
+    } else {
+        Apart::Undone
+    })
+}
+
 /// The reason for a roll-back.
 enum Abort {
     /// A write failed after it had changed something.
@@ -496,7 +600,7 @@ enum Abort {
 }
 
 impl Abort {
-    /// Classifies a failure at the end of a transaction. After a conflict the writes run one by one.
+    /// Classifies a failure at the end of a transaction. After a conflict the writes run again.
     fn of(error: Error) -> Self {
         match error {
             Error::Collided(_) => Self::Write,

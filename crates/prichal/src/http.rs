@@ -50,7 +50,7 @@ use tracing::Instrument as _;
 
 use crate::{
     error::Error,
-    http::connection::{ConnectionSlots, CountedConnection, MeteredStream},
+    http::connection::{Answer, ConnectionSlots, CountedConnection, MeteredStream},
     platform::{
         Platform,
         memory::{Budget, Payer},
@@ -223,6 +223,7 @@ async fn converse(
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 activity.upgrade();
             }
+            let response = response.map(|body| Answer::new(body, &activity));
             drop(answering);
             Ok::<_, Infallible>(response)
         })

@@ -13,6 +13,7 @@ async fn a_reopened_store_has_all_data() {
         db,
         options,
         committed: _,
+        batches: _,
         folder: _folder,
     } = TestStore::open();
     let write = db.write(workspace(1), |tx| {

@@ -22,6 +22,8 @@ pub(crate) struct TestStore {
     pub(crate) options: Options,
     /// The workspace and number of each event, in the order in which `on_commit` received them.
     pub(crate) committed: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
+    /// The number of writes of each commit of a batch.
+    pub(crate) batches: Arc<Mutex<Vec<usize>>>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -35,11 +37,14 @@ impl TestStore {
             },
         };
         let committed = Arc::new(Mutex::new(Vec::new()));
-        let db = open(&options, committed.clone()).expect("the store opens");
+        let batches: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let db = open_with(&options, committed.clone(), batches.clone());
+        let db = db.expect("the store opens");
         Self {
             db,
             options,
             committed,
+            batches,
             folder,
         }
     }
@@ -55,11 +60,22 @@ pub(crate) fn open(
     options: &Options,
     committed: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
 ) -> prichal_store::Result<Db> {
+    open_with(options, committed, Arc::default())
+}
+
+fn open_with(
+    options: &Options,
+    committed: Arc<Mutex<Vec<(WorkspaceId, i64)>>>,
+    batches: Arc<Mutex<Vec<usize>>>,
+) -> prichal_store::Result<Db> {
     let on_commit: prichal_store::OnCommit = Arc::new(move |events| {
         let mut committed = committed.lock().expect("no test panics here");
         committed.extend(events.iter().map(|event| (event.workspace, event.seq)));
     });
-    let on_batch: prichal_store::OnBatch = Arc::new(|_| ());
+    let on_batch: prichal_store::OnBatch = Arc::new(move |writes| {
+        let mut batches = batches.lock().expect("no test panics here");
+        batches.push(writes);
+    });
     on_own_thread(|| Db::open(options, &on_commit, &on_batch))
 }
 

@@ -1,10 +1,13 @@
 //! Group commit: the effect of a write on the others of its batch.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    task::Poll,
+};
 
 use prichal_core::id::TokenId;
 use prichal_store::{
-    Error, event,
+    Conn, Error, Tx, event,
     idempotency::{self, FirstAnswer},
     token::{self, Role, Token},
     workspace::{self as workspaces, Workspace},
@@ -84,6 +87,97 @@ async fn a_failed_write_affects_no_other() {
         last, 181,
         "an event for each write that was committed, and for no other"
     );
+}
+
+/// Runs writes as one batch: they are queued while another write is under way. Returns their outcomes and the number of
+/// writes of each commit after that.
+async fn in_one_batch(
+    store: &TestStore,
+    count: usize,
+    work: impl Fn(usize, &mut Tx<'_>) -> Result<(), Error> + Clone + Send + 'static,
+) -> (Vec<Result<(), Error>>, Vec<usize>) {
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (go_on, is_over) = std::sync::mpsc::channel::<()>();
+    let is_over = Mutex::new(is_over);
+    let db = store.db.clone();
+    let mut first = JoinSet::new();
+    first.spawn(async move {
+        let hold = move |_: &mut Tx<'_>| {
+            let _ = begun.send(());
+            let _ = is_over.lock().expect("no test panics here").recv();
+            Ok::<_, Error>(())
+        };
+        db.write(workspace(1), hold).await
+    });
+    has_begun.recv().expect("the first write runs");
+    let mut writes = Vec::new();
+    for n in 0..count {
+        let work = work.clone();
+        let write = store.db.write(workspace(1), move |tx| work(n, tx));
+        let mut write = Box::pin(write);
+        // The first poll queues it.
+        let polled = std::future::poll_fn(|context| Poll::Ready(write.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        writes.push(write);
+    }
+    go_on.send(()).expect("the first write waits");
+    for outcome in first.join_all().await {
+        outcome.expect("a write");
+    }
+    let mut outcomes = Vec::with_capacity(count);
+    for write in writes {
+        outcomes.push(write.await);
+    }
+    let batches = store.batches.lock().expect("no test panics here").clone();
+    (outcomes, batches[1..].to_vec())
+}
+
+/// A refused write that has changed something costs the others of its batch no commit of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_write_leaves_the_others_in_one_commit() {
+    let store = TestStore::open();
+    let work = |n: usize, tx: &mut Tx<'_>| {
+        append_event(tx, workspace(1), "mark");
+        token::insert(tx, &token(n as u128), &n.to_string())?;
+        if n % 50 == 7 {
+            Err(Error::Busy)
+        } else {
+            Ok(())
+        }
+    };
+    let (outcomes, batches) = in_one_batch(&store, 128, work).await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        let is_refused = matches!(outcome, Err(Error::Busy));
+        assert_eq!((is_refused, outcome.is_ok()), (n % 50 == 7, n % 50 != 7));
+    }
+    assert_eq!(batches, [128]);
+    let tokens = |conn: &mut Conn| token::list(conn, workspace(1), 0, 1000);
+    let (count, _) = store.db.read(tokens).await.expect("a list");
+    let last = |conn: &mut Conn| event::last(conn, workspace(1));
+    let last = store.db.read(last).await.expect("the last number");
+    assert_eq!((count, last), (125, 125));
+}
+
+/// The same for a write that fails by a statement: it runs once more by itself, the others do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_statement_leaves_the_others_in_one_commit() {
+    let store = TestStore::open();
+    let work = |n: usize, tx: &mut Tx<'_>| {
+        append_event(tx, workspace(1), "mark");
+        let hash = if n == 9 {
+            "8".to_owned()
+        } else {
+            n.to_string()
+        };
+        token::insert(tx, &token(n as u128), &hash)
+    };
+    let (outcomes, batches) = in_one_batch(&store, 20, work).await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_ok(), n != 9, "{n}: {outcome:?}");
+    }
+    assert_eq!(batches, [19]);
+    let last = |conn: &mut Conn| event::last(conn, workspace(1));
+    assert_eq!(store.db.read(last).await.expect("the last number"), 19);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! The attempt log, as dialects show it (`docs/contracts/prichal.md §6`).
 
 use prichal_core::{id::WorkspaceId, offset};
-use prichal_store::delivery::{Attempt, STATUSES};
+use prichal_store::delivery::{Attempt, MAX_REPLAYS, STATUSES};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+
+use crate::error::{Code, Error};
 
 /// One call of a webhook.
 #[derive(ToSchema)]
@@ -42,6 +44,14 @@ pub struct AttemptList {
 pub struct ReplayAnswer {
     /// The number of events in the range that the webhook asks for.
     count: i64,
+}
+
+/// The refusal of a replay beyond the limit of a webhook.
+pub fn too_many_replays() -> Error {
+    let why = format!(
+        "The webhook has {MAX_REPLAYS} replays that are not finished yet. Try again when some are."
+    );
+    Error::refused(Code::LimitReached, why)
 }
 
 /// The model of an attempt, with `null` for absent members.

@@ -2,18 +2,24 @@
 //! does not read.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use axum::body::{Body, HttpBody};
+use hyper::body::{Frame, SizeHint};
 use prichal_core::network;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -35,8 +41,26 @@ pub struct ConnectionSlots(Arc<Shared>);
 struct Shared {
     most: usize,
     /// A counter of activity on all connections. It orders them by their last activity.
-    moves: Arc<AtomicU64>,
-    of: Mutex<HashMap<IpAddr, Vec<TakenSlot>>>,
+    moves: AtomicU64,
+    held: Mutex<Held>,
+}
+
+/// The taken slots. The next one to give up is found without a look at all of them: slots are ordered by what was last
+/// seen of them, and the first is looked at anew. Each look that changes the order is paid for by an activity.
+#[derive(Default)]
+struct Held {
+    total: usize,
+    addresses: HashMap<IpAddr, AddressSlots>,
+    /// The addresses without a trusted slot: those with the most slots first, among them the one whose idlest slot is
+    /// the idlest.
+    rivals: BTreeSet<(Reverse<usize>, Idleness, IpAddr)>,
+}
+
+/// The slots of one address, the idlest first.
+#[derive(Default)]
+struct AddressSlots {
+    all: BTreeMap<Idleness, TakenSlot>,
+    trusted: usize,
 }
 
 /// A slot with a connection.
@@ -46,6 +70,20 @@ struct TakenSlot {
     lost: CancellationToken,
     /// True for an address without a limit: its connections are of many clients.
     is_trusted: bool,
+}
+
+/// The idleness of a connection, where less is idler: connections without a request come before others, and those
+/// inactive for longer before those. No two connections share a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Idleness(u64);
+
+impl Idleness {
+    /// The bit for a connection with a request.
+    const BUSY: u64 = 1 << 63;
+
+    fn new(is_busy: bool, moved: u64) -> Self {
+        Self(moved | if is_busy { Self::BUSY } else { 0 })
+    }
 }
 
 /// One counted connection of an address.
@@ -60,8 +98,8 @@ impl ConnectionSlots {
     pub fn new(most: usize) -> Self {
         Self(Arc::new(Shared {
             most,
-            moves: Arc::default(),
-            of: Mutex::default(),
+            moves: AtomicU64::default(),
+            held: Mutex::default(),
         }))
     }
 
@@ -74,50 +112,125 @@ impl ConnectionSlots {
         is_trusted: bool,
     ) -> Option<CountedConnection> {
         let address = network::customer(address);
-        let mut all = self.lock();
-        let held = all.get(&address).map_or(0, Vec::len);
-        if held >= most {
+        let mut held = self.0.lock();
+        let count = held
+            .addresses
+            .get(&address)
+            .map_or(0, |taken| taken.all.len());
+        if count >= most {
             return None;
         }
-        if all.values().map(Vec::len).sum::<usize>() >= self.0.most {
-            displace_one(&mut all, if is_trusted { 0 } else { held })?;
+        if held.total >= self.0.most {
+            held.displace_one(if is_trusted { 0 } else { count })?;
         }
         let counted = CountedConnection {
             slots: self.clone(),
             address,
-            activity: Activity::new(&self.0.moves),
+            activity: Activity::new(&self.0, address),
             lost: CancellationToken::new(),
         };
-        all.entry(address).or_default().push(TakenSlot {
+        let slot = TakenSlot {
             activity: counted.activity.clone(),
             lost: counted.lost.clone(),
             is_trusted,
-        });
+        };
+        held.insert(address, slot);
         Some(counted)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Vec<TakenSlot>>> {
-        self.0.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Closes the idlest connection of the address with the most connections, if that address has more than `newcomer`, the
-/// number of connections of the new connection's address.
-fn displace_one(all: &mut HashMap<IpAddr, Vec<TakenSlot>>, newcomer: usize) -> Option<()> {
-    let rivals = all
-        .iter()
-        .filter(|(_, taken)| taken.iter().all(|slot| !slot.is_trusted));
-    let held = rivals.map(|(address, taken)| (taken.len(), *address));
-    let (most, address) = held.max().filter(|(most, _)| *most > newcomer)?;
-    let taken = all.get_mut(&address)?;
-    let idlest = (0..most).min_by_key(|n| taken[*n].activity.idleness())?;
-    let slot = taken.remove(idlest);
-    if taken.is_empty() {
-        all.remove(&address);
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    slot.lost.cancel();
-    metrics::counter!("prichal_connections_displaced_total").increment(1);
-    Some(())
+}
+
+impl Held {
+    /// Closes the idlest connection of an address with the most, if that is more than the newcomer's address has.
+    fn displace_one(&mut self, newcomer: usize) -> Option<()> {
+        for _ in 0..self.total {
+            let (address, seen) = self.next(newcomer)?;
+            if self.look(address, seen) == Some(seen) {
+                break;
+            }
+        }
+        let (address, seen) = self.next(newcomer)?;
+        self.remove(address, seen)?.lost.cancel();
+        metrics::counter!("prichal_connections_displaced_total").increment(1);
+        Some(())
+    }
+
+    /// The slot to give up to an address with so many.
+    fn next(&self, newcomer: usize) -> Option<(IpAddr, Idleness)> {
+        let (Reverse(most), idlest, address) = self.rivals.first()?;
+        (*most > newcomer).then_some((*address, *idlest))
+    }
+
+    /// Brings the place of a slot in the order up to date. Returns its idleness.
+    fn look(&mut self, address: IpAddr, seen: Idleness) -> Option<Idleness> {
+        let activity = self
+            .addresses
+            .get(&address)?
+            .all
+            .get(&seen)?
+            .activity
+            .clone();
+        let now = activity.idleness();
+        if now != seen {
+            let slot = self.remove(address, seen)?;
+            self.insert_as(address, slot, now);
+        }
+        Some(now)
+    }
+
+    fn insert(&mut self, address: IpAddr, slot: TakenSlot) {
+        let idleness = slot.activity.idleness();
+        self.insert_as(address, slot, idleness);
+    }
+
+    fn insert_as(&mut self, address: IpAddr, slot: TakenSlot, idleness: Idleness) {
+        slot.activity.0.seen.store(idleness.0, Relaxed);
+        self.change(address, |taken| {
+            taken.trusted += usize::from(slot.is_trusted);
+            taken.all.insert(idleness, slot);
+        });
+        self.total += 1;
+    }
+
+    fn remove(&mut self, address: IpAddr, seen: Idleness) -> Option<TakenSlot> {
+        let slot = self.change(address, |taken| {
+            taken
+                .all
+                .remove(&seen)
+                .inspect(|slot| taken.trusted -= usize::from(slot.is_trusted))
+        })?;
+        self.total -= 1;
+        Some(slot)
+    }
+
+    /// Changes the slots of an address, and its place among the rivals.
+    fn change<T>(&mut self, address: IpAddr, change: impl FnOnce(&mut AddressSlots) -> T) -> T {
+        let taken = self.addresses.entry(address).or_default();
+        if let Some((count, idlest)) = taken.rank() {
+            self.rivals.remove(&(count, idlest, address));
+        }
+        let done = change(taken);
+        if let Some((count, idlest)) = taken.rank() {
+            self.rivals.insert((count, idlest, address));
+        }
+        if taken.all.is_empty() {
+            self.addresses.remove(&address);
+        }
+        done
+    }
+}
+
+impl AddressSlots {
+    /// The place among the rivals. `None` if there is a trusted slot.
+    fn rank(&self) -> Option<(Reverse<usize>, Idleness)> {
+        let (idlest, _) = self.all.first_key_value()?;
+        (self.trusted == 0).then_some((Reverse(self.all.len()), *idlest))
+    }
 }
 
 impl CountedConnection {
@@ -133,13 +246,8 @@ impl CountedConnection {
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
-        let mut all = self.slots.lock();
-        if let Some(taken) = all.get_mut(&self.address) {
-            taken.retain(|slot| !slot.activity.is(&self.activity));
-            if taken.is_empty() {
-                all.remove(&self.address);
-            }
-        }
+        let mut held = self.slots.0.lock();
+        held.remove(self.address, self.activity.seen());
     }
 }
 
@@ -152,20 +260,29 @@ pub struct Activity(Arc<State>);
 struct State {
     /// The number of reasons for which the connection is busy.
     busy: AtomicUsize,
+    /// The number of guards that keep the connection from being idle.
+    active: AtomicUsize,
     /// The last activity of the connection, as a value of the common counter.
     moved: AtomicU64,
-    moves: Arc<AtomicU64>,
+    place: Option<(Arc<Shared>, IpAddr)>,
+    /// The [`Idleness`] by which its slot is ordered. It changes under the lock of the slots.
+    seen: AtomicU64,
+    /// True if the slot is ordered as busy, so that the end of the activity must be told.
+    is_seen_busy: AtomicBool,
     /// The memory of the incoming head. A request that has begun has its own account.
     head: Mutex<Option<Hold>>,
 }
 
 /// A guard that keeps a connection busy while a body is read or an answer is made.
-pub struct BusyGuard(Activity);
+pub struct BusyGuard(Active);
+
+/// A guard that keeps a connection active while an answer is sent.
+pub struct Active(Activity);
 
 impl Activity {
-    fn new(moves: &Arc<AtomicU64>) -> Self {
+    fn new(places: &Arc<Shared>, address: IpAddr) -> Self {
         let activity = Self(Arc::new(State {
-            moves: moves.clone(),
+            place: Some((places.clone(), address)),
             ..State::default()
         }));
         activity.moved();
@@ -174,24 +291,38 @@ impl Activity {
 
     /// Records activity of the connection.
     fn moved(&self) {
-        let now = self.0.moves.fetch_add(1, Relaxed);
-        self.0.moved.store(now, Relaxed);
+        if let Some((places, _)) = &self.0.place {
+            let now = places.moves.fetch_add(1, Relaxed);
+            self.0.moved.store(now, Relaxed);
+        }
     }
 
-    /// The sort key of idleness: connections that are not busy come first, then those that have been inactive for
-    /// longer.
-    fn idleness(&self) -> (bool, u64) {
-        (self.is_busy(), self.0.moved.load(Relaxed))
+    /// The present idleness. If the connection is busy, its slot is told of the end.
+    fn idleness(&self) -> Idleness {
+        // The flag comes first: an activity that ends in between then finds it.
+        self.0.is_seen_busy.store(true, SeqCst);
+        let is_busy = self.0.active.load(SeqCst) > 0;
+        if !is_busy {
+            self.0.is_seen_busy.store(false, SeqCst);
+        }
+        Idleness::new(is_busy, self.0.moved.load(Relaxed))
     }
 
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// The idleness by which the slot is ordered.
+    fn seen(&self) -> Idleness {
+        Idleness(self.0.seen.load(Relaxed))
     }
 
     pub fn begin(&self) -> BusyGuard {
         self.0.busy.fetch_add(1, Relaxed);
         *self.head() = None;
-        BusyGuard(self.clone())
+        BusyGuard(self.send())
+    }
+
+    /// Marks the connection as busy with an answer.
+    pub fn send(&self) -> Active {
+        self.0.active.fetch_add(1, SeqCst);
+        Active(self.clone())
     }
 
     fn head(&self) -> MutexGuard<'_, Option<Hold>> {
@@ -201,6 +332,7 @@ impl Activity {
     /// Marks the connection as upgraded to another protocol.
     pub fn upgrade(&self) {
         self.0.busy.fetch_add(1, Relaxed);
+        self.0.active.fetch_add(1, SeqCst);
     }
 
     fn is_busy(&self) -> bool {
@@ -210,7 +342,58 @@ impl Activity {
 
 impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.0.0.busy.fetch_sub(1, Relaxed);
+        let Self(Active(activity)) = self;
+        activity.0.busy.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let Self(activity) = self;
+        if activity.0.active.fetch_sub(1, SeqCst) > 1
+            || !activity.0.is_seen_busy.swap(false, SeqCst)
+        {
+            return;
+        }
+        if let Some((places, address)) = &activity.0.place {
+            let mut held = places.lock();
+            held.look(*address, activity.seen());
+        }
+    }
+}
+
+/// The body of an answer. Its connection is busy until the end of it.
+pub struct Answer {
+    body: Body,
+    _active: Active,
+}
+
+impl Answer {
+    pub fn new(body: Body, activity: &Activity) -> Self {
+        Self {
+            body,
+            _active: activity.send(),
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = <Body as HttpBody>::Data;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -227,14 +410,17 @@ struct Stalled {
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// The bytes that the client has read since the last progress check.
     read: usize,
+    /// The end of an answer is still sent when its body is gone.
+    _active: Active,
 }
 
 impl Stalled {
-    fn new(clock: &Clock) -> Self {
+    fn new(clock: &Clock, activity: &Activity) -> Self {
         let clock = clock.clone();
         Self {
             over: Box::pin(async move { clock.sleep(STALL_TIMEOUT).await }),
             read: 0,
+            _active: activity.send(),
         }
     }
 }
@@ -289,8 +475,10 @@ impl<T> MeteredStream<T> {
 
     fn stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
-            let clock = &self.clock;
-            let stalled = self.stalled.get_or_insert_with(|| Stalled::new(clock));
+            let (clock, activity) = (&self.clock, &self.activity);
+            let stalled = self
+                .stalled
+                .get_or_insert_with(|| Stalled::new(clock, activity));
             ready!(stalled.over.as_mut().poll(cx));
             if stalled.read < MIN_READ_BYTES {
                 let why = "the client does not read";
@@ -408,11 +596,30 @@ mod tests {
         assert!(idle.lost.is_cancelled() && !busy.lost.is_cancelled());
     }
 
+    #[test]
+    fn among_equal_addresses_the_idlest_connection_gives_way() {
+        let slots = ConnectionSlots::new(3);
+        let busy = slots.enter(address(200), 9, false).unwrap();
+        let request = busy.activity().begin();
+        let idle = [1, 2].map(|last| slots.enter(address(last), 9, false).unwrap());
+        let newcomer = slots.enter(address(3), 9, false).unwrap();
+        assert!(idle[0].lost.is_cancelled() && !busy.lost.is_cancelled());
+        let answer = busy.activity().send();
+        drop((request, idle));
+        let _others = [4, 5].map(|last| slots.enter(address(last), 9, false).unwrap());
+        assert!(newcomer.lost.is_cancelled() && !busy.lost.is_cancelled());
+        drop((newcomer, answer));
+        let _last = slots.enter(address(6), 9, false).unwrap();
+        assert!(busy.lost.is_cancelled(), "its answer has ended");
+    }
+
     /// A step in the life of a small number of slots, by addresses and connections.
     #[derive(Clone, Debug)]
     enum Move {
         Enter(u8),
         Act(usize),
+        /// Begins a request, or ends the one in progress.
+        Activity(usize),
         Leave(usize),
     }
 
@@ -420,6 +627,7 @@ mod tests {
         let one = prop_oneof![
             3 => (0..4_u8).prop_map(Move::Enter),
             2 => (0..8_usize).prop_map(Move::Act),
+            2 => (0..8_usize).prop_map(Move::Activity),
             1 => (0..8_usize).prop_map(Move::Leave),
         ];
         prop::collection::vec(one, 0..80)
@@ -432,7 +640,7 @@ mod tests {
             const SLOTS: usize = 6;
             const EACH: usize = 5;
             let slots = ConnectionSlots::new(SLOTS);
-            let mut model: Vec<(u8, CountedConnection)> = Vec::new();
+            let mut model: Vec<(u8, CountedConnection, Option<BusyGuard>)> = Vec::new();
             for one in all {
                 match one {
                     Move::Act(n) if n < model.len() => {
@@ -440,28 +648,37 @@ mod tests {
                         acted.1.activity.moved();
                         model.push(acted);
                     }
+                    Move::Activity(n) if n < model.len() => {
+                        let (_, counted, request) = &mut model[n];
+                        *request = request.is_none().then(|| counted.activity.begin());
+                    }
                     Move::Leave(n) if n < model.len() => drop(model.remove(n)),
-                    Move::Act(_) | Move::Leave(_) => {}
+                    Move::Act(_) | Move::Activity(_) | Move::Leave(_) => {}
                     Move::Enter(of) => {
-                        let count = |of: u8| model.iter().filter(|(other, _)| *other == of).count();
+                        let count = |of: u8| model.iter().filter(|(other, ..)| *other == of).count();
                         let held = count(of);
-                        let richest = (0..4_u8).max_by_key(|of| (count(*of), *of)).unwrap();
+                        let most = (0..4_u8).map(count).max().unwrap();
                         let is_full = model.len() == SLOTS;
-                        let expected = held < EACH && (!is_full || count(richest) > held);
+                        let expected = held < EACH && (!is_full || most > held);
+                        let rivals = model.iter().enumerate().filter(|(_, (of, ..))| count(*of) == most);
+                        let idlest = rivals.min_by_key(|(n, (.., request))| (request.is_some(), *n));
+                        let idlest = idlest.map(|(n, _)| n);
                         let entered = slots.enter(address(of), EACH, false);
                         prop_assert_eq!(entered.is_some(), expected);
                         if let Some(counted) = entered {
                             if is_full {
-                                let idlest = model.iter().position(|(of, _)| *of == richest).unwrap();
-                                let (_, gone) = model.remove(idlest);
+                                let (_, gone, _) = model.remove(idlest.unwrap());
                                 prop_assert!(gone.lost.is_cancelled());
                             }
-                            model.push((of, counted));
+                            model.push((of, counted, None));
                         }
                     }
                 }
                 prop_assert!(model.len() <= SLOTS);
-                prop_assert!(model.iter().all(|(_, counted)| !counted.lost.is_cancelled()));
+                prop_assert!(model.iter().all(|(_, counted, _)| !counted.lost.is_cancelled()));
+                let held = slots.0.lock();
+                prop_assert_eq!(held.total, model.len());
+                prop_assert_eq!(held.rivals.len(), held.addresses.len());
             }
         }
     }

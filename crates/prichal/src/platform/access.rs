@@ -338,7 +338,7 @@ pub async fn find_workspace(app: &Platform, name_or_id: &str) -> Result<Option<A
 }
 
 /// A channel and its workspace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChannelHandle {
     pub workspace: WorkspaceId,
     pub channel: Channel,
@@ -352,6 +352,16 @@ impl ChannelHandle {
             workspace: self.workspace,
             id: EntityId(self.channel.id),
         }
+    }
+
+    /// The local token by which the channel was found: the present one or the one before it. `None` if it was
+    /// exchanged twice since.
+    pub fn token(&self) -> Option<String> {
+        let tokens = &self.channel.tokens;
+        let mut known = [&tokens.local, &tokens.previous].into_iter();
+        known
+            .find(|token| sha256_hex(token.as_bytes()) == self.token_hash)
+            .cloned()
     }
 
     /// The author stamp of changes made by the channel's scripts.

@@ -131,6 +131,7 @@ async fn answer(
         connection: None,
         author: handle.author(),
         time: handle.channel.timeout(),
+        may_repeat: None,
     };
     let outcome = run_now(app, now, std::future::pending()).await?;
     match outcome {

@@ -115,10 +115,16 @@ impl Resource for Channel {
         self.entity()
     }
 
-    /// Masks the tokens of other channels over a websocket, because those may have other rights.
+    /// Masks the tokens of other channels over a websocket, because those may have other rights, and those of the
+    /// channel itself if the websocket was opened with a previous token, which may end sooner.
     fn shown(&self, caller: &Caller) -> Object {
         match caller {
-            Caller::Channel(handle) if handle.channel.id != self.id => self.masked(),
+            Caller::Channel(handle)
+                if handle.channel.id != self.id
+                    || handle.token_hash != sha256_hex(self.tokens.local.as_bytes()) =>
+            {
+                self.masked()
+            }
             _ => self.entity(),
         }
     }

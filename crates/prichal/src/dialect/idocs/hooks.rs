@@ -294,7 +294,9 @@ pub(super) async fn replay_events(
                     cursor: first - 1,
                     last,
                 };
-                delivery::insert_replay(tx, hook.key(), &replay)?;
+                if !delivery::insert_replay(tx, hook.key(), &replay)? {
+                    return Err(attempt::too_many_replays());
+                }
                 document::count_events(tx.conn()?, workspace, first, last)?
             }
         };

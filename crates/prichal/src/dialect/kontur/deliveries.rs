@@ -191,8 +191,8 @@ pub(super) async fn replay_events(
         last: to,
     };
     let work = move |tx: &mut Tx<'_>| {
-        if count > 0 {
-            delivery::insert_replay(tx, key, &replay)?;
+        if count > 0 && !delivery::insert_replay(tx, key, &replay)? {
+            return Err(attempt::too_many_replays());
         }
         let text = json!({ "count": count }).to_string();
         Ok((JsonAnswer::new(StatusCode::ACCEPTED, text), ()))

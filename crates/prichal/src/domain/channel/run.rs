@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
     channel::Tokens,
     event::{Author, Origin},
@@ -475,6 +475,19 @@ pub struct ImmediateRun<'a> {
     pub connection: Option<Uuid>,
     pub author: Author,
     pub time: Duration,
+    /// Tells if the run may be repeated after a conflict; always unless given.
+    pub may_repeat: Option<&'a (dyn Fn() -> BoxFuture<'static, bool> + Send + Sync)>,
+}
+
+impl ImmediateRun<'_> {
+    async fn may_repeat(&self) -> Result<()> {
+        match self.may_repeat {
+            Some(may_repeat) if !may_repeat().await => Err(Error::Forbidden(
+                "The right to run the script was lost in the meantime",
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The maximum number of repetitions of a run because another node has changed the values that it has read.
@@ -519,8 +532,13 @@ pub async fn run_now(
                     }
                     return Ok(outcome);
                 }
-                Err(error) if error.is(Code::Overtaken) && again < MAX_CONFLICT_RETRIES => continue,
-                Err(error) => {
+                Err(mut error) => {
+                    if error.is(Code::Overtaken) && again < MAX_CONFLICT_RETRIES {
+                        match now.may_repeat().await {
+                            Ok(()) => continue,
+                            Err(refused) => error = refused,
+                        }
+                    }
                     outcome.failure =
                         Some(Failure::new(app.channels.thrown(now.workspace, &error)));
                 }

@@ -429,6 +429,40 @@ async fn a_websocket_that_is_open_loses_rights() {
     }
 }
 
+/// A script that waits for its turn is looked at when the turn comes.
+#[tokio::test]
+async fn a_script_that_waits_does_not_run_after_its_right_is_lost() {
+    let era = ChannelWorkspace::new().await;
+    era.script("loop", "for (;;) {}").await;
+    era.script("quick", "respond(200)").await;
+    let channel = era.open("sock", json!({}), &["svcscript"]).await;
+    let mut client = WebsocketClient::with(&era.hub, &channel, &["svcscript"]).await;
+    let start = |qid: usize, code: &str, timeout: u64| {
+        let params = json!({ "qid": qid, "code": code, "timeout": timeout });
+        json!(["start_svcscript", params]).to_string()
+    };
+    for qid in 0..8 {
+        client.send(start(qid, "loop", 500)).await;
+    }
+    client.send(start(8, "quick", 500)).await;
+    era.wait_until_running(8).await;
+    let point = format!("{POINTS}/{}", channel.id);
+    let opts = json!({ "opts": { "filter_capabilities": ["test"] } });
+    let body = opts.to_string().into_bytes();
+    era.rest.send(Method::PATCH, &point, Some(body)).await.ok();
+    era.hub.advance(Duration::from_millis(500));
+    let mut codes = Vec::new();
+    for _ in 0..9 {
+        let frame = client.next().await;
+        let qid = frame[1]["qid"].as_u64().expect("a number");
+        codes.push((qid == 8, frame[1]["errorcode"].clone()));
+    }
+    codes.sort_by_key(|(is_last, _)| *is_last);
+    assert_eq!(codes[0], (false, json!(1504)));
+    assert_eq!(codes[8], (true, json!(1403)), "{codes:?}");
+    assert!(era.runs("quick").await.is_empty(), "it has not run");
+}
+
 /// Rights added to a role apply to open connections as well.
 #[tokio::test]
 async fn a_websocket_that_is_open_gains_rights() {

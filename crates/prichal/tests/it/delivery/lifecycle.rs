@@ -32,6 +32,38 @@ async fn a_paused_instance_gets_no_events_of_that_time() {
     assert_eq!(receiver.next().await.new_member("name"), "after");
 }
 
+/// Replays of a receiver that takes none pile up to a limit.
+#[tokio::test]
+async fn the_unfinished_replays_of_a_webhook_are_bounded() {
+    let receiver = Receiver::good().await;
+    let (_hub, space, integration, hook) = hub_with_hook(&receiver).await;
+    company(&space, "told").await;
+    receiver.next().await;
+    integration.attempts(1).await;
+    let pause = format!("{}/pause", integration.instance());
+    space.post(&pause, json!({})).await.ok();
+    let replay = format!("{}/webHooks/{hook}/replay", integration.instance());
+    let from = json!({ "fromOffset": "00000000-0000-0000-0000-000000000000" });
+    for _ in 0..100 {
+        let asked = space.post(&replay, from.clone()).await;
+        assert_eq!((asked.status, &asked["count"]), (202, &json!(1)));
+    }
+    let refused = space.post(&replay, from.clone()).await;
+    assert_eq!(
+        (refused.status, &refused["status"]),
+        (409, &json!("tooMany")),
+        "{}",
+        refused.text
+    );
+    assert!(refused.text.contains("100 replays"), "{}", refused.text);
+    let resume = format!("{}/resume", integration.instance());
+    space.post(&resume, json!({})).await.ok();
+    receiver.take(100).await;
+    integration.attempts(101).await;
+    assert_eq!(space.post(&replay, from).await.status, 202);
+    receiver.next().await;
+}
+
 /// Deferred deliveries are retried after a pause, and so is a replay that was requested during it.
 #[tokio::test]
 async fn a_pause_loses_nothing_that_waited() {

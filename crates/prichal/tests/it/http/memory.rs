@@ -295,6 +295,77 @@ async fn a_crowd_of_connections_locks_out_no_address() {
     }
 }
 
+/// A quiet stream of events is an answer in progress: idle connections of its address go first.
+#[tokio::test]
+async fn an_answer_that_streams_is_not_displaced_before_idle_connections() {
+    let hub = Hub::with(|config| config.connections = 5).await;
+    let space = hub.workspace("acme").await;
+    let user = space
+        .post("/users", json!({ "login": "a@x.kz" }))
+        .await
+        .ok()
+        .str("id");
+    let user = hub.user_token("acme", &user).await;
+    let mut events = connect_from(&hub, [127, 0, 0, 5]).await;
+    let follow = head("GET /api/v1/acme/communications/live", &user, "");
+    events.write_all(&follow).await.expect("it reads");
+    let mut opening = Vec::new();
+    while !String::from_utf8_lossy(&opening).contains(": listening") {
+        assert!(events.read_buf(&mut opening).await.expect("it goes on") > 0);
+    }
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect_from(&hub, [127, 0, 0, 5]).await;
+        assert!(is_served(&mut stream).await);
+        idle.push(stream);
+    }
+    // Six connections for five places, of which the harness holds at most one.
+    let mut newcomers = Vec::new();
+    for last in [6, 7] {
+        let mut stream = connect_from(&hub, [127, 0, 0, last]).await;
+        assert!(is_served(&mut stream).await);
+        newcomers.push(stream);
+    }
+    assert!(!is_served(&mut idle[0]).await, "the idlest has gone");
+    let mut more = [0; 1];
+    let next = tokio::time::timeout(Duration::ZERO, events.read(&mut more)).await;
+    assert!(
+        !matches!(next, Ok(Ok(0) | Err(_))),
+        "the stream goes on: {next:?}"
+    );
+}
+
+/// If all addresses have as many connections, the idlest of all goes, whatever its address.
+#[tokio::test]
+async fn an_upload_is_not_displaced_before_silent_connections_of_other_addresses() {
+    let hub = Hub::with(|config| config.connections = 5).await;
+    let caller = hub.workspace("acme").await;
+    let mut upload = connect_from(&hub, [127, 0, 0, 200]).await;
+    let begun = half_sent(&caller, "acme", 100 * KIB);
+    upload.write_all(&begun).await.expect("it reads");
+    holds(&hub, 100 * KIB).await;
+    let mut silent = Vec::new();
+    for last in 10..13 {
+        let mut stream = connect_from(&hub, [127, 0, 0, last]).await;
+        assert!(is_served(&mut stream).await);
+        silent.push(stream);
+    }
+    for last in 13..16 {
+        let mut newcomer = connect_from(&hub, [127, 0, 0, last]).await;
+        assert!(is_served(&mut newcomer).await);
+        silent.push(newcomer);
+    }
+    assert!(!is_served(&mut silent[0]).await, "the idlest has gone");
+    let sent = upload.write_all(&vec![b' '; 1_000_000 - 100 * KIB]).await;
+    assert!(sent.is_ok(), "{sent:?}");
+    let mut answer = [0; 12];
+    let read = upload.read_exact(&mut answer).await;
+    assert!(
+        read.is_ok() && answer.starts_with(b"HTTP/1.1 4"),
+        "{read:?}"
+    );
+}
+
 #[tokio::test]
 async fn memory_in_use_is_shown() {
     let hub = Hub::start().await;

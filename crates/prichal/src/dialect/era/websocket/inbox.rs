@@ -1,7 +1,5 @@
 //! Frames for the channel's own script, `recv_svcscriptcode_ws`: one at a time, in their order.
 
-use std::sync::Arc;
-
 use prichal_core::json;
 use prichal_store::run::Kind;
 use serde_json::Value;
@@ -12,9 +10,9 @@ use uuid::Uuid;
 use super::{
     frame::{Qid, answered},
     rest::said,
+    session::Queued,
 };
 use crate::{
-    app::App,
     dialect::era::{
         error_response::{SCRIPT_FAILED, TIMED_OUT},
         svcscript_runtimes::load,
@@ -24,7 +22,7 @@ use crate::{
         request::Request,
         run::{ImmediateRun, run_now},
     },
-    platform::{access::ChannelHandle, memory::Hold},
+    platform::memory::Hold,
 };
 
 /// The maximum number of frames of a connection that wait for the script.
@@ -44,14 +42,16 @@ pub(super) struct InboundFrame {
 
 /// Runs the receiving script on one frame after the other, until the connection is closed.
 pub(super) async fn run_all(
-    app: App,
-    handle: Arc<ChannelHandle>,
+    mut queued: Queued,
     connection: Uuid,
     mut frames: mpsc::Receiver<InboundFrame>,
     closed: CancellationToken,
 ) {
     while let Some(Some(frame)) = closed.run_until_cancelled(frames.recv()).await {
-        let answer = receive(&app, &handle, connection, &frame, &closed).await;
+        let answer = match queued.refresh().await {
+            Ok(()) => receive(&queued, connection, &frame, &closed).await,
+            Err(refused) => Err(refused),
+        };
         let InboundFrame {
             method, qid, hold, ..
         } = frame;
@@ -68,8 +68,8 @@ pub(super) async fn run_all(
         if answer.is_ok() && qid.is_none() {
             continue;
         }
-        app.channels.sockets.send_here(
-            handle.lane(),
+        queued.app.channels.sockets.send_here(
+            queued.handle.lane(),
             Some(connection),
             &answered(&method, qid, answer),
         );
@@ -77,14 +77,14 @@ pub(super) async fn run_all(
 }
 
 async fn receive(
-    app: &App,
-    handle: &Arc<ChannelHandle>,
+    queued: &Queued,
     connection: Uuid,
     frame: &InboundFrame,
     closed: &CancellationToken,
 ) -> Result<Option<Value>, (i64, String)> {
+    let app = &queued.app;
     // The channel may have another script by now.
-    let handle = channel::by_id(app, handle.lane())
+    let handle = channel::by_id(app, queued.handle.lane())
         .await
         .map_err(|error| said(&error))?;
     let Some(handle) = handle else {
@@ -98,6 +98,7 @@ async fn receive(
     let loaded = load(app, handle.workspace, code)
         .await
         .map_err(|error| said(&error))?;
+    let may_repeat = || queued.still_may();
     let now = ImmediateRun {
         handle: Some(&handle),
         workspace: handle.workspace,
@@ -114,6 +115,7 @@ async fn receive(
         connection: Some(connection),
         author: handle.author(),
         time: handle.channel.timeout(),
+        may_repeat: Some(&may_repeat),
     };
     let outcome = run_now(app, now, closed.cancelled())
         .await

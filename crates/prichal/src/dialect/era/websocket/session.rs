@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, future::BoxFuture};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use prichal_core::{
@@ -101,6 +101,7 @@ pub(super) struct Client {
 }
 
 /// The rights of a websocket, and when they were read.
+#[derive(Clone)]
 pub(super) struct CurrentRights {
     pub(super) rights: Rights,
     /// The value of [`channel::sockets::Sockets::rights`] before they were read.
@@ -179,8 +180,8 @@ struct Session {
     app: App,
     /// The channel in its present state.
     handle: Arc<ChannelHandle>,
-    /// The token with which the client connected.
-    token: String,
+    /// The token with which the client connected: the local one, or the one before it.
+    token: Option<String>,
     standing: CurrentRights,
     id: Uuid,
     payer: Payer,
@@ -203,7 +204,7 @@ impl Session {
     fn new(app: App, handle: Arc<ChannelHandle>, client: Client) -> Self {
         Self {
             app,
-            token: handle.channel.tokens.local.clone(),
+            token: handle.token(),
             handle,
             standing: client.standing,
             id: client.id,
@@ -348,8 +349,7 @@ impl Session {
             _ => "msg",
         };
         if !self.open.contains(capability) {
-            let why = format!("The capability {capability} is not set up");
-            return result(Err((1403, why)));
+            return result(Err(not_set_up(capability)));
         }
         if known.is_none() && capability != "msg" {
             return result(Err((1400, "The parameters must be an object".to_owned())));
@@ -378,38 +378,24 @@ impl Session {
 
     /// Reads the rights again if they may have changed, and closes the capabilities that they no longer open.
     async fn refresh_rights(&mut self) -> Result<()> {
-        let sockets = &self.app.channels.sockets;
-        let (version, now) = (sockets.rights(), self.app.clock.now());
-        let standing = &self.standing;
-        if version == standing.version && now.since(standing.looked_at) < RIGHTS_TTL {
+        let again = self
+            .standing
+            .read_again(&self.app, &self.handle, self.address);
+        let Some((found, standing)) = again.await? else {
             return Ok(());
+        };
+        if let Some(found) = found {
+            self.handle = found;
         }
-        let lane = self.handle.lane();
-        let found = channel::by_id_uncached(&self.app, lane).await?;
-        let admits = |found: &Arc<ChannelHandle>| {
-            let admits = |address| found.channel.admits(address);
-            self.address.is_none_or(admits)
-        };
-        let rights = match found.filter(admits) {
-            Some(found) => {
-                self.handle = found;
-                Rights::of(&self.app, &self.handle).await?
-            }
-            // The channel was deleted, or no longer admits this address.
-            None => Rights::default(),
-        };
-        let may = |capability: &str| may(&self.handle, &rights, capability);
+        let may = |capability: &str| may(&self.handle, &standing.rights, capability);
         self.open.retain(|capability| may(capability));
-        sockets.set_receives_broadcasts(lane, self.id, may("msg"));
+        let sockets = &self.app.channels.sockets;
+        sockets.set_receives_broadcasts(self.handle.lane(), self.id, may("msg"));
         if !self.open.contains("subscr") || self.handle.channel.user().is_none() {
             self.subscriptions = Subscriptions::default();
             self.news = None;
         }
-        self.standing = CurrentRights {
-            rights,
-            version,
-            looked_at: now,
-        };
+        self.standing = standing;
         Ok(())
     }
 
@@ -463,7 +449,7 @@ impl Session {
             ("integration_point_id", channel.id.to_string().into()),
             ("integration_point_type", channel.text("type").into()),
             ("roles", channel.roles().collect()),
-            ("token", self.token.as_str().into()),
+            ("token", self.token.clone().into()),
         ])
     }
 
@@ -471,12 +457,27 @@ impl Session {
         Attribution::of(&self.app, self.address, &self.handle)
     }
 
+    fn queued(&self, capability: &'static str) -> Queued {
+        Queued {
+            app: self.app.clone(),
+            handle: self.handle.clone(),
+            standing: self.standing.clone(),
+            address: self.address,
+            capability,
+        }
+    }
+
     fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
-        let (app, handle) = (self.app.clone(), self.handle.clone());
-        let rights = self.standing.rights.clone();
+        let (app, mut queued) = (self.app.clone(), self.queued("rest"));
         let (again, payer) = (qid.clone(), self.payer.clone());
         let work = async move {
-            let answer: Answer = rest::ask(app, handle, rights, payer.clone(), &asked).await;
+            let answer: Answer = match queued.refresh().await {
+                Ok(()) => {
+                    let (handle, rights) = (queued.handle, queued.standing.rights);
+                    rest::ask(app, handle, rights, payer.clone(), &asked).await
+                }
+                Err(refused) => Err(refused),
+            };
             drop(hold);
             let answer = answer.map(|content| vec![("content", content)]);
             let text = answered("rest", qid.as_deref(), answer);
@@ -594,13 +595,20 @@ impl Session {
             .map_err(|error| said(&error))?;
         let (abort, again) = (CancellationToken::new(), qid.clone());
         let payer = self.payer.clone();
-        let (app, handle, stop, id) = (
-            self.app.clone(),
-            self.handle.clone(),
-            abort.clone(),
-            self.id,
-        );
+        let (app, stop, id) = (self.app.clone(), abort.clone(), self.id);
+        let mut queued = self.queued("svcscript");
         let work = async move {
+            if let Err(error) = queued.refresh().await {
+                let text = answered("start_svcscript", qid.as_deref(), Err(error));
+                return Some(answer_frame(
+                    "start_svcscript",
+                    qid.as_deref(),
+                    text,
+                    &payer,
+                ));
+            }
+            let handle = queued.handle.clone();
+            let may_repeat = || queued.still_may();
             let now = ImmediateRun {
                 handle: Some(&handle),
                 workspace: handle.workspace,
@@ -614,6 +622,7 @@ impl Session {
                 connection: Some(id),
                 author: handle.author(),
                 time,
+                may_repeat: Some(&may_repeat),
             };
             let outcome = run_now(&app, now, stop.cancelled()).await;
             drop(hold);
@@ -647,23 +656,30 @@ impl Session {
         self.in_flight.spawn_script(&again, abort, work)
     }
 
+    /// Starts the task that runs the channel's own script.
+    fn start_inbox(&mut self) -> mpsc::Sender<InboundFrame> {
+        let (inbox, frames) = mpsc::channel(MAX_QUEUED_FRAMES);
+        let queued = self.queued("msg");
+        let work = Box::pin(run_all(queued, self.id, frames, self.closed.clone()));
+        let seen = self.seen();
+        let work = async move { seen.by(work).await };
+        let workspace = Some(self.handle.workspace);
+        self.reading.spawn(tenant::scope(workspace, work));
+        inbox
+    }
+
     /// Queues a frame for the channel's own script, which takes one at a time.
     fn receive(&mut self, asked: InboundFrame) -> Option<String> {
         if let Err(error) = writes::admit(&self.app, self.handle.workspace) {
             let qid = asked.qid.as_deref();
             return Some(answered(&asked.method, qid, Err(said(&error))));
         }
-        let inbox = self.inbox.get_or_insert_with(|| {
-            let (inbox, frames) = mpsc::channel(MAX_QUEUED_FRAMES);
-            let (app, handle) = (self.app.clone(), self.handle.clone());
-            let workspace = Some(self.handle.workspace);
-            let work = Box::pin(run_all(app, handle, self.id, frames, self.closed.clone()));
-            let seen = Attribution::of(&self.app, self.address, &self.handle);
-            let work = async move { seen.by(work).await };
-            self.reading.spawn(tenant::scope(workspace, work));
-            inbox
-        });
-        let TrySendError::Full(asked) = inbox.try_send(asked).err()? else {
+        let inbox = match self.inbox.take() {
+            Some(inbox) => inbox,
+            None => self.start_inbox(),
+        };
+        let sent = self.inbox.insert(inbox).try_send(asked);
+        let TrySendError::Full(asked) = sent.err()? else {
             return None;
         };
         let why = format!("More than {MAX_QUEUED_FRAMES} frames wait for the script");
@@ -673,6 +689,80 @@ impl Session {
             Err((1503, why)),
         ))
     }
+}
+
+impl CurrentRights {
+    /// The channel and its rights as they are now. `None` if they were read a short time ago and nothing tells of a
+    /// change since. There is no channel if it was deleted, or no longer admits the address.
+    async fn read_again(
+        &self,
+        app: &App,
+        handle: &ChannelHandle,
+        address: Option<IpAddr>,
+    ) -> Result<Option<(Option<Arc<ChannelHandle>>, Self)>> {
+        let (version, now) = (app.channels.sockets.rights(), app.clock.now());
+        if version == self.version && now.since(self.looked_at) < RIGHTS_TTL {
+            return Ok(None);
+        }
+        let found = channel::by_id_uncached(app, handle.lane()).await?;
+        let found = found
+            .filter(|found| address.is_none_or(|address| found.channel.admits(address)))
+            .map(|found| {
+                Arc::new(ChannelHandle {
+                    // The connection remains one of its own token.
+                    token_hash: handle.token_hash.clone(),
+                    ..Arc::unwrap_or_clone(found)
+                })
+            });
+        let rights = match &found {
+            Some(found) => Rights::of(app, found).await?,
+            None => Rights::default(),
+        };
+        let standing = Self {
+            rights,
+            version,
+            looked_at: now,
+        };
+        Ok(Some((found, standing)))
+    }
+}
+
+/// The sender of a request that waits for its turn, or of several. The rights may be lost meanwhile.
+#[derive(Clone)]
+pub(super) struct Queued {
+    pub(super) app: App,
+    pub(super) handle: Arc<ChannelHandle>,
+    standing: CurrentRights,
+    address: Option<IpAddr>,
+    capability: &'static str,
+}
+
+impl Queued {
+    /// Reads channel and rights again if they may have changed. Fails if they do not open the capability any more.
+    pub(super) async fn refresh(&mut self) -> Result<(), (i64, String)> {
+        let again = self
+            .standing
+            .read_again(&self.app, &self.handle, self.address);
+        if let Some((found, standing)) = again.await.map_err(|error| said(&error))? {
+            self.standing = standing;
+            self.handle = found.ok_or_else(|| not_set_up(self.capability))?;
+        }
+        if !may(&self.handle, &self.standing.rights, self.capability) {
+            return Err(not_set_up(self.capability));
+        }
+        Ok(())
+    }
+
+    /// Tells if the sender may still run scripts.
+    pub(super) fn still_may(&self) -> BoxFuture<'static, bool> {
+        let mut again = self.clone();
+        async move { again.refresh().await.is_ok() }.boxed()
+    }
+}
+
+/// The refusal of a request for a capability that is not open.
+fn not_set_up(capability: &str) -> (i64, String) {
+    (1403, format!("The capability {capability} is not set up"))
 }
 
 /// The client as the security log and the limit of guesses name it. Each frame counts as a request.

@@ -13,7 +13,7 @@ use tokio_tungstenite::{
 
 use super::error;
 use crate::harness::{
-    channel_workspace::{ChannelWorkspace, POINTS},
+    channel_workspace::{ChannelWorkspace, CreatedChannel, POINTS},
     hub::{Installation, WAIT_TIMEOUT, eventually},
     websocket_client::{WebsocketClient, address},
 };
@@ -294,6 +294,38 @@ async fn a_connection_knows_itself_before_it_is_set_up() {
         (&info["capabilities"], &info["qid"]),
         (&json!(["msg", "test"]), &json!({ "a": [1] }))
     );
+}
+
+#[tokio::test]
+async fn a_connection_shows_the_token_it_was_opened_with() {
+    let era = ChannelWorkspace::new().await;
+    let channel = era.open("sock", json!({}), &["rest"]).await;
+    let itself =
+        json!({ "operation": "read", "classpath": "service/integration_points", "id": channel.id });
+    let path = format!("{POINTS}/{}/rotate_token", channel.id);
+    let overlap = json!({ "overlap_seconds": 600 });
+    let turned = era.rest.post(&path, overlap.clone()).await.ok();
+    let fresh = turned.str("token_local");
+    let mut client = WebsocketClient::with(&era.hub, &channel, &["rest"]).await;
+    let info = client.ask("connection_info", json!({})).await;
+    assert_eq!(info["token"], json!(channel.token));
+    assert!(!info.to_string().contains(&fresh), "{info}");
+    for _ in 0..2 {
+        let read = client.ask("rest", itself.clone()).await;
+        assert_eq!(read["content"]["code"], "sock", "{read}");
+        assert!(!read.to_string().contains(&fresh), "{read}");
+        era.hub.advance(Duration::from_secs(1));
+    }
+    let renewed = CreatedChannel {
+        token: fresh.clone(),
+        ..channel
+    };
+    let mut client = WebsocketClient::with(&era.hub, &renewed, &["rest"]).await;
+    let read = client.ask("rest", itself).await;
+    assert_eq!(read["content"]["token_local"], json!(fresh));
+    era.rest.post(&path, overlap).await.ok();
+    let info = client.ask("connection_info", json!({})).await;
+    assert_eq!(info["token"], json!(fresh));
 }
 
 #[tokio::test]
