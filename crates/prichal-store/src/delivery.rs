@@ -310,16 +310,27 @@ pub(crate) fn in_batches(tx: &mut Tx<'_>, kind: job::Kind, key: Key, at: Timesta
         .conn()?
         .query_one(last, params![key.workspace], |row| row.get(0))?;
     let until = (last.unwrap_or(0), at.micros());
-    if !change_batch(tx, kind, key, until)? {
+    let Some(done) = change_batch(tx, kind, key, until, "")? else {
         return Ok(());
-    }
-    let item = format!("{}:{}", key.integration, key.id);
-    let detail = format!("[{}, {}]", until.0, until.1);
-    job::begin(tx, key.workspace, kind, &item, &detail)
+    };
+    let begun = Job {
+        workspace: key.workspace,
+        kind,
+        item: walk_item(key),
+        detail: format!("[{}, {}]", until.0, until.1),
+        last: String::new(),
+    };
+    job::begin(tx, begun.workspace, kind, &begun.item, &begun.detail)?;
+    job::advance(tx, &begun, Some(&done))
 }
 
-/// Runs a batch of a job on deferred events. Returns true if more rows may be left.
-pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<bool> {
+/// The item of a job on the deferred events of a webhook.
+fn walk_item(key: Key) -> String {
+    format!("{}:{}", key.integration, key.id)
+}
+
+/// Runs a batch of a job on deferred events. Returns the mark up to which the job is done, or `None` at its end.
+pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<Option<String>> {
     let damaged = || Error::corrupt("a background job is damaged");
     let (integration, id) = job.item.split_once(':').ok_or_else(damaged)?;
     let key = Key {
@@ -328,11 +339,18 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<bool> {
         id: WebhookId::parse(id).ok_or_else(damaged)?,
     };
     let until = serde_json::from_str(&job.detail).map_err(|_| damaged())?;
-    change_batch(tx, job.kind, key, until)
+    change_batch(tx, job.kind, key, until, &job.last)
 }
 
-/// Changes or removes a batch of deferred events up to the event `seq` of the log. Returns true if more may be left.
-fn change_batch(tx: &mut Tx<'_>, kind: job::Kind, key: Key, (seq, at): (i64, i64)) -> Result<bool> {
+/// Changes or removes a batch of deferred events after a mark, up to an event of the log. An event that is deferred anew
+/// behind the mark is not changed again. Returns the next mark, or `None` if no event is left.
+fn change_batch(
+    tx: &mut Tx<'_>,
+    kind: job::Kind,
+    key: Key,
+    (until, at): (i64, i64),
+    after: &str,
+) -> Result<Option<String>> {
     let (action, which) = match kind {
         job::Kind::MakeDeferredDue => (
             "UPDATE deferred SET due_at = $5",
@@ -340,14 +358,49 @@ fn change_batch(tx: &mut Tx<'_>, kind: job::Kind, key: Key, (seq, at): (i64, i64
         ),
         _ => ("DELETE FROM deferred", "due_at <= $5"),
     };
-    let sql = format!(
-        "{action} WHERE (workspace, integration, webhook, lane, seq) IN (
-           SELECT workspace, integration, webhook, lane, seq FROM deferred
-           WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq <= $4 AND {which} LIMIT $6)"
+    let (lane, seq) = after.split_once(':').unwrap_or(("", "0"));
+    let seq: i64 = seq.parse().unwrap_or(0);
+    let page = format!(
+        "SELECT lane, seq FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq <= $4 AND {which}
+           AND (lane, seq) > ($6, $7) ORDER BY lane, seq LIMIT $8"
     );
-    let values = params![key.workspace, key.integration, key.id, seq, at, BATCH_ROWS];
-    let done = tx.execute(&sql, values)?;
-    Ok(i64::try_from(done).is_ok_and(|done| done >= BATCH_ROWS))
+    let from = params![
+        key.workspace,
+        key.integration,
+        key.id,
+        until,
+        at,
+        lane,
+        seq,
+        BATCH_ROWS
+    ];
+    let page = tx.conn()?.query(&page, from, |row| {
+        Ok((row.get::<String>(0)?, row.get::<i64>(1)?))
+    })?;
+    let Some((last_lane, last_seq)) = page.last() else {
+        return Ok(None);
+    };
+    let sql = format!(
+        "{action} WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq <= $4 AND {which}
+           AND (lane, seq) > ($6, $7) AND (lane, seq) <= ($8, $9)"
+    );
+    let to = params![last_lane, *last_seq];
+    tx.run(&sql, &[&from[..7], &to[..]].concat())?;
+    let is_full = i64::try_from(page.len()).is_ok_and(|found| found >= BATCH_ROWS);
+    Ok(is_full.then(|| format!("{last_lane}:{last_seq}")))
+}
+
+/// Deletes the deferred events that a removed webhook with the same key has left. Its jobs end, because they would
+/// change events of the new webhook.
+pub(crate) fn forget_removed(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+    tx.run(
+        "DELETE FROM walk WHERE workspace = $1 AND kind IN ('waiting', 'due') AND item = $2",
+        params![key.workspace, walk_item(key)],
+    )?;
+    tx.run(
+        "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3",
+        params![key.workspace, key.integration, key.id],
+    )
 }
 
 /// Lists a webhook's due events, the longest waiting first.

@@ -1,7 +1,7 @@
 //! Background jobs: work on many rows that a request begins. A job is stored until it is done, and runs in batches,
 //! each in a transaction of its own. The table of jobs is named `walk`.
 
-use prichal_core::id::WorkspaceId;
+use prichal_core::id::{IntegrationId, WorkspaceId};
 
 use crate::{Conn, Error, Result, Row, Tx, value::params};
 
@@ -37,7 +37,7 @@ impl Kind {
         Self::MakeDeferredDue,
     ];
 
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::ApplyType => "type",
             Self::ApplyManifest => "manifest",
@@ -102,17 +102,36 @@ pub fn list(conn: &mut Conn, after: Option<&Job>, limit: i64) -> Result<Vec<Job>
     conn.query(&sql, values, read)
 }
 
+/// The jobs of one kind that a request waits for.
+#[derive(Clone, Debug)]
+pub enum Items {
+    One(String),
+    /// All items that begin with the integration's id.
+    Of(IntegrationId),
+}
+
 /// Lists a workspace's jobs of one kind that are not done yet.
 pub fn list_of(
     conn: &mut Conn,
     workspace: WorkspaceId,
     kind: Kind,
+    items: &Items,
     limit: i64,
 ) -> Result<Vec<Job>> {
+    let (which, from, to) = match items {
+        Items::One(item) => ("item >= $3 AND item <= $4", item.clone(), item.clone()),
+        // The semicolon comes next after the colon.
+        Items::Of(id) => (
+            "item > $3 AND item < $4",
+            format!("{id}:"),
+            format!("{id};"),
+        ),
+    };
     let sql = format!(
-        "SELECT {COLUMNS} FROM walk WHERE workspace = $1 AND kind = $2 ORDER BY item LIMIT $3"
+        "SELECT {COLUMNS} FROM walk WHERE workspace = $1 AND kind = $2 AND {which} ORDER BY item LIMIT $5"
     );
-    conn.query(&sql, params![workspace, kind.name(), limit], read)
+    let values = params![workspace, kind.name(), from, to, limit];
+    conn.query(&sql, values, read)
 }
 
 /// Stores a job's progress: the key of the last row that is done. `None` completes the job and deletes its row.

@@ -12,7 +12,9 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, delivery, job,
+    Conn, Result, Row, Tx, delivery,
+    document_hook::INTEGRATION,
+    job,
     quarantine::{Kind, not_held},
     usage,
     value::params,
@@ -44,10 +46,14 @@ pub struct Webhook {
 
 const COLUMNS: &str = "workspace, integration, id, definition, position, live, cursor, owner, fence, failures, failing_since, exhausted, next_tick";
 
-/// Adds a webhook that starts after the last event of the current transaction.
+/// Adds a webhook that starts after the last event of the current transaction. A removed webhook with the same key
+/// leaves it nothing: no deferred events, and no lease, because fences start at a number of the log that has grown
+/// since.
 pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
+    delivery::forget_removed(tx, hook.key)?;
     let sql = format!(
-        "INSERT INTO webhook ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, 0, NULL, 0, 0, NULL, 0, $7)"
+        "INSERT INTO webhook ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, 0, NULL,
+           coalesce((SELECT last FROM log WHERE log.workspace = $1), 0) * {FENCES}, 0, NULL, 0, $7)"
     );
     let Webhook {
         key,
@@ -73,6 +79,9 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
     tx.start_at_end(*key);
     Ok(())
 }
+
+/// The fences between two events of the log. A webhook has fewer leases before its next change.
+const FENCES: i64 = 1 << 20;
 
 const ONE: &str = "workspace = $1 AND integration = $2 AND id = $3";
 
@@ -194,6 +203,14 @@ pub fn find(conn: &mut Conn, key: Key) -> Result<Option<Webhook>> {
         "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3"
     );
     conn.query_one(&sql, params![key.workspace, key.integration, key.id], read)
+}
+
+/// True if a webhook delivers an event from the deferred queue or not at all. Before that its runner has yet to come to
+/// the event, which the hook of a company does even after a pause.
+pub fn has_passed(conn: &mut Conn, key: Key, seq: i64) -> Result<bool> {
+    let found = find(conn, key)?;
+    let reads_on = |hook: &Webhook| hook.live || key.integration == INTEGRATION;
+    Ok(found.is_none_or(|hook| hook.cursor >= seq || !reads_on(&hook)))
 }
 
 /// Finds a webhook and locks it until the end of the transaction.

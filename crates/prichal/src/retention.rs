@@ -66,7 +66,6 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         loop {
             let began = app.clock.now();
             let _ = logged(quota::watch(&app).await);
-            let _ = step(&app, Step::Jobs, job::resume(&app)).await;
             if next <= began {
                 let swept = sweep(&app).await;
                 next = began
@@ -81,8 +80,17 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
             app.clock.sleep_until(began + FILE_INTERVAL).await;
         }
     };
-    // A pass may be interrupted anywhere: the next one continues.
-    stop.run_until_cancelled(pass).await;
+    // A long job delays no removal.
+    let jobs = async {
+        loop {
+            let began = app.clock.now();
+            let _ = logged(job::resume(&app).await);
+            app.clock.sleep_until(began + FILE_INTERVAL).await;
+        }
+    };
+    // Both may be interrupted anywhere: the next pass continues.
+    stop.run_until_cancelled(futures_util::future::join(pass, jobs))
+        .await;
     Ok(())
 }
 
@@ -95,7 +103,7 @@ fn logged<T>(done: Result<T>) -> Result<T> {
     })
 }
 
-/// The steps by their numbers in the journal, which must not change.
+/// The steps by their numbers in the journal, which must not change. A background job has 15, and an item of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Files = 1,
@@ -112,8 +120,7 @@ enum Step {
     Orphans,
     Suspects,
     Tickets,
-    Jobs,
-    Deleted,
+    Deleted = 16,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.

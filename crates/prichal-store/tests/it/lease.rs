@@ -10,6 +10,7 @@ use prichal_store::{
     Db, Error,
     delivery::{self, Deferred, Lane},
     integration::{self, Instance, Integration},
+    job,
     webhook::{self, Key, Lease, Webhook},
 };
 use uuid::Uuid;
@@ -232,6 +233,101 @@ async fn a_disabled_hook_has_no_owner_and_keeps_its_deferred_events() {
         [2],
         "from the log's end"
     );
+}
+
+/// Defers events for a hook, those with even numbers on the replay lane.
+async fn defer(db: &Db, seqs: std::ops::Range<i64>, due_at: i64) {
+    let write = db.write(workspace(1), move |tx| {
+        for seq in seqs.clone() {
+            let deferred = Deferred {
+                lane: [Lane::Replay, Lane::Main][usize::from(seq % 2 == 1)],
+                seq,
+                attempts: 1,
+                due_at: at(due_at),
+                in_flight: false,
+            };
+            delivery::defer(tx, key(0), &deferred)?;
+        }
+        for _ in seqs.clone() {
+            append_event(tx, workspace(1), "deferred");
+        }
+        Ok::<_, Error>(())
+    });
+    write.await.expect("deferred");
+}
+
+async fn depth(db: &Db) -> i64 {
+    db.read(delivery::queue_depth).await.expect("a look").0
+}
+
+async fn jobs(db: &Db) -> Vec<job::Job> {
+    let list = db.read(|conn| job::list(conn, None, 10));
+    list.await.expect("a look")
+}
+
+/// Runs the next batch of a job.
+async fn run_batch(db: &Db, this: job::Job) {
+    let write = db.write(workspace(1), move |tx| {
+        let Some(this) = job::find_for_update(tx, &this)? else {
+            return Ok(());
+        };
+        let last = delivery::run_batch(tx, &this)?;
+        job::advance(tx, &this, last.as_deref())
+    });
+    write.await.expect("a step");
+}
+
+#[tokio::test]
+async fn a_hook_inherits_nothing_of_a_removed_one_with_its_key() {
+    let store = TestStore::open();
+    prepare(&store.db, 1).await;
+    let old = lease(&claim(&store.db, ONE, 10).await[0]);
+    defer(&store.db, 1..350, 12).await;
+    let delete = store.db.write(workspace(1), |tx| {
+        append_event(tx, workspace(1), "it goes");
+        webhook::delete(tx, key(0))
+    });
+    delete.await.expect("deleted");
+    let left = jobs(&store.db).await;
+    assert!(left.len() == 1 && depth(&store.db).await > 0);
+    let insert = store
+        .db
+        .write(workspace(1), |tx| webhook::insert(tx, &hook(0, true)));
+    insert.await.expect("written");
+    assert_eq!(
+        (depth(&store.db).await, jobs(&store.db).await.len()),
+        (0, 0)
+    );
+    // The job leaves the new webhook's events alone.
+    defer(&store.db, 1..3, 12).await;
+    run_batch(&store.db, left[0].clone()).await;
+    assert_eq!(depth(&store.db).await, 2);
+    let new = lease(&claim(&store.db, ONE, 11).await[0]);
+    assert!(!move_cursor(&store.db, old, 5).await);
+    assert!(move_cursor(&store.db, new, 400).await);
+}
+
+#[tokio::test]
+async fn an_event_that_is_deferred_anew_is_not_made_due_again() {
+    let store = TestStore::open();
+    prepare(&store.db, 1).await;
+    defer(&store.db, 1..350, 100).await;
+    let make_due = store
+        .db
+        .write(workspace(1), |tx| delivery::make_due(tx, key(0), at(20)));
+    make_due.await.expect("begun");
+    // The first one has failed again meanwhile.
+    defer(&store.db, 1..2, 200).await;
+    for _ in 0..10 {
+        for job in jobs(&store.db).await {
+            run_batch(&store.db, job).await;
+        }
+    }
+    assert_eq!(jobs(&store.db).await.len(), 0);
+    let due = store
+        .db
+        .read(|conn| delivery::list_due(conn, key(0), at(20), 1000));
+    assert_eq!(due.await.expect("a look").len(), 348);
 }
 
 #[tokio::test]

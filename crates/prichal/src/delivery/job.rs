@@ -1,12 +1,16 @@
 //! The execution of background jobs, batch by batch: by the request that began the job, or by the server if that
 //! request did not finish it.
 
+use futures_util::{StreamExt as _, stream};
 use prichal_core::id::{EntityId, WorkspaceId};
 use prichal_store::{
     Conn, Tx, delivery,
-    job::{self as store, BATCH_ROWS, Job, Kind},
-    kv, tenant, workspace,
+    job::{self as store, BATCH_ROWS, Items, Job, Kind},
+    kv,
+    quarantine::{self, Item},
+    tenant, workspace,
 };
+use uuid::Uuid;
 
 use crate::{
     delivery::Delivery,
@@ -14,43 +18,87 @@ use crate::{
         channel::retype,
         instance::manifest,
         job::{ChangedWebhooks, damaged, integration},
+        journal,
     },
     error::{Error, Result},
-    platform::security::{self, Event},
+    platform::{
+        security::{self, Event},
+        vault::sha256,
+    },
 };
 
 /// The size of a page of jobs.
-const PAGE: i64 = 100;
+const PAGE: u8 = 100;
 
-/// Completes a workspace's jobs of one kind, even if the request that waits for them is dropped.
-pub async fn finish(app: &Delivery, workspace: WorkspaceId, kind: Kind) -> Result<()> {
-    let list = move |conn: &mut Conn| store::list_of(conn, workspace, kind, PAGE);
-    let jobs = app.db.read(list).await?;
-    if jobs.is_empty() {
-        return Ok(());
-    }
+/// Completes a request's own jobs, even if the request that waits for them is dropped.
+pub async fn finish(
+    app: &Delivery,
+    workspace: WorkspaceId,
+    kind: Kind,
+    items: Items,
+) -> Result<()> {
     let at = app.clone();
     let work = async move {
-        for job in jobs {
-            complete(&at, &job).await?;
+        loop {
+            let items = items.clone();
+            let list = move |conn: &mut Conn| {
+                store::list_of(conn, workspace, kind, &items, i64::from(PAGE))
+            };
+            let jobs = at.db.read(list).await?;
+            for job in &jobs {
+                complete(&at, job).await?;
+            }
+            if jobs.len() < usize::from(PAGE) {
+                return Ok(());
+            }
         }
-        Ok(())
     };
     let work = tenant::scope(tenant::current(), security::carried(work));
     app.background.spawn(work).await.map_err(Error::internal)?
+}
+
+/// The number of jobs in the journal, among the steps of retention.
+const STEP: i64 = 15;
+/// The maximum number of concurrent jobs without a request.
+const MAX_RESUMED: usize = 8;
+
+/// The journal's item of a job.
+pub fn item(job: &Job) -> Item {
+    let hash = sha256(format!("{}:{}", job.kind.name(), job.item).as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    Item {
+        kind: quarantine::Kind::Retention,
+        workspace: job.workspace,
+        parent: Uuid::nil(),
+        id: Uuid::from_bytes(id),
+        seq: STEP,
+    }
 }
 
 /// Completes the jobs that requests did not finish. A failed job does not stop the others.
 pub async fn resume(app: &Delivery) -> Result<()> {
     let (mut outcome, mut after) = (Ok(()), None);
     loop {
-        let list = move |conn: &mut Conn| store::list(conn, after.as_ref(), PAGE);
+        let list = move |conn: &mut Conn| store::list(conn, after.as_ref(), i64::from(PAGE));
         let jobs = app.db.read(list).await?;
-        for job in &jobs {
-            let done = complete(app, job).await;
-            outcome = outcome.and(done);
+        let (suspects, others): (Vec<_>, Vec<_>) = jobs
+            .iter()
+            .cloned()
+            .partition(|job| app.journal.is_suspect(&item(job)));
+        for job in suspects {
+            journal::spawn(app, item(&job), resume_suspect(app.clone(), job));
         }
-        let is_last = i64::try_from(jobs.len()).is_ok_and(|count| count < PAGE);
+        let done: Vec<Result<()>> = stream::iter(others)
+            .map(|job| {
+                let at = app.clone();
+                async move { complete(&at, &job).await }
+            })
+            .buffer_unordered(MAX_RESUMED)
+            .collect()
+            .await;
+        outcome = done.into_iter().fold(outcome, Result::and);
+        let is_last = jobs.len() < usize::from(PAGE);
         after = jobs.into_iter().next_back();
         if is_last {
             return outcome;
@@ -58,7 +106,26 @@ pub async fn resume(app: &Delivery) -> Result<()> {
     }
 }
 
+async fn resume_suspect(app: Delivery, job: Job) {
+    if let Err(error) = complete(&app, &job).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            workspace = %job.workspace,
+            "cannot complete a background job"
+        );
+    }
+}
+
+/// Completes a job, unless it is in quarantine.
 async fn complete(app: &Delivery, job: &Job) -> Result<()> {
+    let item = item(job);
+    if app.journal.is_held(&item) {
+        return Ok(());
+    }
+    let Some(_guard) = journal::begin(app, item).await else {
+        // The server stops. The next start completes the job.
+        return Ok(());
+    };
     loop {
         let (at, this) = (app.clone(), job.clone());
         let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this);
@@ -75,6 +142,7 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
         match job.kind {
             Kind::ApplyType => app.channels.forget_channels(),
             Kind::ApplyManifest => app.dispatch.ticks_changed(),
+            Kind::MakeDeferredDue => app.dispatch.check_side_queues(),
             _ => {}
         }
     }
@@ -98,7 +166,7 @@ fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Option<Change
             let channel = EntityId::parse(&job.item).ok_or_else(damaged)?;
             keyless(kv::remove_some(tx, job.workspace, channel, BATCH_ROWS)? > 0)
         }
-        Kind::RemoveDeferred | Kind::MakeDeferredDue => keyless(delivery::run_batch(tx, &job)?),
+        Kind::RemoveDeferred | Kind::MakeDeferredDue => delivery::run_batch(tx, &job)?,
     };
     store::advance(tx, &job, last.as_deref())?;
     Ok(Some(changed))

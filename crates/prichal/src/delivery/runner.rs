@@ -92,6 +92,8 @@ impl Job {
 struct FinishedCall {
     job: Job,
     ended: AttemptResult,
+    /// True if the call was counted as one of a suspect.
+    is_suspect: bool,
     /// The journal's entry, which lasts until the result is written.
     guard: Option<ItemGuard>,
 }
@@ -106,6 +108,8 @@ pub(super) struct Runner {
     window: CursorWindow,
     calls: FuturesUnordered<BoxFuture<'static, FinishedCall>>,
     side_calls: usize,
+    /// The calls of suspects, which wait for their turns and count towards no bound.
+    suspect_calls: usize,
     busy: HashSet<Entity>,
     parked: VecDeque<Job>,
     /// Events of the side queue with a call in flight or a result that is not yet written.
@@ -152,6 +156,7 @@ impl Runner {
             window: CursorWindow::new(position),
             calls: FuturesUnordered::new(),
             side_calls: 0,
+            suspect_calls: 0,
             busy: HashSet::new(),
             parked: VecDeque::new(),
             retrying: HashSet::new(),
@@ -336,6 +341,11 @@ impl Runner {
         self.window.advance(position);
     }
 
+    /// True if an event has to wait for its turn.
+    fn is_suspect(&self, seq: i64) -> bool {
+        self.app.journal.is_suspect(&item(self.hook.key(), seq))
+    }
+
     /// True if an event is in quarantine.
     fn is_held(&self, seq: i64) -> bool {
         self.app.journal.is_held(&item(self.hook.key(), seq))
@@ -388,7 +398,7 @@ impl Runner {
     }
 
     fn main_calls(&self) -> usize {
-        self.calls.len() - self.side_calls
+        self.calls.len() - self.side_calls - self.suspect_calls
     }
 
     fn start(&mut self, job: Job) {
@@ -396,14 +406,24 @@ impl Runner {
             return;
         };
         self.busy.extend(job.entities());
-        self.side_calls += usize::from(job.is_side);
+        let is_suspect = self.is_suspect(job.event.seq);
+        if is_suspect {
+            self.suspect_calls += 1;
+        } else if job.is_side {
+            self.side_calls += 1;
+        }
         let (app, connections) = (self.app.clone(), self.connections.clone());
         let lease = self.hook.lease;
         self.calls.push(Box::pin(async move {
             // Each call leads to a write, so it waits until the workspace may write.
             let may_write = writes::wait(&app, lease.key.workspace);
             app.stopping.run_until_cancelled(may_write).await;
-            let _call = app.calls.take(lease.key.workspace, 1).await;
+            // A suspect takes no room from the calls of others while it waits for its turn.
+            let _call = if is_suspect {
+                None
+            } else {
+                Some(app.calls.take(lease.key.workspace, 1).await)
+            };
             let guard = journal::begin(&app, item(lease.key, job.event.seq)).await;
             let ended = if guard.is_none() {
                 // The server stops. The next start continues with this event.
@@ -418,13 +438,23 @@ impl Runner {
                 };
                 recipient.deliver(&app, attempt).await
             };
-            FinishedCall { job, ended, guard }
+            FinishedCall {
+                job,
+                ended,
+                is_suspect,
+                guard,
+            }
         }));
     }
 
     /// Takes the result of a call into the batch.
     fn finish_call(&mut self, done: FinishedCall) {
-        let FinishedCall { job, ended, guard } = done;
+        let FinishedCall {
+            job,
+            ended,
+            is_suspect,
+            guard,
+        } = done;
         self.batch.guards.extend(guard.map(Arc::new));
         if self.target.is_strictly_ordered() {
             // The check before the entity's next event must see the deferred row, if there is one.
@@ -434,10 +464,12 @@ impl Runner {
                 self.busy.remove(entity);
             }
         }
-        if job.is_side {
+        if is_suspect {
+            self.suspect_calls -= 1;
+        } else if job.is_side {
             self.side_calls -= 1;
-            self.is_side_queue_due = true;
         }
+        self.is_side_queue_due |= job.is_side;
         match ended {
             AttemptResult::Called(outcome) => self.record_attempt(&job, &outcome),
             AttemptResult::Postponed(until) => {
@@ -530,9 +562,16 @@ impl Runner {
 
     /// Starts calls for deferred events that are due.
     async fn retry_due(&mut self) -> Result<()> {
+        // Suspects take no room, so others may be due behind them.
+        while self.retry_some().await? {}
+        Ok(())
+    }
+
+    /// Starts as many of these calls as there is room for. Returns true if a suspect was among them.
+    async fn retry_some(&mut self) -> Result<bool> {
         let room = self.side_room();
         if room == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let (key, now) = (self.hook.key(), self.app.clock.now());
         // Some of the rows found may have a call in flight, and those come first.
@@ -548,11 +587,13 @@ impl Runner {
             .await?
             .into_iter()
             .filter(|(_, row)| !self.retrying.contains(&(row.lane, row.seq)));
+        let mut has_suspect = false;
         for (event, row) in found.take(room).collect::<Vec<_>>() {
             let Some(event) = event else {
                 self.batch.queue.push(Queued::Complete(row.lane, row.seq));
                 continue;
             };
+            has_suspect |= self.is_suspect(row.seq);
             self.retrying.insert((row.lane, row.seq));
             let attempt = u32::try_from(row.attempts).unwrap_or(0).saturating_add(1);
             self.start_or_park(Job {
@@ -562,7 +603,7 @@ impl Runner {
                 is_side: true,
             });
         }
-        Ok(())
+        Ok(has_suspect)
     }
 
     /// Accepts the next events of the oldest replay. Each gets a deferred row at once, so that the replay's

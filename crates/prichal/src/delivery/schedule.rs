@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     delivery::Delivery,
-    domain::journal,
+    domain::journal::{self, ItemGuard},
     error::{Error, Result},
     platform::{share::FairShare, vault::Vault},
 };
@@ -59,7 +59,7 @@ pub async fn run(app: Delivery, stop: CancellationToken) -> anyhow::Result<()> {
                 Some(app.clock.now() + RETRY_DELAY)
             }
         };
-        let full = calls.len() >= MAX_CONCURRENT_CALLS;
+        let full = permits.free() == 0;
         tokio::select! {
             () = sleep_until(&app, until), if !full => {}
             () = app.dispatch.ticks.notified(), if !full => {}
@@ -86,18 +86,22 @@ async fn start_due(
     calls: &mut JoinSet<()>,
 ) -> Result<Option<Timestamp>> {
     let now = app.clock.now();
-    let room = i64::try_from(MAX_CONCURRENT_CALLS.saturating_sub(calls.len())).unwrap_or(0);
+    let room = i64::try_from(permits.free()).unwrap_or(0);
     let full = permits.full();
     let due = app
         .db
         .read(move |conn| webhook::list_ticking(conn, now, room, &full))
         .await?;
     for hook in due {
-        let Some(permit) = permits.try_take(hook.key.workspace, 1) else {
-            continue;
-        };
         let workspace = hook.key.workspace;
-        if let Some(tick) = claim_tick(app, hook, now).await? {
+        // A suspect takes no room from others while it waits for its turn.
+        let permit = permits.try_take(workspace, 1);
+        let is_suspect = app.journal.is_suspect(&item(hook.key));
+        if permit.is_none() && !is_suspect {
+            continue;
+        }
+        let permit = permit.filter(|_| !is_suspect);
+        if let Some(mut tick) = claim_tick(app, hook, now).await? {
             let app = app.clone();
             let work = async move {
                 if let Err(error) = tick.run(&app).await {
@@ -133,8 +137,7 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
         return Ok(None);
     };
     let key = hook.key;
-    // The call has ended by then, so no two run at once even if this node dies.
-    let reserved = now + app.config.delivery_timeout * 2 + RETRY_DELAY;
+    let reserved = reservation(app, now);
     if !app
         .db
         .write(key.workspace, move |tx| {
@@ -157,16 +160,60 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
     }))
 }
 
+/// The journal's item of a tick.
+fn item(key: Key) -> Item {
+    Item {
+        kind: Kind::Tick,
+        workspace: key.workspace,
+        parent: key.integration.0,
+        id: key.id.0,
+        seq: 0,
+    }
+}
+
+/// The time of the next tick while a call runs. The call has ended by then, so no two run at once even if this node
+/// dies.
+fn reservation(app: &Delivery, now: Timestamp) -> Timestamp {
+    now + app.config.delivery_timeout * 2 + RETRY_DELAY
+}
+
 impl Tick {
-    async fn run(&self, app: &Delivery) -> Result<()> {
-        let item = Item {
-            kind: Kind::Tick,
-            workspace: self.key.workspace,
-            parent: self.key.integration.0,
-            id: self.key.id.0,
-            seq: 0,
-        };
-        let Some(_guard) = journal::begin(app, item).await else {
+    /// Begins the call, once it is its turn. `None` if the claim was lost or the server stops.
+    async fn begin(&mut self, app: &Delivery) -> Result<Option<ItemGuard>> {
+        let item = item(self.key);
+        if !app.journal.is_suspect(&item) {
+            return Ok(journal::begin(app, item).await);
+        }
+        let mut flight = std::pin::pin!(journal::begin(app, item));
+        loop {
+            let renew_at = app.clock.now() + app.config.delivery_timeout;
+            let flight = tokio::select! {
+                flight = &mut flight => Some(flight),
+                () = app.clock.sleep_until(renew_at) => None,
+            };
+            if !self.renew(app).await? {
+                return Ok(None);
+            }
+            if let Some(flight) = flight {
+                return Ok(flight);
+            }
+        }
+    }
+
+    /// Renews the claim. False if it was lost.
+    async fn renew(&mut self, app: &Delivery) -> Result<bool> {
+        let (key, due) = (self.key, self.reserved);
+        let reserved = reservation(app, app.clock.now());
+        let claim = move |tx: &mut Tx<'_>| webhook::claim_tick(tx, key, due, reserved);
+        self.reserved = reserved;
+        app.db
+            .write(key.workspace, claim)
+            .await
+            .map_err(Error::from)
+    }
+
+    async fn run(&mut self, app: &Delivery) -> Result<()> {
+        let Some(_guard) = self.begin(app).await? else {
             return Ok(());
         };
         let success = match Receiver::load(app, self.key, &self.relative_url).await? {

@@ -5,7 +5,7 @@
 
 pub mod manifest;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use prichal_core::{
     entity,
@@ -284,15 +284,21 @@ pub fn switch_off(vault: &Vault, tx: &mut Tx<'_>, key: Key, origin: &Origin) -> 
     Ok(())
 }
 
+/// The age of a manifest from which a new instance has never seen the one before. It is well above the time between
+/// the arrival of a request and its commit.
+const MANIFEST_AGE: Duration = Duration::from_mins(1);
+
 /// Applies a new manifest to an instance: another base URL changes the model, another version makes `setup/upgrade`
-/// due. Returns the size of the instance.
+/// due. An instance that was made later is left alone. Returns the size of the instance.
 fn apply_manifest(
     vault: &Vault,
     tx: &mut Tx<'_>,
     integration: &Integration,
     origin: &Origin,
 ) -> Result<usize> {
-    let Some(found) = find_for_update(vault, tx, origin.workspace, integration.id)? else {
+    let found = find_for_update(vault, tx, origin.workspace, integration.id)?;
+    let is_older = |found: &Installed| found.row.update_info.created_at <= origin.at + MANIFEST_AGE;
+    let Some(found) = found.filter(is_older) else {
         return Ok(0);
     };
     let before = Model {

@@ -3,10 +3,13 @@
 //!
 //! The file is in the data directory and has a slot for each item. Writes are not flushed: they outlive the process,
 //! and a loss of power is not caused by an item. Before durable work begins, the items of the dead process are counted
-//! in the store ([`prichal_store::quarantine`]). A counted item is a suspect. Suspects run one at a time, in turns of
-//! their workspaces. A suspect that has one death left starts alone, while no other durable work runs, and its slot is
-//! marked as alone for that time. An item is quarantined only if the process died while the item was alone, so work
-//! that only ran beside the culprit is never quarantined.
+//! in the store ([`prichal_store::quarantine`]). A counted item is a suspect. Each workspace runs one of its suspects at
+//! a time, beside all other work. A suspect that has one death left starts alone, while no other durable work runs, and
+//! its slot is marked as alone for that time; workspaces take turns with these. An item is quarantined only if the
+//! process died while the item was alone, so work that only ran beside the culprit is never quarantined.
+//!
+//! A suspect that waits for its turn takes no place from other work: its worker leaves it to a task of its own, and
+//! it counts towards no bound on calls.
 //!
 //! Other work is paused for a suspect for [`MAX_EXCLUSIVE_TIME`] at most; then both run. If the process dies after
 //! that, the time doubles with every further death, so that the culprit is found in the end.
@@ -69,8 +72,10 @@ pub struct Journal {
     has_suspects: AtomicBool,
     /// True while the server stops. An item that ends then may have been interrupted, so it does not count as survived.
     is_stopping: AtomicBool,
-    /// The turns of suspects.
+    /// The turns of suspects, one at a time in each workspace.
     turns: FairShare,
+    /// The turns of suspects with one death left, one at a time.
+    last_turns: FairShare,
     /// The gate: a read lock held by each item in progress, and a write lock held by a suspect that has to be alone.
     gate: Arc<RwLock<()>>,
     /// Wakes the task that records the suspects that have survived.
@@ -84,9 +89,13 @@ struct SuspectState {
     held: BTreeSet<Item>,
     /// The suspects that have ended without a death, to be recorded in the store.
     survived: Vec<Item>,
-    /// The earliest time at which the next suspect may begin.
+    /// Suspects with a task of their own.
+    spawned: BTreeSet<Item>,
+    /// The earliest time at which suspects may begin.
+    begin_at: Timestamp,
+    /// The earliest time at which the next suspect may be alone.
     quiet_until: Timestamp,
-    /// The gate, shut at the start for the first suspects.
+    /// The gate, shut at the start for suspects with one death left.
     reserved: Option<OwnedRwLockWriteGuard<()>>,
     reserved_until: Timestamp,
 }
@@ -163,7 +172,8 @@ impl Journal {
             suspect_state: Mutex::default(),
             has_suspects: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            turns: FairShare::new(1, 1),
+            turns: FairShare::new(usize::MAX, 1),
+            last_turns: FairShare::new(1, 1),
             gate: Arc::default(),
             cleared: Notify::new(),
         }
@@ -173,6 +183,11 @@ impl Journal {
     /// this function is for work that no statement claims.
     pub fn is_held(&self, item: &Item) -> bool {
         self.has_suspects.load(Ordering::Acquire) && self.suspect_state().held.contains(item)
+    }
+
+    /// True if an item has to wait for its turn.
+    pub fn is_suspect(&self, item: &Item) -> bool {
+        self.deaths(item) > 0
     }
 
     /// The number of deaths that are counted for an item; zero if it is no suspect.
@@ -306,19 +321,40 @@ fn exclusive_time(deaths: i64) -> Duration {
 
 /// Waits for the turn of a suspect. A suspect with one death left shuts the gate, if that is possible in its time.
 async fn take_turn(app: &Domain, item: &Item, deaths: i64) -> Turn {
+    if deaths + 1 >= MAX_DEATHS {
+        return take_last_turn(app, item, deaths).await;
+    }
     let journal = &app.journal;
     let permit = journal.turns.take(item.workspace, 1).await;
-    let quiet_until = journal.suspect_state().quiet_until;
+    let begin_at = journal.suspect_state().begin_at;
+    app.clock.sleep_until(begin_at).await;
+    let gate = Gate::Open(journal.gate.clone().read_owned().await);
+    Turn {
+        permit,
+        gate,
+        since: app.clock.now(),
+        exclusive_time: MAX_EXCLUSIVE_TIME,
+    }
+}
+
+/// Waits for the turn of a suspect with one death left, and for the end of all other work.
+async fn take_last_turn(app: &Domain, item: &Item, deaths: i64) -> Turn {
+    let journal = &app.journal;
+    let permit = journal.last_turns.take(item.workspace, 1).await;
+    let quiet_until = {
+        let state = journal.suspect_state();
+        state.quiet_until.max(state.begin_at)
+    };
     app.clock.sleep_until(quiet_until).await;
     let (since, exclusive_time) = (app.clock.now(), exclusive_time(deaths));
     let reserved = journal.suspect_state().reserved.take();
-    let shut = match reserved {
-        Some(gate) => Some(gate),
-        None if deaths + 1 < MAX_DEATHS => None,
-        None => tokio::select! {
+    let shut = if reserved.is_some() {
+        reserved
+    } else {
+        tokio::select! {
             gate = journal.gate.clone().write_owned() => Some(gate),
             () = app.clock.sleep(exclusive_time) => None,
-        },
+        }
     };
     let gate = match shut {
         Some(gate) => Gate::Shut(gate),
@@ -329,6 +365,34 @@ async fn take_turn(app: &Domain, item: &Item, deaths: i64) -> Turn {
         gate,
         since,
         exclusive_time,
+    }
+}
+
+/// Starts the work on a suspect in a task of its own, so that the caller need not wait for its turn. An item that has
+/// such a task is not started again.
+pub fn spawn(app: &Domain, item: Item, work: impl Future<Output = ()> + Send + 'static) {
+    if !app.journal.suspect_state().spawned.insert(item) {
+        return;
+    }
+    let task = Spawned {
+        journal: app.journal.clone(),
+        item,
+    };
+    app.background.spawn(async move {
+        work.await;
+        drop(task);
+    });
+}
+
+/// The task of a suspect.
+struct Spawned {
+    journal: Arc<Journal>,
+    item: Item,
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        self.journal.suspect_state().spawned.remove(&self.item);
     }
 }
 
@@ -415,11 +479,18 @@ async fn count(app: &Domain) -> Result<()> {
     for one in interrupted {
         is_last_chance |= journal.deaths(&one.item) + 1 >= MAX_DEATHS;
     }
-    let slots = journal.previous.replace().map_err(Error::internal)?;
+    let slots = journal.previous.replace().unwrap_or_else(|error| {
+        let error = Error::internal(error);
+        log(
+            &error,
+            "cannot write the journal; work that kills the server will not be found until the next start",
+        );
+        Slots::none()
+    });
     let until = now + SUSPECT_START_DELAY + RESERVED_START;
     {
         let mut state = journal.suspect_state();
-        state.quiet_until = now + SUSPECT_START_DELAY;
+        state.begin_at = now + SUSPECT_START_DELAY;
         if is_last_chance {
             // No item is in progress yet, so the gate is free.
             state.reserved = journal.gate.clone().try_write_owned().ok();

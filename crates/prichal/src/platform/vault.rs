@@ -291,7 +291,11 @@ fn keyed(key: &[u8]) -> HmacSha256 {
 
 /// The SHA-256 of a text, in hex: the stored form of random tokens and API keys.
 pub fn sha256_hex(text: &[u8]) -> String {
-    hex(&Sha256::digest(text))
+    hex(&sha256(text))
+}
+
+pub fn sha256(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 pub fn hex(bytes: &[u8]) -> String {

@@ -1,10 +1,11 @@
 //! `/admin/v1/quarantine`: durable work that is held back because the server died each time while it ran.
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use prichal_core::id::WorkspaceId;
+use prichal_core::id::{IntegrationId, WebhookId, WorkspaceId};
 use prichal_store::{
-    Tx,
+    Conn, Tx,
     quarantine::{self, Filter, Item, Kind, Suspect},
+    webhook::{self, Key},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -85,7 +86,7 @@ pub(super) async fn list_quarantine(
         before: query.read("before", "an id", |text| Uuid::try_parse(text).ok())?,
     };
     let limit = query.limit()?;
-    let read = move |conn: &mut prichal_store::Conn| quarantine::list(conn, filter, limit);
+    let read = move |conn: &mut Conn| quarantine::list(conn, filter, limit);
     let found = app.db.read(read).await?;
     let items = found.iter().map(Into::into).collect();
     Ok(Answer(Quarantine { items }))
@@ -115,7 +116,8 @@ pub(super) async fn release_quarantined(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Give a piece of work up: it never runs again. A step of retention cannot be given up.
+/// Give a piece of work up: it never runs again. A step of retention cannot be given up, nor an event that its webhook has
+/// not come to.
 #[utoipa::path(delete, path = "/admin/v1/quarantine/{id}", tag = "administration", params(("id" = String, Path)),
     responses((status = 204)))]
 pub(super) async fn drop_quarantined(
@@ -135,6 +137,12 @@ pub(super) async fn drop_quarantined(
                 "A step of retention cannot be given up, only released",
             ));
         }
+        if !is_passed(tx.conn()?, &gone.item)? {
+            return Err(Error::refused(
+                Code::Conflict,
+                "The webhook has not come to this event yet, and would deliver it; a paused subscription has to be resumed first",
+            ));
+        }
         held::clear(tx, &gone.item)?;
         quarantine::give_up(tx, gone.item, now, FAILED, &errors)?;
         Ok(Some(gone))
@@ -144,6 +152,16 @@ pub(super) async fn drop_quarantined(
     app.journal.forget_held(&gone.item);
     note(Event::QuarantineDropped, &gone);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// False for an event that its webhook has not read, so that nothing could keep it from being delivered.
+fn is_passed(conn: &mut Conn, item: &Item) -> Result<bool> {
+    let key = Key {
+        workspace: item.workspace,
+        integration: IntegrationId(item.parent),
+        id: WebhookId(item.id),
+    };
+    Ok(item.kind != Kind::Delivery || webhook::has_passed(conn, key, item.seq)?)
 }
 
 fn note(event: Event, suspect: &Suspect) {

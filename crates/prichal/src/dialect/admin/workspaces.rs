@@ -9,7 +9,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Tx, integration,
-    job::Kind as JobKind,
+    job::{Items, Kind as JobKind},
     workspace::{self, Workspace},
 };
 use serde::Serialize;
@@ -283,7 +283,8 @@ pub(super) async fn delete_workspace(
     app.channels.sockets.workspace_changed(id);
     security::record(Event::WorkspaceDeleted, Some(id), "");
     app.dispatch.hooks_changed(id);
-    crate::delivery::job::finish(&app, id, JobKind::ClearWorkspace).await?;
+    let all = Items::One(String::new());
+    crate::delivery::job::finish(&app, id, JobKind::ClearWorkspace, all).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,7 +12,11 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::query::{FieldNames, Projection, Selection};
-use prichal_store::{Conn, Tx, usage};
+use prichal_store::{
+    Conn, Tx,
+    job::{Items, Kind as JobKind},
+    usage,
+};
 use serde_json::Value;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use uuid::Uuid;
@@ -20,6 +24,7 @@ use uuid::Uuid;
 use super::caller::{Admin, Tenant};
 use crate::{
     app::App,
+    delivery::job,
     error::{Code, Error, Result},
     http::{
         answer::json_text,
@@ -42,7 +47,7 @@ const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
 
 /// The maximum number of bytes of a workspace's entities of one collection.
-const MAX_TOTAL_BYTES: i64 = 16 << 20;
+pub(super) const MAX_TOTAL_BYTES: i64 = 16 << 20;
 
 /// The verbs of a collection.
 const VERBS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,LOOKUP");
@@ -93,9 +98,9 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
     ) -> Result<()>;
     /// Clears this node's cache of the collection.
     fn forget(app: &App, workspace: WorkspaceId);
-    /// Completes the work on many rows that a write has begun.
-    fn finish(_: &App, _: WorkspaceId) -> impl Future<Output = Result<()>> + Send {
-        std::future::ready(Ok(()))
+    /// The background job that a write of this object may begin, and its item.
+    fn job(&self) -> Option<(JobKind, String)> {
+        None
     }
 
     /// Returns false if the id or the code is taken.
@@ -389,12 +394,10 @@ pub(super) async fn create<R: Resource>(
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::create(event, &origin, (kind, made.id().0), new));
         }
-        Ok((JsonAnswer::ok(text(made.entity())), made.id()))
+        Ok((JsonAnswer::ok(text(made.entity())), made))
     };
     let (answer, made) = write_once_and(&tenant, key, &body, work).await?;
-    R::forget(&tenant.app, tenant.workspace);
-    R::finish(&tenant.app, tenant.workspace).await?;
-    record_change::<R>(&tenant, made);
+    complete(&tenant, made).await?;
     Ok(answer.into_response())
 }
 
@@ -541,11 +544,20 @@ pub(super) async fn find_in_path<R: Resource>(tenant: &Tenant, id: &str) -> Resu
     find(tenant, id_of::<R>(id)?).await
 }
 
-/// Records a change in the security log, because each of these entities may grant rights.
-fn record_change<R: Resource>(tenant: &Tenant, changed: Option<EntityId>) {
-    let Some(id) = changed else { return };
-    let object = format!("{}:{id}", R::NOUN.to_lowercase().replace(' ', "_"));
+/// Follows a write of an entity: clears the cache, and completes its job. The change is recorded in the security
+/// log, because each of these entities may grant rights, and before the job, because the client may hang up meanwhile.
+async fn complete<R: Resource>(tenant: &Tenant, changed: Option<R>) -> Result<()> {
+    R::forget(&tenant.app, tenant.workspace);
+    let Some(changed) = changed else {
+        return Ok(());
+    };
+    let (noun, id) = (R::NOUN.to_lowercase().replace(' ', "_"), changed.id());
+    let object = format!("{noun}:{id}");
     security::record(Event::RightsChanged, Some(tenant.workspace), &object);
+    let Some((kind, item)) = changed.job() else {
+        return Ok(());
+    };
+    job::finish(&tenant.app, tenant.workspace, kind, Items::One(item)).await
 }
 
 pub(super) async fn patch<R: Resource>(
@@ -587,14 +599,12 @@ pub(super) async fn patch<R: Resource>(
             let event = EventId::generate(origin.at);
             tx.append(NewEvent::patch(event, &origin, (kind, id.0), old, new));
         }
-        Ok((text(after.shown(&caller)), Some(id)))
+        Ok((text(after.shown(&caller)), Some(after)))
     };
     let kinds = &[usage::Kind::Records];
     let write = quota::growing(&tenant.app, tenant.workspace, kinds, write).await?;
     let (text, changed) = tenant.app.db.write(tenant.workspace, write).await?;
-    R::forget(&tenant.app, tenant.workspace);
-    R::finish(&tenant.app, tenant.workspace).await?;
-    record_change::<R>(&tenant, changed);
+    complete(&tenant, changed).await?;
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -604,10 +614,10 @@ pub(super) async fn delete<R: Resource>(
 ) -> Result<Response> {
     let id = id_of::<R>(&id)?;
     let (app, origin, caller) = (tenant.app.clone(), tenant.origin(), tenant.caller.clone());
-    let write = move |tx: &mut Tx<'_>| {
-        match R::find_for_update(&app.vault, tx, origin.workspace, id)? {
-            None => return Err(missing::<R>(&id.to_string())),
-            Some((_, true)) => return Ok(None),
+    let write =
+        move |tx: &mut Tx<'_>| match R::find_for_update(&app.vault, tx, origin.workspace, id)? {
+            None => Err(missing::<R>(&id.to_string())),
+            Some((_, true)) => Ok(None),
             Some((mut gone, false)) => {
                 permit(&caller, Some(&gone), None)?;
                 gone.set_updated_at(origin.at);
@@ -616,13 +626,10 @@ pub(super) async fn delete<R: Resource>(
                     let event = EventId::generate(origin.at);
                     tx.append(NewEvent::delete(event, &origin, (kind, id.0), old));
                 }
+                Ok(Some(gone))
             }
-        }
-        Ok::<_, Error>(Some(id))
-    };
+        };
     let gone = tenant.app.db.write(tenant.workspace, write).await?;
-    R::forget(&tenant.app, tenant.workspace);
-    R::finish(&tenant.app, tenant.workspace).await?;
-    record_change::<R>(&tenant, gone);
+    complete(&tenant, gone).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -10,19 +10,18 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
-use prichal_store::{Tx, job::Kind as JobKind, resource::Kind};
+use prichal_store::{Tx, channel, job::Kind as JobKind, resource::Kind};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     caller::Admin,
-    collection::{self, Resource, plainly_stored},
+    collection::{self, MAX_TOTAL_BYTES, Resource, plainly_stored},
 };
 use crate::{
     app::App,
-    delivery::job,
     domain::channel::{retype, type_of},
-    error::Result,
+    error::{Code, Error, Result},
     http::{body::Raw, extract::Path, idempotency::IdempotencyKey, page::Query},
     platform::vault::Vault,
 };
@@ -99,8 +98,9 @@ impl Resource for ChannelType {
         tx: &mut Tx<'_>,
         origin: &Origin,
         _: &Object,
-        _: Option<&Self>,
+        before: Option<&Self>,
     ) -> Result<()> {
+        check_room(tx, origin.workspace, self, before)?;
         retype::begin(tx, origin, self.name())
     }
 
@@ -109,11 +109,40 @@ impl Resource for ChannelType {
     }
 
     /// Applies the type to its channels.
-    async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
-        job::finish(app, workspace, JobKind::ApplyType).await
+    fn job(&self) -> Option<(JobKind, String)> {
+        Some((JobKind::ApplyType, self.name().to_owned()))
     }
 
     plainly_stored!(Kind::ChannelType, type_of);
+}
+
+/// Refuses a type whose channels would grow too large with its fixed fields.
+fn check_room(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    kind: &ChannelType,
+    before: Option<&ChannelType>,
+) -> Result<()> {
+    let size = |kind: &ChannelType| {
+        let fixed = kind.fixed().into_iter();
+        fixed.map(|(_, value)| value.to_string().len()).sum()
+    };
+    let growth: usize = size(kind);
+    let growth = growth.saturating_sub(before.map_or(0, size));
+    if growth == 0 {
+        return Ok(());
+    }
+    let count = channel::count_of(tx.conn()?, workspace, kind.name())?;
+    let (_, bytes) = channel::extent(tx.conn()?, workspace)?;
+    let growth = i64::try_from(growth).unwrap_or(i64::MAX);
+    if count > 0 && bytes.saturating_add(growth.saturating_mul(count)) > MAX_TOTAL_BYTES {
+        let what = format!(
+            "The channels of a workspace may have at most {} MiB in total, and would have more with the fixed fields of this type.",
+            MAX_TOTAL_BYTES >> 20
+        );
+        return Err(Error::refused(Code::LimitReached, what));
+    }
+    Ok(())
 }
 
 /// Create a type of channels. Existing channels of this type get its fixed fields.

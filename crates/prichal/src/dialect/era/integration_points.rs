@@ -197,8 +197,8 @@ impl Resource for Channel {
     }
 
     /// Deletes the values that its scripts have stored.
-    async fn finish(app: &App, workspace: WorkspaceId) -> Result<()> {
-        crate::delivery::job::finish(app, workspace, JobKind::ClearValues).await
+    fn job(&self) -> Option<(JobKind, String)> {
+        Some((JobKind::ClearValues, EntityId(self.id).to_string()))
     }
 
     fn insert(&self, vault: &Vault, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<bool> {

@@ -15,6 +15,7 @@ use prichal_store::{
     delivery::{self, AttemptFilter, Replay, STATUSES},
     document,
     document_hook::{self, DocumentHook, INTEGRATION},
+    job::{Items, Kind as JobKind},
     webhook,
 };
 use serde_json::{Value, json};
@@ -28,7 +29,10 @@ use super::{
 };
 use crate::{
     app::App,
-    delivery::attempt::{self, AttemptList, ReplayAnswer},
+    delivery::{
+        attempt::{self, AttemptList, ReplayAnswer},
+        job,
+    },
     domain::document_hook::{Secrets, webhook as webhook_of},
     error::{Error, Result},
     http::{
@@ -107,7 +111,14 @@ pub(super) async fn put_subscription(
     if is_other == Some(true) {
         security::record(Event::HookChanged, Some(workspace), "document_hook");
     }
+    finish(&company, JobKind::MakeDeferredDue).await?;
     Ok(answer)
+}
+
+/// Carries the work on the deferred events of the hook to its end.
+async fn finish(company: &Company, kind: JobKind) -> Result<()> {
+    let items = Items::Of(INTEGRATION);
+    job::finish(&company.app, company.id(), kind, items).await
 }
 
 /// Reads a URL: `https`, or `http` as well with `--allow-private-targets`.
@@ -191,6 +202,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     company.app.db.write(workspace, work).await?;
     company.app.dispatch.hook_changed(workspace, INTEGRATION);
     security::record(Event::HookChanged, Some(workspace), "document_hook");
+    finish(&company, JobKind::RemoveDeferred).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

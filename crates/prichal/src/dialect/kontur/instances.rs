@@ -14,11 +14,16 @@ use prichal_core::{
     patch::{self, Op, Operation, PatchErrors},
 };
 use prichal_dialect::kontur;
-use prichal_store::{Conn, Tx, integration, usage};
+use prichal_store::{
+    Conn, Tx, integration,
+    job::{Items, Kind as JobKind},
+    usage,
+};
 use utoipa::ToSchema;
 
 use super::caller::{Admin, Member};
 use crate::{
+    delivery::job,
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
     http::{
@@ -289,6 +294,9 @@ pub(super) async fn patch_instance(
         let object = format!("integration:{id}");
         security::record(event, Some(workspace), &object);
     }
+    // The deferred events of removed webhooks.
+    let items = Items::Of(id);
+    job::finish(&app, workspace, JobKind::RemoveDeferred, items).await?;
     let text = format!("{{\"isSuccessful\":true,\"responseCode\":\"ok\",\"result\":{result}}}");
     Ok(json_text(StatusCode::OK, text))
 }

@@ -12,7 +12,7 @@ use prichal_dialect::kontur;
 use prichal_store::{
     Conn, Tx,
     integration::{self, Integration},
-    job::Kind as JobKind,
+    job::{Items, Kind as JobKind},
     tenant,
 };
 use serde::Serialize;
@@ -229,7 +229,7 @@ pub(super) async fn replace_manifest(
         to_text(&IntegrationModel::from(after))
     };
     let text = app.db.write(workspace, write).await?;
-    job::finish(&app, workspace, JobKind::ApplyManifest).await?;
+    job::finish(&app, workspace, JobKind::ApplyManifest, Items::Of(id)).await?;
     Ok(JsonAnswer::ok(text))
 }
 
@@ -301,7 +301,9 @@ pub(super) async fn uninstall_integration(
             Some(revocation.workspace),
             &object,
         );
-        member.app.dispatch.hooks_changed(member.workspace_id());
+        member.app.dispatch.hooks_changed(revocation.workspace);
+        let (kind, items) = (JobKind::RemoveDeferred, Items::Of(id));
+        job::finish(&member.app, revocation.workspace, kind, items).await?;
     }
     Ok(answer)
 }

@@ -356,23 +356,14 @@ async fn work(app: Domain, lane: Lane) {
             .queue
             .next(lane, std::mem::take(&mut is_starting))
         {
-            Next::Run(run) => {
-                let Some(guard) = journal::begin(&app, item(&run)).await else {
-                    return app.channels.queue.leave(lane, false);
-                };
-                let id = run.id;
-                app.channels.queue.began(id, app.clock.now());
-                let ended = perform(&app, &guard, *run).await;
-                app.channels.queue.ended(id);
-                let Some(ended) = ended else { continue };
-                let promise = writes::promise(&app, lane.workspace, ended.bytes());
-                let permit = app.channels.queue.settling.take(lane.workspace, 1).await;
+            // It waits for its turn, and the runs after it need not.
+            Next::Run(run) if app.journal.is_suspect(&item(&run)) => {
                 let at = app.clone();
-                app.background.spawn(async move {
-                    ended.write(&at).await;
-                    drop((permit, promise, guard));
-                });
+                let work = async move { carry_out(&at, *run).await };
+                app.background
+                    .spawn(tenant::scope(Some(lane.workspace), work));
             }
+            Next::Run(run) => carry_out(&app, *run).await,
             Next::Claim => {
                 if let Err(error) = claim(&app, lane).await {
                     tracing::error!(
@@ -388,6 +379,26 @@ async fn work(app: Domain, lane: Lane) {
             Next::Nothing => return,
         }
     }
+}
+
+/// Performs a run. Its result is written while the next one begins.
+async fn carry_out(app: &Domain, run: Run) {
+    let Some(guard) = journal::begin(app, item(&run)).await else {
+        // The server stops, and the run is in the store.
+        return;
+    };
+    let (id, workspace) = (run.id, run.lane.workspace);
+    app.channels.queue.began(id, app.clock.now());
+    let ended = perform(app, &guard, run).await;
+    app.channels.queue.ended(id);
+    let Some(ended) = ended else { return };
+    let promise = writes::promise(app, workspace, ended.bytes());
+    let permit = app.channels.queue.settling.take(workspace, 1).await;
+    let at = app.clone();
+    app.background.spawn(async move {
+        ended.write(&at).await;
+        drop((permit, promise, guard));
+    });
 }
 
 /// The journal's item of a run.

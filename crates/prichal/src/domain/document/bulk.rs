@@ -105,11 +105,18 @@ pub async fn run(
             more = claimed.more;
             capacity.after = claimed.last.unwrap_or(capacity.after);
             for element in claimed.elements {
-                capacity.free -= 1;
-                *capacity.in_progress.entry(element.workspace).or_default() += 1;
-                let workspace = Some(element.workspace);
+                let (workspace, item) = (element.workspace, item(&element));
                 let work = work(app.clone(), handler.clone(), element, stop.clone());
-                working.push(Box::pin(tenant::scope(workspace, work)));
+                let work = tenant::scope(Some(workspace), work);
+                if app.journal.is_suspect(&item) {
+                    // It waits for its turn, and takes no room meanwhile: others are claimed in its place.
+                    app.background.spawn(work);
+                    more = true;
+                    continue;
+                }
+                capacity.free -= 1;
+                *capacity.in_progress.entry(workspace).or_default() += 1;
+                working.push(Box::pin(work));
             }
             if more {
                 continue;
@@ -167,6 +174,17 @@ async fn claim(app: &Domain, capacity: &Capacity) -> Option<Claimed> {
         .ok()
 }
 
+/// The journal's item of an element.
+fn item(element: &Element) -> Item {
+    Item {
+        kind: Kind::Bulk,
+        workspace: element.workspace,
+        parent: Uuid::nil(),
+        id: element.id,
+        seq: 0,
+    }
+}
+
 /// Performs an element, and returns its workspace.
 async fn work(
     app: Domain,
@@ -178,14 +196,7 @@ async fn work(
     // A workspace over its write limit is left out by the next claim. This element was claimed already and is
     // performed.
     let _ = writes::over(&app, workspace);
-    let item = Item {
-        kind: Kind::Bulk,
-        workspace,
-        parent: Uuid::nil(),
-        id: element.id,
-        seq: 0,
-    };
-    if let Some(_guard) = journal::begin(&app, item).await {
+    if let Some(_guard) = journal::begin(&app, item(&element)).await {
         let actor = handler.actor(&element);
         let work = carry_out(app.clone(), handler, element, stop);
         security::by(&app, None, actor, work).await;

@@ -32,6 +32,8 @@ use crate::{
 
 /// The longest wait between two reads of due checks.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// The minimum wait between these reads while a suspect waits for its turn.
+const SUSPECT_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of checks of one read.
 const BATCH: i64 = 16;
 /// The maximum number of checks of one read for one company.
@@ -75,7 +77,15 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
             let now = app.clock.now();
             let mut wake = now + POLL_INTERVAL;
             match check_due(&app, now).await {
-                Ok(next) => wake = next.map_or(wake, |next| next.clamp(now, wake)),
+                Ok((next, has_suspect)) => {
+                    // A suspect stays due while it waits for its turn.
+                    let soonest = if has_suspect {
+                        now + SUSPECT_INTERVAL
+                    } else {
+                        now
+                    };
+                    wake = next.map_or(wake, |next| next.clamp(soonest, wake));
+                }
                 Err(error) => tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "cannot check due signatures"
@@ -90,19 +100,37 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the signatures that are due now. Returns the next due time.
-async fn check_due(app: &Domain, now: Timestamp) -> Result<Option<Timestamp>> {
+/// Checks the signatures that are due now. Returns the next due time, and true if a suspect is among them.
+async fn check_due(app: &Domain, now: Timestamp) -> Result<(Option<Timestamp>, bool)> {
     let due = app
         .db
         .read(move |conn| signature::list_due(conn, now, BATCH, MAX_PER_COMPANY))
         .await?;
+    let (suspects, due): (Vec<_>, Vec<_>) = due
+        .into_iter()
+        .partition(|signature| app.journal.is_suspect(&item(signature)));
+    let has_suspect = !suspects.is_empty();
+    for signature in suspects {
+        let (at, item) = (app.clone(), item(&signature));
+        let work = async move {
+            let check = tenant::scope(Some(signature.company), check_one(&at, signature));
+            if let Some(Err(error)) = at.stopping.run_until_cancelled(check).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot check a due signature"
+                );
+            }
+        };
+        journal::spawn(app, item, work);
+    }
     // Slow evidence for one company must not delay the checks of others.
     stream::iter(due.into_iter().map(Ok))
         .try_for_each_concurrent(None, |signature| {
             tenant::scope(Some(signature.company), check_one(app, signature))
         })
         .await?;
-    app.db.read(signature::next_due).await.map_err(Error::from)
+    let next = app.db.read(signature::next_due).await?;
+    Ok((next, has_suspect))
 }
 
 async fn check_one(app: &Domain, signature: Signature) -> Result<()> {

@@ -176,7 +176,7 @@ async fn a_webhook_begins_at_the_end_of_the_log_again_and_again() {
         (rows[0].cursor, rows[0].live, rows[0].next_tick),
         (2, true, None)
     );
-    let period = std::time::Duration::from_mins(5);
+    let period = Duration::from_mins(5);
     assert_eq!(rows[1].next_tick, Some(NOW + period));
 
     lab.patch(

@@ -61,10 +61,23 @@ impl PreviousJournal {
     }
 }
 
+impl Slots {
+    /// Slots without a file: work goes on, and its deaths are not counted.
+    pub fn none() -> Self {
+        Self {
+            path: PathBuf::new(),
+            file: None,
+            free: Vec::new(),
+            count: 0,
+            panicked: HashMap::new(),
+        }
+    }
+}
+
 /// The slots of this process.
 pub struct Slots {
     path: PathBuf,
-    /// `None` once the journal is closed.
+    /// `None` without a journal, and once it is closed.
     file: Option<File>,
     free: Vec<usize>,
     /// The number of slots in the file.

@@ -100,9 +100,21 @@ async fn give_up(app: &Domain) -> Result<Option<Timestamp>> {
         .read(move |conn| communication::list_due(conn, now, BATCH))
         .await?;
     let is_full = i64::try_from(due.len()).is_ok_and(|due| due == BATCH);
+    let (suspects, due): (Vec<_>, Vec<_>) = due
+        .into_iter()
+        .partition(|one| app.journal.is_suspect(&item(one)));
+    let has_suspect = !suspects.is_empty();
+    for one in suspects {
+        let (at, item) = (app.clone(), item(&one));
+        let work = async move {
+            give_one_up(&at, one, now).await;
+        };
+        journal::spawn(app, item, work);
+    }
     // A slow write for one call must not delay the others.
     let done = due.into_iter().map(|one| give_one_up(app, one, now));
-    if join_all(done).await.contains(&false) {
+    // A suspect stays due while it waits for its turn.
+    if join_all(done).await.contains(&false) || has_suspect {
         return Ok(Some(now + RETRY_DELAY));
     }
     if is_full {
@@ -112,20 +124,21 @@ async fn give_up(app: &Domain) -> Result<Option<Timestamp>> {
     Ok(next.into_iter().chain(look).min())
 }
 
-/// Gives a call up. False if that has failed.
-async fn give_one_up(
-    app: &Domain,
-    (workspace, id): (WorkspaceId, EntityId),
-    now: Timestamp,
-) -> bool {
-    let item = Item {
+/// The journal's item of a call.
+fn item((workspace, id): &(WorkspaceId, EntityId)) -> Item {
+    Item {
         kind: Kind::Call,
-        workspace,
+        workspace: *workspace,
         parent: Uuid::nil(),
         id: id.0,
         seq: 0,
-    };
-    let Some(_guard) = journal::begin(app, item).await else {
+    }
+}
+
+/// Gives a call up. False if that has failed.
+async fn give_one_up(app: &Domain, one: (WorkspaceId, EntityId), now: Timestamp) -> bool {
+    let (workspace, id) = one;
+    let Some(_guard) = journal::begin(app, item(&one)).await else {
         return true;
     };
     let at = app.clone();

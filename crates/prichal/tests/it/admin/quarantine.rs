@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use prichal::{
+    delivery,
     domain::journal::{self, held, slots::PreviousJournal},
     error::Error,
 };
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     event,
+    job::Job,
     quarantine::{self, HELD, Interrupted, Item, Kind, MAX_DEATHS},
     signature, webhook,
 };
@@ -176,6 +178,69 @@ async fn a_suspect_is_alone_for_a_short_time() {
     assert_eq!(held(&era.hub, "").await, Vec::<Value>::new());
 }
 
+/// Kills and starts the server. The work that is in progress counts as its cause.
+async fn crash(hub: Hub) -> Hub {
+    let installation = hub.installation.clone();
+    let path = installation.data_dir().join("under-way");
+    let previous = || PreviousJournal::open(path.clone()).expect("opens");
+    let interrupted = previous().interrupted;
+    let mut slots = previous().replace().expect("begun");
+    for entry in &interrupted {
+        slots.note(entry).expect("noted");
+    }
+    let forged = previous().process;
+    hub.kill();
+    let hub = installation.start().await;
+    eventually("the server has begun", || async {
+        (previous().process != forged).then_some(())
+    })
+    .await;
+    hub
+}
+
+/// The work of a crash goes on one by one in each workspace. One with a receiver that hangs delays no other, and new
+/// events wait for none of it, in its own workspace neither.
+#[tokio::test]
+async fn suspects_of_a_receiver_that_hangs_hold_up_nobody_else() {
+    // As many calls as a webhook makes at once.
+    const COUNT: usize = 32;
+    let hub = Hub::start().await;
+    let [slow, beside, other] = [(); 3].map(|()| Receiver::start(|_| Reply::Silence));
+    let (slow, beside, other) = (slow.await, beside.await, other.await);
+    let (one, two) = (hub.workspace("one").await, hub.workspace("two").await);
+    for (space, name, receiver) in [
+        (&one, "slow", &slow),
+        (&one, "beside", &beside),
+        (&two, "other", &other),
+    ] {
+        let integration = Integration::install(space, name, &receiver.url).await;
+        integration.subscribe().await;
+    }
+    for n in 0..COUNT {
+        for space in [&one, &two] {
+            company(space, &format!("{n}")).await;
+        }
+    }
+    for receiver in [&slow, &beside, &other] {
+        receiver.take(COUNT).await;
+    }
+    let hub = crash(hub).await;
+    for receiver in [&beside, &other] {
+        receiver.answer(|_| Reply::Good);
+    }
+    hub.advance(Duration::from_secs(1));
+    for (space, receiver) in [(&one, &beside), (&two, &other)] {
+        let fresh = company(&hub.adopt(space), "fresh").await;
+        eventually("the new event arrives", || async {
+            receiver.ever_saw(&fresh).then_some(())
+        })
+        .await;
+    }
+    other.take(COUNT + 1).await;
+    // The calls for one suspect and for the new event hang. The other suspects wait for the end of a turn.
+    assert!(slow.waiting() <= 2);
+}
+
 /// An item is not held if others were under way at each crash.
 #[tokio::test]
 async fn an_item_that_ran_beside_others_is_not_held() {
@@ -275,6 +340,98 @@ async fn an_event_that_kills_the_server_holds_up_no_other() {
     release(&hub).await;
     assert_eq!(receiver.next().await.new_member("id"), json!(poison));
     assert_eq!(receiver.waiting(), 0);
+}
+
+/// A webhook would deliver an event that was given up before its runner has passed it.
+#[tokio::test]
+async fn an_event_is_given_up_once_its_webhook_has_passed_it() {
+    let receiver = Receiver::start(|_| Reply::Silence).await;
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    let webhook = integration.subscribe().await;
+    company(&space, "poison").await;
+    receiver.next().await;
+    let here = workspace(&hub, "acme").await;
+    let seq = hub.app.db.read(move |conn| event::last(conn, here)).await;
+    let item = Item {
+        kind: Kind::Delivery,
+        workspace: here,
+        parent: uuid(&integration.id),
+        id: uuid(&webhook),
+        seq: seq.expect("read"),
+    };
+    hold(&hub, item).await;
+    let path = format!(
+        "/admin/v1/quarantine/{}",
+        text(&held(&hub, "").await[0]["id"])
+    );
+    let refused = hub.admin().delete(&path).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert_eq!(held(&hub, "").await.len(), 1);
+    // The call holds the cursor back for a second.
+    eventually("the cursor passes", || async {
+        hub.advance(Duration::from_secs(2));
+        let gone = hub.admin().delete(&path).await;
+        (gone.status == 204).then_some(())
+    })
+    .await;
+}
+
+/// A full disk stops no work.
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_stops_no_work() {
+    let installation = Installation::new(|_| ());
+    std::fs::create_dir_all(installation.data_dir().join("under-way.new")).expect("a folder");
+    let hub = installation.start().await;
+    let receiver = Receiver::good().await;
+    let space = hub.workspace("acme").await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    integration.subscribe().await;
+    company(&space, "a").await;
+    receiver.next().await;
+}
+
+/// A background job that kills the server holds up the jobs of no other workspace.
+#[tokio::test]
+async fn a_job_in_quarantine_holds_up_no_other() {
+    let hub = Hub::start().await;
+    let mut items = Vec::new();
+    for name in ["poison", "other"] {
+        hub.workspace(name).await;
+        let job = Job {
+            workspace: workspace(&hub, name).await,
+            kind: prichal_store::job::Kind::ClearValues,
+            item: Uuid::from_u128(7).to_string(),
+            detail: "null".to_owned(),
+            last: String::new(),
+        };
+        items.push(delivery::job::item(&job));
+    }
+    hold(&hub, items[0]).await;
+    let installation = hub.stop().await;
+    installation.execute(
+        "INSERT INTO walk (workspace, kind, item, detail, last)
+         SELECT id, 'kept', '00000000-0000-0000-0000-000000000007', 'null', '' FROM workspace",
+    );
+    let hub = installation.start().await;
+    let left = || async {
+        let list = |conn: &mut prichal_store::Conn| prichal_store::job::list(conn, None, 10);
+        let found = hub.app.db.read(list).await.expect("a look");
+        found.into_iter().map(|job| job.workspace).collect()
+    };
+    eventually("the other ends", || async {
+        let rest: Vec<WorkspaceId> = left().await;
+        (rest == [items[0].workspace]).then_some(())
+    })
+    .await;
+    release(&hub).await;
+    eventually("the released one ends", || async {
+        hub.advance(Duration::from_secs(20));
+        let rest: Vec<WorkspaceId> = left().await;
+        rest.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

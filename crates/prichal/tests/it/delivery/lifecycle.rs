@@ -121,6 +121,63 @@ async fn uninstalling_ends_it() {
     );
 }
 
+/// However many events wait for a webhook, they are gone with it, before the request is answered.
+#[tokio::test]
+async fn the_events_of_a_removed_webhook_are_gone() {
+    const COUNT: i64 = 230;
+    let receiver = Receiver::start(|_| Reply::Status(500)).await;
+    let (hub, space, integration, hook) = hub_with_hook(&receiver).await;
+    let waiting = || async {
+        let depth = prichal_store::delivery::queue_depth;
+        hub.app.db.read(depth).await.expect("a look").0
+    };
+    for n in 0..COUNT {
+        company(&space, &format!("{n}")).await;
+    }
+    eventually("all wait", || async {
+        (waiting().await == COUNT).then_some(())
+    })
+    .await;
+    let remove = json!([{ "op": "remove", "path": format!("/webHooks/{hook}") }]);
+    integration.patch(remove).await.ok();
+    assert_eq!(waiting().await, 0);
+    // A hook with the same id is a new one, and starts at the end of the feed.
+    receiver.answer(|_| Reply::Good);
+    let waiting = receiver.waiting();
+    receiver.take(waiting).await;
+    let mut again = entity_hook("/again", json!([{ "entityType": "company" }]));
+    again["id"] = json!(hook);
+    assert_eq!(integration.add_hook(again).await, hook);
+    hub.advance(Duration::from_hours(1));
+    company(&space, "after").await;
+    let call = receiver.next().await;
+    assert_eq!(
+        (&*call.path, call.new_member("name")),
+        ("/again", json!("after"))
+    );
+}
+
+#[tokio::test]
+async fn an_uninstalled_integration_leaves_no_events() {
+    const COUNT: i64 = 230;
+    let receiver = Receiver::start(|_| Reply::Status(500)).await;
+    let (hub, space, integration, _) = hub_with_hook(&receiver).await;
+    let waiting = || async {
+        let depth = prichal_store::delivery::queue_depth;
+        hub.app.db.read(depth).await.expect("a look").0
+    };
+    for n in 0..COUNT {
+        company(&space, &format!("{n}")).await;
+    }
+    eventually("all wait", || async {
+        (waiting().await == COUNT).then_some(())
+    })
+    .await;
+    let path = format!("/integrations/{}/uninstall", integration.id);
+    space.post(&path, json!({})).await.ok();
+    assert_eq!(waiting().await, 0);
+}
+
 #[tokio::test]
 async fn a_graceful_restart_repeats_nothing_and_loses_nothing() {
     let receiver = Receiver::start(|call| {

@@ -1,10 +1,12 @@
 //! Background jobs: requests that change many rows in batches, and are completed after a crash.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, CreatedChannel, POINTS, TYPES},
-    hub::{Hub, eventually},
+    hub::{Caller, CapturedLog, Hub, eventually},
 };
 
 /// The addresses of all channels.
@@ -106,6 +108,45 @@ async fn jobs_that_fail_for_ever_block_no_other() {
     .await;
 }
 
+/// A request waits for its own job. A job of another type that fails each time does not fail it.
+#[tokio::test]
+async fn a_job_that_fails_fails_no_other_request() {
+    let era = ChannelWorkspace::new().await;
+    points(&era, 3, "bot").await;
+    era.hub.installation.execute(
+        "INSERT INTO walk (workspace, kind, item, detail, last) SELECT id, 'type', 'a', 'no JSON', '' FROM workspace",
+    );
+    let kind = json!({ "type": "bot", "url": "https://new.example" });
+    let kind = era.rest.post(TYPES, kind).await.ok().str("id");
+    let count = |urls: Vec<String>, url: &str| urls.iter().filter(|one| *one == url).count();
+    assert_eq!(count(urls(&era).await, "https://new.example"), 3);
+    let path = format!("{TYPES}/{kind}");
+    let other = json!({ "url": "https://other.example" });
+    era.change(&path, other).await.ok();
+    assert_eq!(count(urls(&era).await, "https://other.example"), 3);
+    assert_eq!(era.rest.delete(&path).await.status, 204);
+}
+
+/// A change that grants rights is in the security log before its job, during which the client may hang up.
+#[tokio::test]
+async fn a_change_is_in_the_security_log_before_its_job() {
+    let log = CapturedLog::new();
+    let era = ChannelWorkspace::new().await;
+    points(&era, 3, "bot").await;
+    let kind = json!({ "type": "bot", "recv_timeout": 5 });
+    let kind = era.rest.post(TYPES, kind).await.ok().str("id");
+    let object = format!("object=\"integration_point_type:{kind}\"");
+    let recorded = || log.count(&["event=\"rights_changed\"", &object]);
+    assert_eq!(recorded(), 1);
+    // No job completes any more.
+    era.hub
+        .installation
+        .execute("UPDATE channel SET members = 'no JSON'");
+    let url = json!({ "url": "https://new.example" });
+    let changed = era.change(&format!("{TYPES}/{kind}"), url).await;
+    assert_eq!((changed.status, recorded()), (500, 2));
+}
+
 /// Panics unless the table is empty.
 fn assert_empty(installation: &crate::harness::hub::Installation, table: &str) {
     // The check constraint fails if the count is not zero.
@@ -178,4 +219,65 @@ async fn a_new_manifest_is_applied_to_every_instance() {
         let told = items.filter(|event| event.to_string().contains("https://2.0.example/"));
         assert_eq!(told.count(), 1, "{}", feed.text);
     }
+}
+
+/// A job that runs late finds instances that were made after its manifest. They get no event of the change.
+#[tokio::test]
+async fn a_late_job_leaves_new_instances_alone() {
+    let hub = Hub::start().await;
+    let owner = hub.workspace("owner").await;
+    let manifest = json!({ "name": "Shared", "version": "2.0", "baseUrl": "https://2.0.example/" });
+    let made = owner.post("/integrations", manifest).await.ok();
+    let id = made.str("id");
+    let late = hub.workspace("late").await;
+    let install = format!("/integrations/{id}/install");
+    owner.post(&install, json!({})).await.ok();
+    hub.advance(Duration::from_mins(2));
+    late.post(&install, json!({})).await.ok();
+    let installation = hub.stop().await;
+    installation.execute(&format!(
+        r#"INSERT INTO walk (workspace, kind, item, detail, last) SELECT id, 'manifest', '{id}:1',
+             '{{"begun":{{"user":null,"with":"WebApp","at":1767225600000000}},"base_url":"https://1.0.example/","version":"2.0"}}', ''
+           FROM workspace WHERE name = 'owner'"#
+    ));
+    let hub = installation.start().await;
+    let told = |space: Caller| async move {
+        let feed = space.get("/events?limit=1000").await.ok();
+        feed.text.contains("https://1.0.example/")
+    };
+    let (owner, late) = (hub.adopt(&owner), hub.adopt(&late));
+    eventually("the job is done", || async {
+        told(owner.clone()).await.then_some(())
+    })
+    .await;
+    eventually("it is gone", || async {
+        let list = |conn: &mut prichal_store::Conn| prichal_store::job::list(conn, None, 1);
+        let left = hub.app.db.read(list).await.expect("a look");
+        left.is_empty().then_some(())
+    })
+    .await;
+    assert!(!told(late).await);
+}
+
+/// Channels cannot grow beyond their limit by way of their type.
+#[tokio::test]
+async fn a_type_whose_channels_would_be_too_large_is_refused() {
+    let era = ChannelWorkspace::new().await;
+    points(&era, 200, "bot").await;
+    let pad = "x".repeat(83_000);
+    era.hub.installation.execute(&format!(
+        r#"UPDATE channel SET members = replace(members, '"url":"https://own.example"', '"url":"https://own.example","pad":"{pad}"')"#
+    ));
+    let long = format!("https://long.example/{}", "x".repeat(1900));
+    let refused = era
+        .rest
+        .post(TYPES, json!({ "type": "bot", "url": long }))
+        .await;
+    assert!((400..500).contains(&refused.status), "{}", refused.text);
+    assert!(refused.text.contains("16 MiB"), "{}", refused.text);
+    let kind = json!({ "type": "bot", "url": "https://new.example" });
+    let kind = era.rest.post(TYPES, kind).await.ok().str("id");
+    let path = format!("{TYPES}/{kind}");
+    let refused = era.change(&path, json!({ "url": long })).await;
+    assert!(refused.text.contains("16 MiB"), "{}", refused.text);
 }
