@@ -134,7 +134,7 @@ fn written(parts: &Parts) -> &'static [Kind] {
         Method::POST if is_exempt => match action {
             None => &[Kind::Records],
             Some("setup") => &[Kind::Events, Kind::Records],
-            // Whether the records grow is known when they are written.
+            // The write checks if the records grow.
             Some("install" | "resume") => &[Kind::Events],
             Some(_) => &[],
         },

@@ -451,15 +451,16 @@ async fn deletion_makes_room() {
             json!({ "code": "c", "type": "t", "ext": { "note": note } }),
         ),
     ] {
+        let earlier = records().await;
         let id = era.rest.post(collection, body).await.ok().str("id");
-        assert!(records().await - before > 5000, "{collection}");
+        assert!(records().await - earlier > 5000, "{collection}");
         let path = format!("{collection}/{id}");
         for _ in 0..2 {
             assert_eq!(era.rest.delete(&path).await.status, 204, "{path}");
         }
         paths.push(path);
-        let rest = records().await - before;
-        assert!(rest <= 200 * paths.len() as i64, "{collection}: {rest}");
+        let rest = records().await - earlier;
+        assert!(rest <= 200, "{collection}: {rest}");
     }
     let feed = era.space.get("/events?limit=1000").await.ok().text;
     // The channel as it was made, and as it was deleted.
@@ -496,7 +497,7 @@ async fn scripts_do_not_begin_beyond_a_quota() {
         );
     }
     assert_eq!(shown(&era.hub, "acme").await.text, before.text);
-    era.hub.advance(Duration::from_secs(60));
+    era.hub.advance(Duration::from_mins(1));
     let run = era.run("chain", "deferred").await;
     let error = run.to_string();
     assert!(error.contains("The quota of records is used up"), "{error}");
