@@ -1,9 +1,8 @@
 //! Channels: their incoming requests, their outgoing messages, and the scripts that process both
 //! (`docs/contracts/era.md §7, §8, §9, §10`).
 //!
-//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store has
-//! all
-//!   of them, and memory only the next ones.
+//! * [`queue`] holds the waiting runs: accepted hooks, messages to send, and scripts that were started. The store
+//!   has all of them, and memory only the next ones.
 //! * [`request`] is the request or message that a run processes, as its script sees it.
 //! * [`host`] answers a script. The script's changes are written together with the end of its run, or not at all.
 //! * [`run`] performs one run and stores its outcome.

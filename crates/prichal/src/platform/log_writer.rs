@@ -41,7 +41,7 @@ struct Waiting {
     is_done: bool,
 }
 
-/// Has the last lines written when it is dropped.
+/// The guard that waits for the last lines to be written when it is dropped.
 pub struct LogGuard(LogWriter);
 
 impl LogWriter {

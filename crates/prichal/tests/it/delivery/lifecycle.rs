@@ -121,7 +121,7 @@ async fn uninstalling_ends_it() {
     );
 }
 
-/// However many events wait for a webhook, they are gone with it, before the request is answered.
+/// All waiting events of a webhook are gone with it before the request is answered.
 #[tokio::test]
 async fn the_events_of_a_removed_webhook_are_gone() {
     const COUNT: i64 = 230;
