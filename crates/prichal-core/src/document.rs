@@ -5,6 +5,7 @@
 //! [`Document::status`] computes the status that a company sees. [`Document::apply`] applies an operation, or refuses
 //! it and changes nothing.
 
+mod format;
 pub mod limits;
 mod operation;
 mod route;
@@ -18,6 +19,7 @@ use crate::{
     words::{serde_by_name, words},
 };
 
+pub use format::FormatCheck;
 pub use operation::{Actor, Change, Operation, Refusal};
 pub use route::{ActionNode, Internal, NewRoute, NodeState, Recipient, Route};
 

@@ -8,9 +8,11 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
 use prichal_core::{
-    document::limits::{MAX_ATTACHED, MAX_ORIGINAL, max_signature},
+    document::{
+        FormatCheck,
+        limits::{MAX_ATTACHED, MAX_ORIGINAL, max_signature},
+    },
     id::generate,
 };
 use prichal_sign::{Limits, SignedData, unarmor};
@@ -249,15 +251,15 @@ async fn take(
         return Ok(row(taken));
     }
     let mut upload = company.app.blobs.create(key).await?;
-    let (mut digest, mut sniffer) = (Sha256::new(), Sniffer::new(&extension));
+    let (mut digest, mut format) = (Sha256::new(), FormatCheck::new(&extension));
     loop {
         let chunk = incoming.next(part.chunk()).await;
         let written = match chunk.map_err(refuse) {
-            Ok(None) if sniffer.matches() => break,
+            Ok(None) if format.matches() => break,
             Ok(None) => Err(unreadable()),
             Ok(Some(chunk)) => {
                 digest.update(&chunk);
-                sniffer.observe(&chunk);
+                format.observe(&chunk);
                 match incoming.count(chunk.len()).await {
                     Ok(()) => upload.write(chunk).await.map_err(Error::from),
                     busy => busy,
@@ -399,78 +401,6 @@ async fn keep(company: &Company, key: BlobKey, der: Bytes) -> Result<Stored> {
     Stored::new(key, size, digest.await.map_err(Error::internal)?)
 }
 
-/// Checks passing contents against the format that the file's name claims.
-struct Sniffer {
-    format: FileFormat,
-    head: Vec<u8>,
-    /// The last bytes, in which the searched name may have begun.
-    tail: Vec<u8>,
-    found: bool,
-    has_zero: bool,
-    empty: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FileFormat {
-    Pdf,
-    /// A zip with the table of contents of Office Open XML.
-    Package,
-    /// The container of older Office files.
-    Compound,
-    Text,
-}
-
-const OFFICE: &[u8] = b"[Content_Types].xml";
-const COMPOUND: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
-
-impl Sniffer {
-    fn new(extension: &str) -> Self {
-        Self {
-            format: match extension {
-                ".pdf" => FileFormat::Pdf,
-                ".docx" | ".xlsx" => FileFormat::Package,
-                ".doc" | ".xls" => FileFormat::Compound,
-                _ => FileFormat::Text,
-            },
-            head: Vec::new(),
-            tail: Vec::new(),
-            found: false,
-            has_zero: false,
-            empty: true,
-        }
-    }
-
-    fn observe(&mut self, chunk: &[u8]) {
-        self.empty = false;
-        let more = COMPOUND
-            .len()
-            .saturating_sub(self.head.len())
-            .min(chunk.len());
-        self.head.extend_from_slice(&chunk[..more]);
-        match self.format {
-            FileFormat::Package if !self.found => {
-                self.tail.extend_from_slice(chunk);
-                self.found = memmem::find(&self.tail, OFFICE).is_some();
-                let keep = self.tail.len().saturating_sub(OFFICE.len() - 1);
-                self.tail.drain(..keep);
-            }
-            // No encoding of text uses a zero byte.
-            FileFormat::Text => self.has_zero |= memchr::memchr(0, chunk).is_some(),
-            _ => {}
-        }
-    }
-
-    fn matches(&self) -> bool {
-        !self.empty
-            && match self.format {
-                FileFormat::Pdf => self.head.starts_with(b"%PDF-"),
-                FileFormat::Package => self.head.starts_with(b"PK\x03\x04") && self.found,
-                FileFormat::Compound => self.head == COMPOUND,
-                FileFormat::Text => !self.has_zero,
-            }
-    }
-}
-
 /// The refusal of an upload.
 fn refusal(company: &Company, error: MultipartError, limits: &UploadLimits) -> Error {
     let language = company.language();
@@ -525,28 +455,6 @@ const BROKEN: Localized = Localized::new(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn taken(extension: &str, chunks: &[&[u8]]) -> bool {
-        let mut sniffer = Sniffer::new(extension);
-        chunks.iter().for_each(|chunk| sniffer.observe(chunk));
-        sniffer.matches()
-    }
-
-    #[test]
-    fn contents_must_match_the_extension() {
-        assert!(taken(".pdf", &[b"%P", b"DF-1.7 ..."]));
-        assert!(!taken(".pdf", &[b"PK\x03\x04"]));
-        assert!(taken(
-            ".docx",
-            &[b"PK\x03\x04 ...[Content", b"_Types].xml..."]
-        ));
-        assert!(!taken(".docx", &[b"PK\x03\x04 ..."]));
-        assert!(taken(".xls", &[COMPOUND]));
-        assert!(!taken(".xls", &[&COMPOUND[..7]]));
-        assert!(taken(".txt", &["привет".as_bytes(), &[0xEF, 0xF0]]));
-        assert!(!taken(".txt", &[b"a\0b"]));
-        assert!(!taken(".txt", &[]));
-    }
 
     #[test]
     fn extensions_have_their_dot() {
