@@ -135,8 +135,10 @@ pub async fn admit(
 ) -> Result<()> {
     let usage = usage_of(app, workspace).await?;
     for kind in kinds {
-        let coming = app.quotas.coming().get(&workspace).copied();
-        let coming = coming.filter(|_| *kind == Kind::Files).unwrap_or(0);
+        let coming = match kind {
+            Kind::Files => app.quotas.coming().get(&workspace).copied().unwrap_or(0),
+            _ => 0,
+        };
         let used = usage.used.get(*kind);
         let Some(allowed) = allowed(&app.config.quotas, &usage, *kind) else {
             continue;

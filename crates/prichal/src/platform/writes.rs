@@ -70,7 +70,9 @@ impl Writes {
         }
         let promised = promised.get(&workspace).copied().unwrap_or(0);
         if written.saturating_sub(begun.written) + promised < most {
-            over.remove(&workspace);
+            if !over.is_empty() {
+                over.remove(&workspace);
+            }
             return Ok(());
         }
         let until = begun.since + RATE_PERIOD;
