@@ -111,7 +111,11 @@ async fn resume_suspect(app: Delivery, job: Job) {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             workspace = %job.workspace,
-            "cannot complete a background job"
+            job.kind = job.kind.name(),
+            job.item = job.item,
+            "cannot complete the background job {} of {}",
+            job.kind.name(),
+            job.item
         );
     }
 }
