@@ -4,7 +4,9 @@
 //! differ, a comment names the engine and holds the words: `/*postgres FOR UPDATE*/` is a comment to
 //! SQLite and `FOR UPDATE` to PostgreSQL.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::{Result, Row, postgres::Session, value::Value};
 

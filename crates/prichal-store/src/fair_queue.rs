@@ -1,7 +1,8 @@
 //! A fair queue: owners take turns, and the work of one owner keeps its order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use foldhash::{HashMap, HashMapExt as _};
 use uuid::Uuid;
 
 pub(crate) struct FairQueue<T> {

@@ -2,12 +2,12 @@
 //! threads.
 
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
+use foldhash::HashMap;
 use prichal_core::id::WorkspaceId;
 use tokio::sync::oneshot;
 use uuid::Uuid;

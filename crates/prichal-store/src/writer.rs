@@ -9,12 +9,13 @@
 //! until the commit. Readers therefore always see a prefix of the log.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
+use foldhash::HashMap;
 use prichal_core::{
     event::{EntityKind, NewEvent},
     id::WorkspaceId,

@@ -28,7 +28,7 @@ mod tails;
 pub mod target;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -37,6 +37,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::HashMap;
 use prichal_core::{
     event::EntityKind,
     id::{IntegrationId, WorkspaceId},

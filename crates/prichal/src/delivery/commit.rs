@@ -1,7 +1,5 @@
 //! The writes of a runner: cursor, attempts and deferred events, for many calls in one transaction.
 
-use std::sync::Arc;
-
 use prichal_core::{
     event::{Author, Entity, Origin},
     health::Streak,
@@ -14,12 +12,10 @@ use prichal_store::{
     delivery::{self, Attempt, Deferred, Lane, Replay},
     webhook::{self, Lease},
 };
-
 use uuid::Uuid;
 
 use super::target::{self, HealthChange};
 use crate::{
-    domain::journal::ItemGuard,
     error::Result,
     platform::{outgoing::post::Outcome, vault::Vault},
 };
@@ -37,8 +33,6 @@ pub(super) struct Batch {
     pub(super) health: Option<HealthChange>,
     /// Entities with no further call until the batch is written.
     pub(super) held: Vec<Entity>,
-    /// The journal's entries that last until the batch is written.
-    pub(super) guards: Vec<Arc<ItemGuard>>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +54,6 @@ impl Batch {
             streak,
             health,
             held,
-            guards,
         } = self;
         attempts.is_empty()
             && queue.is_empty()
@@ -68,7 +61,6 @@ impl Batch {
             && streak.is_none()
             && health.is_none()
             && held.is_empty()
-            && guards.is_empty()
     }
 
     /// Appends these results to `earlier`, a batch whose write failed.
@@ -80,7 +72,6 @@ impl Batch {
         earlier.streak = self.streak.or(earlier.streak);
         earlier.health = self.health.or(earlier.health);
         earlier.held.extend(self.held);
-        earlier.guards.extend(self.guards);
         earlier
     }
 }

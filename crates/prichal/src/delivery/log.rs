@@ -1,10 +1,11 @@
 //! One log on this node: the position up to which it was read, its newest events, and its webhooks.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
 };
 
+use foldhash::HashMap;
 use prichal_core::{event::EntityKind, id::IntegrationId, integration::Trigger};
 use prichal_store::{
     LoggedEvent,

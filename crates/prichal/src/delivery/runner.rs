@@ -9,12 +9,9 @@
 //! The side queue of a webhook is its deferred events and its replays. Its calls run beside those of the main
 //! lane and have a bound of their own.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use foldhash::{HashSet, HashSetExt as _};
 use futures_util::{
     StreamExt as _,
     future::{BoxFuture, FutureExt as _, OptionFuture},
@@ -43,6 +40,7 @@ use crate::{
     error::{Error, Result},
     platform::{
         outgoing::{connections::Connections, names::Requester, post::Outcome},
+        share::Permit,
         writes,
     },
 };
@@ -89,6 +87,12 @@ impl Job {
     }
 }
 
+/// A call that is about to start.
+struct NewCall {
+    job: Job,
+    is_suspect: bool,
+}
+
 struct FinishedCall {
     job: Job,
     ended: AttemptResult,
@@ -107,6 +111,8 @@ pub(super) struct Runner {
     connections: Arc<Connections>,
     window: CursorWindow,
     calls: FuturesUnordered<BoxFuture<'static, FinishedCall>>,
+    /// The calls that start at the end of this turn.
+    starting: Vec<NewCall>,
     side_calls: usize,
     /// The calls of suspects, which wait for their turns and count towards no bound.
     suspect_calls: usize,
@@ -122,10 +128,14 @@ pub(super) struct Runner {
     lost: bool,
     health_state: HealthState,
     batch: Batch,
+    /// The journal's entries of the calls whose results are in the batch.
+    guards: Vec<ItemGuard>,
     written: i64,
     writing: Option<BoxFuture<'static, Result<bool>>>,
-    /// A copy of the batch that is being written, kept in case the write fails.
-    writing_batch: Batch,
+    /// The batch that is being written, kept in case the write fails.
+    writing_batch: Arc<Batch>,
+    /// The journal's entries that end once that batch is written.
+    writing_guards: Vec<ItemGuard>,
 }
 
 /// The reason for the end of a runner.
@@ -155,6 +165,7 @@ impl Runner {
             recipient: None,
             window: CursorWindow::new(position),
             calls: FuturesUnordered::new(),
+            starting: Vec::new(),
             side_calls: 0,
             suspect_calls: 0,
             busy: HashSet::new(),
@@ -165,9 +176,11 @@ impl Runner {
             lost: false,
             health_state: HealthState::default(),
             batch: Batch::default(),
+            guards: Vec::new(),
             written: position,
             writing: None,
-            writing_batch: Batch::default(),
+            writing_batch: Arc::default(),
+            writing_guards: Vec::new(),
         }
     }
 
@@ -181,6 +194,7 @@ impl Runner {
             } else {
                 self.fill().await
             };
+            self.start_calls();
             match filled {
                 Ok(true) => {}
                 Ok(false) => return Exit::LeaseLost,
@@ -398,13 +412,10 @@ impl Runner {
     }
 
     fn main_calls(&self) -> usize {
-        self.calls.len() - self.side_calls - self.suspect_calls
+        self.calls.len() + self.starting.len() - self.side_calls - self.suspect_calls
     }
 
     fn start(&mut self, job: Job) {
-        let Some(recipient) = self.recipient.clone() else {
-            return;
-        };
         self.busy.extend(job.entities());
         let is_suspect = self.is_suspect(job.event.seq);
         if is_suspect {
@@ -412,19 +423,61 @@ impl Runner {
         } else if job.is_side {
             self.side_calls += 1;
         }
+        self.starting.push(NewCall { job, is_suspect });
+    }
+
+    /// Starts the calls that were decided on in this turn. Those that need not wait begin together in the journal.
+    fn start_calls(&mut self) {
+        let calls = std::mem::take(&mut self.starting);
+        let Some(recipient) = self.recipient.clone().filter(|_| !calls.is_empty()) else {
+            return;
+        };
+        let key = self.hook.key();
+        let has_turns = !calls.iter().any(|call| call.is_suspect);
+        let mut begun = Vec::new();
+        if has_turns && writes::over(&self.app, key.workspace).is_none() {
+            let permits = calls
+                .iter()
+                .map_while(|_| self.app.calls.try_take(key.workspace, 1));
+            let permits: Vec<Permit> = permits.collect();
+            let items = calls.iter().take(permits.len());
+            let items: Vec<Item> = items.map(|call| item(key, call.job.event.seq)).collect();
+            if let Some(guards) = journal::begin_now(&self.app, &items) {
+                begun = permits.into_iter().zip(guards).collect();
+            }
+        }
+        let mut begun = begun.into_iter();
+        for call in calls {
+            self.call(recipient.clone(), call, begun.next());
+        }
+    }
+
+    /// Makes a call: at once if it has begun in the journal and has its permit, else after its turn.
+    fn call(
+        &mut self,
+        recipient: Arc<dyn Recipient>,
+        call: NewCall,
+        begun: Option<(Permit, ItemGuard)>,
+    ) {
+        let NewCall { job, is_suspect } = call;
         let (app, connections) = (self.app.clone(), self.connections.clone());
         let lease = self.hook.lease;
         self.calls.push(Box::pin(async move {
-            // Each call leads to a write, so it waits until the workspace may write.
-            let may_write = writes::wait(&app, lease.key.workspace);
-            app.stopping.run_until_cancelled(may_write).await;
-            // A suspect takes no room from the calls of others while it waits for its turn.
-            let _call = if is_suspect {
-                None
+            let (_permit, guard) = if let Some((permit, guard)) = begun {
+                (Some(permit), Some(guard))
             } else {
-                Some(app.calls.take(lease.key.workspace, 1).await)
+                // Each call leads to a write, so it waits until the workspace may write.
+                let may_write = writes::wait(&app, lease.key.workspace);
+                app.stopping.run_until_cancelled(may_write).await;
+                // A suspect takes no room from the calls of others while it waits for its turn.
+                let permit = if is_suspect {
+                    None
+                } else {
+                    Some(app.calls.take(lease.key.workspace, 1).await)
+                };
+                let guard = journal::begin(&app, item(lease.key, job.event.seq)).await;
+                (permit, guard)
             };
-            let guard = journal::begin(&app, item(lease.key, job.event.seq)).await;
             let ended = if guard.is_none() {
                 // The server stops. The next start continues with this event.
                 AttemptResult::Postponed(app.clock.now())
@@ -455,7 +508,7 @@ impl Runner {
             is_suspect,
             guard,
         } = done;
-        self.batch.guards.extend(guard.map(Arc::new));
+        self.guards.extend(guard);
         if self.target.is_strictly_ordered() {
             // The check before the entity's next event must see the deferred row, if there is one.
             self.batch.held.extend(job.entities());
@@ -667,12 +720,15 @@ impl Runner {
     /// Starts a write of the batch, unless it is empty or another write runs.
     fn start_writing(&mut self) {
         let cursor = self.window.cursor();
-        if self.writing.is_some() || (self.batch.is_empty() && cursor == self.written) {
+        let is_unchanged = self.batch.is_empty() && self.guards.is_empty();
+        if self.writing.is_some() || (is_unchanged && cursor == self.written) {
             return;
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.cursor = cursor;
+        let batch = Arc::new(batch);
         self.writing_batch = batch.clone();
+        self.writing_guards = std::mem::take(&mut self.guards);
         let (app, lease) = (self.app.clone(), self.hook.lease);
         let origin = commit::origin(&lease, self.app.clock.now());
         self.writing = Some(Box::pin(async move {
@@ -688,15 +744,19 @@ impl Runner {
     async fn finish_write(&mut self, outcome: Result<bool>) -> bool {
         self.writing = None;
         let batch = std::mem::take(&mut self.writing_batch);
+        let guards = std::mem::take(&mut self.writing_guards);
         match outcome {
             Ok(true) => {
                 self.apply_written(&batch);
+                journal::end_all(guards);
                 true
             }
             Ok(false) => false,
             Err(error) => {
                 log_error(&error, &self.hook, "cannot write results");
+                let batch = Arc::unwrap_or_clone(batch);
                 self.batch = std::mem::take(&mut self.batch).after(batch);
+                self.guards.extend(guards);
                 self.app.clock.sleep(RETRY_DELAY).await;
                 true
             }

@@ -1,7 +1,8 @@
 //! The memory of the newest events of all logs, and its bound. The log used least recently gives way first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::HashMap;
 use prichal_core::id::WorkspaceId;
 
 /// The maximum memory of all logs together, in bytes.

@@ -111,7 +111,9 @@ pub struct ItemGuard {
 /// The mode in which an item is in progress.
 enum Mode {
     /// Beside other items.
-    Beside { _gate: OwnedRwLockReadGuard<()> },
+    Beside {
+        _gate: Arc<OwnedRwLockReadGuard<()>>,
+    },
     /// As a suspect. The token is cancelled when the item ends, and ends its turn.
     Suspect(CancellationToken),
 }
@@ -148,7 +150,7 @@ impl Drop for ItemGuard {
             match self.slot {
                 // The panic may still end the process.
                 Some(slot) if has_panicked => slots.keep_after_panic(slot, self.item),
-                Some(slot) => slots.clear(slot),
+                Some(slot) => slots.clear(vec![slot]),
                 None => {}
             }
         }
@@ -287,16 +289,55 @@ pub async fn begin(app: &Domain, item: Item) -> Option<ItemGuard> {
         return Some(begin_suspect(app, item, turn, slots));
     }
     let gate = journal.gate.clone().read_owned().await;
-    let slot = lock(slots).note(&Interrupted {
-        item,
+    begin_beside(journal, &[item], slots, gate).pop()
+}
+
+/// Begins items together, if they can begin now. `None` if the journal is not open yet, or if a suspect is alone or
+/// about to be, or if an item is a suspect; each then begins by itself ([`begin`]).
+pub fn begin_now(app: &Domain, items: &[Item]) -> Option<Vec<ItemGuard>> {
+    let journal = &app.journal;
+    let slots = journal.slots.get()?;
+    if items.iter().any(|item| journal.is_suspect(item)) {
+        return None;
+    }
+    let gate = journal.gate.clone().try_read_owned().ok()?;
+    Some(begin_beside(journal, items, slots, gate))
+}
+
+fn begin_beside(
+    journal: &Arc<Journal>,
+    items: &[Item],
+    slots: &Mutex<Slots>,
+    gate: OwnedRwLockReadGuard<()>,
+) -> Vec<ItemGuard> {
+    let entry = |item: &Item| Interrupted {
+        item: *item,
         was_alone: false,
-    });
-    Some(ItemGuard {
+    };
+    let entries: Vec<Interrupted> = items.iter().map(entry).collect();
+    let (noted, gate) = (lock(slots).note_all(&entries), Arc::new(gate));
+    let guard = |(item, slot): (&Item, Option<usize>)| ItemGuard {
         journal: journal.clone(),
-        item,
+        item: *item,
         slot,
-        mode: Mode::Beside { _gate: gate },
-    })
+        mode: Mode::Beside {
+            _gate: gate.clone(),
+        },
+    };
+    items.iter().zip(noted).map(guard).collect()
+}
+
+/// Ends items together.
+pub fn end_all(mut guards: Vec<ItemGuard>) {
+    let Some(journal) = guards.first().map(|guard| guard.journal.clone()) else {
+        return;
+    };
+    let is_beside = |guard: &&mut ItemGuard| matches!(guard.mode, Mode::Beside { .. });
+    let ended = guards.iter_mut().filter(is_beside);
+    let ended: Vec<usize> = ended.filter_map(|guard| guard.slot.take()).collect();
+    if let Some(mut slots) = journal.slots() {
+        slots.clear(ended);
+    }
 }
 
 fn begin_suspect(app: &Domain, item: Item, turn: Turn, slots: &Mutex<Slots>) -> ItemGuard {

@@ -1,13 +1,9 @@
 //! A bounded cache of look-ups. An entry is valid for a second, so that a change by another node takes effect in
 //! time. A change by this node drops the entry at once.
 
-use std::{
-    borrow::Borrow,
-    hash::{Hash, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Borrow, hash::Hash, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use prichal_core::{schema::Object, time::Timestamp};
 use prichal_store::{token::Token, usage::Usage, workspace::Workspace};
 use quick_cache::{OptionsBuilder, Weighter, sync};
@@ -107,7 +103,7 @@ impl<K: Hash + Eq, V: Clone> Default for Cache<K, V> {
             .build();
         let options = options.expect("a capacity in items and in weight is all that is needed");
         // Keys come from outside. A hash that others can foresee would let them slow it down.
-        let hash = RandomState::new();
+        let hash = RandomState::default();
         Self {
             entries: sync::Cache::with_options(
                 options,

@@ -7,10 +7,11 @@
 //! need room.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::HashMap;
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Conn, Tx,

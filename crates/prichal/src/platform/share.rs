@@ -5,10 +5,11 @@
 //! until there is enough capacity for it, and is not overtaken by smaller ones.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::{HashMap, HashMapExt as _};
 use prichal_core::id::WorkspaceId;
 use tokio::sync::oneshot;
 
@@ -48,7 +49,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.room.lock();
         state.give_back(self.workspace, self.size);
-        self.room.admit(state);
+        if !state.waiting.is_empty() {
+            self.room.admit(state);
+        }
     }
 }
 
@@ -68,6 +71,9 @@ impl FairShare {
 
     /// Waits for free capacity. A size beyond the share is cut to the share.
     pub async fn take(&self, workspace: WorkspaceId, size: usize) -> Permit {
+        if let Some(permit) = self.take_unless_others_wait(workspace, size) {
+            return permit;
+        }
         loop {
             // The answer is missing only if the task that owed it has panicked.
             if let Ok(permit) = self.enqueue(workspace, size).await {
@@ -78,7 +84,24 @@ impl FairShare {
 
     /// Takes capacity if it is free now.
     pub fn try_take(&self, workspace: WorkspaceId, size: usize) -> Option<Permit> {
-        self.enqueue(workspace, size).try_recv().ok()
+        self.take_unless_others_wait(workspace, size)
+            .or_else(|| self.enqueue(workspace, size).try_recv().ok())
+    }
+
+    /// Takes free capacity while no workspace waits, without a queue.
+    fn take_unless_others_wait(&self, workspace: WorkspaceId, size: usize) -> Option<Permit> {
+        let mut state = self.lock();
+        let size = size.min(state.share);
+        let has_room = state.taken + size <= state.all;
+        if !has_room || !state.waiting.is_empty() || state.own(workspace) + size > state.share {
+            return None;
+        }
+        state.give(workspace, size);
+        Some(Permit {
+            room: self.clone(),
+            workspace,
+            size,
+        })
     }
 
     /// The workspaces that hold their whole share.
@@ -142,6 +165,11 @@ impl State {
         });
     }
 
+    fn give(&mut self, workspace: WorkspaceId, size: usize) {
+        self.taken += size;
+        *self.of.entry(workspace).or_default() += size;
+    }
+
     fn give_back(&mut self, workspace: WorkspaceId, size: usize) {
         self.taken -= size;
         if let Some(own) = self.of.get_mut(&workspace) {
@@ -179,8 +207,7 @@ impl State {
             self.waiting.remove(&workspace);
         }
         self.round = self.round.max(waiter.round);
-        self.taken += size;
-        *self.of.entry(workspace).or_default() += size;
+        self.give(workspace, size);
         Some((workspace, waiter))
     }
 }

@@ -2,11 +2,11 @@
 //! written, whatever caused them. Beyond the rate, requests are refused, and accepted work waits for the next minute.
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use foldhash::HashMap;
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{
@@ -68,7 +68,11 @@ impl Writes {
         if now >= begun.since + RATE_PERIOD {
             *begun = fresh;
         }
-        let promised = promised.get(&workspace).copied().unwrap_or(0);
+        let promised = if promised.is_empty() {
+            0
+        } else {
+            promised.get(&workspace).copied().unwrap_or(0)
+        };
         if written.saturating_sub(begun.written) + promised < most {
             if !over.is_empty() {
                 over.remove(&workspace);

@@ -1,7 +1,7 @@
 //! The journal's file: a header with an id of the process, then a slot for each item in progress.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
@@ -54,7 +54,7 @@ impl PreviousJournal {
         Ok(Slots {
             path: self.path.clone(),
             file: Some(file),
-            free: Vec::new(),
+            free: BTreeSet::new(),
             count: 0,
             panicked: HashMap::new(),
         })
@@ -67,7 +67,7 @@ impl Slots {
         Self {
             path: PathBuf::new(),
             file: None,
-            free: Vec::new(),
+            free: BTreeSet::new(),
             count: 0,
             panicked: HashMap::new(),
         }
@@ -79,7 +79,9 @@ pub struct Slots {
     path: PathBuf,
     /// `None` without a journal, and once it is closed.
     file: Option<File>,
-    free: Vec<usize>,
+    /// The free slots among the first [`Self::count`]. The lowest is used next, so that items that begin together have
+    /// slots side by side.
+    free: BTreeSet<usize>,
     /// The number of slots in the file.
     count: usize,
     /// The slots of items that have panicked. Each stays reserved until its item is tried again.
@@ -90,25 +92,61 @@ impl Slots {
     /// Writes an item into a slot and returns the slot. `None` if the file cannot be written; the work goes on all the
     /// same. `entry` is what the next process reads if this one dies.
     pub fn note(&mut self, entry: &Interrupted) -> Option<usize> {
-        let file = self.file.as_ref()?;
-        let known = self.panicked.get(&entry.item).copied();
-        let next = known.or_else(|| self.free.last().copied());
-        let slot = next.unwrap_or(self.count);
-        if let Err(error) = file.write_all_at(&encode(entry), offset(slot)) {
+        let slots = self.note_all(std::slice::from_ref(entry));
+        slots.first().copied().flatten()
+    }
+
+    /// Writes items that begin together, each into a slot of its own: with one write, if the slots are side by side.
+    pub fn note_all(&mut self, entries: &[Interrupted]) -> Vec<Option<usize>> {
+        if self.file.is_none() {
+            return vec![None; entries.len()];
+        }
+        let slots: Vec<usize> = entries.iter().map(|entry| self.take(&entry.item)).collect();
+        let (mut written, mut begin) = (Vec::with_capacity(slots.len()), 0);
+        while begin < slots.len() {
+            let end = end_of_run(&slots, begin);
+            let is_written = self.write(&entries[begin..end], slots[begin]);
+            for slot in &slots[begin..end] {
+                if !is_written {
+                    self.free.insert(*slot);
+                }
+                written.push(is_written.then_some(*slot));
+            }
+            begin = end;
+        }
+        written
+    }
+
+    /// Takes the slot that is kept for an item, or the lowest free one.
+    fn take(&mut self, item: &Item) -> usize {
+        let kept = self.panicked.remove(item);
+        kept.or_else(|| self.free.pop_first()).unwrap_or_else(|| {
+            self.count += 1;
+            self.count - 1
+        })
+    }
+
+    /// Writes entries into slots side by side, from the slot `first`. False if the file cannot be written.
+    fn write(&self, entries: &[Interrupted], first: usize) -> bool {
+        let bytes: Vec<u8> = entries.iter().flat_map(encode).collect();
+        let Some(Err(error)) = self
+            .file
+            .as_ref()
+            .map(|file| file.write_all_at(&bytes, offset(first)))
+        else {
+            return true;
+        };
+        for Interrupted { item, .. } in entries {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                workspace = %entry.item.workspace,
-                item.id = %entry.item.id,
+                workspace = %item.workspace,
+                item.id = %item.id,
                 "cannot write {} {} into the journal",
-                entry.item.kind.name(),
-                entry.item.id
+                item.kind.name(),
+                item.id
             );
-            return None;
         }
-        if self.panicked.remove(&entry.item).is_none() && self.free.pop().is_none() {
-            self.count += 1;
-        }
-        Some(slot)
+        false
     }
 
     /// Marks the item of a slot as no longer alone.
@@ -134,18 +172,25 @@ impl Slots {
         self.panicked.get(item) == Some(&slot)
     }
 
-    /// Clears the slot of an item that has ended.
-    pub fn clear(&mut self, slot: usize) {
-        if let Some(file) = &self.file
-            && let Err(error) = file.write_all_at(&[0], offset(slot))
-        {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                slot,
-                "cannot clear slot {slot} of the journal"
-            );
+    /// Clears the slots of items that have ended together: with one write for those side by side.
+    pub fn clear(&mut self, mut slots: Vec<usize>) {
+        slots.sort_unstable();
+        let mut begin = 0;
+        while begin < slots.len() {
+            let (slot, end) = (slots[begin], end_of_run(&slots, begin));
+            let empty = vec![0; (end - begin) * SLOT_BYTES];
+            if let Some(file) = &self.file
+                && let Err(error) = file.write_all_at(&empty, offset(slot))
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    slot,
+                    "cannot clear the journal from slot {slot}"
+                );
+            }
+            begin = end;
         }
-        self.free.push(slot);
+        self.free.extend(slots);
     }
 
     /// Removes the file, so that the next process finds no items.
@@ -165,6 +210,15 @@ fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true).mode(0o600);
     options.open(path)
+}
+
+/// The index behind the last of the slots that lie side by side from the one at `begin` on.
+fn end_of_run(slots: &[usize], begin: usize) -> usize {
+    let mut end = begin + 1;
+    while end < slots.len() && slots[end] == slots[end - 1] + 1 {
+        end += 1;
+    }
+    end
 }
 
 /// The offset of a slot in the file.
@@ -252,12 +306,11 @@ mod tests {
         let slots: Vec<usize> = (0..8)
             .map(|n| first.note(&entry(n)).expect("noted"))
             .collect();
-        first.clear(slots[2]);
-        first.clear(slots[4]);
+        first.clear(vec![slots[4], slots[2]]);
         assert_eq!(
             first.note(&entry(8)),
-            Some(slots[4]),
-            "a slot is used again"
+            Some(slots[2]),
+            "the lowest free slot is used again"
         );
         first.keep_after_panic(slots[6], entry(6).item);
         assert_eq!(first.note(&entry(6)), Some(slots[6]));
@@ -286,6 +339,26 @@ mod tests {
                 .interrupted
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn items_that_begin_or_end_together_have_slots_of_their_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("under-way");
+        let mut slots = begin(&path);
+        let first = slots.note_all(&[0, 1, 2, 3].map(entry));
+        assert_eq!(first, [0, 1, 2, 3].map(Some));
+        slots.clear(vec![3, 1]);
+        slots.keep_after_panic(2, entry(2).item);
+        // Slots 1 and 3 are free, slot 2 is kept for its item, and slot 4 is new.
+        let second = slots.note_all(&[5, 2, 6, 7].map(entry));
+        assert_eq!(second, [1, 2, 3, 4].map(Some));
+        slots.clear(vec![0, 3]);
+        let mut previous = PreviousJournal::open(path).expect("opens");
+        previous.interrupted.sort_by_key(|one| one.item.seq);
+        assert_eq!(previous.interrupted, [2, 5, 7].map(entry));
+        slots.close();
+        assert_eq!(slots.note_all(&[1, 2].map(entry)), [None, None]);
     }
 
     #[test]
