@@ -107,12 +107,13 @@ impl Conn {
         done
     }
 
-    /// Runs a query and passes each row to `take` until `take` returns false.
+    /// Runs a query and passes each row to `take` until `take` returns false. Its code is not generic, so that it is
+    /// compiled once instead of once per query.
     pub(crate) fn scan(
         &mut self,
         sql: &str,
         params: &[Value<'_>],
-        mut take: impl FnMut(&Row<'_>) -> Result<bool>,
+        take: &mut dyn FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let done = match &mut self.link {
             Link::Sqlite { db, texts } => (|| {
@@ -140,7 +141,7 @@ impl Conn {
         mut read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let mut found = Vec::new();
-        self.scan(sql, params, |row| {
+        self.scan(sql, params, &mut |row| {
             found.push(read(row)?);
             Ok(true)
         })?;
@@ -157,7 +158,7 @@ impl Conn {
         mut read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let (mut found, mut held) = (Vec::new(), 0);
-        self.scan(sql, params, |row| {
+        self.scan(sql, params, &mut |row| {
             let one = read(row)?;
             held += size(&one);
             found.push(one);

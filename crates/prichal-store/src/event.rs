@@ -146,7 +146,7 @@ pub fn list(
         "SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq > $2 ORDER BY seq LIMIT $3"
     );
     let (mut found, mut bytes) = (Vec::new(), 0);
-    conn.scan(&sql, params![workspace, after, limit], |row| {
+    conn.scan(&sql, params![workspace, after, limit], &mut |row| {
         let event = logged(workspace, row)?;
         bytes += event.body.len();
         found.push(event);

@@ -183,7 +183,7 @@ impl Session {
         &mut self,
         sql: &str,
         params: &[Value<'_>],
-        mut take: impl FnMut(&Row<'_>) -> Result<bool>,
+        take: &mut dyn FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let statement = self.prepare(sql)?;
         self.round_trip(async |client| {

@@ -119,7 +119,7 @@ pub fn list(
     );
     let mut stretch = Batch::default();
     let (mut bytes, mut rows) = (0, 0);
-    conn.scan(&sql, &values, |found| {
+    conn.scan(&sql, &values, &mut |found| {
         let row = (1..=column.key().len()).map(|column| found.get(column));
         let row = row.collect::<Result<Vec<String>>>()?;
         rows += 1;
