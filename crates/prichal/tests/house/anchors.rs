@@ -1,4 +1,4 @@
-//! Links to headings: `telephony.md#numbers` names a heading of a page, by the words that it has in links.
+//! Links to headings: `docs/telephony.md#numbers` names a heading of a page, by the words that it has in links.
 
 use std::sync::LazyLock;
 
