@@ -140,7 +140,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn start(script: &Path, programs: &str, ports: &[u16; 3]) -> Self {
+    fn start(script: &Path, programs: &str, port: u16) -> Self {
         let inherited = |name| std::env::var(name).unwrap_or_default();
         // It makes a process group of its own, and kills it when the time is over.
         let mut command = Command::new("timeout");
@@ -152,14 +152,17 @@ impl Shell {
             .env("PATH", format!("{programs}:{}", inherited("PATH")))
             .env("HOME", inherited("HOME"))
             .env("LANG", "C.UTF-8")
-            .env("PRICHAL_LISTEN", format!("127.0.0.1:{}", ports[0]))
-            .env("PRICHAL_URL", format!("http://127.0.0.1:{}", ports[0]))
+            .env("PRICHAL_LISTEN", format!("127.0.0.1:{port}"))
+            .env("PRICHAL_URL", format!("http://127.0.0.1:{port}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let mut child = command.spawn().expect("the shell starts");
-        let _input = child.stdin.take();
-        Self { child, _input }
+        let input = child.stdin.take();
+        Self {
+            child,
+            _input: input,
+        }
     }
 }
 
@@ -212,7 +215,7 @@ fn faults(page: &str) -> Vec<String> {
     let mut shell = Shell::start(
         &file("script".to_owned()),
         programs.to_str().expect("text"),
-        &ports,
+        ports[0],
     );
     let status = shell.child.wait().expect("it ends");
     drop(shell);
