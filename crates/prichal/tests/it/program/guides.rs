@@ -18,7 +18,7 @@ use std::{
 
 use regex::{Captures, Regex};
 
-use crate::harness::server_process::PROGRAM;
+use crate::harness::{hub::eventually, server_process::PROGRAM};
 
 /// The ports that the pages use. Each page gets free ones in their place, so that pages can run at once and beside
 /// a server that has them.
@@ -386,15 +386,18 @@ fn a_page_that_is_wrong_has_faults() {
     );
 }
 
-#[test]
-fn the_processes_of_a_page_end_with_it() {
+#[tokio::test]
+async fn the_processes_of_a_page_end_with_it() {
     let found = faults("```sh\nsleep 1000 & echo $!\n```\n```text\n…?\n```\n");
     let [fault] = &found[..] else {
         panic!("{found:?}");
     };
     let id = fault.trim().rsplit('\n').next().expect("a process");
     assert!(id.parse::<u32>().is_ok(), "{fault}");
-    // It may be listed until its parent has looked at its end.
-    let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    // It is listed until its parent has looked at its end.
+    eventually("the process has ended", || async {
+        let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    })
+    .await;
 }
