@@ -114,7 +114,7 @@ fn steps(page: &str) -> Result<Vec<Step>, Vec<String>> {
     }
 }
 
-/// Whether the output is as shown. Its lines may end as those of HTTP do, and the last one without an end.
+/// Compares an output with the shown one. Its lines may end as those of HTTP do, and the last one without an end.
 fn is_as_shown(shown: &str, output: &str) -> bool {
     let mut output = output.replace("\r\n", "\n");
     if !output.is_empty() && !output.ends_with('\n') {
