@@ -12,11 +12,7 @@ use serde_json::{Value, json};
 /// The flags for the server and the credentials.
 pub(super) fn flags() -> Vec<Arg> {
     vec![
-        Arg::new("url")
-            .long("url")
-            .value_name("URL")
-            .default_value("http://127.0.0.1:8080")
-            .env_like("PRICHAL_URL", "The server"),
+        url_flag(),
         Arg::new("admin-token")
             .long("admin-token")
             .value_name("TOKEN")
@@ -36,6 +32,39 @@ pub(super) fn flags() -> Vec<Arg> {
             .action(ArgAction::SetTrue)
             .help("Print the answer unchanged"),
     ]
+}
+
+/// The flag for the server.
+pub(super) fn url_flag() -> Arg {
+    Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .default_value("http://127.0.0.1:8080")
+        .env_like("PRICHAL_URL", "The server")
+}
+
+/// The server's URL without a slash at its end.
+pub(super) fn url(matches: &ArgMatches) -> Result<String> {
+    let url = given(matches, "url", "PRICHAL_URL")
+        .or_else(|| matches.get_one::<String>("url").cloned())
+        .unwrap_or_default();
+    if !is_http_url(&url) {
+        bail!("--url: `{url}` is not allowed; it takes an http or https URL");
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// The value of a flag, or else of the variable that applies when the flag is absent.
+fn given(matches: &ArgMatches, name: &str, variable: &str) -> Option<String> {
+    let flag = matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
+    let flag = flag
+        .then(|| matches.get_one::<String>(name).cloned())
+        .flatten();
+    flag.or_else(|| {
+        std::env::var(variable)
+            .ok()
+            .filter(|value| !value.is_empty())
+    })
 }
 
 trait EnvLike {
@@ -58,23 +87,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(matches: &ArgMatches) -> Result<Self> {
-        let given = |name: &str, variable: &str| {
-            let flag = matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
-            let flag = flag
-                .then(|| matches.get_one::<String>(name).cloned())
-                .flatten();
-            flag.or_else(|| {
-                std::env::var(variable)
-                    .ok()
-                    .filter(|value| !value.is_empty())
-            })
-        };
-        let url = given("url", "PRICHAL_URL")
-            .or_else(|| matches.get_one::<String>("url").cloned())
-            .unwrap_or_default();
-        if !is_http_url(&url) {
-            bail!("--url: `{url}` is not allowed; it takes an http or https URL");
-        }
+        let given = |name: &str, variable: &str| given(matches, name, variable);
         let token = if let Some(token) = given("admin-token", "PRICHAL_ADMIN_TOKEN") {
             token
         } else {
@@ -92,7 +105,7 @@ impl Client {
         };
         Ok(Self {
             http: http().build()?,
-            url: url.trim_end_matches('/').to_owned(),
+            url: url(matches)?,
             token,
             json: matches.get_flag("json"),
         })

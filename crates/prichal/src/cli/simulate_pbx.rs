@@ -4,11 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use prichal_core::{id::generate, integration::is_http_url};
+use prichal_core::id::generate;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
-use super::{client::http, say, serve::stop_signal};
+use super::{
+    client::{http, url, url_flag},
+    say,
+    serve::stop_signal,
+};
 use crate::{
     cli::pbx::{
         answer::{Manner, SystemCall, router},
@@ -43,7 +47,7 @@ pub(super) fn command() -> Command {
     };
     Command::new("simulate-pbx")
         .about("Play a telephone exchange: tell a server about calls, and take its system calls")
-        .arg(text("url", "URL", "The server").default_value("http://127.0.0.1:8080"))
+        .arg(url_flag())
         .arg(text("workspace", "NAME", "The workspace").required(true))
         .arg(text("token", "TOKEN", "A workspace administrator's token: makes the integration, reads users, and checks every call in the end"))
         .arg(text("api-key", "KEY", "The API key of an integration that is there; else one is made with --token"))
@@ -88,10 +92,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or(0);
     let share = |name: &str| matches.get_one::<f64>(name).copied().unwrap_or(0.0);
-    let url = text("url").unwrap_or_default();
-    if !is_http_url(&url) {
-        bail!("--url: `{url}` is not allowed; it takes an http or https URL");
-    }
+    let url = url(matches)?;
     let listen = text("listen").unwrap_or_default();
     let listener = TcpListener::bind(&listen)
         .await
@@ -99,7 +100,7 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     let base_url = format!("http://{}", listener.local_addr()?);
     let mut server = Server {
         client: http().build()?,
-        url: url.trim_end_matches('/').to_owned(),
+        url,
         workspace: text("workspace").unwrap_or_default(),
         api_key: text("api-key").unwrap_or_default(),
     };

@@ -2,6 +2,7 @@
 //! no server. A further guard is a module here: a function that takes a [`Source`](repository::Source) and
 //! returns its faults, a table of cases for it, and a test that passes it to [`repository::assert_none`].
 
+mod anchors;
 mod paths;
 mod references;
 mod repository;

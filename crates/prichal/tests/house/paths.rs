@@ -64,7 +64,7 @@ fn is_there(source: &Source, path: &str, exists: impl Fn(&str) -> bool) -> bool 
 }
 
 /// The path from the root; `None` if it leads out.
-fn resolved(folder: &str, path: &str) -> Option<String> {
+pub(crate) fn resolved(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {

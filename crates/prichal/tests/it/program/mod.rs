@@ -2,6 +2,7 @@
 
 mod commands;
 mod confinement;
+mod guides;
 mod kills;
 mod settings;
 mod verify;
