@@ -85,7 +85,7 @@ pub async fn with_request_id(
     // The route's template is logged, never the path itself: paths may carry tokens.
     let span = tracing::info_span!(
         "request",
-        request.id = id,
+        request.id = %id,
         http.method = method_name(request.method()),
         http.route = route,
         workspace = tracing::field::Empty
