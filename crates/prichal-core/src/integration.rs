@@ -8,8 +8,8 @@ mod setup;
 mod url;
 mod webhook;
 
-pub use instance::{Features, Instance, Secrets, Setting};
-pub use manifest::Manifest;
+pub use instance::{Features, INSTANCE, INSTANCE_STATE, Instance, STATUSES, Secrets, Setting};
+pub use manifest::{MANIFEST, Manifest};
 pub use secret::{SIGNING_SECRET, Secret};
 pub use setup::{Setup, setup};
 pub use url::{is_http_url, target_url};
