@@ -1,6 +1,7 @@
 //! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
 
 pub mod refusals;
+pub mod schema;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
