@@ -134,7 +134,7 @@ pub struct SignerReport {
     pub signing_time: Option<Time>,
     /// The earliest time proven by a valid time-stamp.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, nullable = false))]
     pub time_stamped_at: Option<Time>,
     /// The subjects of the path, from the signer to the anchor. Empty without a path to an anchor.
     pub path: Vec<String>,
@@ -240,6 +240,7 @@ pub struct Report {
     pub has_more_needs: bool,
     /// The reason for a verdict without signers: unreadable bytes, no signer, or no required signer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub reason: Option<String>,
     /// Set if the bytes are not a readable `SignedData`.
     #[serde(skip)]

@@ -88,6 +88,7 @@ pub struct StatusEvent {
     reject_reason: Option<String>,
     /// The number of the call, from 1. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
     attempt: Option<u32>,
 }
 

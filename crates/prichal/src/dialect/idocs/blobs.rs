@@ -29,8 +29,8 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{answer::Envelope, caller::Company, language::Localized};
-
 use crate::{
+    dialect::openapi::schema::with_doc,
     domain::document::{check::room, record::UNUSED_UPLOAD_TTL},
     error::{Code, Error, Result},
     http::{
@@ -52,7 +52,7 @@ macro_rules! forms {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                $limits.form(concat!($($doc),+))
+                $limits.form(concat!($($doc, "\n"),+))
             }
         }
 
@@ -63,7 +63,8 @@ macro_rules! forms {
 forms! {
     /// A form with an original of a document.
     ContentForm: CONTENT;
-    /// A form with a signature.
+    /// A form with a signature: DER, BER, PEM or base64, of at most 10 MB; with the content inside, of at most 1 MB
+    /// more than the content.
     SignatureForm: SIGNATURE;
 }
 
@@ -246,11 +247,10 @@ impl UploadLimits {
                 "A file of at most {most} MB, whose name ends with {}.",
                 self.extensions.join(", ")
             )));
-        ObjectBuilder::new()
-            .description(Some(doc.trim()))
+        let form = ObjectBuilder::new()
             .property(self.part, file)
-            .required(self.part)
-            .into()
+            .required(self.part);
+        with_doc(doc, form)
     }
 }
 

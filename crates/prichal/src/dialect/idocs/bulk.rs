@@ -23,16 +23,14 @@ use super::{
     caller::{Company, Requester},
     error_response::{OperationError, described, is_server_fault},
     language::Localized,
-    member::{
-        Body, Content, Description, Element, Member, Schemas, bodies, collect, elements, object,
-        reference,
-    },
+    member::{Body, Content, Description, Element, Member, Schemas, bodies, elements, object},
     operation::{Operation, answer, body},
     read::Fields,
     references::PageRequest,
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{add, of},
     domain::document::bulk::{BulkHandler, CREATED, NOT_FOUND, STATUSES, Work},
     error::{Error, Result},
     http::{
@@ -149,9 +147,9 @@ impl<B: ToSchema> Body for BulkBody<B> {
     }
 
     fn members() -> Vec<Description> {
-        let doc = ["The operations, in the order of the answer."];
+        let doc = "The operations, in the order of the answer.";
         vec![Description::of::<Operations<Data<B>>>(
-            OPERATIONS, &doc, None,
+            OPERATIONS, doc, None,
         )]
     }
 }
@@ -160,7 +158,7 @@ const OPERATIONS: &str = "operations";
 
 impl<B: ToSchema> utoipa::PartialSchema for BulkBody<B> {
     fn schema() -> RefOr<Schema> {
-        object::<Self>(&["Many operations of one kind."])
+        object::<Self>("Many operations of one kind.")
     }
 }
 
@@ -170,7 +168,7 @@ impl<B: ToSchema> ToSchema for BulkBody<B> {
     }
 
     fn schemas(all: &mut Schemas) {
-        collect::<B>(all);
+        add::<B>(all);
     }
 }
 
@@ -195,7 +193,7 @@ impl<B: ToSchema> Element for Data<B> {
 
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .property(DATA, reference::<B>())
+            .property(DATA, of::<B>())
             .required(DATA)
             .into()
     }
@@ -306,13 +304,22 @@ struct BulkAnswer<'a> {
 struct BulkAnswerOf<A>(PhantomData<A>);
 
 impl<A: ToSchema> BulkAnswerOf<A> {
+    /// The name of the answer. In the list an operation without an answer has an empty object.
+    fn answer() -> Cow<'static, str> {
+        if A::name() == <()>::name() {
+            EmptyResponse::name()
+        } else {
+            A::name()
+        }
+    }
+
     /// The result of an operation: that of the single call, as soon as it is completed.
     fn data() -> RefOr<Schema> {
-        let empty = reference::<EmptyResponse>();
-        if [EmptyResponse::name(), <()>::name()].contains(&A::name()) {
+        let empty: RefOr<Schema> = of::<EmptyResponse>().into();
+        if Self::answer() == EmptyResponse::name() {
             return empty;
         }
-        let data = AnyOfBuilder::new().item(reference::<A>()).item(empty);
+        let data = AnyOfBuilder::new().item(of::<A>()).item(empty);
         data.description(Some("The result, empty until the operation is completed."))
             .into()
     }
@@ -334,13 +341,13 @@ impl<A: ToSchema> utoipa::PartialSchema for BulkAnswerOf<A> {
 
 impl<A: ToSchema> ToSchema for BulkAnswerOf<A> {
     fn name() -> Cow<'static, str> {
-        format!("{}BulkOperations", A::name()).into()
+        format!("{}BulkOperations", Self::answer()).into()
     }
 
     fn schemas(all: &mut Schemas) {
-        collect::<OperationModel<'_>>(all);
-        if A::name() != <()>::name() {
-            collect::<A>(all);
+        add::<OperationModel<'_>>(all);
+        if A::name() == Self::answer() {
+            add::<A>(all);
         }
     }
 }
@@ -392,15 +399,15 @@ pub(super) async fn list_operations(company: Company, Json(body): Json) -> Resul
 
 macro_rules! calls {
     ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
-        #[doc = concat!("Queue many operations. Read their progress at `", $path, "/status`.")]
         #[utoipa::path(post, path = $path, tag = "documents",
+            summary = concat!("Queue many operations. Read their progress at `", $path, "/status`."),
             request_body = bulk_body::$operation, responses((status = 200, body = bulk_answer::$operation)))]
         pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(sent): Raw) -> Result<JsonAnswer> {
             start::<body::$operation>(company, once, sent, Operation::$operation).await
         }
 
-        #[doc = concat!("Read the progress of the elements of `", $path, "`.")]
         #[utoipa::path(post, path = concat!($path, "/status"), tag = "documents",
+            summary = concat!("Read the progress of the operations of `", $path, "`."),
             request_body = StatusRequest, responses((status = 200, body = bulk_answer::$operation)))]
         pub(super) async fn $status(company: Company, Json(body): Json) -> Result<JsonAnswer> {
             status(company, &body, Operation::$operation).await

@@ -275,7 +275,9 @@ impl FromRequestParts<App> for Company {
         let requester = Requester::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
-        if !parts.method.is_safe() && !only_reads(parts) {
+        let path = parts.extensions.get::<MatchedPath>();
+        let path = path.map(MatchedPath::as_str).unwrap_or_default();
+        if !parts.method.is_safe() && !only_reads(path) {
             writes::admit(app, company.id())?;
         }
         Ok(company)
@@ -325,10 +327,8 @@ const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/bulk/operations",
 ];
 
-/// True for a call that writes nothing.
-fn only_reads(parts: &Parts) -> bool {
-    let path = parts.extensions.get::<MatchedPath>();
-    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+/// True for a POST that writes nothing, by its path.
+pub(super) fn only_reads(path: &str) -> bool {
     path.ends_with("/status") || READ_ONLY_CALLS.contains(&path)
 }
 

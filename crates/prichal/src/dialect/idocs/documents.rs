@@ -19,7 +19,7 @@ use super::{
     answer::{EmptyResponse, bare},
     caller::Company,
     language::Localized,
-    member::{Content, Counted, List, Name, bodies, number},
+    member::{Content, Counted, ID, List, Name, bodies, number},
     prepared::{Prepared, lock_document, missing, no_blob, performer, refused},
     read::Fields,
 };
@@ -53,7 +53,7 @@ bodies! {
         /// The subject of the document.
         group: Group = "documentGroup";
         /// The employee who makes the document. By default it is the token's, else the first administrator.
-        author: Option<Uuid> = "documentAuthorEmployeeId";
+        author: Option<Uuid> = "documentAuthorEmployeeId", ID;
     }
 
     /// An uploaded file.

@@ -138,6 +138,7 @@ struct Subscription {
     paused_on: Option<i64>,
     /// The key of the signatures. Only the call that creates the subscription shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     secret: Option<String>,
 }
 
@@ -370,7 +371,7 @@ pub(super) async fn list_deliveries(
 /// Deliver a period's events again, in addition to new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
 /// The deliveries have the header `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
-    tag = "documents", request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
+    tag = "documents", operation_id = "replay_subscription_events", request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     company: Company,
     key: IdempotencyKey,

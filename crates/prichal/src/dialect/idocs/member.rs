@@ -4,13 +4,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::document::Status;
 use serde_json::Value;
-use utoipa::{
-    ToSchema,
-    openapi::{
-        KnownFormat, Ref, RefOr, Required, Schema, SchemaFormat,
-        path::{Parameter, ParameterBuilder, ParameterIn},
-        schema::{ArrayBuilder, ObjectBuilder, Type},
-    },
+use utoipa::openapi::{
+    KnownFormat, RefOr, Required, Schema, SchemaFormat,
+    path::{Parameter, ParameterBuilder, ParameterIn},
+    schema::{ArrayBuilder, ObjectBuilder, Type},
 };
 use uuid::Uuid;
 
@@ -18,7 +15,13 @@ use super::{
     language::Localized,
     read::{Enumeration, Fields, REQUIRED, TOO_SMALL},
 };
-use crate::error::Result;
+use crate::{
+    dialect::openapi::schema::{add, of},
+    error::Result,
+};
+
+/// The id in examples.
+pub(super) const ID: &str = "0190a6a5-0000-7000-8000-000000000000";
 
 /// Named schemas, collected for the description.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -303,11 +306,11 @@ macro_rules! words {
             }
 
             fn schema() -> RefOr<Schema> {
-                reference::<<Self as Enumeration>::Words>()
+                of::<<Self as Enumeration>::Words>().into()
             }
 
             fn schemas(all: &mut Schemas) {
-                collect::<<Self as Enumeration>::Words>(all);
+                add::<<Self as Enumeration>::Words>(all);
             }
         }
     )*};
@@ -321,11 +324,11 @@ impl Element for Status {
     }
 
     fn schema() -> RefOr<Schema> {
-        reference::<<Self as Enumeration>::Words>()
+        of::<<Self as Enumeration>::Words>().into()
     }
 
     fn schemas(all: &mut Schemas) {
-        collect::<<Self as Enumeration>::Words>(all);
+        add::<<Self as Enumeration>::Words>(all);
     }
 }
 
@@ -402,21 +405,19 @@ pub(super) struct Description {
 }
 
 impl Description {
-    pub(super) fn of<T: Member>(name: &'static str, doc: &[&str], example: Option<Value>) -> Self {
-        let lines: Vec<&str> = doc.iter().map(|line| line.trim()).collect();
-        let doc = lines.join(" ");
+    pub(super) fn of<T: Member>(name: &'static str, doc: &str, example: Option<Value>) -> Self {
+        let doc = one_line(doc);
         let mut schema = T::schema();
-        let description = Some(doc.clone());
         match &mut schema {
-            RefOr::Ref(reference) => reference.description = doc.clone(),
+            RefOr::Ref(reference) => reference.description.clone_from(&doc),
             RefOr::T(Schema::Object(object)) => {
-                object.description = description;
+                object.description = Some(doc.clone());
                 if example.is_some() {
                     object.examples = example.into_iter().collect();
                 }
             }
             RefOr::T(Schema::Array(array)) => {
-                array.description = description;
+                array.description = Some(doc.clone());
                 array.examples.extend(example);
             }
             RefOr::T(_) => {}
@@ -430,10 +431,15 @@ impl Description {
     }
 }
 
-/// The schema of a body. `doc` has the lines of its comment.
-pub(super) fn object<B: Body>(doc: &[&str]) -> RefOr<Schema> {
-    let lines: Vec<&str> = doc.iter().map(|line| line.trim()).collect();
-    let object = plain(Type::Object).description(Some(lines.join(" ")));
+/// The text of a comment.
+fn one_line(comment: &str) -> String {
+    let lines: Vec<&str> = comment.trim().lines().map(str::trim).collect();
+    lines.join(" ")
+}
+
+/// The schema of a body with this comment.
+pub(super) fn object<B: Body>(comment: &str) -> RefOr<Schema> {
+    let object = plain(Type::Object).description(Some(one_line(comment)));
     let object = B::members().into_iter().fold(object, |object, member| {
         let object = object.property(member.name, member.schema);
         if member.is_required {
@@ -466,17 +472,6 @@ pub(super) fn parameters<B: Body>() -> Vec<Parameter> {
             .build()
     };
     B::members().into_iter().map(parameter).collect()
-}
-
-/// A reference to a named schema.
-pub(super) fn reference<T: ToSchema>() -> RefOr<Schema> {
-    Ref::from_schema_name(T::name()).into()
-}
-
-/// Adds a named schema, and those to which it refers.
-pub(super) fn collect<T: ToSchema>(all: &mut Schemas) {
-    all.push((T::name().into_owned(), T::schema()));
-    T::schemas(all);
 }
 
 /// Defines bodies: each has a schema with the vendor's name, and members with the vendor's names, in the order in which
@@ -520,7 +515,7 @@ macro_rules! bodies {
                 vec![$(
                     Description::of::<$ty>(
                         $key,
-                        &[$($member_doc),+],
+                        concat!($($member_doc, "\n"),+),
                         None$(.or(Some(serde_json::json!($example))))?,
                     ),
                 )+]
@@ -537,11 +532,11 @@ macro_rules! bodies {
             }
 
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                $crate::dialect::idocs::member::reference::<Self>()
+                $crate::dialect::openapi::schema::of::<Self>().into()
             }
 
             fn schemas(all: &mut $crate::dialect::idocs::member::Schemas) {
-                $crate::dialect::idocs::member::collect::<Self>(all);
+                $crate::dialect::openapi::schema::add::<Self>(all);
             }
         }
 
@@ -556,17 +551,17 @@ macro_rules! bodies {
             }
 
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                $crate::dialect::idocs::member::reference::<Self>()
+                $crate::dialect::openapi::schema::of::<Self>().into()
             }
 
             fn schemas(all: &mut $crate::dialect::idocs::member::Schemas) {
-                $crate::dialect::idocs::member::collect::<Self>(all);
+                $crate::dialect::openapi::schema::add::<Self>(all);
             }
         }
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                $crate::dialect::idocs::member::object::<Self>(&[$($doc),+])
+                $crate::dialect::idocs::member::object::<Self>(concat!($($doc, "\n"),+))
             }
         }
 
@@ -612,6 +607,8 @@ const NOT_BASE64: Localized = Localized::new(
 mod tests {
     use prichal_core::document::{Group, Ordering};
     use serde_json::json;
+
+    use utoipa::ToSchema;
 
     use super::{super::read::Reading, *};
     use crate::{dialect::idocs::language::Language, error::Error};

@@ -101,7 +101,7 @@ bodies! {
     /// A signature to validate.
     struct VerificationRequest as VerifySignatureVM {
         /// The signature: DER or BER, as base64.
-        signature: Base64 = "signature";
+        signature: Base64 = "signature", "MIIBvAYJKoZIhvcNAQcC";
         /// The content, as base64, if the signature does not contain it.
         content: Option<Base64> = "content";
         /// The policy to validate by. By default it is the workspace's.

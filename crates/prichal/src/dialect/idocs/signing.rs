@@ -20,7 +20,7 @@ use super::{
     caller::{Company, Employee},
     documents::BlobRef,
     language::Localized,
-    member::bodies,
+    member::{ID, bodies},
     prepared::{Prepared, invalid, lock_document, missing, no_blob, performer, refused},
 };
 use crate::{
@@ -53,7 +53,7 @@ bodies! {
         /// The uploaded signature.
         blob: BlobRef = "signatureBinaryContent";
         /// The ticket of the content that was signed. Without one, the only valid ticket counts.
-        ticket: Option<Uuid> = "idempotencyTicket";
+        ticket: Option<Uuid> = "idempotencyTicket", ID;
     }
 }
 
