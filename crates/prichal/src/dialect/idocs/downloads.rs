@@ -161,6 +161,7 @@ bodies! {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DownloadResponse)]
 pub(super) struct DownloadLink {
+    /// The document.
     document_id: Uuid,
     /// The URL of the archive. The download needs the token.
     #[schema(

@@ -27,7 +27,7 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{
-    answer::{Page, bare},
+    answer::{Page, PageOf, bare},
     caller::Company,
     events::status_model,
     language::Localized,
@@ -125,15 +125,17 @@ impl Content for AttemptStatus {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentSubscriptionVM)]
 struct Subscription {
+    /// The id of the subscription.
     subscription_id: Uuid,
+    /// The URL that receives the changes.
     #[schema(example = "https://example.kz/idocs")]
     subscription_url: String,
-    /// Seconds since 1970.
+    /// The time of the creation, in seconds since 1970.
     created_on: i64,
-    /// Seconds since 1970.
+    /// The time of the latest change, in seconds since 1970.
     updated_on: i64,
     status: SubscriptionStatus,
-    /// Seconds since 1970.
+    /// The time of the pause, in seconds since 1970.
     #[schema(required)]
     paused_on: Option<i64>,
     /// The key of the signatures. Only the call that creates the subscription shows it.
@@ -429,10 +431,12 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
     bare(&changes)
 }
 
+type HistoryPage = PageOf<StatusEvent>;
+
 /// List the status changes of a period, oldest first: from `dateFrom` to before `dateTo`, in seconds
 /// since 1970.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events", tag = "documents",
-    params(HistoryQuery), responses((status = 200, body = Page<StatusEvent>)))]
+    params(HistoryQuery), responses((status = 200, body = HistoryPage)))]
 pub(super) async fn list_history(company: Company, parameters: Parameters) -> Result<JsonAnswer> {
     company.may(VIEW).await?;
     let query: HistoryQuery = parameters.read(company.reading())?;

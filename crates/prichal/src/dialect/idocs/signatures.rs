@@ -69,10 +69,12 @@ pub(super) async fn list_signatures(
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentSignatureVM)]
 struct SignatureModel<'a> {
-    /// Seconds since 1970.
+    /// The time at which the signature was accepted, in seconds since 1970.
     signed_on: i64,
+    /// The BIN of the company that has signed.
     #[schema(example = "971240001315")]
     company_bin: &'a str,
+    /// The employee who has signed.
     employee_id: Uuid,
     /// The IIN in the certificate.
     #[schema(required)]
