@@ -173,12 +173,14 @@ impl Dialect {
         DIALECTS.iter().copied().find(|dialect| dialect.owns(path))
     }
 
-    /// The routes, with their errors rendered, and their part of the OpenAPI description.
-    fn routes(&self, app: &App) -> (Router<App>, OpenApi) {
+    /// The routes, with their errors rendered, their paths, and their part of the OpenAPI description.
+    fn routes(&self, app: &App) -> (Router<App>, Vec<String>, OpenApi) {
         let (router, mut api) = (self.router)(app).split_for_parts();
         let router = guard_methods(router, self.guard);
+        let paths = api.paths.paths.keys().cloned().collect();
         (self.describe)(&mut api);
-        ((self.render_errors)(router, self.name, app), api)
+        let router = (self.render_errors)(router, self.name, app);
+        (router, paths, api)
     }
 }
 
@@ -218,6 +220,18 @@ pub fn guard_methods(router: Router<App>, guard: Guard) -> Router<App> {
     })
 }
 
+/// The description of the whole API.
+pub fn description(app: &App) -> OpenApi {
+    let parts = descriptions(app).map(|(_, part)| part);
+    openapi::describe(parts.collect())
+}
+
+/// The parts of the description, by the names of their dialects.
+fn descriptions(app: &App) -> impl Iterator<Item = (&'static str, OpenApi)> {
+    let all = DIALECTS.iter();
+    all.map(|dialect| (dialect.name, dialect.routes(app).2))
+}
+
 /// Every path of the server.
 pub fn router(app: App) -> Router {
     let dialects = Dialects {
@@ -242,10 +256,10 @@ pub fn router(app: App) -> Router {
     let mut router = Router::new();
     let (mut apis, mut lenient) = (Vec::new(), Vec::new());
     for dialect in DIALECTS {
-        let (part, api) = dialect.routes(&app);
+        let (part, paths, api) = dialect.routes(&app);
         router = router.merge(part);
         if dialect.has_lenient_paths {
-            lenient.extend(api.paths.paths.keys().cloned());
+            lenient.extend(paths);
         }
         apis.push(api);
     }

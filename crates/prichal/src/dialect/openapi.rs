@@ -1,5 +1,6 @@
 //! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
 
+mod params;
 pub mod refusals;
 pub mod schema;
 
@@ -85,7 +86,7 @@ async fn tagged(mut request: Request, next: Next) -> Response {
     Response::from_parts(parts, contents.into())
 }
 
-fn describe(apis: Vec<OpenApi>) -> OpenApi {
+pub(super) fn describe(apis: Vec<OpenApi>) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Prichal")
         .version(env!("CARGO_PKG_VERSION"));
@@ -196,7 +197,7 @@ async fn show_metrics(State(app): State<App>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, dialect::DIALECTS, platform::clock::Clock};
+    use crate::{config::Config, dialect, platform::clock::Clock};
 
     /// The description of all dialects.
     async fn description() -> Value {
@@ -205,8 +206,7 @@ mod tests {
         let app = crate::app::open(config, Clock::System)
             .await
             .expect("an app");
-        let parts = DIALECTS.iter().map(|dialect| dialect.routes(&app).1);
-        serde_json::to_value(describe(parts.collect())).expect("JSON")
+        serde_json::to_value(dialect::description(&app)).expect("JSON")
     }
 
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
@@ -219,6 +219,26 @@ mod tests {
             }
             Value::Array(items) => items.iter().for_each(|item| references(item, found)),
             _ => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn no_two_dialects_describe_different_things_by_one_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = Config::for_data_dir(dir.path().join("data"));
+        let app = crate::app::open(config, Clock::System)
+            .await
+            .expect("an app");
+        let mut known = std::collections::BTreeMap::new();
+        for (dialect, part) in dialect::descriptions(&app) {
+            let part = serde_json::to_value(part).expect("JSON");
+            let schemas = part["components"]["schemas"].as_object();
+            for (name, schema) in schemas.into_iter().flatten() {
+                let first = known
+                    .entry(name.clone())
+                    .or_insert_with(|| (dialect, schema.clone()));
+                assert_eq!(first.1, *schema, "{name} of {} and {dialect}", first.0);
+            }
         }
     }
 

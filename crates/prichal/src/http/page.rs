@@ -1,6 +1,7 @@
 //! The paging of lists: `offset` and `limit` as numbers.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use prichal_core::schema::{Field, Type};
 
 use crate::error::{Error, Result};
 
@@ -14,20 +15,25 @@ pub struct Page {
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 1000;
 
+const OFFSET: Field = Field::new("offset", Type::Int)
+    .at_least(0)
+    .worded(|name, _| format!("The value of '{name}' must not be negative."))
+    .doc("The number of items before the page.");
+/// The parameter with the size of a page.
+pub const LIMIT: Field = Field::new("limit", Type::Int)
+    .at_least(1)
+    .worded(|name, _| format!("The value of '{name}' must be at least 1."))
+    .doc("The size of the page: 50 unless given, and at most 1000.");
+/// The parameters of [`Page`].
+pub const PAGE: &[Field] = &[OFFSET, LIMIT];
+
 impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let query = Query::of(parts);
-        let offset = query.number("offset")?.unwrap_or(0);
-        if offset < 0 {
-            return Err(Error::invalid(
-                "offset",
-                "The value of 'offset' must not be negative.",
-            ));
-        }
         Ok(Self {
-            offset,
+            offset: query.bounded(&OFFSET)?.unwrap_or(0),
             limit: query.limit()?,
         })
     }
@@ -61,14 +67,19 @@ impl Query {
 
     /// `limit`: at least 1, cut to the maximum of a page.
     pub fn limit(&self) -> Result<i64> {
-        match self.number("limit")? {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit) if limit < 1 => Err(Error::invalid(
-                "limit",
-                "The value of 'limit' must be at least 1.",
-            )),
-            Some(limit) => Ok(limit.min(MAX_LIMIT)),
+        let limit = self.bounded(&LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+        Ok(limit.min(MAX_LIMIT))
+    }
+
+    /// A whole number within the bound of its field.
+    fn bounded(&self, field: &Field) -> Result<Option<i64>> {
+        let number = self.number(field.name)?;
+        if let (Some(number), Some(bound)) = (number, field.bound) {
+            bound
+                .check(field.name, &number.into())
+                .map_err(|fault| vec![fault])?;
         }
+        Ok(number)
     }
 
     /// A parameter parsed by `read`. The error says what was expected.

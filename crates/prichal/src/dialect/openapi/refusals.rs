@@ -2,7 +2,8 @@
 //! rendered in one place.
 
 use utoipa::openapi::{
-    Content, ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder, Schema,
+    Content, ContentBuilder, HeaderBuilder, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder,
+    Schema,
     path::{HttpMethod, Operation},
     schema::Type,
     tag::TagBuilder,
@@ -83,6 +84,18 @@ pub fn add(
     responses
         .entry(status.to_owned())
         .or_insert(RefOr::T(response));
+}
+
+/// Adds a header with a text to a response of an operation.
+pub fn add_header(operation: &mut Operation, status: &str, name: &str, description: &str) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) {
+        let header = HeaderBuilder::new()
+            .schema(Some(text()))
+            .description(Some(description));
+        response
+            .headers
+            .insert(name.to_owned(), header.build().into());
+    }
 }
 
 /// The content that a named schema describes.

@@ -1,6 +1,7 @@
 //! Helpers of the tests: servers and their clients, and stand-ins for the systems of integrators.
 
 pub(crate) mod channel_workspace;
+pub(crate) mod description;
 pub(crate) mod document_exchange;
 pub(crate) mod document_subscriber;
 pub(crate) mod hub;
