@@ -6,10 +6,7 @@ use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use utoipa::{
     ToSchema,
-    openapi::{
-        KnownFormat, RefOr, Schema, SchemaFormat,
-        schema::{ArrayBuilder, ObjectBuilder, Type},
-    },
+    openapi::{RefOr, Schema, schema::ArrayBuilder},
 };
 
 use super::{error_response::OperationError, member::Schemas};
@@ -107,22 +104,9 @@ pub(super) fn with_member<M: ToSchema>(
 
 /// An object without members.
 #[derive(Clone, Copy, Default, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = EmptyResponseVM)]
 pub(super) struct EmptyResponse {}
-
-/// The bytes of a file.
-pub(super) enum Binary {}
-
-impl utoipa::PartialSchema for Binary {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-            .into()
-    }
-}
-
-impl ToSchema for Binary {}
 
 /// The JSON text of a model.
 pub(super) fn text(model: &impl Serialize) -> Result<String> {

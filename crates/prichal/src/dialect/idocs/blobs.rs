@@ -98,7 +98,7 @@ type Uploaded = EnvelopeOf<UploadedBlob>;
 
 /// Upload an original of a document.
 #[utoipa::path(post, path = "/api/v3/sync/blobs/document-content", tag = "documents",
-    request_body(content = ContentForm, content_type = "multipart/form-data"),
+    params(IdempotencyKey), request_body(content = ContentForm, content_type = "multipart/form-data"),
     responses((status = 200, body = Uploaded)))]
 pub(super) async fn upload_content(
     company: Company,
@@ -110,7 +110,7 @@ pub(super) async fn upload_content(
 
 /// Upload a signature.
 #[utoipa::path(post, path = "/api/v3/sync/blobs/document-signature-content", tag = "documents",
-    request_body(content = SignatureForm, content_type = "multipart/form-data"),
+    params(IdempotencyKey), request_body(content = SignatureForm, content_type = "multipart/form-data"),
     responses((status = 200, body = Uploaded)))]
 pub(super) async fn upload_signature(
     company: Company,

@@ -406,7 +406,7 @@ macro_rules! calls {
     ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
         #[utoipa::path(post, path = $path, tag = "documents",
             summary = concat!("Queue many operations. Read their progress at `", $path, "/status`."),
-            request_body = bulk_body::$operation, responses((status = 200, body = bulk_answer::$operation)))]
+            params(IdempotencyKey), request_body = bulk_body::$operation, responses((status = 200, body = bulk_answer::$operation)))]
         pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(sent): Raw) -> Result<JsonAnswer> {
             start::<body::$operation>(company, once, sent, Operation::$operation).await
         }

@@ -31,7 +31,7 @@ use super::{
     caller::Company,
     events::status_model,
     language::Localized,
-    member::{Content, Count, Name, Skip, Top, bodies, one_of},
+    member::{Content, Count, Name, Skip, Top, bodies},
     read::{Fields, NOT_ALLOWED, Parameters},
 };
 use crate::{
@@ -40,6 +40,7 @@ use crate::{
         attempt::{self, AttemptList, ReplayAnswer},
         job,
     },
+    dialect::openapi::schema::one_of,
     domain::document_hook::{Secrets, webhook as webhook_of},
     error::{Error, Result},
     http::{
@@ -116,7 +117,7 @@ impl Content for AttemptStatus {
     }
 
     fn schema() -> RefOr<Schema> {
-        one_of(STATUSES).into()
+        one_of(&STATUSES).into()
     }
 }
 
@@ -191,7 +192,7 @@ async fn find(company: &Company) -> Result<DocumentHook> {
 /// Subscribe a URL to documents' status changes. A company has one subscription: the first call creates it and
 /// shows its secret, later calls change its URL and resume it if it is paused.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    request_body = NewSubscription, responses((status = 200, body = Subscription)))]
+    params(IdempotencyKey), request_body = NewSubscription, responses((status = 200, body = Subscription)))]
 pub(super) async fn put_subscription(
     company: Company,
     key: IdempotencyKey,
@@ -313,7 +314,8 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
 
 /// Create a new secret. Deliveries are signed with the previous one as well for 24 hours.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/rotate-secret",
-    tag = "documents", operation_id = "rotate_subscription_secret", responses((status = 200, body = NewSecret)))]
+    tag = "documents", operation_id = "rotate_subscription_secret", params(IdempotencyKey),
+    responses((status = 200, body = NewSecret)))]
 pub(super) async fn rotate_secret(
     company: Company,
     key: IdempotencyKey,
@@ -373,7 +375,8 @@ pub(super) async fn list_deliveries(
 /// Deliver a period's events again, in addition to new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
 /// The deliveries have the header `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
-    tag = "documents", operation_id = "replay_subscription_events", request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
+    tag = "documents", operation_id = "replay_subscription_events", params(IdempotencyKey),
+    request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     company: Company,
     key: IdempotencyKey,

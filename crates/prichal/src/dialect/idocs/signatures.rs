@@ -31,12 +31,13 @@ use super::{
     caller::Company,
     documents::read_id,
     language::{Language, Localized},
-    member::{Base64, Content, bodies, one_of},
+    member::{Base64, Content, bodies},
     prepared::missing,
     read::Fields,
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::one_of,
     domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
@@ -125,7 +126,7 @@ impl Content for PolicyName {
     }
 
     fn schema() -> RefOr<Schema> {
-        one_of(Policy::PRESETS).into()
+        one_of(&Policy::PRESETS).into()
     }
 }
 
