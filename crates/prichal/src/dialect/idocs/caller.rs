@@ -19,9 +19,14 @@ use prichal_store::{
     workspace::Workspace,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::language::{Language, Localized};
+use super::{
+    language::{Language, Localized},
+    member::Body,
+    read::{Fields, Reading},
+};
 use crate::{
     app::App,
     error::{Code, Error, Result},
@@ -79,6 +84,19 @@ impl Company {
 
     pub(super) fn language(&self) -> Language {
         self.requester.language
+    }
+
+    /// The rules by which the bodies of the company are read.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            language: self.language(),
+            identifiers: self.app.config.identifier_check,
+        }
+    }
+
+    /// Reads a body.
+    pub(super) fn read<B: Body>(&self, body: &Value) -> Result<B> {
+        B::read(&Fields::of(body, self.reading())?)
     }
 
     /// The refusal of a request that breaks a rule.

@@ -6,7 +6,7 @@ use prichal::{app::App, dialect};
 use serde_json::{Map, Value, json};
 
 /// The beginnings of the paths whose answers are judged.
-const JUDGED: [&str; 1] = ["/api/v1/"];
+const JUDGED: [&str; 3] = ["/api/1/", "/api/v1/", "/api/v3/"];
 
 static DESCRIPTION: OnceLock<Value> = OnceLock::new();
 
