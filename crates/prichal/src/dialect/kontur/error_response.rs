@@ -99,7 +99,7 @@ struct PatchErrorInfo {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BadRequest {
-    /// What is wrong, by the path of the member or the name of the parameter.
+    /// The faults, by the path of the member or the name of the parameter.
     #[schema(value_type = HashMap<String, Vec<String>>)]
     errors: Map<String, Value>,
     /// The URL of the kind of problem.

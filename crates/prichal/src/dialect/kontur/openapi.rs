@@ -122,9 +122,7 @@ pub(super) fn describe(api: &mut OpenApi) {
     for (path, method, operation) in operations(api) {
         // Handlers that take `Path` get its parameters a second time, without a description.
         if let Some(parameters) = &mut operation.parameters {
-            let is_told = |parameter: &RefOr<Parameter>| {
-                matches!(parameter, RefOr::T(parameter) if parameter.description.is_some())
-            };
+            let is_told = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.description.is_some());
             parameters.retain(is_told);
         }
         if path.contains("/callbacks/") && method == HttpMethod::Post {

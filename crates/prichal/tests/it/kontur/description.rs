@@ -111,9 +111,12 @@ impl Examples {
             text = text.replace(from, to);
         }
         let mut ids = ids.iter();
-        let parts = path.split('/').map(|part| match part.starts_with('{') {
-            true => *ids.next().expect("an id"),
-            false => part,
+        let parts = path.split('/').map(|part| {
+            if part.starts_with('{') {
+                *ids.next().expect("an id")
+            } else {
+                part
+            }
         });
         let path = parts.collect::<Vec<_>>().join("/");
         let caller = self.space.clone();
