@@ -52,7 +52,7 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
         })
         .await?;
     wrapped(Page {
-        page_items: found.iter().map(EmployeeModel::of).collect(),
+        items: found.iter().map(EmployeeModel::of).collect(),
         skip,
         top,
         total_size: total,
