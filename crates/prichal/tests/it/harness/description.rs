@@ -36,12 +36,18 @@ pub(crate) fn judge(method: &str, path: &str, status: u16, body: &Value) {
         return;
     }
     assert!(!schema.is_null(), "{method} {path} {status} has no body");
-    let mut faults = Vec::new();
-    check(api, schema, body, "", &mut faults);
+    let faults = faults(api, schema, body);
     assert!(
         faults.is_empty(),
         "{method} {path} {status} is not as described: {faults:?} in {body}"
     );
+}
+
+/// The differences between a value and its schema.
+pub(crate) fn faults(api: &Value, schema: &Value, value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    check(api, schema, value, "", &mut found);
+    found
 }
 
 /// The operation of a path. Of two, the one with fewer parameters.
@@ -64,17 +70,15 @@ fn operation<'a>(api: &'a Value, method: &str, path: &str) -> Option<&'a Value> 
 }
 
 /// Collects what is wrong with a value.
-fn check(api: &Value, schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
+fn check(api: &Value, schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
     let schema = resolved(api, schema);
     for one_of in ["oneOf", "anyOf"] {
         if let Some(choices) = schema[one_of].as_array() {
-            let fits = choices.iter().any(|choice| {
-                let mut found = Vec::new();
-                check(api, choice, value, path, &mut found);
-                found.is_empty()
-            });
+            let fits = choices
+                .iter()
+                .any(|choice| faults(api, choice, value).is_empty());
             if !fits {
-                faults.push(format!("{path} is none of its schemas"));
+                found.push(format!("{path} is none of its schemas"));
             }
             return;
         }
@@ -82,13 +86,13 @@ fn check(api: &Value, schema: &Value, value: &Value, path: &str, faults: &mut Ve
     let mut object = Members::default();
     object.add(api, schema);
     if !is_of_type(&object.kind, value) {
-        faults.push(format!("{path} is not a {}", object.kind));
+        found.push(format!("{path} is not a {}", object.kind));
         return;
     }
     if let Some(words) = schema["enum"].as_array()
         && !words.contains(value)
     {
-        faults.push(format!("{path} is not one of {words:?}"));
+        found.push(format!("{path} is not one of {words:?}"));
     }
     let text = value.as_str().unwrap_or_default();
     let is_read = match schema["format"].as_str() {
@@ -97,16 +101,16 @@ fn check(api: &Value, schema: &Value, value: &Value, path: &str, faults: &mut Ve
         _ => true,
     };
     if !is_read && !value.is_null() {
-        faults.push(format!("{path} is not a {}", schema["format"]));
+        found.push(format!("{path} is not a {}", schema["format"]));
     }
     match value {
         Value::Array(items) => {
             for (n, item) in items.iter().enumerate() {
-                check(api, &schema["items"], item, &format!("{path}[{n}]"), faults);
+                check(api, &schema["items"], item, &format!("{path}[{n}]"), found);
             }
         }
         Value::Object(members) if !object.is_free() => {
-            object.check(api, members, path, faults);
+            object.check(api, members, path, found);
         }
         _ => {}
     }
@@ -212,11 +216,7 @@ fn an_answer_that_is_not_as_described_is_noticed() {
         },
     } } } });
     let schema = json!({ "$ref": "#/components/schemas/Toy" });
-    let faults = |value: Value| {
-        let mut found = Vec::new();
-        check(&api, &schema, &value, "", &mut found);
-        found
-    };
+    let faults = |value: Value| faults(&api, &schema, &value);
     let id = "a5aad3c1-777b-4ae5-8ca1-60b94c0423e5";
     assert!(faults(json!({ "id": id, "parts": [{ "size": "small" }] })).is_empty());
     for wrong in [
