@@ -28,7 +28,7 @@ pub(super) struct OperationError {
     #[serde(rename = "errorCode")]
     code: OperationErrorType,
     /// The reason, in Russian, Kazakh or English (`Accept-Language`).
-    #[schema(example = "Поле documentMetadata обязательно.")]
+    #[schema(examples("Поле documentMetadata обязательно."))]
     #[serde(rename = "errorDescription")]
     description: String,
     /// Always `null`.

@@ -129,7 +129,7 @@ struct SubscriptionModel {
     /// The id of the subscription.
     subscription_id: Uuid,
     /// The URL that receives the changes.
-    #[schema(example = "https://example.kz/idocs")]
+    #[schema(examples("https://example.kz/idocs"))]
     subscription_url: String,
     /// The time of the creation, in seconds since 1970.
     created_on: i64,

@@ -67,7 +67,7 @@ struct EmployeeModel {
     /// The id of the employee.
     id: Uuid,
     /// The IIN.
-    #[schema(required, example = "880101300123")]
+    #[schema(required, examples("880101300123"))]
     national_identification_number: Option<String>,
     /// The first name.
     #[schema(required)]
@@ -158,7 +158,7 @@ struct TokenInfo {
     /// The id of the company.
     company_id: Uuid,
     /// The BIN of the company.
-    #[schema(required, example = "971240001315")]
+    #[schema(required, examples("971240001315"))]
     company_bin: Option<String>,
     /// The name of the company.
     #[schema(required)]
@@ -204,7 +204,7 @@ impl Counted for Bin {
 #[schema(as = CounterpartyVM)]
 struct Counterparty {
     /// The BIN or the IIN, as it was sent.
-    #[schema(example = "971240001315")]
+    #[schema(examples("971240001315"))]
     bin: String,
     /// True if the company is registered here.
     is_registered: bool,
@@ -259,10 +259,10 @@ const WORD_LISTS: [(&str, &[&str], usize); 4] = [
 #[schema(as = WordVM)]
 struct Word {
     /// The word.
-    #[schema(example = "Accounting")]
+    #[schema(examples("Accounting"))]
     name: &'static str,
     /// The number that requests may have in the place of the name.
-    #[schema(example = 1)]
+    #[schema(examples(1))]
     value: usize,
 }
 
