@@ -22,7 +22,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use utoipa::{
     ToSchema,
-    openapi::{RefOr, Schema},
+    openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema, schema::Type},
 };
 use uuid::Uuid;
 
@@ -37,8 +37,11 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::one_of,
-    domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
+    dialect::openapi::schema::{described, of, one_of},
+    domain::{
+        document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
+        journal::held,
+    },
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
@@ -65,6 +68,18 @@ pub(super) async fn list_signatures(
     bare(&found)
 }
 
+described! {
+    /// The latest report of the validation of a document's signature.
+    StoredReport as "SignatureStoredReport" = AllOfBuilder::new().item(of::<Report>()).item(held_member()), with Report;
+}
+
+/// The member that a report has beside its own ones while the signature is held.
+fn held_member() -> ObjectBuilder {
+    let reason = "The reason why the signature is not checked again. Absent unless it is held.";
+    let member = ObjectBuilder::new().schema_type(Type::String);
+    ObjectBuilder::new().property(held::MEMBER, member.description(Some(reason)))
+}
+
 /// A signature of a document.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -83,7 +98,7 @@ struct SignatureModel<'a> {
     /// True if the signature contains the content.
     attached: bool,
     /// The latest report of its validation.
-    #[schema(value_type = Report)]
+    #[schema(value_type = StoredReport)]
     report: Value,
 }
 

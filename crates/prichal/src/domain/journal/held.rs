@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The member of a signature's report with the reason why the signature is not checked again.
-const MEMBER: &str = "held";
+pub const MEMBER: &str = "held";
 
 /// Shows an item to its tenant as failed because it is held.
 pub fn show(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
