@@ -1,6 +1,7 @@
 //! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
 
 pub mod refusals;
+pub mod schema;
 
 use std::{
     collections::BTreeMap,
