@@ -9,6 +9,7 @@ mod integration_points;
 mod integration_tokens;
 mod openapi;
 pub mod routes;
+mod schemas;
 mod service;
 mod svcscript_runtimes;
 mod svcscripts;

@@ -1,8 +1,16 @@
 //! The paging of lists: `offset` and `limit` as numbers.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use prichal_core::schema::{Field, Preset, Type};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 
-use crate::error::{Error, Result};
+use crate::{
+    dialect::openapi::schema::query,
+    error::{Error, Result},
+};
 
 /// A page of a list: at most 1000 rows, 50 by default.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +38,26 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
             offset,
             limit: query.limit()?,
         })
+    }
+}
+
+/// The parameters of a page.
+const PAGE: &[Field] = &[
+    Field::new("offset", Type::Int)
+        .at_least(0)
+        .or(Preset::Zero)
+        .doc("The number of rows to leave out."),
+    LIMIT,
+];
+
+/// The parameter that [`Query::limit`] reads.
+pub const LIMIT: Field = Field::new("limit", Type::Int)
+    .at_least(1)
+    .doc("The maximum number of rows: 50 by default, cut to 1000.");
+
+impl IntoParams for Page {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query(PAGE)
     }
 }
 
