@@ -24,7 +24,7 @@ pub(super) struct Problem {
     /// The status of the answer.
     #[schema(example = 400)]
     status: u16,
-    /// What is wrong, in a sentence.
+    /// The fault in a sentence.
     #[schema(example = "The name field is required.")]
     detail: String,
     /// The members of the body that are wrong.
