@@ -13,6 +13,7 @@ mod events;
 mod hooks;
 mod language;
 mod limit;
+mod member;
 mod openapi;
 mod operation;
 mod prepared;

@@ -26,6 +26,7 @@ use prichal_store::{
     document_hook::{self, DocumentHook, Turn},
     webhook::{self, Key},
 };
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, webhook::REPLAY};
@@ -156,7 +157,7 @@ async fn deliver(app: &Delivery, attempt: Attempt<'_>) -> AttemptResult {
         }
     };
     let body = change.body(event.workspace, seq, Some(number));
-    let body = Bytes::from(body.to_string());
+    let body = Bytes::from(json!(body).to_string());
     let now = app.clock.now();
     let target = match Target::parse(&hook.url) {
         Ok(target) => target,

@@ -6,7 +6,12 @@ use axum::{
     response::Response,
 };
 use prichal_dialect::kontur::fault;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, schema::Type},
+};
 
 use super::language::{Language, Localized};
 use crate::{
@@ -15,16 +20,61 @@ use crate::{
     platform::Platform,
 };
 
-const UNKNOWN: &str = "UNKNOWN";
-const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
-const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
-const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
-const PERMISSION_ERROR: &str = "PERMISSION_ERROR";
+/// A refusal or a failure.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = OperationErrorVM)]
+pub(super) struct OperationError {
+    error_code: OperationErrorType,
+    /// The reason, in Russian, Kazakh or English (`Accept-Language`).
+    #[schema(example = "Поле documentMetadata обязательно.")]
+    error_description: String,
+    /// Always `null`.
+    #[schema(required)]
+    error_documentation_link: Option<String>,
+}
+
+/// The kind of an error.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum OperationErrorType {
+    UploadedFileSizeError,
+    UploadedFileExtensionError,
+    UploadedFileContentParsingError,
+    Unknown,
+    InternalServerError,
+    ResourceNotFound,
+    ValidationError,
+    PermissionError,
+    BillingError,
+}
+
+use OperationErrorType::{
+    BillingError, InternalServerError, PermissionError, ResourceNotFound, Unknown,
+    UploadedFileContentParsingError, UploadedFileExtensionError, UploadedFileSizeError,
+    ValidationError,
+};
+
+/// The body of a refusal or a failure.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DocumentErrors {
+    /// Always `null`.
+    #[schema(schema_with = null)]
+    response: (),
+    errors: Vec<OperationError>,
+}
+
+fn null() -> Object {
+    Object::with_type(Type::Null)
+}
 
 pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Response {
-    let body = json!({ "response": null, "errors": [described(error, language)] });
+    let body = DocumentErrors {
+        response: (),
+        errors: vec![described(error, language)],
+    };
     let status = status(error, app.config.edo_strict_codes);
-    let mut answer = retry_after(error, json_text(status, body.to_string()));
+    let mut answer = retry_after(error, json_text(status, json!(body).to_string()));
     if error.is(Code::IssuerUnreachable) {
         let wait = HeaderValue::from_static("60");
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
@@ -33,12 +83,12 @@ pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Respon
 }
 
 /// The vendor's model of an error.
-pub(super) fn described(error: &Error, language: Language) -> Value {
-    json!({
-        "errorCode": code(error),
-        "errorDescription": message(error, language),
-        "errorDocumentationLink": null,
-    })
+pub(super) fn described(error: &Error, language: Language) -> OperationError {
+    OperationError {
+        error_code: code(error),
+        error_description: message(error, language),
+        error_documentation_link: None,
+    }
 }
 
 fn status(error: &Error, strict: bool) -> StatusCode {
@@ -63,29 +113,29 @@ fn status(error: &Error, strict: bool) -> StatusCode {
     }
 }
 
-fn code(error: &Error) -> &'static str {
+fn code(error: &Error) -> OperationErrorType {
     match error {
-        Error::Unauthenticated | Error::Forbidden(_) => PERMISSION_ERROR,
-        Error::NotFound(_) | Error::NoRoute => NOT_FOUND,
+        Error::Unauthenticated | Error::Forbidden(_) => PermissionError,
+        Error::NotFound(_) | Error::NoRoute => ResourceNotFound,
         Error::Refused(refusal) => match refusal.code {
-            Code::LinkExpired => NOT_FOUND,
-            Code::IssuerUnreachable => SERVER_ERROR,
-            Code::FileTooLarge => "UPLOADED_FILE_SIZE_ERROR",
-            Code::FileExtension => "UPLOADED_FILE_EXTENSION_ERROR",
-            Code::FileUnreadable => "UPLOADED_FILE_CONTENT_PARSING_ERROR",
-            Code::NotPermitted => PERMISSION_ERROR,
-            Code::NotPaid => "BILLING_ERROR",
-            _ => VALIDATION_ERROR,
+            Code::LinkExpired => ResourceNotFound,
+            Code::IssuerUnreachable => InternalServerError,
+            Code::FileTooLarge => UploadedFileSizeError,
+            Code::FileExtension => UploadedFileExtensionError,
+            Code::FileUnreadable => UploadedFileContentParsingError,
+            Code::NotPermitted => PermissionError,
+            Code::NotPaid => BillingError,
+            _ => ValidationError,
         },
-        Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
-        _ => VALIDATION_ERROR,
+        Error::Busy | Error::Unavailable(_) | Error::Internal(_) => InternalServerError,
+        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => Unknown,
+        _ => ValidationError,
     }
 }
 
 /// True for a fault of the server's, after which the same request may succeed.
 pub(super) fn is_server_fault(error: &Error) -> bool {
-    code(error) == SERVER_ERROR
+    code(error) == InternalServerError
 }
 
 fn message(error: &Error, language: Language) -> String {

@@ -2,10 +2,12 @@
 
 use prichal_core::document::{Document, Refusal};
 use prichal_store::{Tx, document as store};
-use serde_json::Value;
+use serde::Serialize;
+use std::marker::PhantomData;
 use uuid::Uuid;
 
 use super::{
+    answer::text,
     caller::{Company, Employee},
     language::Localized,
 };
@@ -14,21 +16,28 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// An operation of which only the transaction is left. It returns the answer; null stands for an empty one.
-pub(super) struct Prepared(Work);
+/// An operation of which only the transaction is left. It returns the model of the answer; `()` stands for an empty
+/// answer.
+pub(super) struct Prepared<A> {
+    work: Work,
+    answer: PhantomData<A>,
+}
 
-impl Prepared {
-    pub(super) fn new(write: impl FnMut(&mut Tx<'_>) -> Result<Value> + Send + 'static) -> Self {
-        Self(Box::new(write))
+impl<A: Serialize> Prepared<A> {
+    pub(super) fn new(mut write: impl FnMut(&mut Tx<'_>) -> Result<A> + Send + 'static) -> Self {
+        let work = move |tx: &mut Tx<'_>| {
+            let answer = text(&write(tx)?)?;
+            Ok(Some(answer).filter(|answer| answer != "null"))
+        };
+        Self {
+            work: Box::new(work),
+            answer: PhantomData,
+        }
     }
 
-    pub(super) fn write(&mut self, tx: &mut Tx<'_>) -> Result<Value> {
-        (self.0)(tx)
-    }
-
-    /// The write for the worker of bulk calls.
+    /// The write, which returns the answer as JSON.
     pub(super) fn into_work(self) -> Work {
-        self.0
+        self.work
     }
 }
 
