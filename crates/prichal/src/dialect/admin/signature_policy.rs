@@ -83,10 +83,9 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
     let mut rules = Rules::default();
     if let Some(policy) = body.get("policy").and_then(Value::as_str) {
         if Policy::preset(policy).is_none() {
-            return Err(Error::invalid(
-                "policy",
-                "The policy must be kz, ru, eu-baseline or test.",
-            ));
+            let shown: String = policy.chars().take(64).collect();
+            let why = format!("`{shown}` is not a policy: kz, ru, eu-baseline or test.");
+            return Err(Error::invalid("policy", why));
         }
         policy.clone_into(&mut rules.policy);
     }
@@ -94,7 +93,10 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         if anchors.len() > MAX_TRUST_ANCHORS {
             return Err(Error::invalid(
                 "trustAnchors",
-                format!("There may be at most {MAX_TRUST_ANCHORS} trustAnchors."),
+                format!(
+                    "There may be at most {MAX_TRUST_ANCHORS} trustAnchors, not {}.",
+                    anchors.len()
+                ),
             ));
         }
         for (n, anchor) in anchors.iter().enumerate() {
@@ -115,11 +117,10 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
     rules.indeterminate = match body.get("indeterminate").and_then(Value::as_str) {
         None | Some("accept") => Indeterminate::Accept,
         Some("refuse") => Indeterminate::Refuse,
-        Some(_) => {
-            return Err(Error::invalid(
-                "indeterminate",
-                "The indeterminate must be accept or refuse.",
-            ));
+        Some(other) => {
+            let shown: String = other.chars().take(64).collect();
+            let why = format!("`indeterminate` `{shown}` is unknown: accept, refuse.");
+            return Err(Error::invalid("indeterminate", why));
         }
     };
     Ok(rules)

@@ -5,15 +5,29 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use prichal_dialect::kontur::fault;
+use prichal_dialect::fault;
 use serde_json::{Value, json};
 
 use super::language::{Language, Localized};
 use crate::{
-    error::{Code, Error},
+    error::{Code, Error, NoRoute, RateLimit},
     http::answer::{json_text, retry_after},
     platform::Platform,
 };
+
+/// The refusals under `/api/v3`.
+pub(super) const REFUSALS: &[Code] = &[
+    Code::FileExtension,
+    Code::FileTooLarge,
+    Code::FileUnreadable,
+    Code::InvalidValue,
+    Code::IssuerUnreachable,
+    Code::KeyReused,
+    Code::LinkExpired,
+    Code::NotPaid,
+    Code::NotPermitted,
+    Code::QuotaExceeded,
+];
 
 const UNKNOWN: &str = "UNKNOWN";
 const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
@@ -41,11 +55,11 @@ pub(super) fn described(error: &Error, language: Language) -> Value {
     })
 }
 
-fn status(error: &Error, strict: bool) -> StatusCode {
+pub(super) fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
-        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::NotFound(_) | Error::NoRoute(_) => StatusCode::NOT_FOUND,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -63,10 +77,11 @@ fn status(error: &Error, strict: bool) -> StatusCode {
     }
 }
 
-fn code(error: &Error) -> &'static str {
+/// The vendor's `errorCode`.
+pub(super) fn code(error: &Error) -> &'static str {
     match error {
         Error::Unauthenticated | Error::Forbidden(_) => PERMISSION_ERROR,
-        Error::NotFound(_) | Error::NoRoute => NOT_FOUND,
+        Error::NotFound(_) | Error::NoRoute(_) => NOT_FOUND,
         Error::Refused(refusal) => match refusal.code {
             Code::LinkExpired => NOT_FOUND,
             Code::IssuerUnreachable => SERVER_ERROR,
@@ -78,7 +93,7 @@ fn code(error: &Error) -> &'static str {
             _ => VALIDATION_ERROR,
         },
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
+        Error::WrongMethod { .. } | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
         _ => VALIDATION_ERROR,
     }
 }
@@ -92,12 +107,28 @@ fn message(error: &Error, language: Language) -> String {
     let say = |wording: &Localized, args: &[&str]| wording.text(language, args);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
-        Error::Throttled { .. } => say(&TOO_MANY_FAILURES, &[]),
+        Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
-        Error::NoRoute => say(&NO_ROUTE, &[]),
-        Error::WrongMethod => say(&WRONG_METHOD, &[]),
-        Error::TooMany { .. } => say(&TOO_MANY, &[]),
+        Error::NoRoute(NoRoute { above, part, known }) => {
+            let known = known.join(", ");
+            match (part.is_empty(), known.is_empty()) {
+                (true, _) => say(&NO_SUCH_END, &[above, &known]),
+                (false, true) => say(&NO_SUCH_PART, &[part, above]),
+                (false, false) => say(&NO_ROUTE, &[part, above, &known]),
+            }
+        }
+        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&allowed.join(", ")]),
+        Error::TooMany { seconds, limit } => {
+            let seconds = seconds.to_string();
+            match limit {
+                RateLimit::Requests { most, period } => {
+                    let (most, period) = (most.to_string(), period.as_secs().to_string());
+                    say(&TOO_MANY, &[&most, &period, &seconds])
+                }
+                RateLimit::WrittenBytes(most) => say(&TOO_MUCH, &[&most.to_string(), &seconds]),
+            }
+        }
         Error::Busy => say(&BUSY, &[]),
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),
@@ -127,9 +158,14 @@ fn message(error: &Error, language: Language) -> String {
 }
 
 const TOO_MANY: Localized = Localized::new(
-    "Слишком много запросов, повторите позже.",
-    "Сұраулар тым көп, кейінірек қайталаңыз.",
-    "Too many requests, try again later.",
+    "Слишком много запросов: токену разрешено {} за {} с, повторите через {} с.",
+    "Сұраулар тым көп: токенге {} сұрауға {} с ішінде рұқсат етілген, {} с кейін қайталаңыз.",
+    "Too many requests: a token may send {} in {} seconds, try again in {} seconds.",
+);
+const TOO_MUCH: Localized = Localized::new(
+    "Компания записала слишком много: разрешено {} байт в минуту, повторите через {} с.",
+    "Компания тым көп жазды: минутына {} байтқа рұқсат етілген, {} с кейін қайталаңыз.",
+    "The company has written too much: {} bytes in a minute are allowed, try again in {} seconds.",
 );
 const QUOTA_EXCEEDED: Localized = Localized::new(
     "Квота компании исчерпана: {}.",
@@ -147,9 +183,9 @@ const UNAUTHENTICATED: Localized = Localized::new(
     "A valid token is required in the Authorization: Bearer header.",
 );
 const TOO_MANY_FAILURES: Localized = Localized::new(
-    "Слишком много неудачных попыток, повторите позже.",
-    "Сәтсіз әрекеттер тым көп, кейінірек қайталаңыз.",
-    "Too many failed attempts, try again later.",
+    "Слишком много неудачных попыток с этого адреса, повторите через {} с.",
+    "Осы мекенжайдан сәтсіз әрекеттер тым көп, {} с кейін қайталаңыз.",
+    "Too many failed attempts from this address, try again in {} seconds.",
 );
 const NO_COMPANY: Localized = Localized::new(
     "Токен не принадлежит компании с БИН.",
@@ -158,14 +194,24 @@ const NO_COMPANY: Localized = Localized::new(
 );
 const MISSING: Localized = Localized::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
 const NO_ROUTE: Localized = Localized::new(
-    "Такого метода API нет.",
-    "Мұндай API әдісі жоқ.",
-    "There is no such API method.",
+    "В API нет {} в {}, есть: {}.",
+    "API ішінде {} жоқ, {} мынадан тұрады: {}.",
+    "The API has no {} in {}, there are: {}.",
+);
+const NO_SUCH_PART: Localized = Localized::new(
+    "В API нет {} в {}.",
+    "API ішінде {} жоқ: {}.",
+    "The API has no {} in {}.",
+);
+const NO_SUCH_END: Localized = Localized::new(
+    "Сам по себе {} не метод API, в нём есть: {}.",
+    "{} өзі API әдісі емес, ол мынадан тұрады: {}.",
+    "{} alone is not a method of the API, there are: {}.",
 );
 const WRONG_METHOD: Localized = Localized::new(
-    "Этот HTTP-метод здесь не поддерживается.",
-    "Бұл HTTP әдісі мұнда қолданылмайды.",
-    "The HTTP method is not allowed here.",
+    "Этот HTTP-метод здесь не поддерживается, есть: {}.",
+    "Бұл HTTP әдісі мұнда қолданылмайды, мыналар бар: {}.",
+    "The HTTP method is not allowed here, there are: {}.",
 );
 const BUSY: Localized = Localized::new(
     "Сервер перегружен, повторите запрос позже.",

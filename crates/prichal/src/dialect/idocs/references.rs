@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
+    dialect::paths,
+    error::{Error, NoRoute, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
 
@@ -144,7 +145,18 @@ pub(super) async fn list_words(_: Company, Path(name): Path<String>) -> Result<J
         "statuses" => (document::Status::WORDS, 0),
         "route-actions" => (document::Action::WORDS, 0),
         "permissions" => (PERMISSIONS, 0),
-        _ => return Err(Error::NoRoute),
+        _ => {
+            const ABOVE: &str = "/api/v3/sync/references";
+            let lists = [
+                "document-groups",
+                "statuses",
+                "route-actions",
+                "permissions",
+            ];
+            let lists = lists.into_iter().map(str::to_owned);
+            let known = lists.chain(paths().below(ABOVE)).collect();
+            return Err(Error::NoRoute(NoRoute::new(ABOVE, &name, known)));
+        }
     };
     let numbered = (first..).zip(words);
     let items: Vec<Value> = numbered

@@ -737,7 +737,9 @@ fn entity_ref(collection: &str, id: &str) -> Result<EntityRef> {
 fn kind(collection: &str) -> Result<EntityKind> {
     EntityKind::from_collection(collection).ok_or_else(|| {
         let shown: String = collection.chars().take(64).collect();
-        Error::invalid("collection", format!("There is no collection {shown}."))
+        let known = EntityKind::collections().collect::<Vec<_>>().join(", ");
+        let why = format!("There is no collection `{shown}`: {known}.");
+        Error::invalid("collection", why)
     })
 }
 

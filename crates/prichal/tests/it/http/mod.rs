@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod conventions;
+mod errors;
 mod idempotency;
 mod memory;
 mod numbers;
