@@ -44,7 +44,7 @@ pub enum Error {
     #[error("{0}")]
     NoRoute(NoRoute),
     /// A method that a path does not have, and those that it has.
-    #[error("The method is not allowed here: {}", allowed.join(", "))]
+    #[error("The method is not allowed here{}", listed(allowed))]
     WrongMethod { allowed: Vec<&'static str> },
     /// The caller has reached a rate.
     #[error("{limit} are allowed, try again in {seconds} seconds")]
@@ -96,11 +96,18 @@ impl fmt::Display for NoRoute {
         } else {
             write!(f, "There is no `{part}` in `{above}`")?;
         }
-        match known.as_slice() {
-            [] => Ok(()),
-            known => write!(f, ": {}", known.join(", ")),
-        }
+        f.write_str(&listed(known))
     }
+}
+
+/// A colon and what there is; nothing if that is not known.
+pub fn listed<T: AsRef<str>>(known: &[T]) -> String {
+    let mut text = String::new();
+    for (n, one) in known.iter().enumerate() {
+        text.push_str(if n == 0 { ": " } else { ", " });
+        text.push_str(one.as_ref());
+    }
+    text
 }
 
 /// The rate that a caller has reached.
@@ -327,6 +334,8 @@ pub struct Refusal {
     pub message: String,
     /// Details by the name of the violated constraint.
     pub constraints: Map<String, Value>,
+    /// The used and the allowed bytes of an exceeded quota.
+    pub quota: Option<(i64, i64)>,
     /// True if the answer has the lists of faults even when they are empty, as the vendor's has for some refusals.
     pub with_lists: bool,
 }
@@ -337,6 +346,7 @@ impl Error {
             code,
             message: message.into(),
             constraints: Map::new(),
+            quota: None,
             with_lists: false,
         })
     }
@@ -353,6 +363,7 @@ impl Error {
             code,
             message: message.into(),
             constraints,
+            quota: None,
             with_lists: true,
         })
     }

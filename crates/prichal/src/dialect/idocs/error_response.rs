@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::language::{Language, Localized};
 use crate::{
-    error::{Code, Error, NoRoute, RateLimit},
+    error::{Code, Error, NoRoute, RateLimit, listed},
     http::answer::{json_text, retry_after},
     platform::Platform,
 };
@@ -111,14 +111,14 @@ fn message(error: &Error, language: Language) -> String {
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
         Error::NoRoute(NoRoute { above, part, known }) => {
-            let known = known.join(", ");
-            match (part.is_empty(), known.is_empty()) {
-                (true, _) => say(&NO_SUCH_END, &[above, &known]),
-                (false, true) => say(&NO_SUCH_PART, &[part, above]),
-                (false, false) => say(&NO_ROUTE, &[part, above, &known]),
+            let known = listed(known);
+            if part.is_empty() {
+                say(&NO_SUCH_END, &[above, &known])
+            } else {
+                say(&NO_ROUTE, &[part, above, &known])
             }
         }
-        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&allowed.join(", ")]),
+        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&listed(allowed)]),
         Error::TooMany { seconds, limit } => {
             let seconds = seconds.to_string();
             match limit {
@@ -138,7 +138,9 @@ fn message(error: &Error, language: Language) -> String {
             Code::IssuerUnreachable => say(&NO_ISSUER, &[&refusal.message]),
             Code::QuotaExceeded => {
                 let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
-                say(&QUOTA_EXCEEDED, &[&names.join(", ")])
+                let (used, allowed) = refusal.quota.unwrap_or_default();
+                let (used, allowed) = (used.to_string(), allowed.to_string());
+                say(&QUOTA_EXCEEDED, &[&names.join(", "), &used, &allowed])
             }
             _ => refusal.message.clone(),
         },
@@ -168,9 +170,9 @@ const TOO_MUCH: Localized = Localized::new(
     "The company has written too much: {} bytes in a minute are allowed, try again in {} seconds.",
 );
 const QUOTA_EXCEEDED: Localized = Localized::new(
-    "Квота компании исчерпана: {}.",
-    "Компанияның квотасы таусылды: {}.",
-    "The quota of {} is used up.",
+    "Квота компании исчерпана: {}, занято {} из {} байт.",
+    "Компанияның квотасы таусылды: {}, {} / {} байт пайдаланылған.",
+    "The quota of {} is used up: {} of {} bytes are used.",
 );
 const NO_ISSUER: Localized = Localized::new(
     "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
@@ -194,24 +196,19 @@ const NO_COMPANY: Localized = Localized::new(
 );
 const MISSING: Localized = Localized::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
 const NO_ROUTE: Localized = Localized::new(
-    "В API нет {} в {}, есть: {}.",
-    "API ішінде {} жоқ, {} мынадан тұрады: {}.",
-    "The API has no {} in {}, there are: {}.",
-);
-const NO_SUCH_PART: Localized = Localized::new(
-    "В API нет {} в {}.",
-    "API ішінде {} жоқ: {}.",
-    "The API has no {} in {}.",
+    "В API нет {} в {}{}.",
+    "API ішінде {} жоқ, {} құрамы{}.",
+    "The API has no {} in {}{}.",
 );
 const NO_SUCH_END: Localized = Localized::new(
-    "Сам по себе {} не метод API, в нём есть: {}.",
-    "{} өзі API әдісі емес, ол мынадан тұрады: {}.",
-    "{} alone is not a method of the API, there are: {}.",
+    "Сам по себе {} не метод API{}.",
+    "{} өзі API әдісі емес{}.",
+    "{} alone is not a method of the API{}.",
 );
 const WRONG_METHOD: Localized = Localized::new(
-    "Этот HTTP-метод здесь не поддерживается, есть: {}.",
-    "Бұл HTTP әдісі мұнда қолданылмайды, мыналар бар: {}.",
-    "The HTTP method is not allowed here, there are: {}.",
+    "Этот HTTP-метод здесь не поддерживается{}.",
+    "Бұл HTTP әдісі мұнда қолданылмайды{}.",
+    "The HTTP method is not allowed here{}.",
 );
 const BUSY: Localized = Localized::new(
     "Сервер перегружен, повторите запрос позже.",

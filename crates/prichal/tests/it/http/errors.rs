@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, POINTS, RUNS, SCRIPTS},
-    document_exchange::{DocumentExchange, reason},
+    document_exchange::{DocumentExchange, RECALL, reason},
     hub::{Answer, Caller, CapturedLog, Hub},
     integration::Integration,
 };
@@ -150,6 +150,10 @@ async fn the_administration_has_its_own_words() {
     ] {
         says(&admin.put(path, body).await, 400, &[words]);
     }
+    let taken = admin
+        .post("/admin/v1/workspaces", json!({ "name": "acme" }))
+        .await;
+    says(&taken, 409, &["A workspace named `acme` exists already"]);
     let list = "/admin/v1/quarantine?kind=runs";
     let words = "The value 'runs' of 'kind' is not run, delivery, tick,";
     says(&admin.get(list).await, 400, &[words]);
@@ -207,13 +211,17 @@ async fn a_path_that_does_not_exist_is_answered_with_those_that_do() {
         (
             &english,
             "/api/v3/sync/references/status",
-            "The API has no status in /api/v3/sync/references, there are: document-groups, statuses, route-actions, permissions, ",
+            "The API has no status in /api/v3/sync/references: document-groups, statuses, route-actions, permissions, ",
         ),
-        (&us.api, "/api/v3/sync/external", "есть: "),
+        (
+            &us.api,
+            "/api/v3/sync/external",
+            "Сам по себе /api/v3/sync/external не метод API: documents-query, ",
+        ),
         (
             &us.api,
             "/api/v3/sync/nowhere",
-            "В API нет nowhere в /api/v3/sync, есть: blobs, bulk, external",
+            "В API нет nowhere в /api/v3/sync: blobs, bulk, external",
         ),
     ] {
         says(&caller.get(path).await, 404, &[words]);
@@ -257,6 +265,21 @@ async fn a_wrong_method_is_answered_with_the_right_ones() {
         allowed.sort_unstable();
         assert_eq!(header, allowed, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_wrong_status_of_a_document_is_answered_with_the_right_ones() {
+    let exchange = DocumentExchange::new().await;
+    let us = exchange.company(0).await;
+    let draft = us.draft().await;
+    let refused = us.act(RECALL, &draft, json!({ "reason": "нет" })).await;
+    assert_eq!(
+        (refused.status, reason(&refused).as_str()),
+        (
+            400,
+            "Действие недоступно для документа в статусе DRAFT, доступно в SENT_BY_SENDER."
+        )
+    );
 }
 
 #[tokio::test]
