@@ -98,18 +98,19 @@ pub(crate) fn refuse_unknown(
         .collect();
     let inner: Vec<&str> = opts.iter().map(|field| field.name).collect();
     let outer = body.keys().filter(|name| !known.contains(&name.as_str()));
-    let outer = outer.map(|name| (String::new(), name));
+    let outer = outer.map(|name| (String::new(), name, &known));
     let given = member(body, "opts").and_then(Value::as_object);
     let given = given.into_iter().flat_map(Map::keys);
     let given = given.filter(|name| !inner.contains(&name.as_str()));
-    let given = given.map(|name| ("opts.".to_owned(), name));
+    let given = given.map(|name| ("opts.".to_owned(), name, &inner));
     let faults: Vec<Fault> = outer
         .chain(given)
         .take(20)
-        .map(|(prefix, name)| {
+        .map(|(prefix, name, known)| {
             let shown: String = name.chars().take(64).collect();
             let path = format!("{prefix}{shown}");
-            Fault::rule(path.as_str(), format!("There is no field {path}."))
+            let why = format!("There is no field `{path}`: {}.", known.join(", "));
+            Fault::rule(path.as_str(), why)
         })
         .collect();
     if faults.is_empty() {

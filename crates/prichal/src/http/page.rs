@@ -29,10 +29,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
         let query = Query::of(parts);
         let offset = query.number("offset")?.unwrap_or(0);
         if offset < 0 {
-            return Err(Error::invalid(
-                "offset",
-                "The value of 'offset' must not be negative.",
-            ));
+            let why = format!("The value of 'offset' must be at least 0, not {offset}.");
+            return Err(Error::invalid("offset", why));
         }
         Ok(Self {
             offset,
@@ -91,10 +89,10 @@ impl Query {
     pub fn limit(&self) -> Result<i64> {
         match self.number("limit")? {
             None => Ok(DEFAULT_LIMIT),
-            Some(limit) if limit < 1 => Err(Error::invalid(
-                "limit",
-                "The value of 'limit' must be at least 1.",
-            )),
+            Some(limit) if limit < 1 => {
+                let why = format!("The value of 'limit' must be at least 1, not {limit}.");
+                Err(Error::invalid("limit", why))
+            }
             Some(limit) => Ok(limit.min(MAX_LIMIT)),
         }
     }

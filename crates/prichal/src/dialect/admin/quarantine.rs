@@ -108,7 +108,11 @@ pub(super) async fn list_quarantine(
     };
     let filter = Filter {
         workspace,
-        kind: query.read("kind", "a kind of work", Kind::from_name)?,
+        kind: query.read(
+            "kind",
+            &Kind::ALL.map(Kind::name).join(", "),
+            Kind::from_name,
+        )?,
         before: query.read("before", "an id", |text| Uuid::try_parse(text).ok())?,
     };
     let limit = query.limit()?;

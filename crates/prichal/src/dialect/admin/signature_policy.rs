@@ -53,7 +53,7 @@ static POLICIES: Words = Words {
 };
 
 static INDETERMINATE: Words = Words {
-    name: "indeterminate",
+    name: "treatment",
     words: &["accept", "refuse"],
 };
 

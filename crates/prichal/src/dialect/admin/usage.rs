@@ -124,7 +124,7 @@ fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
         let shown: String = name.chars().take(64).collect();
         return Err(Error::invalid(
             &shown,
-            format!("There is no quota {shown}."),
+            format!("There is no quota `{shown}`: {}.", names.join(", ")),
         ));
     }
     let mut quotas = [None; KINDS];
@@ -132,10 +132,11 @@ fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
         *quota = match body.get(name) {
             None | Some(Value::Null) => None,
             Some(value) => Some(value.as_i64().filter(|bytes| *bytes >= 0).ok_or_else(|| {
-                Error::invalid(
-                    name,
-                    format!("The {name} must be a whole number of bytes, or null."),
-                )
+                let given = value.to_string().chars().take(64).collect::<String>();
+                let why = format!(
+                    "The {name} must be a whole number of bytes, at least 0, or null, not {given}."
+                );
+                Error::invalid(name, why)
             })?),
         };
     }

@@ -154,10 +154,12 @@ pub(super) async fn create_workspace(
             new.id = workspace::awaited_id(tx.conn()?, bin)?;
         }
         if !workspace::insert(tx, &new)? {
-            return Err(Error::refused(
-                Code::Conflict,
-                "A workspace with this name or this bin exists already",
-            ));
+            let has_name = workspace::find(tx.conn()?, &new.name)?.is_some();
+            let what = match &new.bin {
+                Some(bin) if !has_name => format!("A workspace with the bin {bin} exists already"),
+                _ => format!("A workspace named `{}` exists already", new.name),
+            };
+            return Err(Error::refused(Code::Conflict, what));
         }
         let model = WorkspaceModel::from(&new);
         let text = serde_json::to_string(&model).map_err(Error::internal)?;

@@ -345,7 +345,9 @@ async fn other_verb<R: Resource>(
     let mut response = if tenant.is_lookup {
         look_up::<R>(&tenant, &headers, &body).await
     } else {
-        Err(Error::WrongMethod)
+        Err(Error::WrongMethod {
+            allowed: vec!["GET", "HEAD", "POST", "LOOKUP"],
+        })
     }
     .into_response();
     // The router would leave LOOKUP out.
@@ -444,10 +446,13 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
         }
         None | Some("" | "application/json" | "text/json" | "text/plain") => parse_json(body),
         Some(kind) if kind.ends_with("+json") => parse_json(body),
-        Some(_) => Err(Error::refused(
-            Code::MediaType,
-            "The Content-Type must be application/json, or a form whose field data holds the JSON",
-        )),
+        Some(kind) => {
+            let shown: String = kind.chars().take(64).collect();
+            let what = format!(
+                "The Content-Type must be application/json, or a form whose field `data` holds the JSON, not {shown}"
+            );
+            Err(Error::refused(Code::MediaType, what))
+        }
     }
 }
 
@@ -523,7 +528,7 @@ pub(super) fn page(query: &Query) -> Result<(i64, i64)> {
         if (0..=max).contains(&given) {
             Ok(given)
         } else {
-            let why = format!("The value of '{name}' must be 0 to {max}.");
+            let why = format!("The value of '{name}' must be 0 to {max}, not {given}.");
             Err(Error::invalid(name, why))
         }
     };

@@ -232,7 +232,8 @@ pub(super) async fn start_svcscript(
         .find(|name| *name != "code" && !name.starts_with("startparam"));
     if let Some(name) = unknown {
         let shown: String = name.chars().take(64).collect();
-        let why = format!("There is no field {shown}.");
+        let why =
+            format!("There is no field `{shown}`: code, startparam1 to startparam{MAX_PARAMS}.");
         return Err(Error::invalid(shown, why));
     }
     let loaded = load(&tenant.app, tenant.workspace, &code).await?;
@@ -324,7 +325,7 @@ pub(super) async fn list_svcscript_runtimes(
     let filter = read_filter(query.text("filter"))?;
     let shape = shape(&NAMES, &query)?;
     if query.text("order").is_some() {
-        let why = "order: runs are listed newest first.";
+        let why = "order: leave it out, runs are always listed newest first.";
         return Err(Error::invalid("order", why));
     }
     let (offset, limit) = page(&query)?;
@@ -377,7 +378,7 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
             "status" => {
                 let status = Status::from_name(text);
                 let status =
-                    status.ok_or_else(|| wrong("is not queued, deferred, finished or failed"))?;
+                    status.ok_or_else(|| wrong("must be queued, deferred, finished or failed"))?;
                 filter.status = Some(status);
             }
             "integrationPointId" => {
@@ -385,7 +386,9 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
                 filter.channel = Some(id);
             }
             _ => {
-                let why = format!("filter: there is no field {shown}.");
+                let why = format!(
+                    "filter: there is no field `{shown}`: id, code, status, integrationPointId."
+                );
                 return Err(Error::invalid("filter", why));
             }
         }

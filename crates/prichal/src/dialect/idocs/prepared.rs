@@ -65,7 +65,14 @@ pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
     match refusal {
         Refusal::NotVisible => missing(company, id),
         Refusal::WrongKind => company.refuse(&WRONG_KIND, &[]),
-        Refusal::WrongStatus(status) => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::WrongStatus {
+            status,
+            allowed: [],
+        } => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::WrongStatus { status, allowed } => {
+            let allowed: Vec<&str> = allowed.iter().map(|status| status.name()).collect();
+            company.refuse(&NOT_THIS_STATUS, &[status.name(), &allowed.join(", ")])
+        }
         Refusal::NotYourTurn => company.refuse(&NOT_YOUR_TURN, &[]),
         Refusal::WrongAction(action) => company.refuse(&WRONG_ACTION, &[action.name()]),
         Refusal::InternalFirst => company.refuse(&INTERNAL_FIRST, &[]),
@@ -93,6 +100,11 @@ const WRONG_STATUS: Localized = Localized::new(
     "Действие недоступно для документа в статусе {}.",
     "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды.",
     "This cannot be done with a document in the status {}.",
+);
+const NOT_THIS_STATUS: Localized = Localized::new(
+    "Действие недоступно для документа в статусе {}, доступно в {}.",
+    "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды, болатын мәртебелер: {}.",
+    "This cannot be done with a document in the status {}, only in {}.",
 );
 const NOT_YOUR_TURN: Localized = Localized::new(
     "Маршрут сейчас не ждёт действия этого сотрудника.",
