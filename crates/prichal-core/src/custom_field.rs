@@ -14,8 +14,12 @@ use crate::{
 /// The fields of a workspace's settings: the declarations of custom fields by kind of entity, and the region of phone
 /// numbers without a country code.
 pub const SETTINGS: &[Field] = &[
-    Field::new("customFields", Type::Object(BY_ENTITY)).or(Preset::Object),
-    Field::new("phoneRegion", Type::Enum(&REGIONS)).or(Preset::Text("RU")),
+    Field::new("customFields", Type::Object(BY_ENTITY))
+        .or(Preset::Object)
+        .doc("The declarations of custom fields, by kind of entity."),
+    Field::new("phoneRegion", Type::Enum(&REGIONS))
+        .or(Preset::Text("RU"))
+        .doc("The country of phone numbers without a plus."),
 ];
 
 /// The region of a workspace's phone numbers, from its settings.
@@ -37,33 +41,48 @@ const BY_ENTITY: &[Field] = &[
 ];
 
 const fn of(entity: &'static str) -> Field {
-    Field::new(entity, Type::Elements(&CUSTOM_FIELD))
+    Field::new(entity, Type::Elements(&CUSTOM_FIELD)).doc("The custom fields of this kind.")
 }
 
 /// The declaration of a custom field.
 pub static CUSTOM_FIELD: Elements = Elements::new(
     Key::TextOrFresh,
     &[
-        Field::new("name", Type::Text),
-        Field::new("description", Type::Text),
-        Field::new("type", Type::Enum(&TYPE)).or(Preset::Text("text")),
-        Field::new("hidden", Type::Bool).or(Preset::False),
-        Field::new("readOnly", Type::Bool).or(Preset::False),
-        Field::new("permanent", Type::Bool).or(Preset::False),
-        Field::new("options", Type::Elements(&OPTIONS)).or(Preset::List),
-        Field::new("catalogId", Type::Guid),
-        Field::new("integrationId", Type::Guid),
-        Field::new("uiSettings", Type::Free).or(Preset::Object),
-        Field::new("version", Type::Any),
+        Field::new("name", Type::Text).doc("The name for people."),
+        Field::new("description", Type::Text).doc("A description."),
+        Field::new("type", Type::Enum(&TYPE))
+            .or(Preset::Text("text"))
+            .doc("The type of the values."),
+        Field::new("hidden", Type::Bool)
+            .or(Preset::False)
+            .doc("True if the field is not shown."),
+        Field::new("readOnly", Type::Bool)
+            .or(Preset::False)
+            .doc("True if users may not change the value."),
+        Field::new("permanent", Type::Bool)
+            .or(Preset::False)
+            .doc("True if users may not remove the field."),
+        Field::new("options", Type::Elements(&OPTIONS))
+            .or(Preset::List)
+            .doc("The options of `select` and `multiSelect`."),
+        Field::new("catalogId", Type::Guid)
+            .doc("The catalog of `selectFromCatalog` and `multiSelectFromCatalog`."),
+        Field::new("integrationId", Type::Guid).doc("The integration that the field belongs to."),
+        Field::new("uiSettings", Type::Free)
+            .or(Preset::Object)
+            .doc("Settings of the user interface."),
+        Field::new("version", Type::Any).doc("The version of the declaration."),
     ],
 );
 
 static OPTIONS: Elements = Elements::new(
     Key::TextOrFresh,
     &[
-        Field::new("name", Type::Text),
-        Field::new("color", Type::Text),
-        Field::new("order", Type::Int).or(Preset::Zero),
+        Field::new("name", Type::Text).doc("The name for people."),
+        Field::new("color", Type::Text).doc("The colour."),
+        Field::new("order", Type::Int)
+            .or(Preset::Zero)
+            .doc("The place among the options."),
     ],
 );
 

@@ -67,21 +67,29 @@ pub const fn fields(kind: EntityKind) -> &'static [Field] {
     }
 }
 
-const NAME: Field = Field::new("name", Type::Text);
-const REGION: Field = Field::new("regionCode", Type::Text);
-const CUSTOM_FIELDS: Field = Field::new("customFields", Type::Free).or(Preset::Object);
-const TAGS: Field = list("tags", Type::Texts);
-const ASSIGNED_USER: Field = Field::new("assignedToUserId", Type::Guid);
-const ASSIGNED_GROUP: Field = none_id("assignedToGroupId");
-const MESSENGERS: Field = list("messengerContacts", Type::Elements(&CHANNELS));
-const PHONES: Field = list("phones", Type::Elements(&CHANNELS));
-const EMAILS: Field = list("emails", Type::Elements(&CHANNELS));
+const NAME: Field = Field::new("name", Type::Text).doc("The name.");
+const REGION: Field = Field::new("regionCode", Type::Text).doc("The code of the region.");
+const CUSTOM_FIELDS: Field = Field::new("customFields", Type::Free)
+    .or(Preset::Object)
+    .doc("Values of custom fields, by the ids of the fields in the settings.");
+const TAGS: Field = list("tags", Type::Texts).doc("Tags.");
+const ASSIGNED_USER: Field =
+    Field::new("assignedToUserId", Type::Guid).doc("The responsible user.");
+const ASSIGNED_GROUP: Field =
+    none_id("assignedToGroupId").doc("The responsible group. Zeros stand for none.");
+const MESSENGERS: Field =
+    list("messengerContacts", Type::Elements(&CHANNELS)).doc("Names in messengers.");
+const PHONES: Field = list("phones", Type::Elements(&CHANNELS)).doc("Phone numbers.");
+const EMAILS: Field = list("emails", Type::Elements(&CHANNELS)).doc("E-mail addresses.");
 
 const NAMED: &[Field] = &[NAME, CUSTOM_FIELDS];
-const NOTIFICATION: &[Field] = &[Field::new("text", Type::Text), CUSTOM_FIELDS];
+const NOTIFICATION: &[Field] = &[
+    Field::new("text", Type::Text).doc("The text."),
+    CUSTOM_FIELDS,
+];
 
 const CONTACT: &[Field] = &[
-    Field::new("position", Type::Text),
+    Field::new("position", Type::Text).doc("The position in the company."),
     NAME,
     MESSENGERS,
     PHONES,
@@ -92,10 +100,10 @@ const CONTACT: &[Field] = &[
 ];
 
 const COMPANY: &[Field] = &[
-    Field::new("inn", Type::Text),
-    Field::new("kpp", Type::Text),
+    Field::new("inn", Type::Text).doc("The number of the taxpayer."),
+    Field::new("kpp", Type::Text).doc("The code of the reason for the registration."),
     NAME,
-    Field::new("description", Type::Text),
+    Field::new("description", Type::Text).doc("A description."),
     MESSENGERS,
     PHONES,
     EMAILS,
@@ -108,22 +116,24 @@ const DEAL: &[Field] = &[
     NAME,
     ASSIGNED_USER,
     ASSIGNED_GROUP,
-    Field::new("workflowId", Type::Guid),
-    Field::new("stageId", Type::Int).or(Preset::Zero),
+    Field::new("workflowId", Type::Guid).doc("The workflow of the deal."),
+    Field::new("stageId", Type::Int)
+        .or(Preset::Zero)
+        .doc("The stage in the workflow."),
     CUSTOM_FIELDS,
 ];
 
 const TASK: &[Field] = &[
-    Field::new("date", Type::Moment),
-    Field::new("text", Type::Text),
-    none_id("typeId"),
-    list("contactIds", Type::Guids),
-    flag("isCompleted"),
-    list("supervisors", Type::Values),
+    Field::new("date", Type::Moment).doc("The time at which the task is due."),
+    Field::new("text", Type::Text).doc("The text."),
+    none_id("typeId").doc("The type of the task. Zeros stand for none."),
+    list("contactIds", Type::Guids).doc("The contacts of the task."),
+    flag("isCompleted").doc("True if the task is completed."),
+    list("supervisors", Type::Values).doc("The supervisors."),
     ASSIGNED_USER,
     ASSIGNED_GROUP,
-    list("attachmentFileIds", Type::Guids),
-    flag("sendToExternalChannels"),
+    list("attachmentFileIds", Type::Guids).doc("The ids of attached files."),
+    flag("sendToExternalChannels").doc("True if the task is shown outside of the application."),
     CUSTOM_FIELDS,
 ];
 
@@ -131,22 +141,31 @@ const ROLE: &[Field] = &[
     NAME,
     ACCESS_RIGHTS,
     // The routes that the role opens in the channels' dialect (`docs/contracts/era.md §5`).
-    Field::new("routes", Type::Objects(ROUTE)),
+    Field::new("routes", Type::Objects(ROUTE)).doc("The routes that the role opens to channels."),
     CUSTOM_FIELDS,
 ];
 
-const ROUTE: &[Field] = &[list("methods", Type::Texts), Field::new("url", Type::Text)];
+const ROUTE: &[Field] = &[
+    list("methods", Type::Texts).doc("The methods, or `*` for all."),
+    Field::new("url", Type::Text).doc("The path, such as `/rest/v1/service/svcscripts`."),
+];
 
-const ACCESS_RIGHTS: Field = list("accessRights", Type::Elements(&RIGHTS));
+const ACCESS_RIGHTS: Field = list("accessRights", Type::Elements(&RIGHTS)).doc("Rights by name.");
 
-static RIGHTS: Elements = Elements::new(Key::Text, &[Field::new("level", Type::Int)]);
+static RIGHTS: Elements = Elements::new(
+    Key::Text,
+    &[Field::new("level", Type::Int)
+        .doc("1 for the head of a group, 2 for that of the organisation.")],
+);
 
 /// Phones, e-mails and messengers. Only some of their types are documented, so any word is accepted.
 static CHANNELS: Elements = Elements::new(
     Key::Guid,
     &[
-        Field::new("type", Type::Text).or(Preset::Text("unknown")),
-        Field::new("value", Type::Text),
+        Field::new("type", Type::Text)
+            .or(Preset::Text("unknown"))
+            .doc("`work`, `unknown` or another word."),
+        Field::new("value", Type::Text).doc("The number, address or name."),
     ],
 );
 
@@ -171,14 +190,21 @@ pub const fn inner_links(kind: EntityKind) -> Option<(&'static str, EntityKind)>
     }
 }
 
-const fn links_field(kind: EntityKind) -> Option<Field> {
-    const CONTACT_LINKS: &[Field] = &[Field::new("companyIds", Type::Guids)];
-    const COMPANY_LINKS: &[Field] = &[Field::new("contactIds", Type::Guids)];
-    match kind {
-        EntityKind::Contact => Some(Field::new("links", Type::Object(CONTACT_LINKS))),
-        EntityKind::Company => Some(Field::new("links", Type::Object(COMPANY_LINKS))),
-        _ => None,
-    }
+/// The member of the inner links.
+pub const fn links_field(kind: EntityKind) -> Option<Field> {
+    const CONTACT_LINKS: &[Field] = &[Field::new("companyIds", Type::Guids)
+        .shown()
+        .doc("The ids of the companies.")];
+    const COMPANY_LINKS: &[Field] = &[Field::new("contactIds", Type::Guids)
+        .shown()
+        .doc("The ids of the contacts.")];
+    let links = match kind {
+        EntityKind::Contact => CONTACT_LINKS,
+        EntityKind::Company => COMPANY_LINKS,
+        _ => return None,
+    };
+    let links = Field::new("links", Type::Object(links));
+    Some(links.shown().doc("The linked entities."))
 }
 
 /// Reads the model that a client sent and fills in the defaults.

@@ -8,7 +8,7 @@ mod setup;
 mod url;
 mod webhook;
 
-pub use instance::{Features, Instance, Secrets, Setting};
+pub use instance::{Features, INSTANCE, INSTANCE_STATE, Instance, STATUSES, Secrets, Setting};
 pub use manifest::{MANIFEST, Manifest};
 pub use secret::{SIGNING_SECRET, Secret};
 pub use setup::{Setup, setup};

@@ -28,11 +28,26 @@ words! {
     Op { Add "add", Remove "remove", Replace "replace", Move "move", Copy "copy", Test "test" }
 }
 
-/// The verbs that an operation may have.
-static OPERATIONS: Words = Words {
+/// The verbs that are carried out.
+static VERBS: Words = Words {
     name: "operation",
     words: &["add", "remove", "replace"],
 };
+const OP: Field = Field::new("op", Type::Enum(&VERBS))
+    .required()
+    .doc("The verb, in either case.");
+const PATH: Field = Field::new("path", Type::Text)
+    .required()
+    .doc("The JSON pointer of the member. Elements of lists are addressed by their id.")
+    .example("/webHooks");
+const VALUE: Field = Field::new("value", Type::Any).doc("The value of `add` and `replace`.");
+const OPERATIONS: Field = Field::new("operations", Type::Objects(OPERATION))
+    .required()
+    .items(MAX_OPERATIONS)
+    .doc("The operations, in their order. All are applied, or none.");
+const OPERATION: &[Field] = &[OP, PATH, VALUE];
+/// The members of the body of a PATCH.
+pub const ENVELOPE: &[Field] = &[OPERATIONS];
 
 /// One operation of the envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,8 +157,8 @@ impl From<Vec<Fault>> for Refusal {
 /// Reads the envelope. Only its own form is judged here; [`apply`] judges the operations.
 pub fn parse(body: &Value) -> Result<Vec<Operation>, Vec<Fault>> {
     let object = schema::object(body)?;
-    let Some(list) = member(object, "operations").filter(|value| !value.is_null()) else {
-        return Err(vec![Fault::required("operations")]);
+    let Some(list) = member(object, OPERATIONS.name).filter(|value| !value.is_null()) else {
+        return Err(vec![Fault::required(OPERATIONS.name)]);
     };
     let Some(list) = list.as_array() else {
         return Err(vec![Fault::wrong_type(
@@ -172,15 +187,15 @@ fn operation(n: usize, sent: &Value) -> Result<Operation, Vec<Fault>> {
         Some(Value::String(text)) => Ok((text.clone(), path)),
         Some(other) => Err(vec![Fault::wrong_type(&path, other, Type::Text)]),
     };
-    let (word, op_path) = text("op", at(".op"))?;
+    let (word, op_path) = text(OP.name, at(".op"))?;
     let Some(op) = Op::from_name(&word) else {
-        return Err(vec![Fault::unknown_word(&op_path, &word, &OPERATIONS)]);
+        return Err(vec![Fault::unknown_word(&op_path, &word, &VERBS)]);
     };
-    let (path, _) = text("path", at(".path"))?;
+    let (path, _) = text(PATH.name, at(".path"))?;
     Ok(Operation {
         op,
         path,
-        value: member(object, "value").cloned().unwrap_or_default(),
+        value: member(object, VALUE.name).cloned().unwrap_or_default(),
         sent: sent.clone(),
     })
 }

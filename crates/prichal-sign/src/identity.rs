@@ -112,23 +112,32 @@ impl Role {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CertificateFacts))]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
+    /// The name of the holder.
     pub subject: String,
+    /// The name of the issuer.
     pub issuer: String,
     /// Hexadecimal.
     pub serial: String,
     /// The common name, else surname and given name, else the organisation.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub name: Option<String>,
+    /// The IIN of the holder.
     #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>))]
     pub iin: Option<Iin>,
+    /// The BIN of the holder.
     #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>))]
     pub bin: Option<Bin>,
+    /// The INN of the holder.
     #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>))]
     pub inn: Option<Inn>,
+    /// The roles of the holder.
     pub roles: Vec<Role>,
+    /// The algorithm of the key.
     pub key_algorithm: String,
+    /// The begin of the certificate's validity.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub not_before: Time,
+    /// The end of the certificate's validity.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub not_after: Time,
 }

@@ -5,6 +5,7 @@ use crate::identity::Facts;
 use crate::time::Time;
 use serde::Serialize;
 
+/// The verdict on a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureVerdict))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -65,6 +66,7 @@ impl SubIndication {
     }
 }
 
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureStepStatus))]
 #[serde(rename_all = "lowercase")]
@@ -79,9 +81,13 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureStep))]
 pub struct Step {
+    /// The number of the step, from 1.
     pub step: u8,
+    /// The name of the step.
     pub name: &'static str,
+    /// The outcome.
     pub status: Status,
+    /// The reason for the outcome.
     pub reason: String,
 }
 
@@ -115,7 +121,9 @@ pub const STEPS: [&str; 21] = [
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignerReport))]
 #[serde(rename_all = "camelCase")]
 pub struct SignerReport {
+    /// The verdict on the signature of this signer.
     pub verdict: Verdict,
+    /// The reason for a verdict other than `TOTAL_PASSED`.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub sub_indication: Option<SubIndication>,
     /// `None` if the signer's certificate was not found.
@@ -142,6 +150,7 @@ pub struct SignerReport {
     pub unchecked: Vec<Unchecked>,
     /// The revocation lists, OCSP responses and time-stamps that support the verdict.
     pub evidence: Vec<String>,
+    /// Signatures of signatures.
     pub counter_signatures: Vec<CounterSignature>,
 }
 
@@ -161,14 +170,19 @@ pub enum Unchecked {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CounterSignature))]
 #[serde(rename_all = "camelCase")]
 pub struct CounterSignature {
+    /// The verdict on the counter-signature.
     pub verdict: Verdict,
+    /// The reason for a verdict other than `TOTAL_PASSED`.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub sub_indication: Option<SubIndication>,
+    /// The certificate of its signer, if it was found.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub certificate: Option<Facts>,
+    /// The reason for the verdict.
     pub reason: String,
 }
 
+/// The kind of missing evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureNeedKind))]
 #[serde(rename_all = "lowercase")]
@@ -200,6 +214,7 @@ pub enum Cause {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureNeed))]
 #[serde(rename_all = "camelCase")]
 pub struct Need {
+    /// The kind of evidence.
     pub kind: NeedKind,
     #[serde(skip)]
     pub cause: Cause,
@@ -223,13 +238,19 @@ pub struct Need {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureReport))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// The verdict: the worst of all signers, or that of the required one.
     pub verdict: Verdict,
+    /// The reason for a verdict other than `TOTAL_PASSED`.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub sub_indication: Option<SubIndication>,
+    /// The name of the policy.
     pub policy: String,
+    /// The time of the check.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
+    /// The signers.
     pub signers: Vec<SignerReport>,
+    /// The evidence that is missing.
     pub needs: Vec<Need>,
     /// Needs for revocation data newer than the embedded data of the last hour. They are worth a look-up in stored
     /// evidence, and no fetch.

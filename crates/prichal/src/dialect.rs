@@ -29,7 +29,7 @@ use futures_util::future::BoxFuture;
 use prichal_core::id::WorkspaceId;
 use prichal_store::usage;
 use tower::util::MapRequest;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, Paths as Routes};
 use utoipa_axum::router::OpenApiRouter;
 
 use self::{error_table::Errors, path_tree::PathTree};
@@ -185,12 +185,14 @@ impl Dialect {
         DIALECTS.iter().copied().find(|dialect| dialect.owns(path))
     }
 
-    /// The routes, with their errors rendered, and their part of the OpenAPI description.
-    fn routes(&self, app: &App) -> (Router<App>, OpenApi) {
+    /// The routes, with their errors rendered, their paths, and their part of the OpenAPI description.
+    fn routes(&self, app: &App) -> (Router<App>, Routes, OpenApi) {
         let (router, mut api) = (self.router)(app).split_for_parts();
         let router = guard_methods(router, self.guard);
+        let routes = api.paths.clone();
         (self.describe)(&mut api);
-        ((self.render_errors)(router, self.name, app), api)
+        let router = (self.render_errors)(router, self.name, app);
+        (router, routes, api)
     }
 }
 
@@ -266,20 +268,21 @@ pub fn router(app: App) -> Router {
         },
     };
     let mut router = Router::new();
-    let (mut apis, mut lenient) = (Vec::new(), Vec::new());
+    let (mut apis, mut all, mut lenient) = (Vec::new(), Vec::new(), Vec::new());
     for dialect in DIALECTS {
-        let (part, api) = dialect.routes(&app);
+        let (part, routes, api) = dialect.routes(&app);
         router = router.merge(part);
         if dialect.has_lenient_paths {
-            lenient.extend(api.paths.paths.keys().cloned());
+            lenient.extend(routes.paths.keys().cloned());
         }
+        all.push(routes);
         apis.push(openapi::Part {
             name: dialect.document,
             title: dialect.title,
             api,
         });
     }
-    PATHS.get_or_init(|| PathTree::new(apis.iter().map(|part| &part.api)));
+    PATHS.get_or_init(|| PathTree::new(&all));
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
     let router = router

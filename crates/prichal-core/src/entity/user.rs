@@ -30,54 +30,72 @@ static STATUS: Words = Words {
 };
 
 pub(super) const FIELDS: &[Field] = &[
-    none_id("groupId"),
+    none_id("groupId").doc("The group of the user. Zeros stand for none."),
     // The name is composed of its three parts. The client's value counts only if all parts are absent.
-    NAME.fixed(),
-    Field::new("login", Type::Text).required(),
-    Field::new("firstName", Type::Text),
-    Field::new("middleName", Type::Text),
-    Field::new("lastName", Type::Text),
-    flag("isAdmin"),
-    flag("isHidden"),
-    flag("isAuthorized").server(),
-    Field::new("status", Type::Enum(&STATUS)).or(Preset::Text("inactive")),
-    Field::new("settings", Type::Object(SETTINGS)).or(Preset::Object),
+    NAME.fixed().doc(
+        "The last, first and middle name, or the name that was sent if there are none of these.",
+    ),
+    Field::new("login", Type::Text)
+        .required()
+        .doc("The login, unique in the workspace."),
+    Field::new("firstName", Type::Text).doc("The first name."),
+    Field::new("middleName", Type::Text).doc("The middle name."),
+    Field::new("lastName", Type::Text).doc("The last name."),
+    flag("isAdmin").doc("True for an administrator of the workspace."),
+    flag("isHidden").doc("True if the user is not shown to others."),
+    flag("isAuthorized")
+        .server()
+        .doc("True once the user has signed in."),
+    Field::new("status", Type::Enum(&STATUS))
+        .or(Preset::Text("inactive"))
+        .doc("The state of the user."),
+    Field::new("settings", Type::Object(SETTINGS))
+        .or(Preset::Object)
+        .doc("The settings of the user."),
     CUSTOM_FIELDS,
     ACCESS_RIGHTS,
-    Field::new("iin", Type::Text),
-    Field::new("position", Type::Text),
-    Field::new("email", Type::Text),
-    list("permissions", Type::Enums(&PERMISSION)),
+    Field::new("iin", Type::Text).doc("The personal identification number of an employee."),
+    Field::new("position", Type::Text).doc("The position of an employee."),
+    Field::new("email", Type::Text).doc("The e-mail address of an employee."),
+    list("permissions", Type::Enums(&PERMISSION))
+        .doc("The permissions of an employee for documents."),
 ];
 
 const SETTINGS: &[Field] = &[
     REGION,
-    Field::new("notifications", Type::Object(NOTIFICATIONS)),
+    Field::new("notifications", Type::Object(NOTIFICATIONS)).doc("The notifications of the user."),
 ];
 
 const NOTIFICATIONS: &[Field] = &[
-    Field::new("channels", Type::Object(CHANNELS)),
-    Field::new("types", Type::Elements(&TYPES)),
+    Field::new("channels", Type::Object(CHANNELS)).doc("The ways of all notifications."),
+    Field::new("types", Type::Elements(&TYPES)).doc("The kinds of notifications by name."),
 ];
 
 const CHANNELS: &[Field] = &[
-    Field::new("webAppEnabled", Type::Bool),
-    Field::new("emailEnabled", Type::Bool),
-    Field::new("telegramEnabled", Type::Bool),
-    Field::new("webAppEnabledAt", Type::Moment),
+    Field::new("webAppEnabled", Type::Bool).doc("True for the web application."),
+    Field::new("emailEnabled", Type::Bool).doc("True for e-mails."),
+    Field::new("telegramEnabled", Type::Bool).doc("True for Telegram."),
+    Field::new("webAppEnabledAt", Type::Moment)
+        .doc("The time since which the web application has been on."),
 ];
 
 static TYPES: Elements = Elements::new(
     Key::Text,
     &[
-        Field::new("channels", Type::Object(CHANNELS)).or(Preset::Object),
-        Field::new("schedule", Type::Object(SCHEDULE)).or(Preset::Object),
+        Field::new("channels", Type::Object(CHANNELS))
+            .or(Preset::Object)
+            .doc("The ways of these notifications."),
+        Field::new("schedule", Type::Object(SCHEDULE))
+            .or(Preset::Object)
+            .doc("The times of these notifications."),
     ],
 );
 
 const SCHEDULE: &[Field] = &[
-    Field::new("time", Type::TimeSpan),
-    Field::new("skipHolidays", Type::Bool),
+    Field::new("time", Type::TimeSpan)
+        .doc("The time of day.")
+        .example("09:00:00"),
+    Field::new("skipHolidays", Type::Bool).doc("True if holidays are left out."),
 ];
 
 /// Fills in the defaults of a new user (`docs/contracts/kontur.md §5`, User).

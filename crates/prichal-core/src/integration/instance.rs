@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
 use crate::{
     patch::{self, Operation, PatchErrors},
-    schema::{Elements, Field, Key, NewId, Object, Preset, Type},
+    schema::{Elements, Field, Key, NewId, Object, Preset, Type, Words},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,22 +42,56 @@ pub enum Secrets {
     Masked,
 }
 
-const FIELDS: &[Field] = &[
-    Field::new("features", Type::Object(FEATURES)).or(Preset::Object),
-    Field::new("secrets", Type::Elements(&SECRETS)).or(Preset::List),
-    Field::new("settings", Type::Elements(&SETTINGS)).or(Preset::List),
-    Field::new("webHooks", Type::Elements(&WEBHOOKS)).or(Preset::List),
+/// The members that can be patched.
+pub const INSTANCE: &[Field] = &[
+    Field::new("features", Type::Object(FEATURES))
+        .or(Preset::Object)
+        .doc("The system calls that the integration accepts."),
+    Field::new("secrets", Type::Elements(&SECRETS))
+        .or(Preset::List)
+        .doc("Secrets by name."),
+    Field::new("settings", Type::Elements(&SETTINGS))
+        .or(Preset::List)
+        .doc("Settings by name."),
+    Field::new("webHooks", Type::Elements(&WEBHOOKS))
+        .or(Preset::List)
+        .doc("The webhooks."),
 ];
 
+/// The members that only the server sets.
+pub const INSTANCE_STATE: &[Field] = &[
+    Field::new("baseUrl", Type::Text)
+        .server()
+        .doc("The URL of the integration, from its manifest."),
+    Field::new("status", Type::Enum(&STATUSES))
+        .server()
+        .shown()
+        .doc("The state of the integration in the workspace."),
+];
+
+/// The names of [`Status`].
+pub static STATUSES: Words = Words {
+    name: "integrationStatus",
+    words: Status::WORDS,
+};
+
 const FEATURES: &[Field] = &[
-    Field::new("call", Type::Bool).or(Preset::False),
-    Field::new("hangup", Type::Bool).or(Preset::False),
-    Field::new("sendSms", Type::Bool).or(Preset::False),
+    Field::new("call", Type::Bool)
+        .or(Preset::False)
+        .doc("Calls that users ask for."),
+    Field::new("hangup", Type::Bool)
+        .or(Preset::False)
+        .doc("The end of a call that users ask for."),
+    Field::new("sendSms", Type::Bool)
+        .or(Preset::False)
+        .doc("Short messages."),
 ];
 
 static SETTINGS: Elements = Elements::new(
     Key::Text,
-    &[Field::new("value", Type::Text).or(Preset::Text(""))],
+    &[Field::new("value", Type::Text)
+        .or(Preset::Text(""))
+        .doc("The value, always a text.")],
 );
 
 impl Instance {
@@ -90,7 +124,7 @@ impl Instance {
     /// exist here, so they are reported as invalid.
     pub fn patch(&self, operations: &[Operation], new_id: NewId<'_>) -> Result<Self, PatchErrors> {
         let mut object = self.writable();
-        patch::apply(FIELDS, &mut object, operations, new_id)?;
+        patch::apply(INSTANCE, &mut object, operations, new_id)?;
         Ok(self.with_writable(&object))
     }
 
@@ -158,7 +192,7 @@ impl Instance {
 
     fn writable(&self) -> Object {
         let mut members = self.members(Secrets::Shown);
-        members.retain(|member, _| FIELDS.iter().any(|field| field.name == member));
+        members.retain(|member, _| INSTANCE.iter().any(|field| field.name == member));
         members
     }
 

@@ -94,8 +94,12 @@ pub(super) static SECRETS: Elements = Elements {
     ..Elements::new(
         Key::Text,
         &[
-            Field::new("value", Type::Text),
-            Field::new("values", Type::Texts),
+            Field::new("value", Type::Text)
+                .shown()
+                .doc("The newest value; `***` for callers who may not see it."),
+            Field::new("values", Type::Texts)
+                .shown()
+                .doc("Every value that is accepted, at most ten."),
         ],
     )
 };

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::url::check_relative_url;
 use crate::{
-    event::{ChangeType, Entity, EntityKind, EventKind, EventType},
+    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, Entity, EntityKind, EventKind, EventType},
     filter::{Filter, FilterItem},
     id::WebhookId,
     schema::{
@@ -160,36 +160,43 @@ pub(super) static WEBHOOKS: Elements = Elements {
     ..Elements::new(
         Key::Guid,
         &[
-            Field::new("relativeUrl", Type::Text).required(),
-            Field::new("triggerType", Type::Enum(&TRIGGER)).required(),
-            Field::new("filter", Type::Object(FILTER)).or(Preset::Object),
-            Field::new("schedule", Type::Object(SCHEDULE)).or(Preset::Object),
-            Field::new("disabled", Type::Bool).or(Preset::False),
+            Field::new("relativeUrl", Type::Text)
+                .required()
+                .doc("A path behind the base URL, or an absolute URL.")
+                .example("/callbacks"),
+            Field::new("triggerType", Type::Enum(&TRIGGER))
+                .required()
+                .doc("What the webhook is called for: events that match the filter, or a period."),
+            Field::new("filter", Type::Object(FILTER))
+                .or(Preset::Object)
+                .doc("The events that are sent."),
+            Field::new("schedule", Type::Object(SCHEDULE))
+                .or(Preset::Object)
+                .doc("The times of calls without an event."),
+            Field::new("disabled", Type::Bool)
+                .or(Preset::False)
+                .doc("True if the webhook is not called."),
         ],
     )
 };
 
-const FILTER: &[Field] = &[Field::new("items", Type::Objects(ITEM)).or(Preset::List)];
-const SCHEDULE: &[Field] = &[Field::new("period", Type::TimeSpan)];
+const FILTER: &[Field] = &[Field::new("items", Type::Objects(ITEM))
+    .or(Preset::List)
+    .doc("Alternatives. An event is sent if it matches one of them; without any, all are sent.")];
+const SCHEDULE: &[Field] = &[Field::new("period", Type::TimeSpan)
+    .doc("The time between two calls: days, hours, minutes and seconds, at least one second.")
+    .example("00:05:00")];
 const ITEM: &[Field] = &[
-    Field::new("eventType", Type::Enum(&EVENT)),
-    Field::new("entityType", Type::Enum(&ENTITY)),
-    Field::new("changeType", Type::Enum(&CHANGE)),
+    Field::new("eventType", Type::Enum(&EVENT_KINDS)).doc("The kind of event; any if absent."),
+    Field::new("entityType", Type::Enum(&ENTITY)).doc("The kind of entity; any if absent."),
+    Field::new("changeType", Type::Enum(&CHANGE_TYPES)).doc("The kind of change; any if absent."),
 ];
 
 static TRIGGER: Words = Words {
     name: "webhookTrigger",
     words: &["entityEvent", "schedule"],
 };
-static EVENT: Words = Words {
-    name: "eventType",
-    words: EventKind::WORDS,
-};
 static ENTITY: Words = Words {
     name: "entityType",
     words: EntityKind::NAMES,
-};
-static CHANGE: Words = Words {
-    name: "changeType",
-    words: ChangeType::WORDS,
 };

@@ -13,7 +13,7 @@ pub struct Bound {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The maximum number of bytes of a text, without the blanks around it.
+    /// The maximum number of bytes of a text.
     Bytes(usize),
     /// The maximum number of characters of a text.
     Chars(usize),
@@ -35,7 +35,7 @@ impl Bound {
     }
 
     /// The fault of a value, which has its field's type.
-    pub(crate) fn check(self, path: &str, value: &Value) -> Result<(), Fault> {
+    pub fn check(self, path: &str, value: &Value) -> Result<(), Fault> {
         if self.limit.admits(value) {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl Bound {
 impl Limit {
     fn admits(self, value: &Value) -> bool {
         match self {
-            Self::Bytes(max) => value.as_str().is_none_or(|text| text.trim().len() <= max),
+            Self::Bytes(max) => value.as_str().is_none_or(|text| text.len() <= max),
             Self::Chars(max) => value
                 .as_str()
                 .is_none_or(|text| text.chars().count() <= max),

@@ -23,21 +23,27 @@ use super::words::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentBaseVM)]
 pub struct DocumentBase {
-    pub id: Uuid,
+    /// The id of the document.
+    id: Uuid,
+    /// The name of the document.
     document_name: String,
+    /// The number of the document.
     document_number: String,
     /// The date of the document, in seconds since 1970, in UTC.
     #[schema(example = 1_767_225_600)]
     document_date: i64,
+    /// The subject.
     #[schema(value_type = DocumentGroupType)]
     document_group: Group,
     /// The employee of the sender who has made the document.
     document_author_employee_id: Uuid,
-    /// Seconds since 1970.
+    /// The time of the creation, in seconds since 1970.
     #[schema(example = 1_767_225_600)]
     created_on: i64,
+    /// The status, as the company sees it.
     #[schema(value_type = ExternalNodeStatus)]
     document_status: Status,
+    /// The side of the company.
     #[schema(value_type = DocumentDirectionEnum)]
     document_direction: &'static str,
 }
@@ -66,6 +72,7 @@ impl DocumentBase {
 pub struct DocumentExtended {
     #[serde(flatten)]
     base: DocumentBase,
+    /// The route. It is empty until one is set.
     document_route: Route,
 }
 
@@ -83,7 +90,9 @@ impl DocumentExtended {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = DocumentRouteVM)]
 struct Route {
+    /// The companies that receive the document.
     external: ExternalRoute,
+    /// The company's own employees who act.
     internal: InternalRoute,
 }
 
@@ -112,6 +121,7 @@ impl Route {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ExternalRouteVM)]
 struct ExternalRoute {
+    /// The companies.
     nodes: Vec<ExternalNode>,
 }
 
@@ -120,8 +130,10 @@ struct ExternalRoute {
 #[serde(rename_all = "camelCase")]
 #[schema(as = InternalRouteVM)]
 struct InternalRoute {
+    /// The order in which they act.
     #[schema(value_type = RouteOrderType)]
     route_action_ordering_type: Ordering,
+    /// The employees.
     nodes: Vec<InternalNode>,
 }
 
@@ -130,19 +142,24 @@ struct InternalRoute {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ExternalNodeVM)]
 struct ExternalNode {
+    /// The place in the order.
     order: i32,
+    /// The BIN of the company, or the IIN of a person.
     #[schema(example = "971240001315")]
     counterparty_company_bin: String,
+    /// The id of the company.
     counterparty_company_id: Uuid,
-    /// Shown to the sender and to the company itself.
+    /// The comment of the sender. Other companies see `null`.
     #[schema(required)]
     comment: Option<String>,
     /// True for a person, whose IIN stands in the place of the BIN.
     is_individual: bool,
-    /// Shown to the sender and to the company itself.
+    /// The addresses of the company. Other companies see `null`.
     #[schema(required)]
     counterparty_company_emails: Option<Vec<String>>,
+    /// True if the company has to sign.
     is_sign_required: bool,
+    /// The progress.
     state: State,
 }
 
@@ -167,10 +184,14 @@ impl ExternalNode {
 #[serde(rename_all = "camelCase")]
 #[schema(as = InternalNodeVM)]
 struct InternalNode {
+    /// The place in the order.
     order: i32,
+    /// The employee.
     employee_id: Uuid,
+    /// The action of the employee.
     #[schema(value_type = RouteActionEnum)]
     required_action: Action,
+    /// The progress.
     state: State,
 }
 
@@ -190,11 +211,13 @@ impl InternalNode {
 #[serde(rename_all = "camelCase")]
 #[schema(as = NodeStateVM)]
 struct State {
+    /// The progress.
     #[schema(value_type = NodeActionStatus)]
     status: NodeStatus,
-    /// Seconds since 1970.
+    /// The time of the action, in seconds since 1970.
     #[schema(required, example = 1_767_225_600)]
     completed_on: Option<i64>,
+    /// The refusal.
     reject_metadata: Rejection,
 }
 

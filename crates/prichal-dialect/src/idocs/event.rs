@@ -61,23 +61,31 @@ struct Snapshot {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentStatusChangedEvent)]
 pub struct StatusEvent {
+    /// The id of the event. A repeated call has the same one.
     event_id: Uuid,
+    /// The kind of the event.
     #[schema(example = "document-status-changed-event")]
     event_type: &'static str,
     /// The number of the event among all of the company. Numbers grow, and some are left out.
     sequence: i64,
-    /// Seconds since 1970.
+    /// The time of the change, in seconds since 1970.
     #[schema(example = 1_767_225_600)]
     occurred_on: i64,
+    /// The company whose status of the document has changed.
     company_id: Uuid,
+    /// The document.
     document_id: Uuid,
+    /// The number of the document.
     document_number: String,
+    /// The name of the document.
     document_name: String,
+    /// The side of the company.
     #[schema(value_type = DocumentDirectionEnum)]
     document_direction: String,
-    /// `null` for a new document.
+    /// The status before. `null` for a new document.
     #[schema(required, value_type = Option<ExternalNodeStatus>)]
     previous_status: Option<String>,
+    /// The status now.
     #[schema(value_type = ExternalNodeStatus)]
     document_status: String,
     /// The author of the change, if it was made by an employee.
@@ -97,8 +105,10 @@ pub struct StatusEvent {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentChangeActor)]
 struct ChangeActor {
+    /// The BIN of the company.
     #[schema(example = "971240001315")]
     company_bin: String,
+    /// The employee.
     employee_id: Uuid,
 }
 

@@ -1,49 +1,78 @@
 //! The attempt log, as dialects show it (`docs/contracts/prichal.md §6`).
 
-use prichal_core::{id::WorkspaceId, offset};
+use prichal_core::{
+    id::{EventId, WebhookId, WorkspaceId},
+    offset,
+    time::Timestamp,
+};
 use prichal_store::delivery::{Attempt, MAX_REPLAYS, STATUSES};
+use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, schema::Type},
+};
+use uuid::Uuid;
 
 use crate::error::{Code, Error};
 
 /// One call of a webhook.
-#[derive(ToSchema)]
-#[schema(as = DeliveryAttempt, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `model` puts together")]
-pub struct AttemptModel {
-    id: String,
-    web_hook_id: String,
-    event_id: String,
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeliveryAttempt)]
+pub struct AttemptModel<'a> {
+    /// The id of the attempt.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    /// The id of the webhook.
+    #[schema(value_type = String, format = "uuid")]
+    web_hook_id: WebhookId,
+    /// The id of the event.
+    #[schema(value_type = String, format = "uuid")]
+    event_id: EventId,
     /// The event's offset in the feed.
-    offset: String,
+    #[schema(value_type = String, format = "uuid")]
+    offset: Uuid,
     /// The number of the call for this event, from 1.
     attempt: i64,
-    /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
-    status: String,
+    #[schema(schema_with = status_words)]
+    status: &'static str,
+    /// The status of the receiver's answer.
     http_status: Option<i64>,
+    /// The time until the answer, or until the failure.
     duration_ms: i64,
-    error: Option<String>,
+    /// The reason of a failure.
+    error: Option<&'a str>,
     /// The first KiB of the answer.
-    answer: Option<String>,
-    started_at: String,
+    answer: Option<&'a str>,
+    /// The time of the call.
+    #[schema(value_type = String, format = "date-time")]
+    started_at: Timestamp,
+}
+
+fn status_words() -> Object {
+    let words = Object::builder().schema_type(Type::String);
+    let meaning = "`deferred` is tried again, `exhausted` is not.";
+    let words = words.enum_values(Some(STATUSES));
+    words.description(Some(meaning)).build()
 }
 
 /// A page of attempts.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `list` puts together")]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryAttemptList)]
 pub struct AttemptList {
     /// The number of attempts on the page.
-    count: i64,
-    items: Vec<AttemptModel>,
+    count: usize,
+    /// The attempts, newest first.
+    #[schema(value_type = Vec<AttemptModel>)]
+    items: Vec<Value>,
 }
 
 /// The answer to the request for a replay.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what handlers put together")]
+#[derive(Serialize, ToSchema)]
 pub struct ReplayAnswer {
     /// The number of events in the range that the webhook asks for.
-    count: i64,
+    pub count: usize,
 }
 
 /// The refusal of a replay beyond the limit of a webhook.
@@ -56,19 +85,20 @@ pub fn too_many_replays() -> Error {
 
 /// The model of an attempt, with `null` for absent members.
 pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
-    json!({
-        "id": attempt.id,
-        "webHookId": attempt.webhook,
-        "eventId": attempt.event,
-        "offset": offset::of(workspace, attempt.seq),
-        "attempt": attempt.attempt,
-        "status": attempt.status,
-        "httpStatus": attempt.http_status,
-        "durationMs": attempt.duration_ms,
-        "error": attempt.error,
-        "answer": attempt.answer,
-        "startedAt": attempt.started_at,
-    })
+    let model = AttemptModel {
+        id: attempt.id,
+        web_hook_id: attempt.webhook,
+        event_id: attempt.event,
+        offset: offset::of(workspace, attempt.seq),
+        attempt: attempt.attempt,
+        status: attempt.status,
+        http_status: attempt.http_status,
+        duration_ms: attempt.duration_ms,
+        error: attempt.error.as_deref(),
+        answer: attempt.answer.as_deref(),
+        started_at: attempt.started_at,
+    };
+    json!(model)
 }
 
 /// The model of an attempt for dialects that leave out absent members.
@@ -83,7 +113,10 @@ pub fn lean_model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
 /// A page of models.
 pub fn list(items: impl Iterator<Item = Value>) -> Value {
     let items: Vec<Value> = items.collect();
-    json!({ "count": items.len(), "items": items })
+    json!(AttemptList {
+        count: items.len(),
+        items
+    })
 }
 
 /// The status with this name. `None` if there is no such status.

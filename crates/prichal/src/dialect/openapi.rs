@@ -1,5 +1,6 @@
 //! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
 
+mod params;
 pub mod refusals;
 pub mod schema;
 
@@ -192,7 +193,22 @@ fn document(title: &str, apis: Vec<OpenApi>) -> OpenApi {
     for (_, _, operation) in refusals::operations(&mut api) {
         refusals::complete(operation);
     }
+    drop_unused(&mut api);
     api
+}
+
+/// Drops schemas to which nothing refers: those of types that are described in the place where they are used.
+fn drop_unused(api: &mut OpenApi) {
+    loop {
+        let text = api.to_json().unwrap_or_default();
+        let is_used = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
+        let components = api.components.get_or_insert_default();
+        let count = components.schemas.len();
+        components.schemas.retain(|name, _| is_used(name));
+        if components.schemas.len() == count {
+            return;
+        }
+    }
 }
 
 /// The time that each part has to answer [`ready`].

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::{OpenApi, PathItem};
+use utoipa::openapi::{PathItem, Paths as Routes};
 
 use crate::error::NoRoute;
 
@@ -25,9 +25,9 @@ impl PathTree {
         }
     }
 
-    pub(super) fn new<'a>(apis: impl IntoIterator<Item = &'a OpenApi>) -> Self {
+    pub(super) fn new<'a>(all: impl IntoIterator<Item = &'a Routes>) -> Self {
         let mut tree = Self::empty();
-        for (path, item) in apis.into_iter().flat_map(|api| &api.paths.paths) {
+        for (path, item) in all.into_iter().flat_map(|routes| &routes.paths) {
             let mut node = &mut tree;
             for part in parts(path) {
                 node = node.below.entry(part.to_owned()).or_default();
@@ -113,7 +113,7 @@ fn methods(item: &PathItem) -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use utoipa::openapi::{
-        OpenApiBuilder, PathsBuilder,
+        PathsBuilder,
         path::{HttpMethod, Operation},
     };
 
@@ -129,7 +129,7 @@ mod tests {
         ] {
             paths = paths.path(path, PathItem::new(method, Operation::new()));
         }
-        PathTree::new([&OpenApiBuilder::new().paths(paths).build()])
+        PathTree::new([&paths.build()])
     }
 
     #[test]

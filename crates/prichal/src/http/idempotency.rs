@@ -11,6 +11,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::{
     id::{WorkspaceId, parse_any},
+    schema::{Field, Type},
     time::Timestamp,
 };
 use prichal_store::{
@@ -20,14 +21,6 @@ use prichal_store::{
     usage,
 };
 use std::time::Duration;
-use utoipa::{
-    IntoParams,
-    openapi::{
-        Object, Required,
-        path::{Parameter, ParameterBuilder, ParameterIn},
-        schema::Type,
-    },
-};
 
 use crate::{
     error::{Code, Error, Result},
@@ -37,6 +30,16 @@ use crate::{
         vault::{CellRef, Vault, sha256_hex},
     },
 };
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 255;
+
+/// The header of [`IdempotencyKey`].
+pub const IDEMPOTENCY_KEY: &[Field] = &[Field::new("Idempotency-Key", Type::Text)
+    .bytes(MAX_KEY)
+    .doc(
+        "The key of the request: a repetition with it is answered like the first one, for a day.",
+    )];
 
 /// The time for which a first answer is stored.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -56,20 +59,6 @@ pub trait Asking {
 pub struct IdempotencyKey {
     operation: String,
     key: Option<String>,
-}
-
-impl IntoParams for IdempotencyKey {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let key = ParameterBuilder::new()
-            .name("Idempotency-Key")
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(
-                "Any text. The same key with the same body within 24 hours gets the first answer again, with another body a 409.",
-            ))
-            .schema(Some(Object::with_type(Type::String)));
-        vec![key.build()]
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
@@ -248,10 +237,10 @@ impl Slot {
     pub fn of(asking: &impl Asking, key: IdempotencyKey, body: &[u8]) -> Result<Option<Self>> {
         let IdempotencyKey { operation, key } = key;
         let Some(key) = key else { return Ok(None) };
-        if key.is_empty() || key.len() > 255 {
+        if key.is_empty() || key.len() > MAX_KEY {
             return Err(Error::invalid(
                 "Idempotency-Key",
-                "The Idempotency-Key must be 1 to 255 characters.",
+                format!("The Idempotency-Key must be 1 to {MAX_KEY} characters."),
             ));
         }
         Ok(Some(Self {

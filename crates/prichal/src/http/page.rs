@@ -1,16 +1,9 @@
 //! The paging of lists: `offset` and `limit` as numbers.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::schema::{Field, Preset, Type};
-use utoipa::{
-    IntoParams,
-    openapi::path::{Parameter, ParameterIn},
-};
+use prichal_core::schema::{Field, Limit, Type};
 
-use crate::{
-    dialect::openapi::schema::query,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// A page of a list: at most 1000 rows, 50 by default.
 #[derive(Clone, Copy, Debug)]
@@ -22,40 +15,25 @@ pub struct Page {
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 1000;
 
+const OFFSET: Field = Field::new("offset", Type::Int)
+    .at_least(0)
+    .doc("The number of items before the page.");
+/// The parameter with the size of a page.
+pub const LIMIT: Field = Field::new("limit", Type::Int)
+    .at_least(1)
+    .doc("The size of the page: 50 unless given, and at most 1000.");
+/// The parameters of [`Page`].
+pub const PAGE: &[Field] = &[OFFSET, LIMIT];
+
 impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let query = Query::of(parts);
-        let offset = query.number("offset")?.unwrap_or(0);
-        if offset < 0 {
-            let why = format!("The value of 'offset' must be at least 0, not {offset}.");
-            return Err(Error::invalid("offset", why));
-        }
         Ok(Self {
-            offset,
+            offset: query.bounded(&OFFSET)?.unwrap_or(0),
             limit: query.limit()?,
         })
-    }
-}
-
-/// The parameters of a page.
-const PAGE: &[Field] = &[
-    Field::new("offset", Type::Int)
-        .at_least(0)
-        .or(Preset::Zero)
-        .doc("The number of rows to leave out."),
-    LIMIT,
-];
-
-/// The parameter that [`Query::limit`] reads.
-pub const LIMIT: Field = Field::new("limit", Type::Int)
-    .at_least(1)
-    .doc("The maximum number of rows: 50 by default, cut to 1000.");
-
-impl IntoParams for Page {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        query(PAGE)
     }
 }
 
@@ -87,14 +65,22 @@ impl Query {
 
     /// `limit`: at least 1, cut to the maximum of a page.
     pub fn limit(&self) -> Result<i64> {
-        match self.number("limit")? {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit) if limit < 1 => {
-                let why = format!("The value of 'limit' must be at least 1, not {limit}.");
-                Err(Error::invalid("limit", why))
-            }
-            Some(limit) => Ok(limit.min(MAX_LIMIT)),
+        let limit = self.bounded(&LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+        Ok(limit.min(MAX_LIMIT))
+    }
+
+    /// A whole number within the bound of its field.
+    fn bounded(&self, field: &Field) -> Result<Option<i64>> {
+        let number = self.number(field.name)?;
+        if let (Some(number), Some(Limit::Numbers(min, _))) =
+            (number, field.bound.map(|bound| bound.limit))
+            && number < min
+        {
+            let name = field.name;
+            let why = format!("The value of '{name}' must be at least {min}, not {number}.");
+            return Err(Error::invalid(name, why));
         }
+        Ok(number)
     }
 
     /// A parameter parsed by `read`. The error says what was expected.

@@ -9,12 +9,13 @@ use super::{
     caller::Company,
     documents::BlobRef,
     language::Localized,
-    member::{Content, Deferred, Text, bodies, one_of},
+    member::{Content, Deferred, Text, bodies},
     prepared::{Prepared, lock_document, performer, refused},
     read::Fields,
     signing::{SubmittedSignature, check_signature},
 };
 use crate::{
+    dialect::openapi::schema::one_of,
     domain::document::record,
     error::{Error, Result},
 };
@@ -66,7 +67,8 @@ impl Content for TakenAction {
     fn schema() -> RefOr<Schema> {
         let all = Action::ALL.iter();
         let taken = all.filter(|action| action.permission().is_some());
-        one_of(taken.map(|action| action.name())).into()
+        let taken: Vec<&str> = taken.map(|action| action.name()).collect();
+        one_of(&taken).into()
     }
 }
 

@@ -1,14 +1,17 @@
 //! The shapes of successful answers (`docs/contracts/idocs.md §1.1`).
 
+use std::{borrow::Cow, marker::PhantomData};
+
 use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use utoipa::{
     ToSchema,
-    openapi::{KnownFormat, RefOr, Schema, SchemaFormat, schema::ObjectBuilder, schema::Type},
+    openapi::{RefOr, Schema, schema::ArrayBuilder},
 };
 
-use super::error_response::OperationError;
+use super::{error_response::OperationError, member::Schemas};
 use crate::{
+    dialect::openapi::schema::{add, of},
     error::{Error, Result},
     http::{answer::json_text, idempotency::JsonAnswer},
 };
@@ -17,6 +20,7 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(as = SyncOperationResponseVM)]
 pub(super) struct Envelope<T> {
+    /// The answer.
     response: T,
     /// `null`, because nothing was refused.
     #[schema(required)]
@@ -35,6 +39,7 @@ impl<T: Serialize> Envelope<T> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = PaginatedResponseVM)]
 pub(super) struct Page<T> {
+    /// The items of the page.
     pub(super) page_items: Vec<T>,
     /// The number of items before the page.
     pub(super) skip: i64,
@@ -44,24 +49,64 @@ pub(super) struct Page<T> {
     pub(super) total_size: i64,
 }
 
-/// An object without members.
-#[derive(Clone, Copy, Default, Serialize, ToSchema)]
-#[schema(as = EmptyResponseVM)]
-pub(super) struct EmptyResponse {}
+/// The schema of an [`Envelope`] around `T`.
+pub(super) struct EnvelopeOf<T>(PhantomData<T>);
 
-/// The bytes of a file.
-pub(super) enum Binary {}
-
-impl utoipa::PartialSchema for Binary {
+impl<T: ToSchema> utoipa::PartialSchema for EnvelopeOf<T> {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-            .into()
+        with_member::<Envelope<T>>("response", of::<T>())
     }
 }
 
-impl ToSchema for Binary {}
+impl<T: ToSchema> ToSchema for EnvelopeOf<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}{}", T::name(), Envelope::<T>::name()).into()
+    }
+
+    fn schemas(all: &mut Schemas) {
+        add::<OperationError>(all);
+        add::<T>(all);
+    }
+}
+
+/// The schema of a [`Page`] of `T`.
+pub(super) struct PageOf<T>(PhantomData<T>);
+
+impl<T: ToSchema> utoipa::PartialSchema for PageOf<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(of::<T>());
+        let items = items.description(Some("The items of the page."));
+        with_member::<Page<T>>("pageItems", items)
+    }
+}
+
+impl<T: ToSchema> ToSchema for PageOf<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}{}", T::name(), Page::<T>::name()).into()
+    }
+
+    fn schemas(all: &mut Schemas) {
+        add::<T>(all);
+    }
+}
+
+/// The schema of `M` with another schema of one member, which is generic.
+pub(super) fn with_member<M: ToSchema>(
+    name: &str,
+    member: impl Into<RefOr<Schema>>,
+) -> RefOr<Schema> {
+    let mut schema = M::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        object.properties.insert(name.to_owned(), member.into());
+    }
+    schema
+}
+
+/// An object without members.
+#[derive(Clone, Copy, Default, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EmptyResponseVM)]
+pub(super) struct EmptyResponse {}
 
 /// The JSON text of a model.
 pub(super) fn text(model: &impl Serialize) -> Result<String> {

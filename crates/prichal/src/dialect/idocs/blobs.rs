@@ -28,7 +28,11 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use super::{answer::Envelope, caller::Company, language::Localized};
+use super::{
+    answer::{Envelope, EnvelopeOf},
+    caller::Company,
+    language::Localized,
+};
 use crate::{
     dialect::openapi::schema::with_doc,
     domain::document::{check::room, record::UNUSED_UPLOAD_TTL},
@@ -73,9 +77,12 @@ forms! {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ClientUploadedBlobVM)]
 struct UploadedBlob {
+    /// The id to refer to the file by.
     blob_id: Uuid,
+    /// The name of the file.
     #[schema(example = "contract.pdf")]
     file_name: String,
+    /// The extension, with its dot and in lower case.
     #[schema(example = ".pdf")]
     extension: String,
     /// The type that the extension stands for.
@@ -83,14 +90,16 @@ struct UploadedBlob {
     mime_type: &'static str,
     /// The size in kilobytes, rounded up.
     file_length: i64,
-    /// Seconds since 1970.
+    /// The time of the upload, in seconds since 1970.
     created_on: i64,
 }
 
+type Uploaded = EnvelopeOf<UploadedBlob>;
+
 /// Upload an original of a document.
 #[utoipa::path(post, path = "/api/v3/sync/blobs/document-content", tag = "documents",
-    request_body(content = ContentForm, content_type = "multipart/form-data"),
-    responses((status = 200, body = Envelope<UploadedBlob>)))]
+    params(IdempotencyKey), request_body(content = ContentForm, content_type = "multipart/form-data"),
+    responses((status = 200, body = Uploaded)))]
 pub(super) async fn upload_content(
     company: Company,
     once: IdempotencyKey,
@@ -101,8 +110,8 @@ pub(super) async fn upload_content(
 
 /// Upload a signature.
 #[utoipa::path(post, path = "/api/v3/sync/blobs/document-signature-content", tag = "documents",
-    request_body(content = SignatureForm, content_type = "multipart/form-data"),
-    responses((status = 200, body = Envelope<UploadedBlob>)))]
+    params(IdempotencyKey), request_body(content = SignatureForm, content_type = "multipart/form-data"),
+    responses((status = 200, body = Uploaded)))]
 pub(super) async fn upload_signature(
     company: Company,
     once: IdempotencyKey,

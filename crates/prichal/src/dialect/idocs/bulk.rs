@@ -19,7 +19,7 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{
-    answer::{EmptyResponse, Envelope, Page, bare, text, wrapped},
+    answer::{EmptyResponse, EnvelopeOf, Page, PageOf, bare, text, with_member, wrapped},
     caller::{Company, Requester},
     error_response::{OperationError, described, is_server_fault},
     language::Localized,
@@ -236,15 +236,18 @@ const OPERATION_ID: &str = "operationId";
 #[serde(rename_all = "camelCase")]
 #[schema(as = BulkOperationVM)]
 struct OperationModel<'a> {
+    /// The id of the operation.
     operation_id: Uuid,
-    /// Seconds since 1970. `null` if the operation is not known.
+    /// The time of the call, in seconds since 1970. `null` if the operation is not known.
     #[schema(required)]
     created_on: Option<i64>,
-    /// Seconds since 1970. `null` until the operation is completed.
+    /// The time of the result, in seconds since 1970. `null` until the operation is completed.
     #[schema(required)]
     completed_on: Option<i64>,
+    /// The progress.
     #[schema(value_type = AsyncOperationStatusType)]
     operation_status: &'a str,
+    /// The result. Lists of all operations leave it out.
     #[schema(value_type = EmptyResponse)]
     data: OperationData<'a>,
     /// The errors of an operation that has failed.
@@ -327,13 +330,13 @@ impl<A: ToSchema> BulkAnswerOf<A> {
 
 impl<A: ToSchema> utoipa::PartialSchema for BulkAnswerOf<A> {
     fn schema() -> RefOr<Schema> {
-        let mut operation = <OperationModel<'_> as utoipa::PartialSchema>::schema();
-        if let RefOr::T(Schema::Object(operation)) = &mut operation {
-            operation.properties.insert(DATA.to_owned(), Self::data());
-        }
+        let operation = with_member::<OperationModel<'_>>(DATA, Self::data());
+        let operations = ArrayBuilder::new()
+            .items(operation)
+            .description(Some("The operations, in the order of the request."));
         ObjectBuilder::new()
-            .description(Some("The operations, in the order of the request."))
-            .property(OPERATIONS, ArrayBuilder::new().items(operation))
+            .description(Some("The state of operations."))
+            .property(OPERATIONS, operations)
             .required(OPERATIONS)
             .into()
     }
@@ -375,9 +378,11 @@ async fn status(company: Company, body: &Value, operation: Operation) -> Result<
     bare(&BulkAnswer { operations })
 }
 
+type OperationPage = EnvelopeOf<PageOf<OperationModel<'static>>>;
+
 /// List the company's bulk elements, newest first.
 #[utoipa::path(post, path = "/api/v3/sync/bulk/operations", tag = "documents",
-    request_body = PageRequest, responses((status = 200, body = Envelope<Page<OperationModel>>)))]
+    request_body = PageRequest, responses((status = 200, body = OperationPage)))]
 pub(super) async fn list_operations(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     company.may("DOCUMENT_VIEW").await?;
     let PageRequest { skip, top } = company.read(&body)?;
@@ -401,7 +406,7 @@ macro_rules! calls {
     ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
         #[utoipa::path(post, path = $path, tag = "documents",
             summary = concat!("Queue many operations. Read their progress at `", $path, "/status`."),
-            request_body = bulk_body::$operation, responses((status = 200, body = bulk_answer::$operation)))]
+            params(IdempotencyKey), request_body = bulk_body::$operation, responses((status = 200, body = bulk_answer::$operation)))]
         pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(sent): Raw) -> Result<JsonAnswer> {
             start::<body::$operation>(company, once, sent, Operation::$operation).await
         }

@@ -275,9 +275,7 @@ impl FromRequestParts<App> for Company {
         let requester = Requester::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
-        let path = parts.extensions.get::<MatchedPath>();
-        let path = path.map(MatchedPath::as_str).unwrap_or_default();
-        if !parts.method.is_safe() && !only_reads(path) {
+        if !parts.method.is_safe() && !only_reads(parts) {
             writes::admit(app, company.id())?;
         }
         Ok(company)
@@ -327,8 +325,10 @@ const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/bulk/operations",
 ];
 
-/// True for a POST that writes nothing, by its path.
-pub(super) fn only_reads(path: &str) -> bool {
+/// True for a call that writes nothing.
+fn only_reads(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
     path.ends_with("/status") || READ_ONLY_CALLS.contains(&path)
 }
 

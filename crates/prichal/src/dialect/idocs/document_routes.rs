@@ -20,11 +20,12 @@ use super::{
     answer::EmptyResponse,
     caller::{Company, NOT_PERMITTED, employee},
     language::Localized,
-    member::{Bin, Content, Counted, Deferred, Element, List, Text, bodies, one_of, text},
+    member::{Bin, Content, Counted, Deferred, Element, List, Text, bodies, text},
     prepared::{Prepared, lock_document, performer, refused},
     read::Fields,
 };
 use crate::{
+    dialect::openapi::schema::one_of,
     domain::document::record,
     error::{Code, Error, Result},
 };
@@ -200,7 +201,7 @@ impl Content for Task {
     }
 
     fn schema() -> RefOr<Schema> {
-        one_of(DEMANDS).into()
+        one_of(&DEMANDS).into()
     }
 }
 
@@ -217,7 +218,8 @@ impl Content for Demand {
     }
 
     fn schema() -> RefOr<Schema> {
-        one_of(DEMANDS.into_iter().chain([SIGNATURE])).into()
+        let [sign, approve, inform] = DEMANDS;
+        one_of(&[sign, approve, inform, SIGNATURE]).into()
     }
 }
 

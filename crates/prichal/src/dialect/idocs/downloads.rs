@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Binary, EmptyResponse, absent},
+    answer::{EmptyResponse, absent},
     caller::Company,
     documents::read_id,
     language::Localized,
@@ -27,6 +27,7 @@ use super::{
     signing::download_link,
 };
 use crate::{
+    dialect::openapi::schema::Binary,
     domain::document::{
         archive as build,
         dossier::{Dossier, key},
@@ -161,6 +162,7 @@ bodies! {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DownloadResponse)]
 pub(super) struct DownloadLink {
+    /// The document.
     document_id: Uuid,
     /// The URL of the archive. The download needs the token.
     #[schema(

@@ -25,6 +25,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = OperationErrorVM)]
 pub(super) struct OperationError {
+    /// The kind of the error.
     error_code: OperationErrorType,
     /// The reason, in Russian, Kazakh or English (`Accept-Language`).
     #[schema(example = "Поле documentMetadata обязательно.")]
@@ -61,6 +62,7 @@ pub(super) struct DocumentErrors {
     /// Always `null`.
     #[schema(schema_with = null)]
     response: (),
+    /// The only error.
     errors: Vec<OperationError>,
 }
 

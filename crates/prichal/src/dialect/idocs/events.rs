@@ -56,6 +56,7 @@ impl Content for Cursor {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentEventPage)]
 struct EventPage {
+    /// The events, oldest first.
     items: Vec<StatusEvent>,
     /// The cursor after which the next page begins.
     #[schema(example = "17")]

@@ -27,11 +27,11 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{
-    answer::{Page, bare},
+    answer::{Page, PageOf, bare},
     caller::Company,
     events::status_model,
     language::Localized,
-    member::{Content, Count, Name, Skip, Top, bodies, one_of},
+    member::{Content, Count, Name, Skip, Top, bodies},
     read::{Fields, NOT_ALLOWED, Parameters},
 };
 use crate::{
@@ -40,6 +40,7 @@ use crate::{
         attempt::{self, AttemptList, ReplayAnswer},
         job,
     },
+    dialect::openapi::schema::one_of,
     domain::document_hook::{Secrets, webhook as webhook_of},
     error::{Error, Result},
     http::{
@@ -116,7 +117,7 @@ impl Content for AttemptStatus {
     }
 
     fn schema() -> RefOr<Schema> {
-        one_of(STATUSES).into()
+        one_of(&STATUSES).into()
     }
 }
 
@@ -125,15 +126,17 @@ impl Content for AttemptStatus {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentSubscriptionVM)]
 struct Subscription {
+    /// The id of the subscription.
     subscription_id: Uuid,
+    /// The URL that receives the changes.
     #[schema(example = "https://example.kz/idocs")]
     subscription_url: String,
-    /// Seconds since 1970.
+    /// The time of the creation, in seconds since 1970.
     created_on: i64,
-    /// Seconds since 1970.
+    /// The time of the latest change, in seconds since 1970.
     updated_on: i64,
     status: SubscriptionStatus,
-    /// Seconds since 1970.
+    /// The time of the pause, in seconds since 1970.
     #[schema(required)]
     paused_on: Option<i64>,
     /// The key of the signatures. Only the call that creates the subscription shows it.
@@ -189,7 +192,7 @@ async fn find(company: &Company) -> Result<DocumentHook> {
 /// Subscribe a URL to documents' status changes. A company has one subscription: the first call creates it and
 /// shows its secret, later calls change its URL and resume it if it is paused.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    request_body = NewSubscription, responses((status = 200, body = Subscription)))]
+    params(IdempotencyKey), request_body = NewSubscription, responses((status = 200, body = Subscription)))]
 pub(super) async fn put_subscription(
     company: Company,
     key: IdempotencyKey,
@@ -311,7 +314,8 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
 
 /// Create a new secret. Deliveries are signed with the previous one as well for 24 hours.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/rotate-secret",
-    tag = "documents", operation_id = "rotate_subscription_secret", responses((status = 200, body = NewSecret)))]
+    tag = "documents", operation_id = "rotate_subscription_secret", params(IdempotencyKey),
+    responses((status = 200, body = NewSecret)))]
 pub(super) async fn rotate_secret(
     company: Company,
     key: IdempotencyKey,
@@ -371,7 +375,8 @@ pub(super) async fn list_deliveries(
 /// Deliver a period's events again, in addition to new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
 /// The deliveries have the header `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
-    tag = "documents", operation_id = "replay_subscription_events", request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
+    tag = "documents", operation_id = "replay_subscription_events", params(IdempotencyKey),
+    request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     company: Company,
     key: IdempotencyKey,
@@ -429,10 +434,12 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
     bare(&changes)
 }
 
+type HistoryPage = PageOf<StatusEvent>;
+
 /// List the status changes of a period, oldest first: from `dateFrom` to before `dateTo`, in seconds
 /// since 1970.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events", tag = "documents",
-    params(HistoryQuery), responses((status = 200, body = Page<StatusEvent>)))]
+    params(HistoryQuery), responses((status = 200, body = HistoryPage)))]
 pub(super) async fn list_history(company: Company, parameters: Parameters) -> Result<JsonAnswer> {
     company.may(VIEW).await?;
     let query: HistoryQuery = parameters.read(company.reading())?;

@@ -188,11 +188,6 @@ pub(super) fn number(min: i64, max: i64) -> ObjectBuilder {
         .maximum(isize::try_from(max).ok())
 }
 
-/// The schema of a text of a few words.
-pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
-    plain(Type::String).enum_values(Some(words))
-}
-
 /// The schema of a text.
 pub(super) fn text() -> ObjectBuilder {
     plain(Type::String)

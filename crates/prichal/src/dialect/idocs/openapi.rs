@@ -6,18 +6,12 @@ use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema as _,
     openapi::{
-        KnownFormat, OpenApi, RefOr, Required, Schema, SchemaFormat,
-        path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn},
-        schema::ArrayItems,
+        KnownFormat, OpenApi, RefOr, Schema, SchemaFormat, path::Operation, schema::ArrayItems,
         security::SecurityRequirement,
     },
 };
 
-use super::{
-    caller::only_reads,
-    error_response::DocumentErrors,
-    member::{ID, text},
-};
+use super::{error_response::DocumentErrors, member::ID};
 use crate::dialect::openapi::{
     refusals::{add, add_bearer, add_tags, operations, schema},
     schema::{add as add_named, of},
@@ -43,31 +37,14 @@ pub(super) fn describe(api: &mut OpenApi) {
     add_named::<DocumentErrors>(&mut named);
     let components = api.components.get_or_insert_default();
     components.schemas.extend(named);
-    for (path, method, operation) in operations(api) {
+    for (path, _, operation) in operations(api) {
         let token = || vec![SecurityRequirement::new("token", [""; 0])];
         operation.security.get_or_insert_with(token);
-        if method == HttpMethod::Post && !only_reads(path) {
-            let parameters = operation.parameters.get_or_insert_default();
-            parameters.push(RefOr::T(idempotency_key()));
-        }
         for (status, description) in errors_of(path, operation) {
             let content = schema(&DocumentErrors::name());
             add(operation, status, description, "application/json", content);
         }
     }
-}
-
-fn idempotency_key() -> Parameter {
-    let key = text().min_length(Some(1)).max_length(Some(255));
-    ParameterBuilder::new()
-        .name("Idempotency-Key")
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(
-            "A request with the key and the body of an earlier one gets the first answer again, for 24 hours.",
-        ))
-        .schema(Some(key.examples([ID])))
-        .build()
 }
 
 /// The errors of a call: status and meaning.

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{EmptyResponse, Envelope, Page, absent, bare, wrapped},
+    answer::{EmptyResponse, EnvelopeOf, Page, PageOf, absent, bare, wrapped},
     caller::Company,
     documents::read_id,
     member::{Skip, Top, bodies},
@@ -44,10 +44,13 @@ bodies! {
     }
 }
 
+type FoundDocument = EnvelopeOf<DocumentExtended>;
+type DocumentPage = EnvelopeOf<PageOf<DocumentExtended>>;
+
 /// Read an outgoing document.
 #[utoipa::path(get, path = "/api/v3/sync/external/documents-query/single/outbox/{id}", tag = "documents",
     params(("id" = Uuid, Path, description = "The id of the document")),
-    responses((status = 200, body = Envelope<DocumentExtended>), (status = 404, body = EmptyResponse)))]
+    responses((status = 200, body = FoundDocument), (status = 404, body = EmptyResponse)))]
 pub(super) async fn get_outbox(company: Company, Path(id): Path<String>) -> Result<Response> {
     single(company, &id, Direction::Outbox).await
 }
@@ -55,7 +58,7 @@ pub(super) async fn get_outbox(company: Company, Path(id): Path<String>) -> Resu
 /// Read an incoming document.
 #[utoipa::path(get, path = "/api/v3/sync/external/documents-query/single/inbox/{id}", tag = "documents",
     params(("id" = Uuid, Path, description = "The id of the document")),
-    responses((status = 200, body = Envelope<DocumentExtended>), (status = 404, body = EmptyResponse)))]
+    responses((status = 200, body = FoundDocument), (status = 404, body = EmptyResponse)))]
 pub(super) async fn get_inbox(company: Company, Path(id): Path<String>) -> Result<Response> {
     single(company, &id, Direction::Inbox).await
 }
@@ -80,14 +83,14 @@ async fn find(company: &Company, id: &str) -> Result<Option<Document>> {
 
 /// List outgoing documents.
 #[utoipa::path(post, path = "/api/v3/sync/external/documents-query/outbox", tag = "documents",
-    request_body = DocumentQuery, responses((status = 200, body = Envelope<Page<DocumentExtended>>)))]
+    request_body = DocumentQuery, responses((status = 200, body = DocumentPage)))]
 pub(super) async fn list_outbox(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     list(company, &body, Side::Outbox).await
 }
 
 /// List incoming documents.
 #[utoipa::path(post, path = "/api/v3/sync/external/documents-query/inbox", tag = "documents",
-    request_body = DocumentQuery, responses((status = 200, body = Envelope<Page<DocumentExtended>>)))]
+    request_body = DocumentQuery, responses((status = 200, body = DocumentPage)))]
 pub(super) async fn list_inbox(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     list(company, &body, Side::Inbox).await
 }
@@ -130,6 +133,7 @@ async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> 
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentStatusVM)]
 struct StatusAnswer {
+    /// The status, as the company sees it.
     #[schema(value_type = ExternalNodeStatus)]
     document_status: Status,
 }

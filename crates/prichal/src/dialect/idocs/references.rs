@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Envelope, Page, bare, wrapped},
+    answer::{EnvelopeOf, Page, PageOf, bare, wrapped},
     caller::{Company, Employee, employee},
     language::Localized,
     member::{Bin, Counted, List, Skip, Top, bodies},
@@ -21,9 +21,13 @@ use crate::{
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
 
+type EmployeePage = EnvelopeOf<PageOf<EmployeeModel>>;
+type FoundPermissions = EnvelopeOf<GrantedPermissions>;
+type FoundToken = EnvelopeOf<TokenInfo>;
+
 /// List the company's employees.
 #[utoipa::path(post, path = "/api/v3/sync/references/company-employees", tag = "references",
-    request_body = PageRequest, responses((status = 200, body = Envelope<Page<EmployeeModel>>)))]
+    request_body = PageRequest, responses((status = 200, body = EmployeePage)))]
 pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     company.may("EMPLOYEE_VIEW").await?;
     let PageRequest { skip, top } = company.read(&body)?;
@@ -61,21 +65,27 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
 #[serde(rename_all = "camelCase")]
 #[schema(as = EmployeeVM)]
 struct EmployeeModel {
+    /// The id of the employee.
     id: Uuid,
     /// The IIN.
     #[schema(required, example = "880101300123")]
     national_identification_number: Option<String>,
+    /// The first name.
     #[schema(required)]
     first_name: Option<String>,
+    /// The last name.
     #[schema(required)]
     last_name: Option<String>,
+    /// The full name.
     #[schema(required)]
     full_name: Option<String>,
+    /// The position.
     #[schema(required)]
     position: Option<String>,
+    /// The e-mail address.
     #[schema(required)]
     email: Option<String>,
-    /// Seconds since 1970.
+    /// The time at which the employee was added, in seconds since 1970.
     created_on: i64,
 }
 
@@ -101,7 +111,9 @@ impl EmployeeModel {
 #[serde(rename_all = "camelCase")]
 #[schema(as = EmployeePermissionVM)]
 struct GrantedPermissions {
+    /// The id of the employee.
     employee_id: Uuid,
+    /// The rights of the employee.
     #[schema(value_type = Vec<AccountPermission>)]
     account_permissions: Vec<&'static str>,
 }
@@ -116,7 +128,7 @@ word_schemas! {
 /// Read the permissions of an employee.
 #[utoipa::path(get, path = "/api/v3/sync/references/company-employees/permission/{employeeId}", tag = "references",
     params(("employeeId" = Uuid, Path, description = "The id of the employee")),
-    responses((status = 200, body = Envelope<GrantedPermissions>)))]
+    responses((status = 200, body = FoundPermissions)))]
 pub(super) async fn get_permissions(
     company: Company,
     Path(id): Path<String>,
@@ -144,16 +156,19 @@ pub(super) async fn get_permissions(
 struct TokenInfo {
     /// The id of the token.
     id: Uuid,
+    /// The id of the company.
     company_id: Uuid,
+    /// The BIN of the company.
     #[schema(required, example = "971240001315")]
     company_bin: Option<String>,
+    /// The name of the company.
     #[schema(required)]
     company_name: Option<String>,
 }
 
 /// Read the company of the token.
 #[utoipa::path(post, path = "/api/v3/sync/references/company-token", tag = "references",
-    responses((status = 200, body = Envelope<TokenInfo>)))]
+    responses((status = 200, body = FoundToken)))]
 pub(super) async fn get_token(company: Company) -> Result<JsonAnswer> {
     let workspace = &company.workspace;
     wrapped(TokenInfo {
@@ -189,10 +204,12 @@ impl Counted for Bin {
 #[serde(rename_all = "camelCase")]
 #[schema(as = CounterpartyVM)]
 struct Counterparty {
+    /// The BIN or the IIN, as it was sent.
     #[schema(example = "971240001315")]
     bin: String,
     /// True if the company is registered here.
     is_registered: bool,
+    /// The name of a registered company.
     #[schema(required)]
     company_name: Option<String>,
 }
@@ -242,6 +259,7 @@ const WORD_LISTS: [(&str, &[&str], usize); 4] = [
 #[derive(Serialize, ToSchema)]
 #[schema(as = WordVM)]
 struct Word {
+    /// The word.
     #[schema(example = "Accounting")]
     name: &'static str,
     /// The number that requests may have in the place of the name.

@@ -22,7 +22,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use utoipa::{
     ToSchema,
-    openapi::{RefOr, Schema},
+    openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema},
 };
 use uuid::Uuid;
 
@@ -31,12 +31,13 @@ use super::{
     caller::Company,
     documents::read_id,
     language::{Language, Localized},
-    member::{Base64, Content, bodies, one_of},
+    member::{Base64, Content, bodies, text},
     prepared::missing,
     read::Fields,
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{of, one_of},
     domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
@@ -69,10 +70,12 @@ pub(super) async fn list_signatures(
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentSignatureVM)]
 struct SignatureModel<'a> {
-    /// Seconds since 1970.
+    /// The time at which the signature was accepted, in seconds since 1970.
     signed_on: i64,
+    /// The BIN of the company that has signed.
     #[schema(example = "971240001315")]
     company_bin: &'a str,
+    /// The employee who has signed.
     employee_id: Uuid,
     /// The IIN in the certificate.
     #[schema(required)]
@@ -80,8 +83,19 @@ struct SignatureModel<'a> {
     /// True if the signature contains the content.
     attached: bool,
     /// The latest report of its validation.
-    #[schema(value_type = Report)]
+    #[schema(schema_with = stored_report)]
     report: Value,
+}
+
+/// A report, with the reason if the signature is not checked again.
+fn stored_report() -> Schema {
+    let reason = text().description(Some(
+        "The reason why the signature is not checked again; absent if it is.",
+    ));
+    AllOfBuilder::new()
+        .item(of::<Report>())
+        .item(ObjectBuilder::new().property("held", reason))
+        .into()
 }
 
 impl<'a> SignatureModel<'a> {
@@ -123,7 +137,7 @@ impl Content for PolicyName {
     }
 
     fn schema() -> RefOr<Schema> {
-        one_of(Policy::PRESETS).into()
+        one_of(&Policy::PRESETS).into()
     }
 }
 

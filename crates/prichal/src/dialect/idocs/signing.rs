@@ -62,6 +62,7 @@ bodies! {
 #[serde(rename_all = "camelCase")]
 #[schema(as = SignContentResponse)]
 pub(super) struct SignContent {
+    /// The document.
     document_id: Uuid,
     /// The URL of the zip. The download needs the token.
     #[schema(

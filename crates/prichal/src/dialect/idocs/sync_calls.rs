@@ -15,7 +15,7 @@ use crate::{
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident $path:literal $operation:ident;)*) => {$(
         $(#[$doc])*
-        #[utoipa::path(post, path = $path, tag = "documents", request_body = body::$operation,
+        #[utoipa::path(post, path = $path, tag = "documents", params(IdempotencyKey), request_body = body::$operation,
             responses((status = 200, body = answer::$operation)))]
         pub(super) async fn $name(company: Company, once: IdempotencyKey, Raw(sent): Raw) -> Result<JsonAnswer> {
             perform(company, once, sent, Operation::$operation).await

@@ -22,7 +22,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::instances::{self, InstanceModel, UpdateInfoModel, not_installed};
+use super::{
+    instances::{self, InstanceModel, not_installed},
+    openapi::UpdateInfoModel,
+};
 use crate::{
     app::App,
     domain::instance::{self, Installed},
@@ -46,12 +49,18 @@ struct AuthResult {
     access_key: String,
 }
 
+/// A workspace that has installed the integration.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuthorizedWorkspace)]
 struct WorkspaceModel {
+    /// The id of the workspace.
+    #[schema(format = "uuid")]
     id: String,
+    /// The name in paths.
     name: String,
+    /// The name for people.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     #[schema(value_type = UpdateInfoModel)]
@@ -79,7 +88,8 @@ impl From<Workspace> for WorkspaceModel {
 
 /// Authorize a private integration. Its API key identifies both the integration and its workspace.
 #[utoipa::path(post, path = "/api/v1/authorization/authorize-private-integration", tag = "authorization",
-    params(("X-XCOM-Integration-ApiKey" = String, Header)), responses((status = 200, body = AuthResult)))]
+    params(("X-XCOM-Integration-ApiKey" = String, Header, description = "The API key of the integration.")),
+    responses((status = 200, body = AuthResult)))]
 pub(super) async fn authorize_private_integration(
     State(app): State<App>,
     headers: HeaderMap,
@@ -100,8 +110,8 @@ pub(super) async fn authorize_private_integration(
 /// Authorize a public integration. Its API key identifies the integration, and the secret one of the workspaces that
 /// installed it.
 #[utoipa::path(post, path = "/api/v1/authorization/authorize-integration", tag = "authorization",
-    params(("X-XCOM-Integration-ApiKey" = String, Header),
-        ("X-XCOM-Integration-Secret" = String, Header, description = "`<name>=<value>`")),
+    params(("X-XCOM-Integration-ApiKey" = String, Header, description = "The API key of the integration."),
+        ("X-XCOM-Integration-Secret" = String, Header, description = "A secret of the workspace's instance, as `<name>=<value>`.")),
     responses((status = 200, body = AuthResult)))]
 pub(super) async fn authorize_integration(
     State(app): State<App>,

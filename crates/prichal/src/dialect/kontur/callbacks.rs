@@ -9,20 +9,22 @@ use axum::{
 use prichal_core::{
     call::{Callback, Message},
     locate,
-    schema::{self, Fault, Object, Problem},
+    schema::{self, Fault, Field, Object, Problem, Type},
 };
 use prichal_dialect::kontur::call;
 use prichal_store::Tx;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
-    caller::Member,
+    caller::{Member, WORKSPACE},
     communications::{self, Communication},
+    openapi::Done,
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described},
+    dialect::openapi::schema::{body, described, example, parameters, takes},
     domain::telephony::{
         ingest::{self, Report},
         record::{Effect, Exchange},
@@ -62,24 +64,28 @@ impl FromRequestParts<App> for Reporter {
     }
 }
 
+takes! {
+    Reporter: Path WORKSPACE;
+}
+
 described! {
-    /// The begin of a call.
-    CallStarted = body(call::STARTED);
+    /// The beginning of a call.
+    CallStarted = body(call::STARTED).examples(example(include_str!("examples/call-started.json")));
     /// An event of a leg.
-    CallEvent = body(call::EVENT);
+    CallEvent = body(call::EVENT).examples(example(include_str!("examples/call-event.json")));
     /// The end of a call.
-    CallFinished = body(call::FINISHED);
-    /// A call that could not be made.
-    CallFailed = body(call::FAILED);
+    CallFinished = body(call::FINISHED).examples(example(include_str!("examples/call-finished.json")));
+    /// A call that could not be made. `communicationId` or `externalId` is required.
+    CallFailed = body(call::FAILED).examples(example(include_str!("examples/call-failed.json")));
     /// The recording of a leg.
-    CallRecording = body(call::RECORDING);
+    CallRecording = body(call::RECORDING).examples(example(include_str!("examples/call-recording.json")));
     /// A call of the exchange's history.
-    RegisteredCall = body(call::REGISTER);
+    RegisteredCall = body(call::REGISTER).examples(example(include_str!("examples/register-call.json")));
 }
 
 /// Report that a call has begun. A repetition changes nothing; the answer is the call as it is now.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-started", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallStarted, responses((status = 200, body = Communication)))]
+    params(Reporter), request_body = CallStarted, responses((status = 200, body = Communication)))]
 pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callStartedInfo", &body, call::started)?;
     answer(from, callback, Report::Started, true).await
@@ -87,7 +93,7 @@ pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Respo
 
 /// Report an event of a leg.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-event", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallEvent, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Reporter), request_body = CallEvent, responses((status = 200, body = Done)))]
 pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callEventInfo", &body, call::event)?;
     let report = |event| Report::Plain(Message::Event(event));
@@ -96,7 +102,7 @@ pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Respons
 
 /// Report the end of a call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-finished", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallFinished, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Reporter), request_body = CallFinished, responses((status = 200, body = Done)))]
 pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callFinishedInfo", &body, call::finished)?;
     let report = |notice| Report::Plain(Message::Finished(notice));
@@ -105,7 +111,7 @@ pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Resp
 
 /// Report that a call that a user asked for could not be made.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallFailed, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Reporter), request_body = CallFailed, responses((status = 200, body = Done)))]
 pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callFailedInfo", &body, call::failed)?;
     let report = |failure| Report::Plain(Message::Failed(failure));
@@ -114,7 +120,7 @@ pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Respon
 
 /// Report the recording of a leg: a file that was uploaded before.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-recording", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallRecording, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Reporter), request_body = CallRecording, responses((status = 200, body = Done)))]
 pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callRecordingInfo", &body, call::recording)?;
     answer(from, callback, Report::Recording, false).await
@@ -122,27 +128,39 @@ pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Res
 
 /// Report a call of the exchange's history, which is authoritative for the legs that it names.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/register-call", tag = "telephony",
-    params(("ws" = String, Path)), request_body = RegisteredCall, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Reporter), request_body = RegisteredCall, responses((status = 200, body = Done)))]
 pub(super) async fn register_call(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("registerCallInfo", &body, call::register)?;
     let report = |(history, recordings)| Report::Registered(history, recordings);
     answer(from, callback, report, false).await
 }
 
+/// The users to redirect a caller to.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CallRedirect)]
 struct Redirect {
-    user_ids: Vec<String>,
+    /// Their ids; none if nobody is responsible.
+    #[schema(value_type = Vec<String>)]
+    user_ids: Vec<Uuid>,
+}
+
+const EXTERNAL_ID: Field = Field::new("externalId", Type::Text)
+    .doc("The exchange's id of the call. This or `phoneNumber` is required.");
+const PHONE_NUMBER: Field = Field::new("phoneNumber", Type::Text).doc("The client's number.");
+
+parameters! {
+    /// The call, or the number of a call before its first report.
+    RedirectQuery = &[EXTERNAL_ID, PHONE_NUMBER];
 }
 
 /// Find the users to redirect a caller to: those responsible for the active deals of the number or of the call.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/callbacks/telephony/call-redirect", tag = "telephony",
-    params(("ws" = String, Path), ("externalId" = Option<String>, Query), ("phoneNumber" = Option<String>, Query, description = "The client's number")),
-    responses((status = 200, body = Redirect)))]
+    params(Reporter, RedirectQuery), responses((status = 200, body = Redirect)))]
 pub(super) async fn call_redirect(from: Reporter, query: Query) -> Result<Response> {
     let (workspace, exchange) = (from.member.workspace_id(), from.exchange);
-    let text = |name: &str| query.text(name).map(str::to_owned);
-    let (external, phone) = (text("externalId"), text("phoneNumber"));
+    let text = |field: Field| query.text(field.name).map(str::to_owned);
+    let (external, phone) = (text(EXTERNAL_ID), text(PHONE_NUMBER));
     let read = move |conn: &mut prichal_store::Conn| match (external, phone) {
         (Some(external), _) => redirect::by_call(
             conn,
@@ -160,9 +178,8 @@ pub(super) async fn call_redirect(from: Reporter, query: Query) -> Result<Respon
             "Either externalId or phoneNumber is required.",
         )),
     };
-    let users = from.member.app.db.read(read).await?;
     let answer = Redirect {
-        user_ids: users.iter().map(ToString::to_string).collect(),
+        user_ids: from.member.app.db.read(read).await?,
     };
     let text = serde_json::to_string(&answer).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))

@@ -10,13 +10,14 @@ use axum::{
 use prichal_core::{
     event::Origin,
     id::{IntegrationId, WorkspaceId},
+    schema::{Field, Type},
     time::Timestamp,
 };
 use prichal_store::{usage::Kind, workspace::Workspace};
 
 use crate::{
     app::App,
-    dialect::admit,
+    dialect::{admit, openapi::schema::takes},
     error::{Error, Result},
     http::{extract::bearer, idempotency::Asking},
     platform::{
@@ -24,6 +25,17 @@ use crate::{
         access::{self, Caller},
     },
 };
+
+/// The parameter of every path of a workspace.
+pub(super) const WORKSPACE: &[Field] = &[Field::new("ws", Type::Text)
+    .required()
+    .doc("The name of the workspace, or its id.")
+    .example("my-workspace")];
+
+takes! {
+    Member: Path WORKSPACE;
+    Admin: Path WORKSPACE;
+}
 
 /// A caller with access to the workspace in the path.
 pub(super) struct Member {

@@ -16,20 +16,30 @@ use prichal_core::{
     custom_field::phone_region,
     id::{self, EntityId},
     phone,
+    schema::{Field, Type, Words},
     time::Timestamp,
 };
-use prichal_dialect::kontur;
+use prichal_dialect::kontur::{
+    self,
+    call::DIRECTIONS,
+    communication::{COMMUNICATION, STATUSES},
+};
 use prichal_store::{
     Conn, Tx,
     communication::{self, Filter, GroupBy, Totals},
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{caller::Member, live_tickets::Follower};
+use super::{
+    caller::Member,
+    live_tickets::Follower,
+    openapi::{Done, UpdateInfoModel, page_of, record},
+};
 use crate::{
     app::App,
+    dialect::openapi::schema::{described, parameters, takes},
     domain::telephony::{
         call_stream::{CardUpdate, Listener},
         record::{self, CallRecord},
@@ -50,21 +60,11 @@ const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
 /// The maximum number of groups of a statistic.
 const MAX_GROUPS: i64 = 10_000;
 
-/// A call with its legs and events (`data.call`) and its links.
-#[derive(ToSchema)]
-#[schema(value_type = Object)]
-#[expect(
-    dead_code,
-    reason = "describes the model that `prichal_dialect::kontur::communication` makes"
-)]
-pub(super) struct Communication(Value);
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct CommunicationList {
-    /// The number of all matching calls.
-    count: i64,
-    items: Vec<Communication>,
+described! {
+    /// A call with its legs and events, and its links.
+    pub(super) Communication = record(COMMUNICATION), with UpdateInfoModel;
+    /// A page of calls.
+    CommunicationList = page_of::<Communication>("The number of all matching calls."), with Communication;
 }
 
 /// The model of a call, with its facts if `with_facts` is true.
@@ -100,9 +100,53 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
     }
 }
 
+const DIRECTION: Field =
+    Field::new("direction", Type::Enum(&DIRECTIONS)).doc("Calls of this direction only.");
+const STATUS: Field = Field::new("status", Type::Enum(&STATUSES)).doc("Calls in this state only.");
+const MISSED: Field =
+    Field::new("missed", Type::Bool).doc("Only calls that were missed, or that were not.");
+const PHONE: Field =
+    Field::new("phone", Type::Text).doc("Calls with this number of a client only, in any form.");
+const USER: Field =
+    Field::new("userId", Type::Guid).doc("Calls in which this user takes part only.");
+const FROM: Field =
+    Field::new("from", Type::Moment).doc("Only calls that began at this time or later.");
+const TO: Field = Field::new("to", Type::Moment).doc("Only calls that began before this time.");
+const INCLUDE: Field =
+    Field::new("include", Type::Enum(&PARTS)).doc("`facts` adds what follows from the legs.");
+static PARTS: Words = Words {
+    name: "communicationPart",
+    words: &["facts"],
+};
+const GROUP_BY: Field = Field::new("groupBy", Type::Enum(&GROUPS)).doc(
+    "The groups: calls by responsible user, by day, by hour or by own number. `day` unless given.",
+);
+static GROUPS: Words = Words {
+    name: "callGroup",
+    words: &["user", "day", "hour", "line"],
+};
+const LAST_EVENT_ID: Field =
+    Field::new("Last-Event-ID", Type::Guid).doc("The id of the last event that was received.");
+const LAST_EVENT_ID_IN_QUERY: Field =
+    Field::new("lastEventId", Type::Guid).doc("The same as the header `Last-Event-ID`.");
+
+parameters! {
+    /// The calls to list.
+    CallFilter = &[DIRECTION, STATUS, MISSED, PHONE, USER, FROM, TO];
+    /// The parts of a call.
+    CallParts = &[INCLUDE];
+    /// The groups of statistics.
+    CallGroups = &[GROUP_BY];
+}
+
+takes! {
+    InPath: Path &[Field::new("id", Type::Guid).required().doc("The id of the call.")];
+    LastEvent: Header &[LAST_EVENT_ID], Query &[LAST_EVENT_ID_IN_QUERY];
+}
+
 async fn filter(member: &Member, query: &Query) -> Result<Filter> {
-    let moment = |name: &str| query.read(name, "an ISO-8601 time", Timestamp::parse);
-    let (from, to) = (moment("from")?, moment("to")?);
+    let moment = |field: Field| query.read(field.name, "an ISO-8601 time", Timestamp::parse);
+    let (from, to) = (moment(FROM)?, moment(TO)?);
     if from.zip(to).is_some_and(|(from, to)| to < from) {
         return Err(Error::invalid(
             "to",
@@ -110,26 +154,26 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
         ));
     }
     let settings = settings::of(&member.app, member.workspace_id()).await?;
-    let phone = query.text("phone").map(|text| {
+    let phone = query.text(PHONE.name).map(|text| {
         // A text that is not a number finds no call.
         phone::key(text, phone_region(&settings)).unwrap_or_default()
     });
     Ok(Filter {
         direction: query
             .read(
-                "direction",
+                DIRECTION.name,
                 "inbound, outbound or internal",
                 Direction::from_name,
             )?
             .map(Direction::name),
         status: query
-            .read("status", "active or sealed", Status::from_name)?
+            .read(STATUS.name, "active or sealed", Status::from_name)?
             .map(Status::name),
-        missed: query.read("missed", "true or false", |text| {
+        missed: query.read(MISSED.name, "true or false", |text| {
             text.to_ascii_lowercase().parse().ok()
         })?,
         phone,
-        user: query.read("userId", "a GUID", id::parse_any)?,
+        user: query.read(USER.name, "a GUID", id::parse_any)?,
         from,
         to,
     })
@@ -137,12 +181,7 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
 
 /// List calls, the newest first, without deleted ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications", tag = "telephony",
-    params(("ws" = String, Path),
-        ("direction" = Option<String>, Query), ("status" = Option<String>, Query), ("missed" = Option<bool>, Query),
-        ("phone" = Option<String>, Query, description = "In any form"), ("userId" = Option<String>, Query, description = "A user who takes part in it"),
-        ("from" = Option<String>, Query, description = "Begun at this time or later"), ("to" = Option<String>, Query, description = "Begun before this time"),
-        ("include" = Option<String>, Query, description = "`facts`: with the facts that follow from the legs"),
-        ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    params(Member, CallFilter, CallParts, Page),
     responses((status = 200, body = CommunicationList)))]
 pub(super) async fn list_communications(
     member: Member,
@@ -161,7 +200,7 @@ pub(super) async fn list_communications(
 }
 
 fn facts(query: &Query) -> Result<bool> {
-    match query.text("include") {
+    match query.text(INCLUDE.name) {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("facts") => Ok(true),
         Some(other) => {
@@ -174,7 +213,7 @@ fn facts(query: &Query) -> Result<bool> {
 
 /// Read a call.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
-    params(("ws" = String, Path), ("id" = String, Path), ("include" = Option<String>, Query, description = "`facts`: with the facts that follow from the legs")),
+    params(Member, InPath, CallParts),
     responses((status = 200, body = Communication)))]
 pub(super) async fn get_communication(
     member: Member,
@@ -192,7 +231,7 @@ pub(super) async fn get_communication(
 
 /// Delete a call. Further reports of its exchange are accepted and change nothing.
 #[utoipa::path(delete, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = String, example = json!("OK"))))]
+    params(Member, InPath), responses((status = 200, body = Done)))]
 pub(super) async fn delete_communication(member: Member, InPath(id): InPath) -> Result<Response> {
     set_deleted(&member, id, true).await?;
     Ok(json_text(StatusCode::OK, "\"OK\""))
@@ -200,7 +239,7 @@ pub(super) async fn delete_communication(member: Member, InPath(id): InPath) -> 
 
 /// Bring a deleted call back.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/{id}/restore", tag = "telephony",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = Communication)))]
+    params(Member, InPath), responses((status = 200, body = Communication)))]
 pub(super) async fn restore_communication(member: Member, InPath(id): InPath) -> Result<Response> {
     let text = set_deleted(&member, id, false).await?;
     Ok(json_text(StatusCode::OK, text))
@@ -222,43 +261,62 @@ pub(super) fn is_open_to_pages(path: &str) -> bool {
 }
 
 /// The totals of a group of calls. Times are in milliseconds.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the object that is put together below")]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct CallTotals {
-    /// The group: one of these four members, as `groupBy` says.
+    /// The responsible user of the group; calls without one are a group without this member.
+    #[schema(format = "uuid", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    /// The own number of the group.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<String>,
-    /// `2026-11-24`, UTC.
+    /// The day of the group, such as `2026-11-24`, UTC.
+    #[schema(format = "date", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     day: Option<String>,
-    /// The beginning of the hour, UTC.
+    /// The beginning of the hour of the group, UTC.
+    #[schema(format = "date-time", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     hour: Option<String>,
+    /// The number of calls.
     count: i64,
+    /// The number of inbound calls.
     inbound: i64,
+    /// The number of outbound calls.
     outbound: i64,
+    /// The number of calls between users.
     internal: i64,
+    /// The number of calls in which a user talked with the other side.
     answered: i64,
+    /// The number of inbound calls that ended without an answer.
     missed: i64,
+    /// The time of talk, without hold.
     talk_ms: i64,
+    /// The time on hold.
     hold_ms: i64,
-    /// The mean of the calls whose wait is known.
+    /// The mean wait of the calls whose wait is known.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     average_wait_ms: Option<i64>,
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
+/// Totals by group.
+#[derive(Serialize, ToSchema)]
 struct CallStatistics {
-    count: i64,
+    /// The number of groups.
+    count: usize,
+    /// The groups.
     items: Vec<CallTotals>,
 }
 
 /// Add calls up: by responsible user, by day, by hour or by own number.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/statistics", tag = "telephony",
-    params(("ws" = String, Path), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
-        ("groupBy" = Option<String>, Query, description = "`user`, `day`, `hour` or `line`; `day` unless given")),
+    params(Member, CallFilter, CallGroups),
     responses((status = 200, body = CallStatistics)))]
 pub(super) async fn get_statistics(member: Member, query: Query) -> Result<Response> {
-    let by = query.read("groupBy", "user, day, hour or line", |text| {
+    let by = query.read(GROUP_BY.name, "user, day, hour or line", |text| {
         let words = [
             ("user", GroupBy::User),
             ("day", GroupBy::Day),
@@ -278,53 +336,41 @@ pub(super) async fn get_statistics(member: Member, query: Query) -> Result<Respo
         )?)
     };
     let totals = member.app.db.read(read).await?;
-    let items: Vec<Value> = totals.iter().map(|totals| total(by, totals)).collect();
-    let body = json!({ "count": items.len(), "items": items });
-    Ok(json_text(StatusCode::OK, body.to_string()))
+    let items: Vec<CallTotals> = totals.iter().map(|totals| total(by, totals)).collect();
+    let count = items.len();
+    let text = serde_json::to_string(&CallStatistics { count, items });
+    Ok(json_text(StatusCode::OK, text.map_err(Error::internal)?))
 }
 
-fn total(by: GroupBy, totals: &Totals) -> Value {
+fn total(by: GroupBy, totals: &Totals) -> CallTotals {
     let group = totals.group.as_deref();
     let begin = |seconds: i64| {
         let number: i64 = group.and_then(|group| group.parse().ok()).unwrap_or(0);
         Timestamp::from_micros(number.saturating_mul(seconds * 1_000_000)).to_string()
     };
-    let group = match by {
-        GroupBy::User => ("userId", group.map(str::to_owned)),
-        GroupBy::Line => ("line", group.map(str::to_owned)),
-        GroupBy::Day => ("day", Some(begin(86_400).chars().take(10).collect())),
-        GroupBy::Hour => ("hour", Some(begin(3600))),
-    };
-    let mut out = Map::new();
-    if let (name, Some(value)) = group {
-        out.insert(name.to_owned(), value.into());
+    let named = || group.map(str::to_owned);
+    CallTotals {
+        user_id: matches!(by, GroupBy::User).then(named).flatten(),
+        line: matches!(by, GroupBy::Line).then(named).flatten(),
+        day: matches!(by, GroupBy::Day).then(|| begin(86_400).chars().take(10).collect()),
+        hour: matches!(by, GroupBy::Hour).then(|| begin(3600)),
+        count: totals.count,
+        inbound: totals.inbound,
+        outbound: totals.outbound,
+        internal: totals.internal,
+        answered: totals.answered,
+        missed: totals.missed,
+        talk_ms: totals.talk_ms,
+        hold_ms: totals.hold_ms,
+        average_wait_ms: (totals.waits > 0).then(|| totals.wait_ms / totals.waits),
     }
-    for (name, value) in [
-        ("count", totals.count),
-        ("inbound", totals.inbound),
-        ("outbound", totals.outbound),
-        ("internal", totals.internal),
-        ("answered", totals.answered),
-        ("missed", totals.missed),
-        ("talkMs", totals.talk_ms),
-        ("holdMs", totals.hold_ms),
-    ] {
-        out.insert(name.to_owned(), value.into());
-    }
-    if totals.waits > 0 {
-        let mean = totals.wait_ms / totals.waits;
-        out.insert("averageWaitMs".to_owned(), mean.into());
-    }
-    Value::Object(out)
 }
 
 /// Follow the calls on the line of the token's user, as server-sent events: `opened`, `state` and
 /// `closed`, each with the call and its facts. `Last-Event-ID` resumes where a stream has ended.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/live", tag = "telephony",
-    params(("ws" = String, Path), ("Last-Event-ID" = Option<String>, Header),
-        ("ticket" = Option<String>, Query, description = "Instead of a token, for the EventSource of browsers"),
-        ("lastEventId" = Option<String>, Query, description = "Instead of the header")),
-    responses((status = 200, content_type = "text/event-stream", body = String)))]
+    params(Follower, LastEvent),
+    responses((status = 200, description = "The events `opened`, `state` and `closed`. The data of each is a call with its facts", content_type = "text/event-stream", body = String)))]
 pub(super) async fn follow_calls(
     Follower {
         member,
@@ -401,7 +447,10 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
         // A page that connects with a new ticket cannot send the header.
         let query = Query::of(parts);
         let given = given.filter(|text| !text.is_empty());
-        let Some(text) = given.as_deref().or_else(|| query.text("lastEventId")) else {
+        let Some(text) = given
+            .as_deref()
+            .or_else(|| query.text(LAST_EVENT_ID_IN_QUERY.name))
+        else {
             return Ok(Self(None));
         };
         let offset = id::parse_any(text).ok_or_else(|| {

@@ -12,7 +12,7 @@ use prichal_core::{
     integration::{Trigger, Webhook as Definition},
     offset,
     retry::Schedule,
-    schema::{self, Field, Type},
+    schema::{self, Field, Type, Words},
 };
 use prichal_store::{
     Conn, Tx,
@@ -21,7 +21,6 @@ use prichal_store::{
     webhook::{self, Key},
 };
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{caller::Member, instances::InPath};
@@ -31,34 +30,49 @@ use crate::{
         commit,
         target::webhook::{Payload, Receiver, call},
     },
+    dialect::openapi::schema::{body, described, example, parameters, takes},
     error::{Error, Result},
     http::{
         answer::json_text,
         body::Raw,
         idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
-        page::Query,
+        page::{LIMIT, Query},
     },
     platform::reading::parse_json,
 };
 
-/// A range of the feed.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read through the fields below"
-)]
-struct FeedRange {
-    /// Exclusive.
-    from_offset: String,
-    /// Inclusive; the end of the feed unless given.
-    to_offset: Option<String>,
+const RANGE_FIELDS: &[Field] = &[
+    Field::new("fromOffset", Type::GuidOrNone)
+        .required()
+        .doc("The offset before the first event. Zeros stand for the beginning of the feed."),
+    Field::new("toOffset", Type::GuidOrNone)
+        .doc("The offset of the last event; the end of the feed if absent."),
+];
+
+described! {
+    /// A range of the feed.
+    FeedRange = body(RANGE_FIELDS).examples(example(include_str!("examples/replay.json")));
 }
 
-const RANGE_FIELDS: &[Field] = &[
-    Field::new("fromOffset", Type::GuidOrNone).required(),
-    Field::new("toOffset", Type::GuidOrNone),
-];
+const WEBHOOK: Field = Field::new("webHookId", Type::Guid).doc("The calls of this webhook only.");
+const EVENT: Field = Field::new("eventId", Type::Guid).doc("The calls for this event only.");
+const STATUS: Field =
+    Field::new("status", Type::Enum(&STATUSES)).doc("The calls with this outcome only.");
+const BEFORE: Field =
+    Field::new("before", Type::Guid).doc("The id of the last attempt of the page before.");
+static STATUSES: Words = Words {
+    name: "deliveryStatus",
+    words: &delivery::STATUSES,
+};
+
+parameters! {
+    /// The attempts to list.
+    AttemptQuery = &[WEBHOOK, EVENT, STATUS, BEFORE, LIMIT];
+}
+
+takes! {
+    HookInPath: Path &[Field::new("hookId", Type::Guid).required().doc("The id of the webhook.")];
+}
 
 /// The webhook whose id is in the path.
 pub(super) struct HookInPath(WebhookId);
@@ -86,9 +100,7 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
-    params(("ws" = String, Path), ("id" = String, Path), ("webHookId" = Option<String>, Query), ("eventId" = Option<String>, Query),
-        ("status" = Option<String>, Query), ("before" = Option<String>, Query), ("limit" = Option<i64>, Query)),
-    responses((status = 200, body = AttemptList)))]
+    params(Member, InPath, AttemptQuery), responses((status = 200, body = AttemptList)))]
 pub(super) async fn list_deliveries(
     member: Member,
     InPath(id): InPath,
@@ -98,14 +110,14 @@ pub(super) async fn list_deliveries(
         member.require_owner(id)?;
     }
     let filter = AttemptFilter {
-        webhook: query.read("webHookId", "a GUID", WebhookId::parse_any)?,
-        event: query.read("eventId", "a GUID", EventId::parse_any)?,
+        webhook: query.read(WEBHOOK.name, "a GUID", WebhookId::parse_any)?,
+        event: query.read(EVENT.name, "a GUID", EventId::parse_any)?,
         status: query.read(
-            "status",
+            STATUS.name,
             "delivered, deferred or exhausted",
             attempt::status,
         )?,
-        before: query.read("before", "the id of an attempt", id::parse_any)?,
+        before: query.read(BEFORE.name, "the id of an attempt", id::parse_any)?,
     };
     let limit = query.limit()?;
     let workspace = member.workspace_id();
@@ -152,7 +164,7 @@ async fn find(
 /// Send a range of the feed again, in addition to the regular deliveries. Only events that match the webhook's filter
 /// are sent, marked `X-Prichal-Replay: true`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
-    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(Member, InPath, HookInPath, IdempotencyKey),
     request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     member: Member,
@@ -194,7 +206,7 @@ pub(super) async fn replay_events(
         if count > 0 && !delivery::insert_replay(tx, key, &replay)? {
             return Err(attempt::too_many_replays());
         }
-        let text = json!({ "count": count }).to_string();
+        let text = json!(ReplayAnswer { count }).to_string();
         Ok((JsonAnswer::new(StatusCode::ACCEPTED, text), ()))
     };
     let (answer, is_new) = write_once_and(&member, idempotency, &body, work).await?;
@@ -236,7 +248,7 @@ async fn count_wanted(
 /// Send one made-up event now, and show the outcome. The event is not retried, is not in the feed, and does not count
 /// as a failure of the webhook.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/test", tag = "webhooks",
-    params(("ws" = String, Path), ("id" = String, Path), ("hookId" = String, Path)), responses((status = 200, body = AttemptModel)))]
+    params(Member, InPath, HookInPath), responses((status = 200, body = AttemptModel<'static>)))]
 pub(super) async fn test_webhook(
     member: Member,
     InPath(id): InPath,

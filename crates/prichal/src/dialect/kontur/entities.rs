@@ -1,6 +1,7 @@
 //! `/api/v1/{ws}/{collection}`: the entities that clients write themselves, in the same way for every collection.
 
 mod batch;
+pub(super) mod openapi;
 
 use std::collections::HashMap;
 
@@ -9,15 +10,23 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::Response,
 };
-use prichal_core::{entity::inner_links, event::EntityKind, id::EntityId, patch, schema};
+use prichal_core::{
+    entity::inner_links,
+    event::EntityKind,
+    id::EntityId,
+    patch,
+    schema::{self, Field, Type},
+};
 use prichal_store::{Conn, Tx, entity, usage};
-use serde_json::Value;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{caller::Member, instances::PatchEnvelope};
+use self::openapi::{CreatedEntities, Entity, EntityBatch, EntityList, NewEntity};
+use super::{
+    caller::Member,
+    openapi::{Done, PatchEnvelope},
+};
 use crate::{
-    dialect::paths,
+    dialect::{openapi::schema::takes, paths},
     domain::entity::{EntityRef, draft::Draft, edit, find, links_inside, model, note_rights},
     error::{Error, NoRoute, Result},
     http::{
@@ -30,20 +39,6 @@ use crate::{
     platform::{quota, reading::parse_json, settings},
 };
 
-/// A model of the collection: its own members, `updateInfo` and `id`. Unknown members are ignored.
-#[derive(ToSchema)]
-#[schema(as = Entity, value_type = Object)]
-#[expect(dead_code, reason = "describes the models of `prichal_core::entity`")]
-struct EntityModel(Value);
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct EntityList {
-    /// The number of all entities of the collection.
-    count: i64,
-    items: Vec<EntityModel>,
-}
-
 /// The collection in the path.
 #[derive(Clone, Copy)]
 pub(super) struct Collection(EntityKind);
@@ -51,6 +46,10 @@ pub(super) struct Collection(EntityKind);
 /// The entity in the path, by its collection and id.
 #[derive(Clone, Copy)]
 pub(super) struct InPath(EntityRef);
+
+takes! {
+    InPath: Path &[Field::new("id", Type::Guid).required().doc("The id of the entity.")];
+}
 
 async fn segment(parts: &mut Parts, wanted: &str) -> Result<String> {
     let params = RawPathParams::from_request_parts(parts, &()).await;
@@ -93,9 +92,8 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
 }
 
 /// Create an entity.
-#[utoipa::path(post, path = "/api/v1/{ws}/{collection}", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = EntityModel, responses((status = 200, body = EntityModel)))]
+#[utoipa::path(post, path = "/api/v1/{ws}/{collection}", tag = "entities", params(Member, IdempotencyKey),
+    request_body = NewEntity, responses((status = 200, body = Entity)))]
 pub(super) async fn create_entity(
     member: Member,
     Collection(kind): Collection,
@@ -131,14 +129,11 @@ async fn write_and_note<T: IntoIterator<Item = EntityRef> + Send + 'static>(
     Ok(answer)
 }
 
-const COLLECTIONS: &str = "`users`, `groups`, `roles`, `companies`, `contacts`, `deals`, `tasks`, `notifications` or `catalog-items`";
-
 /// Create several entities, all or none.
 ///
 /// The answer maps each item's `batchItemKey`, or a new key, to the created entity.
 #[utoipa::path(post, path = "/api/v1/{ws}/{collection}/create", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = batch::Batch, responses((status = 200, body = batch::BatchAnswer)))]
+    params(Member, IdempotencyKey), request_body = EntityBatch, responses((status = 200, body = CreatedEntities)))]
 pub(super) async fn create_entities(
     member: Member,
     Collection(kind): Collection,
@@ -163,8 +158,7 @@ pub(super) async fn create_entities(
 
 /// List the entities of a collection in the order of their creation, without deleted ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/{collection}", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
-    responses((status = 200, body = EntityList)))]
+    params(Member, Page), responses((status = 200, body = EntityList)))]
 pub(super) async fn list_entities(
     member: Member,
     Collection(kind): Collection,
@@ -195,8 +189,7 @@ pub(super) async fn list_entities(
 
 /// Read an entity.
 #[utoipa::path(get, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
-    responses((status = 200, body = EntityModel)))]
+    params(Member, InPath), responses((status = 200, body = Entity)))]
 pub(super) async fn get_entity(member: Member, InPath(place): InPath) -> Result<Response> {
     let workspace = member.workspace_id();
     let read = move |conn: &mut Conn| {
@@ -209,8 +202,8 @@ pub(super) async fn get_entity(member: Member, InPath(place): InPath) -> Result<
 
 /// Change an entity. All operations are applied, or none.
 #[utoipa::path(patch, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
-    request_body = PatchEnvelope, responses((status = 200, body = EntityModel)))]
+    params(Member, InPath), responses((status = 200, body = Entity)),
+    request_body(content = PatchEnvelope, example = json!({"operations": [{"op": "add", "path": "/customFields/segment", "value": "retail"}]})))]
 pub(super) async fn patch_entity(
     member: Member,
     InPath(place): InPath,
@@ -232,8 +225,7 @@ pub(super) async fn patch_entity(
 
 /// Delete an entity. It can be restored.
 #[utoipa::path(delete, path = "/api/v1/{ws}/{collection}/{id}", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path)),
-    responses((status = 200, body = String, example = json!("OK"))))]
+    params(Member, InPath), responses((status = 200, body = Done)))]
 pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Result<Response> {
     let (origin, authority) = (member.origin(), member.caller.authority());
     let write = move |tx: &mut Tx<'_>| edit::delete(tx, &origin, place, authority);
@@ -244,8 +236,7 @@ pub(super) async fn delete_entity(member: Member, InPath(place): InPath) -> Resu
 
 /// Restore a deleted entity.
 #[utoipa::path(post, path = "/api/v1/{ws}/{collection}/{id}/restore", tag = "entities",
-    params(("ws" = String, Path), ("collection" = String, Path, description = COLLECTIONS), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = EntityModel)))]
+    params(Member, InPath, IdempotencyKey), responses((status = 200, body = Entity)))]
 pub(super) async fn restore_entity(
     member: Member,
     InPath(place): InPath,

@@ -4,7 +4,9 @@
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{patch::PatchErrors, schema::Fault};
 use prichal_dialect::kontur::{fault, patch};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     error::{Code, Error, Refusal},
@@ -18,9 +20,92 @@ pub(super) fn render(error: &Error) -> Response {
         Error::Refused(refusal) => refused(refusal),
         Error::PatchRefused(errors) => patch_refused(errors, error),
         Error::Invalid(faults) => problem(faults, error),
-        _ => json!({ "status": word(error), "message": error.to_string() }),
+        _ => info(error),
     };
     retry_after(error, json_text(status(error), body.to_string()))
+}
+
+/// A refusal or a failure.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ErrorInfo {
+    /// Always empty.
+    // The members are in the order of the vendor's documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Object>, required = false)]
+    invalid_datas: Option<[Value; 0]>,
+    /// The rule that does not hold, by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = HashMap<String, String>, required = false)]
+    invalid_constraints: Option<Value>,
+    /// The code, such as `notFound`.
+    status: &'static str,
+    /// The reason, for people.
+    message: String,
+}
+
+/// A refused PATCH.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PatchRefusal {
+    error_info: PatchErrorInfo,
+    /// False.
+    is_successful: bool,
+    /// `conflict`.
+    response_code: &'static str,
+}
+
+/// The reasons of a refused PATCH. Operations are repeated as they were sent, with the reason of their refusal.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PatchErrorInfo {
+    /// `invalidArgs`.
+    status: &'static str,
+    /// The reasons, for people.
+    message: String,
+    /// The operations whose path does not exist or may not be written.
+    #[schema(value_type = Vec<Object>)]
+    invalid_paths: Value,
+    /// The operations whose value has a wrong type.
+    #[schema(value_type = Vec<Object>)]
+    invalid_value_types: Value,
+    /// The operations whose value breaks a rule.
+    #[schema(value_type = Vec<Object>)]
+    invalid_datas: Value,
+    /// The rules that do not hold afterwards, by their name.
+    #[schema(value_type = HashMap<String, String>)]
+    invalid_constraints: Value,
+}
+
+/// A request that cannot be read.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BadRequest {
+    /// What is wrong, by the path of the member or the name of the parameter.
+    #[schema(value_type = HashMap<String, Vec<String>>)]
+    errors: Map<String, Value>,
+    /// The URL of the kind of problem.
+    r#type: &'static str,
+    /// The problem, for people.
+    title: String,
+    /// 400.
+    status: u16,
+    /// The values that cannot be read, and those that could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<String>,
+    /// The id of the answer.
+    trace_id: String,
+}
+
+/// The flat `ErrorInfo`.
+fn info(error: &Error) -> Value {
+    json!(ErrorInfo {
+        invalid_datas: None,
+        invalid_constraints: None,
+        status: word(error),
+        message: error.to_string(),
+    })
 }
 
 pub(super) const fn status(error: &Error) -> StatusCode {
@@ -80,16 +165,14 @@ pub(super) const REFUSALS: &[Code] = &[
 ];
 
 fn refused(refusal: &Refusal) -> Value {
-    let mut body = Map::new();
-    // In the order of the vendor's documents.
-    if refusal.with_lists {
-        body.insert("invalidDatas".to_owned(), json!([]));
-        let constraints = refusal.constraints.clone().into();
-        body.insert("invalidConstraints".to_owned(), constraints);
-    }
-    body.insert("status".to_owned(), refusal_word(refusal.code).into());
-    body.insert("message".to_owned(), refusal.message.clone().into());
-    body.into()
+    json!(ErrorInfo {
+        invalid_datas: refusal.with_lists.then_some([]),
+        invalid_constraints: refusal
+            .with_lists
+            .then(|| refusal.constraints.clone().into()),
+        status: refusal_word(refusal.code),
+        message: refusal.message.clone(),
+    })
 }
 
 /// The `status` of a refusal (`docs/contracts/kontur.md §2`).
@@ -114,17 +197,17 @@ const fn refusal_word(code: Code) -> &'static str {
 
 /// The wrapper of a failed PATCH, with the refused operations.
 fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
-    json!({
-        "errorInfo": {
-            "status": "invalidArgs",
-            "message": error.to_string(),
-            "invalidPaths": patch::operations(&errors.invalid_paths),
-            "invalidValueTypes": patch::operations(&errors.invalid_value_types),
-            "invalidDatas": patch::operations(&errors.invalid_datas),
-            "invalidConstraints": patch::constraints(&errors.invalid_constraints),
+    json!(PatchRefusal {
+        error_info: PatchErrorInfo {
+            status: "invalidArgs",
+            message: error.to_string(),
+            invalid_paths: json!(patch::operations(&errors.invalid_paths)),
+            invalid_value_types: json!(patch::operations(&errors.invalid_value_types)),
+            invalid_datas: json!(patch::operations(&errors.invalid_datas)),
+            invalid_constraints: json!(patch::constraints(&errors.invalid_constraints)),
         },
-        "isSuccessful": false,
-        "responseCode": "conflict",
+        is_successful: false,
+        response_code: "conflict",
     })
 }
 
@@ -139,17 +222,14 @@ fn problem(faults: &[Fault], error: &Error) -> Value {
             texts.push(fault::text(fault).into());
         }
     }
-    let mut problem = json!({
-        "errors": errors,
-        "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
-        "title": error.to_string(),
-        "status": 400,
-    });
-    if let Some(detail) = fault::detail(faults) {
-        problem["detail"] = detail.into();
-    }
-    problem["traceId"] = trace_id().into();
-    problem
+    json!(BadRequest {
+        errors,
+        r#type: "https://tools.ietf.org/html/rfc7231#section-6.5.1",
+        title: error.to_string(),
+        status: 400,
+        detail: fault::detail(faults),
+        trace_id: trace_id(),
+    })
 }
 
 /// A new id in the form of W3C's trace context. It is on the lines that the server logs for the request.

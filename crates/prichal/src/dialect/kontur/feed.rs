@@ -4,46 +4,44 @@
 use std::fmt::Write as _;
 
 use axum::{http::StatusCode, response::Response};
-use prichal_core::{id, offset};
+use prichal_core::{
+    event::EVENT,
+    id, offset,
+    schema::{Field, Type},
+};
 use prichal_store::{Conn, LoggedEvent, event};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::Member;
+use super::{caller::Member, openapi::page_of};
 use crate::{
+    dialect::openapi::schema::{described, flag, model, parameters, uuid},
     domain::document,
     error::{Error, Result},
-    http::{answer::json_text, page::Query},
+    http::{
+        answer::json_text,
+        page::{LIMIT, Query},
+    },
 };
 
-/// A change of an entity, or a link that was added or removed.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `prichal_core::event` renders")]
-struct ObjectEvent {
-    id: String,
-    /// Strictly increasing in the order of commits.
-    offset: String,
-    /// `change`, `link` or `unlink`.
-    r#type: String,
-    /// `{"type", "old"?, "new"?}` of a change; `type` is `create`, `patch`, `delete` or `restore`.
-    change_data: Option<serde_json::Value>,
-    /// The id of the changed entity, or the ids of both ends of a link.
-    entity_ids: serde_json::Value,
-    create_info: serde_json::Value,
+const OFFSET: Field = Field::new("offset", Type::Guid)
+    .doc("The `lastOffset` of the page before; the beginning of the feed if absent.");
+
+parameters! {
+    /// A page of the feed.
+    FeedPage = &[OFFSET, LIMIT];
 }
 
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct ObjectEventsList {
-    /// The number of events on the page.
-    count: i64,
-    items: Vec<ObjectEvent>,
-    first_offset: String,
-    /// The offset of the next request. On an empty page, the offset of this request.
-    last_offset: String,
-    has_more: bool,
+described! {
+    /// A change of an entity, or a link that was added or removed.
+    ObjectEvent = model(EVENT);
+    /// A page of the feed.
+    ObjectEventsList = page_of::<ObjectEvent>("The number of events on the page.")
+        .property("firstOffset", uuid().description(Some("The offset of the first event. On an empty page, that of the request.")))
+        .required("firstOffset")
+        .property("lastOffset", uuid().description(Some("The offset for the next request. On an empty page, that of the request.")))
+        .required("lastOffset")
+        .property("hasMore", flag().description(Some("True if there are more events.")))
+        .required("hasMore"), with ObjectEvent;
 }
 
 /// Read the feed: events strictly after `offset`, oldest first.
@@ -51,12 +49,11 @@ struct ObjectEventsList {
 /// A client that repeats this with `lastOffset` sees every event exactly once. Events of documents are shown only to
 /// callers who may read the document: for others a page may have fewer events than there are between its offsets.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
-    params(("ws" = String, Path), ("offset" = Option<String>, Query), ("limit" = Option<i64>, Query)),
-    responses((status = 200, body = ObjectEventsList)))]
+    params(Member, FeedPage), responses((status = 200, body = ObjectEventsList)))]
 pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> {
     let workspace = member.workspace_id();
     let cursor = query
-        .read("offset", "a GUID", id::parse_any)?
+        .read(OFFSET.name, "a GUID", id::parse_any)?
         .unwrap_or_default();
     let limit = query.limit()?;
     let after = offset::seq_at(workspace, cursor);

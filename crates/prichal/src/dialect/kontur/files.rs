@@ -8,16 +8,21 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
-use prichal_core::id::FileId;
+use prichal_core::{
+    id::FileId,
+    schema::{Field, Type},
+};
 use prichal_store::file::{self, File};
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::ObjectBuilder};
 
 use super::caller::Member;
 
 use crate::{
     app::App,
+    dialect::openapi::schema::{Binary, described, parameters, takes},
     error::{Code, Error, Result},
     http::{
         answer::json_text,
@@ -39,40 +44,72 @@ use crate::{
 /// The vendor's limit of 100 MB, in bytes.
 const MAX_FILE: u64 = 104_857_600;
 
-/// A form with the file.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the form; it is read by `crate::http::multipart`"
-)]
-struct UploadForm {
-    /// At most 104 857 600 bytes.
-    #[schema(content_media_type = "application/octet-stream")]
-    file: String,
+/// The part of the form with the file.
+const FILE: &str = "file";
+
+described! {
+    /// A form with the file, at most 104857600 bytes.
+    UploadForm = ObjectBuilder::new()
+        .property(FILE, Binary::schema())
+        .required(FILE);
 }
 
 /// An uploaded file.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct UploadedFile {
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UploadedFile<'a> {
     /// A temporary id, valid for a day. The request that binds the file answers with its permanent id.
-    file_id: String,
-    file_name: String,
-    content_type: String,
+    #[schema(value_type = String, format = "uuid")]
+    file_id: FileId,
+    /// The name of the file.
+    file_name: &'a str,
+    /// The content type of the file.
+    content_type: &'a str,
+    /// The length in bytes.
     content_length: i64,
 }
 
 /// The properties of a file.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct FileMeta {
-    file_id: String,
-    file_name: String,
-    content_type: String,
-    /// A number, as text.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct FileMeta<'a> {
+    /// The id of the file.
+    #[schema(value_type = String, format = "uuid")]
+    file_id: FileId,
+    /// The name of the file.
+    file_name: &'a str,
+    /// The content type of the file.
+    content_type: &'a str,
+    /// The length in bytes, as text.
     content_length: String,
+}
+
+/// The refusal of a range that begins past the end of its file.
+#[derive(Serialize, ToSchema)]
+struct RangeNotSatisfiable {
+    /// `rangeNotSatisfiable`.
+    status: &'static str,
+    /// The reason, for people.
+    message: String,
+}
+
+const DOWNLOAD: Field =
+    Field::new("download", Type::Bool).doc("Lets browsers save the file instead of opening it.");
+
+parameters! {
+    /// The use of a downloaded file.
+    DownloadQuery = &[DOWNLOAD];
+}
+
+/// The headers that `http/range.rs` reads.
+enum RangeHeaders {}
+
+takes! {
+    RangeHeaders: Header &[
+        Field::new("Range", Type::Text).doc("The part to read, such as `bytes=0-1023`."),
+        Field::new("If-Range", Type::Text).doc("The `ETag` of the file that the part belongs to."),
+    ];
+    FileInPath: Path &[Field::new("id", Type::Guid).required().doc("The id of the file.")];
 }
 
 /// The file in the path, by its id.
@@ -100,8 +137,8 @@ impl<S: Send + Sync> FromRequestParts<S> for FileInPath {
 ///
 /// It is kept for a day (`--temporary-file-ttl`) under a temporary id. A record that binds it, such as an entity that
 /// is saved with the id in a field of type `files`, keeps it under a permanent one.
-#[utoipa::path(post, path = "/api/v1/{ws}/files", tag = "files", params(("ws" = String, Path)),
-    request_body(content = UploadForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadedFile)))]
+#[utoipa::path(post, path = "/api/v1/{ws}/files", tag = "files", params(Member, IdempotencyKey),
+    request_body(content = UploadForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadedFile<'static>)))]
 pub(super) async fn upload_file(
     member: Member,
     once: IdempotencyKey,
@@ -129,13 +166,13 @@ pub(super) async fn upload_file(
     }
     write_once(&member, once, digest.as_bytes(), move |tx| {
         file::insert(tx, &file)?;
-        let answer = json!({
-            "fileId": file.id,
-            "fileName": file.name,
-            "contentType": file.content_type,
-            "contentLength": file.size,
-        });
-        Ok(answer.to_string())
+        let answer = UploadedFile {
+            file_id: file.id,
+            file_name: &file.name,
+            content_type: &file.content_type,
+            content_length: file.size,
+        };
+        serde_json::to_string(&answer).map_err(Error::internal)
     })
     .await
 }
@@ -154,7 +191,7 @@ async fn store(
         return Err(refused(MultipartError::TooLarge { limit: MAX_FILE }, id));
     }
     let content_type = headers.get(header::CONTENT_TYPE);
-    let found = FilePart::find(content_type, body, "file", MAX_FILE);
+    let found = FilePart::find(content_type, body, FILE, MAX_FILE);
     let found = incoming.next(found).await;
     let mut part = found.map_err(|error| refused(error, id))?;
 
@@ -246,18 +283,17 @@ fn missing(id: FileId) -> Error {
 
 /// Read a file, or a part of it with `Range`.
 #[utoipa::path(get, path = "/api/v1/{ws}/files/{id}", tag = "files",
-    params(("ws" = String, Path), ("id" = String, Path),
-        ("download" = Option<bool>, Query, description = "Lets browsers save the file instead of opening it."),
-        ("Range" = Option<String>, Header)),
-    responses((status = 200, content_type = "*/*", body = Vec<u8>), (status = 206, content_type = "*/*", body = Vec<u8>),
-        (status = 416, description = "The range begins past the end.")))]
+    params(Member, FileInPath, DownloadQuery, RangeHeaders),
+    responses((status = 200, description = "The file", content_type = "*/*", body = inline(Binary)),
+        (status = 206, description = "The part", content_type = "*/*", body = inline(Binary)),
+        (status = 416, description = "The range begins past the end", body = RangeNotSatisfiable)))]
 pub(super) async fn download_file(
     member: Member,
     FileInPath(id): FileInPath,
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let download = query.read("download", "true or false", |text| {
+    let download = query.read(DOWNLOAD.name, "true or false", |text| {
         text.to_ascii_lowercase().parse::<bool>().ok()
     })?;
     let file = find(&member, id).await?;
@@ -304,7 +340,7 @@ async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> 
 
 /// Read a file's type and length.
 #[utoipa::path(head, path = "/api/v1/{ws}/files/{id}", tag = "files",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200)))]
+    params(Member, FileInPath), responses((status = 200, description = "The headers of the file")))]
 pub(super) async fn head_file(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
     let file = find(&member, id).await?;
     Ok(described(&file, size(&file)?))
@@ -312,16 +348,17 @@ pub(super) async fn head_file(member: Member, FileInPath(id): FileInPath) -> Res
 
 /// Read the name, type and length of a file.
 #[utoipa::path(get, path = "/api/v1/{ws}/files/{id}/meta", tag = "files",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = FileMeta)))]
+    params(Member, FileInPath), responses((status = 200, body = FileMeta<'static>)))]
 pub(super) async fn get_file_meta(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
     let file = find(&member, id).await?;
-    let meta = json!({
-        "fileId": file.id,
-        "fileName": file.name,
-        "contentType": file.content_type,
-        "contentLength": file.size.to_string(),
-    });
-    Ok(json_text(StatusCode::OK, meta.to_string()))
+    let meta = FileMeta {
+        file_id: file.id,
+        file_name: &file.name,
+        content_type: &file.content_type,
+        content_length: file.size.to_string(),
+    };
+    let text = serde_json::to_string(&meta).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, text))
 }
 
 const OCTETS: &str = "application/octet-stream";
@@ -367,9 +404,9 @@ fn described(file: &File, size: u64) -> Response {
 }
 
 fn past_the_end(size: u64) -> Response {
-    let text = json!({
-        "status": "rangeNotSatisfiable",
-        "message": format!("The file ends before the range begins: it has {size} bytes"),
+    let text = json!(RangeNotSatisfiable {
+        status: "rangeNotSatisfiable",
+        message: format!("The file ends before the range begins: it has {size} bytes"),
     });
     let mut answer = json_text(StatusCode::RANGE_NOT_SATISFIABLE, text.to_string());
     let lines = answer.headers_mut();

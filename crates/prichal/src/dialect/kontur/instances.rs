@@ -10,8 +10,9 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::{
     id::IntegrationId,
-    integration::{Instance, SIGNING_SECRET, Secret, Secrets, Status},
+    integration::{INSTANCE, INSTANCE_STATE, Instance, SIGNING_SECRET, Secret, Secrets, Status},
     patch::{self, Op, Operation, PatchErrors},
+    schema::{Field, Type},
 };
 use prichal_dialect::kontur;
 use prichal_store::{
@@ -19,11 +20,17 @@ use prichal_store::{
     job::{Items, Kind as JobKind},
     usage,
 };
+use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::caller::{Admin, Member};
+use super::{
+    caller::{Admin, Member},
+    openapi::{PatchEnvelope, UpdateInfoModel, page_of, record},
+};
 use crate::{
     delivery::job,
+    dialect::openapi::schema::{described, takes},
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
     http::{
@@ -42,117 +49,27 @@ use crate::{
     },
 };
 
-/// An integration in a workspace.
-#[derive(ToSchema)]
-#[schema(as = IntegrationInstance, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that `text` makes")]
-pub(super) struct InstanceModel {
-    update_info: UpdateInfoModel,
-    base_url: Option<String>,
-    features: FeaturesModel,
-    /// `notConfigured`, `active`, `paused`, `hasErrors` or `failed`.
-    status: String,
-    secrets: Vec<SecretModel>,
-    settings: Vec<SettingModel>,
-    web_hooks: Vec<WebHookModel>,
-    /// The integration's id.
-    id: String,
-}
-
-#[derive(ToSchema)]
-#[schema(as = UpdateInfo, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes a part of other models")]
-pub(super) struct UpdateInfoModel {
-    updated_at: String,
-    updated_by_user_id: Option<String>,
-    updated_with: String,
-    created_at: String,
-    created_by_user_id: Option<String>,
-    created_with: String,
-}
-
-#[derive(ToSchema)]
-#[schema(as = Features, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes a part of the instance")]
-struct FeaturesModel {
-    call: bool,
-    hangup: bool,
-    send_sms: bool,
-}
-
-#[derive(ToSchema)]
-#[schema(as = Secret)]
-#[expect(dead_code, reason = "describes a part of the instance")]
-struct SecretModel {
-    id: String,
-    /// The newest value; `***` for callers who may not see it.
-    value: String,
-    /// Every value that is accepted.
-    values: Vec<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = Setting)]
-#[expect(dead_code, reason = "describes a part of the instance")]
-struct SettingModel {
-    id: String,
-    value: String,
-}
-
-#[derive(ToSchema)]
-#[schema(as = WebHook, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes a part of the instance")]
-struct WebHookModel {
-    id: String,
-    /// A path behind the base URL, or an absolute URL.
-    relative_url: String,
-    /// `entityEvent` or `schedule`.
-    trigger_type: String,
-    /// The events that are sent: `{"items": [{"eventType"?, "entityType"?, "changeType"?}]}`. Items are alternatives.
-    filter: serde_json::Value,
-    /// `{"period": "hh:mm:ss"}`.
-    schedule: serde_json::Value,
-    disabled: bool,
-}
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct InstanceList {
-    count: i64,
-    items: Vec<InstanceModel>,
+described! {
+    /// An integration in a workspace. Its id is that of the integration.
+    pub(super) InstanceModel as "IntegrationInstance" = record(&[INSTANCE_STATE, INSTANCE].concat()), with UpdateInfoModel;
+    /// A page of instances.
+    InstanceList = page_of::<InstanceModel>("The number of all instances, uninstalled ones included."), with InstanceModel;
 }
 
 /// The answer to a PATCH.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-struct PatchedInstance {
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PatchedInstance<'a> {
+    /// True.
     is_successful: bool,
-    response_code: String,
-    result: InstanceModel,
+    /// `ok`.
+    response_code: &'static str,
+    #[schema(value_type = InstanceModel)]
+    result: &'a RawValue,
 }
 
-/// Operations in an envelope: `{"operations": [{"op", "path", "value"}]}`.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read by `prichal_core::patch`"
-)]
-pub(super) struct PatchEnvelope {
-    operations: Vec<PatchOperation>,
-}
-
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read by `prichal_core::patch`"
-)]
-struct PatchOperation {
-    /// `add`, `remove` or `replace`.
-    op: String,
-    /// Elements of lists are addressed by their id: `/webHooks/{id}/disabled`.
-    path: String,
-    value: Option<serde_json::Value>,
+takes! {
+    InPath: Path &[Field::new("id", Type::Guid).required().doc("The id of the integration.")];
 }
 
 /// The integration in the path, by its id.
@@ -213,7 +130,7 @@ pub(super) fn text(found: &Installed, secrets: Secrets) -> String {
 
 /// List the instances of the workspace, including uninstalled ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances", tag = "integrations",
-    params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    params(Member, Page),
     responses((status = 200, body = InstanceList)))]
 pub(super) async fn list_instances(member: Member, page: Page) -> Result<Response> {
     let (app, workspace) = (member.app.clone(), member.workspace_id());
@@ -231,7 +148,7 @@ pub(super) async fn list_instances(member: Member, page: Page) -> Result<Respons
 
 /// Read an instance. Its secrets are shown to administrators and to the integration itself.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+    params(Member, InPath), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<Response> {
     let (app, workspace) = (member.app.clone(), member.workspace_id());
     let find = move |conn: &mut Conn| instance::find(&app.vault, conn, workspace, id);
@@ -248,8 +165,7 @@ pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<R
 /// A webhook starts at the end of the feed when it is new, enabled again or resumed. Calls are signed with every value
 /// of the secret `webhook.signingSecret`, which is generated with the first webhook.
 #[utoipa::path(patch, path = "/api/v1/{ws}/integrations/instances/{id}", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), request_body = PatchEnvelope,
-    responses((status = 200, body = PatchedInstance)))]
+    params(Member, InPath), request_body = PatchEnvelope, responses((status = 200, body = PatchedInstance<'static>)))]
 pub(super) async fn patch_instance(
     member: Member,
     InPath(id): InPath,
@@ -297,7 +213,13 @@ pub(super) async fn patch_instance(
     // The deferred events of removed webhooks.
     let items = Items::Of(id);
     job::finish(&app, workspace, JobKind::RemoveDeferred, items).await?;
-    let text = format!("{{\"isSuccessful\":true,\"responseCode\":\"ok\",\"result\":{result}}}");
+    let result = RawValue::from_string(result).map_err(Error::internal)?;
+    let answer = PatchedInstance {
+        is_successful: true,
+        response_code: "ok",
+        result: &result,
+    };
+    let text = serde_json::to_string(&answer).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -385,7 +307,7 @@ fn in_patch(error: Error) -> Error {
 /// Pause an instance: no webhook and no system call is sent until it is resumed, and events of that time are not sent
 /// later.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/pause", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn pause_instance(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -404,7 +326,7 @@ pub(super) async fn pause_instance(
 
 /// Resume a paused instance. Its webhooks start at the end of the feed.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/resume", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn resume_instance(
     Admin(member): Admin,
     InPath(id): InPath,

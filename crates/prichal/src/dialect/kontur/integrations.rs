@@ -20,8 +20,9 @@ use utoipa::ToSchema;
 
 use super::{
     caller::{Admin, Member},
-    instances::{self, InPath, InstanceModel, UpdateInfoModel, not_installed, signing_fault},
-    manifest::{ManifestBody, ManifestModel},
+    instances::{self, InPath, InstanceModel, not_installed, signing_fault},
+    manifest::{IntegrationManifest, ManifestBody},
+    openapi::{Done, UpdateInfoModel},
 };
 use crate::{
     app::App,
@@ -29,6 +30,7 @@ use crate::{
         job,
         target::webhook::{Payload, Receiver, call},
     },
+    dialect::openapi::schema::{Binary, described, example, free, one_of},
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
     http::{
@@ -53,14 +55,23 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = Integration)]
 struct IntegrationModel {
+    /// The id of the integration.
+    #[schema(format = "uuid")]
     id: String,
+    /// The name, unique among integrations.
     name: String,
+    /// The version.
     version: String,
+    /// The URL at which the integration is called.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
     base_url: String,
+    /// The name for people.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// `private` or `public`.
+    /// Which workspaces may install it: only its own, or all.
+    #[schema(value_type = IntegrationKind)]
     kind: &'static str,
     #[schema(value_type = UpdateInfoModel)]
     #[serde(serialize_with = "kontur::update_info::serialize")]
@@ -83,25 +94,43 @@ impl From<Integration> for IntegrationModel {
 
 /// An integration, and its state in this workspace.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OfferedIntegration)]
 struct OfferedModel {
     #[serde(flatten)]
     integration: IntegrationModel,
+    /// True if the workspace has installed it.
     installed: bool,
-    /// `notConfigured` also if it was never installed.
+    /// The state in this workspace; `notConfigured` also if it was never installed.
+    #[schema(value_type = IntegrationStatus)]
     status: &'static str,
 }
 
+/// A page of integrations.
 #[derive(Serialize, ToSchema)]
 pub(super) struct IntegrationList {
+    /// The number of all integrations that the workspace can see.
     count: i64,
+    /// The page.
     items: Vec<OfferedModel>,
 }
 
+/// The API key of an integration.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IntegrationApiKey)]
 struct ApiKey {
     /// Shown only in this answer.
     api_key: String,
+}
+
+described! {
+    /// The workspaces that may install an integration: only its own, or all.
+    IntegrationKind = one_of(Kind::WORDS);
+    /// The state of an integration in a workspace.
+    IntegrationStatus = one_of(Status::WORDS);
+    /// The arguments of an integration: texts, numbers and flags. A member with `secret`, `key` or `token` in its name
+    /// becomes a secret, any other a setting.
+    SetupObject = free().examples(example(include_str!("examples/setup.json")));
 }
 
 fn to_text(model: &impl Serialize) -> Result<String> {
@@ -130,8 +159,8 @@ fn find_own(conn: &mut Conn, workspace: WorkspaceId, id: IntegrationId) -> Resul
 
 /// Create an integration for this workspace only, from its manifest or a zip with `manifest.json`.
 #[utoipa::path(post, path = "/api/v1/{ws}/private-integrations", tag = "integrations",
-    params(("ws" = String, Path)),
-    request_body(content((ManifestModel = "application/json"), (Vec<u8> = "application/zip"))),
+    params(Admin, IdempotencyKey),
+    request_body(content((IntegrationManifest = "application/json"), (inline(Binary) = "application/zip"))),
     responses((status = 200, body = IntegrationModel)))]
 pub(super) async fn create_private_integration(
     Admin(member): Admin,
@@ -143,8 +172,8 @@ pub(super) async fn create_private_integration(
 
 /// Create an integration that every workspace can install, from its manifest or a zip with `manifest.json`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations", tag = "integrations",
-    params(("ws" = String, Path)),
-    request_body(content((ManifestModel = "application/json"), (Vec<u8> = "application/zip"))),
+    params(Admin, IdempotencyKey),
+    request_body(content((IntegrationManifest = "application/json"), (inline(Binary) = "application/zip"))),
     responses((status = 200, body = IntegrationModel)))]
 pub(super) async fn create_public_integration(
     Admin(member): Admin,
@@ -188,7 +217,7 @@ fn name_conflict(message: String) -> Error {
 
 /// List the integrations that can be installed in the workspace: its own and the public ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/integrations", tag = "integrations",
-    params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    params(Member, Page),
     responses((status = 200, body = IntegrationList)))]
 pub(super) async fn list_integrations(member: Member, page: Page) -> Result<JsonAnswer> {
     let workspace = member.workspace_id();
@@ -211,8 +240,8 @@ pub(super) async fn list_integrations(member: Member, page: Page) -> Result<Json
 /// Replace the manifest. The name stays. A changed version makes the next call of the webhook `setup/upgrade` due at
 /// once.
 #[utoipa::path(put, path = "/api/v1/{ws}/integrations/{id}/manifest", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)),
-    request_body(content((ManifestModel = "application/json"), (Vec<u8> = "application/zip"))),
+    params(Admin, InPath),
+    request_body(content((IntegrationManifest = "application/json"), (inline(Binary) = "application/zip"))),
     responses((status = 200, body = IntegrationModel)))]
 pub(super) async fn replace_manifest(
     Admin(member): Admin,
@@ -255,7 +284,7 @@ fn with_manifest(
 
 /// Install an integration. A private one is active at once, a public one has to be set up.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/install", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = InstanceModel)))]
+    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn install_integration(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -275,7 +304,7 @@ pub(super) async fn install_integration(
 
 /// Uninstall an integration: its access keys become invalid, its webhooks are deleted.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/uninstall", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = String)))]
+    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = Done)))]
 pub(super) async fn uninstall_integration(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -322,7 +351,7 @@ const OK: &str = "\"OK\"";
 /// Replace the API key by a new one. A public integration has one API key for all workspaces, which only the workspace
 /// that created it may replace.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/api-key", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = ApiKey)))]
+    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = ApiKey)))]
 pub(super) async fn create_api_key(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -346,8 +375,7 @@ pub(super) async fn create_api_key(
 /// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members
 /// become settings and secrets and the instance is active; else its status is `failed`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/setup", tag = "integrations",
-    params(("ws" = String, Path), ("id" = String, Path)), request_body = serde_json::Value,
-    responses((status = 200, body = String)))]
+    params(Admin, InPath, IdempotencyKey), request_body = SetupObject, responses((status = 200, body = Done)))]
 pub(super) async fn setup_integration(
     Admin(member): Admin,
     InPath(id): InPath,

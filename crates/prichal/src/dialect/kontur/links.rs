@@ -2,11 +2,10 @@
 
 use axum::{http::StatusCode, response::Response};
 use prichal_store::Tx;
-use serde_json::Value;
-use utoipa::ToSchema;
 
-use super::caller::Member;
+use super::{caller::Member, openapi::Done};
 use crate::{
+    dialect::openapi::schema::{body, described, example},
     domain::entity::{link, note_rights},
     error::Result,
     http::{
@@ -17,15 +16,15 @@ use crate::{
     platform::reading::parse_json,
 };
 
-/// Exactly two ids of different kinds of entities, such as `{"companyId": "…", "dealId": "…"}`.
-#[derive(ToSchema)]
-#[schema(value_type = Object)]
-#[expect(dead_code, reason = "describes the body; it is read below")]
-struct Link(Value);
+described! {
+    /// Exactly two ids of different kinds of entities.
+    Link = body(&link::members()).min_properties(Some(2)).max_properties(Some(2))
+        .examples(example(include_str!("examples/link.json")));
+}
 
 /// Link two entities. A repetition changes nothing.
-#[utoipa::path(post, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
+#[utoipa::path(post, path = "/api/v1/{ws}/links", tag = "entities", params(Member, IdempotencyKey),
+    request_body = Link, responses((status = 200, body = Done)))]
 pub(super) async fn create_link(
     member: Member,
     key: IdempotencyKey,
@@ -43,8 +42,8 @@ pub(super) async fn create_link(
 }
 
 /// Delete a link. Without such a link, nothing changes.
-#[utoipa::path(delete, path = "/api/v1/{ws}/links", tag = "entities", params(("ws" = String, Path)),
-    request_body = Link, responses((status = 200, body = String, example = json!("OK"))))]
+#[utoipa::path(delete, path = "/api/v1/{ws}/links", tag = "entities", params(Member),
+    request_body = Link, responses((status = 200, body = Done)))]
 pub(super) async fn delete_link(member: Member, Json(body): Json) -> Result<Response> {
     let ends = link::read(&body)?;
     let (origin, authority) = (member.origin(), member.caller.authority());

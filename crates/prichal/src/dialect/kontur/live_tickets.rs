@@ -9,14 +9,19 @@ use axum::{
     http::{StatusCode, header, request::Parts},
     response::Response,
 };
-use prichal_core::{id::UserId, time::Timestamp};
+use prichal_core::{
+    id::UserId,
+    schema::{Field, Type},
+    time::Timestamp,
+};
 use prichal_store::{Tx, live_ticket};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caller::Member;
+use super::caller::{Member, WORKSPACE};
 use crate::{
     app::App,
+    dialect::openapi::schema::takes,
     error::{Error, Result},
     http::{answer::json_text, extract::bearer, page::Query},
     platform::{
@@ -36,13 +41,14 @@ const MAX_TICKETS: i64 = 16;
 struct LiveTicket {
     /// For the query of `/api/v1/{ws}/communications/live`.
     ticket: String,
-    #[schema(value_type = String)]
+    /// The time from which it is not valid.
+    #[schema(value_type = String, format = "date-time")]
     expires_at: Timestamp,
 }
 
 /// Issue a ticket for a browser, whose `EventSource` sends no token.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/live/ticket", tag = "telephony",
-    params(("ws" = String, Path)), responses((status = 200, body = LiveTicket)))]
+    params(Member), responses((status = 200, body = LiveTicket)))]
 pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Result<Response> {
     user_of(&member)?;
     let mut random = [0; 32];
@@ -78,6 +84,13 @@ impl FromRequestParts<App> for Bearer {
     }
 }
 
+const TICKET: Field = Field::new("ticket", Type::Text)
+    .doc("A ticket in place of a token, for the `EventSource` of browsers.");
+
+takes! {
+    Follower: Path WORKSPACE, Query &[TICKET];
+}
+
 /// A user who follows their calls, authorized by a token or by its ticket.
 pub(super) struct Follower {
     pub(super) member: Member,
@@ -91,7 +104,7 @@ impl FromRequestParts<App> for Follower {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let query = Query::of(parts);
-        let (member, token) = match query.text("ticket") {
+        let (member, token) = match query.text(TICKET.name) {
             Some(ticket) if !parts.headers.contains_key(header::AUTHORIZATION) => {
                 let hash = sha256_hex(ticket.as_bytes());
                 by_ticket(parts, app, hash).await?

@@ -8,11 +8,11 @@ use axum::{
     http::header,
 };
 use bytes::Bytes;
-use prichal_core::integration::Manifest;
-use utoipa::ToSchema;
+use prichal_core::integration::{MANIFEST, Manifest};
 use zip::ZipArchive;
 
 use crate::{
+    dialect::openapi::schema::{body, described, example},
     error::{Error, Result},
     http::body::Raw,
     platform::reading::parse_json,
@@ -25,22 +25,9 @@ const MAX_INFLATED: u64 = 16 << 20;
 /// The maximum number of bytes of `manifest.json`.
 const MAX_MANIFEST: u64 = 64 << 10;
 
-/// The body in its JSON form.
-#[derive(ToSchema)]
-#[schema(as = Manifest)]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read by `prichal_core::integration::Manifest`"
-)]
-pub(super) struct ManifestModel {
-    /// Latin letters, digits, dots and underscores, a letter first.
-    name: String,
-    /// `major.minor[.patch[.build]][-prerelease]`, 1.0 when absent.
-    version: Option<String>,
-    /// The URL at which the integration is called. Without it, only webhooks with absolute URLs can be called.
-    #[schema(rename = "baseUrl")]
-    base_url: Option<String>,
-    title: Option<String>,
+described! {
+    /// The manifest of an integration.
+    pub(super) IntegrationManifest = body(MANIFEST).examples(example(include_str!("examples/manifest.json")));
 }
 
 /// A manifest and the bytes of its body.

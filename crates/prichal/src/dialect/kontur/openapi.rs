@@ -1,14 +1,23 @@
 //! The part of `/api/v1` in the OpenAPI description.
 
-use utoipa::openapi::{
-    Content, Object, ObjectBuilder, OneOfBuilder, OpenApi, Ref, Schema,
-    path::HttpMethod,
-    schema::{ArrayBuilder, Type},
-    security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+use prichal_core::{patch::ENVELOPE, schema::Field, update_info::UPDATE_INFO};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Content, ObjectBuilder, OneOfBuilder, OpenApi, Ref, RefOr, Schema,
+        path::{HttpMethod, Parameter},
+        schema::{ArrayBuilder, Type},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+    },
 };
 
-use crate::dialect::openapi::refusals::{
-    add, add_bearer, add_schema, add_tags, operations, schema, text,
+use super::{
+    entities,
+    error_response::{BadRequest, ErrorInfo, PatchRefusal},
+};
+use crate::dialect::openapi::{
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
+    schema::{add as add_type, body, described, example, model, of, one_of, uuid},
 };
 
 /// The groups of operations, in the order of a first integration.
@@ -36,20 +45,91 @@ const TAGS: &[(&str, &str)] = &[
     ("ui settings", "Settings of a user's interface."),
 ];
 
+described! {
+    /// The answer to commands.
+    pub(super) Done = one_of(&["OK"]);
+    /// Times and authors of the creation and of the last change.
+    pub(super) UpdateInfoModel as "UpdateInfo" = model(UPDATE_INFO);
+    /// Operations on a record. All are applied, or none.
+    pub(super) PatchEnvelope = body(ENVELOPE).examples(example(include_str!("examples/webhook-patch.json")));
+    /// The refusal of a request without credentials, or with wrong ones.
+    Unauthorized = one_of(&["Unauthorized"]);
+}
+
+/// A stored record: its members between `updateInfo` and `id`.
+pub(super) fn record(fields: &[Field]) -> ObjectBuilder {
+    model(fields)
+        .property("updateInfo", of::<UpdateInfoModel>())
+        .required("updateInfo")
+        .property("id", uuid().description(Some("The id of the record.")))
+        .required("id")
+}
+
+/// A page of a list.
+pub(super) fn page(item: Ref, count: &str) -> ObjectBuilder {
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    let items = ArrayBuilder::new().items(item);
+    ObjectBuilder::new()
+        .property("count", number.description(Some(count)))
+        .required("count")
+        .property("items", items.description(Some("The page.")))
+        .required("items")
+}
+
+pub(super) fn page_of<T: ToSchema>(count: &str) -> ObjectBuilder {
+    page(of::<T>(), count)
+}
+
+/// Refusals that every call may get.
+const REFUSALS: &[(&str, &str)] = &[
+    ("403", "The credentials do not allow this"),
+    (
+        "429",
+        "Too many requests: `Retry-After` says when to try again",
+    ),
+    (
+        "503",
+        "The server is busy: `Retry-After` says when to try again",
+    ),
+    ("default", "Any other failure"),
+];
+/// Refusals of calls with a body.
+const BODY_REFUSALS: &[(&str, &str)] = &[
+    ("408", "The body did not arrive in time"),
+    ("415", "The `Content-Encoding` of the body is unknown"),
+];
+
+const EFFECT: &str = "`created`, `updated` or `unchanged`";
+const NOTE: &str = "`external-id-reused` if the exchange has given the id to an earlier call";
+const RETRY_AFTER: &str = "The number of seconds after which to try again";
+
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
-    add_schema(api, "ErrorInfo", error_info());
-    add_schema(api, "PatchRefusal", patch_refusal());
-    add_schema(api, "BadRequest", bad_request());
     add_bearer(api, "token", "A token of the workspace");
+    entities::openapi::describe(api);
     let key = ApiKeyValue::with_description(
         "X-XCOM-AccessKey",
         "An integration's access key, good for 20 minutes",
     );
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("accessKey", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    let mut schemas = Vec::new();
+    add_type::<ErrorInfo>(&mut schemas);
+    add_type::<PatchRefusal>(&mut schemas);
+    add_type::<BadRequest>(&mut schemas);
+    add_type::<Unauthorized>(&mut schemas);
+    components.schemas.extend(schemas);
     let credentials = ["token", "accessKey"].map(|name| SecurityRequirement::new(name, [""; 0]));
     for (path, method, operation) in operations(api) {
+        // Handlers that take `Path` get its parameters a second time, without a description.
+        if let Some(parameters) = &mut operation.parameters {
+            let is_told = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.description.is_some());
+            parameters.retain(is_told);
+        }
+        if path.contains("/callbacks/") && method == HttpMethod::Post {
+            add_header(operation, "200", "X-Prichal-Effect", EFFECT);
+            add_header(operation, "200", "X-Prichal-Note", NOTE);
+        }
         let is_open = path.starts_with("/api/v1/authorization/");
         let security = if is_open { &[][..] } else { &credentials };
         operation.security = Some(security.to_vec());
@@ -57,26 +137,36 @@ pub(super) fn describe(api: &mut OpenApi) {
             HttpMethod::Patch => patch_refused(),
             _ => schema("ErrorInfo"),
         };
-        for (status, description, content) in [
-            ("400", "Malformed, or of a wrong type", schema("BadRequest")),
-            ("401", "No credentials, or wrong ones", unauthorized()),
-            ("409", "Refused by a rule, or not found", refused),
+        let mut refusals = vec![
             (
-                "default",
-                "Any other refusal or failure",
-                schema("ErrorInfo"),
+                "400",
+                "The request is malformed, or a value has a wrong type",
+                schema("BadRequest"),
             ),
-        ] {
+            (
+                "401",
+                "The credentials are absent or wrong",
+                schema("Unauthorized"),
+            ),
+            (
+                "409",
+                "A rule refuses this, or the record does not exist",
+                refused,
+            ),
+        ];
+        let of_body = match operation.request_body {
+            Some(_) => BODY_REFUSALS,
+            None => &[],
+        };
+        let common = REFUSALS.iter().chain(of_body);
+        refusals.extend(common.map(|(status, text)| (*status, *text, schema("ErrorInfo"))));
+        for (status, description, content) in refusals {
             add(operation, status, description, "application/json", content);
         }
+        for status in ["429", "503"] {
+            add_header(operation, status, "Retry-After", RETRY_AFTER);
+        }
     }
-}
-
-fn unauthorized() -> Content {
-    let text = Object::builder()
-        .schema_type(Type::String)
-        .enum_values(Some(["Unauthorized"]));
-    Content::new(Some(Schema::from(text)))
 }
 
 fn patch_refused() -> Content {
@@ -84,56 +174,4 @@ fn patch_refused() -> Content {
         .item(Ref::from_schema_name("PatchRefusal"))
         .item(Ref::from_schema_name("ErrorInfo"));
     Content::new(Some(Schema::from(either)))
-}
-
-fn error_info() -> Schema {
-    // The operations that are wrong, as they were sent.
-    let operations = || ArrayBuilder::new().items(Object::with_type(Type::Object));
-    ObjectBuilder::new()
-        .property("status", text())
-        .required("status")
-        .property("message", text())
-        .required("message")
-        .property("invalidPaths", operations())
-        .property("invalidValueTypes", operations())
-        .property("invalidDatas", operations())
-        .property(
-            "invalidConstraints",
-            ObjectBuilder::new()
-                .schema_type(Type::Object)
-                .additional_properties(Some(Schema::from(text()))),
-        )
-        .into()
-}
-
-fn patch_refusal() -> Schema {
-    ObjectBuilder::new()
-        .property("errorInfo", Ref::from_schema_name("ErrorInfo"))
-        .required("errorInfo")
-        .property("isSuccessful", Object::with_type(Type::Boolean))
-        .property("responseCode", text())
-        .into()
-}
-
-fn bad_request() -> Schema {
-    let texts = ArrayBuilder::new().items(text());
-    ObjectBuilder::new()
-        .property(
-            "errors",
-            ObjectBuilder::new()
-                .description(Some("Field to what is wrong with it"))
-                .additional_properties(Some(Schema::from(texts))),
-        )
-        .required("errors")
-        .property("title", text())
-        .property("type", text())
-        .property("status", Object::with_type(Type::Integer))
-        .property(
-            "detail",
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .description(Some("The values that cannot be read, and those that could")),
-        )
-        .property("traceId", text())
-        .into()
 }

@@ -7,13 +7,13 @@ use prichal_core::{
     schema::{Object, complete},
 };
 use prichal_store::{Tx, setting};
-use utoipa::ToSchema;
 
 use super::{
     caller::{Admin, Member},
-    instances::PatchEnvelope,
+    openapi::PatchEnvelope,
 };
 use crate::{
+    dialect::openapi::schema::{described, model},
     domain::telephony::rekey,
     error::{Code, Error, Result},
     http::{answer::json_text, body::Json},
@@ -23,18 +23,13 @@ use crate::{
     },
 };
 
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the object that is kept")]
-struct Settings {
-    /// By the kind of entity in the singular (`company`, `catalogItem`): lists of `CustomFieldSettings`.
-    custom_fields: serde_json::Value,
-    /// The country of phone numbers without a plus: `RU`, `KZ` and others.
-    phone_region: String,
+described! {
+    /// The settings of a workspace.
+    Settings = model(SETTINGS);
 }
 
 /// Read the settings of the workspace.
-#[utoipa::path(get, path = "/api/v1/{ws}/settings", tag = "settings", params(("ws" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/{ws}/settings", tag = "settings", params(Member),
     responses((status = 200, body = Settings)))]
 pub(super) async fn get_settings(member: Member) -> Result<Response> {
     let settings = settings::of(&member.app, member.workspace_id()).await?;
@@ -53,8 +48,9 @@ fn answer(settings: Object) -> Response {
 }
 
 /// Change the settings: `add /customFields/company` declares a custom field of companies.
-#[utoipa::path(patch, path = "/api/v1/{ws}/settings", tag = "settings", params(("ws" = String, Path)),
-    request_body = PatchEnvelope, responses((status = 200, body = Settings)))]
+#[utoipa::path(patch, path = "/api/v1/{ws}/settings", tag = "settings", params(Admin),
+    request_body(content = PatchEnvelope, example = json!({"operations": [
+        {"op": "add", "path": "/customFields/company", "value": {"id": "segment", "name": "Segment", "type": "text"}}]})), responses((status = 200, body = Settings)))]
 pub(super) async fn patch_settings(Admin(member): Admin, Json(body): Json) -> Result<Response> {
     let operations = patch::parse(&body)?;
     let (workspace, now) = (member.workspace_id(), member.now);

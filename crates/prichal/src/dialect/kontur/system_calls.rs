@@ -14,12 +14,12 @@ use prichal_dialect::kontur::{
     system_call::{self, SystemCall},
 };
 use prichal_store::{Conn, Tx, integration::Instance, tenant};
-use utoipa::ToSchema;
 
-use super::{callbacks::read, caller::Member, error_response::render};
+use super::{callbacks::read, caller::Member, error_response::render, openapi::Done};
 use crate::{
     app::App,
     delivery::target::webhook::{Payload, Receiver, call as post},
+    dialect::openapi::schema::{body, described, example},
     domain::telephony::{dial, not_found},
     error::{Error, Result},
     http::{
@@ -35,37 +35,17 @@ use crate::{
 const COMMUNICATION_ID: HeaderName = HeaderName::from_static("x-xcom-communicationid");
 const OK: &str = "\"OK\"";
 
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the body that `prichal_dialect::kontur::call` reads"
-)]
-struct CallRequest {
-    /// The id of the call; a new id unless given.
-    communication_id: Option<String>,
-    /// The user who calls; the token's user unless given.
-    from_user_id: Option<String>,
-    /// The called user of an internal call.
-    to_user_id: Option<String>,
-    client_phone: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the body that `prichal_dialect::kontur::call` reads"
-)]
-struct HangUpRequest {
-    /// The leg, by its id in the events of the exchange.
-    realtime_call_item_id: Option<String>,
-    user_id: Option<String>,
+described! {
+    /// The call that a user asks for. `clientPhone` or `toUserId` is required.
+    CallRequest = body(call::DIAL).examples(example(include_str!("examples/call.json")));
+    /// The leg that a user ends.
+    HangUpRequest = body(call::HANG_UP).examples(example(include_str!("examples/hangup.json")));
 }
 
 /// Make a call, through the integration of the main telephony settings, or else through the oldest that can call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/call", tag = "telephony",
-    params(("ws" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CallRequest, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Member, IdempotencyKey), request_body = CallRequest,
+    responses((status = 200, body = Done, headers(("X-XCOM-CommunicationId" = String, description = "The id of the new call")))))]
 pub(super) async fn call_out(
     member: Member,
     key: IdempotencyKey,
@@ -121,7 +101,7 @@ impl dial::Memory for FirstAnswer {
 
 /// Hang up a leg of a call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/{id}/hangup", tag = "telephony",
-    params(("ws" = String, Path), ("id" = String, Path)), request_body = HangUpRequest, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Member, ("id" = String, Path, format = "uuid", description = "The id of the call.")), request_body = HangUpRequest, responses((status = 200, body = Done)))]
 pub(super) async fn hang_up(
     member: Member,
     Path((_ws, id)): Path<(String, String)>,
@@ -133,7 +113,7 @@ pub(super) async fn hang_up(
 
 /// Hang up the active leg with this id.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/hangup", tag = "telephony",
-    params(("ws" = String, Path)), request_body = HangUpRequest, responses((status = 200, body = String, example = json!("OK"))))]
+    params(Member), request_body = HangUpRequest, responses((status = 200, body = Done)))]
 pub(super) async fn hang_up_by_leg(member: Member, Raw(body): Raw) -> Result<Response> {
     hang_up_leg(member, None, &body).await
 }

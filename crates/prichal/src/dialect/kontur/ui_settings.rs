@@ -22,9 +22,10 @@ use uuid::Uuid;
 
 use super::{
     caller::Member,
-    instances::{PatchEnvelope, UpdateInfoModel},
+    openapi::{PatchEnvelope, UpdateInfoModel},
 };
 use crate::{
+    dialect::openapi::schema::{body, described, example},
     domain::telephony::{dial::MAIN_TELEPHONY, group_of},
     error::{Error, Result},
     http::{answer::json_text, body::Json, extract::Path, page::Query},
@@ -34,45 +35,55 @@ use crate::{
 const MAX_KEY: usize = 200;
 const MAX_VALUE: usize = 65_536;
 
-/// A value to set.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read through the fields below"
-)]
-struct NewUiSetting {
-    /// `@main-telephony-settings` takes the id of an installed integration.
-    key: String,
-    value: String,
-    /// The user of the value. Without user and group the value is the workspace's.
-    #[schema(rename = "userId")]
-    user_id: Option<String>,
-    /// The group of the value.
-    #[schema(rename = "groupId")]
-    group_id: Option<String>,
-}
-
+const VALUE: Field = Field::new("value", Type::Text)
+    .required()
+    .bytes(MAX_VALUE)
+    .worded(|name, _| format!("The {name} must be at most {MAX_VALUE} bytes."))
+    .doc("The value. That of `@main-telephony-settings` is the id of an installed integration.");
 const FIELDS: &[Field] = &[
-    Field::new("key", Type::Text).required(),
-    Field::new("value", Type::Text).required(),
-    Field::new("userId", Type::Guid),
-    Field::new("groupId", Type::Guid),
+    Field::new("key", Type::Text)
+        .required()
+        .bytes(MAX_KEY)
+        .worded(|_, _| key_refused())
+        .doc("The key, without `=`."),
+    VALUE,
+    Field::new("userId", Type::Guid)
+        .doc("The user of the value. Without user and group the value is the workspace's."),
+    Field::new("groupId", Type::Guid).doc("The group of the value."),
 ];
 
+described! {
+    /// A value to set.
+    NewUiSetting = body(FIELDS).examples(example(include_str!("examples/ui-setting.json")));
+}
+
+fn key_refused() -> String {
+    format!("The key must be 1 to {MAX_KEY} bytes without '='.")
+}
+
+/// A setting of the user interface.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UiSettings {
+    /// The user of the value.
+    #[schema(format = "uuid", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    /// The group of the value.
+    #[schema(format = "uuid", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     group_id: Option<String>,
+    /// The key.
     key: String,
+    /// The value.
     value: String,
     /// True if the caller may set values of other users as well.
     can_edit_all: bool,
     #[schema(value_type = UpdateInfoModel)]
     #[serde(serialize_with = "kontur::update_info::serialize")]
     update_info: UpdateInfo,
+    /// The id of the setting.
+    #[schema(format = "uuid")]
     id: String,
 }
 
@@ -101,7 +112,7 @@ fn not_found(key: &str, what: &str) -> Error {
 
 /// Read the value of a key for the caller.
 #[utoipa::path(get, path = "/api/v1/{ws}/ui-settings", tag = "ui settings",
-    params(("ws" = String, Path), ("key" = String, Query, description = "The key; `<key>=<value>` finds it only with that value")),
+    params(Member, ("key" = String, Query, description = "The key; `<key>=<value>` finds it only with that value.")),
     responses((status = 200, body = UiSettings)))]
 pub(super) async fn find_ui_setting(member: Member, query: Query) -> Result<Response> {
     let key = query
@@ -140,7 +151,7 @@ async fn find_for(member: &Member, key: String) -> Result<Option<UiSetting>> {
 
 /// Read a setting by its id or its key.
 #[utoipa::path(get, path = "/api/v1/{ws}/ui-settings/{id}", tag = "ui settings",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 200, body = UiSettings)))]
+    params(Member, ("id" = String, Path, description = "The id of the setting, or its key.")), responses((status = 200, body = UiSettings)))]
 pub(super) async fn get_ui_setting(
     member: Member,
     Path((_ws, id)): Path<(String, String)>,
@@ -176,7 +187,8 @@ const MUTABLE_FIELDS: &[Field] = &[Field::new("value", Type::Text).required()];
 
 /// Change the value of a setting.
 #[utoipa::path(patch, path = "/api/v1/{ws}/ui-settings/{id}", tag = "ui settings",
-    params(("ws" = String, Path), ("id" = String, Path)), request_body = PatchEnvelope, responses((status = 200, body = UiSettings)))]
+    params(Member, ("id" = String, Path, description = "The id of the setting.")),
+    request_body(content = PatchEnvelope, example = json!({"operations": [{"op": "replace", "path": "/value", "value": "on"}]})), responses((status = 200, body = UiSettings)))]
 pub(super) async fn patch_ui_setting(
     member: Member,
     Path((_ws, id)): Path<(String, String)>,
@@ -212,7 +224,7 @@ fn may_read(member: &Member, setting: &UiSetting) -> bool {
 }
 
 /// Set a value for the workspace, a group or a user. Users may set their own values, administrators all.
-#[utoipa::path(put, path = "/api/v1/{ws}/ui-settings", tag = "ui settings", params(("ws" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/{ws}/ui-settings", tag = "ui settings", params(Member),
     request_body = NewUiSetting, responses((status = 200, body = UiSettings)))]
 pub(super) async fn put_ui_setting(member: Member, Json(body): Json) -> Result<Response> {
     let new = read_new(&member, &body)?;
@@ -247,17 +259,8 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let id = |name: &str| prichal_core::id::parse_any(text(name)).filter(|id| !id.is_nil());
     let (key, value) = (text("key").to_owned(), text("value").to_owned());
-    if key.is_empty() || key.len() > MAX_KEY || key.contains('=') {
-        return Err(Error::invalid(
-            "key",
-            format!("The key must be 1 to {MAX_KEY} bytes without '='."),
-        ));
-    }
-    if value.len() > MAX_VALUE {
-        return Err(Error::invalid(
-            "value",
-            format!("The value must be at most {MAX_VALUE} bytes."),
-        ));
+    if key.contains('=') {
+        return Err(Error::invalid("key", key_refused()));
     }
     let (user, group) = (id("userId"), id("groupId"));
     if user.is_some() && group.is_some() {

@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use utoipa::{
     ToSchema,
     openapi::{
-        Content, ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder, Schema,
+        Content, ContentBuilder, HeaderBuilder, Object, OpenApi, PathItem, Ref, RefOr,
+        ResponseBuilder, Schema,
         path::{HttpMethod, Operation},
         schema::Type,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -129,6 +130,18 @@ pub fn complete(operation: &mut Operation) {
                 .unwrap_or("The answer")
                 .clone_into(&mut response.description);
         }
+    }
+}
+
+/// Adds a header with a text to a response of an operation.
+pub fn add_header(operation: &mut Operation, status: &str, name: &str, description: &str) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) {
+        let header = HeaderBuilder::new()
+            .schema(Some(text()))
+            .description(Some(description));
+        response
+            .headers
+            .insert(name.to_owned(), header.build().into());
     }
 }
 

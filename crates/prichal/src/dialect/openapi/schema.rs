@@ -1,8 +1,8 @@
 //! Descriptions made of the tables that parse: a [`Field`] is told once, to the reader and to OpenAPI.
 //!
-//! [`body`] describes the object that a client sends, [`model`] the object that an answer shows, and [`query`] the
-//! parameters of a query that are read like a body. [`described!`] and [`parameters!`] give them a name that an
-//! operation can refer to.
+//! [`body`] describes the object that a client sends, [`model`] the object that an answer shows, and [`parameters_at`]
+//! those of a path, a query or the headers. [`described!`] gives them a name that an operation can refer to,
+//! [`parameters!`] does so for a query, and [`takes!`] lists what an extractor reads.
 
 use prichal_core::schema::{
     Access, Elements, Field, Key, Limit, MAX_ITEMS, Preset, Type as FieldType, Words,
@@ -29,9 +29,13 @@ use uuid::Uuid;
 /// }
 /// ```
 ///
-/// The types after `with` are those that the schema refers to by their name.
+/// The types after `with` are those that the schema refers to by their name. `as "Name"` names the schema otherwise
+/// than the type.
 macro_rules! described {
-    ($($(#[doc = $doc:literal])+ $vis:vis $name:ident = $schema:expr $(, with $($part:ty),+)?;)+) => {$(
+    ($(
+        $(#[doc = $doc:literal])+
+        $vis:vis $name:ident $(as $shown:literal)? = $schema:expr $(, with $($part:ty),+)?;
+    )+) => {$(
         $(#[doc = $doc])+
         $vis enum $name {}
 
@@ -42,6 +46,10 @@ macro_rules! described {
         }
 
         impl utoipa::ToSchema for $name {
+            $(fn name() -> std::borrow::Cow<'static, str> {
+                $shown.into()
+            })?
+
             fn schemas(
                 _all: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
             ) {
@@ -69,6 +77,25 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
+/// Lists the parameters that extractors read, by their place and table.
+macro_rules! takes {
+    ($($name:ty: $($place:ident $fields:expr),+;)+) => {$(
+        impl utoipa::IntoParams for $name {
+            fn into_params(
+                _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+            ) -> Vec<utoipa::openapi::path::Parameter> {
+                let mut all = Vec::new();
+                $(all.extend($crate::dialect::openapi::schema::parameters_at(
+                    utoipa::openapi::path::ParameterIn::$place,
+                    $fields,
+                ));)+
+                all
+            }
+        }
+    )+};
+}
+pub(crate) use takes;
+
 /// The direction of an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -90,6 +117,11 @@ pub fn model(fields: &[Field]) -> ObjectBuilder {
 
 /// The parameters of a query that is read like a body.
 pub fn query(fields: &[Field]) -> Vec<Parameter> {
+    parameters_at(ParameterIn::Query, fields)
+}
+
+/// The parameters of a table at this place. Those of a path must be required.
+pub fn parameters_at(place: ParameterIn, fields: &[Field]) -> Vec<Parameter> {
     let parameter = |field: &Field| {
         let required = if field.required {
             Required::True
@@ -98,13 +130,28 @@ pub fn query(fields: &[Field]) -> Vec<Parameter> {
         };
         ParameterBuilder::new()
             .name(field.name)
-            .parameter_in(ParameterIn::Query)
+            .parameter_in(place.clone())
             .required(required)
             .description((!field.doc.is_empty()).then_some(field.doc))
-            .schema(Some(member(Side::Body, field)))
+            .schema(Some(without_doc(member(Side::Body, field))))
             .build()
     };
     fields.iter().map(parameter).collect()
+}
+
+/// Takes the description out of a schema whose parameter has it.
+fn without_doc(mut schema: Schema) -> Schema {
+    match &mut schema {
+        Schema::Object(object) => object.description = None,
+        Schema::Array(array) => array.description = None,
+        _ => {}
+    }
+    schema
+}
+
+/// The example in a JSON text.
+pub fn example(text: &str) -> [Value; 1] {
+    [serde_json::from_str(text).unwrap_or_default()]
 }
 
 /// A reference to the schema of a type.
@@ -141,7 +188,7 @@ fn object(side: Side, mut object: ObjectBuilder, fields: &[Field]) -> ObjectBuil
             continue;
         }
         object = object.property(field.name, member(side, field));
-        let is_shown = side == Side::Answer && field.preset != Preset::Absent;
+        let is_shown = side == Side::Answer && (field.shown || field.preset != Preset::Absent);
         if field.required || is_shown {
             object = object.required(field.name);
         }
@@ -175,7 +222,7 @@ fn member(side: Side, field: &Field) -> Schema {
     match &mut schema {
         Schema::Object(object) => {
             object.description = description;
-            object.examples.extend(example(field));
+            object.examples.extend(member_example(field));
             if side == Side::Body {
                 object.default = default(field);
             } else if field.access == Access::Server {
@@ -185,7 +232,7 @@ fn member(side: Side, field: &Field) -> Schema {
         }
         Schema::Array(array) => {
             array.description = description;
-            array.examples.extend(example(field));
+            array.examples.extend(member_example(field));
             array.max_items = Some(match field.bound.map(|bound| bound.limit) {
                 Some(Limit::Items(max)) => max,
                 _ => MAX_ITEMS,
@@ -218,14 +265,14 @@ pub fn sample(fields: &[Field]) -> Map<String, Value> {
                 let inner = sample(fields);
                 (!inner.is_empty()).then_some(Value::Object(inner))?
             }
-            _ => example(field)?,
+            _ => member_example(field)?,
         };
         Some((field.name.to_owned(), value))
     };
     fields.iter().filter_map(member).collect()
 }
 
-fn example(field: &Field) -> Option<Value> {
+fn member_example(field: &Field) -> Option<Value> {
     let text = field.example?;
     let is_text = matches!(
         field.ty,
@@ -296,20 +343,37 @@ fn value(side: Side, field: &Field) -> Schema {
     }
 }
 
-fn list(items: impl Into<Schema>) -> Schema {
+pub fn list(items: impl Into<Schema>) -> Schema {
     ArrayBuilder::new().items(RefOr::T(items.into())).into()
 }
 
-fn uuid() -> ObjectBuilder {
+pub fn uuid() -> ObjectBuilder {
     Object::builder()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::Custom("uuid".to_owned())))
 }
 
 fn word(words: &Words) -> ObjectBuilder {
+    one_of(words.words)
+}
+
+/// One of these texts.
+pub fn one_of(words: &[&'static str]) -> ObjectBuilder {
     Object::builder()
         .schema_type(Type::String)
-        .enum_values(Some(words.words.iter().copied()))
+        .enum_values(Some(words.iter().copied()))
+}
+
+/// True or false.
+pub fn flag() -> ObjectBuilder {
+    Object::builder().schema_type(Type::Boolean)
+}
+
+described! {
+    /// The contents of a file.
+    pub Binary = Object::builder()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::Custom("binary".to_owned())));
 }
 
 /// An object with any members.

@@ -4,7 +4,7 @@ use prichal_core::{
     entity::rights::{self, Authority},
     event::{Entity, EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, WorkspaceId},
-    schema::{self, Fault, Type},
+    schema::{self, Fault, Field, Type},
 };
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
@@ -126,6 +126,12 @@ pub fn read(body: &Value) -> Result<[Entity; 2]> {
                 "A link has exactly two ids of different kinds, such as companyId and dealId.",
             )
         })
+}
+
+/// The members that [`read`] accepts.
+pub fn members() -> Vec<Field> {
+    let all = EntityKind::ID_MEMBERS.iter().copied();
+    all.filter(|field| kind_of(field.name).is_some()).collect()
 }
 
 /// Only entities of the collections and calls can be linked.

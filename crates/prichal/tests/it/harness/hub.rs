@@ -484,10 +484,11 @@ impl Caller {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await?.to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        let json = serde_json::from_slice(&bytes).unwrap_or_default();
         let answer = Answer {
             status,
             headers,
-            json: serde_json::from_slice(&bytes).unwrap_or_default(),
+            json,
             text,
             bytes,
         };

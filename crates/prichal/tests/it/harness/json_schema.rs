@@ -164,6 +164,7 @@ fn holds(keyword: &str, rule: &Value, value: &Value) -> bool {
     let number = value.as_f64();
     let length = value.as_str().map(|text| as_f64(text.chars().count()));
     let count = value.as_array().map(|items| as_f64(items.len()));
+    let members = value.as_object().map(|object| as_f64(object.len()));
     match keyword {
         "type" => match rule {
             Value::Array(types) => types.iter().any(|one| is_of_type(one, value)),
@@ -180,6 +181,8 @@ fn holds(keyword: &str, rule: &Value, value: &Value) -> bool {
         "maxLength" => length.is_none_or(|length| length <= bound()),
         "minItems" => count.is_none_or(|count| count >= bound()),
         "maxItems" => count.is_none_or(|count| count <= bound()),
+        "minProperties" => members.is_none_or(|members| members >= bound()),
+        "maxProperties" => members.is_none_or(|members| members <= bound()),
         "pattern" => value.as_str().is_none_or(|text| {
             let pattern = regex::Regex::new(rule.as_str().expect("a pattern"));
             pattern.expect("a pattern").is_match(text)

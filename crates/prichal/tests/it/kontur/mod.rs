@@ -1,6 +1,7 @@
 //! The dialect of Kontur: integrations, entities, files, the feed, telephony.
 
 mod authorization;
+mod description;
 mod entities;
 mod examples;
 mod feed;

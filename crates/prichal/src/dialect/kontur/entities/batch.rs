@@ -10,29 +10,15 @@ use prichal_core::{
 };
 use prichal_store::Tx;
 use serde_json::Value;
-use utoipa::ToSchema;
 
-use super::EntityModel;
 use crate::{
     domain::entity::{EntityRef, draft::Draft},
     error::Result,
 };
 
-/// `{"items": [...]}`, each a model with an optional `batchItemKey`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; it is read below")]
-pub(super) struct Batch {
-    items: Vec<EntityModel>,
-}
-
-/// The created entities by their keys.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-pub(super) struct BatchAnswer {
-    items: std::collections::HashMap<String, EntityModel>,
-}
-
-const KEY: &[Field] = &[Field::new("batchItemKey", Type::Text)];
+/// The member of each item besides those of the entity.
+pub(super) const KEY: &[Field] = &[Field::new("batchItemKey", Type::Text)
+    .doc("The key of the entity in the answer; a new id if absent.")];
 
 pub(super) fn read(
     kind: EntityKind,
