@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{described, parameters, takes},
+    dialect::openapi::schema::{described, example, parameters, takes},
     domain::telephony::{
         call_stream::{CardUpdate, Listener},
         record::{self, CallRecord},
@@ -62,7 +62,7 @@ const MAX_GROUPS: i64 = 10_000;
 
 described! {
     /// A call with its legs and events, and its links.
-    pub(super) Communication = record(COMMUNICATION), with UpdateInfoModel;
+    pub(super) Communication = record(COMMUNICATION).examples(example(include_str!("examples/communication.json"))), with UpdateInfoModel;
     /// A page of calls.
     CommunicationList = page_of::<Communication>("The number of all matching calls."), with Communication;
 }

@@ -99,7 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
 /// List the attempts to call an instance's webhooks, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
-#[utoipa::path(get, path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
+#[utoipa::path(get, operation_id = "list_webhook_deliveries", path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
     params(Member, InPath, AttemptQuery), responses((status = 200, body = AttemptList)))]
 pub(super) async fn list_deliveries(
     member: Member,
@@ -163,7 +163,7 @@ async fn find(
 
 /// Send a range of the feed again, in addition to the regular deliveries. Only events that match the webhook's filter
 /// are sent, marked `X-Prichal-Replay: true`.
-#[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
+#[utoipa::path(post, operation_id = "replay_webhook_events", path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
     params(Member, InPath, HookInPath, IdempotencyKey),
     request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(

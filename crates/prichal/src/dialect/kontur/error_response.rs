@@ -28,6 +28,10 @@ pub(super) fn render(error: &Error) -> Response {
 /// A refusal or a failure.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(examples(json!({
+    "status": "communicationNotFound",
+    "message": "Communication not found. Id: 184b8a0f-6c1d-4f5e-9a7b-3c2d1e0f9bcd",
+})))]
 pub(super) struct ErrorInfo {
     /// Always empty.
     // The members are in the order of the vendor's documents.
@@ -80,8 +84,18 @@ struct PatchErrorInfo {
 /// A request that cannot be read.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(examples(json!({
+    "errors": {
+        "direction": ["Error converting value \"in2bound\" to type 'Xcom.Api.Models.Communications.CommunicationDirection'. Path 'direction', line 7, position 27."],
+        "callStartedInfo": ["The callStartedInfo field is required."],
+    },
+    "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
+    "title": "One or more validation errors occurred.",
+    "status": 400,
+    "traceId": "00-1b2c3d4e5f60718293a4b5c6d7e8f90a-1a2b3c4d5e6f7a8b-00",
+})))]
 pub(super) struct BadRequest {
-    /// What is wrong, by the path of the member or the name of the parameter.
+    /// The faults, by the path of the member or the name of the parameter.
     #[schema(value_type = HashMap<String, Vec<String>>)]
     errors: Map<String, Value>,
     /// The URL of the kind of problem.

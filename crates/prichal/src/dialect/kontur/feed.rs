@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{caller::Member, openapi::page_of};
 use crate::{
-    dialect::openapi::schema::{described, flag, model, parameters, uuid},
+    dialect::openapi::schema::{described, example, flag, model, parameters, uuid},
     domain::document,
     error::{Error, Result},
     http::{
@@ -33,7 +33,7 @@ parameters! {
 
 described! {
     /// A change of an entity, or a link that was added or removed.
-    ObjectEvent = model(EVENT);
+    ObjectEvent = model(EVENT).examples(example(include_str!("examples/event.json")));
     /// A page of the feed.
     ObjectEventsList = page_of::<ObjectEvent>("The number of events on the page.")
         .property("firstOffset", uuid().description(Some("The offset of the first event. On an empty page, that of the request.")))

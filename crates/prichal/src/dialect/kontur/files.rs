@@ -101,11 +101,18 @@ parameters! {
     DownloadQuery = &[DOWNLOAD];
 }
 
-/// The headers that `http/range.rs` reads.
-enum RangeHeaders {}
+const IF_NONE_MATCH: Field =
+    Field::new("If-None-Match", Type::Text).doc("The `ETag` of the file that the client has.");
+
+/// The headers that `http/range.rs` and `http/conformance.rs` read.
+enum DownloadHeaders {}
+/// The header that `http/conformance.rs` reads.
+enum KnownFile {}
 
 takes! {
-    RangeHeaders: Header &[
+    KnownFile: Header &[IF_NONE_MATCH];
+    DownloadHeaders: Header &[
+        IF_NONE_MATCH,
         Field::new("Range", Type::Text).doc("The part to read, such as `bytes=0-1023`."),
         Field::new("If-Range", Type::Text).doc("The `ETag` of the file that the part belongs to."),
     ];
@@ -283,9 +290,11 @@ fn missing(id: FileId) -> Error {
 
 /// Read a file, or a part of it with `Range`.
 #[utoipa::path(get, path = "/api/v1/{ws}/files/{id}", tag = "files",
-    params(Member, FileInPath, DownloadQuery, RangeHeaders),
-    responses((status = 200, description = "The file", content_type = "*/*", body = inline(Binary)),
-        (status = 206, description = "The part", content_type = "*/*", body = inline(Binary)),
+    params(Member, FileInPath, DownloadQuery, DownloadHeaders),
+    responses(
+        (status = 200, description = "The file", content((inline(Binary) = "application/octet-stream"), (inline(Binary) = "*/*"))),
+        (status = 206, description = "The part", content((inline(Binary) = "application/octet-stream"), (inline(Binary) = "*/*"))),
+        (status = 304, description = "The client has the file already"),
         (status = 416, description = "The range begins past the end", body = RangeNotSatisfiable)))]
 pub(super) async fn download_file(
     member: Member,
@@ -340,7 +349,8 @@ async fn read(app: &App, file: &File, part: Option<Range<u64>>) -> Result<Body> 
 
 /// Read a file's type and length.
 #[utoipa::path(head, path = "/api/v1/{ws}/files/{id}", tag = "files",
-    params(Member, FileInPath), responses((status = 200, description = "The headers of the file")))]
+    params(Member, FileInPath, KnownFile),
+    responses((status = 200, description = "The headers of the file"), (status = 304, description = "The client has the file already")))]
 pub(super) async fn head_file(member: Member, FileInPath(id): FileInPath) -> Result<Response> {
     let file = find(&member, id).await?;
     Ok(described(&file, size(&file)?))

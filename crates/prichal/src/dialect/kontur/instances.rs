@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     delivery::job,
-    dialect::openapi::schema::{described, takes},
+    dialect::openapi::schema::{described, example, takes},
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
     http::{
@@ -51,7 +51,8 @@ use crate::{
 
 described! {
     /// An integration in a workspace. Its id is that of the integration.
-    pub(super) InstanceModel as "IntegrationInstance" = record(&[INSTANCE_STATE, INSTANCE].concat()), with UpdateInfoModel;
+    pub(super) InstanceModel as "IntegrationInstance" = record(&[INSTANCE_STATE, INSTANCE].concat())
+        .examples(example(include_str!("examples/instance.json"))), with UpdateInfoModel;
     /// A page of instances.
     InstanceList = page_of::<InstanceModel>("The number of all instances, uninstalled ones included."), with InstanceModel;
 }

@@ -70,7 +70,7 @@ struct IntegrationModel {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// Which workspaces may install it: only its own, or all.
+    /// The workspaces that may install it: only its own, or all.
     #[schema(value_type = IntegrationKind)]
     kind: &'static str,
     #[schema(value_type = UpdateInfoModel)]

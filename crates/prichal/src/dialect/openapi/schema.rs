@@ -86,7 +86,7 @@ macro_rules! takes {
             ) -> Vec<utoipa::openapi::path::Parameter> {
                 let mut all = Vec::new();
                 $(all.extend($crate::dialect::openapi::schema::parameters_at(
-                    utoipa::openapi::path::ParameterIn::$place,
+                    &utoipa::openapi::path::ParameterIn::$place,
                     $fields,
                 ));)+
                 all
@@ -117,11 +117,11 @@ pub fn model(fields: &[Field]) -> ObjectBuilder {
 
 /// The parameters of a query that is read like a body.
 pub fn query(fields: &[Field]) -> Vec<Parameter> {
-    parameters_at(ParameterIn::Query, fields)
+    parameters_at(&ParameterIn::Query, fields)
 }
 
 /// The parameters of a table at this place. Those of a path must be required.
-pub fn parameters_at(place: ParameterIn, fields: &[Field]) -> Vec<Parameter> {
+pub fn parameters_at(place: &ParameterIn, fields: &[Field]) -> Vec<Parameter> {
     let parameter = |field: &Field| {
         let required = if field.required {
             Required::True

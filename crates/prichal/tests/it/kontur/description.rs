@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
+    description::faults,
     hub::{Caller, Hub},
     receiver::Receiver,
 };
@@ -80,6 +81,21 @@ async fn every_operation_is_described_in_full() {
     assert!(ids.contains("create_company") && ids.contains("list_catalog_items"));
 }
 
+#[tokio::test]
+async fn every_example_is_as_described() {
+    let hub = Hub::start().await;
+    let api = hub.anonymous().get("/docs/openapi.json").await.ok();
+    let schemas = api["components"]["schemas"].as_object().expect("schemas");
+    let mut count = 0;
+    for (name, schema) in schemas {
+        for example in schema["examples"].as_array().into_iter().flatten() {
+            assert_eq!(faults(&api, schema, example), [""; 0], "{name}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
 /// Sends the examples of the description, as printed but for ids.
 struct Examples {
     api: Value,
@@ -111,9 +127,12 @@ impl Examples {
             text = text.replace(from, to);
         }
         let mut ids = ids.iter();
-        let parts = path.split('/').map(|part| match part.starts_with('{') {
-            true => *ids.next().expect("an id"),
-            false => part,
+        let parts = path.split('/').map(|part| {
+            if part.starts_with('{') {
+                *ids.next().expect("an id")
+            } else {
+                part
+            }
         });
         let path = parts.collect::<Vec<_>>().join("/");
         let caller = self.space.clone();
