@@ -30,7 +30,7 @@ pub struct DocumentBase {
     /// The number of the document.
     document_number: String,
     /// The date of the document, in seconds since 1970, in UTC.
-    #[schema(example = 1_767_225_600)]
+    #[schema(examples(1_767_225_600))]
     document_date: i64,
     /// The subject.
     #[schema(value_type = DocumentGroupType)]
@@ -38,7 +38,7 @@ pub struct DocumentBase {
     /// The employee of the sender who has made the document.
     document_author_employee_id: Uuid,
     /// The time of the creation, in seconds since 1970.
-    #[schema(example = 1_767_225_600)]
+    #[schema(examples(1_767_225_600))]
     created_on: i64,
     /// The status, as the company sees it.
     #[schema(value_type = ExternalNodeStatus)]
@@ -145,7 +145,7 @@ struct ExternalNode {
     /// The place in the order.
     order: i32,
     /// The BIN of the company, or the IIN of a person.
-    #[schema(example = "971240001315")]
+    #[schema(examples("971240001315"))]
     counterparty_company_bin: String,
     /// The id of the company.
     counterparty_company_id: Uuid,
@@ -215,7 +215,7 @@ struct State {
     #[schema(value_type = NodeActionStatus)]
     status: NodeStatus,
     /// The time of the action, in seconds since 1970.
-    #[schema(required, example = 1_767_225_600)]
+    #[schema(required, examples(1_767_225_600))]
     completed_on: Option<i64>,
     /// The refusal.
     reject_metadata: Rejection,

@@ -64,12 +64,12 @@ pub struct StatusEvent {
     /// The id of the event. A repeated call has the same one.
     event_id: Uuid,
     /// The kind of the event.
-    #[schema(example = "document-status-changed-event")]
+    #[schema(examples("document-status-changed-event"))]
     event_type: &'static str,
     /// The number of the event among all of the company. Numbers grow, and some are left out.
     sequence: i64,
     /// The time of the change, in seconds since 1970.
-    #[schema(example = 1_767_225_600)]
+    #[schema(examples(1_767_225_600))]
     occurred_on: i64,
     /// The company whose status of the document has changed.
     company_id: Uuid,
@@ -106,7 +106,7 @@ pub struct StatusEvent {
 #[schema(as = DocumentChangeActor)]
 struct ChangeActor {
     /// The BIN of the company.
-    #[schema(example = "971240001315")]
+    #[schema(examples("971240001315"))]
     company_bin: String,
     /// The employee.
     employee_id: Uuid,

@@ -40,7 +40,8 @@ impl<T: Serialize> Envelope<T> {
 #[schema(as = PaginatedResponseVM)]
 pub(super) struct Page<T> {
     /// The items of the page.
-    pub(super) page_items: Vec<T>,
+    #[serde(rename = "pageItems")]
+    pub(super) items: Vec<T>,
     /// The number of items before the page.
     pub(super) skip: i64,
     /// The size of a page, at most 100.

@@ -80,13 +80,13 @@ struct UploadedBlob {
     /// The id to refer to the file by.
     blob_id: Uuid,
     /// The name of the file.
-    #[schema(example = "contract.pdf")]
+    #[schema(examples("contract.pdf"))]
     file_name: String,
     /// The extension, with its dot and in lower case.
-    #[schema(example = ".pdf")]
+    #[schema(examples(".pdf"))]
     extension: String,
     /// The type that the extension stands for.
-    #[schema(example = "application/pdf")]
+    #[schema(examples("application/pdf"))]
     mime_type: &'static str,
     /// The size in kilobytes, rounded up.
     file_length: i64,

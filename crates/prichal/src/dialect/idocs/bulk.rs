@@ -395,7 +395,7 @@ pub(super) async fn list_operations(company: Company, Json(body): Json) -> Resul
         ..OperationModel::of(element)
     });
     wrapped(Page {
-        page_items: shown.collect(),
+        items: shown.collect(),
         skip,
         top,
         total_size: total,

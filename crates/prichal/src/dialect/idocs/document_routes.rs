@@ -233,10 +233,7 @@ pub(super) fn outbox(company: &Company, new: NewRoute) -> Result<Prepared<EmptyR
         .map(|route| internal_route(route.nodes.0, route.ordering));
     let route = Outgoing::read(company, new.route.external, false)?;
     let internal = internal.filter(|internal| !internal.nodes.is_empty());
-    let request = RouteRequest {
-        document: new.document,
-        employee: new.employee,
-    };
+    let request = (new.document, new.employee);
     Ok(apply(company, request, move |conn, company| {
         let mut route = route.find(conn, company)?;
         check_employees(conn, company, internal.as_ref())?;
@@ -247,10 +244,7 @@ pub(super) fn outbox(company: &Company, new: NewRoute) -> Result<Prepared<EmptyR
 
 pub(super) fn quick(company: &Company, new: NewQuickRoute) -> Result<Prepared<()>> {
     let route = Outgoing::read(company, new.route.external, true)?;
-    let request = RouteRequest {
-        document: new.document,
-        employee: new.employee,
-    };
+    let request = (new.document, new.employee);
     Ok(apply(company, request, move |conn, company| {
         Ok(Step::QuickRoute(route.find(conn, company)?))
     }))
@@ -259,10 +253,7 @@ pub(super) fn quick(company: &Company, new: NewQuickRoute) -> Result<Prepared<()
 pub(super) fn inbox(company: &Company, new: NewInboxRoute) -> Prepared<EmptyResponse> {
     let EmployeesRoute { nodes, ordering } = new.route.internal;
     let internal = internal_route(nodes.0, ordering);
-    let request = RouteRequest {
-        document: new.document,
-        employee: new.employee,
-    };
+    let request = (new.document, new.employee);
     apply(company, request, move |conn, company| {
         check_employees(conn, company, Some(&internal))?;
         Ok(Step::InboxRoute(internal.clone()))
@@ -271,38 +262,28 @@ pub(super) fn inbox(company: &Company, new: NewInboxRoute) -> Prepared<EmptyResp
 
 pub(super) fn internal(company: &Company, new: NewInternalRoute) -> Prepared<EmptyResponse> {
     let internal = internal_route(new.nodes.0, new.ordering);
-    let request = RouteRequest {
-        document: new.document,
-        employee: new.employee,
-    };
+    let request = (new.document, new.employee);
     apply(company, request, move |conn, company| {
         check_employees(conn, company, Some(&internal))?;
         Ok(Step::InternalRoute(internal.clone()))
     })
 }
 
-/// The document that gets a route, and the employee who sets it.
-#[derive(Clone, Copy)]
-struct RouteRequest {
-    document: Uuid,
-    employee: Uuid,
-}
-
-/// Prepares a step whose parts are read in the transaction.
+/// Prepares a step whose parts are read in the transaction: of this document, by this employee.
 fn apply<A: Default + Serialize>(
     company: &Company,
-    request: RouteRequest,
+    (document_id, employee): (Uuid, Uuid),
     step: impl Fn(&mut Conn, &Company) -> Result<Step> + Send + 'static,
 ) -> Prepared<A> {
     let company = company.clone();
     Prepared::new(move |tx| {
-        let employee = company.employee(tx.conn()?, request.employee, "ROUTE_CREATE")?;
-        let mut document = lock_document(tx, &company, request.document)?;
+        let employee = company.employee(tx.conn()?, employee, "ROUTE_CREATE")?;
+        let mut document = lock_document(tx, &company, document_id)?;
         let step = step(tx.conn()?, &company)?;
         let before = document.clone();
         let changes = document
             .apply(company.actor(&employee), step, company.now.secs())
-            .map_err(|refusal| refused(&company, request.document, refusal))?;
+            .map_err(|refusal| refused(&company, document_id, refusal))?;
         let performer = performer(&company, &employee);
         record::update(tx, &document, &changes, &performer)?;
         let known = before.route.is_some() && before.sender.company == company.id();

@@ -161,7 +161,7 @@ bodies! {
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DownloadResponse)]
-pub(super) struct DownloadLink {
+pub(super) struct ArchiveLink {
     /// The document.
     document_id: Uuid,
     /// The URL of the archive. The download needs the token.
@@ -177,7 +177,7 @@ pub(super) struct DownloadLink {
 pub(super) async fn archive(
     company: &Company,
     request: DownloadRequest,
-) -> Result<Prepared<DownloadLink>> {
+) -> Result<Prepared<ArchiveLink>> {
     let DownloadRequest {
         document: id,
         employee,
@@ -212,7 +212,7 @@ pub(super) async fn archive(
         signature: None,
         live: true,
     };
-    let answer = DownloadLink {
+    let answer = ArchiveLink {
         document_id: id,
         download_link: download_link(company, link.id),
         dispose_on: dispose_on.secs(),

@@ -22,17 +22,19 @@ use crate::{
 
 /// A refusal or a failure.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 #[schema(as = OperationErrorVM)]
 pub(super) struct OperationError {
     /// The kind of the error.
-    error_code: OperationErrorType,
+    #[serde(rename = "errorCode")]
+    code: OperationErrorType,
     /// The reason, in Russian, Kazakh or English (`Accept-Language`).
-    #[schema(example = "Поле documentMetadata обязательно.")]
-    error_description: String,
+    #[schema(examples("Поле documentMetadata обязательно."))]
+    #[serde(rename = "errorDescription")]
+    description: String,
     /// Always `null`.
     #[schema(required)]
-    error_documentation_link: Option<String>,
+    #[serde(rename = "errorDocumentationLink")]
+    documentation_link: Option<String>,
 }
 
 /// The kind of an error.
@@ -101,9 +103,9 @@ pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Respon
 /// The vendor's model of an error.
 pub(super) fn described(error: &Error, language: Language) -> OperationError {
     OperationError {
-        error_code: code(error),
-        error_description: message(error, language),
-        error_documentation_link: None,
+        code: code(error),
+        description: message(error, language),
+        documentation_link: None,
     }
 }
 

@@ -59,7 +59,7 @@ struct EventPage {
     /// The events, oldest first.
     items: Vec<StatusEvent>,
     /// The cursor after which the next page begins.
-    #[schema(example = "17")]
+    #[schema(examples("17"))]
     last_cursor: String,
     /// True if there are more events.
     has_more: bool,

@@ -125,11 +125,11 @@ impl Content for AttemptStatus {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DocumentSubscriptionVM)]
-struct Subscription {
+struct SubscriptionModel {
     /// The id of the subscription.
     subscription_id: Uuid,
     /// The URL that receives the changes.
-    #[schema(example = "https://example.kz/idocs")]
+    #[schema(examples("https://example.kz/idocs"))]
     subscription_url: String,
     /// The time of the creation, in seconds since 1970.
     created_on: i64,
@@ -154,7 +154,7 @@ enum SubscriptionStatus {
     Paused,
 }
 
-impl Subscription {
+impl SubscriptionModel {
     fn of(hook: &DocumentHook, secret: Option<String>) -> Self {
         Self {
             subscription_id: hook.id.0,
@@ -192,7 +192,7 @@ async fn find(company: &Company) -> Result<DocumentHook> {
 /// Subscribe a URL to documents' status changes. A company has one subscription: the first call creates it and
 /// shows its secret, later calls change its URL and resume it if it is paused.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    params(IdempotencyKey), request_body = NewSubscription, responses((status = 200, body = Subscription)))]
+    params(IdempotencyKey), request_body = NewSubscription, responses((status = 200, body = SubscriptionModel)))]
 pub(super) async fn put_subscription(
     company: Company,
     key: IdempotencyKey,
@@ -210,7 +210,7 @@ pub(super) async fn put_subscription(
             Some(hook) => (change(tx, hook, &url, now)?, None),
             None => create(&app, tx, workspace, &url, now)?,
         };
-        Ok((bare(&Subscription::of(&hook, secret))?, is_other))
+        Ok((bare(&SubscriptionModel::of(&hook, secret))?, is_other))
     };
     let (answer, is_other) = write_once_and(&company, key, &body, work).await?;
     company.app.dispatch.hook_changed(workspace, INTEGRATION);
@@ -286,11 +286,11 @@ fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Res
 
 /// Read the subscription. It is paused after five days in which every delivery failed.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    responses((status = 200, body = Subscription)))]
+    responses((status = 200, body = SubscriptionModel)))]
 pub(super) async fn get_subscription(company: Company) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
     let hook = find(&company).await?;
-    bare(&Subscription::of(&hook, None))
+    bare(&SubscriptionModel::of(&hook, None))
 }
 
 /// Delete the subscription. Events that are not delivered yet are dropped.
@@ -453,7 +453,7 @@ pub(super) async fn list_history(company: Company, parameters: Parameters) -> Re
     let read = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
     let (total, found) = company.app.db.read(read).await?;
     bare(&Page {
-        page_items: found.iter().filter_map(status_model).collect(),
+        items: found.iter().filter_map(status_model).collect(),
         skip,
         top,
         total_size: total,

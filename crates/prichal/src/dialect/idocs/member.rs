@@ -771,9 +771,9 @@ mod tests {
             ),
             (&json!(1), &json!(2))
         );
-        let mut named = Schemas::new();
-        <Toy as ToSchema>::schemas(&mut named);
-        let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        let mut parts = Schemas::new();
+        <Toy as ToSchema>::schemas(&mut parts);
+        let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
             [

@@ -13,7 +13,7 @@ use utoipa::{
 
 use super::{error_response::DocumentErrors, member::ID};
 use crate::dialect::openapi::{
-    refusals::{add, add_bearer, add_tags, operations, schema},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
     schema::{add as add_named, of},
 };
 
@@ -44,6 +44,9 @@ pub(super) fn describe(api: &mut OpenApi) {
             let content = schema(&DocumentErrors::name());
             add(operation, status, description, "application/json", content);
         }
+        for status in ["429", "503"] {
+            add_header(operation, status, "Retry-After", "The seconds to wait");
+        }
     }
 }
 
@@ -61,15 +64,9 @@ fn errors_of(path: &str, operation: &Operation) -> Vec<(&'static str, &'static s
         ("408", "The body came too slowly"),
         ("410", "The time of the link is over"),
         ("415", "An unknown content coding"),
-        (
-            "429",
-            "Too many requests; `Retry-After` says when to try again",
-        ),
+        ("429", "Too many requests"),
         ("500", "A failure of the server"),
-        (
-            "503",
-            "The server is busy; `Retry-After` says when to try again",
-        ),
+        ("503", "The server is busy"),
         ("default", "A refusal or a failure"),
     ];
     errors.retain(|(status, _)| match *status {

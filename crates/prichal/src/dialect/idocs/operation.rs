@@ -14,7 +14,7 @@ use super::{
     caller::Company,
     document_routes::{self, NewInboxRoute, NewInternalRoute, NewQuickRoute, NewRoute},
     documents::{self, NewDocument},
-    downloads::{self, DownloadLink, DownloadRequest},
+    downloads::{self, ArchiveLink, DownloadRequest},
     prepared::Prepared,
     read::Fields,
     signing::{self, ContentRequest, SignContent, SubmittedSignature},
@@ -103,7 +103,7 @@ operations! {
     Decline(company, data: Ending) -> EmptyResponse {
         actions::decline(company, data)
     }
-    Download(company, data: DownloadRequest) -> DownloadLink {
+    Download(company, data: DownloadRequest) -> ArchiveLink {
         downloads::archive(company, data).await?
     }
 }

@@ -119,7 +119,7 @@ async fn list(company: Company, body: &Value, side: Side) -> Result<JsonAnswer> 
     let (total, found) = company.app.db.read(look).await?;
     let shown = found.iter();
     wrapped(Page {
-        page_items: shown
+        items: shown
             .filter_map(|document| DocumentExtended::of(document, company.id()))
             .collect(),
         skip,

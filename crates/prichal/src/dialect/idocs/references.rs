@@ -53,7 +53,7 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
         })
         .await?;
     wrapped(Page {
-        page_items: found.iter().map(EmployeeModel::of).collect(),
+        items: found.iter().map(EmployeeModel::of).collect(),
         skip,
         top,
         total_size: total,
@@ -68,7 +68,7 @@ struct EmployeeModel {
     /// The id of the employee.
     id: Uuid,
     /// The IIN.
-    #[schema(required, example = "880101300123")]
+    #[schema(required, examples("880101300123"))]
     national_identification_number: Option<String>,
     /// The first name.
     #[schema(required)]
@@ -159,7 +159,7 @@ struct TokenInfo {
     /// The id of the company.
     company_id: Uuid,
     /// The BIN of the company.
-    #[schema(required, example = "971240001315")]
+    #[schema(required, examples("971240001315"))]
     company_bin: Option<String>,
     /// The name of the company.
     #[schema(required)]
@@ -205,7 +205,7 @@ impl Counted for Bin {
 #[schema(as = CounterpartyVM)]
 struct Counterparty {
     /// The BIN or the IIN, as it was sent.
-    #[schema(example = "971240001315")]
+    #[schema(examples("971240001315"))]
     bin: String,
     /// True if the company is registered here.
     is_registered: bool,
@@ -260,10 +260,10 @@ const WORD_LISTS: [(&str, &[&str], usize); 4] = [
 #[schema(as = WordVM)]
 struct Word {
     /// The word.
-    #[schema(example = "Accounting")]
+    #[schema(examples("Accounting"))]
     name: &'static str,
     /// The number that requests may have in the place of the name.
-    #[schema(example = 1)]
+    #[schema(examples(1))]
     value: usize,
 }
 

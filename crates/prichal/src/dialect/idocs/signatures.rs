@@ -73,7 +73,7 @@ struct SignatureModel<'a> {
     /// The time at which the signature was accepted, in seconds since 1970.
     signed_on: i64,
     /// The BIN of the company that has signed.
-    #[schema(example = "971240001315")]
+    #[schema(examples("971240001315"))]
     company_bin: &'a str,
     /// The employee who has signed.
     employee_id: Uuid,
