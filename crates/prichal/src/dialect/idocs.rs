@@ -45,6 +45,7 @@ pub const DIALECT: Dialect = Dialect {
         code: |error| error_response::code(error).to_owned(),
         refusals: error_response::REFUSALS,
         has_patches: false,
+        more: String::new,
     },
     guard: super::guard::<routes::Guard>,
     describe: openapi::describe,
