@@ -43,8 +43,8 @@ pub enum Operation {
 pub enum Refusal {
     /// The document does not exist for this company.
     NotVisible,
-    /// The operation does not exist for this kind of document.
-    WrongKind,
+    /// The operation exists for this other kind of document only.
+    WrongKind(Kind),
     /// The operation is not possible in this status.
     WrongStatus {
         status: Status,
@@ -188,7 +188,7 @@ impl Document {
             if self.kind == kind {
                 Ok(())
             } else {
-                Err(Refusal::WrongKind)
+                Err(Refusal::WrongKind(kind))
             }
         };
         let in_status = |allowed: &'static [Status]| {

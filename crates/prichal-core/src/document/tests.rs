@@ -404,7 +404,7 @@ fn a_recipients_employees_look_first() {
 fn internal_documents_stay_inside() {
     let mut document = draft(Kind::Internal);
     let refused = document.apply(by(SENDER), Operation::QuickRoute(route(&[])), 1);
-    assert_eq!(refused, Err(Refusal::WrongKind));
+    assert_eq!(refused, Err(Refusal::WrongKind(Kind::External)));
     let nodes = internal(
         Ordering::Sequential,
         &[node(0, ALICE, Action::Sign), node(1, BORIS, Action::Inform)],

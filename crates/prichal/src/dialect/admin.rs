@@ -35,6 +35,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         code: |error| error_response::title(error).to_owned(),
         refusals: error_response::REFUSALS,
         has_patches: false,
+        more: String::new,
     },
     guard: super::guard::<caller::Administrator>,
     describe: openapi::describe,

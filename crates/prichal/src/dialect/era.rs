@@ -33,11 +33,12 @@ pub const DIALECT: Dialect = Dialect {
         title: "Era: `/rest/v1/…`, `/exec`, `/hook/…`, `/ws/…`",
         about: "`{\"error_code\":<code>,\"error_message\":\"…\"}`. Over the websocket the same codes come as `errorcode`, \
                 the texts as `errormsg`; there 1403 is also a request that no route of the channel's roles opens, \
-                1404 a method without a script.",
+                1404 a method without a script. The texts `Lookup failed` and `Token not found` are the vendor's.",
         status: error_response::status,
         code: |error| error_response::code(error_response::status(error)).to_string(),
         refusals: error_response::REFUSALS,
         has_patches: false,
+        more: websocket::close::table,
     },
     guard: routes::guard,
     describe: openapi::describe,

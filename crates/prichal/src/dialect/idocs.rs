@@ -51,6 +51,7 @@ pub const DIALECT: Dialect = Dialect {
         },
         refusals: error_response::REFUSALS,
         has_patches: false,
+        more: String::new,
     },
     guard: super::guard::<routes::Guard>,
     describe: openapi::describe,

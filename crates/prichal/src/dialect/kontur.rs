@@ -44,6 +44,7 @@ pub const DIALECT: Dialect = Dialect {
         code: |error| error_response::word(error).to_owned(),
         refusals: error_response::REFUSALS,
         has_patches: true,
+        more: String::new,
     },
     guard: super::guard::<caller::Member>,
     describe: openapi::describe,

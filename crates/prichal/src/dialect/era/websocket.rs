@@ -2,6 +2,7 @@
 //!
 //! A frame is a JSON array of a method and its parameters. The methods are in [`session`].
 
+pub(super) mod close;
 pub mod frame;
 mod in_flight;
 mod inbox;
