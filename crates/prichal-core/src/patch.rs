@@ -189,7 +189,7 @@ fn operation(n: usize, sent: &Value) -> Result<Operation, Vec<Fault>> {
     };
     let (word, op_path) = text(OP.name, at(".op"))?;
     let Some(op) = Op::from_name(&word) else {
-        return Err(vec![Fault::unknown_word(&op_path, &word, VERBS.name)]);
+        return Err(vec![Fault::unknown_word(&op_path, &word, &VERBS)]);
     };
     let (path, _) = text(PATH.name, at(".path"))?;
     Ok(Operation {

@@ -7,15 +7,20 @@
 
 mod admin;
 pub mod era;
+pub mod error_table;
 pub mod idocs;
 pub mod kontur;
 pub mod openapi;
+mod path_tree;
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{
+    error::Error as StdError,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Router,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, StatusCode, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -24,9 +29,10 @@ use futures_util::future::BoxFuture;
 use prichal_core::id::WorkspaceId;
 use prichal_store::usage;
 use tower::util::MapRequest;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, Paths as Routes};
 use utoipa_axum::router::OpenApiRouter;
 
+use self::{error_table::Errors, path_tree::PathTree};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -128,6 +134,10 @@ pub type Guard = for<'a> fn(&'a mut Parts, &'a App) -> BoxFuture<'a, Result<()>>
 pub struct Dialect {
     /// The name in metrics and log lines.
     pub name: &'static str,
+    /// The name of its description in paths and files, such as `docs/openapi/{document}.json`.
+    pub document: &'static str,
+    /// The title of its description.
+    pub title: &'static str,
     /// The beginnings of its paths, in whole segments.
     pub prefixes: &'static [&'static str],
     /// True if paths are accepted in any case and with doubled slashes, as the vendor's server accepts them.
@@ -143,6 +153,8 @@ pub struct Dialect {
     pub render_errors: fn(Router<App>, &'static str, &App) -> Router<App>,
     /// Renders an error outside of its routes, for a request with these headers.
     pub render: fn(&Platform, &HeaderMap, &Error) -> Response,
+    /// Its part of `docs/errors.md`.
+    pub errors: Errors,
     /// Authorizes a request for a path or a method that does not exist, so that strangers cannot explore.
     pub guard: Guard,
     /// Completes its part of the OpenAPI description: tags, security, and the refusals of every call.
@@ -174,13 +186,13 @@ impl Dialect {
     }
 
     /// The routes, with their errors rendered, their paths, and their part of the OpenAPI description.
-    fn routes(&self, app: &App) -> (Router<App>, Vec<String>, OpenApi) {
+    fn routes(&self, app: &App) -> (Router<App>, Routes, OpenApi) {
         let (router, mut api) = (self.router)(app).split_for_parts();
         let router = guard_methods(router, self.guard);
-        let paths = api.paths.paths.keys().cloned().collect();
+        let routes = api.paths.clone();
         (self.describe)(&mut api);
         let router = (self.render_errors)(router, self.name, app);
-        (router, paths, api)
+        (router, routes, api)
     }
 }
 
@@ -216,20 +228,22 @@ pub fn guard_methods(router: Router<App>, guard: Guard) -> Router<App> {
     router.method_not_allowed_fallback(async move |State(app): State<App>, request: Request| {
         let (mut parts, _) = request.into_parts();
         let refused = guard(&mut parts, &app).await.err();
-        refused.unwrap_or(Error::WrongMethod)
+        refused.unwrap_or_else(|| {
+            let route = parts.extensions.get::<MatchedPath>();
+            let allowed = route.map(|route| paths().methods(route.as_str()));
+            Error::WrongMethod {
+                allowed: allowed.unwrap_or_default(),
+            }
+        })
     })
 }
 
-/// The description of the whole API.
-pub fn description(app: &App) -> OpenApi {
-    let parts = descriptions(app).map(|(_, part)| part);
-    openapi::describe(parts.collect())
-}
+static PATHS: OnceLock<PathTree> = OnceLock::new();
 
-/// The parts of the description, by the names of their dialects.
-fn descriptions(app: &App) -> impl Iterator<Item = (&'static str, OpenApi)> {
-    let all = DIALECTS.iter();
-    all.map(|dialect| (dialect.name, dialect.routes(app).2))
+/// The paths of the server, for refusals. Empty before the first [`router`].
+fn paths() -> &'static PathTree {
+    static EMPTY: PathTree = PathTree::empty();
+    PATHS.get().unwrap_or(&EMPTY)
 }
 
 /// Every path of the server.
@@ -254,15 +268,21 @@ pub fn router(app: App) -> Router {
         },
     };
     let mut router = Router::new();
-    let (mut apis, mut lenient) = (Vec::new(), Vec::new());
+    let (mut apis, mut all, mut lenient) = (Vec::new(), Vec::new(), Vec::new());
     for dialect in DIALECTS {
-        let (part, paths, api) = dialect.routes(&app);
+        let (part, routes, api) = dialect.routes(&app);
         router = router.merge(part);
         if dialect.has_lenient_paths {
-            lenient.extend(paths);
+            lenient.extend(routes.paths.keys().cloned());
         }
-        apis.push(api);
+        all.push(routes);
+        apis.push(openapi::Part {
+            name: dialect.document,
+            title: dialect.title,
+            api,
+        });
     }
+    PATHS.get_or_init(|| PathTree::new(&all));
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
     let router = router
@@ -288,6 +308,8 @@ async fn no_route(State(app): State<App>, request: Request) -> Response {
         Some(dialect) => (dialect.guard)(&mut parts, &app).await.err(),
         None => None,
     };
-    let refused = guess::count_refusal(Arc::new(refused.unwrap_or(Error::NoRoute)));
+    let refused = guess::count_refusal(Arc::new(
+        refused.unwrap_or_else(|| Error::NoRoute(paths().missing(parts.uri.path()))),
+    ));
     (dialect.unwrap_or(FALLBACK).render)(&app, &parts.headers, &refused)
 }

@@ -9,15 +9,18 @@ mod integration_points;
 mod integration_tokens;
 mod openapi;
 pub mod routes;
+mod schemas;
 mod service;
 mod svcscript_runtimes;
 mod svcscripts;
 pub mod websocket;
 
-use super::Dialect;
+use super::{Dialect, error_table::Errors};
 
 pub const DIALECT: Dialect = Dialect {
     name: "era",
+    document: "era",
+    title: "Era: channels and scripts",
     prefixes: &["/rest/v1", "/exec", "/hook", "/ws"],
     has_lenient_paths: false,
     credential_headers: &[],
@@ -26,6 +29,17 @@ pub const DIALECT: Dialect = Dialect {
     router: |_| routes::router(),
     render_errors: |router, name, _| super::render_errors(router, name, routes::words),
     render: |_, _, error| routes::words(error),
+    errors: Errors {
+        title: "Era: `/rest/v1/…`, `/exec`, `/hook/…`, `/ws/…`",
+        about: "`{\"error_code\":<code>,\"error_message\":\"…\"}`. Over the websocket the same codes come as `errorcode`, \
+                the texts as `errormsg`; there 1403 is also a request that no route of the channel's roles opens, \
+                1404 a method without a script. The texts `Lookup failed` and `Token not found` are the vendor's.",
+        status: error_response::status,
+        code: |error| error_response::code(error_response::status(error)).to_string(),
+        refusals: error_response::REFUSALS,
+        has_patches: false,
+        more: websocket::close::table,
+    },
     guard: routes::guard,
     describe: openapi::describe,
 };

@@ -1,7 +1,7 @@
 //! The paging of lists: `offset` and `limit` as numbers.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::schema::{Field, Type};
+use prichal_core::schema::{Field, Limit, Type};
 
 use crate::error::{Error, Result};
 
@@ -17,12 +17,10 @@ const MAX_LIMIT: i64 = 1000;
 
 const OFFSET: Field = Field::new("offset", Type::Int)
     .at_least(0)
-    .worded(|name, _| format!("The value of '{name}' must not be negative."))
     .doc("The number of items before the page.");
 /// The parameter with the size of a page.
 pub const LIMIT: Field = Field::new("limit", Type::Int)
     .at_least(1)
-    .worded(|name, _| format!("The value of '{name}' must be at least 1."))
     .doc("The size of the page: 50 unless given, and at most 1000.");
 /// The parameters of [`Page`].
 pub const PAGE: &[Field] = &[OFFSET, LIMIT];
@@ -74,10 +72,13 @@ impl Query {
     /// A whole number within the bound of its field.
     fn bounded(&self, field: &Field) -> Result<Option<i64>> {
         let number = self.number(field.name)?;
-        if let (Some(number), Some(bound)) = (number, field.bound) {
-            bound
-                .check(field.name, &number.into())
-                .map_err(|fault| vec![fault])?;
+        if let (Some(number), Some(Limit::Numbers(min, _))) =
+            (number, field.bound.map(|bound| bound.limit))
+            && number < min
+        {
+            let name = field.name;
+            let why = format!("The value of '{name}' must be at least {min}, not {number}.");
+            return Err(Error::invalid(name, why));
         }
         Ok(number)
     }

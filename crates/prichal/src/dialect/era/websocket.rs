@@ -2,6 +2,7 @@
 //!
 //! A frame is a JSON array of a method and its parameters. The methods are in [`session`].
 
+pub(super) mod close;
 pub mod frame;
 mod in_flight;
 mod inbox;
@@ -50,7 +51,9 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let version = app.channels.sockets.rights();
     let handle = channel_of(&app, &parts).await?;
     if parts.method != Method::GET {
-        return Err(Error::WrongMethod);
+        return Err(Error::WrongMethod {
+            allowed: vec!["GET"],
+        });
     }
     let accept = match accept_key(&parts.headers) {
         Ok(accept) => accept,

@@ -152,7 +152,8 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
         match document.status(asked.id()) {
             Some(Status::Draft) => {}
             Some(status) => {
-                let refusal = prichal_core::document::Refusal::WrongStatus(status);
+                let allowed = &[Status::Draft];
+                let refusal = prichal_core::document::Refusal::WrongStatus { status, allowed };
                 return Err(refused(&asked, id, refusal));
             }
             None => return Err(missing(&asked, id)),

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use prichal_dialect::kontur::fault;
+use prichal_dialect::fault;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::{
@@ -15,7 +15,7 @@ use utoipa::{
 
 use super::language::{Language, Localized};
 use crate::{
-    error::{Code, Error},
+    error::{Code, Error, NoRoute, RateLimit, listed},
     http::answer::{json_text, retry_after},
     platform::Platform,
 };
@@ -72,6 +72,20 @@ fn null() -> Object {
     Object::with_type(Type::Null)
 }
 
+/// The refusals under `/api/v3`.
+pub(super) const REFUSALS: &[Code] = &[
+    Code::FileExtension,
+    Code::FileTooLarge,
+    Code::FileUnreadable,
+    Code::InvalidValue,
+    Code::IssuerUnreachable,
+    Code::KeyReused,
+    Code::LinkExpired,
+    Code::NotPaid,
+    Code::NotPermitted,
+    Code::QuotaExceeded,
+];
+
 pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Response {
     let body = DocumentErrors {
         response: (),
@@ -95,11 +109,11 @@ pub(super) fn described(error: &Error, language: Language) -> OperationError {
     }
 }
 
-fn status(error: &Error, strict: bool) -> StatusCode {
+pub(super) fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
-        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::NotFound(_) | Error::NoRoute(_) => StatusCode::NOT_FOUND,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -117,10 +131,11 @@ fn status(error: &Error, strict: bool) -> StatusCode {
     }
 }
 
-fn code(error: &Error) -> OperationErrorType {
+/// The vendor's `errorCode`.
+pub(super) fn code(error: &Error) -> OperationErrorType {
     match error {
         Error::Unauthenticated | Error::Forbidden(_) => PermissionError,
-        Error::NotFound(_) | Error::NoRoute => ResourceNotFound,
+        Error::NotFound(_) | Error::NoRoute(_) => ResourceNotFound,
         Error::Refused(refusal) => match refusal.code {
             Code::LinkExpired => ResourceNotFound,
             Code::IssuerUnreachable => InternalServerError,
@@ -132,7 +147,7 @@ fn code(error: &Error) -> OperationErrorType {
             _ => ValidationError,
         },
         Error::Busy | Error::Unavailable(_) | Error::Internal(_) => InternalServerError,
-        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => Unknown,
+        Error::WrongMethod { .. } | Error::Throttled { .. } | Error::TooMany { .. } => Unknown,
         _ => ValidationError,
     }
 }
@@ -146,12 +161,28 @@ fn message(error: &Error, language: Language) -> String {
     let say = |wording: &Localized, args: &[&str]| wording.text(language, args);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
-        Error::Throttled { .. } => say(&TOO_MANY_FAILURES, &[]),
+        Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
-        Error::NoRoute => say(&NO_ROUTE, &[]),
-        Error::WrongMethod => say(&WRONG_METHOD, &[]),
-        Error::TooMany { .. } => say(&TOO_MANY, &[]),
+        Error::NoRoute(NoRoute { above, part, known }) => {
+            let known = listed(known);
+            if part.is_empty() {
+                say(&NO_SUCH_END, &[above, &known])
+            } else {
+                say(&NO_ROUTE, &[part, above, &known])
+            }
+        }
+        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&listed(allowed)]),
+        Error::TooMany { seconds, limit } => {
+            let seconds = seconds.to_string();
+            match limit {
+                RateLimit::Requests { most, period } => {
+                    let (most, period) = (most.to_string(), period.as_secs().to_string());
+                    say(&TOO_MANY, &[&most, &period, &seconds])
+                }
+                RateLimit::WrittenBytes(most) => say(&TOO_MUCH, &[&most.to_string(), &seconds]),
+            }
+        }
         Error::Busy => say(&BUSY, &[]),
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),
@@ -161,7 +192,9 @@ fn message(error: &Error, language: Language) -> String {
             Code::IssuerUnreachable => say(&NO_ISSUER, &[&refusal.message]),
             Code::QuotaExceeded => {
                 let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
-                say(&QUOTA_EXCEEDED, &[&names.join(", ")])
+                let (used, allowed) = refusal.quota.as_deref().copied().unwrap_or_default();
+                let (used, allowed) = (used.to_string(), allowed.to_string());
+                say(&QUOTA_EXCEEDED, &[&names.join(", "), &used, &allowed])
             }
             _ => refusal.message.clone(),
         },
@@ -181,14 +214,19 @@ fn message(error: &Error, language: Language) -> String {
 }
 
 const TOO_MANY: Localized = Localized::new(
-    "Слишком много запросов, повторите позже.",
-    "Сұраулар тым көп, кейінірек қайталаңыз.",
-    "Too many requests, try again later.",
+    "Слишком много запросов: токену разрешено {} за {} с, повторите через {} с.",
+    "Сұраулар тым көп: токенге {} сұрауға {} с ішінде рұқсат етілген, {} с кейін қайталаңыз.",
+    "Too many requests: a token may send {} in {} seconds, try again in {} seconds.",
+);
+const TOO_MUCH: Localized = Localized::new(
+    "Компания записала слишком много: разрешено {} байт в минуту, повторите через {} с.",
+    "Компания тым көп жазды: минутына {} байтқа рұқсат етілген, {} с кейін қайталаңыз.",
+    "The company has written too much: {} bytes in a minute are allowed, try again in {} seconds.",
 );
 const QUOTA_EXCEEDED: Localized = Localized::new(
-    "Квота компании исчерпана: {}.",
-    "Компанияның квотасы таусылды: {}.",
-    "The quota of {} is used up.",
+    "Квота компании исчерпана: {}, занято {} из {} байт.",
+    "Компанияның квотасы таусылды: {}, {} / {} байт пайдаланылған.",
+    "The quota of {} is used up: {} of {} bytes are used.",
 );
 const NO_ISSUER: Localized = Localized::new(
     "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
@@ -201,9 +239,9 @@ const UNAUTHENTICATED: Localized = Localized::new(
     "A valid token is required in the Authorization: Bearer header.",
 );
 const TOO_MANY_FAILURES: Localized = Localized::new(
-    "Слишком много неудачных попыток, повторите позже.",
-    "Сәтсіз әрекеттер тым көп, кейінірек қайталаңыз.",
-    "Too many failed attempts, try again later.",
+    "Слишком много неудачных попыток с этого адреса, повторите через {} с.",
+    "Осы мекенжайдан сәтсіз әрекеттер тым көп, {} с кейін қайталаңыз.",
+    "Too many failed attempts from this address, try again in {} seconds.",
 );
 const NO_COMPANY: Localized = Localized::new(
     "Токен не принадлежит компании с БИН.",
@@ -212,14 +250,19 @@ const NO_COMPANY: Localized = Localized::new(
 );
 const MISSING: Localized = Localized::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
 const NO_ROUTE: Localized = Localized::new(
-    "Такого метода API нет.",
-    "Мұндай API әдісі жоқ.",
-    "There is no such API method.",
+    "В API нет {} в {}{}.",
+    "API ішінде {} жоқ, {} құрамы{}.",
+    "The API has no {} in {}{}.",
+);
+const NO_SUCH_END: Localized = Localized::new(
+    "Сам по себе {} не метод API{}.",
+    "{} өзі API әдісі емес{}.",
+    "{} alone is not a method of the API{}.",
 );
 const WRONG_METHOD: Localized = Localized::new(
-    "Этот HTTP-метод здесь не поддерживается.",
-    "Бұл HTTP әдісі мұнда қолданылмайды.",
-    "The HTTP method is not allowed here.",
+    "Этот HTTP-метод здесь не поддерживается{}.",
+    "Бұл HTTP әдісі мұнда қолданылмайды{}.",
+    "The HTTP method is not allowed here{}.",
 );
 const BUSY: Localized = Localized::new(
     "Сервер перегружен, повторите запрос позже.",

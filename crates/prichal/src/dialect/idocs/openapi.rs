@@ -7,12 +7,13 @@ use utoipa::{
     ToSchema as _,
     openapi::{
         KnownFormat, OpenApi, RefOr, Schema, SchemaFormat, path::Operation, schema::ArrayItems,
+        security::SecurityRequirement,
     },
 };
 
 use super::{error_response::DocumentErrors, member::ID};
 use crate::dialect::openapi::{
-    refusals::{add, add_header, add_tags, operations, schema},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
     schema::{add as add_named, of},
 };
 
@@ -29,6 +30,7 @@ const TAGS: &[(&str, &str)] = &[
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
+    add_bearer(api, "token", "A token of the workspace");
     empty_answers(api);
     add_examples(api);
     let mut named = Vec::new();
@@ -36,6 +38,8 @@ pub(super) fn describe(api: &mut OpenApi) {
     let components = api.components.get_or_insert_default();
     components.schemas.extend(named);
     for (path, _, operation) in operations(api) {
+        let token = || vec![SecurityRequirement::new("token", [""; 0])];
+        operation.security.get_or_insert_with(token);
         for (status, description) in errors_of(path, operation) {
             let content = schema(&DocumentErrors::name());
             add(operation, status, description, "application/json", content);

@@ -1,6 +1,6 @@
 //! The parts that all operations share: the prepared write, its author, and refusals.
 
-use prichal_core::document::{Document, Refusal};
+use prichal_core::document::{Document, Kind, Refusal};
 use prichal_store::{Tx, document as store};
 use serde::Serialize;
 use std::marker::PhantomData;
@@ -64,8 +64,16 @@ pub(super) fn performer(company: &Company, employee: &Employee) -> Performer {
 pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
     match refusal {
         Refusal::NotVisible => missing(company, id),
-        Refusal::WrongKind => company.refuse(&WRONG_KIND, &[]),
-        Refusal::WrongStatus(status) => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::WrongKind(Kind::External) => company.refuse(&EXTERNAL_ONLY, &[]),
+        Refusal::WrongKind(Kind::Internal) => company.refuse(&INTERNAL_ONLY, &[]),
+        Refusal::WrongStatus {
+            status,
+            allowed: [],
+        } => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::WrongStatus { status, allowed } => {
+            let allowed: Vec<&str> = allowed.iter().map(|status| status.name()).collect();
+            company.refuse(&NOT_THIS_STATUS, &[status.name(), &allowed.join(", ")])
+        }
         Refusal::NotYourTurn => company.refuse(&NOT_YOUR_TURN, &[]),
         Refusal::WrongAction(action) => company.refuse(&WRONG_ACTION, &[action.name()]),
         Refusal::InternalFirst => company.refuse(&INTERNAL_FIRST, &[]),
@@ -84,15 +92,25 @@ pub(super) fn no_blob(company: &Company, id: Uuid) -> Error {
 
 const BLOB: Localized = Localized::new("файл {}", "{} файлы", "file {}");
 const DOCUMENT: Localized = Localized::new("документ {}", "{} құжаты", "document {}");
-const WRONG_KIND: Localized = Localized::new(
-    "Действие не подходит для этого вида документа.",
-    "Бұл әрекет құжаттың осы түріне сай емес.",
-    "This cannot be done with this kind of document.",
+const EXTERNAL_ONLY: Localized = Localized::new(
+    "Действие есть только для внешних документов.",
+    "Бұл әрекет тек сыртқы құжаттарға арналған.",
+    "This can be done with external documents only.",
+);
+const INTERNAL_ONLY: Localized = Localized::new(
+    "Действие есть только для внутренних документов.",
+    "Бұл әрекет тек ішкі құжаттарға арналған.",
+    "This can be done with internal documents only.",
 );
 const WRONG_STATUS: Localized = Localized::new(
     "Действие недоступно для документа в статусе {}.",
     "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды.",
     "This cannot be done with a document in the status {}.",
+);
+const NOT_THIS_STATUS: Localized = Localized::new(
+    "Действие недоступно для документа в статусе {}, доступно в {}.",
+    "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды, болатын мәртебелер: {}.",
+    "This cannot be done with a document in the status {}, only in {}.",
 );
 const NOT_YOUR_TURN: Localized = Localized::new(
     "Маршрут сейчас не ждёт действия этого сотрудника.",

@@ -16,7 +16,8 @@ use super::{
     read::Enumeration as _,
 };
 use crate::{
-    error::{Error, Result},
+    dialect::paths,
+    error::{Error, NoRoute, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
 
@@ -273,7 +274,12 @@ struct Word {
 pub(super) async fn list_words(_: Company, Path(name): Path<String>) -> Result<JsonAnswer> {
     let mut lists = WORD_LISTS.iter();
     let list = lists.find(|(known, ..)| *known == name);
-    let (_, words, first) = list.ok_or(Error::NoRoute)?;
+    let (_, words, first) = list.ok_or_else(|| {
+        const ABOVE: &str = "/api/v3/sync/references";
+        let lists = WORD_LISTS.map(|(name, ..)| name.to_owned());
+        let known = lists.into_iter().chain(paths().below(ABOVE)).collect();
+        Error::NoRoute(NoRoute::new(ABOVE, &name, known))
+    })?;
     let numbered = (*first..).zip(words.iter());
     let words: Vec<Word> = numbered.map(|(value, name)| Word { name, value }).collect();
     bare(&words)

@@ -22,7 +22,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use utoipa::{
     ToSchema,
-    openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema, schema::Type},
+    openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema},
 };
 use uuid::Uuid;
 
@@ -31,17 +31,14 @@ use super::{
     caller::Company,
     documents::read_id,
     language::{Language, Localized},
-    member::{Base64, Content, bodies},
+    member::{Base64, Content, bodies, text},
     prepared::missing,
     read::Fields,
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{described, of, one_of},
-    domain::{
-        document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
-        journal::held,
-    },
+    dialect::openapi::schema::{of, one_of},
+    domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
@@ -68,18 +65,6 @@ pub(super) async fn list_signatures(
     bare(&found)
 }
 
-described! {
-    /// The latest report of the validation of a document's signature.
-    StoredReport as "SignatureStoredReport" = AllOfBuilder::new().item(of::<Report>()).item(held_member()), with Report;
-}
-
-/// The member that a report has beside its own ones while the signature is held.
-fn held_member() -> ObjectBuilder {
-    let reason = "The reason why the signature is not checked again. Absent unless it is held.";
-    let member = ObjectBuilder::new().schema_type(Type::String);
-    ObjectBuilder::new().property(held::MEMBER, member.description(Some(reason)))
-}
-
 /// A signature of a document.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -98,8 +83,19 @@ struct SignatureModel<'a> {
     /// True if the signature contains the content.
     attached: bool,
     /// The latest report of its validation.
-    #[schema(value_type = StoredReport)]
+    #[schema(schema_with = stored_report)]
     report: Value,
+}
+
+/// A report, with the reason if the signature is not checked again.
+fn stored_report() -> Schema {
+    let reason = text().description(Some(
+        "The reason why the signature is not checked again; absent if it is.",
+    ));
+    AllOfBuilder::new()
+        .item(of::<Report>())
+        .item(ObjectBuilder::new().property("held", reason))
+        .into()
 }
 
 impl<'a> SignatureModel<'a> {

@@ -11,36 +11,18 @@ use utoipa::ToSchema;
 use crate::{
     error::{Code, Error, Refusal},
     http::answer::{json_text, retry_after},
+    platform::vault::{fill_random, hex},
 };
 
 pub(super) fn render(error: &Error) -> Response {
-    let (status, body) = match error {
-        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
-        Error::Throttled { .. } | Error::TooMany { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            info("tooManyRequests", error),
-        ),
-        Error::Forbidden(_) => (StatusCode::FORBIDDEN, info("forbidden", error)),
-        Error::NotFound(_) => (StatusCode::CONFLICT, info("notFound", error)),
-        Error::Refused(refusal) => (StatusCode::CONFLICT, refused(refusal)),
-        Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
-        Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
-        Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
-        Error::Late => (StatusCode::REQUEST_TIMEOUT, info("requestTimeout", error)),
-        Error::UnknownCoding(_) => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            info("unknownCoding", error),
-        ),
-        Error::NoRoute => (StatusCode::NOT_FOUND, info("notFound", error)),
-        Error::WrongMethod => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            info("methodNotAllowed", error),
-        ),
-        Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, info("busy", error)),
-        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, info("unavailable", error)),
-        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, info("error", error)),
+    let body = match error {
+        Error::Unauthenticated => json!("Unauthorized"),
+        Error::Refused(refusal) => refused(refusal),
+        Error::PatchRefused(errors) => patch_refused(errors, error),
+        Error::Invalid(faults) => problem(faults, error),
+        _ => info(error),
     };
-    retry_after(error, json_text(status, body.to_string()))
+    retry_after(error, json_text(status(error), body.to_string()))
 }
 
 /// A refusal or a failure.
@@ -122,19 +104,79 @@ pub(super) struct BadRequest {
     title: String,
     /// 400.
     status: u16,
+    /// The values that cannot be read, and those that could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<String>,
     /// The id of the answer.
     trace_id: String,
 }
 
 /// The flat `ErrorInfo`.
-fn info(status: &'static str, error: &Error) -> Value {
+fn info(error: &Error) -> Value {
     json!(ErrorInfo {
         invalid_datas: None,
         invalid_constraints: None,
-        status,
+        status: word(error),
         message: error.to_string(),
     })
 }
+
+pub(super) const fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::NotFound(_)
+        | Error::Refused(_)
+        | Error::PatchRefused(_)
+        | Error::TooLarge { .. } => StatusCode::CONFLICT,
+        Error::Invalid(_) => StatusCode::BAD_REQUEST,
+        Error::Late => StatusCode::REQUEST_TIMEOUT,
+        Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::NoRoute(_) => StatusCode::NOT_FOUND,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The `status` of an `ErrorInfo`; for the two bodies that are none, the text or the title that they always have.
+pub(super) const fn word(error: &Error) -> &'static str {
+    match error {
+        Error::Unauthenticated => "Unauthorized",
+        Error::Throttled { .. } | Error::TooMany { .. } => "tooManyRequests",
+        Error::Forbidden(_) => "forbidden",
+        Error::NotFound(_) | Error::NoRoute(_) => "notFound",
+        Error::Refused(refusal) => refusal_word(refusal.code),
+        Error::PatchRefused(_) => "invalidArgs",
+        Error::Invalid(_) => "One or more validation errors occurred.",
+        Error::TooLarge { .. } => "bodyTooLarge",
+        Error::Late => "requestTimeout",
+        Error::UnknownCoding(_) => "unknownCoding",
+        Error::WrongMethod { .. } => "methodNotAllowed",
+        Error::Busy => "busy",
+        Error::Unavailable(_) => "unavailable",
+        Error::Internal(_) => "error",
+    }
+}
+
+/// The refusals under `/api/v1`.
+pub(super) const REFUSALS: &[Code] = &[
+    Code::AlreadyExists,
+    Code::CommunicationNotFound,
+    Code::Conflict,
+    Code::FileTooLarge,
+    Code::IntegrationFailed,
+    Code::IntegrationNotFound,
+    Code::InvalidValue,
+    Code::KeyReused,
+    Code::NotAnswered,
+    Code::NotConfigured,
+    Code::NotInstalled,
+    Code::NotSupported,
+    Code::QuotaExceeded,
+];
 
 fn refused(refusal: &Refusal) -> Value {
     json!(ErrorInfo {
@@ -142,13 +184,13 @@ fn refused(refusal: &Refusal) -> Value {
         invalid_constraints: refusal
             .with_lists
             .then(|| refusal.constraints.clone().into()),
-        status: status(refusal.code),
+        status: refusal_word(refusal.code),
         message: refusal.message.clone(),
     })
 }
 
 /// The `status` of a refusal (`docs/contracts/kontur.md §2`).
-const fn status(code: Code) -> &'static str {
+const fn refusal_word(code: Code) -> &'static str {
     match code {
         Code::AlreadyExists => "alreadyExists",
         Code::CommunicationNotFound => "communicationNotFound",
@@ -194,14 +236,22 @@ fn problem(faults: &[Fault], error: &Error) -> Value {
             texts.push(fault::text(fault).into());
         }
     }
-    let mut trace = [0; 24];
-    crate::platform::vault::fill_random(&mut trace);
-    let trace = crate::platform::vault::hex(&trace);
     json!(BadRequest {
         errors,
         r#type: "https://tools.ietf.org/html/rfc7231#section-6.5.1",
         title: error.to_string(),
         status: 400,
-        trace_id: format!("00-{}-{}-00", &trace[..32], &trace[32..]),
+        detail: fault::detail(faults),
+        trace_id: trace_id(),
     })
+}
+
+/// A new id in the form of W3C's trace context. It is on the lines that the server logs for the request.
+fn trace_id() -> String {
+    let mut random = [0; 24];
+    fill_random(&mut random);
+    let random = hex(&random);
+    let id = format!("00-{}-{}-00", &random[..32], &random[32..]);
+    tracing::Span::current().record("trace.id", &id);
+    id
 }

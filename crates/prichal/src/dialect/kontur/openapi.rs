@@ -16,7 +16,7 @@ use super::{
     error_response::{BadRequest, ErrorInfo, PatchRefusal},
 };
 use crate::dialect::openapi::{
-    refusals::{add, add_header, add_tags, operations, schema},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
     schema::{add as add_type, body, described, example, model, of, one_of, uuid},
 };
 
@@ -105,6 +105,7 @@ const RETRY_AFTER: &str = "The number of seconds after which to try again";
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
+    add_bearer(api, "token", "A token of the workspace");
     entities::openapi::describe(api);
     let key = ApiKeyValue::with_description(
         "X-XCOM-AccessKey",

@@ -7,7 +7,7 @@
 use prichal_core::schema::{
     Access, Elements, Field, Key, Limit, MAX_ITEMS, Preset, Type as FieldType, Words,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema,
     openapi::{
@@ -255,6 +255,21 @@ fn description(field: &Field) -> Option<String> {
         sentences.push("Set at creation, and not changed afterwards.".to_owned());
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// An object with the examples of a table.
+pub fn sample(fields: &[Field]) -> Map<String, Value> {
+    let member = |field: &Field| {
+        let value = match (field.example, field.ty) {
+            (None, FieldType::Object(fields)) => {
+                let inner = sample(fields);
+                (!inner.is_empty()).then_some(Value::Object(inner))?
+            }
+            _ => member_example(field)?,
+        };
+        Some((field.name.to_owned(), value))
+    };
+    fields.iter().filter_map(member).collect()
 }
 
 fn member_example(field: &Field) -> Option<Value> {

@@ -189,7 +189,7 @@ async fn each_dialect_names_the_exhausted_quota() {
     let refused = company.upload(path, "documentContent", "b.pdf", PDF).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
     let said = refused["errors"][0]["errorDescription"].as_str();
-    assert!(said.is_some_and(|said| said.contains("Квота") && said.contains("files")));
+    assert!(said.is_some_and(|said| said.contains("Квота") && said.contains("files, занято ")));
     assert_eq!(company.status(&draft).await, "DRAFT");
 }
 

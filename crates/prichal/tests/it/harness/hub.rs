@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::description;
+use crate::harness::description;
 
 /// The longest wait for something that happens by itself.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -144,7 +144,6 @@ impl Installation {
             }
         })
         .await;
-        description::learn(&app);
         let stop = CancellationToken::new();
         let run = lifecycle::run(app.clone(), listener, stop.clone().cancelled_owned());
         Hub {
@@ -486,16 +485,15 @@ impl Caller {
         let bytes = response.bytes().await?.to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
-        let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
-        description::judge(method.as_str(), &format!("/{path}"), status, &json);
-        Ok(Answer {
+        let answer = Answer {
             status,
             headers,
             json,
             text,
             bytes,
-        })
+        };
+        description::check(&method, &url, &answer);
+        Ok(answer)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod conventions;
+mod description;
+mod errors;
 mod idempotency;
 mod memory;
 mod numbers;

@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    description::faults,
     hub::{Caller, Hub},
+    json_schema::faults,
     receiver::Receiver,
 };
 

@@ -26,16 +26,13 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        Error as SocketError, Message,
-        error::CapacityError,
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+    tungstenite::{Error as SocketError, Message, error::CapacityError},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    close::CloseReason,
     frame::{self, Qid, answered, framed, unreadable},
     in_flight::InFlight,
     inbox::{InboundFrame, MAX_QUEUED_FRAMES, run_all},
@@ -115,7 +112,7 @@ enum End {
     Gone,
     /// The client has sent a close frame.
     Answered,
-    Close(CloseCode, &'static str),
+    Close(CloseReason),
 }
 
 pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mut socket: Socket) {
@@ -129,7 +126,7 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
         .sockets
         .enter(lane, id, hash, receives_broadcasts, payer)
     else {
-        let end = End::Close(CloseCode::Again, "there are too many websockets");
+        let end = End::Close(CloseReason::TooMany);
         return finish(&mut socket, end).await;
     };
     let node = app.node;
@@ -139,7 +136,7 @@ pub(super) async fn run(app: App, handle: Arc<ChannelHandle>, client: Client, mu
     };
     // Other nodes must know of the connection before the client may rely on it.
     if app.db.write_deferred(lane.workspace, noted).await.is_err() {
-        let end = End::Close(CloseCode::Again, "the server cannot reach its storage");
+        let end = End::Close(CloseReason::NoStorage);
         return finish(&mut socket, end).await;
     }
     let mut session = Session::new(app.clone(), handle, client);
@@ -166,10 +163,7 @@ async fn finish(socket: &mut Socket, end: End) {
             End::Gone => Ok(()),
             // The answer to the client's frame is ready (RFC 6455 §5.5.1).
             End::Answered => socket.flush().await,
-            End::Close(code, reason) => {
-                let reason = reason.into();
-                socket.close(Some(CloseFrame { code, reason })).await
-            }
+            End::Close(reason) => socket.close(Some(reason.frame())).await,
         }
     };
     // The client may be gone, so a failure to send means nothing.
@@ -244,7 +238,7 @@ impl Session {
         let mut is_leaving = false;
         loop {
             if is_leaving && self.is_idle() && place.frames.is_empty() {
-                return End::Close(CloseCode::Away, "the server stops");
+                return End::Close(CloseReason::Stopping);
             }
             let frame = tokio::select! {
                 received = socket.next(), if !is_leaving => {
@@ -266,7 +260,7 @@ impl Session {
                             }
                         }
                         Some(Ok(Message::Binary(_))) => {
-                            return End::Close(CloseCode::Unsupported, "frames are text");
+                            return End::Close(CloseReason::NotText);
                         }
                         Some(Ok(control)) => {
                             self.received.forget(CONTROL_FRAME_HEAD + control.len());
@@ -290,7 +284,7 @@ impl Session {
                     }
                     let is_partial = self.received.is_partial();
                     if is_partial && was_partial {
-                        return End::Close(CloseCode::Policy, "a message does not end");
+                        return End::Close(CloseReason::Endless);
                     }
                     was_partial = is_partial;
                     missed += 1;
@@ -303,8 +297,8 @@ impl Session {
                     continue;
                 }
                 why = &mut place.close => return match why {
-                    Ok(Close::Slow) => End::Close(CloseCode::Policy, "the client does not read"),
-                    _ => End::Close(CloseCode::Policy, "the channel is gone"),
+                    Ok(Close::Slow) => End::Close(CloseReason::NotReading),
+                    _ => End::Close(CloseReason::ChannelGone),
                 },
                 // The session accepts no more frames, and completes those that it has accepted.
                 () = stopping.cancelled(), if !is_leaving => {
@@ -313,7 +307,7 @@ impl Session {
                     continue;
                 }
                 () = abort.cancelled() => {
-                    return End::Close(CloseCode::Away, "the server stops");
+                    return End::Close(CloseReason::Stopping);
                 }
             };
             let (text, _hold) = frame.into_parts();
@@ -788,7 +782,7 @@ impl Attribution {
 
 /// The end for lack of memory for what the client sends or receives.
 fn out_of_memory() -> End {
-    End::Close(CloseCode::Again, "the server has no memory for it now")
+    End::Close(CloseReason::NoMemory)
 }
 
 /// An answer on the client's account, or a short error if the account lacks the memory.
@@ -831,10 +825,10 @@ fn end_of(error: &SocketError) -> End {
             out_of_memory()
         }
         SocketError::Capacity(CapacityError::MessageTooLong { .. }) => {
-            End::Close(CloseCode::Size, "a message is longer than 1 MiB")
+            End::Close(CloseReason::TooLong)
         }
-        SocketError::Utf8(_) => End::Close(CloseCode::Invalid, "a frame is not UTF-8"),
-        SocketError::Protocol(_) => End::Close(CloseCode::Protocol, "this is not the protocol"),
+        SocketError::Utf8(_) => End::Close(CloseReason::NotUtf8),
+        SocketError::Protocol(_) => End::Close(CloseReason::NotProtocol),
         _ => End::Gone,
     }
 }

@@ -201,11 +201,11 @@ async fn actions_out_of_turn_are_refused() {
     let nodes =
         |action: Value| json!([{ "order": 0, "employeeId": clerk, "requiredAction": action }]);
 
-    invalid(&us.quick_route(&internal, &[&them.bin]).await, "вида");
-    invalid(&us.act(RECALL, &internal, json!({})).await, "вида");
-    invalid(&us.act(DECLINE, &internal, json!({})).await, "вида");
+    invalid(&us.quick_route(&internal, &[&them.bin]).await, "внешних");
+    invalid(&us.act(RECALL, &internal, json!({})).await, "внешних");
+    invalid(&us.act(DECLINE, &internal, json!({})).await, "внешних");
     let inside = json!({ "nodes": nodes(json!("SIGN")) });
-    invalid(&us.act(INTERNAL_ROUTE, &draft, inside).await, "вида");
+    invalid(&us.act(INTERNAL_ROUTE, &draft, inside).await, "внутренних");
     for word in [json!("REJECT"), json!(3)] {
         let answer = us
             .act(INTERNAL_ROUTE, &internal, json!({ "nodes": nodes(word) }))
