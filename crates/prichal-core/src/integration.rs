@@ -9,7 +9,7 @@ mod url;
 mod webhook;
 
 pub use instance::{Features, Instance, Secrets, Setting};
-pub use manifest::Manifest;
+pub use manifest::{MANIFEST, Manifest};
 pub use secret::{SIGNING_SECRET, Secret};
 pub use setup::{Setup, setup};
 pub use url::{is_http_url, target_url};

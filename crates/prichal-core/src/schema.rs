@@ -3,13 +3,18 @@
 //! Reading is lenient (`docs/contracts/kontur.md §1`): property names in either case, unknown members
 //! ignored, null the same as absent. The outcome has the canonical names in the schema's order, so two equal
 //! models have equal texts.
+//!
+//! The same tables describe the bodies in OpenAPI (`prichal::dialect::openapi::schema`), so a description cannot
+//! differ from its parser.
 
+mod bound;
 mod read;
 mod value;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use bound::{Bound, Limit, Wording};
 pub use read::{complete, read, read_strictly};
 pub(crate) use read::{read_element, read_value};
 pub(crate) use value::{check_free, drop_nulls};
@@ -35,6 +40,11 @@ pub struct Field {
     pub access: Access,
     pub preset: Preset,
     pub required: bool,
+    pub bound: Option<Bound>,
+    /// The meaning in one line, for descriptions.
+    pub doc: &'static str,
+    /// An example for descriptions: the text itself, or JSON for the types that are not texts.
+    pub example: Option<&'static str>,
 }
 
 impl Field {
@@ -45,7 +55,72 @@ impl Field {
             access: Access::Open,
             preset: Preset::Absent,
             required: false,
+            bound: None,
+            doc: "",
+            example: None,
         }
+    }
+
+    /// Sets the meaning.
+    #[must_use]
+    pub const fn doc(self, doc: &'static str) -> Self {
+        Self { doc, ..self }
+    }
+
+    /// Sets the example.
+    #[must_use]
+    pub const fn example(self, example: &'static str) -> Self {
+        Self {
+            example: Some(example),
+            ..self
+        }
+    }
+
+    /// Bounds the bytes of a text. Blanks around it do not count.
+    #[must_use]
+    pub const fn bytes(self, max: usize) -> Self {
+        self.limit(Limit::Bytes(max))
+    }
+
+    /// Bounds the characters of a text.
+    #[must_use]
+    pub const fn chars(self, max: usize) -> Self {
+        self.limit(Limit::Chars(max))
+    }
+
+    /// Bounds a number from below.
+    #[must_use]
+    pub const fn at_least(self, min: i64) -> Self {
+        self.within(min, i64::MAX)
+    }
+
+    /// Bounds a number. Both ends are allowed.
+    #[must_use]
+    pub const fn within(self, min: i64, max: i64) -> Self {
+        self.limit(Limit::Numbers(min, max))
+    }
+
+    /// Bounds the elements of a list, below [`MAX_ITEMS`].
+    #[must_use]
+    pub const fn items(self, max: usize) -> Self {
+        self.limit(Limit::Items(max))
+    }
+
+    const fn limit(self, limit: Limit) -> Self {
+        Self {
+            bound: Some(Bound::new(limit)),
+            ..self
+        }
+    }
+
+    /// Replaces the text of the error of the field's bound.
+    #[must_use]
+    pub const fn worded(self, wording: Wording) -> Self {
+        let bound = match self.bound {
+            Some(bound) => Some(Bound { wording, ..bound }),
+            None => None,
+        };
+        Self { bound, ..self }
     }
 
     /// Sets the value of an absent member.
@@ -249,6 +324,8 @@ pub enum Problem {
     Mismatch(Mismatch),
     /// The value exceeds a bound or breaks its field's rule. The text has no full stop.
     Invalid(String),
+    /// The value exceeds its field's bound. The text is a sentence.
+    Exceeds(Limit, String),
     /// Any other rule, as a sentence.
     Rule(String),
 }
@@ -351,7 +428,9 @@ impl Fault {
                 MismatchKind::Type => FaultKind::Type,
                 MismatchKind::Format => FaultKind::Format,
             },
-            Problem::Required | Problem::Invalid(_) | Problem::Rule(_) => FaultKind::Rule,
+            Problem::Required | Problem::Invalid(_) | Problem::Exceeds(..) | Problem::Rule(_) => {
+                FaultKind::Rule
+            }
         }
     }
 }

@@ -128,6 +128,10 @@ pub type Guard = for<'a> fn(&'a mut Parts, &'a App) -> BoxFuture<'a, Result<()>>
 pub struct Dialect {
     /// The name in metrics and log lines.
     pub name: &'static str,
+    /// The name of its description in paths and files, such as `docs/openapi/{document}.json`.
+    pub document: &'static str,
+    /// The title of its description.
+    pub title: &'static str,
     /// The beginnings of its paths, in whole segments.
     pub prefixes: &'static [&'static str],
     /// True if paths are accepted in any case and with doubled slashes, as the vendor's server accepts them.
@@ -247,7 +251,11 @@ pub fn router(app: App) -> Router {
         if dialect.has_lenient_paths {
             lenient.extend(api.paths.paths.keys().cloned());
         }
-        apis.push(api);
+        apis.push(openapi::Part {
+            name: dialect.document,
+            title: dialect.title,
+            api,
+        });
     }
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);

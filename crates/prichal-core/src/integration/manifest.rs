@@ -10,12 +10,35 @@ const MAX_NAME: usize = 100;
 const MAX_VERSION: usize = 64;
 const MAX_TITLE: usize = 200;
 
-const FIELDS: &[Field] = &[
-    Field::new("name", Type::Text).required(),
-    Field::new("version", Type::Text).or(Preset::Text("1.0")),
-    Field::new("baseUrl", Type::Text),
-    Field::new("title", Type::Text),
+const NAME_RULE: &str = "Latin letters, digits, dots and underscores, a letter first";
+const VERSION_RULE: &str = "major.minor[.patch[.build]][-prerelease]";
+
+/// The members of a manifest.
+pub const MANIFEST: &[Field] = &[
+    Field::new("name", Type::Text)
+        .required()
+        .bytes(MAX_NAME)
+        .worded(|path, _| sentence(path, NAME_RULE))
+        .doc("Latin letters, digits, dots and underscores, a letter first.")
+        .example("ws.myIntegration2020"),
+    Field::new("version", Type::Text)
+        .or(Preset::Text("1.0"))
+        .bytes(MAX_VERSION)
+        .worded(|path, _| sentence(path, VERSION_RULE))
+        .doc("`major.minor[.patch[.build]][-prerelease]`.")
+        .example("1.0"),
+    Field::new("baseUrl", Type::Text)
+        .doc("The absolute URL of the integration. Without it only webhooks with absolute URLs can be called.")
+        .example("https://my-integration.ru"),
+    Field::new("title", Type::Text)
+        .chars(MAX_TITLE)
+        .worded(|path, _| sentence(path, "at most 200 characters"))
+        .doc("The name for people."),
 ];
+
+fn sentence(path: &str, allowed: &str) -> String {
+    format!("The {path} field is invalid: {allowed} is allowed.")
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -30,8 +53,8 @@ impl Manifest {
     pub fn read(body: &Value) -> Result<Self, Vec<Fault>> {
         let object = schema::object(body)?;
         // No member of a manifest has an id.
-        let read = schema::read(FIELDS, object, &mut Uuid::nil)?;
-        let read = schema::complete(FIELDS, read);
+        let read = schema::read(MANIFEST, object, &mut Uuid::nil)?;
+        let read = schema::complete(MANIFEST, read);
         let manifest = Self {
             name: text(&read, "name").unwrap_or_default(),
             version: text(&read, "version").unwrap_or_default(),
@@ -48,27 +71,14 @@ impl Manifest {
 
     fn faults(&self) -> Vec<Fault> {
         let base_url_fits = self.base_url.as_deref().is_none_or(is_base_url);
-        let title_fits = self
-            .title
-            .as_ref()
-            .is_none_or(|title| title.chars().count() <= MAX_TITLE);
         let checks = [
-            (
-                is_name(&self.name),
-                "name",
-                "Latin letters, digits, dots and underscores, a letter first",
-            ),
-            (
-                is_version(&self.version),
-                "version",
-                "major.minor[.patch[.build]][-prerelease]",
-            ),
+            (is_name(&self.name), "name", NAME_RULE),
+            (is_version(&self.version), "version", VERSION_RULE),
             (
                 base_url_fits,
                 "baseUrl",
                 "an absolute http or https URL without query",
             ),
-            (title_fits, "title", "at most 200 characters"),
         ];
         let broken = checks.into_iter().filter(|(fits, ..)| !fits);
         broken
@@ -84,9 +94,7 @@ fn text(object: &Object, member: &str) -> Option<String> {
 /// `^[A-Za-z][A-Za-z0-9_.]*$`
 fn is_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
-    name.len() <= MAX_NAME
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.bytes().all(fits)
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(fits)
 }
 
 /// `^\d+(\.\d+){1,3}(-[0-9A-Za-z]+)?$`
@@ -96,8 +104,7 @@ fn is_version(version: &str) -> bool {
         None => (version, None),
     };
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    version.len() <= MAX_VERSION
-        && (2..=4).contains(&numbers.split('.').count())
+    (2..=4).contains(&numbers.split('.').count())
         && numbers.split('.').all(is_number)
         && label.is_none_or(|label| {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -139,6 +146,10 @@ mod tests {
             (json!({"name": "a".repeat(101)}), "name"),
             (json!({"name": "a", "version": "1"}), "version"),
             (
+                json!({"name": "a", "version": format!("1.{}", "0".repeat(63))}),
+                "version",
+            ),
+            (
                 json!({"name": "a", "baseUrl": "my-integration.ru"}),
                 "baseUrl",
             ),
@@ -174,7 +185,6 @@ mod tests {
             "1.0-a.b",
             "v1.0",
             "1.x",
-            &"1.0".repeat(40),
         ] {
             assert!(!is_version(bad), "{bad}");
         }

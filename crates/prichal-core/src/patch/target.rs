@@ -6,8 +6,8 @@ use super::{Refusal, free};
 use crate::{
     json,
     schema::{
-        Access, Elements, Fault, Field, Key, MAX_ITEMS, NewId, Object, Repeat, Type, check_free,
-        drop_nulls, read_element, read_value,
+        Access, Bound, Elements, Fault, Field, Key, Limit, MAX_ITEMS, NewId, Object, Repeat, Type,
+        check_free, drop_nulls, read_element, read_value,
     },
 };
 
@@ -67,16 +67,16 @@ impl Change<'_> {
         match (self.verb, field.ty) {
             (Verb::Add(value), Type::Elements(spec)) => {
                 let list = list_at(object, field.name)?;
-                self.add_element(field.name, spec, list, value)
+                self.add_element(field, spec, list, value)
             }
             (Verb::Add(value), ty) if ty.is_list() => {
-                self.push(field.name, ty, list_at(object, field.name)?, value)
+                self.push(field, list_at(object, field.name)?, value)
             }
             (Verb::Add(Value::Null) | Verb::Replace(Value::Null) | Verb::Remove, _) => {
                 clear(field, object, matches!(self.verb, Verb::Remove))
             }
-            (Verb::Add(value) | Verb::Replace(value), ty) => {
-                match read_value(field.name, ty, value, self.new_id)? {
+            (Verb::Add(value) | Verb::Replace(value), _) => {
+                match read_value(field, value, self.new_id)? {
                     None => clear(field, object, false),
                     Some(_) if field.required && is_blank(value) => {
                         Err(Refusal::Data(Fault::required(field.name).into()))
@@ -91,18 +91,12 @@ impl Change<'_> {
     }
 
     /// Appends to a list whose elements have no id. Lists of ids and of words are sets.
-    fn push(
-        &mut self,
-        name: &str,
-        ty: Type,
-        list: &mut Vec<Value>,
-        value: &Value,
-    ) -> Result<(), Refusal> {
+    fn push(&mut self, field: &Field, list: &mut Vec<Value>, value: &Value) -> Result<(), Refusal> {
         let one = Value::Array(vec![value.clone()]);
-        let Some(Value::Array(read)) = read_value(name, ty, &one, self.new_id)? else {
-            return Err(no_object(name, value));
+        let Some(Value::Array(read)) = read_value(field, &one, self.new_id)? else {
+            return Err(no_object(field.name, value));
         };
-        let set = matches!(ty, Type::Guids | Type::Enums(_));
+        let set = matches!(field.ty, Type::Guids | Type::Enums(_));
         for value in read {
             if set && list.contains(&value) {
                 continue;
@@ -110,17 +104,17 @@ impl Change<'_> {
             room(list)?;
             list.push(value);
         }
-        Ok(())
+        check_size(field, list)
     }
 
     fn add_element(
         &mut self,
-        name: &str,
+        field: &Field,
         spec: &Elements,
         list: &mut Vec<Value>,
         value: &Value,
     ) -> Result<(), Refusal> {
-        let element = read_element(name, spec, value, self.new_id)?;
+        let element = read_element(field.name, spec, value, self.new_id)?;
         let id = element
             .get("id")
             .and_then(Value::as_str)
@@ -131,12 +125,13 @@ impl Change<'_> {
             None => {
                 room(list)?;
                 list.push(element);
+                return check_size(field, list);
             }
             Some(at) if json::same(&list[at], &element) => {}
             Some(at) if spec.repeat == Repeat::Replace => list[at] = element,
             Some(_) => {
                 let detail = format!("An element with the id {id} already exists.");
-                return Err(Refusal::Constraint(name.to_owned(), detail.into()));
+                return Err(Refusal::Constraint(field.name.to_owned(), detail.into()));
             }
         }
         Ok(())
@@ -271,6 +266,17 @@ pub(super) fn room(list: &[Value]) -> Result<(), Refusal> {
     }
     let why = format!("A list has at most {MAX_ITEMS} elements.");
     Err(Refusal::Data(why.into()))
+}
+
+/// Checks a list that has grown by its field's bound.
+fn check_size(field: &Field, list: &[Value]) -> Result<(), Refusal> {
+    match field.bound {
+        Some(Bound {
+            limit: limit @ Limit::Items(max),
+            wording,
+        }) if list.len() > max => Err(Refusal::Data(wording(field.name, limit).into())),
+        _ => Ok(()),
+    }
 }
 
 /// The refusal of a path without a target.

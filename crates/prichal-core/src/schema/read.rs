@@ -35,12 +35,13 @@ pub fn read_strictly(
 /// Reads one value of a patch. Values of another JSON type are refused there, so none is converted. `None`
 /// means null.
 pub(crate) fn read_value(
-    name: &str,
-    ty: Type,
+    field: &Field,
     value: &Value,
     new_id: NewId<'_>,
 ) -> Result<Option<Value>, Vec<Fault>> {
-    run(name, new_id, |reader| reader.value(ty, value))
+    run(field.name, new_id, |reader| {
+        reader.bounded_value(field, value)
+    })
 }
 
 /// Reads one element of the list `name`, with its presets.
@@ -88,7 +89,7 @@ impl Reader<'_> {
             let given = member(object, field.name).map(|value| self.converted(field.ty, value));
             let given = given.as_deref().filter(|value| !value.is_null());
             let read = self.at_member(field.name, |reader| {
-                let read = given.and_then(|value| reader.value(field.ty, value));
+                let read = given.and_then(|value| reader.bounded_value(field, value));
                 if field.required && given.is_none_or(is_empty) {
                     reader.fault(Fault::required(reader.path.as_str()));
                 }
@@ -99,6 +100,17 @@ impl Reader<'_> {
             }
         }
         out
+    }
+
+    fn bounded_value(&mut self, field: &Field, value: &Value) -> Option<Value> {
+        let read = self.value(field.ty, value)?;
+        if let Some(bound) = field.bound
+            && let Err(fault) = bound.check(&self.path, &read)
+        {
+            self.fault(fault);
+            return None;
+        }
+        Some(read)
     }
 
     fn value(&mut self, ty: Type, value: &Value) -> Option<Value> {

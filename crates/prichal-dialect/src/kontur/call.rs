@@ -30,30 +30,51 @@ pub const REDIRECT: &str = "Communication Xcom.Api.Models.Communications.CallRed
 /// The maximum number of bytes of an exchange's ids and numbers.
 const MAX_NAME: usize = 200;
 
-const COMMUNICATION: Field = Field::new("communicationId", Type::Guid);
-const EXTERNAL: Field = Field::new("externalId", Type::Text);
-const CLIENT_PHONE: Field = Field::new("clientPhone", Type::Text);
-const VATS_PHONE: Field = Field::new("externalVatsPhone", Type::Text);
-const TIMESTAMP: Field = Field::new("timestamp", Type::Moment);
-const DIRECTION: Field = Field::new("direction", Type::Enum(&DIRECTIONS));
-const EXTERNAL_LEG: Field = Field::new("externalCallItemId", Type::Text);
-const REALTIME_LEG: Field = Field::new("realtimeCallItemId", Type::Text);
-const FROM: Field = Field::new("from", Type::Object(PARTY)).required();
-const TO: Field = Field::new("to", Type::Object(PARTY)).required();
+const COMMUNICATION: Field = Field::new("communicationId", Type::Guid)
+    .doc("The id of the call that the system call CALL or an earlier answer gave.");
+const EXTERNAL: Field = Field::new("externalId", Type::Text).bytes(MAX_NAME).doc(
+    "The exchange's id of the call, with or without the integration's name and a slash before it.",
+);
+const CLIENT_PHONE: Field = Field::new("clientPhone", Type::Text)
+    .bytes(MAX_NAME)
+    .doc("The client's number, in any form.");
+const VATS_PHONE: Field = Field::new("externalVatsPhone", Type::Text)
+    .bytes(MAX_NAME)
+    .doc("The exchange's own number.");
+const TIMESTAMP: Field = Field::new("timestamp", Type::Moment)
+    .doc("The time of what is reported, between 1970 and 2200.");
+const DIRECTION: Field =
+    Field::new("direction", Type::Enum(&DIRECTIONS)).doc("The direction of the call.");
+const EXTERNAL_LEG: Field = Field::new("externalCallItemId", Type::Text)
+    .bytes(MAX_NAME)
+    .doc("The exchange's id of the leg. This or `realtimeCallItemId` is required.");
+const REALTIME_LEG: Field = Field::new("realtimeCallItemId", Type::Text)
+    .bytes(MAX_NAME)
+    .doc("The exchange's id of the leg while the call goes on.");
+const FROM: Field = Field::new("from", Type::Object(PARTY))
+    .required()
+    .doc("The party that calls.");
+const TO: Field = Field::new("to", Type::Object(PARTY))
+    .required()
+    .doc("The party that is called.");
 const PARTY: &[Field] = &[
-    Field::new("type", Type::Enum(&PARTY_TYPES)).required(),
-    Field::new("userId", Type::Guid),
+    Field::new("type", Type::Enum(&PARTY_TYPES))
+        .required()
+        .doc("The kind of the party."),
+    Field::new("userId", Type::Guid).doc("The id of a party of the type `user`."),
 ];
 
-const STARTED: &[Field] = &[
+/// The members of call-started. The exchange has to name the call.
+pub const STARTED: &[Field] = &[
     TIMESTAMP.required(),
     COMMUNICATION,
-    EXTERNAL,
+    EXTERNAL.required(),
     VATS_PHONE,
     CLIENT_PHONE,
     DIRECTION.required(),
 ];
-const FINISHED: &[Field] = &[
+/// The members of call-finished.
+pub const FINISHED: &[Field] = &[
     TIMESTAMP.required(),
     COMMUNICATION,
     EXTERNAL,
@@ -61,71 +82,94 @@ const FINISHED: &[Field] = &[
     CLIENT_PHONE,
     DIRECTION,
 ];
-const EVENT: &[Field] = &[
+/// The members of call-event.
+pub const EVENT: &[Field] = &[
     COMMUNICATION,
     EXTERNAL,
     EXTERNAL_LEG,
     REALTIME_LEG,
     TIMESTAMP.required(),
-    Field::new("type", Type::Enum(&EVENT_TYPES)).required(),
+    Field::new("type", Type::Enum(&EVENT_TYPES))
+        .required()
+        .doc("The kind of the event."),
     FROM,
     TO,
 ];
-const FAILED: &[Field] = &[
+/// The members of call-failed.
+pub const FAILED: &[Field] = &[
     COMMUNICATION,
     EXTERNAL,
     TIMESTAMP,
-    Field::new("reason", Type::Text),
+    Field::new("reason", Type::Text).doc("The reason for people, cut to 1000 characters."),
 ];
-const RECORDING: &[Field] = &[
+/// The members of call-recording.
+pub const RECORDING: &[Field] = &[
     COMMUNICATION,
     EXTERNAL,
     EXTERNAL_LEG,
     REALTIME_LEG,
-    Field::new("recordingFileId", Type::Guid).required(),
+    Field::new("recordingFileId", Type::Guid)
+        .required()
+        .doc("The id of the uploaded file."),
 ];
-const REGISTER: &[Field] = &[
+/// The members of register-call.
+pub const REGISTER: &[Field] = &[
     VATS_PHONE,
     CLIENT_PHONE,
-    Field::new("items", Type::Objects(ITEM)).or(Preset::List),
+    Field::new("items", Type::Objects(ITEM))
+        .or(Preset::List)
+        .items(call::MAX_LEGS)
+        .worded(|_, _| call::Refusal::TooManyLegs.to_string())
+        .doc("The legs of the call."),
     COMMUNICATION,
-    Field::new("externalCreatedAt", Type::Moment),
+    Field::new("externalCreatedAt", Type::Moment).doc("The time at which the call began."),
     EXTERNAL,
     DIRECTION.required(),
 ];
 const ITEM: &[Field] = &[
-    Field::new("id", Type::Text).required(),
+    Field::new("id", Type::Text)
+        .required()
+        .bytes(MAX_NAME)
+        .doc("The exchange's id of the leg."),
     FROM,
     TO,
-    Field::new("recordings", Type::Objects(ITEM_RECORDING)).or(Preset::List),
-    Field::new("startedAt", Type::Moment),
-    Field::new("finishedAt", Type::Moment),
+    Field::new("recordings", Type::Objects(ITEM_RECORDING))
+        .or(Preset::List)
+        .doc("The recordings of the leg."),
+    Field::new("startedAt", Type::Moment).doc("The time of the answer."),
+    Field::new("finishedAt", Type::Moment).doc("The time of the end."),
 ];
 const ITEM_RECORDING: &[Field] = &[
-    Field::new("fileId", Type::Guid).required(),
-    Field::new("fileName", Type::Text),
-    Field::new("contentType", Type::Text),
-    Field::new("contentLength", Type::Size),
+    Field::new("fileId", Type::Guid)
+        .required()
+        .doc("The id of the uploaded file."),
+    Field::new("fileName", Type::Text).doc("The name of the file, cut to 255 characters."),
+    Field::new("contentType", Type::Text)
+        .doc("The content type of the file, cut to 255 characters."),
+    Field::new("contentLength", Type::Size).doc("The length of the file in bytes."),
 ];
-const DIAL: &[Field] = &[
+/// The members of a user's request to call.
+pub const DIAL: &[Field] = &[
     COMMUNICATION,
-    Field::new("fromUserId", Type::Guid),
-    Field::new("toUserId", Type::Guid),
-    CLIENT_PHONE,
+    Field::new("fromUserId", Type::Guid).doc("The user who calls."),
+    Field::new("toUserId", Type::Guid).doc("The colleague to call."),
+    CLIENT_PHONE.doc("The number to call. This or `toUserId` is required."),
 ];
-const HANG_UP: &[Field] = &[REALTIME_LEG.required(), Field::new("userId", Type::Guid)];
+/// The members of a user's request to hang up.
+pub const HANG_UP: &[Field] = &[
+    REALTIME_LEG
+        .required()
+        .doc("The exchange's id of the leg to end."),
+    Field::new("userId", Type::Guid).doc("The user whose leg it is."),
+];
 
 type Read<T> = Result<T, Vec<Fault>>;
 
-/// Reads call-started. The exchange has to name the call.
+/// Reads call-started.
 pub fn started(body: &Object) -> Read<Callback<Notice>> {
     let read = Reader::new(STARTED, body)?;
-    let refs = read.refs();
-    if refs.external.is_none() {
-        return Err(vec![Fault::required("externalId")]);
-    }
     Ok(Callback {
-        refs,
+        refs: read.refs(),
         message: read.notice()?,
     })
 }
@@ -199,7 +243,7 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
     for (n, item) in items.into_iter().flatten().enumerate() {
         let path = format!("items[{n}]");
         let item = Reader(item.as_object().cloned().unwrap_or_default());
-        let id = item.name("id", &path)?;
+        let id = item.name("id");
         if legs.iter().any(|leg| leg.id == id) {
             return Err(vec![Fault::rule(
                 path,
@@ -231,16 +275,10 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
             id,
         });
     }
-    if legs.len() > call::MAX_LEGS {
-        return Err(vec![Fault::rule(
-            "items",
-            call::Refusal::TooManyLegs.to_string(),
-        )]);
-    }
     let history = History {
         direction: read.word("direction", Direction::from_name)?,
-        client_phone: read.name("clientPhone", "")?,
-        external_vats_phone: read.name("externalVatsPhone", "")?,
+        client_phone: read.name("clientPhone"),
+        external_vats_phone: read.name("externalVatsPhone"),
         external_created_at: read.moment("externalCreatedAt")?,
         items: legs,
     };
@@ -254,7 +292,7 @@ pub fn register(body: &Object) -> Read<Callback<(History, Vec<ReportedRecording>
 pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
     let read = Reader::new(DIAL, body)?;
     let dial = Dial {
-        client_phone: read.name("clientPhone", "")?,
+        client_phone: read.name("clientPhone"),
         from_user_id: read.guid("fromUserId"),
         to_user_id: read.guid("toUserId"),
     };
@@ -268,7 +306,7 @@ pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
 pub fn hang_up(body: &Object) -> Read<HangUp> {
     let read = Reader::new(HANG_UP, body)?;
     Ok(HangUp {
-        realtime_call_item_id: read.name("realtimeCallItemId", "")?,
+        realtime_call_item_id: read.name("realtimeCallItemId"),
         user: read.guid("userId"),
     })
 }
@@ -286,18 +324,8 @@ impl Reader {
     }
 
     /// An id or a number of the exchange's; empty if absent.
-    fn name(&self, name: &str, path: &str) -> Read<String> {
-        let text = self.text(name).trim();
-        if text.len() <= MAX_NAME {
-            return Ok(text.to_owned());
-        }
-        let path = if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        };
-        let message = format!("The {path} field is longer than {MAX_NAME} bytes.");
-        Err(vec![Fault::rule(path, message)])
+    fn name(&self, name: &str) -> String {
+        self.text(name).trim().to_owned()
     }
 
     fn guid(&self, name: &str) -> Option<Uuid> {
@@ -328,7 +356,6 @@ impl Reader {
 
     /// The references, of which at least one must be present.
     fn named_refs(&self) -> Read<Refs> {
-        self.name("externalId", "")?;
         let refs = self.refs();
         if refs == Refs::default() {
             return Err(missing("externalId"));
@@ -337,8 +364,8 @@ impl Reader {
     }
 
     fn leg(&self) -> Read<(String, String)> {
-        let external = self.name("externalCallItemId", "")?;
-        let realtime = self.name("realtimeCallItemId", "")?;
+        let external = self.name("externalCallItemId");
+        let realtime = self.name("realtimeCallItemId");
         if external.is_empty() && realtime.is_empty() {
             return Err(missing("externalCallItemId"));
         }
@@ -346,14 +373,13 @@ impl Reader {
     }
 
     fn notice(&self) -> Read<Notice> {
-        self.name("externalId", "")?;
         Ok(Notice {
             timestamp: self
                 .moment("timestamp")?
                 .ok_or_else(|| missing("timestamp"))?,
             direction: Direction::from_name(self.text("direction")),
-            client_phone: self.name("clientPhone", "")?,
-            external_vats_phone: self.name("externalVatsPhone", "")?,
+            client_phone: self.name("clientPhone"),
+            external_vats_phone: self.name("externalVatsPhone"),
         })
     }
 }

@@ -15,7 +15,7 @@ pub fn text(fault: &Fault) -> String {
     match &fault.problem {
         Problem::Required => format!("The {path} field is required."),
         Problem::Invalid(why) => format!("The {path} field is invalid: {why}."),
-        Problem::Rule(message) => message.clone(),
+        Problem::Exceeds(_, message) | Problem::Rule(message) => message.clone(),
         Problem::Mismatch(mismatch) => conversion(path, mismatch),
     }
 }

@@ -13,8 +13,12 @@ mod workspaces;
 
 use super::Dialect;
 
+pub(super) use openapi::add_problems;
+
 pub(super) const DIALECT: Dialect = Dialect {
     name: "admin",
+    document: "admin",
+    title: "Administration",
     prefixes: &["/admin"],
     has_lenient_paths: false,
     credential_headers: &[],

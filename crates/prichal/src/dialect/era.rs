@@ -18,6 +18,8 @@ use super::Dialect;
 
 pub const DIALECT: Dialect = Dialect {
     name: "era",
+    document: "era",
+    title: "Era: channels and scripts",
     prefixes: &["/rest/v1", "/exec", "/hook", "/ws"],
     has_lenient_paths: false,
     credential_headers: &[],

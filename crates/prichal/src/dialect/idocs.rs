@@ -28,6 +28,8 @@ use super::Dialect;
 
 pub const DIALECT: Dialect = Dialect {
     name: "edo",
+    document: "idocs",
+    title: "iDocs: exchange of signed documents",
     prefixes: &["/api/v3", "/api/1"],
     has_lenient_paths: true,
     credential_headers: &[],

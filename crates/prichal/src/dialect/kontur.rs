@@ -24,6 +24,8 @@ use super::Dialect;
 
 pub const DIALECT: Dialect = Dialect {
     name: "crm",
+    document: "kontur",
+    title: "Kontur: integrations, entities and telephony",
     prefixes: &["/api/v1"],
     has_lenient_paths: true,
     credential_headers: &["x-xcom-accesskey", "x-xcom-integration-apikey"],

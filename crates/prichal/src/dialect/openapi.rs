@@ -1,8 +1,10 @@
 //! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
 
 pub mod refusals;
+pub mod schema;
 
 use std::{
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, LazyLock},
     time::Duration,
@@ -18,46 +20,127 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use serde_json::{Value, json};
-use utoipa::openapi::{
-    InfoBuilder, OpenApi, OpenApiBuilder, RefOr,
-    path::Operation,
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        ContactBuilder, Content, InfoBuilder, LicenseBuilder, Object, OpenApi, OpenApiBuilder,
+        ResponseBuilder, ServerBuilder,
+        path::{HttpMethod, OperationBuilder},
+        schema::Type,
+    },
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::admin;
 use crate::{
     app::App,
     platform::telemetry::{self, gauge},
 };
 
+/// The description of a dialect's routes.
+pub struct Part {
+    /// The name in paths and files.
+    pub name: &'static str,
+    pub title: &'static str,
+    pub api: OpenApi,
+}
+
+/// The paths of the whole description.
+const WHOLE: &str = "/docs/openapi.json";
+const SWAGGER: &str = "/swagger/v3/swagger.json";
+
 /// The paths that belong to no dialect.
-pub fn router(apis: Vec<OpenApi>) -> Router<App> {
-    let api = describe(apis);
+pub fn router(mut parts: Vec<Part>) -> Router<App> {
+    let (server, mut api) = OpenApiRouter::new()
+        .routes(routes!(get_health))
+        .routes(routes!(get_readiness))
+        .routes(routes!(get_metrics))
+        .split_for_parts();
+    let mut served = vec![
+        (WHOLE.to_owned(), ""),
+        (SWAGGER.to_owned(), ""),
+        (path_of(SERVER), SERVER),
+    ];
+    served.extend(parts.iter().map(|part| (path_of(part.name), part.name)));
+    describe(&mut api, &served);
+    parts.push(Part {
+        name: SERVER,
+        title: "The server itself",
+        api,
+    });
     // Serialized for the first request: most servers never get one.
-    let document = Arc::new(LazyLock::new(move || {
-        Bytes::from(api.to_json().unwrap_or_default())
-    }));
-    let served = async move || {
-        let json = Bytes::clone(&document);
-        ([(header::CONTENT_TYPE, "application/json")], json)
+    let documents = Arc::new(LazyLock::new(move || documents(parts)));
+    let mut docs = Router::new()
+        .merge(page("/docs", WHOLE))
+        .merge(page("/swagger", SWAGGER));
+    for (path, name) in served {
+        let documents = documents.clone();
+        let handler = async move || {
+            let json = documents.get(name).cloned().unwrap_or_default();
+            ([(header::CONTENT_TYPE, "application/json")], json)
+        };
+        docs = docs.route(&path, get(handler));
+    }
+    server.merge(docs.layer(from_fn(tagged)))
+}
+
+/// The name of the part that belongs to no dialect, and of its tag.
+const SERVER: &str = "server";
+
+fn path_of(part: &str) -> String {
+    format!("/docs/{part}/openapi.json")
+}
+
+/// A page that shows a document of the description.
+fn page(path: &'static str, document: &'static str) -> Router<App> {
+    // The validator is another company's service, which would learn the address of this server.
+    let config = Config::new([document]).validator_url("none");
+    Router::from(SwaggerUi::new(path).config(config))
+}
+
+/// Completes the part that belongs to no dialect.
+fn describe(api: &mut OpenApi, served: &[(String, &str)]) {
+    let text = "The state of the server, its figures, and this description.";
+    refusals::add_tags(api, &[(SERVER, text)]);
+    for (path, name) in served {
+        let what = match *name {
+            "" => "whole API".to_owned(),
+            name => format!("part `{name}`"),
+        };
+        let id = path.trim_matches('/').replace(['/', '.'], "_");
+        let json = Content::new(Some(Object::with_type(Type::Object)));
+        let described = ResponseBuilder::new().content("application/json", json);
+        let operation = OperationBuilder::new()
+            .tag(SERVER)
+            .operation_id(Some(format!("get_{id}")))
+            .summary(Some(format!("Read the OpenAPI description of the {what}.")))
+            .response("200", described.build());
+        let get = vec![HttpMethod::Get];
+        api.paths.add_path_operation(path, get, operation);
+    }
+    admin::add_problems(api);
+    for (_, _, operation) in refusals::operations(api) {
+        operation.security = Some(Vec::new());
+    }
+}
+
+/// The text of each part by its name, and of the whole under the empty name.
+fn documents(parts: Vec<Part>) -> BTreeMap<&'static str, Bytes> {
+    let text = |title: &str, apis: Vec<OpenApi>| {
+        let text = document(title, apis).to_pretty_json();
+        Bytes::from(text.unwrap_or_default())
     };
-    let page = |path: &'static str, document: &'static str| {
-        // The validator is another company's service, which would learn the address of this server.
-        let config = Config::new([document]).validator_url("none");
-        Router::from(SwaggerUi::new(path).config(config))
-    };
-    let docs = Router::new()
-        .merge(page("/docs", "/docs/openapi.json"))
-        .merge(page("/swagger", "/swagger/v3/swagger.json"))
-        .route("/docs/openapi.json", get(served.clone()))
-        .route("/swagger/v3/swagger.json", get(served))
-        .layer(from_fn(tagged));
-    Router::new()
-        .merge(docs)
-        .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(show_metrics))
+    let all = parts.iter().map(|part| part.api.clone()).collect();
+    let whole = text("Prichal", all);
+    let each = parts.into_iter();
+    each.map(|part| {
+        let title = format!("Prichal. {}", part.title);
+        (part.name, text(&title, vec![part.api]))
+    })
+    .chain([("", whole)])
+    .collect()
 }
 
 /// Gives pages and the files that they load an `ETag` of their contents, which change only with the version.
@@ -84,48 +167,75 @@ async fn tagged(mut request: Request, next: Next) -> Response {
     Response::from_parts(parts, contents.into())
 }
 
-fn describe(apis: Vec<OpenApi>) -> OpenApi {
+/// One document of the description. Parts that have a schema of the same name have the same schema.
+fn document(title: &str, apis: Vec<OpenApi>) -> OpenApi {
+    let license = LicenseBuilder::new()
+        .name("Apache License 2.0")
+        .identifier(Some("Apache-2.0"));
+    let contact = ContactBuilder::new().name(Some("The maintainers of Prichal"));
     let info = InfoBuilder::new()
-        .title("Prichal")
-        .version(env!("CARGO_PKG_VERSION"));
-    let info = info.description(Some(
-        "The server side of integration APIs that your partners already know.",
-    ));
-    let mut api = OpenApiBuilder::new().info(info.build()).build();
-    apis.into_iter().for_each(|part| api.merge(part));
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A workspace's token, or the administrator's"))
+        .title(title)
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "The server side of integration APIs that your partners already know.",
+        ))
+        .license(Some(license.build()))
+        .contact(Some(contact.build()));
+    let server = ServerBuilder::new()
+        .url("/")
+        .description(Some("The server that this description comes from"));
+    let mut api = OpenApiBuilder::new()
+        .info(info.build())
+        .servers(Some([server.build()]))
         .build();
-    let components = api.components.get_or_insert_default();
-    components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    api.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+    apis.into_iter().for_each(|part| api.merge(part));
     for (_, _, operation) in refusals::operations(&mut api) {
-        name_responses(operation);
+        refusals::complete(operation);
     }
     api
-}
-
-/// Describes responses without a description, which OpenAPI 3.1 requires, by HTTP's name of their status.
-fn name_responses(operation: &mut Operation) {
-    for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response
-            && response.description.is_empty()
-        {
-            let status = status.parse::<StatusCode>().ok();
-            let reason = status.and_then(|status| status.canonical_reason());
-            reason
-                .unwrap_or("The answer")
-                .clone_into(&mut response.description);
-        }
-    }
 }
 
 /// The time that each part has to answer [`ready`].
 const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Checks that the store, the bus and the blobs answer.
-async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
+/// Check that the server's process answers.
+///
+/// The answer says nothing about the store.
+#[utoipa::path(get, path = "/healthz", tag = "server",
+    responses((status = 200, body = String, content_type = "text/plain", example = "ok")))]
+async fn get_health() -> &'static str {
+    "ok"
+}
+
+/// The state of the parts that requests need.
+#[derive(Serialize, ToSchema)]
+struct Readiness {
+    store: PartState,
+    bus: PartState,
+    blobs: PartState,
+}
+
+/// The state of one part.
+#[derive(Serialize, ToSchema)]
+enum PartState {
+    #[serde(rename = "ok")]
+    Ready,
+    #[serde(rename = "no answer")]
+    Silent,
+}
+
+impl From<bool> for PartState {
+    fn from(is_ready: bool) -> Self {
+        if is_ready { Self::Ready } else { Self::Silent }
+    }
+}
+
+/// Check that the store, the bus and the blobs answer.
+///
+/// A balancer sends requests only to a server whose answer is 200.
+#[utoipa::path(get, path = "/readyz", tag = "server",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness, description = "A part does not answer")))]
+async fn get_readiness(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let store = app
         .db
         .read(|conn| prichal_store::workspace::list(conn, 0, 1));
@@ -141,11 +251,12 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let word = |good| if good { "ok" } else { "no answer" };
-    (
-        status,
-        Json(json!({ "store": word(store), "bus": word(bus), "blobs": word(blobs) })),
-    )
+    let readiness = Readiness {
+        store: store.into(),
+        bus: bus.into(),
+        blobs: blobs.into(),
+    };
+    (status, Json(readiness))
 }
 
 /// Sets the gauges of the domain and of deliveries.
@@ -171,7 +282,13 @@ fn gauges(app: &App) {
     }
 }
 
-async fn show_metrics(State(app): State<App>) -> Response {
+/// Read the figures of the server, in the text format of Prometheus.
+///
+/// `docs/operating.md` explains them.
+#[utoipa::path(get, path = "/metrics", tag = "server", responses(
+    (status = 200, body = String, content_type = "text/plain"),
+    (status = 503, description = "The figures cannot be collected")))]
+async fn get_metrics(State(app): State<App>) -> Response {
     gauges(&app);
     match telemetry::render(&app).await {
         Ok(text) => (
@@ -189,70 +306,5 @@ async fn show_metrics(State(app): State<App>) -> Response {
             );
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{config::Config, dialect::DIALECTS, platform::clock::Clock};
-
-    /// The description of all dialects.
-    async fn description() -> Value {
-        let dir = tempfile::tempdir().expect("a folder");
-        let config = Config::for_data_dir(dir.path().join("data"));
-        let app = crate::app::open(config, Clock::System)
-            .await
-            .expect("an app");
-        let parts = DIALECTS.iter().map(|dialect| dialect.routes(&app).1);
-        serde_json::to_value(describe(parts.collect())).expect("JSON")
-    }
-
-    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
-        match value {
-            Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(Value::as_str));
-                members
-                    .values()
-                    .for_each(|member| references(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-            _ => {}
-        }
-    }
-
-    #[tokio::test]
-    async fn every_operation_is_described_in_full() {
-        let api = description().await;
-        let tags: Vec<&Value> = api["tags"]
-            .as_array()
-            .expect("tags")
-            .iter()
-            .map(|tag| &tag["name"])
-            .collect();
-        assert_eq!(api["openapi"], "3.1.0");
-        for (path, item) in api["paths"].as_object().expect("paths") {
-            for (method, operation) in item.as_object().expect("operations") {
-                let responses = operation["responses"].as_object().expect("responses");
-                assert!(
-                    responses.contains_key("default") && responses.len() > 1,
-                    "{method} {path} says what it answers and what it refuses"
-                );
-                assert!(tags.contains(&&operation["tags"][0]), "{method} {path}");
-                for (status, response) in responses {
-                    let text = response["description"].as_str().unwrap_or_default();
-                    assert!(!text.is_empty(), "{method} {path} {status}");
-                }
-            }
-        }
-        let mut found = Vec::new();
-        references(&api, &mut found);
-        for reference in found {
-            let pointer = reference.trim_start_matches('#');
-            assert!(api.pointer(pointer).is_some(), "{reference} is there");
-        }
-        assert_eq!(api["security"], json!([{ "token": [] }]));
-        let open = &api["paths"]["/api/v1/authorization/authorize-integration"];
-        assert_eq!(open["post"]["security"], json!([]));
     }
 }

@@ -6,7 +6,8 @@ use axum::{
     response::Response,
 };
 use prichal_dialect::kontur::fault;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     error::{Code, Error},
@@ -17,10 +18,24 @@ use crate::{
 pub(super) const TIMED_OUT: &str = "The script did not end in time";
 pub(super) const SCRIPT_FAILED: &str = "The script failed";
 
+/// A refusal or a failure.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChannelError {
+    /// The status of the answer and a thousand.
+    #[schema(example = 1404)]
+    error_code: u16,
+    #[schema(example = "Token not found")]
+    error_message: String,
+}
+
 pub fn words(error: &Error) -> Response {
-    let (status, message) = (status(error), message(error));
-    let body = json!({ "error_code": 1000 + status.as_u16(), "error_message": message });
-    let mut response = retry_after(error, json_text(status, body.to_string()));
+    let status = status(error);
+    let body = ChannelError {
+        error_code: 1000 + status.as_u16(),
+        error_message: message(error),
+    };
+    let text = serde_json::to_string(&body).unwrap_or_default();
+    let mut response = retry_after(error, json_text(status, text));
     if error.is(Code::TokenNotFound) {
         // Here the vendor names no charset (`docs/contracts/era.md §6`).
         let plain = HeaderValue::from_static("application/json");

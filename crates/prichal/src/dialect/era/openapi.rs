@@ -1,13 +1,30 @@
 //! The channels' part of the OpenAPI description.
 
-use utoipa::openapi::{ObjectBuilder, OpenApi, Schema, schema::Type};
+use utoipa::openapi::{
+    Content, ContentBuilder, OpenApi, Required, ResponseBuilder,
+    path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn},
+    request_body::RequestBodyBuilder,
+    security::SecurityRequirement,
+};
 
-use crate::dialect::openapi::refusals::{add_errors, add_tags, text};
+use super::error_response::ChannelError;
+use crate::dialect::openapi::refusals::{
+    add_bearer, add_refusals, add_tags, add_type, operations, schema, text,
+};
 
-const TAGS: &[(&str, &str)] = &[(
-    "channels",
-    "Points at which outside systems dock: hooks, scripts, websockets.",
-)];
+const TAGS: &[(&str, &str)] = &[
+    (
+        "channels",
+        "Points at which outside systems dock, their types and their scripts.",
+    ),
+    (
+        "hooks",
+        "Requests of outside systems, with the token of their channel.",
+    ),
+];
+
+/// The name of [`ChannelError`] among the schemas.
+const ERROR: &str = "ChannelError";
 
 const REFUSALS: &[(&str, &str)] = &[
     ("400", "Malformed, or of a wrong type"),
@@ -19,20 +36,118 @@ const REFUSALS: &[(&str, &str)] = &[
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
-    let error = ("ChannelError", channel_error());
-    add_errors(api, error, "application/json", REFUSALS);
+    add_bearer(api, "token", "A token of the workspace");
+    add_bearer(api, "channelToken", "The `token_local` of a channel");
+    for (_, _, operation) in operations(api) {
+        operation.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+    }
+    add_type::<ChannelError>(api);
+    add_refusals(api, ERROR, "application/json", REFUSALS);
+    add_hooks(api);
+    add_websockets(api);
 }
 
-fn channel_error() -> Schema {
-    ObjectBuilder::new()
-        .property(
-            "error_code",
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .description(Some("The status and a thousand")),
-        )
-        .required("error_code")
-        .property("error_message", text())
-        .required("error_message")
-        .into()
+/// The methods of hooks that are described. Others are answered in the same way.
+const METHODS: [(HttpMethod, &str); 5] = [
+    (HttpMethod::Get, "get"),
+    (HttpMethod::Post, "post"),
+    (HttpMethod::Put, "put"),
+    (HttpMethod::Patch, "patch"),
+    (HttpMethod::Delete, "delete"),
+];
+
+/// Describes the paths of `hooks.rs`, which take any method.
+fn add_hooks(api: &mut OpenApi) {
+    for (path, id) in [
+        ("/exec", "exec"),
+        ("/hook/{token}", "hook"),
+        ("/hook/{token}/{rest}", "hook_below"),
+    ] {
+        for (method, verb) in METHODS {
+            let has_body = !matches!(method, HttpMethod::Get | HttpMethod::Delete);
+            let mut operation = by_channel_token(path)
+                .tag("hooks")
+                .operation_id(Some(format!("{id}_{verb}")))
+                .summary(Some(format!("Call a channel with {}.", verb.to_uppercase())))
+                .description(Some(
+                    "The channel's `recv_svcscriptcode` is run with method, path, headers and body as they came. A \
+                     channel with `opts.issync` answers what its script responds, by default 200 without a body; any \
+                     other answers 200 as soon as the run is stored.",
+                ))
+                .response("200", scripts_answer("The script's answer, or a stored run"))
+                .response("401", refusal("No channel has this token"))
+                .response("404", refusal("The channel has no receiving script"))
+                .response(
+                    "default",
+                    scripts_answer("The script's answer with any other status, or a refusal like 401"),
+                );
+            if path.ends_with("{rest}") {
+                operation =
+                    operation.parameter(in_path("rest", "Any further path, for the script"));
+            }
+            if has_body {
+                let body = RequestBodyBuilder::new()
+                    .description(Some("Anything; the script reads it"))
+                    .content("*/*", Content::default());
+                operation = operation.request_body(Some(body.build()));
+            }
+            let operation = Operation::from(operation);
+            api.paths.add_path_operation(path, vec![method], operation);
+        }
+    }
+}
+
+/// Describes the paths of `websocket.rs`.
+fn add_websockets(api: &mut OpenApi) {
+    for (path, id) in [
+        ("/ws/token/v1", "open_websocket"),
+        ("/ws/token/v1/{token}", "open_websocket_by_path"),
+    ] {
+        let opened = ResponseBuilder::new().description("The connection is a websocket");
+        let operation = by_channel_token(path)
+            .tag("hooks")
+            .operation_id(Some(id))
+            .summary(Some("Open a websocket to a channel."))
+            .description(Some(
+                "The handshake of RFC 6455. A frame is a JSON array of a method and its parameters.",
+            ))
+            .response("101", opened.build())
+            .response("400", refusal("No handshake of a websocket"))
+            .response("401", refusal("No channel has this token"))
+            .response("default", refusal("Any other refusal or failure"));
+        let get = vec![HttpMethod::Get];
+        api.paths.add_path_operation(path, get, operation);
+    }
+}
+
+/// An operation that the token of a channel authorizes, in the path if that has it.
+fn by_channel_token(path: &str) -> OperationBuilder {
+    let operation = OperationBuilder::new();
+    if path.contains("{token}") {
+        let token = in_path("token", "The `token_local` of the channel");
+        return operation.parameter(token).securities(Some([]));
+    }
+    operation.security(SecurityRequirement::new("channelToken", [""; 0]))
+}
+
+fn in_path(name: &str, description: &str) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(text()))
+}
+
+fn scripts_answer(description: &str) -> ResponseBuilder {
+    let any = ContentBuilder::new().build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("*/*", any)
+}
+
+fn refusal(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", schema(ERROR))
 }

@@ -239,7 +239,7 @@ pub(super) async fn rotate_secret(
 /// List the delivery attempts of the subscription, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
-#[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries",
+#[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries", operation_id = "list_document_deliveries",
     tag = "documents",
     params(("eventId" = Option<String>, Query), ("status" = Option<String>, Query), ("before" = Option<String>, Query),
         ("limit" = Option<i64>, Query)),
@@ -282,7 +282,7 @@ fn status(fields: &Fields<'_>) -> Result<Option<String>> {
 
 /// Deliver a period's events again, in addition to new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
 /// The deliveries have the header `X-Prichal-Replay: true`.
-#[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
+#[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay", operation_id = "replay_document_events",
     tag = "documents", request_body = Value, responses((status = 202, body = ReplayAnswer), (status = 404)))]
 pub(super) async fn replay_events(
     company: Company,

@@ -1,8 +1,10 @@
 //! The document exchange's part of the OpenAPI description.
 
-use utoipa::openapi::{ObjectBuilder, OpenApi, Schema, schema::ArrayBuilder};
+use utoipa::openapi::{
+    ObjectBuilder, OpenApi, Schema, schema::ArrayBuilder, security::SecurityRequirement,
+};
 
-use crate::dialect::openapi::refusals::{add_errors, add_tags, text};
+use crate::dialect::openapi::refusals::{add_bearer, add_errors, add_tags, operations, text};
 
 const TAGS: &[(&str, &str)] = &[
     (
@@ -17,6 +19,10 @@ const TAGS: &[(&str, &str)] = &[
 
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
+    add_bearer(api, "token", "A token of the workspace");
+    for (_, _, operation) in operations(api) {
+        operation.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+    }
     let error = ("DocumentErrors", errors());
     add_errors(
         api,

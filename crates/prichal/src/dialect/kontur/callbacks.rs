@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{body, described},
     domain::telephony::{
         ingest::{self, Report},
         record::{Effect, Exchange},
@@ -61,62 +62,24 @@ impl FromRequestParts<App> for Reporter {
     }
 }
 
-/// A message about the call that `communicationId` or `externalId` names.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the bodies that `prichal_dialect::kontur::call` reads"
-)]
-struct CallMessage {
-    /// The id that the system call CALL or an earlier answer gave.
-    communication_id: Option<String>,
-    /// The exchange's id of the call, with or without the integration's name and a slash before it.
-    external_id: Option<String>,
-    /// RFC 3339.
-    timestamp: Option<String>,
-    external_vats_phone: Option<String>,
-    client_phone: Option<String>,
-    /// `inbound`, `outbound` or `internal`.
-    direction: Option<String>,
-    external_call_item_id: Option<String>,
-    realtime_call_item_id: Option<String>,
-    /// `appeared`, `connected`, `paused`, `disconnected` or `finished`.
-    r#type: Option<String>,
-    from: Option<CallParty>,
-    to: Option<CallParty>,
-    recording_file_id: Option<String>,
-    /// The legs of a registered call.
-    items: Option<Vec<CallItem>>,
-    external_created_at: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes a part of the bodies")]
-struct CallParty {
-    /// `user` or `client`.
-    r#type: String,
-    user_id: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes a part of the bodies")]
-struct CallItem {
-    id: String,
-    from: CallParty,
-    to: CallParty,
-    /// The time of the answer.
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    /// Objects with the `fileId` of a temporary file.
-    recordings: Vec<serde_json::Value>,
+described! {
+    /// The begin of a call.
+    CallStarted = body(call::STARTED);
+    /// An event of a leg.
+    CallEvent = body(call::EVENT);
+    /// The end of a call.
+    CallFinished = body(call::FINISHED);
+    /// A call that could not be made.
+    CallFailed = body(call::FAILED);
+    /// The recording of a leg.
+    CallRecording = body(call::RECORDING);
+    /// A call of the exchange's history.
+    RegisteredCall = body(call::REGISTER);
 }
 
 /// Report that a call has begun. A repetition changes nothing; the answer is the call as it is now.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-started", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = Communication)))]
+    params(("ws" = String, Path)), request_body = CallStarted, responses((status = 200, body = Communication)))]
 pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callStartedInfo", &body, call::started)?;
     answer(from, callback, Report::Started, true).await
@@ -124,7 +87,7 @@ pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Respo
 
 /// Report an event of a leg.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-event", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path)), request_body = CallEvent, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callEventInfo", &body, call::event)?;
     let report = |event| Report::Plain(Message::Event(event));
@@ -133,7 +96,7 @@ pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Respons
 
 /// Report the end of a call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-finished", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path)), request_body = CallFinished, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callFinishedInfo", &body, call::finished)?;
     let report = |notice| Report::Plain(Message::Finished(notice));
@@ -142,7 +105,7 @@ pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Resp
 
 /// Report that a call that a user asked for could not be made.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path)), request_body = CallFailed, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callFailedInfo", &body, call::failed)?;
     let report = |failure| Report::Plain(Message::Failed(failure));
@@ -151,7 +114,7 @@ pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Respon
 
 /// Report the recording of a leg: a file that was uploaded before.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-recording", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path)), request_body = CallRecording, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callRecordingInfo", &body, call::recording)?;
     answer(from, callback, Report::Recording, false).await
@@ -159,7 +122,7 @@ pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Res
 
 /// Report a call of the exchange's history, which is authoritative for the legs that it names.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/register-call", tag = "telephony",
-    params(("ws" = String, Path)), request_body = CallMessage, responses((status = 200, body = String, example = json!("OK"))))]
+    params(("ws" = String, Path)), request_body = RegisteredCall, responses((status = 200, body = String, example = json!("OK"))))]
 pub(super) async fn register_call(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("registerCallInfo", &body, call::register)?;
     let report = |(history, recordings)| Report::Registered(history, recordings);

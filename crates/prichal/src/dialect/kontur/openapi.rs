@@ -7,7 +7,9 @@ use utoipa::openapi::{
     security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
 };
 
-use crate::dialect::openapi::refusals::{add, add_schema, add_tags, operations, schema, text};
+use crate::dialect::openapi::refusals::{
+    add, add_bearer, add_schema, add_tags, operations, schema, text,
+};
 
 /// The groups of operations, in the order of a first integration.
 const TAGS: &[(&str, &str)] = &[
@@ -39,6 +41,7 @@ pub(super) fn describe(api: &mut OpenApi) {
     add_schema(api, "ErrorInfo", error_info());
     add_schema(api, "PatchRefusal", patch_refusal());
     add_schema(api, "BadRequest", bad_request());
+    add_bearer(api, "token", "A token of the workspace");
     let key = ApiKeyValue::with_description(
         "X-XCOM-AccessKey",
         "An integration's access key, good for 20 minutes",

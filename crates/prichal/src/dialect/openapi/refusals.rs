@@ -1,11 +1,16 @@
 //! Building blocks for `Dialect::describe`: the refusals of a dialect's calls are described once, because they are
 //! rendered in one place.
 
-use utoipa::openapi::{
-    Content, ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder, Schema,
-    path::{HttpMethod, Operation},
-    schema::Type,
-    tag::TagBuilder,
+use axum::http::StatusCode;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Content, ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder, Schema,
+        path::{HttpMethod, Operation},
+        schema::Type,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        tag::TagBuilder,
+    },
 };
 
 /// Explains the groups of a dialect's operations, in the order in which they are shown.
@@ -34,11 +39,34 @@ pub fn add_errors(
     statuses: &[(&str, &str)],
 ) {
     add_schema(api, name, error);
+    add_refusals(api, name, content_type, statuses);
+}
+
+/// The same for an error whose schema is there.
+pub fn add_refusals(api: &mut OpenApi, name: &str, content_type: &str, statuses: &[(&str, &str)]) {
     for (_, _, operation) in operations(api) {
         for (status, description) in statuses {
             add(operation, status, description, content_type, schema(name));
         }
     }
+}
+
+/// Adds a type and those that it consists of.
+pub fn add_type<T: ToSchema>(api: &mut OpenApi) {
+    let mut found = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut found);
+    let components = api.components.get_or_insert_default();
+    components.schemas.extend(found);
+}
+
+/// Adds a bearer token to the ways to authorize a call.
+pub fn add_bearer(api: &mut OpenApi, name: &str, description: &str) {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(description))
+        .build();
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(name, SecurityScheme::Http(bearer));
 }
 
 /// Every operation of a dialect, with its path and method.
@@ -83,6 +111,25 @@ pub fn add(
     responses
         .entry(status.to_owned())
         .or_insert(RefOr::T(response));
+}
+
+/// Fills in what OpenAPI or its linters require of an operation: a description, which is by default the summary, and
+/// one of each response, by default HTTP's name of the status.
+pub fn complete(operation: &mut Operation) {
+    if operation.description.as_ref().is_none_or(String::is_empty) {
+        operation.description.clone_from(&operation.summary);
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            let status = status.parse::<StatusCode>().ok();
+            let reason = status.and_then(|status| status.canonical_reason());
+            reason
+                .unwrap_or("The answer")
+                .clone_into(&mut response.description);
+        }
+    }
 }
 
 /// The content that a named schema describes.

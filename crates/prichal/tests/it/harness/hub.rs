@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::description;
+
 /// The longest wait for something that happens by itself.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The start of the tests' clocks: 2026-01-01.
@@ -466,7 +468,8 @@ impl Caller {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        let url = format!("{}{path}", self.base);
+        let mut request = self.client.request(method.clone(), &url);
         let typed = self.headers.iter().any(|(name, _)| name == "content-type");
         if body.is_some() && !typed {
             request = request.header("content-type", "application/json");
@@ -481,13 +484,15 @@ impl Caller {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await?.to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer {
+        let answer = Answer {
             status,
             headers,
             json: serde_json::from_slice(&bytes).unwrap_or_default(),
             text,
             bytes,
-        })
+        };
+        description::check(&method, &url, &answer);
+        Ok(answer)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Helpers of the tests: servers and their clients, and stand-ins for the systems of integrators.
 
 pub(crate) mod channel_workspace;
+pub(crate) mod description;
 pub(crate) mod document_exchange;
 pub(crate) mod document_subscriber;
 pub(crate) mod hub;
 pub(crate) mod integration;
+pub(crate) mod json_schema;
 pub(crate) mod receiver;
 pub(crate) mod server_process;
 pub(crate) mod telephony_exchange;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod conventions;
+mod description;
 mod idempotency;
 mod memory;
 mod numbers;
