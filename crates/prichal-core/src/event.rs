@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     id::{EventId, UserId, WorkspaceId},
     json,
+    schema::{Field, Type, Words},
     time::Timestamp,
     words::words,
 };
@@ -25,6 +26,8 @@ macro_rules! kinds {
         impl EntityKind {
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
             pub const NAMES: &[&'static str] = &[$($name,)*];
+            /// The members that hold the id of each kind.
+            pub const ID_MEMBERS: &[Field] = &[$(Field::new($id, Type::Guid),)*];
 
             /// The name in filters and in the feed's `entityIds`, without `Id`.
             pub const fn name(self) -> &'static str {
@@ -102,6 +105,54 @@ words! {
     /// An event's `type` without the detail of a change, as filters name it.
     EventKind { Change "change", Link "link", Unlink "unlink" }
 }
+
+/// The names of [`EventKind`].
+pub static EVENT_KINDS: Words = Words {
+    name: "eventType",
+    words: EventKind::WORDS,
+};
+/// The names of [`ChangeType`].
+pub static CHANGE_TYPES: Words = Words {
+    name: "changeType",
+    words: ChangeType::WORDS,
+};
+
+/// The members of an event, as [`NewEvent::render`] writes them.
+pub const EVENT: &[Field] = &[
+    Field::new("id", Type::Guid)
+        .shown()
+        .doc("The id of the event."),
+    Field::new("offset", Type::Guid)
+        .shown()
+        .doc("The position in the feed. Offsets increase strictly in the order of commits."),
+    Field::new("type", Type::Enum(&EVENT_KINDS))
+        .shown()
+        .doc("The kind of the event: a change of an entity, or a link that was added or removed."),
+    Field::new("changeData", Type::Object(CHANGE_DATA)).doc("The change. Links have none."),
+    Field::new("entityIds", Type::Object(EntityKind::ID_MEMBERS))
+        .shown()
+        .doc("The id of the changed entity, or the ids of both ends of a link."),
+    Field::new("createInfo", Type::Object(CREATE_INFO))
+        .shown()
+        .doc("The time and the author of the event."),
+];
+const CHANGE_DATA: &[Field] = &[
+    Field::new("type", Type::Enum(&CHANGE_TYPES))
+        .shown()
+        .doc("The kind of the change."),
+    Field::new("old", Type::Free)
+        .doc("The entity before the change. A creation and a restoration have none."),
+    Field::new("new", Type::Free).doc("The entity after the change. A deletion has none."),
+];
+const CREATE_INFO: &[Field] = &[
+    Field::new("createdAt", Type::Moment)
+        .shown()
+        .doc("The time of the change."),
+    Field::new("createdByUserId", Type::Guid).doc("The user who made the change."),
+    Field::new("createdWith", Type::Text)
+        .shown()
+        .doc("The application that made the change."),
+];
 
 /// An event's `type`, with the detail that only changes have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -40,6 +40,8 @@ pub struct Field {
     pub access: Access,
     pub preset: Preset,
     pub required: bool,
+    /// True if every answer has the member, for descriptions. Members with a preset are always there.
+    pub shown: bool,
     pub bound: Option<Bound>,
     /// The meaning in one line, for descriptions.
     pub doc: &'static str,
@@ -55,9 +57,19 @@ impl Field {
             access: Access::Open,
             preset: Preset::Absent,
             required: false,
+            shown: false,
             bound: None,
             doc: "",
             example: None,
+        }
+    }
+
+    /// Marks a member that every answer has.
+    #[must_use]
+    pub const fn shown(self) -> Self {
+        Self {
+            shown: true,
+            ..self
         }
     }
 
@@ -76,7 +88,7 @@ impl Field {
         }
     }
 
-    /// Bounds the bytes of a text. Blanks around it do not count.
+    /// Bounds the bytes of a text.
     #[must_use]
     pub const fn bytes(self, max: usize) -> Self {
         self.limit(Limit::Bytes(max))

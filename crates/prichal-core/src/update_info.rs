@@ -3,8 +3,27 @@
 use crate::{
     event::{Author, Origin},
     json,
+    schema::{Field, Type},
     time::Timestamp,
 };
+
+/// The members, as [`UpdateInfo::push`] writes them.
+pub const UPDATE_INFO: &[Field] = &[
+    Field::new("updatedAt", Type::Moment)
+        .shown()
+        .doc("The time of the last change."),
+    Field::new("updatedByUserId", Type::Guid).doc("The user who made the last change."),
+    Field::new("updatedWith", Type::Text)
+        .shown()
+        .doc("The application that made the last change."),
+    Field::new("createdAt", Type::Moment)
+        .shown()
+        .doc("The time of the creation."),
+    Field::new("createdByUserId", Type::Guid).doc("The user who created the record."),
+    Field::new("createdWith", Type::Text)
+        .shown()
+        .doc("The application that created the record."),
+];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateInfo {

@@ -3,3 +3,4 @@
 pub mod document;
 pub mod event;
 pub mod header;
+pub mod words;

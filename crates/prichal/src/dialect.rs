@@ -6,6 +6,7 @@
 //! way.
 
 mod admin;
+pub mod asyncapi;
 pub mod era;
 pub mod idocs;
 pub mod kontur;
@@ -151,6 +152,8 @@ pub struct Dialect {
     pub guard: Guard,
     /// Completes its part of the OpenAPI description: tags, security, and the refusals of every call.
     pub describe: fn(&mut OpenApi),
+    /// Its part of the AsyncAPI description: what it sends, and what it speaks over sockets.
+    pub messages: &'static [&'static asyncapi::Part],
 }
 
 /// Every dialect of the server, in the order in which the OpenAPI description shows them.
@@ -255,6 +258,7 @@ pub fn router(app: App) -> Router {
             name: dialect.document,
             title: dialect.title,
             api,
+            messages: dialect.messages,
         });
     }
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));

@@ -1,7 +1,11 @@
 //! The status event of a document, as outside systems receive it (`docs/contracts/idocs.md §3.3`).
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::words::{DocumentDirectionEnum, ExternalNodeStatus};
 
 /// The only event that can be subscribed to.
 pub const STATUS_CHANGED: &str = "document-status-changed-event";
@@ -9,57 +13,126 @@ pub const STATUS_CHANGED: &str = "document-status-changed-event";
 /// A change of a document's status, read back from the log.
 #[derive(Clone, Debug)]
 pub struct StatusChange {
-    id: Value,
     occurred_on: i64,
-    previous: Value,
-    /// The newer snapshot.
-    new: Value,
+    event: LoggedEvent,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedEvent {
+    id: Uuid,
+    create_info: CreateInfo,
+    change_data: ChangeData,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateInfo {
+    created_at: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ChangeData {
+    old: Option<Previous>,
+    new: Snapshot,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Previous {
+    document_status: Option<String>,
+}
+
+/// The newer snapshot.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Snapshot {
+    id: Uuid,
+    document_number: String,
+    document_name: String,
+    document_direction: String,
+    document_status: String,
+    actor: Option<ChangeActor>,
+    reject_reason: Option<String>,
+}
+
+/// A change of a document's status, as it is sent and listed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DocumentStatusChangedEvent)]
+pub struct StatusEvent {
+    event_id: Uuid,
+    #[schema(example = "document-status-changed-event")]
+    event_type: &'static str,
+    /// The number of the event among all of the company. Numbers grow, and some are left out.
+    sequence: i64,
+    /// Seconds since 1970.
+    #[schema(example = 1_767_225_600)]
+    occurred_on: i64,
+    company_id: Uuid,
+    document_id: Uuid,
+    document_number: String,
+    document_name: String,
+    #[schema(value_type = DocumentDirectionEnum)]
+    document_direction: String,
+    /// `null` for a new document.
+    #[schema(required, value_type = Option<ExternalNodeStatus>)]
+    previous_status: Option<String>,
+    #[schema(value_type = ExternalNodeStatus)]
+    document_status: String,
+    /// The author of the change, if it was made by an employee.
+    #[schema(required)]
+    actor: Option<ChangeActor>,
+    /// The reason of a refusal or a recall, if one was given.
+    #[schema(required)]
+    reject_reason: Option<String>,
+    /// The number of the call, from 1. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    attempt: Option<u32>,
+}
+
+/// The author of a change.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DocumentChangeActor)]
+struct ChangeActor {
+    #[schema(example = "971240001315")]
+    company_bin: String,
+    employee_id: Uuid,
 }
 
 impl StatusChange {
     /// Reads the text of an event of the log. `None` for an event that carries no document status.
     pub fn read(event: &str) -> Option<Self> {
-        let mut event: Value = serde_json::from_str(event).ok()?;
-        let at = event.pointer("/createInfo/createdAt")?.as_str()?;
-        let occurred_on = Timestamp::parse(at)?.secs();
-        let change = event.get_mut("changeData")?;
-        let previous = change
-            .pointer("/old/documentStatus")
-            .cloned()
-            .unwrap_or_default();
-        let new = change.get_mut("new")?.take();
-        new.get("documentStatus")?;
+        let event: LoggedEvent = serde_json::from_str(event).ok()?;
+        let at = Timestamp::parse(&event.create_info.created_at)?;
         Some(Self {
-            id: event.get_mut("id")?.take(),
-            occurred_on,
-            previous,
-            new,
+            occurred_on: at.secs(),
+            event,
         })
     }
 
     /// The body of the event: number `sequence` of the company's log, in call number `attempt`. Without an
     /// attempt it is a row of the history or of the feed.
-    pub fn body(&self, company: WorkspaceId, sequence: i64, attempt: Option<u32>) -> Value {
-        let member = |name: &str| self.new.get(name).cloned().unwrap_or_default();
-        let mut body = json!({
-            "eventId": self.id,
-            "eventType": STATUS_CHANGED,
-            "sequence": sequence,
-            "occurredOn": self.occurred_on,
-            "companyId": company,
-            "documentId": member("id"),
-            "documentNumber": member("documentNumber"),
-            "documentName": member("documentName"),
-            "documentDirection": member("documentDirection"),
-            "previousStatus": self.previous,
-            "documentStatus": member("documentStatus"),
-            "actor": member("actor"),
-            "rejectReason": member("rejectReason"),
-        });
-        if let (Some(attempt), Some(members)) = (attempt, body.as_object_mut()) {
-            members.insert("attempt".to_owned(), attempt.into());
+    pub fn body(self, company: WorkspaceId, sequence: i64, attempt: Option<u32>) -> StatusEvent {
+        let ChangeData { old, new } = self.event.change_data;
+        StatusEvent {
+            event_id: self.event.id,
+            event_type: STATUS_CHANGED,
+            sequence,
+            occurred_on: self.occurred_on,
+            company_id: company.0,
+            document_id: new.id,
+            document_number: new.document_number,
+            document_name: new.document_name,
+            document_direction: new.document_direction,
+            previous_status: old.and_then(|old| old.document_status),
+            document_status: new.document_status,
+            actor: new.actor,
+            reject_reason: new.reject_reason,
+            attempt,
         }
-        body
     }
 }
 
@@ -73,7 +146,7 @@ mod tests {
         event::{Author, EntityKind, NewEvent, Origin},
         id::{EventId, UserId},
     };
-    use uuid::Uuid;
+    use serde_json::json;
 
     use super::*;
 
@@ -121,7 +194,8 @@ mod tests {
             "actor": { "companyBin": "971240001315", "employeeId": Uuid::from_u128(3) },
             "rejectReason": null, "attempt": 1,
         });
-        assert_eq!(told.body(company, 5, Some(1)), expected);
+        let body = told.body(company, 5, Some(1));
+        assert_eq!(json!(body).to_string(), expected.to_string());
         assert!(StatusChange::read("{}").is_none());
     }
 }

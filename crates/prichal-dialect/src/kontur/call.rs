@@ -11,15 +11,16 @@ use prichal_core::{
 use serde_json::Value;
 use uuid::Uuid;
 
-static DIRECTIONS: Words = Words {
+/// The directions of calls.
+pub static DIRECTIONS: Words = Words {
     name: "callDirection",
     words: Direction::WORDS,
 };
-static EVENT_TYPES: Words = Words {
+pub(super) static EVENT_TYPES: Words = Words {
     name: "callEventType",
     words: EventType::WORDS,
 };
-static PARTY_TYPES: Words = Words {
+pub(super) static PARTY_TYPES: Words = Words {
     name: "callPartyType",
     words: PartyType::WORDS,
 };

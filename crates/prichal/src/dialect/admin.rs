@@ -29,4 +29,5 @@ pub(super) const DIALECT: Dialect = Dialect {
     render: |_, _, error| error_response::render(error),
     guard: super::guard::<caller::Administrator>,
     describe: openapi::describe,
+    messages: &[],
 };

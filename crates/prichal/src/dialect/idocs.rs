@@ -2,6 +2,7 @@
 
 mod actions;
 mod answer;
+mod asyncapi;
 mod blobs;
 mod bulk;
 mod caller;
@@ -40,4 +41,5 @@ pub const DIALECT: Dialect = Dialect {
     render: |platform, headers, error| routes::words(platform, error, headers),
     guard: super::guard::<routes::Guard>,
     describe: openapi::describe,
+    messages: &[&asyncapi::MESSAGES],
 };

@@ -1,5 +1,6 @@
 //! `/api/v1`: the integration API of Kontur (`docs/contracts/kontur.md`).
 
+mod asyncapi;
 mod authorization;
 mod callbacks;
 mod caller;
@@ -36,4 +37,5 @@ pub const DIALECT: Dialect = Dialect {
     render: |_, _, error| error_response::render(error),
     guard: super::guard::<caller::Member>,
     describe: openapi::describe,
+    messages: &[&asyncapi::MESSAGES],
 };

@@ -18,7 +18,7 @@ const DEFAULT_LIMIT: i64 = 100;
 /// The vendor's model of a status change, in the feed and in the history.
 pub(super) fn status_model(event: &LoggedEvent) -> Option<Value> {
     let change = StatusChange::read(&event.body)?;
-    Some(change.body(event.workspace, event.seq, None))
+    Some(json!(change.body(event.workspace, event.seq, None)))
 }
 
 /// Read the company's feed of status changes after a cursor. The next page begins after `lastCursor`. Without a cursor

@@ -143,7 +143,7 @@ fn object(side: Side, mut object: ObjectBuilder, fields: &[Field]) -> ObjectBuil
             continue;
         }
         object = object.property(field.name, member(side, field));
-        let is_shown = side == Side::Answer && field.preset != Preset::Absent;
+        let is_shown = side == Side::Answer && (field.shown || field.preset != Preset::Absent);
         if field.required || is_shown {
             object = object.required(field.name);
         }
@@ -287,7 +287,7 @@ fn list(items: impl Into<Schema>) -> Schema {
     ArrayBuilder::new().items(RefOr::T(items.into())).into()
 }
 
-fn uuid() -> ObjectBuilder {
+pub fn uuid() -> ObjectBuilder {
     Object::builder()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::Custom("uuid".to_owned())))
@@ -306,7 +306,8 @@ pub fn free() -> ObjectBuilder {
         .additional_properties(Some(AdditionalProperties::FreeForm(true)))
 }
 
-fn any() -> ObjectBuilder {
+/// Any value.
+pub fn any() -> ObjectBuilder {
     Object::builder().schema_type(SchemaType::AnyValue)
 }
 

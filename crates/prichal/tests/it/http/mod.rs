@@ -5,5 +5,6 @@ mod conventions;
 mod description;
 mod idempotency;
 mod memory;
+mod messages;
 mod numbers;
 mod request_decoding;
