@@ -110,6 +110,15 @@ pub(super) const MESSAGES: Part = Part {
             is_websocket: false,
         },
         Channel {
+            name: "integrationSetup",
+            address: "/setup",
+            description: "The path `setup` below the `baseUrl` of the integration.",
+            server: "integration",
+            parameters: &[],
+            messages: &["setupIntegration", "echo"],
+            is_websocket: false,
+        },
+        Channel {
             name: "systemCallCall",
             address: "api/v1/{ws}/communications/call",
             description: "The system call CALL.",
@@ -153,6 +162,15 @@ pub(super) const MESSAGES: Part = Part {
             ..posted("webhook", "Call a webhook by schedule.", &["scheduleTick"])
         },
         Operation {
+            name: "sendSetup",
+            description: "An administrator sets the integration up. With the echo the members become its settings and secrets, and it is active; otherwise it has failed.",
+            ..posted(
+                "integrationSetup",
+                "Relay the setup of an integration.",
+                &["setupIntegration"],
+            )
+        },
+        Operation {
             name: "sendCall",
             description: "A user asks for a call. Without the echo the call has failed. It is not repeated.",
             ..posted("systemCallCall", "Ask an exchange for a call.", &["call"])
@@ -185,6 +203,12 @@ pub(super) const MESSAGES: Part = Part {
         Message::new("scheduleTick", "A scheduled call", payload::<ScheduleTick>)
             .headers(HEADERS)
             .example("{}"),
+        Message::new("setupIntegration", "The setup of an integration", |_| {
+            let description = "The object that the administrator has sent, to the letter.";
+            json!({ "type": "object", "description": description, "additionalProperties": true })
+        })
+        .headers(HEADERS)
+        .example(include_str!("examples/setup.json")),
         Message::new("call", "The system call CALL", payload::<CallCommand<'_>>)
             .headers(HEADERS)
             .example(include_str!("examples/call.json")),

@@ -30,6 +30,8 @@ pub(crate) fn check_call(call: &Call) {
         "documentStatus"
     } else if is_given("x-xcom-integration-echo") && path.ends_with("/communications/call") {
         "call"
+    } else if is_given("x-xcom-integration-echo") && path.ends_with("/setup") {
+        "setupIntegration"
     } else if is_given("x-xcom-integration-echo") && path.ends_with("/hangup") {
         "hangUp"
     } else if is_given("x-xcom-integration-echo") && call.body == "{}" {

@@ -76,7 +76,10 @@ impl WebsocketClient {
     /// The request that a good answer is for.
     fn take_request(&mut self, answer: &Value) -> Option<Value> {
         let method = answer[0].as_str()?.strip_suffix("_result")?;
-        let is_asked = |frame: &Value| frame[0] == method && frame[1]["qid"] == answer[1]["qid"];
+        let is_asked = |frame: &Value| {
+            let is_frame = frame.as_array().is_some_and(|frame| frame.len() == 2);
+            is_frame && frame[0] == method && frame[1]["qid"] == answer[1]["qid"]
+        };
         let request = self.1.remove(self.1.iter().position(is_asked)?);
         (answer[1]["result"] != "error").then_some(request)
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    frame::{Content, Data, Done, Refused, Unreadable, Variables},
+    frame::{Content, Data, Done, Refused, ScriptResult, Unreadable},
     params::{PlainParams, RestParams, SetupParams, StartParams, SubscribeParams},
     session::{ConnectionInfo, SetUpResult},
     subscriptions::Notification,
@@ -158,7 +158,7 @@ pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
         })
         .example(r#"["start_svcscript",{"qid":"a","code":"calc","startparam1":1,"startparam20":2}]"#),
         answer("startScriptResult", "The end of a script", |all| {
-            result::<Data<Variables>>("start_svcscript", all)
+            result::<ScriptResult>("start_svcscript", all)
         })
         .example(r#"["start_svcscript_result",{"qid":"a","result":"ok","data":{"variables":{"sum":3}}}]"#),
         asked("abortScript", "The abortion of a script", |all| {
@@ -170,7 +170,7 @@ pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
         asked("messageToScript", "A message to the channel's script", |_| any_frame("The method is any that is not the server's own.", None))
             .example(r#"["ask",{"qid":5,"n":1}]"#),
         answer("messageToScriptResult", "The response of the channel's script", |all| {
-            let params = one_of_both::<Data<Value>>(all);
+            let params = one_of_both::<Data>(all);
             any_frame("The method of the message with `_result`.", Some(params))
         })
         .example(r#"["ask_result",{"qid":5,"result":"ok","data":{"n":2}}]"#),

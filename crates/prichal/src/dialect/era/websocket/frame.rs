@@ -52,16 +52,18 @@ impl Content {
     }
 }
 
-/// The answer of a script.
+/// The response of the channel's script.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameData)]
-pub(super) struct Data<T> {
+pub(super) struct Data {
     result: Success,
-    data: T,
+    /// The body of the response.
+    #[schema(required)]
+    data: Value,
 }
 
-impl<T> Data<T> {
-    pub(super) fn of(data: T) -> Self {
+impl Data {
+    pub(super) fn of(data: Value) -> Self {
         let result = Success::Ok;
         Self { result, data }
     }
@@ -69,11 +71,25 @@ impl<T> Data<T> {
 
 /// The result of a script that the client has started.
 #[derive(Serialize, ToSchema)]
+#[schema(as = FrameScriptResult)]
+pub(super) struct ScriptResult {
+    result: Success,
+    data: Variables,
+}
+
+#[derive(Serialize, ToSchema)]
 #[schema(as = ScriptVariables)]
-pub(super) struct Variables {
+struct Variables {
     /// The script's global object `variables`.
     #[schema(required)]
-    pub(super) variables: Value,
+    variables: Value,
+}
+
+impl ScriptResult {
+    pub(super) fn of(variables: Value) -> Self {
+        let (result, data) = (Success::Ok, Variables { variables });
+        Self { result, data }
+    }
 }
 
 /// A refusal or a failure.
@@ -82,10 +98,10 @@ pub(super) struct Variables {
 pub(super) struct Refused {
     result: Failure,
     /// The status that the same request has by HTTP, and a thousand.
-    #[schema(example = 1403)]
+    #[schema(examples(1403))]
     errorcode: i64,
     /// The reason, for people.
-    #[schema(example = "The capability rest is not set up")]
+    #[schema(examples("The capability rest is not set up"))]
     errormsg: String,
 }
 
@@ -93,7 +109,7 @@ pub(super) struct Refused {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameUnreadable)]
 pub(super) struct Unreadable {
-    #[schema(example = 1400)]
+    #[schema(examples(1400))]
     errorcode: i64,
     errormsg: &'static str,
 }

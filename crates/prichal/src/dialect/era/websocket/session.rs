@@ -38,7 +38,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    frame::{self, Content, Data, Done, Qid, Variables, answered, unreadable},
+    frame::{self, Content, Done, Qid, ScriptResult, answered, unreadable},
     in_flight::InFlight,
     inbox::{InboundFrame, MAX_QUEUED_FRAMES, run_all},
     params::{CAPABILITIES, CAPABILITY_KEY, MAX_PARAMS, MAX_SCRIPT_TIMEOUT_MS, TIMEOUT, WORDS},
@@ -116,7 +116,7 @@ struct Opened {
 struct NotOpened {
     key: String,
     result: frame::Failure,
-    #[schema(example = "Unknown capability")]
+    #[schema(examples("Unknown capability"))]
     errormsg: &'static str,
 }
 
@@ -711,10 +711,7 @@ impl Session {
                     if failure.stopped { 1504 } else { 1500 },
                     failure.to_string(),
                 )),
-                Ok(outcome) => {
-                    let variables = value(outcome.variables.as_deref());
-                    Ok(Data::of(Variables { variables }))
-                }
+                Ok(outcome) => Ok(ScriptResult::of(value(outcome.variables.as_deref()))),
             };
             let text = answered("start_svcscript", qid.as_deref(), answer);
             Some(answer_frame(

@@ -24,9 +24,9 @@ const MAX_SUBSCRIPTIONS: usize = 64;
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubscriptionEvent)]
 pub(super) struct Notification<'a> {
-    #[schema(example = "modelevents")]
+    #[schema(examples("modelevents"))]
     class: &'static str,
-    #[schema(example = "data_changed")]
+    #[schema(examples("data_changed"))]
     r#type: &'static str,
     /// The time of the sending, in milliseconds since 1970.
     eventts: i64,
